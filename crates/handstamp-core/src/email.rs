@@ -1,0 +1,226 @@
+use std::fmt;
+
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+use unicode_normalization::UnicodeNormalization;
+
+const MAX_BYTES: usize = 254;
+const MAX_LOCAL_BYTES: usize = 64;
+
+/// An e-mail address that mail can be sent to.
+///
+/// The part before the `@` is a dot-atom of printable ASCII (RFC 5321 §4.1.2) of at most 64 characters, the domain is in
+/// its ASCII form (UTS 46, strict), the whole has at most 254. Two addresses are the same account when their
+/// [`key`](Self::key)s are the same bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EmailAddress {
+    address: String,
+    key: String,
+}
+
+impl EmailAddress {
+    /// Parses what somebody typed, without the white space around it.
+    ///
+    /// Nothing that merely looks like ASCII becomes ASCII: a domain may be written in another script and in capitals,
+    /// but a character that the mapping of UTS 46 would turn into another letter, or drop, is refused.
+    ///
+    /// # Errors
+    /// When it is empty, too long, or not such an address.
+    pub fn parse(text: &str) -> Result<Self, EmailError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(EmailError::Empty);
+        }
+        let (local, domain) = text.split_once('@').ok_or(EmailError::Malformed)?;
+        if !is_dot_atom(local) {
+            return Err(EmailError::Malformed);
+        }
+        let domain = domain_to_ascii(domain).ok_or(EmailError::Malformed)?;
+        let address = format!("{local}@{domain}");
+        if local.len() > MAX_LOCAL_BYTES || address.len() > MAX_BYTES {
+            return Err(EmailError::TooLong);
+        }
+        let key = address.to_ascii_lowercase();
+        Ok(Self { address, key })
+    }
+
+    /// The address, with the local part as it was typed.
+    pub fn as_str(&self) -> &str {
+        &self.address
+    }
+
+    /// What is unique among accounts: the address in lower case.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+/// An address is personal data, and somebody may type a password into its field: it is not printed by accident.
+impl fmt::Debug for EmailAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EmailAddress(…)")
+    }
+}
+
+/// RFC 5322 §3.2.3, with the ASCII characters only.
+fn is_dot_atom(text: &str) -> bool {
+    text.split('.').all(|atom| {
+        !atom.is_empty()
+            && atom.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte))
+    })
+}
+
+fn domain_to_ascii(domain: &str) -> Option<String> {
+    let lower: String = domain.chars().map(lower_case).collect::<Option<String>>()?.nfc().collect();
+    let uts46 = Uts46::new();
+    let ascii = uts46.to_ascii(lower.as_bytes(), AsciiDenyList::STD3, Hyphens::Check, DnsLength::Verify).ok()?;
+    let unchanged = if lower.is_ascii() {
+        ascii == lower
+    } else {
+        uts46.to_unicode(ascii.as_bytes(), AsciiDenyList::STD3, Hyphens::Check).0 == lower
+    };
+    let (_, top_level) = ascii.rsplit_once('.')?;
+    let is_number = top_level.bytes().all(|byte| byte.is_ascii_digit());
+    (unchanged && !is_number).then(|| ascii.into_owned())
+}
+
+/// The lower case of a character, unless that is another character's: the Kelvin sign is no `k`.
+fn lower_case(c: char) -> Option<char> {
+    let mut lower = c.to_lowercase();
+    let first = lower.next()?;
+    (lower.next().is_none() && first.is_ascii() == c.is_ascii()).then_some(first)
+}
+
+/// Why a text is refused as an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmailError {
+    /// Nothing but white space.
+    Empty,
+    /// More than 254 characters, or more than 64 before the `@`.
+    TooLong,
+    /// Not of the form `name@example.com`.
+    Malformed,
+}
+
+impl fmt::Display for EmailError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "Enter your e-mail address.",
+            Self::TooLong => "This e-mail address is too long.",
+            Self::Malformed => "Enter an e-mail address such as name@example.com.",
+        })
+    }
+}
+
+impl std::error::Error for EmailError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key(text: &str) -> Result<String, EmailError> {
+        EmailAddress::parse(text).map(|email| email.key().to_owned())
+    }
+
+    #[test]
+    fn an_address_is_trimmed_and_keeps_the_case_of_its_local_part() {
+        let email = EmailAddress::parse(" \tAda.Lovelace+math@Example.COM\n").unwrap();
+        assert_eq!(email.as_str(), "Ada.Lovelace+math@example.com");
+        assert_eq!(email.key(), "ada.lovelace+math@example.com");
+    }
+
+    #[test]
+    fn a_domain_in_another_script_is_kept_in_ascii() {
+        assert_eq!(key("ada@münchen.example").unwrap(), "ada@xn--mnchen-3ya.example");
+        assert_eq!(key("ada@MÜNCHEN.example").unwrap(), "ada@xn--mnchen-3ya.example");
+        assert_eq!(key("ada@mu\u{0308}nchen.example").unwrap(), "ada@xn--mnchen-3ya.example");
+        assert_eq!(key("ada@XN--mnchen-3ya.example").unwrap(), "ada@xn--mnchen-3ya.example");
+        assert_eq!(key("ada@例え.example").unwrap(), "ada@xn--r8jz45g.example");
+    }
+
+    #[test]
+    fn what_is_not_an_address_is_refused() {
+        for text in [
+            "ada",
+            "@example.com",
+            "ada@",
+            "ada@@example.com",
+            "ada@b@example.com",
+            "ada@example",
+            "ada @example.com",
+            "\"ada\"@example.com",
+            "ada@[127.0.0.1]",
+            "ada@127.0.0.1",
+            ".ada@example.com",
+            "ada.@example.com",
+            "a..da@example.com",
+            "ada@example..com",
+            "ada@.example.com",
+            "ada@example.com.",
+            "ada@-example.com",
+            "ada@example-.com",
+            "ada@exa_mple.com",
+            "ada@exa mple.com",
+            "Ada <ada@example.com>",
+            "ada@example.com,b@example.com",
+            "ada@xn--a.com",
+            "ada@xn--zzzzzz-.com",
+            "ada(comment)@example.com",
+            "ada@example.com\r\nBcc: eve@example.com",
+        ] {
+            assert_eq!(key(text), Err(EmailError::Malformed), "{text:?}");
+        }
+        assert_eq!(key(" \n"), Err(EmailError::Empty));
+    }
+
+    #[test]
+    fn look_alikes_reach_nobodys_account() {
+        for text in [
+            "m\u{0131}ke@example.com",
+            "\u{017F}am@example.com",
+            "\u{212A}im@example.com",
+            "sam\u{FF20}example.com",
+            "sam@ex\u{200B}ample.com",
+            "sam\u{200B}@example.com",
+            "sam@\u{17F}ite.com",
+            "sam@\u{212A}ite.com",
+            "sam@ｅxample.com",
+            "sam@example\u{3002}com",
+            "sam@exam\u{AD}ple.com",
+            "sam@example.com\u{200D}",
+            "sam@\u{FEFF}example.com",
+            "sam@e\u{2060}xample.com",
+            "sam@ﬁle.com",
+            "sam@\u{130}stanbul.com",
+            "sam@①.com",
+        ] {
+            assert_eq!(key(text), Err(EmailError::Malformed), "{text:?}");
+        }
+        assert_ne!(key("sam@exаmple.com"), key("sam@example.com"), "a Cyrillic а is another domain");
+    }
+
+    #[test]
+    fn an_address_is_as_long_as_mail_allows() {
+        let label = "d".repeat(61);
+        let domain = format!("{label}.{label}.{label}.abc");
+        assert!(key(&format!("{}@{domain}", "l".repeat(64))).is_ok());
+        assert_eq!(key(&format!("{}@{domain}d", "l".repeat(64))), Err(EmailError::TooLong));
+        assert_eq!(key(&format!("{}@example.com", "l".repeat(65))), Err(EmailError::TooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_accepted_is_ascii_and_parses_to_itself(text in "\\PC{0,20}@\\PC{1,20}\\.[a-zéİK]{2,5}") {
+            if let Ok(email) = EmailAddress::parse(&text) {
+                prop_assert!(email.as_str().is_ascii());
+                prop_assert_eq!(key(email.as_str()).unwrap(), email.key());
+                prop_assert_eq!(key(email.key()).unwrap(), email.key());
+            }
+        }
+
+        #[test]
+        fn ascii_capitals_never_make_another_account(text in "[a-z.+]{1,12}@[a-z]{1,8}\\.[a-z]{2,3}") {
+            prop_assert_eq!(key(&text), key(&text.to_ascii_uppercase()));
+        }
+    }
+}

@@ -1,0 +1,91 @@
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+use zeroize::Zeroize;
+
+use crate::Timestamp;
+
+/// Who an account is, for ever: a UUID of version 7 (RFC 9562), never given to anybody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserId(Uuid);
+
+impl UserId {
+    /// A new id, from the time and ten random bytes.
+    pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
+        let milliseconds = now.unix_seconds().saturating_mul(1000);
+        Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid())
+    }
+
+    /// The id that was stored as this UUID.
+    pub const fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    /// The id as a UUID.
+    pub const fn as_uuid(&self) -> Uuid {
+        self.0
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The secret name of a session: 128 random bits, which only its token carries.
+///
+/// The database knows a session by its [`hash`](Self::hash) alone. Wiped when dropped, and never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionId([u8; 16]);
+
+impl SessionId {
+    /// The id made of these random bytes, which come from the operating system.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// What the database keeps of this id. Its preimage cannot be found, so a leaked database opens no session.
+    pub fn hash(&self) -> SessionIdHash {
+        SessionIdHash(Sha256::digest(self.0).into())
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl Drop for SessionId {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionId(…)")
+    }
+}
+
+/// SHA-256 of a [`SessionId`]: the key of its row.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionIdHash([u8; 32]);
+
+impl SessionIdHash {
+    /// The hash that was stored as these bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The hash as it is stored.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SessionIdHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionIdHash(…)")
+    }
+}

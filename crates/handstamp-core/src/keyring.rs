@@ -1,0 +1,248 @@
+//! Secrets, and the keys derived from them: one for each purpose, a current one that signs and earlier ones that verify.
+
+use std::fmt;
+
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+/// What a key is for. The list is closed, and no key serves two entries of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Purpose {
+    /// The token of the session cookie.
+    Session,
+}
+
+impl Purpose {
+    fn info(self) -> &'static [u8] {
+        match self {
+            Self::Session => b"handstamp/session/v1",
+        }
+    }
+}
+
+/// A secret of the operator, from which every key is derived. Wiped when dropped, and never printed.
+#[derive(Clone)]
+pub struct SecretKey(Zeroizing<Vec<u8>>);
+
+impl SecretKey {
+    /// The fewest bytes a secret may have.
+    pub const MIN_BYTES: usize = 32;
+
+    /// Takes the bytes of the text as they stand as the secret.
+    ///
+    /// # Errors
+    /// Refuses a text shorter than [`MIN_BYTES`](Self::MIN_BYTES), and one that is plainly not random.
+    pub fn parse(text: &str) -> Result<Self, WeakSecret> {
+        if text.len() < Self::MIN_BYTES {
+            return Err(WeakSecret::TooShort { bytes: text.len() });
+        }
+        if is_obvious(text) {
+            return Err(WeakSecret::Obvious);
+        }
+        Ok(Self(Zeroizing::new(text.as_bytes().to_vec())))
+    }
+
+    /// The text of a new secret: the base64url form of 32 random bytes.
+    pub fn generate(random: [u8; 32]) -> Zeroizing<String> {
+        Zeroizing::new(base64_simd::URL_SAFE_NO_PAD.encode_to_string(random))
+    }
+
+    fn derive(&self, purpose: Purpose) -> Zeroizing<[u8; 32]> {
+        let mut key = Zeroizing::new([0; 32]);
+        Hkdf::<Sha256>::new(None, &self.0)
+            .expand(purpose.info(), key.as_mut())
+            .expect("32 bytes are within the 8160 that HKDF-SHA-256 can give");
+        key
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(…)")
+    }
+}
+
+/// Words that stand in secrets nobody drew at random: those of examples, and those of people in a hurry. None is short
+/// enough to turn up by chance.
+const TELLTALE_WORDS: [&str; 12] = [
+    "change",
+    "secret",
+    "password",
+    "insecure",
+    "example",
+    "default",
+    "replace",
+    "please",
+    "handstamp",
+    "develop",
+    "testing",
+    "qwerty",
+];
+
+/// Repetitions, sequences, telltale words, and phrases of lower-case words. Texts that were drawn at random, in base64,
+/// hexadecimal or otherwise, are none of these.
+fn is_obvious(text: &str) -> bool {
+    let mut distinct: Vec<u8> = text.bytes().collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let lower = text.to_lowercase();
+    let is_phrase = text.contains([' ', '-', '_', '.'])
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b' ' | b'-' | b'_' | b'.' | b'!'));
+    let head: String = text.chars().take(crate::password::STRENGTH_CHARACTERS).collect();
+    distinct.len() < 10
+        || is_phrase
+        || TELLTALE_WORDS.iter().any(|word| lower.contains(word))
+        || zxcvbn::zxcvbn(&head, &[]).guesses_log10() < 19.0
+}
+
+/// Why a text is refused as a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeakSecret {
+    /// It has fewer than [`SecretKey::MIN_BYTES`] bytes.
+    TooShort {
+        /// How many it has.
+        bytes: usize,
+    },
+    /// It is made of words, repetitions or sequences.
+    Obvious,
+}
+
+impl fmt::Display for WeakSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooShort { bytes } => {
+                write!(f, "is {bytes} bytes long and must have at least {}", SecretKey::MIN_BYTES)
+            }
+            Self::Obvious => f.write_str("can be guessed; take random bytes, as from `openssl rand -base64 32`"),
+        }
+    }
+}
+
+impl std::error::Error for WeakSecret {}
+
+/// The current key and its fallbacks, for one purpose.
+pub(crate) struct KeyRing {
+    current: Key,
+    fallbacks: Vec<Key>,
+}
+
+impl KeyRing {
+    pub(crate) fn new(purpose: Purpose, current: &SecretKey, fallbacks: &[SecretKey]) -> Result<Self, KeyRingError> {
+        let ring = Self {
+            current: Key::new(&current.derive(purpose)),
+            fallbacks: fallbacks.iter().map(|secret| Key::new(&secret.derive(purpose))).collect(),
+        };
+        let mut ids: Vec<_> = ring.fallbacks.iter().map(|key| key.id).chain([ring.current.id]).collect();
+        ids.sort_unstable();
+        if ids.windows(2).any(|pair| pair[0] == pair[1]) { Err(KeyRingError) } else { Ok(ring) }
+    }
+
+    /// The key that signs.
+    pub(crate) fn current(&self) -> &Key {
+        &self.current
+    }
+
+    /// The key with this id, among all that verify.
+    pub(crate) fn find(&self, id: KeyId) -> Option<&Key> {
+        std::iter::once(&self.current).chain(&self.fallbacks).find(|key| key.id == id)
+    }
+}
+
+/// Two keys of a ring have the same id: most often, a fallback is the current secret, or is listed twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyRingError;
+
+impl fmt::Display for KeyRingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the current secret and its fallbacks must all differ")
+    }
+}
+
+impl std::error::Error for KeyRingError {}
+
+/// The first four bytes of SHA-256 of a key, by which its tokens name it.
+pub(crate) type KeyId = [u8; 4];
+
+/// A key that has been prepared: HMAC's two compressions of the key itself are done.
+pub(crate) struct Key {
+    id: KeyId,
+    mac: Hmac<Sha256>,
+}
+
+impl Key {
+    fn new(bytes: &[u8; 32]) -> Self {
+        let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(bytes));
+        Self { id: [a, b, c, d], mac: Hmac::new_from_slice(bytes).expect("HMAC takes a key of any length") }
+    }
+
+    pub(crate) fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// HMAC-SHA-256 (RFC 2104) of `message`.
+    pub(crate) fn tag(&self, message: &[u8]) -> [u8; 32] {
+        self.mac.clone().chain_update(message).finalize().into_bytes().into()
+    }
+
+    /// Compares in constant time.
+    pub(crate) fn verifies(&self, message: &[u8], tag: &[u8]) -> bool {
+        self.mac.clone().chain_update(message).verify_slice(tag).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "mYq3t6w9z$C&F)J@NcRfUjXn2r5u8x!A";
+
+    #[test]
+    fn a_secret_of_words_or_repetitions_is_refused() {
+        for obvious in [
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "changemechangemechangemechangeme",
+            "this-is-my-secret-key-please-change",
+            "abcdefghijklmnopqrstuvwxyz0123456789",
+            "correct horse battery staple and a goat",
+            "My Super SECRET session signing key 2024",
+            "00000000000000000000000000000000000001",
+        ] {
+            assert_eq!(SecretKey::parse(obvious).err(), Some(WeakSecret::Obvious), "{obvious}");
+        }
+    }
+
+    #[test]
+    fn a_random_secret_is_taken_in_every_usual_spelling() {
+        for random in [
+            SECRET,
+            "9f86d081884c7d659a2feaa0c55ad015",
+            "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg",
+            "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=",
+            &SecretKey::generate(
+                *b"\x00\x13\x9a\xff.k*\x81s\x90\xe2h5\xb7\xcb\x0f\x11G\x9e_c\xd8\xaa\x7f\x06u\xf3=n\xb1L\xd4",
+            ),
+        ] {
+            assert!(SecretKey::parse(random).is_ok(), "{random}");
+        }
+    }
+
+    #[test]
+    fn a_secret_of_31_bytes_is_too_short_and_one_of_32_is_not() {
+        assert_eq!(SecretKey::parse(&SECRET[..31]).err(), Some(WeakSecret::TooShort { bytes: 31 }));
+        assert!(SecretKey::parse(&SECRET[..32]).is_ok());
+        assert_eq!(SecretKey::parse("").err(), Some(WeakSecret::TooShort { bytes: 0 }));
+    }
+
+    #[test]
+    fn a_ring_with_the_same_key_twice_is_refused() {
+        let secret = SecretKey::parse(SECRET).unwrap();
+        assert_eq!(KeyRing::new(Purpose::Session, &secret, std::slice::from_ref(&secret)).err(), Some(KeyRingError));
+    }
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        assert_eq!(format!("{:?}", SecretKey::parse(SECRET).unwrap()), "SecretKey(…)");
+    }
+}

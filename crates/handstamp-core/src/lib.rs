@@ -1,0 +1,27 @@
+//! The rules of Handstamp, without input or output.
+//!
+//! Nothing in this crate reads a clock, a random number, a file or a socket: time and chance are arguments. That makes
+//! every rule a plain function, which can be tested, fuzzed and explored without a server.
+//!
+//! Start with [`SessionTokens`], which issues and opens the token of the session cookie.
+
+mod email;
+mod identity;
+mod keyring;
+mod name;
+mod password;
+mod return_to;
+mod time;
+mod token;
+
+pub use email::{EmailAddress, EmailError};
+pub use identity::{SessionId, SessionIdHash, UserId};
+pub use keyring::{KeyRingError, SecretKey, WeakSecret};
+pub use name::{DisplayName, NameError};
+pub use password::{
+    HashFault, HashMemory, HashSettings, HashSettingsError, NewPassword, Password, PasswordHash, PasswordPolicy,
+    PasswordRefusal, PasswordTooLong,
+};
+pub use return_to::ReturnTo;
+pub use time::Timestamp;
+pub use token::{Assurance, Claims, OpenedToken, SessionTokens, TokenRefusal, TokenText};

@@ -1,0 +1,496 @@
+//! Passwords: what may be one, how it is kept, and how one is checked without telling who has an account.
+
+use std::fmt;
+
+use argon2::password_hash::phc;
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use unicode_normalization::UnicodeNormalization;
+use zeroize::Zeroizing;
+
+/// How many characters the strength estimate looks at: it is superlinear in them.
+pub(crate) const STRENGTH_CHARACTERS: usize = 100;
+
+/// A password that somebody typed: at most 256 code points, normalised to NFC and in no other way, so that the same
+/// characters match however a keyboard composes them. Spaces, case and control characters count.
+#[derive(Clone)]
+pub struct Password(Zeroizing<String>);
+
+impl Password {
+    /// The most code points a password may have.
+    pub const MAX_LENGTH: usize = 256;
+
+    /// Takes a password as it was typed.
+    ///
+    /// # Errors
+    /// When it is longer than [`MAX_LENGTH`](Self::MAX_LENGTH). It is never cut.
+    pub fn parse(text: &str) -> Result<Self, PasswordTooLong> {
+        let text = Zeroizing::new(text.nfc().collect::<String>());
+        if text.chars().count() > Self::MAX_LENGTH { Err(PasswordTooLong) } else { Ok(Self(text)) }
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+/// A password of more than [`Password::MAX_LENGTH`] code points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordTooLong;
+
+impl fmt::Display for PasswordTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Use at most {} characters.", Password::MAX_LENGTH)
+    }
+}
+
+impl std::error::Error for PasswordTooLong {}
+
+/// What a new password must be (NIST SP 800-63B-4 §3.1.1.2): long enough and hard to guess, and nothing else.
+#[derive(Clone, Copy, Debug)]
+pub struct PasswordPolicy {
+    /// The fewest code points.
+    pub min_length: usize,
+    /// The least strength, 0 to 4 (Wheeler, "zxcvbn: Low-Budget Password Strength Estimation", USENIX Security 2016).
+    pub min_strength: u8,
+}
+
+impl PasswordPolicy {
+    /// Checks a new password. `context` holds what an attacker would try first: names and addresses of the person and
+    /// the site.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words for whoever chose it.
+    pub fn accept(&self, password: Password, context: &[&str]) -> Result<NewPassword, PasswordRefusal> {
+        let length = password.0.chars().count();
+        if length < self.min_length {
+            return Err(PasswordRefusal::TooShort { min_length: self.min_length });
+        }
+        let head: Zeroizing<String> = Zeroizing::new(password.0.chars().take(STRENGTH_CHARACTERS).collect());
+        let words: Vec<&str> = context.iter().flat_map(|text| guesses_from(text)).collect();
+        let estimate = zxcvbn::zxcvbn(&head, &words);
+        if u8::from(estimate.score()) < self.min_strength {
+            return Err(PasswordRefusal::Guessable { advice: advice(&estimate) });
+        }
+        Ok(NewPassword(password))
+    }
+}
+
+/// A text, and the words in it.
+fn guesses_from(text: &str) -> impl Iterator<Item = &str> {
+    std::iter::once(text).chain(text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.chars().count() > 2))
+}
+
+fn advice(estimate: &zxcvbn::Entropy) -> String {
+    let Some(feedback) = estimate.feedback() else { return String::new() };
+    let warning = feedback.warning().map(|warning| warning.to_string());
+    let suggestions = feedback.suggestions().iter().map(ToString::to_string);
+    warning.into_iter().chain(suggestions).collect::<Vec<_>>().join(" ")
+}
+
+/// A password that the policy accepted: the only kind that is stored.
+#[derive(Clone, Debug)]
+pub struct NewPassword(Password);
+
+/// Why a new password is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PasswordRefusal {
+    /// It has too few code points.
+    TooShort {
+        /// The fewest that are accepted.
+        min_length: usize,
+    },
+    /// It would be found too soon.
+    Guessable {
+        /// Sentences that say why, and what to do instead.
+        advice: String,
+    },
+}
+
+impl fmt::Display for PasswordRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooShort { min_length } => write!(f, "Use at least {min_length} characters."),
+            Self::Guessable { advice } => write!(f, "This password is easy to guess. {advice}"),
+        }
+    }
+}
+
+impl std::error::Error for PasswordRefusal {}
+
+/// How costly a hash is: Argon2id (RFC 9106) with these parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashSettings {
+    memory_kib: u32,
+    iterations: u32,
+    parallelism: u32,
+}
+
+impl HashSettings {
+    const MAX_MEMORY_KIB: u32 = 1024 * 1024;
+    const MAX_ITERATIONS: u32 = 64;
+    const MAX_PARALLELISM: u32 = 64;
+    const OUTPUT_BYTES: usize = 32;
+
+    /// Memory in KiB, passes over it, and lanes.
+    ///
+    /// # Errors
+    /// Outside of what RFC 9106 allows, and beyond 1 GiB, 64 passes or 64 lanes: the same caps hold for hashes that are
+    /// read from the database, so that no row can take the machine.
+    pub fn new(memory_kib: u32, iterations: u32, parallelism: u32) -> Result<Self, HashSettingsError> {
+        let settings = Self { memory_kib, iterations, parallelism };
+        let capped = memory_kib <= Self::MAX_MEMORY_KIB
+            && iterations <= Self::MAX_ITERATIONS
+            && parallelism <= Self::MAX_PARALLELISM;
+        if !capped || Params::new(memory_kib, iterations, parallelism, None).is_err() {
+            return Err(HashSettingsError);
+        }
+        Ok(settings)
+    }
+
+    /// Memory of one hash, in KiB.
+    pub const fn memory_kib(&self) -> u32 {
+        self.memory_kib
+    }
+
+    /// Whether this is at least what OWASP's Password Storage Cheat Sheet asks of Argon2id, in one of its equal forms.
+    pub fn is_recommended(&self) -> bool {
+        [(47104, 1), (19456, 2), (12288, 3), (9216, 4), (7168, 5)]
+            .iter()
+            .any(|(memory_kib, iterations)| self.memory_kib >= *memory_kib && self.iterations >= *iterations)
+    }
+
+    /// Hashes a new password with a salt of 16 random bytes. Takes milliseconds of processor time, by design.
+    pub fn hash(&self, password: &NewPassword, salt: [u8; 16], memory: &mut HashMemory) -> PasswordHash {
+        let mut output = [0; Self::OUTPUT_BYTES];
+        self.run(&password.0, &salt, &mut output, memory).expect("the parameters were checked when they were set");
+        self.spell(&salt, &output)
+    }
+
+    /// Whether `password` is the one that `stored` was made of.
+    ///
+    /// Takes the time of one hash with these settings whoever asks: without a stored hash a decoy is computed, and a
+    /// stored hash that is cheaper is followed by the rest of the work. So the time tells nobody which accounts exist,
+    /// nor which are old.
+    ///
+    /// # Errors
+    /// When the stored text is not a hash that we can check.
+    pub fn check(
+        &self,
+        stored: Option<&PasswordHash>,
+        password: &Password,
+        memory: &mut HashMemory,
+    ) -> Result<bool, HashFault> {
+        let Some(stored) = stored else {
+            let mut output = [0; Self::OUTPUT_BYTES];
+            self.run(password, &[0; 16], &mut output, memory).map_err(|_| HashFault)?;
+            return Ok(false);
+        };
+        let parsed = Parsed::new(stored)?;
+        let mut output = [0; 64];
+        let output = output.get_mut(..parsed.output.len()).ok_or(HashFault)?;
+        parsed.settings.run(password, &parsed.salt, output, memory).map_err(|_| HashFault)?;
+        if let Some(rest) = self.rest_after(&parsed.settings) {
+            rest.run(password, &[0; 16], &mut [0; Self::OUTPUT_BYTES], memory).map_err(|_| HashFault)?;
+        }
+        // `Output` compares in constant time.
+        Ok(phc::Output::new(output).map_err(|_| HashFault)? == parsed.output)
+    }
+
+    /// Whether a hash was made with other settings than these, so that it should be made again.
+    pub fn outdates(&self, stored: &PasswordHash) -> bool {
+        Parsed::new(stored).is_ok_and(|parsed| parsed.settings != *self)
+    }
+
+    /// The work by which a hash with these settings exceeds one with `done`, as settings of its own.
+    fn rest_after(&self, done: &Self) -> Option<Self> {
+        let work = |settings: &Self| u64::from(settings.memory_kib) * u64::from(settings.iterations);
+        let rest = work(self).checked_sub(work(done)).filter(|rest| *rest > 0)?;
+        let iterations = rest.div_ceil(u64::from(self.memory_kib));
+        let memory_kib = (rest / iterations).max(u64::from(Params::MIN_M_COST));
+        Some(Self { memory_kib: memory_kib.try_into().ok()?, iterations: iterations.try_into().ok()?, parallelism: 1 })
+    }
+
+    fn run(&self, password: &Password, salt: &[u8], output: &mut [u8], memory: &mut HashMemory) -> argon2::Result<()> {
+        let params = Params::new(self.memory_kib, self.iterations, self.parallelism, Some(output.len()))?;
+        let blocks = memory.blocks(params.block_count());
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into_with_memory(
+            password.0.as_bytes(),
+            salt,
+            output,
+            blocks,
+        )
+    }
+
+    fn spell(&self, salt: &[u8], output: &[u8]) -> PasswordHash {
+        let params = Params::new(self.memory_kib, self.iterations, self.parallelism, None);
+        let params = params.ok().and_then(|params| phc::ParamsString::try_from(&params).ok());
+        let hash = phc::PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: params.expect("the parameters were checked when they were set"),
+            salt: Some(phc::Salt::new(salt).expect("a salt of 16 bytes is within the bounds of PHC")),
+            hash: Some(phc::Output::new(output).expect("32 bytes are within the bounds of PHC")),
+        };
+        PasswordHash(Zeroizing::new(hash.to_string()))
+    }
+}
+
+/// The settings are out of bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashSettingsError;
+
+impl fmt::Display for HashSettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "memory_kib must be 8 times parallelism to {}, iterations 1 to {}, parallelism 1 to {}",
+            HashSettings::MAX_MEMORY_KIB,
+            HashSettings::MAX_ITERATIONS,
+            HashSettings::MAX_PARALLELISM
+        )
+    }
+}
+
+impl std::error::Error for HashSettingsError {}
+
+/// The memory that a hash works in. Keep it and use it again: allocating 19 MiB for each hash costs milliseconds of page
+/// faults, and what many threads allocate at once may never be given back.
+#[derive(Default)]
+pub struct HashMemory(Vec<Block>);
+
+impl HashMemory {
+    fn blocks(&mut self, count: usize) -> &mut [Block] {
+        if self.0.len() < count {
+            self.0.resize_with(count, Block::new);
+        }
+        &mut self.0[..count]
+    }
+}
+
+/// A password as it is kept: a PHC string. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(Zeroizing<String>);
+
+impl PasswordHash {
+    /// The hash that was stored as this text. Whether it can be checked shows when it is.
+    pub fn from_stored(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The text to store.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash(…)")
+    }
+}
+
+struct Parsed {
+    settings: HashSettings,
+    salt: phc::Salt,
+    output: phc::Output,
+}
+
+impl Parsed {
+    fn new(stored: &PasswordHash) -> Result<Self, HashFault> {
+        let hash = phc::PasswordHash::new(&stored.0).map_err(|_| HashFault)?;
+        if hash.algorithm != Algorithm::Argon2id.ident() || hash.version != Some(Version::V0x13.into()) {
+            return Err(HashFault);
+        }
+        let params = Params::try_from(&hash).map_err(|_| HashFault)?;
+        let settings = HashSettings::new(params.m_cost(), params.t_cost(), params.p_cost()).map_err(|_| HashFault)?;
+        Ok(Self { settings, salt: hash.salt.ok_or(HashFault)?, output: hash.hash.ok_or(HashFault)? })
+    }
+}
+
+/// A stored text is not a hash of ours, or asks for more than the caps allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashFault;
+
+impl fmt::Display for HashFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a stored password hash cannot be read")
+    }
+}
+
+impl std::error::Error for HashFault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const POLICY: PasswordPolicy = PasswordPolicy { min_length: 8, min_strength: 3 };
+    const GOOD: &str = "plum-octave-harbour";
+
+    fn password(text: &str) -> Password {
+        Password::parse(text).unwrap()
+    }
+
+    fn cheap() -> HashSettings {
+        HashSettings::new(8, 1, 1).unwrap()
+    }
+
+    fn hash(settings: HashSettings, text: &str) -> PasswordHash {
+        settings.hash(&NewPassword(password(text)), [3; 16], &mut HashMemory::default())
+    }
+
+    fn matches(stored: &PasswordHash, text: &str) -> bool {
+        cheap().check(Some(stored), &password(text), &mut HashMemory::default()).unwrap()
+    }
+
+    #[test]
+    fn the_default_settings_give_the_hash_that_the_reference_gives() {
+        // Made by argon2-cffi 25.1.0: low_level.hash_secret(b"plum-octave-harbour", b"\x03"*16, 2, 19456, 1, 32, Type.ID)
+        let settings = HashSettings::new(19456, 2, 1).unwrap();
+        let golden =
+            "$argon2id$v=19$m=19456,t=2,p=1$AwMDAwMDAwMDAwMDAwMDAw$bNAtXmQTyxyXCV5SufdPn/KJykax1do4gTakfsXcwIY";
+        assert_eq!(hash(settings, GOOD).expose(), golden);
+    }
+
+    #[test]
+    fn every_character_counts() {
+        let stored = hash(cheap(), " Plum\toctave\0 harbour ");
+        assert!(matches(&stored, " Plum\toctave\0 harbour "));
+        for other in
+            ["Plum\toctave\0 harbour", " plum\toctave\0 harbour ", " Plum\toctave", " Plum octave\0 harbour ", ""]
+        {
+            assert!(!matches(&stored, other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_normalised_to_nfc_and_in_no_other_way() {
+        assert!(matches(&hash(cheap(), "cafe\u{0301}"), "caf\u{00E9}"));
+        assert!(!matches(&hash(cheap(), "ﬁle"), "file"), "NFKC would make these alike");
+        assert!(!matches(&hash(cheap(), "straße"), "strasse"));
+    }
+
+    #[test]
+    fn a_password_has_eight_to_256_code_points() {
+        let long = "kV7#".repeat(64);
+        assert!(Password::parse(&long).is_ok());
+        assert_eq!(Password::parse(&format!("{long}x")).err(), Some(PasswordTooLong));
+        assert!(Password::parse(&"e\u{0301}".repeat(256)).is_ok(), "counted as they are kept");
+        let lenient = PasswordPolicy { min_strength: 0, ..POLICY };
+        let short = lenient.accept(password("q7#Kv!z"), &[]);
+        assert_eq!(short.unwrap_err(), PasswordRefusal::TooShort { min_length: 8 });
+        assert!(lenient.accept(password("q7#Kv!zX"), &[]).is_ok());
+        assert!(lenient.accept(password("ééééééé"), &[]).is_err(), "seven code points of two bytes");
+        assert!(POLICY.accept(password("日曜の図書館で豆を煮る"), &[]).is_ok());
+    }
+
+    #[test]
+    fn a_long_password_is_told_from_one_that_differs_at_its_end() {
+        let stored = hash(cheap(), &format!("{}a", "x".repeat(255)));
+        assert!(!matches(&stored, &format!("{}b", "x".repeat(255))));
+        assert!(!matches(&stored, &"x".repeat(255)));
+    }
+
+    #[test]
+    fn what_is_guessed_first_is_refused_with_advice() {
+        let context = ["Ada Lovelace", "ada.lovelace@example.com", "Notes & Co"];
+        for guess in [
+            "password",
+            "12345678",
+            "qwertyuiop",
+            "Lovelace1",
+            "ada.lovelace@example.com",
+            "lovelace-ada",
+            "adalovelace",
+            "notesnotes",
+        ] {
+            let Err(PasswordRefusal::Guessable { advice }) = POLICY.accept(password(guess), &context) else {
+                panic!("{guess} was accepted");
+            };
+            assert!(!advice.is_empty(), "{guess}");
+        }
+        assert!(POLICY.accept(password(GOOD), &context).is_ok());
+    }
+
+    #[test]
+    fn nobody_gets_in_without_a_stored_hash() {
+        let check = |text| cheap().check(None, &password(text), &mut HashMemory::default());
+        assert_eq!(check(""), Ok(false));
+        assert_eq!(check(GOOD), Ok(false));
+    }
+
+    #[test]
+    fn a_cheaper_hash_is_followed_by_the_rest_of_the_work() {
+        let current = HashSettings::new(19456, 2, 1).unwrap();
+        for (memory_kib, iterations) in [(19456, 1), (12288, 3), (4096, 1), (64, 3), (19455, 2)] {
+            let old = HashSettings::new(memory_kib, iterations, 1).unwrap();
+            let rest = current.rest_after(&old).unwrap();
+            let work = |settings: HashSettings| i64::from(settings.memory_kib) * i64::from(settings.iterations);
+            assert!((work(old) + work(rest) - work(current)).abs() <= 8, "{old:?} {rest:?}");
+            assert!(rest.memory_kib <= current.memory_kib);
+        }
+        assert_eq!(current.rest_after(&current), None);
+        assert_eq!(cheap().rest_after(&current), None);
+    }
+
+    #[test]
+    fn a_hash_of_other_settings_is_outdated_and_still_checked() {
+        let raised = HashSettings::new(64, 2, 1).unwrap();
+        let old = hash(cheap(), GOOD);
+        assert!(raised.outdates(&old) && !cheap().outdates(&old));
+        assert_eq!(raised.check(Some(&old), &password(GOOD), &mut HashMemory::default()), Ok(true));
+        assert_eq!(raised.check(Some(&old), &password("other"), &mut HashMemory::default()), Ok(false));
+    }
+
+    #[test]
+    fn what_is_not_a_hash_of_ours_is_a_fault_and_never_a_match() {
+        let good = hash(cheap(), GOOD);
+        let changed = |from, to| good.expose().replace(from, to);
+        for text in [
+            String::new(),
+            "plum-octave-harbour".into(),
+            changed("argon2id", "argon2i"),
+            changed("v=19", "v=16"),
+            changed("m=8", "m=4294967295"),
+            changed("m=8", "m=2000000"),
+            changed("t=1", "t=1000"),
+            changed("p=1", "p=16777215"),
+            changed("$v=19", ""),
+            good.expose().rsplit_once('$').unwrap().0.to_owned(),
+        ] {
+            let stored = PasswordHash::from_stored(text.clone());
+            let checked = cheap().check(Some(&stored), &password(GOOD), &mut HashMemory::default());
+            assert_eq!(checked, Err(HashFault), "{text}");
+        }
+    }
+
+    #[test]
+    fn settings_out_of_bounds_are_refused() {
+        for (memory_kib, iterations, parallelism) in
+            [(7, 1, 1), (8, 0, 1), (8, 1, 0), (15, 1, 2), (1 << 21, 1, 1), (8, 65, 1), (1024, 1, 65)]
+        {
+            assert!(HashSettings::new(memory_kib, iterations, parallelism).is_err());
+        }
+        assert!(HashSettings::new(19456, 2, 1).unwrap().is_recommended());
+        assert!(HashSettings::new(47104, 1, 1).unwrap().is_recommended());
+        assert!(!HashSettings::new(19455, 2, 1).unwrap().is_recommended());
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        assert_eq!(format!("{:?} {:?}", password(GOOD), hash(cheap(), GOOD)), "Password(…) PasswordHash(…)");
+    }
+
+    proptest! {
+        #[test]
+        fn a_password_matches_itself_and_nothing_shorter(text in "\\PC{1,40}") {
+            let stored = hash(cheap(), &text);
+            prop_assert!(matches(&stored, &text));
+            let mut shorter: String = text.nfc().collect();
+            shorter.pop();
+            prop_assert!(!matches(&stored, &shorter));
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The token of the session cookie, version 1: 87 bytes, sent as 116 characters of base64url (RFC 4648 §5).
+//!
+//! ```text
+//! 0 version │ 1 key id │ 5 flags │ 7 user id │ 23 session id │ 39 issued at │ 47 expires at │ 55 tag
+//! ```
+//!
+//! Integers are big-endian. The tag is HMAC-SHA-256 over everything before it, so no field can be changed or carried
+//! over into another token; and as 87 is divisible by 3, a token has exactly one spelling.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64_simd::{AsOut, URL_SAFE_NO_PAD};
+use uuid::Uuid;
+use zeroize::Zeroize;
+
+use crate::keyring::{KeyRing, KeyRingError, Purpose, SecretKey};
+use crate::{SessionId, Timestamp, UserId};
+
+const VERSION: u8 = 1;
+const SIGNED_BYTES: usize = 55;
+const TOKEN_BYTES: usize = 87;
+const TEXT_CHARACTERS: usize = 116;
+
+const REMEMBERED: u16 = 0b001;
+const ASSURANCE_SHIFT: u32 = 1;
+const ASSURANCE: u16 = 0b110;
+
+/// How far the clock of the node that issued a token may be ahead of the one that opens it.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
+/// What a session token says. It holds no personal data: the token is signed, not encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// Who signed in.
+    pub user_id: UserId,
+    /// In which session.
+    pub session_id: SessionId,
+    /// Since when.
+    pub issued_at: Timestamp,
+    /// Until when; at that second it is over.
+    pub expires_at: Timestamp,
+    /// Whether the browser keeps the cookie after it is closed.
+    pub remembered: bool,
+    /// How sure we are that it is them.
+    pub assurance: Assurance,
+}
+
+/// How somebody proved who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Assurance {
+    /// By a password.
+    Password = 0,
+    /// By a password and a second factor.
+    SecondFactor = 1,
+    /// By a passkey.
+    Passkey = 2,
+}
+
+/// Issues and opens session tokens.
+///
+/// ```
+/// use handstamp_core::{Assurance, Claims, SecretKey, SessionId, SessionTokens, Timestamp, UserId};
+///
+/// let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg")?;
+/// let tokens = SessionTokens::new(&secret, &[])?;
+/// let now = Timestamp::from_unix_seconds(1_800_000_000);
+/// let claims = Claims {
+///     user_id: UserId::new(now, [7; 10]),
+///     session_id: SessionId::from_bytes([9; 16]),
+///     issued_at: now,
+///     expires_at: Timestamp::from_unix_seconds(1_802_592_000),
+///     remembered: true,
+///     assurance: Assurance::Password,
+/// };
+///
+/// let token = tokens.issue(&claims);
+/// assert_eq!(tokens.open(token.expose(), now)?.claims, claims);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct SessionTokens {
+    ring: KeyRing,
+}
+
+impl SessionTokens {
+    /// `current` signs; `fallbacks` are earlier secrets, whose tokens are still accepted.
+    ///
+    /// # Errors
+    /// When two of the secrets are the same.
+    pub fn new(current: &SecretKey, fallbacks: &[SecretKey]) -> Result<Self, KeyRingError> {
+        Ok(Self { ring: KeyRing::new(Purpose::Session, current, fallbacks)? })
+    }
+
+    /// The token that says `claims`, signed with the current key.
+    pub fn issue(&self, claims: &Claims) -> TokenText {
+        let key = self.ring.current();
+        let mut bytes = [0; TOKEN_BYTES];
+        bytes[0] = VERSION;
+        bytes[1..5].copy_from_slice(&key.id());
+        bytes[5..7].copy_from_slice(&flags(claims).to_be_bytes());
+        bytes[7..23].copy_from_slice(claims.user_id.as_uuid().as_bytes());
+        bytes[23..39].copy_from_slice(claims.session_id.as_bytes());
+        bytes[39..47].copy_from_slice(&claims.issued_at.unix_seconds().to_be_bytes());
+        bytes[47..55].copy_from_slice(&claims.expires_at.unix_seconds().to_be_bytes());
+        let tag = key.tag(&bytes[..SIGNED_BYTES]);
+        bytes[SIGNED_BYTES..].copy_from_slice(&tag);
+
+        let mut text = [0; TEXT_CHARACTERS];
+        let _ = URL_SAFE_NO_PAD.encode(&bytes, text.as_mut_slice().as_out());
+        bytes.zeroize();
+        TokenText(text)
+    }
+
+    /// What the token in `text` says, if this service said it and it holds at `now`. Whether the session is still live
+    /// is for the database to say.
+    ///
+    /// A pure function of the text, the keys and the clock: no I/O, and no allocation.
+    ///
+    /// # Errors
+    /// The first rule that the text breaks. The client only ever learns that it is signed out.
+    pub fn open(&self, text: &str, now: Timestamp) -> Result<OpenedToken, TokenRefusal> {
+        let bytes = &decode(text)?;
+        if bytes[0] != VERSION {
+            return Err(TokenRefusal::Version);
+        }
+        let (remembered, assurance) = parse_flags(u16::from_be_bytes(field(bytes, 5)))?;
+        let key = self.ring.find(field(bytes, 1)).ok_or(TokenRefusal::UnknownKey)?;
+        if !key.verifies(&bytes[..SIGNED_BYTES], &bytes[SIGNED_BYTES..]) {
+            return Err(TokenRefusal::Tag);
+        }
+        let claims = Claims {
+            user_id: UserId::from_uuid(Uuid::from_bytes(field(bytes, 7))),
+            session_id: SessionId::from_bytes(field(bytes, 23)),
+            issued_at: Timestamp::from_unix_seconds(u64::from_be_bytes(field(bytes, 39))),
+            expires_at: Timestamp::from_unix_seconds(u64::from_be_bytes(field(bytes, 47))),
+            remembered,
+            assurance,
+        };
+        check_time(&claims, now)?;
+        Ok(OpenedToken { claims, signed_by_fallback: key.id() != self.ring.current().id() })
+    }
+}
+
+fn decode(text: &str) -> Result<[u8; TOKEN_BYTES], TokenRefusal> {
+    let mut bytes = [0; TOKEN_BYTES];
+    if text.len() != TEXT_CHARACTERS || URL_SAFE_NO_PAD.decode(text.as_bytes(), bytes.as_mut_slice().as_out()).is_err()
+    {
+        return Err(TokenRefusal::Malformed);
+    }
+    Ok(bytes)
+}
+
+fn field<const LENGTH: usize>(bytes: &[u8; TOKEN_BYTES], offset: usize) -> [u8; LENGTH] {
+    bytes[offset..offset + LENGTH].try_into().expect("a slice of LENGTH bytes")
+}
+
+fn flags(claims: &Claims) -> u16 {
+    u16::from(claims.remembered) * REMEMBERED | (claims.assurance as u16) << ASSURANCE_SHIFT
+}
+
+fn parse_flags(flags: u16) -> Result<(bool, Assurance), TokenRefusal> {
+    let assurance = match (flags & ASSURANCE) >> ASSURANCE_SHIFT {
+        0 => Assurance::Password,
+        1 => Assurance::SecondFactor,
+        2 => Assurance::Passkey,
+        _ => return Err(TokenRefusal::Flags),
+    };
+    if flags & !(REMEMBERED | ASSURANCE) != 0 {
+        return Err(TokenRefusal::Flags);
+    }
+    Ok((flags & REMEMBERED != 0, assurance))
+}
+
+fn check_time(claims: &Claims, now: Timestamp) -> Result<(), TokenRefusal> {
+    if claims.issued_at > now.after(CLOCK_TOLERANCE) {
+        Err(TokenRefusal::NotYet)
+    } else if claims.expires_at <= claims.issued_at || now >= claims.expires_at {
+        Err(TokenRefusal::Expired)
+    } else {
+        Ok(())
+    }
+}
+
+/// A token that this service issued and that has not expired.
+#[derive(Clone, Debug)]
+pub struct OpenedToken {
+    /// What it says.
+    pub claims: Claims,
+    /// An earlier key signed it: issue it again under the current one.
+    pub signed_by_fallback: bool,
+}
+
+/// Which rule a text broke first. For the log; to the client all are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenRefusal {
+    /// Not 116 characters of base64url.
+    Malformed,
+    /// Not of version 1.
+    Version,
+    /// A flag is set that has no meaning.
+    Flags,
+    /// No key of the ring has this id.
+    UnknownKey,
+    /// The tag does not match: the token was changed, or is not ours.
+    Tag,
+    /// Issued more than 60 s in the future.
+    NotYet,
+    /// Over, or over before it began.
+    Expired,
+}
+
+impl fmt::Display for TokenRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "malformed",
+            Self::Version => "version",
+            Self::Flags => "flags",
+            Self::UnknownKey => "unknown_key",
+            Self::Tag => "tag",
+            Self::NotYet => "not_yet",
+            Self::Expired => "expired",
+        })
+    }
+}
+
+impl std::error::Error for TokenRefusal {}
+
+/// The text of a token, which whoever has it is signed in by. Wiped when dropped, and never printed.
+#[derive(Clone)]
+pub struct TokenText([u8; TEXT_CHARACTERS]);
+
+impl TokenText {
+    /// The text, for the cookie and for nothing else.
+    pub fn expose(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("base64url is ASCII")
+    }
+}
+
+impl Drop for TokenText {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for TokenText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenText(…)")
+    }
+}
