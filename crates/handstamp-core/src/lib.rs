@@ -20,7 +20,7 @@ pub use keyring::{KeyRingError, SecretKey, WeakSecret};
 pub use name::{DisplayName, NameError};
 pub use password::{
     HashFault, HashMemory, HashSettings, HashSettingsError, NewPassword, Password, PasswordHash, PasswordPolicy,
-    PasswordRefusal, PasswordTooLong,
+    PasswordRefusal, PasswordTooLong, Verdict,
 };
 pub use return_to::ReturnTo;
 pub use time::Timestamp;

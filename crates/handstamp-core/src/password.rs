@@ -89,7 +89,7 @@ fn advice(estimate: &zxcvbn::Entropy) -> String {
     warning.into_iter().chain(suggestions).collect::<Vec<_>>().join(" ")
 }
 
-/// A password that the policy accepted: the only kind that is stored.
+/// A password that the policy accepts, or accepted once: the only kind that is stored.
 #[derive(Clone, Debug)]
 pub struct NewPassword(Password);
 
@@ -181,11 +181,11 @@ impl HashSettings {
         stored: Option<&PasswordHash>,
         password: &Password,
         memory: &mut HashMemory,
-    ) -> Result<bool, HashFault> {
+    ) -> Result<Verdict, HashFault> {
         let Some(stored) = stored else {
             let mut output = [0; Self::OUTPUT_BYTES];
             self.run(password, &[0; 16], &mut output, memory).map_err(|_| HashFault)?;
-            return Ok(false);
+            return Ok(Verdict::Wrong);
         };
         let parsed = Parsed::new(stored)?;
         let mut output = [0; 64];
@@ -195,12 +195,11 @@ impl HashSettings {
             rest.run(password, &[0; 16], &mut [0; Self::OUTPUT_BYTES], memory).map_err(|_| HashFault)?;
         }
         // `Output` compares in constant time.
-        Ok(phc::Output::new(output).map_err(|_| HashFault)? == parsed.output)
-    }
-
-    /// Whether a hash was made with other settings than these, so that it should be made again.
-    pub fn outdates(&self, stored: &PasswordHash) -> bool {
-        Parsed::new(stored).is_ok_and(|parsed| parsed.settings != *self)
+        if phc::Output::new(output).map_err(|_| HashFault)? != parsed.output {
+            return Ok(Verdict::Wrong);
+        }
+        let outdated = parsed.settings != *self;
+        Ok(Verdict::Right { to_hash_again: outdated.then(|| NewPassword(password.clone())) })
     }
 
     /// The work by which a hash with these settings exceeds one with `done`, as settings of its own.
@@ -234,6 +233,25 @@ impl HashSettings {
             hash: Some(phc::Output::new(output).expect("32 bytes are within the bounds of PHC")),
         };
         PasswordHash(Zeroizing::new(hash.to_string()))
+    }
+}
+
+/// Whether a password was the right one.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It was not, or there was nothing to compare it with.
+    Wrong,
+    /// It was.
+    Right {
+        /// The password, if the stored hash was made with other settings and should be replaced.
+        to_hash_again: Option<NewPassword>,
+    },
+}
+
+impl Verdict {
+    /// Whether it was the right one.
+    pub fn is_right(&self) -> bool {
+        matches!(self, Self::Right { .. })
     }
 }
 
@@ -342,7 +360,7 @@ mod tests {
     }
 
     fn matches(stored: &PasswordHash, text: &str) -> bool {
-        cheap().check(Some(stored), &password(text), &mut HashMemory::default()).unwrap()
+        cheap().check(Some(stored), &password(text), &mut HashMemory::default()).unwrap().is_right()
     }
 
     #[test]
@@ -416,9 +434,10 @@ mod tests {
 
     #[test]
     fn nobody_gets_in_without_a_stored_hash() {
-        let check = |text| cheap().check(None, &password(text), &mut HashMemory::default());
-        assert_eq!(check(""), Ok(false));
-        assert_eq!(check(GOOD), Ok(false));
+        for text in ["", GOOD] {
+            let verdict = cheap().check(None, &password(text), &mut HashMemory::default());
+            assert!(!verdict.unwrap().is_right());
+        }
     }
 
     #[test]
@@ -439,9 +458,11 @@ mod tests {
     fn a_hash_of_other_settings_is_outdated_and_still_checked() {
         let raised = HashSettings::new(64, 2, 1).unwrap();
         let old = hash(cheap(), GOOD);
-        assert!(raised.outdates(&old) && !cheap().outdates(&old));
-        assert_eq!(raised.check(Some(&old), &password(GOOD), &mut HashMemory::default()), Ok(true));
-        assert_eq!(raised.check(Some(&old), &password("other"), &mut HashMemory::default()), Ok(false));
+        let check =
+            |settings: HashSettings, text| settings.check(Some(&old), &password(text), &mut HashMemory::default());
+        assert!(matches!(check(raised, GOOD), Ok(Verdict::Right { to_hash_again: Some(_) })));
+        assert!(matches!(check(cheap(), GOOD), Ok(Verdict::Right { to_hash_again: None })));
+        assert!(matches!(check(raised, "other"), Ok(Verdict::Wrong)));
     }
 
     #[test]
@@ -462,7 +483,7 @@ mod tests {
         ] {
             let stored = PasswordHash::from_stored(text.clone());
             let checked = cheap().check(Some(&stored), &password(GOOD), &mut HashMemory::default());
-            assert_eq!(checked, Err(HashFault), "{text}");
+            assert_eq!(checked.err(), Some(HashFault), "{text}");
         }
     }
 

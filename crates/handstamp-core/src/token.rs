@@ -155,7 +155,7 @@ fn field<const LENGTH: usize>(bytes: &[u8; TOKEN_BYTES], offset: usize) -> [u8; 
 }
 
 fn flags(claims: &Claims) -> u16 {
-    u16::from(claims.remembered) * REMEMBERED | (claims.assurance as u16) << ASSURANCE_SHIFT
+    (u16::from(claims.remembered) * REMEMBERED) | ((claims.assurance as u16) << ASSURANCE_SHIFT)
 }
 
 fn parse_flags(flags: u16) -> Result<(bool, Assurance), TokenRefusal> {

@@ -1,1 +1,117 @@
+//! Accounts for web applications: register, sign in, sign out, an account page, and a tamper-proof cookie that remembers
+//! who is who for 30 days.
+//!
+//! ```no_run
+//! use handstamp::{Config, DatabaseUrl, Handstamp, PublicUrl, SecretKey};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config::new(
+//!     PublicUrl::parse("http://localhost:8080")?,
+//!     DatabaseUrl::parse("sqlite:accounts.db")?,
+//!     SecretKey::parse(&std::env::var("HANDSTAMP_SECRET_KEY")?)?,
+//! );
+//! let handstamp = Handstamp::open(config).await?;
+//! let app = axum::Router::new().merge(handstamp.routes());
+//! # Ok(())
+//! # }
+//! ```
 
+mod config;
+mod error;
+mod services;
+mod sessions;
+mod store;
+mod web;
+pub mod world;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use handstamp_core::SessionTokens;
+
+pub use config::{Config, DatabaseUrl, HashingConfig, PublicUrl, Registration, SessionConfig, check_cookie_domain};
+pub use error::Error;
+pub use handstamp_core::{HashSettings, PasswordPolicy, SecretKey, Timestamp};
+
+use services::{Accounts, Hashing};
+use sessions::Sessions;
+use store::Store;
+use web::{SessionCookie, Site, Views};
+use world::World;
+
+const WRITE_LAST_SEEN_EVERY: Duration = Duration::from_secs(30);
+const PURGE_EVERY: Duration = Duration::from_secs(3600);
+
+/// The accounts of a site, open and at work.
+pub struct Handstamp {
+    site: Arc<Site>,
+    upkeep: tokio::task::JoinHandle<()>,
+}
+
+impl Handstamp {
+    /// Opens the database, brings its tables up to date, and starts the upkeep.
+    ///
+    /// # Errors
+    /// When the database cannot be opened, its files can be read by others, or two secrets are the same.
+    pub async fn open(config: Config) -> Result<Self, Error> {
+        Self::open_in(config, World::system()).await
+    }
+
+    /// Opens it in a world of your own, such as one whose clock a test turns.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_in(config: Config, world: World) -> Result<Self, Error> {
+        let tokens = SessionTokens::new(&config.secret_key, &config.secret_key_fallbacks)
+            .map_err(|error| Error::config(error.to_string()))?;
+        let store = Arc::new(Store::open(&config.database).await?);
+        let site = Arc::new(Site {
+            views: Views::new(&config),
+            cookie: SessionCookie::new(&config),
+            accounts: Accounts {
+                sessions: Sessions::new(tokens, Arc::clone(&store), world.clone()),
+                hashing: Hashing::new(&config.hashing),
+                config,
+                world,
+                store,
+            },
+        });
+        let upkeep = tokio::spawn(keep_up(Arc::clone(&site)));
+        Ok(Self { site, upkeep })
+    }
+
+    /// The pages, to be merged into an axum application. They stand under `/`, `/account`, `/healthz` and `/readyz`.
+    pub fn routes(&self) -> Router {
+        web::routes::routes(Arc::clone(&self.site))
+    }
+
+    /// The pages as a whole site, which answers every URL.
+    pub fn site(&self) -> Router {
+        web::routes::site(Arc::clone(&self.site))
+    }
+
+    /// Writes down what has gathered in memory and lets the database go.
+    pub async fn close(self) {
+        self.upkeep.abort();
+        self.site.accounts.write_last_seen().await;
+        self.site.accounts.store.close().await;
+    }
+}
+
+impl Drop for Handstamp {
+    fn drop(&mut self) {
+        self.upkeep.abort();
+    }
+}
+
+async fn keep_up(site: Arc<Site>) {
+    let mut write = tokio::time::interval(WRITE_LAST_SEEN_EVERY);
+    let mut purge = tokio::time::interval(PURGE_EVERY);
+    loop {
+        tokio::select! {
+            _ = write.tick() => site.accounts.write_last_seen().await,
+            _ = purge.tick() => site.accounts.purge().await,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The folder where Handstamp keeps what must not be lost: the database and the secret.
+
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use handstamp::SecretKey;
+use zeroize::Zeroizing;
+
+/// The folder, for us alone.
+pub(crate) struct DataDir(PathBuf);
+
+impl DataDir {
+    /// Makes the folder if it is not there, closed to others whatever the umask.
+    ///
+    /// # Errors
+    /// In words for the operator, also when others may enter a folder that was there.
+    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+        if !path.exists() {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o700)))
+                .map_err(|error| format!("cannot make the folder {}: {error}", path.display()))?;
+        }
+        refuse_if_open_to_others(path, "700")?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// Where the database is, unless a setting says otherwise.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.0.join("handstamp.db")
+    }
+
+    /// The secret that was made at the first start, or at this one if it is the first.
+    ///
+    /// # Errors
+    /// In words for the operator, without the secret.
+    pub(crate) fn secret_key(&self) -> Result<SecretKey, String> {
+        let path = self.0.join("secret.key");
+        if !path.exists() {
+            self.make_secret_key(&path).map_err(|error| format!("cannot make {}: {error}", path.display()))?;
+        }
+        refuse_if_open_to_others(&path, "600")?;
+        let text = fs::read_to_string(&path).map(Zeroizing::new);
+        let text = text.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        SecretKey::parse(text.trim_end()).map_err(|weakness| format!("the secret in {} {weakness}", path.display()))
+    }
+
+    /// Writes the whole secret beside its place and then links it there, so that nobody ever reads half of one, and of
+    /// two that start at once both use the same.
+    fn make_secret_key(&self, path: &Path) -> std::io::Result<()> {
+        let mut random = Zeroizing::new([0; 32]);
+        fill_with_randomness(random.as_mut())?;
+        let unfinished = self.0.join(format!("secret.key.{}", std::process::id()));
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        file.write_all(SecretKey::generate(*random).as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        let linked = fs::hard_link(&unfinished, path);
+        fs::remove_file(&unfinished)?;
+        match linked {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+            _ => fs::File::open(&self.0)?.sync_all(),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the secret is made before there is a world to ask")]
+fn fill_with_randomness(bytes: &mut [u8]) -> std::io::Result<()> {
+    getrandom::fill(bytes).map_err(std::io::Error::from)
+}
+
+fn refuse_if_open_to_others(path: &Path, mode: &str) -> Result<(), String> {
+    let metadata = fs::metadata(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        let path = path.display();
+        return Err(format!("{path} can be read or written by others; close it with: chmod {mode} {path}"));
+    }
+    Ok(())
+}

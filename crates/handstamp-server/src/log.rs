@@ -1,0 +1,40 @@
+use std::io::IsTerminal;
+use std::str::FromStr;
+
+use tracing::Level;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("must be text or json".to_owned()),
+        }
+    }
+}
+
+/// Sends the log to standard error. Other people's crates only say what went wrong, whatever the level: at finer ones
+/// they write down what passes through them.
+pub(crate) fn start(format: Option<Format>, level: Level) {
+    let filter = Targets::new().with_default(LevelFilter::WARN.min(level.into())).with_target("handstamp", level);
+    let is_terminal = std::io::stderr().is_terminal();
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(is_terminal);
+    let registry = tracing_subscriber::registry().with(filter);
+    match format.unwrap_or(if is_terminal { Format::Text } else { Format::Json }) {
+        Format::Text => registry.with(layer.with_target(false)).init(),
+        Format::Json => registry.with(layer.json().flatten_event(true).with_current_span(false)).init(),
+    }
+}

@@ -1,0 +1,103 @@
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use axum_server::Handle;
+use handstamp::{Config, DatabaseUrl, Handstamp, PublicUrl};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::data_dir::DataDir;
+use crate::log;
+use crate::settings::Settings;
+
+/// The longest that the head of a request may take, and that a connection may say nothing.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// How long requests under way may take to finish once we are told to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// In words for whoever typed the command.
+pub(crate) fn serve(settings: Settings) -> Result<(), String> {
+    log::start(settings.log_format, settings.log_level);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| format!("cannot start: {error}"))?.block_on(serve_until_told(settings))
+}
+
+async fn serve_until_told(settings: Settings) -> Result<(), String> {
+    let listen = settings.listen;
+    let cannot_listen = |error| format!("cannot listen on {listen}: {error}");
+    let listener = TcpListener::bind(listen).map_err(cannot_listen)?;
+    listener.set_nonblocking(true).map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+
+    let config = config(settings, address)?;
+    let public_url = config.public_url.clone();
+    if !address.ip().is_loopback() && !public_url.is_https() {
+        tracing::warn!("listening on {address} for everybody, but {public_url} can only be reached from this machine");
+    }
+    if !config.hashing.settings.is_recommended() {
+        tracing::warn!("hashing is set below what OWASP recommends for passwords; use it for tests only");
+    }
+    let handstamp = Handstamp::open(config).await.map_err(|error| error.to_string())?;
+
+    let handle = Handle::new();
+    stop_when_told(handle.clone()).map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let mut server = axum_server::from_tcp(listener)
+        .map_err(cannot_listen)?
+        .handle(handle)
+        .http1_only()
+        .first_request_timeout(HEADER_TIMEOUT);
+    server.http_builder().http1().header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADER_BYTES);
+    announce(&public_url, address);
+    let served = server.serve(handstamp.site().into_make_service_with_connect_info::<SocketAddr>()).await;
+    handstamp.close().await;
+    tracing::info!(event = "stopped", "stopped");
+    served.map_err(|error| format!("stopped serving: {error}"))
+}
+
+/// The settings of the library, with the files of the data folder for what was not set.
+fn config(settings: Settings, address: SocketAddr) -> Result<Config, String> {
+    let public_url = match settings.public_url {
+        Some(public_url) => public_url,
+        None => PublicUrl::parse(&format!("http://localhost:{}", address.port()))?,
+    };
+    let (database, secret_key) = match (settings.database, settings.secret_key) {
+        (Some(database), Some(secret_key)) => (database, secret_key),
+        (database, secret_key) => {
+            let data_dir = DataDir::open(&settings.data_dir)?;
+            let secret_key = secret_key.map_or_else(|| data_dir.secret_key(), Ok)?;
+            (database.unwrap_or_else(|| DatabaseUrl::Sqlite(data_dir.database())), secret_key)
+        }
+    };
+    Ok(Config {
+        secret_key_fallbacks: settings.secret_key_fallbacks,
+        site_name: settings.site_name,
+        templates_dir: settings.templates_dir,
+        registration: settings.registration,
+        session: settings.session,
+        password: settings.password,
+        hashing: settings.hashing,
+        ..Config::new(public_url, database, secret_key)
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "the address is for whoever typed the command, log or no log")]
+fn announce(public_url: &PublicUrl, address: SocketAddr) {
+    println!("Handstamp is at {public_url} (listening on {address})");
+    tracing::info!(event = "started", %public_url, %address, "started");
+}
+
+fn stop_when_told(handle: Handle<SocketAddr>) -> std::io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!(event = "stopping", "finishing what is under way");
+        handle.graceful_shutdown(Some(STOP_WITHIN));
+    });
+    Ok(())
+}

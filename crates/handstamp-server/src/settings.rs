@@ -1,0 +1,356 @@
+//! Settings, from `handstamp.toml`, the environment and flags; a later source wins. All that is wrong is told at once.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use handstamp::{
+    DatabaseUrl, HashSettings, HashingConfig, PasswordPolicy, PublicUrl, Registration, SecretKey, SessionConfig,
+    check_cookie_domain,
+};
+use tracing::Level;
+
+use crate::cli::ServeFlags;
+use crate::log::Format;
+
+const DEFAULT_FILE: &str = "handstamp.toml";
+const PREFIX: &str = "HANDSTAMP_";
+
+/// Every setting there is. The values of those marked secret are never shown, and can be read from a file.
+const KEYS: [(&str, Secrecy); 20] = [
+    ("listen", Secrecy::Open),
+    ("public_url", Secrecy::Open),
+    ("data_dir", Secrecy::Open),
+    ("database_url", Secrecy::Secret),
+    ("secret_key", Secrecy::Secret),
+    ("secret_key_fallbacks", Secrecy::Secret),
+    ("site_name", Secrecy::Open),
+    ("templates_dir", Secrecy::Open),
+    ("registration", Secrecy::Open),
+    ("session.lifetime", Secrecy::Open),
+    ("session.cookie_domain", Secrecy::Open),
+    ("password.min_length", Secrecy::Open),
+    ("password.min_strength", Secrecy::Open),
+    ("hashing.memory_kib", Secrecy::Open),
+    ("hashing.iterations", Secrecy::Open),
+    ("hashing.parallelism", Secrecy::Open),
+    ("hashing.concurrency", Secrecy::Open),
+    ("hashing.queue", Secrecy::Open),
+    ("log.format", Secrecy::Open),
+    ("log.level", Secrecy::Open),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Secrecy {
+    Open,
+    Secret,
+}
+
+/// What `handstamp serve` was told.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    /// None for `http://localhost` and the port that we listen on.
+    pub(crate) public_url: Option<PublicUrl>,
+    pub(crate) data_dir: PathBuf,
+    /// None for the one in the data folder.
+    pub(crate) database: Option<DatabaseUrl>,
+    /// None for the one in the data folder.
+    pub(crate) secret_key: Option<SecretKey>,
+    pub(crate) secret_key_fallbacks: Vec<SecretKey>,
+    pub(crate) site_name: String,
+    pub(crate) templates_dir: Option<PathBuf>,
+    pub(crate) registration: Registration,
+    pub(crate) session: SessionConfig,
+    pub(crate) password: PasswordPolicy,
+    pub(crate) hashing: HashingConfig,
+    pub(crate) log_format: Option<Format>,
+    pub(crate) log_level: Level,
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Debug)]
+pub(crate) struct Faults(Vec<String>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot start with these settings:")?;
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
+}
+
+/// A value as it was given, and by what.
+struct Given {
+    value: Value,
+    origin: String,
+}
+
+enum Value {
+    Text(String),
+    List(Vec<String>),
+}
+
+impl Settings {
+    /// Reads the settings from everywhere.
+    ///
+    /// # Errors
+    /// All faults there are, in words for the operator; no value of a secret is among them.
+    pub(crate) fn load(
+        flags: &ServeFlags,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Faults> {
+        let mut reader = Reader::default();
+        reader.take_file(flags.config.as_deref());
+        reader.take_environment(environment);
+        reader.take_flags(flags);
+        reader.read_secret_files();
+        let settings = reader.settings();
+        reader.refuse_unknown();
+        if reader.faults.is_empty() { Ok(settings) } else { Err(Faults(reader.faults)) }
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    given: BTreeMap<String, Given>,
+    faults: Vec<String>,
+}
+
+impl Reader {
+    fn take_file(&mut self, chosen: Option<&Path>) {
+        let path = chosen.unwrap_or(Path::new(DEFAULT_FILE));
+        if chosen.is_none() && !path.exists() {
+            return;
+        }
+        let origin = path.display().to_string();
+        let table = std::fs::read_to_string(path).map_err(|error| error.to_string()).and_then(|text| {
+            // The message of the parser quotes the line, which may hold a secret.
+            toml::Table::from_str(&text).map_err(|error| match error.span() {
+                Some(span) => format!("line {}: {}", text[..span.start].lines().count().max(1), error.message()),
+                None => error.message().to_owned(),
+            })
+        });
+        match table {
+            Ok(table) => self.take_table("", table, &origin),
+            Err(error) => self.faults.push(format!("{origin}: {error}")),
+        }
+    }
+
+    fn take_table(&mut self, prefix: &str, table: toml::Table, origin: &str) {
+        for (name, value) in table {
+            let key = format!("{prefix}{name}");
+            let value = match value {
+                toml::Value::Table(table) => {
+                    self.take_table(&format!("{key}."), table, origin);
+                    continue;
+                }
+                toml::Value::Array(items) => Value::List(items.into_iter().map(text_of).collect()),
+                other => Value::Text(text_of(other)),
+            };
+            self.given.insert(key, Given { value, origin: origin.to_owned() });
+        }
+    }
+
+    fn take_environment(&mut self, environment: impl IntoIterator<Item = (OsString, OsString)>) {
+        for (name, value) in environment {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+            let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
+            match value.into_string() {
+                Ok(value) => {
+                    self.given.insert(key, Given { value: Value::Text(value), origin: name.to_owned() });
+                }
+                Err(_) => self.faults.push(format!("{name} is not valid UTF-8")),
+            }
+        }
+    }
+
+    fn take_flags(&mut self, flags: &ServeFlags) {
+        let flags = [("listen", &flags.listen), ("public_url", &flags.public_url), ("data_dir", &flags.data_dir)];
+        for (key, value) in flags {
+            if let Some(value) = value {
+                let origin = format!("--{}", key.replace('_', "-"));
+                self.given.insert(key.to_owned(), Given { value: Value::Text(value.clone()), origin });
+            }
+        }
+    }
+
+    /// For each secret that is given as a file, the text of that file.
+    fn read_secret_files(&mut self) {
+        for (key, _) in KEYS.iter().filter(|(_, secrecy)| *secrecy == Secrecy::Secret) {
+            let Some(Given { value: Value::Text(path), origin }) = self.given.remove(&format!("{key}_file")) else {
+                continue;
+            };
+            if let Some(other) = self.given.get(*key) {
+                self.faults.push(format!("{key}: given by {} and by {origin}", other.origin));
+                continue;
+            }
+            match std::fs::read_to_string(&path) {
+                Ok(text) => {
+                    let value = Value::Text(text.trim_end().to_owned());
+                    self.given.insert((*key).to_owned(), Given { value, origin: format!("{origin}={path}") });
+                }
+                Err(error) => self.faults.push(format!("{key}: cannot read {path} (from {origin}): {error}")),
+            }
+        }
+    }
+
+    fn settings(&mut self) -> Settings {
+        let public_url = self.parse("public_url", PublicUrl::parse);
+        let session = self.session(public_url.as_ref());
+        Settings {
+            listen: self.parse("listen", parse).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            data_dir: self.parse("data_dir", path).unwrap_or("handstamp-data".into()),
+            database: self.parse("database_url", DatabaseUrl::parse),
+            secret_key: self.parse("secret_key", secret),
+            secret_key_fallbacks: self.list("secret_key_fallbacks", secret),
+            site_name: self.parse("site_name", site_name).unwrap_or("Handstamp".to_owned()),
+            templates_dir: self.parse("templates_dir", folder),
+            registration: self.parse("registration", registration).unwrap_or(Registration::Open),
+            password: PasswordPolicy {
+                min_length: self.parse("password.min_length", |text| between(text, 8, 256)).unwrap_or(8),
+                min_strength: self.parse("password.min_strength", |text| between(text, 0, 4)).unwrap_or(3),
+            },
+            hashing: self.hashing(),
+            log_format: self.parse("log.format", Format::from_str),
+            log_level: self.parse("log.level", level).unwrap_or(Level::INFO),
+            public_url,
+            session,
+        }
+    }
+
+    fn session(&mut self, public_url: Option<&PublicUrl>) -> SessionConfig {
+        let default = SessionConfig::default();
+        SessionConfig {
+            lifetime: self.parse("session.lifetime", lifetime).unwrap_or(default.lifetime),
+            cookie_domain: self.parse("session.cookie_domain", |domain| match public_url {
+                Some(public_url) => check_cookie_domain(domain, public_url).map(|()| domain.to_owned()),
+                None => Err("needs a public_url".to_owned()),
+            }),
+        }
+    }
+
+    fn hashing(&mut self) -> HashingConfig {
+        let default = HashingConfig::default();
+        let memory_kib = self.parse("hashing.memory_kib", parse).unwrap_or(19_456);
+        let iterations = self.parse("hashing.iterations", parse).unwrap_or(2);
+        let parallelism = self.parse("hashing.parallelism", parse).unwrap_or(1);
+        let settings = HashSettings::new(memory_kib, iterations, parallelism).unwrap_or_else(|error| {
+            self.faults.push(format!("hashing: {error}"));
+            default.settings
+        });
+        HashingConfig {
+            settings,
+            concurrency: self
+                .parse("hashing.concurrency", |text| between(text, 1, 1024))
+                .unwrap_or(default.concurrency),
+            queue: self.parse("hashing.queue", |text| between(text, 0, 1_000_000)).unwrap_or(default.queue),
+        }
+    }
+
+    fn parse<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let given = self.given.remove(key)?;
+        let parsed = match &given.value {
+            Value::Text(text) => parse(text).map_err(|error| (error, text.as_str())),
+            Value::List(_) => Err(("is a list and must be one value".to_owned(), "")),
+        };
+        parsed.map_err(|(error, value)| self.fault(key, value, &given.origin, &error)).ok()
+    }
+
+    fn list<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        let Some(given) = self.given.remove(key) else { return Vec::new() };
+        let items: Vec<&str> = match &given.value {
+            Value::Text(text) => text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect(),
+            Value::List(items) => items.iter().map(String::as_str).collect(),
+        };
+        let parsed: Vec<_> = items.into_iter().map(|item| parse(item).map_err(|error| (error, item))).collect();
+        let keep = |item: Result<T, (String, &str)>| {
+            item.map_err(|(error, value)| self.fault(key, value, &given.origin, &error)).ok()
+        };
+        parsed.into_iter().filter_map(keep).collect()
+    }
+
+    fn fault(&mut self, key: &str, value: &str, origin: &str, error: &str) {
+        let is_secret = KEYS.contains(&(key, Secrecy::Secret));
+        let value = if is_secret || value.is_empty() { String::new() } else { format!(" {value:?}") };
+        self.faults.push(format!("{key}{value} (from {origin}): {error}"));
+    }
+
+    /// Whatever no setting took.
+    fn refuse_unknown(&mut self) {
+        for (key, given) in std::mem::take(&mut self.given) {
+            self.faults.push(format!("{key} (from {}): there is no such setting", given.origin));
+        }
+    }
+}
+
+fn text_of(value: toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text,
+        toml::Value::Integer(number) => number.to_string(),
+        toml::Value::Float(number) => number.to_string(),
+        toml::Value::Boolean(flag) => flag.to_string(),
+        toml::Value::Datetime(time) => time.to_string(),
+        toml::Value::Array(_) | toml::Value::Table(_) => String::new(),
+    }
+}
+
+fn parse<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+fn between<T: FromStr<Err: fmt::Display> + PartialOrd + fmt::Display>(
+    text: &str,
+    least: T,
+    most: T,
+) -> Result<T, String> {
+    let number: T = parse(text)?;
+    if number < least || number > most { Err(format!("must be between {least} and {most}")) } else { Ok(number) }
+}
+
+fn secret(text: &str) -> Result<SecretKey, String> {
+    SecretKey::parse(text).map_err(|weakness| weakness.to_string())
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("must be the path of a folder".to_owned()) } else { Ok(text.into()) }
+}
+
+fn folder(text: &str) -> Result<PathBuf, String> {
+    let path = path(text)?;
+    if path.is_dir() { Ok(path) } else { Err("is not a folder".to_owned()) }
+}
+
+fn site_name(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    if name.is_empty() || name.chars().any(char::is_control) || name.chars().count() > 100 {
+        return Err("must be 1 to 100 visible characters".to_owned());
+    }
+    Ok(name.to_owned())
+}
+
+fn registration(text: &str) -> Result<Registration, String> {
+    match text {
+        "open" => Ok(Registration::Open),
+        "closed" => Ok(Registration::Closed),
+        _ => Err("must be open or closed".to_owned()),
+    }
+}
+
+fn level(text: &str) -> Result<Level, String> {
+    text.parse().map_err(|_| "must be error, warn, info, debug or trace".to_owned())
+}
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration < Duration::from_secs(60) || duration > SessionConfig::MAX_LIFETIME {
+        return Err("must be between 1m and 30d".to_owned());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests;

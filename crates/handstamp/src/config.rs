@@ -1,0 +1,306 @@
+//! What a [`Handstamp`](crate::Handstamp) is told when it opens: plain values that have been checked.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use handstamp_core::{HashSettings, PasswordPolicy, SecretKey};
+use url::{Host, Url};
+
+/// All settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where people reach this site.
+    pub public_url: PublicUrl,
+    /// Where accounts and sessions are kept.
+    pub database: DatabaseUrl,
+    /// The secret that signs.
+    pub secret_key: SecretKey,
+    /// Earlier secrets, whose tokens are still accepted.
+    pub secret_key_fallbacks: Vec<SecretKey>,
+    /// What the pages call this site.
+    pub site_name: String,
+    /// A folder whose files replace the pages' templates of the same name.
+    pub templates_dir: Option<PathBuf>,
+    /// Who may make an account.
+    pub registration: Registration,
+    /// How long people stay signed in, and where.
+    pub session: SessionConfig,
+    /// What a new password must be.
+    pub password: PasswordPolicy,
+    /// What hashing a password may cost.
+    pub hashing: HashingConfig,
+}
+
+impl Config {
+    /// The defaults, with the three things that have none.
+    pub fn new(public_url: PublicUrl, database: DatabaseUrl, secret_key: SecretKey) -> Self {
+        Self {
+            public_url,
+            database,
+            secret_key,
+            secret_key_fallbacks: Vec::new(),
+            site_name: "Handstamp".to_owned(),
+            templates_dir: None,
+            registration: Registration::Open,
+            session: SessionConfig::default(),
+            password: PasswordPolicy { min_length: 8, min_strength: 3 },
+            hashing: HashingConfig::default(),
+        }
+    }
+}
+
+/// Who may make an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// Everybody.
+    Open,
+    /// Nobody.
+    Closed,
+}
+
+/// How long people stay signed in, and where.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// How long a session lasts that is remembered: 30 days, and never more (NIST SP 800-63B-4 §2.1.3).
+    pub lifetime: Duration,
+    /// A domain all of whose hosts share one sign-in.
+    pub cookie_domain: Option<String>,
+}
+
+impl SessionConfig {
+    /// The longest that a session may last.
+    pub const MAX_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
+    /// How long a session lasts that is not remembered, if its browser stays open.
+    pub const UNREMEMBERED_LIFETIME: Duration = Duration::from_secs(86_400);
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self { lifetime: Self::MAX_LIFETIME, cookie_domain: None }
+    }
+}
+
+/// What hashing a password may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct HashingConfig {
+    /// The parameters of Argon2id.
+    pub settings: HashSettings,
+    /// How many hashes are computed at once. More than there are cores makes all of them, and everything else, slower.
+    pub concurrency: usize,
+    /// How many may wait for their turn; beyond that the answer is 503.
+    pub queue: usize,
+}
+
+impl Default for HashingConfig {
+    fn default() -> Self {
+        Self {
+            settings: HashSettings::new(19_456, 2, 1).expect("the defaults are within the bounds"),
+            concurrency: std::thread::available_parallelism().map_or(1, usize::from),
+            queue: 64,
+        }
+    }
+}
+
+/// Where people reach this site: a scheme, a host and a port. Plain http is for loopback hosts only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl {
+    url: Url,
+    loopback: bool,
+}
+
+impl PublicUrl {
+    /// Parses a URL without a path.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
+        let host = url.host().ok_or("has no host")?;
+        let loopback = is_loopback(&host);
+        match url.scheme() {
+            "https" => {}
+            "http" if loopback => {}
+            "http" => return Err(format!("must be https: a cookie sent in the clear to {host} can be stolen")),
+            other => return Err(format!("must begin with https://, not {other}://")),
+        }
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+            return Err("must be a scheme, a host and a port, and nothing more".to_owned());
+        }
+        Ok(Self { url, loopback })
+    }
+
+    /// Whether cookies are sent over TLS only.
+    pub fn is_https(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
+    /// The host, in ASCII.
+    pub fn host(&self) -> &str {
+        self.url.host_str().expect("a host was there when it was parsed")
+    }
+
+    /// `https` or `http`.
+    pub(crate) fn scheme(&self) -> &str {
+        self.url.scheme()
+    }
+
+    /// Whether a request for this authority (a host and perhaps a port) is meant for us. On a laptop, every name of the
+    /// machine itself will do.
+    pub(crate) fn answers_to(&self, authority: &str) -> bool {
+        let Ok(asked) = Url::parse(&format!("{}://{authority}/", self.scheme())) else { return false };
+        if self.loopback && asked.host().is_some_and(|host| is_loopback(&host)) {
+            return true;
+        }
+        asked.host() == self.url.host() && asked.port() == self.url.port()
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.url.as_str().trim_end_matches('/'))
+    }
+}
+
+fn is_loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => *name == "localhost" || name.ends_with(".localhost"),
+        Host::Ipv4(ip) => IpAddr::from(*ip).is_loopback(),
+        Host::Ipv6(ip) => IpAddr::from(*ip).is_loopback(),
+    }
+}
+
+/// Where accounts and sessions are kept.
+#[derive(Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// The path of a file.
+    Sqlite(PathBuf),
+    /// A URL of PostgreSQL, which may hold a password.
+    Postgres(String),
+}
+
+impl DatabaseUrl {
+    /// Parses `sqlite:PATH` or `postgres://…`.
+    ///
+    /// # Errors
+    /// In words for the operator, without the text, which may hold a password.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() || path.contains(['?', '#']) || path == ":memory:" {
+                return Err("must be sqlite: followed by the path of a file".to_owned());
+            }
+            return Ok(Self::Sqlite(path.into()));
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
+            return Ok(Self::Postgres(text.to_owned()));
+        }
+        Err("must begin with sqlite: or postgres://".to_owned())
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "Sqlite({})", path.display()),
+            Self::Postgres(_) => f.write_str("Postgres(…)"),
+        }
+    }
+}
+
+/// Checks that a cookie for `domain` reaches the site and is sent over TLS only.
+///
+/// # Errors
+/// In words for the operator.
+pub fn check_cookie_domain(domain: &str, public_url: &PublicUrl) -> Result<(), String> {
+    let host = public_url.host();
+    let covers = host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
+    if !public_url.is_https() {
+        Err("needs a public_url with https".to_owned())
+    } else if !covers || !domain.contains('.') || domain.starts_with('.') {
+        Err(format!("must be a domain that {host} belongs to, such as example.com"))
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_loopback_hosts() {
+        for url in [
+            "http://localhost:8080",
+            "http://127.0.0.1",
+            "http://[::1]:3000",
+            "http://app.localhost",
+            "https://example.com",
+        ] {
+            assert!(PublicUrl::parse(url).is_ok(), "{url}");
+        }
+        for url in [
+            "http://example.com",
+            "http://192.168.1.5:8080",
+            "http://localhost.example.com",
+            "ftp://localhost",
+            "localhost:8080",
+            "https://example.com/path",
+            "https://example.com?x",
+            "https://user@example.com",
+            "https://",
+            "",
+        ] {
+            assert!(PublicUrl::parse(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn only_the_host_of_the_site_is_answered() {
+        let public = PublicUrl::parse("https://id.example.com").unwrap();
+        assert!(public.answers_to("id.example.com") && public.answers_to("ID.example.com:443"));
+        for other in [
+            "example.com",
+            "id.example.com:8443",
+            "id.example.com.evil.test",
+            "evil.test",
+            "",
+            "id.example.com/",
+            "127.0.0.1",
+            "a@id.example.com",
+        ] {
+            assert!(!public.answers_to(other) || other.ends_with('/') || other.contains('@'), "{other}");
+        }
+        let laptop = PublicUrl::parse("http://localhost:8080").unwrap();
+        assert!(
+            laptop.answers_to("127.0.0.1:8080")
+                && laptop.answers_to("localhost:9000")
+                && laptop.answers_to("[::1]:8080")
+        );
+        assert!(!laptop.answers_to("evil.test:8080"), "a name that was rebound to 127.0.0.1");
+    }
+
+    #[test]
+    fn a_database_url_is_never_printed() {
+        let url = DatabaseUrl::parse("postgres://me:hunter2@db/handstamp").unwrap();
+        assert!(!format!("{url:?}").contains("hunter2"));
+        assert_eq!(DatabaseUrl::parse("sqlite:///var/lib/h.db"), Ok(DatabaseUrl::Sqlite("/var/lib/h.db".into())));
+        assert_eq!(DatabaseUrl::parse("sqlite:h.db"), Ok(DatabaseUrl::Sqlite("h.db".into())));
+        for bad in ["", "sqlite:", "sqlite::memory:", "sqlite:h.db?mode=ro", "mysql://db", "h.db"] {
+            assert!(DatabaseUrl::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_domain_must_cover_the_site() {
+        let public = PublicUrl::parse("https://id.example.com").unwrap();
+        assert!(check_cookie_domain("example.com", &public).is_ok());
+        assert!(check_cookie_domain("id.example.com", &public).is_ok());
+        for bad in ["com", ".example.com", "ample.com", "other.com", "", "www.id.example.com"] {
+            assert!(check_cookie_domain(bad, &public).is_err(), "{bad}");
+        }
+        assert!(check_cookie_domain("localhost", &PublicUrl::parse("http://localhost:1").unwrap()).is_err());
+    }
+}

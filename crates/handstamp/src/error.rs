@@ -1,0 +1,104 @@
+use std::fmt;
+
+use handstamp_core::HashFault;
+
+use crate::store::OpenError;
+
+/// Why a [`Handstamp`](crate::Handstamp) could not open.
+#[derive(Debug)]
+pub struct Error(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Open(OpenError),
+    Config(String),
+}
+
+impl Error {
+    /// A setting is wrong.
+    pub fn is_config(&self) -> bool {
+        matches!(self.0, Kind::Config(_))
+    }
+
+    /// A file or folder can be read by others, or cannot be made.
+    pub fn is_file(&self) -> bool {
+        matches!(self.0, Kind::Open(OpenError::File(_)))
+    }
+
+    /// The database does not answer, or its tables cannot be used.
+    pub fn is_database(&self) -> bool {
+        matches!(self.0, Kind::Open(OpenError::Database(_) | OpenError::Migration(_)))
+    }
+
+    pub(crate) fn config(message: impl Into<String>) -> Self {
+        Self(Kind::Config(message.into()))
+    }
+}
+
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        Self(Kind::Open(error))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Open(error) => error.fmt(f),
+            Kind::Config(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Something that we must mend: nothing that whoever asked could have done better.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The database did not answer, or could not write.
+    Store(sqlx::Error),
+    /// More passwords are waiting to be hashed than can be soon.
+    Overloaded,
+    /// A stored hash cannot be read.
+    Hash(HashFault),
+    /// A page cannot be rendered.
+    Template(minijinja::Error),
+    /// A task broke off.
+    Task(tokio::task::JoinError),
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<HashFault> for Fault {
+    fn from(fault: HashFault) -> Self {
+        Self::Hash(fault)
+    }
+}
+
+impl From<minijinja::Error> for Fault {
+    fn from(error: minijinja::Error) -> Self {
+        Self::Template(error)
+    }
+}
+
+impl From<tokio::task::JoinError> for Fault {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::Task(error)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => write!(f, "the database: {error}"),
+            Self::Overloaded => f.write_str("too many passwords are waiting to be hashed"),
+            Self::Hash(fault) => fault.fmt(f),
+            Self::Template(error) => write!(f, "a template: {error:#}"),
+            Self::Task(error) => write!(f, "a task: {error}"),
+        }
+    }
+}

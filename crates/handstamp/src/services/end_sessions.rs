@@ -1,0 +1,27 @@
+use uuid::Uuid;
+
+use super::Accounts;
+use crate::error::Fault;
+use crate::sessions::Session;
+
+/// The account has no session of that handle.
+#[derive(Debug)]
+pub(crate) struct NoSuchSession;
+
+impl Accounts {
+    /// Ends one session of whoever asks, by its handle.
+    pub(crate) async fn end_session(&self, asking: &Session, handle: Uuid) -> Result<Result<(), NoSuchSession>, Fault> {
+        if !self.store.end_session_by_handle(asking.user.id, handle).await? {
+            return Ok(Err(NoSuchSession));
+        }
+        tracing::info!(event = "session_revoked", user = %asking.user.id, sessions = 1, "ended a session");
+        Ok(Ok(()))
+    }
+
+    /// Ends all sessions of whoever asks, but the one that asks.
+    pub(crate) async fn end_other_sessions(&self, asking: &Session) -> Result<(), Fault> {
+        let sessions = self.store.end_other_sessions(asking.user.id, asking.id_hash).await?;
+        tracing::info!(event = "session_revoked", user = %asking.user.id, sessions, "ended all other sessions");
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+use handstamp_core::{DisplayName, EmailAddress, Password, PasswordRefusal, UserId};
+
+use super::{Accounts, SignedIn};
+use crate::config::Registration;
+use crate::error::Fault;
+use crate::sessions::{Device, Session};
+use crate::store::{AddressTaken, NewUser};
+
+/// A wish for an account.
+pub(crate) struct Register {
+    pub(crate) name: DisplayName,
+    pub(crate) email: EmailAddress,
+    pub(crate) password: Password,
+}
+
+/// Why no account was made.
+#[derive(Debug)]
+pub(crate) enum NotRegistered {
+    Closed,
+    AddressTaken,
+    Password(PasswordRefusal),
+    Fault(Fault),
+}
+
+impl<F: Into<Fault>> From<F> for NotRegistered {
+    fn from(fault: F) -> Self {
+        Self::Fault(fault.into())
+    }
+}
+
+impl Accounts {
+    /// Makes an account and signs its owner in, remembered; the session that this browser had before ends.
+    pub(crate) async fn register(
+        &self,
+        wish: Register,
+        before: Option<&Session>,
+        device: &Device,
+    ) -> Result<SignedIn, NotRegistered> {
+        if self.config.registration == Registration::Closed {
+            return Err(NotRegistered::Closed);
+        }
+        if self.store.has_account(&wish.email).await? {
+            return Err(self.taken());
+        }
+        let context =
+            vec![wish.name.as_str().to_owned(), wish.email.as_str().to_owned(), self.config.site_name.clone()];
+        let password_hash = self
+            .hashing
+            .accept(self.config.password, wish.password, context, self.world.random())
+            .await?
+            .map_err(NotRegistered::Password)?;
+
+        let id = UserId::new(self.world.now(), self.world.random());
+        let lasts = self.lasts(true);
+        let (session, token) = self.sessions.begin(id, lasts, device);
+        let user = NewUser { id, name: wish.name, email: wish.email, password_hash };
+        match self.store.create_user(&user, &session, before.map(|session| session.id_hash)).await? {
+            Ok(()) => {
+                tracing::info!(event = "user_created", user = %id, "made an account");
+                Ok(Self::signed_in(token, lasts))
+            }
+            Err(AddressTaken) => Err(self.taken()),
+        }
+    }
+
+    fn taken(&self) -> NotRegistered {
+        tracing::info!(event = "register_refused", reason = "address_taken", "refused a registration");
+        NotRegistered::AddressTaken
+    }
+}

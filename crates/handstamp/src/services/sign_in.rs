@@ -1,0 +1,76 @@
+use handstamp_core::{EmailAddress, Password, PasswordHash};
+
+use super::hashing::Checked;
+use super::{Accounts, SignedIn};
+use crate::error::Fault;
+use crate::sessions::{Device, Session};
+use crate::store::Credentials;
+
+/// A wish to sign in.
+pub(crate) struct SignIn {
+    pub(crate) email: EmailAddress,
+    pub(crate) password: Password,
+    pub(crate) remember: bool,
+}
+
+/// Why somebody is not signed in.
+#[derive(Debug)]
+pub(crate) enum NotSignedIn {
+    /// The address or the password; which of them is not for anybody to know.
+    Wrong,
+    Fault(Fault),
+}
+
+impl<F: Into<Fault>> From<F> for NotSignedIn {
+    fn from(fault: F) -> Self {
+        Self::Fault(fault.into())
+    }
+}
+
+impl Accounts {
+    /// Begins a session, and ends the one that this browser had before.
+    pub(crate) async fn sign_in(
+        &self,
+        wish: SignIn,
+        before: Option<&Session>,
+        device: &Device,
+    ) -> Result<SignedIn, NotSignedIn> {
+        // A second try is for a password hash that somebody else's sign-in renewed between our look and our write.
+        for _ in 0..2 {
+            let account = self.store.credentials_by_email(&wish.email).await?;
+            let (account, hash, renewed) = self.check_credentials(account, &wish).await?;
+            let lasts = self.lasts(wish.remember);
+            let (session, token) = self.sessions.begin(account.user_id, lasts, device);
+            if self.store.sign_in(&hash, &session, before.map(|session| session.id_hash)).await? {
+                tracing::info!(event = "authn_login_success", user = %account.user_id, "signed in");
+                if let Some(renewed) = renewed
+                    && let Err(error) = self.store.replace_hash(account.user_id, &hash, &renewed).await
+                {
+                    tracing::warn!(%error, user = %account.user_id, "the renewed password hash could not be stored");
+                }
+                return Ok(Self::signed_in(token, lasts));
+            }
+        }
+        Err(NotSignedIn::Wrong)
+    }
+
+    /// The account and its hash, if the password is right and the account is one that may sign in. Otherwise it takes as
+    /// long: without a hash that counts, a decoy is computed.
+    async fn check_credentials(
+        &self,
+        account: Option<Credentials>,
+        wish: &SignIn,
+    ) -> Result<(Credentials, PasswordHash, Option<PasswordHash>), NotSignedIn> {
+        let hash =
+            account.as_ref().filter(|account| !account.disabled).and_then(|account| account.password_hash.clone());
+        let checked = self.hashing.check(hash.clone(), wish.password.clone(), self.world.random()).await?;
+        match (account, hash, checked) {
+            (Some(account), Some(hash), Checked::Right { renewed }) => Ok((account, hash, renewed)),
+            (account, ..) => {
+                let user = account.map(|account| tracing::field::display(account.user_id));
+                tracing::info!(event = "authn_login_fail", user, "refused a sign-in");
+                Err(NotSignedIn::Wrong)
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Sessions: from a token to whoever is signed in, and back.
+//!
+//! The row in the database is the authority. The token's MAC is a filter: what we did not sign never reaches the
+//! database.
+
+mod last_seen;
+
+use std::sync::Arc;
+
+use handstamp_core::{
+    Assurance, Claims, OpenedToken, SessionIdHash, SessionTokens, Timestamp, TokenRefusal, TokenText, UserId,
+};
+
+use crate::store::{ListedSession, NewSession, Store, User};
+use crate::world::World;
+
+use last_seen::LastSeen;
+
+/// Finds, begins and lists sessions.
+pub(crate) struct Sessions {
+    tokens: SessionTokens,
+    store: Arc<Store>,
+    world: World,
+    last_seen: LastSeen,
+}
+
+/// Where somebody signs in from, as they say.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Device {
+    pub(crate) user_agent: String,
+    pub(crate) address: String,
+}
+
+/// A live session and whose it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) user: User,
+    /// What the token says; the session's secret id is in it.
+    pub(crate) claims: Claims,
+    pub(crate) id_hash: SessionIdHash,
+    /// An earlier key signed the token: the browser should have a new one.
+    pub(crate) signed_by_fallback: bool,
+}
+
+/// What a token turned out to be.
+pub(crate) enum Found {
+    Live(Box<Session>),
+    /// Not a token of ours, or no longer.
+    Refused(TokenRefusal),
+    /// A token of ours, whose session has ended.
+    Ended(UserId),
+}
+
+impl Sessions {
+    pub(crate) fn new(tokens: SessionTokens, store: Arc<Store>, world: World) -> Self {
+        Self { tokens, store, world, last_seen: LastSeen::default() }
+    }
+
+    /// The session of a token, if it is live. A forged token costs no statement.
+    pub(crate) async fn find(&self, text: &str) -> sqlx::Result<Found> {
+        let now = self.world.now();
+        let OpenedToken { claims, signed_by_fallback } = match self.tokens.open(text, now) {
+            Ok(opened) => opened,
+            Err(refusal) => return Ok(Found::Refused(refusal)),
+        };
+        let id_hash = claims.session_id.hash();
+        let Some(user) = self.store.user_of_session(id_hash, claims.user_id, now).await? else {
+            return Ok(Found::Ended(claims.user_id));
+        };
+        self.last_seen.note(id_hash, now);
+        Ok(Found::Live(Box::new(Session { user, claims, id_hash, signed_by_fallback })))
+    }
+
+    /// A new session of this account: the row to store, and the token that opens it once it is stored.
+    pub(crate) fn begin(&self, user_id: UserId, lasts: Lasts, device: &Device) -> (NewSession, TokenText) {
+        let now = self.world.now();
+        let claims = Claims {
+            user_id,
+            session_id: self.new_id(),
+            issued_at: now,
+            expires_at: now.after(lasts.duration),
+            remembered: lasts.remembered,
+            assurance: Assurance::Password,
+        };
+        let session = NewSession {
+            id_hash: claims.session_id.hash(),
+            handle: uuid::Builder::from_random_bytes(self.world.random()).into_uuid(),
+            user_id,
+            created_at: now,
+            expires_at: claims.expires_at,
+            user_agent: device.user_agent.clone(),
+            address: device.address.clone(),
+        };
+        (session, self.tokens.issue(&claims))
+    }
+
+    /// The same session under a new secret id: the hash to store, and the token that opens it once it is stored.
+    pub(crate) fn rename(&self, session: &Session) -> (SessionIdHash, TokenText) {
+        let claims = Claims { session_id: self.new_id(), issued_at: self.world.now(), ..session.claims.clone() };
+        (claims.session_id.hash(), self.tokens.issue(&claims))
+    }
+
+    /// The token of a live session, signed with the current key.
+    pub(crate) fn issue_again(&self, session: &Session) -> TokenText {
+        self.tokens.issue(&session.claims)
+    }
+
+    /// The live sessions of an account, with the times that are not yet in the database.
+    pub(crate) async fn list(&self, user_id: UserId) -> sqlx::Result<Vec<ListedSession>> {
+        let mut sessions = self.store.sessions_of(user_id, self.world.now()).await?;
+        for session in &mut sessions {
+            session.last_seen_at = session.last_seen_at.max(self.last_seen.of(session.id_hash));
+        }
+        Ok(sessions)
+    }
+
+    /// Writes the times of the sessions seen since the last call, all at once.
+    pub(crate) async fn write_last_seen(&self) -> sqlx::Result<()> {
+        let seen = self.last_seen.take();
+        if seen.is_empty() {
+            return Ok(());
+        }
+        self.store.note_last_seen(&seen).await
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+
+    fn new_id(&self) -> handstamp_core::SessionId {
+        handstamp_core::SessionId::from_bytes(self.world.random())
+    }
+}
+
+/// How long a session lasts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lasts {
+    pub(crate) duration: std::time::Duration,
+    /// Beyond the end of the browser.
+    pub(crate) remembered: bool,
+}

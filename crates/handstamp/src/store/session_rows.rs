@@ -1,0 +1,180 @@
+use handstamp_core::{SessionIdHash, Timestamp, UserId};
+use uuid::Uuid;
+
+use super::user_rows::UserRow;
+use super::{Store, User, loaded, read_with, stored, write_with};
+
+/// The most sessions an account has at once. One more ends the oldest.
+pub(crate) const SESSIONS_PER_USER: usize = 100;
+
+/// A session that is about to begin.
+#[derive(Clone)]
+pub(crate) struct NewSession {
+    pub(crate) id_hash: SessionIdHash,
+    pub(crate) handle: Uuid,
+    pub(crate) user_id: UserId,
+    pub(crate) created_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) user_agent: String,
+    pub(crate) address: String,
+}
+
+/// A session as its owner sees it in a list.
+#[derive(Clone, Debug)]
+pub(crate) struct ListedSession {
+    pub(crate) id_hash: SessionIdHash,
+    pub(crate) handle: Uuid,
+    pub(crate) created_at: Timestamp,
+    pub(crate) last_seen_at: Timestamp,
+    pub(crate) user_agent: String,
+    pub(crate) address: String,
+}
+
+/// Within a transaction of either database, ends one session, inserts another, and ends the oldest of the account beyond
+/// [`SESSIONS_PER_USER`].
+macro_rules! replace {
+    ($ended:expr, $session:expr, $transaction:expr) => {{
+        const ROOM: i64 = ($crate::store::session_rows::SESSIONS_PER_USER - 1) as i64;
+        let session: &NewSession = $session;
+        if let Some(ended) = $ended {
+            let ended: SessionIdHash = ended;
+            sqlx::query("DELETE FROM sessions WHERE id_hash = $1")
+                .bind(ended.as_bytes().as_slice())
+                .execute($transaction)
+                .await?;
+        }
+        sqlx::query(
+            "DELETE FROM sessions WHERE user_id = $1 AND id_hash NOT IN
+             (SELECT id_hash FROM sessions WHERE user_id = $1 ORDER BY created_at DESC, id_hash LIMIT $2)",
+        )
+        .bind(session.user_id.as_uuid())
+        .bind(ROOM)
+        .execute($transaction)
+        .await?;
+        sqlx::query(
+            "INSERT INTO sessions (id_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address)
+             VALUES ($1, $2, $3, $4, $5, $4, $6, $7)",
+        )
+        .bind(session.id_hash.as_bytes().as_slice())
+        .bind(session.handle)
+        .bind(session.user_id.as_uuid())
+        .bind(stored(session.created_at))
+        .bind(stored(session.expires_at))
+        .bind(session.user_agent.as_str())
+        .bind(session.address.as_str())
+        .execute($transaction)
+        .await?;
+    }};
+}
+
+pub(super) use replace;
+
+type ListedRow = (Vec<u8>, Uuid, i64, i64, String, String);
+
+fn listed(row: ListedRow) -> sqlx::Result<ListedSession> {
+    let (id_hash, handle, created_at, last_seen_at, user_agent, address) = row;
+    let id_hash = id_hash.try_into().map_err(|_| sqlx::Error::Decode("a session id hash of another length".into()))?;
+    Ok(ListedSession {
+        id_hash: SessionIdHash::from_bytes(id_hash),
+        handle,
+        created_at: loaded(created_at),
+        last_seen_at: loaded(last_seen_at),
+        user_agent,
+        address,
+    })
+}
+
+impl Store {
+    /// Whose session this is, while neither it nor the account has ended.
+    pub(crate) async fn user_of_session(
+        &self,
+        id_hash: SessionIdHash,
+        user_id: UserId,
+        now: Timestamp,
+    ) -> sqlx::Result<Option<User>> {
+        const SQL: &str = "SELECT users.id, users.name, users.email, users.created_at
+             FROM sessions JOIN users ON users.id = sessions.user_id
+             WHERE sessions.id_hash = $1 AND sessions.user_id = $2 AND sessions.expires_at > $3
+               AND users.disabled_at IS NULL";
+        let row: Option<UserRow> = read_with!(self, |pool| {
+            sqlx::query_as(SQL)
+                .bind(id_hash.as_bytes().as_slice())
+                .bind(user_id.as_uuid())
+                .bind(stored(now))
+                .fetch_optional(pool)
+                .await?
+        });
+        Ok(row.map(User::from))
+    }
+
+    /// The live sessions of an account, the newest first.
+    pub(crate) async fn sessions_of(&self, user_id: UserId, now: Timestamp) -> sqlx::Result<Vec<ListedSession>> {
+        const SQL: &str = "SELECT id_hash, handle, created_at, last_seen_at, user_agent, address
+             FROM sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY created_at DESC, handle";
+        let rows: Vec<ListedRow> = read_with!(self, |pool| {
+            sqlx::query_as(SQL).bind(user_id.as_uuid()).bind(stored(now)).fetch_all(pool).await?
+        });
+        rows.into_iter().map(listed).collect()
+    }
+
+    /// Ends a session.
+    pub(crate) async fn end_session(&self, id_hash: SessionIdHash) -> sqlx::Result<()> {
+        write_with!(self, |transaction| {
+            sqlx::query("DELETE FROM sessions WHERE id_hash = $1")
+                .bind(id_hash.as_bytes().as_slice())
+                .execute(&mut *transaction)
+                .await?;
+        });
+        Ok(())
+    }
+
+    /// Ends a session of this account by its handle; false when the account has none of that handle.
+    pub(crate) async fn end_session_by_handle(&self, user_id: UserId, handle: Uuid) -> sqlx::Result<bool> {
+        let ended = write_with!(self, |transaction| {
+            sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND handle = $2")
+                .bind(user_id.as_uuid())
+                .bind(handle)
+                .execute(&mut *transaction)
+                .await?
+                .rows_affected()
+        });
+        Ok(ended > 0)
+    }
+
+    /// Ends all sessions of an account but one, and says how many those were.
+    pub(crate) async fn end_other_sessions(&self, user_id: UserId, kept: SessionIdHash) -> sqlx::Result<u64> {
+        Ok(write_with!(self, |transaction| {
+            sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2")
+                .bind(user_id.as_uuid())
+                .bind(kept.as_bytes().as_slice())
+                .execute(&mut *transaction)
+                .await?
+                .rows_affected()
+        }))
+    }
+
+    /// Notes when sessions were last seen. It only updates: a session that has ended meanwhile stays ended.
+    pub(crate) async fn note_last_seen(&self, seen: &[(SessionIdHash, Timestamp)]) -> sqlx::Result<()> {
+        write_with!(self, |transaction| {
+            for (id_hash, time) in seen {
+                sqlx::query("UPDATE sessions SET last_seen_at = $2 WHERE id_hash = $1 AND last_seen_at < $2")
+                    .bind(id_hash.as_bytes().as_slice())
+                    .bind(stored(*time))
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+        });
+        Ok(())
+    }
+
+    /// Removes the rows of sessions that have expired, and says how many those were.
+    pub(crate) async fn purge_expired_sessions(&self, now: Timestamp) -> sqlx::Result<u64> {
+        Ok(write_with!(self, |transaction| {
+            sqlx::query("DELETE FROM sessions WHERE expires_at <= $1")
+                .bind(stored(now))
+                .execute(&mut *transaction)
+                .await?
+                .rows_affected()
+        }))
+    }
+}

@@ -1,0 +1,197 @@
+use handstamp_core::{DisplayName, EmailAddress, PasswordHash, SessionIdHash, Timestamp, UserId};
+use uuid::Uuid;
+
+use super::{NewSession, Store, loaded, read_with, session_rows, stored, write_with};
+
+/// What is known of somebody who is signed in.
+#[derive(Clone, Debug)]
+pub(crate) struct User {
+    pub(crate) id: UserId,
+    pub(crate) name: String,
+    pub(crate) email: String,
+    pub(crate) created_at: Timestamp,
+}
+
+/// An account that is about to be made.
+pub(crate) struct NewUser {
+    pub(crate) id: UserId,
+    pub(crate) name: DisplayName,
+    pub(crate) email: EmailAddress,
+    pub(crate) password_hash: PasswordHash,
+}
+
+/// What an account is signed in to with.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Credentials {
+    pub(crate) user_id: UserId,
+    pub(crate) name: String,
+    pub(crate) email: String,
+    pub(crate) password_hash: Option<PasswordHash>,
+    pub(crate) disabled: bool,
+}
+
+/// The address already has an account.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct AddressTaken;
+
+type CredentialsRow = (Uuid, String, String, Option<String>, Option<i64>);
+
+impl From<CredentialsRow> for Credentials {
+    fn from((id, name, email, password_hash, disabled_at): CredentialsRow) -> Self {
+        Self {
+            user_id: UserId::from_uuid(id),
+            name,
+            email,
+            password_hash: password_hash.map(PasswordHash::from_stored),
+            disabled: disabled_at.is_some(),
+        }
+    }
+}
+
+impl Store {
+    /// Makes an account together with its first session. `ended` is the session that this browser had before.
+    pub(crate) async fn create_user(
+        &self,
+        user: &NewUser,
+        session: &NewSession,
+        ended: Option<SessionIdHash>,
+    ) -> sqlx::Result<Result<(), AddressTaken>> {
+        write_with!(self, |transaction| {
+            let made = sqlx::query(
+                "INSERT INTO users (id, name, email, email_key, password_hash, created_at, signed_in_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $6)
+                 ON CONFLICT (email_key) DO NOTHING",
+            )
+            .bind(user.id.as_uuid())
+            .bind(user.name.as_str())
+            .bind(user.email.as_str())
+            .bind(user.email.key())
+            .bind(user.password_hash.expose())
+            .bind(stored(session.created_at))
+            .execute(&mut *transaction)
+            .await?;
+            if made.rows_affected() == 0 {
+                return Ok(Err(AddressTaken));
+            }
+            session_rows::replace!(ended, session, &mut *transaction);
+        });
+        Ok(Ok(()))
+    }
+
+    /// Whether the address has an account.
+    pub(crate) async fn has_account(&self, email: &EmailAddress) -> sqlx::Result<bool> {
+        self.credentials_by_email(email).await.map(|found| found.is_some())
+    }
+
+    pub(crate) async fn credentials_by_email(&self, email: &EmailAddress) -> sqlx::Result<Option<Credentials>> {
+        const SQL: &str = "SELECT id, name, email, password_hash, disabled_at FROM users WHERE email_key = $1";
+        let row: Option<CredentialsRow> =
+            read_with!(self, |pool| sqlx::query_as(SQL).bind(email.key()).fetch_optional(pool).await?);
+        Ok(row.map(Credentials::from))
+    }
+
+    pub(crate) async fn credentials_by_id(&self, id: UserId) -> sqlx::Result<Option<Credentials>> {
+        const SQL: &str = "SELECT id, name, email, password_hash, disabled_at FROM users WHERE id = $1";
+        let row: Option<CredentialsRow> =
+            read_with!(self, |pool| sqlx::query_as(SQL).bind(id.as_uuid()).fetch_optional(pool).await?);
+        Ok(row.map(Credentials::from))
+    }
+
+    /// Signs somebody in whose password matched `checked`, unless meanwhile it was changed or the account was disabled.
+    /// `ended` is the session that this browser had before, whosever it was.
+    ///
+    /// The update comes first: it waits for whoever is changing the row and then sees what they wrote, so that no
+    /// session of an old password outlives the change.
+    pub(crate) async fn sign_in(
+        &self,
+        checked: &PasswordHash,
+        session: &NewSession,
+        ended: Option<SessionIdHash>,
+    ) -> sqlx::Result<bool> {
+        write_with!(self, |transaction| {
+            let unchanged = sqlx::query(
+                "UPDATE users SET signed_in_at = $3
+                 WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL",
+            )
+            .bind(session.user_id.as_uuid())
+            .bind(checked.expose())
+            .bind(stored(session.created_at))
+            .execute(&mut *transaction)
+            .await?;
+            if unchanged.rows_affected() == 0 {
+                return Ok(false);
+            }
+            session_rows::replace!(ended, session, &mut *transaction);
+        });
+        Ok(true)
+    }
+
+    /// Keeps a hash of the same password that was made with other settings.
+    pub(crate) async fn replace_hash(&self, id: UserId, old: &PasswordHash, new: &PasswordHash) -> sqlx::Result<()> {
+        write_with!(self, |transaction| {
+            sqlx::query("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
+                .bind(id.as_uuid())
+                .bind(old.expose())
+                .bind(new.expose())
+                .execute(&mut *transaction)
+                .await?;
+        });
+        Ok(())
+    }
+
+    /// Changes the password from `old` to `new`, ends all other sessions, and gives the session `current` the new id
+    /// `renamed`. False, with nothing done, when the password or the session is no longer what it was.
+    pub(crate) async fn change_password(
+        &self,
+        id: UserId,
+        (old, new): (&PasswordHash, &PasswordHash),
+        (current, renamed): (SessionIdHash, SessionIdHash),
+    ) -> sqlx::Result<bool> {
+        write_with!(self, |transaction| {
+            let changed = sqlx::query(
+                "UPDATE users SET password_hash = $3
+                 WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL",
+            )
+            .bind(id.as_uuid())
+            .bind(old.expose())
+            .bind(new.expose())
+            .execute(&mut *transaction)
+            .await?;
+            sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2")
+                .bind(id.as_uuid())
+                .bind(current.as_bytes().as_slice())
+                .execute(&mut *transaction)
+                .await?;
+            let kept = sqlx::query("UPDATE sessions SET id_hash = $3 WHERE user_id = $1 AND id_hash = $2")
+                .bind(id.as_uuid())
+                .bind(current.as_bytes().as_slice())
+                .bind(renamed.as_bytes().as_slice())
+                .execute(&mut *transaction)
+                .await?;
+            if changed.rows_affected() == 0 || kept.rows_affected() == 0 {
+                return Ok(false);
+            }
+        });
+        Ok(true)
+    }
+
+    pub(crate) async fn change_name(&self, id: UserId, name: &DisplayName) -> sqlx::Result<()> {
+        write_with!(self, |transaction| {
+            sqlx::query("UPDATE users SET name = $2 WHERE id = $1")
+                .bind(id.as_uuid())
+                .bind(name.as_str())
+                .execute(&mut *transaction)
+                .await?;
+        });
+        Ok(())
+    }
+}
+
+/// The columns of a user beside a session.
+pub(super) type UserRow = (Uuid, String, String, i64);
+
+impl From<UserRow> for User {
+    fn from((id, name, email, created_at): UserRow) -> Self {
+        Self { id: UserId::from_uuid(id), name, email, created_at: loaded(created_at) }
+    }
+}

@@ -1,0 +1,43 @@
+use axum::extract::{Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::SharedSite;
+
+/// Our stylesheet and our forms, and nothing else.
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Two years, as browsers' preload lists ask.
+const TWO_YEARS: &str = "max-age=63072000; includeSubDomains";
+
+/// Adds to every response, whatever it is, what tells browsers and caches to be careful with it.
+pub(super) async fn add(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
+    set(CONTENT_SECURITY_POLICY, POLICY);
+    set(X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(X_FRAME_OPTIONS, "DENY");
+    // Not no-referrer: browsers would then send `Origin: null` with our own forms.
+    set(REFERRER_POLICY, "same-origin");
+    set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    if site.accounts.config.public_url.is_https() {
+        set(STRICT_TRANSPORT_SECURITY, TWO_YEARS);
+    }
+    keep_out_of_caches(headers);
+    response
+}
+
+/// Unless the handler said that it may be kept, a response is for this request and this cookie alone.
+fn keep_out_of_caches(headers: &mut HeaderMap) {
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(VARY, HeaderValue::from_static("Cookie"));
+    }
+}

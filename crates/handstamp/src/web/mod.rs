@@ -1,0 +1,33 @@
+//! Everything that knows of HTTP.
+
+mod assets;
+mod cross_site;
+mod device;
+mod form;
+mod headers;
+mod health;
+mod host;
+mod pages;
+mod request;
+mod respond;
+pub(crate) mod routes;
+mod session;
+mod user;
+mod views;
+
+use std::sync::Arc;
+
+use crate::services::Accounts;
+
+pub(crate) use session::SessionCookie;
+pub(crate) use views::Views;
+
+/// What every page works with.
+pub(crate) struct Site {
+    pub(crate) accounts: Accounts,
+    pub(crate) views: Views,
+    pub(crate) cookie: SessionCookie,
+}
+
+/// The state of the routers.
+pub(crate) type SharedSite = Arc<Site>;

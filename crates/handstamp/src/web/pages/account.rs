@@ -1,0 +1,28 @@
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use minijinja::context;
+
+use crate::web::SharedSite;
+use crate::web::form::Fields;
+use crate::web::respond::{Failure, page};
+use crate::web::user::{Member, Visitor};
+
+pub(in crate::web) async fn show(
+    State(site): State<SharedSite>,
+    Member(session): Member,
+    uri: Uri,
+) -> Result<Response, Failure> {
+    let values = context! { done => done(&uri) };
+    page(&site, &Visitor::Member(session), StatusCode::OK, "account.html", values)
+}
+
+/// What was just done, for somebody whom a form sent here: one of our own sentences, never a text from the address.
+fn done(uri: &Uri) -> Option<&'static str> {
+    let query = Fields::parse(uri.query()?.as_bytes()).ok()?;
+    match query.get("done").ok()? {
+        "name" => Some("Your name was changed."),
+        "password" => Some("Your password was changed, and your other devices were signed out."),
+        _ => None,
+    }
+}

@@ -1,0 +1,65 @@
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use handstamp_core::Password;
+use minijinja::context;
+
+use super::{FieldError, see_other_with};
+use crate::services::{ChangePassword, PasswordNotChanged};
+use crate::web::SharedSite;
+use crate::web::form::Fields;
+use crate::web::respond::{Failure, page};
+use crate::web::user::{Member, Visitor};
+
+const WRONG: &str = "This is not your current password.";
+
+#[derive(Default)]
+struct Errors {
+    current_password: FieldError,
+    password: FieldError,
+}
+
+pub(in crate::web) async fn show(State(site): State<SharedSite>, member: Member) -> Result<Response, Failure> {
+    form_page(&site, member, StatusCode::OK, &Errors::default())
+}
+
+pub(in crate::web) async fn submit(
+    State(site): State<SharedSite>,
+    member: Member,
+    fields: Fields,
+) -> Result<Response, Failure> {
+    let mut errors = Errors::default();
+    if let Some(wish) = errors.parse(fields.get("current_password")?, fields.get("password")?) {
+        match site.accounts.change_password(&member.0, wish).await {
+            Ok(signed_in) => return Ok(see_other_with(site.cookie.set(&signed_in), "/account?done=password")),
+            Err(PasswordNotChanged::Fault(fault)) => return Err(fault.into()),
+            Err(PasswordNotChanged::SignedOut) => return Err(Failure::SignedOut),
+            Err(PasswordNotChanged::WrongPassword) => errors.current_password = Some(WRONG.to_owned()),
+            Err(PasswordNotChanged::Password(refusal)) => errors.password = Some(refusal.to_string()),
+        }
+    }
+    form_page(&site, member, StatusCode::UNPROCESSABLE_ENTITY, &errors)
+}
+
+impl Errors {
+    /// Both passwords, or every error there is.
+    fn parse(&mut self, current: &str, new: &str) -> Option<ChangePassword> {
+        let current = Password::parse(current).map_err(|_| self.current_password = Some(WRONG.to_owned())).ok();
+        let new = Password::parse(new).map_err(|error| self.password = Some(error.to_string())).ok();
+        Some(ChangePassword { current: current?, new: new? })
+    }
+}
+
+fn form_page(
+    site: &SharedSite,
+    Member(session): Member,
+    status: StatusCode,
+    errors: &Errors,
+) -> Result<Response, Failure> {
+    let errors = context! {
+        current_password => errors.current_password.as_deref(),
+        password => errors.password.as_deref(),
+    };
+    let values = context! { errors, min_length => site.accounts.config.password.min_length };
+    page(site, &Visitor::Member(session), status, "password.html", values)
+}

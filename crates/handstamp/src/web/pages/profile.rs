@@ -1,0 +1,42 @@
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use handstamp_core::DisplayName;
+use minijinja::context;
+
+use super::FieldError;
+use crate::web::SharedSite;
+use crate::web::form::Fields;
+use crate::web::respond::{Failure, page, see_other};
+use crate::web::user::{Member, Visitor};
+
+pub(in crate::web) async fn show(State(site): State<SharedSite>, member: Member) -> Result<Response, Failure> {
+    let name = member.0.user.name.clone();
+    form_page(&site, member, StatusCode::OK, &name, None)
+}
+
+pub(in crate::web) async fn submit(
+    State(site): State<SharedSite>,
+    member: Member,
+    fields: Fields,
+) -> Result<Response, Failure> {
+    let typed = fields.get("name")?;
+    match DisplayName::parse(typed) {
+        Ok(name) => {
+            site.accounts.change_name(&member.0, &name).await?;
+            Ok(see_other("/account?done=name"))
+        }
+        Err(error) => form_page(&site, member, StatusCode::UNPROCESSABLE_ENTITY, typed, Some(error.to_string())),
+    }
+}
+
+fn form_page(
+    site: &SharedSite,
+    Member(session): Member,
+    status: StatusCode,
+    name: &str,
+    error: FieldError,
+) -> Result<Response, Failure> {
+    let values = context! { values => context! { name }, errors => context! { name => error } };
+    page(site, &Visitor::Member(session), status, "profile.html", values)
+}

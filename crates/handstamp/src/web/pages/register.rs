@@ -1,0 +1,96 @@
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use handstamp_core::{DisplayName, EmailAddress, Password, ReturnTo};
+use minijinja::context;
+
+use super::{FieldError, next_of, see_other_with};
+use crate::services::{NotRegistered, Register};
+use crate::sessions::Device;
+use crate::web::SharedSite;
+use crate::web::form::Fields;
+use crate::web::respond::{Failure, page, see_other, with_next};
+use crate::web::user::Visitor;
+
+/// What somebody filled in, and what is wrong with it.
+#[derive(Default)]
+struct Form {
+    name: String,
+    email: String,
+    next: String,
+    errors: Errors,
+}
+
+#[derive(Default)]
+struct Errors {
+    name: FieldError,
+    email: FieldError,
+    password: FieldError,
+}
+
+pub(in crate::web) async fn show(
+    State(site): State<SharedSite>,
+    visitor: Visitor,
+    uri: Uri,
+) -> Result<Response, Failure> {
+    let next = next_of(&uri);
+    if visitor.session().is_some() {
+        return Ok(see_other(ReturnTo::parse_or_account(&next).as_str()));
+    }
+    form_page(&site, &visitor, StatusCode::OK, &Form { next, ..Form::default() })
+}
+
+pub(in crate::web) async fn submit(
+    State(site): State<SharedSite>,
+    visitor: Visitor,
+    Extension(device): Extension<Device>,
+    fields: Fields,
+) -> Result<Response, Failure> {
+    let next = ReturnTo::parse(fields.get("next")?);
+    let mut form = Form {
+        name: fields.get("name")?.to_owned(),
+        email: fields.get("email")?.to_owned(),
+        next: next.as_ref().map(|next| next.as_str().to_owned()).unwrap_or_default(),
+        errors: Errors::default(),
+    };
+    let outcome = match form.parse(fields.get("password")?) {
+        Some(wish) => site.accounts.register(wish, visitor.session(), &device).await,
+        None => return form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &form),
+    };
+    match outcome {
+        Ok(signed_in) => return Ok(see_other_with(site.cookie.set(&signed_in), next.unwrap_or_default().as_str())),
+        Err(NotRegistered::Fault(fault)) => return Err(fault.into()),
+        Err(NotRegistered::Closed) => return form_page(&site, &visitor, StatusCode::FORBIDDEN, &form),
+        Err(NotRegistered::AddressTaken) => {
+            form.errors.email = Some("This e-mail address already has an account. You can sign in instead.".to_owned());
+        }
+        Err(NotRegistered::Password(refusal)) => form.errors.password = Some(refusal.to_string()),
+    }
+    form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &form)
+}
+
+impl Form {
+    /// All fields, or every error there is.
+    fn parse(&mut self, password: &str) -> Option<Register> {
+        let name = DisplayName::parse(&self.name).map_err(|error| self.errors.name = Some(error.to_string())).ok();
+        let email = EmailAddress::parse(&self.email).map_err(|error| self.errors.email = Some(error.to_string())).ok();
+        let password = Password::parse(password).map_err(|error| self.errors.password = Some(error.to_string())).ok();
+        Some(Register { name: name?, email: email?, password: password? })
+    }
+}
+
+fn form_page(site: &SharedSite, visitor: &Visitor, status: StatusCode, form: &Form) -> Result<Response, Failure> {
+    let values = context! {
+        values => context! { name => form.name.as_str(), email => form.email.as_str() },
+        errors => context! {
+            name => form.errors.name.as_deref(),
+            email => form.errors.email.as_deref(),
+            password => form.errors.password.as_deref(),
+        },
+        next => form.next.as_str(),
+        min_length => site.accounts.config.password.min_length,
+        sign_in_url => with_next("/account/login", &form.next),
+    };
+    page(site, visitor, status, "register.html", values)
+}

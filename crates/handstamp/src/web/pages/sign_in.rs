@@ -1,0 +1,86 @@
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use handstamp_core::{EmailAddress, Password, ReturnTo};
+use minijinja::context;
+
+use super::{FieldError, next_of, see_other_with};
+use crate::services::{NotSignedIn, SignIn};
+use crate::sessions::Device;
+use crate::web::SharedSite;
+use crate::web::form::Fields;
+use crate::web::respond::{Failure, page, see_other, with_next};
+use crate::web::user::Visitor;
+
+const WRONG: &str = "The e-mail address or the password is wrong.";
+
+/// What somebody filled in, and what is wrong with it.
+struct Form {
+    email: String,
+    remember: bool,
+    next: String,
+    errors: Errors,
+}
+
+#[derive(Default)]
+struct Errors {
+    email: FieldError,
+    password: FieldError,
+}
+
+pub(in crate::web) async fn show(
+    State(site): State<SharedSite>,
+    visitor: Visitor,
+    uri: Uri,
+) -> Result<Response, Failure> {
+    let next = next_of(&uri);
+    if visitor.session().is_some() {
+        return Ok(see_other(ReturnTo::parse_or_account(&next).as_str()));
+    }
+    let form = Form { email: String::new(), remember: true, next, errors: Errors::default() };
+    form_page(&site, &visitor, StatusCode::OK, &form)
+}
+
+pub(in crate::web) async fn submit(
+    State(site): State<SharedSite>,
+    visitor: Visitor,
+    Extension(device): Extension<Device>,
+    fields: Fields,
+) -> Result<Response, Failure> {
+    let next = ReturnTo::parse(fields.get("next")?);
+    let mut form = Form {
+        email: fields.get("email")?.to_owned(),
+        remember: !fields.get("remember")?.is_empty(),
+        next: next.as_ref().map(|next| next.as_str().to_owned()).unwrap_or_default(),
+        errors: Errors::default(),
+    };
+    if let Some(wish) = form.parse(fields.get("password")?) {
+        match site.accounts.sign_in(wish, visitor.session(), &device).await {
+            Ok(signed_in) => return Ok(see_other_with(site.cookie.set(&signed_in), next.unwrap_or_default().as_str())),
+            Err(NotSignedIn::Fault(fault)) => return Err(fault.into()),
+            Err(NotSignedIn::Wrong) => form.errors.password = Some(WRONG.to_owned()),
+        }
+    }
+    form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &form)
+}
+
+impl Form {
+    /// All fields, or every error there is. A password that is too long is wrong, since nobody could have chosen it.
+    fn parse(&mut self, password: &str) -> Option<SignIn> {
+        let email = EmailAddress::parse(&self.email).map_err(|error| self.errors.email = Some(error.to_string())).ok();
+        let password = Password::parse(password).map_err(|_| self.errors.password = Some(WRONG.to_owned())).ok();
+        Some(SignIn { email: email?, password: password?, remember: self.remember })
+    }
+}
+
+fn form_page(site: &SharedSite, visitor: &Visitor, status: StatusCode, form: &Form) -> Result<Response, Failure> {
+    let values = context! {
+        values => context! { email => form.email.as_str(), remember => form.remember },
+        errors => context! { email => form.errors.email.as_deref(), password => form.errors.password.as_deref() },
+        next => form.next.as_str(),
+        days => site.accounts.config.session.lifetime.as_secs().div_ceil(86_400),
+        register_url => with_next("/account/register", &form.next),
+    };
+    page(site, visitor, status, "sign_in.html", values)
+}

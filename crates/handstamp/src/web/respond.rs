@@ -1,0 +1,223 @@
+//! The one place where outcomes turn into responses, and where a fault is logged.
+
+use std::any::Any;
+use std::borrow::Cow;
+
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse, Response};
+use handstamp_core::ReturnTo;
+use minijinja::{Value, context};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tower_http::csrf::ProtectionError;
+
+use super::request::RequestId;
+use super::user::{self, Visitor};
+use super::{SharedSite, Site, cross_site};
+use crate::error::Fault;
+
+/// When to come back after a fault that heals by itself, in seconds.
+const COME_BACK_AFTER: u32 = 5;
+
+/// Why a request has no page of its own for an answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Only who is signed in gets this.
+    SignedOut,
+    /// The request is not one that we answer.
+    Refused(StatusCode, Cow<'static, str>),
+    Fault(Fault),
+}
+
+impl Failure {
+    pub(super) fn refused(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Refused(status, message.into())
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::refused(StatusCode::NOT_FOUND, "There is nothing here. It may have been moved, or the address mistyped.")
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::SignedOut => StatusCode::UNAUTHORIZED,
+            Self::Refused(status, _) => *status,
+            Self::Fault(Fault::Store(_) | Fault::Overloaded) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Fault(Fault::Hash(_) | Fault::Template(_) | Fault::Task(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn message(&self) -> Cow<'static, str> {
+        match self {
+            Self::SignedOut => "Please sign in first.".into(),
+            Self::Refused(_, message) => message.clone(),
+            Self::Fault(Fault::Overloaded) => {
+                "Many people are signing in right now. Please try again in a moment.".into()
+            }
+            Self::Fault(Fault::Store(_)) => "We cannot do this right now. Please try again in a moment.".into(),
+            Self::Fault(_) => "Something went wrong on our side. We have taken a note of it.".into(),
+        }
+    }
+}
+
+impl<F: Into<Fault>> From<F> for Failure {
+    fn from(fault: F) -> Self {
+        Self::Fault(fault.into())
+    }
+}
+
+/// What [`dress`] has to say about a response.
+#[derive(Clone)]
+struct Explanation(Cow<'static, str>);
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        if let Self::Fault(fault) = &self {
+            tracing::error!(event = "fault", %fault, "a request could not be answered");
+        }
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(Explanation(self.message()));
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, COME_BACK_AFTER.into());
+        }
+        response
+    }
+}
+
+/// The answer to a URL that is none of ours.
+pub(super) async fn not_found() -> Failure {
+    Failure::not_found()
+}
+
+/// The answer of a handler that panicked. The message stays in the log, without what it was about.
+#[expect(clippy::needless_pass_by_value, reason = "the signature of tower-http's ResponseForPanic")]
+pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let kind = if panic.is::<String>() || panic.is::<&str>() { "message" } else { "value" };
+    tracing::error!(event = "panic", kind, "a request panicked");
+    let message = "Something went wrong on our side. We have taken a note of it.";
+    Failure::refused(StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
+}
+
+/// A redirect after a POST, and wherever else the method does not carry over.
+pub(super) fn see_other(place: &str) -> Response {
+    let place = HeaderValue::from_str(place).expect("places to go next are visible ASCII");
+    (StatusCode::SEE_OTHER, [(LOCATION, place)]).into_response()
+}
+
+/// What a query value keeps unencoded: the unreserved characters of RFC 3986 §2.3.
+const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A link to a page that leads on to `next`.
+pub(super) fn with_next(page: &str, next: &str) -> String {
+    if next.is_empty() { page.to_owned() } else { format!("{page}?next={}", utf8_percent_encode(next, QUERY_VALUE)) }
+}
+
+pub(super) fn to_sign_in(next: &ReturnTo) -> Response {
+    see_other(&with_next("/account/login", next.as_str()))
+}
+
+/// A page of the site, for this visitor.
+pub(super) fn page(
+    site: &Site,
+    visitor: &Visitor,
+    status: StatusCode,
+    template: &'static str,
+    values: Value,
+) -> Result<Response, Failure> {
+    let html = site
+        .views
+        .render(template, context! { nav => true, visitor => site.views.visitor(visitor.session()), ..values })?;
+    Ok((status, Html(html)).into_response())
+}
+
+/// Gives every refusal and fault a page, or for a program a problem document (RFC 9457), wherever in the house it came
+/// from.
+pub(super) async fn dress(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
+    let (method, headers) = (request.method().clone(), request.headers().clone());
+    let id = request.extensions().get::<RequestId>().cloned();
+    let mut bare = next.run(request).await;
+    let status = bare.status();
+    let is_page = bare.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if !(status.is_client_error() || status.is_server_error()) || is_page {
+        return bare;
+    }
+    if bare.extensions().get::<ProtectionError>().is_some() {
+        bare = cross_site::refused();
+    }
+    let message = match bare.extensions().get::<Explanation>() {
+        Some(Explanation(message)) => message.clone(),
+        None => usual_message(status).into(),
+    };
+    let wants_page =
+        status != StatusCode::UNAUTHORIZED && !is_program(&headers, user::is_navigation(&method, &headers));
+    let dressed =
+        if wants_page { error_page(&site, status, &message, bare.headers(), id) } else { problem(status, &message) };
+    let (mut parts, _) = bare.into_parts();
+    let (dressed_parts, body) = dressed.into_parts();
+    parts.headers.remove(CONTENT_LENGTH);
+    parts.headers.extend(dressed_parts.headers);
+    Response::from_parts(parts, body)
+}
+
+/// Whoever says that they fetch, or that they want JSON, gets no page.
+fn is_program(headers: &HeaderMap, is_navigation: bool) -> bool {
+    let fetches = headers.contains_key("sec-fetch-mode") && !is_navigation;
+    fetches || (user::accepts(headers, "json") && !user::accepts(headers, "text/html"))
+}
+
+fn problem(status: StatusCode, message: &str) -> Response {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let body =
+        serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": message });
+    (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+}
+
+fn error_page(site: &Site, status: StatusCode, message: &str, headers: &HeaderMap, id: Option<RequestId>) -> Response {
+    let retry_after = headers.get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok()?.parse::<u32>().ok());
+    let values = context! {
+        nav => false,
+        visitor => (),
+        status => status.as_u16(),
+        heading => heading(status),
+        message,
+        retry_after,
+        reference => id.filter(|_| status.is_server_error()).map(|id| id.0),
+        link_href => "/",
+        link_text => "Go to the home page",
+    };
+    match site.views.render("error.html", values) {
+        Ok(html) => (status, Html(html)).into_response(),
+        Err(error) => {
+            tracing::error!(event = "fault", error = format!("{error:#}"), "the error page cannot be rendered");
+            (status, message.to_owned()).into_response()
+        }
+    }
+}
+
+fn heading(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        403 => "This request was refused",
+        404 => "Page not found",
+        405 => "This cannot be done here",
+        408 => "That took too long",
+        413 => "That was too much",
+        421 => "This is not the right place",
+        500 => "Something went wrong",
+        503 => "We will be right back",
+        _ => "That did not work",
+    }
+}
+
+/// For refusals that a layer made without a word.
+fn usual_message(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        404 => "There is nothing here. It may have been moved, or the address mistyped.",
+        405 => "This page exists, but it does not do what was asked of it.",
+        408 => "The request took too long. Please try again.",
+        413 => "What was sent is longer than any form here.",
+        _ if status.is_server_error() => "Something went wrong on our side. We have taken a note of it.",
+        _ => "The request was not one that we understand.",
+    }
+}

@@ -1,0 +1,77 @@
+//! Every URL, and every layer around them in the order in which they run.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::csrf::CsrfLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use super::pages::{account, home, password, profile, register, sessions, sign_in, sign_out};
+use super::{SharedSite, assets, cross_site, form, headers, health, host, request, respond, session, user};
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Pages for everybody.
+fn public() -> Router<SharedSite> {
+    Router::new()
+        .route("/", get(home::show))
+        .route("/account/register", get(register::show).post(register::submit))
+        .route("/account/login", get(sign_in::show).post(sign_in::submit))
+        .route("/account/logout", get(sign_out::show).post(sign_out::submit))
+}
+
+/// Pages for whoever is signed in. A page belongs here unless everybody may see it.
+fn members() -> Router<SharedSite> {
+    Router::new()
+        .route("/account", get(account::show))
+        .route("/account/profile", get(profile::show).post(profile::submit))
+        .route("/account/password", get(password::show).post(password::submit))
+        .route("/account/sessions", get(sessions::show))
+        .route("/account/sessions/revoke", post(sessions::revoke))
+        .route("/account/sessions/revoke-others", post(sessions::revoke_others))
+        .route_layer(from_fn(user::members_only))
+}
+
+/// What depends on nobody's cookie.
+fn machinery() -> Router<SharedSite> {
+    Router::new()
+        .route(assets::STYLESHEET_ROUTE, get(assets::stylesheet))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+}
+
+/// The pages, to be merged into an application with pages of its own.
+pub(crate) fn routes(site: SharedSite) -> Router {
+    let pages = public().merge(members()).route_layer(from_fn_with_state(site.clone(), session::load));
+    layers(pages.merge(machinery()), site)
+}
+
+/// A whole site: the pages, and an answer to every other URL.
+pub(crate) fn site(site: SharedSite) -> Router {
+    let pages = public().merge(members()).route_layer(from_fn_with_state(site.clone(), session::load));
+    layers(pages.merge(machinery()).fallback(respond::not_found), site)
+}
+
+/// What every request passes through, from the last layer to the first.
+fn layers(router: Router<SharedSite>, site: SharedSite) -> Router {
+    router
+        .layer(RequestBodyLimitLayer::new(form::MAX_BODY_BYTES))
+        .layer(CsrfLayer::new())
+        .layer(from_fn_with_state(site.clone(), cross_site::refuse))
+        .layer(from_fn_with_state(site.clone(), host::refuse_others))
+        .layer(from_fn(request::see_it_through))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
+        .layer(CatchPanicLayer::custom(respond::panicked))
+        .layer(from_fn_with_state(site.clone(), respond::dress))
+        .layer(from_fn_with_state(site.clone(), headers::add))
+        .layer(from_fn_with_state(site.clone(), request::identify))
+        .with_state(site)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use handstamp_core::TokenText;
+
+use super::SharedSite;
+use super::respond::Failure;
+use super::user::Visitor;
+use crate::config::Config;
+use crate::error::Fault;
+use crate::services::SignedIn;
+use crate::sessions::{Found, Session};
+
+/// Finds out, once for each request of a page, who asks. Whoever is in doubt is a stranger; when the database cannot be
+/// asked, nobody is anybody.
+pub(super) async fn load(State(site): State<SharedSite>, mut request: Request, next: Next) -> Response {
+    let visitor = match find(&site, request.headers()).await {
+        Ok(visitor) => visitor,
+        Err(fault) => return Failure::from(fault).into_response(),
+    };
+    let stale = visitor.session().filter(|session| session.signed_by_fallback && *request.method() == Method::GET);
+    let cookie = stale.map(|session| site.cookie.reissue(&site.accounts.sessions, session));
+    request.extensions_mut().insert(visitor);
+    let mut response = next.run(request).await;
+    if let Some(cookie) = cookie.filter(|_| !response.headers().contains_key(SET_COOKIE)) {
+        response.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    response
+}
+
+async fn find(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, Fault> {
+    let text = match site.cookie.read(headers) {
+        Presented::Nothing => return Ok(Visitor::Stranger),
+        Presented::Several => {
+            tracing::info!(event = "session_token_refused", reason = "several_cookies", "refused a cookie");
+            return Ok(Visitor::Stranger);
+        }
+        Presented::One(text) => text,
+    };
+    match site.accounts.sessions.find(text).await? {
+        Found::Live(session) => return Ok(Visitor::Member(session.into())),
+        Found::Refused(reason) => tracing::info!(event = "session_token_refused", %reason, "refused a token"),
+        Found::Ended(user) => {
+            tracing::info!(event = "session_token_refused", reason = "ended", %user, "refused the token of an ended session");
+        }
+    }
+    Ok(Visitor::Stranger)
+}
+
+/// The cookie that carries the token: its name, and all its attributes but how long it is kept.
+pub(crate) struct SessionCookie {
+    name: &'static str,
+    attributes: String,
+}
+
+/// What a request has of our cookie.
+#[derive(Debug, PartialEq, Eq)]
+enum Presented<'a> {
+    Nothing,
+    One(&'a str),
+    Several,
+}
+
+impl SessionCookie {
+    pub(crate) fn new(config: &Config) -> Self {
+        let domain = config.session.cookie_domain.as_deref();
+        let (name, secure) = match (config.public_url.is_https(), domain) {
+            (true, None) => ("__Host-handstamp_session", "; Secure"),
+            (true, Some(_)) => ("__Secure-handstamp_session", "; Secure"),
+            (false, _) => ("handstamp_session", ""),
+        };
+        let domain = domain.map_or_else(String::new, |domain| format!("; Domain={domain}"));
+        Self { name, attributes: format!("; Path=/; HttpOnly; SameSite=Lax{secure}{domain}") }
+    }
+
+    /// Gives the browser the token of a session that has just begun.
+    pub(super) fn set(&self, signed_in: &SignedIn) -> HeaderValue {
+        self.spell(&signed_in.token, signed_in.keep_for)
+    }
+
+    /// Makes the browser forget it.
+    pub(super) fn remove(&self) -> HeaderValue {
+        let text = format!("{}={}; Max-Age=0", self.name, self.attributes);
+        HeaderValue::from_str(&text).expect("the name and the attributes are visible ASCII")
+    }
+
+    /// Whether a request carries a cookie of the name, good or not.
+    pub(super) fn is_present(&self, headers: &HeaderMap) -> bool {
+        self.read(headers) != Presented::Nothing
+    }
+
+    fn reissue(&self, sessions: &crate::sessions::Sessions, session: &Session) -> HeaderValue {
+        let claims = &session.claims;
+        let keep_for = claims.remembered.then(|| claims.expires_at.since(sessions.now()));
+        self.spell(&sessions.issue_again(session), keep_for)
+    }
+
+    fn spell(&self, token: &TokenText, keep_for: Option<Duration>) -> HeaderValue {
+        let max_age = keep_for.map_or_else(String::new, |duration| format!("; Max-Age={}", duration.as_secs()));
+        let text = format!("{}={}{}{max_age}", self.name, token.expose(), self.attributes);
+        let mut value = HeaderValue::from_str(&text).expect("a token and the attributes are visible ASCII");
+        value.set_sensitive(true);
+        value
+    }
+
+    /// The cookie of exactly our name. Of two, nobody can say which is ours (RFC 6265 §4.2.2 gives no order to rely on).
+    fn read<'a>(&self, headers: &'a HeaderMap) -> Presented<'a> {
+        let mut values =
+            headers.get_all(COOKIE).iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';')).filter_map(
+                |pair| {
+                    let mut halves = pair.trim_ascii().splitn(2, |byte| *byte == b'=');
+                    (halves.next()? == self.name.as_bytes()).then(|| halves.next().unwrap_or_default())
+                },
+            );
+        match (values.next(), values.next()) {
+            (None, _) => Presented::Nothing,
+            // What is not UTF-8 is no token either.
+            (Some(value), None) => Presented::One(str::from_utf8(value).unwrap_or_default()),
+            (Some(_), Some(_)) => Presented::Several,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{DatabaseUrl, PublicUrl};
+    use handstamp_core::SecretKey;
+
+    fn cookie(url: &str, domain: Option<&str>) -> SessionCookie {
+        let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
+        let url = PublicUrl::parse(url).unwrap();
+        let mut config = Config::new(url, DatabaseUrl::Sqlite("unused".into()), secret);
+        config.session.cookie_domain = domain.map(str::to_owned);
+        SessionCookie::new(&config)
+    }
+
+    fn presented(lines: &[&'static str]) -> String {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(COOKIE, HeaderValue::from_static(line));
+        }
+        format!("{:?}", cookie("http://localhost", None).read(&headers))
+    }
+
+    #[test]
+    fn the_cookie_has_the_name_and_the_attributes_that_browsers_guard() {
+        let removed = |url, domain| cookie(url, domain).remove().to_str().unwrap().to_owned();
+        assert_eq!(
+            removed("https://example.com", None),
+            "__Host-handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=0"
+        );
+        assert_eq!(
+            removed("https://id.example.com", Some("example.com")),
+            "__Secure-handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Secure; Domain=example.com; Max-Age=0"
+        );
+        assert_eq!(removed("http://localhost", None), "handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others_by_its_exact_name() {
+        assert_eq!(presented(&["a=1; handstamp_session=x; b=2"]), "One(\"x\")");
+        assert_eq!(presented(&["a=1", "handstamp_session=x=y"]), "One(\"x=y\")");
+        for line in [
+            "",
+            "Handstamp_session=x",
+            "handstamp_sessio=x",
+            "xhandstamp_session=x",
+            "handstamp_session2=x",
+            "=handstamp_session",
+        ] {
+            assert_eq!(presented(&[line]), "Nothing", "{line}");
+        }
+        assert_eq!(presented(&["handstamp_session"]), "One(\"\")");
+        assert_eq!(presented(&["handstamp_session=\"x\""]), "One(\"\\\"x\\\"\")");
+    }
+
+    #[test]
+    fn two_cookies_of_the_name_are_neither() {
+        assert_eq!(presented(&["handstamp_session=x; handstamp_session=x"]), "Several");
+        assert_eq!(presented(&["handstamp_session=x", "handstamp_session="]), "Several");
+    }
+}

@@ -1,0 +1,84 @@
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request};
+use axum::http::header::ACCEPT;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use handstamp_core::ReturnTo;
+
+use super::respond::{self, Failure};
+use crate::sessions::Session;
+
+/// Whoever asks for a page.
+#[derive(Clone)]
+pub(super) enum Visitor {
+    Stranger,
+    Member(Arc<Session>),
+}
+
+impl Visitor {
+    /// Their session, if they are signed in.
+    pub(super) fn session(&self) -> Option<&Session> {
+        match self {
+            Self::Stranger => None,
+            Self::Member(session) => Some(session),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Visitor {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        // Where nobody looked who it is, it is nobody.
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or(Self::Stranger))
+    }
+}
+
+/// Somebody who is signed in.
+pub(super) struct Member(pub(super) Arc<Session>);
+
+impl<S: Sync> FromRequestParts<S> for Member {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        match Visitor::from_request_parts(parts, state).await? {
+            Visitor::Member(session) => Ok(Self(session)),
+            Visitor::Stranger => Err(Failure::SignedOut),
+        }
+    }
+}
+
+/// Sends strangers to sign in, and back afterwards; programs are told 401.
+pub(super) async fn members_only(visitor: Visitor, request: Request, next: Next) -> Response {
+    match visitor {
+        Visitor::Member(_) => next.run(request).await,
+        Visitor::Stranger if is_navigation(request.method(), request.headers()) => {
+            respond::to_sign_in(&wanted(request.method(), request.uri()))
+        }
+        Visitor::Stranger => Failure::SignedOut.into_response(),
+    }
+}
+
+/// Where somebody wants to be once they are signed in: on the page they asked for, or on the one whose form they sent.
+fn wanted(method: &Method, uri: &Uri) -> ReturnTo {
+    let place = match *method {
+        Method::GET | Method::HEAD => uri.path_and_query().map_or("", |place| place.as_str()),
+        _ => uri.path().split("/revoke").next().unwrap_or_default(),
+    };
+    ReturnTo::parse_or_account(place)
+}
+
+/// Whether a browser goes to a page, rather than a script or a program fetching something.
+pub(super) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
+    match headers.get("sec-fetch-mode") {
+        Some(mode) => mode == "navigate",
+        None => matches!(*method, Method::GET | Method::HEAD) && accepts(headers, "text/html"),
+    }
+}
+
+pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    headers.get_all(ACCEPT).iter().any(|accept| accept.to_str().is_ok_and(|accept| accept.contains(media_type)))
+}

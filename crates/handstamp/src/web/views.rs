@@ -1,0 +1,150 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use handstamp_core::Timestamp;
+use minijinja::{AutoEscape, Environment, Error, TemplateSource, UndefinedBehavior, Value, context};
+
+use super::assets;
+use crate::config::{Config, Registration};
+use crate::sessions::Session;
+
+/// The embedded templates. A file of the same name in `templates_dir` replaces one.
+const TEMPLATES: &[(&str, &str)] = &[
+    ("account.html", include_str!("../../templates/account.html")),
+    ("error.html", include_str!("../../templates/error.html")),
+    ("fields.html", include_str!("../../templates/fields.html")),
+    ("home.html", include_str!("../../templates/home.html")),
+    ("layout.html", include_str!("../../templates/layout.html")),
+    ("password.html", include_str!("../../templates/password.html")),
+    ("profile.html", include_str!("../../templates/profile.html")),
+    ("register.html", include_str!("../../templates/register.html")),
+    ("sessions.html", include_str!("../../templates/sessions.html")),
+    ("sign_in.html", include_str!("../../templates/sign_in.html")),
+    ("sign_out.html", include_str!("../../templates/sign_out.html")),
+];
+
+/// Renders pages.
+pub(crate) struct Views {
+    embedded: Environment<'static>,
+    /// With the operator's templates before our own.
+    replaced: Option<Environment<'static>>,
+    site_name: String,
+    registration_open: bool,
+}
+
+impl Views {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            embedded: environment(|name| Ok(embedded(name).map(TemplateSource::from))),
+            replaced: config.templates_dir.clone().map(|folder| environment(move |name| load(&folder, name))),
+            site_name: config.site_name.clone(),
+            registration_open: config.registration == Registration::Open,
+        }
+    }
+
+    /// Renders a template with what every page has and `values`. A replaced template that cannot be rendered is logged,
+    /// and our own page is served.
+    pub(super) fn render(&self, template: &'static str, values: Value) -> Result<String, Error> {
+        let values = context! {
+            site_name => self.site_name.as_str(),
+            stylesheet => assets::stylesheet_url(),
+            registration_open => self.registration_open,
+            ..values
+        };
+        if let Some(replaced) = &self.replaced {
+            match replaced.get_template(template).and_then(|template| template.render(&values)) {
+                Ok(html) => return Ok(html),
+                Err(error) => {
+                    tracing::error!(
+                        event = "template_broken",
+                        template,
+                        error = format!("{error:#}"),
+                        "serving our own page instead"
+                    );
+                }
+            }
+        }
+        self.embedded.get_template(template)?.render(&values)
+    }
+
+    /// How templates see whoever is signed in.
+    pub(super) fn visitor(&self, session: Option<&Session>) -> Option<Value> {
+        session.map(|session| {
+            let user = &session.user;
+            context! { name => user.name.as_str(), email => user.email.as_str(), since => day(user.created_at), since_iso => iso(user.created_at) }
+        })
+    }
+}
+
+fn environment(
+    load: impl Fn(&str) -> Result<Option<TemplateSource>, Error> + Send + Sync + 'static,
+) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_auto_reload(true);
+    environment.set_loader(load);
+    environment
+}
+
+fn embedded(name: &str) -> Option<&'static str> {
+    TEMPLATES.iter().find(|(known, _)| *known == name).map(|(_, source)| *source)
+}
+
+/// The operator's file of this name if there is one, and our own otherwise; either for as long as that stays so.
+fn load(folder: &Path, name: &str) -> Result<Option<TemplateSource>, Error> {
+    if name.contains(['/', '\\']) || name.starts_with('.') {
+        return Ok(None);
+    }
+    let path = folder.join(name);
+    let seen = stamp(&path);
+    let source = match seen {
+        Some(_) => Some(fs::read_to_string(&path).map_err(|error| {
+            Error::new(minijinja::ErrorKind::InvalidOperation, format!("cannot read {}: {error}", path.display()))
+        })?),
+        None => embedded(name).map(str::to_owned),
+    };
+    Ok(source.map(|source| TemplateSource::new(source).with_uptodate_check(up_to_date(path, seen))))
+}
+
+/// When a file was last written, and how long it is.
+type Stamp = (SystemTime, u64);
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+fn up_to_date(path: PathBuf, seen: Option<Stamp>) -> impl Fn() -> bool + Send + Sync + 'static {
+    move || stamp(&path) == seen
+}
+
+/// A day, for people: `23 November 2026`.
+pub(super) fn day(time: Timestamp) -> String {
+    civil(time).strftime("%-d %B %Y").to_string()
+}
+
+/// A time, for machines (RFC 3339).
+pub(super) fn iso(time: Timestamp) -> String {
+    civil(time).to_string()
+}
+
+/// How long ago something was, for people.
+pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
+    let plural = |count: u64, unit: &str| format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" });
+    match now.since(time).as_secs() {
+        0..=89 => "just now".to_owned(),
+        seconds @ 90..=5_399 => plural(seconds.div_ceil(60), "minute"),
+        seconds @ 5_400..=129_599 => plural(seconds.div_ceil(3600), "hour"),
+        _ => day(time),
+    }
+}
+
+fn civil(time: Timestamp) -> jiff::Timestamp {
+    let seconds = i64::try_from(time.unix_seconds()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests;
