@@ -1,1 +1,429 @@
+//! What the store promises, on every database.
 
+use std::time::Duration;
+
+use handstamp_core::{
+    DisplayName, EmailAddress, HashMemory, HashSettings, Password, PasswordHash, PasswordPolicy, SessionIdHash,
+    Timestamp, UserId,
+};
+use uuid::Uuid;
+
+use super::session_rows::SESSIONS_PER_USER;
+use super::{AddressTaken, NewSession, NewUser, Store};
+use crate::config::DatabaseUrl;
+
+#[path = "../../tests/support/postgres.rs"]
+mod postgres_server;
+
+const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+
+/// Runs each law on SQLite and on PostgreSQL.
+macro_rules! laws {
+    ($($law:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $law() {
+                let folder = super::Folder::new();
+                super::$law(&folder.store().await).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $law() {
+                let url = super::DatabaseUrl::Postgres(super::postgres_server::new_database());
+                super::$law(&super::Store::open(&url).await.unwrap()).await;
+            })*
+        }
+    };
+}
+
+laws! {
+    an_account_is_found_by_any_case_of_its_address
+    an_address_has_one_account
+    of_a_hundred_at_once_one_gets_the_address
+    addresses_are_compared_byte_by_byte
+    a_session_is_live_from_its_beginning_to_its_end
+    a_session_belongs_to_its_user_only
+    a_disabled_account_has_no_live_session
+    a_sign_in_ends_the_session_that_the_browser_had
+    a_password_that_was_changed_meanwhile_signs_nobody_in
+    a_password_that_changes_while_the_old_one_signs_in_leaves_no_session_of_it
+    a_change_of_password_keeps_one_session_under_a_new_id
+    a_change_of_password_by_an_ended_session_changes_nothing
+    a_renewed_hash_replaces_only_the_one_it_was_made_of
+    a_session_is_ended_by_its_owner_only
+    all_others_end_and_this_one_stays
+    seeing_an_ended_session_does_not_bring_it_back
+    last_seen_only_moves_forward
+    what_has_expired_is_purged
+    an_account_has_a_hundred_sessions_and_the_oldest_gives_way
+    the_list_has_the_newest_first
+}
+
+/// A folder that goes with the test.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        Self(std::env::temp_dir().join(format!("handstamp-contract-{}", unique())))
+    }
+
+    async fn store(&self) -> Store {
+        Store::open(&DatabaseUrl::Sqlite(self.0.join("handstamp.db"))).await.unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn unique() -> Uuid {
+    let mut bytes = [0; 16];
+    crate::world::Rng::fill(&crate::world::SystemRng, &mut bytes);
+    Uuid::from_bytes(bytes)
+}
+
+fn hash(password: &str) -> PasswordHash {
+    let policy = PasswordPolicy { min_length: 1, min_strength: 0 };
+    let password = policy.accept(Password::parse(password).unwrap(), &[]).unwrap();
+    HashSettings::new(8, 1, 1).unwrap().hash(&password, [0; 16], &mut HashMemory::default())
+}
+
+fn email(text: &str) -> EmailAddress {
+    EmailAddress::parse(text).unwrap()
+}
+
+fn new_user(address: &str) -> NewUser {
+    NewUser {
+        id: UserId::from_uuid(unique()),
+        name: DisplayName::parse("Ada").unwrap(),
+        email: email(address),
+        password_hash: hash("first"),
+    }
+}
+
+fn new_session(user_id: UserId) -> NewSession {
+    let id = [unique().into_bytes(), unique().into_bytes()].concat();
+    NewSession {
+        id_hash: SessionIdHash::from_bytes(id.try_into().unwrap()),
+        handle: unique(),
+        user_id,
+        created_at: NOW,
+        expires_at: NOW.after(Duration::from_secs(3600)),
+        user_agent: "Firefox".to_owned(),
+        address: "192.0.2.1".to_owned(),
+    }
+}
+
+/// An account with one session.
+async fn ada(store: &Store) -> (UserId, NewSession) {
+    let user = new_user("ada@example.com");
+    let session = new_session(user.id);
+    store.create_user(&user, &session, None).await.unwrap().unwrap();
+    (user.id, session)
+}
+
+/// One more session of an account whose password is still the first.
+async fn one_more(store: &Store, user: UserId) -> NewSession {
+    let session = new_session(user);
+    assert!(store.sign_in(&hash("first"), &session, None).await.unwrap());
+    session
+}
+
+async fn is_live(store: &Store, session: &NewSession) -> bool {
+    store.user_of_session(session.id_hash, session.user_id, NOW).await.unwrap().is_some()
+}
+
+async fn execute(store: &Store, sql: &'static str) {
+    try_execute(store, sql).await.unwrap();
+}
+
+async fn try_execute(store: &Store, sql: &'static str) -> sqlx::Result<()> {
+    super::write_with!(store, |transaction| {
+        sqlx::query(sql).execute(&mut *transaction).await?;
+    });
+    Ok(())
+}
+
+async fn an_account_is_found_by_any_case_of_its_address(store: &Store) {
+    let user = new_user("Ada.Lovelace@Example.com");
+    store.create_user(&user, &new_session(user.id), None).await.unwrap().unwrap();
+    let found = store.credentials_by_email(&email("ADA.LOVELACE@EXAMPLE.COM")).await.unwrap().unwrap();
+    assert_eq!((found.user_id, found.email.as_str()), (user.id, "Ada.Lovelace@example.com"));
+    assert_eq!(found.password_hash, Some(hash("first")));
+    assert_eq!(store.credentials_by_id(user.id).await.unwrap(), Some(found));
+    assert!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().is_none());
+}
+
+async fn an_address_has_one_account(store: &Store) {
+    let (id, session) = ada(store).await;
+    let again = new_user("ADA@example.com");
+    let refused = new_session(again.id);
+    assert_eq!(store.create_user(&again, &refused, Some(session.id_hash)).await.unwrap(), Err(AddressTaken));
+    assert!(!is_live(store, &refused).await, "no session without an account");
+    assert!(is_live(store, &session).await, "and nothing else happened");
+    assert_eq!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().unwrap().user_id, id);
+}
+
+async fn of_a_hundred_at_once_one_gets_the_address(store: &Store) {
+    let wishes: Vec<_> = (0..100)
+        .map(|i| new_user(if i % 2 == 0 { "ada@example.com" } else { "Ada@EXAMPLE.com" }))
+        .map(|user| (new_session(user.id), user))
+        .collect();
+    let mut made = 0;
+    let mut tasks =
+        wishes.iter().map(|(session, user)| Box::pin(store.create_user(user, session, None))).collect::<Vec<_>>();
+    std::future::poll_fn(|context| {
+        tasks.retain_mut(|task| match task.as_mut().poll(context) {
+            std::task::Poll::Ready(outcome) => {
+                made += usize::from(outcome.unwrap().is_ok());
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if tasks.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    assert_eq!(made, 1);
+}
+
+async fn addresses_are_compared_byte_by_byte(store: &Store) {
+    for address in ["a-b@example.com", "ab@example.com", "a.b@example.com", "a_b@example.com"] {
+        let user = new_user(address);
+        store.create_user(&user, &new_session(user.id), None).await.unwrap().unwrap();
+        assert_eq!(store.credentials_by_email(&email(address)).await.unwrap().unwrap().user_id, user.id);
+    }
+}
+
+async fn a_session_is_live_from_its_beginning_to_its_end(store: &Store) {
+    let (id, session) = ada(store).await;
+    let at = |seconds| store.user_of_session(session.id_hash, id, NOW.after(Duration::from_secs(seconds)));
+    let user = at(0).await.unwrap().unwrap();
+    assert_eq!((user.id, user.name.as_str(), user.email.as_str()), (id, "Ada", "ada@example.com"));
+    assert_eq!(user.created_at, NOW);
+    assert!(at(3599).await.unwrap().is_some());
+    assert!(at(3600).await.unwrap().is_none());
+    store.end_session(session.id_hash).await.unwrap();
+    assert!(at(0).await.unwrap().is_none());
+}
+
+async fn a_session_belongs_to_its_user_only(store: &Store) {
+    let (_, session) = ada(store).await;
+    let other = new_user("bob@example.com");
+    store.create_user(&other, &new_session(other.id), None).await.unwrap().unwrap();
+    assert!(store.user_of_session(session.id_hash, other.id, NOW).await.unwrap().is_none());
+}
+
+async fn a_disabled_account_has_no_live_session(store: &Store) {
+    let (_, session) = ada(store).await;
+    execute(store, "UPDATE users SET disabled_at = 1").await;
+    assert!(!is_live(store, &session).await);
+    assert!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().unwrap().disabled);
+    let attempt = new_session(session.user_id);
+    assert!(!store.sign_in(&hash("first"), &attempt, None).await.unwrap());
+}
+
+async fn a_sign_in_ends_the_session_that_the_browser_had(store: &Store) {
+    let (id, before) = ada(store).await;
+    let after = new_session(id);
+    assert!(store.sign_in(&hash("first"), &after, Some(before.id_hash)).await.unwrap());
+    assert!(is_live(store, &after).await && !is_live(store, &before).await);
+}
+
+async fn a_password_that_was_changed_meanwhile_signs_nobody_in(store: &Store) {
+    let (id, before) = ada(store).await;
+    let attempt = new_session(id);
+    assert!(!store.sign_in(&hash("another"), &attempt, Some(before.id_hash)).await.unwrap());
+    assert!(!is_live(store, &attempt).await && is_live(store, &before).await);
+}
+
+async fn a_password_that_changes_while_the_old_one_signs_in_leaves_no_session_of_it(store: &Store) {
+    let (id, mut current) = ada(store).await;
+    for round in 0..30 {
+        let (old, new) = if round % 2 == 0 { ("first", "second") } else { ("second", "first") };
+        let (renamed, attempt) = (new_session(id), new_session(id));
+        let (old_hash, new_hash) = (hash(old), hash(new));
+        let change = store.change_password(id, (&old_hash, &new_hash), (current.id_hash, renamed.id_hash));
+        let (changed, signed_in) = tokio::join!(change, store.sign_in(&old_hash, &attempt, None));
+        assert!(changed.unwrap(), "round {round}");
+        assert!(!is_live(store, &attempt).await, "round {round}, signed in: {}", signed_in.unwrap());
+        current.id_hash = renamed.id_hash;
+    }
+}
+
+async fn a_change_of_password_keeps_one_session_under_a_new_id(store: &Store) {
+    let (id, current) = ada(store).await;
+    let other = one_more(store, id).await;
+    let renamed = NewSession { id_hash: new_session(id).id_hash, ..current.clone() };
+    let hashes = (hash("first"), hash("second"));
+    let ids = (current.id_hash, renamed.id_hash);
+    assert!(store.change_password(id, (&hashes.0, &hashes.1), ids).await.unwrap());
+    assert!(is_live(store, &renamed).await && !is_live(store, &current).await && !is_live(store, &other).await);
+    assert_eq!(store.sessions_of(id, NOW).await.unwrap()[0].handle, current.handle);
+    assert_eq!(store.credentials_by_id(id).await.unwrap().unwrap().password_hash, Some(hash("second")));
+}
+
+async fn a_change_of_password_by_an_ended_session_changes_nothing(store: &Store) {
+    let (id, current) = ada(store).await;
+    let other = one_more(store, id).await;
+    store.end_session(current.id_hash).await.unwrap();
+    let hashes = (hash("first"), hash("second"));
+    let ids = (current.id_hash, new_session(id).id_hash);
+    assert!(!store.change_password(id, (&hashes.0, &hashes.1), ids).await.unwrap());
+    let wrong = (hash("wrong"), hash("second"));
+    assert!(!store.change_password(id, (&wrong.0, &wrong.1), (other.id_hash, ids.1)).await.unwrap());
+    assert!(is_live(store, &other).await);
+    assert_eq!(store.credentials_by_id(id).await.unwrap().unwrap().password_hash, Some(hash("first")));
+}
+
+async fn a_renewed_hash_replaces_only_the_one_it_was_made_of(store: &Store) {
+    let (id, _) = ada(store).await;
+    store.replace_hash(id, &hash("stale"), &hash("second")).await.unwrap();
+    assert_eq!(store.credentials_by_id(id).await.unwrap().unwrap().password_hash, Some(hash("first")));
+    store.replace_hash(id, &hash("first"), &hash("second")).await.unwrap();
+    assert_eq!(store.credentials_by_id(id).await.unwrap().unwrap().password_hash, Some(hash("second")));
+}
+
+async fn a_session_is_ended_by_its_owner_only(store: &Store) {
+    let (id, session) = ada(store).await;
+    let thief = new_user("eve@example.com");
+    store.create_user(&thief, &new_session(thief.id), None).await.unwrap().unwrap();
+    assert!(!store.end_session_by_handle(thief.id, session.handle).await.unwrap());
+    assert!(is_live(store, &session).await);
+    assert!(store.end_session_by_handle(id, session.handle).await.unwrap());
+    assert!(!is_live(store, &session).await);
+    assert!(!store.end_session_by_handle(id, session.handle).await.unwrap());
+}
+
+async fn all_others_end_and_this_one_stays(store: &Store) {
+    let (id, first) = ada(store).await;
+    let (second, third) = (one_more(store, id).await, one_more(store, id).await);
+    let bob = new_user("bob@example.com");
+    let bobs = new_session(bob.id);
+    store.create_user(&bob, &bobs, None).await.unwrap().unwrap();
+    assert_eq!(store.end_other_sessions(id, second.id_hash).await.unwrap(), 2);
+    assert!(!is_live(store, &first).await && is_live(store, &second).await && !is_live(store, &third).await);
+    assert!(is_live(store, &bobs).await);
+}
+
+async fn seeing_an_ended_session_does_not_bring_it_back(store: &Store) {
+    let (id, session) = ada(store).await;
+    store.end_session(session.id_hash).await.unwrap();
+    store.note_last_seen(&[(session.id_hash, NOW.after(Duration::from_secs(5)))]).await.unwrap();
+    assert!(!is_live(store, &session).await);
+    assert!(store.sessions_of(id, NOW).await.unwrap().is_empty());
+}
+
+async fn last_seen_only_moves_forward(store: &Store) {
+    let (id, session) = ada(store).await;
+    for seconds in [10, 5] {
+        store.note_last_seen(&[(session.id_hash, NOW.after(Duration::from_secs(seconds)))]).await.unwrap();
+        let seen = store.sessions_of(id, NOW).await.unwrap()[0].last_seen_at;
+        assert_eq!(seen, NOW.after(Duration::from_secs(10)));
+    }
+}
+
+async fn what_has_expired_is_purged(store: &Store) {
+    let (id, session) = ada(store).await;
+    let longer = NewSession { expires_at: session.expires_at.after(Duration::from_secs(1)), ..new_session(id) };
+    assert!(store.sign_in(&hash("first"), &longer, None).await.unwrap());
+    assert_eq!(store.purge_expired_sessions(session.expires_at).await.unwrap(), 1);
+    assert!(is_live(store, &longer).await && !is_live(store, &session).await);
+}
+
+async fn an_account_has_a_hundred_sessions_and_the_oldest_gives_way(store: &Store) {
+    let (id, first) = ada(store).await;
+    for second in 1..=SESSIONS_PER_USER as u64 {
+        assert!(second == 1 || is_live(store, &first).await || second > SESSIONS_PER_USER as u64 - 1);
+        let later = NewSession { created_at: NOW.after(Duration::from_secs(second)), ..new_session(id) };
+        assert!(store.sign_in(&hash("first"), &later, None).await.unwrap());
+    }
+    assert_eq!(store.sessions_of(id, NOW).await.unwrap().len(), SESSIONS_PER_USER);
+    assert!(!is_live(store, &first).await);
+}
+
+async fn the_list_has_the_newest_first(store: &Store) {
+    let (id, old) = ada(store).await;
+    let new = NewSession { created_at: NOW.after(Duration::from_secs(1)), ..new_session(id) };
+    assert!(store.sign_in(&hash("first"), &new, None).await.unwrap());
+    let listed = store.sessions_of(id, NOW).await.unwrap();
+    assert_eq!(listed.iter().map(|session| session.handle).collect::<Vec<_>>(), [new.handle, old.handle]);
+    assert_eq!((listed[0].user_agent.as_str(), listed[0].address.as_str()), ("Firefox", "192.0.2.1"));
+    assert_eq!((listed[0].id_hash, listed[0].created_at), (new.id_hash, new.created_at));
+    assert!(store.sessions_of(id, NOW.after(Duration::from_secs(3600))).await.unwrap().is_empty());
+}
+
+/// What holds of SQLite's files.
+mod files {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn mode(path: &std::path::Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[tokio::test]
+    async fn they_are_for_us_alone() {
+        let folder = Folder::new();
+        let store = folder.store().await;
+        ada(&store).await;
+        assert_eq!(mode(&folder.0), 0o700);
+        let files: Vec<_> = fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(files.len() >= 3, "the database, its log and its index: {files:?}");
+        for file in files {
+            assert_eq!(mode(&file), 0o600, "{}", file.display());
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_others_may_read_is_refused() {
+        let folder = Folder::new();
+        folder.store().await.close().await;
+        let database = folder.0.join("handstamp.db");
+        fs::set_permissions(&database, Permissions::from_mode(0o640)).unwrap();
+        let refused = Store::open(&DatabaseUrl::Sqlite(database)).await.err().unwrap();
+        assert!(refused.to_string().contains("chmod 600"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_newer_database_is_refused() {
+        let folder = Folder::new();
+        let store = folder.store().await;
+        execute(
+            &store,
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (9999, 'later', TRUE, x'00', 0)",
+        )
+        .await;
+        store.close().await;
+        let refused = Store::open(&DatabaseUrl::Sqlite(folder.0.join("handstamp.db"))).await.err().unwrap();
+        assert!(refused.to_string().contains("newer version"), "{refused}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn several_may_open_a_new_one_at_once() {
+        let folder = Folder::new();
+        let stores = (0..4).map(|_| {
+            let url = DatabaseUrl::Sqlite(folder.0.join("handstamp.db"));
+            tokio::spawn(async move { Store::open(&url).await.map(drop) })
+        });
+        for store in stores.collect::<Vec<_>>() {
+            store.await.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_power_cut_loses_no_answered_write() {
+        let folder = Folder::new();
+        let Store::Sqlite(database) = folder.store().await else { panic!("this is SQLite") };
+        let pragma = async |sql: &'static str| sqlx::query_scalar::<_, i64>(sql).fetch_one(&database.writer).await;
+        assert_eq!(pragma("PRAGMA synchronous").await.unwrap(), 2, "FULL");
+        assert_eq!(pragma("PRAGMA foreign_keys").await.unwrap(), 1);
+        let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&database.writer).await.unwrap();
+        assert_eq!(mode, "wal");
+    }
+}

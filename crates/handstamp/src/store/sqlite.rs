@@ -33,7 +33,7 @@ impl Sqlite {
         let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
         let writer = pool().max_connections(1).min_connections(1);
         let writer = {
-            let _alone = MigrationLock::take(path)?;
+            let _alone = MigrationLock::take(path).await?;
             let writer = writer.connect_with(options.clone()).await?;
             sqlx::migrate!("migrations/sqlite").run(&writer).await?;
             writer
@@ -47,14 +47,19 @@ impl Sqlite {
 struct MigrationLock(#[expect(dead_code, reason = "the lock is the open file")] File);
 
 impl MigrationLock {
-    fn take(database: &Path) -> Result<Self, OpenError> {
+    async fn take(database: &Path) -> Result<Self, OpenError> {
         let path = beside(database, "-lock");
-        let lock = || {
-            let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-            file.lock()?;
-            Ok(Self(file))
+        let lock = {
+            let path = path.clone();
+            move || {
+                let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+                file.lock()?;
+                Ok(Self(file))
+            }
         };
-        lock().map_err(|error| cannot("lock", &path, error))
+        // Waiting on this thread could keep whoever holds the lock from going on.
+        let taken = tokio::task::spawn_blocking(lock).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        taken.map_err(|error| cannot("lock", &path, error))
     }
 }
 

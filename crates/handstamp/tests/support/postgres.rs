@@ -1,0 +1,96 @@
+//! A private PostgreSQL server for tests, from the system's own binaries: one for each test program, stopped and removed
+//! when the program ends, however it ends.
+
+use std::io::{Error, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Runs until its standard input ends, which is when the test program does.
+const KEEPER: &str = r#"
+set -eu
+trap '' INT TERM
+folder=$1 bin=$2 port=$3
+as=
+if [ "$(id -u)" = 0 ]; then
+    chown nobody "$folder"
+    as='setpriv --reuid=nobody --regid=nogroup --clear-groups'
+fi
+cd "$folder"
+$as "$bin/initdb" -A trust --no-sync -U postgres -D "$folder/data" > "$folder/log" 2>&1
+$as "$bin/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 \
+    -c unix_socket_directories="$folder" -c fsync=off -c max_connections=400 < /dev/null >> "$folder/log" 2>&1 &
+server=$!
+read -r _ || true
+kill -INT "$server"
+wait "$server" || true
+rm -rf "$folder"
+"#;
+
+/// The server of this test program.
+struct Server {
+    bin: PathBuf,
+    port: u16,
+    /// Its standard input is what keeps the server alive.
+    _keeper: Child,
+}
+
+/// The URL of a new, empty database.
+pub fn new_database() -> String {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    static DATABASES: AtomicU32 = AtomicU32::new(0);
+    let server = SERVER.get_or_init(Server::start);
+    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::SeqCst));
+    let made = server.client("psql").args(["-d", "postgres", "-qc", &format!("CREATE DATABASE {name}")]).status();
+    assert!(made.unwrap().success(), "cannot make the database {name}");
+    format!("postgres://postgres@127.0.0.1:{}/{name}", server.port)
+}
+
+impl Server {
+    fn start() -> Self {
+        let bin = binaries().expect("PostgreSQL's server is missing: apt-get install postgresql");
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let folder = std::env::temp_dir().join(format!("handstamp-postgres-{}-{port}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let keeper = Command::new("sh")
+            .args(["-c", KEEPER, "keeper"])
+            .args([folder.as_os_str(), bin.as_os_str(), port.to_string().as_ref()])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let server = Self { bin, port, _keeper: keeper };
+        for _ in 0..600 {
+            if server.client("pg_isready").stdout(Stdio::null()).status().unwrap().success() {
+                return server;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+        let _ = writeln!(std::io::stderr(), "{log}");
+        panic!("PostgreSQL did not start: {}", Error::last_os_error());
+    }
+
+    fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(self.bin.join(program));
+        command.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string()]);
+        command
+    }
+}
+
+/// The newest of Debian's versions, or whatever `pg_config` knows of.
+fn binaries() -> Option<PathBuf> {
+    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let newest = debian.map(|entry| entry.path().join("bin")).filter(|bin| has_server(bin)).max();
+    newest.or_else(|| {
+        let output = Command::new("pg_config").arg("--bindir").output().ok()?;
+        let bin = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
+        has_server(&bin).then_some(bin)
+    })
+}
+
+fn has_server(bin: &Path) -> bool {
+    ["initdb", "postgres", "psql", "pg_isready"].iter().all(|program| bin.join(program).exists())
+}
