@@ -213,7 +213,7 @@ impl HashSettings {
 
     fn run(&self, password: &Password, salt: &[u8], output: &mut [u8], memory: &mut HashMemory) -> argon2::Result<()> {
         let params = Params::new(self.memory_kib, self.iterations, self.parallelism, Some(output.len()))?;
-        let blocks = memory.blocks(params.block_count());
+        let blocks = memory.blocks(params.block_count(), self.iterations);
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into_with_memory(
             password.0.as_bytes(),
             salt,
@@ -276,14 +276,23 @@ impl std::error::Error for HashSettingsError {}
 /// The memory that a hash works in. Keep it and use it again: allocating 19 MiB for each hash costs milliseconds of page
 /// faults, and what many threads allocate at once may never be given back.
 #[derive(Default)]
-pub struct HashMemory(Vec<Block>);
+pub struct HashMemory {
+    blocks: Vec<Block>,
+    passed_kib: u64,
+}
 
 impl HashMemory {
-    fn blocks(&mut self, count: usize) -> &mut [Block] {
-        if self.0.len() < count {
-            self.0.resize_with(count, Block::new);
+    /// How much memory hashes have passed over in here, in KiB: what they cost, whatever the machine.
+    pub const fn passed_kib(&self) -> u64 {
+        self.passed_kib
+    }
+
+    fn blocks(&mut self, count: usize, passes: u32) -> &mut [Block] {
+        if self.blocks.len() < count {
+            self.blocks.resize_with(count, Block::new);
         }
-        &mut self.0[..count]
+        self.passed_kib += count as u64 * u64::from(passes);
+        &mut self.blocks[..count]
     }
 }
 

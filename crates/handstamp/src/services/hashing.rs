@@ -104,6 +104,14 @@ impl Hashing {
     }
 }
 
+#[cfg(test)]
+impl Hashing {
+    /// What all hashes have cost so far, once none is under way.
+    pub(crate) fn passed_kib(&self) -> u64 {
+        self.memories.lock().unwrap().iter().map(HashMemory::passed_kib).sum()
+    }
+}
+
 /// A place in the queue, given back when it is no longer needed.
 struct Place<'a>(&'a AtomicUsize);
 

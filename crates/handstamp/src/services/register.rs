@@ -40,15 +40,17 @@ impl Accounts {
             return Err(NotRegistered::Closed);
         }
         if self.store.has_account(&wish.email).await? {
-            return Err(self.taken());
+            return Err(Self::taken());
         }
         let context =
             vec![wish.name.as_str().to_owned(), wish.email.as_str().to_owned(), self.config.site_name.clone()];
-        let password_hash = self
-            .hashing
-            .accept(self.config.password, wish.password, context, self.world.random())
-            .await?
-            .map_err(NotRegistered::Password)?;
+        let password_hash =
+            self.hashing.accept(self.config.password, wish.password, context, self.world.random()).await?.map_err(
+                |refusal| {
+                    tracing::info!(event = "register_refused", reason = "password", "refused a registration");
+                    NotRegistered::Password(refusal)
+                },
+            )?;
 
         let id = UserId::new(self.world.now(), self.world.random());
         let lasts = self.lasts(true);
@@ -59,11 +61,11 @@ impl Accounts {
                 tracing::info!(event = "user_created", user = %id, "made an account");
                 Ok(Self::signed_in(token, lasts))
             }
-            Err(AddressTaken) => Err(self.taken()),
+            Err(AddressTaken) => Err(Self::taken()),
         }
     }
 
-    fn taken(&self) -> NotRegistered {
+    fn taken() -> NotRegistered {
         tracing::info!(event = "register_refused", reason = "address_taken", "refused a registration");
         NotRegistered::AddressTaken
     }

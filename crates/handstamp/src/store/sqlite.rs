@@ -43,6 +43,14 @@ impl Sqlite {
     }
 }
 
+#[cfg(test)]
+impl Sqlite {
+    /// Does to the database what no service does.
+    pub(crate) async fn execute(&self, sql: &'static str) {
+        sqlx::query(sql).execute(&self.writer).await.unwrap();
+    }
+}
+
 /// Held while the tables are brought up to date: two processes that do so at once can fail.
 struct MigrationLock(#[expect(dead_code, reason = "the lock is the open file")] File);
 

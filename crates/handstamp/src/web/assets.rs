@@ -9,9 +9,15 @@ use super::respond::Failure;
 
 pub(super) const STYLESHEET_ROUTE: &str = "/account/static/{file}";
 
-/// simple.css, and our own rules after it.
-const STYLESHEET: &str =
-    concat!(include_str!("../../static/simple.css"), "\n", include_str!("../../static/handstamp.css"));
+/// simple.css with its notice, and our own rules after it.
+const STYLESHEET: &str = concat!(
+    "/*! simple.css 2.3.7\n\n",
+    include_str!("../../static/simple.css.LICENSE"),
+    "*/\n",
+    include_str!("../../static/simple.css"),
+    "\n",
+    include_str!("../../static/handstamp.css")
+);
 
 static STYLESHEET_FILE: LazyLock<String> = LazyLock::new(|| {
     let hash = Sha256::digest(STYLESHEET);

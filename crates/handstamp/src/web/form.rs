@@ -6,7 +6,6 @@ use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use percent_encoding::percent_decode;
-use zeroize::Zeroizing;
 
 use super::respond::Failure;
 
@@ -16,8 +15,8 @@ const MAX_FIELDS: usize = 100;
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The fields of a form, `application/x-www-form-urlencoded`. Unlike the parser of the URL Standard it refuses invalid
-/// UTF-8 instead of replacing it: a password is what was typed, or nothing. Wiped when dropped.
-pub(super) struct Fields(HashMap<String, Option<Zeroizing<String>>>);
+/// UTF-8 instead of replacing it: a password is what was typed, or nothing.
+pub(super) struct Fields(HashMap<String, Option<String>>);
 
 impl Fields {
     /// Parses a body or a query.
@@ -30,7 +29,7 @@ impl Fields {
             let mut halves = pair.splitn(2, |byte| *byte == b'=');
             let name = decode(halves.next().unwrap_or_default())?;
             let value = decode(halves.next().unwrap_or_default())?;
-            fields.entry(name.to_string()).and_modify(|twice| *twice = None).or_insert(Some(value));
+            fields.entry(name).and_modify(|twice| *twice = None).or_insert(Some(value));
         }
         Ok(Self(fields))
     }
@@ -50,12 +49,9 @@ impl Fields {
     }
 }
 
-fn decode(text: &[u8]) -> Result<Zeroizing<String>, Failure> {
-    let spaced: Zeroizing<Vec<u8>> =
-        Zeroizing::new(text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect());
-    let bytes: Vec<u8> = percent_decode(&spaced).collect();
-    String::from_utf8(bytes)
-        .map(Zeroizing::new)
+fn decode(text: &[u8]) -> Result<String, Failure> {
+    let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    String::from_utf8(percent_decode(&spaced).collect())
         .map_err(|_| Failure::refused(StatusCode::BAD_REQUEST, "The form is not valid UTF-8."))
 }
 

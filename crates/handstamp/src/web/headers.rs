@@ -12,8 +12,8 @@ use super::SharedSite;
 /// Our stylesheet and our forms, and nothing else.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-/// Two years, as browsers' preload lists ask.
-const TWO_YEARS: &str = "max-age=63072000; includeSubDomains";
+/// In seconds. Without `includeSubDomains`: what other hosts of the domain do is not for an account page to decide.
+const TWO_YEARS: &str = "max-age=63072000";
 
 /// Adds to every response, whatever it is, what tells browsers and caches to be careful with it.
 pub(super) async fn add(State(site): State<SharedSite>, request: Request, next: Next) -> Response {

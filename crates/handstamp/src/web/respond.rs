@@ -74,8 +74,10 @@ struct Explanation(Cow<'static, str>);
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        if let Self::Fault(fault) = &self {
-            tracing::error!(event = "fault", %fault, "a request could not be answered");
+        match &self {
+            Self::Fault(Fault::Overloaded) => tracing::warn!(event = "overloaded", "a password was not hashed"),
+            Self::Fault(fault) => tracing::error!(event = "fault", %fault, "a request could not be answered"),
+            Self::SignedOut | Self::Refused(..) => {}
         }
         let mut response = self.status().into_response();
         response.extensions_mut().insert(Explanation(self.message()));

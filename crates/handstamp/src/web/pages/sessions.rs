@@ -16,7 +16,9 @@ use crate::web::views::{ago, day, iso};
 const HERE: &str = "/account/sessions";
 
 pub(in crate::web) async fn show(State(site): State<SharedSite>, Member(session): Member) -> Result<Response, Failure> {
-    let list = site.accounts.sessions.list(session.user.id).await?;
+    let mut list = site.accounts.sessions.list(session.user.id).await?;
+    // This one first: whoever looks for a stranger begins with what they know.
+    list.sort_by_key(|listed| listed.id_hash != session.id_hash);
     let now = site.accounts.sessions.now();
     let rows: Vec<Value> = list.iter().map(|listed| row(listed, &session, now)).collect();
     let values = context! { sessions => rows, has_others => list.len() > 1 };

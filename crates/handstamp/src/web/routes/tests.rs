@@ -1,1 +1,202 @@
+//! What holds of every URL, and of the layers around them all.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, Response, header};
+use axum::routing::get;
+use tower::ServiceExt;
+
+use super::*;
+use crate::config::{Config, DatabaseUrl, PublicUrl};
+use crate::world::{ManualClock, World};
+use crate::{Handstamp, SecretKey, Timestamp};
+
+const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A site in a folder and at a time of its own.
+struct Here {
+    handstamp: Handstamp,
+    clock: Arc<ManualClock>,
+    folder: std::path::PathBuf,
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Here {
+    async fn at(public_url: &str) -> Self {
+        let name: [u8; 8] = World::system().random();
+        let folder = std::env::temp_dir().join(format!("handstamp-routes-{:016x}", u64::from_be_bytes(name)));
+        let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
+        let database = DatabaseUrl::Sqlite(folder.join("handstamp.db"));
+        let mut config = Config::new(PublicUrl::parse(public_url).unwrap(), database, secret);
+        config.hashing.settings = crate::HashSettings::new(8, 1, 1).unwrap();
+        let clock = Arc::new(ManualClock::new(NOW));
+        let world = World { clock: clock.clone(), ..World::system() };
+        Self { handstamp: Handstamp::open_in(config, world).await.unwrap(), clock, folder }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Response<Body> {
+        self.handstamp.site().oneshot(request).await.unwrap()
+    }
+
+    async fn opens(&self, path: &str, token: &str) -> Response<Body> {
+        let cookie = format!("handstamp_session={token}");
+        let request = Request::get(path).header("host", "localhost").header("accept", "text/html");
+        self.send(request.header("cookie", cookie).body(Body::empty()).unwrap()).await
+    }
+
+    async fn submits(&self, path: &str, fields: &'static str) -> Response<Body> {
+        let request = Request::post(path)
+            .header("host", "localhost")
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", "application/x-www-form-urlencoded");
+        self.send(request.body(Body::from(fields)).unwrap()).await
+    }
+
+    /// The token of somebody who registers now.
+    async fn registers(&self) -> String {
+        let fields = "name=Ada&email=ada@example.com&password=plum-octave-harbour";
+        token_of(&self.submits("/account/register", fields).await)
+    }
+
+    /// The token of somebody who signs in now and is not to be remembered.
+    async fn signs_in_for_now(&self) -> String {
+        token_of(&self.submits("/account/login", "email=ada@example.com&password=plum-octave-harbour").await)
+    }
+}
+
+fn token_of(response: &Response<Body>) -> String {
+    let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap();
+    cookie.split(['=', ';']).nth(1).unwrap().to_owned()
+}
+
+async fn text(response: Response<Body>) -> String {
+    String::from_utf8(to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn only_these_pages_are_for_everybody() {
+    let here = Here::at("http://localhost").await;
+    let mut open = Vec::new();
+    let routes = include_str!("../routes.rs");
+    let paths: Vec<&str> = routes.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(paths.len() >= 12, "{paths:?}");
+    for path in paths {
+        let response = here.opens(path, "").await;
+        match (response.status().as_u16(), response.headers().get(header::LOCATION)) {
+            (303, Some(to)) if to.to_str().unwrap().starts_with("/account/login?next=") => {}
+            _ => open.push(path),
+        }
+    }
+    assert_eq!(open, ["/", "/account/register", "/account/login", "/account/logout", "/healthz", "/readyz"]);
+}
+
+#[tokio::test]
+async fn a_panic_is_a_page_and_the_house_stands() {
+    let here = Here::at("http://localhost").await;
+    #[expect(unreachable_code, reason = "it panics, and a handler has to answer something")]
+    async fn panics() -> &'static str {
+        panic!("with a secret in its message");
+        ""
+    }
+    let router = Router::new().route("/panic", get(panics).post(panics));
+    let router = layers(router, Arc::clone(&here.handstamp.site));
+    for method in ["GET", "POST"] {
+        let request = Request::builder().method(method).uri("/panic").header("host", "localhost");
+        let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(response.headers().contains_key(header::CONTENT_SECURITY_POLICY));
+        let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+        let page = text(response).await;
+        assert!(page.contains("<h1>Something went wrong</h1>") && page.contains(&id), "{page}");
+        assert!(!page.contains("secret"));
+    }
+    assert_eq!(here.opens("/", "").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn on_https_the_cookie_is_for_this_host_and_browsers_come_back_by_https() {
+    let here = Here::at("https://id.example.com").await;
+    let request = Request::post("/account/register")
+        .header("host", "id.example.com")
+        .header("origin", "https://id.example.com")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from("name=Ada&email=ada@example.com&password=plum-octave-harbour"));
+    let response = here.send(request.unwrap()).await;
+    let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap();
+    assert!(cookie.starts_with("__Host-handstamp_session="), "{cookie}");
+    assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=2592000"), "{cookie}");
+    assert!(response.headers()[header::SET_COOKIE].is_sensitive());
+    assert!(response.headers().contains_key(header::STRICT_TRANSPORT_SECURITY));
+
+    let plain =
+        Request::post("/account/login").header("host", "id.example.com").header("origin", "http://id.example.com");
+    assert_eq!(here.send(plain.body(Body::empty()).unwrap()).await.status(), StatusCode::FORBIDDEN);
+    let laptop = Here::at("http://localhost").await.opens("/", "").await;
+    assert!(!laptop.headers().contains_key(header::STRICT_TRANSPORT_SECURITY));
+}
+
+#[tokio::test]
+async fn a_remembered_session_lasts_for_30_days_to_the_second() {
+    let here = Here::at("http://localhost").await;
+    let token = here.registers().await;
+    here.clock.advance(30 * DAY - Duration::from_secs(1));
+    assert_eq!(here.opens("/account", &token).await.status(), StatusCode::OK);
+    here.clock.advance(Duration::from_secs(1));
+    assert_eq!(here.opens("/account", &token).await.status(), StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn a_session_that_is_not_remembered_lasts_for_a_day() {
+    let here = Here::at("http://localhost").await;
+    here.registers().await;
+    let token = here.signs_in_for_now().await;
+    here.clock.advance(DAY - Duration::from_secs(1));
+    assert_eq!(here.opens("/account", &token).await.status(), StatusCode::OK);
+    here.clock.advance(Duration::from_secs(1));
+    assert_eq!(here.opens("/account", &token).await.status(), StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_never_revives_what_ended() {
+    let here = Here::at("http://localhost").await;
+    let token = here.registers().await;
+    for years in [1, 10] {
+        here.clock.set(NOW.after(years * 365 * DAY));
+        assert_eq!(here.opens("/account", &token).await.status(), StatusCode::SEE_OTHER);
+    }
+    here.handstamp.site.accounts.purge().await;
+    for now in [NOW.unix_seconds(), NOW.unix_seconds() - 59, 0, u64::MAX] {
+        here.clock.set(Timestamp::from_unix_seconds(now));
+        assert_eq!(here.opens("/account", &token).await.status(), StatusCode::SEE_OTHER, "{now}");
+        assert_eq!(here.opens("/account/sessions", &token).await.status(), StatusCode::SEE_OTHER, "{now}");
+    }
+}
+
+#[tokio::test]
+async fn the_stylesheet_is_kept_for_ever_under_its_name() {
+    let here = Here::at("http://localhost").await;
+    let response = here.opens(&assets::stylesheet_url(), "").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/css; charset=utf-8");
+    assert!(!response.headers().contains_key(header::VARY));
+    assert!(text(response).await.contains("MIT License"));
+}
+
+#[tokio::test]
+async fn the_pages_stand_beside_those_of_an_application() {
+    let here = Here::at("http://localhost").await;
+    let app = Router::new().route("/notes", get(async || "notes")).merge(here.handstamp.routes());
+    for (path, status) in [("/notes", 200), ("/account/login", 200), ("/nowhere", 404)] {
+        let request = Request::get(path).header("host", "localhost").body(Body::empty()).unwrap();
+        assert_eq!(app.clone().oneshot(request).await.unwrap().status().as_u16(), status, "{path}");
+    }
+}

@@ -1,1 +1,129 @@
+//! Every template renders, with every kind of value that the pages give it.
 
+use std::fs;
+use std::time::Duration;
+
+use super::*;
+use crate::config::{Config, DatabaseUrl, PublicUrl};
+
+const NAMES: [&str; 4] = ["Ada", "محمد", "<b>Bobby</b> \"Tables\" & Co", "Wolfeschlegelsteinhausenbergerdorff"];
+
+fn config() -> Config {
+    let secret = crate::SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
+    Config::new(PublicUrl::parse("http://localhost").unwrap(), DatabaseUrl::Sqlite("unused".into()), secret)
+}
+
+fn visitor(name: &str) -> Value {
+    context! { name, email => "ada@example.com", since => "1 May 2026", since_iso => "2026-05-01T00:00:00Z" }
+}
+
+/// Values for every template, each without and with what may be missing.
+fn samples(name: &str) -> Vec<(&'static str, Value)> {
+    let none: Option<&str> = None;
+    let session = |current: bool| {
+        context! {
+            browser => name, address => "2001:db8::1", since => "1 May 2026", since_iso => "2026-05-01T00:00:00Z",
+            last_seen => "just now", last_seen_iso => "2026-05-01T00:00:00Z", current, handle => "h",
+        }
+    };
+    let mut samples = Vec::new();
+    for error in [none, Some(name)] {
+        for next in ["", "/account/sessions?a=b&c=d"] {
+            let register = context! {
+                values => context! { name, email => name }, next, min_length => 8, sign_in_url => "/account/login",
+                errors => context! { name => error, email => error, password => error },
+            };
+            let sign_in = context! {
+                values => context! { email => name, remember => next.is_empty() }, next, days => 30,
+                errors => context! { email => error, password => error }, register_url => "/account/register",
+            };
+            samples.extend([("register.html", register), ("sign_in.html", sign_in)]);
+        }
+        let password =
+            context! { errors => context! { current_password => error, password => error }, min_length => 8 };
+        let error_page = context! {
+            status => 503, heading => "Error", message => name, retry_after => error.map(|_| 5), reference => error,
+            link_href => "/", link_text => "Home",
+        };
+        samples.extend([
+            ("home.html", context! {}),
+            ("sign_out.html", context! {}),
+            ("account.html", context! { done => error }),
+            ("profile.html", context! { values => context! { name }, errors => context! { name => error } }),
+            ("password.html", password),
+            ("sessions.html", context! { sessions => vec![session(true)], has_others => false }),
+            ("sessions.html", context! { sessions => vec![session(true), session(false)], has_others => true }),
+            ("error.html", error_page),
+        ]);
+    }
+    samples
+}
+
+#[test]
+fn every_template_renders_from_samples() {
+    for registration in [Registration::Open, Registration::Closed] {
+        let views = Views::new(&Config { registration, ..config() });
+        for name in NAMES {
+            for (template, values) in samples(name) {
+                for visitor in [None, Some(visitor(name))] {
+                    let is_members = ["account.html", "password.html"].contains(&template);
+                    if is_members && visitor.is_none() {
+                        continue;
+                    }
+                    let values = context! { nav => template != "error.html", visitor, ..values.clone() };
+                    let html = views.render(template, values).unwrap_or_else(|error| panic!("{template}: {error:#}"));
+                    assert!(html.contains("<h1") && html.contains("<title>"), "{template}");
+                    assert!(!html.contains("<b>"), "{template} does not escape");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_template_is_among_the_samples() {
+    let rendered: Vec<_> = samples("Ada").iter().map(|(template, _)| *template).collect();
+    for (template, _) in TEMPLATES {
+        assert!(rendered.contains(template) || ["layout.html", "fields.html"].contains(template), "{template}");
+    }
+    let files = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/templates")).unwrap();
+    assert_eq!(files.count(), TEMPLATES.len(), "every file is embedded");
+}
+
+#[test]
+fn the_title_says_that_there_is_an_error() {
+    let views = Views::new(&config());
+    for (template, values) in samples("Wrong!") {
+        let html = views.render(template, context! { nav => true, visitor => visitor("Ada"), ..values }).unwrap();
+        let errs = html.contains("aria-invalid=\"true\"") || template == "error.html";
+        assert_eq!(html.contains("<title>Error: "), errs, "{template}");
+        assert_eq!(html.matches(" autofocus").count(), usize::from(errs && template != "error.html"), "{template}");
+    }
+}
+
+#[test]
+fn a_file_outside_the_folder_is_no_template() {
+    let folder = std::env::temp_dir().join(format!("handstamp-templates-{}", std::process::id()));
+    fs::create_dir_all(folder.join("inside")).unwrap();
+    fs::write(folder.join("outside.html"), "outside").unwrap();
+    for name in ["../outside.html", "/etc/passwd", "..\\outside.html", ".hidden"] {
+        assert!(load(&folder.join("inside"), name).unwrap().is_none(), "{name}");
+    }
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn times_are_told_as_people_do() {
+    let now = Timestamp::from_unix_seconds(1_800_000_000);
+    let told = |seconds| ago(Timestamp::from_unix_seconds(now.unix_seconds() - seconds), now);
+    assert_eq!(told(0), "just now");
+    assert_eq!(told(89), "just now");
+    assert_eq!(told(120), "2 minutes ago");
+    assert_eq!(told(3600), "60 minutes ago");
+    assert_eq!(told(7200), "2 hours ago");
+    assert_eq!(told(200_000), "13 January 2027");
+    assert_eq!(ago(now.after(Duration::from_secs(500)), now), "just now", "the clock was set back");
+    assert_eq!(day(Timestamp::from_unix_seconds(0)), "1 January 1970");
+    assert_eq!(iso(now), "2027-01-15T08:00:00Z");
+    assert!(!day(Timestamp::from_unix_seconds(u64::MAX)).is_empty(), "and the end of time is no panic");
+}

@@ -1,0 +1,132 @@
+//! Chromium, driven by chromedriver.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use axum::http::Method;
+use fantoccini::wd::WebDriverCompatibleCommand;
+use fantoccini::{Client, ClientBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use url::{ParseError, Url};
+
+use crate::site::Process;
+
+/// The folder in which a browser keeps what it remembers.
+pub(crate) struct Profile(pub(crate) PathBuf);
+
+pub(crate) struct Chromedriver {
+    process: Process,
+    port: u16,
+    chromium: PathBuf,
+}
+
+impl Chromedriver {
+    pub(crate) fn start() -> Self {
+        let chromium = installed(&["chromium", "chromium-browser", "google-chrome"]);
+        let mut command = Command::new(installed(&["chromedriver"]));
+        command.args(["--port=0", "--log-level=SEVERE"]);
+        let (process, rest) = Process::start(command, "ChromeDriver was started successfully on port ");
+        Self { process, port: rest.trim_end_matches('.').parse().unwrap(), chromium }
+    }
+
+    /// A browser with this profile.
+    pub(crate) async fn opens(&self, profile: &Profile) -> Client {
+        let capabilities = json!({
+            "goog:chromeOptions": {
+                "binary": self.chromium,
+                "args": [
+                    "--headless",
+                    "--no-sandbox",
+                    "--disable-gpu",
+                    "--disable-quic",
+                    "--no-first-run",
+                    "--disable-background-networking",
+                    "--disable-component-update",
+                    "--disable-sync",
+                    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
+                    // It ends when chromedriver does, however that comes about.
+                    "--remote-debugging-pipe",
+                    format!("--user-data-dir={}", profile.0.display()),
+                ],
+            },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        });
+        let Value::Object(capabilities) = capabilities else { unreachable!("it is written above as an object") };
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        let opened = builder.capabilities(capabilities).connect(&format!("http://127.0.0.1:{}", self.port)).await;
+        opened.unwrap_or_else(|error| panic!("Chromium cannot be opened: {error}"))
+    }
+
+    /// Closes all browsers.
+    fn shut_down(&self) -> std::io::Result<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(b"GET /shutdown HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
+        stream.read_to_end(&mut Vec::new()).map(drop)
+    }
+}
+
+impl Drop for Chromedriver {
+    fn drop(&mut self) {
+        // If either fails, dropping the process ends it the hard way.
+        let _ = self.shut_down();
+        self.process.has_ended_within(Duration::from_secs(5));
+    }
+}
+
+/// Where the first of these programs is.
+fn installed(names: &[&str]) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = names.iter().flat_map(|name| std::env::split_paths(&path).map(move |folder| folder.join(name)));
+    found.into_iter().find(|program: &PathBuf| Path::is_file(program)).unwrap_or_else(|| {
+        let names = names.join(" or ");
+        panic!(
+            "The browser tests need Chromium and chromedriver (on Debian: apt install chromium chromium-driver), \
+             and there is no {names} in the PATH."
+        )
+    })
+}
+
+/// A command that chromedriver has beyond the standard ones: its path, and what to send there.
+#[derive(Debug)]
+pub(crate) struct Extra(&'static str, Value);
+
+impl Extra {
+    /// What the console said since it was last asked.
+    pub(crate) fn console() -> Self {
+        Self("se/log", json!({ "type": "browser" }))
+    }
+
+    /// A command of the Chrome DevTools Protocol.
+    pub(crate) fn devtools(command: &str, parameters: Value) -> Self {
+        Self("goog/cdp/execute", json!({ "cmd": command, "params": parameters }))
+    }
+}
+
+impl WebDriverCompatibleCommand for Extra {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.0))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(self.1.to_string()))
+    }
+}
+
+/// What assistive technology calls an element (WebDriver §12.4.9).
+#[derive(Debug)]
+pub(crate) struct ComputedLabel(pub(crate) String);
+
+impl WebDriverCompatibleCommand for ComputedLabel {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        base.join(&format!("session/{}/element/{}/computedlabel", session.unwrap_or_default(), self.0))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::GET, None)
+    }
+}

@@ -1,0 +1,39 @@
+use crate::site::Site;
+use crate::visitor::{ADA, Person};
+
+#[tokio::test]
+async fn an_address_that_has_an_account_in_another_case_is_refused() {
+    let site = Site::opens();
+    let (ada, again) = (site.visitor().await, site.visitor().await);
+    ada.registers_as(&ADA).await;
+    ada.is_at("/account").await;
+    again.registers_as(&Person { name: "Ada King", email: "ADA@Example.COM", ..ADA }).await;
+    again.is_told_beside("email", "This e-mail address already has an account.").await;
+    assert_eq!(again.reads("Name").await, "Ada King");
+    assert_eq!(again.reads("E-mail address").await, "ADA@Example.COM");
+    assert_eq!(again.reads("Password").await, "");
+    again.has_no_stamp().await;
+}
+
+#[tokio::test]
+async fn an_empty_form_is_answered_in_our_words_with_the_first_field_focused() {
+    let site = Site::opens();
+    let visitor = site.visitor().await;
+    visitor.goes_to("/account/register").await;
+    visitor.clicks("Register").await;
+    visitor.is_told_beside("name", "Enter your name.").await;
+    visitor.sees("Enter your e-mail address.").await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_signs_nobody_in() {
+    let site = Site::opens();
+    let (ada, stranger) = (site.visitor().await, site.visitor().await);
+    ada.registers_as(&ADA).await;
+    ada.is_at("/account").await;
+    stranger.signs_in_as(&Person { password: "brass wheels weave geometry", ..ADA }).await;
+    stranger.is_told_beside("password", "The e-mail address or the password is wrong.").await;
+    assert_eq!(stranger.reads("E-mail address").await, ADA.email);
+    assert_eq!(stranger.reads("Password").await, "");
+    stranger.has_no_stamp().await;
+}

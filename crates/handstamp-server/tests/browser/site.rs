@@ -1,0 +1,131 @@
+//! What a story plays on: the program, with a folder of its own, and what drives the browsers.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::browser::{Chromedriver, Profile};
+use crate::visitor::Visitor;
+
+const STOPS_WITHIN: Duration = Duration::from_secs(5);
+
+/// A site of its own for one story. All that it started ends with it, also when the story fails.
+pub(crate) struct Site {
+    // Dropped in this order: nobody writes to the folder any more when it is removed.
+    chromedriver: Chromedriver,
+    server: Process,
+    folder: Folder,
+    url: String,
+    profiles: Cell<u32>,
+}
+
+impl Site {
+    pub(crate) fn opens() -> Self {
+        let folder = Folder::new();
+        let chromedriver = Chromedriver::start();
+        let (server, url) = serve(&folder, 0);
+        Self { chromedriver, server, folder, url, profiles: Cell::new(0) }
+    }
+
+    /// The process ends, as an operator ends it, and another takes its place.
+    pub(crate) fn restarts(&mut self) {
+        assert!(self.server.stops_when_told(), "the server did not stop within {STOPS_WITHIN:?} of SIGTERM");
+        let port = self.url.rsplit(':').next().and_then(|port| port.parse().ok());
+        (self.server, self.url) = serve(&self.folder, port.unwrap());
+    }
+
+    /// Somebody with a browser that has never been here.
+    pub(crate) async fn visitor(&self) -> Visitor {
+        self.profiles.set(self.profiles.get() + 1);
+        self.visitor_with(Profile(self.folder.0.join(format!("profile-{}", self.profiles.get())))).await
+    }
+
+    /// Somebody who opens a browser again.
+    pub(crate) async fn visitor_with(&self, profile: Profile) -> Visitor {
+        Visitor::new(self.chromedriver.opens(&profile).await, profile, self.url.clone())
+    }
+}
+
+fn serve(folder: &Folder, port: u16) -> (Process, String) {
+    let log = File::create(folder.0.join("server.log")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_handstamp"));
+    command
+        .current_dir(&folder.0)
+        .args(["serve", "--data-dir", "data", "--listen", &format!("127.0.0.1:{port}")])
+        .envs([("HANDSTAMP_HASHING__MEMORY_KIB", "8"), ("HANDSTAMP_HASHING__ITERATIONS", "1")])
+        .stderr(log);
+    let (process, line) = Process::start(command, "Handstamp is at ");
+    let url = line.split(' ').next().unwrap().to_owned();
+    (process, url)
+}
+
+/// A process that ends, at the latest, when this is dropped.
+pub(crate) struct Process {
+    child: Child,
+    // Whoever prints to a pipe that nobody holds any more is killed.
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Process {
+    /// Starts it and waits for the line that begins with these words; gives the rest of the line.
+    pub(crate) fn start(mut command: Command, announcement: &str) -> (Self, String) {
+        let started = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut child = started.unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+        let mut process = Self { stdout: BufReader::new(child.stdout.take().unwrap()), child };
+        let mut line = String::new();
+        while process.stdout.read_line(&mut line).unwrap() > 0 {
+            if let Some(rest) = line.strip_prefix(announcement) {
+                return (process, rest.trim_end().to_owned());
+            }
+            line.clear();
+        }
+        panic!("{command:?} ended without saying \"{announcement}\"");
+    }
+
+    pub(crate) fn has_ended_within(&mut self, time: Duration) -> bool {
+        let start = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            if start.elapsed() > time {
+                return false;
+            }
+            sleep(Duration::from_millis(5));
+        }
+        true
+    }
+
+    fn stops_when_told(&mut self) -> bool {
+        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        told.unwrap().success() && self.has_ended_within(STOPS_WITHIN)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Neither matters when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("handstamp-browser-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

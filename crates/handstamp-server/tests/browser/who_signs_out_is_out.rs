@@ -1,0 +1,59 @@
+use crate::site::Site;
+use crate::visitor::ADA;
+
+#[tokio::test]
+async fn after_signing_out_the_home_page_offers_to_come_in() {
+    let site = Site::opens();
+    let ada = site.visitor().await;
+    ada.registers_as(&ADA).await;
+    ada.signs_out().await;
+    ada.sees("Register").await;
+    ada.sees("Sign in").await;
+    ada.has_no_stamp().await;
+}
+
+#[tokio::test]
+async fn the_page_that_asks_signs_out_only_when_told() {
+    let site = Site::opens();
+    let ada = site.visitor().await;
+    ada.registers_as(&ADA).await;
+    ada.goes_to("/account/logout").await;
+    ada.clicks("Cancel").await;
+    ada.is_signed_in_as(&ADA).await;
+    ada.goes_to("/account/logout").await;
+    ada.clicks("Sign out").await;
+    ada.is_at("/").await;
+    ada.is_signed_out().await;
+}
+
+#[tokio::test]
+async fn who_asks_for_a_page_of_members_gets_there_by_signing_in() {
+    let site = Site::opens();
+    let ada = site.visitor().await;
+    ada.registers_as(&ADA).await;
+    for (wanted, detour) in [
+        ("/account", "/account/login?next=%2Faccount"),
+        ("/account/sessions", "/account/login?next=%2Faccount%2Fsessions"),
+    ] {
+        ada.signs_out().await;
+        ada.goes_to(wanted).await;
+        ada.is_at(detour).await;
+        ada.says_who_they_are(&ADA).await;
+        ada.is_at(wanted).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "Chromium brings the page back from its back/forward cache, because all cookies are as they were before"]
+async fn the_way_back_shows_nothing_of_the_account() {
+    let site = Site::opens();
+    let ada = site.visitor().await;
+    ada.registers_as(&ADA).await;
+    for _ in 0..2 {
+        ada.is_at("/account").await;
+        ada.signs_out().await;
+        ada.browser.back().await.unwrap();
+        ada.is_at("/account/login?next=%2Faccount").await;
+        ada.says_who_they_are(&ADA).await;
+    }
+}

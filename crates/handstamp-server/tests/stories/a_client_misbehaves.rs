@@ -1,0 +1,133 @@
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+
+use crate::house::{ADAS_PASSWORD, House};
+
+/// Sends bytes as they are, and gives back what comes until the server closes the connection.
+fn raw(house: &House, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(house.url.trim_start_matches("http://")).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    // A server that refuses early may close before all was sent.
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+        Err(error) => panic!("the connection stays open: {error}"),
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+crate::stories! {
+    async fn with_a_body_that_is_too_long(house: House) {
+        let visitor = house.visitor();
+        let page = visitor.submits_raw("/account/login", "a".repeat(64 * 1024 + 1)).await;
+        assert!(page.status == 413 && page.shows("longer than any form"), "{} {}", page.status, page.body);
+        assert_eq!(visitor.submits_raw("/account/login", "a".repeat(64 * 1024)).await.status, 422);
+
+        let host = house.url.trim_start_matches("http://");
+        let mut chunked = format!(
+            "POST /account/login HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        ).into_bytes();
+        for _ in 0..20 {
+            chunked.extend(format!("2000\r\n{}\r\n", "a".repeat(0x2000)).bytes());
+        }
+        chunked.extend(b"0\r\n\r\n");
+        assert!(raw(&house, &chunked).starts_with("HTTP/1.1 413"));
+    }
+
+    async fn with_a_form_that_nobody_would_send(house: House) {
+        let visitor = house.visitor();
+        let many = (0..101).map(|i| format!("f{i}=x")).collect::<Vec<_>>().join("&");
+        for body in ["email=%FF&password=x", "email=a%00%C3&password=x", "email=a&email=b&password=x", "password=x&password=y", "next=/a&next=//b", &many] {
+            let page = visitor.submits_raw("/account/login", body.to_owned()).await;
+            assert_eq!(page.status, 400, "{body}");
+            assert!(page.shows("<h1>"));
+        }
+        assert_eq!(visitor.submits_raw("/account/register", "name=a&name=b").await.status, 400);
+        assert_eq!(visitor.submits_raw("/account/login", "unknown=field&email=ada@example.com&password=x").await.status, 422);
+    }
+
+    async fn and_is_told_so_on_a_page(house: House) {
+        let visitor = house.visitor();
+        let page = visitor.opens("/nowhere").await;
+        assert!(page.status == 404 && page.shows("<h1>Page not found</h1>"));
+        assert_eq!(visitor.opens("/account/static/handstamp.0000.css").await.status, 404);
+        let page = visitor.send(visitor.request(Method::DELETE, "/")).await;
+        assert!(page.status == 405 && page.shows("<h1>This cannot be done here</h1>"));
+        let page = visitor.send(visitor.request(Method::GET, "/nowhere").header("sec-fetch-mode", "cors")).await;
+        assert_eq!((page.status, page.header("content-type")), (404, "application/problem+json"));
+    }
+
+    async fn with_requests_that_two_servers_would_read_differently(house: House) {
+        let host = house.url.trim_start_matches("http://");
+        let head = format!("POST /account/login HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\nConnection: close\r\n");
+        for framing in [
+            "Content-Length: 5\r\nContent-Length: 6\r\n\r\nemail=",
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+            "Content-Length: +5\r\n\r\nemail",
+            "Content-Length : 5\r\n\r\nemail",
+            "Transfer-Encoding: chunked\r\n\r\n-1\r\n",
+        ] {
+            let answer = raw(&house, format!("{head}{framing}").as_bytes());
+            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{framing:?} {answer}");
+        }
+        for request in [
+            "GET / HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(),
+            format!("GET / HTTP/1.1\r\nHost: {host}\r\nHost: evil.example\r\nConnection: close\r\n\r\n"),
+            format!("GET http://evil.example/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+            format!("GET / HTTP/1.1\r\nHost: {host}\r\nX: {}\r\nConnection: close\r\n\r\n", "a".repeat(128 * 1024)),
+            format!("TRACE / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+        ] {
+            let answer = raw(&house, request.as_bytes());
+            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{:.80} {answer}", request);
+        }
+    }
+
+    async fn by_sending_too_slowly(house: House) {
+        let mut house = house;
+        let host = house.url.trim_start_matches("http://").to_owned();
+        let post = format!("POST /account/login HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\nemail");
+        let cuts: Vec<_> = [String::new(), "GET / HT".to_owned(), format!("GET / HTTP/1.1\r\nHost: {host}\r\n"), format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n"), post]
+            .into_iter()
+            .map(|start| {
+                let url = house.url.clone();
+                tokio::task::spawn_blocking(move || {
+                    let begun = Instant::now();
+                    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+                    stream.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
+                    stream.write_all(start.as_bytes()).unwrap();
+                    let mut answer = Vec::new();
+                    stream.read_to_end(&mut answer).expect("the connection is cut");
+                    (start, begun.elapsed())
+                })
+            })
+            .collect();
+        for cut in cuts {
+            let (start, after) = cut.await.unwrap();
+            assert!(after > Duration::from_secs(8) && after < Duration::from_secs(20), "{start:?} {after:?}");
+        }
+        assert!(house.is_running());
+    }
+
+    async fn and_leaves_before_the_answer(house: House) {
+        let mut house = house;
+        house.restart_with("HANDSTAMP_HASHING__MEMORY_KIB", "131072");
+        let host = house.url.trim_start_matches("http://").to_owned();
+        let body = format!("name=Ada&email=ada@example.com&password={ADAS_PASSWORD}");
+        let mut stream = TcpStream::connect(&host).unwrap();
+        write!(stream, "POST /account/register HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        // The form has arrived, and the hash of the password takes longer than this.
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        assert_eq!(house.count("SELECT COUNT(*) FROM users").await, 0);
+        drop(stream);
+        assert_eq!(house.events("user_created").await.len(), 1, "what was begun is finished");
+        assert_eq!(house.count("SELECT COUNT(*) FROM users").await, 1);
+        assert_eq!(house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
+    }
+}

@@ -1,0 +1,80 @@
+use crate::house::ADAS_PASSWORD;
+
+crate::stories! {
+    async fn after_the_server_was_restarted(house: House) {
+        let mut house = house;
+        let mut ada = house.ada().await;
+        house.restart();
+        ada.follows(&house.url);
+        assert!(ada.opens("/account").await.shows("Welcome, Ada"));
+    }
+
+    async fn after_the_server_was_killed(house: House) {
+        let mut house = house;
+        let mut ada = house.ada().await;
+        let mut gone = ada.copy();
+        assert_eq!(house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
+        gone.signs_in("ada@example.com", ADAS_PASSWORD).await;
+        gone.signs_out().await;
+        let token = gone.copy();
+        house.kill();
+        ada.follows(&house.url);
+        gone.follows(&house.url);
+        assert!(!ada.is_signed_in().await, "the sign-in in the same browser ended the first session");
+        assert!(!token.has_cookie() && !gone.is_signed_in().await);
+        assert_eq!(house.count("SELECT COUNT(*) FROM sessions").await, 1);
+    }
+
+    async fn to_where_they_wanted_to_be(house: House) {
+        house.ada().await;
+        let ada = house.visitor();
+        for place in ["/account", "/account/sessions", "/account/profile?tab=1&x=%20y"] {
+            let page = ada.opens(place).await;
+            assert_eq!(page.status, 303);
+            let form = ada.opens(page.location()).await;
+            let next = form.hidden("next").remove(0).replace("&amp;", "&");
+            let fields = [("email", "ada@example.com"), ("password", ADAS_PASSWORD), ("next", next.as_str())];
+            assert_eq!(ada.submits("/account/login", &fields).await.location(), place);
+            ada.signs_out().await;
+        }
+        assert_eq!(ada.opens("/account").await.location(), "/account/login?next=%2Faccount");
+    }
+
+    async fn but_never_to_another_site(house: House) {
+        house.ada().await;
+        for trick in ["https://evil.example", "//evil.example", "/\\evil.example", "/account/logout", "/a\r\nSet-Cookie: x=y", "javascript:alert(1)", "/..//evil.example"] {
+            let visitor = house.visitor();
+            let query: String = url::form_urlencoded::byte_serialize(trick.as_bytes()).collect();
+            let form = visitor.opens(&format!("/account/login?next={query}")).await;
+            assert!(form.hidden("next").is_empty(), "{trick}");
+            let fields = [("email", "ada@example.com"), ("password", ADAS_PASSWORD), ("next", trick)];
+            assert_eq!(visitor.submits("/account/login", &fields).await.location(), "/account", "{trick}");
+            assert_eq!(visitor.opens(&format!("/account/login?next={query}")).await.location(), "/account", "{trick}");
+        }
+    }
+
+    async fn without_a_second_sign_in(house: House) {
+        let ada = house.ada().await;
+        assert_eq!(ada.opens("/account/login?next=%2Faccount%2Fprofile").await.location(), "/account/profile");
+        assert_eq!(ada.opens("/account/register").await.location(), "/account");
+    }
+
+    async fn for_a_day_when_not_remembered(house: House) {
+        house.ada().await;
+        let page = house.visitor().submits("/account/login", &[("email", "ada@example.com"), ("password", ADAS_PASSWORD)]).await;
+        assert!(page.set_cookie().ends_with("Path=/; HttpOnly; SameSite=Lax"), "{}", page.set_cookie());
+        assert_eq!(house.count("SELECT MIN(expires_at - created_at) FROM sessions").await, 86_400);
+    }
+
+    async fn with_a_hash_of_the_settings_that_were_raised(house: House) {
+        let mut house = house;
+        house.ada().await;
+        let weak = house.count("SELECT COUNT(*) FROM users WHERE password_hash LIKE '$argon2id$v=19$m=8,t=1,p=1$%'").await;
+        house.restart_with("HANDSTAMP_HASHING__MEMORY_KIB", "64");
+        assert_eq!(house.visitor().signs_in("ada@example.com", "wrong").await.status, 422);
+        assert_eq!(house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
+        let strong = house.count("SELECT COUNT(*) FROM users WHERE password_hash LIKE '$argon2id$v=19$m=64,t=1,p=1$%'").await;
+        assert_eq!((weak, strong), (1, 1));
+        assert_eq!(house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
+    }
+}

@@ -1,0 +1,61 @@
+use reqwest::Method;
+
+crate::stories! {
+    async fn and_the_session_is_over_everywhere(house: House) {
+        let ada = house.ada().await;
+        let copy = ada.copy();
+        let page = ada.signs_out().await;
+        assert_eq!((page.status, page.location()), (303, "/"));
+        assert_eq!(page.set_cookie(), "handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
+        assert_eq!(page.header("clear-site-data"), "\"storage\"");
+        assert_eq!(house.count("SELECT COUNT(*) FROM sessions").await, 0);
+        assert!(!copy.is_signed_in().await);
+        assert_eq!(ada.opens("/account").await.location(), "/account/login?next=%2Faccount");
+        assert_eq!(house.events("session_logout").await.len(), 1);
+    }
+
+    async fn after_being_asked(house: House) {
+        let ada = house.ada().await;
+        let page = ada.opens("/account/logout").await;
+        assert!(page.status == 200 && page.shows("action=\"/account/logout\""));
+        assert!(ada.is_signed_in().await, "a link that somebody follows changes nothing");
+        assert_eq!(house.visitor().opens("/account/logout").await.location(), "/");
+    }
+
+    async fn twice(house: House) {
+        let ada = house.ada().await;
+        let copy = ada.copy();
+        ada.signs_out().await;
+        for again in [ada.signs_out().await, copy.signs_out().await] {
+            assert_eq!((again.status, again.location()), (303, "/"));
+        }
+        assert!(!copy.has_cookie());
+    }
+
+    async fn and_a_program_is_told_401(house: House) {
+        let visitor = house.visitor();
+        for request in [
+            visitor.request(Method::GET, "/account").header("sec-fetch-mode", "cors"),
+            visitor.request(Method::GET, "/account").header("accept", "*/*").header("accept", "text/plain").header("sec-fetch-mode", "no-cors"),
+            visitor.request(Method::POST, "/account/password"),
+        ] {
+            let page = visitor.send(request).await;
+            assert_eq!((page.status, page.header("content-type")), (401, "application/problem+json"));
+            assert_eq!((page.header("cache-control"), page.header("vary")), ("no-store", "Cookie"));
+        }
+    }
+
+    async fn and_a_form_sent_afterwards_leads_back_to_its_page(house: House) {
+        let stranger = house.visitor();
+        for (form, page) in [
+            ("/account/profile", "/account/profile"),
+            ("/account/password", "/account/password"),
+            ("/account/sessions/revoke", "/account/sessions"),
+            ("/account/sessions/revoke-others", "/account/sessions"),
+        ] {
+            let answer = stranger.submits(form, &[("name", "Eve")]).await;
+            let next: String = url::form_urlencoded::byte_serialize(page.as_bytes()).collect();
+            assert_eq!((answer.status, answer.location()), (303, format!("/account/login?next={next}").as_str()));
+        }
+    }
+}

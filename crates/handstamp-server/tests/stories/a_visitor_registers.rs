@@ -1,0 +1,116 @@
+use crate::house::ADAS_PASSWORD;
+
+crate::stories! {
+    async fn and_is_welcomed_by_name(house: House) {
+        let ada = house.visitor();
+        assert!(ada.opens("/").await.shows("/account/register"));
+        let page = ada.registers("Ada Lovelace", " Ada@Example.com ", ADAS_PASSWORD).await;
+        assert_eq!((page.status, page.location()), (303, "/account"));
+        let account = ada.opens("/account").await;
+        assert_eq!(account.status, 200);
+        assert!(account.shows("Welcome, Ada Lovelace") && account.shows("Ada@example.com"));
+        let home = ada.opens("/").await;
+        assert!(home.shows("href=\"/account\"") && home.shows("action=\"/account/logout\""));
+        assert_eq!(house.events("user_created").await.len(), 1);
+    }
+
+    async fn and_the_cookie_is_kept_for_30_days(house: House) {
+        let page = house.visitor().registers("Ada", "ada@example.com", ADAS_PASSWORD).await;
+        let (pair, attributes) = page.set_cookie().split_once(';').unwrap();
+        assert_eq!(pair.split_once('=').unwrap().0, "handstamp_session");
+        assert_eq!(pair.split_once('=').unwrap().1.len(), 116);
+        assert_eq!(attributes, " Path=/; HttpOnly; SameSite=Lax; Max-Age=2592000");
+        assert_eq!((page.header("cache-control"), page.header("vary")), ("no-store", "Cookie"));
+        assert_eq!(house.count("SELECT expires_at - created_at FROM sessions").await, 2_592_000);
+    }
+
+    async fn and_goes_on_to_where_they_wanted_to_be(house: House) {
+        let form = house.visitor().opens("/account/register?next=%2Faccount%2Fsessions").await;
+        assert_eq!(form.hidden("next"), ["/account/sessions"]);
+        let fields = [("name", "Ada"), ("email", "ada@example.com"), ("password", ADAS_PASSWORD), ("next", "/account/sessions")];
+        assert_eq!(house.visitor().submits("/account/register", &fields).await.location(), "/account/sessions");
+    }
+
+    async fn but_the_address_is_taken_in_any_case(house: House) {
+        house.ada().await;
+        for address in ["ada@example.com", "ADA@EXAMPLE.COM", " ada@Example.com"] {
+            let eve = house.visitor();
+            let page = eve.registers("Eve", address, ADAS_PASSWORD).await;
+            assert_eq!(page.status, 422);
+            assert!(page.error_of("email").unwrap().contains("already has an account"));
+            assert!(page.shows("value=\"Eve\"") && !page.shows(ADAS_PASSWORD));
+            assert!(!eve.has_cookie());
+        }
+        assert_eq!(house.count("SELECT COUNT(*) FROM users").await, 1);
+    }
+
+    async fn but_not_with_the_look_alike_of_somebody_elses_address(house: House) {
+        house.visitor().registers("Kim", "kim@site.example", ADAS_PASSWORD).await;
+        for look_alike in ["\u{212A}im@site.example", "kim@\u{17F}ite.example", "k\u{131}m@site.example", "kim\u{FF20}site.example", "kim@si\u{200B}te.example"] {
+            let page = house.visitor().registers("Eve", look_alike, ADAS_PASSWORD).await;
+            assert_eq!(page.status, 422, "{look_alike}");
+            assert!(page.error_of("email").unwrap().contains("name@example.com"));
+        }
+    }
+
+    async fn but_has_to_fill_in_every_field(house: House) {
+        let page = house.visitor().registers(" ", "ada", "short").await;
+        assert_eq!(page.status, 422);
+        assert!(page.shows("<title>Error: "));
+        assert_eq!(page.error_of("name").unwrap(), "Enter your name.");
+        assert!(page.error_of("email").unwrap().contains("name@example.com"));
+        let page = house.visitor().registers("Ada", "ada@example.com", "short").await;
+        assert_eq!(page.error_of("password").unwrap(), "Use at least 8 characters.");
+        assert_eq!(house.count("SELECT COUNT(*) FROM users").await, 0);
+    }
+
+    async fn but_a_password_that_is_guessed_first_is_refused_with_advice(house: House) {
+        for guess in ["password", "handstamp", "ada.lovelace", "lovelace1815"] {
+            let page = house.visitor().registers("Ada Lovelace", "ada.lovelace@example.com", guess).await;
+            assert_eq!(page.status, 422, "{guess}");
+            let error = page.error_of("password").unwrap();
+            assert!(error.contains("easy to guess") && error.len() > 40, "{error}");
+        }
+    }
+
+    async fn but_a_password_of_257_characters_is_refused_and_not_cut(house: House) {
+        let long: String = (0..64).map(|i| format!("{:04x}", i * 40_503 % 65_536)).collect();
+        let page = house.visitor().registers("Ada", "ada@example.com", &format!("{long}x")).await;
+        assert_eq!((page.status, page.error_of("password").unwrap().as_str()), (422, "Use at most 256 characters."));
+        assert_eq!(house.visitor().registers("Ada", "ada@example.com", &long).await.status, 303);
+        assert_eq!(house.visitor().signs_in("ada@example.com", &long[..255]).await.status, 422);
+        assert_eq!(house.visitor().signs_in("ada@example.com", &format!("{long}x")).await.status, 422);
+        assert_eq!(house.visitor().signs_in("ada@example.com", &long).await.status, 303);
+    }
+
+    async fn and_every_character_of_the_password_counts(house: House) {
+        let password = " Plum\toctave\0 harbou\u{0301}r ";
+        assert_eq!(house.visitor().registers("Ada", "ada@example.com", password).await.status, 303);
+        for other in ["Plum\toctave\0 harbou\u{0301}r", " plum\toctave\0 harbou\u{0301}r ", " Plum\toctave", " Plum octave\0 harbou\u{0301}r "] {
+            assert_eq!(house.visitor().signs_in("ada@example.com", other).await.status, 422, "{other:?}");
+        }
+        let composed = " Plum\toctave\0 harbo\u{00FA}r ";
+        assert_eq!(house.visitor().signs_in("ada@example.com", composed).await.status, 303, "NFC");
+    }
+
+    async fn and_the_text_they_typed_is_shown_as_text(house: House) {
+        let name = "<script>alert(1)</script>\"'&";
+        let page = house.visitor().registers(name, "<img src=x>", ADAS_PASSWORD).await;
+        assert!(page.status == 422 && !page.shows("<script>") && !page.shows("<img"));
+        let ada = house.visitor();
+        ada.registers(name, "ada@example.com", ADAS_PASSWORD).await;
+        for path in ["/", "/account", "/account/profile", "/account/sessions"] {
+            assert!(!ada.opens(path).await.shows("<script>"), "{path}");
+        }
+    }
+
+    async fn but_not_where_registration_is_closed(house: House) {
+        let mut house = house;
+        house.restart_with("HANDSTAMP_REGISTRATION", "closed");
+        assert!(!house.visitor().opens("/").await.shows("/account/register"));
+        assert!(house.visitor().opens("/account/register").await.shows("closed"));
+        let page = house.visitor().registers("Ada", "ada@example.com", ADAS_PASSWORD).await;
+        assert!(page.status == 403 && page.shows("closed"));
+        assert_eq!(house.count("SELECT COUNT(*) FROM users").await, 0);
+    }
+}

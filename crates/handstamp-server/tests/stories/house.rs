@@ -1,0 +1,201 @@
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::postgres_server;
+use crate::visitor::Visitor;
+
+/// Tells every story twice: on SQLite and on PostgreSQL.
+#[macro_export]
+macro_rules! stories {
+    ($($(#[$attribute:meta])* async fn $story:ident($house:ident: House) $body:block)*) => {
+        $($(#[$attribute])* async fn $story($house: $crate::house::House) $body)*
+
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $story() {
+                super::$story($crate::house::House::on_sqlite()).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $story() {
+                super::$story($crate::house::House::on_postgres()).await;
+            })*
+        }
+    };
+}
+
+/// A running `handstamp serve` with a folder of its own, both gone when it is dropped.
+pub struct House {
+    pub folder: PathBuf,
+    settings: Vec<(String, String)>,
+    database_url: String,
+    process: Option<Child>,
+    pub url: String,
+}
+
+impl House {
+    pub fn on_sqlite() -> Self {
+        let folder = new_folder();
+        let url = format!("sqlite:{}", folder.join("data/handstamp.db").display());
+        Self::start_in(folder, url)
+    }
+
+    pub fn on_postgres() -> Self {
+        let mut house = Self::start_in(new_folder(), postgres_server::new_database());
+        let url = house.database_url.clone();
+        house.settings.push(("HANDSTAMP_DATABASE_URL".into(), url));
+        house.restart();
+        house
+    }
+
+    fn start_in(folder: PathBuf, database_url: String) -> Self {
+        let settings = [
+            ("HANDSTAMP_HASHING__MEMORY_KIB", "8"),
+            ("HANDSTAMP_HASHING__ITERATIONS", "1"),
+            ("HANDSTAMP_HASHING__QUEUE", "1000"),
+            ("HANDSTAMP_LOG__LEVEL", "trace"),
+        ];
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut house = Self { folder, settings, database_url, process: None, url: String::new() };
+        house.start();
+        house
+    }
+
+    /// One more setting, from the next start on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Stops it, and starts it again with one more setting.
+    pub fn restart_with(&mut self, name: &str, value: &str) {
+        self.set(name, value);
+        self.restart();
+    }
+
+    /// Stops it as an operator would, and starts it again on the same data.
+    pub fn restart(&mut self) {
+        assert!(self.stop().success());
+        self.start();
+    }
+
+    fn start(&mut self) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).unwrap();
+        let mut process = self.command().stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split("listening on ").nth(1).unwrap_or_else(|| panic!("it did not start: {}", self.log()));
+        self.url = format!("http://{}", address.trim_end().trim_end_matches(')'));
+        self.process = Some(process);
+    }
+
+    /// `handstamp serve` with the settings of this house and nothing else in its environment.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_handstamp"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(self.folder.join("data"));
+        command.env_clear().envs(self.settings.iter().cloned()).current_dir(&self.folder).stdin(Stdio::null());
+        command
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(&mut self) -> ExitStatus {
+        let Some(mut process) = self.process.take() else { return ExitStatus::from_raw(0) };
+        let told = Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        process.wait().unwrap()
+    }
+
+    /// Kills it, as a machine does that loses its power.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+        self.start();
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().unwrap().try_wait().unwrap().is_none()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap()
+    }
+
+    /// The lines of the log that tell of this event.
+    pub async fn events(&self, event: &str) -> Vec<serde_json::Value> {
+        // The log is written after the answer was sent, so give it a moment.
+        for _ in 0..40 {
+            let log = self.log();
+            let events = log.lines().filter_map(|line| serde_json::from_str(line).ok());
+            let found: Vec<serde_json::Value> =
+                events.filter(|line: &serde_json::Value| line["event"] == event).collect();
+            if !found.is_empty() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        Vec::new()
+    }
+
+    /// Somebody new with a browser of their own.
+    pub fn visitor(&self) -> Visitor {
+        Visitor::new(&self.url)
+    }
+
+    /// Somebody who has just registered as Ada.
+    pub async fn ada(&self) -> Visitor {
+        let ada = self.visitor();
+        let page = ada.registers("Ada", "ada@example.com", ADAS_PASSWORD).await;
+        assert_eq!((page.status, page.location()), (303, "/account"), "{}", page.body);
+        ada
+    }
+
+    /// Does to the database what no page does.
+    pub async fn execute(&self, sql: &'static str) -> u64 {
+        if self.database_url.starts_with("postgres:") {
+            let pool = sqlx::PgPool::connect(&self.database_url).await.unwrap();
+            sqlx::query(sql).execute(&pool).await.unwrap().rows_affected()
+        } else {
+            let pool = sqlx::SqlitePool::connect(&self.database_url).await.unwrap();
+            sqlx::query(sql).execute(&pool).await.unwrap().rows_affected()
+        }
+    }
+
+    /// Counts in the database.
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        if self.database_url.starts_with("postgres:") {
+            let pool = sqlx::PgPool::connect(&self.database_url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_one(&pool).await.unwrap()
+        } else {
+            let pool = sqlx::SqlitePool::connect(&self.database_url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_one(&pool).await.unwrap()
+        }
+    }
+}
+
+pub const ADAS_PASSWORD: &str = "plum-octave-harbour";
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+fn new_folder() -> PathBuf {
+    static FOLDERS: AtomicU32 = AtomicU32::new(0);
+    let name = format!("handstamp-story-{}-{}", std::process::id(), FOLDERS.fetch_add(1, Ordering::SeqCst));
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir(&folder).unwrap();
+    folder
+}

@@ -1,0 +1,22 @@
+//! Stories about people, told over HTTP to the real binary, on SQLite and on PostgreSQL.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+#[path = "../../../handstamp/tests/support/postgres.rs"]
+mod postgres_server;
+
+mod house;
+mod visitor;
+
+mod a_client_misbehaves;
+mod a_member_changes_what_the_account_holds;
+mod a_member_comes_back;
+mod a_member_looks_after_the_devices;
+mod a_member_signs_out;
+mod a_thief_replays_a_cookie;
+mod a_visitor_registers;
+mod an_operator_starts_it;
+mod another_site_interferes;
+mod many_come_at_once;
+mod somebody_guesses;
+mod the_keys_rotate;
+mod the_log_keeps_secrets;

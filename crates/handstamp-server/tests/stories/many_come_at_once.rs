@@ -1,0 +1,61 @@
+use crate::house::ADAS_PASSWORD;
+use crate::visitor::Page;
+
+/// What all of these were answered, once all have been.
+async fn all(tasks: Vec<tokio::task::JoinHandle<Page>>) -> Vec<Page> {
+    let mut pages = Vec::new();
+    for task in tasks {
+        pages.push(task.await.unwrap());
+    }
+    pages
+}
+
+crate::stories! {
+    async fn with_one_address_and_one_gets_it(house: House) {
+        let tasks = (0..100).map(|i| {
+            let visitor = house.visitor();
+            let address = if i % 2 == 0 { "ada@example.com" } else { "ADA@Example.Com" };
+            tokio::spawn(async move { visitor.registers("Ada", address, ADAS_PASSWORD).await })
+        });
+        let pages = all(tasks.collect()).await;
+        assert_eq!(pages.iter().filter(|page| page.status == 303).count(), 1);
+        assert_eq!(pages.iter().filter(|page| page.status == 422).count(), 99);
+        assert!(pages.iter().filter(|page| page.status == 422).all(|page| page.error_of("email").is_some()));
+        assert_eq!(house.count("SELECT COUNT(*) FROM users").await, 1);
+        assert_eq!(house.count("SELECT COUNT(*) FROM sessions").await, 1);
+    }
+
+    async fn and_none_finds_the_database_busy(house: House) {
+        house.ada().await;
+        let tasks = (0..50).map(|i| {
+            let visitor = house.visitor();
+            tokio::spawn(async move {
+                match i % 2 {
+                    0 => visitor.registers("Bob", &format!("bob{i}@example.com"), ADAS_PASSWORD).await,
+                    _ => visitor.signs_in("ada@example.com", ADAS_PASSWORD).await,
+                }
+            })
+        });
+        assert!(all(tasks.collect()).await.iter().all(|page| page.status == 303));
+    }
+
+    async fn and_those_for_whom_there_is_no_room_are_told_when_to_come_back(house: House) {
+        let mut house = house;
+        house.set("HANDSTAMP_HASHING__MEMORY_KIB", "65536");
+        house.set("HANDSTAMP_HASHING__CONCURRENCY", "1");
+        house.restart_with("HANDSTAMP_HASHING__QUEUE", "2");
+        let ada = house.ada().await;
+        let tasks = (0..30).map(|_| {
+            let visitor = house.visitor();
+            tokio::spawn(async move { visitor.signs_in("ada@example.com", "wrong").await })
+        });
+        let tasks: Vec<_> = tasks.collect();
+        assert!(ada.is_signed_in().await, "who is signed in notices nothing");
+        let pages = all(tasks).await;
+        let refused: Vec<_> = pages.iter().filter(|page| page.status == 503).collect();
+        assert!(!refused.is_empty() && refused.len() < 30, "{} of 30", refused.len());
+        assert!(refused.iter().all(|page| page.header("retry-after") == "5" && page.shows("<h1>We will be right back</h1>")));
+        assert!(pages.iter().all(|page| page.status == 503 || page.status == 422));
+        assert_eq!(house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
+    }
+}

@@ -1,0 +1,159 @@
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use reqwest::header::{HeaderMap, SET_COOKIE};
+use reqwest::{Client, Method, RequestBuilder, redirect};
+
+pub const COOKIE: &str = "handstamp_session";
+pub const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
+
+/// Somebody with a browser: it keeps cookies, and says of each request what browsers say.
+pub struct Visitor {
+    client: Client,
+    pub url: String,
+    cookies: Mutex<BTreeMap<String, String>>,
+}
+
+/// What came back.
+pub struct Page {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Visitor {
+    pub fn new(url: &str) -> Self {
+        let client = Client::builder().redirect(redirect::Policy::none()).user_agent(FIREFOX).build().unwrap();
+        Self { client, url: url.to_owned(), cookies: Mutex::default() }
+    }
+
+    /// Somebody else who has got hold of this visitor's cookies.
+    pub fn copy(&self) -> Self {
+        let copy = Self::new(&self.url);
+        *copy.cookies.lock().unwrap() = self.cookies.lock().unwrap().clone();
+        copy
+    }
+
+    /// The same browser after the server has moved to another port.
+    pub fn follows(&mut self, url: &str) {
+        url.clone_into(&mut self.url);
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.url)).header("accept", "text/html");
+        let cookies = self.cookies.lock().unwrap();
+        if cookies.is_empty() {
+            return request;
+        }
+        let pairs: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        request.header("cookie", pairs.join("; "))
+    }
+
+    pub async fn send(&self, request: RequestBuilder) -> Page {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        for cookie in headers.get_all(SET_COOKIE) {
+            self.keep(cookie.to_str().unwrap());
+        }
+        Page { status, headers, body: response.text().await.unwrap() }
+    }
+
+    fn keep(&self, cookie: &str) {
+        let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+        let mut cookies = self.cookies.lock().unwrap();
+        if cookie.contains("Max-Age=0") {
+            cookies.remove(name);
+        } else {
+            cookies.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// The browser is closed: what it was not told to keep is gone.
+    pub fn has_cookie(&self) -> bool {
+        self.cookies.lock().unwrap().contains_key(COOKIE)
+    }
+
+    pub fn token(&self) -> String {
+        self.cookies.lock().unwrap()[COOKIE].clone()
+    }
+
+    pub fn presents(&self, token: &str) {
+        self.cookies.lock().unwrap().insert(COOKIE.to_owned(), token.to_owned());
+    }
+
+    pub async fn opens(&self, path: &str) -> Page {
+        let request = self.request(Method::GET, path).header("sec-fetch-mode", "navigate");
+        self.send(request.header("sec-fetch-site", "none")).await
+    }
+
+    pub async fn submits(&self, path: &str, fields: &[(&str, &str)]) -> Page {
+        let body: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.submits_raw(path, body).await
+    }
+
+    pub async fn submits_raw(&self, path: &str, body: impl Into<reqwest::Body>) -> Page {
+        let request = self
+            .request(Method::POST, path)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("sec-fetch-mode", "navigate")
+            .header("sec-fetch-site", "same-origin")
+            .header("origin", &self.url)
+            .body(body);
+        self.send(request).await
+    }
+
+    pub async fn registers(&self, name: &str, email: &str, password: &str) -> Page {
+        self.submits("/account/register", &[("name", name), ("email", email), ("password", password)]).await
+    }
+
+    pub async fn signs_in(&self, email: &str, password: &str) -> Page {
+        self.submits("/account/login", &[("email", email), ("password", password), ("remember", "on")]).await
+    }
+
+    pub async fn signs_out(&self) -> Page {
+        self.submits("/account/logout", &[]).await
+    }
+
+    pub async fn changes_password(&self, current: &str, new: &str) -> Page {
+        self.submits("/account/password", &[("current_password", current), ("password", new)]).await
+    }
+
+    pub async fn is_signed_in(&self) -> bool {
+        let page = self.opens("/account").await;
+        assert!(page.status == 200 || page.location() == "/account/login?next=%2Faccount", "{}", page.status);
+        page.status == 200
+    }
+}
+
+impl Page {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub fn location(&self) -> &str {
+        self.header("location")
+    }
+
+    pub fn set_cookie(&self) -> &str {
+        assert!(self.headers.get_all(SET_COOKIE).iter().count() <= 1, "more than one cookie");
+        self.header("set-cookie")
+    }
+
+    pub fn shows(&self, text: &str) -> bool {
+        self.body.contains(text)
+    }
+
+    /// The values of all hidden fields of this name.
+    pub fn hidden(&self, name: &str) -> Vec<String> {
+        let start = format!("<input type=\"hidden\" name=\"{name}\" value=\"");
+        let values = self.body.split(&start).skip(1).map(|rest| rest.split('"').next().unwrap());
+        values.map(|value| value.replace("&#x2f;", "/")).collect()
+    }
+
+    /// What stands beside the field as its error.
+    pub fn error_of(&self, field: &str) -> Option<String> {
+        let start = format!("id=\"{field}-error\"><span class=\"visually-hidden\">Error: </span>");
+        let rest = self.body.split(&start).nth(1)?;
+        Some(rest.split("</p>").next().unwrap().to_owned())
+    }
+}

@@ -1,0 +1,79 @@
+//! Who tries to sign in learns nothing from how long it takes: every attempt costs the same work, whoever it is for.
+
+use handstamp_core::{DisplayName, HashSettings};
+
+use super::*;
+use crate::config::{Config, DatabaseUrl, PublicUrl};
+use crate::services::Register;
+use crate::{Handstamp, SecretKey};
+
+const PASSWORD: &str = "plum-octave-harbour";
+
+struct Folder(std::path::PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+async fn open(folder: &Folder, memory_kib: u32) -> Handstamp {
+    let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
+    let database = DatabaseUrl::Sqlite(folder.0.join("handstamp.db"));
+    let mut config = Config::new(PublicUrl::parse("http://localhost").unwrap(), database, secret);
+    config.hashing.settings = HashSettings::new(memory_kib, 2, 1).unwrap();
+    config.hashing.concurrency = 1;
+    Handstamp::open(config).await.unwrap()
+}
+
+async fn register(handstamp: &Handstamp, email: &str) {
+    let wish = Register {
+        name: DisplayName::parse("Ada").unwrap(),
+        email: EmailAddress::parse(email).unwrap(),
+        password: Password::parse(PASSWORD).unwrap(),
+    };
+    handstamp.site.accounts.register(wish, None, &Device::default()).await.unwrap();
+}
+
+/// Whether the attempt succeeds, and how many KiB its hashes pass over.
+async fn attempt(handstamp: &Handstamp, email: &str, password: &str) -> (bool, u64) {
+    let accounts = &handstamp.site.accounts;
+    let before = accounts.hashing.passed_kib();
+    let wish = SignIn {
+        email: EmailAddress::parse(email).unwrap(),
+        password: Password::parse(password).unwrap(),
+        remember: true,
+    };
+    let signed_in = accounts.sign_in(wish, None, &Device::default()).await.is_ok();
+    (signed_in, accounts.hashing.passed_kib() - before)
+}
+
+async fn execute(handstamp: &Handstamp, sql: &'static str) {
+    let crate::store::Store::Sqlite(database) = &*handstamp.site.accounts.store else { panic!("this is SQLite") };
+    database.execute(sql).await;
+}
+
+#[tokio::test]
+async fn every_wrong_sign_in_costs_the_same_work() {
+    let folder = Folder(std::env::temp_dir().join(format!("handstamp-decoy-{}", std::process::id())));
+    let cheaper = open(&folder, 64).await;
+    register(&cheaper, "older@example.com").await;
+    cheaper.close().await;
+
+    let handstamp = open(&folder, 256).await;
+    for email in ["known@example.com", "disabled@example.com", "without@example.com"] {
+        register(&handstamp, email).await;
+    }
+    execute(&handstamp, "UPDATE users SET disabled_at = 1 WHERE email_key = 'disabled@example.com'").await;
+    execute(&handstamp, "UPDATE users SET password_hash = NULL WHERE email_key = 'without@example.com'").await;
+
+    for email in
+        ["known@example.com", "unknown@example.com", "older@example.com", "disabled@example.com", "without@example.com"]
+    {
+        assert_eq!(attempt(&handstamp, email, "wrong").await, (false, 512), "{email}");
+    }
+    assert_eq!(attempt(&handstamp, "disabled@example.com", PASSWORD).await, (false, 512));
+    assert_eq!(attempt(&handstamp, "known@example.com", PASSWORD).await, (true, 512));
+    assert_eq!(attempt(&handstamp, "older@example.com", PASSWORD).await, (true, 1024), "hashed again");
+    assert_eq!(attempt(&handstamp, "older@example.com", PASSWORD).await, (true, 512), "once");
+}

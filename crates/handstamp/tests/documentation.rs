@@ -1,0 +1,57 @@
+//! What ARCHITECTURE.md and SECURITY.md name is there.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// The code spans of a document.
+fn spans(document: &str) -> Vec<String> {
+    let text = fs::read_to_string(Path::new(ROOT).join(document)).unwrap();
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+fn is_path(span: &str) -> bool {
+    ["crates/", "script/", "fuzz/", "docs/"].iter().any(|start| span.starts_with(start))
+        && !span.contains(char::is_whitespace)
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            sources(&entry, found);
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            found.push(entry);
+        }
+    }
+}
+
+#[test]
+fn every_file_that_is_named_exists() {
+    let mut named = 0;
+    for document in ["ARCHITECTURE.md", "SECURITY.md", "README.md"] {
+        for span in spans(document).iter().filter(|span| is_path(span)) {
+            assert!(Path::new(ROOT).join(span).exists(), "{document} names {span}");
+            named += 1;
+        }
+    }
+    assert!(named > 40, "only {named} files are named");
+}
+
+#[test]
+fn every_test_that_is_named_exists() {
+    let mut files = Vec::new();
+    sources(&Path::new(ROOT).join("crates"), &mut files);
+    let code: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let mut named = 0;
+    for span in spans("SECURITY.md") {
+        let is_test = span.matches('_').count() >= 2
+            && span.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit());
+        if is_test {
+            assert!(code.contains(&format!("fn {span}(")), "SECURITY.md names {span}");
+            named += 1;
+        }
+    }
+    assert!(named > 30, "only {named} tests are named");
+}
