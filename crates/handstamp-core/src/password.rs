@@ -57,16 +57,22 @@ pub struct PasswordPolicy {
 }
 
 impl PasswordPolicy {
+    /// Whether a new password is long enough, which is told at once; the rest takes a moment.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn check_length(&self, password: &Password) -> Result<(), PasswordRefusal> {
+        let long_enough = password.0.chars().count() >= self.min_length;
+        long_enough.then_some(()).ok_or(PasswordRefusal::TooShort { min_length: self.min_length })
+    }
+
     /// Checks a new password. `context` holds what an attacker would try first: names and addresses of the person and
     /// the site.
     ///
     /// # Errors
     /// What is wrong with it, in words for whoever chose it.
     pub fn accept(&self, password: Password, context: &[&str]) -> Result<NewPassword, PasswordRefusal> {
-        let length = password.0.chars().count();
-        if length < self.min_length {
-            return Err(PasswordRefusal::TooShort { min_length: self.min_length });
-        }
+        self.check_length(&password)?;
         let head: Zeroizing<String> = Zeroizing::new(password.0.chars().take(STRENGTH_CHARACTERS).collect());
         let words: Vec<&str> = context.iter().flat_map(|text| guesses_from(text)).collect();
         let estimate = zxcvbn::zxcvbn(&head, &words);

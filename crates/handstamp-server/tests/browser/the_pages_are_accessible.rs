@@ -60,7 +60,7 @@ async fn the_pages_for_members_are_accessible() {
     ada.goes_to("/account/password").await;
     ada.fills_in("Current password", ADA.email).await;
     ada.clicks("Change password").await;
-    ada.is_told_beside("current_password", "This is not your current password.").await;
+    ada.is_told_beside("password", "Use at least 8 characters.").await;
     ada.looks_closely("password-with-errors").await;
     let elsewhere = site.visitor().await;
     elsewhere.signs_in_as(&ADA).await;

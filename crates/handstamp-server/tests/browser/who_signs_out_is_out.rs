@@ -44,7 +44,6 @@ async fn who_asks_for_a_page_of_members_gets_there_by_signing_in() {
 }
 
 #[tokio::test]
-#[ignore = "Chromium brings the page back from its back/forward cache, because all cookies are as they were before"]
 async fn the_way_back_shows_nothing_of_the_account() {
     let site = Site::opens();
     let ada = site.visitor().await;

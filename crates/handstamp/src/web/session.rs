@@ -88,6 +88,15 @@ impl SessionCookie {
         HeaderValue::from_str(&text).expect("the name and the attributes are visible ASCII")
     }
 
+    /// A cookie that says nothing but that somebody has just signed out. Chromium keeps left pages to show them again on
+    /// the way back, and gives up those whose cookies have changed since; but when the page was reached by the very
+    /// sign-in that set our cookie, it finds none then and none now. It keeps such pages for three minutes.
+    pub(super) fn signed_out(&self) -> HeaderValue {
+        let name = self.name.replace("session", "signed_out");
+        let text = format!("{name}=1{}; Max-Age=600", self.attributes);
+        HeaderValue::from_str(&text).expect("the name and the attributes are visible ASCII")
+    }
+
     /// Whether a request carries a cookie of the name, good or not.
     pub(super) fn is_present(&self, headers: &HeaderMap) -> bool {
         self.read(headers) != Presented::Nothing

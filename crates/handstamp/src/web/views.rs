@@ -125,6 +125,11 @@ pub(super) fn day(time: Timestamp) -> String {
     civil(time).strftime("%-d %B %Y").to_string()
 }
 
+/// A moment, for people: `23 November 2026, 14:05 UTC`.
+pub(super) fn moment(time: Timestamp) -> String {
+    civil(time).strftime("%-d %B %Y, %H:%M UTC").to_string()
+}
+
 /// A time, for machines (RFC 3339).
 pub(super) fn iso(time: Timestamp) -> String {
     civil(time).to_string()

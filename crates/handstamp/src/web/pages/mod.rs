@@ -12,13 +12,20 @@ pub(super) mod sign_out;
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderValue, Uri};
 use axum::response::Response;
-use handstamp_core::ReturnTo;
+use handstamp_core::{Password, PasswordPolicy, ReturnTo};
 
 use super::form::Fields;
 use super::respond::see_other;
 
 /// What is wrong with a field, in words for whoever filled it in.
 type FieldError = Option<String>;
+
+/// A new password as far as it can be judged without a wait: not too long, not too short.
+fn parse_new_password(text: &str, policy: &PasswordPolicy) -> Result<Password, String> {
+    let password = Password::parse(text).map_err(|error| error.to_string())?;
+    policy.check_length(&password).map_err(|error| error.to_string())?;
+    Ok(password)
+}
 
 /// Where a link to this page said to go next; empty when it did not, or not to a place on this site.
 fn next_of(uri: &Uri) -> String {

@@ -1,10 +1,10 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use handstamp_core::Password;
+use handstamp_core::{Password, PasswordPolicy};
 use minijinja::context;
 
-use super::{FieldError, see_other_with};
+use super::{FieldError, parse_new_password, see_other_with};
 use crate::services::{ChangePassword, PasswordNotChanged};
 use crate::web::SharedSite;
 use crate::web::form::Fields;
@@ -29,7 +29,9 @@ pub(in crate::web) async fn submit(
     fields: Fields,
 ) -> Result<Response, Failure> {
     let mut errors = Errors::default();
-    if let Some(wish) = errors.parse(fields.get("current_password")?, fields.get("password")?) {
+    if let Some(wish) =
+        errors.parse(fields.get("current_password")?, fields.get("password")?, &site.accounts.config.password)
+    {
         match site.accounts.change_password(&member.0, wish).await {
             Ok(signed_in) => return Ok(see_other_with(site.cookie.set(&signed_in), "/account?done=password")),
             Err(PasswordNotChanged::Fault(fault)) => return Err(fault.into()),
@@ -43,9 +45,9 @@ pub(in crate::web) async fn submit(
 
 impl Errors {
     /// Both passwords, or every error there is.
-    fn parse(&mut self, current: &str, new: &str) -> Option<ChangePassword> {
+    fn parse(&mut self, current: &str, new: &str, policy: &PasswordPolicy) -> Option<ChangePassword> {
         let current = Password::parse(current).map_err(|_| self.current_password = Some(WRONG.to_owned())).ok();
-        let new = Password::parse(new).map_err(|error| self.password = Some(error.to_string())).ok();
+        let new = parse_new_password(new, policy).map_err(|error| self.password = Some(error)).ok();
         Some(ChangePassword { current: current?, new: new? })
     }
 }

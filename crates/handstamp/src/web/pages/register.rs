@@ -2,10 +2,10 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use handstamp_core::{DisplayName, EmailAddress, Password, ReturnTo};
+use handstamp_core::{DisplayName, EmailAddress, PasswordPolicy, ReturnTo};
 use minijinja::context;
 
-use super::{FieldError, next_of, see_other_with};
+use super::{FieldError, next_of, parse_new_password, see_other_with};
 use crate::services::{NotRegistered, Register};
 use crate::sessions::Device;
 use crate::web::SharedSite;
@@ -54,7 +54,7 @@ pub(in crate::web) async fn submit(
         next: next.as_ref().map(|next| next.as_str().to_owned()).unwrap_or_default(),
         errors: Errors::default(),
     };
-    let outcome = match form.parse(fields.get("password")?) {
+    let outcome = match form.parse(fields.get("password")?, &site.accounts.config.password) {
         Some(wish) => site.accounts.register(wish, visitor.session(), &device).await,
         None => return form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &form),
     };
@@ -72,10 +72,10 @@ pub(in crate::web) async fn submit(
 
 impl Form {
     /// All fields, or every error there is.
-    fn parse(&mut self, password: &str) -> Option<Register> {
+    fn parse(&mut self, password: &str, policy: &PasswordPolicy) -> Option<Register> {
         let name = DisplayName::parse(&self.name).map_err(|error| self.errors.name = Some(error.to_string())).ok();
         let email = EmailAddress::parse(&self.email).map_err(|error| self.errors.email = Some(error.to_string())).ok();
-        let password = Password::parse(password).map_err(|error| self.errors.password = Some(error.to_string())).ok();
+        let password = parse_new_password(password, policy).map_err(|error| self.errors.password = Some(error)).ok();
         Some(Register { name: name?, email: email?, password: password? })
     }
 }

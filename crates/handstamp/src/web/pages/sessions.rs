@@ -11,7 +11,7 @@ use crate::web::device::describe;
 use crate::web::form::Fields;
 use crate::web::respond::{Failure, page, see_other};
 use crate::web::user::{Member, Visitor};
-use crate::web::views::{ago, day, iso};
+use crate::web::views::{ago, iso, moment};
 
 const HERE: &str = "/account/sessions";
 
@@ -29,7 +29,7 @@ fn row(listed: &ListedSession, asking: &Session, now: handstamp_core::Timestamp)
     context! {
         browser => describe(&listed.user_agent),
         address => listed.address.as_str(),
-        since => day(listed.created_at),
+        since => moment(listed.created_at),
         since_iso => iso(listed.created_at),
         last_seen => ago(listed.last_seen_at, now),
         last_seen_iso => iso(listed.last_seen_at),

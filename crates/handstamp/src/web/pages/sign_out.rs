@@ -1,4 +1,5 @@
 use axum::extract::State;
+use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use minijinja::context;
@@ -21,6 +22,7 @@ pub(in crate::web) async fn submit(State(site): State<SharedSite>, visitor: Visi
         site.accounts.sign_out(session).await?;
     }
     let mut response = see_other_with(site.cookie.remove(), "/");
+    response.headers_mut().append(SET_COOKIE, site.cookie.signed_out());
     // Not "cookies": that would reach the cookies of sibling domains as well.
     let name = HeaderName::from_static("clear-site-data");
     response.headers_mut().insert(name, HeaderValue::from_static("\"storage\""));
