@@ -1,8 +1,7 @@
 use handstamp_core::{SessionIdHash, Timestamp, UserId};
 use uuid::Uuid;
 
-use super::user_rows::UserRow;
-use super::{Store, User, loaded, read_with, stored, write_with};
+use super::{Store, loaded, read_with, stored, write_with};
 
 /// The most sessions an account has at once. One more ends the oldest.
 pub(crate) const SESSIONS_PER_USER: usize = 100;
@@ -85,28 +84,6 @@ fn listed(row: ListedRow) -> sqlx::Result<ListedSession> {
 }
 
 impl Store {
-    /// Whose session this is, while neither it nor the account has ended.
-    pub(crate) async fn user_of_session(
-        &self,
-        id_hash: SessionIdHash,
-        user_id: UserId,
-        now: Timestamp,
-    ) -> sqlx::Result<Option<User>> {
-        const SQL: &str = "SELECT users.id, users.name, users.email, users.created_at
-             FROM sessions JOIN users ON users.id = sessions.user_id
-             WHERE sessions.id_hash = $1 AND sessions.user_id = $2 AND sessions.expires_at > $3
-               AND users.disabled_at IS NULL";
-        let row: Option<UserRow> = read_with!(self, |pool| {
-            sqlx::query_as(SQL)
-                .bind(id_hash.as_bytes().as_slice())
-                .bind(user_id.as_uuid())
-                .bind(stored(now))
-                .fetch_optional(pool)
-                .await?
-        });
-        Ok(row.map(User::from))
-    }
-
     /// The live sessions of an account, the newest first.
     pub(crate) async fn sessions_of(&self, user_id: UserId, now: Timestamp) -> sqlx::Result<Vec<ListedSession>> {
         const SQL: &str = "SELECT id_hash, handle, created_at, last_seen_at, user_agent, address

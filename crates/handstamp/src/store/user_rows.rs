@@ -48,6 +48,15 @@ impl From<CredentialsRow> for Credentials {
     }
 }
 
+/// The columns of a user beside a session.
+type UserRow = (Uuid, String, String, i64);
+
+impl From<UserRow> for User {
+    fn from((id, name, email, created_at): UserRow) -> Self {
+        Self { id: UserId::from_uuid(id), name, email, created_at: loaded(created_at) }
+    }
+}
+
 impl Store {
     /// Makes an account together with its first session. `ended` is the session that this browser had before.
     pub(crate) async fn create_user(
@@ -175,6 +184,28 @@ impl Store {
         Ok(true)
     }
 
+    /// Whose session this is, while neither it nor the account has ended.
+    pub(crate) async fn user_of_session(
+        &self,
+        id_hash: SessionIdHash,
+        user_id: UserId,
+        now: Timestamp,
+    ) -> sqlx::Result<Option<User>> {
+        const SQL: &str = "SELECT users.id, users.name, users.email, users.created_at
+             FROM sessions JOIN users ON users.id = sessions.user_id
+             WHERE sessions.id_hash = $1 AND sessions.user_id = $2 AND sessions.expires_at > $3
+               AND users.disabled_at IS NULL";
+        let row: Option<UserRow> = read_with!(self, |pool| {
+            sqlx::query_as(SQL)
+                .bind(id_hash.as_bytes().as_slice())
+                .bind(user_id.as_uuid())
+                .bind(stored(now))
+                .fetch_optional(pool)
+                .await?
+        });
+        Ok(row.map(User::from))
+    }
+
     pub(crate) async fn change_name(&self, id: UserId, name: &DisplayName) -> sqlx::Result<()> {
         write_with!(self, |transaction| {
             sqlx::query("UPDATE users SET name = $2 WHERE id = $1")
@@ -184,14 +215,5 @@ impl Store {
                 .await?;
         });
         Ok(())
-    }
-}
-
-/// The columns of a user beside a session.
-pub(super) type UserRow = (Uuid, String, String, i64);
-
-impl From<UserRow> for User {
-    fn from((id, name, email, created_at): UserRow) -> Self {
-        Self { id: UserId::from_uuid(id), name, email, created_at: loaded(created_at) }
     }
 }

@@ -5,7 +5,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
-use super::respond::Failure;
+use super::failure::Failure;
 
 pub(super) const STYLESHEET_ROUTE: &str = "/account/static/{file}";
 

@@ -5,8 +5,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::SharedSite;
+use super::failure::Failure;
 use super::host;
-use super::respond::Failure;
 
 /// Refuses writes that another site makes a browser send, where `tower_http::csrf`, which runs next, lets them pass.
 ///

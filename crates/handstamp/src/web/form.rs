@@ -7,7 +7,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use percent_encoding::percent_decode;
 
-use super::respond::Failure;
+use super::failure::Failure;
 
 /// The longest form.
 pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;

@@ -5,7 +5,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::SharedSite;
-use super::respond::Failure;
+use super::failure::Failure;
 
 /// Answers only what was meant for this site. Health checks come by address, and say nothing.
 pub(super) async fn refuse_others(State(site): State<SharedSite>, request: Request, next: Next) -> Response {

@@ -3,11 +3,13 @@
 mod assets;
 mod cross_site;
 mod device;
+mod failure;
 mod form;
 mod headers;
 mod health;
 mod host;
 mod pages;
+mod redirect;
 mod request;
 mod respond;
 pub(crate) mod routes;

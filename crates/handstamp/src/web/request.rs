@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
 use super::SharedSite;
-use super::respond::Failure;
+use super::failure::Failure;
 use crate::error::Fault;
 use crate::sessions::Device;
 

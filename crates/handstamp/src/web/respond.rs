@@ -1,92 +1,19 @@
-//! The one place where outcomes turn into responses, and where a fault is logged.
+//! The one place where outcomes turn into pages.
 
 use std::any::Any;
-use std::borrow::Cow;
 
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
-use handstamp_core::ReturnTo;
 use minijinja::{Value, context};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tower_http::csrf::ProtectionError;
 
+use super::failure::{Explanation, Failure};
 use super::request::RequestId;
 use super::user::{self, Visitor};
 use super::{SharedSite, Site, cross_site};
-use crate::error::Fault;
-
-/// When to come back after a fault that heals by itself, in seconds.
-const COME_BACK_AFTER: u32 = 5;
-
-/// Why a request has no page of its own for an answer.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// Only who is signed in gets this.
-    SignedOut,
-    /// The request is not one that we answer.
-    Refused(StatusCode, Cow<'static, str>),
-    Fault(Fault),
-}
-
-impl Failure {
-    pub(super) fn refused(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self::Refused(status, message.into())
-    }
-
-    pub(super) fn not_found() -> Self {
-        Self::refused(StatusCode::NOT_FOUND, "There is nothing here. It may have been moved, or the address mistyped.")
-    }
-
-    pub(super) fn status(&self) -> StatusCode {
-        match self {
-            Self::SignedOut => StatusCode::UNAUTHORIZED,
-            Self::Refused(status, _) => *status,
-            Self::Fault(Fault::Store(_) | Fault::Overloaded) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Fault(Fault::Hash(_) | Fault::Template(_) | Fault::Task(_)) => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-
-    fn message(&self) -> Cow<'static, str> {
-        match self {
-            Self::SignedOut => "Please sign in first.".into(),
-            Self::Refused(_, message) => message.clone(),
-            Self::Fault(Fault::Overloaded) => {
-                "Many people are signing in right now. Please try again in a moment.".into()
-            }
-            Self::Fault(Fault::Store(_)) => "We cannot do this right now. Please try again in a moment.".into(),
-            Self::Fault(_) => "Something went wrong on our side. We have taken a note of it.".into(),
-        }
-    }
-}
-
-impl<F: Into<Fault>> From<F> for Failure {
-    fn from(fault: F) -> Self {
-        Self::Fault(fault.into())
-    }
-}
-
-/// What [`dress`] has to say about a response.
-#[derive(Clone)]
-struct Explanation(Cow<'static, str>);
-
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        match &self {
-            Self::Fault(Fault::Overloaded) => tracing::warn!(event = "overloaded", "a password was not hashed"),
-            Self::Fault(fault) => tracing::error!(event = "fault", %fault, "a request could not be answered"),
-            Self::SignedOut | Self::Refused(..) => {}
-        }
-        let mut response = self.status().into_response();
-        response.extensions_mut().insert(Explanation(self.message()));
-        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, COME_BACK_AFTER.into());
-        }
-        response
-    }
-}
 
 /// The answer to a URL that is none of ours.
 pub(super) async fn not_found() -> Failure {
@@ -100,24 +27,6 @@ pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!(event = "panic", kind, "a request panicked");
     let message = "Something went wrong on our side. We have taken a note of it.";
     Failure::refused(StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
-}
-
-/// A redirect after a POST, and wherever else the method does not carry over.
-pub(super) fn see_other(place: &str) -> Response {
-    let place = HeaderValue::from_str(place).expect("places to go next are visible ASCII");
-    (StatusCode::SEE_OTHER, [(LOCATION, place)]).into_response()
-}
-
-/// What a query value keeps unencoded: the unreserved characters of RFC 3986 §2.3.
-const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// A link to a page that leads on to `next`.
-pub(super) fn with_next(page: &str, next: &str) -> String {
-    if next.is_empty() { page.to_owned() } else { format!("{page}?next={}", utf8_percent_encode(next, QUERY_VALUE)) }
-}
-
-pub(super) fn to_sign_in(next: &ReturnTo) -> Response {
-    see_other(&with_next("/account/login", next.as_str()))
 }
 
 /// A page of the site, for this visitor.

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use handstamp_core::TokenText;
 
 use super::SharedSite;
-use super::respond::Failure;
+use super::failure::Failure;
 use super::user::Visitor;
 use crate::config::Config;
 use crate::error::Fault;

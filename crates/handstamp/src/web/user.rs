@@ -8,7 +8,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use handstamp_core::ReturnTo;
 
-use super::respond::{self, Failure};
+use super::failure::Failure;
+use super::redirect;
+
 use crate::sessions::Session;
 
 /// Whoever asks for a page.
@@ -56,7 +58,7 @@ pub(super) async fn members_only(visitor: Visitor, request: Request, next: Next)
     match visitor {
         Visitor::Member(_) => next.run(request).await,
         Visitor::Stranger if is_navigation(request.method(), request.headers()) => {
-            respond::to_sign_in(&wanted(request.method(), request.uri()))
+            redirect::to_sign_in(&wanted(request.method(), request.uri()))
         }
         Visitor::Stranger => Failure::SignedOut.into_response(),
     }

@@ -4,8 +4,9 @@ use axum::response::Response;
 use minijinja::context;
 
 use crate::web::SharedSite;
+use crate::web::failure::Failure;
 use crate::web::form::Fields;
-use crate::web::respond::{Failure, page};
+use crate::web::respond::page;
 use crate::web::user::{Member, Visitor};
 
 pub(in crate::web) async fn show(

@@ -15,7 +15,7 @@ use axum::response::Response;
 use handstamp_core::{Password, PasswordPolicy, ReturnTo};
 
 use super::form::Fields;
-use super::respond::see_other;
+use super::redirect::see_other;
 
 /// What is wrong with a field, in words for whoever filled it in.
 type FieldError = Option<String>;

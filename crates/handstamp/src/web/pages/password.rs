@@ -7,8 +7,9 @@ use minijinja::context;
 use super::{FieldError, parse_new_password, see_other_with};
 use crate::services::{ChangePassword, PasswordNotChanged};
 use crate::web::SharedSite;
+use crate::web::failure::Failure;
 use crate::web::form::Fields;
-use crate::web::respond::{Failure, page};
+use crate::web::respond::page;
 use crate::web::user::{Member, Visitor};
 
 const WRONG: &str = "This is not your current password.";

@@ -6,8 +6,10 @@ use minijinja::context;
 
 use super::FieldError;
 use crate::web::SharedSite;
+use crate::web::failure::Failure;
 use crate::web::form::Fields;
-use crate::web::respond::{Failure, page, see_other};
+use crate::web::redirect::see_other;
+use crate::web::respond::page;
 use crate::web::user::{Member, Visitor};
 
 pub(in crate::web) async fn show(State(site): State<SharedSite>, member: Member) -> Result<Response, Failure> {

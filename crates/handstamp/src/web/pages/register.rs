@@ -9,8 +9,10 @@ use super::{FieldError, next_of, parse_new_password, see_other_with};
 use crate::services::{NotRegistered, Register};
 use crate::sessions::Device;
 use crate::web::SharedSite;
+use crate::web::failure::Failure;
 use crate::web::form::Fields;
-use crate::web::respond::{Failure, page, see_other, with_next};
+use crate::web::redirect::{see_other, with_next};
+use crate::web::respond::page;
 use crate::web::user::Visitor;
 
 /// What somebody filled in, and what is wrong with it.

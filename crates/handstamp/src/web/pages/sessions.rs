@@ -8,8 +8,10 @@ use crate::sessions::Session;
 use crate::store::ListedSession;
 use crate::web::SharedSite;
 use crate::web::device::describe;
+use crate::web::failure::Failure;
 use crate::web::form::Fields;
-use crate::web::respond::{Failure, page, see_other};
+use crate::web::redirect::see_other;
+use crate::web::respond::page;
 use crate::web::user::{Member, Visitor};
 use crate::web::views::{ago, iso, moment};
 

@@ -6,7 +6,9 @@ use minijinja::context;
 
 use super::see_other_with;
 use crate::web::SharedSite;
-use crate::web::respond::{Failure, page, see_other};
+use crate::web::failure::Failure;
+use crate::web::redirect::see_other;
+use crate::web::respond::page;
 use crate::web::user::Visitor;
 
 /// Asks first: a link that somebody follows changes nothing.

@@ -1,0 +1,77 @@
+use std::borrow::Cow;
+
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::response::{IntoResponse, Response};
+
+use crate::error::Fault;
+
+/// When to come back after a fault that heals by itself, in seconds.
+const COME_BACK_AFTER: u32 = 5;
+
+/// Why a request has no page of its own for an answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Only who is signed in gets this.
+    SignedOut,
+    /// The request is not one that we answer.
+    Refused(StatusCode, Cow<'static, str>),
+    Fault(Fault),
+}
+
+impl Failure {
+    pub(super) fn refused(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Refused(status, message.into())
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::refused(StatusCode::NOT_FOUND, "There is nothing here. It may have been moved, or the address mistyped.")
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::SignedOut => StatusCode::UNAUTHORIZED,
+            Self::Refused(status, _) => *status,
+            Self::Fault(Fault::Store(_) | Fault::Overloaded) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Fault(Fault::Hash(_) | Fault::Template(_) | Fault::Task(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn message(&self) -> Cow<'static, str> {
+        match self {
+            Self::SignedOut => "Please sign in first.".into(),
+            Self::Refused(_, message) => message.clone(),
+            Self::Fault(Fault::Overloaded) => {
+                "Many people are signing in right now. Please try again in a moment.".into()
+            }
+            Self::Fault(Fault::Store(_)) => "We cannot do this right now. Please try again in a moment.".into(),
+            Self::Fault(_) => "Something went wrong on our side. We have taken a note of it.".into(),
+        }
+    }
+}
+
+impl<F: Into<Fault>> From<F> for Failure {
+    fn from(fault: F) -> Self {
+        Self::Fault(fault.into())
+    }
+}
+
+/// What [`dress`](super::respond::dress) has to say about a response.
+#[derive(Clone)]
+pub(super) struct Explanation(pub(super) Cow<'static, str>);
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        match &self {
+            Self::Fault(Fault::Overloaded) => tracing::warn!(event = "overloaded", "a password was not hashed"),
+            Self::Fault(fault) => tracing::error!(event = "fault", %fault, "a request could not be answered"),
+            Self::SignedOut | Self::Refused(..) => {}
+        }
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(Explanation(self.message()));
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, COME_BACK_AFTER.into());
+        }
+        response
+    }
+}

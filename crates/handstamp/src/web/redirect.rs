@@ -1,0 +1,24 @@
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use handstamp_core::ReturnTo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// A redirect after a POST, and wherever else the method does not carry over.
+pub(super) fn see_other(place: &str) -> Response {
+    let place = HeaderValue::from_str(place).expect("places to go next are visible ASCII");
+    (StatusCode::SEE_OTHER, [(LOCATION, place)]).into_response()
+}
+
+/// What a query value keeps unencoded: the unreserved characters of RFC 3986 §2.3.
+const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A link to a page that leads on to `next`.
+pub(super) fn with_next(page: &str, next: &str) -> String {
+    if next.is_empty() { page.to_owned() } else { format!("{page}?next={}", utf8_percent_encode(next, QUERY_VALUE)) }
+}
+
+/// To the sign-in page, and on from there.
+pub(super) fn to_sign_in(next: &ReturnTo) -> Response {
+    see_other(&with_next("/account/login", next.as_str()))
+}
