@@ -27,11 +27,12 @@ impl FromStr for Format {
 }
 
 /// Sends the log to standard error. Other people's crates only say what went wrong, whatever the level: at finer ones
-/// they write down what passes through them.
+/// they write down what passes through them. When nobody reads the log any more, the house goes on without it.
 pub(crate) fn start(format: Option<Format>, level: Level) {
     let filter = Targets::new().with_default(LevelFilter::WARN.min(level.into())).with_target("handstamp", level);
     let is_terminal = std::io::stderr().is_terminal();
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(is_terminal);
+    let layer =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(is_terminal).log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);
     match format.unwrap_or(if is_terminal { Format::Text } else { Format::Json }) {
         Format::Text => registry.with(layer.with_target(false)).init(),

@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
@@ -83,9 +84,9 @@ fn config(settings: Settings, address: SocketAddr) -> Result<Config, String> {
     })
 }
 
-#[expect(clippy::print_stdout, reason = "the address is for whoever typed the command, log or no log")]
+/// Tells whoever typed the command where it is, log or no log. Nobody has to listen.
 fn announce(public_url: &PublicUrl, address: SocketAddr) {
-    println!("Handstamp is at {public_url} (listening on {address})");
+    let _ = writeln!(std::io::stdout(), "Handstamp is at {public_url} (listening on {address})");
     tracing::info!(event = "started", %public_url, %address, "started");
 }
 

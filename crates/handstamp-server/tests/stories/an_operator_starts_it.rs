@@ -1,7 +1,10 @@
 use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 
 use crate::house::House;
+use crate::visitor::Visitor;
 
 /// What it says when it does not start.
 fn refusal(house: &House, name: &str, value: &str) -> String {
@@ -129,4 +132,26 @@ async fn and_stops_it_while_requests_are_under_way() {
     let stopped = tokio::task::block_in_place(|| house.stop());
     assert!(stopped.success());
     assert_eq!(registering.await.unwrap().status, 303, "it is finished first");
+}
+
+#[tokio::test]
+async fn and_closes_the_pipe_that_it_logs_to() {
+    let mut house = House::on_sqlite();
+    house.stop();
+    let mut process = house.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(process.stderr.take().unwrap());
+    drop(process.stdout.take());
+    let mut line = String::new();
+    while !line.contains("listening") && !line.contains("\"address\"") {
+        line.clear();
+        assert!(log.read_line(&mut line).unwrap() > 0, "it stopped");
+    }
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    drop(log);
+    let visitor = Visitor::new(&format!("http://{}", line["address"].as_str().unwrap()));
+    for _ in 0..3 {
+        assert_eq!(visitor.signs_in("ada@example.com", "wrong").await.status, 422, "which is an event");
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
 }

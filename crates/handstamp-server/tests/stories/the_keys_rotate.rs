@@ -16,6 +16,7 @@ crate::stories! {
         assert!(page.status == 200 && page.set_cookie().contains("Max-Age=259"), "{}", page.set_cookie());
         assert_ne!(ada.token(), old_token);
         assert!(ada.opens("/account").await.set_cookie().is_empty(), "once is enough");
+        assert_eq!(house.events("session_token_reissued").await.len(), 1);
 
         house.set("HANDSTAMP_SECRET_KEY_FALLBACKS", "");
         house.restart();

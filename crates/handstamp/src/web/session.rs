@@ -23,7 +23,10 @@ pub(super) async fn load(State(site): State<SharedSite>, mut request: Request, n
         Err(fault) => return Failure::from(fault).into_response(),
     };
     let stale = visitor.session().filter(|session| session.signed_by_fallback && *request.method() == Method::GET);
-    let cookie = stale.map(|session| site.cookie.reissue(&site.accounts.sessions, session));
+    let cookie = stale.map(|session| {
+        tracing::info!(event = "session_token_reissued", user = %session.user.id, "signed with the current key");
+        site.cookie.reissue(&site.accounts.sessions, session)
+    });
     request.extensions_mut().insert(visitor);
     let mut response = next.run(request).await;
     if let Some(cookie) = cookie.filter(|_| !response.headers().contains_key(SET_COOKIE)) {
