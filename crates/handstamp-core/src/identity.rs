@@ -89,3 +89,24 @@ impl fmt::Debug for SessionIdHash {
         f.write_str("SessionIdHash(…)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_id_is_of_version_7_and_sorts_by_time() {
+        let at = |seconds, random| UserId::new(Timestamp::from_unix_seconds(seconds), [random; 10]);
+        let id = at(1_800_000_000, 0xff);
+        assert_eq!((id.as_uuid().get_version_num(), id.as_uuid().get_variant()), (7, uuid::Variant::RFC4122));
+        assert!(id < at(1_800_000_001, 0) && id != at(1_800_000_000, 0xfe));
+    }
+
+    #[test]
+    fn a_session_is_stored_by_its_hash_and_neither_is_printed() {
+        // FIPS 180-4, of sixteen zero bytes: `head -c 16 /dev/zero | sha256sum`.
+        let hash = SessionId::from_bytes([0; 16]).hash();
+        assert_eq!(hash.as_bytes()[..4], [0x37, 0x47, 0x08, 0xff]);
+        assert_eq!(format!("{hash:?} {:?}", SessionId::from_bytes([0; 16])), "SessionIdHash(…) SessionId(…)");
+    }
+}

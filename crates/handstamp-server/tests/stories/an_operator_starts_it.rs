@@ -8,9 +8,15 @@ use crate::visitor::Visitor;
 
 /// What it says when it does not start.
 fn refusal(house: &House, name: &str, value: &str) -> String {
-    let output = house.command().env(name, value).output().unwrap();
-    assert!(!output.status.success(), "it started");
-    assert!(output.stdout.is_empty());
+    let mut process = house.command().env(name, value).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut says = String::new();
+    // A line here is the announcement of a server that has started.
+    let announced = BufReader::new(process.stdout.take().unwrap()).read_line(&mut says).unwrap();
+    if announced > 0 {
+        process.kill().unwrap();
+    }
+    let output = process.wait_with_output().unwrap();
+    assert!(announced == 0 && !output.status.success(), "it started: {says}");
     String::from_utf8(output.stderr).unwrap()
 }
 

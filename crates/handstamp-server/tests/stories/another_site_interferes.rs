@@ -59,6 +59,16 @@ crate::stories! {
         nothing_was_done(&house, &ada).await;
     }
 
+    async fn but_our_own_forms_are_known_by_either_name_of_the_laptop(house: House) {
+        for origin in [house.url.clone(), house.url.replace("127.0.0.1", "localhost")] {
+            let ada = house.visitor();
+            let page = ada.send(post(&ada, "/account/register").header("origin", &origin)).await;
+            assert!(page.status == 303 || page.error_of("email").is_some(), "{origin} {}", page.status);
+            let cross_site = post(&ada, "/account/logout").header("origin", &origin).header("sec-fetch-site", "cross-site");
+            assert!(is_refused(&ada, cross_site).await, "{origin}, and still from another site");
+        }
+    }
+
     async fn with_neither_header_while_somebody_is_signed_in(house: House) {
         let ada = house.ada().await;
         for path in FORMS {

@@ -17,11 +17,38 @@ impl LastSeen {
         self.times().get(&session).copied().unwrap_or(Timestamp::from_unix_seconds(0))
     }
 
+    /// Gives back what was taken and could not be written, where nothing later was noted meanwhile.
+    pub(super) fn put_back(&self, seen: Vec<(SessionIdHash, Timestamp)>) {
+        let mut times = self.times();
+        for (session, time) in seen {
+            times.entry(session).and_modify(|later| *later = time.max(*later)).or_insert(time);
+        }
+    }
+
     pub(super) fn take(&self) -> Vec<(SessionIdHash, Timestamp)> {
         std::mem::take(&mut *self.times()).into_iter().collect()
     }
 
     fn times(&self) -> std::sync::MutexGuard<'_, HashMap<SessionIdHash, Timestamp>> {
         self.0.lock().expect("nothing panics while it holds the times")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_written_is_kept_for_the_next_time() {
+        let (ada, bob) = (SessionIdHash::from_bytes([1; 32]), SessionIdHash::from_bytes([2; 32]));
+        let at = Timestamp::from_unix_seconds;
+        let seen = LastSeen::default();
+        seen.note(ada, at(10));
+        seen.note(bob, at(10));
+        let taken = seen.take();
+        assert_eq!((taken.len(), seen.of(ada)), (2, at(0)));
+        seen.note(ada, at(20));
+        seen.put_back(taken);
+        assert_eq!((seen.of(ada), seen.of(bob)), (at(20), at(10)));
     }
 }

@@ -120,7 +120,11 @@ impl Sessions {
         if seen.is_empty() {
             return Ok(());
         }
-        self.store.note_last_seen(&seen).await
+        let written = self.store.note_last_seen(&seen).await;
+        if written.is_err() {
+            self.last_seen.put_back(seen);
+        }
+        written
     }
 
     pub(crate) fn now(&self) -> Timestamp {

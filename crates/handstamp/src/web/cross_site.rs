@@ -1,6 +1,6 @@
 use axum::extract::{Request, State};
-use axum::http::header::ORIGIN;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::header::{HeaderName, ORIGIN};
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -8,23 +8,29 @@ use super::SharedSite;
 use super::failure::Failure;
 use super::host;
 
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 /// Refuses writes that another site makes a browser send, where `tower_http::csrf`, which runs next, lets them pass.
 ///
-/// That layer decides by `Sec-Fetch-Site`. Without that header it compares the host of `Origin` with `Host`; we compare
-/// the scheme as well. With neither header it takes the request for one of a program; we do not when a session cookie
-/// comes along, which programs have no reason to send.
+/// That layer decides by `Sec-Fetch-Site`, but lets an origin that it trusts pass whatever that says. Without that header
+/// it compares the host of `Origin` with `Host`; we compare the scheme as well. With neither header it takes the request
+/// for one of a program; we do not when a session cookie comes along, which programs have no reason to send.
 pub(super) async fn refuse(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
-    if is_safe(request.method()) || has(request.headers(), "sec-fetch-site") {
-        return next.run(request).await;
-    }
-    let allowed = match request.headers().get(ORIGIN) {
-        Some(origin) => {
-            let scheme = site.accounts.config.public_url.scheme();
-            host::asked_for(&request).is_some_and(|host| *origin == *format!("{scheme}://{host}"))
+    if is_safe(request.method()) || comes_from_here(&site, &request) { next.run(request).await } else { refused() }
+}
+
+fn comes_from_here(site: &SharedSite, request: &Request) -> bool {
+    let header = |name| request.headers().get(name).filter(|value| !value.is_empty());
+    match (header(SEC_FETCH_SITE), request.headers().get(ORIGIN)) {
+        (Some(fetch_site), _) => fetch_site == "same-origin" || fetch_site == "none",
+        (None, Some(origin)) => {
+            let public_url = &site.accounts.config.public_url;
+            // On a laptop the site has several names, and `Host` is one of them.
+            let asked_for = host::asked_for(request).map(|host| format!("{}://{host}", public_url.scheme()));
+            *origin == *public_url.to_string() || asked_for.is_some_and(|asked_for| *origin == *asked_for)
         }
-        None => !site.cookie.is_present(request.headers()),
-    };
-    if allowed { next.run(request).await } else { refused() }
+        (None, None) => !site.cookie.is_present(request.headers()),
+    }
 }
 
 /// What a cross-site write is told, here and by the layer that follows.
@@ -39,8 +45,4 @@ pub(super) fn refused() -> Response {
 
 fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
-}
-
-fn has(headers: &HeaderMap, name: &str) -> bool {
-    headers.get(name).is_some_and(|value| !value.is_empty())
 }

@@ -59,9 +59,11 @@ pub(crate) fn site(site: SharedSite) -> Router {
 
 /// What every request passes through, from the last layer to the first.
 fn layers(router: Router<SharedSite>, site: SharedSite) -> Router {
+    let public_url = site.accounts.config.public_url.to_string();
+    let cross_site = CsrfLayer::new().add_trusted_origin(public_url).expect("a public URL is an origin");
     router
         .layer(RequestBodyLimitLayer::new(form::MAX_BODY_BYTES))
-        .layer(CsrfLayer::new())
+        .layer(cross_site)
         .layer(from_fn_with_state(site.clone(), cross_site::refuse))
         .layer(from_fn_with_state(site.clone(), host::refuse_others))
         .layer(from_fn(request::see_it_through))
