@@ -1,14 +1,23 @@
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 
 /// Accounts for web apps: register, sign in, sign out, and a cookie that remembers who is who.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, arg_required_else_help = true, after_help = EXIT_STATUSES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
+
+const EXIT_STATUSES: &str = "\
+Exit status: 0 done, 1 the database or a file failed, 2 the command or a setting is wrong, 3 no such account,
+4 the address or the password was refused.";
+
+const ABOUT_SETTINGS: &str = "\
+Every setting can stand in handstamp.toml, in an environment variable, or, for a few, in a flag; a later one wins.
+The variable of session.lifetime is HANDSTAMP_SESSION__LIFETIME. Lists are separated by commas. Secrets can be
+read from a file: HANDSTAMP_SECRET_KEY_FILE=/run/secrets/key. The README lists all settings.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -16,21 +25,110 @@ pub(crate) enum Command {
     ///
     /// Nothing is needed to start: the accounts are kept in ./handstamp-data, and a secret is made for them.
     #[command(after_help = ABOUT_SETTINGS)]
-    Serve(ServeFlags),
+    Serve {
+        #[command(flatten)]
+        place: PlaceFlags,
+        #[command(flatten)]
+        address: AddressFlags,
+    },
+    /// Look after accounts, while the server runs or not.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// Look after sessions, while the server runs or not.
+    Session {
+        #[command(subcommand)]
+        command: SessionCommand,
+    },
 }
 
-const ABOUT_SETTINGS: &str = "\
-Every setting can stand in handstamp.toml, in an environment variable, or, for a few, in a flag; a later one wins.
-The variable of session.lifetime is HANDSTAMP_SESSION__LIFETIME. Lists are separated by commas. Secrets can be
-read from a file: HANDSTAMP_SECRET_KEY_FILE=/run/secrets/key. The README lists all settings.";
+/// What is done with accounts. All of it is in force everywhere when the command returns.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Make an account. The password is asked for, or read from standard input.
+    Add {
+        /// The e-mail address to sign in with
+        email: String,
+        /// What to call them [default: the address up to the @]
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        place: PlaceFlags,
+    },
+    /// List all accounts.
+    List {
+        #[command(flatten)]
+        output: OutputFlags,
+        #[command(flatten)]
+        place: PlaceFlags,
+    },
+    /// Show one account.
+    Show {
+        #[command(flatten)]
+        account: AccountArgument,
+        #[command(flatten)]
+        output: OutputFlags,
+    },
+    /// Let nobody sign in to an account, and end its sessions for good.
+    Disable(AccountArgument),
+    /// Let people sign in to a disabled account again.
+    Enable(AccountArgument),
+    /// Delete an account and all that it holds.
+    Delete(AccountArgument),
+}
 
-/// Settings that are often given by hand.
+/// What is done with sessions. All of it is in force everywhere when the command returns.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionCommand {
+    /// List the devices on which somebody is signed in.
+    List {
+        /// The e-mail address of the account
+        #[arg(long, value_name = "EMAIL")]
+        user: String,
+        #[command(flatten)]
+        output: OutputFlags,
+        #[command(flatten)]
+        place: PlaceFlags,
+    },
+    /// Sign somebody out on all devices, or everybody.
+    #[command(group = ArgGroup::new("whose").required(true).args(["user", "all"]))]
+    Revoke {
+        /// The e-mail address of the account
+        #[arg(long, value_name = "EMAIL")]
+        user: Option<String>,
+        /// All sessions of all accounts
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        place: PlaceFlags,
+    },
+}
+
+/// Whose account.
+#[derive(Args, Debug)]
+pub(crate) struct AccountArgument {
+    /// The e-mail address of the account
+    pub(crate) email: String,
+    #[command(flatten)]
+    pub(crate) place: PlaceFlags,
+}
+
+/// Where the settings and the data are.
 #[derive(Args, Debug, Default)]
-pub(crate) struct ServeFlags {
+pub(crate) struct PlaceFlags {
     /// The file of settings [default: handstamp.toml, if there is one]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
+    /// The folder of the database and the secret [default: ./handstamp-data]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<String>,
+}
+
+/// Where the site is.
+#[derive(Args, Debug, Default)]
+pub(crate) struct AddressFlags {
     /// The address and port to listen on [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
@@ -38,8 +136,31 @@ pub(crate) struct ServeFlags {
     /// Where people reach the site [default: http://localhost and the port]
     #[arg(long, value_name = "URL")]
     pub(crate) public_url: Option<String>,
+}
 
-    /// The folder of the database and the secret [default: ./handstamp-data]
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) data_dir: Option<String>,
+/// For whom.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct OutputFlags {
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl UserCommand {
+    pub(crate) fn place(&self) -> &PlaceFlags {
+        match self {
+            Self::Add { place, .. } | Self::List { place, .. } => place,
+            Self::Show { account, .. } | Self::Disable(account) | Self::Enable(account) | Self::Delete(account) => {
+                &account.place
+            }
+        }
+    }
+}
+
+impl SessionCommand {
+    pub(crate) fn place(&self) -> &PlaceFlags {
+        match self {
+            Self::List { place, .. } | Self::Revoke { place, .. } => place,
+        }
+    }
 }

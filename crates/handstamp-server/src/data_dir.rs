@@ -29,11 +29,6 @@ impl DataDir {
         Ok(Self(path.to_owned()))
     }
 
-    /// Where the database is, unless a setting says otherwise.
-    pub(crate) fn database(&self) -> PathBuf {
-        self.0.join("handstamp.db")
-    }
-
     /// The secret that was made at the first start, or at this one if it is the first.
     ///
     /// # Errors

@@ -3,30 +3,68 @@
 mod cli;
 mod data_dir;
 mod log;
+mod operate;
 mod run;
 mod settings;
+mod table;
 
+use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{AddressFlags, Cli, Command, PlaceFlags};
 use settings::Settings;
 
 fn main() -> ExitCode {
-    let Cli { command: Command::Serve(flags) } = Cli::parse();
-    let settings = match Settings::load(&flags, std::env::vars_os()) {
-        Ok(settings) => settings,
-        Err(faults) => return explain(&faults, ExitCode::from(2)),
+    let done = match Cli::parse().command {
+        Command::Serve { place, address } => settings(&place, &address).and_then(run::serve),
+        Command::User { command } => {
+            settings(command.place(), &AddressFlags::default()).and_then(|settings| operate::users(settings, command))
+        }
+        Command::Session { command } => settings(command.place(), &AddressFlags::default())
+            .and_then(|settings| operate::sessions(settings, command)),
     };
-    match run::serve(settings) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => explain(&error, ExitCode::FAILURE),
+        Err(problem) => problem.explain(),
     }
 }
 
-#[expect(clippy::print_stderr, reason = "whoever typed the command reads it here, log or no log")]
-fn explain(error: &dyn std::fmt::Display, code: ExitCode) -> ExitCode {
-    eprintln!("handstamp: {error}");
-    code
+/// Why a command did not do what it was typed for: what to say, and the exit status.
+#[derive(Debug)]
+pub(crate) struct Problem(String, u8);
+
+impl Problem {
+    /// The database or a file failed.
+    pub(crate) fn failed(reason: impl Display) -> Self {
+        Self(reason.to_string(), 1)
+    }
+
+    /// The command or a setting is wrong.
+    pub(crate) fn wrong(reason: impl Display) -> Self {
+        Self(reason.to_string(), 2)
+    }
+
+    fn explain(self) -> ExitCode {
+        let _ = writeln!(std::io::stderr(), "handstamp: {}", self.0);
+        ExitCode::from(self.1)
+    }
+}
+
+impl From<handstamp::Error> for Problem {
+    fn from(error: handstamp::Error) -> Self {
+        let status = match () {
+            () if error.is_config() => 2,
+            () if error.is_no_such_account() => 3,
+            () if error.is_refused() => 4,
+            () => 1,
+        };
+        Self(error.to_string(), status)
+    }
+}
+
+fn settings(place: &PlaceFlags, address: &AddressFlags) -> Result<Settings, Problem> {
+    Settings::load(place, address, std::env::vars_os()).map_err(Problem::wrong)
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use axum_server::Handle;
 use handstamp::{Config, DatabaseUrl, Handstamp, PublicUrl};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::Level;
 
 use crate::data_dir::DataDir;
-use crate::log;
 use crate::settings::Settings;
+use crate::{Problem, log};
 
 /// The longest that the head of a request may take, and that a connection may say nothing.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,20 +21,28 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// In words for whoever typed the command.
-pub(crate) fn serve(settings: Settings) -> Result<(), String> {
-    log::start(settings.log_format, settings.log_level);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| format!("cannot start: {error}"))?.block_on(serve_until_told(settings))
+pub(crate) fn serve(settings: Settings) -> Result<(), Problem> {
+    log::start(settings.log_format, settings.log_level.unwrap_or(Level::INFO));
+    block_on(serve_until_told(settings))
 }
 
-async fn serve_until_told(settings: Settings) -> Result<(), String> {
+/// Runs what a command does.
+///
+/// # Errors
+/// Those of what it does, and when there are no threads to do it on.
+pub(crate) fn block_on(work: impl Future<Output = Result<(), Problem>>) -> Result<(), Problem> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Problem::failed(format!("cannot start: {error}")))?.block_on(work)
+}
+
+async fn serve_until_told(settings: Settings) -> Result<(), Problem> {
     let listen = settings.listen;
-    let cannot_listen = |error| format!("cannot listen on {listen}: {error}");
+    let cannot_listen = |error| Problem::failed(format!("cannot listen on {listen}: {error}"));
     let listener = TcpListener::bind(listen).map_err(cannot_listen)?;
     listener.set_nonblocking(true).map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
 
-    let config = config(settings, address)?;
+    let config = config(settings, address.port(), DataFolder::MayBeMade)?;
     let public_url = config.public_url.clone();
     if !address.ip().is_loopback() && !public_url.is_https() {
         tracing::warn!("listening on {address} for everybody, but {public_url} can only be reached from this machine");
@@ -41,10 +50,10 @@ async fn serve_until_told(settings: Settings) -> Result<(), String> {
     if !config.hashing.settings.is_recommended() {
         tracing::warn!("hashing is set below what OWASP recommends for passwords; use it for tests only");
     }
-    let handstamp = Handstamp::open(config).await.map_err(|error| error.to_string())?;
+    let handstamp = Handstamp::open(config).await?;
 
     let handle = Handle::new();
-    stop_when_told(handle.clone()).map_err(|error| format!("cannot listen for signals: {error}"))?;
+    stop_when_told(handle.clone()).map_err(|error| Problem::failed(format!("cannot listen for signals: {error}")))?;
     let mut server = axum_server::from_tcp(listener)
         .map_err(cannot_listen)?
         .handle(handle)
@@ -55,21 +64,43 @@ async fn serve_until_told(settings: Settings) -> Result<(), String> {
     let served = server.serve(handstamp.site().into_make_service_with_connect_info::<SocketAddr>()).await;
     handstamp.close().await;
     tracing::info!(event = "stopped", "stopped");
-    served.map_err(|error| format!("stopped serving: {error}"))
+    served.map_err(|error| Problem::failed(format!("stopped serving: {error}")))
+}
+
+/// Whether a command makes the data folder, or is about what is in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DataFolder {
+    MayBeMade,
+    MustBeThere,
 }
 
 /// The settings of the library, with the files of the data folder for what was not set.
-fn config(settings: Settings, address: SocketAddr) -> Result<Config, String> {
+///
+/// # Errors
+/// When a file or folder is missing, cannot be made, or can be read by others.
+pub(crate) fn config(settings: Settings, port: u16, folder: DataFolder) -> Result<Config, Problem> {
     let public_url = match settings.public_url {
         Some(public_url) => public_url,
-        None => PublicUrl::parse(&format!("http://localhost:{}", address.port()))?,
+        None => PublicUrl::parse(&format!("http://localhost:{port}")).map_err(Problem::wrong)?,
     };
-    let (database, secret_key) = match (settings.database, settings.secret_key) {
-        (Some(database), Some(secret_key)) => (database, secret_key),
-        (database, secret_key) => {
-            let data_dir = DataDir::open(&settings.data_dir)?;
-            let secret_key = secret_key.map_or_else(|| data_dir.secret_key(), Ok)?;
-            (database.unwrap_or_else(|| DatabaseUrl::Sqlite(data_dir.database())), secret_key)
+    let data_dir = &settings.data_dir;
+    let is_in_folder = settings.database.is_none();
+    let database = settings.database.unwrap_or_else(|| DatabaseUrl::Sqlite(data_dir.join("handstamp.db")));
+    let is_missing = match &database {
+        DatabaseUrl::Sqlite(path) => !path.exists(),
+        DatabaseUrl::Postgres(_) => settings.secret_key.is_none() && !data_dir.exists(),
+    };
+    if folder == DataFolder::MustBeThere && is_missing {
+        return Err(Problem::failed(format!(
+            "there are no accounts in {}; name their folder with --data-dir, or begin with: handstamp serve",
+            data_dir.display()
+        )));
+    }
+    let secret_key = match settings.secret_key {
+        Some(secret_key) if !is_in_folder => secret_key,
+        given => {
+            let data_dir = DataDir::open(data_dir).map_err(Problem::failed)?;
+            given.map_or_else(|| data_dir.secret_key(), Ok).map_err(Problem::failed)?
         }
     };
     Ok(Config {

@@ -14,7 +14,7 @@ use handstamp::{
 };
 use tracing::Level;
 
-use crate::cli::ServeFlags;
+use crate::cli::{AddressFlags, PlaceFlags};
 use crate::log::Format;
 
 const DEFAULT_FILE: &str = "handstamp.toml";
@@ -50,7 +50,7 @@ enum Secrecy {
     Secret,
 }
 
-/// What `handstamp serve` was told.
+/// What `handstamp` was told.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
@@ -69,7 +69,8 @@ pub(crate) struct Settings {
     pub(crate) password: PasswordPolicy,
     pub(crate) hashing: HashingConfig,
     pub(crate) log_format: Option<Format>,
-    pub(crate) log_level: Level,
+    /// None for what suits the command.
+    pub(crate) log_level: Option<Level>,
 }
 
 /// Everything that is wrong with the settings.
@@ -100,13 +101,14 @@ impl Settings {
     /// # Errors
     /// All faults there are, in words for the operator; no value of a secret is among them.
     pub(crate) fn load(
-        flags: &ServeFlags,
+        place: &PlaceFlags,
+        address: &AddressFlags,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, Faults> {
         let mut reader = Reader::default();
-        reader.take_file(flags.config.as_deref());
+        reader.take_file(place.config.as_deref());
         reader.take_environment(environment);
-        reader.take_flags(flags);
+        reader.take_flags(place, address);
         reader.read_secret_files();
         let settings = reader.settings();
         reader.refuse_unknown();
@@ -168,8 +170,8 @@ impl Reader {
         }
     }
 
-    fn take_flags(&mut self, flags: &ServeFlags) {
-        let flags = [("listen", &flags.listen), ("public_url", &flags.public_url), ("data_dir", &flags.data_dir)];
+    fn take_flags(&mut self, place: &PlaceFlags, address: &AddressFlags) {
+        let flags = [("listen", &address.listen), ("public_url", &address.public_url), ("data_dir", &place.data_dir)];
         for (key, value) in flags {
             if let Some(value) = value {
                 let origin = format!("--{}", key.replace('_', "-"));
@@ -216,7 +218,7 @@ impl Reader {
             },
             hashing: self.hashing(),
             log_format: self.parse("log.format", Format::from_str),
-            log_level: self.parse("log.level", level).unwrap_or(Level::INFO),
+            log_level: self.parse("log.level", level),
             public_url,
             session,
         }

@@ -4,7 +4,7 @@ use handstamp_core::HashFault;
 
 use crate::store::OpenError;
 
-/// Why a [`Handstamp`](crate::Handstamp) could not open.
+/// Why a [`Handstamp`](crate::Handstamp) could not open, or could not do what an operator asked.
 #[derive(Debug)]
 pub struct Error(Kind);
 
@@ -12,6 +12,9 @@ pub struct Error(Kind);
 enum Kind {
     Open(OpenError),
     Config(String),
+    NoSuchAccount,
+    Refused(String),
+    Fault(Fault),
 }
 
 impl Error {
@@ -27,7 +30,26 @@ impl Error {
 
     /// The database does not answer, or its tables cannot be used.
     pub fn is_database(&self) -> bool {
-        matches!(self.0, Kind::Open(OpenError::Database(_) | OpenError::Migration(_)))
+        matches!(self.0, Kind::Open(OpenError::Database(_) | OpenError::Migration(_)) | Kind::Fault(Fault::Store(_)))
+    }
+
+    /// There is no account of that address.
+    pub fn is_no_such_account(&self) -> bool {
+        matches!(self.0, Kind::NoSuchAccount)
+    }
+
+    /// What was asked is not possible: an address that is none, or taken, or a password that can be guessed. The message
+    /// is for whoever asked.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.0, Kind::Refused(_))
+    }
+
+    pub(crate) fn no_such_account() -> Self {
+        Self(Kind::NoSuchAccount)
+    }
+
+    pub(crate) fn refused(reason: impl fmt::Display) -> Self {
+        Self(Kind::Refused(reason.to_string()))
     }
 
     pub(crate) fn config(message: impl Into<String>) -> Self {
@@ -41,11 +63,19 @@ impl From<OpenError> for Error {
     }
 }
 
+impl<F: Into<Fault>> From<F> for Error {
+    fn from(fault: F) -> Self {
+        Self(Kind::Fault(fault.into()))
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Open(error) => error.fmt(f),
-            Kind::Config(message) => f.write_str(message),
+            Kind::Config(message) | Kind::Refused(message) => f.write_str(message),
+            Kind::NoSuchAccount => f.write_str("there is no account of that address"),
+            Kind::Fault(fault) => fault.fmt(f),
         }
     }
 }

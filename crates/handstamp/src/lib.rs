@@ -32,7 +32,8 @@ use handstamp_core::SessionTokens;
 
 pub use config::{Config, DatabaseUrl, HashingConfig, PublicUrl, Registration, SessionConfig, check_cookie_domain};
 pub use error::Error;
-pub use handstamp_core::{HashSettings, PasswordPolicy, SecretKey, Timestamp};
+pub use handstamp_core::{HashSettings, PasswordPolicy, SecretKey, Timestamp, UserId};
+pub use store::{Account, ListedSession};
 
 use services::{Accounts, Hashing};
 use sessions::Sessions;
@@ -89,6 +90,70 @@ impl Handstamp {
     /// The pages as a whole site, which answers every URL.
     pub fn site(&self) -> Router {
         web::routes::site(Arc::clone(&self.site))
+    }
+
+    /// All accounts, in the order of their addresses.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn users(&self) -> Result<Vec<Account>, Error> {
+        self.site.accounts.users().await
+    }
+
+    /// The account of an address.
+    ///
+    /// # Errors
+    /// When there is none, or the database cannot be asked.
+    pub async fn user(&self, email: &str) -> Result<Account, Error> {
+        self.site.accounts.user(email).await
+    }
+
+    /// Makes an account for somebody else, whether registration is open or not.
+    ///
+    /// # Errors
+    /// When the name, the address or the password is refused, or the database cannot be written.
+    pub async fn add_user(&self, name: &str, email: &str, password: &str) -> Result<UserId, Error> {
+        self.site.accounts.add_user(name, email, password).await
+    }
+
+    /// Lets nobody sign in to an account any more, and ends its sessions for good: they are over when this returns.
+    ///
+    /// # Errors
+    /// When there is no such account, or the database cannot be written.
+    pub async fn disable_user(&self, email: &str) -> Result<Account, Error> {
+        self.site.accounts.set_user_disabled(email, true).await
+    }
+
+    /// Lets people sign in to a disabled account again.
+    ///
+    /// # Errors
+    /// When there is no such account, or the database cannot be written.
+    pub async fn enable_user(&self, email: &str) -> Result<Account, Error> {
+        self.site.accounts.set_user_disabled(email, false).await
+    }
+
+    /// Deletes an account with all that it holds: its sessions are over when this returns.
+    ///
+    /// # Errors
+    /// When there is no such account, or the database cannot be written.
+    pub async fn delete_user(&self, email: &str) -> Result<Account, Error> {
+        self.site.accounts.delete_user(email).await
+    }
+
+    /// The live sessions of an account, the newest first.
+    ///
+    /// # Errors
+    /// When there is no such account, or the database cannot be asked.
+    pub async fn sessions(&self, email: &str) -> Result<Vec<ListedSession>, Error> {
+        self.site.accounts.sessions_of(email).await
+    }
+
+    /// Ends all sessions of an account, or of everybody, and says how many those were: they are over when this returns.
+    ///
+    /// # Errors
+    /// When there is no such account, or the database cannot be written.
+    pub async fn revoke_sessions(&self, email: Option<&str>) -> Result<u64, Error> {
+        self.site.accounts.end_sessions_of(email).await
     }
 
     /// Writes down what has gathered in memory and lets the database go.

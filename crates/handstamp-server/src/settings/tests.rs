@@ -2,18 +2,19 @@ use super::*;
 
 const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
 
-fn load(file: Option<&str>, environment: &[(&str, &str)], flags: ServeFlags) -> Result<Settings, String> {
+fn load(file: Option<&str>, environment: &[(&str, &str)], flags: AddressFlags) -> Result<Settings, String> {
     let folder = std::env::temp_dir().join(format!("handstamp-settings-{:?}", std::thread::current().id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("handstamp.toml");
     std::fs::write(&path, file.unwrap_or_default()).unwrap();
     let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-    Settings::load(&ServeFlags { config: Some(path), ..flags }, environment).map_err(|faults| faults.to_string())
+    let place = PlaceFlags { config: Some(path), ..PlaceFlags::default() };
+    Settings::load(&place, &flags, environment).map_err(|faults| faults.to_string())
 }
 
 #[test]
 fn nothing_is_needed_to_start() {
-    let settings = load(None, &[("PATH", "/bin")], ServeFlags::default()).unwrap();
+    let settings = load(None, &[("PATH", "/bin")], AddressFlags::default()).unwrap();
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.data_dir, PathBuf::from("handstamp-data"));
     assert!(settings.database.is_none() && settings.secret_key.is_none() && settings.public_url.is_none());
@@ -28,7 +29,7 @@ fn the_environment_wins_over_the_file_and_a_flag_over_both() {
     let file =
         "listen = '127.0.0.1:1'\nsite_name = 'Notes'\npublic_url = 'https://a.example'\n[session]\nlifetime = '1h'";
     let environment = [("HANDSTAMP_LISTEN", "127.0.0.1:2"), ("HANDSTAMP_SESSION__LIFETIME", "7d")];
-    let flags = ServeFlags { listen: Some("127.0.0.1:3".into()), ..ServeFlags::default() };
+    let flags = AddressFlags { listen: Some("127.0.0.1:3".into()), ..AddressFlags::default() };
     let settings = load(Some(file), &environment, flags).unwrap();
     assert_eq!(settings.listen.port(), 3);
     assert_eq!(settings.site_name, "Notes");
@@ -46,7 +47,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("HANDSTAMP_DATABASE_URL", "mysql://me:hunter2@db"),
         ("HANDSTAMP_LOG__LEVEL", "loud"),
     ];
-    let faults = load(Some(file), &environment, ServeFlags::default()).unwrap_err();
+    let faults = load(Some(file), &environment, AddressFlags::default()).unwrap_err();
     for part in [
         "lissten (from",
         "no such setting",
@@ -74,14 +75,20 @@ fn everything_that_is_wrong_is_told_at_once() {
 
 #[test]
 fn a_broken_file_is_told_without_the_line_that_may_hold_a_secret() {
-    let faults = load(Some("listen = '127.0.0.1:1'\nsecret_key = \"hunter2"), &[], ServeFlags::default()).unwrap_err();
+    let faults =
+        load(Some("listen = '127.0.0.1:1'\nsecret_key = \"hunter2"), &[], AddressFlags::default()).unwrap_err();
     assert!(faults.contains("line 2") && !faults.contains("hunter2"), "{faults}");
 }
 
 #[test]
 fn a_file_that_was_asked_for_must_be_there() {
-    let flags = ServeFlags { config: Some("/nonexistent/handstamp.toml".into()), ..ServeFlags::default() };
-    assert!(Settings::load(&flags, []).unwrap_err().to_string().contains("/nonexistent/handstamp.toml"));
+    let place = PlaceFlags { config: Some("/nonexistent/handstamp.toml".into()), ..PlaceFlags::default() };
+    assert!(
+        Settings::load(&place, &AddressFlags::default(), [])
+            .unwrap_err()
+            .to_string()
+            .contains("/nonexistent/handstamp.toml")
+    );
 }
 
 #[test]
@@ -89,15 +96,15 @@ fn a_secret_is_read_from_a_file() {
     let path = std::env::temp_dir().join(format!("handstamp-secret-{}", std::process::id()));
     std::fs::write(&path, format!("{SECRET}\n")).unwrap();
     let path = path.to_str().unwrap();
-    let settings = load(None, &[("HANDSTAMP_SECRET_KEY_FILE", path)], ServeFlags::default()).unwrap();
+    let settings = load(None, &[("HANDSTAMP_SECRET_KEY_FILE", path)], AddressFlags::default()).unwrap();
     assert!(settings.secret_key.is_some());
 
     let both = [("HANDSTAMP_SECRET_KEY_FILE", path), ("HANDSTAMP_SECRET_KEY", SECRET)];
-    let faults = load(None, &both, ServeFlags::default()).unwrap_err();
+    let faults = load(None, &both, AddressFlags::default()).unwrap_err();
     assert!(faults.contains("HANDSTAMP_SECRET_KEY and by HANDSTAMP_SECRET_KEY_FILE"), "{faults}");
 
     let missing = [("HANDSTAMP_SECRET_KEY_FILE", "/nonexistent/key")];
-    let faults = load(None, &missing, ServeFlags::default()).unwrap_err();
+    let faults = load(None, &missing, AddressFlags::default()).unwrap_err();
     assert!(faults.contains("cannot read /nonexistent/key"), "{faults}");
 }
 
@@ -105,8 +112,8 @@ fn a_secret_is_read_from_a_file() {
 fn lists_come_as_arrays_or_with_commas() {
     let other = "Zm9vYmFyYmF6cXV4-3k9TTdhLWJ2LXp5NGpzNm1wMA8";
     let file = format!("secret_key_fallbacks = ['{SECRET}', '{other}']");
-    assert_eq!(load(Some(&file), &[], ServeFlags::default()).unwrap().secret_key_fallbacks.len(), 2);
+    assert_eq!(load(Some(&file), &[], AddressFlags::default()).unwrap().secret_key_fallbacks.len(), 2);
     let commas = format!("{SECRET}, {other},");
     let environment = [("HANDSTAMP_SECRET_KEY_FALLBACKS", commas.as_str())];
-    assert_eq!(load(None, &environment, ServeFlags::default()).unwrap().secret_key_fallbacks.len(), 2);
+    assert_eq!(load(None, &environment, AddressFlags::default()).unwrap().secret_key_fallbacks.len(), 2);
 }

@@ -1,4 +1,4 @@
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -100,6 +100,28 @@ impl House {
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(self.folder.join("data"));
         command.env_clear().envs(self.settings.iter().cloned()).current_dir(&self.folder).stdin(Stdio::null());
         command
+    }
+
+    /// What an operator types in a shell beside the server, and what they type into it then.
+    pub fn types(&self, arguments: &[&str], input: &str) -> (i32, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_handstamp"));
+        command.args(arguments).arg("--data-dir").arg(self.folder.join("data"));
+        // The log goes to the same standard error; only what went wrong belongs there.
+        let settings = self.settings.iter().filter(|(name, _)| name != "HANDSTAMP_LOG__LEVEL").cloned();
+        command.env_clear().envs(settings).current_dir(&self.folder);
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // It may not want to hear it.
+        let _ = process.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = process.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    /// The JSON that a command prints.
+    pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let (status, output, error) = self.types(&[arguments, &["--json"]].concat(), "");
+        assert_eq!(status, 0, "{error}");
+        serde_json::from_str(&output).unwrap()
     }
 
     /// Asks it to stop, and waits until it has.

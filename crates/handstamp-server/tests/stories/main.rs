@@ -14,6 +14,7 @@ mod a_member_looks_after_the_devices;
 mod a_member_signs_out;
 mod a_thief_replays_a_cookie;
 mod a_visitor_registers;
+mod an_operator_looks_after_accounts;
 mod an_operator_starts_it;
 mod another_site_interferes;
 mod many_come_at_once;

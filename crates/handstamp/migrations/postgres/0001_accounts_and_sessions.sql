@@ -9,7 +9,7 @@ CREATE TABLE users (
     -- A PHC string; null where nobody can sign in by a password.
     password_hash TEXT   COLLATE "C",
     created_at    BIGINT NOT NULL,
-    signed_in_at  BIGINT NOT NULL,
+    signed_in_at  BIGINT,
     disabled_at   BIGINT
 );
 

@@ -9,7 +9,7 @@ CREATE TABLE users (
     -- A PHC string; null where nobody can sign in by a password.
     password_hash TEXT,
     created_at    INTEGER NOT NULL,
-    signed_in_at  INTEGER NOT NULL,
+    signed_in_at  INTEGER,
     disabled_at   INTEGER
 ) STRICT, WITHOUT ROWID;
 

@@ -1,9 +1,11 @@
 //! What people and operators do, one act a file. Nothing here knows of the web.
 
+mod add_user;
 mod change_name;
 mod change_password;
 mod end_sessions;
 mod hashing;
+mod manage_users;
 mod register;
 mod sign_in;
 mod sign_out;

@@ -55,8 +55,9 @@ impl Accounts {
         let id = UserId::new(self.world.now(), self.world.random());
         let lasts = self.lasts(true);
         let (session, token) = self.sessions.begin(id, lasts, device);
-        let user = NewUser { id, name: wish.name, email: wish.email, password_hash };
-        match self.store.create_user(&user, &session, before.map(|session| session.id_hash)).await? {
+        let created_at = session.created_at;
+        let user = NewUser { id, name: wish.name, email: wish.email, password_hash, created_at };
+        match self.store.create_user(&user, Some(&session), before.map(|session| session.id_hash)).await? {
             Ok(()) => {
                 tracing::info!(event = "user_created", user = %id, "made an account");
                 Ok(Self::signed_in(token, lasts))

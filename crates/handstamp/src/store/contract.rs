@@ -58,6 +58,10 @@ laws! {
     what_has_expired_is_purged
     an_account_has_a_hundred_sessions_and_the_oldest_gives_way
     the_list_has_the_newest_first
+    an_operator_sees_every_account
+    disabling_ends_the_sessions_for_good
+    deleting_an_account_takes_its_sessions_along
+    the_sessions_of_one_or_of_all_are_ended
 }
 
 /// A folder that goes with the test.
@@ -101,6 +105,7 @@ fn new_user(address: &str) -> NewUser {
         name: DisplayName::parse("Ada").unwrap(),
         email: email(address),
         password_hash: hash("first"),
+        created_at: NOW,
     }
 }
 
@@ -121,7 +126,7 @@ fn new_session(user_id: UserId) -> NewSession {
 async fn ada(store: &Store) -> (UserId, NewSession) {
     let user = new_user("ada@example.com");
     let session = new_session(user.id);
-    store.create_user(&user, &session, None).await.unwrap().unwrap();
+    store.create_user(&user, Some(&session), None).await.unwrap().unwrap();
     (user.id, session)
 }
 
@@ -149,7 +154,7 @@ async fn try_execute(store: &Store, sql: &'static str) -> sqlx::Result<()> {
 
 async fn an_account_is_found_by_any_case_of_its_address(store: &Store) {
     let user = new_user("Ada.Lovelace@Example.com");
-    store.create_user(&user, &new_session(user.id), None).await.unwrap().unwrap();
+    store.create_user(&user, Some(&new_session(user.id)), None).await.unwrap().unwrap();
     let found = store.credentials_by_email(&email("ADA.LOVELACE@EXAMPLE.COM")).await.unwrap().unwrap();
     assert_eq!((found.user_id, found.email.as_str()), (user.id, "Ada.Lovelace@example.com"));
     assert_eq!(found.password_hash, Some(hash("first")));
@@ -161,7 +166,7 @@ async fn an_address_has_one_account(store: &Store) {
     let (id, session) = ada(store).await;
     let again = new_user("ADA@example.com");
     let refused = new_session(again.id);
-    assert_eq!(store.create_user(&again, &refused, Some(session.id_hash)).await.unwrap(), Err(AddressTaken));
+    assert_eq!(store.create_user(&again, Some(&refused), Some(session.id_hash)).await.unwrap(), Err(AddressTaken));
     assert!(!is_live(store, &refused).await, "no session without an account");
     assert!(is_live(store, &session).await, "and nothing else happened");
     assert_eq!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().unwrap().user_id, id);
@@ -174,7 +179,7 @@ async fn of_a_hundred_at_once_one_gets_the_address(store: &Store) {
         .collect();
     let mut made = 0;
     let mut tasks =
-        wishes.iter().map(|(session, user)| Box::pin(store.create_user(user, session, None))).collect::<Vec<_>>();
+        wishes.iter().map(|(session, user)| Box::pin(store.create_user(user, Some(session), None))).collect::<Vec<_>>();
     std::future::poll_fn(|context| {
         tasks.retain_mut(|task| match task.as_mut().poll(context) {
             std::task::Poll::Ready(outcome) => {
@@ -192,7 +197,7 @@ async fn of_a_hundred_at_once_one_gets_the_address(store: &Store) {
 async fn addresses_are_compared_byte_by_byte(store: &Store) {
     for address in ["a-b@example.com", "ab@example.com", "a.b@example.com", "a_b@example.com"] {
         let user = new_user(address);
-        store.create_user(&user, &new_session(user.id), None).await.unwrap().unwrap();
+        store.create_user(&user, Some(&new_session(user.id)), None).await.unwrap().unwrap();
         assert_eq!(store.credentials_by_email(&email(address)).await.unwrap().unwrap().user_id, user.id);
     }
 }
@@ -212,7 +217,7 @@ async fn a_session_is_live_from_its_beginning_to_its_end(store: &Store) {
 async fn a_session_belongs_to_its_user_only(store: &Store) {
     let (_, session) = ada(store).await;
     let other = new_user("bob@example.com");
-    store.create_user(&other, &new_session(other.id), None).await.unwrap().unwrap();
+    store.create_user(&other, Some(&new_session(other.id)), None).await.unwrap().unwrap();
     assert!(store.user_of_session(session.id_hash, other.id, NOW).await.unwrap().is_none());
 }
 
@@ -289,7 +294,7 @@ async fn a_renewed_hash_replaces_only_the_one_it_was_made_of(store: &Store) {
 async fn a_session_is_ended_by_its_owner_only(store: &Store) {
     let (id, session) = ada(store).await;
     let thief = new_user("eve@example.com");
-    store.create_user(&thief, &new_session(thief.id), None).await.unwrap().unwrap();
+    store.create_user(&thief, Some(&new_session(thief.id)), None).await.unwrap().unwrap();
     assert!(!store.end_session_by_handle(thief.id, session.handle).await.unwrap());
     assert!(is_live(store, &session).await);
     assert!(store.end_session_by_handle(id, session.handle).await.unwrap());
@@ -302,7 +307,7 @@ async fn all_others_end_and_this_one_stays(store: &Store) {
     let (second, third) = (one_more(store, id).await, one_more(store, id).await);
     let bob = new_user("bob@example.com");
     let bobs = new_session(bob.id);
-    store.create_user(&bob, &bobs, None).await.unwrap().unwrap();
+    store.create_user(&bob, Some(&bobs), None).await.unwrap().unwrap();
     assert_eq!(store.end_other_sessions(id, second.id_hash).await.unwrap(), 2);
     assert!(!is_live(store, &first).await && is_live(store, &second).await && !is_live(store, &third).await);
     assert!(is_live(store, &bobs).await);
@@ -353,6 +358,54 @@ async fn the_list_has_the_newest_first(store: &Store) {
     assert_eq!((listed[0].user_agent.as_str(), listed[0].address.as_str()), ("Firefox", "192.0.2.1"));
     assert_eq!((listed[0].id_hash, listed[0].created_at), (new.id_hash, new.created_at));
     assert!(store.sessions_of(id, NOW.after(Duration::from_secs(3600))).await.unwrap().is_empty());
+}
+
+async fn an_operator_sees_every_account(store: &Store) {
+    let (ada, _) = ada(store).await;
+    let bob = new_user("Bob@example.com");
+    store.create_user(&bob, None, None).await.unwrap().unwrap();
+    let accounts = store.accounts(NOW).await.unwrap();
+    let seen: Vec<_> = accounts.iter().map(|account| (account.id, account.sessions, account.signed_in_at)).collect();
+    assert_eq!(seen, [(ada, 1, Some(NOW)), (bob.id, 0, None)]);
+    assert_eq!(store.accounts(NOW.after(Duration::from_secs(3600))).await.unwrap()[0].sessions, 0);
+    let found = store.account(&email("BOB@example.com"), NOW).await.unwrap().unwrap();
+    assert_eq!(
+        (found.id, found.email.as_str(), found.created_at, found.disabled),
+        (bob.id, "Bob@example.com", NOW, false)
+    );
+    assert!(store.account(&email("eve@example.com"), NOW).await.unwrap().is_none());
+}
+
+async fn disabling_ends_the_sessions_for_good(store: &Store) {
+    let (id, session) = ada(store).await;
+    store.set_disabled(id, Some(NOW)).await.unwrap();
+    assert!(
+        !is_live(store, &session).await
+            && store.account(&email("ada@example.com"), NOW).await.unwrap().unwrap().disabled
+    );
+    store.set_disabled(id, None).await.unwrap();
+    assert!(!is_live(store, &session).await, "enabling brings no session back");
+    one_more(store, id).await;
+}
+
+async fn deleting_an_account_takes_its_sessions_along(store: &Store) {
+    let (id, session) = ada(store).await;
+    store.delete_user(id).await.unwrap();
+    assert!(!is_live(store, &session).await && store.sessions_of(id, NOW).await.unwrap().is_empty());
+    assert!(store.credentials_by_id(id).await.unwrap().is_none());
+    ada(store).await;
+}
+
+async fn the_sessions_of_one_or_of_all_are_ended(store: &Store) {
+    let (id, session) = ada(store).await;
+    let bob = new_user("bob@example.com");
+    let bobs = new_session(bob.id);
+    store.create_user(&bob, Some(&bobs), None).await.unwrap().unwrap();
+    one_more(store, id).await;
+    assert_eq!(store.end_sessions(Some(id)).await.unwrap(), 2);
+    assert!(!is_live(store, &session).await && is_live(store, &bobs).await);
+    assert_eq!(store.end_sessions(None).await.unwrap(), 1);
+    assert!(!is_live(store, &bobs).await);
 }
 
 /// What holds of SQLite's files.

@@ -13,7 +13,9 @@ use handstamp_core::Timestamp;
 
 use crate::config::DatabaseUrl;
 
-pub(crate) use session_rows::{ListedSession, NewSession};
+pub use session_rows::ListedSession;
+pub(crate) use session_rows::NewSession;
+pub use user_rows::Account;
 pub(crate) use user_rows::{AddressTaken, Credentials, NewUser, User};
 
 /// The database.

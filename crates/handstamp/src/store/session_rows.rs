@@ -18,15 +18,20 @@ pub(crate) struct NewSession {
     pub(crate) address: String,
 }
 
-/// A session as its owner sees it in a list.
+/// A live session, in a list of them.
 #[derive(Clone, Debug)]
-pub(crate) struct ListedSession {
+pub struct ListedSession {
     pub(crate) id_hash: SessionIdHash,
-    pub(crate) handle: Uuid,
-    pub(crate) created_at: Timestamp,
-    pub(crate) last_seen_at: Timestamp,
-    pub(crate) user_agent: String,
-    pub(crate) address: String,
+    /// What lists and forms call it; it opens nothing.
+    pub handle: Uuid,
+    /// Since when somebody is signed in.
+    pub created_at: Timestamp,
+    /// When a request last came, give or take half a minute.
+    pub last_seen_at: Timestamp,
+    /// What the browser called itself at the sign-in.
+    pub user_agent: String,
+    /// The address that the sign-in came from.
+    pub address: String,
 }
 
 /// Within a transaction of either database, ends one session, inserts another, and ends the oldest of the account beyond
@@ -127,6 +132,15 @@ impl Store {
                 .execute(&mut *transaction)
                 .await?
                 .rows_affected()
+        }))
+    }
+
+    /// Ends all sessions of an account, or of all accounts, and says how many those were.
+    pub(crate) async fn end_sessions(&self, user_id: Option<UserId>) -> sqlx::Result<u64> {
+        const SQL: &str = "DELETE FROM sessions WHERE user_id = $1 OR $1 IS NULL";
+        Ok(write_with!(self, |transaction| {
+            let user_id = user_id.map(|id| id.as_uuid());
+            sqlx::query(SQL).bind(user_id).execute(&mut *transaction).await?.rows_affected()
         }))
     }
 

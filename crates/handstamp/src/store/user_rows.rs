@@ -18,6 +18,42 @@ pub(crate) struct NewUser {
     pub(crate) name: DisplayName,
     pub(crate) email: EmailAddress,
     pub(crate) password_hash: PasswordHash,
+    pub(crate) created_at: Timestamp,
+}
+
+/// An account as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Who it is, for ever.
+    pub id: UserId,
+    /// What its owner wants to be called.
+    pub name: String,
+    /// Its address.
+    pub email: String,
+    /// Since when there is this account.
+    pub created_at: Timestamp,
+    /// When somebody last signed in to it.
+    pub signed_in_at: Option<Timestamp>,
+    /// Whether nobody may sign in to it.
+    pub disabled: bool,
+    /// How many sessions are live.
+    pub sessions: u64,
+}
+
+type AccountRow = (Uuid, String, String, i64, Option<i64>, Option<i64>, i64);
+
+impl From<AccountRow> for Account {
+    fn from((id, name, email, created_at, signed_in_at, disabled_at, sessions): AccountRow) -> Self {
+        Self {
+            id: UserId::from_uuid(id),
+            name,
+            email,
+            created_at: loaded(created_at),
+            signed_in_at: signed_in_at.map(loaded),
+            disabled: disabled_at.is_some(),
+            sessions: sessions.try_into().unwrap_or(0),
+        }
+    }
 }
 
 /// What an account is signed in to with.
@@ -58,17 +94,18 @@ impl From<UserRow> for User {
 }
 
 impl Store {
-    /// Makes an account together with its first session. `ended` is the session that this browser had before.
+    /// Makes an account, together with its first session if its owner is there to have one. `ended` is the session that
+    /// their browser had before.
     pub(crate) async fn create_user(
         &self,
         user: &NewUser,
-        session: &NewSession,
+        session: Option<&NewSession>,
         ended: Option<SessionIdHash>,
     ) -> sqlx::Result<Result<(), AddressTaken>> {
         write_with!(self, |transaction| {
             let made = sqlx::query(
                 "INSERT INTO users (id, name, email, email_key, password_hash, created_at, signed_in_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $6)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)
                  ON CONFLICT (email_key) DO NOTHING",
             )
             .bind(user.id.as_uuid())
@@ -76,13 +113,16 @@ impl Store {
             .bind(user.email.as_str())
             .bind(user.email.key())
             .bind(user.password_hash.expose())
-            .bind(stored(session.created_at))
+            .bind(stored(user.created_at))
+            .bind(session.map(|session| stored(session.created_at)))
             .execute(&mut *transaction)
             .await?;
             if made.rows_affected() == 0 {
                 return Ok(Err(AddressTaken));
             }
-            session_rows::replace!(ended, session, &mut *transaction);
+            if let Some(session) = session {
+                session_rows::replace!(ended, session, &mut *transaction);
+            }
         });
         Ok(Ok(()))
     }
@@ -133,6 +173,53 @@ impl Store {
             session_rows::replace!(ended, session, &mut *transaction);
         });
         Ok(true)
+    }
+
+    /// All accounts, in the order of their addresses.
+    pub(crate) async fn accounts(&self, now: Timestamp) -> sqlx::Result<Vec<Account>> {
+        const SQL: &str = "SELECT id, name, email, created_at, signed_in_at, disabled_at,
+                (SELECT COUNT(*) FROM sessions WHERE user_id = users.id AND expires_at > $1)
+             FROM users ORDER BY email_key";
+        let rows: Vec<AccountRow> =
+            read_with!(self, |pool| sqlx::query_as(SQL).bind(stored(now)).fetch_all(pool).await?);
+        Ok(rows.into_iter().map(Account::from).collect())
+    }
+
+    /// The account of an address.
+    pub(crate) async fn account(&self, email: &EmailAddress, now: Timestamp) -> sqlx::Result<Option<Account>> {
+        const SQL: &str = "SELECT id, name, email, created_at, signed_in_at, disabled_at,
+                (SELECT COUNT(*) FROM sessions WHERE user_id = users.id AND expires_at > $1)
+             FROM users WHERE email_key = $2";
+        let row: Option<AccountRow> = read_with!(self, |pool| {
+            sqlx::query_as(SQL).bind(stored(now)).bind(email.key()).fetch_optional(pool).await?
+        });
+        Ok(row.map(Account::from))
+    }
+
+    /// Disables an account and ends its sessions for good, or enables it.
+    pub(crate) async fn set_disabled(&self, id: UserId, disabled_at: Option<Timestamp>) -> sqlx::Result<()> {
+        write_with!(self, |transaction| {
+            sqlx::query("UPDATE users SET disabled_at = $2 WHERE id = $1")
+                .bind(id.as_uuid())
+                .bind(disabled_at.map(stored))
+                .execute(&mut *transaction)
+                .await?;
+            if disabled_at.is_some() {
+                sqlx::query("DELETE FROM sessions WHERE user_id = $1")
+                    .bind(id.as_uuid())
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+        });
+        Ok(())
+    }
+
+    /// Deletes an account with its sessions.
+    pub(crate) async fn delete_user(&self, id: UserId) -> sqlx::Result<()> {
+        write_with!(self, |transaction| {
+            sqlx::query("DELETE FROM users WHERE id = $1").bind(id.as_uuid()).execute(&mut *transaction).await?;
+        });
+        Ok(())
     }
 
     /// Keeps a hash of the same password that was made with other settings.

@@ -1,0 +1,156 @@
+//! What operators type: accounts and sessions, with the settings of the server and in force when the command returns.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::time::{Duration, UNIX_EPOCH};
+
+use handstamp::{Account, Handstamp, ListedSession, Timestamp};
+use serde_json::{Value, json};
+use tracing::Level;
+use zeroize::Zeroizing;
+
+use crate::cli::{OutputFlags, SessionCommand, UserCommand};
+use crate::settings::Settings;
+use crate::{Problem, log, run, table};
+
+pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), Problem> {
+    with_handstamp(settings, async |handstamp| match command {
+        UserCommand::Add { email, name, .. } => {
+            let name = name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().to_owned());
+            let id = handstamp.add_user(&name, &email, &read_password()?).await?;
+            say(&format!("made the account {id}"))
+        }
+        UserCommand::List { output, .. } => show_accounts(&handstamp.users().await?, output),
+        UserCommand::Show { account, output } => show_account(&handstamp.user(&account.email).await?, output),
+        UserCommand::Disable(account) => {
+            let account = handstamp.disable_user(&account.email).await?;
+            say(&format!("disabled {}, and ended {}", account.email, sessions_in_words(account.sessions)))
+        }
+        UserCommand::Enable(account) => say(&format!("enabled {}", handstamp.enable_user(&account.email).await?.email)),
+        UserCommand::Delete(account) => {
+            let account = handstamp.delete_user(&account.email).await?;
+            say(&format!("deleted {}, and ended {}", account.email, sessions_in_words(account.sessions)))
+        }
+    })
+}
+
+pub(crate) fn sessions(settings: Settings, command: SessionCommand) -> Result<(), Problem> {
+    with_handstamp(settings, async |handstamp| match command {
+        SessionCommand::List { user, output, .. } => show_sessions(&handstamp.sessions(&user).await?, output),
+        SessionCommand::Revoke { user, .. } => {
+            let ended = handstamp.revoke_sessions(user.as_deref()).await?;
+            say(&format!("ended {}", sessions_in_words(ended)))
+        }
+    })
+}
+
+/// Opens what the server serves, which has to be there already, and lets it go again.
+fn with_handstamp(settings: Settings, act: impl AsyncFnOnce(&Handstamp) -> Result<(), Problem>) -> Result<(), Problem> {
+    log::start(settings.log_format, settings.log_level.unwrap_or(Level::WARN));
+    run::block_on(async {
+        let port = settings.listen.port();
+        let config = run::config(settings, port, run::DataFolder::MustBeThere)?;
+        let handstamp = Handstamp::open(config).await?;
+        let done = act(&handstamp).await;
+        handstamp.close().await;
+        done
+    })
+}
+
+/// Asks twice at a terminal, so that nobody is locked out by a slip; takes the one line that a program sends.
+fn read_password() -> Result<Zeroizing<String>, Problem> {
+    if !io::stdin().is_terminal() {
+        let mut line = Zeroizing::new(String::new());
+        io::stdin().lock().read_line(&mut line).map_err(Problem::wrong)?;
+        let password = line.strip_suffix('\n').map_or(line.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+        return Ok(Zeroizing::new(password.to_owned()));
+    }
+    let ask = |prompt: &str| rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(Problem::wrong);
+    let password = ask("Password: ")?;
+    if *password == *ask("The same again: ")? { Ok(password) } else { Err(Problem::wrong("the two passwords differ")) }
+}
+
+fn show_accounts(accounts: &[Account], output: OutputFlags) -> Result<(), Problem> {
+    if output.json {
+        return show_json(&accounts.iter().map(account_json).collect());
+    }
+    if accounts.is_empty() {
+        return say("There are no accounts yet.");
+    }
+    let rows: Vec<_> = accounts
+        .iter()
+        .map(|account| {
+            let state = if account.disabled { "disabled" } else { "enabled" };
+            let signed_in = account.signed_in_at.map_or_else(|| "never".to_owned(), time);
+            let sessions = account.sessions.to_string();
+            vec![
+                account.email.clone(),
+                account.name.clone(),
+                time(account.created_at),
+                signed_in,
+                sessions,
+                state.into(),
+            ]
+        })
+        .collect();
+    table::print(&["email", "name", "made", "last sign-in", "sessions", "state"], &rows).map_err(Problem::failed)
+}
+
+fn show_account(account: &Account, output: OutputFlags) -> Result<(), Problem> {
+    if output.json { show_json(&account_json(account)) } else { show_accounts(std::slice::from_ref(account), output) }
+}
+
+fn show_sessions(sessions: &[ListedSession], output: OutputFlags) -> Result<(), Problem> {
+    if output.json {
+        return show_json(&sessions.iter().map(session_json).collect());
+    }
+    if sessions.is_empty() {
+        return say("There is nobody signed in.");
+    }
+    let rows: Vec<_> = sessions
+        .iter()
+        .map(|session| {
+            let (handle, address) = (session.handle.to_string(), session.address.clone());
+            vec![handle, time(session.created_at), time(session.last_seen_at), address, session.user_agent.clone()]
+        })
+        .collect();
+    table::print(&["session", "since", "last seen", "address", "browser"], &rows).map_err(Problem::failed)
+}
+
+fn account_json(account: &Account) -> Value {
+    json!({
+        "id": account.id.to_string(),
+        "email": account.email,
+        "name": account.name,
+        "created_at": time(account.created_at),
+        "signed_in_at": account.signed_in_at.map(time),
+        "disabled": account.disabled,
+        "sessions": account.sessions,
+    })
+}
+
+fn session_json(session: &ListedSession) -> Value {
+    json!({
+        "session": session.handle.to_string(),
+        "created_at": time(session.created_at),
+        "last_seen_at": time(session.last_seen_at),
+        "address": session.address,
+        "user_agent": session.user_agent,
+    })
+}
+
+fn show_json(value: &Value) -> Result<(), Problem> {
+    say(&format!("{value:#}"))
+}
+
+fn say(text: &str) -> Result<(), Problem> {
+    writeln!(io::stdout(), "{text}").map_err(Problem::failed)
+}
+
+fn sessions_in_words(count: u64) -> String {
+    if count == 1 { "1 session".to_owned() } else { format!("{count} sessions") }
+}
+
+/// In the form of RFC 3339.
+fn time(time: Timestamp) -> String {
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(time.unix_seconds())).to_string()
+}

@@ -1,0 +1,26 @@
+use handstamp_core::{DisplayName, EmailAddress, Password, UserId};
+
+use super::Accounts;
+use crate::error::Error;
+use crate::store::{AddressTaken, NewUser};
+
+impl Accounts {
+    /// Makes an account for somebody else, whether registration is open or not.
+    pub(crate) async fn add_user(&self, name: &str, email: &str, password: &str) -> Result<UserId, Error> {
+        let name = DisplayName::parse(name).map_err(Error::refused)?;
+        let email = EmailAddress::parse(email).map_err(Error::refused)?;
+        let password = Password::parse(password).map_err(Error::refused)?;
+        let context = vec![name.as_str().to_owned(), email.as_str().to_owned(), self.config.site_name.clone()];
+        let hashed = self.hashing.accept(self.config.password, password, context, self.world.random()).await?;
+        let created_at = self.world.now();
+        let id = UserId::new(created_at, self.world.random());
+        let user = NewUser { id, name, email, password_hash: hashed.map_err(Error::refused)?, created_at };
+        match self.store.create_user(&user, None, None).await? {
+            Ok(()) => {
+                tracing::info!(event = "user_created", user = %id, by = "operator", "made an account");
+                Ok(id)
+            }
+            Err(AddressTaken) => Err(Error::refused("This e-mail address already has an account.")),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+use handstamp_core::EmailAddress;
+
+use super::Accounts;
+use crate::error::Error;
+use crate::store::{Account, ListedSession};
+
+/// What operators do to accounts that are not theirs. Each returns when it is in force.
+impl Accounts {
+    /// The account of an address.
+    pub(crate) async fn user(&self, email: &str) -> Result<Account, Error> {
+        let email = EmailAddress::parse(email).map_err(Error::refused)?;
+        self.store.account(&email, self.world.now()).await?.ok_or_else(Error::no_such_account)
+    }
+
+    pub(crate) async fn users(&self) -> Result<Vec<Account>, Error> {
+        Ok(self.store.accounts(self.world.now()).await?)
+    }
+
+    /// Shuts an account, whose sessions end for good, or opens it again.
+    pub(crate) async fn set_user_disabled(&self, email: &str, disabled: bool) -> Result<Account, Error> {
+        let account = self.user(email).await?;
+        self.store.set_disabled(account.id, disabled.then(|| self.world.now())).await?;
+        let event = if disabled { "user_disabled" } else { "user_enabled" };
+        tracing::info!(event, user = %account.id, by = "operator", "changed an account");
+        Ok(account)
+    }
+
+    pub(crate) async fn delete_user(&self, email: &str) -> Result<Account, Error> {
+        let account = self.user(email).await?;
+        self.store.delete_user(account.id).await?;
+        tracing::info!(event = "user_deleted", user = %account.id, by = "operator", "deleted an account");
+        Ok(account)
+    }
+
+    pub(crate) async fn sessions_of(&self, email: &str) -> Result<Vec<ListedSession>, Error> {
+        let account = self.user(email).await?;
+        Ok(self.sessions.list(account.id).await?)
+    }
+
+    /// Ends the sessions of one account, or of all, and says how many those were.
+    pub(crate) async fn end_sessions_of(&self, email: Option<&str>) -> Result<u64, Error> {
+        let account = match email {
+            Some(email) => Some(self.user(email).await?),
+            None => None,
+        };
+        let sessions = self.store.end_sessions(account.as_ref().map(|account| account.id)).await?;
+        let user = account.map(|account| tracing::field::display(account.id));
+        tracing::info!(event = "session_revoked", user, sessions, by = "operator", "ended sessions");
+        Ok(sessions)
+    }
+}
