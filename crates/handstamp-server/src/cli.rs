@@ -50,7 +50,7 @@ pub(crate) enum UserCommand {
     Add {
         /// The e-mail address to sign in with
         email: String,
-        /// What to call them [default: the address up to the @]
+        /// What to call them; by default what stands before the at sign of the address
         #[arg(long)]
         name: Option<String>,
         #[command(flatten)]

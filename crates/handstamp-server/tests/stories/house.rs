@@ -46,7 +46,12 @@ impl House {
     }
 
     pub fn on_postgres() -> Self {
-        let mut house = Self::start_in(new_folder(), postgres_server::new_database());
+        Self::on(postgres_server::new_database())
+    }
+
+    /// On a database of PostgreSQL.
+    pub fn on(database_url: String) -> Self {
+        let mut house = Self::start_in(new_folder(), database_url);
         let url = house.database_url.clone();
         house.settings.push(("HANDSTAMP_DATABASE_URL".into(), url));
         house.restart();

@@ -19,5 +19,6 @@ mod an_operator_starts_it;
 mod another_site_interferes;
 mod many_come_at_once;
 mod somebody_guesses;
+mod the_database_goes_away;
 mod the_keys_rotate;
 mod the_log_keeps_secrets;

@@ -148,8 +148,7 @@ async fn execute(store: &Store, sql: &'static str) {
 async fn try_execute(store: &Store, sql: &'static str) -> sqlx::Result<()> {
     super::write_with!(store, |transaction| {
         sqlx::query(sql).execute(&mut *transaction).await?;
-    });
-    Ok(())
+    })
 }
 
 async fn an_account_is_found_by_any_case_of_its_address(store: &Store) {

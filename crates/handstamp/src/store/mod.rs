@@ -9,6 +9,8 @@ mod session_rows;
 mod sqlite;
 mod user_rows;
 
+use std::time::Duration;
+
 use handstamp_core::Timestamp;
 
 use crate::config::DatabaseUrl;
@@ -24,38 +26,45 @@ pub(crate) enum Store {
     Postgres(postgres::Postgres),
 }
 
-/// Reads with `$pool`, the pool of whichever database there is.
+/// Reads with `$pool`, the pool of whichever database there is, within the time limit.
 macro_rules! read_with {
     ($store:expr, |$pool:ident| $body:expr) => {
         match $store {
             $crate::store::Store::Sqlite(database) => {
                 let $pool = &database.readers;
-                $body
+                $crate::store::within_time(async { $body }).await
             }
             $crate::store::Store::Postgres(database) => {
                 let $pool = &database.pool;
-                $body
+                $crate::store::within_time(async { $body }).await
             }
         }
     };
 }
 
-/// Writes within `$transaction`, which commits after the body and rolls back where the body returns early.
+/// Writes within `$transaction` and the time limit. It commits after the body, gives what that gave, and rolls back where
+/// the body returns early, whatever it returns.
 macro_rules! write_with {
     ($store:expr, |$transaction:ident| $body:expr) => {
         match $store {
             $crate::store::Store::Sqlite(database) => {
-                // Taking the write lock at once: a transaction that reads first can otherwise lose it for ever.
-                let mut $transaction = database.writer.begin_with("BEGIN IMMEDIATE").await?;
-                let done = $body;
-                $transaction.commit().await?;
-                done
+                $crate::store::within_time(async {
+                    // Taking the write lock at once: a transaction that reads first can otherwise lose it for ever.
+                    let mut $transaction = database.writer.begin_with("BEGIN IMMEDIATE").await?;
+                    let done = $body;
+                    $transaction.commit().await?;
+                    Ok(done)
+                })
+                .await
             }
             $crate::store::Store::Postgres(database) => {
-                let mut $transaction = database.pool.begin().await?;
-                let done = $body;
-                $transaction.commit().await?;
-                done
+                $crate::store::within_time(async {
+                    let mut $transaction = database.pool.begin().await?;
+                    let done = $body;
+                    $transaction.commit().await?;
+                    Ok(done)
+                })
+                .await
             }
         }
     };
@@ -87,6 +96,13 @@ impl Store {
             Self::Postgres(database) => database.pool.close().await,
         }
     }
+}
+
+/// The longest that anybody waits for the database: one that is frozen, or cut off, does not say so.
+const TIME_LIMIT: Duration = Duration::from_millis(2500);
+
+async fn within_time<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    tokio::time::timeout(TIME_LIMIT, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 /// Why the database could not be opened.

@@ -94,8 +94,8 @@ impl Store {
         const SQL: &str = "SELECT id_hash, handle, created_at, last_seen_at, user_agent, address
              FROM sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY created_at DESC, handle";
         let rows: Vec<ListedRow> = read_with!(self, |pool| {
-            sqlx::query_as(SQL).bind(user_id.as_uuid()).bind(stored(now)).fetch_all(pool).await?
-        });
+            sqlx::query_as(SQL).bind(user_id.as_uuid()).bind(stored(now)).fetch_all(pool).await
+        })?;
         rows.into_iter().map(listed).collect()
     }
 
@@ -106,42 +106,40 @@ impl Store {
                 .bind(id_hash.as_bytes().as_slice())
                 .execute(&mut *transaction)
                 .await?;
-        });
-        Ok(())
+        })
     }
 
     /// Ends a session of this account by its handle; false when the account has none of that handle.
     pub(crate) async fn end_session_by_handle(&self, user_id: UserId, handle: Uuid) -> sqlx::Result<bool> {
-        let ended = write_with!(self, |transaction| {
-            sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND handle = $2")
+        write_with!(self, |transaction| {
+            let ended = sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND handle = $2")
                 .bind(user_id.as_uuid())
                 .bind(handle)
                 .execute(&mut *transaction)
-                .await?
-                .rows_affected()
-        });
-        Ok(ended > 0)
+                .await?;
+            ended.rows_affected() > 0
+        })
     }
 
     /// Ends all sessions of an account but one, and says how many those were.
     pub(crate) async fn end_other_sessions(&self, user_id: UserId, kept: SessionIdHash) -> sqlx::Result<u64> {
-        Ok(write_with!(self, |transaction| {
+        write_with!(self, |transaction| {
             sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2")
                 .bind(user_id.as_uuid())
                 .bind(kept.as_bytes().as_slice())
                 .execute(&mut *transaction)
                 .await?
                 .rows_affected()
-        }))
+        })
     }
 
     /// Ends all sessions of an account, or of all accounts, and says how many those were.
     pub(crate) async fn end_sessions(&self, user_id: Option<UserId>) -> sqlx::Result<u64> {
         const SQL: &str = "DELETE FROM sessions WHERE user_id = $1 OR $1 IS NULL";
-        Ok(write_with!(self, |transaction| {
+        write_with!(self, |transaction| {
             let user_id = user_id.map(|id| id.as_uuid());
             sqlx::query(SQL).bind(user_id).execute(&mut *transaction).await?.rows_affected()
-        }))
+        })
     }
 
     /// Notes when sessions were last seen. It only updates: a session that has ended meanwhile stays ended.
@@ -154,18 +152,17 @@ impl Store {
                     .execute(&mut *transaction)
                     .await?;
             }
-        });
-        Ok(())
+        })
     }
 
     /// Removes the rows of sessions that have expired, and says how many those were.
     pub(crate) async fn purge_expired_sessions(&self, now: Timestamp) -> sqlx::Result<u64> {
-        Ok(write_with!(self, |transaction| {
+        write_with!(self, |transaction| {
             sqlx::query("DELETE FROM sessions WHERE expires_at <= $1")
                 .bind(stored(now))
                 .execute(&mut *transaction)
                 .await?
                 .rows_affected()
-        }))
+        })
     }
 }

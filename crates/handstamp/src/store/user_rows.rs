@@ -123,8 +123,8 @@ impl Store {
             if let Some(session) = session {
                 session_rows::replace!(ended, session, &mut *transaction);
             }
-        });
-        Ok(Ok(()))
+            Ok(())
+        })
     }
 
     /// Whether the address has an account.
@@ -135,14 +135,14 @@ impl Store {
     pub(crate) async fn credentials_by_email(&self, email: &EmailAddress) -> sqlx::Result<Option<Credentials>> {
         const SQL: &str = "SELECT id, name, email, password_hash, disabled_at FROM users WHERE email_key = $1";
         let row: Option<CredentialsRow> =
-            read_with!(self, |pool| sqlx::query_as(SQL).bind(email.key()).fetch_optional(pool).await?);
+            read_with!(self, |pool| sqlx::query_as(SQL).bind(email.key()).fetch_optional(pool).await)?;
         Ok(row.map(Credentials::from))
     }
 
     pub(crate) async fn credentials_by_id(&self, id: UserId) -> sqlx::Result<Option<Credentials>> {
         const SQL: &str = "SELECT id, name, email, password_hash, disabled_at FROM users WHERE id = $1";
         let row: Option<CredentialsRow> =
-            read_with!(self, |pool| sqlx::query_as(SQL).bind(id.as_uuid()).fetch_optional(pool).await?);
+            read_with!(self, |pool| sqlx::query_as(SQL).bind(id.as_uuid()).fetch_optional(pool).await)?;
         Ok(row.map(Credentials::from))
     }
 
@@ -171,8 +171,8 @@ impl Store {
                 return Ok(false);
             }
             session_rows::replace!(ended, session, &mut *transaction);
-        });
-        Ok(true)
+            true
+        })
     }
 
     /// All accounts, in the order of their addresses.
@@ -181,7 +181,7 @@ impl Store {
                 (SELECT COUNT(*) FROM sessions WHERE user_id = users.id AND expires_at > $1)
              FROM users ORDER BY email_key";
         let rows: Vec<AccountRow> =
-            read_with!(self, |pool| sqlx::query_as(SQL).bind(stored(now)).fetch_all(pool).await?);
+            read_with!(self, |pool| sqlx::query_as(SQL).bind(stored(now)).fetch_all(pool).await)?;
         Ok(rows.into_iter().map(Account::from).collect())
     }
 
@@ -191,8 +191,8 @@ impl Store {
                 (SELECT COUNT(*) FROM sessions WHERE user_id = users.id AND expires_at > $1)
              FROM users WHERE email_key = $2";
         let row: Option<AccountRow> = read_with!(self, |pool| {
-            sqlx::query_as(SQL).bind(stored(now)).bind(email.key()).fetch_optional(pool).await?
-        });
+            sqlx::query_as(SQL).bind(stored(now)).bind(email.key()).fetch_optional(pool).await
+        })?;
         Ok(row.map(Account::from))
     }
 
@@ -210,16 +210,14 @@ impl Store {
                     .execute(&mut *transaction)
                     .await?;
             }
-        });
-        Ok(())
+        })
     }
 
     /// Deletes an account with its sessions.
     pub(crate) async fn delete_user(&self, id: UserId) -> sqlx::Result<()> {
         write_with!(self, |transaction| {
             sqlx::query("DELETE FROM users WHERE id = $1").bind(id.as_uuid()).execute(&mut *transaction).await?;
-        });
-        Ok(())
+        })
     }
 
     /// Keeps a hash of the same password that was made with other settings.
@@ -231,8 +229,7 @@ impl Store {
                 .bind(new.expose())
                 .execute(&mut *transaction)
                 .await?;
-        });
-        Ok(())
+        })
     }
 
     /// Changes the password from `old` to `new`, ends all other sessions, and gives the session `current` the new id
@@ -267,8 +264,8 @@ impl Store {
             if changed.rows_affected() == 0 || kept.rows_affected() == 0 {
                 return Ok(false);
             }
-        });
-        Ok(true)
+            true
+        })
     }
 
     /// Whose session this is, while neither it nor the account has ended.
@@ -288,8 +285,8 @@ impl Store {
                 .bind(user_id.as_uuid())
                 .bind(stored(now))
                 .fetch_optional(pool)
-                .await?
-        });
+                .await
+        })?;
         Ok(row.map(User::from))
     }
 
@@ -300,7 +297,6 @@ impl Store {
                 .bind(name.as_str())
                 .execute(&mut *transaction)
                 .await?;
-        });
-        Ok(())
+        })
     }
 }

@@ -30,28 +30,45 @@ wait "$server" || true
 rm -rf "$folder"
 "#;
 
-/// The server of this test program.
-struct Server {
+/// A running server.
+#[allow(unreachable_pub)]
+pub struct Server {
     bin: PathBuf,
+    folder: PathBuf,
     port: u16,
     /// Its standard input is what keeps the server alive.
-    _keeper: Child,
+    keeper: Child,
 }
 
-/// The URL of a new, empty database.
+/// The URL of a new, empty database on the server of this test program.
 #[allow(unreachable_pub)]
 pub fn new_database() -> String {
     static SERVER: OnceLock<Server> = OnceLock::new();
-    static DATABASES: AtomicU32 = AtomicU32::new(0);
-    let server = SERVER.get_or_init(Server::start);
-    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::SeqCst));
-    let made = server.client("psql").args(["-d", "postgres", "-qc", &format!("CREATE DATABASE {name}")]).status();
-    assert!(made.unwrap().success(), "cannot make the database {name}");
-    format!("postgres://postgres@127.0.0.1:{}/{name}", server.port)
+    SERVER.get_or_init(Server::start).new_database()
 }
 
+#[allow(dead_code, unreachable_pub)]
 impl Server {
-    fn start() -> Self {
+    /// The URL of a new, empty database.
+    pub fn new_database(&self) -> String {
+        static DATABASES: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::SeqCst));
+        let made = self.client("psql").args(["-d", "postgres", "-qc", &format!("CREATE DATABASE {name}")]).status();
+        assert!(made.unwrap().success(), "cannot make the database {name}");
+        format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Stops all its processes where they are (`STOP`), or lets them go on (`CONT`).
+    pub fn signal(&self, signal: &str) {
+        let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
+        let pid = pid.lines().next().unwrap().to_owned();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        let told = Command::new("kill").arg(format!("-{signal}")).arg(&pid).args(children.split_whitespace()).status();
+        assert!(told.unwrap().success());
+    }
+
+    /// A server of one's own.
+    pub fn start() -> Self {
         let bin = binaries().expect("PostgreSQL's server is missing: apt-get install postgresql");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = std::env::temp_dir().join(format!("handstamp-postgres-{}-{port}", std::process::id()));
@@ -62,14 +79,14 @@ impl Server {
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
-        let server = Self { bin, port, _keeper: keeper };
+        let server = Self { bin, folder, port, keeper };
         for _ in 0..600 {
             if server.client("pg_isready").stdout(Stdio::null()).status().unwrap().success() {
                 return server;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+        let log = std::fs::read_to_string(server.folder.join("log")).unwrap_or_default();
         let _ = writeln!(std::io::stderr(), "{log}");
         panic!("PostgreSQL did not start: {}", Error::last_os_error());
     }
@@ -78,6 +95,13 @@ impl Server {
         let mut command = Command::new(self.bin.join(program));
         command.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string()]);
         command
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
     }
 }
 
