@@ -130,11 +130,12 @@ async fn and_asks_how_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn and_stops_it_while_requests_are_under_way() {
     let mut house = House::on_sqlite();
+    house.set("HANDSTAMP_HASHING__ITERATIONS", "16");
     house.restart_with("HANDSTAMP_HASHING__MEMORY_KIB", "131072");
     let visitor = house.visitor();
     let registering =
         tokio::spawn(async move { visitor.registers("Ada", "ada@example.com", crate::house::ADAS_PASSWORD).await });
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     let stopped = tokio::task::block_in_place(|| house.stop());
     assert!(stopped.success());
     assert_eq!(registering.await.unwrap().status, 303, "it is finished first");

@@ -156,7 +156,7 @@ impl House {
     /// The lines of the log that tell of this event.
     pub async fn events(&self, event: &str) -> Vec<serde_json::Value> {
         // The log is written after the answer was sent, so give it a moment.
-        for _ in 0..40 {
+        for _ in 0..200 {
             let log = self.log();
             let events = log.lines().filter_map(|line| serde_json::from_str(line).ok());
             let found: Vec<serde_json::Value> =

@@ -1,4 +1,4 @@
-use handstamp_core::{Password, PasswordRefusal};
+use handstamp_core::{Password, PasswordHash, PasswordRefusal};
 
 use super::hashing::Checked;
 use super::{Accounts, SignedIn};
@@ -34,26 +34,35 @@ impl Accounts {
         session: &Session,
         wish: ChangePassword,
     ) -> Result<SignedIn, PasswordNotChanged> {
-        let user = &session.user;
-        let stored = self.store.credentials_by_id(user.id).await?.and_then(|account| account.password_hash);
-        let checked = self.hashing.check(stored.clone(), wish.current, self.world.random()).await?;
-        let (Some(old), Checked::Right { .. }) = (stored, checked) else {
-            tracing::info!(event = "authn_password_change_fail", user = %user.id, "refused a change of password");
-            return Err(PasswordNotChanged::WrongPassword);
-        };
-        let context = vec![user.name.clone(), user.email.clone(), self.config.site_name.clone()];
-        let new = self
-            .hashing
-            .accept(self.config.password, wish.new, context, self.world.random())
-            .await?
-            .map_err(PasswordNotChanged::Password)?;
-
-        let (renamed, token) = self.sessions.rename(session);
-        if !self.store.change_password(user.id, (&old, &new), (session.id_hash, renamed)).await? {
-            return Err(PasswordNotChanged::SignedOut);
+        // A second try is for a password hash that a sign-in renewed between our look and our write.
+        for _ in 0..2 {
+            let old = self.check_current(session, wish.current.clone()).await?;
+            let new = self.hash_new(session, wish.new.clone()).await?;
+            let (renamed, token) = self.sessions.rename(session);
+            if self.store.change_password(session.user.id, (&old, &new), (session.id_hash, renamed)).await? {
+                tracing::info!(event = "authn_password_change", user = %session.user.id, "changed the password");
+                let keep_for = session.claims.remembered.then(|| session.claims.expires_at.since(self.world.now()));
+                return Ok(SignedIn { token, keep_for });
+            }
         }
-        tracing::info!(event = "authn_password_change", user = %user.id, "changed the password");
-        let keep_for = session.claims.remembered.then(|| session.claims.expires_at.since(self.world.now()));
-        Ok(SignedIn { token, keep_for })
+        Err(PasswordNotChanged::SignedOut)
+    }
+
+    async fn check_current(&self, session: &Session, password: Password) -> Result<PasswordHash, PasswordNotChanged> {
+        let user = session.user.id;
+        let stored = self.store.credentials_by_id(user).await?.and_then(|account| account.password_hash);
+        match (stored.clone(), self.hashing.check(stored, password, self.world.random()).await?) {
+            (Some(stored), Checked::Right { .. }) => Ok(stored),
+            _ => {
+                tracing::info!(event = "authn_password_change_fail", %user, "refused a change of password");
+                Err(PasswordNotChanged::WrongPassword)
+            }
+        }
+    }
+
+    async fn hash_new(&self, session: &Session, password: Password) -> Result<PasswordHash, PasswordNotChanged> {
+        let context = vec![session.user.name.clone(), session.user.email.clone(), self.config.site_name.clone()];
+        let hashed = self.hashing.accept(self.config.password, password, context, self.world.random()).await?;
+        hashed.map_err(PasswordNotChanged::Password)
     }
 }

@@ -1,7 +1,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use handstamp_core::{Password, PasswordPolicy};
+use handstamp_core::{Password, PasswordPolicy, ReturnTo};
 use minijinja::context;
 
 use super::{FieldError, parse_new_password, see_other_with};
@@ -9,9 +9,11 @@ use crate::services::{ChangePassword, PasswordNotChanged};
 use crate::web::SharedSite;
 use crate::web::failure::Failure;
 use crate::web::form::Fields;
+use crate::web::redirect::to_sign_in;
 use crate::web::respond::page;
 use crate::web::user::{Member, Visitor};
 
+const HERE: &str = "/account/password";
 const WRONG: &str = "This is not your current password.";
 
 #[derive(Default)]
@@ -36,7 +38,7 @@ pub(in crate::web) async fn submit(
         match site.accounts.change_password(&member.0, wish).await {
             Ok(signed_in) => return Ok(see_other_with(site.cookie.set(&signed_in), "/account?done=password")),
             Err(PasswordNotChanged::Fault(fault)) => return Err(fault.into()),
-            Err(PasswordNotChanged::SignedOut) => return Err(Failure::SignedOut),
+            Err(PasswordNotChanged::SignedOut) => return Ok(to_sign_in(&ReturnTo::parse_or_account(HERE))),
             Err(PasswordNotChanged::WrongPassword) => errors.current_password = Some(WRONG.to_owned()),
             Err(PasswordNotChanged::Password(refusal)) => errors.password = Some(refusal.to_string()),
         }
