@@ -3,13 +3,16 @@ use super::*;
 const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
 
 fn load(file: Option<&str>, environment: &[(&str, &str)], flags: AddressFlags) -> Result<Settings, String> {
-    let folder = std::env::temp_dir().join(format!("handstamp-settings-{:?}", std::thread::current().id()));
+    let thread = std::thread::current().id();
+    let folder = std::env::temp_dir().join(format!("handstamp-settings-{}-{thread:?}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("handstamp.toml");
     std::fs::write(&path, file.unwrap_or_default()).unwrap();
     let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
     let place = PlaceFlags { config: Some(path), ..PlaceFlags::default() };
-    Settings::load(&place, &flags, environment).map_err(|faults| faults.to_string())
+    let loaded = Settings::load(&place, &flags, environment).map_err(|faults| faults.to_string());
+    std::fs::remove_dir_all(&folder).unwrap();
+    loaded
 }
 
 #[test]
@@ -106,6 +109,7 @@ fn a_secret_is_read_from_a_file() {
     let missing = [("HANDSTAMP_SECRET_KEY_FILE", "/nonexistent/key")];
     let faults = load(None, &missing, AddressFlags::default()).unwrap_err();
     assert!(faults.contains("cannot read /nonexistent/key"), "{faults}");
+    std::fs::remove_file(path).unwrap();
 }
 
 #[test]

@@ -1,7 +1,9 @@
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use crate::house::House;
 use crate::visitor::Visitor;
@@ -135,7 +137,7 @@ async fn and_stops_it_while_requests_are_under_way() {
     let visitor = house.visitor();
     let registering =
         tokio::spawn(async move { visitor.registers("Ada", "ada@example.com", crate::house::ADAS_PASSWORD).await });
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
     let stopped = tokio::task::block_in_place(|| house.stop());
     assert!(stopped.success());
     assert_eq!(registering.await.unwrap().status, 303, "it is finished first");
@@ -161,4 +163,18 @@ async fn and_closes_the_pipe_that_it_logs_to() {
     }
     process.kill().unwrap();
     process.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn and_stops_it_though_somebody_never_finishes() {
+    let mut house = House::on_sqlite();
+    let host = house.url.trim_start_matches("http://").to_owned();
+    let mut slow = TcpStream::connect(&host).unwrap();
+    let head = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 9";
+    write!(slow, "POST /account/login HTTP/1.1\r\nHost: {host}\r\n{head}\r\n\r\nemail").unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let begun = Instant::now();
+    assert!(tokio::task::block_in_place(|| house.stop()).success());
+    let took = begun.elapsed();
+    assert!(took > Duration::from_secs(8) && took < Duration::from_secs(13), "the deadline is ten seconds: {took:?}");
 }
