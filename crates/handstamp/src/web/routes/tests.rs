@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, header};
 use axum::routing::get;
+use handstamp_core::{Claims, SessionId, SessionTokens, UserId};
 use tower::ServiceExt;
 
 use super::*;
@@ -13,6 +14,7 @@ use crate::config::{Config, DatabaseUrl, PublicUrl};
 use crate::world::{ManualClock, World};
 use crate::{Handstamp, SecretKey, Timestamp};
 
+const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -33,7 +35,7 @@ impl Here {
     async fn at(public_url: &str) -> Self {
         let name: [u8; 8] = World::system().random();
         let folder = std::env::temp_dir().join(format!("handstamp-routes-{:016x}", u64::from_be_bytes(name)));
-        let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
+        let secret = SecretKey::parse(SECRET).unwrap();
         let database = DatabaseUrl::Sqlite(folder.join("handstamp.db"));
         let mut config = Config::new(PublicUrl::parse(public_url).unwrap(), database, secret);
         config.hashing.settings = crate::HashSettings::new(8, 1, 1).unwrap();
@@ -178,6 +180,35 @@ async fn a_clock_that_is_set_never_revives_what_ended() {
         assert_eq!(here.opens("/account", &token).await.status(), StatusCode::SEE_OTHER, "{now}");
         assert_eq!(here.opens("/account/sessions", &token).await.status(), StatusCode::SEE_OTHER, "{now}");
     }
+}
+
+#[tokio::test]
+async fn a_token_that_our_key_signed_opens_nothing_without_its_row() {
+    let here = Here::at("http://localhost").await;
+    let token = here.registers().await;
+    let tokens = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap();
+    let claims = tokens.open(&token, NOW).unwrap().claims;
+    let forged = tokens.issue(&Claims { session_id: SessionId::from_bytes([7; 16]), ..claims.clone() });
+    assert_eq!(here.opens("/account", forged.expose()).await.status(), StatusCode::SEE_OTHER);
+    let for_another = tokens.issue(&Claims { user_id: UserId::new(NOW, [7; 10]), ..claims.clone() });
+    assert_eq!(here.opens("/account", for_another.expose()).await.status(), StatusCode::SEE_OTHER);
+    let longer = tokens.issue(&Claims { expires_at: NOW.after(90 * DAY), ..claims });
+    assert_eq!(here.opens("/account", longer.expose()).await.status(), StatusCode::OK, "it has its row");
+    here.clock.advance(30 * DAY);
+    assert_eq!(here.opens("/account", longer.expose()).await.status(), StatusCode::SEE_OTHER, "whose end counts");
+}
+
+#[tokio::test]
+async fn the_database_holds_nothing_that_signs_anybody_in() {
+    let here = Here::at("http://localhost").await;
+    let token = here.registers().await;
+    let claims = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap().open(&token, NOW).unwrap().claims;
+    let files = std::fs::read_dir(&here.folder).unwrap().map(|entry| entry.unwrap().path());
+    let kept: Vec<u8> = files.flat_map(|file| std::fs::read(file).unwrap()).collect();
+    let holds = |bytes: &[u8]| kept.windows(bytes.len()).any(|window| window == bytes);
+    assert!(holds(claims.session_id.hash().as_bytes()), "the session is there, by the hash of its id");
+    let id = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(&token).unwrap()[23..39].to_vec();
+    assert!(!holds(&id) && !holds(token.as_bytes()) && !holds(b"plum-octave-harbour") && !holds(SECRET.as_bytes()));
 }
 
 #[tokio::test]
