@@ -468,6 +468,26 @@ mod files {
         }
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_write_that_gave_up_waiting_leaves_the_next_one_free() {
+        let folder = Folder::new();
+        let store = folder.store().await;
+        let (id, session) = ada(&store).await;
+        let url = format!("sqlite:{}", folder.0.join("handstamp.db").display());
+        let other = sqlx::SqlitePool::connect(&url).await.unwrap();
+        let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        assert!(store.end_session(session.id_hash).await.is_err(), "somebody else is writing");
+        assert!(store.end_session(session.id_hash).await.is_err(), "and still is");
+        held.rollback().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(is_live(&store, &session).await, "what was not answered was not done");
+        for _ in 0..3 {
+            one_more(&store, id).await;
+        }
+        store.end_session(session.id_hash).await.unwrap();
+        assert!(!is_live(&store, &session).await);
+    }
+
     #[tokio::test]
     async fn a_power_cut_loses_no_answered_write() {
         let folder = Folder::new();
