@@ -1,11 +1,10 @@
 //! The folder where Handstamp keeps what must not be lost: the database and the secret.
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::fs;
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use handstamp::SecretKey;
+use handstamp::{SecretKey, private_files};
 use zeroize::Zeroizing;
 
 /// The folder, for us alone.
@@ -17,15 +16,8 @@ impl DataDir {
     /// # Errors
     /// In words for the operator, also when others may enter a folder that was there.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        if !path.exists() {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(path)
-                .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o700)))
-                .map_err(|error| format!("cannot make the folder {}: {error}", path.display()))?;
-        }
-        refuse_if_open_to_others(path, "700")?;
+        private_files::make_folder(path)?;
+        private_files::refuse_if_open_to_others(path)?;
         Ok(Self(path.to_owned()))
     }
 
@@ -38,7 +30,7 @@ impl DataDir {
         if !path.exists() {
             self.make_secret_key(&path).map_err(|error| format!("cannot make {}: {error}", path.display()))?;
         }
-        refuse_if_open_to_others(&path, "600")?;
+        private_files::refuse_if_open_to_others(&path)?;
         let text = fs::read_to_string(&path).map(Zeroizing::new);
         let text = text.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         SecretKey::parse(text.trim_end()).map_err(|weakness| format!("the secret in {} {weakness}", path.display()))
@@ -50,8 +42,9 @@ impl DataDir {
         let mut random = Zeroizing::new([0; 32]);
         fill_with_randomness(random.as_mut())?;
         let unfinished = self.0.join(format!("secret.key.{}", std::process::id()));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        file.set_permissions(Permissions::from_mode(0o600))?;
+        // Left by a process of the same number that was killed just here.
+        let _ = fs::remove_file(&unfinished);
+        let mut file = private_files::make_file(&unfinished)?.ok_or(ErrorKind::AlreadyExists)?;
         file.write_all(SecretKey::generate(*random).as_bytes())?;
         file.write_all(b"\n")?;
         file.sync_all()?;
@@ -67,13 +60,4 @@ impl DataDir {
 #[expect(clippy::disallowed_methods, reason = "the secret is made before there is a world to ask")]
 fn fill_with_randomness(bytes: &mut [u8]) -> std::io::Result<()> {
     getrandom::fill(bytes).map_err(std::io::Error::from)
-}
-
-fn refuse_if_open_to_others(path: &Path, mode: &str) -> Result<(), String> {
-    let metadata = fs::metadata(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    if metadata.permissions().mode() & 0o077 != 0 {
-        let path = path.display();
-        return Err(format!("{path} can be read or written by others; close it with: chmod {mode} {path}"));
-    }
-    Ok(())
 }

@@ -18,6 +18,7 @@
 
 mod config;
 mod error;
+pub mod private_files;
 mod services;
 mod sessions;
 mod store;

@@ -52,7 +52,7 @@ async fn and_the_umask_does_not_matter() {
         // `timeout` asks it to stop, which it does properly.
         assert!(String::from_utf8(status.stdout).unwrap().contains("Handstamp is at"), "{umask}");
         assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
-        for name in ["secret.key", "handstamp.db"] {
+        for name in ["secret.key", "handstamp.db", "handstamp.db-lock"] {
             assert_eq!(fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name} {umask}");
         }
     }

@@ -1,5 +1,4 @@
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,6 +6,7 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use super::OpenError;
+use crate::private_files;
 
 const READERS: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,7 +60,10 @@ impl MigrationLock {
         let lock = {
             let path = path.clone();
             move || {
-                let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+                let file = match private_files::make_file(&path)? {
+                    Some(file) => file,
+                    None => OpenOptions::new().write(true).open(&path)?,
+                };
                 file.lock()?;
                 Ok(Self(file))
             }
@@ -71,38 +74,17 @@ impl MigrationLock {
     }
 }
 
-/// Makes the file and its folder for us alone, whatever the umask, and refuses a file that others may read.
+/// Makes the file and its folder for us alone, and refuses a file that others may read.
 fn make_private(path: &Path) -> Result<(), OpenError> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o700)))
-            .map_err(|error| cannot("make", folder, error))?;
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        private_files::make_folder(folder).map_err(OpenError::File)?;
     }
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(file) => {
-            file.set_permissions(Permissions::from_mode(0o600)).map_err(|error| cannot("make", path, error))?;
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(cannot("make", path, error)),
-    }
+    private_files::make_file(path).map_err(|error| cannot("make", path, error))?;
     // SQLite gives its companions the mode of the database.
     [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")]
         .iter()
-        .try_for_each(|path| refuse_if_open_to_others(path))
-}
-
-fn refuse_if_open_to_others(path: &Path) -> Result<(), OpenError> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => Err(OpenError::File(format!(
-            "{} can be read or written by others; close it with: chmod 600 {0}",
-            path.display()
-        ))),
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(cannot("read", path, error)),
-        _ => Ok(()),
-    }
+        .try_for_each(|path| private_files::refuse_if_open_to_others(path))
+        .map_err(OpenError::File)
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
