@@ -10,8 +10,7 @@ impl Accounts {
         let name = DisplayName::parse(name).map_err(Error::refused)?;
         let email = EmailAddress::parse(email).map_err(Error::refused)?;
         let password = Password::parse(password).map_err(Error::refused)?;
-        let context = vec![name.as_str().to_owned(), email.as_str().to_owned(), self.config.site_name.clone()];
-        let hashed = self.hashing.accept(self.config.password, password, context, self.world.random()).await?;
+        let hashed = self.hash_new_password(password, name.as_str(), email.as_str()).await?;
         let created_at = self.world.now();
         let id = UserId::new(created_at, self.world.random());
         let user = NewUser { id, name, email, password_hash: hashed.map_err(Error::refused)?, created_at };

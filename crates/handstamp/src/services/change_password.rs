@@ -1,9 +1,9 @@
 use handstamp_core::{Password, PasswordHash, PasswordRefusal};
 
+use super::Accounts;
 use super::hashing::Checked;
-use super::{Accounts, SignedIn};
 use crate::error::Fault;
-use crate::sessions::Session;
+use crate::sessions::{Session, SignedIn};
 
 /// A wish for another password.
 pub(crate) struct ChangePassword {
@@ -37,12 +37,12 @@ impl Accounts {
         // A second try is for a password hash that a sign-in renewed between our look and our write.
         for _ in 0..2 {
             let old = self.check_current(session, wish.current.clone()).await?;
-            let new = self.hash_new(session, wish.new.clone()).await?;
-            let (renamed, token) = self.sessions.rename(session);
+            let new = self.hash_new_password(wish.new.clone(), &session.user.name, &session.user.email).await?;
+            let new = new.map_err(PasswordNotChanged::Password)?;
+            let (renamed, signed_in) = self.sessions.rename(session);
             if self.store.change_password(session.user.id, (&old, &new), (session.id_hash, renamed)).await? {
                 tracing::info!(event = "authn_password_change", user = %session.user.id, "changed the password");
-                let keep_for = session.claims.remembered.then(|| session.claims.expires_at.since(self.world.now()));
-                return Ok(SignedIn { token, keep_for });
+                return Ok(signed_in);
             }
         }
         Err(PasswordNotChanged::SignedOut)
@@ -58,11 +58,5 @@ impl Accounts {
                 Err(PasswordNotChanged::WrongPassword)
             }
         }
-    }
-
-    async fn hash_new(&self, session: &Session, password: Password) -> Result<PasswordHash, PasswordNotChanged> {
-        let context = vec![session.user.name.clone(), session.user.email.clone(), self.config.site_name.clone()];
-        let hashed = self.hashing.accept(self.config.password, password, context, self.world.random()).await?;
-        hashed.map_err(PasswordNotChanged::Password)
     }
 }

@@ -11,11 +11,11 @@ mod sign_in;
 mod sign_out;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use handstamp_core::TokenText;
+use handstamp_core::{Password, PasswordHash, PasswordRefusal};
 
 use crate::config::{Config, SessionConfig};
+use crate::error::Fault;
 use crate::sessions::{Lasts, Sessions};
 use crate::store::Store;
 use crate::world::World;
@@ -34,13 +34,6 @@ pub(crate) struct Accounts {
     pub(crate) hashing: Hashing,
 }
 
-/// A session has begun: what the browser needs to keep it.
-pub(crate) struct SignedIn {
-    pub(crate) token: TokenText,
-    /// How long the browser keeps it; none for as long as it runs.
-    pub(crate) keep_for: Option<Duration>,
-}
-
 impl Accounts {
     fn lasts(&self, remembered: bool) -> Lasts {
         let lifetime = self.config.session.lifetime;
@@ -48,8 +41,15 @@ impl Accounts {
         Lasts { duration: if remembered { lifetime } else { unremembered }, remembered }
     }
 
-    fn signed_in(token: TokenText, lasts: Lasts) -> SignedIn {
-        SignedIn { token, keep_for: lasts.remembered.then_some(lasts.duration) }
+    /// Hashes a password that somebody of this name and address chose, or says why it is refused.
+    async fn hash_new_password(
+        &self,
+        password: Password,
+        name: &str,
+        email: &str,
+    ) -> Result<Result<PasswordHash, PasswordRefusal>, Fault> {
+        let context = vec![name.to_owned(), email.to_owned(), self.config.site_name.clone()];
+        self.hashing.accept(self.config.password, password, context, self.world.random()).await
     }
 
     /// Writes down what has gathered in memory.

@@ -1,9 +1,9 @@
 use handstamp_core::{DisplayName, EmailAddress, Password, PasswordRefusal, UserId};
 
-use super::{Accounts, SignedIn};
+use super::Accounts;
 use crate::config::Registration;
 use crate::error::Fault;
-use crate::sessions::{Device, Session};
+use crate::sessions::{Device, Session, SignedIn};
 use crate::store::{AddressTaken, NewUser};
 
 /// A wish for an account.
@@ -42,25 +42,20 @@ impl Accounts {
         if self.store.has_account(&wish.email).await? {
             return Err(Self::taken());
         }
-        let context =
-            vec![wish.name.as_str().to_owned(), wish.email.as_str().to_owned(), self.config.site_name.clone()];
-        let password_hash =
-            self.hashing.accept(self.config.password, wish.password, context, self.world.random()).await?.map_err(
-                |refusal| {
-                    tracing::info!(event = "register_refused", reason = "password", "refused a registration");
-                    NotRegistered::Password(refusal)
-                },
-            )?;
+        let hashed = self.hash_new_password(wish.password, wish.name.as_str(), wish.email.as_str()).await?;
+        let password_hash = hashed.map_err(|refusal| {
+            tracing::info!(event = "register_refused", reason = "password", "refused a registration");
+            NotRegistered::Password(refusal)
+        })?;
 
         let id = UserId::new(self.world.now(), self.world.random());
-        let lasts = self.lasts(true);
-        let (session, token) = self.sessions.begin(id, lasts, device);
+        let (session, signed_in) = self.sessions.begin(id, self.lasts(true), device);
         let created_at = session.created_at;
         let user = NewUser { id, name: wish.name, email: wish.email, password_hash, created_at };
         match self.store.create_user(&user, Some(&session), before.map(|session| session.id_hash)).await? {
             Ok(()) => {
                 tracing::info!(event = "user_created", user = %id, "made an account");
-                Ok(Self::signed_in(token, lasts))
+                Ok(signed_in)
             }
             Err(AddressTaken) => Err(Self::taken()),
         }

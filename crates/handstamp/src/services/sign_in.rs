@@ -1,9 +1,9 @@
 use handstamp_core::{EmailAddress, Password, PasswordHash};
 
+use super::Accounts;
 use super::hashing::Checked;
-use super::{Accounts, SignedIn};
 use crate::error::Fault;
-use crate::sessions::{Device, Session};
+use crate::sessions::{Device, Session, SignedIn};
 use crate::store::Credentials;
 
 /// A wish to sign in.
@@ -39,8 +39,7 @@ impl Accounts {
         for _ in 0..2 {
             let account = self.store.credentials_by_email(&wish.email).await?;
             let (account, hash, renewed) = self.check_credentials(account, &wish).await?;
-            let lasts = self.lasts(wish.remember);
-            let (session, token) = self.sessions.begin(account.user_id, lasts, device);
+            let (session, signed_in) = self.sessions.begin(account.user_id, self.lasts(wish.remember), device);
             if self.store.sign_in(&hash, &session, before.map(|session| session.id_hash)).await? {
                 tracing::info!(event = "authn_login_success", user = %account.user_id, "signed in");
                 if let Some(renewed) = renewed
@@ -48,7 +47,7 @@ impl Accounts {
                 {
                     tracing::warn!(%error, user = %account.user_id, "the renewed password hash could not be stored");
                 }
-                return Ok(Self::signed_in(token, lasts));
+                return Ok(signed_in);
             }
         }
         Err(NotSignedIn::Wrong)

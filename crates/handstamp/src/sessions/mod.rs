@@ -6,9 +6,10 @@
 mod last_seen;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use handstamp_core::{
-    Assurance, Claims, OpenedToken, SessionIdHash, SessionTokens, Timestamp, TokenRefusal, TokenText, UserId,
+    Assurance, Claims, OpenedToken, SessionId, SessionIdHash, SessionTokens, Timestamp, TokenRefusal, TokenText, UserId,
 };
 
 use crate::store::{ListedSession, NewSession, Store, User};
@@ -42,6 +43,13 @@ pub(crate) struct Session {
     pub(crate) signed_by_fallback: bool,
 }
 
+/// What a browser needs to keep a session.
+pub(crate) struct SignedIn {
+    pub(crate) token: TokenText,
+    /// How long it keeps it; none for as long as it runs.
+    pub(crate) keep_for: Option<Duration>,
+}
+
 /// What a token turned out to be.
 pub(crate) enum Found {
     Live(Box<Session>),
@@ -72,7 +80,7 @@ impl Sessions {
     }
 
     /// A new session of this account: the row to store, and the token that opens it once it is stored.
-    pub(crate) fn begin(&self, user_id: UserId, lasts: Lasts, device: &Device) -> (NewSession, TokenText) {
+    pub(crate) fn begin(&self, user_id: UserId, lasts: Lasts, device: &Device) -> (NewSession, SignedIn) {
         let now = self.world.now();
         let claims = Claims {
             user_id,
@@ -91,18 +99,24 @@ impl Sessions {
             user_agent: device.user_agent.clone(),
             address: device.address.clone(),
         };
-        (session, self.tokens.issue(&claims))
+        (session, self.sign(&claims, now))
     }
 
     /// The same session under a new secret id: the hash to store, and the token that opens it once it is stored.
-    pub(crate) fn rename(&self, session: &Session) -> (SessionIdHash, TokenText) {
-        let claims = Claims { session_id: self.new_id(), issued_at: self.world.now(), ..session.claims.clone() };
-        (claims.session_id.hash(), self.tokens.issue(&claims))
+    pub(crate) fn rename(&self, session: &Session) -> (SessionIdHash, SignedIn) {
+        let now = self.world.now();
+        let claims = Claims { session_id: self.new_id(), issued_at: now, ..session.claims.clone() };
+        (claims.session_id.hash(), self.sign(&claims, now))
     }
 
     /// The token of a live session, signed with the current key.
-    pub(crate) fn issue_again(&self, session: &Session) -> TokenText {
-        self.tokens.issue(&session.claims)
+    pub(crate) fn issue_again(&self, session: &Session) -> SignedIn {
+        self.sign(&session.claims, self.world.now())
+    }
+
+    fn sign(&self, claims: &Claims, now: Timestamp) -> SignedIn {
+        let keep_for = claims.remembered.then(|| claims.expires_at.since(now));
+        SignedIn { token: self.tokens.issue(claims), keep_for }
     }
 
     /// The live sessions of an account, with the times that are not yet in the database.
@@ -131,15 +145,15 @@ impl Sessions {
         self.world.now()
     }
 
-    fn new_id(&self) -> handstamp_core::SessionId {
-        handstamp_core::SessionId::from_bytes(self.world.random())
+    fn new_id(&self) -> SessionId {
+        SessionId::from_bytes(self.world.random())
     }
 }
 
 /// How long a session lasts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lasts {
-    pub(crate) duration: std::time::Duration,
+    pub(crate) duration: Duration,
     /// Beyond the end of the browser.
     pub(crate) remembered: bool,
 }

@@ -45,16 +45,20 @@ fn machinery() -> Router<SharedSite> {
         .route("/readyz", get(health::ready))
 }
 
+/// Every URL there is. Who asks is found out for the pages, and for nothing else.
+fn all(site: &SharedSite) -> Router<SharedSite> {
+    let pages = public().merge(members()).route_layer(from_fn_with_state(site.clone(), session::load));
+    pages.merge(machinery())
+}
+
 /// The pages, to be merged into an application with pages of its own.
 pub(crate) fn routes(site: SharedSite) -> Router {
-    let pages = public().merge(members()).route_layer(from_fn_with_state(site.clone(), session::load));
-    layers(pages.merge(machinery()), site)
+    layers(all(&site), site)
 }
 
 /// A whole site: the pages, and an answer to every other URL.
 pub(crate) fn site(site: SharedSite) -> Router {
-    let pages = public().merge(members()).route_layer(from_fn_with_state(site.clone(), session::load));
-    layers(pages.merge(machinery()).fallback(respond::not_found), site)
+    layers(all(&site).fallback(respond::not_found), site)
 }
 
 /// What every request passes through, from the last layer to the first.

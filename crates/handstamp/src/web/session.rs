@@ -1,19 +1,15 @@
-use std::time::Duration;
-
 use axum::extract::{Request, State};
 use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use handstamp_core::TokenText;
 
 use super::SharedSite;
 use super::failure::Failure;
 use super::user::Visitor;
 use crate::config::Config;
 use crate::error::Fault;
-use crate::services::SignedIn;
-use crate::sessions::{Found, Session};
+use crate::sessions::{Found, SignedIn};
 
 /// Finds out, once for each request of a page, who asks. Whoever is in doubt is a stranger; when the database cannot be
 /// asked, nobody is anybody.
@@ -25,7 +21,7 @@ pub(super) async fn load(State(site): State<SharedSite>, mut request: Request, n
     let stale = visitor.session().filter(|session| session.signed_by_fallback && *request.method() == Method::GET);
     let cookie = stale.map(|session| {
         tracing::info!(event = "session_token_reissued", user = %session.user.id, "signed with the current key");
-        site.cookie.reissue(&site.accounts.sessions, session)
+        site.cookie.set(&site.accounts.sessions.issue_again(session))
     });
     request.extensions_mut().insert(visitor);
     let mut response = next.run(request).await;
@@ -80,9 +76,14 @@ impl SessionCookie {
         Self { name, attributes: format!("; Path=/; HttpOnly; SameSite=Lax{secure}{domain}") }
     }
 
-    /// Gives the browser the token of a session that has just begun.
+    /// Gives the browser the token of a session.
     pub(super) fn set(&self, signed_in: &SignedIn) -> HeaderValue {
-        self.spell(&signed_in.token, signed_in.keep_for)
+        let max_age =
+            signed_in.keep_for.map_or_else(String::new, |duration| format!("; Max-Age={}", duration.as_secs()));
+        let text = format!("{}={}{}{max_age}", self.name, signed_in.token.expose(), self.attributes);
+        let mut value = HeaderValue::from_str(&text).expect("a token and the attributes are visible ASCII");
+        value.set_sensitive(true);
+        value
     }
 
     /// Makes the browser forget it.
@@ -103,20 +104,6 @@ impl SessionCookie {
     /// Whether a request carries a cookie of the name, good or not.
     pub(super) fn is_present(&self, headers: &HeaderMap) -> bool {
         self.read(headers) != Presented::Nothing
-    }
-
-    fn reissue(&self, sessions: &crate::sessions::Sessions, session: &Session) -> HeaderValue {
-        let claims = &session.claims;
-        let keep_for = claims.remembered.then(|| claims.expires_at.since(sessions.now()));
-        self.spell(&sessions.issue_again(session), keep_for)
-    }
-
-    fn spell(&self, token: &TokenText, keep_for: Option<Duration>) -> HeaderValue {
-        let max_age = keep_for.map_or_else(String::new, |duration| format!("; Max-Age={}", duration.as_secs()));
-        let text = format!("{}={}{}{max_age}", self.name, token.expose(), self.attributes);
-        let mut value = HeaderValue::from_str(&text).expect("a token and the attributes are visible ASCII");
-        value.set_sensitive(true);
-        value
     }
 
     /// The cookie of exactly our name. Of two, nobody can say which is ours (RFC 6265 §4.2.2 gives no order to rely on).
