@@ -155,7 +155,8 @@ async fn an_account_is_found_by_any_case_of_its_address(store: &Store) {
     let user = new_user("Ada.Lovelace@Example.com");
     store.create_user(&user, Some(&new_session(user.id)), None).await.unwrap().unwrap();
     let found = store.credentials_by_email(&email("ADA.LOVELACE@EXAMPLE.COM")).await.unwrap().unwrap();
-    assert_eq!((found.user_id, found.email.as_str()), (user.id, "Ada.Lovelace@example.com"));
+    let account = store.account(&email("ADA.LOVELACE@EXAMPLE.COM"), NOW).await.unwrap().unwrap();
+    assert_eq!((found.user_id, account.email.as_str()), (user.id, "Ada.Lovelace@example.com"));
     assert_eq!(found.password_hash, Some(hash("first")));
     assert_eq!(store.credentials_by_id(user.id).await.unwrap(), Some(found));
     assert!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().is_none());

@@ -4,12 +4,10 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use super::OpenError;
+use super::{OpenError, TIME_LIMIT};
 
 const CONNECTIONS: u32 = 10;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Ends a statement that the database would go on with for longer than anybody waits.
-const STATEMENT_TIMEOUT: &str = "2500";
 
 pub(crate) struct Postgres {
     pub(super) pool: PgPool,
@@ -17,9 +15,11 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     pub(super) async fn open(url: &str) -> Result<Self, OpenError> {
+        // Ends a statement that the database would go on with for longer than anybody waits.
+        let limit = TIME_LIMIT.as_millis();
         let options = PgConnectOptions::from_str(url)?
             .application_name("handstamp")
-            .options([("statement_timeout", STATEMENT_TIMEOUT), ("lock_timeout", STATEMENT_TIMEOUT)]);
+            .options([("statement_timeout", limit), ("lock_timeout", limit)]);
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)

@@ -40,6 +40,18 @@ pub struct Account {
     pub sessions: u64,
 }
 
+/// The columns of an [`AccountRow`], `$1` being the time, of the users that the rest of the statement names.
+macro_rules! select_accounts {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, name, email, created_at, signed_in_at, disabled_at,
+                (SELECT COUNT(*) FROM sessions WHERE user_id = users.id AND expires_at > $1)
+             FROM users ",
+            $rest
+        )
+    };
+}
+
 type AccountRow = (Uuid, String, String, i64, Option<i64>, Option<i64>, i64);
 
 impl From<AccountRow> for Account {
@@ -60,8 +72,6 @@ impl From<AccountRow> for Account {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Credentials {
     pub(crate) user_id: UserId,
-    pub(crate) name: String,
-    pub(crate) email: String,
     pub(crate) password_hash: Option<PasswordHash>,
     pub(crate) disabled: bool,
 }
@@ -70,14 +80,12 @@ pub(crate) struct Credentials {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct AddressTaken;
 
-type CredentialsRow = (Uuid, String, String, Option<String>, Option<i64>);
+type CredentialsRow = (Uuid, Option<String>, Option<i64>);
 
 impl From<CredentialsRow> for Credentials {
-    fn from((id, name, email, password_hash, disabled_at): CredentialsRow) -> Self {
+    fn from((id, password_hash, disabled_at): CredentialsRow) -> Self {
         Self {
             user_id: UserId::from_uuid(id),
-            name,
-            email,
             password_hash: password_hash.map(PasswordHash::from_stored),
             disabled: disabled_at.is_some(),
         }
@@ -133,14 +141,14 @@ impl Store {
     }
 
     pub(crate) async fn credentials_by_email(&self, email: &EmailAddress) -> sqlx::Result<Option<Credentials>> {
-        const SQL: &str = "SELECT id, name, email, password_hash, disabled_at FROM users WHERE email_key = $1";
+        const SQL: &str = "SELECT id, password_hash, disabled_at FROM users WHERE email_key = $1";
         let row: Option<CredentialsRow> =
             read_with!(self, |pool| sqlx::query_as(SQL).bind(email.key()).fetch_optional(pool).await)?;
         Ok(row.map(Credentials::from))
     }
 
     pub(crate) async fn credentials_by_id(&self, id: UserId) -> sqlx::Result<Option<Credentials>> {
-        const SQL: &str = "SELECT id, name, email, password_hash, disabled_at FROM users WHERE id = $1";
+        const SQL: &str = "SELECT id, password_hash, disabled_at FROM users WHERE id = $1";
         let row: Option<CredentialsRow> =
             read_with!(self, |pool| sqlx::query_as(SQL).bind(id.as_uuid()).fetch_optional(pool).await)?;
         Ok(row.map(Credentials::from))
@@ -177,9 +185,7 @@ impl Store {
 
     /// All accounts, in the order of their addresses.
     pub(crate) async fn accounts(&self, now: Timestamp) -> sqlx::Result<Vec<Account>> {
-        const SQL: &str = "SELECT id, name, email, created_at, signed_in_at, disabled_at,
-                (SELECT COUNT(*) FROM sessions WHERE user_id = users.id AND expires_at > $1)
-             FROM users ORDER BY email_key";
+        const SQL: &str = select_accounts!("ORDER BY email_key");
         let rows: Vec<AccountRow> =
             read_with!(self, |pool| sqlx::query_as(SQL).bind(stored(now)).fetch_all(pool).await)?;
         Ok(rows.into_iter().map(Account::from).collect())
@@ -187,9 +193,7 @@ impl Store {
 
     /// The account of an address.
     pub(crate) async fn account(&self, email: &EmailAddress, now: Timestamp) -> sqlx::Result<Option<Account>> {
-        const SQL: &str = "SELECT id, name, email, created_at, signed_in_at, disabled_at,
-                (SELECT COUNT(*) FROM sessions WHERE user_id = users.id AND expires_at > $1)
-             FROM users WHERE email_key = $2";
+        const SQL: &str = select_accounts!("WHERE email_key = $2");
         let row: Option<AccountRow> = read_with!(self, |pool| {
             sqlx::query_as(SQL).bind(stored(now)).bind(email.key()).fetch_optional(pool).await
         })?;

@@ -14,11 +14,11 @@ pub(super) fn see_other(place: &str) -> Response {
 const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A link to a page that leads on to `next`.
-pub(super) fn with_next(page: &str, next: &str) -> String {
-    if next.is_empty() { page.to_owned() } else { format!("{page}?next={}", utf8_percent_encode(next, QUERY_VALUE)) }
+pub(super) fn leading_to(page: &str, next: &ReturnTo) -> String {
+    format!("{page}?next={}", utf8_percent_encode(next.as_str(), QUERY_VALUE))
 }
 
 /// To the sign-in page, and on from there.
 pub(super) fn to_sign_in(next: &ReturnTo) -> Response {
-    see_other(&with_next("/account/login", next.as_str()))
+    see_other(&leading_to("/account/login", next))
 }

@@ -14,8 +14,9 @@ use axum::http::{HeaderValue, Uri};
 use axum::response::Response;
 use handstamp_core::{Password, PasswordPolicy, ReturnTo};
 
+use super::failure::Failure;
 use super::form::Fields;
-use super::redirect::see_other;
+use super::redirect::{leading_to, see_other};
 
 /// What is wrong with a field, in words for whoever filled it in.
 type FieldError = Option<String>;
@@ -27,11 +28,24 @@ fn parse_new_password(text: &str, policy: &PasswordPolicy) -> Result<Password, S
     Ok(password)
 }
 
-/// Where a link to this page said to go next; empty when it did not, or not to a place on this site.
-fn next_of(uri: &Uri) -> String {
-    let query = Fields::parse(uri.query().unwrap_or_default().as_bytes());
-    let next = query.as_ref().ok().and_then(|query| query.get("next").ok()).and_then(ReturnTo::parse);
-    next.map(|next| next.as_str().to_owned()).unwrap_or_default()
+/// Where a link to this page said to go next, if that is a place on this site.
+fn next_of_link(uri: &Uri) -> Option<ReturnTo> {
+    Fields::parse(uri.query()?.as_bytes()).ok().and_then(|query| next_of_form(&query).ok()?)
+}
+
+/// Where a form said to go next, if that is a place on this site.
+fn next_of_form(fields: &Fields) -> Result<Option<ReturnTo>, Failure> {
+    Ok(ReturnTo::parse(fields.get("next")?))
+}
+
+/// A place to go next as a hidden field carries it: empty for none.
+fn next_value(next: Option<&ReturnTo>) -> &str {
+    next.map_or("", ReturnTo::as_str)
+}
+
+/// A link to a page that leads on to `next`.
+fn with_next(page: &str, next: Option<&ReturnTo>) -> String {
+    next.map_or_else(|| page.to_owned(), |next| leading_to(page, next))
 }
 
 /// On to another page, with a cookie.

@@ -5,13 +5,13 @@ use axum::response::Response;
 use handstamp_core::{DisplayName, EmailAddress, PasswordPolicy, ReturnTo};
 use minijinja::context;
 
-use super::{FieldError, next_of, parse_new_password, see_other_with};
+use super::{FieldError, next_of_form, next_of_link, next_value, parse_new_password, see_other_with, with_next};
 use crate::services::{NotRegistered, Register};
 use crate::sessions::Device;
 use crate::web::SharedSite;
 use crate::web::failure::Failure;
 use crate::web::form::Fields;
-use crate::web::redirect::{see_other, with_next};
+use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::Visitor;
 
@@ -20,7 +20,7 @@ use crate::web::user::Visitor;
 struct Form {
     name: String,
     email: String,
-    next: String,
+    next: Option<ReturnTo>,
     errors: Errors,
 }
 
@@ -36,9 +36,9 @@ pub(in crate::web) async fn show(
     visitor: Visitor,
     uri: Uri,
 ) -> Result<Response, Failure> {
-    let next = next_of(&uri);
+    let next = next_of_link(&uri);
     if visitor.session().is_some() {
-        return Ok(see_other(ReturnTo::parse_or_account(&next).as_str()));
+        return Ok(see_other(next.unwrap_or_default().as_str()));
     }
     form_page(&site, &visitor, StatusCode::OK, &Form { next, ..Form::default() })
 }
@@ -49,11 +49,10 @@ pub(in crate::web) async fn submit(
     Extension(device): Extension<Device>,
     fields: Fields,
 ) -> Result<Response, Failure> {
-    let next = ReturnTo::parse(fields.get("next")?);
     let mut form = Form {
         name: fields.get("name")?.to_owned(),
         email: fields.get("email")?.to_owned(),
-        next: next.as_ref().map(|next| next.as_str().to_owned()).unwrap_or_default(),
+        next: next_of_form(&fields)?,
         errors: Errors::default(),
     };
     let outcome = match form.parse(fields.get("password")?, &site.accounts.config.password) {
@@ -61,7 +60,9 @@ pub(in crate::web) async fn submit(
         None => return form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &form),
     };
     match outcome {
-        Ok(signed_in) => return Ok(see_other_with(site.cookie.set(&signed_in), next.unwrap_or_default().as_str())),
+        Ok(signed_in) => {
+            return Ok(see_other_with(site.cookie.set(&signed_in), form.next.unwrap_or_default().as_str()));
+        }
         Err(NotRegistered::Fault(fault)) => return Err(fault.into()),
         Err(NotRegistered::Closed) => return form_page(&site, &visitor, StatusCode::FORBIDDEN, &form),
         Err(NotRegistered::AddressTaken) => {
@@ -90,9 +91,9 @@ fn form_page(site: &SharedSite, visitor: &Visitor, status: StatusCode, form: &Fo
             email => form.errors.email.as_deref(),
             password => form.errors.password.as_deref(),
         },
-        next => form.next.as_str(),
+        next => next_value(form.next.as_ref()),
         min_length => site.accounts.config.password.min_length,
-        sign_in_url => with_next("/account/login", &form.next),
+        sign_in_url => with_next("/account/login", form.next.as_ref()),
     };
     page(site, visitor, status, "register.html", values)
 }

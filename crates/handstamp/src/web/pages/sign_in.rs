@@ -5,13 +5,13 @@ use axum::response::Response;
 use handstamp_core::{EmailAddress, Password, ReturnTo};
 use minijinja::context;
 
-use super::{FieldError, next_of, see_other_with};
+use super::{FieldError, next_of_form, next_of_link, next_value, see_other_with, with_next};
 use crate::services::{NotSignedIn, SignIn};
 use crate::sessions::Device;
 use crate::web::SharedSite;
 use crate::web::failure::Failure;
 use crate::web::form::Fields;
-use crate::web::redirect::{see_other, with_next};
+use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::Visitor;
 
@@ -21,7 +21,7 @@ const WRONG: &str = "The e-mail address or the password is wrong.";
 struct Form {
     email: String,
     remember: bool,
-    next: String,
+    next: Option<ReturnTo>,
     errors: Errors,
 }
 
@@ -36,9 +36,9 @@ pub(in crate::web) async fn show(
     visitor: Visitor,
     uri: Uri,
 ) -> Result<Response, Failure> {
-    let next = next_of(&uri);
+    let next = next_of_link(&uri);
     if visitor.session().is_some() {
-        return Ok(see_other(ReturnTo::parse_or_account(&next).as_str()));
+        return Ok(see_other(next.unwrap_or_default().as_str()));
     }
     let form = Form { email: String::new(), remember: true, next, errors: Errors::default() };
     form_page(&site, &visitor, StatusCode::OK, &form)
@@ -50,16 +50,17 @@ pub(in crate::web) async fn submit(
     Extension(device): Extension<Device>,
     fields: Fields,
 ) -> Result<Response, Failure> {
-    let next = ReturnTo::parse(fields.get("next")?);
     let mut form = Form {
         email: fields.get("email")?.to_owned(),
         remember: !fields.get("remember")?.is_empty(),
-        next: next.as_ref().map(|next| next.as_str().to_owned()).unwrap_or_default(),
+        next: next_of_form(&fields)?,
         errors: Errors::default(),
     };
     if let Some(wish) = form.parse(fields.get("password")?) {
         match site.accounts.sign_in(wish, visitor.session(), &device).await {
-            Ok(signed_in) => return Ok(see_other_with(site.cookie.set(&signed_in), next.unwrap_or_default().as_str())),
+            Ok(signed_in) => {
+                return Ok(see_other_with(site.cookie.set(&signed_in), form.next.unwrap_or_default().as_str()));
+            }
             Err(NotSignedIn::Fault(fault)) => return Err(fault.into()),
             Err(NotSignedIn::Wrong) => form.errors.password = Some(WRONG.to_owned()),
         }
@@ -80,9 +81,9 @@ fn form_page(site: &SharedSite, visitor: &Visitor, status: StatusCode, form: &Fo
     let values = context! {
         values => context! { email => form.email.as_str(), remember => form.remember },
         errors => context! { email => form.errors.email.as_deref(), password => form.errors.password.as_deref() },
-        next => form.next.as_str(),
+        next => next_value(form.next.as_ref()),
         days => site.accounts.config.session.lifetime.as_secs().div_ceil(86_400),
-        register_url => with_next("/account/register", &form.next),
+        register_url => with_next("/account/register", form.next.as_ref()),
     };
     page(site, visitor, status, "sign_in.html", values)
 }
