@@ -149,6 +149,10 @@ impl PublicUrl {
     /// Whether a request for this authority (a host and perhaps a port) is meant for us. On a laptop, every name of the
     /// machine itself will do.
     pub(crate) fn answers_to(&self, authority: &str) -> bool {
+        // The parser would take what follows these, or stands before them, for another part of the URL.
+        if authority.contains(['/', '\\', '?', '#', '@']) {
+            return false;
+        }
         let Ok(asked) = Url::parse(&format!("{}://{authority}/", self.scheme())) else { return false };
         if self.loopback && asked.host().is_some_and(|host| is_loopback(&host)) {
             return true;
@@ -268,10 +272,13 @@ mod tests {
             "evil.test",
             "",
             "id.example.com/",
+            "id.example.com?x",
+            "id.example.com#x",
+            "id.example.com\\x",
             "127.0.0.1",
             "a@id.example.com",
         ] {
-            assert!(!public.answers_to(other) || other.ends_with('/') || other.contains('@'), "{other}");
+            assert!(!public.answers_to(other), "{other}");
         }
         let laptop = PublicUrl::parse("http://localhost:8080").unwrap();
         assert!(

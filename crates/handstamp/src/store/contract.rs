@@ -50,6 +50,7 @@ laws! {
     a_password_that_changes_while_the_old_one_signs_in_leaves_no_session_of_it
     a_change_of_password_keeps_one_session_under_a_new_id
     a_change_of_password_by_an_ended_session_changes_nothing
+    a_new_name_is_seen_by_the_next_request
     a_renewed_hash_replaces_only_the_one_it_was_made_of
     a_session_is_ended_by_its_owner_only
     all_others_end_and_this_one_stays
@@ -281,6 +282,13 @@ async fn a_change_of_password_by_an_ended_session_changes_nothing(store: &Store)
     assert!(!store.change_password(id, (&wrong.0, &wrong.1), (other.id_hash, ids.1)).await.unwrap());
     assert!(is_live(store, &other).await);
     assert_eq!(store.credentials_by_id(id).await.unwrap().unwrap().password_hash, Some(hash("first")));
+}
+
+async fn a_new_name_is_seen_by_the_next_request(store: &Store) {
+    let (id, session) = ada(store).await;
+    store.change_name(id, &DisplayName::parse("Countess Lovelace").unwrap()).await.unwrap();
+    let user = store.user_of_session(session.id_hash, id, NOW).await.unwrap().unwrap();
+    assert_eq!(user.name, "Countess Lovelace");
 }
 
 async fn a_renewed_hash_replaces_only_the_one_it_was_made_of(store: &Store) {
