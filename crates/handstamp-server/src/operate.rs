@@ -48,7 +48,9 @@ fn with_handstamp(settings: Settings, act: impl AsyncFnOnce(&Handstamp) -> Resul
     log::start(settings.log_format, settings.log_level.unwrap_or(Level::WARN));
     run::block_on(async {
         let port = settings.listen.port();
-        let config = run::config(settings, port, run::DataFolder::MustBeThere)?;
+        let mut config = run::config(settings, port, run::DataFolder::MustBeThere)?;
+        // A node that caches nothing is one that nobody has to wait for.
+        config.session.cache_entries = 0;
         let handstamp = Handstamp::open(config).await?;
         let done = act(&handstamp).await;
         handstamp.close().await;

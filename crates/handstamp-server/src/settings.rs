@@ -21,7 +21,7 @@ const DEFAULT_FILE: &str = "handstamp.toml";
 const PREFIX: &str = "HANDSTAMP_";
 
 /// Every setting there is. The values of those marked secret are never shown, and can be read from a file.
-const KEYS: [(&str, Secrecy); 20] = [
+const KEYS: [(&str, Secrecy); 23] = [
     ("listen", Secrecy::Open),
     ("public_url", Secrecy::Open),
     ("data_dir", Secrecy::Open),
@@ -33,6 +33,9 @@ const KEYS: [(&str, Secrecy); 20] = [
     ("registration", Secrecy::Open),
     ("session.lifetime", Secrecy::Open),
     ("session.cookie_domain", Secrecy::Open),
+    ("session.lease", Secrecy::Open),
+    ("session.cache_entries", Secrecy::Open),
+    ("session.notify", Secrecy::Open),
     ("password.min_length", Secrecy::Open),
     ("password.min_strength", Secrecy::Open),
     ("hashing.memory_kib", Secrecy::Open),
@@ -232,6 +235,11 @@ impl Reader {
                 Some(public_url) => check_cookie_domain(domain, public_url).map(|()| domain.to_owned()),
                 None => Err("needs a public_url".to_owned()),
             }),
+            lease: self.parse("session.lease", lease).unwrap_or(default.lease),
+            cache_entries: self
+                .parse("session.cache_entries", |text| between(text, 0, 1_000_000_000))
+                .unwrap_or(default.cache_entries),
+            notify: self.parse("session.notify", parse).unwrap_or(default.notify),
         }
     }
 
@@ -344,6 +352,11 @@ fn registration(text: &str) -> Result<Registration, String> {
 
 fn level(text: &str) -> Result<Level, String> {
     text.parse().map_err(|_| "must be error, warn, info, debug or trace".to_owned())
+}
+
+fn lease(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if SessionConfig::LEASES.contains(&duration) { Ok(duration) } else { Err("must be between 1s and 1m".to_owned()) }
 }
 
 fn lifetime(text: &str) -> Result<Duration, String> {

@@ -67,6 +67,14 @@ pub struct SessionConfig {
     pub lifetime: Duration,
     /// A domain all of whose hosts share one sign-in.
     pub cookie_domain: Option<String>,
+    /// For how long a node may believe its cache without word from the database, and so how much longer a sign-out takes
+    /// when a node has died. Longer rides through a longer fail-over of the database.
+    pub lease: Duration,
+    /// How many sessions are kept in memory, so that their requests cost no statement; with none, each request reads its
+    /// row. 200 bytes each.
+    pub cache_entries: usize,
+    /// Whether to use PostgreSQL's LISTEN and NOTIFY where they work. Without them nodes ask ten times a second.
+    pub notify: bool,
 }
 
 impl SessionConfig {
@@ -74,11 +82,19 @@ impl SessionConfig {
     pub const MAX_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
     /// How long a session lasts that is not remembered, if its browser stays open.
     pub const UNREMEMBERED_LIFETIME: Duration = Duration::from_secs(86_400);
+    /// The shortest and the longest lease.
+    pub const LEASES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 }
 
 impl Default for SessionConfig {
     fn default() -> Self {
-        Self { lifetime: Self::MAX_LIFETIME, cookie_domain: None }
+        Self {
+            lifetime: Self::MAX_LIFETIME,
+            cookie_domain: None,
+            lease: Duration::from_secs(5),
+            cache_entries: 1_000_000,
+            notify: true,
+        }
     }
 }
 

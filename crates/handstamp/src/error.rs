@@ -2,6 +2,7 @@ use std::fmt;
 
 use handstamp_core::HashFault;
 
+use crate::sessions::NotInForce;
 use crate::store::OpenError;
 
 /// Why a [`Handstamp`](crate::Handstamp) could not open, or could not do what an operator asked.
@@ -30,7 +31,11 @@ impl Error {
 
     /// The database does not answer, or its tables cannot be used.
     pub fn is_database(&self) -> bool {
-        matches!(self.0, Kind::Open(OpenError::Database(_) | OpenError::Migration(_)) | Kind::Fault(Fault::Store(_)))
+        matches!(
+            self.0,
+            Kind::Open(OpenError::Database(_) | OpenError::Migration(_))
+                | Kind::Fault(Fault::Store(_) | Fault::NotInForce(_))
+        )
     }
 
     /// There is no account of that address.
@@ -87,6 +92,8 @@ impl std::error::Error for Error {}
 pub(crate) enum Fault {
     /// The database did not answer, or could not write.
     Store(sqlx::Error),
+    /// What was asked is done, but some node may not know it yet.
+    NotInForce(NotInForce),
     /// More passwords are waiting to be hashed than can be soon.
     Overloaded,
     /// A stored hash cannot be read.
@@ -100,6 +107,12 @@ pub(crate) enum Fault {
 impl From<sqlx::Error> for Fault {
     fn from(error: sqlx::Error) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<NotInForce> for Fault {
+    fn from(fault: NotInForce) -> Self {
+        Self::NotInForce(fault)
     }
 }
 
@@ -125,6 +138,9 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => write!(f, "the database: {error}"),
+            Self::NotInForce(NotInForce(reason)) => {
+                write!(f, "it is done, but it is not known to be in force on every node: {reason}")
+            }
             Self::Overloaded => f.write_str("too many passwords are waiting to be hashed"),
             Self::Hash(fault) => fault.fmt(f),
             Self::Template(error) => write!(f, "a template: {error:#}"),

@@ -49,6 +49,8 @@ const PURGE_EVERY: Duration = Duration::from_secs(3600);
 pub struct Handstamp {
     site: Arc<Site>,
     upkeep: tokio::task::JoinHandle<()>,
+    /// Keeps this node's lease.
+    node: tokio::task::JoinHandle<()>,
 }
 
 impl Handstamp {
@@ -67,12 +69,12 @@ impl Handstamp {
     pub async fn open_in(config: Config, world: World) -> Result<Self, Error> {
         let tokens = SessionTokens::new(&config.secret_key, &config.secret_key_fallbacks)
             .map_err(|error| Error::config(error.to_string()))?;
-        let store = Arc::new(Store::open(&config.database).await?);
+        let store = Arc::new(Store::open(&config.database, config.session.notify).await?);
         let site = Arc::new(Site {
             views: Views::new(&config),
             cookie: SessionCookie::new(&config),
             accounts: Accounts {
-                sessions: Sessions::new(tokens, Arc::clone(&store), world.clone()),
+                sessions: Sessions::new(tokens, Arc::clone(&store), world.clone(), &config.session),
                 hashing: Hashing::new(&config.hashing),
                 config,
                 world,
@@ -80,7 +82,12 @@ impl Handstamp {
             },
         });
         let upkeep = tokio::spawn(keep_up(Arc::clone(&site)));
-        Ok(Self { site, upkeep })
+        let node = tokio::spawn({
+            let site = Arc::clone(&site);
+            async move { site.accounts.sessions.follow().await }
+        });
+        site.accounts.sessions.joined().await;
+        Ok(Self { site, upkeep, node })
     }
 
     /// The pages, to be merged into an axum application. They stand under `/`, `/account`, `/healthz` and `/readyz`.
@@ -157,10 +164,14 @@ impl Handstamp {
         self.site.accounts.end_sessions_of(email).await
     }
 
-    /// Writes down what has gathered in memory and lets the database go.
-    pub async fn close(self) {
+    /// Writes down what has gathered in memory, leaves the other nodes, so that nobody waits for this one, and lets the
+    /// database go.
+    pub async fn close(mut self) {
         self.upkeep.abort();
         self.site.accounts.write_last_seen().await;
+        self.site.accounts.sessions.stop_following();
+        // It only fails if it panicked, and then there is nothing left to do.
+        let _ = (&mut self.node).await;
         self.site.accounts.store.close().await;
     }
 }
@@ -168,6 +179,7 @@ impl Handstamp {
 impl Drop for Handstamp {
     fn drop(&mut self) {
         self.upkeep.abort();
+        self.node.abort();
     }
 }
 

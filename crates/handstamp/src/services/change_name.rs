@@ -7,7 +7,7 @@ use crate::sessions::Session;
 impl Accounts {
     /// Calls the owner of the session by another name from now on.
     pub(crate) async fn change_name(&self, session: &Session, name: &DisplayName) -> Result<(), Fault> {
-        self.store.change_name(session.user.id, name).await?;
+        self.sessions.in_force(self.store.change_name(session.user.id, name).await?).await?;
         tracing::info!(event = "user_updated", user = %session.user.id, "changed the name");
         Ok(())
     }

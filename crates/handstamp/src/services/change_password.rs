@@ -37,10 +37,12 @@ impl Accounts {
         // A second try is for a password hash that a sign-in renewed between our look and our write.
         for _ in 0..2 {
             let old = self.check_current(session, wish.current.clone()).await?;
-            let new = self.hash_new_password(wish.new.clone(), &session.user.name, &session.user.email).await?;
+            let new = self.hash_new_password(wish.new.clone(), session.user.name(), session.user.email()).await?;
             let new = new.map_err(PasswordNotChanged::Password)?;
             let (renamed, signed_in) = self.sessions.rename(session);
-            if self.store.change_password(session.user.id, (&old, &new), (session.id_hash, renamed)).await? {
+            let ids = (session.id_hash, renamed);
+            let changed = self.store.change_password(session.user.id, (&old, &new), ids).await?;
+            if self.sessions.in_force(changed).await? {
                 tracing::info!(event = "authn_password_change", user = %session.user.id, "changed the password");
                 return Ok(signed_in);
             }

@@ -11,7 +11,7 @@ pub(crate) struct NoSuchSession;
 impl Accounts {
     /// Ends one session of whoever asks, by its handle.
     pub(crate) async fn end_session(&self, asking: &Session, handle: Uuid) -> Result<Result<(), NoSuchSession>, Fault> {
-        if !self.store.end_session_by_handle(asking.user.id, handle).await? {
+        if !self.sessions.in_force(self.store.end_session_by_handle(asking.user.id, handle).await?).await? {
             return Ok(Err(NoSuchSession));
         }
         tracing::info!(event = "session_revoked", user = %asking.user.id, sessions = 1, "ended a session");
@@ -20,7 +20,8 @@ impl Accounts {
 
     /// Ends all sessions of whoever asks, but the one that asks.
     pub(crate) async fn end_other_sessions(&self, asking: &Session) -> Result<(), Fault> {
-        let sessions = self.store.end_other_sessions(asking.user.id, asking.id_hash).await?;
+        let ended = self.store.end_other_sessions(asking.user.id, asking.id_hash).await?;
+        let sessions = self.sessions.in_force(ended).await?;
         tracing::info!(event = "session_revoked", user = %asking.user.id, sessions, "ended all other sessions");
         Ok(())
     }

@@ -19,7 +19,8 @@ impl Accounts {
     /// Shuts an account, whose sessions end for good, or opens it again.
     pub(crate) async fn set_user_disabled(&self, email: &str, disabled: bool) -> Result<Account, Error> {
         let account = self.user(email).await?;
-        self.store.set_disabled(account.id, disabled.then(|| self.world.now())).await?;
+        let changed = self.store.set_disabled(account.id, disabled.then(|| self.world.now())).await?;
+        self.sessions.in_force(changed).await?;
         let event = if disabled { "user_disabled" } else { "user_enabled" };
         tracing::info!(event, user = %account.id, by = "operator", "changed an account");
         Ok(account)
@@ -27,7 +28,7 @@ impl Accounts {
 
     pub(crate) async fn delete_user(&self, email: &str) -> Result<Account, Error> {
         let account = self.user(email).await?;
-        self.store.delete_user(account.id).await?;
+        self.sessions.in_force(self.store.delete_user(account.id).await?).await?;
         tracing::info!(event = "user_deleted", user = %account.id, by = "operator", "deleted an account");
         Ok(account)
     }
@@ -43,7 +44,8 @@ impl Accounts {
             Some(email) => Some(self.user(email).await?),
             None => None,
         };
-        let sessions = self.store.end_sessions(account.as_ref().map(|account| account.id)).await?;
+        let ended = self.store.end_sessions(account.as_ref().map(|account| account.id)).await?;
+        let sessions = self.sessions.in_force(ended).await?;
         let user = account.map(|account| tracing::field::display(account.id));
         tracing::info!(event = "session_revoked", user, sessions, by = "operator", "ended sessions");
         Ok(sessions)

@@ -52,7 +52,8 @@ impl Accounts {
         let (session, signed_in) = self.sessions.begin(id, self.lasts(true), device);
         let created_at = session.created_at;
         let user = NewUser { id, name: wish.name, email: wish.email, password_hash, created_at };
-        match self.store.create_user(&user, Some(&session), before.map(|session| session.id_hash)).await? {
+        let made = self.store.create_user(&user, Some(&session), before.map(|session| session.id_hash)).await?;
+        match self.sessions.in_force(made).await? {
             Ok(()) => {
                 tracing::info!(event = "user_created", user = %id, "made an account");
                 Ok(signed_in)

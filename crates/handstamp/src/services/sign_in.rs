@@ -40,7 +40,8 @@ impl Accounts {
             let account = self.store.credentials_by_email(&wish.email).await?;
             let (account, hash, renewed) = self.check_credentials(account, &wish).await?;
             let (session, signed_in) = self.sessions.begin(account.user_id, self.lasts(wish.remember), device);
-            if self.store.sign_in(&hash, &session, before.map(|session| session.id_hash)).await? {
+            let signed = self.store.sign_in(&hash, &session, before.map(|session| session.id_hash)).await?;
+            if self.sessions.in_force(signed).await? {
                 tracing::info!(event = "authn_login_success", user = %account.user_id, "signed in");
                 if let Some(renewed) = renewed
                     && let Err(error) = self.store.replace_hash(account.user_id, &hash, &renewed).await

@@ -1,9 +1,14 @@
 //! Sessions: from a token to whoever is signed in, and back.
 //!
 //! The row in the database is the authority. The token's MAC is a filter: what we did not sign never reaches the
-//! database.
+//! database. A cache of live sessions stands in for the row while this node holds its lease, and whoever ends a session
+//! is answered only when no node believes it any more.
 
+mod cache;
+mod follower;
 mod last_seen;
+mod lease;
+mod sync;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +17,23 @@ use handstamp_core::{
     Assurance, Claims, OpenedToken, SessionId, SessionIdHash, SessionTokens, Timestamp, TokenRefusal, TokenText, UserId,
 };
 
-use crate::store::{ListedSession, NewSession, Store, User};
+use crate::config::SessionConfig;
+use crate::error::Fault;
+use crate::store::{ListedSession, Logged, NewSession, Store, User};
 use crate::world::World;
 
+use cache::SessionKey;
+use follower::Node;
 use last_seen::LastSeen;
+
+pub(crate) use follower::{NotInForce, Standing};
 
 /// Finds, begins and lists sessions.
 pub(crate) struct Sessions {
     tokens: SessionTokens,
     store: Arc<Store>,
     world: World,
+    node: Node<Store, User>,
     last_seen: LastSeen,
 }
 
@@ -56,24 +68,61 @@ pub(crate) enum Found {
     /// Not a token of ours, or no longer.
     Refused(TokenRefusal),
     /// A token of ours, whose session has ended.
-    Ended(UserId),
+    Ended(SessionIdHash, UserId),
 }
 
 impl Sessions {
-    pub(crate) fn new(tokens: SessionTokens, store: Arc<Store>, world: World) -> Self {
-        Self { tokens, store, world, last_seen: LastSeen::default() }
+    pub(crate) fn new(tokens: SessionTokens, store: Arc<Store>, world: World, config: &SessionConfig) -> Self {
+        let node = Node::new(Arc::clone(&store), world.clone(), config.lease, config.cache_entries);
+        Self { tokens, store, world, node, last_seen: LastSeen::default() }
     }
 
-    /// The session of a token, if it is live. A forged token costs no statement.
+    /// Is a node among others until told to stop, and woken when something has changed.
+    pub(crate) async fn follow(&self) {
+        tokio::select! {
+            biased;
+            () = self.node.follow() => {}
+            () = self.store.watch_changes(|| self.node.wake()) => {}
+        }
+    }
+
+    /// Waits for the first lease, for as long as one lasts at most.
+    pub(crate) async fn joined(&self) {
+        self.node.joined().await;
+    }
+
+    /// Makes [`follow`](Self::follow) leave the other nodes and return.
+    pub(crate) fn stop_following(&self) {
+        self.node.stop();
+    }
+
+    /// How this node stands among the others.
+    pub(crate) fn standing(&self) -> Standing {
+        self.node.standing()
+    }
+
+    /// Hands over what was done once it is in force on every node: whoever acts on it now meets nobody who believes
+    /// what was.
+    pub(crate) async fn in_force<T>(&self, logged: Logged<T>) -> Result<T, Fault> {
+        Ok(self.node.in_force(logged).await?)
+    }
+
+    /// The session of a token, if it is live. A forged token costs no statement, and a live session none either once
+    /// its row was read.
     pub(crate) async fn find(&self, text: &str) -> sqlx::Result<Found> {
         let now = self.world.now();
         let OpenedToken { claims, signed_by_fallback } = match self.tokens.open(text, now) {
             Ok(opened) => opened,
             Err(refusal) => return Ok(Found::Refused(refusal)),
         };
-        let id_hash = claims.session_id.hash();
-        let Some(user) = self.store.user_of_session(id_hash, claims.user_id, now).await? else {
-            return Ok(Found::Ended(claims.user_id));
+        let (id_hash, user_id) = (claims.session_id.hash(), claims.user_id);
+        let key = SessionKey { id_hash, user_id, expires_at: claims.expires_at };
+        let user = match self.node.look_up(&key) {
+            Some(user) => Some(user),
+            None => self.node.read_through(&key, self.store.user_of_session(id_hash, user_id, now)).await?,
+        };
+        let Some(user) = user.filter(|user| user.id == user_id) else {
+            return Ok(Found::Ended(id_hash, user_id));
         };
         self.last_seen.note(id_hash, now);
         Ok(Found::Live(Box::new(Session { user, claims, id_hash, signed_by_fallback })))

@@ -31,7 +31,7 @@ macro_rules! laws {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $law() {
                 let url = super::DatabaseUrl::Postgres(super::postgres_server::new_database());
-                super::$law(&super::Store::open(&url).await.unwrap()).await;
+                super::$law(&super::Store::open(&url, true).await.unwrap()).await;
             })*
         }
     };
@@ -74,7 +74,7 @@ impl Folder {
     }
 
     async fn store(&self) -> Store {
-        Store::open(&DatabaseUrl::Sqlite(self.0.join("handstamp.db"))).await.unwrap()
+        Store::open(&DatabaseUrl::Sqlite(self.0.join("handstamp.db")), true).await.unwrap()
     }
 }
 
@@ -127,14 +127,14 @@ fn new_session(user_id: UserId) -> NewSession {
 async fn ada(store: &Store) -> (UserId, NewSession) {
     let user = new_user("ada@example.com");
     let session = new_session(user.id);
-    store.create_user(&user, Some(&session), None).await.unwrap().unwrap();
+    store.create_user(&user, Some(&session), None).await.unwrap().done.unwrap();
     (user.id, session)
 }
 
 /// One more session of an account whose password is still the first.
 async fn one_more(store: &Store, user: UserId) -> NewSession {
     let session = new_session(user);
-    assert!(store.sign_in(&hash("first"), &session, None).await.unwrap());
+    assert!(store.sign_in(&hash("first"), &session, None).await.unwrap().done);
     session
 }
 
@@ -154,7 +154,7 @@ async fn try_execute(store: &Store, sql: &'static str) -> sqlx::Result<()> {
 
 async fn an_account_is_found_by_any_case_of_its_address(store: &Store) {
     let user = new_user("Ada.Lovelace@Example.com");
-    store.create_user(&user, Some(&new_session(user.id)), None).await.unwrap().unwrap();
+    store.create_user(&user, Some(&new_session(user.id)), None).await.unwrap().done.unwrap();
     let found = store.credentials_by_email(&email("ADA.LOVELACE@EXAMPLE.COM")).await.unwrap().unwrap();
     let account = store.account(&email("ADA.LOVELACE@EXAMPLE.COM"), NOW).await.unwrap().unwrap();
     assert_eq!((found.user_id, account.email.as_str()), (user.id, "Ada.Lovelace@example.com"));
@@ -167,7 +167,7 @@ async fn an_address_has_one_account(store: &Store) {
     let (id, session) = ada(store).await;
     let again = new_user("ADA@example.com");
     let refused = new_session(again.id);
-    assert_eq!(store.create_user(&again, Some(&refused), Some(session.id_hash)).await.unwrap(), Err(AddressTaken));
+    assert_eq!(store.create_user(&again, Some(&refused), Some(session.id_hash)).await.unwrap().done, Err(AddressTaken));
     assert!(!is_live(store, &refused).await, "no session without an account");
     assert!(is_live(store, &session).await, "and nothing else happened");
     assert_eq!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().unwrap().user_id, id);
@@ -184,7 +184,7 @@ async fn of_a_hundred_at_once_one_gets_the_address(store: &Store) {
     std::future::poll_fn(|context| {
         tasks.retain_mut(|task| match task.as_mut().poll(context) {
             std::task::Poll::Ready(outcome) => {
-                made += usize::from(outcome.unwrap().is_ok());
+                made += usize::from(outcome.unwrap().done.is_ok());
                 false
             }
             std::task::Poll::Pending => true,
@@ -198,7 +198,7 @@ async fn of_a_hundred_at_once_one_gets_the_address(store: &Store) {
 async fn addresses_are_compared_byte_by_byte(store: &Store) {
     for address in ["a-b@example.com", "ab@example.com", "a.b@example.com", "a_b@example.com"] {
         let user = new_user(address);
-        store.create_user(&user, Some(&new_session(user.id)), None).await.unwrap().unwrap();
+        store.create_user(&user, Some(&new_session(user.id)), None).await.unwrap().done.unwrap();
         assert_eq!(store.credentials_by_email(&email(address)).await.unwrap().unwrap().user_id, user.id);
     }
 }
@@ -207,18 +207,18 @@ async fn a_session_is_live_from_its_beginning_to_its_end(store: &Store) {
     let (id, session) = ada(store).await;
     let at = |seconds| store.user_of_session(session.id_hash, id, NOW.after(Duration::from_secs(seconds)));
     let user = at(0).await.unwrap().unwrap();
-    assert_eq!((user.id, user.name.as_str(), user.email.as_str()), (id, "Ada", "ada@example.com"));
+    assert_eq!((user.id, user.name(), user.email()), (id, "Ada", "ada@example.com"));
     assert_eq!(user.created_at, NOW);
     assert!(at(3599).await.unwrap().is_some());
     assert!(at(3600).await.unwrap().is_none());
-    store.end_session(session.id_hash).await.unwrap();
+    store.end_session(session.id_hash).await.unwrap().done;
     assert!(at(0).await.unwrap().is_none());
 }
 
 async fn a_session_belongs_to_its_user_only(store: &Store) {
     let (_, session) = ada(store).await;
     let other = new_user("bob@example.com");
-    store.create_user(&other, Some(&new_session(other.id)), None).await.unwrap().unwrap();
+    store.create_user(&other, Some(&new_session(other.id)), None).await.unwrap().done.unwrap();
     assert!(store.user_of_session(session.id_hash, other.id, NOW).await.unwrap().is_none());
 }
 
@@ -228,20 +228,20 @@ async fn a_disabled_account_has_no_live_session(store: &Store) {
     assert!(!is_live(store, &session).await);
     assert!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().unwrap().disabled);
     let attempt = new_session(session.user_id);
-    assert!(!store.sign_in(&hash("first"), &attempt, None).await.unwrap());
+    assert!(!store.sign_in(&hash("first"), &attempt, None).await.unwrap().done);
 }
 
 async fn a_sign_in_ends_the_session_that_the_browser_had(store: &Store) {
     let (id, before) = ada(store).await;
     let after = new_session(id);
-    assert!(store.sign_in(&hash("first"), &after, Some(before.id_hash)).await.unwrap());
+    assert!(store.sign_in(&hash("first"), &after, Some(before.id_hash)).await.unwrap().done);
     assert!(is_live(store, &after).await && !is_live(store, &before).await);
 }
 
 async fn a_password_that_was_changed_meanwhile_signs_nobody_in(store: &Store) {
     let (id, before) = ada(store).await;
     let attempt = new_session(id);
-    assert!(!store.sign_in(&hash("another"), &attempt, Some(before.id_hash)).await.unwrap());
+    assert!(!store.sign_in(&hash("another"), &attempt, Some(before.id_hash)).await.unwrap().done);
     assert!(!is_live(store, &attempt).await && is_live(store, &before).await);
 }
 
@@ -253,8 +253,8 @@ async fn a_password_that_changes_while_the_old_one_signs_in_leaves_no_session_of
         let (old_hash, new_hash) = (hash(old), hash(new));
         let change = store.change_password(id, (&old_hash, &new_hash), (current.id_hash, renamed.id_hash));
         let (changed, signed_in) = tokio::join!(change, store.sign_in(&old_hash, &attempt, None));
-        assert!(changed.unwrap(), "round {round}");
-        assert!(!is_live(store, &attempt).await, "round {round}, signed in: {}", signed_in.unwrap());
+        assert!(changed.unwrap().done, "round {round}");
+        assert!(!is_live(store, &attempt).await, "round {round}, signed in: {}", signed_in.unwrap().done);
         current.id_hash = renamed.id_hash;
     }
 }
@@ -265,7 +265,7 @@ async fn a_change_of_password_keeps_one_session_under_a_new_id(store: &Store) {
     let renamed = NewSession { id_hash: new_session(id).id_hash, ..current.clone() };
     let hashes = (hash("first"), hash("second"));
     let ids = (current.id_hash, renamed.id_hash);
-    assert!(store.change_password(id, (&hashes.0, &hashes.1), ids).await.unwrap());
+    assert!(store.change_password(id, (&hashes.0, &hashes.1), ids).await.unwrap().done);
     assert!(is_live(store, &renamed).await && !is_live(store, &current).await && !is_live(store, &other).await);
     assert_eq!(store.sessions_of(id, NOW).await.unwrap()[0].handle, current.handle);
     assert_eq!(store.credentials_by_id(id).await.unwrap().unwrap().password_hash, Some(hash("second")));
@@ -274,21 +274,21 @@ async fn a_change_of_password_keeps_one_session_under_a_new_id(store: &Store) {
 async fn a_change_of_password_by_an_ended_session_changes_nothing(store: &Store) {
     let (id, current) = ada(store).await;
     let other = one_more(store, id).await;
-    store.end_session(current.id_hash).await.unwrap();
+    store.end_session(current.id_hash).await.unwrap().done;
     let hashes = (hash("first"), hash("second"));
     let ids = (current.id_hash, new_session(id).id_hash);
-    assert!(!store.change_password(id, (&hashes.0, &hashes.1), ids).await.unwrap());
+    assert!(!store.change_password(id, (&hashes.0, &hashes.1), ids).await.unwrap().done);
     let wrong = (hash("wrong"), hash("second"));
-    assert!(!store.change_password(id, (&wrong.0, &wrong.1), (other.id_hash, ids.1)).await.unwrap());
+    assert!(!store.change_password(id, (&wrong.0, &wrong.1), (other.id_hash, ids.1)).await.unwrap().done);
     assert!(is_live(store, &other).await);
     assert_eq!(store.credentials_by_id(id).await.unwrap().unwrap().password_hash, Some(hash("first")));
 }
 
 async fn a_new_name_is_seen_by_the_next_request(store: &Store) {
     let (id, session) = ada(store).await;
-    store.change_name(id, &DisplayName::parse("Countess Lovelace").unwrap()).await.unwrap();
+    store.change_name(id, &DisplayName::parse("Countess Lovelace").unwrap()).await.unwrap().done;
     let user = store.user_of_session(session.id_hash, id, NOW).await.unwrap().unwrap();
-    assert_eq!(user.name, "Countess Lovelace");
+    assert_eq!(user.name(), "Countess Lovelace");
 }
 
 async fn a_renewed_hash_replaces_only_the_one_it_was_made_of(store: &Store) {
@@ -302,12 +302,12 @@ async fn a_renewed_hash_replaces_only_the_one_it_was_made_of(store: &Store) {
 async fn a_session_is_ended_by_its_owner_only(store: &Store) {
     let (id, session) = ada(store).await;
     let thief = new_user("eve@example.com");
-    store.create_user(&thief, Some(&new_session(thief.id)), None).await.unwrap().unwrap();
-    assert!(!store.end_session_by_handle(thief.id, session.handle).await.unwrap());
+    store.create_user(&thief, Some(&new_session(thief.id)), None).await.unwrap().done.unwrap();
+    assert!(!store.end_session_by_handle(thief.id, session.handle).await.unwrap().done);
     assert!(is_live(store, &session).await);
-    assert!(store.end_session_by_handle(id, session.handle).await.unwrap());
+    assert!(store.end_session_by_handle(id, session.handle).await.unwrap().done);
     assert!(!is_live(store, &session).await);
-    assert!(!store.end_session_by_handle(id, session.handle).await.unwrap());
+    assert!(!store.end_session_by_handle(id, session.handle).await.unwrap().done);
 }
 
 async fn all_others_end_and_this_one_stays(store: &Store) {
@@ -315,15 +315,15 @@ async fn all_others_end_and_this_one_stays(store: &Store) {
     let (second, third) = (one_more(store, id).await, one_more(store, id).await);
     let bob = new_user("bob@example.com");
     let bobs = new_session(bob.id);
-    store.create_user(&bob, Some(&bobs), None).await.unwrap().unwrap();
-    assert_eq!(store.end_other_sessions(id, second.id_hash).await.unwrap(), 2);
+    store.create_user(&bob, Some(&bobs), None).await.unwrap().done.unwrap();
+    assert_eq!(store.end_other_sessions(id, second.id_hash).await.unwrap().done, 2);
     assert!(!is_live(store, &first).await && is_live(store, &second).await && !is_live(store, &third).await);
     assert!(is_live(store, &bobs).await);
 }
 
 async fn seeing_an_ended_session_does_not_bring_it_back(store: &Store) {
     let (id, session) = ada(store).await;
-    store.end_session(session.id_hash).await.unwrap();
+    store.end_session(session.id_hash).await.unwrap().done;
     store.note_last_seen(&[(session.id_hash, NOW.after(Duration::from_secs(5)))]).await.unwrap();
     assert!(!is_live(store, &session).await);
     assert!(store.sessions_of(id, NOW).await.unwrap().is_empty());
@@ -341,8 +341,8 @@ async fn last_seen_only_moves_forward(store: &Store) {
 async fn what_has_expired_is_purged(store: &Store) {
     let (id, session) = ada(store).await;
     let longer = NewSession { expires_at: session.expires_at.after(Duration::from_secs(1)), ..new_session(id) };
-    assert!(store.sign_in(&hash("first"), &longer, None).await.unwrap());
-    assert_eq!(store.purge_expired_sessions(session.expires_at).await.unwrap(), 1);
+    assert!(store.sign_in(&hash("first"), &longer, None).await.unwrap().done);
+    assert_eq!(store.purge_expired_sessions(session.expires_at).await.unwrap().done, 1);
     assert!(is_live(store, &longer).await && !is_live(store, &session).await);
 }
 
@@ -351,7 +351,7 @@ async fn an_account_has_a_hundred_sessions_and_the_oldest_gives_way(store: &Stor
     for second in 1..=SESSIONS_PER_USER as u64 {
         assert!(second == 1 || is_live(store, &first).await || second > SESSIONS_PER_USER as u64 - 1);
         let later = NewSession { created_at: NOW.after(Duration::from_secs(second)), ..new_session(id) };
-        assert!(store.sign_in(&hash("first"), &later, None).await.unwrap());
+        assert!(store.sign_in(&hash("first"), &later, None).await.unwrap().done);
     }
     assert_eq!(store.sessions_of(id, NOW).await.unwrap().len(), SESSIONS_PER_USER);
     assert!(!is_live(store, &first).await);
@@ -360,7 +360,7 @@ async fn an_account_has_a_hundred_sessions_and_the_oldest_gives_way(store: &Stor
 async fn the_list_has_the_newest_first(store: &Store) {
     let (id, old) = ada(store).await;
     let new = NewSession { created_at: NOW.after(Duration::from_secs(1)), ..new_session(id) };
-    assert!(store.sign_in(&hash("first"), &new, None).await.unwrap());
+    assert!(store.sign_in(&hash("first"), &new, None).await.unwrap().done);
     let listed = store.sessions_of(id, NOW).await.unwrap();
     assert_eq!(listed.iter().map(|session| session.handle).collect::<Vec<_>>(), [new.handle, old.handle]);
     assert_eq!((listed[0].user_agent.as_str(), listed[0].address.as_str()), ("Firefox", "192.0.2.1"));
@@ -371,7 +371,7 @@ async fn the_list_has_the_newest_first(store: &Store) {
 async fn an_operator_sees_every_account(store: &Store) {
     let (ada, _) = ada(store).await;
     let bob = new_user("Bob@example.com");
-    store.create_user(&bob, None, None).await.unwrap().unwrap();
+    store.create_user(&bob, None, None).await.unwrap().done.unwrap();
     let accounts = store.accounts(NOW).await.unwrap();
     let seen: Vec<_> = accounts.iter().map(|account| (account.id, account.sessions, account.signed_in_at)).collect();
     assert_eq!(seen, [(ada, 1, Some(NOW)), (bob.id, 0, None)]);
@@ -386,19 +386,19 @@ async fn an_operator_sees_every_account(store: &Store) {
 
 async fn disabling_ends_the_sessions_for_good(store: &Store) {
     let (id, session) = ada(store).await;
-    store.set_disabled(id, Some(NOW)).await.unwrap();
+    store.set_disabled(id, Some(NOW)).await.unwrap().done;
     assert!(
         !is_live(store, &session).await
             && store.account(&email("ada@example.com"), NOW).await.unwrap().unwrap().disabled
     );
-    store.set_disabled(id, None).await.unwrap();
+    store.set_disabled(id, None).await.unwrap().done;
     assert!(!is_live(store, &session).await, "enabling brings no session back");
     one_more(store, id).await;
 }
 
 async fn deleting_an_account_takes_its_sessions_along(store: &Store) {
     let (id, session) = ada(store).await;
-    store.delete_user(id).await.unwrap();
+    store.delete_user(id).await.unwrap().done;
     assert!(!is_live(store, &session).await && store.sessions_of(id, NOW).await.unwrap().is_empty());
     assert!(store.credentials_by_id(id).await.unwrap().is_none());
     ada(store).await;
@@ -408,11 +408,11 @@ async fn the_sessions_of_one_or_of_all_are_ended(store: &Store) {
     let (id, session) = ada(store).await;
     let bob = new_user("bob@example.com");
     let bobs = new_session(bob.id);
-    store.create_user(&bob, Some(&bobs), None).await.unwrap().unwrap();
+    store.create_user(&bob, Some(&bobs), None).await.unwrap().done.unwrap();
     one_more(store, id).await;
-    assert_eq!(store.end_sessions(Some(id)).await.unwrap(), 2);
+    assert_eq!(store.end_sessions(Some(id)).await.unwrap().done, 2);
     assert!(!is_live(store, &session).await && is_live(store, &bobs).await);
-    assert_eq!(store.end_sessions(None).await.unwrap(), 1);
+    assert_eq!(store.end_sessions(None).await.unwrap().done, 1);
     assert!(!is_live(store, &bobs).await);
 }
 
@@ -446,7 +446,7 @@ mod files {
         folder.store().await.close().await;
         let database = folder.0.join("handstamp.db");
         fs::set_permissions(&database, Permissions::from_mode(0o640)).unwrap();
-        let refused = Store::open(&DatabaseUrl::Sqlite(database)).await.err().unwrap();
+        let refused = Store::open(&DatabaseUrl::Sqlite(database), true).await.err().unwrap();
         assert!(refused.to_string().contains("chmod 600"), "{refused}");
     }
 
@@ -461,7 +461,7 @@ mod files {
         )
         .await;
         store.close().await;
-        let refused = Store::open(&DatabaseUrl::Sqlite(folder.0.join("handstamp.db"))).await.err().unwrap();
+        let refused = Store::open(&DatabaseUrl::Sqlite(folder.0.join("handstamp.db")), true).await.err().unwrap();
         assert!(refused.to_string().contains("newer version"), "{refused}");
     }
 
@@ -470,7 +470,7 @@ mod files {
         let folder = Folder::new();
         let stores = (0..4).map(|_| {
             let url = DatabaseUrl::Sqlite(folder.0.join("handstamp.db"));
-            tokio::spawn(async move { Store::open(&url).await.map(drop) })
+            tokio::spawn(async move { Store::open(&url, true).await.map(drop) })
         });
         for store in stores.collect::<Vec<_>>() {
             store.await.unwrap().unwrap();
@@ -493,7 +493,7 @@ mod files {
         for _ in 0..3 {
             one_more(&store, id).await;
         }
-        store.end_session(session.id_hash).await.unwrap();
+        store.end_session(session.id_hash).await.unwrap().done;
         assert!(!is_live(&store, &session).await);
     }
 

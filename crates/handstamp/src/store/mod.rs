@@ -2,6 +2,8 @@
 //!
 //! Every method is one statement or one transaction, and every method is a law in `contract.rs`, which runs on both.
 
+mod change;
+mod change_rows;
 #[cfg(test)]
 mod contract;
 mod postgres;
@@ -15,6 +17,7 @@ use handstamp_core::Timestamp;
 
 use crate::config::DatabaseUrl;
 
+pub(crate) use change::{Change, ChangeLog, Logged, NodeId, NodeRow, Position, Subject};
 pub use session_rows::ListedSession;
 pub(crate) use session_rows::NewSession;
 pub use user_rows::Account;
@@ -26,19 +29,34 @@ pub(crate) enum Store {
     Postgres(postgres::Postgres),
 }
 
-/// Reads with `$pool`, the pool of whichever database there is, within the time limit.
-macro_rules! read_with {
-    ($store:expr, |$pool:ident| $body:expr) => {
+/// Runs `$body` with `$pool`, which is this pool of SQLite or that of PostgreSQL, within the time limit.
+macro_rules! on_pool {
+    ($store:expr, $sqlite:ident, $postgres:ident, |$pool:ident| $body:expr) => {
         match $store {
             $crate::store::Store::Sqlite(database) => {
-                let $pool = &database.readers;
+                let $pool = &database.$sqlite;
                 $crate::store::within_time(async { $body }).await
             }
             $crate::store::Store::Postgres(database) => {
-                let $pool = &database.pool;
+                let $pool = &database.$postgres;
                 $crate::store::within_time(async { $body }).await
             }
         }
+    };
+}
+
+/// Reads for a request.
+macro_rules! read_with {
+    ($store:expr, |$pool:ident| $body:expr) => {
+        $crate::store::on_pool!($store, readers, pool, |$pool| $body)
+    };
+}
+
+/// Reads and writes what keeps this node's lease. It has connections of its own, since a flood of requests must not cost
+/// the lease that keeps them from the database; and on SQLite it waits for no disk, since a lease ends with the process.
+macro_rules! keep_with {
+    ($store:expr, |$pool:ident| $body:expr) => {
+        $crate::store::on_pool!($store, keeping, keeping, |$pool| $body)
     };
 }
 
@@ -70,14 +88,23 @@ macro_rules! write_with {
     };
 }
 
-use {read_with, write_with};
+use {keep_with, on_pool, read_with, write_with};
 
 impl Store {
     /// Opens the database and brings its tables up to date.
-    pub(crate) async fn open(url: &DatabaseUrl) -> Result<Self, OpenError> {
+    pub(crate) async fn open(url: &DatabaseUrl, notify: bool) -> Result<Self, OpenError> {
         match url {
             DatabaseUrl::Sqlite(path) => sqlite::Sqlite::open(path).await.map(Self::Sqlite),
-            DatabaseUrl::Postgres(url) => postgres::Postgres::open(url).await.map(Self::Postgres),
+            DatabaseUrl::Postgres(url) => postgres::Postgres::open(url, notify).await.map(Self::Postgres),
+        }
+    }
+
+    /// Calls `wake` soon after anybody has changed something, in this process or another, and sometimes for nothing. It
+    /// never ends.
+    pub(crate) async fn watch_changes(&self, wake: impl Fn() + Send + Sync) {
+        match self {
+            Self::Sqlite(database) => database.watch_changes(wake).await,
+            Self::Postgres(database) => database.watch_changes(wake).await,
         }
     }
 
@@ -91,12 +118,19 @@ impl Store {
         match self {
             Self::Sqlite(database) => {
                 database.readers.close().await;
+                database.keeping.close().await;
                 database.writer.close().await;
             }
-            Self::Postgres(database) => database.pool.close().await,
+            Self::Postgres(database) => {
+                database.keeping.close().await;
+                database.pool.close().await;
+            }
         }
     }
 }
+
+/// How often followers ask whether something has changed, where nobody tells them.
+const POLL_EVERY: Duration = Duration::from_millis(100);
 
 /// The longest that anybody waits for the database: one that is frozen, or cut off, does not say so.
 const TIME_LIMIT: Duration = Duration::from_millis(2500);

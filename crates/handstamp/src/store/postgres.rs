@@ -2,30 +2,114 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::{OpenError, TIME_LIMIT};
+use super::{OpenError, POLL_EVERY, TIME_LIMIT, within_time};
 
 const CONNECTIONS: u32 = 10;
+/// One follows, one waits for the others, one listens.
+const KEEPING_CONNECTIONS: u32 = 3;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The channel on which nodes wake one another, within one database.
+const CHANNEL: &str = "handstamp";
+/// Sent to see whether notifications come through at all; wakes nobody.
+const PROBE: &str = "probe";
+/// After how long without a word we see whether notifications still come through.
+const PROBE_AFTER: Duration = Duration::from_secs(5);
+/// How long a notification takes at most, if it comes at all.
+const DEAF_AFTER: Duration = Duration::from_secs(1);
+/// When to try again where it did not.
+const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 pub(crate) struct Postgres {
     pub(super) pool: PgPool,
+    /// Connections for what keeps the lease.
+    pub(super) keeping: PgPool,
+    /// Whether to use LISTEN and NOTIFY where they work.
+    notify: bool,
 }
 
 impl Postgres {
-    pub(super) async fn open(url: &str) -> Result<Self, OpenError> {
+    pub(super) async fn open(url: &str, notify: bool) -> Result<Self, OpenError> {
         // Ends a statement that the database would go on with for longer than anybody waits.
         let limit = TIME_LIMIT.as_millis();
         let options = PgConnectOptions::from_str(url)?
             .application_name("handstamp")
             .options([("statement_timeout", limit), ("lock_timeout", limit)]);
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options)
-            .await?;
+        let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        let keeping = pool(KEEPING_CONNECTIONS).connect_lazy_with(options.clone());
+        let pool = pool(CONNECTIONS).connect_with(options).await?;
         sqlx::migrate!("migrations/postgres").run(&pool).await?;
-        Ok(Self { pool })
+        Ok(Self { pool, keeping, notify })
+    }
+
+    /// Wakes everybody who listens.
+    pub(super) async fn announce(&self) {
+        if self.notify {
+            self.send("").await;
+        }
+    }
+
+    /// Whoever cannot be woken finds out by itself, and whether notifications come through is for the listener to find
+    /// out: a database that has none says so here.
+    async fn send(&self, payload: &str) {
+        let sent = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(payload).execute(&self.keeping);
+        if let Ok(Err(error)) = timeout(DEAF_AFTER, sent).await {
+            tracing::debug!(%error, "a notification could not be sent");
+        }
+    }
+
+    /// Listens, and polls where it hears nothing: LISTEN fails on databases that have none, and succeeds but is deaf
+    /// through a pooler that lends connections for one transaction.
+    pub(super) async fn watch_changes(&self, wake: impl Fn()) {
+        loop {
+            if self.notify {
+                let deaf = self.listen(&wake).await;
+                tracing::info!(event = "polling", reason = %deaf, "no notifications from the database: polling for a while");
+            }
+            let begun = Instant::now();
+            while begun.elapsed() < LISTEN_AGAIN_AFTER {
+                sleep(POLL_EVERY).await;
+                wake();
+            }
+        }
+    }
+
+    /// Wakes whenever the database does, until it no longer can; the reason why. As long as it is not proven that
+    /// notifications come through, it polls as well.
+    async fn listen(&self, wake: &impl Fn()) -> sqlx::Error {
+        let listening = async {
+            let mut listener = PgListener::connect_with(&self.keeping).await?;
+            listener.listen(CHANNEL).await?;
+            Ok(listener)
+        };
+        let mut listener = match within_time(listening).await {
+            Ok(listener) => listener,
+            Err(error) => return error,
+        };
+        let mut probed = Some(Instant::now());
+        self.send(PROBE).await;
+        loop {
+            let patience = if probed.is_some() { POLL_EVERY } else { PROBE_AFTER };
+            match timeout(patience, listener.try_recv()).await {
+                Ok(Ok(Some(notification))) => {
+                    probed = None;
+                    if notification.payload() != PROBE {
+                        wake();
+                    }
+                }
+                Ok(Ok(None)) => return sqlx::Error::PoolClosed,
+                Ok(Err(error)) => return error,
+                Err(_) => {
+                    wake();
+                    if probed.get_or_insert_with(Instant::now).elapsed() > DEAF_AFTER {
+                        return sqlx::Error::PoolTimedOut;
+                    }
+                    self.send(PROBE).await;
+                }
+            }
+        }
     }
 }

@@ -1,7 +1,8 @@
 use handstamp_core::{SessionIdHash, Timestamp, UserId};
 use uuid::Uuid;
 
-use super::{Store, loaded, read_with, stored, write_with};
+use super::change_rows::log_changes;
+use super::{Logged, Store, Subject, loaded, read_with, stored, write_with};
 
 /// The most sessions an account has at once. One more ends the oldest.
 pub(crate) const SESSIONS_PER_USER: usize = 100;
@@ -35,19 +36,21 @@ pub struct ListedSession {
 }
 
 /// Within a transaction of either database, ends one session, inserts another, and ends the oldest of the account beyond
-/// [`SESSIONS_PER_USER`].
+/// [`SESSIONS_PER_USER`]. Gives whom that changes, which is to be logged.
 macro_rules! replace {
     ($ended:expr, $session:expr, $transaction:expr) => {{
         const ROOM: i64 = ($crate::store::session_rows::SESSIONS_PER_USER - 1) as i64;
         let session: &NewSession = $session;
+        let mut changed = Vec::new();
         if let Some(ended) = $ended {
             let ended: SessionIdHash = ended;
             sqlx::query("DELETE FROM sessions WHERE id_hash = $1")
                 .bind(ended.as_bytes().as_slice())
                 .execute($transaction)
                 .await?;
+            changed.push($crate::store::Subject::Session(ended));
         }
-        sqlx::query(
+        let oldest = sqlx::query(
             "DELETE FROM sessions WHERE user_id = $1 AND id_hash NOT IN
              (SELECT id_hash FROM sessions WHERE user_id = $1 ORDER BY created_at DESC, id_hash LIMIT $2)",
         )
@@ -55,6 +58,9 @@ macro_rules! replace {
         .bind(ROOM)
         .execute($transaction)
         .await?;
+        if oldest.rows_affected() > 0 {
+            changed.push($crate::store::Subject::User(session.user_id));
+        }
         sqlx::query(
             "INSERT INTO sessions (id_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address)
              VALUES ($1, $2, $3, $4, $5, $4, $6, $7)",
@@ -68,6 +74,7 @@ macro_rules! replace {
         .bind(session.address.as_str())
         .execute($transaction)
         .await?;
+        changed
     }};
 }
 
@@ -99,46 +106,52 @@ impl Store {
         rows.into_iter().map(listed).collect()
     }
 
-    /// Ends a session.
-    pub(crate) async fn end_session(&self, id_hash: SessionIdHash) -> sqlx::Result<()> {
+    /// Ends a session. Where it has ended already, that may not yet be in force everywhere: it is logged once more.
+    pub(crate) async fn end_session(&self, id_hash: SessionIdHash) -> sqlx::Result<Logged<()>> {
         write_with!(self, |transaction| {
             sqlx::query("DELETE FROM sessions WHERE id_hash = $1")
                 .bind(id_hash.as_bytes().as_slice())
                 .execute(&mut *transaction)
                 .await?;
+            Logged { done: (), position: log_changes!(transaction, &[Subject::Session(id_hash)]) }
         })
     }
 
     /// Ends a session of this account by its handle; false when the account has none of that handle.
-    pub(crate) async fn end_session_by_handle(&self, user_id: UserId, handle: Uuid) -> sqlx::Result<bool> {
+    pub(crate) async fn end_session_by_handle(&self, user_id: UserId, handle: Uuid) -> sqlx::Result<Logged<bool>> {
         write_with!(self, |transaction| {
             let ended = sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND handle = $2")
                 .bind(user_id.as_uuid())
                 .bind(handle)
                 .execute(&mut *transaction)
                 .await?;
-            ended.rows_affected() > 0
+            if ended.rows_affected() == 0 {
+                return Ok(Logged { done: false, position: None });
+            }
+            Logged { done: true, position: log_changes!(transaction, &[Subject::User(user_id)]) }
         })
     }
 
     /// Ends all sessions of an account but one, and says how many those were.
-    pub(crate) async fn end_other_sessions(&self, user_id: UserId, kept: SessionIdHash) -> sqlx::Result<u64> {
+    pub(crate) async fn end_other_sessions(&self, user_id: UserId, kept: SessionIdHash) -> sqlx::Result<Logged<u64>> {
         write_with!(self, |transaction| {
-            sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2")
+            let ended = sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2")
                 .bind(user_id.as_uuid())
                 .bind(kept.as_bytes().as_slice())
                 .execute(&mut *transaction)
-                .await?
-                .rows_affected()
+                .await?;
+            let position = log_changes!(transaction, &[Subject::User(user_id)]);
+            Logged { done: ended.rows_affected(), position }
         })
     }
 
     /// Ends all sessions of an account, or of all accounts, and says how many those were.
-    pub(crate) async fn end_sessions(&self, user_id: Option<UserId>) -> sqlx::Result<u64> {
+    pub(crate) async fn end_sessions(&self, user_id: Option<UserId>) -> sqlx::Result<Logged<u64>> {
         const SQL: &str = "DELETE FROM sessions WHERE user_id = $1 OR $1 IS NULL";
         write_with!(self, |transaction| {
-            let user_id = user_id.map(|id| id.as_uuid());
-            sqlx::query(SQL).bind(user_id).execute(&mut *transaction).await?.rows_affected()
+            let ended = sqlx::query(SQL).bind(user_id.map(|id| id.as_uuid())).execute(&mut *transaction).await?;
+            let position = log_changes!(transaction, &[user_id.map_or(Subject::Everybody, Subject::User)]);
+            Logged { done: ended.rows_affected(), position }
         })
     }
 
@@ -155,14 +168,18 @@ impl Store {
         })
     }
 
-    /// Removes the rows of sessions that have expired, and says how many those were.
-    pub(crate) async fn purge_expired_sessions(&self, now: Timestamp) -> sqlx::Result<u64> {
+    /// Removes the rows of sessions that have expired, and says how many those were. Nobody needs to wait for that: a token
+    /// knows its own end. But no clock that is set back later brings them to life again.
+    pub(crate) async fn purge_expired_sessions(&self, now: Timestamp) -> sqlx::Result<Logged<u64>> {
         write_with!(self, |transaction| {
-            sqlx::query("DELETE FROM sessions WHERE expires_at <= $1")
+            let purged = sqlx::query("DELETE FROM sessions WHERE expires_at <= $1")
                 .bind(stored(now))
                 .execute(&mut *transaction)
-                .await?
-                .rows_affected()
+                .await?;
+            if purged.rows_affected() == 0 {
+                return Ok(Logged { done: 0, position: None });
+            }
+            Logged { done: purged.rows_affected(), position: log_changes!(transaction, &[Subject::Expired(now)]) }
         })
     }
 }

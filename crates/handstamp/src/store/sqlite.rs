@@ -2,10 +2,10 @@ use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqlitePool};
 
-use super::OpenError;
+use super::{OpenError, POLL_EVERY};
 use crate::private_files;
 
 const READERS: u32 = 4;
@@ -17,6 +17,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) struct Sqlite {
     pub(super) writer: SqlitePool,
     pub(super) readers: SqlitePool,
+    /// One connection for what keeps the lease. Its commits wait for no disk.
+    pub(super) keeping: SqlitePool,
 }
 
 impl Sqlite {
@@ -38,8 +40,28 @@ impl Sqlite {
             sqlx::migrate!("migrations/sqlite").run(&writer).await?;
             writer
         };
+        let keeping = options.clone().synchronous(SqliteSynchronous::Normal);
+        let keeping = pool().max_connections(1).connect_with(keeping).await?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers })
+        Ok(Self { writer, readers, keeping })
+    }
+
+    /// Asks SQLite, whose answer changes with every commit of another connection (`PRAGMA data_version`).
+    pub(super) async fn watch_changes(&self, wake: impl Fn()) {
+        let mut version = None;
+        loop {
+            // One connection throughout: versions of different ones cannot be compared.
+            let Ok(mut connection) = self.readers.connect_options().connect().await else {
+                tokio::time::sleep(POLL_EVERY).await;
+                continue;
+            };
+            while let Ok(now) = sqlx::query_scalar::<_, i64>("PRAGMA data_version").fetch_one(&mut connection).await {
+                if version.replace(now) != Some(now) {
+                    wake();
+                }
+                tokio::time::sleep(POLL_EVERY).await;
+            }
+        }
     }
 }
 

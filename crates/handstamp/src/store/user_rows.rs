@@ -1,15 +1,33 @@
+use std::sync::Arc;
+
 use handstamp_core::{DisplayName, EmailAddress, PasswordHash, SessionIdHash, Timestamp, UserId};
 use uuid::Uuid;
 
-use super::{NewSession, Store, loaded, read_with, session_rows, stored, write_with};
+use super::change_rows::log_changes;
+use super::{Logged, NewSession, Store, Subject, loaded, read_with, session_rows, stored, write_with};
 
-/// What is known of somebody who is signed in.
+/// What is known of somebody who is signed in. Nodes keep a million of these in memory, hence the one piece of text.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
     pub(crate) id: UserId,
-    pub(crate) name: String,
-    pub(crate) email: String,
     pub(crate) created_at: Timestamp,
+    /// The name, and after it the address.
+    text: Arc<str>,
+    name_length: usize,
+}
+
+impl User {
+    fn new(id: UserId, name: &str, email: &str, created_at: Timestamp) -> Self {
+        Self { id, created_at, text: [name, email].concat().into(), name_length: name.len() }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.text[..self.name_length]
+    }
+
+    pub(crate) fn email(&self) -> &str {
+        &self.text[self.name_length..]
+    }
 }
 
 /// An account that is about to be made.
@@ -97,7 +115,7 @@ type UserRow = (Uuid, String, String, i64);
 
 impl From<UserRow> for User {
     fn from((id, name, email, created_at): UserRow) -> Self {
-        Self { id: UserId::from_uuid(id), name, email, created_at: loaded(created_at) }
+        Self::new(UserId::from_uuid(id), &name, &email, loaded(created_at))
     }
 }
 
@@ -109,7 +127,7 @@ impl Store {
         user: &NewUser,
         session: Option<&NewSession>,
         ended: Option<SessionIdHash>,
-    ) -> sqlx::Result<Result<(), AddressTaken>> {
+    ) -> sqlx::Result<Logged<Result<(), AddressTaken>>> {
         write_with!(self, |transaction| {
             let made = sqlx::query(
                 "INSERT INTO users (id, name, email, email_key, password_hash, created_at, signed_in_at)
@@ -126,12 +144,13 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
             if made.rows_affected() == 0 {
-                return Ok(Err(AddressTaken));
+                return Ok(Logged { done: Err(AddressTaken), position: None });
             }
-            if let Some(session) = session {
-                session_rows::replace!(ended, session, &mut *transaction);
-            }
-            Ok(())
+            let changed = match session {
+                Some(session) => session_rows::replace!(ended, session, &mut *transaction),
+                None => Vec::new(),
+            };
+            Logged { done: Ok(()), position: log_changes!(transaction, &changed) }
         })
     }
 
@@ -164,7 +183,7 @@ impl Store {
         checked: &PasswordHash,
         session: &NewSession,
         ended: Option<SessionIdHash>,
-    ) -> sqlx::Result<bool> {
+    ) -> sqlx::Result<Logged<bool>> {
         write_with!(self, |transaction| {
             let unchanged = sqlx::query(
                 "UPDATE users SET signed_in_at = $3
@@ -176,10 +195,10 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
             if unchanged.rows_affected() == 0 {
-                return Ok(false);
+                return Ok(Logged { done: false, position: None });
             }
-            session_rows::replace!(ended, session, &mut *transaction);
-            true
+            let changed = session_rows::replace!(ended, session, &mut *transaction);
+            Logged { done: true, position: log_changes!(transaction, &changed) }
         })
     }
 
@@ -201,7 +220,7 @@ impl Store {
     }
 
     /// Disables an account and ends its sessions for good, or enables it.
-    pub(crate) async fn set_disabled(&self, id: UserId, disabled_at: Option<Timestamp>) -> sqlx::Result<()> {
+    pub(crate) async fn set_disabled(&self, id: UserId, disabled_at: Option<Timestamp>) -> sqlx::Result<Logged<()>> {
         write_with!(self, |transaction| {
             sqlx::query("UPDATE users SET disabled_at = $2 WHERE id = $1")
                 .bind(id.as_uuid())
@@ -214,13 +233,15 @@ impl Store {
                     .execute(&mut *transaction)
                     .await?;
             }
+            Logged { done: (), position: log_changes!(transaction, &[Subject::User(id)]) }
         })
     }
 
     /// Deletes an account with its sessions.
-    pub(crate) async fn delete_user(&self, id: UserId) -> sqlx::Result<()> {
+    pub(crate) async fn delete_user(&self, id: UserId) -> sqlx::Result<Logged<()>> {
         write_with!(self, |transaction| {
             sqlx::query("DELETE FROM users WHERE id = $1").bind(id.as_uuid()).execute(&mut *transaction).await?;
+            Logged { done: (), position: log_changes!(transaction, &[Subject::User(id)]) }
         })
     }
 
@@ -243,7 +264,7 @@ impl Store {
         id: UserId,
         (old, new): (&PasswordHash, &PasswordHash),
         (current, renamed): (SessionIdHash, SessionIdHash),
-    ) -> sqlx::Result<bool> {
+    ) -> sqlx::Result<Logged<bool>> {
         write_with!(self, |transaction| {
             let changed = sqlx::query(
                 "UPDATE users SET password_hash = $3
@@ -266,9 +287,9 @@ impl Store {
                 .execute(&mut *transaction)
                 .await?;
             if changed.rows_affected() == 0 || kept.rows_affected() == 0 {
-                return Ok(false);
+                return Ok(Logged { done: false, position: None });
             }
-            true
+            Logged { done: true, position: log_changes!(transaction, &[Subject::User(id)]) }
         })
     }
 
@@ -294,13 +315,14 @@ impl Store {
         Ok(row.map(User::from))
     }
 
-    pub(crate) async fn change_name(&self, id: UserId, name: &DisplayName) -> sqlx::Result<()> {
+    pub(crate) async fn change_name(&self, id: UserId, name: &DisplayName) -> sqlx::Result<Logged<()>> {
         write_with!(self, |transaction| {
             sqlx::query("UPDATE users SET name = $2 WHERE id = $1")
                 .bind(id.as_uuid())
                 .bind(name.as_str())
                 .execute(&mut *transaction)
                 .await?;
+            Logged { done: (), position: log_changes!(transaction, &[Subject::User(id)]) }
         })
     }
 }

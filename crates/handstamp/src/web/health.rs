@@ -4,20 +4,33 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 
 use super::SharedSite;
+use crate::sessions::Standing;
 
 /// The process runs.
 pub(super) async fn alive() -> Response {
     ([(CACHE_CONTROL, "no-store")], "ok\n").into_response()
 }
 
-/// The database answers.
+/// The database answers, and this node holds its lease.
 pub(super) async fn ready(State(site): State<SharedSite>) -> Response {
-    match site.accounts.store.ping().await {
-        Ok(()) => ([(CACHE_CONTROL, "no-store")], "ready\n").into_response(),
-        Err(error) => {
-            tracing::warn!(event = "not_ready", %error, "the database does not answer");
-            let headers = [(CACHE_CONTROL, "no-store")];
-            (StatusCode::SERVICE_UNAVAILABLE, headers, "not ready: the database does not answer\n").into_response()
+    let (status, text) = match why_not_ready(&site).await {
+        None => (StatusCode::OK, "ready\n".to_owned()),
+        Some(reason) => {
+            tracing::warn!(event = "not_ready", reason, "asked whether this node is ready, and it is not");
+            (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n"))
         }
+    };
+    (status, [(CACHE_CONTROL, "no-store")], text).into_response()
+}
+
+async fn why_not_ready(site: &SharedSite) -> Option<&'static str> {
+    if let Err(error) = site.accounts.store.ping().await {
+        tracing::warn!(%error, "the database was asked whether it answers");
+        return Some("the database does not answer");
+    }
+    match site.accounts.sessions.standing() {
+        Standing::Member { lease_left, .. } if lease_left.is_zero() => Some("this node's lease has ended"),
+        Standing::Outside => Some("this node has not joined the others yet"),
+        Standing::Member { .. } | Standing::NoCache => None,
     }
 }

@@ -43,8 +43,9 @@ async fn find(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, Fault> 
     match site.accounts.sessions.find(text).await? {
         Found::Live(session) => return Ok(Visitor::Member(session.into())),
         Found::Refused(reason) => tracing::info!(event = "session_token_refused", %reason, "refused a token"),
-        Found::Ended(user) => {
+        Found::Ended(id_hash, user) => {
             tracing::info!(event = "session_token_refused", reason = "ended", %user, "refused the token of an ended session");
+            return Ok(Visitor::SignedOut(id_hash));
         }
     }
     Ok(Visitor::Stranger)

@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use handstamp_core::ReturnTo;
+use handstamp_core::{ReturnTo, SessionIdHash};
 
 use super::failure::Failure;
 use super::redirect;
@@ -17,6 +17,8 @@ use crate::sessions::Session;
 #[derive(Clone)]
 pub(super) enum Visitor {
     Stranger,
+    /// Somebody whose session has ended: a stranger as well, but for signing out once more.
+    SignedOut(SessionIdHash),
     Member(Arc<Session>),
 }
 
@@ -24,7 +26,7 @@ impl Visitor {
     /// Their session, if they are signed in.
     pub(super) fn session(&self) -> Option<&Session> {
         match self {
-            Self::Stranger => None,
+            Self::Stranger | Self::SignedOut(_) => None,
             Self::Member(session) => Some(session),
         }
     }
@@ -48,7 +50,7 @@ impl<S: Sync> FromRequestParts<S> for Member {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         match Visitor::from_request_parts(parts, state).await? {
             Visitor::Member(session) => Ok(Self(session)),
-            Visitor::Stranger => Err(Failure::SignedOut),
+            Visitor::Stranger | Visitor::SignedOut(_) => Err(Failure::SignedOut),
         }
     }
 }
@@ -57,10 +59,10 @@ impl<S: Sync> FromRequestParts<S> for Member {
 pub(super) async fn members_only(visitor: Visitor, request: Request, next: Next) -> Response {
     match visitor {
         Visitor::Member(_) => next.run(request).await,
-        Visitor::Stranger if is_navigation(request.method(), request.headers()) => {
+        _ if is_navigation(request.method(), request.headers()) => {
             redirect::to_sign_in(&wanted(request.method(), request.uri()))
         }
-        Visitor::Stranger => Failure::SignedOut.into_response(),
+        _ => Failure::SignedOut.into_response(),
     }
 }
 

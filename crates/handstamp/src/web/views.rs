@@ -72,7 +72,7 @@ impl Views {
     pub(super) fn visitor(&self, session: Option<&Session>) -> Option<Value> {
         session.map(|session| {
             let user = &session.user;
-            context! { name => user.name.as_str(), email => user.email.as_str(), since => day(user.created_at), since_iso => iso(user.created_at) }
+            context! { name => user.name(), email => user.email(), since => day(user.created_at), since_iso => iso(user.created_at) }
         })
     }
 }

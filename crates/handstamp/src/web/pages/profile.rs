@@ -13,7 +13,7 @@ use crate::web::respond::page;
 use crate::web::user::{Member, Visitor};
 
 pub(in crate::web) async fn show(State(site): State<SharedSite>, member: Member) -> Result<Response, Failure> {
-    let name = member.0.user.name.clone();
+    let name = member.0.user.name().to_owned();
     form_page(&site, member, StatusCode::OK, &name, None)
 }
 

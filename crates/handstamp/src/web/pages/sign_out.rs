@@ -20,8 +20,10 @@ pub(in crate::web) async fn show(State(site): State<SharedSite>, visitor: Visito
 }
 
 pub(in crate::web) async fn submit(State(site): State<SharedSite>, visitor: Visitor) -> Result<Response, Failure> {
-    if let Some(session) = visitor.session() {
-        site.accounts.sign_out(session).await?;
+    match &visitor {
+        Visitor::Member(session) => site.accounts.sign_out(session).await?,
+        Visitor::SignedOut(session) => site.accounts.end_everywhere(*session).await?,
+        Visitor::Stranger => {}
     }
     let mut response = see_other_with(site.cookie.remove(), "/");
     response.headers_mut().append(SET_COOKIE, site.cookie.signed_out());

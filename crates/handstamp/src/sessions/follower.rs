@@ -1,0 +1,357 @@
+//! A node: it joins, follows the log of changes, renews its lease, and waits for the other nodes on behalf of whoever has
+//! changed something. `tests/lease_model.rs` checks the protocol, `tests/simulation/` this code.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use uuid::Uuid;
+
+use super::cache::{Cache, SessionKey};
+use crate::store::{ChangeLog, Logged, NodeId, NodeRow, Position};
+use crate::world::World;
+
+/// How long to wait after a statement failed.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// How soon, and how seldom, whoever waits for the other nodes asks whether they have come so far.
+const FIRST_LOOK_AFTER: Duration = Duration::from_millis(1);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The longest that they wait for the database to answer.
+const ANSWER_WITHIN: Duration = Duration::from_millis(2500);
+/// After how many leases without a renewal a node is given up that nobody waits for.
+const GONE_AFTER_LEASES: u32 = 12;
+
+/// A node of all those that share a database.
+pub(crate) struct Node<L: ChangeLog, V: Clone> {
+    log: Arc<L>,
+    world: World,
+    lease: Duration,
+    /// How many sessions it caches; none, and it is no member: there is nothing that anybody would have to wait for.
+    capacity: usize,
+    /// The cache of this membership. Another membership has another.
+    cache: ArcSwapOption<Cache<V>>,
+    wake: Notify,
+    joined: Notify,
+    stopping: AtomicBool,
+    watch: Mutex<Watch>,
+    /// Up to where everything is known to be in force everywhere. Whoever asks the database asks for all who wait.
+    in_force: tokio::sync::Mutex<Position>,
+}
+
+/// What was changed is done, but some node may not know it yet.
+#[derive(Debug)]
+pub(crate) struct NotInForce(pub(crate) String);
+
+/// Whether the row of a node is still there.
+enum Membership {
+    Lasts,
+    /// Somebody has given us up, or we have missed changes.
+    Lost,
+}
+
+/// How a node stands, for whoever looks after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It caches nothing, so nobody has to wait for it.
+    NoCache,
+    /// It has not joined yet, or was given up and joins anew.
+    Outside,
+    Member {
+        /// How much longer the lease lasts; nothing when it has ended.
+        lease_left: Duration,
+        /// Up to where it has followed the log of changes.
+        position: Position,
+        /// How many sessions it caches.
+        entries: usize,
+    },
+}
+
+impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
+    pub(crate) fn new(log: Arc<L>, world: World, lease: Duration, capacity: usize) -> Self {
+        Self {
+            log,
+            world,
+            lease,
+            capacity,
+            cache: ArcSwapOption::empty(),
+            wake: Notify::new(),
+            joined: Notify::new(),
+            stopping: AtomicBool::new(false),
+            watch: Mutex::default(),
+            in_force: tokio::sync::Mutex::new(Position(0)),
+        }
+    }
+
+    /// The session, if it is known to be live: no statement.
+    pub(crate) fn look_up(&self, key: &SessionKey) -> Option<V> {
+        self.cache.load().as_ref()?.look_up(key, self.world.moment())
+    }
+
+    /// The session as its row says, which is kept for the next look-up. `read` is begun after the position was noted.
+    pub(crate) async fn read_through<E>(
+        &self,
+        key: &SessionKey,
+        read: impl Future<Output = Result<Option<V>, E>>,
+    ) -> Result<Option<V>, E> {
+        let cache = self.cache.load_full().filter(|cache| cache.lease().holds(self.world.moment()));
+        let noted = cache.as_ref().map(|cache| cache.position());
+        let found = read.await?;
+        if let (Some(cache), Some(noted), Some(value)) = (cache, noted, &found) {
+            cache.fill(noted, key, value.clone());
+        }
+        Ok(found)
+    }
+
+    /// Something may have changed.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Waits until it is a member for the first time, but no longer than a lease.
+    pub(crate) async fn joined(&self) {
+        if self.capacity > 0 {
+            let _ = timeout(self.lease, self.joined.notified()).await;
+        }
+    }
+
+    /// Makes [`follow`](Self::follow) leave and return.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        match self.cache.load_full() {
+            _ if self.capacity == 0 => Standing::NoCache,
+            None => Standing::Outside,
+            Some(cache) => {
+                let lease_left = cache.lease().left(self.world.moment());
+                Standing::Member { lease_left, position: cache.position(), entries: cache.len() }
+            }
+        }
+    }
+
+    /// Is a member until told to stop, as long as it takes and whatever happens to the database.
+    pub(crate) async fn follow(&self) {
+        let mut before = None;
+        let mut failing = false;
+        while self.capacity > 0 && !self.is_stopping() {
+            let id = NodeId(Uuid::from_bytes(self.world.random()));
+            let joined = self.join(id, before).await;
+            before = Some(id);
+            match joined {
+                Ok(cache) => {
+                    failing = false;
+                    self.stay(id, &cache).await;
+                    self.cache.store(None);
+                }
+                Err(reason) => {
+                    if !failing {
+                        tracing::warn!(event = "node_not_joined", %reason, "sessions are read from the database");
+                    }
+                    failing = true;
+                    self.pause(Instant::now() + AGAIN_AFTER).await;
+                }
+            }
+        }
+        if let Some(id) = before
+            && let Err(reason) = self.ask(self.log.leave(id)).await
+        {
+            tracing::warn!(event = "node_not_left", %reason, "sign-outs elsewhere may wait for this node's lease");
+        }
+    }
+
+    /// Becomes a member, with a cache of its own that is empty.
+    async fn join(&self, id: NodeId, before: Option<NodeId>) -> Result<Arc<Cache<V>>, String> {
+        let sent = self.world.moment();
+        let position = self.ask(self.log.join(id, self.lease, before)).await?;
+        let cache = Arc::new(Cache::new(position, self.capacity));
+        cache.lease().renewed(sent, self.lease);
+        self.cache.store(Some(Arc::clone(&cache)));
+        self.joined.notify_one();
+        tracing::debug!(event = "node_joined", node = %id.0, position = position.0, "caching sessions");
+        Ok(cache)
+    }
+
+    /// Follows and renews until somebody has given this node up, it has missed changes, or it is told to stop.
+    async fn stay(&self, id: NodeId, cache: &Cache<V>) {
+        let mut renew_at = Instant::now() + self.lease / 3;
+        let mut forgotten = cache.position();
+        let mut failing = false;
+        loop {
+            self.pause(renew_at).await;
+            if self.is_stopping() {
+                return;
+            }
+            let due = Instant::now() >= renew_at;
+            match self.follow_and_renew(id, cache, due).await {
+                Ok(Membership::Lost) => {
+                    tracing::info!(event = "lease_lost", node = %id.0, "joining anew with an empty cache");
+                    return;
+                }
+                Ok(Membership::Lasts) => {
+                    if failing {
+                        tracing::info!(event = "lease_renewed", node = %id.0, "the database answers again");
+                    }
+                    failing = false;
+                    if due {
+                        renew_at = Instant::now() + self.lease / 3;
+                        forgotten = self.look_after_nodes(forgotten).await;
+                    }
+                }
+                Err(reason) => {
+                    if !failing {
+                        tracing::warn!(event = "lease_not_renewed", node = %id.0, %reason, "trying again");
+                    }
+                    failing = true;
+                    renew_at = Instant::now() + AGAIN_AFTER;
+                }
+            }
+        }
+    }
+
+    /// Evicts what has changed and reports that by renewing; if nothing has changed, it renews where that is due.
+    async fn follow_and_renew(&self, id: NodeId, cache: &Cache<V>, due: bool) -> Result<Membership, String> {
+        let mut newest = cache.position();
+        let mut renewed = !due;
+        loop {
+            let changes = self.ask(self.log.changes_after(cache.position())).await?;
+            let gap = changes.is_empty() && newest != cache.position();
+            if gap || !cache.apply(&changes) {
+                return Ok(Membership::Lost);
+            }
+            if changes.is_empty() && renewed {
+                return Ok(Membership::Lasts);
+            }
+            let sent = self.world.moment();
+            match self.ask(self.log.renew(id, cache.position())).await? {
+                Some(position) => newest = position,
+                None => return Ok(Membership::Lost),
+            }
+            cache.lease().renewed(sent, self.lease);
+            renewed = true;
+            if newest == cache.position() {
+                return Ok(Membership::Lasts);
+            }
+        }
+    }
+
+    /// Watches the other nodes, gives up those that are long gone, and forgets the changes that nobody needs any more.
+    async fn look_after_nodes(&self, forgotten: Position) -> Position {
+        let looked_after = async {
+            let rows = self.look_at_nodes().await?;
+            for row in rows.iter().filter(|row| self.is_silent(row, GONE_AFTER_LEASES)) {
+                tracing::info!(event = "node_given_up", node = %row.id.0, "a node has been gone for long");
+                self.ask(self.log.give_up(*row)).await?;
+            }
+            let needed = rows.iter().map(|row| row.position).min().unwrap_or(forgotten);
+            if needed > forgotten {
+                self.ask(self.log.forget(needed)).await?;
+            }
+            Ok::<_, String>(needed.max(forgotten))
+        };
+        looked_after.await.unwrap_or_else(|reason| {
+            tracing::debug!(%reason, "the other nodes could not be looked after");
+            forgotten
+        })
+    }
+
+    /// Hands over what was done once it is in force on every node.
+    ///
+    /// # Errors
+    /// When the database cannot be asked for that.
+    pub(crate) async fn in_force<T>(&self, logged: Logged<T>) -> Result<T, NotInForce> {
+        let Some(position) = logged.position else { return Ok(logged.done) };
+        self.wake();
+        self.log.announce().await;
+        let mut look_after = FIRST_LOOK_AFTER;
+        // Whoever holds the lock may be waiting for a database that does not answer, and many may stand behind them.
+        while !timeout(ANSWER_WITHIN, self.is_in_force(position))
+            .await
+            .map_err(|_| NotInForce("no answer in time".to_owned()))??
+        {
+            sleep(look_after).await;
+            look_after = (look_after * 2).min(LOOK_EVERY);
+        }
+        Ok(logged.done)
+    }
+
+    async fn is_in_force(&self, position: Position) -> Result<bool, NotInForce> {
+        let fault = |error: L::Error| NotInForce(error.to_string());
+        let mut in_force = self.in_force.lock().await;
+        if *in_force >= position {
+            return Ok(true);
+        }
+        let rows = self.log.nodes().await.map_err(fault)?;
+        self.note(&rows);
+        for row in rows.iter().filter(|row| row.position < position && self.is_silent(row, 1)) {
+            tracing::warn!(event = "node_given_up", node = %row.id.0, "a node did not renew its lease in time");
+            self.log.give_up(*row).await.map_err(fault)?;
+        }
+        *in_force = rows.iter().map(|row| row.position).min().unwrap_or(position).max(*in_force);
+        Ok(*in_force >= position)
+    }
+
+    async fn look_at_nodes(&self) -> Result<Vec<NodeRow>, String> {
+        let rows = self.ask(self.log.nodes()).await?;
+        self.note(&rows);
+        Ok(rows)
+    }
+
+    fn note(&self, rows: &[NodeRow]) {
+        self.watch.lock().expect("nothing panics while it holds the watch").note(rows, self.world.moment().uptime);
+    }
+
+    fn is_silent(&self, row: &NodeRow, leases: u32) -> bool {
+        let now = self.world.moment().uptime;
+        self.watch.lock().expect("nothing panics while it holds the watch").is_silent(row, row.lease * leases, now)
+    }
+
+    /// Waits for an answer no longer than for a renewal: so at least two are sent before a lease ends.
+    async fn ask<T>(&self, statement: impl Future<Output = Result<T, L::Error>>) -> Result<T, String> {
+        match timeout(self.lease / 3, statement).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("no answer in time".to_owned()),
+        }
+    }
+
+    async fn pause(&self, until: Instant) {
+        tokio::select! {
+            biased;
+            () = self.wake.notified() => {}
+            () = sleep_until(until) => {}
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+}
+
+/// Since when the rows of nodes have stood still, as seen from here. It needs nobody else's clock.
+#[derive(Default)]
+struct Watch(BTreeMap<NodeId, (i64, Duration)>);
+
+impl Watch {
+    /// Notes rows that came at `now`, and forgets those that are gone.
+    fn note(&mut self, rows: &[NodeRow], now: Duration) {
+        let before = std::mem::take(&mut self.0);
+        for row in rows {
+            let since = match before.get(&row.id) {
+                Some((renewals, since)) if *renewals == row.renewals => *since,
+                _ => now,
+            };
+            self.0.insert(row.id, (row.renewals, since));
+        }
+    }
+
+    /// Whether the row has been seen to stand still for so long.
+    fn is_silent(&self, row: &NodeRow, duration: Duration, now: Duration) -> bool {
+        self.0.get(&row.id).is_some_and(|(renewals, since)| *renewals == row.renewals && now >= *since + duration)
+    }
+}

@@ -1,0 +1,126 @@
+use std::time::Duration;
+
+use handstamp_core::{SessionIdHash, Timestamp, UserId};
+use uuid::Uuid;
+
+use super::change::{CHANGES_AT_ONCE, Change, ChangeLog, NodeId, NodeRow, Position, Subject};
+use super::{Store, keep_with, stored};
+
+/// Within a transaction of either database, and last of all since others wait from here until the commit: gives each of
+/// these changes its position. The last of them, or none.
+macro_rules! log_changes {
+    ($transaction:expr, $subjects:expr) => {{
+        let subjects: &[$crate::store::change::Subject] = $subjects;
+        match i64::try_from(subjects.len()).expect("changes are counted in hundreds at most") {
+            0 => None,
+            count => {
+                let newest: i64 =
+                    sqlx::query_scalar("UPDATE change_counter SET position = position + $1 RETURNING position")
+                        .bind(count)
+                        .fetch_one(&mut *$transaction)
+                        .await?;
+                for (subject, position) in subjects.iter().zip(newest - count + 1..) {
+                    let (kind, bytes) = $crate::store::change_rows::columns(subject);
+                    sqlx::query("INSERT INTO changes (position, kind, subject) VALUES ($1, $2, $3)")
+                        .bind(position)
+                        .bind(kind)
+                        .bind(bytes)
+                        .execute(&mut *$transaction)
+                        .await?;
+                }
+                Some($crate::store::change::Position(newest))
+            }
+        }
+    }};
+}
+
+pub(super) use log_changes;
+
+/// A subject as it is stored.
+pub(super) fn columns(subject: &Subject) -> (&'static str, Vec<u8>) {
+    match subject {
+        Subject::Session(id_hash) => ("session", id_hash.as_bytes().to_vec()),
+        Subject::User(id) => ("user", id.as_uuid().as_bytes().to_vec()),
+        Subject::Expired(until) => ("expired", stored(*until).to_be_bytes().to_vec()),
+        Subject::Everybody => ("everybody", Vec::new()),
+    }
+}
+
+fn change((position, kind, subject): (i64, String, Vec<u8>)) -> Change {
+    let subject = match kind.as_str() {
+        "session" => subject.try_into().ok().map(|hash| Subject::Session(SessionIdHash::from_bytes(hash))),
+        "user" => Uuid::from_slice(&subject).ok().map(|id| Subject::User(UserId::from_uuid(id))),
+        "expired" => subject
+            .try_into()
+            .ok()
+            .map(|until| Subject::Expired(Timestamp::from_unix_seconds(u64::from_be_bytes(until)))),
+        _ => None,
+    };
+    // A newer version may know of more: whoever does not understand what changed forgets everything.
+    Change { position: Position(position), subject: subject.unwrap_or(Subject::Everybody) }
+}
+
+fn node((id, position, renewals, lease): (Uuid, i64, i64, i64)) -> NodeRow {
+    let lease = Duration::from_millis(lease.try_into().unwrap_or(0));
+    NodeRow { id: NodeId(id), position: Position(position), renewals, lease }
+}
+
+impl ChangeLog for Store {
+    type Error = sqlx::Error;
+
+    async fn join(&self, node: NodeId, lease: Duration, before: Option<NodeId>) -> sqlx::Result<Position> {
+        const SQL: &str = "INSERT INTO nodes (id, position, renewals, lease)
+             SELECT $1, position, 0, $2 FROM change_counter WHERE id = 1 RETURNING position";
+        let lease = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+        if let Some(before) = before {
+            self.leave(before).await?;
+        }
+        keep_with!(self, |pool| sqlx::query_scalar(SQL).bind(node.0).bind(lease).fetch_one(pool).await).map(Position)
+    }
+
+    async fn renew(&self, node: NodeId, position: Position) -> sqlx::Result<Option<Position>> {
+        // What was reported stays reported: an older renewal may be run after a newer one.
+        const SQL: &str = "UPDATE nodes SET renewals = renewals + 1,
+                position = CASE WHEN position < $2 THEN $2 ELSE position END
+             WHERE id = $1 RETURNING (SELECT position FROM change_counter WHERE id = 1)";
+        let newest: Option<i64> = keep_with!(self, |pool| {
+            sqlx::query_scalar(SQL).bind(node.0).bind(position.0).fetch_optional(pool).await
+        })?;
+        Ok(newest.map(Position))
+    }
+
+    async fn leave(&self, node: NodeId) -> sqlx::Result<()> {
+        const SQL: &str = "DELETE FROM nodes WHERE id = $1";
+        keep_with!(self, |pool| sqlx::query(SQL).bind(node.0).execute(pool).await.map(drop))
+    }
+
+    async fn changes_after(&self, position: Position) -> sqlx::Result<Vec<Change>> {
+        const SQL: &str = "SELECT position, kind, subject FROM changes WHERE position > $1 ORDER BY position LIMIT $2";
+        let most = i64::try_from(CHANGES_AT_ONCE).unwrap_or(i64::MAX);
+        let rows: Vec<(i64, String, Vec<u8>)> =
+            keep_with!(self, |pool| sqlx::query_as(SQL).bind(position.0).bind(most).fetch_all(pool).await)?;
+        Ok(rows.into_iter().map(change).collect())
+    }
+
+    async fn nodes(&self) -> sqlx::Result<Vec<NodeRow>> {
+        const SQL: &str = "SELECT id, position, renewals, lease FROM nodes ORDER BY id";
+        let rows: Vec<(Uuid, i64, i64, i64)> = keep_with!(self, |pool| sqlx::query_as(SQL).fetch_all(pool).await)?;
+        Ok(rows.into_iter().map(node).collect())
+    }
+
+    async fn give_up(&self, node: NodeRow) -> sqlx::Result<()> {
+        const SQL: &str = "DELETE FROM nodes WHERE id = $1 AND renewals = $2";
+        keep_with!(self, |pool| sqlx::query(SQL).bind(node.id.0).bind(node.renewals).execute(pool).await.map(drop))
+    }
+
+    async fn forget(&self, position: Position) -> sqlx::Result<()> {
+        const SQL: &str = "DELETE FROM changes WHERE position <= $1";
+        keep_with!(self, |pool| sqlx::query(SQL).bind(position.0).execute(pool).await.map(drop))
+    }
+
+    async fn announce(&self) {
+        if let Self::Postgres(database) = self {
+            database.announce().await;
+        }
+    }
+}
