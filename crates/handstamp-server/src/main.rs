@@ -3,6 +3,7 @@
 mod cli;
 mod data_dir;
 mod log;
+mod metrics;
 mod operate;
 mod run;
 mod settings;

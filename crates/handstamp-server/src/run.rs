@@ -2,12 +2,13 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use axum_server::Handle;
+use axum_server::{Handle, Server};
 use handstamp::{Config, DatabaseUrl, Handstamp, PublicUrl};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 
 use crate::data_dir::DataDir;
+use crate::metrics::Exporter;
 use crate::settings::Settings;
 use crate::{Problem, log};
 
@@ -36,11 +37,9 @@ pub(crate) fn block_on(work: impl Future<Output = Result<(), Problem>>) -> Resul
 }
 
 async fn serve_until_told(settings: Settings) -> Result<(), Problem> {
-    let listen = settings.listen;
-    let cannot_listen = |error| Problem::failed(format!("cannot listen on {listen}: {error}"));
-    let listener = TcpListener::bind(listen).map_err(cannot_listen)?;
-    listener.set_nonblocking(true).map_err(cannot_listen)?;
-    let address = listener.local_addr().map_err(cannot_listen)?;
+    let listener = listen(settings.listen)?;
+    let address = listener.local_addr().map_err(Problem::failed)?;
+    let metrics = settings.metrics_listen.map(Exporter::start).transpose()?;
 
     let config = config(settings, address.port(), DataFolder::MayBeMade)?;
     let public_url = config.public_url.clone();
@@ -51,20 +50,35 @@ async fn serve_until_told(settings: Settings) -> Result<(), Problem> {
         tracing::warn!("hashing is set below what OWASP recommends for passwords; use it for tests only");
     }
     let handstamp = Handstamp::open(config).await?;
+    if let Some(metrics) = metrics {
+        metrics.serve(handstamp.gauges())?;
+    }
 
     let handle = Handle::new();
     stop_when_told(handle.clone()).map_err(|error| Problem::failed(format!("cannot listen for signals: {error}")))?;
-    let mut server = axum_server::from_tcp(listener)
-        .map_err(cannot_listen)?
-        .handle(handle)
-        .http1_only()
-        .first_request_timeout(HEADER_TIMEOUT);
-    server.http_builder().http1().header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADER_BYTES);
+    let server = server(listener)?.handle(handle);
     announce(&public_url, address);
     let served = server.serve(handstamp.site().into_make_service_with_connect_info::<SocketAddr>()).await;
     handstamp.close().await;
     tracing::info!(event = "stopped", "stopped");
     served.map_err(|error| Problem::failed(format!("stopped serving: {error}")))
+}
+
+/// A listener on this address, for an asynchronous server.
+pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, Problem> {
+    let listener = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|error| Problem::failed(format!("cannot listen on {address}: {error}")))
+}
+
+/// A server that cuts connections that are silent or slow.
+pub(crate) fn server(listener: TcpListener) -> Result<Server<SocketAddr>, Problem> {
+    let server = axum_server::from_tcp(listener).map_err(Problem::failed)?;
+    let mut server = server.http1_only().first_request_timeout(HEADER_TIMEOUT);
+    server.http_builder().http1().header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADER_BYTES);
+    Ok(server)
 }
 
 /// Whether a command makes the data folder, or is about what is in it.

@@ -21,7 +21,7 @@ const DEFAULT_FILE: &str = "handstamp.toml";
 const PREFIX: &str = "HANDSTAMP_";
 
 /// Every setting there is. The values of those marked secret are never shown, and can be read from a file.
-const KEYS: [(&str, Secrecy); 23] = [
+const KEYS: [(&str, Secrecy); 24] = [
     ("listen", Secrecy::Open),
     ("public_url", Secrecy::Open),
     ("data_dir", Secrecy::Open),
@@ -43,6 +43,7 @@ const KEYS: [(&str, Secrecy); 23] = [
     ("hashing.parallelism", Secrecy::Open),
     ("hashing.concurrency", Secrecy::Open),
     ("hashing.queue", Secrecy::Open),
+    ("metrics.listen", Secrecy::Open),
     ("log.format", Secrecy::Open),
     ("log.level", Secrecy::Open),
 ];
@@ -71,6 +72,8 @@ pub(crate) struct Settings {
     pub(crate) session: SessionConfig,
     pub(crate) password: PasswordPolicy,
     pub(crate) hashing: HashingConfig,
+    /// None for no metrics.
+    pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) log_format: Option<Format>,
     /// None for what suits the command.
     pub(crate) log_level: Option<Level>,
@@ -220,6 +223,7 @@ impl Reader {
                 min_strength: self.parse("password.min_strength", |text| between(text, 0, 4)).unwrap_or(3),
             },
             hashing: self.hashing(),
+            metrics_listen: self.parse("metrics.listen", parse),
             log_format: self.parse("log.format", Format::from_str),
             log_level: self.parse("log.level", level),
             public_url,

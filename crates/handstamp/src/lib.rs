@@ -100,6 +100,12 @@ impl Handstamp {
         web::routes::site(Arc::clone(&self.site))
     }
 
+    /// A handle by which the gauges are brought up to date, for whoever exports them. Metrics go to the recorder of the
+    /// crate `metrics` that is installed when this is opened.
+    pub fn gauges(&self) -> Gauges {
+        Gauges(Arc::clone(&self.site))
+    }
+
     /// All accounts, in the order of their addresses.
     ///
     /// # Errors
@@ -173,6 +179,17 @@ impl Handstamp {
         // It only fails if it panicked, and then there is nothing left to do.
         let _ = (&mut self.node).await;
         self.site.accounts.store.close().await;
+    }
+}
+
+/// What is measured now and then rather than counted.
+#[derive(Clone)]
+pub struct Gauges(Arc<Site>);
+
+impl Gauges {
+    /// Brings them up to date.
+    pub fn update(&self) {
+        self.0.accounts.sessions.measure();
     }
 }
 

@@ -8,6 +8,8 @@
 //!
 //! It takes 14 s optimised, which is how `script/test` runs it; a debug build skips it.
 
+#![allow(clippy::print_stdout, reason = "how many states, and the traces, are what one wants to see")]
+
 use std::collections::HashMap;
 
 const LEASE: u8 = 2;

@@ -89,8 +89,7 @@ crate::stories! {
         }
     }
 
-    async fn by_sending_too_slowly(house: House) {
-        let mut house = house;
+    async fn by_sending_too_slowly(mut house: House) {
         let host = house.url.trim_start_matches("http://").to_owned();
         let post = format!("POST /account/login HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\nemail");
         let cuts: Vec<_> = [String::new(), "GET / HT".to_owned(), format!("GET / HTTP/1.1\r\nHost: {host}\r\n"), format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n"), post]
@@ -115,8 +114,7 @@ crate::stories! {
         assert!(house.is_running());
     }
 
-    async fn and_leaves_before_the_answer(house: House) {
-        let mut house = house;
+    async fn and_leaves_before_the_answer(mut house: House) {
         house.set("HANDSTAMP_HASHING__ITERATIONS", "16");
         house.restart_with("HANDSTAMP_HASHING__MEMORY_KIB", "131072");
         let host = house.url.trim_start_matches("http://").to_owned();

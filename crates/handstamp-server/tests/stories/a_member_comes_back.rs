@@ -1,16 +1,14 @@
 use crate::house::ADAS_PASSWORD;
 
 crate::stories! {
-    async fn after_the_server_was_restarted(house: House) {
-        let mut house = house;
+    async fn after_the_server_was_restarted(mut house: House) {
         let mut ada = house.ada().await;
         house.restart();
         ada.follows(&house.url);
         assert!(ada.opens("/account").await.shows("Welcome, Ada"));
     }
 
-    async fn after_the_server_was_killed(house: House) {
-        let mut house = house;
+    async fn after_the_server_was_killed(mut house: House) {
         let mut ada = house.ada().await;
         let mut gone = ada.copy();
         assert_eq!(house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
@@ -66,8 +64,7 @@ crate::stories! {
         assert_eq!(house.count("SELECT MIN(expires_at - created_at) FROM sessions").await, 86_400);
     }
 
-    async fn with_a_hash_of_the_settings_that_were_raised(house: House) {
-        let mut house = house;
+    async fn with_a_hash_of_the_settings_that_were_raised(mut house: House) {
         house.ada().await;
         let weak = house.count("SELECT COUNT(*) FROM users WHERE password_hash LIKE '$argon2id$v=19$m=8,t=1,p=1$%'").await;
         house.restart_with("HANDSTAMP_HASHING__MEMORY_KIB", "64");

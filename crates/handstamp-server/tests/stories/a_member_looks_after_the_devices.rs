@@ -47,8 +47,7 @@ crate::stories! {
         assert!(phone.is_signed_in().await && ada.is_signed_in().await);
     }
 
-    async fn and_sees_when_each_was_last_seen_after_a_restart(house: House) {
-        let mut house = house;
+    async fn and_sees_when_each_was_last_seen_after_a_restart(mut house: House) {
         let ada = house.ada().await;
         house.execute("UPDATE sessions SET last_seen_at = 1000, created_at = 1000").await;
         ada.opens("/account").await;

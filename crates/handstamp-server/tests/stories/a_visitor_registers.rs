@@ -103,8 +103,7 @@ crate::stories! {
         }
     }
 
-    async fn but_not_where_registration_is_closed(house: House) {
-        let mut house = house;
+    async fn but_not_where_registration_is_closed(mut house: House) {
         house.restart_with("HANDSTAMP_REGISTRATION", "closed");
         assert!(!house.visitor().opens("/").await.shows("/account/register"));
         assert!(house.visitor().opens("/account/register").await.shows("closed"));

@@ -11,8 +11,8 @@ use crate::visitor::Visitor;
 /// Tells every story twice: on SQLite and on PostgreSQL.
 #[macro_export]
 macro_rules! stories {
-    ($($(#[$attribute:meta])* async fn $story:ident($house:ident: House) $body:block)*) => {
-        $($(#[$attribute])* async fn $story($house: $crate::house::House) $body)*
+    ($($(#[$attribute:meta])* async fn $story:ident($($house:ident)+: House) $body:block)*) => {
+        $($(#[$attribute])* async fn $story($($house)+: $crate::house::House) $body)*
 
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,6 +36,8 @@ pub struct House {
     database_url: String,
     process: Option<Child>,
     pub url: String,
+    /// Of several nodes that share a folder, the first one is number 0 and removes it.
+    number: u32,
 }
 
 impl House {
@@ -66,7 +68,22 @@ impl House {
             ("HANDSTAMP_LOG__LEVEL", "trace"),
         ];
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let mut house = Self { folder, settings, database_url, process: None, url: String::new() };
+        let mut house = Self { folder, settings, database_url, process: None, url: String::new(), number: 0 };
+        house.start();
+        house
+    }
+
+    /// One more node on the same database, with the same settings.
+    pub fn another(&self) -> Self {
+        static NUMBERS: AtomicU32 = AtomicU32::new(1);
+        let mut house = Self {
+            folder: self.folder.clone(),
+            settings: self.settings.clone(),
+            database_url: self.database_url.clone(),
+            process: None,
+            url: String::new(),
+            number: NUMBERS.fetch_add(1, Ordering::SeqCst),
+        };
         house.start();
         house
     }
@@ -90,7 +107,7 @@ impl House {
     }
 
     fn start(&mut self) {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).unwrap();
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         let mut process = self.command().stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -129,6 +146,12 @@ impl House {
         serde_json::from_str(&output).unwrap()
     }
 
+    /// Stops the process where it is (`STOP`), or lets it go on (`CONT`).
+    pub fn signal(&self, signal: &str) {
+        let pid = self.process.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap().success());
+    }
+
     /// Asks it to stop, and waits until it has.
     pub fn stop(&mut self) -> ExitStatus {
         let Some(mut process) = self.process.take() else { return ExitStatus::from_raw(0) };
@@ -139,10 +162,15 @@ impl House {
 
     /// Kills it, as a machine does that loses its power.
     pub fn kill(&mut self) {
+        self.dies();
+        self.start();
+    }
+
+    /// Is gone, without a word to anybody.
+    pub fn dies(&mut self) {
         let mut process = self.process.take().unwrap();
         process.kill().unwrap();
         process.wait().unwrap();
-        self.start();
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -150,7 +178,11 @@ impl House {
     }
 
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("log")).unwrap()
+        std::fs::read_to_string(self.log_file()).unwrap()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.join(if self.number == 0 { "log".to_owned() } else { format!("log-{}", self.number) })
     }
 
     /// The lines of the log that tell of this event.
@@ -167,6 +199,19 @@ impl House {
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
         Vec::new()
+    }
+
+    /// From now on what it measures is told. To be asked for before the visitors come: it restarts.
+    pub fn measures(&mut self) {
+        self.restart_with("HANDSTAMP_METRICS__LISTEN", "127.0.0.1:0");
+    }
+
+    /// A metric, its labels included, or nothing if it was never measured.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let address = self.events("metrics").await.last().unwrap()["address"].as_str().unwrap().to_owned();
+        let text = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
     }
 
     /// Somebody new with a browser of their own.
@@ -213,7 +258,7 @@ impl Drop for House {
             let _ = process.kill();
             let _ = process.wait();
         }
-        if !std::thread::panicking() {
+        if !std::thread::panicking() && self.number == 0 {
             let _ = std::fs::remove_dir_all(&self.folder);
         }
     }

@@ -18,6 +18,7 @@ mod an_operator_looks_after_accounts;
 mod an_operator_starts_it;
 mod another_site_interferes;
 mod many_come_at_once;
+mod several_nodes_serve;
 mod somebody_guesses;
 mod the_database_goes_away;
 mod the_keys_rotate;

@@ -39,8 +39,7 @@ crate::stories! {
         assert!(all(tasks.collect()).await.iter().all(|page| page.status == 303));
     }
 
-    async fn and_those_for_whom_there_is_no_room_are_told_when_to_come_back(house: House) {
-        let mut house = house;
+    async fn and_those_for_whom_there_is_no_room_are_told_when_to_come_back(mut house: House) {
         house.set("HANDSTAMP_HASHING__MEMORY_KIB", "65536");
         house.set("HANDSTAMP_HASHING__CONCURRENCY", "1");
         house.restart_with("HANDSTAMP_HASHING__QUEUE", "2");

@@ -2,8 +2,7 @@ const OLD: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
 const NEW: &str = "Zm9vYmFyYmF6cXV4-3k9TTdhLWJ2LXp5NGpzNm1wMA8";
 
 crate::stories! {
-    async fn and_nobody_notices(house: House) {
-        let mut house = house;
+    async fn and_nobody_notices(mut house: House) {
         house.restart_with("HANDSTAMP_SECRET_KEY", OLD);
         let mut ada = house.ada().await;
         let mut asleep = ada.copy();
@@ -26,8 +25,7 @@ crate::stories! {
         assert!(!asleep.is_signed_in().await, "the old key is gone");
     }
 
-    async fn and_a_lost_secret_signs_everybody_out(house: House) {
-        let mut house = house;
+    async fn and_a_lost_secret_signs_everybody_out(mut house: House) {
         let mut ada = house.ada().await;
         house.restart_with("HANDSTAMP_SECRET_KEY", NEW);
         ada.follows(&house.url);

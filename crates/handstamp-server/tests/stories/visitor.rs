@@ -34,6 +34,13 @@ impl Visitor {
         copy
     }
 
+    /// The same cookies sent to another node.
+    pub fn at(&self, url: &str) -> Self {
+        let mut copy = self.copy();
+        copy.follows(url);
+        copy
+    }
+
     /// The same browser after the server has moved to another port.
     pub fn follows(&mut self, url: &str) {
         url.clone_into(&mut self.url);

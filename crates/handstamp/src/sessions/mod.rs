@@ -8,6 +8,7 @@ mod cache;
 mod follower;
 mod last_seen;
 mod lease;
+mod metrics;
 mod sync;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::world::World;
 use cache::SessionKey;
 use follower::Node;
 use last_seen::LastSeen;
+use metrics::Metrics;
 
 pub(crate) use follower::{NotInForce, Standing};
 
@@ -35,6 +37,7 @@ pub(crate) struct Sessions {
     world: World,
     node: Node<Store, User>,
     last_seen: LastSeen,
+    metrics: Metrics,
 }
 
 /// Where somebody signs in from, as they say.
@@ -74,7 +77,7 @@ pub(crate) enum Found {
 impl Sessions {
     pub(crate) fn new(tokens: SessionTokens, store: Arc<Store>, world: World, config: &SessionConfig) -> Self {
         let node = Node::new(Arc::clone(&store), world.clone(), config.lease, config.cache_entries);
-        Self { tokens, store, world, node, last_seen: LastSeen::default() }
+        Self { tokens, store, world, node, last_seen: LastSeen::default(), metrics: Metrics::new() }
     }
 
     /// Is a node among others until told to stop, and woken when something has changed.
@@ -104,7 +107,18 @@ impl Sessions {
     /// Hands over what was done once it is in force on every node: whoever acts on it now meets nobody who believes
     /// what was.
     pub(crate) async fn in_force<T>(&self, logged: Logged<T>) -> Result<T, Fault> {
-        Ok(self.node.in_force(logged).await?)
+        if logged.position.is_none() {
+            return Ok(logged.done);
+        }
+        let begun = self.world.moment().uptime;
+        let done = self.node.in_force(logged).await?;
+        self.metrics.waits.record(self.world.moment().uptime.saturating_sub(begun));
+        Ok(done)
+    }
+
+    /// Brings the gauges up to date.
+    pub(crate) fn measure(&self) {
+        self.metrics.measure(self.standing());
     }
 
     /// The session of a token, if it is live. A forged token costs no statement, and a live session none either once
@@ -118,8 +132,14 @@ impl Sessions {
         let (id_hash, user_id) = (claims.session_id.hash(), claims.user_id);
         let key = SessionKey { id_hash, user_id, expires_at: claims.expires_at };
         let user = match self.node.look_up(&key) {
-            Some(user) => Some(user),
-            None => self.node.read_through(&key, self.store.user_of_session(id_hash, user_id, now)).await?,
+            Some(user) => {
+                self.metrics.hits.increment(1);
+                Some(user)
+            }
+            None => {
+                self.metrics.misses.increment(1);
+                self.node.read_through(&key, self.store.user_of_session(id_hash, user_id, now)).await?
+            }
         };
         let Some(user) = user.filter(|user| user.id == user_id) else {
             return Ok(Found::Ended(id_hash, user_id));

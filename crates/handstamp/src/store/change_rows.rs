@@ -4,7 +4,7 @@ use handstamp_core::{SessionIdHash, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::change::{CHANGES_AT_ONCE, Change, ChangeLog, NodeId, NodeRow, Position, Subject};
-use super::{Store, keep_with, stored};
+use super::{Store, for_lease, keep_with, stored};
 
 /// Within a transaction of either database, and last of all since others wait from here until the commit: gives each of
 /// these changes its position. The last of them, or none.
@@ -14,19 +14,22 @@ macro_rules! log_changes {
         match i64::try_from(subjects.len()).expect("changes are counted in hundreds at most") {
             0 => None,
             count => {
-                let newest: i64 =
-                    sqlx::query_scalar("UPDATE change_counter SET position = position + $1 RETURNING position")
-                        .bind(count)
-                        .fetch_one(&mut *$transaction)
-                        .await?;
+                let newest: i64 = sqlx::query_scalar($crate::store::for_request(
+                    "UPDATE change_counter SET position = position + $1 RETURNING position",
+                ))
+                .bind(count)
+                .fetch_one(&mut *$transaction)
+                .await?;
                 for (subject, position) in subjects.iter().zip(newest - count + 1..) {
                     let (kind, bytes) = $crate::store::change_rows::columns(subject);
-                    sqlx::query("INSERT INTO changes (position, kind, subject) VALUES ($1, $2, $3)")
-                        .bind(position)
-                        .bind(kind)
-                        .bind(bytes)
-                        .execute(&mut *$transaction)
-                        .await?;
+                    sqlx::query($crate::store::for_request(
+                        "INSERT INTO changes (position, kind, subject) VALUES ($1, $2, $3)",
+                    ))
+                    .bind(position)
+                    .bind(kind)
+                    .bind(bytes)
+                    .execute(&mut *$transaction)
+                    .await?;
                 }
                 Some($crate::store::change::Position(newest))
             }
@@ -75,7 +78,8 @@ impl ChangeLog for Store {
         if let Some(before) = before {
             self.leave(before).await?;
         }
-        keep_with!(self, |pool| sqlx::query_scalar(SQL).bind(node.0).bind(lease).fetch_one(pool).await).map(Position)
+        keep_with!(self, |pool| sqlx::query_scalar(for_lease(SQL)).bind(node.0).bind(lease).fetch_one(pool).await)
+            .map(Position)
     }
 
     async fn renew(&self, node: NodeId, position: Position) -> sqlx::Result<Option<Position>> {
@@ -84,38 +88,44 @@ impl ChangeLog for Store {
                 position = CASE WHEN position < $2 THEN $2 ELSE position END
              WHERE id = $1 RETURNING (SELECT position FROM change_counter WHERE id = 1)";
         let newest: Option<i64> = keep_with!(self, |pool| {
-            sqlx::query_scalar(SQL).bind(node.0).bind(position.0).fetch_optional(pool).await
+            sqlx::query_scalar(for_lease(SQL)).bind(node.0).bind(position.0).fetch_optional(pool).await
         })?;
         Ok(newest.map(Position))
     }
 
     async fn leave(&self, node: NodeId) -> sqlx::Result<()> {
         const SQL: &str = "DELETE FROM nodes WHERE id = $1";
-        keep_with!(self, |pool| sqlx::query(SQL).bind(node.0).execute(pool).await.map(drop))
+        keep_with!(self, |pool| sqlx::query(for_lease(SQL)).bind(node.0).execute(pool).await.map(drop))
     }
 
     async fn changes_after(&self, position: Position) -> sqlx::Result<Vec<Change>> {
         const SQL: &str = "SELECT position, kind, subject FROM changes WHERE position > $1 ORDER BY position LIMIT $2";
         let most = i64::try_from(CHANGES_AT_ONCE).unwrap_or(i64::MAX);
         let rows: Vec<(i64, String, Vec<u8>)> =
-            keep_with!(self, |pool| sqlx::query_as(SQL).bind(position.0).bind(most).fetch_all(pool).await)?;
+            keep_with!(self, |pool| sqlx::query_as(for_lease(SQL)).bind(position.0).bind(most).fetch_all(pool).await)?;
         Ok(rows.into_iter().map(change).collect())
     }
 
     async fn nodes(&self) -> sqlx::Result<Vec<NodeRow>> {
         const SQL: &str = "SELECT id, position, renewals, lease FROM nodes ORDER BY id";
-        let rows: Vec<(Uuid, i64, i64, i64)> = keep_with!(self, |pool| sqlx::query_as(SQL).fetch_all(pool).await)?;
+        let rows: Vec<(Uuid, i64, i64, i64)> =
+            keep_with!(self, |pool| sqlx::query_as(for_lease(SQL)).fetch_all(pool).await)?;
         Ok(rows.into_iter().map(node).collect())
     }
 
     async fn give_up(&self, node: NodeRow) -> sqlx::Result<()> {
         const SQL: &str = "DELETE FROM nodes WHERE id = $1 AND renewals = $2";
-        keep_with!(self, |pool| sqlx::query(SQL).bind(node.id.0).bind(node.renewals).execute(pool).await.map(drop))
+        keep_with!(self, |pool| sqlx::query(for_lease(SQL))
+            .bind(node.id.0)
+            .bind(node.renewals)
+            .execute(pool)
+            .await
+            .map(drop))
     }
 
     async fn forget(&self, position: Position) -> sqlx::Result<()> {
         const SQL: &str = "DELETE FROM changes WHERE position <= $1";
-        keep_with!(self, |pool| sqlx::query(SQL).bind(position.0).execute(pool).await.map(drop))
+        keep_with!(self, |pool| sqlx::query(for_lease(SQL)).bind(position.0).execute(pool).await.map(drop))
     }
 
     async fn announce(&self) {

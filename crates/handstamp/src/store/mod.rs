@@ -110,7 +110,7 @@ impl Store {
 
     /// Whether the database answers.
     pub(crate) async fn ping(&self) -> sqlx::Result<()> {
-        read_with!(self, |pool| sqlx::query("SELECT 1").execute(pool).await.map(drop))
+        read_with!(self, |pool| sqlx::query(for_upkeep("SELECT 1")).execute(pool).await.map(drop))
     }
 
     /// Finishes what is under way and lets the database go.
@@ -172,6 +172,27 @@ impl std::fmt::Display for OpenError {
         }
     }
 }
+
+/// The statement, counted: every statement of the house goes through one of these three. `BEGIN` and `COMMIT` are not
+/// counted.
+fn for_request(sql: &'static str) -> &'static str {
+    metrics::counter!(STATEMENTS, "for" => "request").increment(1);
+    sql
+}
+
+/// A statement that keeps this node's lease, or finds out how the other nodes stand.
+fn for_lease(sql: &'static str) -> &'static str {
+    metrics::counter!(STATEMENTS, "for" => "lease").increment(1);
+    sql
+}
+
+/// A statement of the upkeep, now and then.
+fn for_upkeep(sql: &'static str) -> &'static str {
+    metrics::counter!(STATEMENTS, "for" => "upkeep").increment(1);
+    sql
+}
+
+const STATEMENTS: &str = "handstamp_statements_total";
 
 /// A time as both databases keep it. Beyond the year 292 billion it stands still.
 fn stored(time: Timestamp) -> i64 {

@@ -5,7 +5,7 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{OpenError, POLL_EVERY, TIME_LIMIT, within_time};
+use super::{OpenError, POLL_EVERY, TIME_LIMIT, for_lease, within_time};
 
 const CONNECTIONS: u32 = 10;
 /// One follows, one waits for the others, one listens.
@@ -55,7 +55,8 @@ impl Postgres {
     /// Whoever cannot be woken finds out by itself, and whether notifications come through is for the listener to find
     /// out: a database that has none says so here.
     async fn send(&self, payload: &str) {
-        let sent = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(payload).execute(&self.keeping);
+        let sent =
+            sqlx::query(for_lease("SELECT pg_notify($1, $2)")).bind(CHANNEL).bind(payload).execute(&self.keeping);
         if let Ok(Err(error)) = timeout(DEAF_AFTER, sent).await {
             tracing::debug!(%error, "a notification could not be sent");
         }

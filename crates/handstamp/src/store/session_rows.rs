@@ -2,7 +2,7 @@ use handstamp_core::{SessionIdHash, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::change_rows::log_changes;
-use super::{Logged, Store, Subject, loaded, read_with, stored, write_with};
+use super::{Logged, Store, Subject, for_request, for_upkeep, loaded, read_with, stored, write_with};
 
 /// The most sessions an account has at once. One more ends the oldest.
 pub(crate) const SESSIONS_PER_USER: usize = 100;
@@ -44,16 +44,16 @@ macro_rules! replace {
         let mut changed = Vec::new();
         if let Some(ended) = $ended {
             let ended: SessionIdHash = ended;
-            sqlx::query("DELETE FROM sessions WHERE id_hash = $1")
+            sqlx::query($crate::store::for_request("DELETE FROM sessions WHERE id_hash = $1"))
                 .bind(ended.as_bytes().as_slice())
                 .execute($transaction)
                 .await?;
             changed.push($crate::store::Subject::Session(ended));
         }
-        let oldest = sqlx::query(
+        let oldest = sqlx::query($crate::store::for_request(
             "DELETE FROM sessions WHERE user_id = $1 AND id_hash NOT IN
              (SELECT id_hash FROM sessions WHERE user_id = $1 ORDER BY created_at DESC, id_hash LIMIT $2)",
-        )
+        ))
         .bind(session.user_id.as_uuid())
         .bind(ROOM)
         .execute($transaction)
@@ -61,10 +61,10 @@ macro_rules! replace {
         if oldest.rows_affected() > 0 {
             changed.push($crate::store::Subject::User(session.user_id));
         }
-        sqlx::query(
+        sqlx::query($crate::store::for_request(
             "INSERT INTO sessions (id_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address)
              VALUES ($1, $2, $3, $4, $5, $4, $6, $7)",
-        )
+        ))
         .bind(session.id_hash.as_bytes().as_slice())
         .bind(session.handle)
         .bind(session.user_id.as_uuid())
@@ -101,7 +101,7 @@ impl Store {
         const SQL: &str = "SELECT id_hash, handle, created_at, last_seen_at, user_agent, address
              FROM sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY created_at DESC, handle";
         let rows: Vec<ListedRow> = read_with!(self, |pool| {
-            sqlx::query_as(SQL).bind(user_id.as_uuid()).bind(stored(now)).fetch_all(pool).await
+            sqlx::query_as(for_request(SQL)).bind(user_id.as_uuid()).bind(stored(now)).fetch_all(pool).await
         })?;
         rows.into_iter().map(listed).collect()
     }
@@ -109,7 +109,7 @@ impl Store {
     /// Ends a session. Where it has ended already, that may not yet be in force everywhere: it is logged once more.
     pub(crate) async fn end_session(&self, id_hash: SessionIdHash) -> sqlx::Result<Logged<()>> {
         write_with!(self, |transaction| {
-            sqlx::query("DELETE FROM sessions WHERE id_hash = $1")
+            sqlx::query(for_request("DELETE FROM sessions WHERE id_hash = $1"))
                 .bind(id_hash.as_bytes().as_slice())
                 .execute(&mut *transaction)
                 .await?;
@@ -120,7 +120,7 @@ impl Store {
     /// Ends a session of this account by its handle; false when the account has none of that handle.
     pub(crate) async fn end_session_by_handle(&self, user_id: UserId, handle: Uuid) -> sqlx::Result<Logged<bool>> {
         write_with!(self, |transaction| {
-            let ended = sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND handle = $2")
+            let ended = sqlx::query(for_request("DELETE FROM sessions WHERE user_id = $1 AND handle = $2"))
                 .bind(user_id.as_uuid())
                 .bind(handle)
                 .execute(&mut *transaction)
@@ -135,7 +135,7 @@ impl Store {
     /// Ends all sessions of an account but one, and says how many those were.
     pub(crate) async fn end_other_sessions(&self, user_id: UserId, kept: SessionIdHash) -> sqlx::Result<Logged<u64>> {
         write_with!(self, |transaction| {
-            let ended = sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2")
+            let ended = sqlx::query(for_request("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2"))
                 .bind(user_id.as_uuid())
                 .bind(kept.as_bytes().as_slice())
                 .execute(&mut *transaction)
@@ -149,7 +149,8 @@ impl Store {
     pub(crate) async fn end_sessions(&self, user_id: Option<UserId>) -> sqlx::Result<Logged<u64>> {
         const SQL: &str = "DELETE FROM sessions WHERE user_id = $1 OR $1 IS NULL";
         write_with!(self, |transaction| {
-            let ended = sqlx::query(SQL).bind(user_id.map(|id| id.as_uuid())).execute(&mut *transaction).await?;
+            let ended =
+                sqlx::query(for_request(SQL)).bind(user_id.map(|id| id.as_uuid())).execute(&mut *transaction).await?;
             let position = log_changes!(transaction, &[user_id.map_or(Subject::Everybody, Subject::User)]);
             Logged { done: ended.rows_affected(), position }
         })
@@ -159,11 +160,13 @@ impl Store {
     pub(crate) async fn note_last_seen(&self, seen: &[(SessionIdHash, Timestamp)]) -> sqlx::Result<()> {
         write_with!(self, |transaction| {
             for (id_hash, time) in seen {
-                sqlx::query("UPDATE sessions SET last_seen_at = $2 WHERE id_hash = $1 AND last_seen_at < $2")
-                    .bind(id_hash.as_bytes().as_slice())
-                    .bind(stored(*time))
-                    .execute(&mut *transaction)
-                    .await?;
+                sqlx::query(for_upkeep(
+                    "UPDATE sessions SET last_seen_at = $2 WHERE id_hash = $1 AND last_seen_at < $2",
+                ))
+                .bind(id_hash.as_bytes().as_slice())
+                .bind(stored(*time))
+                .execute(&mut *transaction)
+                .await?;
             }
         })
     }
@@ -172,7 +175,7 @@ impl Store {
     /// knows its own end. But no clock that is set back later brings them to life again.
     pub(crate) async fn purge_expired_sessions(&self, now: Timestamp) -> sqlx::Result<Logged<u64>> {
         write_with!(self, |transaction| {
-            let purged = sqlx::query("DELETE FROM sessions WHERE expires_at <= $1")
+            let purged = sqlx::query(for_upkeep("DELETE FROM sessions WHERE expires_at <= $1"))
                 .bind(stored(now))
                 .execute(&mut *transaction)
                 .await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqlitePool};
 
-use super::{OpenError, POLL_EVERY};
+use super::{OpenError, POLL_EVERY, for_lease};
 use crate::private_files;
 
 const READERS: u32 = 4;
@@ -55,7 +55,9 @@ impl Sqlite {
                 tokio::time::sleep(POLL_EVERY).await;
                 continue;
             };
-            while let Ok(now) = sqlx::query_scalar::<_, i64>("PRAGMA data_version").fetch_one(&mut connection).await {
+            while let Ok(now) =
+                sqlx::query_scalar::<_, i64>(for_lease("PRAGMA data_version")).fetch_one(&mut connection).await
+            {
                 if version.replace(now) != Some(now) {
                     wake();
                 }

@@ -4,7 +4,7 @@ use handstamp_core::{DisplayName, EmailAddress, PasswordHash, SessionIdHash, Tim
 use uuid::Uuid;
 
 use super::change_rows::log_changes;
-use super::{Logged, NewSession, Store, Subject, loaded, read_with, session_rows, stored, write_with};
+use super::{Logged, NewSession, Store, Subject, for_request, loaded, read_with, session_rows, stored, write_with};
 
 /// What is known of somebody who is signed in. Nodes keep a million of these in memory, hence the one piece of text.
 #[derive(Clone, Debug)]
@@ -129,11 +129,11 @@ impl Store {
         ended: Option<SessionIdHash>,
     ) -> sqlx::Result<Logged<Result<(), AddressTaken>>> {
         write_with!(self, |transaction| {
-            let made = sqlx::query(
+            let made = sqlx::query(for_request(
                 "INSERT INTO users (id, name, email, email_key, password_hash, created_at, signed_in_at)
                  VALUES ($1, $2, $3, $4, $5, $6, $7)
                  ON CONFLICT (email_key) DO NOTHING",
-            )
+            ))
             .bind(user.id.as_uuid())
             .bind(user.name.as_str())
             .bind(user.email.as_str())
@@ -162,14 +162,14 @@ impl Store {
     pub(crate) async fn credentials_by_email(&self, email: &EmailAddress) -> sqlx::Result<Option<Credentials>> {
         const SQL: &str = "SELECT id, password_hash, disabled_at FROM users WHERE email_key = $1";
         let row: Option<CredentialsRow> =
-            read_with!(self, |pool| sqlx::query_as(SQL).bind(email.key()).fetch_optional(pool).await)?;
+            read_with!(self, |pool| sqlx::query_as(for_request(SQL)).bind(email.key()).fetch_optional(pool).await)?;
         Ok(row.map(Credentials::from))
     }
 
     pub(crate) async fn credentials_by_id(&self, id: UserId) -> sqlx::Result<Option<Credentials>> {
         const SQL: &str = "SELECT id, password_hash, disabled_at FROM users WHERE id = $1";
         let row: Option<CredentialsRow> =
-            read_with!(self, |pool| sqlx::query_as(SQL).bind(id.as_uuid()).fetch_optional(pool).await)?;
+            read_with!(self, |pool| sqlx::query_as(for_request(SQL)).bind(id.as_uuid()).fetch_optional(pool).await)?;
         Ok(row.map(Credentials::from))
     }
 
@@ -185,10 +185,10 @@ impl Store {
         ended: Option<SessionIdHash>,
     ) -> sqlx::Result<Logged<bool>> {
         write_with!(self, |transaction| {
-            let unchanged = sqlx::query(
+            let unchanged = sqlx::query(for_request(
                 "UPDATE users SET signed_in_at = $3
                  WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL",
-            )
+            ))
             .bind(session.user_id.as_uuid())
             .bind(checked.expose())
             .bind(stored(session.created_at))
@@ -206,7 +206,7 @@ impl Store {
     pub(crate) async fn accounts(&self, now: Timestamp) -> sqlx::Result<Vec<Account>> {
         const SQL: &str = select_accounts!("ORDER BY email_key");
         let rows: Vec<AccountRow> =
-            read_with!(self, |pool| sqlx::query_as(SQL).bind(stored(now)).fetch_all(pool).await)?;
+            read_with!(self, |pool| sqlx::query_as(for_request(SQL)).bind(stored(now)).fetch_all(pool).await)?;
         Ok(rows.into_iter().map(Account::from).collect())
     }
 
@@ -214,7 +214,7 @@ impl Store {
     pub(crate) async fn account(&self, email: &EmailAddress, now: Timestamp) -> sqlx::Result<Option<Account>> {
         const SQL: &str = select_accounts!("WHERE email_key = $2");
         let row: Option<AccountRow> = read_with!(self, |pool| {
-            sqlx::query_as(SQL).bind(stored(now)).bind(email.key()).fetch_optional(pool).await
+            sqlx::query_as(for_request(SQL)).bind(stored(now)).bind(email.key()).fetch_optional(pool).await
         })?;
         Ok(row.map(Account::from))
     }
@@ -222,13 +222,13 @@ impl Store {
     /// Disables an account and ends its sessions for good, or enables it.
     pub(crate) async fn set_disabled(&self, id: UserId, disabled_at: Option<Timestamp>) -> sqlx::Result<Logged<()>> {
         write_with!(self, |transaction| {
-            sqlx::query("UPDATE users SET disabled_at = $2 WHERE id = $1")
+            sqlx::query(for_request("UPDATE users SET disabled_at = $2 WHERE id = $1"))
                 .bind(id.as_uuid())
                 .bind(disabled_at.map(stored))
                 .execute(&mut *transaction)
                 .await?;
             if disabled_at.is_some() {
-                sqlx::query("DELETE FROM sessions WHERE user_id = $1")
+                sqlx::query(for_request("DELETE FROM sessions WHERE user_id = $1"))
                     .bind(id.as_uuid())
                     .execute(&mut *transaction)
                     .await?;
@@ -240,7 +240,10 @@ impl Store {
     /// Deletes an account with its sessions.
     pub(crate) async fn delete_user(&self, id: UserId) -> sqlx::Result<Logged<()>> {
         write_with!(self, |transaction| {
-            sqlx::query("DELETE FROM users WHERE id = $1").bind(id.as_uuid()).execute(&mut *transaction).await?;
+            sqlx::query(for_request("DELETE FROM users WHERE id = $1"))
+                .bind(id.as_uuid())
+                .execute(&mut *transaction)
+                .await?;
             Logged { done: (), position: log_changes!(transaction, &[Subject::User(id)]) }
         })
     }
@@ -248,7 +251,7 @@ impl Store {
     /// Keeps a hash of the same password that was made with other settings.
     pub(crate) async fn replace_hash(&self, id: UserId, old: &PasswordHash, new: &PasswordHash) -> sqlx::Result<()> {
         write_with!(self, |transaction| {
-            sqlx::query("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
+            sqlx::query(for_request("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2"))
                 .bind(id.as_uuid())
                 .bind(old.expose())
                 .bind(new.expose())
@@ -266,21 +269,21 @@ impl Store {
         (current, renamed): (SessionIdHash, SessionIdHash),
     ) -> sqlx::Result<Logged<bool>> {
         write_with!(self, |transaction| {
-            let changed = sqlx::query(
+            let changed = sqlx::query(for_request(
                 "UPDATE users SET password_hash = $3
                  WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL",
-            )
+            ))
             .bind(id.as_uuid())
             .bind(old.expose())
             .bind(new.expose())
             .execute(&mut *transaction)
             .await?;
-            sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2")
+            sqlx::query(for_request("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2"))
                 .bind(id.as_uuid())
                 .bind(current.as_bytes().as_slice())
                 .execute(&mut *transaction)
                 .await?;
-            let kept = sqlx::query("UPDATE sessions SET id_hash = $3 WHERE user_id = $1 AND id_hash = $2")
+            let kept = sqlx::query(for_request("UPDATE sessions SET id_hash = $3 WHERE user_id = $1 AND id_hash = $2"))
                 .bind(id.as_uuid())
                 .bind(current.as_bytes().as_slice())
                 .bind(renamed.as_bytes().as_slice())
@@ -305,7 +308,7 @@ impl Store {
              WHERE sessions.id_hash = $1 AND sessions.user_id = $2 AND sessions.expires_at > $3
                AND users.disabled_at IS NULL";
         let row: Option<UserRow> = read_with!(self, |pool| {
-            sqlx::query_as(SQL)
+            sqlx::query_as(for_request(SQL))
                 .bind(id_hash.as_bytes().as_slice())
                 .bind(user_id.as_uuid())
                 .bind(stored(now))
@@ -317,7 +320,7 @@ impl Store {
 
     pub(crate) async fn change_name(&self, id: UserId, name: &DisplayName) -> sqlx::Result<Logged<()>> {
         write_with!(self, |transaction| {
-            sqlx::query("UPDATE users SET name = $2 WHERE id = $1")
+            sqlx::query(for_request("UPDATE users SET name = $2 WHERE id = $1"))
                 .bind(id.as_uuid())
                 .bind(name.as_str())
                 .execute(&mut *transaction)

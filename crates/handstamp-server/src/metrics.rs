@@ -1,0 +1,51 @@
+//! Metrics in the format of Prometheus, on an address of their own.
+
+use std::net::{SocketAddr, TcpListener};
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use handstamp::Gauges;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use crate::Problem;
+
+/// In seconds. From a millisecond, when all nodes are well, to the longest lease.
+const WAITS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
+
+/// What is measured, and the address on which it is told.
+pub(crate) struct Exporter {
+    handle: PrometheusHandle,
+    listener: TcpListener,
+}
+
+impl Exporter {
+    /// Begins to measure.
+    ///
+    /// # Errors
+    /// When nobody can listen on that address.
+    pub(crate) fn start(address: SocketAddr) -> Result<Self, Problem> {
+        let listener = crate::run::listen(address)?;
+        let builder = PrometheusBuilder::new().set_buckets(&WAITS).map_err(Problem::failed)?;
+        Ok(Self { handle: builder.install_recorder().map_err(Problem::failed)?, listener })
+    }
+
+    /// Tells whoever asks, until the process ends.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub(crate) fn serve(self, gauges: Gauges) -> Result<(), Problem> {
+        let address = self.listener.local_addr().map_err(Problem::failed)?;
+        let handle = self.handle;
+        let show = async move || {
+            gauges.update();
+            handle.run_upkeep();
+            ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
+        };
+        let router = Router::new().route("/metrics", get(show));
+        let server = crate::run::server(self.listener)?;
+        tokio::spawn(server.serve(router.into_make_service()));
+        tracing::info!(event = "metrics", %address, "metrics are at /metrics");
+        Ok(())
+    }
+}

@@ -1,0 +1,218 @@
+use std::time::{Duration, Instant};
+
+use crate::house::{ADAS_PASSWORD, House};
+use crate::visitor::Visitor;
+
+const LEASE: Duration = Duration::from_secs(5);
+
+/// A visitor with the cookies of `visitor` at each node, every one of which has the session in its cache.
+async fn known_to(nodes: &[&House], visitor: &Visitor) -> Vec<Visitor> {
+    let copies: Vec<Visitor> = nodes.iter().map(|node| visitor.at(&node.url)).collect();
+    for copy in &copies {
+        assert!(copy.is_signed_in().await);
+    }
+    copies
+}
+
+async fn nobody_is_signed_in(copies: &[Visitor]) -> bool {
+    for copy in copies {
+        if copy.is_signed_in().await {
+            return false;
+        }
+    }
+    true
+}
+
+/// How often the first story is told. `HANDSTAMP_ROUNDS=10000` takes some minutes.
+fn rounds() -> u32 {
+    std::env::var("HANDSTAMP_ROUNDS").map_or(100, |rounds| rounds.parse().unwrap())
+}
+
+async fn signs_out_time_and_again(nodes: &[&House]) {
+    let ada = nodes[0].ada().await;
+    for round in 0..rounds() {
+        assert_eq!(ada.signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
+        let copies = known_to(nodes, &ada).await;
+        // Who signs out does so on each node in turn.
+        let here = ada.at(&nodes[round as usize % nodes.len()].url);
+        assert_eq!(here.signs_out().await.status, 303);
+        assert!(nobody_is_signed_in(&copies).await, "round {round}");
+    }
+}
+
+crate::stories! {
+    async fn and_who_signs_out_on_one_is_out_on_all(house: House) {
+        let (second, third) = (house.another(), house.another());
+        signs_out_time_and_again(&[&house, &second, &third]).await;
+    }
+
+    async fn and_who_signs_out_on_one_is_out_on_all_without_notifications(mut house: House) {
+        house.restart_with("HANDSTAMP_SESSION__NOTIFY", "false");
+        let (second, third) = (house.another(), house.another());
+        signs_out_time_and_again(&[&house, &second, &third]).await;
+    }
+
+    async fn and_everything_that_ends_a_session_ends_it_on_all(house: House) {
+        let (second, third) = (house.another(), house.another());
+        let nodes = [&house, &second, &third];
+        let ada = house.ada().await;
+        let signs_in_elsewhere = async || {
+            let phone = Visitor::new(&second.url);
+            phone.signs_in("ada@example.com", ADAS_PASSWORD).await;
+            known_to(&nodes, &phone).await
+        };
+
+        let copies = signs_in_elsewhere().await;
+        let handle = ada.opens("/account/sessions").await.hidden("session")[0].clone();
+        ada.submits("/account/sessions/revoke", &[("session", &handle)]).await;
+        assert!(nobody_is_signed_in(&copies).await, "revoke");
+
+        let copies = signs_in_elsewhere().await;
+        ada.submits("/account/sessions/revoke-others", &[]).await;
+        assert!(nobody_is_signed_in(&copies).await, "revoke others");
+
+        let copies = signs_in_elsewhere().await;
+        let own = known_to(&nodes, &ada).await;
+        assert_eq!(ada.changes_password(ADAS_PASSWORD, "walnut-trumpet-glacier").await.status, 303);
+        assert!(nobody_is_signed_in(&copies).await && nobody_is_signed_in(&own).await, "change of password");
+
+        let own = known_to(&nodes, &ada).await;
+        ada.signs_in("ada@example.com", "walnut-trumpet-glacier").await;
+        assert!(nobody_is_signed_in(&own).await, "signing in again");
+    }
+
+    async fn and_what_is_typed_is_in_force_on_all_when_it_returns(house: House) {
+        let (second, third) = (house.another(), house.another());
+        let nodes = [&house, &second, &third];
+        let ada = house.ada().await;
+        for command in [
+            &["session", "revoke", "--user", "ada@example.com"][..],
+            &["session", "revoke", "--all"],
+            &["user", "disable", "ada@example.com"],
+            &["user", "delete", "ada@example.com"],
+        ] {
+            house.types(&["user", "enable", "ada@example.com"], "");
+            ada.signs_in("ada@example.com", ADAS_PASSWORD).await;
+            let copies = known_to(&nodes, &ada).await;
+            let begun = Instant::now();
+            assert_eq!(house.types(command, "").0, 0);
+            assert!(nobody_is_signed_in(&copies).await, "{command:?}");
+            assert!(begun.elapsed() < LEASE / 2, "{command:?} waited for somebody: {:?}", begun.elapsed());
+        }
+    }
+
+    async fn and_a_new_name_is_on_all(house: House) {
+        let second = house.another();
+        let ada = house.ada().await;
+        let there = ada.at(&second.url);
+        assert!(there.opens("/account").await.shows("Welcome, Ada"));
+        for name in ["Countess Lovelace", "Augusta"] {
+            ada.submits("/account/profile", &[("name", name)]).await;
+            assert!(there.opens("/account").await.shows(&format!("Welcome, {name}")));
+        }
+    }
+
+    async fn and_one_that_was_frozen_refuses_in_its_first_answer(house: House) {
+        let second = house.another();
+        let ada = house.ada().await;
+        let copies = known_to(&[&second], &ada).await;
+        second.signal("STOP");
+        let begun = Instant::now();
+        assert_eq!(ada.signs_out().await.status, 303);
+        let waited = begun.elapsed();
+        second.signal("CONT");
+        assert!(nobody_is_signed_in(&copies).await);
+        assert!(waited > LEASE / 2 && waited < LEASE + Duration::from_secs(1), "{waited:?}");
+        // And it has found its way back: the next sign-out waits for nobody.
+        ada.signs_in("ada@example.com", ADAS_PASSWORD).await;
+        let copies = known_to(&[&second], &ada).await;
+        let begun = Instant::now();
+        ada.signs_out().await;
+        assert!(begun.elapsed() < LEASE / 2 && nobody_is_signed_in(&copies).await);
+    }
+
+    async fn and_one_that_died_is_waited_for_no_longer_than_its_lease(house: House) {
+        let (mut second, ada) = (house.another(), house.ada().await);
+        known_to(&[&second], &ada).await;
+        second.dies();
+        let begun = Instant::now();
+        assert_eq!(ada.signs_out().await.status, 303);
+        assert!(begun.elapsed() < LEASE + Duration::from_secs(1), "{:?}", begun.elapsed());
+        ada.signs_in("ada@example.com", ADAS_PASSWORD).await;
+        let begun = Instant::now();
+        ada.signs_out().await;
+        assert!(begun.elapsed() < LEASE / 2, "once is enough");
+    }
+
+    async fn and_one_that_stopped_is_waited_for_by_nobody(house: House) {
+        let (mut second, ada) = (house.another(), house.ada().await);
+        known_to(&[&second], &ada).await;
+        assert!(second.stop().success());
+        assert_eq!(house.count("SELECT COUNT(*) FROM nodes").await, 1);
+        let begun = Instant::now();
+        ada.signs_out().await;
+        assert!(begun.elapsed() < LEASE / 2, "{:?}", begun.elapsed());
+    }
+
+    async fn and_signing_out_twice_at_once_waits_twice(house: House) {
+        let second = house.another();
+        let ada = house.ada().await;
+        let (copies, again) = (known_to(&[&second], &ada).await, ada.copy());
+        second.signal("STOP");
+        let first = tokio::spawn(async move { ada.signs_out().await });
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let begun = Instant::now();
+        assert_eq!(again.signs_out().await.status, 303);
+        assert!(begun.elapsed() > LEASE / 2, "it says signed out while the frozen node may still believe otherwise");
+        second.signal("CONT");
+        assert!(nobody_is_signed_in(&copies).await);
+        first.await.unwrap();
+    }
+
+    async fn and_a_live_session_costs_no_statement(mut house: House) {
+        house.measures();
+        let ada = house.ada().await;
+        assert!(ada.is_signed_in().await);
+        let statements = async |purpose: &str| house.metric(&format!("handstamp_statements_total{{for=\"{purpose}\"}}")).await;
+        let (before, begun, leases) = (statements("request").await, Instant::now(), statements("lease").await);
+        assert!(before > 0.0);
+        for _ in 0..10_000 {
+            assert_eq!(ada.opens("/account").await.status, 200);
+        }
+        assert_eq!(statements("request").await, before);
+        // A renewal is three statements every third of a lease; SQLite is asked ten times a second whether anything changed.
+        let most = 16.0 + begun.elapsed().as_secs_f64() * (10.0 + 3.0 * 3.0 / LEASE.as_secs_f64());
+        assert!(statements("lease").await - leases < most);
+        assert!(house.metric("handstamp_session_cache_hits_total").await >= 10_000.0);
+        assert_eq!(house.metric("handstamp_session_cache_misses_total").await, 1.0);
+        assert_eq!(house.metric("handstamp_session_cache_entries").await, 1.0);
+        assert!(house.metric("handstamp_lease_left_seconds").await > 1.0);
+        ada.signs_out().await;
+        assert_eq!(house.metric("handstamp_revocation_wait_seconds_count").await, 1.0);
+        assert_eq!(house.metric("handstamp_change_position").await, 1.0);
+    }
+
+    async fn and_a_forged_token_costs_none_either(mut house: House) {
+        house.measures();
+        let ada = house.ada().await;
+        let before = house.metric("handstamp_statements_total{for=\"request\"}").await;
+        let thief = house.visitor();
+        for position in 0..116 {
+            let mut token = ada.token().into_bytes();
+            token[position] = if token[position] == b'A' { b'B' } else { b'A' };
+            thief.presents(&String::from_utf8(token).unwrap());
+            assert!(!thief.is_signed_in().await);
+        }
+        assert_eq!(house.metric("handstamp_statements_total{for=\"request\"}").await, before);
+    }
+
+    async fn and_without_a_cache_nobody_waits_for_them(mut house: House) {
+        house.restart_with("HANDSTAMP_SESSION__CACHE_ENTRIES", "0");
+        let ada = house.ada().await;
+        assert_eq!(house.count("SELECT COUNT(*) FROM nodes").await, 0);
+        let copies = known_to(&[&house], &ada).await;
+        assert_eq!(house.visitor().opens("/readyz").await.status, 200);
+        ada.signs_out().await;
+        assert!(nobody_is_signed_in(&copies).await);
+    }
+}

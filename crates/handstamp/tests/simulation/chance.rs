@@ -1,0 +1,47 @@
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::world::Rng;
+
+/// Chance that follows from a seed: SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators",
+/// OOPSLA 2014).
+#[derive(Clone)]
+pub struct Chance(Arc<Mutex<u64>>);
+
+impl Chance {
+    pub fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(seed)))
+    }
+
+    pub fn next(&self) -> u64 {
+        let mut state = self.0.lock().unwrap();
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub fn below(&self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    pub fn happens(&self, in_a_thousand: u64) -> bool {
+        self.below(1000) < in_a_thousand
+    }
+
+    pub fn pick<'a, T>(&self, from: &'a [T]) -> Option<&'a T> {
+        from.get(usize::try_from(self.below(from.len().max(1) as u64)).unwrap())
+    }
+
+    pub fn up_to(&self, longest: Duration) -> Duration {
+        Duration::from_micros(self.below(u64::try_from(longest.as_micros()).unwrap() + 1))
+    }
+}
+
+impl Rng for Chance {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+        }
+    }
+}

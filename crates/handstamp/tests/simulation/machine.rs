@@ -1,0 +1,118 @@
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::chance::Chance;
+use crate::database::Database;
+use crate::sessions::Node;
+use crate::world::{Clock, World};
+
+pub const LEASE: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A machine with a process on it that can be frozen and killed.
+pub struct Machine {
+    pub node: Arc<Node<Database, u64>>,
+    pub clock: Arc<MachineClock>,
+    freezer: Freezer,
+    tasks: JoinSet<()>,
+}
+
+impl Machine {
+    /// Starts a node that caches; with no capacity it is a command in a shell, which does not.
+    pub fn start(database: &Database, chance: &Chance, capacity: usize) -> Self {
+        let clock = Arc::new(MachineClock::new(chance));
+        let world = World { clock: clock.clone(), rng: Arc::new(chance.clone()) };
+        let node = Arc::new(Node::new(Arc::new(database.clone()), world, LEASE, capacity));
+        let mut machine = Self { node: Arc::clone(&node), clock, freezer: Freezer::default(), tasks: JoinSet::new() };
+        machine.runs(async move { node.follow().await });
+        machine
+    }
+
+    /// Runs something in the process: it stands still while the process is frozen, and ends with it.
+    pub fn runs(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(Freezable { task: Box::pin(task), freezer: self.freezer.clone() });
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// Stops the process where it is, for so long.
+    pub fn freeze(&self, duration: Duration) {
+        let freezer = self.freezer.clone();
+        freezer.0.lock().unwrap().frozen = true;
+        tokio::spawn(async move {
+            sleep(duration).await;
+            let mut state = freezer.0.lock().unwrap();
+            state.frozen = false;
+            state.waiting.drain(..).for_each(Waker::wake);
+        });
+    }
+}
+
+#[derive(Clone, Default)]
+struct Freezer(Arc<Mutex<Frozen>>);
+
+#[derive(Default)]
+struct Frozen {
+    frozen: bool,
+    waiting: Vec<Waker>,
+}
+
+struct Freezable<F> {
+    task: Pin<Box<F>>,
+    freezer: Freezer,
+}
+
+impl<F: Future<Output = ()>> Future for Freezable<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        {
+            let mut state = self.freezer.0.lock().unwrap();
+            if state.frozen {
+                state.waiting.push(context.waker().clone());
+                return Poll::Pending;
+            }
+        }
+        self.task.as_mut().poll(context)
+    }
+}
+
+/// The clocks of a machine: one that nobody sets and that runs a little too fast or too slow, and one on the wall.
+pub struct MachineClock {
+    begun: Instant,
+    /// Parts in a thousand that it runs too fast.
+    drift: i64,
+    /// In milliseconds.
+    set_by: Mutex<i64>,
+}
+
+impl MachineClock {
+    fn new(chance: &Chance) -> Self {
+        let drift = i64::try_from(chance.below(11)).unwrap() - 5;
+        Self { begun: Instant::now(), drift, set_by: Mutex::new(0) }
+    }
+
+    /// Sets the clock on the wall, by up to a day forward or back.
+    pub fn is_set(&self, chance: &Chance) {
+        let span = i64::try_from(DAY.as_millis()).unwrap();
+        *self.set_by.lock().unwrap() = i64::try_from(chance.below(2 * DAY.as_millis() as u64)).unwrap() - span;
+    }
+}
+
+impl Clock for MachineClock {
+    fn wall(&self) -> Duration {
+        let wall = 20_000 * DAY + self.uptime();
+        let set_by = *self.set_by.lock().unwrap();
+        let by = Duration::from_millis(set_by.unsigned_abs());
+        if set_by < 0 { wall - by } else { wall + by }
+    }
+
+    fn uptime(&self) -> Duration {
+        let micros = i64::try_from(self.begun.elapsed().as_micros()).unwrap();
+        Duration::from_micros(u64::try_from(micros + micros * self.drift / 1000).unwrap())
+    }
+}

@@ -1,0 +1,87 @@
+//! The code of `sessions/` in a simulated world: several nodes, a database, statements that are slow, get lost or run late,
+//! nodes that freeze, die and come back, clocks that drift and are set. All of it follows from a seed.
+//!
+//! What must hold throughout: nobody is served who began to ask after their session's end was answered, and nobody gets an
+//! older name than one whose change was answered. `mutants.py` breaks the code in all ways that matter, and must see each
+//! caught.
+//!
+//! `HANDSTAMP_SEED=7` replays a seed, `HANDSTAMP_STEPS=10000000` goes on for longer.
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
+
+#[path = "../../src/world.rs"]
+mod world;
+
+mod chance;
+mod database;
+mod machine;
+mod people;
+mod sessions;
+mod store;
+
+use people::People;
+
+/// What happened in a simulation, so that it is seen not to be idle.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub steps: u64,
+    pub statements: u64,
+    pub statements_lost: u64,
+    pub statements_late: u64,
+    pub hits: u64,
+    pub misses: u64,
+    pub refused: u64,
+    pub revocations_answered: u64,
+    pub revocations_not_answered: u64,
+    pub nodes_given_up: u64,
+    pub pauses: u64,
+    pub deaths: u64,
+}
+
+fn simulate(seed: u64, steps: u64) -> Result<Tally, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(People::new(seed).live(steps)).map_err(|violation| {
+        format!("{violation}\nreplay it: HANDSTAMP_SEED={seed} cargo test -p handstamp --test simulation")
+    })
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}
+
+const STEPS_A_SEED: u64 = 50_000;
+
+#[test]
+fn nobody_is_served_who_was_signed_out() {
+    let steps = number("HANDSTAMP_STEPS").unwrap_or(1_000_000);
+    let seeds = match number("HANDSTAMP_SEED") {
+        Some(seed) => seed..=seed,
+        None => 1..=steps.div_ceil(STEPS_A_SEED),
+    };
+    for seed in seeds {
+        match simulate(seed, STEPS_A_SEED) {
+            Ok(tally) => {
+                println!("seed {seed}: {tally:?}");
+                let happened = [
+                    tally.statements_lost,
+                    tally.statements_late,
+                    tally.hits,
+                    tally.misses,
+                    tally.refused,
+                    tally.revocations_answered,
+                    tally.nodes_given_up,
+                    tally.pauses,
+                    tally.deaths,
+                ];
+                assert!(happened.iter().all(|count| *count > 10), "an idle world shows nothing: {tally:?}");
+                assert!(tally.hits > tally.misses / 3, "a cache that is never used shows nothing: {tally:?}");
+            }
+            Err(violation) => panic!("{violation}"),
+        }
+    }
+}
+
+#[test]
+fn a_seed_can_be_replayed() {
+    assert_eq!(simulate(7, 5_000), simulate(7, 5_000));
+    assert_ne!(simulate(7, 5_000), simulate(8, 5_000));
+}

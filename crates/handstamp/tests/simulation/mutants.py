@@ -1,0 +1,123 @@
+"""Leaves out each rule of the lease protocol in the code of sessions/, and sees the simulation catch it.
+
+Usage: mutants.py [NAME ...]. Run by script/test. A mutant whose text is no longer in the code is a fault as well.
+"""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+CRATE = pathlib.Path(__file__).resolve().parents[2]
+ROOT = CRATE.parents[1]
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+PLACE = TARGET / "lease-mutants"
+FOLLOWER, CACHE, DATABASE = "src/sessions/follower.rs", "src/sessions/cache.rs", "tests/simulation/database.rs"
+DEPENDENCIES = "arc-swap getrandom handstamp-core quick_cache rustix tracing uuid".split()
+FILES = ["src/world.rs", "src/store/change.rs"] + [f"src/sessions/{name}.rs" for name in "cache follower lease sync".split()]
+
+LOOK = """        let rows = self.log.nodes().await.map_err(fault)?;
+        self.note(&rows);"""
+WAIT = """        let mut look_after = FIRST_LOOK_AFTER;"""
+RENEWED = "            cache.lease().renewed(sent, self.lease);\n            renewed = true;"
+
+# The rule that is left out, and the texts that are replaced for it.
+MUTANTS = {
+    "no_wait": [(FOLLOWER, WAIT, "        if true {\n            return Ok(logged.done);\n        }\n" + WAIT)],
+    "no_lease": [(CACHE, "if !self.lease.holds(now)", "if false && !self.lease.holds(now)")],
+    "no_stamp": [(CACHE, "entry.position >= changed", "(entry.position >= changed || true)")],
+    "stamp_after_read": [(FOLLOWER, "cache.fill(noted, key", "cache.fill(noted.max(cache.position()), key")],
+    "report_before_evict": [
+        (FOLLOWER, "gap || !cache.apply(&changes)", "gap"),
+        (FOLLOWER, "self.log.renew(id, cache.position())",
+         "self.log.renew(id, changes.last().map_or(cache.position(), |last| last.position))"),
+        (FOLLOWER, RENEWED, "            cache.apply(&changes);\n" + RENEWED),
+    ],
+    "lease_from_answer": [(FOLLOWER, RENEWED, RENEWED.replace("sent", "self.world.moment()"))],
+    "keep_cache": [
+        (FOLLOWER, "                    self.cache.store(None);\n", ""),
+        (FOLLOWER, "Arc::new(Cache::new(position, self.capacity))",
+         "self.cache.load_full().unwrap_or_else(|| Arc::new(Cache::new(position, self.capacity)))"),
+        (FOLLOWER, "        cache.lease().renewed(sent, self.lease);\n        self.cache",
+         "        cache.skip_to(position);\n        cache.lease().renewed(sent, self.lease);\n        self.cache"),
+        (CACHE, "    pub(super) fn lease(&self)",
+         "    pub(super) fn skip_to(&self, position: Position) {\n        self.position.store(position.0, Ordering::SeqCst);\n"
+         "    }\n\n    pub(super) fn lease(&self)"),
+    ],
+    "stale_fill": [
+        (FOLLOWER, "if let (Some(cache), Some(noted), Some(value)) = (cache, noted, &found)",
+         "if let (Some(cache), Some(noted), Some(value)) = (self.cache.load_full(), noted, &found)"),
+    ],
+    "not_deleted": [
+        (FOLLOWER, "            self.log.give_up(*row).await.map_err(fault)?;\n", ""),
+        (FOLLOWER, "*in_force = rows.iter().map", "*in_force = rows.iter().filter(|row| !self.is_silent(row, 1)).map"),
+    ],
+    "delete_early": [(FOLLOWER, "self.is_silent(row, 1)", "(true || self.is_silent(row, 1))")],
+    "watch_from_question": [
+        (FOLLOWER, LOOK,
+         "        let asked = self.world.moment().uptime;\n" + LOOK.split("\n")[0]
+         + "\n        self.watch.lock().expect(\"\").note(&rows, asked);"),
+    ],
+    "delete_renewed": [
+        (FOLLOWER, "Some((renewals, since)) if *renewals == row.renewals => *since", "Some((_, since)) => *since"),
+    ],
+    "delete_renewed_meanwhile": [
+        (DATABASE, "if tables.nodes.get(&node.id).is_some_and(|row| row.renewals == node.renewals)",
+         "if tables.nodes.contains_key(&node.id)"),
+    ],
+    "same_id": [(FOLLOWER, "NodeId(Uuid::from_bytes(self.world.random()))",
+                 "before.unwrap_or_else(|| NodeId(Uuid::from_bytes(self.world.random())))")],
+}
+
+
+def manifest(names):
+    own = (CRATE / "Cargo.toml").read_text()
+    lines = [re.search(rf"^{name} = .*$", own, re.M)[0] for name in DEPENDENCIES]
+    lines = [line.replace('"../handstamp-core"', f'"{ROOT}/crates/handstamp-core"') for line in lines]
+    lines.append('tokio = { version = "1.54", features = ["macros", "rt", "sync", "time", "test-util"] }')
+    tests = "".join(f'\n[[test]]\nname = "{name}"\npath = "{name}/tests/simulation/main.rs"\n' for name in names)
+    return ('[package]\nname = "lease-mutants"\nversion = "0.0.0"\nedition = "2024"\nautotests = false\n\n[lib]\npath = "lib.rs"\n'
+            "\n[workspace]\n\n[dependencies]\n" + "\n".join(lines) + "\n" + tests
+            + "\n[profile.dev]\nopt-level = 1\ndebug = false\n")
+
+
+def plant(name, replacements):
+    place = PLACE / name
+    for file in FILES:
+        (place / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CRATE / file, place / file)
+    shutil.copytree(CRATE / "tests/simulation", place / "tests/simulation")
+    for file, old, new in replacements:
+        text = (place / file).read_text()
+        if text.count(old) != 1:
+            sys.exit(f"{name}: the text to mutate is in {file} {text.count(old)} times:\n{old}")
+        (place / file).write_text(text.replace(old, new))
+
+
+def main():
+    names = sys.argv[1:] or list(MUTANTS)
+    shutil.rmtree(PLACE, ignore_errors=True)
+    for name in names:
+        plant(name, MUTANTS[name])
+    (PLACE / "lib.rs").write_text("")
+    (PLACE / "Cargo.toml").write_text(manifest(names))
+    shutil.copy(ROOT / "Cargo.lock", PLACE)
+    cargo = ["cargo", "test", "--quiet", "--offline", "--no-fail-fast", "--manifest-path", str(PLACE / "Cargo.toml")]
+    environment = dict(os.environ, CARGO_TARGET_DIR=str(TARGET), RUSTFLAGS="-Awarnings", RUST_BACKTRACE="0")
+    environment.setdefault("HANDSTAMP_STEPS", "2000000")
+    subprocess.run([*cargo, "--no-run"], env=environment, check=True)
+    survivors = []
+    for name in names:
+        run = subprocess.run([*cargo, "--test", name, "nobody_is_served"], env=environment, capture_output=True, text=True)
+        caught = re.search(r"^(somebody is served.*)$", run.stdout, re.M)
+        print(f"{name}: {caught[1] if caught else 'SURVIVED'}", flush=True)
+        if not caught:
+            survivors.append(name)
+            print(run.stdout[-3000:], run.stderr[-3000:])
+    if survivors:
+        sys.exit(f"not caught: {' '.join(survivors)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use handstamp_core::{SessionIdHash, Timestamp, UserId};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::Tally;
+use crate::chance::Chance;
+use crate::database::Database;
+use crate::machine::{LEASE, Machine};
+use crate::sessions::SessionKey;
+use crate::store::Subject;
+
+const MACHINES: usize = 3;
+const USERS: u64 = 4;
+const SESSIONS: usize = 8;
+const FORMER: usize = 6;
+const CAPACITY: usize = 10_000;
+
+/// People with sessions on several machines, and what they were told.
+pub struct People {
+    chance: Chance,
+    database: Database,
+    machines: Vec<Machine>,
+    sessions: Vec<(SessionIdHash, UserId)>,
+    /// Sessions that are about to end or have ended. Whoever has a copy of their token goes on asking.
+    former: VecDeque<(SessionIdHash, UserId)>,
+    told: Arc<Mutex<Told>>,
+    next_session: u64,
+}
+
+/// What was answered, and whether anybody was served in spite of it.
+#[derive(Default)]
+struct Told {
+    /// Sessions whose end was answered.
+    ended: BTreeSet<[u8; 32]>,
+    /// The newest version of a name whose change was answered.
+    names: BTreeMap<UserId, u64>,
+    violation: Option<String>,
+}
+
+impl People {
+    pub fn new(seed: u64) -> Self {
+        let chance = Chance::new(seed);
+        let database = Database::new(chance.clone());
+        Self {
+            chance,
+            database,
+            machines: Vec::new(),
+            sessions: Vec::new(),
+            former: VecDeque::new(),
+            told: Arc::default(),
+            next_session: 0,
+        }
+    }
+
+    /// Lets them live for so many steps; what happened, or the first who was served and should not have been.
+    pub async fn live(mut self, steps: u64) -> Result<Tally, String> {
+        for _ in 0..MACHINES {
+            self.machines.push(Machine::start(&self.database, &self.chance, CAPACITY));
+        }
+        for user in 0..USERS {
+            self.database.tables.lock().unwrap().names.insert(self.user(user), 0);
+        }
+        while self.tally().steps < steps {
+            self.step().await;
+            if let Some(violation) = self.told.lock().unwrap().violation.take() {
+                return Err(format!("{violation}, after {:?}", self.tally()));
+            }
+        }
+        Ok(self.tally())
+    }
+
+    fn tally(&self) -> Tally {
+        self.database.tables.lock().unwrap().tally.clone()
+    }
+
+    fn user(&self, number: u64) -> UserId {
+        UserId::from_uuid(Uuid::from_u128(u128::from(number)))
+    }
+
+    async fn step(&mut self) {
+        self.database.tables.lock().unwrap().tally.steps += 1;
+        // Mostly one thing soon after another; sometimes long enough for leases to end.
+        sleep(self.chance.up_to(if self.chance.happens(5) { LEASE * 2 } else { Duration::from_millis(12) })).await;
+        while self.sessions.len() < SESSIONS {
+            self.somebody_signs_in();
+        }
+        let machine = usize::try_from(self.chance.below(MACHINES as u64)).unwrap();
+        match self.chance.below(1000) {
+            0..900 => self.somebody_asks(machine),
+            900..925 => self.somebody_signs_out(machine),
+            925..935 => self.somebody_takes_another_name(machine),
+            935..936 => self.an_operator_ends_all(),
+            936..940 => self.machines[machine].clock.is_set(&self.chance),
+            940..948 => self.freezes(machine),
+            948..951 => self.dies(machine, false),
+            951..954 => self.dies(machine, true),
+            954..956 => self.the_database_freezes(),
+            _ => self.machines[machine].node.wake(),
+        }
+    }
+
+    fn somebody_signs_in(&mut self) {
+        self.next_session += 1;
+        let mut hash = [0; 32];
+        hash[..8].copy_from_slice(&self.next_session.to_be_bytes());
+        // Some share a place in the table of changes, and some share it with a user.
+        hash[31] = u8::try_from(self.next_session % 61).unwrap();
+        let user = self.user(self.chance.below(USERS));
+        self.database.tables.lock().unwrap().sessions.insert(hash, user);
+        self.sessions.push((SessionIdHash::from_bytes(hash), user));
+    }
+
+    fn somebody_asks(&mut self, machine: usize) {
+        let former = self.chance.happens(300).then(|| self.chance.pick(self.former.make_contiguous()).copied());
+        let (session, user) = former.flatten().unwrap_or(*self.chance.pick(&self.sessions).unwrap());
+        let key = SessionKey { id_hash: session, user_id: user, expires_at: Timestamp::from_unix_seconds(u64::MAX) };
+        let (told, database) = (Arc::clone(&self.told), self.database.clone());
+        let node = Arc::clone(&self.machines[machine].node);
+        self.machines[machine].runs(async move {
+            // The request begins when the process comes to it, not when it was sent.
+            let (was_ended, newest_name) = {
+                let told = told.lock().unwrap();
+                (told.ended.contains(session.as_bytes()), told.names.get(&user).copied().unwrap_or(0))
+            };
+            let (name, how) = match node.look_up(&key) {
+                Some(name) => (Some(name), "from the cache"),
+                None => {
+                    let row = database.run(move |tables| tables.name_of(session, user));
+                    (node.read_through(&key, row).await.ok().flatten(), "from the row")
+                }
+            };
+            let tally = &mut database.tables.lock().unwrap().tally;
+            match (name, how) {
+                (None, _) => tally.refused += 1,
+                (Some(_), "from the cache") => tally.hits += 1,
+                (Some(_), _) => tally.misses += 1,
+            }
+            let served_wrongly = match name {
+                Some(_) if was_ended => Some("somebody is served whose end of session was answered"),
+                Some(name) if name < newest_name => Some("somebody is served by an older name than was answered"),
+                _ => None,
+            };
+            if let Some(what) = served_wrongly {
+                told.lock().unwrap().violation = Some(format!("{what}, {how}, on machine {machine}"));
+            }
+        });
+    }
+
+    /// One session ends, or all of a user.
+    fn somebody_signs_out(&mut self, machine: usize) {
+        let (session, user) = *self.chance.pick(&self.sessions).unwrap();
+        let all = self.chance.happens(200);
+        let subject = if all { Subject::User(user) } else { Subject::Session(session) };
+        self.end(machine, subject, move |(other, owner)| if all { *owner == user } else { *other == session });
+    }
+
+    /// Somebody types a command in a shell of its own machine, which does not cache.
+    fn an_operator_ends_all(&mut self) {
+        let shell = Machine::start(&self.database, &self.chance, 0);
+        self.machines.push(shell);
+        self.end(self.machines.len() - 1, Subject::Everybody, |_| true);
+        let shell = self.machines.pop().unwrap();
+        tokio::spawn(async move {
+            sleep(LEASE * 10).await;
+            drop(shell);
+        });
+    }
+
+    fn end(&mut self, machine: usize, subject: Subject, ends: impl Fn(&(SessionIdHash, UserId)) -> bool) {
+        let ended: Vec<_> = self.sessions.extract_if(.., |session| ends(session)).collect();
+        self.former.extend(&ended);
+        self.former.drain(..self.former.len().saturating_sub(FORMER));
+        let ended: Vec<[u8; 32]> = ended.iter().map(|(session, _)| *session.as_bytes()).collect();
+        let deleted = ended.clone();
+        let (told, database) = (Arc::clone(&self.told), self.database.clone());
+        let node = Arc::clone(&self.machines[machine].node);
+        self.machines[machine].runs(async move {
+            let commit = database.run(move |tables| {
+                deleted.iter().for_each(|session| drop(tables.sessions.remove(session)));
+                tables.log((), subject)
+            });
+            let Ok(logged) = commit.await else { return };
+            let answered = node.in_force(logged).await.is_ok();
+            {
+                let tally = &mut database.tables.lock().unwrap().tally;
+                if answered {
+                    tally.revocations_answered += 1;
+                } else {
+                    tally.revocations_not_answered += 1;
+                }
+            }
+            if answered {
+                told.lock().unwrap().ended.extend(ended);
+            }
+        });
+    }
+
+    fn somebody_takes_another_name(&mut self, machine: usize) {
+        let user = self.user(self.chance.below(USERS));
+        let (told, database) = (Arc::clone(&self.told), self.database.clone());
+        let node = Arc::clone(&self.machines[machine].node);
+        self.machines[machine].runs(async move {
+            let commit = database.run(move |tables| {
+                let name = tables.names.get_mut(&user).unwrap();
+                *name += 1;
+                let name = *name;
+                tables.log(name, Subject::User(user))
+            });
+            let Ok(logged) = commit.await else { return };
+            if let Ok(name) = node.in_force(logged).await {
+                let mut told = told.lock().unwrap();
+                let newest = told.names.entry(user).or_default();
+                *newest = name.max(*newest);
+            }
+        });
+    }
+
+    fn freezes(&mut self, machine: usize) {
+        self.database.tables.lock().unwrap().tally.pauses += 1;
+        self.machines[machine].freeze(self.chance.up_to(LEASE * 2));
+    }
+
+    /// The process ends, by itself or not, and another one starts on the machine.
+    fn dies(&mut self, machine: usize, properly: bool) {
+        self.database.tables.lock().unwrap().tally.deaths += 1;
+        let next = Machine::start(&self.database, &self.chance, CAPACITY);
+        let last = std::mem::replace(&mut self.machines[machine], next);
+        if properly {
+            last.node.stop();
+            tokio::spawn(async move {
+                sleep(LEASE * 10).await;
+                drop(last);
+            });
+        }
+    }
+
+    fn the_database_freezes(&self) {
+        *self.database.frozen_until.lock().unwrap() = Some(Instant::now() + self.chance.up_to(LEASE * 3));
+    }
+}

@@ -1,0 +1,13 @@
+//! The code that is simulated, as it is.
+
+#[path = "../../src/sessions/cache.rs"]
+mod cache;
+#[path = "../../src/sessions/follower.rs"]
+mod follower;
+#[path = "../../src/sessions/lease.rs"]
+mod lease;
+#[path = "../../src/sessions/sync.rs"]
+mod sync;
+
+pub(crate) use cache::SessionKey;
+pub(crate) use follower::Node;
