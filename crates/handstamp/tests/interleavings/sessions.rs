@@ -1,0 +1,76 @@
+//! The cache as it is, on a model checker's concurrent types.
+
+#[path = "../../src/sessions/cache.rs"]
+mod cache;
+#[path = "../../src/sessions/lease.rs"]
+mod lease;
+
+/// In place of `src/sessions/sync.rs`.
+mod sync {
+    use std::collections::HashMap;
+    use std::hash::{BuildHasherDefault, DefaultHasher, Hash};
+
+    pub(super) use loom::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+    pub(super) const PLACES: usize = 2;
+
+    /// A map whose every act is one step: that is what the cache asks of it, and no more.
+    pub(super) struct Entries<K, V>(loom::sync::Mutex<HashMap<K, V, BuildHasherDefault<DefaultHasher>>>);
+
+    impl<K: Eq + Hash, V: Clone> Entries<K, V> {
+        pub(super) fn new(_: usize) -> Self {
+            Self(loom::sync::Mutex::new(HashMap::default()))
+        }
+
+        pub(super) fn get(&self, key: &K) -> Option<V> {
+            self.0.lock().unwrap().get(key).cloned()
+        }
+
+        pub(super) fn insert(&self, key: K, value: V) {
+            self.0.lock().unwrap().insert(key, value);
+        }
+
+        pub(super) fn remove(&self, key: &K) {
+            self.0.lock().unwrap().remove(key);
+        }
+
+        pub(super) fn clear(&self) {
+            self.0.lock().unwrap().clear();
+        }
+
+        pub(super) fn len(&self) -> usize {
+            self.0.lock().unwrap().len()
+        }
+    }
+}
+
+pub(crate) struct Cache(cache::Cache<u64>);
+
+pub(crate) use cache::SessionKey;
+
+/// What the cache lets its neighbours do, for this test.
+impl Cache {
+    pub(crate) fn new(position: i64) -> Self {
+        Self(cache::Cache::new(crate::store::Position(position), 1))
+    }
+
+    pub(crate) fn renewed(&self, sent: crate::world::Moment, lease: std::time::Duration) {
+        self.0.lease().renewed(sent, lease);
+    }
+
+    pub(crate) fn look_up(&self, key: &SessionKey, now: crate::world::Moment) -> Option<u64> {
+        self.0.look_up(key, now)
+    }
+
+    pub(crate) fn position(&self) -> crate::store::Position {
+        self.0.position()
+    }
+
+    pub(crate) fn fill(&self, noted: crate::store::Position, key: &SessionKey, value: u64) {
+        self.0.fill(noted, key, value);
+    }
+
+    pub(crate) fn apply(&self, changes: &[crate::store::Change]) -> bool {
+        self.0.apply(changes)
+    }
+}
