@@ -4,6 +4,7 @@
 #[path = "../../../handstamp/tests/support/postgres.rs"]
 mod postgres_server;
 
+mod between;
 mod house;
 mod visitor;
 

@@ -1,6 +1,8 @@
 use std::time::{Duration, Instant};
 
+use crate::between::Between;
 use crate::house::{ADAS_PASSWORD, House};
+use crate::postgres_server;
 use crate::visitor::Visitor;
 
 const LEASE: Duration = Duration::from_secs(5);
@@ -215,4 +217,52 @@ crate::stories! {
         ada.signs_out().await;
         assert!(nobody_is_signed_in(&copies).await);
     }
+}
+
+/// How long a sign-out takes that two nodes know of; the session must be over on both.
+async fn sign_out_takes(nodes: &[&House]) -> Duration {
+    let ada = nodes[0].visitor();
+    ada.signs_in("ada@example.com", ADAS_PASSWORD).await;
+    let copies = known_to(nodes, &ada).await;
+    let begun = Instant::now();
+    assert_eq!(ada.signs_out().await.status, 303);
+    let taken = begun.elapsed();
+    assert!(nobody_is_signed_in(&copies).await);
+    taken
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_a_lost_notification_costs_a_moment() {
+    let database = postgres_server::new_database();
+    let between = Between::new(&database);
+    let (mut house, mut second) = (House::on(database), House::on(between.url.clone()));
+    for node in [&mut house, &mut second] {
+        node.restart_with("HANDSTAMP_SECRET_KEY", "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg");
+    }
+    house.ada().await;
+    for _ in 0..5 {
+        assert!(sign_out_takes(&[&house, &second]).await < Duration::from_millis(500));
+    }
+    between.is_deaf();
+    let taken = sign_out_takes(&[&house, &second]).await;
+    assert!(taken < LEASE / 2, "{taken:?}");
+    // It finds out that it hears nothing, and polls.
+    assert_eq!(second.events("polling").await.len(), 1);
+    for _ in 0..5 {
+        assert!(sign_out_takes(&[&house, &second]).await < Duration::from_millis(500));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_where_listen_fails_they_poll() {
+    let between = Between::new(&postgres_server::new_database());
+    between.refuses_to_listen();
+    let house = House::on(between.url.clone());
+    let second = house.another();
+    house.ada().await;
+    for _ in 0..5 {
+        let taken = sign_out_takes(&[&house, &second]).await;
+        assert!(taken < Duration::from_millis(500), "{taken:?}");
+    }
+    assert!(house.events("polling").await[0]["reason"].as_str().unwrap().contains("LISTEM"));
 }

@@ -53,6 +53,70 @@ async fn for_a_while_without_a_word() {
     assert_eq!(strangers.opens("/healthz").await.status, 200);
 }
 
+/// Goes on opening the account page until `done`; when it was not shown, and the longest that an answer took.
+async fn browses(ada: &Visitor, mut done: impl FnMut(Duration, u16) -> bool) -> (Option<Duration>, Duration) {
+    let begun = Instant::now();
+    let (mut refused, mut slowest) = (None, Duration::ZERO);
+    loop {
+        let asked = Instant::now();
+        let status = ada.opens("/account").await.status;
+        slowest = slowest.max(asked.elapsed());
+        if status != 200 {
+            refused.get_or_insert(begun.elapsed());
+        }
+        if done(begun.elapsed(), status) {
+            return (refused, slowest);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_live_sessions_go_on_for_the_rest_of_the_lease() {
+    let server = Server::start();
+    let house = House::on(server.new_database());
+    let ada = house.ada().await;
+    assert!(ada.is_signed_in().await);
+    server.signal("STOP");
+    let (refused, slowest) = browses(&ada, |_, status| status != 200).await;
+    let (refused, ready) = (refused.unwrap(), house.visitor().opens("/readyz").await);
+    server.signal("CONT");
+    assert!(refused > Duration::from_secs(3) && refused < Duration::from_secs(8), "{refused:?}");
+    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+    assert_eq!((ready.status, ready.body.as_str()), (503, "not ready: the database does not answer\n"));
+    assert!(heals(&ada).await);
+    while house.visitor().opens("/readyz").await.status != 200 {}
+    assert_eq!(ada.signs_out().await.status, 303);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_comes_back_before_anybody_notices() {
+    let server = Server::start();
+    let house = House::on(server.new_database());
+    let ada = house.ada().await;
+    assert!(ada.is_signed_in().await);
+    server.crashes();
+    let (refused, slowest) = browses(&ada, |elapsed, _| elapsed > Duration::from_secs(8)).await;
+    assert!(refused.is_none() && slowest < Duration::from_secs(1), "{refused:?} {slowest:?}");
+    let copy = ada.copy();
+    assert_eq!(ada.signs_out().await.status, 303);
+    assert!(!copy.is_signed_in().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_a_short_lease_ends_sooner() {
+    let server = Server::start();
+    let mut house = House::on(server.new_database());
+    house.restart_with("HANDSTAMP_SESSION__LEASE", "1s");
+    let ada = house.ada().await;
+    assert!(ada.is_signed_in().await);
+    server.signal("STOP");
+    let (refused, _) = browses(&ada, |_, status| status != 200).await;
+    server.signal("CONT");
+    assert!(refused.unwrap() < Duration::from_secs(4), "{refused:?}");
+    assert!(heals(&ada).await);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn and_nobody_is_anybody() {
     let server = Server::start();

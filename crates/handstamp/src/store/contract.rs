@@ -1,5 +1,6 @@
 //! What the store promises, on every database.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use handstamp_core::{
@@ -36,6 +37,8 @@ macro_rules! laws {
         }
     };
 }
+
+mod changes;
 
 laws! {
     an_account_is_found_by_any_case_of_its_address
@@ -142,6 +145,24 @@ async fn is_live(store: &Store, session: &NewSession) -> bool {
     store.user_of_session(session.id_hash, session.user_id, NOW).await.unwrap().is_some()
 }
 
+/// Does all of it at once, and gives what came of it in the order in which it was done.
+async fn all_at_once<T>(acts: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut under_way: Vec<_> = acts.map(Box::pin).collect();
+    let mut done = Vec::new();
+    std::future::poll_fn(|context| {
+        under_way.retain_mut(|act| match act.as_mut().poll(context) {
+            Poll::Ready(outcome) => {
+                done.push(outcome);
+                false
+            }
+            Poll::Pending => true,
+        });
+        if under_way.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    done
+}
+
 async fn execute(store: &Store, sql: &'static str) {
     try_execute(store, sql).await.unwrap();
 }
@@ -178,20 +199,8 @@ async fn of_a_hundred_at_once_one_gets_the_address(store: &Store) {
         .map(|i| new_user(if i % 2 == 0 { "ada@example.com" } else { "Ada@EXAMPLE.com" }))
         .map(|user| (new_session(user.id), user))
         .collect();
-    let mut made = 0;
-    let mut tasks =
-        wishes.iter().map(|(session, user)| Box::pin(store.create_user(user, Some(session), None))).collect::<Vec<_>>();
-    std::future::poll_fn(|context| {
-        tasks.retain_mut(|task| match task.as_mut().poll(context) {
-            std::task::Poll::Ready(outcome) => {
-                made += usize::from(outcome.unwrap().done.is_ok());
-                false
-            }
-            std::task::Poll::Pending => true,
-        });
-        if tasks.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
+    let acts = wishes.iter().map(|(session, user)| store.create_user(user, Some(session), None));
+    let made = all_at_once(acts).await.into_iter().filter(|outcome| outcome.as_ref().unwrap().done.is_ok()).count();
     assert_eq!(made, 1);
 }
 
@@ -414,6 +423,56 @@ async fn the_sessions_of_one_or_of_all_are_ended(store: &Store) {
     assert!(!is_live(store, &session).await && is_live(store, &bobs).await);
     assert_eq!(store.end_sessions(None).await.unwrap().done, 1);
     assert!(!is_live(store, &bobs).await);
+}
+
+/// Makes a database as the first version did, and brings it up to date.
+macro_rules! upgraded {
+    ($pool:expr, $migrations:literal, $url:expr) => {{
+        let pool = $pool;
+        let mut first = sqlx::migrate!($migrations);
+        first.migrations.to_mut().truncate(1);
+        first.run(&pool).await.unwrap();
+        let session = new_session(UserId::from_uuid(unique()));
+        sqlx::query(
+            "INSERT INTO users (id, name, email, email_key, created_at) VALUES ($1, 'Ada', 'a@b.test', 'a@b.test', 0)",
+        )
+        .bind(session.user_id.as_uuid())
+        .execute(&pool)
+        .await
+        .unwrap();
+        sqlx::query(
+            "INSERT INTO sessions (id_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address)
+             VALUES ($1, $2, $3, 0, $4, 0, '', '')",
+        )
+        .bind(session.id_hash.as_bytes().as_slice())
+        .bind(session.handle)
+        .bind(session.user_id.as_uuid())
+        .bind(super::stored(session.expires_at))
+        .execute(&pool)
+        .await
+        .unwrap();
+        pool.close().await;
+        let store = Store::open(&$url, true).await.unwrap();
+        assert!(is_live(&store, &session).await, "an upgrade signs nobody out");
+        assert!(store.end_session(session.id_hash).await.unwrap().position.is_some());
+    }};
+}
+
+#[tokio::test]
+async fn a_filled_database_of_sqlite_is_upgraded() {
+    let folder = Folder::new();
+    crate::private_files::make_folder(&folder.0).unwrap();
+    let path = folder.0.join("handstamp.db");
+    crate::private_files::make_file(&path).unwrap();
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    upgraded!(pool, "migrations/sqlite", DatabaseUrl::Sqlite(path));
+}
+
+#[tokio::test]
+async fn a_filled_database_of_postgres_is_upgraded() {
+    let url = postgres_server::new_database();
+    let pool = sqlx::PgPool::connect(&url).await.unwrap();
+    upgraded!(pool, "migrations/postgres", DatabaseUrl::Postgres(url));
 }
 
 /// What holds of SQLite's files.

@@ -9,6 +9,8 @@ use super::{OpenError, POLL_EVERY, for_lease};
 use crate::private_files;
 
 const READERS: u32 = 4;
+/// How soon after a change the next one is looked for.
+const POLL_AGAIN_AFTER: Duration = Duration::from_millis(5);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -49,6 +51,7 @@ impl Sqlite {
     /// Asks SQLite, whose answer changes with every commit of another connection (`PRAGMA data_version`).
     pub(super) async fn watch_changes(&self, wake: impl Fn()) {
         let mut version = None;
+        let mut pause = POLL_EVERY;
         loop {
             // One connection throughout: versions of different ones cannot be compared.
             let Ok(mut connection) = self.readers.connect_options().connect().await else {
@@ -58,10 +61,13 @@ impl Sqlite {
             while let Ok(now) =
                 sqlx::query_scalar::<_, i64>(for_lease("PRAGMA data_version")).fetch_one(&mut connection).await
             {
+                // One change is often followed by another.
+                pause = (pause * 2).min(POLL_EVERY);
                 if version.replace(now) != Some(now) {
+                    pause = POLL_AGAIN_AFTER;
                     wake();
                 }
-                tokio::time::sleep(POLL_EVERY).await;
+                tokio::time::sleep(pause).await;
             }
         }
     }

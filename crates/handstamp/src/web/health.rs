@@ -1,9 +1,11 @@
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 
 use super::SharedSite;
+use super::respond::ForMachines;
 use crate::sessions::Standing;
 
 /// The process runs.
@@ -20,7 +22,7 @@ pub(super) async fn ready(State(site): State<SharedSite>) -> Response {
             (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n"))
         }
     };
-    (status, [(CACHE_CONTROL, "no-store")], text).into_response()
+    (status, [(CACHE_CONTROL, "no-store")], Extension(ForMachines), text).into_response()
 }
 
 async fn why_not_ready(site: &SharedSite) -> Option<&'static str> {

@@ -51,7 +51,8 @@ pub(super) async fn dress(State(site): State<SharedSite>, request: Request, next
     let mut bare = next.run(request).await;
     let status = bare.status();
     let is_page = bare.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-    if !(status.is_client_error() || status.is_server_error()) || is_page {
+    let is_error = status.is_client_error() || status.is_server_error();
+    if !is_error || is_page || bare.extensions().get::<ForMachines>().is_some() {
         return bare;
     }
     if bare.extensions().get::<ProtectionError>().is_some() {
@@ -71,6 +72,10 @@ pub(super) async fn dress(State(site): State<SharedSite>, request: Request, next
     parts.headers.extend(dressed_parts.headers);
     Response::from_parts(parts, body)
 }
+
+/// Marks a response that is to stay as it is, whoever asks.
+#[derive(Clone)]
+pub(super) struct ForMachines;
 
 /// Whoever says that they fetch, or that they want JSON, gets no page.
 fn is_program(headers: &HeaderMap, is_navigation: bool) -> bool {

@@ -60,11 +60,23 @@ impl Server {
 
     /// Stops all its processes where they are (`STOP`), or lets them go on (`CONT`).
     pub fn signal(&self, signal: &str) {
+        let (pid, children) = self.processes();
+        let told = Command::new("kill").arg(format!("-{signal}")).arg(&pid).args(children).status();
+        assert!(told.unwrap().success());
+    }
+
+    /// Ends all its connections at once; it recovers by itself, as after a crash.
+    pub fn crashes(&self) {
+        let (_, children) = self.processes();
+        // Some may have ended by themselves.
+        let _ = Command::new("kill").arg("-KILL").args(children).stderr(Stdio::null()).status().unwrap();
+    }
+
+    fn processes(&self) -> (String, Vec<String>) {
         let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
         let pid = pid.lines().next().unwrap().to_owned();
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-        let told = Command::new("kill").arg(format!("-{signal}")).arg(&pid).args(children.split_whitespace()).status();
-        assert!(told.unwrap().success());
+        (pid, children.split_whitespace().map(str::to_owned).collect())
     }
 
     /// A server of one's own.

@@ -1,0 +1,169 @@
+//! Laws of the log of changes, and of the nodes that follow it.
+
+use super::*;
+use crate::store::{Change, ChangeLog, Logged, NodeId, NodeRow, Position, Subject};
+
+const LEASE: Duration = Duration::from_millis(1500);
+
+laws! {
+    every_act_says_whom_it_changes
+    what_changes_nothing_for_others_takes_no_position
+    positions_have_no_gaps_though_many_write_at_once
+    a_node_joins_at_the_newest_position
+    a_renewal_tells_the_newest_position_and_takes_nothing_back
+    a_node_that_was_given_up_renews_no_more
+    a_node_that_has_renewed_is_not_given_up
+    joining_anew_leaves_no_row_behind
+    what_is_forgotten_is_gone_and_the_rest_stays
+}
+
+fn node() -> NodeId {
+    NodeId(unique())
+}
+
+async fn newest(store: &Store) -> Position {
+    let id = node();
+    let newest = store.join(id, LEASE, None).await.unwrap();
+    store.leave(id).await.unwrap();
+    newest
+}
+
+async fn row(store: &Store, id: NodeId) -> Option<NodeRow> {
+    store.nodes().await.unwrap().into_iter().find(|row| row.id == id)
+}
+
+/// Whom an act has changed, by its answer and by the log.
+async fn changed<T>(store: &Store, before: Position, logged: Logged<T>) -> Vec<Subject> {
+    let changes = store.changes_after(before).await.unwrap();
+    assert_eq!(changes.last().map(|change| change.position), logged.position);
+    changes.into_iter().map(|change| change.subject).collect()
+}
+
+async fn every_act_says_whom_it_changes(store: &Store) {
+    let (id, first) = ada(store).await;
+    let user = vec![Subject::User(id)];
+    macro_rules! changes {
+        ($act:expr) => {{
+            let before = newest(store).await;
+            let logged = $act.await.unwrap();
+            changed(store, before, logged).await
+        }};
+    }
+    assert_eq!(changes!(store.change_name(id, &DisplayName::parse("Augusta").unwrap())), user);
+    assert_eq!(changes!(store.end_other_sessions(id, first.id_hash)), user);
+    assert_eq!(changes!(store.end_session(first.id_hash)), [Subject::Session(first.id_hash)]);
+    assert_eq!(
+        changes!(store.end_session(first.id_hash)),
+        [Subject::Session(first.id_hash)],
+        "the one before may not be in force yet"
+    );
+    let second = one_more(store, id).await;
+    let third = new_session(id);
+    assert_eq!(
+        changes!(store.sign_in(&hash("first"), &third, Some(second.id_hash))),
+        [Subject::Session(second.id_hash)],
+        "the session that the browser had"
+    );
+    assert_eq!(changes!(store.end_session_by_handle(id, third.handle)), user);
+    let fourth = one_more(store, id).await;
+    let renamed = new_session(id).id_hash;
+    assert_eq!(changes!(store.change_password(id, (&hash("first"), &hash("second")), (fourth.id_hash, renamed))), user);
+    assert_eq!(changes!(store.purge_expired_sessions(fourth.expires_at)), [Subject::Expired(fourth.expires_at)]);
+    assert_eq!(changes!(store.end_sessions(Some(id))), user);
+    assert_eq!(changes!(store.end_sessions(None)), [Subject::Everybody]);
+    assert_eq!(changes!(store.set_disabled(id, Some(NOW))), user);
+    assert_eq!(changes!(store.set_disabled(id, None)), user);
+    assert_eq!(changes!(store.delete_user(id)), user);
+}
+
+async fn what_changes_nothing_for_others_takes_no_position(store: &Store) {
+    let (id, first) = ada(store).await;
+    let none = None;
+    let taken = new_user("ada@example.com");
+    assert_eq!(store.create_user(&taken, None, Some(first.id_hash)).await.unwrap().position, none);
+    assert_eq!(store.sign_in(&hash("first"), &new_session(id), None).await.unwrap().position, none);
+    assert_eq!(store.sign_in(&hash("wrong"), &new_session(id), Some(first.id_hash)).await.unwrap().position, none);
+    assert_eq!(store.end_session_by_handle(id, unique()).await.unwrap().position, none);
+    assert_eq!(store.purge_expired_sessions(NOW).await.unwrap().position, none);
+    let ids = (new_session(id).id_hash, new_session(id).id_hash);
+    assert_eq!(store.change_password(id, (&hash("wrong"), &hash("new")), ids).await.unwrap().position, none);
+    assert_eq!(newest(store).await, Position(0));
+    assert_eq!(store.changes_after(Position(0)).await.unwrap(), []);
+}
+
+async fn positions_have_no_gaps_though_many_write_at_once(store: &Store) {
+    let (id, _) = ada(store).await;
+    let name = DisplayName::parse("Augusta").unwrap();
+    let acts = (0..20).map(|_| store.change_name(id, &name));
+    let done = all_at_once(acts).await.into_iter();
+    let mut positions: Vec<_> = done.map(|logged| logged.unwrap().position.unwrap().0).collect();
+    positions.sort_unstable();
+    assert_eq!(positions, (1..=20).collect::<Vec<_>>());
+    let logged = store.changes_after(Position(0)).await.unwrap();
+    let expected = |position| Change { position: Position(position), subject: Subject::User(id) };
+    assert_eq!(logged, (1..=20).map(expected).collect::<Vec<_>>());
+    assert_eq!(store.changes_after(Position(18)).await.unwrap(), [expected(19), expected(20)]);
+}
+
+async fn a_node_joins_at_the_newest_position(store: &Store) {
+    let (_, session) = ada(store).await;
+    let _ = store.end_session(session.id_hash).await.unwrap();
+    let id = node();
+    assert_eq!(store.join(id, LEASE, None).await.unwrap(), Position(1));
+    let joined = NodeRow { id, position: Position(1), renewals: 0, lease: LEASE };
+    assert_eq!(store.nodes().await.unwrap(), [joined]);
+    store.leave(id).await.unwrap();
+    assert_eq!(store.nodes().await.unwrap(), []);
+}
+
+async fn a_renewal_tells_the_newest_position_and_takes_nothing_back(store: &Store) {
+    let (_, session) = ada(store).await;
+    let id = node();
+    store.join(id, LEASE, None).await.unwrap();
+    assert_eq!(store.renew(id, Position(0)).await.unwrap(), Some(Position(0)));
+    let _ = store.end_session(session.id_hash).await.unwrap();
+    assert_eq!(store.renew(id, Position(0)).await.unwrap(), Some(Position(1)));
+    assert_eq!(row(store, id).await.unwrap().position, Position(0), "it has not come so far");
+    assert_eq!(store.renew(id, Position(1)).await.unwrap(), Some(Position(1)));
+    // One that was sent before and is run only now.
+    assert_eq!(store.renew(id, Position(0)).await.unwrap(), Some(Position(1)));
+    assert_eq!(row(store, id).await, Some(NodeRow { id, position: Position(1), renewals: 4, lease: LEASE }));
+}
+
+async fn a_node_that_was_given_up_renews_no_more(store: &Store) {
+    let (gone, other) = (node(), node());
+    store.join(gone, LEASE, None).await.unwrap();
+    store.join(other, LEASE, None).await.unwrap();
+    store.give_up(row(store, gone).await.unwrap()).await.unwrap();
+    assert_eq!(store.renew(gone, Position(0)).await.unwrap(), None);
+    assert_eq!(row(store, gone).await, None);
+    assert!(row(store, other).await.is_some());
+}
+
+async fn a_node_that_has_renewed_is_not_given_up(store: &Store) {
+    let id = node();
+    store.join(id, LEASE, None).await.unwrap();
+    let seen = row(store, id).await.unwrap();
+    store.renew(id, Position(0)).await.unwrap();
+    store.give_up(seen).await.unwrap();
+    assert!(store.renew(id, Position(0)).await.unwrap().is_some());
+}
+
+async fn joining_anew_leaves_no_row_behind(store: &Store) {
+    let (before, now) = (node(), node());
+    store.join(before, LEASE, None).await.unwrap();
+    store.join(now, LEASE, Some(before)).await.unwrap();
+    assert_eq!(store.nodes().await.unwrap().iter().map(|row| row.id).collect::<Vec<_>>(), [now]);
+}
+
+async fn what_is_forgotten_is_gone_and_the_rest_stays(store: &Store) {
+    let (_, session) = ada(store).await;
+    for _ in 0..3 {
+        let _ = store.end_session(session.id_hash).await.unwrap();
+    }
+    store.forget(Position(2)).await.unwrap();
+    let left = store.changes_after(Position(0)).await.unwrap();
+    assert_eq!(left.iter().map(|change| change.position).collect::<Vec<_>>(), [Position(3)]);
+    let next = store.end_session(session.id_hash).await.unwrap();
+    assert_eq!(next.position, Some(Position(4)), "positions are never given twice");
+}
