@@ -88,6 +88,33 @@ impl House {
         house
     }
 
+    /// One more node on the same database, whose clock on the wall is set by so much. The clock that nobody sets is not.
+    pub fn another_at(&self, offset: &str) -> Self {
+        let mut house = self.another();
+        let library = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path().join("faketime"));
+        let library = library.map(|folder| folder.join("libfaketime.so.1")).find(|file| file.exists());
+        let library = library.expect("libfaketime is missing: apt-get install faketime");
+        house.sets_its_clock(offset);
+        house.set("LD_PRELOAD", library.to_str().unwrap());
+        house.set("FAKETIME_TIMESTAMP_FILE", house.clock_file().to_str().unwrap());
+        house.set("FAKETIME_NO_CACHE", "1");
+        house.set("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        house.restart();
+        house
+    }
+
+    /// Sets the clock on the wall of a node that began with [`another_at`](Self::another_at).
+    pub fn sets_its_clock(&self, offset: &str) {
+        // Whoever reads it meanwhile must not find half of it.
+        let new = self.clock_file().with_extension("new");
+        std::fs::write(&new, offset).unwrap();
+        std::fs::rename(new, self.clock_file()).unwrap();
+    }
+
+    fn clock_file(&self) -> PathBuf {
+        self.folder.join(format!("clock-{}", self.number))
+    }
+
     /// One more setting, from the next start on.
     pub fn set(&mut self, name: &str, value: &str) {
         self.settings.retain(|(known, _)| known != name);

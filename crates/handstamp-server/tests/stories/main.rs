@@ -18,6 +18,7 @@ mod a_visitor_registers;
 mod an_operator_looks_after_accounts;
 mod an_operator_starts_it;
 mod another_site_interferes;
+mod clocks_differ;
 mod many_come_at_once;
 mod several_nodes_serve;
 mod somebody_guesses;

@@ -8,7 +8,7 @@ use crate::visitor::Visitor;
 const LEASE: Duration = Duration::from_secs(5);
 
 /// A visitor with the cookies of `visitor` at each node, every one of which has the session in its cache.
-async fn known_to(nodes: &[&House], visitor: &Visitor) -> Vec<Visitor> {
+pub async fn known_to(nodes: &[&House], visitor: &Visitor) -> Vec<Visitor> {
     let copies: Vec<Visitor> = nodes.iter().map(|node| visitor.at(&node.url)).collect();
     for copy in &copies {
         assert!(copy.is_signed_in().await);
@@ -16,7 +16,7 @@ async fn known_to(nodes: &[&House], visitor: &Visitor) -> Vec<Visitor> {
     copies
 }
 
-async fn nobody_is_signed_in(copies: &[Visitor]) -> bool {
+pub async fn nobody_is_signed_in(copies: &[Visitor]) -> bool {
     for copy in copies {
         if copy.is_signed_in().await {
             return false;

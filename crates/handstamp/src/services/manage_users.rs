@@ -44,8 +44,10 @@ impl Accounts {
             Some(email) => Some(self.user(email).await?),
             None => None,
         };
-        let ended = self.store.end_sessions(account.as_ref().map(|account| account.id)).await?;
-        let sessions = self.sessions.in_force(ended).await?;
+        let sessions = match &account {
+            Some(account) => self.sessions.in_force(self.store.end_sessions_of(account.id).await?).await?,
+            None => self.sessions.end_all().await?,
+        };
         let user = account.map(|account| tracing::field::display(account.id));
         tracing::info!(event = "session_revoked", user, sessions, by = "operator", "ended sessions");
         Ok(sessions)

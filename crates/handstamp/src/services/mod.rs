@@ -61,7 +61,7 @@ impl Accounts {
 
     /// Removes what has expired.
     pub(crate) async fn purge(&self) {
-        match self.store.purge_expired_sessions(self.world.now()).await.map(|purged| purged.done) {
+        match self.sessions.purge().await {
             Ok(0) => {}
             Ok(sessions) => tracing::info!(event = "sessions_purged", sessions, "removed expired sessions"),
             Err(error) => tracing::warn!(%error, "expired sessions could not be removed"),

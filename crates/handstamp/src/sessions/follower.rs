@@ -2,18 +2,19 @@
 //! changed something. `tests/lease_model.rs` checks the protocol, `tests/simulation/` this code.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use handstamp_core::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use uuid::Uuid;
 
 use super::cache::{Cache, SessionKey};
 use crate::store::{ChangeLog, Logged, NodeId, NodeRow, Position};
-use crate::world::World;
+use crate::world::{Moment, World};
 
 /// How long to wait after a statement failed.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
@@ -37,6 +38,8 @@ pub(crate) struct Node<L: ChangeLog, V: Clone> {
     wake: Notify,
     joined: Notify,
     stopping: AtomicBool,
+    /// By how many milliseconds the database's clock is ahead of the one here that nobody sets; negative while unknown.
+    database_ahead: AtomicI64,
     watch: Mutex<Watch>,
     /// Up to where everything is known to be in force everywhere. Whoever asks the database asks for all who wait.
     in_force: tokio::sync::Mutex<Position>,
@@ -81,14 +84,22 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
             wake: Notify::new(),
             joined: Notify::new(),
             stopping: AtomicBool::new(false),
+            database_ahead: AtomicI64::new(-1),
             watch: Mutex::default(),
             in_force: tokio::sync::Mutex::new(Position(0)),
         }
     }
 
     /// The session, if it is known to be live: no statement.
-    pub(crate) fn look_up(&self, key: &SessionKey) -> Option<V> {
-        self.cache.load().as_ref()?.look_up(key, self.world.moment())
+    pub(crate) fn look_up(&self, key: &SessionKey, now: Moment) -> Option<V> {
+        self.cache.load().as_ref()?.look_up(key, now)
+    }
+
+    /// The time on which all nodes agree, however their clocks on the wall are set: the database's, once it is known.
+    pub(crate) fn agreed(&self, now: Moment) -> Timestamp {
+        let ahead = u64::try_from(self.database_ahead.load(Ordering::SeqCst)).ok();
+        let database = ahead.map(|ahead| now.uptime + Duration::from_millis(ahead));
+        database.map_or(now.timestamp(), |clock| Timestamp::from_unix_seconds(clock.as_secs()))
     }
 
     /// The session as its row says, which is kept for the next look-up. `read` is begun after the position was noted.
@@ -135,11 +146,16 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
         }
     }
 
-    /// Is a member until told to stop, as long as it takes and whatever happens to the database.
+    /// Is a member until told to stop, whatever happens to the database; without a cache it only keeps to the time.
     pub(crate) async fn follow(&self) {
         let mut before = None;
         let mut failing = false;
-        while self.capacity > 0 && !self.is_stopping() {
+        while !self.is_stopping() {
+            self.look_at_the_clock().await;
+            if self.capacity == 0 {
+                self.pause(Instant::now() + self.lease / 3).await;
+                continue;
+            }
             let id = NodeId(Uuid::from_bytes(self.world.random()));
             let joined = self.join(id, before).await;
             before = Some(id);
@@ -200,6 +216,7 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
                     failing = false;
                     if due {
                         renew_at = Instant::now() + self.lease / 3;
+                        self.look_at_the_clock().await;
                         forgotten = self.look_after_nodes(forgotten).await;
                     }
                 }
@@ -237,6 +254,14 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
             if newest == cache.position() {
                 return Ok(Membership::Lasts);
             }
+        }
+    }
+
+    /// Takes the time from the database, so that nodes agree on it however their clocks are set.
+    async fn look_at_the_clock(&self) {
+        if let Ok(Some(clock)) = self.ask(self.log.clock()).await {
+            let ahead = clock.saturating_sub(self.world.moment().uptime);
+            self.database_ahead.store(i64::try_from(ahead.as_millis()).unwrap_or(-1), Ordering::SeqCst);
         }
     }
 

@@ -8,6 +8,8 @@ mod cache;
 mod follower;
 mod last_seen;
 mod lease;
+#[cfg(test)]
+mod memory;
 mod metrics;
 mod sync;
 
@@ -20,7 +22,7 @@ use handstamp_core::{
 
 use crate::config::SessionConfig;
 use crate::error::Fault;
-use crate::store::{ListedSession, Logged, NewSession, Store, User};
+use crate::store::{ChangeLog, ListedSession, Logged, NewSession, Store, User};
 use crate::world::World;
 
 use cache::SessionKey;
@@ -29,6 +31,9 @@ use last_seen::LastSeen;
 use metrics::Metrics;
 
 pub(crate) use follower::{NotInForce, Standing};
+
+/// So many rows are written in one transaction, so that none takes long.
+const ROWS_AT_ONCE: usize = 1000;
 
 /// Finds, begins and lists sessions.
 pub(crate) struct Sessions {
@@ -124,14 +129,16 @@ impl Sessions {
     /// The session of a token, if it is live. A forged token costs no statement, and a live session none either once
     /// its row was read.
     pub(crate) async fn find(&self, text: &str) -> sqlx::Result<Found> {
-        let now = self.world.now();
+        let moment = self.world.moment();
+        // Where the clocks differ, a token has expired as soon as one of them says so.
+        let now = self.node.agreed(moment).max(moment.timestamp());
         let OpenedToken { claims, signed_by_fallback } = match self.tokens.open(text, now) {
             Ok(opened) => opened,
             Err(refusal) => return Ok(Found::Refused(refusal)),
         };
         let (id_hash, user_id) = (claims.session_id.hash(), claims.user_id);
         let key = SessionKey { id_hash, user_id, expires_at: claims.expires_at };
-        let user = match self.node.look_up(&key) {
+        let user = match self.node.look_up(&key, moment) {
             Some(user) => {
                 self.metrics.hits.increment(1);
                 Some(user)
@@ -150,7 +157,7 @@ impl Sessions {
 
     /// A new session of this account: the row to store, and the token that opens it once it is stored.
     pub(crate) fn begin(&self, user_id: UserId, lasts: Lasts, device: &Device) -> (NewSession, SignedIn) {
-        let now = self.world.now();
+        let now = self.now();
         let claims = Claims {
             user_id,
             session_id: self.new_id(),
@@ -173,14 +180,14 @@ impl Sessions {
 
     /// The same session under a new secret id: the hash to store, and the token that opens it once it is stored.
     pub(crate) fn rename(&self, session: &Session) -> (SessionIdHash, SignedIn) {
-        let now = self.world.now();
+        let now = self.now();
         let claims = Claims { session_id: self.new_id(), issued_at: now, ..session.claims.clone() };
         (claims.session_id.hash(), self.sign(&claims, now))
     }
 
     /// The token of a live session, signed with the current key.
     pub(crate) fn issue_again(&self, session: &Session) -> SignedIn {
-        self.sign(&session.claims, self.world.now())
+        self.sign(&session.claims, self.now())
     }
 
     fn sign(&self, claims: &Claims, now: Timestamp) -> SignedIn {
@@ -190,28 +197,58 @@ impl Sessions {
 
     /// The live sessions of an account, with the times that are not yet in the database.
     pub(crate) async fn list(&self, user_id: UserId) -> sqlx::Result<Vec<ListedSession>> {
-        let mut sessions = self.store.sessions_of(user_id, self.world.now()).await?;
+        let mut sessions = self.store.sessions_of(user_id, self.now()).await?;
         for session in &mut sessions {
             session.last_seen_at = session.last_seen_at.max(self.last_seen.of(session.id_hash));
         }
         Ok(sessions)
     }
 
-    /// Writes the times of the sessions seen since the last call, all at once.
+    /// Writes the times of the sessions seen since the last call, many at once.
     pub(crate) async fn write_last_seen(&self) -> sqlx::Result<()> {
-        let seen = self.last_seen.take();
-        if seen.is_empty() {
-            return Ok(());
+        let mut seen = self.last_seen.take();
+        while !seen.is_empty() {
+            let rest = seen.split_off(seen.len().min(ROWS_AT_ONCE));
+            if let Err(error) = self.store.note_last_seen(&seen).await {
+                self.last_seen.put_back(seen);
+                self.last_seen.put_back(rest);
+                return Err(error);
+            }
+            seen = rest;
         }
-        let written = self.store.note_last_seen(&seen).await;
-        if written.is_err() {
-            self.last_seen.put_back(seen);
-        }
-        written
+        Ok(())
     }
 
+    /// Ends all sessions of everybody, and says how many those were.
+    pub(crate) async fn end_all(&self) -> Result<u64, Fault> {
+        let mut sessions = 0;
+        loop {
+            let some = self.store.end_some_sessions(ROWS_AT_ONCE).await?;
+            if some.done == 0 {
+                return Ok(sessions + self.in_force(some).await?);
+            }
+            sessions += some.done;
+        }
+    }
+
+    /// Removes the sessions that have expired, by the database's own clock: one node whose clock is wrong must not sign
+    /// everybody out. How many those were.
+    pub(crate) async fn purge(&self) -> sqlx::Result<u64> {
+        let clock = self.store.clock().await?;
+        let now = clock.map_or(self.world.now(), |clock| Timestamp::from_unix_seconds(clock.as_secs()));
+        let mut purged = 0;
+        loop {
+            let some = self.store.purge_expired_sessions(now, ROWS_AT_ONCE).await?.done;
+            purged += some;
+            if some == 0 {
+                return Ok(purged);
+            }
+        }
+    }
+
+    /// The time on which all nodes agree: a token that one issues now is never one of the future to another.
     pub(crate) fn now(&self) -> Timestamp {
-        self.world.now()
+        self.node.agreed(self.world.moment())
     }
 
     fn new_id(&self) -> SessionId {

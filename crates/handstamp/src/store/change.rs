@@ -93,6 +93,9 @@ pub(crate) trait ChangeLog: Send + Sync + 'static {
     /// Removes the changes up to a position, which no node needs any more.
     fn forget(&self, position: Position) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// What the database's clock shows, since the Unix epoch; none where that is the clock of this machine.
+    fn clock(&self) -> impl Future<Output = Result<Option<Duration>, Self::Error>> + Send;
+
     /// Wakes the followers, where the database can. They find out by themselves as well, only later.
     fn announce(&self) -> impl Future<Output = ()> + Send;
 }

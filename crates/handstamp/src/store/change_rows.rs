@@ -4,7 +4,7 @@ use handstamp_core::{SessionIdHash, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::change::{CHANGES_AT_ONCE, Change, ChangeLog, NodeId, NodeRow, Position, Subject};
-use super::{Store, for_lease, keep_with, stored};
+use super::{Store, for_lease, keep_with, stored, within_time};
 
 /// Within a transaction of either database, and last of all since others wait from here until the commit: gives each of
 /// these changes its position. The last of them, or none.
@@ -126,6 +126,13 @@ impl ChangeLog for Store {
     async fn forget(&self, position: Position) -> sqlx::Result<()> {
         const SQL: &str = "DELETE FROM changes WHERE position <= $1";
         keep_with!(self, |pool| sqlx::query(for_lease(SQL)).bind(position.0).execute(pool).await.map(drop))
+    }
+
+    async fn clock(&self) -> sqlx::Result<Option<Duration>> {
+        const SQL: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+        let Self::Postgres(database) = self else { return Ok(None) };
+        let clock = within_time(sqlx::query_scalar::<_, i64>(for_lease(SQL)).fetch_one(&database.keeping)).await?;
+        Ok(clock.try_into().ok().map(Duration::from_millis))
     }
 
     async fn announce(&self) {

@@ -351,7 +351,7 @@ async fn what_has_expired_is_purged(store: &Store) {
     let (id, session) = ada(store).await;
     let longer = NewSession { expires_at: session.expires_at.after(Duration::from_secs(1)), ..new_session(id) };
     assert!(store.sign_in(&hash("first"), &longer, None).await.unwrap().done);
-    assert_eq!(store.purge_expired_sessions(session.expires_at).await.unwrap().done, 1);
+    assert_eq!(store.purge_expired_sessions(session.expires_at, 10).await.unwrap().done, 1);
     assert!(is_live(store, &longer).await && !is_live(store, &session).await);
 }
 
@@ -419,9 +419,12 @@ async fn the_sessions_of_one_or_of_all_are_ended(store: &Store) {
     let bobs = new_session(bob.id);
     store.create_user(&bob, Some(&bobs), None).await.unwrap().done.unwrap();
     one_more(store, id).await;
-    assert_eq!(store.end_sessions(Some(id)).await.unwrap().done, 2);
+    assert_eq!(store.end_sessions_of(id).await.unwrap().done, 2);
     assert!(!is_live(store, &session).await && is_live(store, &bobs).await);
-    assert_eq!(store.end_sessions(None).await.unwrap().done, 1);
+    let more = one_more(store, id).await;
+    assert_eq!(store.end_some_sessions(1).await.unwrap().done, 1);
+    assert_eq!(store.end_some_sessions(10).await.unwrap().done, 1);
+    assert!(!is_live(store, &more).await);
     assert!(!is_live(store, &bobs).await);
 }
 

@@ -33,11 +33,12 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     pub(super) async fn open(url: &str, notify: bool) -> Result<Self, OpenError> {
-        // Ends a statement that the database would go on with for longer than anybody waits.
+        // Ends a statement that the database would go on with for longer than anybody waits, and a transaction whose process
+        // is frozen or cut off: it would hold the counter of changes, and with it everybody's sign-outs.
         let limit = TIME_LIMIT.as_millis();
-        let options = PgConnectOptions::from_str(url)?
-            .application_name("handstamp")
-            .options([("statement_timeout", limit), ("lock_timeout", limit)]);
+        let options = PgConnectOptions::from_str(url)?.application_name("handstamp").options(
+            ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"].map(|name| (name, limit)),
+        );
         let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
         let keeping = pool(KEEPING_CONNECTIONS).connect_lazy_with(options.clone());
         let pool = pool(CONNECTIONS).connect_with(options).await?;

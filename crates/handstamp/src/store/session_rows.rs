@@ -145,14 +145,25 @@ impl Store {
         })
     }
 
-    /// Ends all sessions of an account, or of all accounts, and says how many those were.
-    pub(crate) async fn end_sessions(&self, user_id: Option<UserId>) -> sqlx::Result<Logged<u64>> {
-        const SQL: &str = "DELETE FROM sessions WHERE user_id = $1 OR $1 IS NULL";
+    /// Ends all sessions of an account, and says how many those were.
+    pub(crate) async fn end_sessions_of(&self, user_id: UserId) -> sqlx::Result<Logged<u64>> {
         write_with!(self, |transaction| {
-            let ended =
-                sqlx::query(for_request(SQL)).bind(user_id.map(|id| id.as_uuid())).execute(&mut *transaction).await?;
-            let position = log_changes!(transaction, &[user_id.map_or(Subject::Everybody, Subject::User)]);
+            let ended = sqlx::query(for_request("DELETE FROM sessions WHERE user_id = $1"))
+                .bind(user_id.as_uuid())
+                .execute(&mut *transaction)
+                .await?;
+            let position = log_changes!(transaction, &[Subject::User(user_id)]);
             Logged { done: ended.rows_affected(), position }
+        })
+    }
+
+    /// Ends so many sessions of anybody's, or what there is, and says how many those were.
+    pub(crate) async fn end_some_sessions(&self, most: usize) -> sqlx::Result<Logged<u64>> {
+        const SQL: &str = "DELETE FROM sessions WHERE id_hash IN (SELECT id_hash FROM sessions LIMIT $1)";
+        write_with!(self, |transaction| {
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let ended = sqlx::query(for_request(SQL)).bind(most).execute(&mut *transaction).await?;
+            Logged { done: ended.rows_affected(), position: log_changes!(transaction, &[Subject::Everybody]) }
         })
     }
 
@@ -171,12 +182,15 @@ impl Store {
         })
     }
 
-    /// Removes the rows of sessions that have expired, and says how many those were. Nobody needs to wait for that: a token
+    /// Removes so many rows of sessions that have expired, or what there is, and says how many those were. Nobody needs to wait for that: a token
     /// knows its own end. But no clock that is set back later brings them to life again.
-    pub(crate) async fn purge_expired_sessions(&self, now: Timestamp) -> sqlx::Result<Logged<u64>> {
+    pub(crate) async fn purge_expired_sessions(&self, now: Timestamp, most: usize) -> sqlx::Result<Logged<u64>> {
+        const SQL: &str = "DELETE FROM sessions WHERE id_hash IN
+             (SELECT id_hash FROM sessions WHERE expires_at <= $1 LIMIT $2)";
         write_with!(self, |transaction| {
-            let purged = sqlx::query(for_upkeep("DELETE FROM sessions WHERE expires_at <= $1"))
+            let purged = sqlx::query(for_upkeep(SQL))
                 .bind(stored(now))
+                .bind(i64::try_from(most).unwrap_or(i64::MAX))
                 .execute(&mut *transaction)
                 .await?;
             if purged.rows_affected() == 0 {

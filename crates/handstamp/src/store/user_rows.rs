@@ -17,7 +17,7 @@ pub(crate) struct User {
 }
 
 impl User {
-    fn new(id: UserId, name: &str, email: &str, created_at: Timestamp) -> Self {
+    pub(crate) fn new(id: UserId, name: &str, email: &str, created_at: Timestamp) -> Self {
         Self { id, created_at, text: [name, email].concat().into(), name_length: name.len() }
     }
 

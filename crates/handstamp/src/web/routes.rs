@@ -64,6 +64,8 @@ pub(crate) fn site(site: SharedSite) -> Router {
 /// What every request passes through, from the last layer to the first.
 fn layers(router: Router<SharedSite>, site: SharedSite) -> Router {
     let public_url = site.accounts.config.public_url.to_string();
+    // A sign-out waits for a node that has died, and that takes a lease.
+    let timeout = REQUEST_TIMEOUT + site.accounts.config.session.lease;
     let cross_site = CsrfLayer::new().add_trusted_origin(public_url).expect("a public URL is an origin");
     router
         .layer(RequestBodyLimitLayer::new(form::MAX_BODY_BYTES))
@@ -71,7 +73,7 @@ fn layers(router: Router<SharedSite>, site: SharedSite) -> Router {
         .layer(from_fn_with_state(site.clone(), cross_site::refuse))
         .layer(from_fn_with_state(site.clone(), host::refuse_others))
         .layer(from_fn(request::see_it_through))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout))
         .layer(CatchPanicLayer::custom(respond::panicked))
         .layer(from_fn_with_state(site.clone(), respond::dress))
         .layer(from_fn_with_state(site.clone(), headers::add))

@@ -176,5 +176,9 @@ impl ChangeLog for Database {
         self.run(move |tables| tables.changes.retain(|at, _| *at > position.0)).await
     }
 
+    async fn clock(&self) -> Result<Option<Duration>, Lost> {
+        Ok(None)
+    }
+
     async fn announce(&self) {}
 }

@@ -18,6 +18,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub struct Machine {
     pub node: Arc<Node<Database, u64>>,
     pub clock: Arc<MachineClock>,
+    pub world: World,
     freezer: Freezer,
     tasks: JoinSet<()>,
 }
@@ -27,8 +28,9 @@ impl Machine {
     pub fn start(database: &Database, chance: &Chance, capacity: usize) -> Self {
         let clock = Arc::new(MachineClock::new(chance));
         let world = World { clock: clock.clone(), rng: Arc::new(chance.clone()) };
-        let node = Arc::new(Node::new(Arc::new(database.clone()), world, LEASE, capacity));
-        let mut machine = Self { node: Arc::clone(&node), clock, freezer: Freezer::default(), tasks: JoinSet::new() };
+        let node = Arc::new(Node::new(Arc::new(database.clone()), world.clone(), LEASE, capacity));
+        let mut machine =
+            Self { node: Arc::clone(&node), clock, world, freezer: Freezer::default(), tasks: JoinSet::new() };
         machine.runs(async move { node.follow().await });
         machine
     }

@@ -120,13 +120,14 @@ impl People {
         let key = SessionKey { id_hash: session, user_id: user, expires_at: Timestamp::from_unix_seconds(u64::MAX) };
         let (told, database) = (Arc::clone(&self.told), self.database.clone());
         let node = Arc::clone(&self.machines[machine].node);
+        let clock = self.machines[machine].world.clone();
         self.machines[machine].runs(async move {
             // The request begins when the process comes to it, not when it was sent.
             let (was_ended, newest_name) = {
                 let told = told.lock().unwrap();
                 (told.ended.contains(session.as_bytes()), told.names.get(&user).copied().unwrap_or(0))
             };
-            let (name, how) = match node.look_up(&key) {
+            let (name, how) = match node.look_up(&key, clock.moment()) {
                 Some(name) => (Some(name), "from the cache"),
                 None => {
                     let row = database.run(move |tables| tables.name_of(session, user));
@@ -180,7 +181,7 @@ impl People {
         let node = Arc::clone(&self.machines[machine].node);
         self.machines[machine].runs(async move {
             let commit = database.run(move |tables| {
-                deleted.iter().for_each(|session| drop(tables.sessions.remove(session)));
+                tables.sessions.retain(|session, _| !deleted.contains(session));
                 tables.log((), subject)
             });
             let Ok(logged) = commit.await else { return };

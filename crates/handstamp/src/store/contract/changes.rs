@@ -68,9 +68,9 @@ async fn every_act_says_whom_it_changes(store: &Store) {
     let fourth = one_more(store, id).await;
     let renamed = new_session(id).id_hash;
     assert_eq!(changes!(store.change_password(id, (&hash("first"), &hash("second")), (fourth.id_hash, renamed))), user);
-    assert_eq!(changes!(store.purge_expired_sessions(fourth.expires_at)), [Subject::Expired(fourth.expires_at)]);
-    assert_eq!(changes!(store.end_sessions(Some(id))), user);
-    assert_eq!(changes!(store.end_sessions(None)), [Subject::Everybody]);
+    assert_eq!(changes!(store.purge_expired_sessions(fourth.expires_at, 10)), [Subject::Expired(fourth.expires_at)]);
+    assert_eq!(changes!(store.end_sessions_of(id)), user);
+    assert_eq!(changes!(store.end_some_sessions(10)), [Subject::Everybody]);
     assert_eq!(changes!(store.set_disabled(id, Some(NOW))), user);
     assert_eq!(changes!(store.set_disabled(id, None)), user);
     assert_eq!(changes!(store.delete_user(id)), user);
@@ -84,7 +84,7 @@ async fn what_changes_nothing_for_others_takes_no_position(store: &Store) {
     assert_eq!(store.sign_in(&hash("first"), &new_session(id), None).await.unwrap().position, none);
     assert_eq!(store.sign_in(&hash("wrong"), &new_session(id), Some(first.id_hash)).await.unwrap().position, none);
     assert_eq!(store.end_session_by_handle(id, unique()).await.unwrap().position, none);
-    assert_eq!(store.purge_expired_sessions(NOW).await.unwrap().position, none);
+    assert_eq!(store.purge_expired_sessions(NOW, 10).await.unwrap().position, none);
     let ids = (new_session(id).id_hash, new_session(id).id_hash);
     assert_eq!(store.change_password(id, (&hash("wrong"), &hash("new")), ids).await.unwrap().position, none);
     assert_eq!(newest(store).await, Position(0));
@@ -166,4 +166,59 @@ async fn what_is_forgotten_is_gone_and_the_rest_stays(store: &Store) {
     assert_eq!(left.iter().map(|change| change.position).collect::<Vec<_>>(), [Position(3)]);
     let next = store.end_session(session.id_hash).await.unwrap();
     assert_eq!(next.position, Some(Position(4)), "positions are never given twice");
+}
+
+/// A process that is frozen in the middle of a transaction holds the counter, and nobody could sign out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_nobody_goes_on_with_is_ended() {
+    let url = DatabaseUrl::Postgres(postgres_server::new_database());
+    let (frozen, store) = (Store::open(&url, true).await.unwrap(), Store::open(&url, true).await.unwrap());
+    let (_, session) = ada(&store).await;
+    let Store::Postgres(database) = &frozen else { panic!("this is PostgreSQL") };
+    let mut transaction = database.pool.begin().await.unwrap();
+    sqlx::query("UPDATE change_counter SET position = position + 1").execute(&mut *transaction).await.unwrap();
+    let begun = std::time::Instant::now();
+    while store.end_session(session.id_hash).await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(8), "nobody can sign out");
+    }
+    assert!(transaction.commit().await.is_err());
+    assert_eq!(newest(&store).await, Position(1), "what was not committed took no position");
+}
+
+/// `cargo test -p handstamp --lib revocations_a_second -- --ignored --nocapture`. The counter row lets one commit through
+/// at a time, so this is what a database can do, whatever the number of nodes. ARCHITECTURE.md has the figures.
+#[expect(clippy::print_stdout, reason = "a measurement")]
+mod revocations_a_second {
+    use std::time::Instant;
+
+    use super::*;
+
+    async fn measure(name: &str, store: &Store) {
+        for at_once in [1, 8, 64] {
+            let (begun, mut done) = (Instant::now(), 0);
+            while begun.elapsed() < Duration::from_secs(3) {
+                let ids: Vec<_> = (0..at_once).map(|_| new_session(UserId::from_uuid(unique())).id_hash).collect();
+                let outcomes = all_at_once(ids.iter().map(|id| store.end_session(*id))).await;
+                done += outcomes.into_iter().filter(Result::is_ok).count();
+            }
+            println!("{name}, {at_once} at once: {:.0} a second", done as f64 / begun.elapsed().as_secs_f64());
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "a measurement"]
+    async fn sqlite() {
+        measure("SQLite", &Folder::new().store().await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "a measurement"]
+    async fn postgres() {
+        let url = postgres_server::new_database();
+        let pool = sqlx::PgPool::connect(&url).await.unwrap();
+        for setting in ["ALTER SYSTEM SET fsync = on", "SELECT pg_reload_conf()"] {
+            sqlx::query(setting).execute(&pool).await.unwrap();
+        }
+        measure("PostgreSQL", &Store::open(&DatabaseUrl::Postgres(url), true).await.unwrap()).await;
+    }
 }

@@ -1,0 +1,59 @@
+use crate::house::{ADAS_PASSWORD, House};
+use crate::several_nodes_serve::{known_to, nobody_is_signed_in};
+
+/// Who signs in on any node is known on all, and who signs out there is out on all.
+async fn agree(nodes: &[&House]) {
+    for node in nodes {
+        let ada = node.visitor();
+        let page = ada.signs_in("ada@example.com", ADAS_PASSWORD).await;
+        assert_eq!(page.status, 303);
+        assert!(page.set_cookie().contains("Max-Age=2592000"), "{}", page.set_cookie());
+        let copies = known_to(nodes, &ada).await;
+        ada.signs_out().await;
+        assert!(nobody_is_signed_in(&copies).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn between_nodes_and_they_agree() {
+    let house = House::on_postgres();
+    house.ada().await;
+    let (fast, slow) = (house.another_at("+120s"), house.another_at("-120s"));
+    let (faster, slower) = (house.another_at("+3d"), house.another_at("-400d"));
+    agree(&[&house, &fast, &slow, &faster, &slower]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_the_one_that_says_a_session_is_over() {
+    let house = House::on_postgres();
+    let ada = house.ada().await;
+    let later = house.another_at("+31d");
+    assert!(!ada.at(&later.url).is_signed_in().await, "who is in doubt is signed out");
+    assert!(ada.is_signed_in().await);
+}
+
+crate::stories! {
+    async fn when_one_is_set_and_no_lease_becomes_longer(house: House) {
+        let ada = house.ada().await;
+        let second = house.another_at("+0s");
+        for offset in ["+3600s", "+0s", "-30s"] {
+            assert_eq!(ada.signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
+            let copies = known_to(&[&house, &second], &ada).await;
+            second.sets_its_clock(offset);
+            let again = known_to(&[&second], &ada).await;
+            ada.signs_out().await;
+            assert!(nobody_is_signed_in(&copies).await && nobody_is_signed_in(&again).await, "{offset}");
+        }
+    }
+
+    async fn when_one_is_set_back_while_it_is_frozen(house: House) {
+        let ada = house.ada().await;
+        let second = house.another_at("+0s");
+        let copies = known_to(&[&second], &ada).await;
+        second.signal("STOP");
+        second.sets_its_clock("-30s");
+        ada.signs_out().await;
+        second.signal("CONT");
+        assert!(nobody_is_signed_in(&copies).await, "the clock that nobody sets has gone on");
+    }
+}

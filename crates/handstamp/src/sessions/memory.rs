@@ -1,0 +1,37 @@
+//! What a node keeps for a live session. `cargo test -p handstamp --lib memory -- --ignored --nocapture`
+
+use handstamp_core::{SessionIdHash, Timestamp, UserId};
+use uuid::Uuid;
+
+use super::cache::{Cache, SessionKey};
+use crate::store::{Position, User};
+
+const SESSIONS: u64 = 1_000_000;
+
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+#[test]
+#[ignore = "a measurement, alone in its process"]
+#[expect(clippy::print_stdout, reason = "a measurement")]
+fn a_live_session_with_its_user() {
+    let before = resident_bytes();
+    let cache = Cache::new(Position(0), usize::try_from(SESSIONS).unwrap());
+    let empty = resident_bytes();
+    for number in 0..SESSIONS {
+        let mut hash = [0; 32];
+        // As SHA-256 would spread them.
+        hash[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+        let user_id = UserId::from_uuid(Uuid::from_u128(u128::from(number)));
+        let (id_hash, expires_at) = (SessionIdHash::from_bytes(hash), Timestamp::from_unix_seconds(u64::MAX));
+        // Each session has a user of its own; two of one share nothing either.
+        let created_at = Timestamp::from_unix_seconds(0);
+        let user = User::new(user_id, "Ada Lovelace", "ada.lovelace@example.com", created_at);
+        cache.fill(Position(0), &SessionKey { id_hash, user_id, expires_at }, user);
+    }
+    let each = (resident_bytes() - before) / cache.len() as u64;
+    println!("{} sessions: {each} bytes each; {} bytes for none", cache.len(), empty - before);
+    assert!(each <= 200, "{each} bytes");
+}
