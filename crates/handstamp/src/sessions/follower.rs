@@ -41,8 +41,9 @@ pub(crate) struct Node<L: ChangeLog, V: Clone> {
     /// By how many milliseconds the database's clock is ahead of the one here that nobody sets; negative while unknown.
     database_ahead: AtomicI64,
     watch: Mutex<Watch>,
-    /// Up to where everything is known to be in force everywhere. Whoever asks the database asks for all who wait.
-    in_force: tokio::sync::Mutex<Position>,
+    /// Up to where everything was found to be in force everywhere, and when. Whoever asks the database asks for all who
+    /// wait; but not for longer, since a database that was restored gives positions again.
+    in_force: tokio::sync::Mutex<(Position, Duration)>,
 }
 
 /// What was changed is done, but some node may not know it yet.
@@ -86,7 +87,7 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
             stopping: AtomicBool::new(false),
             database_ahead: AtomicI64::new(-1),
             watch: Mutex::default(),
-            in_force: tokio::sync::Mutex::new(Position(0)),
+            in_force: tokio::sync::Mutex::new((Position(0), Duration::ZERO)),
         }
     }
 
@@ -151,7 +152,9 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
         let mut before = None;
         let mut failing = false;
         while !self.is_stopping() {
-            self.look_at_the_clock().await;
+            if let Err(reason) = self.ask(self.look_at_the_clock()).await {
+                tracing::debug!(%reason, "the database's clock is not known");
+            }
             if self.capacity == 0 {
                 self.pause(Instant::now() + self.lease / 3).await;
                 continue;
@@ -216,8 +219,10 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
                     failing = false;
                     if due {
                         renew_at = Instant::now() + self.lease / 3;
-                        self.look_at_the_clock().await;
-                        forgotten = self.look_after_nodes(forgotten).await;
+                        match self.ask(self.look_around(forgotten)).await {
+                            Ok(position) => forgotten = position,
+                            Err(reason) => tracing::debug!(%reason, "the other nodes could not be looked after"),
+                        }
                     }
                 }
                 Err(reason) => {
@@ -258,31 +263,29 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
     }
 
     /// Takes the time from the database, so that nodes agree on it however their clocks are set.
-    async fn look_at_the_clock(&self) {
-        if let Ok(Some(clock)) = self.ask(self.log.clock()).await {
+    async fn look_at_the_clock(&self) -> Result<(), L::Error> {
+        if let Some(clock) = self.log.clock().await? {
             let ahead = clock.saturating_sub(self.world.moment().uptime);
             self.database_ahead.store(i64::try_from(ahead.as_millis()).unwrap_or(-1), Ordering::SeqCst);
         }
+        Ok(())
     }
 
-    /// Watches the other nodes, gives up those that are long gone, and forgets the changes that nobody needs any more.
-    async fn look_after_nodes(&self, forgotten: Position) -> Position {
-        let looked_after = async {
-            let rows = self.look_at_nodes().await?;
-            for row in rows.iter().filter(|row| self.is_silent(row, GONE_AFTER_LEASES)) {
-                tracing::info!(event = "node_given_up", node = %row.id.0, "a node has been gone for long");
-                self.ask(self.log.give_up(*row)).await?;
-            }
-            let needed = rows.iter().map(|row| row.position).min().unwrap_or(forgotten);
-            if needed > forgotten {
-                self.ask(self.log.forget(needed)).await?;
-            }
-            Ok::<_, String>(needed.max(forgotten))
-        };
-        looked_after.await.unwrap_or_else(|reason| {
-            tracing::debug!(%reason, "the other nodes could not be looked after");
-            forgotten
-        })
+    /// Looks at the clock, watches the other nodes, gives up those that are long gone, and forgets the changes that nobody
+    /// needs any more, beyond those up to `forgotten`.
+    async fn look_around(&self, forgotten: Position) -> Result<Position, L::Error> {
+        self.look_at_the_clock().await?;
+        let rows = self.log.nodes().await?;
+        self.note(&rows);
+        for row in rows.iter().filter(|row| self.is_silent(row, GONE_AFTER_LEASES)) {
+            tracing::info!(event = "node_given_up", node = %row.id.0, "a node has been gone for long");
+            self.log.give_up(*row).await?;
+        }
+        let needed = rows.iter().map(|row| row.position).min().unwrap_or(forgotten);
+        if needed > forgotten {
+            self.log.forget(needed).await?;
+        }
+        Ok(needed.max(forgotten))
     }
 
     /// Hands over what was done once it is in force on every node.
@@ -308,7 +311,8 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
     async fn is_in_force(&self, position: Position) -> Result<bool, NotInForce> {
         let fault = |error: L::Error| NotInForce(error.to_string());
         let mut in_force = self.in_force.lock().await;
-        if *in_force >= position {
+        let (found, when) = *in_force;
+        if found >= position && self.world.moment().uptime < when + LOOK_EVERY {
             return Ok(true);
         }
         let rows = self.log.nodes().await.map_err(fault)?;
@@ -317,14 +321,9 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
             tracing::warn!(event = "node_given_up", node = %row.id.0, "a node did not renew its lease in time");
             self.log.give_up(*row).await.map_err(fault)?;
         }
-        *in_force = rows.iter().map(|row| row.position).min().unwrap_or(position).max(*in_force);
-        Ok(*in_force >= position)
-    }
-
-    async fn look_at_nodes(&self) -> Result<Vec<NodeRow>, String> {
-        let rows = self.ask(self.log.nodes()).await?;
-        self.note(&rows);
-        Ok(rows)
+        let found = rows.iter().map(|row| row.position).min().unwrap_or(position);
+        *in_force = (found, self.world.moment().uptime);
+        Ok(found >= position)
     }
 
     fn note(&self, rows: &[NodeRow]) {

@@ -51,7 +51,7 @@ MUTANTS = {
     ],
     "not_deleted": [
         (FOLLOWER, "            self.log.give_up(*row).await.map_err(fault)?;\n", ""),
-        (FOLLOWER, "*in_force = rows.iter().map", "*in_force = rows.iter().filter(|row| !self.is_silent(row, 1)).map"),
+        (FOLLOWER, "let found = rows.iter().map", "let found = rows.iter().filter(|row| !self.is_silent(row, 1)).map"),
     ],
     "delete_early": [(FOLLOWER, "self.is_silent(row, 1)", "(true || self.is_silent(row, 1))")],
     "watch_from_question": [
