@@ -57,7 +57,8 @@ impl Handstamp {
     /// Opens the database, brings its tables up to date, and starts the upkeep.
     ///
     /// # Errors
-    /// When the database cannot be opened, its files can be read by others, or two secrets are the same.
+    /// When the database cannot be opened, its files can be read by others, two secrets are the same, or the lease is
+    /// out of its range.
     pub async fn open(config: Config) -> Result<Self, Error> {
         Self::open_in(config, World::system()).await
     }
@@ -67,6 +68,9 @@ impl Handstamp {
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn open_in(config: Config, world: World) -> Result<Self, Error> {
+        if !SessionConfig::LEASES.contains(&config.session.lease) {
+            return Err(Error::config("session.lease must be between 1s and 1m"));
+        }
         let tokens = SessionTokens::new(&config.secret_key, &config.secret_key_fallbacks)
             .map_err(|error| Error::config(error.to_string()))?;
         let store = Arc::new(Store::open(&config.database, config.session.notify).await?);

@@ -22,6 +22,9 @@ fn nothing_is_needed_to_start() {
     assert_eq!(settings.data_dir, PathBuf::from("handstamp-data"));
     assert!(settings.database.is_none() && settings.secret_key.is_none() && settings.public_url.is_none());
     assert_eq!(settings.session.lifetime, Duration::from_secs(2_592_000));
+    assert_eq!(settings.session.lease, Duration::from_secs(5));
+    assert_eq!((settings.session.cache_entries, settings.session.notify), (1_000_000, true));
+    assert!(settings.metrics_listen.is_none());
     assert_eq!((settings.password.min_length, settings.password.min_strength), (8, 3));
     assert_eq!(settings.hashing.settings, HashSettings::new(19_456, 2, 1).unwrap());
     assert_eq!(settings.hashing.queue, 64);
@@ -49,6 +52,10 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("HANDSTAMP_SECRET_KEY_FALLBACKS", "changemechangemechangemechangemechangeme"),
         ("HANDSTAMP_DATABASE_URL", "mysql://me:hunter2@db"),
         ("HANDSTAMP_LOG__LEVEL", "loud"),
+        ("HANDSTAMP_SESSION__LEASE", "2m"),
+        ("HANDSTAMP_SESSION__CACHE_ENTRIES", "-1"),
+        ("HANDSTAMP_SESSION__NOTIFY", "sometimes"),
+        ("HANDSTAMP_METRICS__LISTEN", "9100"),
     ];
     let faults = load(Some(file), &environment, AddressFlags::default()).unwrap_err();
     for part in [
@@ -62,6 +69,10 @@ fn everything_that_is_wrong_is_told_at_once() {
         "hashing.queue \"-1\"",
         "hashing: memory_kib",
         "session.lifetime \"31d\"",
+        "session.lease \"2m\" (from HANDSTAMP_SESSION__LEASE): must be between 1s and 1m",
+        "session.cache_entries \"-1\"",
+        "session.notify \"sometimes\"",
+        "metrics.listen \"9100\"",
         "between 1m and 30d",
         "public_url \"http://example.com\"",
         "must be https",

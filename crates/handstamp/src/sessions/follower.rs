@@ -67,6 +67,8 @@ pub(crate) enum Standing {
     Member {
         /// How much longer the lease lasts; nothing when it has ended.
         lease_left: Duration,
+        /// How long ago the last renewal was sent.
+        lease_age: Duration,
         /// Up to where it has followed the log of changes.
         position: Position,
         /// How many sessions it caches.
@@ -141,8 +143,9 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
             _ if self.capacity == 0 => Standing::NoCache,
             None => Standing::Outside,
             Some(cache) => {
-                let lease_left = cache.lease().left(self.world.moment());
-                Standing::Member { lease_left, position: cache.position(), entries: cache.len() }
+                let (now, lease) = (self.world.moment(), cache.lease());
+                let (lease_left, lease_age) = (lease.left(now), lease.age(now, self.lease));
+                Standing::Member { lease_left, lease_age, position: cache.position(), entries: cache.len() }
             }
         }
     }

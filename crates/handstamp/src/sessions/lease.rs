@@ -28,13 +28,23 @@ impl Lease {
         Duration::from_nanos(by_uptime.min(by_wall))
     }
 
-    /// It lasts for `lease` from when its renewal was *sent*, less one part in a hundred: so much may the clocks of two
-    /// machines differ in their rate.
+    /// How long ago its last renewal was sent.
+    pub(super) fn age(&self, now: Moment, lease: Duration) -> Duration {
+        let sent = self.uptime_end.load(Ordering::SeqCst).saturating_sub(nanoseconds(believed(lease)));
+        Duration::from_nanos(nanoseconds(now.uptime).saturating_sub(sent))
+    }
+
+    /// It lasts for `lease` from when its renewal was *sent*.
     pub(super) fn renewed(&self, sent: Moment, lease: Duration) {
-        let end = sent.after(lease - lease / 100);
+        let end = sent.after(believed(lease));
         self.wall_end.store(nanoseconds(end.wall), Ordering::SeqCst);
         self.uptime_end.fetch_max(nanoseconds(end.uptime), Ordering::SeqCst);
     }
+}
+
+/// What a node counts of a lease: one part in a hundred less, since the clocks of two machines may differ in their rate.
+fn believed(lease: Duration) -> Duration {
+    lease - lease / 100
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

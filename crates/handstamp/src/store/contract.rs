@@ -478,6 +478,25 @@ async fn a_filled_database_of_postgres_is_upgraded() {
     upgraded!(pool, "migrations/postgres", DatabaseUrl::Postgres(url));
 }
 
+/// As CockroachDB.
+#[tokio::test]
+async fn a_database_without_advisory_locks_and_notifications_will_do() {
+    let url = postgres_server::new_database();
+    let pool = sqlx::PgPool::connect(&url).await.unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    for sql in [
+        "SET allow_system_table_mods = on",
+        "ALTER FUNCTION pg_catalog.pg_advisory_lock(bigint) RENAME TO none_such",
+        "ALTER FUNCTION pg_catalog.pg_notify(text, text) RENAME TO neither",
+    ] {
+        sqlx::query(sql).execute(&mut *connection).await.unwrap();
+    }
+    let store = Store::open(&DatabaseUrl::Postgres(url), true).await.unwrap();
+    let (_, session) = ada(&store).await;
+    assert!(store.end_session(session.id_hash).await.unwrap().position.is_some());
+    super::ChangeLog::announce(&store).await;
+}
+
 /// What holds of SQLite's files.
 mod files {
     use std::fs::{self, Permissions};

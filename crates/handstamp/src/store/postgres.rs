@@ -2,6 +2,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::PgPool;
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -31,6 +32,14 @@ pub(crate) struct Postgres {
     notify: bool,
 }
 
+/// Whether the lock around the migrations is a function that the database does not have, as CockroachDB.
+fn is_unknown_here(error: &MigrateError) -> bool {
+    const UNDEFINED_FUNCTION: &str = "42883";
+    const FEATURE_NOT_SUPPORTED: &str = "0A000";
+    let MigrateError::Execute(sqlx::Error::Database(error)) = error else { return false };
+    error.code().is_some_and(|code| code == UNDEFINED_FUNCTION || code == FEATURE_NOT_SUPPORTED)
+}
+
 impl Postgres {
     pub(super) async fn open(url: &str, notify: bool) -> Result<Self, OpenError> {
         // Ends a statement that the database would go on with for longer than anybody waits, and a transaction whose process
@@ -42,7 +51,14 @@ impl Postgres {
         let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
         let keeping = pool(KEEPING_CONNECTIONS).connect_lazy_with(options.clone());
         let pool = pool(CONNECTIONS).connect_with(options).await?;
-        sqlx::migrate!("migrations/postgres").run(&pool).await?;
+        let mut migrations = sqlx::migrate!("migrations/postgres");
+        match migrations.run(&pool).await {
+            Err(error) if is_unknown_here(&error) => {
+                tracing::warn!("the database has no advisory locks: of several new nodes, start one before the others");
+                migrations.set_locking(false).run(&pool).await?;
+            }
+            migrated => migrated?,
+        }
         Ok(Self { pool, keeping, notify })
     }
 
