@@ -12,6 +12,8 @@ mod lease;
 mod memory;
 mod metrics;
 mod sync;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

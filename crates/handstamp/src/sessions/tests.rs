@@ -1,0 +1,114 @@
+//! What one believes, one step after the other. How the steps mix is for `tests/interleavings/` and `tests/simulation/`.
+
+use std::time::Duration;
+
+use handstamp_core::{SessionIdHash, Timestamp, UserId};
+use uuid::Uuid;
+
+use super::cache::{Cache, SessionKey};
+use super::lease::Lease;
+use crate::store::{Change, Position, Subject};
+use crate::world::Moment;
+
+const LEASE: Duration = Duration::from_secs(5);
+
+fn at(wall: u64, uptime: u64) -> Moment {
+    Moment { wall: Duration::from_secs(wall), uptime: Duration::from_secs(uptime) }
+}
+
+fn key(number: u8) -> SessionKey {
+    SessionKey {
+        id_hash: SessionIdHash::from_bytes([number; 32]),
+        user_id: UserId::from_uuid(Uuid::from_u128(u128::from(number) << 64 | 0x7000 + u128::from(number))),
+        expires_at: Timestamp::from_unix_seconds(2_000),
+    }
+}
+
+/// A cache at position 0 that knows of two sessions.
+fn cache() -> Cache<&'static str> {
+    let cache = Cache::new(Position(0), 100);
+    cache.lease().renewed(at(1_000, 0), LEASE);
+    cache.fill(Position(0), &key(1), "Ada");
+    cache.fill(Position(0), &key(2), "Bob");
+    cache
+}
+
+fn known(cache: &Cache<&'static str>) -> Vec<&'static str> {
+    [1, 2].into_iter().filter_map(|number| cache.look_up(&key(number), at(1_001, 1))).collect()
+}
+
+fn change(position: i64, subject: Subject) -> Change {
+    Change { position: Position(position), subject }
+}
+
+#[test]
+fn a_change_evicts_whom_it_concerns_and_nobody_else() {
+    for (subject, left) in [
+        (Subject::Session(key(1).id_hash), &["Bob"][..]),
+        (Subject::User(key(1).user_id), &["Bob"]),
+        (Subject::Everybody, &[]),
+        (Subject::Expired(Timestamp::from_unix_seconds(1_999)), &["Ada", "Bob"]),
+        (Subject::Expired(Timestamp::from_unix_seconds(2_000)), &[]),
+    ] {
+        let cache = cache();
+        assert_eq!(known(&cache), ["Ada", "Bob"]);
+        assert!(cache.apply(&[change(1, subject)]));
+        assert_eq!((known(&cache).as_slice(), cache.position()), (left, Position(1)), "{subject:?}");
+    }
+}
+
+#[test]
+fn who_was_evicted_is_known_again_by_a_later_reading_only() {
+    let cache = cache();
+    assert!(cache.apply(&[change(1, Subject::User(key(1).user_id))]));
+    cache.fill(Position(0), &key(1), "Ada");
+    assert_eq!(known(&cache), ["Bob"], "what was read before the change");
+    cache.fill(Position(1), &key(1), "Augusta");
+    assert_eq!(known(&cache), ["Augusta", "Bob"]);
+}
+
+#[test]
+fn a_gap_in_the_log_is_noticed() {
+    let cache = cache();
+    let [one, two, three] = [1, 2, 3].map(|position| change(position, Subject::User(key(1).user_id)));
+    assert!(!cache.apply(&[two]) && !cache.apply(&[one, three]));
+    assert_eq!((known(&cache), cache.position()), (vec!["Ada", "Bob"], Position(0)), "and nothing was done");
+    assert!(cache.apply(&[one, two]) && cache.apply(&[]) && cache.apply(&[three]));
+    assert_eq!(cache.position(), Position(3));
+}
+
+#[test]
+fn nothing_is_believed_without_a_lease() {
+    let cache = Cache::new(Position(0), 100);
+    cache.fill(Position(0), &key(1), "Ada");
+    assert_eq!(cache.look_up(&key(1), at(1_000, 0)), None);
+}
+
+#[test]
+fn a_lease_ends_by_whichever_clock_has_run_further() {
+    let lease = Lease::ended();
+    assert!(!lease.holds(at(0, 0)));
+    lease.renewed(at(1_000, 10), LEASE);
+    assert!(lease.holds(at(1_000, 10)) && lease.holds(at(1_004, 14)));
+    assert!(!lease.holds(at(1_005, 15)));
+    assert!(!lease.holds(at(1_005, 11)), "the one that nobody sets stood still");
+    assert!(!lease.holds(at(1_001, 15)), "the one on the wall stood still");
+    assert!(!lease.holds(at(0, 15)) && lease.holds(at(0, 14)), "it was set back");
+    assert_eq!(lease.age(at(0, 13), LEASE), Duration::from_secs(3));
+}
+
+#[test]
+fn a_late_renewal_takes_nothing_from_a_lease() {
+    let lease = Lease::ended();
+    lease.renewed(at(1_000, 10), LEASE);
+    lease.renewed(at(1_000, 8), LEASE);
+    assert!(lease.holds(at(1_000, 14)));
+}
+
+#[test]
+fn a_clock_that_runs_one_part_in_a_hundred_slower_does_not_stretch_it() {
+    let lease = Lease::ended();
+    lease.renewed(at(0, 0), Duration::from_secs(60));
+    assert!(lease.holds(at(59, 59)));
+    assert!(lease.left(at(0, 0)) <= Duration::from_secs(60) * 99 / 100);
+}
