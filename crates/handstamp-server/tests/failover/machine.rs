@@ -1,0 +1,91 @@
+//! The machine that the leader of the database runs on: a PostgreSQL server and its Patroni.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection, PgConnection};
+
+/// Where a proxy leads to whichever server is the leader, as `script/test-failover` says.
+pub fn database_url() -> String {
+    std::env::var("HANDSTAMP_FAILOVER_URL").expect("script/test-failover starts the servers and tells this")
+}
+
+/// The machine of the leader.
+pub struct Machine {
+    /// The data of the server; `script/test-failover` keeps the pid of Patroni beside it.
+    data: PathBuf,
+}
+
+impl Machine {
+    /// The one that is the leader's now.
+    pub async fn of_the_leader() -> Self {
+        let mut leader = PgConnection::connect(&database_url()).await.unwrap();
+        let data: String = sqlx::query_scalar("SHOW data_directory").fetch_one(&mut leader).await.unwrap();
+        Self { data: data.into() }
+    }
+
+    /// From now on the other server hears nothing more of this one. What is written now is on one machine only, so nobody
+    /// may be answered that it is done.
+    pub async fn loses_the_other(&self) {
+        const SQL: &str = "SELECT pid FROM pg_stat_replication WHERE sync_state = 'sync'";
+        let mut leader = PgConnection::connect(&database_url()).await.unwrap();
+        let senders: Vec<i32> = sqlx::query_scalar(SQL).fetch_all(&mut leader).await.unwrap();
+        assert_eq!(senders.len(), 1, "one synchronous standby");
+        signal("STOP", &senders.iter().map(i32::to_string).collect::<Vec<_>>());
+    }
+
+    /// It loses its power: all that runs on it is gone at once.
+    pub fn dies(&self) {
+        // Stopped first, so that none of them has time to notice anything or to start another.
+        signal("KILL", &self.stops());
+    }
+
+    /// It hangs: nothing is closed, and whoever speaks with it just waits. It does not come to itself again, which is for a
+    /// watchdog to see to: without one, Patroni 3.0 may take the lead back from the other, and what that one answered is lost.
+    pub fn freezes(&self) {
+        self.stops();
+    }
+
+    /// Stops Patroni and the server where they are, and gives their pids.
+    fn stops(&self) -> Vec<String> {
+        let name = self.data.file_name().unwrap().to_str().unwrap();
+        let patroni = first_line(&self.data.with_file_name(format!("patroni-{name}.pid")));
+        let postmaster = first_line(&self.data.join("postmaster.pid"));
+        signal("STOP", &[patroni.clone(), postmaster.clone()]);
+        let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children")).unwrap();
+        let mut processes: Vec<_> = children.split_whitespace().map(str::to_owned).collect();
+        processes.extend([patroni, postmaster]);
+        signal("STOP", &processes);
+        processes
+    }
+}
+
+fn first_line(file: &Path) -> String {
+    std::fs::read_to_string(file).unwrap().lines().next().unwrap().to_owned()
+}
+
+fn signal(signal: &str, processes: &[String]) {
+    let told = Command::new("kill").arg(format!("-{signal}")).args(processes).status();
+    assert!(told.unwrap().success(), "{signal} to {processes:?}");
+}
+
+/// When the database writes again, asked by somebody who connects anew each time.
+pub async fn writes_again(within: Duration) -> Instant {
+    let begun = Instant::now();
+    while begun.elapsed() < within {
+        let attempt = tokio::time::timeout(Duration::from_millis(500), write());
+        if attempt.await.is_ok_and(|written| written.is_ok()) {
+            return Instant::now();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("nobody could write to the database for {within:?}");
+}
+
+async fn write() -> sqlx::Result<()> {
+    let mut leader = PgConnection::connect(&database_url()).await?;
+    sqlx::query("CREATE TABLE IF NOT EXISTS written ()").execute(&mut leader).await?;
+    sqlx::query("INSERT INTO written DEFAULT VALUES").execute(&mut leader).await?;
+    leader.close().await
+}
