@@ -25,6 +25,27 @@ impl Machine {
         Self { data: data.into() }
     }
 
+    /// From now on the other server keeps what this one says, as it must, but does not get round to applying it: that may
+    /// take long, such as when somebody has it count something. It catches up a moment after it was told to lead.
+    pub fn outpaces_the_other(&self) {
+        let machines = std::fs::read_dir(self.data.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+        let mut others = machines.filter(|data| *data != self.data && data.join("postmaster.pid").exists());
+        let other = others.next().unwrap();
+        let is_applying =
+            |pid: &String| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().contains("startup");
+        let applying: Vec<_> =
+            children(&first_line(&other.join("postmaster.pid"))).into_iter().filter(is_applying).collect();
+        assert_eq!(applying.len(), 1, "one process applies what comes");
+        signal("STOP", &applying);
+        std::thread::spawn(move || {
+            while !other.join("promote").exists() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            std::thread::sleep(Duration::from_secs(1));
+            signal("CONT", &applying);
+        });
+    }
+
     /// From now on the other server hears nothing more of this one. What is written now is on one machine only, so nobody
     /// may be answered that it is done.
     pub async fn loses_the_other(&self) {
@@ -53,8 +74,7 @@ impl Machine {
         let patroni = first_line(&self.data.with_file_name(format!("patroni-{name}.pid")));
         let postmaster = first_line(&self.data.join("postmaster.pid"));
         signal("STOP", &[patroni.clone(), postmaster.clone()]);
-        let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children")).unwrap();
-        let mut processes: Vec<_> = children.split_whitespace().map(str::to_owned).collect();
+        let mut processes = children(&postmaster);
         processes.extend([patroni, postmaster]);
         signal("STOP", &processes);
         processes
@@ -63,6 +83,11 @@ impl Machine {
 
 fn first_line(file: &Path) -> String {
     std::fs::read_to_string(file).unwrap().lines().next().unwrap().to_owned()
+}
+
+fn children(pid: &str) -> Vec<String> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.split_whitespace().map(str::to_owned).collect()
 }
 
 fn signal(signal: &str, processes: &[String]) {

@@ -38,8 +38,9 @@ async fn no_answer_is_taken_back_when_it(fails: impl FnOnce(&Machine)) {
     let houses: Vec<_> = (0..NODES).map(|_| node()).collect();
     let crowd = Crowd::gathers(houses.iter().map(|house| house.url.clone()).collect()).await;
     let tasks = crowd.comes_and_goes().await;
-    tokio::time::sleep(A_WHILE).await;
     let leader = Machine::of_the_leader().await;
+    leader.outpaces_the_other();
+    tokio::time::sleep(A_WHILE).await;
     leader.loses_the_other().await;
     tokio::time::sleep(A_MOMENT).await;
     let failed = Instant::now();

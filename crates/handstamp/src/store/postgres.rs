@@ -1,12 +1,12 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::{PgConnection, PgPool};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{OpenError, POLL_EVERY, TIME_LIMIT, for_lease, within_time};
+use super::{OpenError, POLL_EVERY, TIME_LIMIT, for_lease, for_upkeep, within_time};
 
 const CONNECTIONS: u32 = 10;
 /// One follows, one waits for the others, one listens.
@@ -48,7 +48,12 @@ impl Postgres {
         let options = PgConnectOptions::from_str(url)?.application_name("handstamp").options(
             ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"].map(|name| (name, limit)),
         );
-        let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool = |connections| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .after_connect(|connection, _| Box::pin(has_caught_up(connection)))
+        };
         let keeping = pool(KEEPING_CONNECTIONS).connect_lazy_with(options.clone());
         let pool = pool(CONNECTIONS).connect_with(options).await?;
         let mut migrations = sqlx::migrate!("migrations/postgres");
@@ -129,5 +134,15 @@ impl Postgres {
                 }
             }
         }
+    }
+}
+
+/// Takes no server that is about to become the leader: it has received all that was answered, but may not have applied it.
+/// What it reads is older then, such as a session that has ended, and would be believed from then on.
+async fn has_caught_up(connection: &mut PgConnection) -> sqlx::Result<()> {
+    const SQL: &str = "SELECT pg_is_in_recovery()";
+    match sqlx::query_scalar(for_upkeep(SQL)).fetch_one(connection).await? {
+        false => Ok(()),
+        true => Err(sqlx::Error::Protocol("the server is not the leader, or not yet".to_owned())),
     }
 }
