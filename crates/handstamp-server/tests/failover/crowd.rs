@@ -17,6 +17,7 @@ const AT_FIRST: usize = 120;
 const STAYING: usize = 4;
 /// How many of the latest cookies of those who have signed out are tried again and again, before they all are in the end.
 const LATEST: usize = 20;
+const RUSH: usize = 15;
 const PAUSE: Duration = Duration::from_millis(60);
 
 /// Somebody whose registration was answered, with the cookie that they got.
@@ -79,6 +80,17 @@ impl Crowd {
             tasks.spawn(Arc::clone(self).steals(node));
         }
         tasks
+    }
+
+    /// So many sign in at each node at once that each of its connections to the database has something to do.
+    pub fn rushes_in(self: &Arc<Self>, tasks: &mut JoinSet<()>) {
+        for number in 0..RUSH * self.nodes.len() {
+            let crowd = Arc::clone(self);
+            tasks.spawn(async move {
+                let member = crowd.people.lock().unwrap().registered[number].clone();
+                crowd.signs_in(number % crowd.nodes.len(), &member).await;
+            });
+        }
     }
 
     pub fn goes_home(&self) {

@@ -37,11 +37,12 @@ async fn by_freezing() {
 async fn no_answer_is_taken_back_when_it(fails: impl FnOnce(&Machine)) {
     let houses: Vec<_> = (0..NODES).map(|_| node()).collect();
     let crowd = Crowd::gathers(houses.iter().map(|house| house.url.clone()).collect()).await;
-    let tasks = crowd.comes_and_goes().await;
+    let mut tasks = crowd.comes_and_goes().await;
     let leader = Machine::of_the_leader().await;
     leader.outpaces_the_other();
     tokio::time::sleep(A_WHILE).await;
     leader.loses_the_other().await;
+    crowd.rushes_in(&mut tasks);
     tokio::time::sleep(A_MOMENT).await;
     let failed = Instant::now();
     fails(&leader);

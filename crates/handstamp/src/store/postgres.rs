@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{OpenError, POLL_EVERY, TIME_LIMIT, for_lease, for_upkeep, within_time};
@@ -53,6 +53,7 @@ impl Postgres {
                 .max_connections(connections)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
                 .after_connect(|connection, _| Box::pin(has_caught_up(connection)))
+                .after_release(|connection, _| Box::pin(still_answers(connection)))
         };
         let keeping = pool(KEEPING_CONNECTIONS).connect_lazy_with(options.clone());
         let pool = pool(CONNECTIONS).connect_with(options).await?;
@@ -145,4 +146,10 @@ async fn has_caught_up(connection: &mut PgConnection) -> sqlx::Result<()> {
         false => Ok(()),
         true => Err(sqlx::Error::Protocol("the server is not the leader, or not yet".to_owned())),
     }
+}
+
+/// Parts with a connection to a server that is frozen or cut off. sqlx itself would wait for it without end, and keep its
+/// place in the pool.
+async fn still_answers(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    within_time(connection.ping()).await.map(|()| true)
 }
