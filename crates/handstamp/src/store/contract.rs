@@ -488,6 +488,7 @@ async fn a_database_without_advisory_locks_and_notifications_will_do() {
         "SET allow_system_table_mods = on",
         "ALTER FUNCTION pg_catalog.pg_advisory_lock(bigint) RENAME TO none_such",
         "ALTER FUNCTION pg_catalog.pg_notify(text, text) RENAME TO neither",
+        "ALTER FUNCTION pg_catalog.pg_is_in_recovery() RENAME TO nor_this",
     ] {
         sqlx::query(sql).execute(&mut *connection).await.unwrap();
     }

@@ -32,11 +32,12 @@ pub(crate) struct Postgres {
     notify: bool,
 }
 
-/// Whether the lock around the migrations is a function that the database does not have, as CockroachDB.
-fn is_unknown_here(error: &MigrateError) -> bool {
+/// Whether it is about a function that the database does not have. Not everything that speaks PostgreSQL's protocol has
+/// advisory locks, such as CockroachDB.
+fn is_unknown_there(error: &sqlx::Error) -> bool {
     const UNDEFINED_FUNCTION: &str = "42883";
     const FEATURE_NOT_SUPPORTED: &str = "0A000";
-    let MigrateError::Execute(sqlx::Error::Database(error)) = error else { return false };
+    let sqlx::Error::Database(error) = error else { return false };
     error.code().is_some_and(|code| code == UNDEFINED_FUNCTION || code == FEATURE_NOT_SUPPORTED)
 }
 
@@ -59,7 +60,7 @@ impl Postgres {
         let pool = pool(CONNECTIONS).connect_with(options).await?;
         let mut migrations = sqlx::migrate!("migrations/postgres");
         match migrations.run(&pool).await {
-            Err(error) if is_unknown_here(&error) => {
+            Err(MigrateError::Execute(error)) if is_unknown_there(&error) => {
                 tracing::warn!("the database has no advisory locks: of several new nodes, start one before the others");
                 migrations.set_locking(false).run(&pool).await?;
             }
@@ -142,9 +143,10 @@ impl Postgres {
 /// What it reads is older then, such as a session that has ended, and would be believed from then on.
 async fn has_caught_up(connection: &mut PgConnection) -> sqlx::Result<()> {
     const SQL: &str = "SELECT pg_is_in_recovery()";
-    match sqlx::query_scalar(for_upkeep(SQL)).fetch_one(connection).await? {
-        false => Ok(()),
-        true => Err(sqlx::Error::Protocol("the server is not the leader, or not yet".to_owned())),
+    match sqlx::query_scalar(for_upkeep(SQL)).fetch_one(connection).await {
+        Ok(true) => Err(sqlx::Error::Protocol("the server is not the leader, or not yet".to_owned())),
+        Err(error) if !is_unknown_there(&error) => Err(error),
+        Ok(false) | Err(_) => Ok(()),
     }
 }
 
