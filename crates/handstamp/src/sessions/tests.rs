@@ -19,7 +19,7 @@ fn at(wall: u64, uptime: u64) -> Moment {
 fn key(number: u8) -> SessionKey {
     SessionKey {
         id_hash: SessionIdHash::from_bytes([number; 32]),
-        user_id: UserId::from_uuid(Uuid::from_u128(u128::from(number) << 64 | 0x7000 + u128::from(number))),
+        user_id: UserId::from_uuid(Uuid::from_u64_pair(u64::from(number), u64::from(number))),
         expires_at: Timestamp::from_unix_seconds(2_000),
     }
 }
