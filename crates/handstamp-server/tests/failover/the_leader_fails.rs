@@ -19,8 +19,9 @@ const A_WHILE: Duration = Duration::from_secs(5);
 const IS_REPLACED_WITHIN: Duration = Duration::from_secs(60);
 /// From then on, it takes every node no longer than this until all is well.
 const HEALS_WITHIN: Duration = Duration::from_secs(3);
-/// Nobody waits longer for any answer: at most twice for the database, 2.5 seconds each, and for a busy machine.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(8);
+/// Nobody waits longer for any answer: at most three times for the database, 2.5 seconds each, as whoever signs out, and for
+/// a busy machine.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(12);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "started by script/test-failover"]
@@ -54,9 +55,7 @@ async fn no_answer_is_taken_back_when_it(fails: impl FnOnce(&Machine)) {
     let entries = crowd.record.entries();
     tell(&entries, failed, replaced, &houses);
     none(&entries, "is wrong", |entry| matches!(entry.answer, Answer::Wrong(..)));
-    none(&entries, "is not what the signed in get", |entry| {
-        entry.act == Act::Browses && (entry.answer != Answer::Good || entry.answered - entry.begun > A_MOMENT)
-    });
+    none(&entries, "is not what the signed in get", |entry| entry.act == Act::Browses && entry.answer != Answer::Good);
     none(&entries, "took too long", |entry| entry.answered - entry.begun > ANSWERS_WITHIN);
     let healed: Vec<_> = entries.into_iter().filter(|entry| entry.begun > replaced + HEALS_WITHIN).collect();
     none(&healed, "is not what it was before", |entry| entry.answer != Answer::Good);
