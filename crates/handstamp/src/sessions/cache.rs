@@ -96,7 +96,7 @@ impl<V: Clone> Cache<V> {
         true
     }
 
-    pub(super) fn evict(&self, change: &Change) {
+    fn evict(&self, change: &Change) {
         let position = change.position.0;
         match change.subject {
             Subject::Session(id_hash) => {
