@@ -2,7 +2,7 @@ use std::fmt;
 
 use handstamp_core::HashFault;
 
-use crate::sessions::NotInForce;
+use crate::sessions::{NotInForce, Outdated};
 use crate::store::OpenError;
 
 /// Why a [`Handstamp`](crate::Handstamp) could not open, or could not do what an operator asked.
@@ -34,7 +34,7 @@ impl Error {
         matches!(
             self.0,
             Kind::Open(OpenError::Database(_) | OpenError::Migration(_))
-                | Kind::Fault(Fault::Store(_) | Fault::NotInForce(_))
+                | Kind::Fault(Fault::Store(_) | Fault::Outdated | Fault::NotInForce(_))
         )
     }
 
@@ -92,6 +92,8 @@ impl std::error::Error for Error {}
 pub(crate) enum Fault {
     /// The database did not answer, or could not write.
     Store(sqlx::Error),
+    /// The database knows less than it did.
+    Outdated,
     /// What was asked is done, but some node may not know it yet.
     NotInForce(NotInForce),
     /// More passwords are waiting to be hashed than can be soon.
@@ -107,6 +109,12 @@ pub(crate) enum Fault {
 impl From<sqlx::Error> for Fault {
     fn from(error: sqlx::Error) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<Outdated> for Fault {
+    fn from(_: Outdated) -> Self {
+        Self::Outdated
     }
 }
 
@@ -138,6 +146,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => write!(f, "the database: {error}"),
+            Self::Outdated => f.write_str("the database: it knows less than it did"),
             Self::NotInForce(NotInForce(reason)) => {
                 write!(f, "it is done, but it is not known to be in force on every node: {reason}")
             }

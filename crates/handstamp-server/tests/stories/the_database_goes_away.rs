@@ -103,6 +103,27 @@ async fn and_comes_back_before_anybody_notices() {
     assert!(!copy.is_signed_in().await);
 }
 
+crate::stories! {
+    async fn and_comes_back_with_less_than_it_knew(house: House) {
+        let ada = house.ada().await;
+        for name in ["Augusta", "Ada"] {
+            ada.submits("/account/profile", &[("name", name)]).await;
+        }
+        let phone = house.visitor();
+        phone.signs_in("ada@example.com", ADAS_PASSWORD).await;
+        house.execute("DELETE FROM changes").await;
+        house.execute("UPDATE change_counter SET position = 0").await;
+        // Whether the phone was signed out among what was lost, nobody can know.
+        assert_eq!(phone.opens("/account").await.status, 503);
+        assert!(heals(&phone).await);
+        assert_eq!(house.events("lease_lost").await.len(), 1);
+        let copy = phone.copy();
+        assert!(copy.is_signed_in().await);
+        phone.signs_out().await;
+        assert!(!copy.is_signed_in().await);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn and_a_short_lease_ends_sooner() {
     let server = Server::start();

@@ -46,6 +46,11 @@ pub(crate) struct Node<L: ChangeLog, V: Clone> {
     in_force: tokio::sync::Mutex<(Position, Duration)>,
 }
 
+/// The database knows less than it did: a leader that was given up and has come back, or a standby that leads and lacks
+/// what was answered. What it says of a session may have been undone.
+#[derive(Debug)]
+pub(crate) struct Outdated;
+
 /// What was changed is done, but some node may not know it yet.
 #[derive(Debug)]
 pub(crate) struct NotInForce(pub(crate) String);
@@ -105,19 +110,28 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
         database.map_or(now.timestamp(), |clock| Timestamp::from_unix_seconds(clock.as_secs()))
     }
 
-    /// The session as its row says, which is kept for the next look-up. `read` is begun after the position was noted.
-    pub(crate) async fn read_through<E>(
+    /// The session as its row says, which is kept for the next look-up. `read` is begun after the position was noted, and
+    /// tells how far the log had come with the row.
+    ///
+    /// # Errors
+    /// Those of the reading, and [`Outdated`].
+    pub(crate) async fn read_through<E: From<Outdated>>(
         &self,
         key: &SessionKey,
-        read: impl Future<Output = Result<Option<V>, E>>,
+        read: impl Future<Output = Result<Option<(V, Position)>, E>>,
     ) -> Result<Option<V>, E> {
-        let cache = self.cache.load_full().filter(|cache| cache.lease().holds(self.world.moment()));
+        let cache = self.cache.load_full();
         let noted = cache.as_ref().map(|cache| cache.position());
-        let found = read.await?;
-        if let (Some(cache), Some(noted), Some(value)) = (cache, noted, &found) {
-            cache.fill(noted, key, value.clone());
+        let Some((value, position)) = read.await? else { return Ok(None) };
+        if let (Some(cache), Some(noted)) = (cache, noted) {
+            if position < noted {
+                return Err(Outdated.into());
+            }
+            if cache.lease().holds(self.world.moment()) {
+                cache.fill(noted, key, value.clone());
+            }
         }
-        Ok(found)
+        Ok(Some(value))
     }
 
     /// Something may have changed.

@@ -32,7 +32,7 @@ use follower::Node;
 use last_seen::LastSeen;
 use metrics::Metrics;
 
-pub(crate) use follower::{NotInForce, Standing};
+pub(crate) use follower::{NotInForce, Outdated, Standing};
 
 /// So many rows are written in one transaction, so that none takes long.
 const ROWS_AT_ONCE: usize = 1000;
@@ -130,7 +130,7 @@ impl Sessions {
 
     /// The session of a token, if it is live. A forged token costs no statement, and a live session none either once
     /// its row was read.
-    pub(crate) async fn find(&self, text: &str) -> sqlx::Result<Found> {
+    pub(crate) async fn find(&self, text: &str) -> Result<Found, Fault> {
         let moment = self.world.moment();
         // Where the clocks differ, a token has expired as soon as one of them says so.
         let now = self.node.agreed(moment).max(moment.timestamp());
@@ -147,7 +147,8 @@ impl Sessions {
             }
             None => {
                 self.metrics.misses.increment(1);
-                self.node.read_through(&key, self.store.user_of_session(id_hash, user_id, now)).await?
+                let read = async { Ok::<_, Fault>(self.store.user_of_session(id_hash, user_id, now).await?) };
+                self.node.read_through(&key, read).await?
             }
         };
         let Some(user) = user.filter(|user| user.id == user_id) else {

@@ -215,7 +215,7 @@ async fn addresses_are_compared_byte_by_byte(store: &Store) {
 async fn a_session_is_live_from_its_beginning_to_its_end(store: &Store) {
     let (id, session) = ada(store).await;
     let at = |seconds| store.user_of_session(session.id_hash, id, NOW.after(Duration::from_secs(seconds)));
-    let user = at(0).await.unwrap().unwrap();
+    let (user, _) = at(0).await.unwrap().unwrap();
     assert_eq!((user.id, user.name(), user.email()), (id, "Ada", "ada@example.com"));
     assert_eq!(user.created_at, NOW);
     assert!(at(3599).await.unwrap().is_some());
@@ -296,7 +296,8 @@ async fn a_change_of_password_by_an_ended_session_changes_nothing(store: &Store)
 async fn a_new_name_is_seen_by_the_next_request(store: &Store) {
     let (id, session) = ada(store).await;
     let _ = store.change_name(id, &DisplayName::parse("Countess Lovelace").unwrap()).await.unwrap();
-    let user = store.user_of_session(session.id_hash, id, NOW).await.unwrap().unwrap();
+    let (user, position) = store.user_of_session(session.id_hash, id, NOW).await.unwrap().unwrap();
+    assert_eq!(position, super::Position(1));
     assert_eq!(user.name(), "Countess Lovelace");
 }
 

@@ -9,9 +9,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{OpenError, POLL_EVERY, TIME_LIMIT, for_lease, for_upkeep, within_time};
 
 const CONNECTIONS: u32 = 10;
-/// One follows, one waits for the others, one listens.
-const KEEPING_CONNECTIONS: u32 = 3;
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// One follows, one waits for the others.
+const KEEPING_CONNECTIONS: u32 = 2;
 
 /// The channel on which nodes wake one another, within one database.
 const CHANNEL: &str = "handstamp";
@@ -49,15 +48,8 @@ impl Postgres {
         let options = PgConnectOptions::from_str(url)?.application_name("handstamp").options(
             ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"].map(|name| (name, limit)),
         );
-        let pool = |connections| {
-            PgPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .after_connect(|connection, _| Box::pin(has_caught_up(connection)))
-                .after_release(|connection, _| Box::pin(still_answers(connection)))
-        };
-        let keeping = pool(KEEPING_CONNECTIONS).connect_lazy_with(options.clone());
-        let pool = pool(CONNECTIONS).connect_with(options).await?;
+        let keeping = pool_of(KEEPING_CONNECTIONS).connect_lazy_with(options.clone());
+        let pool = pool_of(CONNECTIONS).connect_with(options).await?;
         let mut migrations = sqlx::migrate!("migrations/postgres");
         match migrations.run(&pool).await {
             Err(MigrateError::Execute(error)) if is_unknown_there(&error) => {
@@ -105,8 +97,10 @@ impl Postgres {
     /// Wakes whenever the database does, until it no longer can; the reason why. As long as it is not proven that
     /// notifications come through, it polls as well.
     async fn listen(&self, wake: &impl Fn()) -> sqlx::Error {
+        // A pool for this connection alone: what becomes of it when the server freezes costs nobody a place.
+        let pool = pool_of(1).connect_lazy_with((*self.keeping.connect_options()).clone());
         let listening = async {
-            let mut listener = PgListener::connect_with(&self.keeping).await?;
+            let mut listener = PgListener::connect_with(&pool).await?;
             listener.listen(CHANNEL).await?;
             Ok(listener)
         };
@@ -137,6 +131,14 @@ impl Postgres {
             }
         }
     }
+}
+
+fn pool_of(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(TIME_LIMIT)
+        .after_connect(|connection, _| Box::pin(has_caught_up(connection)))
+        .after_release(|connection, _| Box::pin(still_answers(connection)))
 }
 
 /// Takes no server that is about to become the leader: it has received all that was answered, but may not have applied it.

@@ -4,7 +4,9 @@ use handstamp_core::{DisplayName, EmailAddress, PasswordHash, SessionIdHash, Tim
 use uuid::Uuid;
 
 use super::change_rows::log_changes;
-use super::{Logged, NewSession, Store, Subject, for_request, loaded, read_with, session_rows, stored, write_with};
+use super::{
+    Logged, NewSession, Position, Store, Subject, for_request, loaded, read_with, session_rows, stored, write_with,
+};
 
 /// What is known of somebody who is signed in. Nodes keep a million of these in memory, hence the one piece of text.
 #[derive(Clone, Debug)]
@@ -111,13 +113,7 @@ impl From<CredentialsRow> for Credentials {
 }
 
 /// The columns of a user beside a session.
-type UserRow = (Uuid, String, String, i64);
-
-impl From<UserRow> for User {
-    fn from((id, name, email, created_at): UserRow) -> Self {
-        Self::new(UserId::from_uuid(id), &name, &email, loaded(created_at))
-    }
-}
+type UserRow = (Uuid, String, String, i64, i64);
 
 impl Store {
     /// Makes an account, together with its first session if its owner is there to have one. `ended` is the session that
@@ -296,14 +292,15 @@ impl Store {
         })
     }
 
-    /// Whose session this is, while neither it nor the account has ended.
+    /// Whose session this is, while neither it nor the account has ended, and how far the log had come then.
     pub(crate) async fn user_of_session(
         &self,
         id_hash: SessionIdHash,
         user_id: UserId,
         now: Timestamp,
-    ) -> sqlx::Result<Option<User>> {
-        const SQL: &str = "SELECT users.id, users.name, users.email, users.created_at
+    ) -> sqlx::Result<Option<(User, Position)>> {
+        const SQL: &str = "SELECT users.id, users.name, users.email, users.created_at,
+                (SELECT position FROM change_counter WHERE id = 1)
              FROM sessions JOIN users ON users.id = sessions.user_id
              WHERE sessions.id_hash = $1 AND sessions.user_id = $2 AND sessions.expires_at > $3
                AND users.disabled_at IS NULL";
@@ -315,7 +312,9 @@ impl Store {
                 .fetch_optional(pool)
                 .await
         })?;
-        Ok(row.map(User::from))
+        Ok(row.map(|(id, name, email, created_at, position)| {
+            (User::new(UserId::from_uuid(id), &name, &email, loaded(created_at)), Position(position))
+        }))
     }
 
     pub(crate) async fn change_name(&self, id: UserId, name: &DisplayName) -> sqlx::Result<Logged<()>> {

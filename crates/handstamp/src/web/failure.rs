@@ -32,7 +32,9 @@ impl Failure {
         match self {
             Self::SignedOut => StatusCode::UNAUTHORIZED,
             Self::Refused(status, _) => *status,
-            Self::Fault(Fault::Store(_) | Fault::NotInForce(_) | Fault::Overloaded) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Fault(Fault::Store(_) | Fault::Outdated | Fault::NotInForce(_) | Fault::Overloaded) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Fault(Fault::Hash(_) | Fault::Template(_) | Fault::Task(_)) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -44,7 +46,7 @@ impl Failure {
             Self::Fault(Fault::Overloaded) => {
                 "Many people are signing in right now. Please try again in a moment.".into()
             }
-            Self::Fault(Fault::Store(_) | Fault::NotInForce(_)) => {
+            Self::Fault(Fault::Store(_) | Fault::Outdated | Fault::NotInForce(_)) => {
                 "We cannot do this right now. Please try again in a moment.".into()
             }
             Self::Fault(_) => "Something went wrong on our side. We have taken a note of it.".into(),

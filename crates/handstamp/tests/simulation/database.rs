@@ -34,8 +34,9 @@ impl Tables {
     }
 
     /// The version of the name of whose session this is, while it is live.
-    pub fn name_of(&self, session: SessionIdHash, user: UserId) -> Option<u64> {
-        self.sessions.get(session.as_bytes()).filter(|owner| **owner == user).map(|user| self.names[user])
+    pub fn name_of(&self, session: SessionIdHash, user: UserId) -> Option<(u64, Position)> {
+        let owner = self.sessions.get(session.as_bytes()).filter(|owner| **owner == user)?;
+        Some((self.names[owner], Position(self.position)))
     }
 }
 
@@ -50,6 +51,12 @@ pub struct Database {
 
 #[derive(Debug)]
 pub struct Lost;
+
+impl From<crate::sessions::Outdated> for Lost {
+    fn from(_: crate::sessions::Outdated) -> Self {
+        Self
+    }
+}
 
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -46,8 +46,8 @@ MUTANTS = {
          "    }\n\n    pub(super) fn lease(&self)"),
     ],
     "stale_fill": [
-        (FOLLOWER, "if let (Some(cache), Some(noted), Some(value)) = (cache, noted, &found)",
-         "if let (Some(cache), Some(noted), Some(value)) = (self.cache.load_full(), noted, &found)"),
+        (FOLLOWER, "if let (Some(cache), Some(noted)) = (cache, noted)",
+         "if let (Some(cache), Some(noted)) = (self.cache.load_full(), noted)"),
     ],
     "not_deleted": [
         (FOLLOWER, "            self.log.give_up(*row).await.map_err(fault)?;\n", ""),

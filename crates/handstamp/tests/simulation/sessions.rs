@@ -10,4 +10,4 @@ mod lease;
 mod sync;
 
 pub(crate) use cache::SessionKey;
-pub(crate) use follower::Node;
+pub(crate) use follower::{Node, Outdated};
