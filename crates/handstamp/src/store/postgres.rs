@@ -81,10 +81,15 @@ impl Postgres {
     /// Listens, and polls where it hears nothing: LISTEN fails on databases that have none, and succeeds but is deaf
     /// through a pooler that lends connections for one transaction.
     pub(super) async fn watch_changes(&self, wake: impl Fn()) {
+        let mut is_told = false;
         loop {
             if self.notify {
-                let deaf = self.listen(&wake).await;
-                tracing::info!(event = "polling", reason = %deaf, "no notifications from the database: polling for a while");
+                let (reason, heard) = self.listen(&wake).await;
+                // Where there are never any, once is enough.
+                if heard || !is_told {
+                    tracing::info!(event = "polling", %reason, "no notifications from the database: polling for a while");
+                }
+                is_told = true;
             }
             let begun = Instant::now();
             while begun.elapsed() < LISTEN_AGAIN_AFTER {
@@ -94,9 +99,9 @@ impl Postgres {
         }
     }
 
-    /// Wakes whenever the database does, until it no longer can; the reason why. As long as it is not proven that
-    /// notifications come through, it polls as well.
-    async fn listen(&self, wake: &impl Fn()) -> sqlx::Error {
+    /// Wakes whenever the database does, until it no longer can; the reason why, and whether it ever could. As long as it
+    /// is not proven that notifications come through, it polls as well.
+    async fn listen(&self, wake: &impl Fn()) -> (sqlx::Error, bool) {
         // A pool for this connection alone: what becomes of it when the server freezes costs nobody a place.
         let pool = pool_of(1).connect_lazy_with((*self.keeping.connect_options()).clone());
         let listening = async {
@@ -106,25 +111,26 @@ impl Postgres {
         };
         let mut listener = match within_time(listening).await {
             Ok(listener) => listener,
-            Err(error) => return error,
+            Err(error) => return (error, false),
         };
+        let mut heard = false;
         let mut probed = Some(Instant::now());
         self.send(PROBE).await;
         loop {
             let patience = if probed.is_some() { POLL_EVERY } else { PROBE_AFTER };
             match timeout(patience, listener.try_recv()).await {
                 Ok(Ok(Some(notification))) => {
-                    probed = None;
+                    (probed, heard) = (None, true);
                     if notification.payload() != PROBE {
                         wake();
                     }
                 }
-                Ok(Ok(None)) => return sqlx::Error::PoolClosed,
-                Ok(Err(error)) => return error,
+                Ok(Ok(None)) => return (sqlx::Error::PoolClosed, heard),
+                Ok(Err(error)) => return (error, heard),
                 Err(_) => {
                     wake();
                     if probed.get_or_insert_with(Instant::now).elapsed() > DEAF_AFTER {
-                        return sqlx::Error::PoolTimedOut;
+                        return (sqlx::Error::PoolTimedOut, heard);
                     }
                     self.send(PROBE).await;
                 }
