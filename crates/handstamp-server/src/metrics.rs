@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use handstamp::Gauges;
+use handstamp::Handstamp;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::Problem;
@@ -34,11 +34,11 @@ impl Exporter {
     ///
     /// # Errors
     /// When it cannot listen.
-    pub(crate) fn serve(self, gauges: Gauges) -> Result<(), Problem> {
+    pub(crate) fn serve(self, handstamp: Handstamp) -> Result<(), Problem> {
         let address = self.listener.local_addr().map_err(Problem::failed)?;
         let handle = self.handle;
         let show = async move || {
-            gauges.update();
+            handstamp.update_gauges();
             handle.run_upkeep();
             ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
         };

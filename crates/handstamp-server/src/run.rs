@@ -51,7 +51,7 @@ async fn serve_until_told(settings: Settings) -> Result<(), Problem> {
     }
     let handstamp = Handstamp::open(config).await?;
     if let Some(metrics) = metrics {
-        metrics.serve(handstamp.gauges())?;
+        metrics.serve(handstamp.clone())?;
     }
 
     let handle = Handle::new();

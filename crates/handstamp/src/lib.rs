@@ -25,16 +25,18 @@ mod store;
 mod web;
 pub mod world;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use handstamp_core::SessionTokens;
+use tokio::task::JoinHandle;
 
 pub use config::{Config, DatabaseUrl, HashingConfig, PublicUrl, Registration, SessionConfig, check_cookie_domain};
 pub use error::Error;
 pub use handstamp_core::{HashSettings, PasswordPolicy, SecretKey, Timestamp, UserId};
 pub use store::{Account, ListedSession};
+pub use web::CurrentUser;
 
 use services::{Accounts, Hashing};
 use sessions::Sessions;
@@ -45,12 +47,15 @@ use world::World;
 const WRITE_LAST_SEEN_EVERY: Duration = Duration::from_secs(30);
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
 
-/// The accounts of a site, open and at work.
-pub struct Handstamp {
+/// The accounts of a site, open and at work. Clones are the same.
+#[derive(Clone)]
+pub struct Handstamp(Arc<Open>);
+
+struct Open {
     site: Arc<Site>,
-    upkeep: tokio::task::JoinHandle<()>,
+    upkeep: JoinHandle<()>,
     /// Keeps this node's lease.
-    node: tokio::task::JoinHandle<()>,
+    node: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Handstamp {
@@ -91,23 +96,27 @@ impl Handstamp {
             async move { site.accounts.sessions.follow().await }
         });
         site.accounts.sessions.joined().await;
-        Ok(Self { site, upkeep, node })
+        Ok(Self(Arc::new(Open { site, upkeep, node: Mutex::new(Some(node)) })))
     }
 
     /// The pages, to be merged into an axum application. They stand under `/`, `/account`, `/healthz` and `/readyz`.
     pub fn routes(&self) -> Router {
-        web::routes::routes(Arc::clone(&self.site))
+        web::routes::routes(Arc::clone(&self.0.site))
     }
 
     /// The pages as a whole site, which answers every URL.
     pub fn site(&self) -> Router {
-        web::routes::site(Arc::clone(&self.site))
+        web::routes::site(Arc::clone(&self.0.site))
     }
 
-    /// A handle by which the gauges are brought up to date, for whoever exports them. Metrics go to the recorder of the
-    /// crate `metrics` that is installed when this is opened.
-    pub fn gauges(&self) -> Gauges {
-        Gauges(Arc::clone(&self.site))
+    fn shared_site(&self) -> &Arc<Site> {
+        &self.0.site
+    }
+
+    /// Brings the gauges up to date, for whoever is about to export them. Metrics go to the recorder of the crate `metrics`
+    /// that is installed when this is opened.
+    pub fn update_gauges(&self) {
+        self.0.site.accounts.sessions.measure();
     }
 
     /// All accounts, in the order of their addresses.
@@ -115,7 +124,7 @@ impl Handstamp {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn users(&self) -> Result<Vec<Account>, Error> {
-        self.site.accounts.users().await
+        self.0.site.accounts.users().await
     }
 
     /// The account of an address.
@@ -123,7 +132,7 @@ impl Handstamp {
     /// # Errors
     /// When there is none, or the database cannot be asked.
     pub async fn user(&self, email: &str) -> Result<Account, Error> {
-        self.site.accounts.user(email).await
+        self.0.site.accounts.user(email).await
     }
 
     /// Makes an account for somebody else, whether registration is open or not.
@@ -131,7 +140,7 @@ impl Handstamp {
     /// # Errors
     /// When the name, the address or the password is refused, or the database cannot be written.
     pub async fn add_user(&self, name: &str, email: &str, password: &str) -> Result<UserId, Error> {
-        self.site.accounts.add_user(name, email, password).await
+        self.0.site.accounts.add_user(name, email, password).await
     }
 
     /// Lets nobody sign in to an account any more, and ends its sessions for good: they are over when this returns.
@@ -139,7 +148,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn disable_user(&self, email: &str) -> Result<Account, Error> {
-        self.site.accounts.set_user_disabled(email, true).await
+        self.0.site.accounts.set_user_disabled(email, true).await
     }
 
     /// Lets people sign in to a disabled account again.
@@ -147,7 +156,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn enable_user(&self, email: &str) -> Result<Account, Error> {
-        self.site.accounts.set_user_disabled(email, false).await
+        self.0.site.accounts.set_user_disabled(email, false).await
     }
 
     /// Deletes an account with all that it holds: its sessions are over when this returns.
@@ -155,7 +164,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn delete_user(&self, email: &str) -> Result<Account, Error> {
-        self.site.accounts.delete_user(email).await
+        self.0.site.accounts.delete_user(email).await
     }
 
     /// The live sessions of an account, the newest first.
@@ -163,7 +172,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be asked.
     pub async fn sessions(&self, email: &str) -> Result<Vec<ListedSession>, Error> {
-        self.site.accounts.sessions_of(email).await
+        self.0.site.accounts.sessions_of(email).await
     }
 
     /// Ends all sessions of an account, or of everybody, and says how many those were: they are over when this returns.
@@ -171,36 +180,30 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn revoke_sessions(&self, email: Option<&str>) -> Result<u64, Error> {
-        self.site.accounts.end_sessions_of(email).await
+        self.0.site.accounts.end_sessions_of(email).await
     }
 
     /// Writes down what has gathered in memory, leaves the other nodes, so that nobody waits for this one, and lets the
     /// database go.
-    pub async fn close(mut self) {
-        self.upkeep.abort();
-        self.site.accounts.write_last_seen().await;
-        self.site.accounts.sessions.stop_following();
-        // It only fails if it panicked, and then there is nothing left to do.
-        let _ = (&mut self.node).await;
-        self.site.accounts.store.close().await;
+    pub async fn close(self) {
+        self.0.upkeep.abort();
+        self.0.site.accounts.write_last_seen().await;
+        self.0.site.accounts.sessions.stop_following();
+        let node = self.0.node.lock().expect("nothing panics while it holds the task").take();
+        if let Some(node) = node {
+            // It only fails if it panicked, and then there is nothing left to do.
+            let _ = node.await;
+        }
+        self.0.site.accounts.store.close().await;
     }
 }
 
-/// What is measured now and then rather than counted.
-#[derive(Clone)]
-pub struct Gauges(Arc<Site>);
-
-impl Gauges {
-    /// Brings them up to date.
-    pub fn update(&self) {
-        self.0.accounts.sessions.measure();
-    }
-}
-
-impl Drop for Handstamp {
+impl Drop for Open {
     fn drop(&mut self) {
         self.upkeep.abort();
-        self.node.abort();
+        if let Some(node) = self.node.get_mut().ok().and_then(Option::take) {
+            node.abort();
+        }
     }
 }
 

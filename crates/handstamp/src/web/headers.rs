@@ -35,7 +35,7 @@ pub(super) async fn add(State(site): State<SharedSite>, request: Request, next: 
 }
 
 /// Unless the handler said that it may be kept, a response is for this request and this cookie alone.
-fn keep_out_of_caches(headers: &mut HeaderMap) {
+pub(super) fn keep_out_of_caches(headers: &mut HeaderMap) {
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(VARY, HeaderValue::from_static("Cookie"));

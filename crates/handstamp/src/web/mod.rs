@@ -2,6 +2,7 @@
 
 mod assets;
 mod cross_site;
+mod current_user;
 mod device;
 mod failure;
 mod form;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use crate::services::Accounts;
 
+pub use current_user::CurrentUser;
 pub(crate) use session::SessionCookie;
 pub(crate) use views::Views;
 

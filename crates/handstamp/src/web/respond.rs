@@ -83,7 +83,7 @@ fn is_program(headers: &HeaderMap, is_navigation: bool) -> bool {
     fetches || (user::accepts(headers, "json") && !user::accepts(headers, "text/html"))
 }
 
-fn problem(status: StatusCode, message: &str) -> Response {
+pub(super) fn problem(status: StatusCode, message: &str) -> Response {
     let title = status.canonical_reason().unwrap_or("Error");
     let body =
         serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": message });

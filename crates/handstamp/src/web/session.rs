@@ -31,7 +31,7 @@ pub(super) async fn load(State(site): State<SharedSite>, mut request: Request, n
     response
 }
 
-async fn find(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, Fault> {
+pub(super) async fn find(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, Fault> {
     let text = match site.cookie.read(headers) {
         Presented::Nothing => return Ok(Visitor::Stranger),
         Presented::Several => {

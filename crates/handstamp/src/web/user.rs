@@ -67,7 +67,7 @@ pub(super) async fn members_only(visitor: Visitor, request: Request, next: Next)
 }
 
 /// Where somebody wants to be once they are signed in: on the page they asked for, or on the one whose form they sent.
-fn wanted(method: &Method, uri: &Uri) -> ReturnTo {
+pub(super) fn wanted(method: &Method, uri: &Uri) -> ReturnTo {
     let place = match *method {
         Method::GET | Method::HEAD => uri.path_and_query().map_or("", |place| place.as_str()),
         _ => uri.path().split("/revoke").next().unwrap_or_default(),

@@ -32,12 +32,12 @@ async fn register(handstamp: &Handstamp, email: &str) {
         email: EmailAddress::parse(email).unwrap(),
         password: Password::parse(PASSWORD).unwrap(),
     };
-    handstamp.site.accounts.register(wish, None, &Device::default()).await.unwrap();
+    handstamp.0.site.accounts.register(wish, None, &Device::default()).await.unwrap();
 }
 
 /// Whether the attempt succeeds, and how many KiB its hashes pass over.
 async fn attempt(handstamp: &Handstamp, email: &str, password: &str) -> (bool, u64) {
-    let accounts = &handstamp.site.accounts;
+    let accounts = &handstamp.0.site.accounts;
     let before = accounts.hashing.passed_kib();
     let wish = SignIn {
         email: EmailAddress::parse(email).unwrap(),
@@ -49,7 +49,7 @@ async fn attempt(handstamp: &Handstamp, email: &str, password: &str) -> (bool, u
 }
 
 async fn execute(handstamp: &Handstamp, sql: &'static str) {
-    let crate::store::Store::Sqlite(database) = &*handstamp.site.accounts.store else { panic!("this is SQLite") };
+    let crate::store::Store::Sqlite(database) = &*handstamp.0.site.accounts.store else { panic!("this is SQLite") };
     database.execute(sql).await;
 }
 

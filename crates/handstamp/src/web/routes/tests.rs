@@ -109,7 +109,7 @@ async fn a_panic_is_a_page_and_the_house_stands() {
         ""
     }
     let router = Router::new().route("/panic", get(panics).post(panics));
-    let router = layers(router, Arc::clone(&here.handstamp.site));
+    let router = layers(router, Arc::clone(&here.handstamp.0.site));
     for method in ["GET", "POST"] {
         let request = Request::builder().method(method).uri("/panic").header("host", "localhost");
         let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
@@ -174,7 +174,7 @@ async fn a_clock_that_is_set_never_revives_what_ended() {
         here.clock.set(NOW.after(years * 365 * DAY));
         assert_eq!(here.opens("/account", &token).await.status(), StatusCode::SEE_OTHER);
     }
-    here.handstamp.site.accounts.purge().await;
+    here.handstamp.0.site.accounts.purge().await;
     for now in [NOW.unix_seconds(), NOW.unix_seconds() - 59, 0, u64::MAX] {
         here.clock.set(Timestamp::from_unix_seconds(now));
         assert_eq!(here.opens("/account", &token).await.status(), StatusCode::SEE_OTHER, "{now}");
@@ -230,4 +230,45 @@ async fn the_pages_stand_beside_those_of_an_application() {
         let request = Request::get(path).header("host", "localhost").body(Body::empty()).unwrap();
         assert_eq!(app.clone().oneshot(request).await.unwrap().status().as_u16(), status, "{path}");
     }
+}
+
+/// An application with a page of its own, beside ours.
+async fn notes(user: crate::CurrentUser) -> String {
+    format!("the notes of {} <{}>", user.name(), user.email())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_knows_who_asks_without_a_statement() {
+    let here = Here::at("http://localhost").await;
+    let token = here.registers().await;
+    let app = Router::new().route("/notes", get(notes)).with_state(here.handstamp.clone());
+    let ask = async |token: &str, mode: &'static str| {
+        let cookie = format!("handstamp_session={token}");
+        let request = Request::get("/notes?page=2").header("sec-fetch-mode", mode).header("cookie", cookie);
+        app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    };
+    assert_eq!(ask(&token, "navigate").await.status(), StatusCode::OK);
+
+    // Now that the session is known, nobody needs the database.
+    here.handstamp.0.site.accounts.store.close().await;
+    for _ in 0..100 {
+        let answer = ask(&token, "cors").await;
+        let body = to_bytes(answer.into_body(), 1000).await.unwrap();
+        assert_eq!(body, "the notes of Ada <ada@example.com>");
+    }
+    let stranger = ask("junk", "navigate").await;
+    assert_eq!(stranger.status(), StatusCode::SEE_OTHER);
+    assert_eq!(stranger.headers()[header::LOCATION], "/account/login?next=%2Fnotes%3Fpage%3D2");
+    assert_eq!(stranger.headers()[header::CACHE_CONTROL], "no-store");
+    let program = ask("junk", "cors").await;
+    assert_eq!(program.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(program.headers()[header::CONTENT_TYPE], "application/problem+json");
+
+    // Whoever is not known has to be looked up.
+    let tokens = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap();
+    let mut claims = tokens.open(&token, NOW).unwrap().claims;
+    claims.session_id = SessionId::from_bytes([7; 16]);
+    let unknown = ask(tokens.issue(&claims).expose(), "navigate").await;
+    assert_eq!(unknown.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(unknown.headers()[header::RETRY_AFTER], "5");
 }
