@@ -106,16 +106,24 @@ fn finds_a_stale_read(scene: impl Fn() -> bool + Sync + Send + 'static) -> bool 
     found.load(std::sync::atomic::Ordering::Relaxed)
 }
 
-fn fill_against_evict(miss: fn(&World)) -> bool {
+/// A request misses while something happens to the session, which is answered when `happens` returns: whether what was
+/// is served after that, before the request has filled the cache or afterwards.
+fn miss_while(miss: fn(&World), happens: impl Fn(&World) + Send + Sync + 'static) -> bool {
     finds_a_stale_read(move || {
         let world = World::new();
         let other = Arc::clone(&world);
         let filling = thread::spawn(move || miss(&other));
-        world.row.store(0, SeqCst);
-        world.cache().apply(&[change(1, Subject::Session(SESSION))]);
+        happens(&world);
         let stale = world.serves_what_was();
         filling.join().unwrap();
         stale || world.serves_what_was()
+    })
+}
+
+fn fill_against_evict(miss: fn(&World)) -> bool {
+    miss_while(miss, |world| {
+        world.row.store(0, SeqCst);
+        world.cache().apply(&[change(1, Subject::Session(SESSION))]);
     })
 }
 
@@ -146,16 +154,10 @@ fn wrong_an_answer_before_the_eviction() {
 /// The user takes another name while one request reads the row, and another request reads it then: once that is answered,
 /// nobody sees the old name, whichever fill comes last.
 fn two_fills(miss: fn(&World)) -> bool {
-    finds_a_stale_read(move || {
-        let world = World::new();
-        let other = Arc::clone(&world);
-        let filling = thread::spawn(move || miss(&other));
+    miss_while(miss, move |world| {
         world.row.store(2, SeqCst);
         world.cache().apply(&[change(1, Subject::User(USER))]);
-        miss(&world);
-        let stale = world.serves_what_was();
-        filling.join().unwrap();
-        stale || world.serves_what_was()
+        miss(world);
     })
 }
 
@@ -199,17 +201,11 @@ fn wrong_a_lease_that_is_counted_from_the_answer() {
 
 /// The node was given up, and joins anew while a fill is under way.
 fn rejoin_with_a_fill_under_way(miss: fn(&World)) -> bool {
-    finds_a_stale_read(move || {
-        let world = World::new();
-        let other = Arc::clone(&world);
-        let filling = thread::spawn(move || miss(&other));
+    miss_while(miss, |world| {
         world.row.store(0, SeqCst);
         let cache = Cache::new(1);
         cache.renewed(at(0), LEASE);
         *world.cache.lock().unwrap() = Arc::new(cache);
-        let stale = world.serves_what_was();
-        filling.join().unwrap();
-        stale || world.serves_what_was()
     })
 }
 
