@@ -17,7 +17,6 @@ pub(super) struct Metrics {
 
 impl Metrics {
     pub(super) fn new() -> Self {
-        describe_counter!("handstamp_statements_total", "Statements sent to the database, by what they were for");
         describe_counter!("handstamp_session_cache_hits_total", "Live sessions that needed no statement");
         describe_counter!("handstamp_session_cache_misses_total", "Sessions whose row was read");
         describe_gauge!("handstamp_session_cache_entries", "Sessions in the cache");

@@ -93,6 +93,7 @@ use {keep_with, on_pool, read_with, write_with};
 impl Store {
     /// Opens the database and brings its tables up to date.
     pub(crate) async fn open(url: &DatabaseUrl, notify: bool) -> Result<Self, OpenError> {
+        metrics::describe_counter!(STATEMENTS, "Statements sent to the database, by what they were for");
         match url {
             DatabaseUrl::Sqlite(path) => sqlite::Sqlite::open(path).await.map(Self::Sqlite),
             DatabaseUrl::Postgres(url) => postgres::Postgres::open(url, notify).await.map(Self::Postgres),
