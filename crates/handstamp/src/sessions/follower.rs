@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use uuid::Uuid;
 
 use super::cache::{Cache, SessionKey};
-use crate::store::{ChangeLog, Logged, NodeId, NodeRow, Position};
+use crate::store::{ChangeLog, NodeId, NodeRow, Position};
 use crate::world::{Moment, World};
 
 /// How long to wait after a statement failed.
@@ -201,10 +201,13 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
         }
     }
 
-    /// Becomes a member, with a cache of its own that is empty.
+    /// Becomes a member, with a cache of its own that is empty. Of the membership before, no row is left to wait for.
     async fn join(&self, id: NodeId, before: Option<NodeId>) -> Result<Arc<Cache<V>>, String> {
+        if let Some(before) = before {
+            self.ask(self.log.leave(before)).await?;
+        }
         let sent = self.world.moment();
-        let position = self.ask(self.log.join(id, self.lease, before)).await?;
+        let position = self.ask(self.log.join(id, self.lease)).await?;
         let cache = Arc::new(Cache::new(position, self.capacity));
         cache.lease().renewed(sent, self.lease);
         self.cache.store(Some(Arc::clone(&cache)));
@@ -305,12 +308,11 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
         Ok(needed.max(forgotten))
     }
 
-    /// Hands over what was done once it is in force on every node.
+    /// Waits until the change at this position is in force on every node.
     ///
     /// # Errors
     /// When the database cannot be asked for that.
-    pub(crate) async fn in_force<T>(&self, logged: Logged<T>) -> Result<T, NotInForce> {
-        let Some(position) = logged.position else { return Ok(logged.done) };
+    pub(crate) async fn in_force(&self, position: Position) -> Result<(), NotInForce> {
         self.wake();
         self.log.announce().await;
         let mut look_after = FIRST_LOOK_AFTER;
@@ -322,7 +324,7 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
             sleep(look_after).await;
             look_after = (look_after * 2).min(LOOK_EVERY);
         }
-        Ok(logged.done)
+        Ok(())
     }
 
     async fn is_in_force(&self, position: Position) -> Result<bool, NotInForce> {

@@ -114,13 +114,12 @@ impl Sessions {
     /// Hands over what was done once it is in force on every node: whoever acts on it now meets nobody who believes
     /// what was.
     pub(crate) async fn in_force<T>(&self, logged: Logged<T>) -> Result<T, Fault> {
-        if logged.position.is_none() {
-            return Ok(logged.done);
+        if let Some(position) = logged.position {
+            let begun = self.world.moment().uptime;
+            self.node.in_force(position).await?;
+            self.metrics.waits.record(self.world.moment().uptime.saturating_sub(begun));
         }
-        let begun = self.world.moment().uptime;
-        let done = self.node.in_force(logged).await?;
-        self.metrics.waits.record(self.world.moment().uptime.saturating_sub(begun));
-        Ok(done)
+        Ok(logged.done)
     }
 
     /// Brings the gauges up to date.

@@ -62,13 +62,8 @@ pub(crate) const CHANGES_AT_ONCE: usize = 1000;
 pub(crate) trait ChangeLog: Send + Sync + 'static {
     type Error: std::fmt::Display + Send;
 
-    /// Inserts a node at the newest position, which it returns, and removes the row that the same process had before.
-    fn join(
-        &self,
-        node: NodeId,
-        lease: Duration,
-        before: Option<NodeId>,
-    ) -> impl Future<Output = Result<Position, Self::Error>> + Send;
+    /// Inserts a node at the newest position, which it returns.
+    fn join(&self, node: NodeId, lease: Duration) -> impl Future<Output = Result<Position, Self::Error>> + Send;
 
     /// Renews the lease of a node that has come as far as `position`, and returns the newest one. None when its row is
     /// gone: somebody has given it up.

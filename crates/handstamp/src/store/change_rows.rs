@@ -71,13 +71,10 @@ fn node((id, position, renewals, lease): (Uuid, i64, i64, i64)) -> NodeRow {
 impl ChangeLog for Store {
     type Error = sqlx::Error;
 
-    async fn join(&self, node: NodeId, lease: Duration, before: Option<NodeId>) -> sqlx::Result<Position> {
+    async fn join(&self, node: NodeId, lease: Duration) -> sqlx::Result<Position> {
         const SQL: &str = "INSERT INTO nodes (id, position, renewals, lease)
              SELECT $1, position, 0, $2 FROM change_counter WHERE id = 1 RETURNING position";
         let lease = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-        if let Some(before) = before {
-            self.leave(before).await?;
-        }
         keep_with!(self, |pool| sqlx::query_scalar(for_lease(SQL)).bind(node.0).bind(lease).fetch_one(pool).await)
             .map(Position)
     }

@@ -79,7 +79,7 @@ impl Postgres {
     }
 
     /// Listens, and polls where it hears nothing: LISTEN fails on databases that have none, and succeeds but is deaf
-    /// through a pooler that lends connections for one transaction.
+    /// through a pooler that keeps notifications to itself.
     pub(super) async fn watch_changes(&self, wake: impl Fn()) {
         let mut is_told = false;
         loop {

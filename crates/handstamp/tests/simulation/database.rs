@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::Tally;
 use crate::chance::Chance;
 use crate::machine::LEASE;
-use crate::store::{CHANGES_AT_ONCE, Change, ChangeLog, Logged, NodeId, NodeRow, Position, Subject};
+use crate::store::{CHANGES_AT_ONCE, Change, ChangeLog, NodeId, NodeRow, Position, Subject};
 
 /// What is stored. Statements run one after the other, each as a whole.
 #[derive(Default)]
@@ -26,11 +26,11 @@ pub struct Tables {
 }
 
 impl Tables {
-    pub fn log<T>(&mut self, done: T, subject: Subject) -> Logged<T> {
+    pub fn log(&mut self, subject: Subject) -> Position {
         self.position += 1;
         let position = Position(self.position);
         self.changes.insert(self.position, Change { position, subject });
-        Logged { done, position: Some(position) }
+        position
     }
 
     /// The version of the name of whose session this is, while it is live.
@@ -126,13 +126,10 @@ impl Database {
 impl ChangeLog for Database {
     type Error = Lost;
 
-    async fn join(&self, node: NodeId, lease: Duration, before: Option<NodeId>) -> Result<Position, Lost> {
+    async fn join(&self, node: NodeId, lease: Duration) -> Result<Position, Lost> {
         // Joining is rare, and what can go wrong with it takes a late one.
         let there = if self.chance.happens(250) { self.chance.up_to(LEASE * 2) } else { self.delay() };
         self.run_after(there, self.delay(), move |tables| {
-            if let Some(before) = before {
-                tables.nodes.remove(&before);
-            }
             let position = Position(tables.position);
             tables.nodes.insert(node, NodeRow { id: node, position, renewals: 0, lease });
             position

@@ -24,7 +24,7 @@ RENEWED = "            cache.lease().renewed(sent, self.lease);\n            ren
 
 # The rule that is left out, and the texts that are replaced for it.
 MUTANTS = {
-    "no_wait": [(FOLLOWER, WAIT, "        if true {\n            return Ok(logged.done);\n        }\n" + WAIT)],
+    "no_wait": [(FOLLOWER, WAIT, "        if true {\n            return Ok(());\n        }\n" + WAIT)],
     "no_lease": [(CACHE, "if !self.lease.holds(now)", "if false && !self.lease.holds(now)")],
     "no_stamp": [(CACHE, "entry.position >= changed", "(entry.position >= changed || true)")],
     "stamp_after_read": [(FOLLOWER, "cache.fill(noted, key", "cache.fill(noted.max(cache.position()), key")],

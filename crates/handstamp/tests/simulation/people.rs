@@ -182,10 +182,10 @@ impl People {
         self.machines[machine].runs(async move {
             let commit = database.run(move |tables| {
                 tables.sessions.retain(|session, _| !deleted.contains(session));
-                tables.log((), subject)
+                tables.log(subject)
             });
-            let Ok(logged) = commit.await else { return };
-            let answered = node.in_force(logged).await.is_ok();
+            let Ok(position) = commit.await else { return };
+            let answered = node.in_force(position).await.is_ok();
             {
                 let tally = &mut database.tables.lock().unwrap().tally;
                 if answered {
@@ -209,10 +209,10 @@ impl People {
                 let name = tables.names.get_mut(&user).unwrap();
                 *name += 1;
                 let name = *name;
-                tables.log(name, Subject::User(user))
+                (name, tables.log(Subject::User(user)))
             });
-            let Ok(logged) = commit.await else { return };
-            if let Ok(name) = node.in_force(logged).await {
+            let Ok((name, position)) = commit.await else { return };
+            if node.in_force(position).await.is_ok() {
                 let mut told = told.lock().unwrap();
                 let newest = told.names.entry(user).or_default();
                 *newest = name.max(*newest);

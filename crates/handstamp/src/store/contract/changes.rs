@@ -23,7 +23,7 @@ fn node() -> NodeId {
 
 async fn newest(store: &Store) -> Position {
     let id = node();
-    let newest = store.join(id, LEASE, None).await.unwrap();
+    let newest = store.join(id, LEASE).await.unwrap();
     store.leave(id).await.unwrap();
     newest
 }
@@ -109,7 +109,7 @@ async fn a_node_joins_at_the_newest_position(store: &Store) {
     let (_, session) = ada(store).await;
     let _ = store.end_session(session.id_hash).await.unwrap();
     let id = node();
-    assert_eq!(store.join(id, LEASE, None).await.unwrap(), Position(1));
+    assert_eq!(store.join(id, LEASE).await.unwrap(), Position(1));
     let joined = NodeRow { id, position: Position(1), renewals: 0, lease: LEASE };
     assert_eq!(store.nodes().await.unwrap(), [joined]);
     store.leave(id).await.unwrap();
@@ -119,7 +119,7 @@ async fn a_node_joins_at_the_newest_position(store: &Store) {
 async fn a_renewal_tells_the_newest_position_and_takes_nothing_back(store: &Store) {
     let (_, session) = ada(store).await;
     let id = node();
-    store.join(id, LEASE, None).await.unwrap();
+    store.join(id, LEASE).await.unwrap();
     assert_eq!(store.renew(id, Position(0)).await.unwrap(), Some(Position(0)));
     let _ = store.end_session(session.id_hash).await.unwrap();
     assert_eq!(store.renew(id, Position(0)).await.unwrap(), Some(Position(1)));
@@ -132,8 +132,8 @@ async fn a_renewal_tells_the_newest_position_and_takes_nothing_back(store: &Stor
 
 async fn a_node_that_was_given_up_renews_no_more(store: &Store) {
     let (gone, other) = (node(), node());
-    store.join(gone, LEASE, None).await.unwrap();
-    store.join(other, LEASE, None).await.unwrap();
+    store.join(gone, LEASE).await.unwrap();
+    store.join(other, LEASE).await.unwrap();
     store.give_up(row(store, gone).await.unwrap()).await.unwrap();
     assert_eq!(store.renew(gone, Position(0)).await.unwrap(), None);
     assert_eq!(row(store, gone).await, None);
@@ -142,7 +142,7 @@ async fn a_node_that_was_given_up_renews_no_more(store: &Store) {
 
 async fn a_node_that_has_renewed_is_not_given_up(store: &Store) {
     let id = node();
-    store.join(id, LEASE, None).await.unwrap();
+    store.join(id, LEASE).await.unwrap();
     let seen = row(store, id).await.unwrap();
     store.renew(id, Position(0)).await.unwrap();
     store.give_up(seen).await.unwrap();
@@ -151,8 +151,9 @@ async fn a_node_that_has_renewed_is_not_given_up(store: &Store) {
 
 async fn joining_anew_leaves_no_row_behind(store: &Store) {
     let (before, now) = (node(), node());
-    store.join(before, LEASE, None).await.unwrap();
-    store.join(now, LEASE, Some(before)).await.unwrap();
+    store.join(before, LEASE).await.unwrap();
+    store.leave(before).await.unwrap();
+    store.join(now, LEASE).await.unwrap();
     assert_eq!(store.nodes().await.unwrap().iter().map(|row| row.id).collect::<Vec<_>>(), [now]);
 }
 
