@@ -39,6 +39,7 @@ macro_rules! laws {
 }
 
 mod changes;
+mod files;
 
 laws! {
     an_account_is_found_by_any_case_of_its_address
@@ -497,97 +498,4 @@ async fn a_database_without_advisory_locks_and_notifications_will_do() {
     let (_, session) = ada(&store).await;
     assert!(store.end_session(session.id_hash).await.unwrap().position.is_some());
     super::ChangeLog::announce(&store).await;
-}
-
-/// What holds of SQLite's files.
-mod files {
-    use std::fs::{self, Permissions};
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    fn mode(path: &std::path::Path) -> u32 {
-        fs::metadata(path).unwrap().permissions().mode() & 0o777
-    }
-
-    #[tokio::test]
-    async fn they_are_for_us_alone() {
-        let folder = Folder::new();
-        let store = folder.store().await;
-        ada(&store).await;
-        assert_eq!(mode(&folder.0), 0o700);
-        let files: Vec<_> = fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert!(files.len() >= 3, "the database, its log and its index: {files:?}");
-        for file in files {
-            assert_eq!(mode(&file), 0o600, "{}", file.display());
-        }
-    }
-
-    #[tokio::test]
-    async fn one_that_others_may_read_is_refused() {
-        let folder = Folder::new();
-        folder.store().await.close().await;
-        let database = folder.0.join("handstamp.db");
-        fs::set_permissions(&database, Permissions::from_mode(0o640)).unwrap();
-        let refused = Store::open(&DatabaseUrl::Sqlite(database), true).await.err().unwrap();
-        assert!(refused.to_string().contains("chmod 600"), "{refused}");
-    }
-
-    #[tokio::test]
-    async fn a_newer_database_is_refused() {
-        let folder = Folder::new();
-        let store = folder.store().await;
-        execute(
-            &store,
-            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-             VALUES (9999, 'later', TRUE, x'00', 0)",
-        )
-        .await;
-        store.close().await;
-        let refused = Store::open(&DatabaseUrl::Sqlite(folder.0.join("handstamp.db")), true).await.err().unwrap();
-        assert!(refused.to_string().contains("newer version"), "{refused}");
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn several_may_open_a_new_one_at_once() {
-        let folder = Folder::new();
-        let stores = (0..4).map(|_| {
-            let url = DatabaseUrl::Sqlite(folder.0.join("handstamp.db"));
-            tokio::spawn(async move { Store::open(&url, true).await.map(drop) })
-        });
-        for store in stores.collect::<Vec<_>>() {
-            store.await.unwrap().unwrap();
-        }
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_write_that_gave_up_waiting_leaves_the_next_one_free() {
-        let folder = Folder::new();
-        let store = folder.store().await;
-        let (id, session) = ada(&store).await;
-        let url = format!("sqlite:{}", folder.0.join("handstamp.db").display());
-        let other = sqlx::SqlitePool::connect(&url).await.unwrap();
-        let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
-        assert!(store.end_session(session.id_hash).await.is_err(), "somebody else is writing");
-        assert!(store.end_session(session.id_hash).await.is_err(), "and still is");
-        held.rollback().await.unwrap();
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        assert!(is_live(&store, &session).await, "what was not answered was not done");
-        for _ in 0..3 {
-            one_more(&store, id).await;
-        }
-        let _ = store.end_session(session.id_hash).await.unwrap();
-        assert!(!is_live(&store, &session).await);
-    }
-
-    #[tokio::test]
-    async fn a_power_cut_loses_no_answered_write() {
-        let folder = Folder::new();
-        let Store::Sqlite(database) = folder.store().await else { panic!("this is SQLite") };
-        let pragma = async |sql: &'static str| sqlx::query_scalar::<_, i64>(sql).fetch_one(&database.writer).await;
-        assert_eq!(pragma("PRAGMA synchronous").await.unwrap(), 2, "FULL");
-        assert_eq!(pragma("PRAGMA foreign_keys").await.unwrap(), 1);
-        let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&database.writer).await.unwrap();
-        assert_eq!(mode, "wal");
-    }
 }
