@@ -12,12 +12,15 @@ use zeroize::Zeroizing;
 pub(crate) enum Purpose {
     /// The token of the session cookie.
     Session,
+    /// The tokens of the device cookie.
+    Device,
 }
 
 impl Purpose {
     fn info(self) -> &'static [u8] {
         match self {
             Self::Session => b"handstamp/session/v1",
+            Self::Device => b"handstamp/device/v1",
         }
     }
 }

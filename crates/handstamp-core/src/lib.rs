@@ -5,15 +5,20 @@
 //!
 //! Start with [`SessionTokens`], which issues and opens the token of the session cookie.
 
+mod client_address;
+mod device;
 mod email;
 mod identity;
 mod keyring;
 mod name;
 mod password;
 mod return_to;
+mod throttle;
 mod time;
 mod token;
 
+pub use client_address::{Network, TrustedProxies};
+pub use device::{DeviceId, DeviceTokens};
 pub use email::{EmailAddress, EmailError};
 pub use identity::{SessionId, SessionIdHash, UserId};
 pub use keyring::{KeyRingError, SecretKey, WeakSecret};
@@ -23,5 +28,6 @@ pub use password::{
     PasswordRefusal, PasswordTooLong, Verdict,
 };
 pub use return_to::ReturnTo;
+pub use throttle::{AttemptKey, Attempts, Limit, Wait};
 pub use time::Timestamp;
 pub use token::{Assurance, Claims, OpenedToken, SessionTokens, TokenRefusal, TokenText};

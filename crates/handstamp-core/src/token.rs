@@ -150,7 +150,8 @@ fn decode(text: &str) -> Result<[u8; TOKEN_BYTES], TokenRefusal> {
     Ok(bytes)
 }
 
-fn field<const LENGTH: usize>(bytes: &[u8; TOKEN_BYTES], offset: usize) -> [u8; LENGTH] {
+/// A field of a token, of any of its layouts.
+pub(crate) fn field<const LENGTH: usize, const TOTAL: usize>(bytes: &[u8; TOTAL], offset: usize) -> [u8; LENGTH] {
     bytes[offset..offset + LENGTH].try_into().expect("a slice of LENGTH bytes")
 }
 

@@ -1,4 +1,4 @@
-"""The source of the golden vector in token.rs: the layout of version 1 once more, with Python's standard library only.
+"""The source of the golden vectors in our tests: the layouts of the tokens once more, with Python's standard library only.
 
 Usage: python3 golden_token.py
 """
@@ -17,10 +17,22 @@ def hkdf_sha256(secret: bytes, info: bytes) -> bytes:
 
 
 def token(secret: bytes, flags: int, user: uuid.UUID, session: bytes, issued: int, expires: int) -> str:
-    key = hkdf_sha256(secret, b"handstamp/session/v1")
-    key_id = hashlib.sha256(key).digest()[:4]
-    signed = struct.pack(">B4sH16s16sQQ", 1, key_id, flags, user.bytes, session, issued, expires)
-    return base64.urlsafe_b64encode(signed + hmac.digest(key, signed, "sha256")).decode()
+    key, key_id = key_of(secret, b"session")
+    return signed(key, struct.pack(">B4sH16s16sQQ", 1, key_id, flags, user.bytes, session, issued, expires))
+
+
+def device_token(secret: bytes, user: uuid.UUID, device: bytes, expires: int) -> str:
+    key, key_id = key_of(secret, b"device")
+    return signed(key, struct.pack(">B4s16s8sQ", 1, key_id, user.bytes, device, expires))
+
+
+def key_of(secret: bytes, purpose: bytes) -> tuple[bytes, bytes]:
+    key = hkdf_sha256(secret, b"handstamp/" + purpose + b"/v1")
+    return key, hashlib.sha256(key).digest()[:4]
+
+
+def signed(key: bytes, message: bytes) -> str:
+    return base64.urlsafe_b64encode(message + hmac.digest(key, message, "sha256")).decode()
 
 
 SECRET = b"n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg"
@@ -28,3 +40,4 @@ USER = uuid.UUID("019aaf3c-5c00-7a11-8b22-c33d44e55f66")
 
 print(token(SECRET, 0b001, USER, bytes(range(16)), 1_763_900_000, 1_766_492_000))
 print(token(SECRET, 0b100, USER, b"\xff" * 16, 0, 2**64 - 1))
+print(device_token(SECRET, USER, bytes(range(8)), 1_831_536_000))

@@ -1,0 +1,229 @@
+//! The device cookie: a browser that has signed in to an account before shows it, and its guesses are counted apart from
+//! those of strangers. So nobody shuts the owner out by guessing (OWASP, "Slow Down Online Guessing Attacks with Device
+//! Cookies"). It signs nobody in.
+//!
+//! A token has 69 bytes, sent as 92 characters of base64url (RFC 4648 §5); a cookie holds one for each account, the latest
+//! first, with full stops between them.
+//!
+//! ```text
+//! 0 version │ 1 key id │ 5 user id │ 21 device id │ 29 expires at │ 37 tag
+//! ```
+//!
+//! Integers are big-endian. The tag is HMAC-SHA-256 over everything before it, under a key for this purpose alone; and as
+//! 69 is divisible by 3, a token has exactly one spelling.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64_simd::{AsOut, URL_SAFE_NO_PAD};
+use uuid::Uuid;
+
+use crate::keyring::{KeyRing, KeyRingError, Purpose, SecretKey};
+use crate::token::field;
+use crate::{Timestamp, UserId};
+
+const VERSION: u8 = 1;
+const SIGNED_BYTES: usize = 37;
+const TOKEN_BYTES: usize = 69;
+const TEXT_CHARACTERS: usize = 92;
+const SEPARATOR: char = '.';
+
+/// A browser in which somebody has signed in: a name by which its guesses are counted, and no secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceId([u8; 8]);
+
+impl DeviceId {
+    /// The id made of these random bytes.
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+}
+
+/// Issues and reads device cookies.
+pub struct DeviceTokens {
+    ring: KeyRing,
+}
+
+impl DeviceTokens {
+    /// How long a device is known after its last sign-in.
+    pub const LIFETIME: Duration = Duration::from_secs(365 * 86_400);
+
+    /// The most accounts that a cookie knows; people share browsers, but not with that many.
+    pub const MAX_ACCOUNTS: usize = 4;
+
+    /// Device cookies under these secrets.
+    ///
+    /// # Errors
+    /// When two of the secrets are the same.
+    pub fn new(current: &SecretKey, fallbacks: &[SecretKey]) -> Result<Self, KeyRingError> {
+        Ok(Self { ring: KeyRing::new(Purpose::Device, current, fallbacks)? })
+    }
+
+    /// The device that signed in to this account before, if the cookie says so and we said so.
+    pub fn find(&self, cookie: &str, user_id: UserId, now: Timestamp) -> Option<DeviceId> {
+        self.known(cookie, now).find(|(known, _)| known.user_id == user_id).map(|(known, _)| known.device_id)
+    }
+
+    /// The cookie of a browser in which `user_id` has just signed in as the device `device_id`. What it knew of other
+    /// accounts it still knows.
+    pub fn note(&self, cookie: &str, user_id: UserId, device_id: DeviceId, now: Timestamp) -> String {
+        let newest = self.issue(&Known { user_id, device_id, expires_at: now.after(Self::LIFETIME) });
+        let others = self.known(cookie, now).filter(|(known, _)| known.user_id != user_id).map(|(_, text)| text);
+        others.take(Self::MAX_ACCOUNTS - 1).fold(newest, |cookie, text| format!("{cookie}{SEPARATOR}{text}"))
+    }
+
+    /// What a cookie knows, as far as we said so. A long one is not looked at to its end.
+    fn known<'a>(&'a self, cookie: &'a str, now: Timestamp) -> impl Iterator<Item = (Known, &'a str)> {
+        let texts = cookie.split(SEPARATOR).take(Self::MAX_ACCOUNTS);
+        texts.filter_map(move |text| self.open(text, now).map(|known| (known, text)))
+    }
+
+    fn issue(&self, known: &Known) -> String {
+        let key = self.ring.current();
+        let mut bytes = [0; TOKEN_BYTES];
+        bytes[0] = VERSION;
+        bytes[1..5].copy_from_slice(&key.id());
+        bytes[5..21].copy_from_slice(known.user_id.as_uuid().as_bytes());
+        bytes[21..29].copy_from_slice(known.device_id.as_bytes());
+        bytes[29..37].copy_from_slice(&known.expires_at.unix_seconds().to_be_bytes());
+        let tag = key.tag(&bytes[..SIGNED_BYTES]);
+        bytes[SIGNED_BYTES..].copy_from_slice(&tag);
+        URL_SAFE_NO_PAD.encode_to_string(bytes)
+    }
+
+    fn open(&self, text: &str, now: Timestamp) -> Option<Known> {
+        let mut bytes = [0; TOKEN_BYTES];
+        if text.len() != TEXT_CHARACTERS {
+            return None;
+        }
+        URL_SAFE_NO_PAD.decode(text.as_bytes(), bytes.as_mut_slice().as_out()).ok()?;
+        let key = self.ring.find(field(&bytes, 1)).filter(|_| bytes[0] == VERSION)?;
+        if !key.verifies(&bytes[..SIGNED_BYTES], &bytes[SIGNED_BYTES..]) {
+            return None;
+        }
+        let expires_at = Timestamp::from_unix_seconds(u64::from_be_bytes(field(&bytes, 29)));
+        let user_id = UserId::from_uuid(Uuid::from_bytes(field(&bytes, 5)));
+        let known = Known { user_id, device_id: DeviceId::from_bytes(field(&bytes, 21)), expires_at };
+        (now < expires_at).then_some(known)
+    }
+}
+
+impl fmt::Debug for DeviceTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeviceTokens(…)")
+    }
+}
+
+/// What one token says: in this browser, somebody signed in to this account.
+struct Known {
+    user_id: UserId,
+    device_id: DeviceId,
+    expires_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Assurance, Claims, SessionId, SessionTokens};
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+    const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
+    const OTHER: &str = "9f86d081884c7d659a2feaa0c55ad015";
+
+    fn secret(text: &str) -> SecretKey {
+        SecretKey::parse(text).unwrap()
+    }
+
+    fn tokens() -> DeviceTokens {
+        DeviceTokens::new(&secret(SECRET), &[]).unwrap()
+    }
+
+    fn user(number: u8) -> UserId {
+        UserId::new(NOW, [number; 10])
+    }
+
+    fn device(number: u8) -> DeviceId {
+        DeviceId::from_bytes([number; 8])
+    }
+
+    #[test]
+    fn a_device_is_known_for_a_year_to_the_account_that_signed_in() {
+        let cookie = tokens().note("", user(1), device(7), NOW);
+        let last = NOW.after(DeviceTokens::LIFETIME - Duration::from_secs(1));
+        assert_eq!(cookie.len(), 92);
+        assert_eq!(tokens().find(&cookie, user(1), last), Some(device(7)));
+        assert_eq!(tokens().find(&cookie, user(1), NOW.after(DeviceTokens::LIFETIME)), None);
+        assert_eq!(tokens().find(&cookie, user(2), NOW), None);
+    }
+
+    #[test]
+    fn people_who_share_a_browser_are_all_known_up_to_the_last_four() {
+        let cookie =
+            (1..=5).fold(String::new(), |cookie, number| tokens().note(&cookie, user(number), device(number), NOW));
+        let known = (1..=5).map(|number| tokens().find(&cookie, user(number), NOW));
+        assert!(known.eq([None, Some(device(2)), Some(device(3)), Some(device(4)), Some(device(5))]));
+        let again = tokens().note(&cookie, user(3), device(3), NOW);
+        assert_eq!(again.len(), cookie.len(), "nobody is in it twice");
+    }
+
+    #[test]
+    fn what_was_made_up_is_not_known_and_is_not_kept() {
+        let cookie = tokens().note("", user(1), device(7), NOW);
+        for position in 0..cookie.len() {
+            for bit in 0..7 {
+                let mut bytes = cookie.clone().into_bytes();
+                bytes[position] ^= 1 << bit;
+                let changed = String::from_utf8(bytes).unwrap();
+                assert_eq!(tokens().find(&changed, user(1), NOW), None, "{position} {bit}");
+            }
+        }
+        for junk in ["", ".", "....", "x", &cookie[1..], &format!("{cookie}A"), &"A".repeat(92), &"é".repeat(46)] {
+            assert_eq!(tokens().find(junk, user(1), NOW), None, "{junk}");
+            assert_eq!(tokens().note(junk, user(2), device(1), NOW).len(), 92);
+        }
+        let hidden = format!("{}{cookie}", "x.".repeat(DeviceTokens::MAX_ACCOUNTS));
+        assert_eq!(tokens().find(&hidden, user(1), NOW), None, "it is not read without end");
+    }
+
+    #[test]
+    fn a_fallback_verifies_and_a_removed_key_does_not() {
+        let old = tokens().note("", user(1), device(7), NOW);
+        let rotated = DeviceTokens::new(&secret(OTHER), &[secret(SECRET)]).unwrap();
+        assert_eq!(rotated.find(&old, user(1), NOW), Some(device(7)));
+        assert_eq!(DeviceTokens::new(&secret(OTHER), &[]).unwrap().find(&old, user(1), NOW), None);
+        assert_ne!(rotated.note(&old, user(1), device(7), NOW), old);
+    }
+
+    #[test]
+    fn neither_is_taken_for_a_session_nor_a_session_for_it() {
+        let sessions = SessionTokens::new(&secret(SECRET), &[]).unwrap();
+        let claims = Claims {
+            user_id: user(1),
+            session_id: SessionId::from_bytes([9; 16]),
+            issued_at: NOW,
+            expires_at: NOW.after(Duration::from_secs(60)),
+            remembered: true,
+            assurance: Assurance::Password,
+        };
+        let session = sessions.issue(&claims);
+        assert_eq!(tokens().find(session.expose(), user(1), NOW), None);
+        assert_eq!(tokens().find(&session.expose()[..92], user(1), NOW), None);
+        assert!(sessions.open(&tokens().note("", user(1), device(7), NOW), NOW).is_err());
+        let ring = |purpose| KeyRing::new(purpose, &secret(SECRET), &[]).unwrap();
+        assert_ne!(ring(Purpose::Device).current().id(), ring(Purpose::Session).current().id());
+    }
+
+    #[test]
+    fn the_layout_is_frozen() {
+        let user = UserId::from_uuid("019aaf3c-5c00-7a11-8b22-c33d44e55f66".parse().unwrap());
+        let cookie = tokens().note("", user, DeviceId::from_bytes([0, 1, 2, 3, 4, 5, 6, 7]), NOW);
+        assert_eq!(cookie, GOLDEN);
+    }
+
+    /// Printed by golden_token.py, which shares no code with us.
+    const GOLDEN: &str = "Ad0j-XMBmq88XAB6EYsiwz1E5V9mAAECAwQFBgcAAAAAbSsFgHM8gW9b2rBlGmoO8vG6NZy2mpMDDIjbJaGK43DXhiZ3";
+}

@@ -1,0 +1,404 @@
+//! How often somebody may guess: attempts in, and out comes whether one more is allowed, or how long to wait.
+//!
+//! An attempt counts when it is made, before anybody looks whether it is right, so that a thousand at once are not more
+//! than a thousand one by one. One that turns out to be right is [taken back](Attempts::take_back); nothing else makes
+//! anybody forget a wrong one but time.
+
+use std::fmt;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::{DeviceId, EmailAddress, Network, SessionIdHash, Timestamp, UserId};
+
+/// The time in which attempts count together.
+const WINDOW: Duration = Duration::from_secs(15 * 60);
+const DAY: Duration = Duration::from_secs(86_400);
+const FIRST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// How far in the future the last attempt may lie: nodes may differ by so much. Beyond that a clock was set back, and what
+/// it counted would not be over for as long.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
+/// How many attempts are allowed in a quarter of an hour, and what is so afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    most: u32,
+    afterwards: Afterwards,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Afterwards {
+    /// Waits that double, from a minute to an hour, each for one attempt; and never more than so many in a day.
+    OneByOne { per_day: u32 },
+    /// Nothing until the quarter of an hour is over.
+    NextWindow,
+}
+
+impl Limit {
+    /// The most wrong passwords that are looked at for one account and day (NIST SP 800-63B-4 §3.2.2).
+    pub const PER_DAY: u32 = 100;
+
+    /// For what belongs to one person: so many attempts in a quarter of an hour, then one after a minute, one after two,
+    /// and so on up to an hour, and at most [`PER_DAY`](Self::PER_DAY). None for no limit, which is what 0 means.
+    pub fn of_a_person(most: u32) -> Option<Self> {
+        (most > 0).then_some(Self { most, afterwards: Afterwards::OneByOne { per_day: Self::PER_DAY } })
+    }
+
+    /// For a network, in which many people may be: so many in each quarter of an hour. None for no limit, which is what 0
+    /// means.
+    pub fn of_a_network(most: u32) -> Option<Self> {
+        (most > 0).then_some(Self { most, afterwards: Afterwards::NextWindow })
+    }
+
+    /// One more attempt, after those that were counted before.
+    ///
+    /// # Errors
+    /// How long to wait instead; then nothing is counted.
+    pub fn count(&self, before: Option<Attempts>, now: Timestamp) -> Result<Attempts, Wait> {
+        let mut attempts = before.filter(|before| before.last_at <= now.after(CLOCK_TOLERANCE)).unwrap_or(Attempts {
+            count: 0,
+            since: now,
+            last_at: now,
+            today: 0,
+            day_since: now,
+        });
+        if now >= attempts.day_since.after(DAY) {
+            (attempts.today, attempts.day_since) = (0, now);
+        }
+        if now >= self.forgotten_at(&attempts) {
+            (attempts.count, attempts.since) = (0, now);
+        }
+        let allowed_at = self.allowed_at(&attempts);
+        if now < allowed_at {
+            return Err(Wait(allowed_at.since(now)));
+        }
+        attempts.count = attempts.count.saturating_add(1);
+        attempts.today = attempts.today.saturating_add(1);
+        attempts.last_at = now;
+        Ok(attempts)
+    }
+
+    /// When one more attempt is allowed after these.
+    fn allowed_at(&self, attempts: &Attempts) -> Timestamp {
+        let after_the_run = match self.afterwards {
+            _ if attempts.count < self.most => attempts.since,
+            Afterwards::OneByOne { .. } => attempts.last_at.after(self.wait_after(attempts.count)),
+            Afterwards::NextWindow => attempts.since.after(WINDOW),
+        };
+        match self.afterwards {
+            Afterwards::OneByOne { per_day } if attempts.today >= per_day => {
+                after_the_run.max(attempts.day_since.after(DAY))
+            }
+            _ => after_the_run,
+        }
+    }
+
+    /// When the next attempt is the first of a run again.
+    fn forgotten_at(&self, attempts: &Attempts) -> Timestamp {
+        match self.afterwards {
+            Afterwards::OneByOne { .. } if attempts.count >= self.most => {
+                attempts.last_at.after(self.wait_after(attempts.count)).after(WINDOW)
+            }
+            _ => attempts.since.after(WINDOW),
+        }
+    }
+
+    fn wait_after(&self, count: u32) -> Duration {
+        let doublings = count.saturating_sub(self.most).min(31);
+        FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT)
+    }
+}
+
+/// Attempts that count together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempts {
+    /// How many in this run.
+    pub count: u32,
+    /// When the run began.
+    pub since: Timestamp,
+    /// When the last one was.
+    pub last_at: Timestamp,
+    /// How many in this day.
+    pub today: u32,
+    /// When the day began: with an attempt, not at midnight.
+    pub day_since: Timestamp,
+}
+
+impl Attempts {
+    /// How long after the last attempt nothing of this matters any more.
+    pub const FORGOTTEN_AFTER: Duration = DAY;
+
+    /// All but one that turned out to be right.
+    #[must_use]
+    pub fn take_back(self) -> Self {
+        Self { count: self.count.saturating_sub(1), today: self.today.saturating_sub(1), ..self }
+    }
+}
+
+/// There were too many attempts; how long until one more is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wait(pub Duration);
+
+/// Which attempts count together. It is kept as a hash, so nobody reads from it what somebody typed, and it is as long
+/// whatever that was.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptKey([u8; 32]);
+
+impl AttemptKey {
+    /// Signing in to an account, whether there is one of this address or not, from anywhere.
+    pub fn account(email: &EmailAddress) -> Self {
+        Self::new("account", &[email.key().as_bytes()])
+    }
+
+    /// Signing in to an account on a device that has been signed in to it before.
+    pub fn device(user_id: UserId, device: DeviceId) -> Self {
+        Self::new("device", &[user_id.as_uuid().as_bytes(), device.as_bytes()])
+    }
+
+    /// Giving one's password once more within a session.
+    pub fn session(session: SessionIdHash) -> Self {
+        Self::new("session", &[session.as_bytes()])
+    }
+
+    /// Signing in from a network.
+    pub fn network(network: Network) -> Self {
+        Self::new("network", &[&network.to_bytes()])
+    }
+
+    /// Registering from a network.
+    pub fn registration(network: Network) -> Self {
+        Self::new("registration", &[&network.to_bytes()])
+    }
+
+    /// The key that was stored as these bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The key as it is stored.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// No kind is the beginning of another, and of the parts only the last has no fixed length.
+    fn new(kind: &str, parts: &[&[u8]]) -> Self {
+        let hash = Sha256::new().chain_update(kind).chain_update([0]);
+        Self(parts.iter().fold(hash, |hash, part| hash.chain_update(part)).finalize().into())
+    }
+}
+
+impl fmt::Debug for AttemptKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AttemptKey(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+
+    fn minutes(count: u64) -> Duration {
+        Duration::from_secs(60 * count)
+    }
+
+    /// Somebody who tries whenever they may, and knows what was counted.
+    struct Guesser {
+        limit: Limit,
+        counted: Option<Attempts>,
+        now: Timestamp,
+    }
+
+    impl Guesser {
+        fn new(limit: Option<Limit>) -> Self {
+            Self { limit: limit.unwrap(), counted: None, now: NOW }
+        }
+
+        fn tries(&mut self) -> Result<(), Wait> {
+            self.limit.count(self.counted, self.now).map(|counted| self.counted = Some(counted))
+        }
+
+        /// How many tries are allowed at once, and how long one waits afterwards.
+        fn tries_until_stopped(&mut self) -> (u32, Duration) {
+            let mut count = 0;
+            loop {
+                match self.tries() {
+                    Ok(()) => count += 1,
+                    Err(Wait(wait)) => return (count, wait),
+                }
+            }
+        }
+
+        fn waits(&mut self, duration: Duration) {
+            self.now = self.now.after(duration);
+        }
+
+        fn is_right(&mut self) {
+            self.counted = self.counted.map(Attempts::take_back);
+        }
+    }
+
+    #[test]
+    fn ten_in_a_quarter_of_an_hour_and_then_waits_that_double_up_to_an_hour() {
+        let mut guesser = Guesser::new(Limit::of_a_person(10));
+        assert_eq!(guesser.tries_until_stopped(), (10, minutes(1)));
+        for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
+            guesser.waits(minutes(wait) - Duration::from_secs(1));
+            assert_eq!(guesser.tries(), Err(Wait(Duration::from_secs(1))), "not a second earlier");
+            guesser.waits(Duration::from_secs(1));
+            assert_eq!(guesser.tries_until_stopped(), (1, minutes((wait * 2).min(60))));
+        }
+    }
+
+    #[test]
+    fn whoever_waits_a_quarter_of_an_hour_longer_begins_anew() {
+        let mut guesser = Guesser::new(Limit::of_a_person(10));
+        guesser.tries_until_stopped();
+        guesser.waits(minutes(1));
+        guesser.tries_until_stopped();
+        guesser.waits(minutes(2 + 15));
+        assert_eq!(guesser.tries_until_stopped(), (10, minutes(1)));
+    }
+
+    #[test]
+    fn nine_are_forgotten_a_quarter_of_an_hour_after_the_first() {
+        let mut guesser = Guesser::new(Limit::of_a_person(10));
+        for _ in 0..9 {
+            guesser.tries().unwrap();
+            guesser.waits(minutes(1));
+        }
+        guesser.waits(minutes(6));
+        assert_eq!(guesser.tries_until_stopped().0, 10);
+    }
+
+    #[test]
+    fn a_day_has_a_hundred() {
+        let mut guesser = Guesser::new(Limit::of_a_person(10));
+        let mut tried = 0;
+        while guesser.now < NOW.after(DAY) {
+            let (count, wait) = guesser.tries_until_stopped();
+            tried += count;
+            // Longer than it takes to begin anew, which is the quickest way.
+            guesser.waits(wait + WINDOW);
+        }
+        assert_eq!(tried, 100);
+        let mut patient = Guesser::new(Limit::of_a_person(10));
+        for _ in 0..100 {
+            patient.tries().unwrap();
+            patient.waits(minutes(14));
+        }
+        assert_eq!(
+            patient.tries(),
+            Err(Wait(DAY - minutes(1400))),
+            "though there were never more than two in a window"
+        );
+        patient.waits(DAY - minutes(1400));
+        assert_eq!(patient.tries(), Ok(()));
+    }
+
+    #[test]
+    fn a_network_has_its_number_in_each_window() {
+        let mut network = Guesser::new(Limit::of_a_network(100));
+        assert_eq!(network.tries_until_stopped(), (100, minutes(15)));
+        network.waits(minutes(5));
+        assert_eq!(network.tries_until_stopped(), (0, minutes(10)));
+        network.waits(minutes(10));
+        assert_eq!(network.tries_until_stopped(), (100, minutes(15)));
+    }
+
+    #[test]
+    fn what_was_right_does_not_count_and_what_was_wrong_stays() {
+        let mut guesser = Guesser::new(Limit::of_a_person(10));
+        for _ in 0..1000 {
+            guesser.tries().unwrap();
+            guesser.is_right();
+        }
+        for _ in 0..9 {
+            guesser.tries().unwrap();
+        }
+        guesser.tries().unwrap();
+        guesser.is_right();
+        assert_eq!(guesser.tries_until_stopped(), (1, minutes(1)), "nine were wrong");
+        guesser.waits(minutes(1));
+        guesser.tries().unwrap();
+        guesser.is_right();
+        assert_eq!(guesser.tries(), Err(Wait(minutes(1))), "as after ten, from the last attempt");
+    }
+
+    #[test]
+    fn nothing_is_taken_back_beyond_nothing() {
+        let attempts = Attempts { count: 0, since: NOW, last_at: NOW, today: 0, day_since: NOW };
+        assert_eq!(attempts.take_back(), attempts);
+    }
+
+    #[test]
+    fn no_limit_is_a_limit_of_nothing() {
+        assert_eq!((Limit::of_a_person(0), Limit::of_a_network(0)), (None, None));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_locks_nobody_out_for_as_long() {
+        let mut guesser = Guesser::new(Limit::of_a_person(10));
+        guesser.now = NOW.after(365 * DAY);
+        guesser.tries_until_stopped();
+        guesser.now = NOW;
+        assert_eq!(guesser.tries(), Ok(()));
+        // Two nodes whose clocks differ a little are no such clock.
+        let mut guesser = Guesser::new(Limit::of_a_person(10));
+        guesser.tries_until_stopped();
+        guesser.now = Timestamp::from_unix_seconds(NOW.unix_seconds() - 60);
+        assert_eq!(guesser.tries(), Err(Wait(minutes(2))));
+    }
+
+    #[test]
+    fn what_counts_together_is_told_apart_from_all_else() {
+        let network = Network::of("192.0.2.1".parse().unwrap());
+        let user = UserId::new(NOW, [7; 10]);
+        let email = EmailAddress::parse("ada@example.com").unwrap();
+        let session = crate::SessionId::from_bytes([1; 16]).hash();
+        let device = |byte| AttemptKey::device(user, DeviceId::from_bytes([byte; 8]));
+        let keys = [
+            AttemptKey::account(&email),
+            device(1),
+            device(2),
+            AttemptKey::session(session),
+            AttemptKey::network(network),
+            AttemptKey::network(Network::Unknown),
+            AttemptKey::registration(network),
+        ];
+        for (i, key) in keys.iter().enumerate() {
+            assert!(!keys[..i].contains(key), "{i}");
+            assert_eq!(AttemptKey::from_bytes(*key.as_bytes()), *key);
+            assert_eq!(format!("{key:?}"), "AttemptKey(…)");
+        }
+        let same = EmailAddress::parse(" ADA@Example.com").unwrap();
+        assert_eq!(AttemptKey::account(&email), AttemptKey::account(&same));
+    }
+
+    proptest! {
+        /// Whatever somebody does, and whenever: no day has more than a hundred, no quarter of an hour more than ten and
+        /// those that were waited for.
+        #[test]
+        fn no_pattern_gets_more_than_its_share(pauses in prop::collection::vec(0_u64..2000, 1..400)) {
+            let mut guesser = Guesser::new(Limit::of_a_person(10));
+            let mut allowed = Vec::new();
+            for pause in pauses {
+                guesser.waits(Duration::from_secs(pause));
+                if guesser.tries().is_ok() {
+                    allowed.push(guesser.now);
+                }
+            }
+            for (i, begin) in allowed.iter().enumerate() {
+                let within = |duration: Duration| allowed[i..].iter().filter(|at| at.since(*begin) < duration).count();
+                // A run of ten that ends just before the next one begins.
+                prop_assert!(within(WINDOW) <= 23, "{}", within(WINDOW));
+                prop_assert!(within(DAY) <= 200);
+            }
+            let days = allowed.iter().filter(|at| at.since(allowed[0]) < DAY).count();
+            prop_assert!(days <= 100);
+        }
+    }
+}
