@@ -38,6 +38,7 @@ macro_rules! laws {
     };
 }
 
+mod attempts;
 mod changes;
 mod files;
 

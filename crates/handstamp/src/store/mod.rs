@@ -2,6 +2,7 @@
 //!
 //! Every method is one statement or one transaction, and every method is a law in `contract.rs`, which runs on both.
 
+mod attempt_rows;
 mod change;
 mod change_rows;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use handstamp_core::Timestamp;
 
 use crate::config::DatabaseUrl;
 
+pub(crate) use attempt_rows::Counted;
 pub(crate) use change::{Change, ChangeLog, Logged, NodeId, NodeRow, Position, Subject};
 pub use session_rows::ListedSession;
 pub(crate) use session_rows::NewSession;
@@ -64,11 +66,26 @@ macro_rules! keep_with {
 /// the body returns early, whatever it returns.
 macro_rules! write_with {
     ($store:expr, |$transaction:ident| $body:expr) => {
+        $crate::store::in_transaction!($store, writer, |$transaction| $body)
+    };
+}
+
+/// Writes how often somebody has guessed, as [`write_with`] does. On SQLite it waits for no disk: a process that is killed
+/// forgets nothing, and a machine that loses its power the last moments at most.
+macro_rules! count_with {
+    ($store:expr, |$transaction:ident| $body:expr) => {
+        $crate::store::in_transaction!($store, counting, |$transaction| $body)
+    };
+}
+
+/// Runs `$body` within a transaction of this pool of SQLite or of PostgreSQL's.
+macro_rules! in_transaction {
+    ($store:expr, $sqlite:ident, |$transaction:ident| $body:expr) => {
         match $store {
             $crate::store::Store::Sqlite(database) => {
                 $crate::store::within_time(async {
                     // Taking the write lock at once: a transaction that reads first can otherwise lose it for ever.
-                    let mut $transaction = database.writer.begin_with("BEGIN IMMEDIATE").await?;
+                    let mut $transaction = database.$sqlite.begin_with("BEGIN IMMEDIATE").await?;
                     let done = $body;
                     $transaction.commit().await?;
                     Ok(done)
@@ -88,7 +105,7 @@ macro_rules! write_with {
     };
 }
 
-use {keep_with, on_pool, read_with, write_with};
+use {count_with, in_transaction, keep_with, on_pool, read_with, write_with};
 
 impl Store {
     /// Opens the database and brings its tables up to date.
@@ -120,6 +137,7 @@ impl Store {
             Self::Sqlite(database) => {
                 database.readers.close().await;
                 database.keeping.close().await;
+                database.counting.close().await;
                 database.writer.close().await;
             }
             Self::Postgres(database) => {

@@ -21,6 +21,8 @@ pub(crate) struct Sqlite {
     pub(super) readers: SqlitePool,
     /// One connection for what keeps the lease. Its commits wait for no disk.
     pub(super) keeping: SqlitePool,
+    /// One connection that counts attempts. Its commits wait for no disk either.
+    pub(super) counting: SqlitePool,
 }
 
 impl Sqlite {
@@ -42,10 +44,11 @@ impl Sqlite {
             sqlx::migrate!("migrations/sqlite").run(&writer).await?;
             writer
         };
-        let keeping = options.clone().synchronous(SqliteSynchronous::Normal);
-        let keeping = pool().max_connections(1).connect_with(keeping).await?;
+        let without_sync = options.clone().synchronous(SqliteSynchronous::Normal);
+        let keeping = pool().max_connections(1).connect_with(without_sync.clone()).await?;
+        let counting = pool().max_connections(1).connect_with(without_sync).await?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers, keeping })
+        Ok(Self { writer, readers, keeping, counting })
     }
 
     /// Asks SQLite, whose answer changes with every commit of another connection (`PRAGMA data_version`).
