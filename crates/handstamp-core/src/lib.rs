@@ -6,8 +6,10 @@
 //! Start with [`SessionTokens`], which issues and opens the token of the session cookie.
 
 mod client_address;
+pub mod cookie;
 mod device;
 mod email;
+mod form;
 mod identity;
 mod keyring;
 mod name;
@@ -20,6 +22,7 @@ mod token;
 pub use client_address::{Network, TrustedProxies};
 pub use device::{DeviceId, DeviceTokens};
 pub use email::{EmailAddress, EmailError};
+pub use form::{Form, FormError};
 pub use identity::{SessionId, SessionIdHash, UserId};
 pub use keyring::{KeyRingError, SecretKey, WeakSecret};
 pub use name::{DisplayName, NameError};

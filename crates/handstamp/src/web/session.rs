@@ -3,6 +3,7 @@ use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use handstamp_core::cookie::{self, Presented};
 
 use super::SharedSite;
 use super::failure::Failure;
@@ -57,14 +58,6 @@ pub(crate) struct SessionCookie {
     attributes: String,
 }
 
-/// What a request has of our cookie.
-#[derive(Debug, PartialEq, Eq)]
-enum Presented<'a> {
-    Nothing,
-    One(&'a str),
-    Several,
-}
-
 impl SessionCookie {
     pub(crate) fn new(config: &Config) -> Self {
         let domain = config.session.cookie_domain.as_deref();
@@ -107,21 +100,8 @@ impl SessionCookie {
         self.read(headers) != Presented::Nothing
     }
 
-    /// The cookie of exactly our name. Of two, nobody can say which is ours (RFC 6265 §4.2.2 gives no order to rely on).
     fn read<'a>(&self, headers: &'a HeaderMap) -> Presented<'a> {
-        let mut values =
-            headers.get_all(COOKIE).iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';')).filter_map(
-                |pair| {
-                    let mut halves = pair.trim_ascii().splitn(2, |byte| *byte == b'=');
-                    (halves.next()? == self.name.as_bytes()).then(|| halves.next().unwrap_or_default())
-                },
-            );
-        match (values.next(), values.next()) {
-            (None, _) => Presented::Nothing,
-            // What is not UTF-8 is no token either.
-            (Some(value), None) => Presented::One(str::from_utf8(value).unwrap_or_default()),
-            (Some(_), Some(_)) => Presented::Several,
-        }
+        cookie::find(headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes), self.name)
     }
 }
 
@@ -139,14 +119,6 @@ mod tests {
         SessionCookie::new(&config)
     }
 
-    fn presented(lines: &[&'static str]) -> String {
-        let mut headers = HeaderMap::new();
-        for line in lines {
-            headers.append(COOKIE, HeaderValue::from_static(line));
-        }
-        format!("{:?}", cookie("http://localhost", None).read(&headers))
-    }
-
     #[test]
     fn the_cookie_has_the_name_and_the_attributes_that_browsers_guard() {
         let removed = |url, domain| cookie(url, domain).remove().to_str().unwrap().to_owned();
@@ -159,29 +131,5 @@ mod tests {
             "__Secure-handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Secure; Domain=example.com; Max-Age=0"
         );
         assert_eq!(removed("http://localhost", None), "handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
-    }
-
-    #[test]
-    fn a_cookie_is_found_among_others_by_its_exact_name() {
-        assert_eq!(presented(&["a=1; handstamp_session=x; b=2"]), "One(\"x\")");
-        assert_eq!(presented(&["a=1", "handstamp_session=x=y"]), "One(\"x=y\")");
-        for line in [
-            "",
-            "Handstamp_session=x",
-            "handstamp_sessio=x",
-            "xhandstamp_session=x",
-            "handstamp_session2=x",
-            "=handstamp_session",
-        ] {
-            assert_eq!(presented(&[line]), "Nothing", "{line}");
-        }
-        assert_eq!(presented(&["handstamp_session"]), "One(\"\")");
-        assert_eq!(presented(&["handstamp_session=\"x\""]), "One(\"\\\"x\\\"\")");
-    }
-
-    #[test]
-    fn two_cookies_of_the_name_are_neither() {
-        assert_eq!(presented(&["handstamp_session=x; handstamp_session=x"]), "Several");
-        assert_eq!(presented(&["handstamp_session=x", "handstamp_session="]), "Several");
     }
 }

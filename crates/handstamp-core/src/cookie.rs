@@ -1,0 +1,65 @@
+//! Finding a cookie of ours among whatever a client sends.
+
+/// What the `Cookie` lines of a request have of one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presented<'a> {
+    /// No cookie of the name.
+    Nothing,
+    /// One, and its value; empty where that is not UTF-8.
+    One(&'a str),
+    /// Two or more. Nobody can say which is ours: RFC 6265 §4.2.2 gives no order to rely on.
+    Several,
+}
+
+/// Finds the cookie of exactly this name. Nothing is decoded, unquoted or mended, and the pairs around it may be anything.
+pub fn find<'a>(lines: impl IntoIterator<Item = &'a [u8]>, name: &str) -> Presented<'a> {
+    let pairs = lines.into_iter().flat_map(|line| line.split(|byte| *byte == b';'));
+    let mut values = pairs.filter_map(|pair| {
+        let mut halves = pair.trim_ascii().splitn(2, |byte| *byte == b'=');
+        (halves.next()? == name.as_bytes()).then(|| halves.next().unwrap_or_default())
+    });
+    match (values.next(), values.next()) {
+        (None, _) => Presented::Nothing,
+        // What is not UTF-8 is nothing that we ever gave out.
+        (Some(value), None) => Presented::One(str::from_utf8(value).unwrap_or_default()),
+        (Some(_), Some(_)) => Presented::Several,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn presented<'a>(lines: &[&'a str]) -> Presented<'a> {
+        find(lines.iter().map(|line| line.as_bytes()), "handstamp_session")
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others_by_its_exact_name() {
+        assert_eq!(presented(&["a=1; handstamp_session=x; b=2"]), Presented::One("x"));
+        assert_eq!(presented(&["a=1", "handstamp_session=x=y"]), Presented::One("x=y"));
+        for line in [
+            "",
+            "Handstamp_session=x",
+            "handstamp_sessio=x",
+            "xhandstamp_session=x",
+            "handstamp_session2=x",
+            "=handstamp_session",
+        ] {
+            assert_eq!(presented(&[line]), Presented::Nothing, "{line}");
+        }
+        assert_eq!(presented(&["handstamp_session"]), Presented::One(""));
+        assert_eq!(presented(&["handstamp_session=\"x\""]), Presented::One("\"x\""));
+    }
+
+    #[test]
+    fn a_value_that_is_not_utf_8_is_there_and_empty() {
+        assert_eq!(find([b"handstamp_session=\xff".as_slice()], "handstamp_session"), Presented::One(""));
+    }
+
+    #[test]
+    fn two_cookies_of_the_name_are_neither() {
+        assert_eq!(presented(&["handstamp_session=x; handstamp_session=x"]), Presented::Several);
+        assert_eq!(presented(&["handstamp_session=x", "handstamp_session="]), Presented::Several);
+    }
+}

@@ -1,0 +1,116 @@
+use std::collections::HashMap;
+use std::fmt;
+
+use percent_encoding::percent_decode;
+
+/// The fields of a form, `application/x-www-form-urlencoded`. Unlike the parser of the URL Standard it refuses invalid
+/// UTF-8 instead of replacing it: a password is what was typed, or nothing.
+pub struct Form(HashMap<String, Option<String>>);
+
+impl Form {
+    /// The most fields a form may have.
+    pub const MAX_FIELDS: usize = 100;
+
+    /// Parses a body or a query.
+    ///
+    /// # Errors
+    /// When it has more than [`MAX_FIELDS`](Self::MAX_FIELDS), or is not UTF-8 once it is decoded.
+    pub fn parse(text: &[u8]) -> Result<Self, FormError> {
+        let mut fields = HashMap::new();
+        for (count, pair) in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).enumerate() {
+            if count == Self::MAX_FIELDS {
+                return Err(FormError::TooManyFields);
+            }
+            let mut halves = pair.splitn(2, |byte| *byte == b'=');
+            let name = decode(halves.next().unwrap_or_default())?;
+            let value = decode(halves.next().unwrap_or_default())?;
+            fields.entry(name).and_modify(|twice| *twice = None).or_insert(Some(value));
+        }
+        Ok(Self(fields))
+    }
+
+    /// The value of a field; empty when it is not there.
+    ///
+    /// # Errors
+    /// When the field is there twice: whoever takes the one and checks the other is fooled.
+    pub fn get(&self, name: &str) -> Result<&str, FormError> {
+        match self.0.get(name) {
+            None => Ok(""),
+            Some(Some(value)) => Ok(value),
+            Some(None) => Err(FormError::Repeated { field: name.to_owned() }),
+        }
+    }
+}
+
+fn decode(text: &[u8]) -> Result<String, FormError> {
+    let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    String::from_utf8(percent_decode(&spaced).collect()).map_err(|_| FormError::NotUtf8)
+}
+
+/// Why a form is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FormError {
+    /// More than [`Form::MAX_FIELDS`].
+    TooManyFields,
+    /// A name or a value is not UTF-8.
+    NotUtf8,
+    /// A field was sent more than once.
+    Repeated {
+        /// Its name, as we know it.
+        field: String,
+    },
+}
+
+impl fmt::Display for FormError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooManyFields => f.write_str("The form has too many fields."),
+            Self::NotUtf8 => f.write_str("The form is not valid UTF-8."),
+            Self::Repeated { field } => write!(f, "The field “{field}” was sent more than once."),
+        }
+    }
+}
+
+impl std::error::Error for FormError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &[u8]) -> Option<FormError> {
+        Form::parse(text).err()
+    }
+
+    #[test]
+    fn fields_are_decoded_once() {
+        let form = Form::parse(b"name=Zo%C3%AB+%2B+%2526&password=%00a%3Db=c&empty=&bare&&next=%2F").unwrap();
+        assert_eq!(form.get("name").unwrap(), "Zoë + %26");
+        assert_eq!(form.get("password").unwrap(), "\0a=b=c");
+        assert_eq!(form.get("empty").unwrap(), "");
+        assert_eq!(form.get("bare").unwrap(), "");
+        assert_eq!(form.get("absent").unwrap(), "");
+        assert_eq!(form.get("next").unwrap(), "/");
+    }
+
+    #[test]
+    fn invalid_utf_8_is_refused_and_not_mended() {
+        for text in [b"password=%FF".as_slice(), b"password=\xff", b"%C3=x", b"password=%C3%28", b"password=%ED%A0%80"]
+        {
+            assert_eq!(refusal(text), Some(FormError::NotUtf8), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_comes_twice_is_refused_when_it_is_asked_for() {
+        let form = Form::parse(b"next=/a&next=/b&n%65xt=/c&name=x").unwrap();
+        assert_eq!(form.get("next"), Err(FormError::Repeated { field: "next".to_owned() }));
+        assert_eq!(form.get("name").unwrap(), "x");
+    }
+
+    #[test]
+    fn a_hundred_fields_are_enough() {
+        let fields = |count| (0..count).map(|i| format!("f{i}=x")).collect::<Vec<_>>().join("&");
+        assert_eq!(refusal(fields(100).as_bytes()), None);
+        assert_eq!(refusal(fields(101).as_bytes()), Some(FormError::TooManyFields));
+    }
+}
