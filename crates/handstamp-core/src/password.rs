@@ -1,6 +1,7 @@
 //! Passwords: what may be one, how it is kept, and how one is checked without telling who has an account.
 
 use std::fmt;
+use std::hash::BuildHasher;
 
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -26,6 +27,12 @@ impl Password {
     pub fn parse(text: &str) -> Result<Self, PasswordTooLong> {
         let text = Zeroizing::new(text.nfc().collect::<String>());
         if text.chars().count() > Self::MAX_LENGTH { Err(PasswordTooLong) } else { Ok(Self(text)) }
+    }
+
+    /// A short hash, by which passwords that were tried are compared for as long as a process runs. It is worth nothing
+    /// to anybody without the key of `by`, and no place to keep it but memory is good enough.
+    pub fn fingerprint(&self, by: &impl BuildHasher) -> u64 {
+        by.hash_one(self.0.as_str())
     }
 }
 

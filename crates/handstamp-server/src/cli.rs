@@ -74,6 +74,8 @@ pub(crate) enum UserCommand {
     Disable(AccountArgument),
     /// Let people sign in to a disabled account again.
     Enable(AccountArgument),
+    /// Forget the wrong passwords that others tried for an account, so that its owner can sign in at once.
+    Unlock(AccountArgument),
     /// Delete an account and all that it holds.
     Delete(AccountArgument),
 }
@@ -150,9 +152,11 @@ impl UserCommand {
     pub(crate) fn place(&self) -> &PlaceFlags {
         match self {
             Self::Add { place, .. } | Self::List { place, .. } => place,
-            Self::Show { account, .. } | Self::Disable(account) | Self::Enable(account) | Self::Delete(account) => {
-                &account.place
-            }
+            Self::Show { account, .. }
+            | Self::Disable(account)
+            | Self::Enable(account)
+            | Self::Unlock(account)
+            | Self::Delete(account) => &account.place,
         }
     }
 }

@@ -26,6 +26,10 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), Prob
             say(&format!("disabled {}, and ended {}", account.email, sessions_in_words(account.sessions)))
         }
         UserCommand::Enable(account) => say(&format!("enabled {}", handstamp.enable_user(&account.email).await?.email)),
+        UserCommand::Unlock(account) => match handstamp.unlock_user(&account.email).await? {
+            true => say(&format!("unlocked {}", account.email)),
+            false => say(&format!("there were no wrong passwords for {}", account.email)),
+        },
         UserCommand::Delete(account) => {
             let account = handstamp.delete_user(&account.email).await?;
             say(&format!("deleted {}, and ended {}", account.email, sessions_in_words(account.sessions)))

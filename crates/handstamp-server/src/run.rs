@@ -125,6 +125,8 @@ pub(crate) fn config(settings: Settings, port: u16, folder: DataFolder) -> Resul
         session: settings.session,
         password: settings.password,
         hashing: settings.hashing,
+        limits: settings.limits,
+        trusted_proxies: settings.trusted_proxies,
         ..Config::new(public_url, database, secret_key)
     })
 }

@@ -9,8 +9,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use handstamp::{
-    DatabaseUrl, HashSettings, HashingConfig, PasswordPolicy, PublicUrl, Registration, SecretKey, SessionConfig,
-    check_cookie_domain,
+    DatabaseUrl, HashSettings, HashingConfig, LimitsConfig, PasswordPolicy, PublicUrl, Registration, SecretKey,
+    SessionConfig, TrustedProxies, check_cookie_domain,
 };
 use tracing::Level;
 
@@ -21,7 +21,7 @@ const DEFAULT_FILE: &str = "handstamp.toml";
 const PREFIX: &str = "HANDSTAMP_";
 
 /// Every setting there is. The values of those marked secret are never shown, and can be read from a file.
-const KEYS: [(&str, Secrecy); 24] = [
+const KEYS: [(&str, Secrecy); 28] = [
     ("listen", Secrecy::Open),
     ("public_url", Secrecy::Open),
     ("data_dir", Secrecy::Open),
@@ -43,6 +43,10 @@ const KEYS: [(&str, Secrecy); 24] = [
     ("hashing.parallelism", Secrecy::Open),
     ("hashing.concurrency", Secrecy::Open),
     ("hashing.queue", Secrecy::Open),
+    ("limits.sign_in_per_account", Secrecy::Open),
+    ("limits.sign_in_per_network", Secrecy::Open),
+    ("limits.register_per_network", Secrecy::Open),
+    ("trusted_proxies", Secrecy::Open),
     ("metrics.listen", Secrecy::Open),
     ("log.format", Secrecy::Open),
     ("log.level", Secrecy::Open),
@@ -72,6 +76,8 @@ pub(crate) struct Settings {
     pub(crate) session: SessionConfig,
     pub(crate) password: PasswordPolicy,
     pub(crate) hashing: HashingConfig,
+    pub(crate) limits: LimitsConfig,
+    pub(crate) trusted_proxies: TrustedProxies,
     /// None for no metrics.
     pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) log_format: Option<Format>,
@@ -223,6 +229,11 @@ impl Reader {
                 min_strength: self.parse("password.min_strength", |text| between(text, 0, 4)).unwrap_or(3),
             },
             hashing: self.hashing(),
+            limits: self.limits(),
+            trusted_proxies: self
+                .list("trusted_proxies", |text| TrustedProxies::parse([text]))
+                .into_iter()
+                .fold(TrustedProxies::default(), TrustedProxies::and),
             metrics_listen: self.parse("metrics.listen", parse),
             log_format: self.parse("log.format", Format::from_str),
             log_level: self.parse("log.level", level),
@@ -262,6 +273,20 @@ impl Reader {
                 .parse("hashing.concurrency", |text| between(text, 1, 1024))
                 .unwrap_or(default.concurrency),
             queue: self.parse("hashing.queue", |text| between(text, 0, 1_000_000)).unwrap_or(default.queue),
+        }
+    }
+
+    fn limits(&mut self) -> LimitsConfig {
+        let default = LimitsConfig::default();
+        let most = LimitsConfig::MAX_PER_ACCOUNT;
+        LimitsConfig {
+            sign_in_per_account: self
+                .parse("limits.sign_in_per_account", |text| between(text, 0, most))
+                .unwrap_or(default.sign_in_per_account),
+            sign_in_per_network: self.parse("limits.sign_in_per_network", parse).unwrap_or(default.sign_in_per_network),
+            register_per_network: self
+                .parse("limits.register_per_network", parse)
+                .unwrap_or(default.register_per_network),
         }
     }
 

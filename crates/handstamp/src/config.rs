@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use handstamp_core::{HashSettings, PasswordPolicy, SecretKey};
+use handstamp_core::{HashSettings, Limit, PasswordPolicy, SecretKey, TrustedProxies};
 use url::{Host, Url};
 
 /// All settings.
@@ -31,6 +31,11 @@ pub struct Config {
     pub password: PasswordPolicy,
     /// What hashing a password may cost.
     pub hashing: HashingConfig,
+    /// How often somebody may guess.
+    pub limits: LimitsConfig,
+    /// The proxies whose `X-Forwarded-For` tells where a request comes from. Without the address of the peer, which
+    /// `into_make_service_with_connect_info::<SocketAddr>()` gives, all requests count as one network.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Config {
@@ -47,6 +52,8 @@ impl Config {
             session: SessionConfig::default(),
             password: PasswordPolicy { min_length: 8, min_strength: 3 },
             hashing: HashingConfig::default(),
+            limits: LimitsConfig::default(),
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }
@@ -116,6 +123,30 @@ impl Default for HashingConfig {
             concurrency: std::thread::available_parallelism().map_or(1, usize::from),
             queue: 64,
         }
+    }
+}
+
+/// How often somebody may guess in a quarter of an hour. 0 is no limit.
+#[derive(Clone, Copy, Debug)]
+pub struct LimitsConfig {
+    /// Wrong passwords for one account from devices that it has not been signed in to on, and for each that it has: at most
+    /// [`MAX_PER_ACCOUNT`](Self::MAX_PER_ACCOUNT). What follows has to wait, a minute at first and twice as long each time
+    /// up to an hour; and in a day there are a hundred at most.
+    pub sign_in_per_account: u32,
+    /// Wrong passwords for any account from one network: an IPv4 address, or the first 64 bits of an IPv6 address.
+    pub sign_in_per_network: u32,
+    /// Attempts to register from one network.
+    pub register_per_network: u32,
+}
+
+impl LimitsConfig {
+    /// What a day has (NIST SP 800-63B-4 §3.2.2), a quarter of an hour cannot have more of.
+    pub const MAX_PER_ACCOUNT: u32 = Limit::PER_DAY;
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { sign_in_per_account: 10, sign_in_per_network: 100, register_per_network: 20 }
     }
 }
 

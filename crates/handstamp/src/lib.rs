@@ -29,23 +29,26 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use handstamp_core::SessionTokens;
+use handstamp_core::{DeviceTokens, SessionTokens};
 use tokio::task::JoinHandle;
 
-pub use config::{Config, DatabaseUrl, HashingConfig, PublicUrl, Registration, SessionConfig, check_cookie_domain};
+pub use config::{
+    Config, DatabaseUrl, HashingConfig, LimitsConfig, PublicUrl, Registration, SessionConfig, check_cookie_domain,
+};
 pub use error::Error;
-pub use handstamp_core::{HashSettings, PasswordPolicy, SecretKey, Timestamp, UserId};
+pub use handstamp_core::{HashSettings, PasswordPolicy, SecretKey, Timestamp, TrustedProxies, UserId};
 pub use store::{Account, ListedSession};
 pub use web::CurrentUser;
 
-use services::{Accounts, Hashing};
+use services::{Accounts, Guard, Hashing};
 use sessions::Sessions;
 use store::Store;
-use web::{SessionCookie, Site, Views};
+use web::{Cookies, Site, Views};
 use world::World;
 
 const WRITE_LAST_SEEN_EVERY: Duration = Duration::from_secs(30);
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
+const PURGE_ATTEMPTS_EVERY: Duration = Duration::from_secs(300);
 
 /// The accounts of a site, open and at work. Clones are the same.
 #[derive(Clone)]
@@ -76,13 +79,16 @@ impl Handstamp {
         if !SessionConfig::LEASES.contains(&config.session.lease) {
             return Err(Error::config("session.lease must be between 1s and 1m"));
         }
-        let tokens = SessionTokens::new(&config.secret_key, &config.secret_key_fallbacks)
-            .map_err(|error| Error::config(error.to_string()))?;
+        let (secret, fallbacks) = (&config.secret_key, &config.secret_key_fallbacks);
+        let tokens = SessionTokens::new(secret, fallbacks).map_err(|error| Error::config(error.to_string()))?;
+        let devices = DeviceTokens::new(secret, fallbacks).map_err(|error| Error::config(error.to_string()))?;
         let store = Arc::new(Store::open(&config.database, config.session.notify).await?);
         let site = Arc::new(Site {
             views: Views::new(&config),
-            cookie: SessionCookie::new(&config),
+            cookies: Cookies::new(&config),
             accounts: Accounts {
+                devices,
+                guard: Guard::new(&config.limits),
                 sessions: Sessions::new(tokens, Arc::clone(&store), world.clone(), &config.session),
                 hashing: Hashing::new(&config.hashing),
                 config,
@@ -159,6 +165,15 @@ impl Handstamp {
         self.0.site.accounts.set_user_disabled(email, false).await
     }
 
+    /// Forgets the wrong passwords that were tried for an account, so that its owner can sign in at once, and says whether
+    /// there were any.
+    ///
+    /// # Errors
+    /// When there is no such account, or the database cannot be written.
+    pub async fn unlock_user(&self, email: &str) -> Result<bool, Error> {
+        self.0.site.accounts.unlock_user(email).await
+    }
+
     /// Deletes an account with all that it holds: its sessions are over when this returns.
     ///
     /// # Errors
@@ -210,10 +225,12 @@ impl Drop for Open {
 async fn keep_up(site: Arc<Site>) {
     let mut write = tokio::time::interval(WRITE_LAST_SEEN_EVERY);
     let mut purge = tokio::time::interval(PURGE_EVERY);
+    let mut purge_attempts = tokio::time::interval(PURGE_ATTEMPTS_EVERY);
     loop {
         tokio::select! {
             _ = write.tick() => site.accounts.write_last_seen().await,
             _ = purge.tick() => site.accounts.purge().await,
+            _ = purge_attempts.tick() => site.accounts.purge_attempts().await,
         }
     }
 }

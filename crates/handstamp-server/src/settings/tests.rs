@@ -28,6 +28,9 @@ fn nothing_is_needed_to_start() {
     assert_eq!((settings.password.min_length, settings.password.min_strength), (8, 3));
     assert_eq!(settings.hashing.settings, HashSettings::new(19_456, 2, 1).unwrap());
     assert_eq!(settings.hashing.queue, 64);
+    let limits = settings.limits;
+    let limits = (limits.sign_in_per_account, limits.sign_in_per_network, limits.register_per_network);
+    assert_eq!((limits, settings.trusted_proxies), ((10, 100, 20), TrustedProxies::default()));
 }
 
 #[test]
@@ -56,6 +59,9 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("HANDSTAMP_SESSION__CACHE_ENTRIES", "-1"),
         ("HANDSTAMP_SESSION__NOTIFY", "sometimes"),
         ("HANDSTAMP_METRICS__LISTEN", "9100"),
+        ("HANDSTAMP_LIMITS__SIGN_IN_PER_ACCOUNT", "101"),
+        ("HANDSTAMP_LIMITS__REGISTER_PER_NETWORK", "few"),
+        ("HANDSTAMP_TRUSTED_PROXIES", "10.0.0.0/8, localhost"),
     ];
     let faults = load(Some(file), &environment, AddressFlags::default()).unwrap_err();
     for part in [
@@ -73,6 +79,9 @@ fn everything_that_is_wrong_is_told_at_once() {
         "session.cache_entries \"-1\"",
         "session.notify \"sometimes\"",
         "metrics.listen \"9100\"",
+        "limits.sign_in_per_account \"101\" (from HANDSTAMP_LIMITS__SIGN_IN_PER_ACCOUNT): must be between 0 and 100",
+        "limits.register_per_network \"few\"",
+        "trusted_proxies \"localhost\" (from HANDSTAMP_TRUSTED_PROXIES): must be an address",
         "between 1m and 30d",
         "public_url \"http://example.com\"",
         "must be https",

@@ -65,6 +65,9 @@ impl House {
             ("HANDSTAMP_HASHING__MEMORY_KIB", "8"),
             ("HANDSTAMP_HASHING__ITERATIONS", "1"),
             ("HANDSTAMP_HASHING__QUEUE", "1000"),
+            // Everybody comes from one machine here.
+            ("HANDSTAMP_LIMITS__SIGN_IN_PER_NETWORK", "0"),
+            ("HANDSTAMP_LIMITS__REGISTER_PER_NETWORK", "0"),
             ("HANDSTAMP_LOG__LEVEL", "trace"),
         ];
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

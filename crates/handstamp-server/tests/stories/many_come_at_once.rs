@@ -42,6 +42,7 @@ crate::stories! {
     async fn and_those_for_whom_there_is_no_room_are_told_when_to_come_back(mut house: House) {
         house.set("HANDSTAMP_HASHING__MEMORY_KIB", "65536");
         house.set("HANDSTAMP_HASHING__CONCURRENCY", "1");
+        house.set("HANDSTAMP_LIMITS__SIGN_IN_PER_ACCOUNT", "0");
         house.restart_with("HANDSTAMP_HASHING__QUEUE", "2");
         let ada = house.ada().await;
         let tasks = (0..30).map(|_| {

@@ -5,6 +5,7 @@ use reqwest::header::{HeaderMap, SET_COOKIE};
 use reqwest::{Client, Method, RequestBuilder, redirect};
 
 pub const COOKIE: &str = "handstamp_session";
+pub const DEVICE_COOKIE: &str = "handstamp_device";
 pub const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
 
 /// Somebody with a browser: it keeps cookies, and says of each request what browsers say.
@@ -12,6 +13,8 @@ pub struct Visitor {
     client: Client,
     pub url: String,
     cookies: Mutex<BTreeMap<String, String>>,
+    /// What a proxy writes that the requests come through.
+    forwarded_for: Option<String>,
 }
 
 /// What came back.
@@ -24,7 +27,7 @@ pub struct Page {
 impl Visitor {
     pub fn new(url: &str) -> Self {
         let client = Client::builder().redirect(redirect::Policy::none()).user_agent(FIREFOX).build().unwrap();
-        Self { client, url: url.to_owned(), cookies: Mutex::default() }
+        Self { client, url: url.to_owned(), cookies: Mutex::default(), forwarded_for: None }
     }
 
     /// Somebody else who has got hold of this visitor's cookies.
@@ -32,6 +35,12 @@ impl Visitor {
         let copy = Self::new(&self.url);
         *copy.cookies.lock().unwrap() = self.cookies.lock().unwrap().clone();
         copy
+    }
+
+    /// The same browser behind a proxy, which says so.
+    pub fn comes_from(mut self, forwarded_for: &str) -> Self {
+        self.forwarded_for = Some(forwarded_for.to_owned());
+        self
     }
 
     /// The same cookies sent to another node.
@@ -47,7 +56,10 @@ impl Visitor {
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.client.request(method, format!("{}{path}", self.url)).header("accept", "text/html");
+        let mut request = self.client.request(method, format!("{}{path}", self.url)).header("accept", "text/html");
+        if let Some(forwarded_for) = &self.forwarded_for {
+            request = request.header("x-forwarded-for", forwarded_for);
+        }
         let cookies = self.cookies.lock().unwrap();
         if cookies.is_empty() {
             return request;
@@ -85,7 +97,16 @@ impl Visitor {
     }
 
     pub fn presents(&self, token: &str) {
-        self.cookies.lock().unwrap().insert(COOKIE.to_owned(), token.to_owned());
+        self.presents_as(COOKIE, token);
+    }
+
+    pub fn presents_as(&self, name: &str, value: &str) {
+        self.cookies.lock().unwrap().insert(name.to_owned(), value.to_owned());
+    }
+
+    /// By what the browser is known to accounts that signed in there.
+    pub fn device(&self) -> String {
+        self.cookies.lock().unwrap()[DEVICE_COOKIE].clone()
     }
 
     pub async fn opens(&self, path: &str) -> Page {

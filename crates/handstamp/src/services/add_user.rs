@@ -10,7 +10,8 @@ impl Accounts {
         let name = DisplayName::parse(name).map_err(Error::refused)?;
         let email = EmailAddress::parse(email).map_err(Error::refused)?;
         let password = Password::parse(password).map_err(Error::refused)?;
-        let hashed = self.hash_new_password(password, name.as_str(), email.as_str()).await?;
+        let place = self.hashing.reserve()?;
+        let hashed = self.hash_new_password(place, password, name.as_str(), email.as_str()).await?;
         let created_at = self.world.now();
         let id = UserId::new(created_at, self.world.random());
         let user = NewUser { id, name, email, password_hash: hashed.map_err(Error::refused)?, created_at };

@@ -1,6 +1,7 @@
-use handstamp_core::{Password, PasswordHash, PasswordRefusal};
+use handstamp_core::{Password, PasswordHash, PasswordRefusal, Wait};
 
 use super::Accounts;
+use super::guard::Asking;
 use super::hashing::Checked;
 use crate::error::Fault;
 use crate::sessions::{Session, SignedIn};
@@ -15,6 +16,8 @@ pub(crate) struct ChangePassword {
 #[derive(Debug)]
 pub(crate) enum PasswordNotChanged {
     WrongPassword,
+    /// There were too many wrong ones.
+    TooMany(Wait),
     Password(PasswordRefusal),
     /// The session ended while we were at it.
     SignedOut,
@@ -37,7 +40,9 @@ impl Accounts {
         // A second try is for a password hash that a sign-in renewed between our look and our write.
         for _ in 0..2 {
             let old = self.check_current(session, wish.current.clone()).await?;
-            let new = self.hash_new_password(wish.new.clone(), session.user.name(), session.user.email()).await?;
+            let place = self.hashing.reserve()?;
+            let new =
+                self.hash_new_password(place, wish.new.clone(), session.user.name(), session.user.email()).await?;
             let new = new.map_err(PasswordNotChanged::Password)?;
             let (renamed, signed_in) = self.sessions.rename(session);
             let ids = (session.id_hash, renamed);
@@ -53,7 +58,8 @@ impl Accounts {
     async fn check_current(&self, session: &Session, password: Password) -> Result<PasswordHash, PasswordNotChanged> {
         let user = session.user.id;
         let stored = self.store.credentials_by_id(user).await?.and_then(|account| account.password_hash);
-        match (stored.clone(), self.hashing.check(stored, password, self.world.random()).await?) {
+        let checked = self.check_password(&Asking::Member(session), stored.clone(), password).await?;
+        match (stored, checked.map_err(PasswordNotChanged::TooMany)?) {
             (Some(stored), Checked::Right { .. }) => Ok(stored),
             _ => {
                 tracing::info!(event = "authn_password_change_fail", %user, "refused a change of password");

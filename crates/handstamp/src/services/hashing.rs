@@ -1,8 +1,7 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use handstamp_core::{HashMemory, HashSettings, Password, PasswordHash, PasswordPolicy, PasswordRefusal, Verdict};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::HashingConfig;
 use crate::error::Fault;
@@ -10,11 +9,17 @@ use crate::error::Fault;
 /// Hashes passwords on threads of their own: some at once, some more in a queue, and nothing beyond that.
 pub(crate) struct Hashing {
     settings: HashSettings,
+    /// One for each hash that is computed or waited for.
+    places: Arc<Semaphore>,
     turns: Arc<Semaphore>,
-    queue: usize,
-    waiting: AtomicUsize,
     /// One for each hash that is computed at once, kept for the next.
     memories: Arc<Mutex<Vec<HashMemory>>>,
+}
+
+/// A place among those whose passwords are hashed, now or soon. Whoever has none learns it before anything is done.
+pub(crate) struct Place<'a> {
+    hashing: &'a Hashing,
+    held: OwnedSemaphorePermit,
 }
 
 /// Whether a password was the right one.
@@ -30,21 +35,28 @@ impl Hashing {
     pub(crate) fn new(config: &HashingConfig) -> Self {
         Self {
             settings: config.settings,
+            places: Arc::new(Semaphore::new(config.concurrency + config.queue)),
             turns: Arc::new(Semaphore::new(config.concurrency)),
-            queue: config.queue,
-            waiting: AtomicUsize::new(0),
             memories: Arc::new(Mutex::new(Vec::new())),
         }
     }
 
+    /// A place for one hash, if there is one.
+    pub(crate) fn reserve(&self) -> Result<Place<'_>, Fault> {
+        let held = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Fault::Overloaded)?;
+        Ok(Place { hashing: self, held })
+    }
+}
+
+impl Place<'_> {
     /// Whether `password` belongs to `stored`. It costs the same when there is no stored hash.
     pub(crate) async fn check(
-        &self,
+        self,
         stored: Option<PasswordHash>,
         password: Password,
         salt: [u8; 16],
     ) -> Result<Checked, Fault> {
-        let settings = self.settings;
+        let settings = self.hashing.settings;
         self.run(move |memory| match settings.check(stored.as_ref(), &password, memory)? {
             Verdict::Wrong => Ok(Checked::Wrong),
             Verdict::Right { to_hash_again } => {
@@ -56,13 +68,13 @@ impl Hashing {
 
     /// Hashes a password that the policy accepts, and says why it does not otherwise.
     pub(crate) async fn accept(
-        &self,
+        self,
         policy: PasswordPolicy,
         password: Password,
         context: Vec<String>,
         salt: [u8; 16],
     ) -> Result<Result<PasswordHash, PasswordRefusal>, Fault> {
-        let settings = self.settings;
+        let settings = self.hashing.settings;
         // The estimate of strength takes milliseconds as well: it has its turn like a hash.
         self.run(move |memory| {
             let context: Vec<&str> = context.iter().map(String::as_str).collect();
@@ -72,35 +84,22 @@ impl Hashing {
     }
 
     async fn run<T: Send + 'static>(
-        &self,
+        self,
         work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
     ) -> Result<T, Fault> {
-        let turn = match Arc::clone(&self.turns).try_acquire_owned() {
-            Ok(turn) => turn,
-            Err(_) => {
-                let _place = self.queue_up()?;
-                Arc::clone(&self.turns).acquire_owned().await.expect("the semaphore is never closed")
-            }
-        };
-        let memories = Arc::clone(&self.memories);
+        let Self { hashing, held } = self;
+        let turn = Arc::clone(&hashing.turns).acquire_owned().await.expect("the semaphore is never closed");
+        let memories = Arc::clone(&hashing.memories);
         let done = tokio::task::spawn_blocking(move || {
             let memory = memories.lock().expect("no hash panics while it holds the list").pop();
             let mut memory = memory.unwrap_or_default();
             let result = work(&mut memory);
             memories.lock().expect("no hash panics while it holds the list").push(memory);
-            // The turn ends with the work, even if whoever asked has gone.
-            drop(turn);
+            // Turn and place end with the work, even if whoever asked has gone.
+            drop((turn, held));
             result
         });
         Ok(done.await?)
-    }
-
-    fn queue_up(&self) -> Result<Place<'_>, Fault> {
-        if self.waiting.fetch_add(1, Ordering::SeqCst) >= self.queue {
-            self.waiting.fetch_sub(1, Ordering::SeqCst);
-            return Err(Fault::Overloaded);
-        }
-        Ok(Place(&self.waiting))
     }
 }
 
@@ -109,14 +108,5 @@ impl Hashing {
     /// What all hashes have cost so far, once none is under way.
     pub(crate) fn passed_kib(&self) -> u64 {
         self.memories.lock().unwrap().iter().map(HashMemory::passed_kib).sum()
-    }
-}
-
-/// A place in the queue, given back when it is no longer needed.
-struct Place<'a>(&'a AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

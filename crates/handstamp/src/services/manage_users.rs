@@ -1,4 +1,4 @@
-use handstamp_core::EmailAddress;
+use handstamp_core::{AttemptKey, EmailAddress};
 
 use super::Accounts;
 use crate::error::Error;
@@ -24,6 +24,15 @@ impl Accounts {
         let event = if disabled { "user_disabled" } else { "user_enabled" };
         tracing::info!(event, user = %account.id, by = "operator", "changed an account");
         Ok(account)
+    }
+
+    /// Forgets the wrong passwords that strangers tried for an account, and says whether there were any.
+    pub(crate) async fn unlock_user(&self, email: &str) -> Result<bool, Error> {
+        let account = self.user(email).await?;
+        let email = EmailAddress::parse(&account.email).map_err(Error::refused)?;
+        let unlocked = self.store.forget_attempts(AttemptKey::account(&email)).await?;
+        tracing::info!(event = "user_unlocked", user = %account.id, by = "operator", "forgot wrong passwords");
+        Ok(unlocked)
     }
 
     pub(crate) async fn delete_user(&self, email: &str) -> Result<Account, Error> {

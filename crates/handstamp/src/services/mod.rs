@@ -4,24 +4,28 @@ mod add_user;
 mod change_name;
 mod change_password;
 mod end_sessions;
+mod guard;
 mod hashing;
 mod manage_users;
+mod patterns;
 mod register;
 mod sign_in;
 mod sign_out;
 
 use std::sync::Arc;
 
-use handstamp_core::{Password, PasswordHash, PasswordRefusal};
+use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordHash, PasswordRefusal, UserId};
 
 use crate::config::{Config, SessionConfig};
 use crate::error::Fault;
-use crate::sessions::{Lasts, Sessions};
+use crate::sessions::{Device, Lasts, Sessions, SignedIn};
 use crate::store::Store;
 use crate::world::World;
 
 pub(crate) use change_password::{ChangePassword, PasswordNotChanged};
+pub(crate) use guard::Guard;
 pub(crate) use hashing::Hashing;
+use hashing::Place;
 pub(crate) use register::{NotRegistered, Register};
 pub(crate) use sign_in::{NotSignedIn, SignIn};
 
@@ -32,6 +36,15 @@ pub(crate) struct Accounts {
     pub(crate) store: Arc<Store>,
     pub(crate) sessions: Sessions,
     pub(crate) hashing: Hashing,
+    pub(crate) guard: Guard,
+    pub(crate) devices: DeviceTokens,
+}
+
+/// What a browser gets in which somebody has just signed in.
+pub(crate) struct Admitted {
+    pub(crate) signed_in: SignedIn,
+    /// The device cookie.
+    pub(crate) device: String,
 }
 
 impl Accounts {
@@ -41,15 +54,23 @@ impl Accounts {
         Lasts { duration: if remembered { lifetime } else { unremembered }, remembered }
     }
 
+    /// Lets somebody in, and notes in the device cookie that this account has signed in there: as the device that it was
+    /// before, or as a new one.
+    fn admit(&self, user_id: UserId, signed_in: SignedIn, known: Option<DeviceId>, device: &Device) -> Admitted {
+        let id = known.unwrap_or_else(|| DeviceId::from_bytes(self.world.random()));
+        Admitted { signed_in, device: self.devices.note(&device.cookie, user_id, id, self.sessions.now()) }
+    }
+
     /// Hashes a password that somebody of this name and address chose, or says why it is refused.
     async fn hash_new_password(
         &self,
+        place: Place<'_>,
         password: Password,
         name: &str,
         email: &str,
     ) -> Result<Result<PasswordHash, PasswordRefusal>, Fault> {
         let context = vec![name.to_owned(), email.to_owned(), self.config.site_name.clone()];
-        self.hashing.accept(self.config.password, password, context, self.world.random()).await
+        place.accept(self.config.password, password, context, self.world.random()).await
     }
 
     /// Writes down what has gathered in memory.

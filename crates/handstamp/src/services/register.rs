@@ -1,9 +1,9 @@
-use handstamp_core::{DisplayName, EmailAddress, Password, PasswordRefusal, UserId};
+use handstamp_core::{DisplayName, EmailAddress, Password, PasswordRefusal, UserId, Wait};
 
-use super::Accounts;
+use super::{Accounts, Admitted};
 use crate::config::Registration;
 use crate::error::Fault;
-use crate::sessions::{Device, Session, SignedIn};
+use crate::sessions::{Device, Session};
 use crate::store::{AddressTaken, NewUser};
 
 /// A wish for an account.
@@ -17,6 +17,8 @@ pub(crate) struct Register {
 #[derive(Debug)]
 pub(crate) enum NotRegistered {
     Closed,
+    /// Too many registered from there.
+    TooMany(Wait),
     AddressTaken,
     Password(PasswordRefusal),
     Fault(Fault),
@@ -35,14 +37,17 @@ impl Accounts {
         wish: Register,
         before: Option<&Session>,
         device: &Device,
-    ) -> Result<SignedIn, NotRegistered> {
+    ) -> Result<Admitted, NotRegistered> {
         if self.config.registration == Registration::Closed {
             return Err(NotRegistered::Closed);
         }
+        let place = self.hashing.reserve()?;
+        // Before anybody learns whether the address has an account.
+        self.count_registration(device).await?.map_err(NotRegistered::TooMany)?;
         if self.store.has_account(&wish.email).await? {
             return Err(Self::taken());
         }
-        let hashed = self.hash_new_password(wish.password, wish.name.as_str(), wish.email.as_str()).await?;
+        let hashed = self.hash_new_password(place, wish.password, wish.name.as_str(), wish.email.as_str()).await?;
         let password_hash = hashed.map_err(|refusal| {
             tracing::info!(event = "register_refused", reason = "password", "refused a registration");
             NotRegistered::Password(refusal)
@@ -56,7 +61,7 @@ impl Accounts {
         match self.sessions.in_force(made).await? {
             Ok(()) => {
                 tracing::info!(event = "user_created", user = %id, "made an account");
-                Ok(signed_in)
+                Ok(self.admit(id, signed_in, None, device))
             }
             Err(AddressTaken) => Err(Self::taken()),
         }

@@ -1,9 +1,10 @@
-use handstamp_core::{EmailAddress, Password, PasswordHash};
+use handstamp_core::{EmailAddress, Password, PasswordHash, Wait};
 
-use super::Accounts;
+use super::guard::Asking;
 use super::hashing::Checked;
+use super::{Accounts, Admitted};
 use crate::error::Fault;
-use crate::sessions::{Device, Session, SignedIn};
+use crate::sessions::{Device, Session};
 use crate::store::Credentials;
 
 /// A wish to sign in.
@@ -18,6 +19,8 @@ pub(crate) struct SignIn {
 pub(crate) enum NotSignedIn {
     /// The address or the password; which of them is not for anybody to know.
     Wrong,
+    /// There were too many wrong ones, so nobody looked at this one.
+    TooMany(Wait),
     Fault(Fault),
 }
 
@@ -34,11 +37,11 @@ impl Accounts {
         wish: SignIn,
         before: Option<&Session>,
         device: &Device,
-    ) -> Result<SignedIn, NotSignedIn> {
+    ) -> Result<Admitted, NotSignedIn> {
         // A second try is for a password hash that somebody else's sign-in renewed between our look and our write.
         for _ in 0..2 {
             let account = self.store.credentials_by_email(&wish.email).await?;
-            let (account, hash, renewed) = self.check_credentials(account, &wish).await?;
+            let (account, hash, renewed) = self.check_credentials(account, &wish, device).await?;
             let (session, signed_in) = self.sessions.begin(account.user_id, self.lasts(wish.remember), device);
             let signed = self.store.sign_in(&hash, &session, before.map(|session| session.id_hash)).await?;
             if self.sessions.in_force(signed).await? {
@@ -48,7 +51,8 @@ impl Accounts {
                 {
                     tracing::warn!(%error, user = %account.user_id, "the renewed password hash could not be stored");
                 }
-                return Ok(signed_in);
+                let known = self.known_device(&account, device);
+                return Ok(self.admit(account.user_id, signed_in, known, device));
             }
         }
         Err(NotSignedIn::Wrong)
@@ -60,11 +64,13 @@ impl Accounts {
         &self,
         account: Option<Credentials>,
         wish: &SignIn,
+        device: &Device,
     ) -> Result<(Credentials, PasswordHash, Option<PasswordHash>), NotSignedIn> {
         let hash =
             account.as_ref().filter(|account| !account.disabled).and_then(|account| account.password_hash.clone());
-        let checked = self.hashing.check(hash.clone(), wish.password.clone(), self.world.random()).await?;
-        match (account, hash, checked) {
+        let asking = Asking::Stranger { email: &wish.email, account: account.as_ref(), device };
+        let checked = self.check_password(&asking, hash.clone(), wish.password.clone()).await?;
+        match (account, hash, checked.map_err(NotSignedIn::TooMany)?) {
             (Some(account), Some(hash), Checked::Right { renewed }) => Ok((account, hash, renewed)),
             (account, ..) => {
                 let user = account.map(|account| tracing::field::display(account.user_id));

@@ -19,7 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handstamp_core::{
-    Assurance, Claims, OpenedToken, SessionId, SessionIdHash, SessionTokens, Timestamp, TokenRefusal, TokenText, UserId,
+    Assurance, Claims, Network, OpenedToken, SessionId, SessionIdHash, SessionTokens, Timestamp, TokenRefusal,
+    TokenText, UserId,
 };
 
 use crate::config::SessionConfig;
@@ -47,11 +48,15 @@ pub(crate) struct Sessions {
     metrics: Metrics,
 }
 
-/// Where somebody signs in from, as they say.
+/// Where somebody signs in from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Device {
+    /// What the browser calls itself.
     pub(crate) user_agent: String,
     pub(crate) address: String,
+    pub(crate) network: Network,
+    /// The device cookie, which says who has signed in there before; empty where there is none.
+    pub(crate) cookie: String,
 }
 
 /// A live session and whose it is.

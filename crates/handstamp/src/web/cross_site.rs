@@ -29,7 +29,7 @@ fn comes_from_here(site: &SharedSite, request: &Request) -> bool {
             let asked_for = host::asked_for(request).map(|host| format!("{}://{host}", public_url.scheme()));
             *origin == *public_url.to_string() || asked_for.is_some_and(|asked_for| *origin == *asked_for)
         }
-        (None, None) => !site.cookie.is_present(request.headers()),
+        (None, None) => !site.cookies.has_session(request.headers()),
     }
 }
 

@@ -3,11 +3,12 @@ use std::borrow::Cow;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
+use handstamp_core::Wait;
 
 use crate::error::Fault;
 
 /// When to come back after a fault that heals by itself, in seconds.
-const COME_BACK_AFTER: u32 = 5;
+const COME_BACK_AFTER: u64 = 5;
 
 /// Why a request has no page of its own for an answer.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(super) enum Failure {
     SignedOut,
     /// The request is not one that we answer.
     Refused(StatusCode, Cow<'static, str>),
+    /// Too many attempts; how long until one more is looked at.
+    TooMany(Wait),
     Fault(Fault),
 }
 
@@ -32,6 +35,7 @@ impl Failure {
         match self {
             Self::SignedOut => StatusCode::UNAUTHORIZED,
             Self::Refused(status, _) => *status,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Fault(Fault::Store(_) | Fault::Outdated | Fault::NotInForce(_) | Fault::Overloaded) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -39,10 +43,22 @@ impl Failure {
         }
     }
 
+    /// In seconds, where it makes sense to come back.
+    fn come_back_after(&self) -> Option<u64> {
+        match self {
+            Self::TooMany(Wait(wait)) => Some(wait.as_secs().max(1)),
+            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(COME_BACK_AFTER),
+            _ => None,
+        }
+    }
+
     pub(super) fn message(&self) -> Cow<'static, str> {
         match self {
             Self::SignedOut => "Please sign in first.".into(),
             Self::Refused(_, message) => message.clone(),
+            Self::TooMany(_) => "There were too many attempts for this account, or from your network. \
+                 Where you have signed in before you can still do so, and where you are signed in you stay so."
+                .into(),
             Self::Fault(Fault::Overloaded) => {
                 "Many people are signing in right now. Please try again in a moment.".into()
             }
@@ -69,12 +85,12 @@ impl IntoResponse for Failure {
         match &self {
             Self::Fault(Fault::Overloaded) => tracing::warn!(event = "overloaded", "a password was not hashed"),
             Self::Fault(fault) => tracing::error!(event = "fault", %fault, "a request could not be answered"),
-            Self::SignedOut | Self::Refused(..) => {}
+            Self::SignedOut | Self::Refused(..) | Self::TooMany(_) => {}
         }
         let mut response = self.status().into_response();
         response.extensions_mut().insert(Explanation(self.message()));
-        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, COME_BACK_AFTER.into());
+        if let Some(seconds) = self.come_back_after() {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         response
     }

@@ -1,6 +1,7 @@
 //! Everything that knows of HTTP.
 
 mod assets;
+mod cookies;
 mod cross_site;
 mod current_user;
 mod device;
@@ -22,15 +23,15 @@ use std::sync::Arc;
 
 use crate::services::Accounts;
 
+pub(crate) use cookies::Cookies;
 pub use current_user::CurrentUser;
-pub(crate) use session::SessionCookie;
 pub(crate) use views::Views;
 
 /// What every page works with.
 pub(crate) struct Site {
     pub(crate) accounts: Accounts,
     pub(crate) views: Views,
-    pub(crate) cookie: SessionCookie,
+    pub(crate) cookies: Cookies,
 }
 
 /// The state of the routers.

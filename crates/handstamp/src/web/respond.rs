@@ -120,6 +120,7 @@ fn heading(status: StatusCode) -> &'static str {
         408 => "That took too long",
         413 => "That was too much",
         421 => "This is not the right place",
+        429 => "Too many attempts",
         500 => "Something went wrong",
         503 => "We will be right back",
         _ => "That did not work",

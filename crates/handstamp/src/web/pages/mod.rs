@@ -48,9 +48,9 @@ fn with_next(page: &str, next: Option<&ReturnTo>) -> String {
     next.map_or_else(|| page.to_owned(), |next| leading_to(page, next))
 }
 
-/// On to another page, with a cookie.
-fn see_other_with(cookie: HeaderValue, place: &str) -> Response {
+/// On to another page, with cookies.
+fn see_other_with(cookies: impl IntoIterator<Item = HeaderValue>, place: &str) -> Response {
     let mut response = see_other(place);
-    response.headers_mut().insert(SET_COOKIE, cookie);
+    response.headers_mut().extend(cookies.into_iter().map(|cookie| (SET_COOKIE, cookie)));
     response
 }

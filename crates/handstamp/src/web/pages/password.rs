@@ -36,7 +36,8 @@ pub(in crate::web) async fn submit(
         errors.parse(fields.get("current_password")?, fields.get("password")?, &site.accounts.config.password)
     {
         match site.accounts.change_password(&member.0, wish).await {
-            Ok(signed_in) => return Ok(see_other_with(site.cookie.set(&signed_in), "/account?done=password")),
+            Ok(signed_in) => return Ok(see_other_with([site.cookies.session(&signed_in)], "/account?done=password")),
+            Err(PasswordNotChanged::TooMany(wait)) => return Err(Failure::TooMany(wait)),
             Err(PasswordNotChanged::Fault(fault)) => return Err(fault.into()),
             Err(PasswordNotChanged::SignedOut) => return Ok(to_sign_in(&ReturnTo::parse_or_account(HERE))),
             Err(PasswordNotChanged::WrongPassword) => errors.current_password = Some(WRONG.to_owned()),

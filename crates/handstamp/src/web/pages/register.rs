@@ -60,9 +60,10 @@ pub(in crate::web) async fn submit(
         None => return form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &form),
     };
     match outcome {
-        Ok(signed_in) => {
-            return Ok(see_other_with(site.cookie.set(&signed_in), form.next.unwrap_or_default().as_str()));
+        Ok(admitted) => {
+            return Ok(see_other_with(site.cookies.admit(&admitted), form.next.unwrap_or_default().as_str()));
         }
+        Err(NotRegistered::TooMany(wait)) => return Err(Failure::TooMany(wait)),
         Err(NotRegistered::Fault(fault)) => return Err(fault.into()),
         Err(NotRegistered::Closed) => return form_page(&site, &visitor, StatusCode::FORBIDDEN, &form),
         Err(NotRegistered::AddressTaken) => {

@@ -58,9 +58,10 @@ pub(in crate::web) async fn submit(
     };
     if let Some(wish) = form.parse(fields.get("password")?) {
         match site.accounts.sign_in(wish, visitor.session(), &device).await {
-            Ok(signed_in) => {
-                return Ok(see_other_with(site.cookie.set(&signed_in), form.next.unwrap_or_default().as_str()));
+            Ok(admitted) => {
+                return Ok(see_other_with(site.cookies.admit(&admitted), form.next.unwrap_or_default().as_str()));
             }
+            Err(NotSignedIn::TooMany(wait)) => return Err(Failure::TooMany(wait)),
             Err(NotSignedIn::Fault(fault)) => return Err(fault.into()),
             Err(NotSignedIn::Wrong) => form.errors.password = Some(WRONG.to_owned()),
         }

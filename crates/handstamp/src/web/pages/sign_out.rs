@@ -1,5 +1,4 @@
 use axum::extract::State;
-use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use minijinja::context;
@@ -25,8 +24,7 @@ pub(in crate::web) async fn submit(State(site): State<SharedSite>, visitor: Visi
         Visitor::SignedOut(session) => site.accounts.end_everywhere(*session).await?,
         Visitor::Stranger => {}
     }
-    let mut response = see_other_with(site.cookie.remove(), "/");
-    response.headers_mut().append(SET_COOKIE, site.cookie.signed_out());
+    let mut response = see_other_with([site.cookies.remove_session(), site.cookies.signed_out()], "/");
     // Not "cookies": that would reach the cookies of sibling domains as well.
     let name = HeaderName::from_static("clear-site-data");
     response.headers_mut().insert(name, HeaderValue::from_static("\"storage\""));

@@ -1,0 +1,154 @@
+//! How often somebody may guess: the one way to a password check.
+
+use handstamp_core::{AttemptKey, DeviceId, EmailAddress, Limit, Password, PasswordHash, UserId, Wait};
+
+use super::Accounts;
+use super::hashing::Checked;
+use super::patterns::Patterns;
+use crate::config::LimitsConfig;
+use crate::error::Fault;
+use crate::sessions::{Device, Session};
+use crate::store::{Counted, Credentials};
+
+/// So many counts are kept, each of some hundred bytes. How they make room: `Store::prune_attempts`.
+const KEPT_ATTEMPTS: u64 = 1_000_000;
+const ATTEMPTS_AT_ONCE: usize = 1000;
+
+const PASSWORD_CHECKS: &str = "handstamp_password_checks_total";
+
+/// The limits, and what is noticed beyond them.
+pub(crate) struct Guard {
+    person: Option<Limit>,
+    network: Option<Limit>,
+    registration: Option<Limit>,
+    patterns: Patterns,
+}
+
+impl Guard {
+    pub(crate) fn new(limits: &LimitsConfig) -> Self {
+        metrics::describe_counter!(PASSWORD_CHECKS, "Passwords that somebody gave, by what came of it");
+        Self {
+            person: Limit::of_a_person(limits.sign_in_per_account),
+            network: Limit::of_a_network(limits.sign_in_per_network),
+            registration: Limit::of_a_network(limits.register_per_network),
+            patterns: Patterns::default(),
+        }
+    }
+}
+
+/// Who wants a password looked at.
+pub(super) enum Asking<'a> {
+    /// Somebody who wants to sign in, to an account that there may be or not.
+    Stranger { email: &'a EmailAddress, account: Option<&'a Credentials>, device: &'a Device },
+    /// Somebody who is signed in, and gives the password once more.
+    Member(&'a Session),
+}
+
+impl Asking<'_> {
+    /// Whose password it would be, where there is such an account.
+    fn user(&self) -> Option<UserId> {
+        match self {
+            Self::Stranger { account, .. } => account.map(|account| account.user_id),
+            Self::Member(session) => Some(session.user.id),
+        }
+    }
+}
+
+impl Accounts {
+    /// Looks whether a password is the right one, unless too many were wrong.
+    ///
+    /// The attempt counts before anybody looks, so that as many at once are not more than one by one. What counts is
+    /// decided by who asks, and is the same work whether there is such an account or not.
+    pub(super) async fn check_password(
+        &self,
+        asking: &Asking<'_>,
+        stored: Option<PasswordHash>,
+        password: Password,
+    ) -> Result<Result<Checked, Wait>, Fault> {
+        let place = self.hashing.reserve()?;
+        let counted = self.counts_for(asking);
+        if let Err(wait) = self.count(&counted).await? {
+            let (user, seconds) = (asking.user().map(tracing::field::display), wait.0.as_secs());
+            tracing::info!(event = "authn_login_fail_max", user, seconds, "looked at no password");
+            metrics::counter!(PASSWORD_CHECKS, "outcome" => "too_many").increment(1);
+            return Ok(Err(wait));
+        }
+        let fingerprint = self.guard.patterns.fingerprint(&password);
+        let checked = place.check(stored, password, self.world.random()).await?;
+        match &checked {
+            Checked::Right { .. } => {
+                metrics::counter!(PASSWORD_CHECKS, "outcome" => "right").increment(1);
+                self.guard.patterns.note_right(self.sessions.now());
+                self.take_back(&counted).await;
+            }
+            Checked::Wrong => {
+                metrics::counter!(PASSWORD_CHECKS, "outcome" => "wrong").increment(1);
+                if let Asking::Stranger { email, device, .. } = asking {
+                    self.guard.patterns.note_wrong(device.network, email, fingerprint, self.sessions.now());
+                }
+            }
+        }
+        Ok(Ok(checked))
+    }
+
+    /// Counts an attempt to register.
+    pub(super) async fn count_registration(&self, device: &Device) -> Result<Result<(), Wait>, Fault> {
+        let counted = self.guard.registration.map(|limit| (AttemptKey::registration(device.network), limit));
+        let counted = self.count(counted.as_slice()).await?;
+        if counted.is_err() {
+            tracing::info!(event = "register_refused", reason = "too_many", "refused a registration");
+        }
+        Ok(counted)
+    }
+
+    /// The device, if somebody has signed in to this account there before.
+    pub(super) fn known_device(&self, account: &Credentials, device: &Device) -> Option<DeviceId> {
+        self.devices.find(&device.cookie, account.user_id, self.sessions.now())
+    }
+
+    /// What an attempt counts for. Whoever signed in before is counted apart from strangers, so that nobody can shut them
+    /// out by guessing, nor by sharing their network.
+    fn counts_for(&self, asking: &Asking<'_>) -> Vec<Counted> {
+        let person = |key| self.guard.person.map(|limit| (key, limit));
+        let network = |key| self.guard.network.map(|limit| (key, limit));
+        let counts = match asking {
+            Asking::Member(session) => [person(AttemptKey::session(session.id_hash)), None],
+            Asking::Stranger { email, account, device } => {
+                match account.and_then(|account| Some((account.user_id, self.known_device(account, device)?))) {
+                    Some((user_id, known)) => [person(AttemptKey::device(user_id, known)), None],
+                    None => [person(AttemptKey::account(email)), network(AttemptKey::network(device.network))],
+                }
+            }
+        };
+        counts.into_iter().flatten().collect()
+    }
+
+    async fn count(&self, counted: &[Counted]) -> Result<Result<(), Wait>, Fault> {
+        if counted.is_empty() {
+            return Ok(Ok(()));
+        }
+        Ok(self.store.count_attempt(counted, self.sessions.now()).await?)
+    }
+
+    /// Whoever was right goes on, even where it cannot be written down.
+    async fn take_back(&self, counted: &[Counted]) {
+        if !counted.is_empty()
+            && let Err(error) = self.store.take_attempt_back(counted, self.sessions.now()).await
+        {
+            tracing::warn!(%error, "an attempt that was right still counts as wrong");
+        }
+    }
+
+    /// Removes counts that nothing depends on any more, and those for which there is no room.
+    pub(crate) async fn purge_attempts(&self) {
+        let now = self.sessions.now();
+        let purged = async {
+            while self.store.purge_attempts(now, ATTEMPTS_AT_ONCE).await? > 0 {}
+            while self.store.prune_attempts(KEPT_ATTEMPTS, ATTEMPTS_AT_ONCE).await? > 0 {}
+            Ok::<_, sqlx::Error>(())
+        };
+        if let Err(error) = purged.await {
+            tracing::warn!(%error, "old counts of attempts could not be removed");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Patterns of guessing that no single count shows, for whoever watches the log or the metrics.
+//!
+//! They are kept in memory, by hashes under a key that lives as long as the process: nothing that somebody typed is
+//! written down for this. Of several nodes each sees its share.
+
+use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use handstamp_core::{EmailAddress, Network, Password, Timestamp};
+
+const WINDOW: Duration = Duration::from_secs(15 * 60);
+/// One password at so many accounts, from one network.
+const SPRAYED_ACCOUNTS: usize = 10;
+/// So many wrong pairs of an address and a password, from so many networks, and more of them than were right.
+const STUFFED_PAIRS: usize = 100;
+const STUFFING_NETWORKS: usize = 20;
+/// Beyond so many in a window nothing more is noted; by then it has been said.
+const MOST_NOTES: usize = 10_000;
+
+const ALARMS: &str = "handstamp_guessing_alarms_total";
+
+/// What was tried lately.
+#[derive(Default)]
+pub(super) struct Patterns {
+    hasher: RandomState,
+    window: Mutex<Window>,
+}
+
+/// Of a password, for comparing it with others while the process runs.
+#[derive(Clone, Copy)]
+pub(super) struct Fingerprint(u64);
+
+#[derive(Default)]
+struct Window {
+    since: Option<Timestamp>,
+    /// By network and password, at which accounts.
+    sprayed: HashMap<(Network, u64), HashSet<u64>>,
+    /// Of an address and a password.
+    pairs: HashSet<u64>,
+    networks: HashSet<Network>,
+    right: usize,
+    is_stuffing: bool,
+}
+
+/// What somebody seems to be doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pattern {
+    /// One password at many accounts, from one network.
+    Spraying,
+    /// Many pairs from many networks, such as were stolen elsewhere.
+    Stuffing,
+}
+
+impl Patterns {
+    pub(super) fn fingerprint(&self, password: &Password) -> Fingerprint {
+        Fingerprint(password.fingerprint(&self.hasher))
+    }
+
+    pub(super) fn note_right(&self, now: Timestamp) {
+        self.window(now, |window| window.right += 1);
+    }
+
+    /// Notes a wrong password, and tells of a pattern when it is complete: once, until the window is over.
+    pub(super) fn note_wrong(&self, network: Network, email: &EmailAddress, password: Fingerprint, now: Timestamp) {
+        let account = self.hasher.hash_one(email.key());
+        let pair = self.hasher.hash_one((account, password.0));
+        for pattern in self.window(now, |window| window.note(network, account, password, pair)) {
+            pattern.tell();
+        }
+    }
+
+    fn window<T>(&self, now: Timestamp, act: impl FnOnce(&mut Window) -> T) -> T {
+        let mut window = self.window.lock().expect("nothing panics while it holds the window");
+        if window.since.is_none_or(|since| now < since || now.since(since) >= WINDOW) {
+            *window = Window { since: Some(now), ..Window::default() };
+        }
+        act(&mut window)
+    }
+}
+
+impl Window {
+    fn note(&mut self, network: Network, account: u64, password: Fingerprint, pair: u64) -> Vec<Pattern> {
+        if self.pairs.len() >= MOST_NOTES || !self.pairs.insert(pair) {
+            return Vec::new();
+        }
+        self.networks.insert(network);
+        let accounts = self.sprayed.entry((network, password.0)).or_default();
+        let is_spraying = accounts.insert(account) && accounts.len() == SPRAYED_ACCOUNTS;
+        let is_stuffing = !self.is_stuffing
+            && self.pairs.len() >= STUFFED_PAIRS
+            && self.networks.len() >= STUFFING_NETWORKS
+            && self.pairs.len() > self.right;
+        self.is_stuffing |= is_stuffing;
+        let spraying = is_spraying.then_some(Pattern::Spraying);
+        spraying.into_iter().chain(is_stuffing.then_some(Pattern::Stuffing)).collect()
+    }
+}
+
+impl Pattern {
+    fn tell(self) {
+        let name = match self {
+            Self::Spraying => {
+                tracing::warn!(event = "password_spraying", "one password is tried at many accounts from one network");
+                "spraying"
+            }
+            Self::Stuffing => {
+                tracing::warn!(event = "credential_stuffing", "many passwords are tried from many networks");
+                "stuffing"
+            }
+        };
+        metrics::counter!(ALARMS, "pattern" => name).increment(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+
+    /// Wrong passwords one after the other, and what is noticed.
+    struct Watch(Patterns);
+
+    impl Watch {
+        fn wrong(&self, network: u8, account: usize, password: &str, now: Timestamp) -> Vec<Pattern> {
+            let Self(patterns) = self;
+            let fingerprint = patterns.fingerprint(&Password::parse(password).unwrap());
+            let network = Network::V4([192, 0, 2, network].into());
+            let account = patterns.hasher.hash_one(account);
+            let pair = patterns.hasher.hash_one((account, fingerprint.0));
+            patterns.window(now, |window| window.note(network, account, fingerprint, pair))
+        }
+    }
+
+    fn watch() -> Watch {
+        Watch(Patterns::default())
+    }
+
+    #[test]
+    fn one_password_at_ten_accounts_from_one_network_is_told_once() {
+        let watch = watch();
+        let told: Vec<_> = (0..30).flat_map(|account| watch.wrong(1, account, "Summer2026!", NOW)).collect();
+        assert_eq!(told, [Pattern::Spraying]);
+        let later = NOW.after(WINDOW);
+        let told: Vec<_> = (0..10).flat_map(|account| watch.wrong(1, account, "Summer2026!", later)).collect();
+        assert_eq!(told, [Pattern::Spraying], "and once more in the next window");
+    }
+
+    #[test]
+    fn what_people_do_is_no_pattern() {
+        let watch = watch();
+        for attempt in 0..50 {
+            assert!(watch.wrong(1, 7, "the same once more", NOW).is_empty(), "one account");
+            assert!(watch.wrong(1, attempt, &format!("a password of one's own {attempt}"), NOW).is_empty());
+        }
+        for network in 0..9 {
+            assert!(watch.wrong(network, usize::from(network), "123456", NOW).is_empty(), "each from elsewhere");
+        }
+    }
+
+    #[test]
+    fn a_hundred_pairs_from_twenty_networks_are_told_once() {
+        let watch = watch();
+        let wrong = |i: usize| watch.wrong((i % 20) as u8, i, &format!("stolen elsewhere {i}"), NOW);
+        assert_eq!((0..99).flat_map(wrong).count(), 0);
+        assert_eq!(wrong(99), [Pattern::Stuffing]);
+        assert_eq!((100..300).flat_map(wrong).count(), 0);
+    }
+
+    #[test]
+    fn a_busy_site_where_most_are_right_is_not_stuffed() {
+        let watch = watch();
+        (0..150).for_each(|_| watch.0.note_right(NOW));
+        let wrong = |i: usize| watch.wrong((i % 20) as u8, i, &format!("mistyped {i}"), NOW);
+        assert_eq!((0..150).flat_map(wrong).count(), 0);
+        assert_eq!(wrong(150), [Pattern::Stuffing]);
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_and_no_more() {
+        let watch = watch();
+        for i in 0..MOST_NOTES + 100 {
+            watch.wrong((i % 200) as u8, i, "x", NOW);
+        }
+        let window = watch.0.window.lock().unwrap();
+        assert_eq!(window.pairs.len(), MOST_NOTES);
+        assert_eq!(window.sprayed.values().map(HashSet::len).sum::<usize>(), MOST_NOTES);
+    }
+}

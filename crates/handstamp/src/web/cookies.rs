@@ -1,0 +1,117 @@
+use axum::http::header::COOKIE;
+use axum::http::{HeaderMap, HeaderValue};
+use handstamp_core::DeviceTokens;
+use handstamp_core::cookie::{self, Presented};
+
+use crate::config::Config;
+use crate::services::Admitted;
+use crate::sessions::SignedIn;
+
+/// Our cookies: how they are called, and all their attributes but how long they are kept.
+pub(crate) struct Cookies {
+    session: String,
+    device: String,
+    signed_out: String,
+    attributes: String,
+}
+
+impl Cookies {
+    pub(crate) fn new(config: &Config) -> Self {
+        let domain = config.session.cookie_domain.as_deref();
+        let (prefix, secure) = match (config.public_url.is_https(), domain) {
+            (true, None) => ("__Host-", "; Secure"),
+            (true, Some(_)) => ("__Secure-", "; Secure"),
+            (false, _) => ("", ""),
+        };
+        let name = |what| format!("{prefix}handstamp_{what}");
+        let domain = domain.map_or_else(String::new, |domain| format!("; Domain={domain}"));
+        Self {
+            session: name("session"),
+            device: name("device"),
+            signed_out: name("signed_out"),
+            attributes: format!("; Path=/; HttpOnly; SameSite=Lax{secure}{domain}"),
+        }
+    }
+
+    /// Gives a browser what it needs after a sign-in.
+    pub(super) fn admit(&self, admitted: &Admitted) -> [HeaderValue; 2] {
+        let max_age = format!("; Max-Age={}", DeviceTokens::LIFETIME.as_secs());
+        [self.session(&admitted.signed_in), self.set(&self.device, &admitted.device, &max_age)]
+    }
+
+    /// Gives the browser the token of a session.
+    pub(super) fn session(&self, signed_in: &SignedIn) -> HeaderValue {
+        let max_age =
+            signed_in.keep_for.map_or_else(String::new, |duration| format!("; Max-Age={}", duration.as_secs()));
+        self.set(&self.session, signed_in.token.expose(), &max_age)
+    }
+
+    /// Makes the browser forget the session. The device it goes on to be.
+    pub(super) fn remove_session(&self) -> HeaderValue {
+        self.set(&self.session, "", "; Max-Age=0")
+    }
+
+    /// A cookie that says nothing but that somebody has just signed out. Chromium keeps left pages to show them again on
+    /// the way back, and gives up those whose cookies have changed since; but when the page was reached by the very
+    /// sign-in that set our cookie, it finds none then and none now. It keeps such pages for three minutes.
+    pub(super) fn signed_out(&self) -> HeaderValue {
+        self.set(&self.signed_out, "1", "; Max-Age=600")
+    }
+
+    /// Whether a request carries a cookie of a session, good or not.
+    pub(super) fn has_session(&self, headers: &HeaderMap) -> bool {
+        self.presented_session(headers) != Presented::Nothing
+    }
+
+    pub(super) fn presented_session<'a>(&self, headers: &'a HeaderMap) -> Presented<'a> {
+        find(headers, &self.session)
+    }
+
+    /// The device cookie; empty where there is none, or more than one.
+    pub(super) fn presented_device<'a>(&self, headers: &'a HeaderMap) -> &'a str {
+        match find(headers, &self.device) {
+            Presented::One(text) => text,
+            Presented::Nothing | Presented::Several => "",
+        }
+    }
+
+    fn set(&self, name: &str, value: &str, max_age: &str) -> HeaderValue {
+        let text = format!("{name}={value}{}{max_age}", self.attributes);
+        let mut header = HeaderValue::from_str(&text).expect("tokens, names and attributes are visible ASCII");
+        header.set_sensitive(true);
+        header
+    }
+}
+
+fn find<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
+    cookie::find(headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes), name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{DatabaseUrl, PublicUrl};
+    use handstamp_core::SecretKey;
+
+    fn cookies(url: &str, domain: Option<&str>) -> Cookies {
+        let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
+        let url = PublicUrl::parse(url).unwrap();
+        let mut config = Config::new(url, DatabaseUrl::Sqlite("unused".into()), secret);
+        config.session.cookie_domain = domain.map(str::to_owned);
+        Cookies::new(&config)
+    }
+
+    #[test]
+    fn a_cookie_has_the_name_and_the_attributes_that_browsers_guard() {
+        let removed = |url, domain| cookies(url, domain).remove_session().to_str().unwrap().to_owned();
+        assert_eq!(
+            removed("https://example.com", None),
+            "__Host-handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=0"
+        );
+        assert_eq!(
+            removed("https://id.example.com", Some("example.com")),
+            "__Secure-handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Secure; Domain=example.com; Max-Age=0"
+        );
+        assert_eq!(removed("http://localhost", None), "handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
+    }
+}
