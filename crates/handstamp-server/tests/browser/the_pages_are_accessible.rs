@@ -31,6 +31,13 @@ async fn the_pages_for_everybody_are_accessible() {
     visitor.signs_in_as(&ADA).await;
     visitor.is_told_beside("password", "wrong").await;
     visitor.looks_closely("sign-in-with-error").await;
+    for _ in 1..10 {
+        visitor.signs_in_as(&ADA).await;
+        visitor.is_told_beside("password", "wrong").await;
+    }
+    visitor.signs_in_as(&ADA).await;
+    visitor.sees_a_heading("Too many attempts").await;
+    visitor.looks_closely("too-many-attempts").await;
     visitor.hears_no_complaint().await;
 }
 
@@ -132,7 +139,8 @@ impl Visitor {
     async fn hears_no_complaint(&self) {
         let is_expected = |said: &Value| {
             let message = said["message"].as_str().unwrap();
-            said["source"] == "network" && (message.contains(" 422 ") || message.contains("/account/nothing-here"))
+            said["source"] == "network"
+                && [" 422 ", " 429 ", "/account/nothing-here"].iter().any(|expected| message.contains(expected))
         };
         let complaints: Vec<_> = self.console().await.into_iter().filter(|said| !is_expected(said)).collect();
         assert!(complaints.is_empty(), "{complaints:#?}");

@@ -22,6 +22,7 @@ mod clocks_differ;
 mod many_come_at_once;
 mod several_nodes_serve;
 mod somebody_guesses;
+mod somebody_holds_a_stopwatch;
 mod the_database_goes_away;
 mod the_keys_rotate;
 mod the_log_keeps_secrets;

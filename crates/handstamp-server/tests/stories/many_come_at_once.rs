@@ -26,13 +26,15 @@ crate::stories! {
     }
 
     async fn and_none_finds_the_database_busy(house: House) {
-        house.ada().await;
+        for number in 0..5 {
+            house.visitor().registers("Ada", &format!("ada{number}@example.com"), ADAS_PASSWORD).await;
+        }
         let tasks = (0..50).map(|i| {
             let visitor = house.visitor();
             tokio::spawn(async move {
                 match i % 2 {
                     0 => visitor.registers("Bob", &format!("bob{i}@example.com"), ADAS_PASSWORD).await,
-                    _ => visitor.signs_in("ada@example.com", ADAS_PASSWORD).await,
+                    _ => visitor.signs_in(&format!("ada{}@example.com", i % 5), ADAS_PASSWORD).await,
                 }
             })
         });

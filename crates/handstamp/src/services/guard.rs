@@ -152,3 +152,6 @@ impl Accounts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

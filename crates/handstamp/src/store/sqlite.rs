@@ -82,6 +82,11 @@ impl Sqlite {
     pub(crate) async fn execute(&self, sql: &'static str) {
         sqlx::query(sql).execute(&self.writer).await.unwrap();
     }
+
+    /// Counts in the database.
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&self.readers).await.unwrap()
+    }
 }
 
 /// Held while the tables are brought up to date: two processes that do so at once can fail.
