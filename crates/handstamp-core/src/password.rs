@@ -144,18 +144,21 @@ impl HashSettings {
     const MAX_MEMORY_KIB: u32 = 1024 * 1024;
     const MAX_ITERATIONS: u32 = 64;
     const MAX_PARALLELISM: u32 = 64;
+    /// Four passes over 1 GiB, which is the dearest that libsodium has a name for: some seconds of one core.
+    const MAX_WORK_KIB: u64 = 4 * 1024 * 1024;
     const OUTPUT_BYTES: usize = 32;
 
     /// Memory in KiB, passes over it, and lanes.
     ///
     /// # Errors
-    /// Outside of what RFC 9106 allows, and beyond 1 GiB, 64 passes or 64 lanes: the same caps hold for hashes that are
-    /// read from the database, so that no row can take the machine.
+    /// Outside of what RFC 9106 allows, and beyond 1 GiB, 64 passes, 64 lanes, or 4 GiB in all passes together: the same
+    /// caps hold for hashes that are read from the database, so that no row can take the machine.
     pub fn new(memory_kib: u32, iterations: u32, parallelism: u32) -> Result<Self, HashSettingsError> {
         let settings = Self { memory_kib, iterations, parallelism };
         let capped = memory_kib <= Self::MAX_MEMORY_KIB
             && iterations <= Self::MAX_ITERATIONS
-            && parallelism <= Self::MAX_PARALLELISM;
+            && parallelism <= Self::MAX_PARALLELISM
+            && settings.work_kib() <= Self::MAX_WORK_KIB;
         if !capped || Params::new(memory_kib, iterations, parallelism, None).is_err() {
             return Err(HashSettingsError);
         }
@@ -165,6 +168,11 @@ impl HashSettings {
     /// Memory of one hash, in KiB.
     pub const fn memory_kib(&self) -> u32 {
         self.memory_kib
+    }
+
+    /// Over how much memory all passes of one hash go together.
+    fn work_kib(&self) -> u64 {
+        u64::from(self.memory_kib) * u64::from(self.iterations)
     }
 
     /// Whether this is at least what OWASP's Password Storage Cheat Sheet asks of Argon2id, in one of its equal forms.
@@ -204,6 +212,7 @@ impl HashSettings {
         let mut output = [0; 64];
         let output = output.get_mut(..parsed.output.len()).ok_or(HashFault)?;
         parsed.settings.run(password, &parsed.salt, output, memory).map_err(|_| HashFault)?;
+        memory.keep_at_most(self.memory_kib);
         if let Some(rest) = self.rest_after(&parsed.settings) {
             rest.run(password, &[0; 16], &mut [0; Self::OUTPUT_BYTES], memory).map_err(|_| HashFault)?;
         }
@@ -217,8 +226,7 @@ impl HashSettings {
 
     /// The work by which a hash with these settings exceeds one with `done`, as settings of its own.
     fn rest_after(&self, done: &Self) -> Option<Self> {
-        let work = |settings: &Self| u64::from(settings.memory_kib) * u64::from(settings.iterations);
-        let rest = work(self).checked_sub(work(done)).filter(|rest| *rest > 0)?;
+        let rest = self.work_kib().checked_sub(done.work_kib()).filter(|rest| *rest > 0)?;
         let iterations = rest.div_ceil(u64::from(self.memory_kib));
         let memory_kib = (rest / iterations).max(u64::from(Params::MIN_M_COST));
         Some(Self { memory_kib: memory_kib.try_into().ok()?, iterations: iterations.try_into().ok()?, parallelism: 1 })
@@ -276,10 +284,12 @@ impl fmt::Display for HashSettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "memory_kib must be 8 times parallelism to {}, iterations 1 to {}, parallelism 1 to {}",
+            "memory_kib must be 8 times parallelism to {}, iterations 1 to {}, parallelism 1 to {}, and memory_kib times \
+             iterations at most {}",
             HashSettings::MAX_MEMORY_KIB,
             HashSettings::MAX_ITERATIONS,
-            HashSettings::MAX_PARALLELISM
+            HashSettings::MAX_PARALLELISM,
+            HashSettings::MAX_WORK_KIB
         )
     }
 }
@@ -298,6 +308,15 @@ impl HashMemory {
     /// How much memory hashes have passed over in here, in KiB: what they cost, whatever the machine.
     pub const fn passed_kib(&self) -> u64 {
         self.passed_kib
+    }
+
+    /// Gives back what only one costly stored hash has needed.
+    fn keep_at_most(&mut self, kib: u32) {
+        let blocks = usize::try_from(kib).unwrap_or(usize::MAX);
+        if self.blocks.len() > blocks {
+            self.blocks.truncate(blocks);
+            self.blocks.shrink_to_fit();
+        }
     }
 
     fn blocks(&mut self, count: usize, passes: u32) -> &mut [Block] {
@@ -499,6 +518,7 @@ mod tests {
             changed("m=8", "m=4294967295"),
             changed("m=8", "m=2000000"),
             changed("t=1", "t=1000"),
+            changed("m=8,t=1", "m=1048576,t=64"),
             changed("p=1", "p=16777215"),
             changed("$v=19", ""),
             good.expose().rsplit_once('$').unwrap().0.to_owned(),
@@ -510,12 +530,21 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_of_one_costly_hash_is_not_kept() {
+        let costly = hash(HashSettings::new(4096, 1, 1).unwrap(), GOOD);
+        let mut memory = HashMemory::default();
+        assert!(cheap().check(Some(&costly), &password(GOOD), &mut memory).unwrap().is_right());
+        assert!(memory.blocks.capacity() < 64, "{} KiB", memory.blocks.capacity());
+    }
+
+    #[test]
     fn settings_out_of_bounds_are_refused() {
         for (memory_kib, iterations, parallelism) in
-            [(7, 1, 1), (8, 0, 1), (8, 1, 0), (15, 1, 2), (1 << 21, 1, 1), (8, 65, 1), (1024, 1, 65)]
+            [(7, 1, 1), (8, 0, 1), (8, 1, 0), (15, 1, 2), (1 << 21, 1, 1), (8, 65, 1), (1024, 1, 65), (1 << 20, 5, 1)]
         {
             assert!(HashSettings::new(memory_kib, iterations, parallelism).is_err());
         }
+        assert!(HashSettings::new(1 << 20, 4, 1).is_ok());
         assert!(HashSettings::new(19456, 2, 1).unwrap().is_recommended());
         assert!(HashSettings::new(47104, 1, 1).unwrap().is_recommended());
         assert!(!HashSettings::new(19455, 2, 1).unwrap().is_recommended());
