@@ -14,7 +14,8 @@ use crate::{Problem, log};
 
 /// The longest that the head of a request may take, and that a connection may say nothing.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// The longest head of a request. hyper looks before each read, so less than twice as much may pass if it comes at once.
+const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// How long requests under way may take to finish once we are told to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 

@@ -21,6 +21,37 @@ fn raw(house: &House, bytes: &[u8]) -> String {
     String::from_utf8(answer).unwrap()
 }
 
+/// The head of a form that is sent in chunks.
+fn chunked_form(house: &House) -> String {
+    let host = house.url.trim_start_matches("http://");
+    format!(
+        "POST /account/login HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Transfer-Encoding: chunked\r\n"
+    )
+}
+
+/// Sends `start`, and then `again` for as long as the server takes it. Gives back the answer, and how much was sent until
+/// nobody took it any more.
+fn without_end(house: &House, start: &str, again: &[u8]) -> (String, usize) {
+    let mut stream = TcpStream::connect(house.url.trim_start_matches("http://")).unwrap();
+    stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(start.as_bytes()).unwrap();
+    // Enough for any limit to be passed; then the answer has to come while the end has not.
+    let mut sent = 0;
+    while sent <= 80 * 1024 && stream.write_all(again).is_ok() {
+        sent += again.len();
+    }
+    let mut answer = vec![0; 4096];
+    let length = stream.read(&mut answer).unwrap_or(0);
+    answer.truncate(length);
+    while let Ok(more) = stream.write(again) {
+        sent += more;
+        assert!(sent < 1 << 30, "the server takes whatever comes");
+    }
+    (String::from_utf8(answer).unwrap(), sent)
+}
+
 crate::stories! {
     async fn with_a_body_that_is_too_long(house: House) {
         let visitor = house.visitor();
@@ -38,6 +69,76 @@ crate::stories! {
         }
         chunked.extend(b"0\r\n\r\n");
         assert!(raw(&house, &chunked).starts_with("HTTP/1.1 413"));
+    }
+
+    async fn with_a_body_without_end(house: House) {
+        house.ada().await;
+        let before = house.resident_kib();
+        let host = house.url.trim_start_matches("http://");
+        let chunk = format!("1000\r\n{}\r\n", "a".repeat(0x1000));
+        let (answer, sent) = without_end(&house, &format!("{}\r\n", chunked_form(&house)), chunk.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        // What the kernel keeps for both sides counts as sent.
+        assert!(sent < 32 << 20, "{sent}");
+
+        let head = format!("POST /account/login HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\n");
+        let (answer, sent) = without_end(&house, &format!("{head}Content-Length: 1000000000000\r\n\r\n"), &[b'a'; 4096]);
+        assert!(answer.starts_with("HTTP/1.1 413") && sent < 32 << 20, "{sent} {answer}");
+        assert!(house.resident_kib() < before + 8 * 1024, "{before} {}", house.resident_kib());
+    }
+
+    async fn with_a_hundred_thousand_fields(house: House) {
+        let visitor = house.visitor();
+        visitor.opens("/").await;
+        let before = house.resident_kib();
+        for _ in 0..20 {
+            let fields = |count| (0..count).map(|i| format!("{i:x}&")).collect::<String>();
+            assert_eq!(visitor.submits_raw("/account/login", fields(100_000)).await.status, 413);
+            assert_eq!(visitor.submits_raw("/account/login", fields(10_000)).await.status, 400);
+            assert_eq!(visitor.submits_raw("/account/login", "&".repeat(64 * 1024)).await.status, 422);
+        }
+        assert!(house.resident_kib() < before + 8 * 1024, "{before} {}", house.resident_kib());
+    }
+
+    async fn with_headers_of_64_kib(house: House) {
+        let host = house.url.trim_start_matches("http://");
+        let start = format!("GET / HTTP/1.1\r\nHost: {host}\r\n");
+        // None of them ends, so whoever waited for the end would say nothing, and cut the connection in the end.
+        for head in [
+            format!("{start}Cookie: {}", "a=b; ".repeat(13_200)),
+            format!("{start}{}", format!("X-Many: {}\r\n", "a".repeat(990)).repeat(66)),
+            format!("GET /?{}", "a=b&".repeat(16_500)),
+            "a".repeat(64 * 1024),
+        ] {
+            let answer = raw(&house, head.as_bytes());
+            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{:.80} {answer}", head);
+            if head.starts_with(&start) {
+                assert!(answer.starts_with("HTTP/1.1 431"), "{:.80} {answer}", head);
+            }
+        }
+        let cookie = |count| format!("{start}Cookie: {}\r\nConnection: close\r\n\r\n", "a=b; ".repeat(count));
+        assert!(raw(&house, cookie(5000).as_bytes()).starts_with("HTTP/1.1 200"), "25 KB of cookies are not too many");
+        assert!(raw(&house, cookie(13_200).as_bytes()).starts_with("HTTP/1.1 431"));
+    }
+
+    async fn with_chunks_that_are_none(house: House) {
+        let head = format!("{}Connection: close\r\n\r\n", chunked_form(&house));
+        // The rest is held back: an answer that waited for it would be that the form took too long.
+        for chunks in [
+            "-1\r\n", "+5\r\n", "0x5\r\n", "5 5\r\n", " 5\r\n", "\r\n", "5\nemail\n", "5\r\nemail5\r\n", "5\r\nemail\n",
+            "5;a=b\nemail", "10000000000000000\r\nemail", "fffffffffffffffff\r\n", "email=a",
+            &format!("5;{}", "a".repeat(20_000)),
+            &format!("0\r\nX: {}", "a".repeat(20_000)),
+            &format!("0\r\n{}", "X: y\r\n".repeat(200)),
+            &"1;aa\r\na\r\n".repeat(10_000),
+        ] {
+            let answer = raw(&house, format!("{head}{chunks}").as_bytes());
+            assert!(answer.starts_with("HTTP/1.1 400"), "{:.80} {answer}", chunks.escape_debug());
+        }
+        for chunks in ["5\r\nemail\r\n0\r\n\r\n", "00000005;a=\"b\"\r\nemail\r\n0\r\nX: y\r\n\r\n", "5 \r\nemail\r\n0\r\n\r\n"] {
+            let answer = raw(&house, format!("{head}{chunks}").as_bytes());
+            assert!(answer.starts_with("HTTP/1.1 422"), "{chunks:?} {answer}");
+        }
     }
 
     async fn with_a_form_that_nobody_would_send(house: House) {
