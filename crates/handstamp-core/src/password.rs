@@ -363,6 +363,10 @@ impl Parsed {
             return Err(HashFault);
         }
         let params = Params::try_from(&hash).map_err(|_| HashFault)?;
+        // Whoever made such a hash put these into it as well, and we would not.
+        if !params.keyid().is_empty() || !params.data().is_empty() {
+            return Err(HashFault);
+        }
         let settings = HashSettings::new(params.m_cost(), params.t_cost(), params.p_cost()).map_err(|_| HashFault)?;
         Ok(Self { settings, salt: hash.salt.ok_or(HashFault)?, output: hash.hash.ok_or(HashFault)? })
     }
@@ -520,6 +524,8 @@ mod tests {
             changed("t=1", "t=1000"),
             changed("m=8,t=1", "m=1048576,t=64"),
             changed("p=1", "p=16777215"),
+            changed("p=1", "p=1,keyid=a2V5"),
+            changed("p=1", "p=1,data=c2FsdA"),
             changed("$v=19", ""),
             good.expose().rsplit_once('$').unwrap().0.to_owned(),
         ] {
