@@ -84,10 +84,12 @@ macro_rules! in_transaction {
         match $store {
             $crate::store::Store::Sqlite(database) => {
                 $crate::store::within_time(async {
+                    // Whatever does not come as far as the end is rolled back when the connection is released.
+                    let mut $transaction = database.$sqlite.acquire().await?;
                     // Taking the write lock at once: a transaction that reads first can otherwise lose it for ever.
-                    let mut $transaction = database.$sqlite.begin_with("BEGIN IMMEDIATE").await?;
+                    sqlx::query("BEGIN IMMEDIATE").execute(&mut *$transaction).await?;
                     let done = $body;
-                    $transaction.commit().await?;
+                    sqlx::query("COMMIT").execute(&mut *$transaction).await?;
                     Ok(done)
                 })
                 .await

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqlitePool};
+use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
 use super::{OpenError, POLL_EVERY, for_lease};
 use crate::private_files;
@@ -36,17 +36,25 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
-        let writer = pool().max_connections(1).min_connections(1);
+        // Connections are kept for good: one that is opened while the file is read-only will never write, and SQLite does not
+        // say so.
+        let pool = || {
+            let options = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
+            options.max_lifetime(None).idle_timeout(None)
+        };
+        let writing = || {
+            let one = pool().max_connections(1).min_connections(1);
+            one.after_release(|connection, _| Box::pin(undo_what_was_not_committed(connection)))
+        };
         let writer = {
             let _alone = MigrationLock::take(path).await?;
-            let writer = writer.connect_with(options.clone()).await?;
+            let writer = writing().connect_with(options.clone()).await?;
             sqlx::migrate!("migrations/sqlite").run(&writer).await?;
             writer
         };
         let without_sync = options.clone().synchronous(SqliteSynchronous::Normal);
         let keeping = pool().max_connections(1).connect_with(without_sync.clone()).await?;
-        let counting = pool().max_connections(1).connect_with(without_sync).await?;
+        let counting = writing().connect_with(without_sync).await?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
         Ok(Self { writer, readers, keeping, counting })
     }
@@ -87,6 +95,14 @@ impl Sqlite {
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&self.readers).await.unwrap()
     }
+}
+
+/// Leaves nothing open behind an act that failed or gave up waiting. sqlx would do that by counting what it has begun; but
+/// when the disk is full SQLite has rolled back already, sqlx fails to, and begins nothing on that connection ever again.
+async fn undo_what_was_not_committed(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    // It fails where there is nothing to undo, which is nearly always.
+    let _ = sqlx::query("ROLLBACK").execute(connection).await;
+    Ok(true)
 }
 
 /// Held while the tables are brought up to date: two processes that do so at once can fail.

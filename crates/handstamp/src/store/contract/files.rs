@@ -89,3 +89,20 @@ async fn a_power_cut_loses_no_answered_write() {
     let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&database.writer).await.unwrap();
     assert_eq!(mode, "wal");
 }
+
+#[tokio::test]
+async fn a_write_that_found_no_room_leaves_the_next_one_free() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let (id, session) = ada(&store).await;
+    // No page more than there are.
+    execute(&store, "PRAGMA max_page_count = 1").await;
+    let begin = async || store.sign_in(&hash("first"), &new_session(id), None).await;
+    let mut begun = 0;
+    while begin().await.is_ok() {
+        begun += 1;
+        assert!(begun < 1000, "there was always room");
+    }
+    execute(&store, "PRAGMA max_page_count = 1000000").await;
+    assert!(begin().await.unwrap().done && is_live(&store, &session).await);
+}
