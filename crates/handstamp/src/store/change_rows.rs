@@ -68,6 +68,12 @@ fn node((id, position, renewals, lease): (Uuid, i64, i64, i64)) -> NodeRow {
     NodeRow { id: NodeId(id), position: Position(position), renewals, lease }
 }
 
+/// The row of a statement that writes one at most. All were asked for, though: a statement that gives a row has not been
+/// committed yet, and only whoever asks for another hears that it could not be.
+fn only(mut rows: Vec<i64>) -> Option<i64> {
+    rows.pop()
+}
+
 impl ChangeLog for Store {
     type Error = sqlx::Error;
 
@@ -75,8 +81,10 @@ impl ChangeLog for Store {
         const SQL: &str = "INSERT INTO nodes (id, position, renewals, lease)
              SELECT $1, position, 0, $2 FROM change_counter WHERE id = 1 RETURNING position";
         let lease = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-        keep_with!(self, |pool| sqlx::query_scalar(for_lease(SQL)).bind(node.0).bind(lease).fetch_one(pool).await)
-            .map(Position)
+        let rows = keep_with!(self, |pool| {
+            sqlx::query_scalar(for_lease(SQL)).bind(node.0).bind(lease).fetch_all(pool).await
+        })?;
+        only(rows).map(Position).ok_or(sqlx::Error::RowNotFound)
     }
 
     async fn renew(&self, node: NodeId, position: Position) -> sqlx::Result<Option<Position>> {
@@ -84,10 +92,10 @@ impl ChangeLog for Store {
         const SQL: &str = "UPDATE nodes SET renewals = renewals + 1,
                 position = CASE WHEN position < $2 THEN $2 ELSE position END
              WHERE id = $1 RETURNING (SELECT position FROM change_counter WHERE id = 1)";
-        let newest: Option<i64> = keep_with!(self, |pool| {
-            sqlx::query_scalar(for_lease(SQL)).bind(node.0).bind(position.0).fetch_optional(pool).await
+        let rows = keep_with!(self, |pool| {
+            sqlx::query_scalar(for_lease(SQL)).bind(node.0).bind(position.0).fetch_all(pool).await
         })?;
-        Ok(newest.map(Position))
+        Ok(only(rows).map(Position))
     }
 
     async fn leave(&self, node: NodeId) -> sqlx::Result<()> {

@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::store::{ChangeLog, NodeId, Position};
 
 fn mode(path: &std::path::Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -105,4 +106,20 @@ async fn a_write_that_found_no_room_leaves_the_next_one_free() {
     }
     execute(&store, "PRAGMA max_page_count = 1000000").await;
     assert!(begin().await.unwrap().done && is_live(&store, &session).await);
+}
+
+#[tokio::test]
+async fn a_lease_that_could_not_be_written_is_none() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let (node, other) = (NodeId(unique()), NodeId(unique()));
+    store.join(node, Duration::from_secs(5)).await.unwrap();
+    let Store::Sqlite(database) = &store else { unreachable!() };
+    let mut keeping = database.keeping.acquire().await.unwrap();
+    // The statement does what it is told and gives its row; only then it fails, as where the disk is full.
+    keeping.lock_handle().await.unwrap().set_commit_hook(|| false);
+    drop(keeping);
+    assert!(store.renew(node, Position(0)).await.is_err());
+    assert!(store.join(other, Duration::from_secs(5)).await.is_err());
+    assert_eq!(store.nodes().await.unwrap().iter().map(|row| (row.id, row.renewals)).collect::<Vec<_>>(), [(node, 0)]);
 }
