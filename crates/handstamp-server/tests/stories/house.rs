@@ -5,6 +5,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use sqlx::Connection;
+
 use crate::postgres_server;
 use crate::visitor::Visitor;
 
@@ -42,7 +44,11 @@ pub struct House {
 
 impl House {
     pub fn on_sqlite() -> Self {
-        let folder = new_folder();
+        Self::on_sqlite_in(new_folder())
+    }
+
+    /// In a folder where there may be something already.
+    pub fn on_sqlite_in(folder: PathBuf) -> Self {
         let url = format!("sqlite:{}", folder.join("data/handstamp.db").display());
         Self::start_in(folder, url)
     }
@@ -136,7 +142,8 @@ impl House {
         self.start();
     }
 
-    fn start(&mut self) {
+    /// Starts it on what is there, which is also how it comes back from the dead.
+    pub fn start(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         let mut process = self.command().stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
@@ -275,6 +282,25 @@ impl House {
         }
     }
 
+    /// Takes the lock that everybody needs who signs in or out, and keeps it until it is dropped.
+    pub async fn holds_up_the_database(&self) -> Box<dyn Send> {
+        if self.database_url.starts_with("postgres:") {
+            let mut somebody = sqlx::PgConnection::connect(&self.database_url).await.unwrap();
+            sqlx::raw_sql("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE").execute(&mut somebody).await.unwrap();
+            Box::new(somebody)
+        } else {
+            let mut somebody = sqlx::SqliteConnection::connect(&self.database_url).await.unwrap();
+            sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut somebody).await.unwrap();
+            Box::new(somebody)
+        }
+    }
+
+    /// Whether SQLite finds its file as it should be; of PostgreSQL nobody doubts it.
+    pub async fn is_sound(&self) -> bool {
+        const FAULTS: &str = "SELECT COUNT(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'";
+        self.database_url.starts_with("postgres:") || self.count(FAULTS).await == 0
+    }
+
     /// Counts in the database.
     pub async fn count(&self, sql: &'static str) -> i64 {
         if self.database_url.starts_with("postgres:") {
@@ -301,7 +327,7 @@ impl Drop for House {
     }
 }
 
-fn new_folder() -> PathBuf {
+pub fn new_folder() -> PathBuf {
     static FOLDERS: AtomicU32 = AtomicU32::new(0);
     let name = format!("handstamp-story-{}-{}", std::process::id(), FOLDERS.fetch_add(1, Ordering::SeqCst));
     let folder = std::env::temp_dir().join(name);

@@ -4,6 +4,13 @@
 #[path = "../../../handstamp/tests/support/postgres.rs"]
 mod postgres_server;
 
+// It is a source of randomness for the library as well.
+use handstamp::world;
+#[allow(dead_code)]
+#[path = "../../../handstamp/tests/simulation/chance.rs"]
+mod chance;
+
+mod at_work;
 mod between;
 mod house;
 mod visitor;
@@ -19,6 +26,7 @@ mod an_operator_looks_after_accounts;
 mod an_operator_starts_it;
 mod another_site_interferes;
 mod clocks_differ;
+mod it_is_killed;
 mod many_come_at_once;
 mod several_nodes_serve;
 mod somebody_guesses;

@@ -69,12 +69,17 @@ impl Visitor {
     }
 
     pub async fn send(&self, request: RequestBuilder) -> Page {
-        let response = request.send().await.unwrap();
+        self.tries(request).await.unwrap()
+    }
+
+    /// The page, unless the server was gone before all of it had come.
+    pub async fn tries(&self, request: RequestBuilder) -> reqwest::Result<Page> {
+        let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         for cookie in headers.get_all(SET_COOKIE) {
             self.keep(cookie.to_str().unwrap());
         }
-        Page { status, headers, body: response.text().await.unwrap() }
+        Ok(Page { status, headers, body: response.text().await? })
     }
 
     fn keep(&self, cookie: &str) {
@@ -115,19 +120,26 @@ impl Visitor {
     }
 
     pub async fn submits(&self, path: &str, fields: &[(&str, &str)]) -> Page {
+        self.send(self.form(path, fields)).await
+    }
+
+    /// A form, filled in and not yet sent.
+    pub fn form(&self, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
         let body: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        self.submits_raw(path, body).await
+        self.form_raw(path, body)
     }
 
     pub async fn submits_raw(&self, path: &str, body: impl Into<reqwest::Body>) -> Page {
-        let request = self
-            .request(Method::POST, path)
+        self.send(self.form_raw(path, body)).await
+    }
+
+    fn form_raw(&self, path: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
+        self.request(Method::POST, path)
             .header("content-type", "application/x-www-form-urlencoded")
             .header("sec-fetch-mode", "navigate")
             .header("sec-fetch-site", "same-origin")
             .header("origin", &self.url)
-            .body(body);
-        self.send(request).await
+            .body(body)
     }
 
     pub async fn registers(&self, name: &str, email: &str, password: &str) -> Page {
