@@ -12,6 +12,7 @@ mod chance;
 
 mod at_work;
 mod between;
+mod disk;
 mod house;
 mod visitor;
 
@@ -32,5 +33,6 @@ mod several_nodes_serve;
 mod somebody_guesses;
 mod somebody_holds_a_stopwatch;
 mod the_database_goes_away;
+mod the_disk_fails;
 mod the_keys_rotate;
 mod the_log_keeps_secrets;

@@ -1,0 +1,95 @@
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::house::{House, new_folder};
+
+/// A small disk, which is memory, for the data of one house. Only root may mount one.
+pub struct SmallDisk {
+    folder: PathBuf,
+}
+
+impl SmallDisk {
+    /// None, and says so, where nobody may mount anything.
+    pub fn mount() -> Option<Self> {
+        let folder = new_folder();
+        let data = folder.join("data");
+        fs::create_dir(&data).unwrap();
+        let mount = ["-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs"];
+        let mounted = Command::new("mount").args(mount).arg(&data).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self { folder });
+        }
+        writeln!(std::io::stderr(), "skipped: only root may mount the small disk that is filled up").unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        None
+    }
+
+    pub fn house(&self) -> House {
+        House::on_sqlite_in(self.folder.clone())
+    }
+
+    /// Until not a byte more fits.
+    pub fn is_filled_up(&self) {
+        let mut file = File::create(self.filler()).unwrap();
+        for size in [65_536, 4096, 1] {
+            while file.write_all(&vec![0; size]).is_ok() {}
+        }
+    }
+
+    pub fn has_room_again(&self) {
+        fs::remove_file(self.filler()).unwrap();
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.folder.join("data/filler")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.folder.join("data")).status();
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// What a disk says that fails.
+#[derive(Clone, Copy)]
+pub enum Failure {
+    InputOutput = 5,
+    NoSpaceLeft = 28,
+    ReadOnly = 30,
+}
+
+/// The disk of a house, which fails when it is told to, as `faulty_disk.c` does it.
+pub struct FaultyDisk {
+    switch: PathBuf,
+}
+
+impl FaultyDisk {
+    /// Puts it under a house, which restarts on it.
+    pub fn under(house: &mut House) -> Self {
+        let (library, switch) = (house.folder.join("faulty_disk.so"), house.folder.join("failure"));
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories/faulty_disk.c");
+        let built = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).status();
+        assert!(built.unwrap().success());
+        house.set("FAULTY_FOLDER", house.folder.join("data").to_str().unwrap());
+        house.set("FAULTY_SWITCH", switch.to_str().unwrap());
+        house.restart_with("LD_PRELOAD", library.to_str().unwrap());
+        Self { switch }
+    }
+
+    pub fn fails(&self, failure: Failure) {
+        // Whoever reads it meanwhile must not find half of it.
+        let new = self.switch.with_extension("new");
+        fs::write(&new, (failure as i32).to_string()).unwrap();
+        fs::rename(new, &self.switch).unwrap();
+    }
+
+    pub fn is_well_again(&self) {
+        fs::remove_file(&self.switch).unwrap();
+    }
+}
