@@ -1,9 +1,13 @@
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
-/// Something that stands between Handstamp and PostgreSQL, as a pooler does, and may keep notifications to itself.
+use socket2::SockRef;
+
+/// Something that stands between Handstamp and PostgreSQL, as a pooler does, and may keep notifications to itself or break
+/// connections.
 pub struct Between {
     pub url: String,
     switches: Arc<Switches>,
@@ -13,6 +17,23 @@ pub struct Between {
 struct Switches {
     is_deaf: AtomicBool,
     refuses_to_listen: AtomicBool,
+    /// How many more messages come through before one breaks off. At zero, one has.
+    messages_left: AtomicI64,
+    connections: Mutex<Vec<Connection>>,
+}
+
+impl Switches {
+    /// Counts a message that would come through, and says whether it breaks off.
+    fn is_the_last(&self) -> bool {
+        let count = |left: i64| (left > 0).then_some(left - 1);
+        self.messages_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count) == Ok(1)
+    }
+}
+
+/// Both its ends, as long as anything passes.
+struct Connection {
+    client: Weak<TcpStream>,
+    server: Weak<TcpStream>,
 }
 
 impl Between {
@@ -28,11 +49,13 @@ impl Between {
                 let (client, server) = (client.unwrap(), TcpStream::connect(&server).unwrap());
                 client.set_nodelay(true).unwrap();
                 server.set_nodelay(true).unwrap();
-                let (back, there) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let (client, server) = (Arc::new(client), Arc::new(server));
+                let connection = Connection { client: Arc::downgrade(&client), server: Arc::downgrade(&server) };
+                ours.connections.lock().unwrap().push(connection);
+                let (back, there, switches) = (Arc::clone(&client), Arc::clone(&server), Arc::clone(&ours));
+                std::thread::spawn(move || pass_statements(&client, &there, &switches));
                 let switches = Arc::clone(&ours);
-                std::thread::spawn(move || pass_statements(client, there, &switches));
-                let switches = Arc::clone(&ours);
-                std::thread::spawn(move || pass_answers(server, back, &switches));
+                std::thread::spawn(move || pass_answers(&server, &back, &switches));
             }
         });
         Self { url: format!("postgres://postgres@127.0.0.1:{port}{}?sslmode=disable", url.path()), switches }
@@ -47,9 +70,38 @@ impl Between {
     pub fn refuses_to_listen(&self) {
         self.switches.refuses_to_listen.store(true, Ordering::SeqCst);
     }
+
+    /// Resets all connections.
+    pub fn resets_all(&self) {
+        for Connection { client, server } in self.switches.connections.lock().unwrap().drain(..) {
+            if let Some(client) = client.upgrade() {
+                reset(&client);
+            }
+            if let Some(server) = server.upgrade() {
+                let _ = server.shutdown(Shutdown::Both);
+            }
+        }
+    }
+
+    /// After so many more messages of the database it lets half of one through and resets that connection.
+    pub fn breaks_off_after(&self, messages: i64) {
+        self.switches.messages_left.store(messages + 1, Ordering::SeqCst);
+    }
+
+    /// Lets everything through from now on; whether it broke one off.
+    pub fn goes_on(&self) -> bool {
+        self.switches.messages_left.swap(-1, Ordering::SeqCst) == 0
+    }
 }
 
-fn pass_statements(mut client: TcpStream, mut server: TcpStream, switches: &Switches) {
+/// Whoever is at the other end learns it from the system as soon as both threads have let go: without what it takes to part
+/// properly, closing is a reset.
+fn reset(client: &TcpStream) {
+    let _ = SockRef::from(client).set_linger(Some(Duration::ZERO));
+    let _ = client.shutdown(Shutdown::Read);
+}
+
+fn pass_statements(mut client: &TcpStream, mut server: &TcpStream, switches: &Switches) {
     let mut buffer = [0; 65_536];
     while let Ok(length @ 1..) = client.read(&mut buffer) {
         let bytes = &mut buffer[..length];
@@ -66,7 +118,7 @@ fn pass_statements(mut client: TcpStream, mut server: TcpStream, switches: &Swit
 }
 
 /// Messages are a letter and a length; notifications have the letter A.
-fn pass_answers(mut server: TcpStream, mut client: TcpStream, switches: &Switches) {
+fn pass_answers(mut server: &TcpStream, mut client: &TcpStream, switches: &Switches) {
     let mut pass = || -> std::io::Result<()> {
         let mut head = [0; 5];
         server.read_exact(&mut head)?;
@@ -77,8 +129,14 @@ fn pass_answers(mut server: TcpStream, mut client: TcpStream, switches: &Switche
         if head[0] == b'A' && switches.is_deaf.load(Ordering::SeqCst) {
             return Ok(());
         }
+        if switches.is_the_last() {
+            client.write_all(&message[..message.len() / 2])?;
+            reset(client);
+            return Err(ErrorKind::ConnectionReset.into());
+        }
         client.write_all(&message)
     };
     while pass().is_ok() {}
-    let _ = client.shutdown(Shutdown::Both);
+    let _ = client.shutdown(Shutdown::Read);
+    let _ = server.shutdown(Shutdown::Both);
 }

@@ -32,6 +32,7 @@ mod many_come_at_once;
 mod several_nodes_serve;
 mod somebody_guesses;
 mod somebody_holds_a_stopwatch;
+mod the_connection_breaks;
 mod the_database_goes_away;
 mod the_disk_fails;
 mod the_keys_rotate;

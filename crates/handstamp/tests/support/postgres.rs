@@ -9,7 +9,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Runs until its standard input ends, which is when the test program does.
+/// Runs until its standard input ends, which is when the test program does. Until then it stops and starts the server when
+/// told to.
 const KEEPER: &str = r#"
 set -eu
 trap '' INT TERM
@@ -21,12 +22,18 @@ if [ "$(id -u)" = 0 ]; then
 fi
 cd "$folder"
 $as "$bin/initdb" -A trust --no-sync -U postgres -D "$folder/data" > "$folder/log" 2>&1
-$as "$bin/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 \
-    -c unix_socket_directories="$folder" -c fsync=off -c max_connections=400 < /dev/null >> "$folder/log" 2>&1 &
-server=$!
-read -r _ || true
-kill -INT "$server"
-wait "$server" || true
+start() {
+    $as "$bin/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 \
+        -c unix_socket_directories="$folder" -c fsync=off -c max_connections=400 < /dev/null >> "$folder/log" 2>&1 &
+    server=$!
+}
+stop() {
+    kill -INT "$server" || true
+    wait "$server" || true
+}
+start
+while read -r word; do "$word"; done
+stop
 rm -rf "$folder"
 "#;
 
@@ -92,15 +99,36 @@ impl Server {
             .spawn()
             .unwrap();
         let server = Self { bin, folder, port, keeper };
+        server.answers(true);
+        server
+    }
+
+    /// Stops it as an operator would, and for good until it [starts](Self::starts).
+    pub fn stops(&mut self) {
+        self.tell("stop");
+        self.answers(false);
+    }
+
+    pub fn starts(&mut self) {
+        self.tell("start");
+        self.answers(true);
+    }
+
+    fn tell(&mut self, word: &str) {
+        writeln!(self.keeper.stdin.as_mut().unwrap(), "{word}").unwrap();
+    }
+
+    /// Waits until it answers, or no longer does.
+    fn answers(&self, expected: bool) {
         for _ in 0..600 {
-            if server.client("pg_isready").stdout(Stdio::null()).status().unwrap().success() {
-                return server;
+            if self.client("pg_isready").stdout(Stdio::null()).status().unwrap().success() == expected {
+                return;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        let log = std::fs::read_to_string(server.folder.join("log")).unwrap_or_default();
+        let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         let _ = writeln!(std::io::stderr(), "{log}");
-        panic!("PostgreSQL did not start: {}", Error::last_os_error());
+        panic!("PostgreSQL did not start or stop: {}", Error::last_os_error());
     }
 
     fn client(&self, program: &str) -> Command {
