@@ -1,6 +1,7 @@
 //! `handstamp`: accounts beside an app in any language.
 
 mod cli;
+mod connections;
 mod data_dir;
 mod log;
 mod metrics;

@@ -9,9 +9,13 @@ use handstamp::Handstamp;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::Problem;
+use crate::connections::Connections;
 
 /// In seconds. From a millisecond, when all nodes are well, to the longest lease.
 const WAITS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
+
+/// Those who ask for the metrics. They are few.
+const CONNECTIONS: usize = 64;
 
 /// What is measured, and the address on which it is told.
 pub(crate) struct Exporter {
@@ -34,16 +38,17 @@ impl Exporter {
     ///
     /// # Errors
     /// When it cannot listen.
-    pub(crate) fn serve(self, handstamp: Handstamp) -> Result<(), Problem> {
+    pub(crate) fn serve(self, handstamp: Handstamp, connections: Connections) -> Result<(), Problem> {
         let address = self.listener.local_addr().map_err(Problem::failed)?;
         let handle = self.handle;
         let show = async move || {
             handstamp.update_gauges();
+            connections.measure();
             handle.run_upkeep();
             ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
         };
         let router = Router::new().route("/metrics", get(show));
-        let server = crate::run::server(self.listener)?;
+        let server = crate::run::server(self.listener, Connections::at_most(CONNECTIONS))?;
         tokio::spawn(server.serve(router.into_make_service()));
         tracing::info!(event = "metrics", %address, "metrics are at /metrics");
         Ok(())

@@ -7,6 +7,7 @@ use handstamp::{Config, DatabaseUrl, Handstamp, PublicUrl};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 
+use crate::connections::Connections;
 use crate::data_dir::DataDir;
 use crate::metrics::Exporter;
 use crate::settings::Settings;
@@ -42,6 +43,7 @@ async fn serve_until_told(settings: Settings) -> Result<(), Problem> {
     let address = listener.local_addr().map_err(Problem::failed)?;
     let metrics = settings.metrics_listen.map(Exporter::start).transpose()?;
 
+    let connections = Connections::at_most_with_files(settings.connections);
     let config = config(settings, address.port(), DataFolder::MayBeMade)?;
     let public_url = config.public_url.clone();
     if !address.ip().is_loopback() && !public_url.is_https() {
@@ -52,12 +54,12 @@ async fn serve_until_told(settings: Settings) -> Result<(), Problem> {
     }
     let handstamp = Handstamp::open(config).await?;
     if let Some(metrics) = metrics {
-        metrics.serve(handstamp.clone())?;
+        metrics.serve(handstamp.clone(), connections.clone())?;
     }
 
     let handle = Handle::new();
     stop_when_told(handle.clone()).map_err(|error| Problem::failed(format!("cannot listen for signals: {error}")))?;
-    let server = server(listener)?.handle(handle);
+    let server = server(listener, connections)?.handle(handle);
     announce(&public_url, address);
     let served = server.serve(handstamp.site().into_make_service_with_connect_info::<SocketAddr>()).await;
     handstamp.close().await;
@@ -74,9 +76,18 @@ pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, Problem> {
     listener.map_err(|error| Problem::failed(format!("cannot listen on {address}: {error}")))
 }
 
-/// A server that cuts connections that are silent or slow.
-pub(crate) fn server(listener: TcpListener) -> Result<Server<SocketAddr>, Problem> {
-    let server = axum_server::from_tcp(listener).map_err(Problem::failed)?;
+/// A server that cuts connections that are silent or slow, and takes no more of them than it has places.
+pub(crate) fn server(
+    listener: TcpListener,
+    connections: Connections,
+) -> Result<Server<SocketAddr, Connections>, Problem> {
+    let server = axum_server::from_tcp(listener).map_err(Problem::failed)?.acceptor(connections.clone());
+    // With a peer, the connection was there and found no place.
+    let server = server.accept_error_handler(move |peer, error| {
+        if peer.is_none() {
+            connections.none_to_be_had(error);
+        }
+    });
     let mut server = server.http1_only().first_request_timeout(HEADER_TIMEOUT);
     server.http_builder().http1().header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADER_BYTES);
     Ok(server)

@@ -21,7 +21,7 @@ const DEFAULT_FILE: &str = "handstamp.toml";
 const PREFIX: &str = "HANDSTAMP_";
 
 /// Every setting there is. The values of those marked secret are never shown, and can be read from a file.
-const KEYS: [(&str, Secrecy); 28] = [
+const KEYS: [(&str, Secrecy); 29] = [
     ("listen", Secrecy::Open),
     ("public_url", Secrecy::Open),
     ("data_dir", Secrecy::Open),
@@ -47,6 +47,7 @@ const KEYS: [(&str, Secrecy); 28] = [
     ("limits.sign_in_per_network", Secrecy::Open),
     ("limits.register_per_network", Secrecy::Open),
     ("trusted_proxies", Secrecy::Open),
+    ("limits.connections", Secrecy::Open),
     ("metrics.listen", Secrecy::Open),
     ("log.format", Secrecy::Open),
     ("log.level", Secrecy::Open),
@@ -78,6 +79,8 @@ pub(crate) struct Settings {
     pub(crate) hashing: HashingConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) trusted_proxies: TrustedProxies,
+    /// At once.
+    pub(crate) connections: usize,
     /// None for no metrics.
     pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) log_format: Option<Format>,
@@ -234,6 +237,7 @@ impl Reader {
                 .list("trusted_proxies", |text| TrustedProxies::parse([text]))
                 .into_iter()
                 .fold(TrustedProxies::default(), TrustedProxies::and),
+            connections: self.parse("limits.connections", |text| between(text, 10, 1_000_000)).unwrap_or(10_000),
             metrics_listen: self.parse("metrics.listen", parse),
             log_format: self.parse("log.format", Format::from_str),
             log_level: self.parse("log.level", level),

@@ -183,10 +183,13 @@ impl House {
         serde_json::from_str(&output).unwrap()
     }
 
+    pub fn pid(&self) -> String {
+        self.process.as_ref().unwrap().id().to_string()
+    }
+
     /// Stops the process where it is (`STOP`), or lets it go on (`CONT`).
     pub fn signal(&self, signal: &str) {
-        let pid = self.process.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([&format!("-{signal}"), &self.pid()]).status().unwrap().success());
     }
 
     /// Asks it to stop, and waits until it has.

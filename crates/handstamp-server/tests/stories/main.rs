@@ -28,6 +28,7 @@ mod an_operator_looks_after_accounts;
 mod an_operator_starts_it;
 mod another_site_interferes;
 mod clocks_differ;
+mod connections_are_held;
 mod it_is_killed;
 mod many_come_at_once;
 mod several_nodes_serve;

@@ -1,0 +1,200 @@
+//! How many connections there are at once, and the end of those whose client does not take its answer.
+
+use std::future::{Ready, ready};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum_server::accept::Accept;
+use metrics::{Counter, counter, describe_counter, describe_gauge, gauge};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
+
+/// How long a client may take over an answer, from when the system holds as much of it as it will.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// Files that are not connections: the database's, the log, those of the runtime, and connections about to be closed.
+const OTHER_FILES: usize = 256;
+
+/// The places for the connections of a listener. A connection for which there is none is closed at once.
+#[derive(Clone)]
+pub(crate) struct Connections(Arc<State>);
+
+struct State {
+    limit: usize,
+    places: Arc<Semaphore>,
+    /// Since the flood began. There is none while this is 0.
+    refused: AtomicUsize,
+    out_of_files: AtomicBool,
+    refusals: Counter,
+}
+
+impl Connections {
+    pub(crate) fn at_most(limit: usize) -> Self {
+        describe_gauge!("handstamp_connections", "Connections that are open");
+        describe_counter!("handstamp_connections_refused_total", "Connections closed at once, for want of a place");
+        Self(Arc::new(State {
+            limit,
+            places: Arc::new(Semaphore::new(limit)),
+            refused: AtomicUsize::new(0),
+            out_of_files: AtomicBool::new(false),
+            refusals: counter!("handstamp_connections_refused_total"),
+        }))
+    }
+
+    /// At most so many, or as many as the open files that the system allows us. Some of its limit we may raise ourselves.
+    pub(crate) fn at_most_with_files(limit: usize) -> Self {
+        let files = allow_files(limit.saturating_add(OTHER_FILES));
+        let affordable = limit.min(connections_with(files));
+        if affordable < limit {
+            tracing::warn!(
+                event = "few_files",
+                files,
+                "limits.connections is {limit}, but the system allows {files} open files, enough for {affordable}"
+            );
+        }
+        Self::at_most(affordable)
+    }
+
+    /// For a recorder that does not hear of each.
+    pub(crate) fn measure(&self) {
+        gauge!("handstamp_connections").set((self.0.limit - self.0.places.available_permits()) as f64);
+    }
+
+    /// Tells, once, that the system has no connection to give. It is asked again all the time.
+    pub(crate) fn none_to_be_had(&self, error: &io::Error) {
+        if !self.0.out_of_files.swap(true, Ordering::Relaxed) {
+            tracing::warn!(event = "cannot_accept", %error, "new connections have to wait");
+        }
+    }
+
+    fn admit(&self, stream: TcpStream) -> io::Result<Connection> {
+        let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() else {
+            self.refuse();
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        };
+        // Only with room to spare: a flood on the brink would begin and end with every connection.
+        if self.0.places.available_permits() > self.0.limit / 2 {
+            self.breathe();
+        }
+        Ok(Connection { stream, deadline: None, _place: place })
+    }
+
+    fn refuse(&self) {
+        self.0.refusals.increment(1);
+        if self.0.refused.fetch_add(1, Ordering::Relaxed) == 0 {
+            let limit = self.0.limit;
+            tracing::warn!(event = "too_many_connections", limit, "closing new connections until others end");
+        }
+    }
+
+    /// The flood is over, if there was one.
+    fn breathe(&self) {
+        self.0.out_of_files.store(false, Ordering::Relaxed);
+        if self.0.refused.load(Ordering::Relaxed) > 0 {
+            let refused = self.0.refused.swap(0, Ordering::Relaxed);
+            tracing::info!(event = "connections_fit_again", refused, "there is room for connections again");
+        }
+    }
+}
+
+impl<S> Accept<TcpStream, S> for Connections {
+    type Stream = Connection;
+    type Service = S;
+    type Future = Ready<io::Result<(Connection, S)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        ready(self.admit(stream).map(|connection| (connection, service)))
+    }
+}
+
+/// Has the system allow us so many open files, if it does, and says how many it allows. Most begin with 1,024 and may
+/// have more for the asking.
+fn allow_files(wanted: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = wanted as u64;
+    if limit.current.is_some_and(|current| current < wanted) {
+        let raised = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+        // Whether that was granted is seen below.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), ..limit });
+    }
+    getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
+}
+
+/// What is left of so many files for connections.
+fn connections_with(files: usize) -> usize {
+    files.saturating_sub(OTHER_FILES).max(files / 2)
+}
+
+/// A connection in its place, whose client has to take what it asked for. `header_read_timeout` and the limits of forms
+/// see to clients that do not send.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    /// When the answer must have been taken. None while the system takes all that we write.
+    deadline: Option<Pin<Box<Sleep>>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    fn in_time(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            return written;
+        }
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(ANSWER_TIMEOUT)));
+        ready!(deadline.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, bytes)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.in_time(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.in_time(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// Comes after everything was written. A single byte taken in time would otherwise be enough for ever.
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.deadline = None;
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_files_leave_some_for_connections_and_some_for_the_rest() {
+        assert_eq!(connections_with(20_000), 20_000 - OTHER_FILES);
+        assert_eq!(connections_with(64), 32);
+        assert_eq!(connections_with(usize::MAX), usize::MAX - OTHER_FILES);
+    }
+}
