@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum_server::{Handle, Server};
 use handstamp::{Config, DatabaseUrl, Handstamp, PublicUrl};
+use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 
@@ -17,6 +18,9 @@ use crate::{Problem, log};
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest head of a request. hyper looks before each read, so less than twice as much may pass if it comes at once.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
+/// Connections that the system keeps until we take them. Beyond that it forgets them, and who connects tries again a second
+/// later: the usual 128 are soon reached when many come at once.
+const BACKLOG: u32 = 4096;
 /// How long requests under way may take to finish once we are told to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -69,11 +73,13 @@ async fn serve_until_told(settings: Settings) -> Result<(), Problem> {
 
 /// A listener on this address, for an asynchronous server.
 pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, Problem> {
-    let listener = TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    listener.map_err(|error| Problem::failed(format!("cannot listen on {address}: {error}")))
+    let listener = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)?.into_std()
+    };
+    listener().map_err(|error| Problem::failed(format!("cannot listen on {address}: {error}")))
 }
 
 /// A server that cuts connections that are silent or slow, and takes no more of them than it has places.
