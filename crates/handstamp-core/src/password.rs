@@ -362,11 +362,13 @@ impl Parsed {
         if hash.algorithm != Algorithm::Argon2id.ident() || hash.version != Some(Version::V0x13.into()) {
             return Err(HashFault);
         }
-        let params = Params::try_from(&hash).map_err(|_| HashFault)?;
-        // Whoever made such a hash put these into it as well, and we would not.
-        if !params.keyid().is_empty() || !params.data().is_empty() {
+        // What is missing would be taken from the defaults of whatever version of the crate this is, and a key id or
+        // associated data are a part of what is hashed, which we leave out.
+        let names: Vec<phc::Ident> = hash.params.iter().map(|(name, _)| name).collect();
+        if !names.iter().map(phc::Ident::as_str).eq(["m", "t", "p"]) {
             return Err(HashFault);
         }
+        let params = Params::try_from(&hash).map_err(|_| HashFault)?;
         let settings = HashSettings::new(params.m_cost(), params.t_cost(), params.p_cost()).map_err(|_| HashFault)?;
         Ok(Self { settings, salt: hash.salt.ok_or(HashFault)?, output: hash.hash.ok_or(HashFault)? })
     }
@@ -524,6 +526,9 @@ mod tests {
             changed("t=1", "t=1000"),
             changed("m=8,t=1", "m=1048576,t=64"),
             changed("p=1", "p=16777215"),
+            changed("m=8,t=1,p=1$", ""),
+            changed("m=8,", ""),
+            changed(",p=1", ""),
             changed("p=1", "p=1,keyid=a2V5"),
             changed("p=1", "p=1,data=c2FsdA"),
             changed("$v=19", ""),
