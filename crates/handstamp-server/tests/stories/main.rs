@@ -14,6 +14,7 @@ mod at_work;
 mod between;
 mod disk;
 mod house;
+mod stranger;
 mod visitor;
 
 mod a_client_misbehaves;
@@ -22,6 +23,7 @@ mod a_member_comes_back;
 mod a_member_looks_after_the_devices;
 mod a_member_signs_out;
 mod a_session_ends_while_it_is_used;
+mod a_stranger_sends_anything;
 mod a_thief_replays_a_cookie;
 mod a_visitor_registers;
 mod an_operator_looks_after_accounts;

@@ -1,8 +1,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::world::Rng;
-
 /// Chance that follows from a seed: SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators",
 /// OOPSLA 2014).
 #[derive(Clone)]
@@ -35,13 +33,5 @@ impl Chance {
 
     pub fn up_to(&self, longest: Duration) -> Duration {
         Duration::from_micros(self.below(u64::try_from(longest.as_micros()).unwrap() + 1))
-    }
-}
-
-impl Rng for Chance {
-    fn fill(&self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
-        }
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::chance::Chance;
 use crate::database::Database;
 use crate::sessions::Node;
-use crate::world::{Clock, World};
+use crate::world::{Clock, Rng, World};
 
 pub const LEASE: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -116,5 +116,13 @@ impl Clock for MachineClock {
     fn uptime(&self) -> Duration {
         let micros = i64::try_from(self.begun.elapsed().as_micros()).unwrap();
         Duration::from_micros(u64::try_from(micros + micros * self.drift / 1000).unwrap())
+    }
+}
+
+impl Rng for Chance {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+        }
     }
 }
