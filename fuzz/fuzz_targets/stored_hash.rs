@@ -1,0 +1,52 @@
+//! Whatever text stands in the place of a password's hash: it is a fault or a verdict, never too much work, and right only
+//! where Argon2's own reader says so too.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use argon2::Argon2;
+use argon2::password_hash::PasswordVerifier;
+use argon2::password_hash::phc;
+use handstamp_core::{HashMemory, HashSettings, NewPassword, Password, PasswordHash, PasswordPolicy};
+use libfuzzer_sys::fuzz_target;
+
+const WORDS: &str = "plum-octave-harbour";
+
+static SETTINGS: LazyLock<HashSettings> = LazyLock::new(|| HashSettings::new(8, 1, 1).expect("the least there is"));
+static GOOD: LazyLock<String> = LazyLock::new(|| {
+    let policy = PasswordPolicy { min_length: 1, min_strength: 0 };
+    let new: NewPassword = policy.accept(password(), &[]).expect("the policy refuses nothing");
+    SETTINGS.hash(&new, [3; 16], &mut HashMemory::default()).expose().to_owned()
+});
+
+fn password() -> Password {
+    Password::parse(WORDS).expect("19 characters are not too many")
+}
+
+/// A number of more digits is within the caps, and takes so long that little else would be tried.
+fn is_quick(text: &str) -> bool {
+    let mut numbers = text.split(['$', ',']).filter_map(|part| part.split_once('='));
+    numbers.all(|(name, number)| number.len() <= if name == "m" { 3 } else { 2 })
+}
+
+fuzz_target!(|input: (u8, u8, &str)| {
+    // A good hash with something cut out and something put in, which from 0 to its end is a text of the fuzzer's own.
+    let (at, cut, insert) = input;
+    let at = usize::from(at).min(GOOD.len());
+    let rest = GOOD.get(at + usize::from(cut)..).unwrap_or("");
+    let text = format!("{}{insert}{rest}", &GOOD[..at]);
+    if !is_quick(&text) {
+        return;
+    }
+    let mut memory = HashMemory::default();
+    let verdict = SETTINGS.check(Some(&PasswordHash::from_stored(text.clone())), &password(), &mut memory);
+    assert!(memory.passed_kib() <= 999 * 64 + 8);
+    match verdict {
+        Ok(verdict) => {
+            let theirs = phc::PasswordHash::new(&text).expect("what we can check is a hash");
+            let theirs = Argon2::default().verify_password(WORDS.as_bytes(), &theirs);
+            assert_eq!(verdict.is_right(), theirs.is_ok(), "{text}");
+        }
+        Err(_) => assert_ne!(text, *GOOD),
+    }
+});
