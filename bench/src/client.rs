@@ -1,0 +1,103 @@
+//! Just enough of HTTP/1.1 to ask again and again on one connection.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Nothing here takes longer unless it is broken.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A connection that is kept, and made anew after the server has closed it.
+pub struct Client {
+    address: SocketAddr,
+    stream: Option<TcpStream>,
+    buffer: Vec<u8>,
+}
+
+pub struct Answer {
+    pub status: u16,
+    head: String,
+}
+
+impl Answer {
+    /// `name=value` of the cookie that it sets, if it sets one.
+    pub fn cookie(&self) -> Option<&str> {
+        let line = self.head.lines().find_map(|line| line.strip_prefix("set-cookie: "))?;
+        line.split(';').next()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+impl Client {
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address, stream: None, buffer: Vec::new() }
+    }
+
+    /// # Errors
+    /// When there is no connection, or it ends before the answer does.
+    pub fn ask(&mut self, request: &[u8]) -> io::Result<Answer> {
+        let answer = self.try_to_ask(request);
+        let is_last = answer.as_ref().map_or(true, |answer| answer.header("connection") == Some("close"));
+        if is_last {
+            self.stream = None;
+        }
+        answer
+    }
+
+    fn try_to_ask(&mut self, request: &[u8]) -> io::Result<Answer> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            None => {
+                let stream = TcpStream::connect(self.address)?;
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                self.stream.insert(stream)
+            }
+        };
+        stream.write_all(request)?;
+        self.buffer.clear();
+        let mut piece = [0; 16 * 1024];
+        loop {
+            let length = stream.read(&mut piece)?;
+            if length == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.buffer.extend_from_slice(&piece[..length]);
+            if let Some(answer) = whole(&self.buffer) {
+                return Ok(answer);
+            }
+        }
+    }
+}
+
+/// The answer, once all of it is there.
+fn whole(bytes: &[u8]) -> Option<Answer> {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = String::from_utf8(bytes[..end].to_vec()).expect("the heads of Handstamp are ASCII");
+    let status = head.get(9..12).and_then(|status| status.parse().ok()).expect("an answer has a status");
+    let answer = Answer { status, head };
+    let length: usize =
+        answer.header("content-length").map_or(0, |length| length.parse().expect("a length is a number"));
+    (bytes.len() >= end + 4 + length).then_some(answer)
+}
+
+/// Reads a page as somebody with this cookie, if any.
+pub fn get(address: SocketAddr, path: &str, cookie: &str) -> Vec<u8> {
+    let cookie = if cookie.is_empty() { String::new() } else { format!("Cookie: {cookie}\r\n") };
+    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\n{cookie}\r\n")
+        .into()
+}
+
+/// Submits a form, from an address behind a proxy.
+pub fn post(address: SocketAddr, path: &str, from: &str, form: &str) -> Vec<u8> {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\n\
+         Sec-Fetch-Site: same-origin\r\nX-Forwarded-For: {from}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+        form.len()
+    )
+    .into()
+}

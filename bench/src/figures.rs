@@ -1,0 +1,76 @@
+//! What was measured, and whether it is what was promised.
+
+use std::time::Duration;
+
+/// How long some answers took, in order.
+#[derive(Clone, Default)]
+pub struct Latencies(Vec<Duration>);
+
+impl FromIterator<Duration> for Latencies {
+    fn from_iter<I: IntoIterator<Item = Duration>>(latencies: I) -> Self {
+        let mut latencies: Vec<_> = latencies.into_iter().collect();
+        latencies.sort_unstable();
+        Self(latencies)
+    }
+}
+
+impl Latencies {
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// In milliseconds: what so many of a thousand took at most.
+    pub fn per_mille(&self, of_a_thousand: usize) -> f64 {
+        let place = (self.0.len() * of_a_thousand).div_ceil(1000).max(1) - 1;
+        self.0.get(place).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
+    }
+}
+
+/// The one in the middle of what several rounds gave.
+pub fn median(mut rounds: Vec<f64>) -> f64 {
+    rounds.sort_unstable_by(f64::total_cmp);
+    rounds.get(rounds.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Something that was measured twice, and what was promised of it.
+pub struct Figure {
+    pub name: String,
+    pub unit: &'static str,
+    pub unloaded: Option<f64>,
+    pub loaded: f64,
+    pub goal: Option<Goal>,
+}
+
+#[derive(Clone, Copy)]
+pub enum Goal {
+    Under(f64),
+    AtLeast(f64),
+}
+
+impl Goal {
+    pub fn limit(self) -> f64 {
+        match self {
+            Self::Under(limit) | Self::AtLeast(limit) => limit,
+        }
+    }
+}
+
+impl Figure {
+    pub fn is_met(&self) -> bool {
+        match self.goal {
+            None => true,
+            Some(Goal::Under(limit)) => self.loaded < limit,
+            Some(Goal::AtLeast(limit)) => self.loaded >= limit,
+        }
+    }
+}
+
+/// With three digits that count.
+pub fn number(value: f64) -> String {
+    match value {
+        value if value.is_nan() => "none".to_owned(),
+        value if value < 10.0 => format!("{value:.2}"),
+        value if value < 100.0 => format!("{value:.1}"),
+        value => format!("{value:.0}"),
+    }
+}

@@ -1,0 +1,221 @@
+//! Those who flood, those who dawdle, and the one who measures what it does to an honest visitor.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::client::{Client, post};
+use crate::figures::Latencies;
+
+const PASSWORD: &str = "password=wrong-octave-harbour";
+
+/// Whose password is guessed.
+#[derive(Clone)]
+pub enum Guesses {
+    /// Somebody new each time, so that no limit but that of the hashing counts.
+    OfAnybody,
+    /// Always the same account's, from everywhere.
+    Of(&'static str),
+}
+
+/// Sign-ins with wrong passwords, on so many connections, each as fast as it is answered.
+pub struct Flood {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    counts: AtomicBool,
+    /// Status and time of what was answered while it counted.
+    answers: Mutex<Vec<(u16, Duration)>>,
+    errors: AtomicU64,
+}
+
+/// What became of a flood.
+pub struct Flooded {
+    pub answers: Vec<(u16, Duration)>,
+    /// Connections that broke.
+    pub errors: u64,
+}
+
+impl Flooded {
+    pub fn latencies(&self, status: u16) -> Latencies {
+        self.answers.iter().filter(|(answered, _)| *answered == status).map(|(_, after)| *after).collect()
+    }
+}
+
+impl Flood {
+    pub fn start(address: SocketAddr, connections: usize, guesses: &Guesses) -> Self {
+        let shared = Arc::new(Shared::default());
+        let one = |_| {
+            let (shared, guesses) = (Arc::clone(&shared), guesses.clone());
+            let work = move || shared.flood(address, &guesses);
+            thread::Builder::new().stack_size(256 * 1024).spawn(work).expect("there is room for a thread")
+        };
+        let threads = (0..connections).map(one).collect();
+        Self { shared, threads }
+    }
+
+    /// From now on answers count: what came before was a beginning.
+    pub fn count(&self) {
+        self.shared.counts.store(true, Ordering::Relaxed);
+    }
+
+    pub fn stop_counting(&self) {
+        self.shared.counts.store(false, Ordering::Relaxed);
+    }
+
+    /// # Panics
+    /// When one of its threads did.
+    pub fn stop(self) -> Flooded {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads {
+            thread.join().expect("a flood does not panic");
+        }
+        let answers = std::mem::take(&mut *self.shared.answers.lock().expect("nobody panicked"));
+        Flooded { answers, errors: self.shared.errors.load(Ordering::Relaxed) }
+    }
+}
+
+impl Shared {
+    fn flood(&self, address: SocketAddr, guesses: &Guesses) {
+        let mut client = Client::new(address);
+        while !self.stop.load(Ordering::Relaxed) {
+            let (email, from) = next_guess(guesses);
+            let request = post(address, "/account/login", &from, &format!("email={email}&{PASSWORD}"));
+            let begun = Instant::now();
+            match client.ask(&request) {
+                Ok(answer) if self.counts.load(Ordering::Relaxed) => {
+                    let answered = (answer.status, begun.elapsed());
+                    self.answers.lock().expect("nobody panicked").push(answered);
+                }
+                Ok(_) => {}
+                Err(_) => {
+                    self.errors.fetch_add(1, Ordering::Relaxed);
+                    thread::sleep(Duration::from_millis(10));
+                }
+            }
+        }
+    }
+}
+
+/// An address to guess the password of, and the one that the guess comes from: no two of one network.
+fn next_guess(guesses: &Guesses) -> (String, String) {
+    static NUMBERS: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    let email = match guesses {
+        Guesses::OfAnybody => format!("somebody{number}%40example.com"),
+        Guesses::Of(email) => (*email).to_owned(),
+    };
+    (email, format!("10.{}.{}.{}", number & 0xff, number >> 8 & 0xff, number >> 16 & 0xff))
+}
+
+/// Guesses at one account, one after the other, until there is no answer but 429. False where there is no such limit.
+pub fn is_blocked_after_a_while(address: SocketAddr, email: &'static str) -> bool {
+    let mut client = Client::new(address);
+    (0..40).any(|_| {
+        let (email, from) = next_guess(&Guesses::Of(email));
+        let request = post(address, "/account/login", &from, &format!("email={email}&{PASSWORD}"));
+        client.ask(&request).is_ok_and(|answer| answer.status == 429)
+    })
+}
+
+/// Asks at a steady rate, on a kept connection or each time on a new one. The time of each counts from when it was due: who
+/// waits for a late answer before asking again would not notice how late the next one would have been.
+///
+/// # Panics
+/// When an answer is not 200: then nothing of this means anything.
+pub fn probe(address: SocketAddr, request: &[u8], every: Duration, lasting: Duration, connection: Kept) -> Latencies {
+    let mut client = Client::new(address);
+    client.ask(request).expect("the server answers");
+    let begun = Instant::now();
+    let mut due = Duration::ZERO;
+    let mut latencies = Vec::new();
+    while due < lasting {
+        thread::sleep((begun + due).saturating_duration_since(Instant::now()));
+        if matches!(connection, Kept::No) {
+            client = Client::new(address);
+        }
+        let answer = client.ask(request).expect("the server answers");
+        assert_eq!(answer.status, 200);
+        latencies.push((begun + due).elapsed());
+        due += every;
+    }
+    latencies.into_iter().collect()
+}
+
+#[derive(Clone, Copy)]
+pub enum Kept {
+    Yes,
+    No,
+}
+
+/// How many were cut, and how long the one that lasted longest was there.
+pub struct Cut {
+    pub count: usize,
+    pub last: Duration,
+}
+
+/// Opens so many connections that send a byte every ten seconds, and waits until all are cut, or for a minute.
+///
+/// # Panics
+/// When they cannot be opened.
+pub fn dawdle(address: SocketAddr, connections: usize) -> Cut {
+    // A head, the body of a form, and a second head: whoever is slow is slow anywhere.
+    let form = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 60000";
+    let starts = [
+        String::new(),
+        format!("POST /account/login HTTP/1.1\r\nHost: {address}\r\n{form}\r\n\r\nemail="),
+        format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\n\r\n"),
+    ];
+    let open = |number: usize| {
+        let mut stream = TcpStream::connect(address).expect("there is room for a connection");
+        let begun = Instant::now();
+        stream.write_all(starts[number % starts.len()].as_bytes()).expect("the connection is new");
+        stream.set_nonblocking(true).expect("a socket may be asked without waiting");
+        Slow { stream, begun, next: begun + Duration::from_secs(10) }
+    };
+    let mut slow: Vec<Slow> = (0..connections).map(open).collect();
+    let (give_up, mut last) = (Instant::now() + Duration::from_secs(60), Duration::ZERO);
+    while !slow.is_empty() && Instant::now() < give_up {
+        slow.retain_mut(|one| {
+            let goes_on = one.goes_on();
+            if !goes_on {
+                last = last.max(one.begun.elapsed());
+            }
+            goes_on
+        });
+        thread::sleep(Duration::from_millis(100));
+    }
+    Cut { count: connections - slow.len(), last }
+}
+
+struct Slow {
+    stream: TcpStream,
+    begun: Instant,
+    next: Instant,
+}
+
+impl Slow {
+    /// Sends a byte if it is time to, and says whether the server still wants it.
+    fn goes_on(&mut self) -> bool {
+        loop {
+            match self.stream.read(&mut [0; 4096]) {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => return false,
+            }
+        }
+        if Instant::now() >= self.next {
+            self.next += Duration::from_secs(10);
+            return self.stream.write_all(b"1").is_ok();
+        }
+        true
+    }
+}

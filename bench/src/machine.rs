@@ -1,0 +1,64 @@
+//! The machine, and how its cores are divided.
+
+use std::process::Command;
+
+pub struct Machine {
+    cores: usize,
+    together: bool,
+    pub processor: String,
+    pub kernel: String,
+    pub rust: String,
+    pub date: String,
+    /// Of the last minute, when it began. Somebody else may have been at work.
+    pub busy: String,
+}
+
+impl Machine {
+    /// Keeps this process to the last core, unless it is to share all of them: in earnest, clients bring cores of their own.
+    ///
+    /// # Panics
+    /// Where there is no `taskset`.
+    pub fn divide(together: bool) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let together = together || cores == 1;
+        if !together {
+            let pid = std::process::id().to_string();
+            let done = Command::new("taskset").args(["--cpu-list", "--pid", &(cores - 1).to_string(), &pid]).output();
+            assert!(done.is_ok_and(|done| done.status.success()), "taskset is there");
+        }
+        let facts = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let processor = facts.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        Self {
+            cores,
+            together,
+            processor: processor.unwrap_or("unknown").to_owned(),
+            kernel: says("uname", &["-sr"]),
+            rust: says("rustc", &["--version"]),
+            date: says("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
+            busy: load.split(' ').next().unwrap_or_default().to_owned(),
+        }
+    }
+
+    pub fn server_cores(&self) -> String {
+        format!("0-{}", self.server_count() - 1)
+    }
+
+    pub fn server_count(&self) -> usize {
+        if self.together { self.cores } else { self.cores - 1 }
+    }
+
+    pub fn division(&self) -> String {
+        match (self.together, self.server_count()) {
+            (true, cores) => format!("server and clients share all cores ({cores})"),
+            (false, 1) => format!("one core of {} for the server, another for all clients", self.cores),
+            (false, cores) => format!("{cores} cores of {} for the server, one for all clients", self.cores),
+        }
+    }
+}
+
+/// What a command prints.
+pub fn says(command: &str, arguments: &[&str]) -> String {
+    let output = Command::new(command).args(arguments).output().map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8(output).unwrap_or_default().trim().to_owned()
+}

@@ -1,0 +1,230 @@
+//! What is done to the server, each beside the same without it. Several rounds are played and the median counts, so that
+//! a moment in which the machine did something else does not.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Options;
+use crate::client::get;
+use crate::figures::{Figure, Goal, Latencies, median};
+use crate::load::{Flood, Flooded, Guesses, Kept, dawdle, is_blocked_after_a_while, probe};
+use crate::server::Server;
+
+/// Connections of wrong sign-ins: what was promised is promised for so many.
+const FLOOD: usize = 64;
+/// More than fit into the queue, which has 64 places.
+const TOO_MANY: usize = 192;
+const SLOW: usize = 2000;
+const PROBE_EVERY: Duration = Duration::from_millis(10);
+const WRONG: u16 = 422;
+
+pub struct Scenes<'a> {
+    server: &'a Server,
+    options: &'a Options,
+    cores: usize,
+    cookie: String,
+    before: f64,
+}
+
+#[derive(Default)]
+struct Rounds {
+    quiet: Vec<Latencies>,
+    flooded: Vec<Latencies>,
+    rate: Vec<f64>,
+    flooded_rate: Vec<f64>,
+    overloaded: Vec<Latencies>,
+    overloaded_rate: Vec<f64>,
+    overloaded_visitor: Vec<Latencies>,
+    blocked_alone: Vec<Latencies>,
+    blocked: Vec<Latencies>,
+    blocked_visitor: Vec<Latencies>,
+    errors: u64,
+}
+
+impl<'a> Scenes<'a> {
+    pub fn new(server: &'a Server, options: &'a Options, cores: usize) -> Self {
+        let before = server.memory("VmRSS");
+        Self { server, options, cores, cookie: server.member(), before }
+    }
+
+    pub fn play(&self) -> Vec<Figure> {
+        let mut rounds = Rounds::default();
+        for round in 1..=self.options.rounds {
+            eprintln!("round {round} of {}", self.options.rounds);
+            self.play_round(&mut rounds);
+        }
+        let peak = self.server.memory("VmHWM");
+        self.wait_until_idle();
+        let mut figures = Vec::from(self.visitor(&rounds));
+        figures.extend(self.hashing(&rounds));
+        figures.extend(refusals(&rounds));
+        figures.push(self.memory(peak));
+        eprintln!("slow connections");
+        figures.extend(self.slow());
+        if rounds.errors > 0 {
+            eprintln!("{} connections of floods broke", rounds.errors);
+        }
+        figures
+    }
+
+    fn play_round(&self, rounds: &mut Rounds) {
+        self.wait_until_idle();
+        rounds.quiet.push(self.visit());
+        rounds.rate.push(rate(self.flood(self.cores, &Guesses::OfAnybody).0, self.options.lasting));
+
+        let (flooded, visitor) = self.flood(FLOOD, &Guesses::OfAnybody);
+        rounds.errors += flooded.errors;
+        rounds.flooded_rate.push(rate(flooded, self.options.lasting));
+        rounds.flooded.push(visitor);
+
+        let (overloaded, visitor) = self.flood(TOO_MANY, &Guesses::OfAnybody);
+        rounds.errors += overloaded.errors;
+        rounds.overloaded.push(overloaded.latencies(503));
+        rounds.overloaded_rate.push(rate(overloaded, self.options.lasting));
+        rounds.overloaded_visitor.push(visitor);
+
+        // The one who is signed in has the account that everybody guesses at.
+        let ada = "ada%40example.com";
+        if is_blocked_after_a_while(self.server.address, ada) {
+            rounds.blocked_alone.push(self.flood(1, &Guesses::Of(ada)).0.latencies(429));
+            let (blocked, visitor) = self.flood(FLOOD, &Guesses::Of(ada));
+            rounds.errors += blocked.errors;
+            rounds.blocked.push(blocked.latencies(429));
+            rounds.blocked_visitor.push(visitor);
+        }
+    }
+
+    /// What the one who is signed in notices.
+    fn visit(&self) -> Latencies {
+        let request = get(self.server.address, "/account", &self.cookie);
+        probe(self.server.address, &request, PROBE_EVERY, self.options.lasting, Kept::Yes)
+    }
+
+    /// A flood, and what the one who is signed in notices of it.
+    fn flood(&self, connections: usize, guesses: &Guesses) -> (Flooded, Latencies) {
+        let flood = Flood::start(self.server.address, connections, guesses);
+        thread::sleep(Duration::from_secs(1));
+        flood.count();
+        let visitor = self.visit();
+        flood.stop_counting();
+        let flooded = flood.stop();
+        self.wait_until_idle();
+        (flooded, visitor)
+    }
+
+    /// Nobody waits for a hash any more.
+    fn wait_until_idle(&self) {
+        loop {
+            let alone = Flood::start(self.server.address, 1, &Guesses::OfAnybody);
+            let begun = Instant::now();
+            alone.count();
+            thread::sleep(Duration::from_millis(300));
+            let answered = alone.stop().latencies(WRONG).count();
+            if answered > 1 || begun.elapsed() > Duration::from_secs(10) {
+                return;
+            }
+        }
+    }
+
+    fn visitor(&self, rounds: &Rounds) -> [Figure; 4] {
+        let quiet = |of| middle(&rounds.quiet, of);
+        let p99 = Goal::Under(2.0 * quiet(990) + 5.0);
+        let figure = |name: &str, of, loaded: &[Latencies], goal| Figure {
+            name: format!("/account of who is signed in, {name}"),
+            unit: "ms",
+            unloaded: Some(quiet(of)),
+            loaded: middle(loaded, of),
+            goal,
+        };
+        [
+            figure("half of the time (p50)", 500, &rounds.flooded, None),
+            figure("99 of 100 (p99)", 990, &rounds.flooded, Some(p99)),
+            figure(&format!("p99 under {TOO_MANY} connections"), 990, &rounds.overloaded_visitor, None),
+            figure("p99 while the account is blocked", 990, &rounds.blocked_visitor, None),
+        ]
+    }
+
+    fn hashing(&self, rounds: &Rounds) -> [Figure; 2] {
+        let alone = median(rounds.rate.clone());
+        let figure = |connections, loaded: &[f64]| Figure {
+            name: format!("wrong sign-ins answered, {connections} connections beside {}", self.cores),
+            unit: "/s",
+            unloaded: Some(alone),
+            loaded: median(loaded.to_vec()),
+            goal: Some(Goal::AtLeast(0.8 * alone)),
+        };
+        [figure(FLOOD, &rounds.flooded_rate), figure(TOO_MANY, &rounds.overloaded_rate)]
+    }
+
+    fn memory(&self, peak: f64) -> Figure {
+        let bound = (self.cores * 19 + 64) as f64;
+        Figure {
+            name: "memory at its peak, beside before the first".to_owned(),
+            unit: "MiB",
+            unloaded: Some(self.before),
+            loaded: peak,
+            goal: Some(Goal::Under(self.before + bound)),
+        }
+    }
+
+    fn slow(&self) -> [Figure; 4] {
+        let health = get(self.server.address, "/healthz", "");
+        let lasting = Duration::from_secs(15);
+        let ask = || probe(self.server.address, &health, PROBE_EVERY, lasting, Kept::No);
+        let quiet = ask();
+        let (cut, loaded) = thread::scope(|scope| {
+            let slow = scope.spawn(|| dawdle(self.server.address, SLOW));
+            let loaded = ask();
+            (slow.join().expect("the slow do not panic"), loaded)
+        });
+        let figure = |name: &str, of, goal| Figure {
+            name: format!("/healthz beside {SLOW} slow connections, {name}"),
+            unit: "ms",
+            unloaded: Some(quiet.per_mille(of)),
+            loaded: loaded.per_mille(of),
+            goal,
+        };
+        let missing = SLOW - cut.count;
+        let last = if missing == 0 { cut.last.as_secs_f64() } else { f64::NAN };
+        [
+            figure("p50", 500, None),
+            figure("p99", 990, None),
+            figure("the slowest", 1000, Some(Goal::Under(50.0))),
+            Figure {
+                name: format!("until the last of {SLOW} slow connections was cut"),
+                unit: "s",
+                unloaded: None,
+                loaded: last,
+                goal: Some(Goal::Under(30.0)),
+            },
+        ]
+    }
+}
+
+fn refusals(rounds: &Rounds) -> Vec<Figure> {
+    let kinds = [
+        ("503 when the queue is full", &rounds.overloaded, None),
+        ("429 when the account is blocked", &rounds.blocked, Some(&rounds.blocked_alone)),
+    ];
+    let mut figures = Vec::new();
+    for (kind, loaded, alone) in kinds.into_iter().filter(|(_, loaded, _)| !loaded.is_empty()) {
+        let percentiles = [("p50", 500, None), ("p99", 990, Some(Goal::Under(20.0))), ("the slowest", 1000, None)];
+        figures.extend(percentiles.map(|(name, of, goal)| Figure {
+            name: format!("{kind}, {name}"),
+            unit: "ms",
+            unloaded: alone.map(|alone| middle(alone, of)),
+            loaded: middle(loaded, of),
+            goal,
+        }));
+    }
+    figures
+}
+
+fn middle(rounds: &[Latencies], of_a_thousand: usize) -> f64 {
+    median(rounds.iter().map(|latencies| latencies.per_mille(of_a_thousand)).collect())
+}
+
+/// Sign-ins a second that had a hash computed.
+fn rate(flooded: Flooded, lasting: Duration) -> f64 {
+    flooded.latencies(WRONG).count() as f64 / lasting.as_secs_f64()
+}

@@ -1,0 +1,91 @@
+//! `handstamp serve` as it is shipped, on a new folder, with the cores that it is given.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::client::{Client, post};
+
+pub struct Server {
+    process: Child,
+    folder: PathBuf,
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// # Panics
+    /// When it does not start.
+    pub fn start(binary: &Path, cores: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("handstamp-floods-{}", std::process::id()));
+        std::fs::create_dir(&folder).expect("the folder for temporary files can be written");
+        // Behind a proxy, as one would be who sees many addresses. A server that has no such setting, and no limits by
+        // address either, can be measured as well.
+        let (process, address) = Self::run(binary, cores, &folder, &[("HANDSTAMP_TRUSTED_PROXIES", "127.0.0.1")])
+            .or_else(|| Self::run(binary, cores, &folder, &[]))
+            .unwrap_or_else(|| panic!("it did not start: see {}/log", folder.display()));
+        Self { process, folder, address }
+    }
+
+    fn run(binary: &Path, cores: &str, folder: &Path, settings: &[(&str, &str)]) -> Option<(Child, SocketAddr)> {
+        let log = File::create(folder.join("log")).expect("the folder is ours");
+        let mut process = Command::new("taskset")
+            .args(["--cpu-list", cores])
+            .arg(binary)
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(folder.join("data"))
+            .env_clear()
+            .envs(["HOME", "PATH"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+            .envs(settings.iter().copied())
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("taskset is there");
+        let mut line = String::new();
+        let output = process.stdout.take().expect("it was asked for");
+        BufReader::new(output).read_line(&mut line).expect("what it prints is text");
+        let address =
+            line.split("listening on ").nth(1).and_then(|rest| rest.trim_end().strip_suffix(')')?.parse().ok());
+        if address.is_none() {
+            // It has said what is wrong, and ends.
+            let _ = process.wait();
+        }
+        Some((process, address?))
+    }
+
+    /// A member who has just registered, by their cookie.
+    ///
+    /// # Panics
+    /// When nobody may.
+    pub fn member(&self) -> String {
+        let form = "name=Ada+Lovelace&email=ada%40example.com&password=plum-octave-harbour";
+        let answer = Client::new(self.address).ask(&post(self.address, "/account/register", "192.0.2.1", form));
+        let answer = answer.expect("it has just started");
+        answer.cookie().unwrap_or_else(|| panic!("registration was answered {}", answer.status)).to_owned()
+    }
+
+    /// A line of what the system knows of its memory, in MiB.
+    ///
+    /// # Panics
+    /// When it does not run any more.
+    pub fn memory(&self, what: &str) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':')).expect("it has memory");
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("it is counted in kB");
+        kib / 1024.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        // What went wrong stands in its log.
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
