@@ -1,0 +1,31 @@
+//! A device cookie knows the accounts that we put into it and no others, whatever stands beside them.
+#![no_main]
+
+use std::time::Duration;
+
+use handstamp_core::{DeviceId, DeviceTokens, SecretKey, Timestamp, UserId};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let secret = SecretKey::parse("9f86d081884c7d659a2feaa0c55ad015").expect("it is random");
+    let tokens = DeviceTokens::new(&secret, &[]).expect("one secret is not there twice");
+    let now = Timestamp::from_unix_seconds(1_800_000_000);
+    let (ada, bob) = (UserId::new(now, [1; 10]), UserId::new(now, [2; 10]));
+    let (phone, desk) = (DeviceId::from_bytes([7; 8]), DeviceId::from_bytes([8; 8]));
+    assert_eq!(tokens.find(text, ada, now), None, "nobody can make one up");
+
+    let issued = tokens.note("", ada, phone, now);
+    for cookie in
+        [format!("{text}.{issued}"), format!("{issued}.{text}"), format!("{issued}{text}"), format!("{text}{issued}")]
+    {
+        if let Some(found) = tokens.find(&cookie, ada, now) {
+            assert_eq!(found, phone);
+            assert!(cookie.split('.').any(|part| part == issued), "it was changed: {cookie}");
+        }
+        let noted = tokens.note(&cookie, bob, desk, now);
+        assert_eq!(tokens.find(&noted, bob, now), Some(desk));
+        assert!(noted.len() <= 92 + 93, "nothing of what was made up is kept");
+    }
+    let late = now.after(Duration::from_secs(365 * 86_400));
+    assert_eq!(tokens.find(&issued, ada, late), None);
+});
