@@ -20,15 +20,12 @@ impl Server {
     pub fn start(binary: &Path, cores: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("handstamp-floods-{}", std::process::id()));
         std::fs::create_dir(&folder).expect("the folder for temporary files can be written");
-        // Behind a proxy, as one would be who sees many addresses. A server that has no such setting, and no limits by
-        // address either, can be measured as well.
-        let (process, address) = Self::run(binary, cores, &folder, &[("HANDSTAMP_TRUSTED_PROXIES", "127.0.0.1")])
-            .or_else(|| Self::run(binary, cores, &folder, &[]))
+        let (process, address) = Self::run(binary, cores, &folder)
             .unwrap_or_else(|| panic!("it did not start: see {}/log", folder.display()));
         Self { process, folder, address }
     }
 
-    fn run(binary: &Path, cores: &str, folder: &Path, settings: &[(&str, &str)]) -> Option<(Child, SocketAddr)> {
+    fn run(binary: &Path, cores: &str, folder: &Path) -> Option<(Child, SocketAddr)> {
         let log = File::create(folder.join("log")).expect("the folder is ours");
         let mut process = Command::new("taskset")
             .args(["--cpu-list", cores])
@@ -37,7 +34,8 @@ impl Server {
             .arg(folder.join("data"))
             .env_clear()
             .envs(["HOME", "PATH"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
-            .envs(settings.iter().copied())
+            // Behind a proxy, as one is who sees many addresses.
+            .env("HANDSTAMP_TRUSTED_PROXIES", "127.0.0.1")
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
