@@ -9,7 +9,7 @@ use crate::visitor::Visitor;
 /// The longest that somebody thinks before the next act.
 const A_MOMENT: Duration = Duration::from_millis(40);
 /// How many of the latest devices that were signed out are tried again after each start, before all are in the end.
-const LATEST: usize = 20;
+const LATEST: usize = 8;
 
 pub struct Person {
     url: String,
