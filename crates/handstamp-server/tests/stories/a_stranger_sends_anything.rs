@@ -1,3 +1,5 @@
+#![allow(clippy::print_stdout)]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -21,6 +23,8 @@ type Tally = BTreeMap<u16, u64>;
 
 /// A stranger at the door, with a connection that is kept for as long as the server keeps it.
 struct Caller {
+    /// What the whole run follows from.
+    seed: u64,
     stranger: Stranger,
     host: String,
     kept: Option<BufReader<TcpStream>>,
@@ -28,9 +32,10 @@ struct Caller {
 }
 
 impl Caller {
-    fn new(seed: u64, url: &str, token: String) -> Self {
+    fn new(seed: u64, number: u64, url: &str, token: String) -> Self {
         let host = url.trim_start_matches("http://").to_owned();
-        Self { stranger: Stranger::new(seed, &host, token), host, kept: None, tally: Tally::new() }
+        let stranger = Stranger::new(seed.wrapping_add(number), &host, token);
+        Self { seed, stranger, host, kept: None, tally: Tally::new() }
     }
 
     fn calls(&mut self, times: u64) {
@@ -57,7 +62,7 @@ impl Caller {
             let _ = connection.get_mut().write_all(&message.bytes);
             Some((read_answer(&mut connection)?, connection))
         });
-        let Some((answer, connection)) = answer else { panic!("no answer to {}", shown(message)) };
+        let Some((answer, connection)) = answer else { panic!("no answer to {}", self.shown(message)) };
         if !answer.closes {
             self.kept = Some(connection);
         }
@@ -84,12 +89,17 @@ impl Caller {
         connection.get_mut().set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let end = connection.read_to_end(&mut Vec::new());
         let is_closed = !end.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
-        assert!(is_closed, "the connection stays open after {}", shown(message));
+        assert!(is_closed, "the connection stays open after {}", self.shown(message));
     }
 
     fn notes(&mut self, status: u16, message: &Message) {
-        assert!((100..500).contains(&status), "{status} to {}", shown(message));
+        assert!((100..500).contains(&status), "{status} to {}", self.shown(message));
         *self.tally.entry(status).or_default() += 1;
+    }
+
+    fn shown(&self, message: &Message) -> String {
+        let start = &message.bytes[..message.bytes.len().min(2000)];
+        format!("{} bytes with HANDSTAMP_SEED={}: {}", message.bytes.len(), self.seed, start.escape_ascii())
     }
 }
 
@@ -118,12 +128,6 @@ fn read_answer(connection: &mut BufReader<TcpStream>) -> Option<Answer> {
     Some(Answer { status, closes: !is_whole || value("connection: close").is_some(), token })
 }
 
-fn shown(message: &Message) -> String {
-    let mut bytes = message.bytes.clone();
-    bytes.truncate(2000);
-    format!("{} bytes: {}", message.bytes.len(), bytes.escape_ascii())
-}
-
 /// All strangers at once; gives them back with what they were answered.
 async fn call(callers: Vec<Caller>, times: u64) -> Vec<Caller> {
     let tasks: Vec<_> = callers
@@ -147,7 +151,7 @@ crate::stories! {
         let (seed, requests) = (number("HANDSTAMP_SEED", 1), number("HANDSTAMP_REQUESTS", 5000));
         house.restart_with("HANDSTAMP_LOG__LEVEL", "warn");
         let ada = house.ada().await;
-        let callers = (0..STRANGERS).map(|i| Caller::new(seed.wrapping_add(i), &house.url, ada.token())).collect();
+        let callers = (0..STRANGERS).map(|i| Caller::new(seed, i, &house.url, ada.token())).collect();
         let callers = call(callers, requests / STRANGERS / 5).await;
         let warm = house.resident_kib();
         let callers = call(callers, requests / STRANGERS * 4 / 5).await;

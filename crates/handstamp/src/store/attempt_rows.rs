@@ -56,6 +56,17 @@ macro_rules! put {
     }};
 }
 
+/// Within a transaction of either database: as if there had been none. How many rows that took.
+macro_rules! forget {
+    ($transaction:expr, $key:expr) => {
+        sqlx::query(for_request("DELETE FROM attempts WHERE key = $1"))
+            .bind($key.as_bytes().as_slice())
+            .execute(&mut *$transaction)
+            .await?
+            .rows_affected()
+    };
+}
+
 impl Store {
     /// Counts one attempt for each of these, or none where one of them has to wait: then how long, at the longest.
     pub(crate) async fn count_attempt(&self, counted: &[Counted], now: Timestamp) -> sqlx::Result<Result<(), Wait>> {
@@ -95,20 +106,19 @@ impl Store {
         let counted = in_one_order(counted);
         count_with!(self, |transaction| {
             for (key, _) in &counted {
-                put!(transaction, key, hold!(transaction, key, now).take_back());
+                let attempts = hold!(transaction, key, now).take_back();
+                if attempts.today == 0 {
+                    forget!(transaction, key);
+                } else {
+                    put!(transaction, key, attempts);
+                }
             }
         })
     }
 
     /// Forgets all attempts of a key, and says whether there were any.
     pub(crate) async fn forget_attempts(&self, key: AttemptKey) -> sqlx::Result<bool> {
-        count_with!(self, |transaction| {
-            let forgotten = sqlx::query(for_request("DELETE FROM attempts WHERE key = $1"))
-                .bind(key.as_bytes().as_slice())
-                .execute(&mut *transaction)
-                .await?;
-            forgotten.rows_affected() > 0
-        })
+        count_with!(self, |transaction| forget!(transaction, key) > 0)
     }
 
     /// Removes so many rows that nothing depends on any more, or what there is, and says how many those were.
