@@ -4,8 +4,6 @@
 #[path = "../../../handstamp/tests/support/postgres.rs"]
 mod postgres_server;
 
-// It is a source of randomness for the library as well.
-use handstamp::world;
 #[allow(dead_code)]
 #[path = "../../../handstamp/tests/simulation/chance.rs"]
 mod chance;

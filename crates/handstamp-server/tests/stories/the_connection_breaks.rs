@@ -72,13 +72,14 @@ async fn in_the_middle_of_an_answer() {
 }
 
 /// People who sign in all the time; when told to go, each says how often they were answered and how often told to come back.
-fn sign_in_all_the_time(house: &House, done: &Arc<AtomicBool>) -> JoinSet<[usize; 2]> {
+async fn sign_in_all_the_time(house: &House, done: &Arc<AtomicBool>) -> JoinSet<[usize; 2]> {
     let mut tasks = JoinSet::new();
-    for _ in 0..4 {
+    for number in 0..4 {
+        let (email, _) = somebody(house, &format!("person{number}")).await;
         let (url, done, mut counts) = (house.url.clone(), Arc::clone(done), [0; 2]);
         tasks.spawn(async move {
             while !done.load(Ordering::SeqCst) {
-                let page = Visitor::new(&url).signs_in("ada@example.com", ADAS_PASSWORD).await;
+                let page = Visitor::new(&url).signs_in(&email, ADAS_PASSWORD).await;
                 counts[usize::from(!is_done(&page))] += 1;
             }
             counts
@@ -98,7 +99,7 @@ async fn and_all_of_them_at_once() {
     let thief = phone.copy();
     phone.signs_out().await;
     assert!(ada.is_signed_in().await);
-    let tasks = sign_in_all_the_time(&house, &done);
+    let tasks = sign_in_all_the_time(&house, &done).await;
     for _ in 0..30 {
         between.resets_all();
         assert!(ada.is_signed_in().await, "who is known needs no connection");
