@@ -58,7 +58,8 @@ impl Accounts {
     async fn check_current(&self, session: &Session, password: Password) -> Result<PasswordHash, PasswordNotChanged> {
         let user = session.user.id;
         let stored = self.store.credentials_by_id(user).await?.and_then(|account| account.password_hash);
-        let checked = self.check_password(&Asking::Member(session), stored.clone(), password).await?;
+        let place = self.hashing.reserve()?;
+        let checked = self.check_password(place, &Asking::Member(session), stored.clone(), password).await?;
         match (stored, checked.map_err(PasswordNotChanged::TooMany)?) {
             (Some(stored), Checked::Right { .. }) => Ok(stored),
             _ => {

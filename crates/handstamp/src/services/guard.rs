@@ -1,9 +1,10 @@
 //! How often somebody may guess: the one way to a password check.
 
-use handstamp_core::{AttemptKey, DeviceId, EmailAddress, Limit, Password, PasswordHash, UserId, Wait};
+use handstamp_core::{AttemptKey, DeviceId, EmailAddress, Limit, Password, PasswordHash, Timestamp, UserId, Wait};
+use quick_cache::sync::Cache;
 
 use super::Accounts;
-use super::hashing::Checked;
+use super::hashing::{Checked, Place};
 use super::patterns::Patterns;
 use crate::config::LimitsConfig;
 use crate::error::Fault;
@@ -16,12 +17,17 @@ const ATTEMPTS_AT_ONCE: usize = 1000;
 
 const PASSWORD_CHECKS: &str = "handstamp_password_checks_total";
 
+/// So many refusals are remembered for the second in which they were given.
+const REMEMBERED_REFUSALS: usize = 10_000;
+
 /// The limits, and what is noticed beyond them.
 pub(crate) struct Guard {
     person: Option<Limit>,
     network: Option<Limit>,
     registration: Option<Limit>,
     patterns: Patterns,
+    /// What was refused lately, and when: whoever asks without a pause costs no statement each time.
+    refused: Cache<AttemptKey, (Wait, Timestamp)>,
 }
 
 impl Guard {
@@ -32,7 +38,14 @@ impl Guard {
             network: Limit::of_a_network(limits.sign_in_per_network),
             registration: Limit::of_a_network(limits.register_per_network),
             patterns: Patterns::default(),
+            refused: Cache::new(REMEMBERED_REFUSALS),
         }
+    }
+
+    /// The wait that was given for one of these within this very second.
+    fn remembered(&self, counted: &[Counted], now: Timestamp) -> Option<Wait> {
+        let refused = counted.iter().filter_map(|(key, _)| self.refused.get(key));
+        refused.filter(|(_, at)| *at == now).map(|(wait, _)| wait).max()
     }
 }
 
@@ -61,16 +74,14 @@ impl Accounts {
     /// decided by who asks, and is the same work whether there is such an account or not.
     pub(super) async fn check_password(
         &self,
+        place: Place<'_>,
         asking: &Asking<'_>,
         stored: Option<PasswordHash>,
         password: Password,
     ) -> Result<Result<Checked, Wait>, Fault> {
-        let place = self.hashing.reserve()?;
         let counted = self.counts_for(asking);
         if let Err(wait) = self.count(&counted).await? {
-            let (user, seconds) = (asking.user().map(tracing::field::display), wait.0.as_secs());
-            tracing::info!(event = "authn_login_fail_max", user, seconds, "looked at no password");
-            metrics::counter!(PASSWORD_CHECKS, "outcome" => "too_many").increment(1);
+            self.tell_of_refusal(asking, wait);
             return Ok(Err(wait));
         }
         let fingerprint = self.guard.patterns.fingerprint(&password);
@@ -89,6 +100,26 @@ impl Accounts {
             }
         }
         Ok(Ok(checked))
+    }
+
+    /// The wait of a stranger who was refused within this second already, without a look at anything else. Whoever shows
+    /// a device cookie may be no stranger to the account.
+    pub(super) fn refuse_again(&self, email: &EmailAddress, device: &Device) -> Result<(), Wait> {
+        let asking = Asking::Stranger { email, account: None, device };
+        let refused = device.cookie.is_empty().then(|| self.counts_for(&asking));
+        match refused.and_then(|counted| self.guard.remembered(&counted, self.sessions.now())) {
+            Some(wait) => {
+                self.tell_of_refusal(&asking, wait);
+                Err(wait)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn tell_of_refusal(&self, asking: &Asking<'_>, wait: Wait) {
+        let (user, seconds) = (asking.user().map(tracing::field::display), wait.0.as_secs());
+        tracing::info!(event = "authn_login_fail_max", user, seconds, "looked at no password");
+        metrics::counter!(PASSWORD_CHECKS, "outcome" => "too_many").increment(1);
     }
 
     /// Counts an attempt to register.
@@ -127,7 +158,15 @@ impl Accounts {
         if counted.is_empty() {
             return Ok(Ok(()));
         }
-        Ok(self.store.count_attempt(counted, self.sessions.now()).await?)
+        let now = self.sessions.now();
+        if let Some(wait) = self.guard.remembered(counted, now) {
+            return Ok(Err(wait));
+        }
+        let counted = self.store.count_attempt(counted, now).await?;
+        Ok(counted.map_err(|(wait, key)| {
+            self.guard.refused.insert(key, (wait, now));
+            wait
+        }))
     }
 
     /// Whoever was right goes on, even where it cannot be written down.

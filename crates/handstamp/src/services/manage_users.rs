@@ -1,8 +1,13 @@
+use std::time::Duration;
+
 use handstamp_core::{AttemptKey, EmailAddress};
 
 use super::Accounts;
 use crate::error::Error;
 use crate::store::{Account, ListedSession};
+
+/// See `Guard::remembered`.
+const REMEMBERED_FOR: Duration = Duration::from_secs(1);
 
 /// What operators do to accounts that are not theirs. Each returns when it is in force.
 impl Accounts {
@@ -31,6 +36,8 @@ impl Accounts {
         let account = self.user(email).await?;
         let email = EmailAddress::parse(&account.email).map_err(Error::refused)?;
         let unlocked = self.store.forget_attempts(AttemptKey::account(&email)).await?;
+        // Nodes may remember a refusal for as long.
+        tokio::time::sleep(REMEMBERED_FOR).await;
         tracing::info!(event = "user_unlocked", user = %account.id, by = "operator", "forgot wrong passwords");
         Ok(unlocked)
     }

@@ -1,7 +1,7 @@
 use handstamp_core::{EmailAddress, Password, PasswordHash, Wait};
 
 use super::guard::Asking;
-use super::hashing::Checked;
+use super::hashing::{Checked, Place};
 use super::{Accounts, Admitted};
 use crate::error::Fault;
 use crate::sessions::{Device, Session};
@@ -40,8 +40,11 @@ impl Accounts {
     ) -> Result<Admitted, NotSignedIn> {
         // A second try is for a password hash that somebody else's sign-in renewed between our look and our write.
         for _ in 0..2 {
+            // Those for whom there is nothing to be done learn it before anything else is done.
+            self.refuse_again(&wish.email, device).map_err(NotSignedIn::TooMany)?;
+            let place = self.hashing.reserve()?;
             let account = self.store.credentials_by_email(&wish.email).await?;
-            let (account, hash, renewed) = self.check_credentials(account, &wish, device).await?;
+            let (account, hash, renewed) = self.check_credentials(place, account, &wish, device).await?;
             let (session, signed_in) = self.sessions.begin(account.user_id, self.lasts(wish.remember), device);
             let signed = self.store.sign_in(&hash, &session, before.map(|session| session.id_hash)).await?;
             if self.sessions.in_force(signed).await? {
@@ -62,6 +65,7 @@ impl Accounts {
     /// long: without a hash that counts, a decoy is computed.
     async fn check_credentials(
         &self,
+        place: Place<'_>,
         account: Option<Credentials>,
         wish: &SignIn,
         device: &Device,
@@ -69,7 +73,7 @@ impl Accounts {
         let hash =
             account.as_ref().filter(|account| !account.disabled).and_then(|account| account.password_hash.clone());
         let asking = Asking::Stranger { email: &wish.email, account: account.as_ref(), device };
-        let checked = self.check_password(&asking, hash.clone(), wish.password.clone()).await?;
+        let checked = self.check_password(place, &asking, hash.clone(), wish.password.clone()).await?;
         match (account, hash, checked.map_err(NotSignedIn::TooMany)?) {
             (Some(account), Some(hash), Checked::Right { renewed }) => Ok((account, hash, renewed)),
             (account, ..) => {

@@ -5,6 +5,9 @@ use super::{Store, count_with, for_request, for_upkeep, loaded, read_with, store
 /// What counts together, and how much of it is allowed.
 pub(crate) type Counted = (AttemptKey, Limit);
 
+/// How long to wait, and because of which count.
+pub(crate) type Refused = (Wait, AttemptKey);
+
 type AttemptsRow = (i64, i64, i64, i64, i64);
 
 const COLUMNS_OF_ONE: &str = "SELECT count, since, last_at, today, day_since FROM attempts WHERE key = $1";
@@ -68,11 +71,11 @@ macro_rules! forget {
 }
 
 impl Store {
-    /// Counts one attempt for each of these, or none where one of them has to wait: then how long, at the longest.
-    pub(crate) async fn count_attempt(&self, counted: &[Counted], now: Timestamp) -> sqlx::Result<Result<(), Wait>> {
+    /// Counts one attempt for each of these, or none where one of them has to wait: then the longest wait.
+    pub(crate) async fn count_attempt(&self, counted: &[Counted], now: Timestamp) -> sqlx::Result<Result<(), Refused>> {
         // Whoever has to wait changes nothing, and need not queue up with those who write.
-        if let Some(wait) = self.wait_of(counted, now).await? {
-            return Ok(Err(wait));
+        if let Some(refused) = self.refusal_of(counted, now).await? {
+            return Ok(Err(refused));
         }
         let counted = in_one_order(counted);
         count_with!(self, |transaction| {
@@ -80,23 +83,23 @@ impl Store {
             for (key, limit) in &counted {
                 match limit.count(Some(hold!(transaction, key, now)), now) {
                     Ok(attempts) => put!(transaction, key, attempts),
-                    Err(wait) => longest = longest.max(Some(wait)),
+                    Err(wait) => longest = longest.max(Some((wait, *key))),
                 }
             }
             match longest {
                 None => Ok(()),
-                Some(wait) => return Ok(Err(wait)),
+                Some(refused) => return Ok(Err(refused)),
             }
         })
     }
 
-    async fn wait_of(&self, counted: &[Counted], now: Timestamp) -> sqlx::Result<Option<Wait>> {
+    async fn refusal_of(&self, counted: &[Counted], now: Timestamp) -> sqlx::Result<Option<Refused>> {
         let mut longest = None;
         for (key, limit) in counted {
             let row: Option<AttemptsRow> = read_with!(self, |pool| {
                 sqlx::query_as(for_request(COLUMNS_OF_ONE)).bind(key.as_bytes().as_slice()).fetch_optional(pool).await
             })?;
-            longest = longest.max(limit.count(row.map(attempts), now).err());
+            longest = longest.max(limit.count(row.map(attempts), now).err().map(|wait| (wait, *key)));
         }
         Ok(longest)
     }

@@ -62,8 +62,12 @@ impl Here {
     }
 
     async fn tries(&self, password: &str) -> Outcome {
+        self.tries_as("ada@example.com", password).await
+    }
+
+    async fn tries_as(&self, email: &str, password: &str) -> Outcome {
         let wish = SignIn {
-            email: EmailAddress::parse("ada@example.com").unwrap(),
+            email: EmailAddress::parse(email).unwrap(),
             password: Password::parse(password).unwrap(),
             remember: true,
         };
@@ -112,6 +116,29 @@ async fn whoever_has_to_wait_costs_no_hash() {
         assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
     }
     assert_eq!(here.hashed(), before);
+}
+
+#[tokio::test]
+async fn a_refusal_is_remembered_for_its_second_and_no_longer() {
+    let here = Here::opens().await;
+    here.tries_ten_times().await;
+    assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
+    assert!(here.handstamp.unlock_user("ada@example.com").await.unwrap());
+    assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE), "nobody was asked");
+    here.clock.advance(Duration::from_secs(1));
+    assert_eq!(here.tries(PASSWORD).await, Outcome::SignedIn);
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_remembered_for_those_who_share_a_network() {
+    let here = Here::opens().await;
+    here.tries_ten_times().await;
+    assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
+    assert_eq!(
+        here.tries_as("bob@example.com", PASSWORD).await,
+        Outcome::Wrong,
+        "he has no account, and no wait either"
+    );
 }
 
 #[tokio::test]

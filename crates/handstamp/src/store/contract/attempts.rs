@@ -40,7 +40,7 @@ async fn left(store: &Store, counted: Counted, now: Timestamp) -> u32 {
 async fn ten_are_counted_and_the_eleventh_waits(store: &Store) {
     assert_eq!(left(store, account("ada"), NOW).await, 10);
     let waits = store.count_attempt(&[account("ada")], NOW.after(Duration::from_secs(20))).await.unwrap();
-    assert_eq!(waits, Err(Wait(Duration::from_secs(40))));
+    assert_eq!(waits, Err((Wait(Duration::from_secs(40)), account("ada").0)));
     assert_eq!(left(store, account("ada"), NOW.after(Duration::from_secs(60))).await, 1);
     assert_eq!(left(store, account("bob"), NOW).await, 10, "each has their own");
 }
