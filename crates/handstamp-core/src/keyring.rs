@@ -217,6 +217,20 @@ mod tests {
     }
 
     #[test]
+    fn each_sign_that_nobody_drew_it_at_random_is_enough() {
+        for obvious in [
+            "xkvbzqmwjxzqkjvwbmqxjzkwvbmxqzjk",
+            "gnu vole lynx auk crow ibis newt wasp",
+            "mYq3t6w9z$C&FQwErTyNcRfUjXn2r5u8x!A",
+            "qazwsxedcrfvtgbyhnujmikolpqazwsx",
+        ] {
+            assert_eq!(SecretKey::parse(obvious).err(), Some(WeakSecret::Obvious), "{obvious}");
+        }
+        let ten_characters = "xkvbzqmwjfxzqkjvwbmqxjzkwvbmxqzf";
+        assert!(SecretKey::parse(ten_characters).is_ok());
+    }
+
+    #[test]
     fn a_random_secret_is_taken_in_every_usual_spelling() {
         for random in [
             SECRET,
