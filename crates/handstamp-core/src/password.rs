@@ -477,6 +477,21 @@ mod tests {
             assert!(!advice.is_empty(), "{guess}");
         }
         assert!(POLICY.accept(password(GOOD), &context).is_ok());
+        let refusal = POLICY.accept(password("password"), &[]).unwrap_err();
+        assert!(refusal.to_string().starts_with("This password is easy to guess. This is a top-10 common password."));
+    }
+
+    #[test]
+    fn a_password_needs_just_the_strength_that_is_asked_for() {
+        let accepts =
+            |min_strength| PasswordPolicy { min_strength, ..POLICY }.accept(password("glacier-quilt"), &[]).is_ok();
+        assert_eq!([2, 3, 4].map(accepts), [true, true, false]);
+    }
+
+    #[test]
+    fn what_an_attacker_tries_first_is_the_whole_and_its_longer_words() {
+        let tried: Vec<_> = guesses_from("Ada-Li Xu <ada@x.example>").collect();
+        assert_eq!(tried, ["Ada-Li Xu <ada@x.example>", "Ada", "ada", "example"]);
     }
 
     #[test]
@@ -484,6 +499,18 @@ mod tests {
         for text in ["", GOOD] {
             let verdict = cheap().check(None, &password(text), &mut HashMemory::default());
             assert!(!verdict.unwrap().is_right());
+        }
+    }
+
+    #[test]
+    fn a_check_costs_the_same_whoever_it_is_for() {
+        let current = HashSettings::new(64, 3, 1).unwrap();
+        let mut memory = HashMemory::default();
+        let same = hash(current, GOOD);
+        let cheaper = hash(HashSettings::new(64, 1, 1).unwrap(), GOOD);
+        for (checks, stored) in (1..).zip([None, Some(&same), Some(&cheaper)]) {
+            let _ = current.check(stored, &password("wrong"), &mut memory);
+            assert_eq!(memory.passed_kib(), checks * 192, "{stored:?}");
         }
     }
 
@@ -550,12 +577,20 @@ mod tests {
 
     #[test]
     fn settings_out_of_bounds_are_refused() {
-        for (memory_kib, iterations, parallelism) in
-            [(7, 1, 1), (8, 0, 1), (8, 1, 0), (15, 1, 2), (1 << 21, 1, 1), (8, 65, 1), (1024, 1, 65), (1 << 20, 5, 1)]
-        {
+        for (memory_kib, iterations, parallelism) in [
+            (7, 1, 1),
+            (8, 0, 1),
+            (8, 1, 0),
+            (15, 1, 2),
+            ((1 << 20) + 1, 1, 1),
+            (8, 65, 1),
+            (1024, 1, 65),
+            (1 << 20, 5, 1),
+        ] {
             assert!(HashSettings::new(memory_kib, iterations, parallelism).is_err());
         }
-        assert!(HashSettings::new(1 << 20, 4, 1).is_ok());
+        assert!(HashSettings::new(1 << 20, 4, 1).is_ok() && HashSettings::new(512, 64, 64).is_ok(), "just within them");
+        assert_eq!(HashSettings::new(512, 1, 1).unwrap().memory_kib(), 512);
         assert!(HashSettings::new(19456, 2, 1).unwrap().is_recommended());
         assert!(HashSettings::new(47104, 1, 1).unwrap().is_recommended());
         assert!(!HashSettings::new(19455, 2, 1).unwrap().is_recommended());
