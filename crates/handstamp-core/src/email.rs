@@ -127,6 +127,7 @@ mod tests {
         let email = EmailAddress::parse(" \tAda.Lovelace+math@Example.COM\n").unwrap();
         assert_eq!(email.as_str(), "Ada.Lovelace+math@example.com");
         assert_eq!(email.key(), "ada.lovelace+math@example.com");
+        assert_eq!(format!("{email:?}"), "EmailAddress(…)");
     }
 
     #[test]

@@ -100,6 +100,7 @@ mod tests {
         let id = at(1_800_000_000, 0xff);
         assert_eq!((id.as_uuid().get_version_num(), id.as_uuid().get_variant()), (7, uuid::Variant::RFC4122));
         assert!(id < at(1_800_000_001, 0) && id != at(1_800_000_000, 0xfe));
+        assert_eq!(id.to_string(), "01a3185c-5000-7fff-bfff-ffffffffffff");
     }
 
     #[test]

@@ -25,3 +25,17 @@ impl Timestamp {
         Duration::from_secs(self.0.saturating_sub(earlier.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_counted_in_whole_seconds_and_never_wraps() {
+        let (then, now) = (Timestamp::from_unix_seconds(1_000), Timestamp::from_unix_seconds(1_060));
+        assert_eq!(then.after(Duration::from_millis(60_999)), now);
+        assert_eq!(now.since(then), Duration::from_secs(60));
+        assert_eq!(then.since(now), Duration::ZERO, "a clock was set back");
+        assert_eq!(now.after(Duration::MAX).unix_seconds(), u64::MAX);
+    }
+}
