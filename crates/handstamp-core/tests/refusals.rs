@@ -1,0 +1,37 @@
+//! Whoever is refused learns why.
+
+use std::collections::BTreeSet;
+
+use handstamp_core::{
+    EmailError, HashFault, HashSettingsError, KeyRingError, NameError, PasswordRefusal, PasswordTooLong, TokenRefusal,
+    WeakSecret,
+};
+
+#[test]
+fn every_refusal_has_words_of_its_own() {
+    let refusals: [&dyn std::error::Error; 20] = [
+        &EmailError::Empty,
+        &EmailError::TooLong,
+        &EmailError::Malformed,
+        &NameError::Empty,
+        &NameError::TooLong,
+        &NameError::ControlCharacter,
+        &PasswordRefusal::TooShort { min_length: 8 },
+        &PasswordRefusal::Guessable { advice: String::new() },
+        &PasswordTooLong,
+        &HashSettingsError,
+        &HashFault,
+        &WeakSecret::TooShort { bytes: 8 },
+        &WeakSecret::Obvious,
+        &KeyRingError,
+        &TokenRefusal::Malformed,
+        &TokenRefusal::Version,
+        &TokenRefusal::Flags,
+        &TokenRefusal::UnknownKey,
+        &TokenRefusal::Tag,
+        &TokenRefusal::Expired,
+    ];
+    // A name or a password of too many characters is told the same, of another number.
+    let words: BTreeSet<String> = refusals.iter().map(ToString::to_string).collect();
+    assert_eq!((words.len(), words.contains("")), (refusals.len(), false), "{words:?}");
+}
