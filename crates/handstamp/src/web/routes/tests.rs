@@ -14,6 +14,8 @@ use crate::config::{Config, DatabaseUrl, PublicUrl};
 use crate::world::{ManualClock, World};
 use crate::{Handstamp, SecretKey, Timestamp};
 
+mod everywhere;
+
 const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -143,6 +145,79 @@ async fn on_https_the_cookie_is_for_this_host_and_browsers_come_back_by_https() 
     assert_eq!(here.send(plain.body(Body::empty()).unwrap()).await.status(), StatusCode::FORBIDDEN);
     let laptop = Here::at("http://localhost").await.opens("/", "").await;
     assert!(!laptop.headers().contains_key(header::STRICT_TRANSPORT_SECURITY));
+}
+
+#[tokio::test]
+async fn a_write_that_another_site_has_sent_does_nothing() {
+    let here = Here::at("http://localhost").await;
+    let token = here.registers().await;
+    let signs_out = async |headers: &[(&str, &str)], cookie: &str| {
+        let mut request = Request::post("/account/logout").header("host", "localhost").header("cookie", cookie);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        here.send(request.body(Body::empty()).unwrap()).await.status()
+    };
+    let adas = format!("handstamp_session={token}");
+    for headers in [
+        &[("sec-fetch-site", "cross-site")][..],
+        &[("sec-fetch-site", "same-site")],
+        &[("sec-fetch-site", "cross-site"), ("origin", "http://localhost")],
+        &[("origin", "https://evil.example")],
+        &[("origin", "https://localhost")],
+        &[("origin", "null")],
+        &[],
+    ] {
+        assert_eq!(signs_out(headers, &adas).await, StatusCode::FORBIDDEN, "{headers:?}");
+        assert_eq!(here.opens("/account", &token).await.status(), StatusCode::OK, "{headers:?}");
+    }
+    assert_eq!(signs_out(&[], "none=of-ours").await, StatusCode::SEE_OTHER, "a program");
+    for headers in [("sec-fetch-site", "same-origin"), ("sec-fetch-site", "none"), ("origin", "http://localhost")] {
+        assert_eq!(signs_out(&[headers], &adas).await, StatusCode::SEE_OTHER, "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_for_another_host_is_sent_away() {
+    let here = Here::at("http://localhost").await;
+    for (target, hosts, status) in [
+        ("/", &["localhost"][..], StatusCode::OK),
+        ("/", &["evil.example"], StatusCode::MISDIRECTED_REQUEST),
+        ("/", &["localhost.evil.example"], StatusCode::MISDIRECTED_REQUEST),
+        ("/", &["localhost", "localhost"], StatusCode::MISDIRECTED_REQUEST),
+        ("/", &[], StatusCode::MISDIRECTED_REQUEST),
+        ("http://localhost/", &[], StatusCode::OK),
+        ("http://localhost/", &["localhost"], StatusCode::OK),
+        ("http://localhost/", &["evil.example"], StatusCode::MISDIRECTED_REQUEST),
+        ("http://evil.example/", &["localhost"], StatusCode::MISDIRECTED_REQUEST),
+        ("/healthz", &["192.0.2.1"], StatusCode::OK),
+    ] {
+        let mut request = Request::get(target);
+        for host in hosts {
+            request = request.header("host", *host);
+        }
+        let answer = here.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status(), status, "{target} {hosts:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_signs_in_is_sent_to_a_place_on_this_site_only() {
+    let here = Here::at("http://localhost").await;
+    here.registers().await;
+    for (next, place) in [
+        ("/account/profile?x=1", "/account/profile?x=1"),
+        ("//evil.example", "/account"),
+        ("https://evil.example", "/account"),
+        ("/\\evil.example", "/account"),
+    ] {
+        let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+        let fields = format!("email=ada@example.com&password=plum-octave-harbour&next={next}");
+        let answer = here.submits("/account/login", fields.leak()).await;
+        assert_eq!(answer.headers()[header::LOCATION], place);
+        let link = here.opens(&format!("/account/login?next={next}"), &token_of(&answer)).await;
+        assert_eq!(link.headers()[header::LOCATION], place, "of a link");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,93 @@
+//! Whoever ends a session is answered once it is over on every node, and not before.
+
+use std::cell::Cell;
+
+use tokio::time::sleep;
+
+use super::*;
+use crate::store::{ChangeLog, NodeId};
+
+const LEASE: Duration = Duration::from_secs(60);
+const MOMENT: Duration = Duration::from_millis(10);
+
+impl Here {
+    /// A form that somebody signed in sends.
+    async fn sends(&self, token: &str, path: &str, fields: &str) -> Response<Body> {
+        let request = Request::post(path)
+            .header("host", "localhost")
+            .header("cookie", format!("handstamp_session={token}"))
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", "application/x-www-form-urlencoded");
+        self.send(request.body(Body::from(fields.to_owned())).unwrap()).await
+    }
+
+    /// Does it beside another node that takes its time: whoever changes something has to tell it, and to wait for it.
+    async fn waits_for_another_node<T>(&self, act: impl Future<Output = T>) -> T {
+        let store = &self.handstamp.0.site.accounts.store;
+        let other = NodeId(uuid::Uuid::from_bytes(World::system().random()));
+        let mut known = store.join(other, LEASE).await.unwrap();
+        let knows = Cell::new(false);
+        let follows = async {
+            loop {
+                if let Some(last) = store.changes_after(known).await.unwrap().last() {
+                    known = last.position;
+                    sleep(MOMENT * 10).await;
+                    knows.set(true);
+                    store.renew(other, known).await.unwrap();
+                }
+                sleep(MOMENT).await;
+            }
+        };
+        let done = tokio::select! { done = act => done, () = follows => unreachable!("it follows for ever") };
+        assert!(knows.get(), "it was done before the other node knew");
+        store.leave(other).await.unwrap();
+        done
+    }
+
+    /// What a form is answered that changes something.
+    async fn changes(&self, token: &str, path: &str, fields: &str) -> Response<Body> {
+        let answer = self.waits_for_another_node(self.sends(token, path, fields)).await;
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{path}");
+        answer
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_member_changes_is_in_force_everywhere_when_it_is_answered() {
+    let here = Here::at("http://localhost").await;
+    let ada = here.registers().await;
+    here.changes(&ada, "/account/profile", "name=Augusta").await;
+
+    here.clock.advance(Duration::from_secs(1));
+    here.signs_in_for_now().await;
+    let other = here.handstamp.sessions("ada@example.com").await.unwrap()[0].handle;
+    here.changes(&ada, "/account/sessions/revoke", &format!("session={other}")).await;
+    here.changes(&ada, "/account/sessions/revoke-others", "").await;
+
+    let passwords = "current_password=plum-octave-harbour&password=walnut-trumpet-glacier";
+    let ada = token_of(&here.changes(&ada, "/account/password", passwords).await);
+    let again = "email=ada@example.com&password=walnut-trumpet-glacier";
+    let ada = token_of(&here.changes(&ada, "/account/login", again).await);
+    let somebody_else = "name=Bob&email=bob@example.com&password=plum-octave-harbour";
+    let bob = token_of(&here.changes(&ada, "/account/register", somebody_else).await);
+    here.changes(&bob, "/account/logout", "").await;
+    here.changes(&bob, "/account/logout", "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_an_operator_changes_is_in_force_everywhere_when_it_returns() {
+    let here = Here::at("http://localhost").await;
+    let ada = "ada@example.com";
+    here.registers().await;
+    assert_eq!(here.waits_for_another_node(here.handstamp.revoke_sessions(Some(ada))).await.unwrap(), 1);
+    here.signs_in_for_now().await;
+    here.signs_in_for_now().await;
+    assert_eq!(here.waits_for_another_node(here.handstamp.revoke_sessions(None)).await.unwrap(), 2);
+    let token = here.signs_in_for_now().await;
+    assert_eq!(here.opens("/account", &token).await.status(), StatusCode::OK);
+    here.waits_for_another_node(here.handstamp.disable_user(ada)).await.unwrap();
+    assert_eq!(here.opens("/account", &token).await.status(), StatusCode::SEE_OTHER);
+    here.waits_for_another_node(here.handstamp.enable_user(ada)).await.unwrap();
+    here.waits_for_another_node(here.handstamp.delete_user(ada)).await.unwrap();
+    assert!(here.handstamp.user(ada).await.is_err());
+}
