@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use handstamp_core::{
-    EmailError, HashFault, HashSettingsError, KeyRingError, NameError, PasswordRefusal, PasswordTooLong, TokenRefusal,
-    WeakSecret,
+    EmailError, FormError, HashFault, HashSettingsError, KeyRingError, NameError, PasswordRefusal, PasswordTooLong,
+    TokenRefusal, WeakSecret,
 };
 
 #[test]
 fn every_refusal_has_words_of_its_own() {
-    let refusals: [&dyn std::error::Error; 20] = [
+    let refusals: [&dyn std::error::Error; 24] = [
         &EmailError::Empty,
         &EmailError::TooLong,
         &EmailError::Malformed,
@@ -29,9 +29,12 @@ fn every_refusal_has_words_of_its_own() {
         &TokenRefusal::Flags,
         &TokenRefusal::UnknownKey,
         &TokenRefusal::Tag,
+        &TokenRefusal::NotYet,
         &TokenRefusal::Expired,
+        &FormError::TooManyFields,
+        &FormError::NotUtf8,
+        &FormError::Repeated { field: "next".to_owned() },
     ];
-    // A name or a password of too many characters is told the same, of another number.
     let words: BTreeSet<String> = refusals.iter().map(ToString::to_string).collect();
     assert_eq!((words.len(), words.contains("")), (refusals.len(), false), "{words:?}");
 }
