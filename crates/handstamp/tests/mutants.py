@@ -1,0 +1,171 @@
+"""Breaks what must never break unnoticed, in ways that cargo-mutants does not know, and sees the test named beside it fail.
+
+Usage: mutants.py [NAME ...]. Run by `script/mutants surely`. A mutant whose text is no longer in the code, one that does
+not compile, and a test that no longer exists or fails without it, are faults as well.
+"""
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+PLACE = ROOT / "target/mutants"
+TREE = PLACE / "surely"
+
+CORE, LIBRARY = "crates/handstamp-core", "crates/handstamp"
+TOKEN, PASSWORD = f"{CORE}/src/token.rs", f"{CORE}/src/password.rs"
+SESSIONS, USERS = f"{LIBRARY}/src/store/session_rows.rs", f"{LIBRARY}/src/store/user_rows.rs"
+SIGN_IN, GUARD, WEB = f"{LIBRARY}/src/services/sign_in.rs", f"{LIBRARY}/src/services/guard.rs", f"{LIBRARY}/src/web"
+
+# Where a test is: the arguments of `cargo test`, and what its path begins with.
+CORE_TOKEN = ("-p handstamp-core --test token", "")
+CORE_LIB = ("-p handstamp-core --lib", "")
+STORE = ("-p handstamp --lib", "store::contract::sqlite::")
+LOG = ("-p handstamp --lib", "store::contract::changes::sqlite::")
+GUESSING = ("-p handstamp --lib", "services::guard::tests::")
+ROUTES = ("-p handstamp --lib", "web::routes::tests::")
+EVERYWHERE = ("-p handstamp --lib", "web::routes::tests::everywhere::")
+
+BY_MEMBERS = "whatever_a_member_changes_is_in_force_everywhere_when_it_is_answered"
+BY_OPERATORS = "whatever_an_operator_changes_is_in_force_everywhere_when_it_returns"
+ENDS_ONE = "Logged { done: (), position: log_changes!(transaction, &[Subject::Session(id_hash)]) }"
+ENDS_BY_HANDLE = "Logged { done: true, position: log_changes!(transaction, &[Subject::User(user_id)]) }"
+SEEN = '"UPDATE sessions SET last_seen_at = $2 WHERE id_hash = $1 AND last_seen_at < $2",'
+REVIVES = '''"INSERT INTO sessions (id_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address)
+                 SELECT $1, randomblob(16), id, $2, $2 + 3600, $2, '', '' FROM users WHERE true LIMIT 1
+                 ON CONFLICT (id_hash) DO UPDATE SET last_seen_at = excluded.last_seen_at",'''
+DECOY = """            let mut output = [0; Self::OUTPUT_BYTES];
+            self.run(password, &[0; 16], &mut output, memory).map_err(|_| HashFault)?;
+            return Ok(Verdict::Wrong);"""
+RESERVES = "let place = self.hashing.reserve()?;"
+HASHES = """let first = self.hashing.reserve()?;
+        first.check(stored.clone(), password.clone(), self.world.random()).await?;
+        """
+ACCOUNT = "let hash =\n            account.as_ref()"
+
+# What is left out or turned round: in which file, which text, what stands there instead, and which test must fail.
+MUTANTS = {
+    # Tokens.
+    "mac_unchecked": (TOKEN, "if !key.verifies(", "if false && !key.verifies(", CORE_TOKEN, "every_flipped_bit_is_refused"),
+    "mac_of_less": (TOKEN, "SIGNED_BYTES: usize = 55", "SIGNED_BYTES: usize = 54", CORE_TOKEN, "the_golden_vectors_open"),
+    "expiry_unchecked": (TOKEN, " || now >= claims.expires_at", "", CORE_TOKEN,
+                         "a_token_holds_from_a_minute_before_it_was_issued_to_the_second_before_it_expires"),
+    "same_key_twice": (f"{CORE}/src/keyring.rs", "pair[0] == pair[1]", "false && pair[0] == pair[1]", CORE_TOKEN,
+                       "a_secret_that_is_listed_twice_is_refused"),
+    "row_unread": (f"{LIBRARY}/src/sessions/mod.rs", "user.filter(|user| user.id == user_id)",
+                   'user.or(Some(User::new(user_id, "", "", now)))', ROUTES,
+                   "a_token_that_our_key_signed_opens_nothing_without_its_row"),
+    "row_of_anybody": (USERS, "WHERE sessions.id_hash = $1 AND sessions.user_id = $2 AND",
+                       "WHERE sessions.id_hash = $1 AND ($2 = $2) AND", STORE, "a_session_belongs_to_its_user_only"),
+    "two_cookies": (f"{CORE}/src/cookie.rs", "(Some(_), Some(_)) => Presented::Several",
+                    "(Some(value), Some(_)) => Presented::One(str::from_utf8(value).unwrap_or_default())", CORE_LIB,
+                    "cookie::tests::two_cookies_of_the_name_are_neither"),
+    # Guessing.
+    "counted_after_hashing": (GUARD, RESERVES, HASHES + RESERVES, GUESSING, "whoever_has_to_wait_costs_no_hash"),
+    "guesses_uncounted": (GUARD, "self.count(&counted).await? {", "self.count(&[]).await? {", GUESSING,
+                          "whoever_waits_as_long_as_told_is_looked_at_again"),
+    "wrong_guesses_taken_back": (GUARD, "Checked::Wrong => {", "Checked::Wrong => {\n                self.take_back(&counted).await;",
+                                 GUESSING, "whoever_waits_as_long_as_told_is_looked_at_again"),
+    "decoy_off": (PASSWORD, DECOY, "            return Ok(Verdict::Wrong);", CORE_LIB,
+                  "password::tests::a_check_costs_the_same_whoever_it_is_for"),
+    "rest_of_the_work_off": (PASSWORD, "if let Some(rest) = self.rest_after(&parsed.settings)",
+                             "if let Some(rest) = self.rest_after(&parsed.settings).filter(|_| false)", CORE_LIB,
+                             "password::tests::a_check_costs_the_same_whoever_it_is_for"),
+    "stranger_costs_nothing": (SIGN_IN, ACCOUNT, "if account.is_none() {\n            return Err(NotSignedIn::Wrong);\n        }\n        "
+                               + ACCOUNT, ("-p handstamp --lib", "services::sign_in::tests::"), "every_wrong_sign_in_costs_the_same_work"),
+    "costly_hash_of_a_row": (PASSWORD, "memory_kib <= Self::MAX_MEMORY_KIB", "true", CORE_LIB,
+                             "password::tests::settings_out_of_bounds_are_refused"),
+    # What has ended stays ended, and everybody is told.
+    "ended_session_revived": (SESSIONS, SEEN, REVIVES, STORE, "seeing_an_ended_session_does_not_bring_it_back"),
+    "end_not_logged": (SESSIONS, ENDS_ONE, "Logged { done: (), position: None }", LOG, "every_act_says_whom_it_changes"),
+    "end_by_handle_not_logged": (SESSIONS, ENDS_BY_HANDLE, "Logged { done: true, position: None }", LOG,
+                                 "every_act_says_whom_it_changes"),
+    "sign_out_not_announced": (f"{LIBRARY}/src/services/sign_out.rs",
+                               "self.sessions.in_force(self.store.end_session(session).await?).await",
+                               "let _ = self.store.end_session(session).await?;\n        Ok(())", EVERYWHERE, BY_MEMBERS),
+    "password_not_announced": (f"{LIBRARY}/src/services/change_password.rs", "if self.sessions.in_force(changed).await? {",
+                               "if changed.done {", EVERYWHERE, BY_MEMBERS),
+    "sign_in_not_announced": (SIGN_IN, "if self.sessions.in_force(signed).await? {", "if signed.done {", EVERYWHERE, BY_MEMBERS),
+    "disabling_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions.in_force(changed).await?;",
+                                "let _ = changed;", EVERYWHERE, BY_OPERATORS),
+    "disabled_keeps_sessions": (USERS, "if disabled_at.is_some() {", "if false {", STORE, "disabling_ends_the_sessions_for_good"),
+    "disabled_signs_in": (USERS, "WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL\",\n            ))\n            .bind(session",
+                          "WHERE id = $1 AND password_hash = $2\",\n            ))\n            .bind(session", STORE,
+                          "a_disabled_account_has_no_live_session"),
+    "old_password_signs_in": (USERS, "SET signed_in_at = $3\n                 WHERE id = $1 AND password_hash = $2",
+                              "SET signed_in_at = $3\n                 WHERE id = $1 AND ($2 = $2)", STORE,
+                              "a_password_that_was_changed_meanwhile_signs_nobody_in"),
+    "anybodys_session_ended": (SESSIONS, '"DELETE FROM sessions WHERE user_id = $1 AND handle = $2"',
+                               '"DELETE FROM sessions WHERE ($1 = $1) AND handle = $2"', STORE, "a_session_is_ended_by_its_owner_only"),
+    "new_password_keeps_others": (USERS, "WHERE user_id = $1 AND id_hash <> $2", "WHERE user_id = $1 AND id_hash <> $2 AND false",
+                                  STORE, "a_change_of_password_keeps_one_session_under_a_new_id"),
+    # Other sites.
+    "cross_site_unchecked": (f"{WEB}/cross_site.rs", "if is_safe(request.method()) ||", "if true || is_safe(request.method()) ||",
+                             ROUTES, "a_write_that_another_site_has_sent_does_nothing"),
+    "next_unchecked": (f"{CORE}/src/return_to.rs", "good.then(|| Self(text.to_owned()))", "let _ = good;\n        Some(Self(text.to_owned()))",
+                       CORE_LIB, "return_to::tests::every_way_off_the_site_leads_to_the_account"),
+    "host_unchecked": (f"{WEB}/host.rs", "if is_health_check ||", "if true || is_health_check ||", ROUTES,
+                       "a_request_for_another_host_is_sent_away"),
+}
+
+
+def cargo(test, *more):
+    arguments, path = test[0]
+    command = ["cargo", "test", "--quiet", "--locked", *arguments.split(), *more]
+    if not more:
+        command += ["--", "--exact", path + test[1]]
+    # Where a panic came from is of no use here, and takes a tenth of the time to link.
+    environment = dict(os.environ, CARGO_TARGET_DIR=str(PLACE), CARGO_PROFILE_DEV_DEBUG="0")
+    return subprocess.run(command, cwd=TREE, env=environment, capture_output=True, text=True)
+
+
+def says(run, outcome):
+    return f"test result: {outcome}" in run.stdout and "running 1 test\n" in run.stdout
+
+
+def copy_tree():
+    """The code as it stands, in a place of its own: whoever works on it meanwhile meets no mutant."""
+    shutil.rmtree(TREE, ignore_errors=True)
+    files = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True,
+                           capture_output=True, text=True).stdout
+    for file in filter(None, files.split("\0")):
+        (TREE / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / file, TREE / file)
+
+
+def outcome_of(file, old, new, test):
+    """What is wrong, or nothing: the mutant is caught."""
+    text = (TREE / file).read_text()
+    if text.count(old) != 1:
+        return f"the text to mutate is in {file} {text.count(old)} times"
+    try:
+        (TREE / file).write_text(text.replace(old, new))
+        built = cargo(test, "--no-run")
+        if built.returncode != 0:
+            return "DOES NOT COMPILE\n" + built.stderr[-3000:]
+        return None if says(cargo(test), "FAILED") else "SURVIVED"
+    finally:
+        (TREE / file).write_text(text)
+
+
+def main():
+    names = sys.argv[1:] or list(MUTANTS)
+    copy_tree()
+    faults = []
+    for name in names:
+        file, old, new, *test = MUTANTS[name]
+        fault = outcome_of(file, old, new, test)
+        print(f"{name}: {fault or 'caught by ' + test[1]}", flush=True)
+        faults += [name] if fault else []
+    # And each of these tests holds where nothing is left out.
+    for test in sorted({tuple(MUTANTS[name][3:]) for name in names}):
+        if not says(cargo(test), "ok"):
+            print(f"{test[1]} fails, or is no more", flush=True)
+            faults.append(test[1])
+    if faults:
+        sys.exit(f"not caught: {' '.join(faults)}")
+
+
+if __name__ == "__main__":
+    main()
