@@ -1,6 +1,8 @@
 """Leaves out each rule of the lease protocol in the code of sessions/, and sees the simulation catch it.
 
 Usage: mutants.py [NAME ...]. Run by script/test. A mutant whose text is no longer in the code is a fault as well.
+mutants.py --bare FOLDER puts the protocol and its tests there as a package of their own, which builds in seconds: there
+script/mutants makes its own changes.
 """
 import os
 import pathlib
@@ -71,11 +73,16 @@ MUTANTS = {
 }
 
 
-def manifest(names):
+def dependencies(*more):
     own = (CRATE / "Cargo.toml").read_text()
-    lines = [re.search(rf"^{name} = .*$", own, re.M)[0] for name in DEPENDENCIES]
+    lines = [re.search(rf"^{name} = .*$", own, re.M)[0] for name in [*DEPENDENCIES, *more]]
     lines = [line.replace('"../handstamp-core"', f'"{ROOT}/crates/handstamp-core"') for line in lines]
     lines.append('tokio = { version = "1.54", features = ["macros", "rt", "sync", "time", "test-util"] }')
+    return lines
+
+
+def manifest(names):
+    lines = dependencies()
     tests = "".join(f'\n[[test]]\nname = "{name}"\npath = "{name}/tests/simulation/main.rs"\n' for name in names)
     return ('[package]\nname = "lease-mutants"\nversion = "0.0.0"\nedition = "2024"\nautotests = false\n\n[lib]\npath = "lib.rs"\n'
             "\n[workspace]\n\n[dependencies]\n" + "\n".join(lines) + "\n" + tests
@@ -95,7 +102,42 @@ def plant(name, replacements):
         (place / file).write_text(text.replace(old, new))
 
 
+BARE_LIBRARY = """#![allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+mod world;
+mod store {
+    mod change;
+    pub(crate) use change::*;
+}
+mod sessions {
+    mod cache;
+    mod follower;
+    mod lease;
+    mod sync;
+    #[cfg(test)]
+    mod tests;
+}
+"""
+
+
+def bare(folder):
+    crate = folder / "crates/handstamp"
+    for file in [*FILES, "src/sessions/tests.rs"]:
+        (crate / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CRATE / file, crate / file)
+    for tests in ["tests/interleavings", "tests/simulation"]:
+        shutil.copytree(CRATE / tests, crate / tests)
+    (crate / "src/lib.rs").write_text(BARE_LIBRARY)
+    (crate / "Cargo.toml").write_text(
+        '[package]\nname = "bare"\nversion = "0.0.0"\nedition = "2024"\n\n[dependencies]\n'
+        + "\n".join(dependencies("loom")) + "\n")
+    (folder / "Cargo.toml").write_text(
+        '[workspace]\nresolver = "3"\nmembers = ["crates/handstamp"]\n\n[profile.dev]\nopt-level = 1\ndebug = false\n')
+    shutil.copy(ROOT / "Cargo.lock", folder)
+
+
 def main():
+    if sys.argv[1:2] == ["--bare"]:
+        return bare(pathlib.Path(sys.argv[2]))
     names = sys.argv[1:] or list(MUTANTS)
     shutil.rmtree(PLACE, ignore_errors=True)
     for name in names:
