@@ -38,9 +38,9 @@ REVIVES = '''"INSERT INTO sessions (id_hash, handle, user_id, created_at, expire
 DECOY = """            let mut output = [0; Self::OUTPUT_BYTES];
             self.run(password, &[0; 16], &mut output, memory).map_err(|_| HashFault)?;
             return Ok(Verdict::Wrong);"""
-RESERVES = "let place = self.hashing.reserve()?;"
-HASHES = """let first = self.hashing.reserve()?;
-        first.check(stored.clone(), password.clone(), self.world.random()).await?;
+COUNTS = "let counted = self.counts_for(asking);"
+HASHES = """place.check(stored.clone(), password.clone(), self.world.random()).await?;
+        let place = self.hashing.reserve()?;
         """
 ACCOUNT = "let hash =\n            account.as_ref()"
 
@@ -62,7 +62,7 @@ MUTANTS = {
                     "(Some(value), Some(_)) => Presented::One(str::from_utf8(value).unwrap_or_default())", CORE_LIB,
                     "cookie::tests::two_cookies_of_the_name_are_neither"),
     # Guessing.
-    "counted_after_hashing": (GUARD, RESERVES, HASHES + RESERVES, GUESSING, "whoever_has_to_wait_costs_no_hash"),
+    "counted_after_hashing": (GUARD, COUNTS, HASHES + COUNTS, GUESSING, "whoever_has_to_wait_costs_no_hash"),
     "guesses_uncounted": (GUARD, "self.count(&counted).await? {", "self.count(&[]).await? {", GUESSING,
                           "whoever_waits_as_long_as_told_is_looked_at_again"),
     "wrong_guesses_taken_back": (GUARD, "Checked::Wrong => {", "Checked::Wrong => {\n                self.take_back(&counted).await;",
