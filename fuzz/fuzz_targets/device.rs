@@ -1,14 +1,19 @@
 //! A device cookie knows the accounts that we put into it and no others, whatever stands beside them.
 #![no_main]
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use handstamp_core::{DeviceId, DeviceTokens, SecretKey, Timestamp, UserId};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &str| {
+static TOKENS: LazyLock<DeviceTokens> = LazyLock::new(|| {
     let secret = SecretKey::parse("9f86d081884c7d659a2feaa0c55ad015").expect("it is random");
-    let tokens = DeviceTokens::new(&secret, &[]).expect("one secret is not there twice");
+    DeviceTokens::new(&secret, &[]).expect("one secret is not there twice")
+});
+
+fuzz_target!(|text: &str| {
+    let tokens = &*TOKENS;
     let now = Timestamp::from_unix_seconds(1_800_000_000);
     let (ada, bob) = (UserId::new(now, [1; 10]), UserId::new(now, [2; 10]));
     let (phone, desk) = (DeviceId::from_bytes([7; 8]), DeviceId::from_bytes([8; 8]));

@@ -70,7 +70,8 @@ fn address(entry: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(entry).ok()?.trim_matches([' ', '\t']);
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let parsed = bare.parse().or_else(|_| text.parse().map(|address: SocketAddr| address.ip()));
-    parsed.ok().map(|address: IpAddr| address.to_canonical())
+    // With a port, the parser takes a zone as well, which means nothing to anybody else.
+    parsed.ok().filter(|_| !text.contains('%')).map(|address: IpAddr| address.to_canonical())
 }
 
 /// Addresses that count as one client: an IPv4 address, or the 64 bits of an IPv6 address that a provider gives to one
@@ -157,9 +158,18 @@ mod tests {
 
     #[test]
     fn a_malformed_entry_leaves_the_request_with_whoever_passed_it_on() {
-        for entry in
-            ["", "unknown", "_hidden", "198.51.100", "198.51.100.7.1", "0198.51.100.7", "198.51.100.7\0", "é", "a b"]
-        {
+        for entry in [
+            "",
+            "unknown",
+            "_hidden",
+            "198.51.100",
+            "198.51.100.7.1",
+            "0198.51.100.7",
+            "198.51.100.7\0",
+            "[fe80::1%1]:80",
+            "é",
+            "a b",
+        ] {
             assert_eq!(client(&["127.0.0.1"], "127.0.0.1", &["203.0.113.9", entry]), "127.0.0.1", "{entry:?}");
             let line = format!("203.0.113.9, {entry}, 10.0.0.2");
             assert_eq!(client(&["127.0.0.1", "10.0.0.2"], "127.0.0.1", &[&line]), "10.0.0.2", "{line:?}");
