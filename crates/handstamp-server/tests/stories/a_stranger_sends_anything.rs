@@ -1,5 +1,3 @@
-#![allow(clippy::print_stdout)]
-
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -169,7 +167,7 @@ crate::stories! {
         for status in [200, 303, 400, 401, 403, 404, 405, 413, 421, 422, 431] {
             assert!(tally.get(&status).is_some_and(|count| *count > 2), "nobody was answered {status}: {tally:?}");
         }
-        println!("HANDSTAMP_SEED={seed}: {tally:?}, {warm} KiB and {grown} more");
+        eprintln!("HANDSTAMP_SEED={seed}: {tally:?}, {warm} KiB and {grown} more");
 
         let bob = house.visitor();
         assert_eq!(bob.registers("Bob", "bob@example.com", ADAS_PASSWORD).await.status, 303);

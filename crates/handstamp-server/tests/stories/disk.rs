@@ -21,7 +21,7 @@ impl SmallDisk {
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Self { folder });
         }
-        writeln!(std::io::stderr(), "skipped: only root may mount the small disk that is filled up").unwrap();
+        eprintln!("skipped: only root may mount the small disk that is filled up");
         fs::remove_dir_all(&folder).unwrap();
         None
     }

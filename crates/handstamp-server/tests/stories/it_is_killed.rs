@@ -1,4 +1,3 @@
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -66,7 +65,7 @@ crate::stories! {
     async fn at_any_moment_and_all_is_as_it_was_answered(mut house: House) {
         house.restart_with("HANDSTAMP_SESSION__LEASE", "1s");
         let (seed, mut people, mut ready) = (seed(), Vec::new(), Vec::new());
-        writeln!(std::io::stderr(), "HANDSTAMP_SEED={seed}").unwrap();
+        eprintln!("HANDSTAMP_SEED={seed}");
         let chance = Chance::new(seed);
         people.extend(Person::registers(&house.url, &chance).await);
         for _ in 0..kills() {
@@ -83,7 +82,7 @@ crate::stories! {
         assert!(house.is_sound().await);
         ready.sort();
         let (shortest, median, longest) = (ready[0], ready[ready.len() / 2], ready[ready.len() - 1]);
-        writeln!(std::io::stderr(), "killed {} times, {} people; ready again after {median:.0?}, at most {longest:.0?}", ready.len(), people.len()).unwrap();
+        eprintln!("killed {} times, {} people; ready again after {median:.0?}, at most {longest:.0?}", ready.len(), people.len());
         assert!(shortest < READY_WITHIN, "{ready:?}");
     }
 }

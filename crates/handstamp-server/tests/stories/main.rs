@@ -1,5 +1,5 @@
 //! Stories about people, told over HTTP to the real binary, on SQLite and on PostgreSQL.
-#![allow(clippy::unwrap_used, unreachable_pub)]
+#![allow(clippy::print_stderr, clippy::unwrap_used, unreachable_pub)]
 
 #[path = "../../../handstamp/tests/support/postgres.rs"]
 mod postgres_server;

@@ -56,7 +56,7 @@ async fn and_does_not_learn_who_has_an_account_nor_whose_is_old() {
     }
     let [unknown, known, older] = times;
     let (known, older) = (longer(&unknown, &known), longer(&unknown, &older));
-    println!(
+    eprintln!(
         "an unknown account takes longer than a known one with probability {known:.3}, than an older one {older:.3}"
     );
     assert!((known - 0.5).abs() < 0.05, "{known}");
