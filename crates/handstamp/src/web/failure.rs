@@ -57,7 +57,7 @@ impl Failure {
             Self::SignedOut => "Please sign in first.".into(),
             Self::Refused(_, message) => message.clone(),
             Self::TooMany(_) => "There were too many attempts for this account, or from your network. \
-                 Where you have signed in before you can still do so, and where you are signed in you stay so."
+                 Devices on which you have signed in before are not affected."
                 .into(),
             Self::Fault(Fault::Overloaded) => {
                 "Many people are signing in right now. Please try again in a moment.".into()
