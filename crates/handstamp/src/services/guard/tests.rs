@@ -7,16 +7,17 @@ use handstamp_core::{DisplayName, Timestamp};
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
-use crate::services::{NotSignedIn, Register, SignIn};
+use crate::services::{Admitted, NotRegistered, NotSignedIn, Register, SignIn};
 use crate::world::{ManualClock, World};
 use crate::{Handstamp, SecretKey};
 
 const PASSWORD: &str = "plum-octave-harbour";
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Accounts in a folder and at a time of their own.
+/// Accounts in a folder and at a time of their own, and the browser in which Ada has registered.
 struct Here {
     handstamp: Handstamp,
+    known: Device,
     clock: Arc<ManualClock>,
     folder: std::path::PathBuf,
 }
@@ -47,14 +48,19 @@ impl Here {
         (config.hashing.concurrency, config.hashing.queue) = (1, 0);
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000)));
         let world = World { clock: clock.clone(), ..World::system() };
-        let here = Self { handstamp: Handstamp::open_in(config, world).await.unwrap(), clock, folder };
+        let handstamp = Handstamp::open_in(config, world).await.unwrap();
+        let mut here = Self { handstamp, known: Device::default(), clock, folder };
+        here.known.cookie = here.registers().await.unwrap().device;
+        here
+    }
+
+    async fn registers(&self) -> Result<Admitted, NotRegistered> {
         let wish = Register {
             name: DisplayName::parse("Ada").unwrap(),
             email: EmailAddress::parse("ada@example.com").unwrap(),
             password: Password::parse(PASSWORD).unwrap(),
         };
-        assert!(here.accounts().register(wish, None, &Device::default()).await.is_ok());
-        here
+        self.accounts().register(wish, None, &Device::default()).await
     }
 
     fn accounts(&self) -> &Accounts {
@@ -62,16 +68,16 @@ impl Here {
     }
 
     async fn tries(&self, password: &str) -> Outcome {
-        self.tries_as("ada@example.com", password).await
+        self.tries_as("ada@example.com", password, &Device::default()).await
     }
 
-    async fn tries_as(&self, email: &str, password: &str) -> Outcome {
+    async fn tries_as(&self, email: &str, password: &str, device: &Device) -> Outcome {
         let wish = SignIn {
             email: EmailAddress::parse(email).unwrap(),
             password: Password::parse(password).unwrap(),
             remember: true,
         };
-        match self.accounts().sign_in(wish, None, &Device::default()).await {
+        match self.accounts().sign_in(wish, None, device).await {
             Ok(_) => Outcome::SignedIn,
             Err(NotSignedIn::Wrong) => Outcome::Wrong,
             Err(NotSignedIn::TooMany(Wait(wait))) => Outcome::Waits(wait),
@@ -135,10 +141,43 @@ async fn a_refusal_is_not_remembered_for_those_who_share_a_network() {
     here.tries_ten_times().await;
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
     assert_eq!(
-        here.tries_as("bob@example.com", PASSWORD).await,
+        here.tries_as("bob@example.com", PASSWORD, &Device::default()).await,
         Outcome::Wrong,
         "he has no account, and no wait either"
     );
+}
+
+#[tokio::test]
+async fn what_was_right_is_taken_back() {
+    let here = Here::opens().await;
+    for _ in 0..15 {
+        assert_eq!(here.tries(PASSWORD).await, Outcome::SignedIn);
+    }
+    here.tries_ten_times().await;
+    assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
+}
+
+#[tokio::test]
+async fn where_somebody_signed_in_before_they_are_counted_apart() {
+    let here = Here::opens().await;
+    here.tries_ten_times().await;
+    assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
+    assert_eq!(here.tries_as("ada@example.com", PASSWORD, &here.known).await, Outcome::SignedIn);
+    for _ in 0..10 {
+        assert_eq!(here.tries_as("ada@example.com", "wrong", &here.known).await, Outcome::Wrong);
+    }
+    assert_eq!(here.tries_as("ada@example.com", PASSWORD, &here.known).await, Outcome::Waits(MINUTE));
+}
+
+#[tokio::test]
+async fn registrations_from_a_network_are_counted_whatever_comes_of_them() {
+    let here = Here::opens().await;
+    for _ in 1..20 {
+        assert!(matches!(here.registers().await, Err(NotRegistered::AddressTaken)));
+    }
+    assert!(matches!(here.registers().await, Err(NotRegistered::TooMany(Wait(wait))) if wait == 15 * MINUTE));
+    here.clock.advance(15 * MINUTE);
+    assert!(matches!(here.registers().await, Err(NotRegistered::AddressTaken)));
 }
 
 #[tokio::test]
