@@ -150,6 +150,22 @@ mod tests {
     }
 
     #[test]
+    fn it_is_noticed_when_it_takes_its_time_as_well() {
+        let watch = watch();
+        let minutes = |count| NOW.after(Duration::from_secs(60 * count));
+        let told = (0..10).flat_map(|account| watch.wrong(1, account, "Summer2026!", minutes(account as u64)));
+        assert_eq!(told.collect::<Vec<_>>(), [Pattern::Spraying]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_begins_another_window() {
+        let watch = watch();
+        let next_year = NOW.after(Duration::from_secs(365 * 86_400));
+        assert_eq!((0..9).flat_map(|account| watch.wrong(1, account, "Summer2026!", next_year)).count(), 0);
+        assert_eq!((9..18).flat_map(|account| watch.wrong(1, account, "Summer2026!", NOW)).count(), 0);
+    }
+
+    #[test]
     fn what_people_do_is_no_pattern() {
         let watch = watch();
         for attempt in 0..50 {
