@@ -196,6 +196,15 @@ async fn counts_that_nothing_depends_on_are_purged() {
     let here = Here::opens().await;
     let crate::store::Store::Sqlite(database) = &*here.accounts().store else { panic!("this is SQLite") };
     here.tries_ten_times().await;
+    // More than are removed at once, and older than those.
+    database
+        .execute(
+            "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 2500)
+             INSERT INTO attempts SELECT CAST(n AS BLOB), 1, 0, 0, 1, 0 FROM numbers",
+        )
+        .await;
+    here.accounts().purge_attempts().await;
+    assert_eq!(database.count("SELECT COUNT(*) FROM attempts WHERE last_at = 0").await, 0);
     here.clock.advance(Duration::from_secs(86_399));
     here.accounts().purge_attempts().await;
     assert!(database.count("SELECT COUNT(*) FROM attempts").await > 0);
