@@ -258,6 +258,36 @@ async fn a_clock_that_is_set_never_revives_what_ended() {
 }
 
 #[tokio::test]
+async fn what_has_expired_is_purged_and_counted() {
+    let here = Here::at("http://localhost").await;
+    here.registers().await;
+    let sessions = &here.handstamp.0.site.accounts.sessions;
+    assert_eq!(sessions.purge().await.unwrap(), 0);
+    here.clock.advance(30 * DAY);
+    assert_eq!(sessions.purge().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_new_password_gives_the_session_a_new_id_and_no_more_time() {
+    let here = Here::at("http://localhost").await;
+    let old = here.registers().await;
+    here.clock.advance(DAY);
+    let request = Request::post("/account/password")
+        .header("host", "localhost")
+        .header("cookie", format!("handstamp_session={old}"))
+        .header("sec-fetch-site", "same-origin")
+        .header("content-type", "application/x-www-form-urlencoded");
+    let fields = "current_password=plum-octave-harbour&password=walnut-trumpet-glacier";
+    let new = token_of(&here.send(request.body(Body::from(fields)).unwrap()).await);
+    let tokens = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap();
+    let [before, after] = [&old, &new].map(|token| tokens.open(token, NOW.after(DAY)).unwrap().claims);
+    assert_ne!(after.session_id, before.session_id);
+    assert_eq!((after.issued_at, after.expires_at), (NOW.after(DAY), before.expires_at));
+    assert_eq!(here.opens("/account", &old).await.status(), StatusCode::SEE_OTHER);
+    assert_eq!(here.opens("/account", &new).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_token_that_our_key_signed_opens_nothing_without_its_row() {
     let here = Here::at("http://localhost").await;
     let token = here.registers().await;

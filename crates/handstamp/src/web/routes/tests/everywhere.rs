@@ -83,6 +83,7 @@ async fn whatever_an_operator_changes_is_in_force_everywhere_when_it_returns() {
     here.signs_in_for_now().await;
     here.signs_in_for_now().await;
     assert_eq!(here.waits_for_another_node(here.handstamp.revoke_sessions(None)).await.unwrap(), 2);
+    assert_eq!(here.handstamp.revoke_sessions(None).await.unwrap(), 0, "there is none left");
     let token = here.signs_in_for_now().await;
     assert_eq!(here.opens("/account", &token).await.status(), StatusCode::OK);
     here.waits_for_another_node(here.handstamp.disable_user(ada)).await.unwrap();
