@@ -116,7 +116,7 @@ def cargo(test, *more):
     if not more:
         command += ["--", "--exact", path + test[1]]
     # Where a panic came from is of no use here, and takes a tenth of the time to link.
-    environment = dict(os.environ, CARGO_TARGET_DIR=str(PLACE), CARGO_PROFILE_DEV_DEBUG="0")
+    environment = dict(os.environ, CARGO_TARGET_DIR=str(PLACE / "target"), CARGO_PROFILE_DEV_DEBUG="0")
     return subprocess.run(command, cwd=TREE, env=environment, capture_output=True, text=True)
 
 
