@@ -2,10 +2,11 @@
 
 use std::cell::Cell;
 
-use tokio::time::sleep;
+use handstamp_core::SessionIdHash;
+use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::store::{ChangeLog, NodeId};
+use crate::store::{ChangeLog, NodeId, Position};
 
 const LEASE: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_millis(10);
@@ -91,4 +92,18 @@ async fn whatever_an_operator_changes_is_in_force_everywhere_when_it_returns() {
     here.waits_for_another_node(here.handstamp.enable_user(ada)).await.unwrap();
     here.waits_for_another_node(here.handstamp.delete_user(ada)).await.unwrap();
     assert!(here.handstamp.user(ada).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_every_node_knows_is_forgotten() {
+    let here = Here::at("http://localhost").await;
+    let accounts = &here.handstamp.0.site.accounts;
+    let ended = accounts.store.end_session(SessionIdHash::from_bytes([7; 32])).await.unwrap();
+    accounts.sessions.in_force(ended).await.unwrap();
+    let forgotten = async {
+        while !accounts.store.changes_after(Position(0)).await.unwrap().is_empty() {
+            sleep(MOMENT).await;
+        }
+    };
+    timeout(LEASE, forgotten).await.expect("a node looks around with each renewal");
 }
