@@ -35,9 +35,7 @@ SEEN = '"UPDATE sessions SET last_seen_at = $2 WHERE id_hash = $1 AND last_seen_
 REVIVES = '''"INSERT INTO sessions (id_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address)
                  SELECT $1, randomblob(16), id, $2, $2 + 3600, $2, '', '' FROM users WHERE true LIMIT 1
                  ON CONFLICT (id_hash) DO UPDATE SET last_seen_at = excluded.last_seen_at",'''
-DECOY = """            let mut output = [0; Self::OUTPUT_BYTES];
-            self.run(password, &[0; 16], &mut output, memory).map_err(|_| HashFault)?;
-            return Ok(Verdict::Wrong);"""
+DECOY = "None => Parsed::new(&memory.decoy(self))?,"
 COUNTS = "let counted = self.counts_for(asking);"
 HASHES = """place.check(stored.clone(), password.clone(), self.world.random()).await?;
         let place = self.hashing.reserve()?;
@@ -67,7 +65,7 @@ MUTANTS = {
                           "whoever_waits_as_long_as_told_is_looked_at_again"),
     "wrong_guesses_taken_back": (GUARD, "Checked::Wrong => {", "Checked::Wrong => {\n                self.take_back(&counted).await;",
                                  GUESSING, "whoever_waits_as_long_as_told_is_looked_at_again"),
-    "decoy_off": (PASSWORD, DECOY, "            return Ok(Verdict::Wrong);", CORE_LIB,
+    "decoy_off": (PASSWORD, DECOY, "None => return Ok(Verdict::Wrong),", CORE_LIB,
                   "password::tests::a_check_costs_the_same_whoever_it_is_for"),
     "rest_of_the_work_off": (PASSWORD, "if let Some(rest) = self.rest_after(&parsed.settings)",
                              "if let Some(rest) = self.rest_after(&parsed.settings).filter(|_| false)", CORE_LIB,
