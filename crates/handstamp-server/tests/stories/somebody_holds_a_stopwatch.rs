@@ -30,7 +30,7 @@ fn memory_kib() -> String {
 async fn and_does_not_learn_who_has_an_account_nor_whose_is_old() {
     let mut house = House::on_sqlite();
     house.set("HANDSTAMP_LIMITS__SIGN_IN_PER_ACCOUNT", "100");
-    house.set("HANDSTAMP_LOG__LEVEL", "error");
+    house.set("HANDSTAMP_LOG__LEVEL", "info");
     let accounts = pairs().div_ceil(TRIES_EACH);
     for (kind, memory_kib) in [("older", "1024".to_owned()), ("known", memory_kib())] {
         house.set("HANDSTAMP_HASHING__ITERATIONS", "2");

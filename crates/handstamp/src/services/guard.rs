@@ -134,6 +134,9 @@ impl Accounts {
 
     /// The device, if somebody has signed in to this account there before.
     pub(super) fn known_device(&self, account: &Credentials, device: &Device) -> Option<DeviceId> {
+        if device.cookie.is_empty() {
+            return None;
+        }
         self.devices.find(&device.cookie, account.user_id, self.sessions.now())
     }
 

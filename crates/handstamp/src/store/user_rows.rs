@@ -155,11 +155,13 @@ impl Store {
         self.credentials_by_email(email).await.map(|found| found.is_some())
     }
 
+    /// It gives a row whether there is such an account or not: reading one takes microseconds, which a stopwatch tells.
     pub(crate) async fn credentials_by_email(&self, email: &EmailAddress) -> sqlx::Result<Option<Credentials>> {
-        const SQL: &str = "SELECT id, password_hash, disabled_at FROM users WHERE email_key = $1";
-        let row: Option<CredentialsRow> =
-            read_with!(self, |pool| sqlx::query_as(for_request(SQL)).bind(email.key()).fetch_optional(pool).await)?;
-        Ok(row.map(Credentials::from))
+        const SQL: &str = "SELECT id, password_hash, disabled_at
+             FROM (SELECT 1) AS one LEFT JOIN users ON users.email_key = $1";
+        let (id, password_hash, disabled_at): (Option<Uuid>, Option<String>, Option<i64>) =
+            read_with!(self, |pool| sqlx::query_as(for_request(SQL)).bind(email.key()).fetch_one(pool).await)?;
+        Ok(id.map(|id| Credentials::from((id, password_hash, disabled_at))))
     }
 
     pub(crate) async fn credentials_by_id(&self, id: UserId) -> sqlx::Result<Option<Credentials>> {
