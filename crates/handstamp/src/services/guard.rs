@@ -133,11 +133,11 @@ impl Accounts {
     }
 
     /// The device, if somebody has signed in to this account there before.
-    pub(super) fn known_device(&self, account: &Credentials, device: &Device) -> Option<DeviceId> {
+    pub(super) fn known_device(&self, user_id: UserId, device: &Device) -> Option<DeviceId> {
         if device.cookie.is_empty() {
             return None;
         }
-        self.devices.find(&device.cookie, account.user_id, self.sessions.now())
+        self.devices.find(&device.cookie, user_id, self.sessions.now())
     }
 
     /// What an attempt counts for. Whoever signed in before is counted apart from strangers, so that nobody can shut them
@@ -148,7 +148,8 @@ impl Accounts {
         let counts = match asking {
             Asking::Member(session) => [person(AttemptKey::session(session.id_hash)), None],
             Asking::Stranger { email, account, device } => {
-                match account.and_then(|account| Some((account.user_id, self.known_device(account, device)?))) {
+                let user_id = account.map(|account| account.user_id);
+                match user_id.and_then(|user_id| Some((user_id, self.known_device(user_id, device)?))) {
                     Some((user_id, known)) => [person(AttemptKey::device(user_id, known)), None],
                     None => [person(AttemptKey::account(email)), network(AttemptKey::network(device.network))],
                 }

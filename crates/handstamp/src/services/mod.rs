@@ -56,7 +56,8 @@ impl Accounts {
 
     /// Lets somebody in, and notes in the device cookie that this account has signed in there: as the device that it was
     /// before, or as a new one.
-    fn admit(&self, user_id: UserId, signed_in: SignedIn, known: Option<DeviceId>, device: &Device) -> Admitted {
+    fn admit(&self, user_id: UserId, signed_in: SignedIn, device: &Device) -> Admitted {
+        let known = self.known_device(user_id, device);
         let id = known.unwrap_or_else(|| DeviceId::from_bytes(self.world.random()));
         Admitted { signed_in, device: self.devices.note(&device.cookie, user_id, id, self.sessions.now()) }
     }

@@ -61,7 +61,7 @@ impl Accounts {
         match self.sessions.in_force(made).await? {
             Ok(()) => {
                 tracing::info!(event = "user_created", user = %id, "made an account");
-                Ok(self.admit(id, signed_in, None, device))
+                Ok(self.admit(id, signed_in, device))
             }
             Err(AddressTaken) => Err(Self::taken()),
         }

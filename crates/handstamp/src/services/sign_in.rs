@@ -54,8 +54,7 @@ impl Accounts {
                 {
                     tracing::warn!(%error, user = %account.user_id, "the renewed password hash could not be stored");
                 }
-                let known = self.known_device(&account, device);
-                return Ok(self.admit(account.user_id, signed_in, known, device));
+                return Ok(self.admit(account.user_id, signed_in, device));
             }
         }
         Err(NotSignedIn::Wrong)

@@ -155,8 +155,8 @@ impl Store {
         self.credentials_by_email(email).await.map(|found| found.is_some())
     }
 
-    /// It gives a row whether there is such an account or not: reading one takes microseconds, which a stopwatch tells.
     pub(crate) async fn credentials_by_email(&self, email: &EmailAddress) -> sqlx::Result<Option<Credentials>> {
+        // A row comes whether there is such an account or not: reading one takes microseconds, which a stopwatch tells.
         const SQL: &str = "SELECT id, password_hash, disabled_at
              FROM (SELECT 1) AS one LEFT JOIN users ON users.email_key = $1";
         let (id, password_hash, disabled_at): (Option<Uuid>, Option<String>, Option<i64>) =
