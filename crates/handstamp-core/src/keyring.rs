@@ -14,6 +14,8 @@ pub(crate) enum Purpose {
     Session,
     /// The tokens of the device cookie.
     Device,
+    /// The signature of assertions.
+    Assertion,
 }
 
 impl Purpose {
@@ -21,6 +23,7 @@ impl Purpose {
         match self {
             Self::Session => b"handstamp/session/v1",
             Self::Device => b"handstamp/device/v1",
+            Self::Assertion => b"handstamp/assertion/v1",
         }
     }
 }
@@ -52,7 +55,7 @@ impl SecretKey {
         Zeroizing::new(base64_simd::URL_SAFE_NO_PAD.encode_to_string(random))
     }
 
-    fn derive(&self, purpose: Purpose) -> Zeroizing<[u8; 32]> {
+    pub(crate) fn derive(&self, purpose: Purpose) -> Zeroizing<[u8; 32]> {
         let mut key = Zeroizing::new([0; 32]);
         Hkdf::<Sha256>::new(None, &self.0)
             .expand(purpose.info(), key.as_mut())

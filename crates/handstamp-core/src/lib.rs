@@ -5,11 +5,13 @@
 //!
 //! Start with [`SessionTokens`], which issues and opens the token of the session cookie.
 
+mod assertion;
 mod client_address;
 pub mod cookie;
 mod device;
 mod email;
 mod form;
+mod group;
 mod identity;
 mod keyring;
 mod name;
@@ -19,10 +21,12 @@ mod throttle;
 mod time;
 mod token;
 
+pub use assertion::{Assertion, AssertionKeys};
 pub use client_address::{Network, TrustedProxies};
 pub use device::{DeviceId, DeviceTokens};
 pub use email::{EmailAddress, EmailError};
 pub use form::{Form, FormError};
+pub use group::{GroupName, GroupNameError};
 pub use identity::{SessionId, SessionIdHash, UserId};
 pub use keyring::{KeyRingError, SecretKey, WeakSecret};
 pub use name::{DisplayName, NameError};
@@ -30,7 +34,7 @@ pub use password::{
     HashFault, HashMemory, HashSettings, HashSettingsError, NewPassword, Password, PasswordHash, PasswordPolicy,
     PasswordRefusal, PasswordTooLong, Verdict,
 };
-pub use return_to::ReturnTo;
+pub use return_to::{ReturnHost, ReturnHosts, ReturnTo};
 pub use throttle::{AttemptKey, Attempts, Limit, Wait};
 pub use time::Timestamp;
 pub use token::{Assurance, Claims, OpenedToken, SessionTokens, TokenRefusal, TokenText};

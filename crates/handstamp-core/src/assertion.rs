@@ -1,0 +1,215 @@
+//! Assertions: what an app is told of whoever asks, signed, so that it need not trust its network.
+//!
+//! A JSON Web Token (RFC 7519) signed with Ed25519 (RFC 8037). Its keys are derived from the secrets like all others, so every
+//! node has the same, and they rotate with the secrets.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64_simd::URL_SAFE_NO_PAD;
+use ed25519_dalek::{Signer, SigningKey};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::keyring::{Purpose, SecretKey};
+use crate::{Timestamp, UserId};
+
+/// What is said of somebody, and to whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Assertion<'a> {
+    /// Who says it: where people reach this site.
+    pub issuer: &'a str,
+    /// The origin of the app that it is for.
+    pub audience: &'a str,
+    /// Who it is, for ever.
+    pub user_id: UserId,
+    /// What they want to be called.
+    pub name: &'a str,
+    /// Their address.
+    pub email: &'a str,
+    /// The groups that they are in, with commas between them.
+    pub groups: &'a str,
+    /// It holds from now on, for [`AssertionKeys::LIFETIME`].
+    pub issued_at: Timestamp,
+}
+
+/// Signs assertions, and publishes the keys that verify them.
+pub struct AssertionKeys {
+    current: AssertionKey,
+    fallbacks: Vec<AssertionKey>,
+}
+
+impl AssertionKeys {
+    /// How long an assertion holds.
+    pub const LIFETIME: Duration = Duration::from_secs(60);
+
+    /// Keys under these secrets: the current one signs, and those of the fallbacks are published with it.
+    pub fn new(current: &SecretKey, fallbacks: &[SecretKey]) -> Self {
+        Self { current: AssertionKey::new(current), fallbacks: fallbacks.iter().map(AssertionKey::new).collect() }
+    }
+
+    /// The signed assertion, in the compact form of RFC 7515 §7.1.
+    pub fn issue(&self, assertion: &Assertion<'_>) -> String {
+        let issued_at = assertion.issued_at.unix_seconds();
+        let header = json!({ "alg": "EdDSA", "kid": self.current.id, "typ": "JWT" });
+        let claims = json!({
+            "iss": assertion.issuer,
+            "aud": assertion.audience,
+            "sub": assertion.user_id.to_string(),
+            "name": assertion.name,
+            "email": assertion.email,
+            "groups": assertion.groups.split(',').filter(|group| !group.is_empty()).collect::<Vec<_>>(),
+            "iat": issued_at,
+            "exp": issued_at.saturating_add(Self::LIFETIME.as_secs()),
+        });
+        let signed = format!("{}.{}", encode(header.to_string()), encode(claims.to_string()));
+        let signature = self.current.signs.sign(signed.as_bytes());
+        format!("{signed}.{}", encode(signature.to_bytes()))
+    }
+
+    /// The keys that verify, as a JWK set (RFC 7517 §5): the current one first.
+    pub fn published(&self) -> String {
+        let keys: Vec<_> = std::iter::once(&self.current).chain(&self.fallbacks).map(AssertionKey::published).collect();
+        json!({ "keys": keys }).to_string()
+    }
+}
+
+impl fmt::Debug for AssertionKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AssertionKeys(…)")
+    }
+}
+
+/// A key pair, wiped when dropped.
+struct AssertionKey {
+    signs: SigningKey,
+    /// The public key, in base64url.
+    public: String,
+    /// Its thumbprint (RFC 7638), by which its tokens name it.
+    id: String,
+}
+
+impl AssertionKey {
+    fn new(secret: &SecretKey) -> Self {
+        let signs = SigningKey::from_bytes(&secret.derive(Purpose::Assertion));
+        let public = encode(signs.verifying_key().as_bytes());
+        // The members that RFC 8037 §2 requires, in the order and the spelling that RFC 7638 §3.2 does.
+        let id = encode(Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{public}"}}"#)));
+        Self { signs, public, id }
+    }
+
+    fn published(&self) -> serde_json::Value {
+        json!({ "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": self.id, "x": self.public })
+    }
+}
+
+fn encode(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode_to_string(bytes.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::{Signature, VerifyingKey};
+    use serde_json::Value;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+
+    fn secret(text: &str) -> SecretKey {
+        SecretKey::parse(text).unwrap()
+    }
+
+    fn first() -> SecretKey {
+        secret("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg")
+    }
+
+    fn second() -> SecretKey {
+        secret("9f86d081884c7d659a2feaa0c55ad015")
+    }
+
+    fn ada(groups: &str) -> Assertion<'_> {
+        Assertion {
+            issuer: "https://id.example.com",
+            audience: "https://notes.example.com",
+            user_id: UserId::new(NOW, [7; 10]),
+            name: "Ada \"Countess\" Łovelace",
+            email: "ada@example.com",
+            groups,
+            issued_at: NOW,
+        }
+    }
+
+    fn decoded(part: &str) -> Vec<u8> {
+        URL_SAFE_NO_PAD.decode_to_vec(part).unwrap()
+    }
+
+    fn json_of(part: &str) -> Value {
+        serde_json::from_slice(&decoded(part)).unwrap()
+    }
+
+    /// Whether one of the published keys, the one that the token names, verifies it.
+    fn verifies(token: &str, published: &str) -> bool {
+        let [header, claims, signature]: [&str; 3] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
+        let keys: Value = serde_json::from_str(published).unwrap();
+        let named = json_of(header)["kid"].clone();
+        let key = keys["keys"].as_array().unwrap().iter().find(|key| key["kid"] == named);
+        key.is_some_and(|key| {
+            let public = decoded(key["x"].as_str().unwrap()).try_into().unwrap();
+            let signature = Signature::from_bytes(&decoded(signature).try_into().unwrap());
+            let key = VerifyingKey::from_bytes(&public).unwrap();
+            key.verify_strict(format!("{header}.{claims}").as_bytes(), &signature).is_ok()
+        })
+    }
+
+    #[test]
+    fn an_assertion_says_who_it_is_to_one_app_and_for_a_minute() {
+        let token = AssertionKeys::new(&first(), &[]).issue(&ada("editors,staff"));
+        let claims = json_of(token.split('.').nth(1).unwrap());
+        assert_eq!(
+            claims,
+            json!({
+                "iss": "https://id.example.com", "aud": "https://notes.example.com",
+                "sub": "01a3185c-5000-7707-8707-070707070707", "name": "Ada \"Countess\" Łovelace",
+                "email": "ada@example.com", "groups": ["editors", "staff"], "iat": 1_800_000_000, "exp": 1_800_000_060,
+            })
+        );
+        let alone = AssertionKeys::new(&first(), &[]).issue(&ada(""));
+        assert_eq!(json_of(alone.split('.').nth(1).unwrap())["groups"], json!([]));
+    }
+
+    #[test]
+    fn its_published_key_verifies_it_and_no_other_does() {
+        let keys = AssertionKeys::new(&first(), &[]);
+        let token = keys.issue(&ada(""));
+        assert!(verifies(&token, &keys.published()));
+        let forged = token.replacen(token.split('.').nth(1).unwrap(), &encode("{}"), 1);
+        assert!(!verifies(&forged, &keys.published()));
+        assert!(!verifies(&token, &AssertionKeys::new(&second(), &[]).published()));
+    }
+
+    #[test]
+    fn keys_rotate_with_the_secrets() {
+        let before = AssertionKeys::new(&first(), &[]);
+        let after = AssertionKeys::new(&second(), &[first()]);
+        assert!(verifies(&before.issue(&ada("")), &after.published()), "the old key is still published");
+        assert!(verifies(&after.issue(&ada("")), &after.published()));
+        assert!(!verifies(&after.issue(&ada("")), &before.published()), "the new one signs");
+    }
+
+    #[test]
+    fn a_key_is_named_by_its_thumbprint() {
+        // Of the key in RFC 8037 appendix A.1, whose thumbprint is in A.3.
+        let seed = decoded("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A");
+        let signs = SigningKey::from_bytes(&seed.try_into().unwrap());
+        let public = encode(signs.verifying_key().as_bytes());
+        assert_eq!(public, "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
+        let id = encode(Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{public}"}}"#)));
+        assert_eq!(id, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+
+    #[test]
+    fn it_is_never_printed() {
+        assert_eq!(format!("{:?}", AssertionKeys::new(&first(), &[second()])), "AssertionKeys(…)");
+    }
+}
