@@ -26,6 +26,25 @@ pub fn find<'a>(lines: impl IntoIterator<Item = &'a [u8]>, name: &str) -> Presen
     }
 }
 
+/// What is left of the `Cookie` lines of a request without our own cookies, in one line: nothing that an app behind us needs.
+pub fn without_ours<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    let pairs = lines.into_iter().flat_map(|line| line.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
+    let theirs: Vec<_> = pairs.filter(|pair| !pair.is_empty() && !is_ours(pair)).collect();
+    theirs.join(b"; ".as_slice())
+}
+
+/// Of whatever site: each of our cookies is called `handstamp_…`, with the prefix that browsers guard or without.
+fn is_ours(pair: &[u8]) -> bool {
+    let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
+    let prefixes = [b"__Host-".as_slice(), b"__Secure-"];
+    let bare = prefixes.iter().find_map(|prefix| {
+        let (head, rest) = name.split_at_checked(prefix.len())?;
+        head.eq_ignore_ascii_case(prefix).then_some(rest)
+    });
+    let prefix = bare.unwrap_or(name).get(.."handstamp_".len());
+    prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"handstamp_"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,5 +80,28 @@ mod tests {
     fn two_cookies_of_the_name_are_neither() {
         assert_eq!(presented(&["handstamp_session=x; handstamp_session=x"]), Presented::Several);
         assert_eq!(presented(&["handstamp_session=x", "handstamp_session="]), Presented::Several);
+    }
+
+    #[test]
+    fn an_app_gets_its_own_cookies_and_none_of_ours() {
+        let left = |lines: &[&str]| {
+            let left = without_ours(lines.iter().map(|line| line.as_bytes()));
+            String::from_utf8(left).unwrap()
+        };
+        assert_eq!(left(&[]), "");
+        assert_eq!(left(&["a=1; b=\"x y\";c"]), "a=1; b=\"x y\"; c");
+        assert_eq!(left(&["a=1", " ;; b=handstamp_session=2 ;"]), "a=1; b=handstamp_session=2");
+        for ours in [
+            "handstamp_session=x",
+            "handstamp_device=x",
+            "__Host-handstamp_session=x",
+            "__Secure-handstamp_signed_out=1",
+            "__host-HANDSTAMP_session=x",
+            "handstamp_session",
+            " handstamp_session =x",
+        ] {
+            assert_eq!(left(&[&format!("a=1;{ours}; b=2"), ours]), "a=1; b=2", "{ours}");
+        }
+        assert_eq!(left(&["__Host-session=x; handstamp=y; xhandstamp_session=z"]).split("; ").count(), 3);
     }
 }

@@ -5,7 +5,7 @@ use percent_encoding::percent_decode;
 
 /// The fields of a form, `application/x-www-form-urlencoded`. Unlike the parser of the URL Standard it refuses invalid
 /// UTF-8 instead of replacing it: a password is what was typed, or nothing.
-pub struct Form(HashMap<String, Option<String>>);
+pub struct Form(HashMap<String, Vec<String>>);
 
 impl Form {
     /// The most fields a form may have.
@@ -16,7 +16,7 @@ impl Form {
     /// # Errors
     /// When it has more than [`MAX_FIELDS`](Self::MAX_FIELDS), or is not UTF-8 once it is decoded.
     pub fn parse(text: &[u8]) -> Result<Self, FormError> {
-        let mut fields = HashMap::new();
+        let mut fields = HashMap::<_, Vec<_>>::new();
         for (count, pair) in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).enumerate() {
             if count == Self::MAX_FIELDS {
                 return Err(FormError::TooManyFields);
@@ -24,7 +24,7 @@ impl Form {
             let mut halves = pair.splitn(2, |byte| *byte == b'=');
             let name = decode(halves.next().unwrap_or_default())?;
             let value = decode(halves.next().unwrap_or_default())?;
-            fields.entry(name).and_modify(|twice| *twice = None).or_insert(Some(value));
+            fields.entry(name).or_default().push(value);
         }
         Ok(Self(fields))
     }
@@ -34,11 +34,21 @@ impl Form {
     /// # Errors
     /// When the field is there twice: whoever takes the one and checks the other is fooled.
     pub fn get(&self, name: &str) -> Result<&str, FormError> {
-        match self.0.get(name) {
-            None => Ok(""),
-            Some(Some(value)) => Ok(value),
-            Some(None) => Err(FormError::Repeated { field: name.to_owned() }),
+        match self.all(name) {
+            [] => Ok(""),
+            [value] => Ok(value),
+            _ => Err(FormError::Repeated { field: name.to_owned() }),
         }
+    }
+
+    /// All values of a field that can be there more than once.
+    pub fn all(&self, name: &str) -> &[String] {
+        self.0.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether there is any other field than this one.
+    pub fn has_more_than(&self, name: &str) -> bool {
+        self.0.keys().any(|known| known != name)
     }
 }
 
@@ -76,6 +86,17 @@ impl std::error::Error for FormError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_can_be_there_more_than_once_where_that_means_something() {
+        let form = Form::parse(b"group=a&group=b+c").unwrap();
+        assert_eq!(
+            (form.all("group"), form.all("other")),
+            (["a".to_owned(), "b c".to_owned()].as_slice(), [].as_slice())
+        );
+        assert!(!form.has_more_than("group") && form.has_more_than("other"));
+        assert!(!Form::parse(b"").unwrap().has_more_than("group"));
+    }
 
     fn refusal(text: &[u8]) -> Option<FormError> {
         Form::parse(text).err()

@@ -78,6 +78,19 @@ pub(crate) enum UserCommand {
     Unlock(AccountArgument),
     /// Delete an account and all that it holds.
     Delete(AccountArgument),
+    /// Put somebody into groups and take them out of others; without either, list their groups.
+    Groups {
+        #[command(flatten)]
+        account: AccountArgument,
+        /// A group to put them into; can be given more than once
+        #[arg(long, value_name = "NAME")]
+        add: Vec<String>,
+        /// A group to take them out of; can be given more than once
+        #[arg(long, value_name = "NAME")]
+        remove: Vec<String>,
+        #[command(flatten)]
+        output: OutputFlags,
+    },
 }
 
 /// What is done with sessions. All of it is in force everywhere when the command returns.
@@ -152,11 +165,10 @@ impl UserCommand {
     pub(crate) fn place(&self) -> &PlaceFlags {
         match self {
             Self::Add { place, .. } | Self::List { place, .. } => place,
-            Self::Show { account, .. }
-            | Self::Disable(account)
-            | Self::Enable(account)
-            | Self::Unlock(account)
-            | Self::Delete(account) => &account.place,
+            Self::Show { account, .. } | Self::Groups { account, .. } => &account.place,
+            Self::Disable(account) | Self::Enable(account) | Self::Unlock(account) | Self::Delete(account) => {
+                &account.place
+            }
         }
     }
 }

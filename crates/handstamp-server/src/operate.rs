@@ -30,6 +30,16 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), Prob
             true => say(&format!("unlocked {}", account.email)),
             false => say(&format!("there were no wrong passwords for {}", account.email)),
         },
+        UserCommand::Groups { account, add, remove, output } => {
+            let add: Vec<_> = add.iter().map(String::as_str).collect();
+            let remove: Vec<_> = remove.iter().map(String::as_str).collect();
+            let account = if add.is_empty() && remove.is_empty() {
+                handstamp.user(&account.email).await?
+            } else {
+                handstamp.change_groups(&account.email, &add, &remove).await?
+            };
+            show_groups(&account, output)
+        }
         UserCommand::Delete(account) => {
             let account = handstamp.delete_user(&account.email).await?;
             say(&format!("deleted {}, and ended {}", account.email, sessions_in_words(account.sessions)))
@@ -105,6 +115,14 @@ fn show_account(account: &Account, output: OutputFlags) -> Result<(), Problem> {
     if output.json { show_json(&account_json(account)) } else { show_accounts(std::slice::from_ref(account), output) }
 }
 
+fn show_groups(account: &Account, output: OutputFlags) -> Result<(), Problem> {
+    match account.groups.as_slice() {
+        groups if output.json => show_json(&json!(groups)),
+        [] => say(&format!("{} is in no group", account.email)),
+        groups => say(&format!("{} is in {}", account.email, groups.join(", "))),
+    }
+}
+
 fn show_sessions(sessions: &[ListedSession], output: OutputFlags) -> Result<(), Problem> {
     if output.json {
         return show_json(&sessions.iter().map(session_json).collect());
@@ -130,6 +148,7 @@ fn account_json(account: &Account) -> Value {
         "created_at": time(account.created_at),
         "signed_in_at": account.signed_in_at.map(time),
         "disabled": account.disabled,
+        "groups": account.groups,
         "sessions": account.sessions,
     })
 }

@@ -145,6 +145,7 @@ pub(crate) fn config(settings: Settings, port: u16, folder: DataFolder) -> Resul
         hashing: settings.hashing,
         limits: settings.limits,
         trusted_proxies: settings.trusted_proxies,
+        return_hosts: settings.return_hosts,
         ..Config::new(public_url, database, secret_key)
     })
 }

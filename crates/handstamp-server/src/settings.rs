@@ -9,8 +9,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use handstamp::{
-    DatabaseUrl, HashSettings, HashingConfig, LimitsConfig, PasswordPolicy, PublicUrl, Registration, SecretKey,
-    SessionConfig, TrustedProxies, check_cookie_domain,
+    DatabaseUrl, HashSettings, HashingConfig, LimitsConfig, PasswordPolicy, PublicUrl, Registration, ReturnHost,
+    SecretKey, SessionConfig, TrustedProxies, check_cookie_domain,
 };
 use tracing::Level;
 
@@ -21,7 +21,7 @@ const DEFAULT_FILE: &str = "handstamp.toml";
 const PREFIX: &str = "HANDSTAMP_";
 
 /// Every setting there is. The values of those marked secret are never shown, and can be read from a file.
-const KEYS: [(&str, Secrecy); 29] = [
+const KEYS: [(&str, Secrecy); 30] = [
     ("listen", Secrecy::Open),
     ("public_url", Secrecy::Open),
     ("data_dir", Secrecy::Open),
@@ -47,6 +47,7 @@ const KEYS: [(&str, Secrecy); 29] = [
     ("limits.sign_in_per_network", Secrecy::Open),
     ("limits.register_per_network", Secrecy::Open),
     ("trusted_proxies", Secrecy::Open),
+    ("return_hosts", Secrecy::Open),
     ("limits.connections", Secrecy::Open),
     ("metrics.listen", Secrecy::Open),
     ("log.format", Secrecy::Open),
@@ -79,6 +80,7 @@ pub(crate) struct Settings {
     pub(crate) hashing: HashingConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) return_hosts: Vec<ReturnHost>,
     /// At once.
     pub(crate) connections: usize,
     /// None for no metrics.
@@ -233,6 +235,7 @@ impl Reader {
             },
             hashing: self.hashing(),
             limits: self.limits(),
+            return_hosts: self.list("return_hosts", ReturnHost::parse),
             trusted_proxies: self
                 .list("trusted_proxies", |text| TrustedProxies::parse([text]))
                 .into_iter()

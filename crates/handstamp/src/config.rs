@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use handstamp_core::{HashSettings, Limit, PasswordPolicy, SecretKey, TrustedProxies};
+use handstamp_core::{HashSettings, Limit, PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
 use url::{Host, Url};
 
 /// All settings.
@@ -36,6 +36,8 @@ pub struct Config {
     /// The proxies whose `X-Forwarded-For` tells where a request comes from. Without the address of the peer, which
     /// `into_make_service_with_connect_info::<SocketAddr>()` gives, all requests count as one network.
     pub trusted_proxies: TrustedProxies,
+    /// The hosts that people are sent back to after a sign-in, beside this site and the hosts of `session.cookie_domain`.
+    pub return_hosts: Vec<ReturnHost>,
 }
 
 impl Config {
@@ -54,6 +56,7 @@ impl Config {
             hashing: HashingConfig::default(),
             limits: LimitsConfig::default(),
             trusted_proxies: TrustedProxies::default(),
+            return_hosts: Vec::new(),
         }
     }
 }
@@ -189,8 +192,8 @@ impl PublicUrl {
     }
 
     /// `https` or `http`.
-    pub(crate) fn scheme(&self) -> &str {
-        self.url.scheme()
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.is_https() { "https" } else { "http" }
     }
 
     /// Whether a request for this authority (a host and perhaps a port) is meant for us. On a laptop, every name of the

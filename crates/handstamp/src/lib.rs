@@ -36,14 +36,14 @@ pub use config::{
     Config, DatabaseUrl, HashingConfig, LimitsConfig, PublicUrl, Registration, SessionConfig, check_cookie_domain,
 };
 pub use error::Error;
-pub use handstamp_core::{HashSettings, PasswordPolicy, SecretKey, Timestamp, TrustedProxies, UserId};
+pub use handstamp_core::{HashSettings, PasswordPolicy, ReturnHost, SecretKey, Timestamp, TrustedProxies, UserId};
 pub use store::{Account, ListedSession};
 pub use web::CurrentUser;
 
-use services::{Accounts, Guard, Hashing};
+use services::{Accounts, Assertions, Guard, Hashing};
 use sessions::Sessions;
 use store::Store;
-use web::{Cookies, Site, Views};
+use web::{Cookies, Places, Site, Views};
 use world::World;
 
 const WRITE_LAST_SEEN_EVERY: Duration = Duration::from_secs(30);
@@ -86,7 +86,9 @@ impl Handstamp {
         let site = Arc::new(Site {
             views: Views::new(&config),
             cookies: Cookies::new(&config),
+            places: Places::new(&config),
             accounts: Accounts {
+                assertions: Assertions::new(&config),
                 devices,
                 guard: Guard::new(&config.limits),
                 sessions: Sessions::new(tokens, Arc::clone(&store), world.clone(), &config.session),
@@ -163,6 +165,16 @@ impl Handstamp {
     /// When there is no such account, or the database cannot be written.
     pub async fn enable_user(&self, email: &str) -> Result<Account, Error> {
         self.0.site.accounts.set_user_disabled(email, false).await
+    }
+
+    /// Puts somebody into some groups and takes them out of others, and gives the account as it is then. Every node knows
+    /// when this returns.
+    ///
+    /// # Errors
+    /// When there is no such account, a name is none that a group can have, there would be more than fifty, or the database
+    /// cannot be written.
+    pub async fn change_groups(&self, email: &str, add: &[&str], remove: &[&str]) -> Result<Account, Error> {
+        self.0.site.accounts.change_groups(email, add, remove).await
     }
 
     /// Forgets the wrong passwords that were tried for an account, so that its owner can sign in at once, and says whether

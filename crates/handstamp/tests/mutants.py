@@ -51,8 +51,8 @@ MUTANTS = {
                          "a_token_holds_from_a_minute_before_it_was_issued_to_the_second_before_it_expires"),
     "same_key_twice": (f"{CORE}/src/keyring.rs", "pair[0] == pair[1]", "false && pair[0] == pair[1]", CORE_TOKEN,
                        "a_secret_that_is_listed_twice_is_refused"),
-    "row_unread": (f"{LIBRARY}/src/sessions/mod.rs", "user.filter(|user| user.id == user_id)",
-                   'user.or(Some(User::new(user_id, "", "", now)))', ROUTES,
+    "row_unread": (f"{LIBRARY}/src/sessions/mod.rs", "live.filter(|live| live.user.id == user_id)",
+                   'live.or(Some(LiveSession { handle: Uuid::nil(), user: User::new(user_id, "", "", "", now) }))', ROUTES,
                    "a_token_that_our_key_signed_opens_nothing_without_its_row"),
     "row_of_anybody": (USERS, "WHERE sessions.id_hash = $1 AND sessions.user_id = $2 AND",
                        "WHERE sessions.id_hash = $1 AND ($2 = $2) AND", STORE, "a_session_belongs_to_its_user_only"),
@@ -103,7 +103,7 @@ MUTANTS = {
                              ROUTES, "a_write_that_another_site_has_sent_does_nothing"),
     "next_unchecked": (f"{CORE}/src/return_to.rs", "good.then(|| Self(text.to_owned()))", "let _ = good;\n        Some(Self(text.to_owned()))",
                        CORE_LIB, "return_to::tests::every_way_off_the_site_leads_to_the_account"),
-    "host_unchecked": (f"{WEB}/host.rs", "if is_health_check ||", "if true || is_health_check ||", ROUTES,
+    "host_unchecked": (f"{WEB}/host.rs", "if asked_for(&request).is_some_and(", "if true || asked_for(&request).is_some_and(", ROUTES,
                        "a_request_for_another_host_is_sent_away"),
 }
 

@@ -20,6 +20,7 @@ mod a_member_changes_what_the_account_holds;
 mod a_member_comes_back;
 mod a_member_looks_after_the_devices;
 mod a_member_signs_out;
+mod a_proxy_asks_who_it_is;
 mod a_session_ends_while_it_is_used;
 mod a_stranger_sends_anything;
 mod a_thief_replays_a_cookie;

@@ -55,17 +55,23 @@ impl Visitor {
         url.clone_into(&mut self.url);
     }
 
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let mut request = self.client.request(method, format!("{}{path}", self.url)).header("accept", "text/html");
-        if let Some(forwarded_for) = &self.forwarded_for {
-            request = request.header("x-forwarded-for", forwarded_for);
-        }
+    /// A request with nothing but the cookies.
+    pub fn bare_request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.url));
         let cookies = self.cookies.lock().unwrap();
         if cookies.is_empty() {
             return request;
         }
         let pairs: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         request.header("cookie", pairs.join("; "))
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.bare_request(method, path).header("accept", "text/html");
+        match &self.forwarded_for {
+            Some(forwarded_for) => request.header("x-forwarded-for", forwarded_for),
+            None => request,
+        }
     }
 
     pub async fn send(&self, request: RequestBuilder) -> Page {

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use handstamp_core::{AttemptKey, EmailAddress};
+use handstamp_core::{AttemptKey, EmailAddress, GroupName};
 
 use super::Accounts;
 use crate::error::Error;
-use crate::store::{Account, ListedSession};
+use crate::store::{Account, GROUPS_PER_USER, ListedSession, TooManyGroups};
 
 /// See `Guard::remembered`.
 const REMEMBERED_FOR: Duration = Duration::from_secs(1);
@@ -29,6 +29,21 @@ impl Accounts {
         let event = if disabled { "user_disabled" } else { "user_enabled" };
         tracing::info!(event, user = %account.id, by = "operator", "changed an account");
         Ok(account)
+    }
+
+    /// Takes somebody out of some groups and puts them into others, and gives the account as it is then.
+    pub(crate) async fn change_groups(&self, email: &str, added: &[&str], removed: &[&str]) -> Result<Account, Error> {
+        let parse = |names: &[&str]| names.iter().map(|name| GroupName::parse(name)).collect::<Result<Vec<_>, _>>();
+        let added = parse(added).map_err(Error::refused)?;
+        let removed = parse(removed).map_err(Error::refused)?;
+        let account = self.user(email).await?;
+        let changed = self.store.change_groups(account.id, &added, &removed).await?;
+        self.sessions
+            .in_force(changed)
+            .await?
+            .map_err(|TooManyGroups| Error::refused(format!("An account is in {GROUPS_PER_USER} groups at most.")))?;
+        tracing::info!(event = "user_groups_changed", user = %account.id, by = "operator", "changed an account");
+        self.user(email).await
     }
 
     /// Forgets the wrong passwords that strangers tried for an account, and says whether there were any.

@@ -1,6 +1,7 @@
 //! What people and operators do, one act a file. Nothing here knows of the web.
 
 mod add_user;
+mod assertions;
 mod change_name;
 mod change_password;
 mod end_sessions;
@@ -22,6 +23,7 @@ use crate::sessions::{Device, Lasts, Sessions, SignedIn};
 use crate::store::Store;
 use crate::world::World;
 
+pub(crate) use assertions::Assertions;
 pub(crate) use change_password::{ChangePassword, PasswordNotChanged};
 pub(crate) use guard::Guard;
 pub(crate) use hashing::Hashing;
@@ -38,6 +40,7 @@ pub(crate) struct Accounts {
     pub(crate) hashing: Hashing,
     pub(crate) guard: Guard,
     pub(crate) devices: DeviceTokens,
+    pub(crate) assertions: Assertions,
 }
 
 /// What a browser gets in which somebody has just signed in.

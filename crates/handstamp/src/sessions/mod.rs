@@ -22,10 +22,11 @@ use handstamp_core::{
     Assurance, Claims, Network, OpenedToken, SessionId, SessionIdHash, SessionTokens, Timestamp, TokenRefusal,
     TokenText, UserId,
 };
+use uuid::Uuid;
 
 use crate::config::SessionConfig;
 use crate::error::Fault;
-use crate::store::{ChangeLog, ListedSession, Logged, NewSession, Store, User};
+use crate::store::{ChangeLog, ListedSession, LiveSession, Logged, NewSession, Store, User};
 use crate::world::World;
 
 use cache::SessionKey;
@@ -43,7 +44,7 @@ pub(crate) struct Sessions {
     tokens: SessionTokens,
     store: Arc<Store>,
     world: World,
-    node: Node<Store, User>,
+    node: Node<Store, LiveSession>,
     last_seen: LastSeen,
     metrics: Metrics,
 }
@@ -63,6 +64,8 @@ pub(crate) struct Device {
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) user: User,
+    /// What lists and forms call it.
+    pub(crate) handle: Uuid,
     /// What the token says; the session's secret id is in it.
     pub(crate) claims: Claims,
     pub(crate) id_hash: SessionIdHash,
@@ -144,22 +147,22 @@ impl Sessions {
         };
         let (id_hash, user_id) = (claims.session_id.hash(), claims.user_id);
         let key = SessionKey { id_hash, user_id, expires_at: claims.expires_at };
-        let user = match self.node.look_up(&key, moment) {
-            Some(user) => {
+        let live = match self.node.look_up(&key, moment) {
+            Some(live) => {
                 self.metrics.hits.increment(1);
-                Some(user)
+                Some(live)
             }
             None => {
                 self.metrics.misses.increment(1);
-                let read = async { Ok::<_, Fault>(self.store.user_of_session(id_hash, user_id, now).await?) };
+                let read = async { Ok::<_, Fault>(self.store.live_session(id_hash, user_id, now).await?) };
                 self.node.read_through(&key, read).await?
             }
         };
-        let Some(user) = user.filter(|user| user.id == user_id) else {
+        let Some(LiveSession { handle, user }) = live.filter(|live| live.user.id == user_id) else {
             return Ok(Found::Ended(id_hash, user_id));
         };
         self.last_seen.note(id_hash, now);
-        Ok(Found::Live(Box::new(Session { user, claims, id_hash, signed_by_fallback })))
+        Ok(Found::Live(Box::new(Session { user, handle, claims, id_hash, signed_by_fallback })))
     }
 
     /// A new session of this account: the row to store, and the token that opens it once it is stored.

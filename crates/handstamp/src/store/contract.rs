@@ -4,13 +4,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use handstamp_core::{
-    DisplayName, EmailAddress, HashMemory, HashSettings, Password, PasswordHash, PasswordPolicy, SessionIdHash,
-    Timestamp, UserId,
+    DisplayName, EmailAddress, GroupName, HashMemory, HashSettings, Password, PasswordHash, PasswordPolicy,
+    SessionIdHash, Timestamp, UserId,
 };
 use uuid::Uuid;
 
 use super::session_rows::SESSIONS_PER_USER;
-use super::{AddressTaken, NewSession, NewUser, Store};
+use super::{AddressTaken, NewSession, NewUser, Store, TooManyGroups};
 use crate::config::DatabaseUrl;
 
 #[path = "../../tests/support/postgres.rs"]
@@ -56,6 +56,9 @@ laws! {
     a_change_of_password_keeps_one_session_under_a_new_id
     a_change_of_password_by_an_ended_session_changes_nothing
     a_new_name_is_seen_by_the_next_request
+    somebody_is_in_the_groups_that_they_were_put_into_and_not_taken_out_of
+    somebody_is_in_fifty_groups_at_most
+    who_has_gone_is_in_no_group
     a_renewed_hash_replaces_only_the_one_it_was_made_of
     a_session_is_ended_by_its_owner_only
     all_others_end_and_this_one_stays
@@ -144,7 +147,7 @@ async fn one_more(store: &Store, user: UserId) -> NewSession {
 }
 
 async fn is_live(store: &Store, session: &NewSession) -> bool {
-    store.user_of_session(session.id_hash, session.user_id, NOW).await.unwrap().is_some()
+    store.live_session(session.id_hash, session.user_id, NOW).await.unwrap().is_some()
 }
 
 /// Does all of it at once, and gives what came of it in the order in which it was done.
@@ -216,8 +219,10 @@ async fn addresses_are_compared_byte_by_byte(store: &Store) {
 
 async fn a_session_is_live_from_its_beginning_to_its_end(store: &Store) {
     let (id, session) = ada(store).await;
-    let at = |seconds| store.user_of_session(session.id_hash, id, NOW.after(Duration::from_secs(seconds)));
-    let (user, _) = at(0).await.unwrap().unwrap();
+    let at = |seconds| store.live_session(session.id_hash, id, NOW.after(Duration::from_secs(seconds)));
+    let (live, _) = at(0).await.unwrap().unwrap();
+    let user = live.user;
+    assert_eq!(live.handle, session.handle);
     assert_eq!((user.id, user.name(), user.email()), (id, "Ada", "ada@example.com"));
     assert_eq!(user.created_at, NOW);
     assert!(at(3599).await.unwrap().is_some());
@@ -230,7 +235,7 @@ async fn a_session_belongs_to_its_user_only(store: &Store) {
     let (_, session) = ada(store).await;
     let other = new_user("bob@example.com");
     store.create_user(&other, Some(&new_session(other.id)), None).await.unwrap().done.unwrap();
-    assert!(store.user_of_session(session.id_hash, other.id, NOW).await.unwrap().is_none());
+    assert!(store.live_session(session.id_hash, other.id, NOW).await.unwrap().is_none());
 }
 
 async fn a_disabled_account_has_no_live_session(store: &Store) {
@@ -298,9 +303,52 @@ async fn a_change_of_password_by_an_ended_session_changes_nothing(store: &Store)
 async fn a_new_name_is_seen_by_the_next_request(store: &Store) {
     let (id, session) = ada(store).await;
     let _ = store.change_name(id, &DisplayName::parse("Countess Lovelace").unwrap()).await.unwrap();
-    let (user, position) = store.user_of_session(session.id_hash, id, NOW).await.unwrap().unwrap();
+    let (live, position) = store.live_session(session.id_hash, id, NOW).await.unwrap().unwrap();
     assert_eq!(position, super::Position(1));
-    assert_eq!(user.name(), "Countess Lovelace");
+    assert_eq!(live.user.name(), "Countess Lovelace");
+}
+
+fn groups(names: &[&str]) -> Vec<GroupName> {
+    names.iter().map(|name| GroupName::parse(name).unwrap()).collect()
+}
+
+async fn somebody_is_in_the_groups_that_they_were_put_into_and_not_taken_out_of(store: &Store) {
+    let (id, session) = ada(store).await;
+    let user = async || store.live_session(session.id_hash, id, NOW).await.unwrap().unwrap().0.user;
+    assert_eq!((user().await.groups(), user().await.is_in("")), ("", false));
+    let change = async |added, removed| store.change_groups(id, &groups(added), &groups(removed)).await.unwrap().done;
+    change(&["staff", "Editors", "staff"], &[]).await.unwrap();
+    assert_eq!(user().await.groups(), "Editors,staff", "compared byte by byte");
+    change(&["staff", "board"], &["Editors", "nobody"]).await.unwrap();
+    let user = user().await;
+    assert_eq!((user.groups(), user.name(), user.email()), ("board,staff", "Ada", "ada@example.com"));
+    assert!(user.is_in("staff") && !user.is_in("Editors") && !user.is_in("staf") && !user.is_in("board,staff"));
+    assert_eq!(store.accounts(NOW).await.unwrap()[0].groups, ["board", "staff"]);
+    let bob = new_user("bob@example.com");
+    store.create_user(&bob, None, None).await.unwrap().done.unwrap();
+    assert_eq!(store.account(&bob.email, NOW).await.unwrap().unwrap().groups, [""; 0]);
+}
+
+async fn somebody_is_in_fifty_groups_at_most(store: &Store) {
+    let (id, session) = ada(store).await;
+    let many: Vec<_> = (0..50).map(|number| GroupName::parse(&format!("group-{number}")).unwrap()).collect();
+    assert_eq!(store.change_groups(id, &many, &[]).await.unwrap().done, Ok(()));
+    let one_more = store.change_groups(id, &groups(&["one-more"]), &[]).await.unwrap();
+    assert_eq!((one_more.done, one_more.position), (Err(TooManyGroups), None));
+    let live = store.live_session(session.id_hash, id, NOW).await.unwrap().unwrap().0;
+    assert!(live.user.is_in("group-49") && !live.user.is_in("one-more"), "nothing was done");
+    assert_eq!(store.change_groups(id, &groups(&["one-more"]), &groups(&["group-0"])).await.unwrap().done, Ok(()));
+}
+
+async fn who_has_gone_is_in_no_group(store: &Store) {
+    let (id, _) = ada(store).await;
+    store.change_groups(id, &groups(&["staff"]), &[]).await.unwrap().done.unwrap();
+    let _ = store.delete_user(id).await.unwrap();
+    store.change_groups(id, &groups(&["staff"]), &[]).await.unwrap().done.unwrap();
+    let left: sqlx::Result<i64> = super::read_with!(store, |pool| {
+        sqlx::query_scalar("SELECT COUNT(*) FROM user_groups").fetch_one(pool).await
+    });
+    assert_eq!(left.unwrap(), 0);
 }
 
 async fn a_renewed_hash_replaces_only_the_one_it_was_made_of(store: &Store) {

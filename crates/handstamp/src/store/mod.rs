@@ -7,6 +7,7 @@ mod change;
 mod change_rows;
 #[cfg(test)]
 mod contract;
+mod group_rows;
 mod postgres;
 mod session_rows;
 mod sqlite;
@@ -20,10 +21,11 @@ use crate::config::DatabaseUrl;
 
 pub(crate) use attempt_rows::Counted;
 pub(crate) use change::{Change, ChangeLog, Logged, NodeId, NodeRow, Position, Subject};
+pub(crate) use group_rows::{GROUPS_PER_USER, TooManyGroups};
 pub use session_rows::ListedSession;
 pub(crate) use session_rows::NewSession;
 pub use user_rows::Account;
-pub(crate) use user_rows::{AddressTaken, Credentials, NewUser, User};
+pub(crate) use user_rows::{AddressTaken, Credentials, LiveSession, NewUser, User};
 
 /// The database.
 pub(crate) enum Store {

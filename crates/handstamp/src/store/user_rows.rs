@@ -4,6 +4,7 @@ use handstamp_core::{DisplayName, EmailAddress, PasswordHash, SessionIdHash, Tim
 use uuid::Uuid;
 
 use super::change_rows::log_changes;
+use super::group_rows::groups_column;
 use super::{
     Logged, NewSession, Position, Store, Subject, for_request, loaded, read_with, session_rows, stored, write_with,
 };
@@ -13,23 +14,49 @@ use super::{
 pub(crate) struct User {
     pub(crate) id: UserId,
     pub(crate) created_at: Timestamp,
-    /// The name, and after it the address.
+    /// The name, after it the address, and after that the groups.
     text: Arc<str>,
-    name_length: usize,
+    /// Where the name ends, and the address.
+    ends: [u32; 2],
 }
 
 impl User {
-    pub(crate) fn new(id: UserId, name: &str, email: &str, created_at: Timestamp) -> Self {
-        Self { id, created_at, text: [name, email].concat().into(), name_length: name.len() }
+    /// The groups are in order, with commas between them.
+    pub(crate) fn new(id: UserId, name: &str, email: &str, groups: &str, created_at: Timestamp) -> Self {
+        let ends = [name.len(), name.len() + email.len()];
+        let ends = ends.map(|end| u32::try_from(end).expect("names and addresses are short"));
+        Self { id, created_at, text: [name, email, groups].concat().into(), ends }
     }
 
     pub(crate) fn name(&self) -> &str {
-        &self.text[..self.name_length]
+        &self.text[..self.ends[0] as usize]
     }
 
     pub(crate) fn email(&self) -> &str {
-        &self.text[self.name_length..]
+        &self.text[self.ends[0] as usize..self.ends[1] as usize]
     }
+
+    /// The groups, with commas between them.
+    pub(crate) fn groups(&self) -> &str {
+        &self.text[self.ends[1] as usize..]
+    }
+
+    pub(crate) fn is_in(&self, group: &str) -> bool {
+        !group.is_empty() && self.groups().split(',').any(|name| name == group)
+    }
+
+    /// Whether this is what was read of somebody once, rather than read anew, perhaps with something else in it.
+    pub(crate) fn is_same_reading(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.text, &other.text)
+    }
+}
+
+/// What is known of a live session beside what its token says.
+#[derive(Clone, Debug)]
+pub(crate) struct LiveSession {
+    /// What lists and forms call it.
+    pub(crate) handle: Uuid,
+    pub(crate) user: User,
 }
 
 /// An account that is about to be made.
@@ -56,6 +83,8 @@ pub struct Account {
     pub signed_in_at: Option<Timestamp>,
     /// Whether nobody may sign in to it.
     pub disabled: bool,
+    /// The groups that its owner is in, in order.
+    pub groups: Vec<String>,
     /// How many sessions are live.
     pub sessions: u64,
 }
@@ -65,17 +94,18 @@ macro_rules! select_accounts {
     ($rest:literal) => {
         concat!(
             "SELECT id, name, email, created_at, signed_in_at, disabled_at,
-                (SELECT COUNT(*) FROM sessions WHERE user_id = users.id AND expires_at > $1)
-             FROM users ",
+                (SELECT COUNT(*) FROM sessions WHERE user_id = users.id AND expires_at > $1), ",
+            groups_column!(),
+            " FROM users ",
             $rest
         )
     };
 }
 
-type AccountRow = (Uuid, String, String, i64, Option<i64>, Option<i64>, i64);
+type AccountRow = (Uuid, String, String, i64, Option<i64>, Option<i64>, i64, String);
 
 impl From<AccountRow> for Account {
-    fn from((id, name, email, created_at, signed_in_at, disabled_at, sessions): AccountRow) -> Self {
+    fn from((id, name, email, created_at, signed_in_at, disabled_at, sessions, groups): AccountRow) -> Self {
         Self {
             id: UserId::from_uuid(id),
             name,
@@ -83,6 +113,7 @@ impl From<AccountRow> for Account {
             created_at: loaded(created_at),
             signed_in_at: signed_in_at.map(loaded),
             disabled: disabled_at.is_some(),
+            groups: groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
             sessions: sessions.try_into().unwrap_or(0),
         }
     }
@@ -112,8 +143,8 @@ impl From<CredentialsRow> for Credentials {
     }
 }
 
-/// The columns of a user beside a session.
-type UserRow = (Uuid, String, String, i64, i64);
+/// The columns of a session and its user.
+type LiveSessionRow = (Uuid, Uuid, String, String, String, i64, i64);
 
 impl Store {
     /// Makes an account, together with its first session if its owner is there to have one. `ended` is the session that
@@ -294,19 +325,22 @@ impl Store {
         })
     }
 
-    /// Whose session this is, while neither it nor the account has ended, and how far the log had come then.
-    pub(crate) async fn user_of_session(
+    /// A session of this user, while neither it nor the account has ended, and how far the log had come then.
+    pub(crate) async fn live_session(
         &self,
         id_hash: SessionIdHash,
         user_id: UserId,
         now: Timestamp,
-    ) -> sqlx::Result<Option<(User, Position)>> {
-        const SQL: &str = "SELECT users.id, users.name, users.email, users.created_at,
-                (SELECT position FROM change_counter WHERE id = 1)
+    ) -> sqlx::Result<Option<(LiveSession, Position)>> {
+        const SQL: &str = concat!(
+            "SELECT sessions.handle, users.id, users.name, users.email, ",
+            groups_column!(),
+            ", users.created_at, (SELECT position FROM change_counter WHERE id = 1)
              FROM sessions JOIN users ON users.id = sessions.user_id
              WHERE sessions.id_hash = $1 AND sessions.user_id = $2 AND sessions.expires_at > $3
-               AND users.disabled_at IS NULL";
-        let row: Option<UserRow> = read_with!(self, |pool| {
+               AND users.disabled_at IS NULL"
+        );
+        let row: Option<LiveSessionRow> = read_with!(self, |pool| {
             sqlx::query_as(for_request(SQL))
                 .bind(id_hash.as_bytes().as_slice())
                 .bind(user_id.as_uuid())
@@ -314,8 +348,9 @@ impl Store {
                 .fetch_optional(pool)
                 .await
         })?;
-        Ok(row.map(|(id, name, email, created_at, position)| {
-            (User::new(UserId::from_uuid(id), &name, &email, loaded(created_at)), Position(position))
+        Ok(row.map(|(handle, id, name, email, groups, created_at, position)| {
+            let user = User::new(UserId::from_uuid(id), &name, &email, &groups, loaded(created_at));
+            (LiveSession { handle, user }, Position(position))
         }))
     }
 

@@ -9,9 +9,6 @@ use axum::response::Response;
 
 use super::SharedSite;
 
-/// Our stylesheet and our forms, and nothing else.
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 /// In seconds. Without `includeSubDomains`: what other hosts of the domain do is not for an account page to decide.
 const TWO_YEARS: &str = "max-age=63072000";
 
@@ -20,7 +17,6 @@ pub(super) async fn add(State(site): State<SharedSite>, request: Request, next: 
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
-    set(CONTENT_SECURITY_POLICY, POLICY);
     set(X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(X_FRAME_OPTIONS, "DENY");
     // Not no-referrer: browsers would then send `Origin: null` with our own forms.
@@ -30,6 +26,7 @@ pub(super) async fn add(State(site): State<SharedSite>, request: Request, next: 
     if site.accounts.config.public_url.is_https() {
         set(STRICT_TRANSPORT_SECURITY, TWO_YEARS);
     }
+    headers.insert(CONTENT_SECURITY_POLICY, site.places.policy());
     keep_out_of_caches(headers);
     response
 }

@@ -7,10 +7,9 @@ use axum::response::{IntoResponse, Response};
 use super::SharedSite;
 use super::failure::Failure;
 
-/// Answers only what was meant for this site. Health checks come by address, and say nothing.
+/// Answers only what was meant for this site.
 pub(super) async fn refuse_others(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
-    let is_health_check = matches!(request.uri().path(), "/healthz" | "/readyz");
-    if is_health_check || asked_for(&request).is_some_and(|host| site.accounts.config.public_url.answers_to(host)) {
+    if asked_for(&request).is_some_and(|host| site.accounts.config.public_url.answers_to(host)) {
         return next.run(request).await;
     }
     Failure::refused(

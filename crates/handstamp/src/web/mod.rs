@@ -7,10 +7,12 @@ mod current_user;
 mod device;
 mod failure;
 mod form;
+mod forward_auth;
 mod headers;
 mod health;
 mod host;
 mod pages;
+mod places;
 mod redirect;
 mod request;
 mod respond;
@@ -25,6 +27,7 @@ use crate::services::Accounts;
 
 pub(crate) use cookies::Cookies;
 pub use current_user::CurrentUser;
+pub(crate) use places::Places;
 pub(crate) use views::Views;
 
 /// What every page works with.
@@ -32,6 +35,7 @@ pub(crate) struct Site {
     pub(crate) accounts: Accounts,
     pub(crate) views: Views,
     pub(crate) cookies: Cookies,
+    pub(crate) places: Places,
 }
 
 /// The state of the routers.

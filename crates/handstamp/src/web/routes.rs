@@ -5,21 +5,22 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use super::pages::{account, home, password, profile, register, sessions, sign_in, sign_out};
-use super::{SharedSite, assets, cross_site, form, headers, health, host, request, respond, session, user};
+use super::{
+    SharedSite, assets, cross_site, form, forward_auth, headers, health, host, request, respond, session, user,
+};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Pages for everybody.
 fn public() -> Router<SharedSite> {
     Router::new()
-        .route("/", get(home::show))
         .route("/account/register", get(register::show).post(register::submit))
         .route("/account/login", get(sign_in::show).post(sign_in::submit))
         .route("/account/logout", get(sign_out::show).post(sign_out::submit))
@@ -37,41 +38,62 @@ fn members() -> Router<SharedSite> {
         .route_layer(from_fn(user::members_only))
 }
 
-/// What depends on nobody's cookie.
-fn machinery() -> Router<SharedSite> {
+/// What browsers fetch, and no cookie matters for.
+fn assets() -> Router<SharedSite> {
+    Router::new().route(assets::STYLESHEET_ROUTE, get(assets::stylesheet))
+}
+
+/// What proxies ask, for apps beside us and by whatever name they call us.
+fn forward_auth() -> Router<SharedSite> {
     Router::new()
-        .route(assets::STYLESHEET_ROUTE, get(assets::stylesheet))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
+        .route("/auth/request", any(forward_auth::request))
+        .route("/auth/forward", any(forward_auth::forward))
+        .route("/auth/envoy", any(forward_auth::envoy))
+        .route("/auth/envoy/", any(forward_auth::envoy))
+        .route("/auth/envoy/{*path}", any(forward_auth::envoy))
+        .route("/auth/jwks.json", get(forward_auth::keys))
 }
 
-/// Every URL there is. Who asks is found out for the pages, and for nothing else.
-fn all(site: &SharedSite) -> Router<SharedSite> {
-    let pages = public().merge(members()).route_layer(from_fn_with_state(site.clone(), session::load));
-    pages.merge(machinery())
+/// What watches over this process asks, by address.
+fn health() -> Router<SharedSite> {
+    Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready))
 }
 
-/// The pages, to be merged into an application with pages of its own.
+/// What an application can be merged with that has pages of its own.
 pub(crate) fn routes(site: SharedSite) -> Router {
-    layers(all(&site), site)
+    let ours = for_this_site(pages(&site, public()), &site);
+    around(ours.merge(forward_auth()), site)
 }
 
-/// A whole site: the pages, and an answer to every other URL.
+/// A whole site: with a home page, and an answer to every other URL.
 pub(crate) fn site(site: SharedSite) -> Router {
-    layers(all(&site).fallback(respond::not_found), site)
+    let public = public().route("/", get(home::show));
+    let ours = for_this_site(pages(&site, public).fallback(respond::not_found), &site);
+    around(ours.merge(forward_auth()).merge(health()), site)
 }
 
-/// What every request passes through, from the last layer to the first.
-fn layers(router: Router<SharedSite>, site: SharedSite) -> Router {
+/// All pages, and what they are dressed with. Who asks is found out for the pages, and for nothing else.
+fn pages(site: &SharedSite, public: Router<SharedSite>) -> Router<SharedSite> {
+    let pages = public.merge(members()).route_layer(from_fn_with_state(site.clone(), session::load));
+    pages.merge(assets())
+}
+
+/// What was meant for this site, and not sent by another one: from the last layer to the first.
+fn for_this_site(router: Router<SharedSite>, site: &SharedSite) -> Router<SharedSite> {
     let public_url = site.accounts.config.public_url.to_string();
-    // A sign-out waits for a node that has died, and that takes a lease.
-    let timeout = REQUEST_TIMEOUT + site.accounts.config.session.lease;
     let cross_site = CsrfLayer::new().add_trusted_origin(public_url).expect("a public URL is an origin");
     router
         .layer(RequestBodyLimitLayer::new(form::MAX_BODY_BYTES))
         .layer(cross_site)
         .layer(from_fn_with_state(site.clone(), cross_site::refuse))
         .layer(from_fn_with_state(site.clone(), host::refuse_others))
+}
+
+/// What every request passes through, from the last layer to the first.
+fn around(router: Router<SharedSite>, site: SharedSite) -> Router {
+    // A sign-out waits for a node that has died, and that takes a lease.
+    let timeout = REQUEST_TIMEOUT + site.accounts.config.session.lease;
+    router
         .layer(from_fn(request::see_it_through))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout))
         .layer(CatchPanicLayer::custom(respond::panicked))

@@ -1,6 +1,6 @@
 use axum::extract::{Request, State};
 use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use handstamp_core::cookie::Presented;
@@ -9,7 +9,7 @@ use super::SharedSite;
 use super::failure::Failure;
 use super::user::Visitor;
 use crate::error::Fault;
-use crate::sessions::Found;
+use crate::sessions::{Found, Session};
 
 /// Finds out, once for each request of a page, who asks. Whoever is in doubt is a stranger; when the database cannot be
 /// asked, nobody is anybody.
@@ -18,17 +18,22 @@ pub(super) async fn load(State(site): State<SharedSite>, mut request: Request, n
         Ok(visitor) => visitor,
         Err(fault) => return Failure::from(fault).into_response(),
     };
-    let stale = visitor.session().filter(|session| session.signed_by_fallback && *request.method() == Method::GET);
-    let cookie = stale.map(|session| {
-        tracing::info!(event = "session_token_reissued", user = %session.user.id, "signed with the current key");
-        site.cookies.session(&site.accounts.sessions.issue_again(session))
-    });
+    let asks_only = *request.method() == Method::GET;
+    let cookie = visitor.session().filter(|_| asks_only).and_then(|session| renewed(&site, session));
     request.extensions_mut().insert(visitor);
     let mut response = next.run(request).await;
     if let Some(cookie) = cookie.filter(|_| !response.headers().contains_key(SET_COOKIE)) {
         response.headers_mut().insert(SET_COOKIE, cookie);
     }
     response
+}
+
+/// Another cookie for a session whose token an earlier key has signed.
+pub(super) fn renewed(site: &SharedSite, session: &Session) -> Option<HeaderValue> {
+    session.signed_by_fallback.then(|| {
+        tracing::info!(event = "session_token_reissued", user = %session.user.id, "signed with the current key");
+        site.cookies.session(&site.accounts.sessions.issue_again(session))
+    })
 }
 
 pub(super) async fn find(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, Fault> {

@@ -50,6 +50,7 @@ async fn every_act_says_whom_it_changes(store: &Store) {
         }};
     }
     assert_eq!(changes!(store.change_name(id, &DisplayName::parse("Augusta").unwrap())), user);
+    assert_eq!(changes!(store.change_groups(id, &[GroupName::parse("staff").unwrap()], &[])), user);
     assert_eq!(changes!(store.end_other_sessions(id, first.id_hash)), user);
     assert_eq!(changes!(store.end_session(first.id_hash)), [Subject::Session(first.id_hash)]);
     assert_eq!(

@@ -14,6 +14,7 @@ use axum::http::{HeaderValue, Uri};
 use axum::response::Response;
 use handstamp_core::{Password, PasswordPolicy, ReturnTo};
 
+use super::Site;
 use super::failure::Failure;
 use super::form::Fields;
 use super::redirect::{leading_to, see_other};
@@ -28,14 +29,14 @@ fn parse_new_password(text: &str, policy: &PasswordPolicy) -> Result<Password, S
     Ok(password)
 }
 
-/// Where a link to this page said to go next, if that is a place on this site.
-fn next_of_link(uri: &Uri) -> Option<ReturnTo> {
-    Fields::parse(uri.query()?.as_bytes()).ok().and_then(|query| next_of_form(&query).ok()?)
+/// Where a link to this page said to go next, if people may be sent there.
+fn next_of_link(site: &Site, uri: &Uri) -> Option<ReturnTo> {
+    Fields::parse(uri.query()?.as_bytes()).ok().and_then(|query| next_of_form(site, &query).ok()?)
 }
 
-/// Where a form said to go next, if that is a place on this site.
-fn next_of_form(fields: &Fields) -> Result<Option<ReturnTo>, Failure> {
-    Ok(ReturnTo::parse(fields.get("next")?))
+/// Where a form said to go next, if people may be sent there.
+fn next_of_form(site: &Site, fields: &Fields) -> Result<Option<ReturnTo>, Failure> {
+    Ok(site.places.parse(fields.get("next")?))
 }
 
 /// A place to go next as a hidden field carries it: empty for none.

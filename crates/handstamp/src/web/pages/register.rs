@@ -36,7 +36,7 @@ pub(in crate::web) async fn show(
     visitor: Visitor,
     uri: Uri,
 ) -> Result<Response, Failure> {
-    let next = next_of_link(&uri);
+    let next = next_of_link(&site, &uri);
     if visitor.session().is_some() {
         return Ok(see_other(next.unwrap_or_default().as_str()));
     }
@@ -52,7 +52,7 @@ pub(in crate::web) async fn submit(
     let mut form = Form {
         name: fields.get("name")?.to_owned(),
         email: fields.get("email")?.to_owned(),
-        next: next_of_form(&fields)?,
+        next: next_of_form(&site, &fields)?,
         errors: Errors::default(),
     };
     let outcome = match form.parse(fields.get("password")?, &site.accounts.config.password) {

@@ -36,7 +36,7 @@ pub(in crate::web) async fn show(
     visitor: Visitor,
     uri: Uri,
 ) -> Result<Response, Failure> {
-    let next = next_of_link(&uri);
+    let next = next_of_link(&site, &uri);
     if visitor.session().is_some() {
         return Ok(see_other(next.unwrap_or_default().as_str()));
     }
@@ -53,7 +53,7 @@ pub(in crate::web) async fn submit(
     let mut form = Form {
         email: fields.get("email")?.to_owned(),
         remember: !fields.get("remember")?.is_empty(),
-        next: next_of_form(&fields)?,
+        next: next_of_form(&site, &fields)?,
         errors: Errors::default(),
     };
     if let Some(wish) = form.parse(fields.get("password")?) {

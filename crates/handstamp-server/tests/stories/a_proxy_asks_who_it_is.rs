@@ -1,0 +1,208 @@
+use reqwest::Method;
+use reqwest::header::HeaderValue;
+
+use crate::house::ADAS_PASSWORD;
+use crate::visitor::{COOKIE, Page, Visitor};
+
+const IDENTITY: [&str; 4] = ["remote-user", "remote-name", "remote-email", "remote-groups"];
+
+/// What a proxy asks on behalf of this visitor, with these headers and no others but their cookies.
+async fn asks(visitor: &Visitor, method: &str, path: &str, headers: &[(&str, &str)]) -> Page {
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    let mut request = visitor.bare_request(method, path);
+    for (name, value) in headers {
+        request = request.header(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+    }
+    visitor.send(request).await
+}
+
+const NAVIGATION: (&str, &str) = ("sec-fetch-mode", "navigate");
+
+crate::stories! {
+    async fn and_is_told_all_there_is_to_tell(house: House) {
+        let ada = house.visitor();
+        ada.registers("Zoë %41 Łovelace", "ada@example.com", ADAS_PASSWORD).await;
+        house.types(&["user", "groups", "ada@example.com", "--add", "staff", "--add", "editors"], "");
+        let id = house.json(&["user", "show", "ada@example.com"])["id"].as_str().unwrap().to_owned();
+        for path in ["/auth/request", "/auth/forward", "/auth/envoy/notes?group=none"] {
+            let answer = asks(&ada, "GET", path, &[]).await;
+            assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{path}");
+            let told = IDENTITY.map(|name| answer.header(name));
+            assert_eq!(told, [&id, "Zo%C3%AB %2541 %C5%81ovelace", "ada@example.com", "editors,staff"]);
+            assert_eq!(answer.header("handstamp-assertion").split('.').count(), 3);
+            assert_eq!((answer.header("cache-control"), answer.set_cookie()), ("no-store", ""));
+        }
+    }
+
+    async fn and_gets_every_header_though_there_is_nothing_to_tell(house: House) {
+        let ada = house.ada().await;
+        let answer = asks(&ada, "GET", "/auth/forward", &[]).await;
+        assert_eq!(answer.headers.get("remote-groups").map(|value| value.as_bytes()), Some(b"".as_slice()));
+        assert_eq!(answer.headers.get("cookie").map(|value| value.as_bytes()), Some(b"".as_slice()));
+    }
+
+    async fn and_hands_on_the_cookies_of_the_app_and_none_of_ours(house: House) {
+        let ada = house.ada().await;
+        ada.presents_as("theme", "dark");
+        ada.presents_as("__Secure-handstamp_session", "of-another-time");
+        assert_eq!(asks(&ada, "GET", "/auth/request", &[]).await.header("cookie"), "theme=dark");
+    }
+
+    async fn and_a_stranger_is_nobody(house: House) {
+        let stranger = house.visitor();
+        let nginx = asks(&stranger, "GET", "/auth/request", &[NAVIGATION]).await;
+        assert_eq!(nginx.status, 401, "nginx takes a redirect for an error");
+        assert_eq!(nginx.location(), format!("{}/account/login?next=%2F", house.url.replace("127.0.0.1", "localhost")));
+        assert_eq!(nginx.header("content-type"), "application/problem+json");
+        for path in ["/auth/forward", "/auth/envoy/"] {
+            for (method, status) in [("GET", 302), ("HEAD", 302), ("POST", 303), ("DELETE", 303)] {
+                let forwarded = [NAVIGATION, ("x-forwarded-method", method), ("x-forwarded-uri", "/")];
+                let asked = if path == "/auth/forward" { "GET" } else { method };
+                let answer = asks(&stranger, asked, path, &forwarded).await;
+                assert_eq!(answer.status, status, "{path} {method}");
+                assert!(answer.location().ends_with("/account/login?next=%2F"), "{}", answer.location());
+            }
+            for headers in [[("sec-fetch-mode", "cors"), ("accept", "text/html")], [("accept", "*/*"), ("x-a", "b")]] {
+                let answer = asks(&stranger, "GET", path, &headers).await;
+                assert_eq!((answer.status, answer.header("content-type")), (401, "application/problem+json"), "{path}");
+                assert!(IDENTITY.iter().all(|name| answer.header(name).is_empty()));
+            }
+            let old = [("accept", "text/html,*/*;q=0.8"), ("x-forwarded-method", "GET")];
+            assert_eq!(asks(&stranger, "GET", path, &old).await.status, 302, "a browser that does not say what it does");
+        }
+        let old = [("accept", "text/html"), ("x-forwarded-method", "POST")];
+        assert_eq!(asks(&stranger, "GET", "/auth/forward", &old).await.status, 401);
+    }
+
+    async fn and_who_signed_out_is_nobody_and_so_is_whoever_has_two_cookies(house: House) {
+        let ada = house.ada().await;
+        let thief = ada.copy();
+        let twice = format!("{COOKIE}={0}; {COOKIE}={0}", thief.token());
+        assert_eq!(asks(&house.visitor(), "GET", "/auth/forward", &[("cookie", &twice)]).await.status, 401);
+        assert_eq!(asks(&thief, "GET", "/auth/forward", &[]).await.status, 200);
+        ada.signs_out().await;
+        assert_eq!(asks(&thief, "GET", "/auth/forward", &[]).await.status, 401);
+        for junk in [format!("{COOKIE}="), format!("{COOKIE}=\u{FF}"), format!("{COOKIE}={}", "a".repeat(9000))] {
+            assert_eq!(asks(&house.visitor(), "GET", "/auth/request", &[("cookie", &junk)]).await.status, 401);
+        }
+    }
+
+    async fn and_people_come_back_to_where_they_were(house: House) {
+        let stranger = house.visitor();
+        let host = house.url.split("://").nth(1).unwrap().to_owned();
+        let forwarded = [NAVIGATION, ("x-forwarded-proto", "http"), ("x-forwarded-host", &host), ("x-forwarded-uri", "/notes?a=b&c=d")];
+        let answer = asks(&stranger, "GET", "/auth/forward", &forwarded).await;
+        assert_eq!(answer.location(), format!("{}/account/login?next=%2Fnotes%3Fa%3Db%26c%3Dd", house.url));
+        let page = stranger.opens(answer.location().strip_prefix(&house.url).unwrap()).await;
+        assert_eq!(page.hidden("next"), ["/notes?a=b&amp;c=d"]);
+    }
+
+    async fn and_people_come_back_to_the_hosts_of_the_domain_and_to_those_that_are_listed(house: House) {
+        let mut house = house;
+        house.set("HANDSTAMP_PUBLIC_URL", "https://id.example.com");
+        house.set("HANDSTAMP_SESSION__COOKIE_DOMAIN", "example.com");
+        house.restart_with("HANDSTAMP_RETURN_HOSTS", "notes.example.org,tools.example.net:8443");
+        let stranger = house.visitor();
+        let sign_in = "https://id.example.com/account/login";
+        for (proto, host, next) in [
+            ("https", "app.example.com", "?next=https%3A%2F%2Fapp.example.com%2Fa%3Fb"),
+            ("https", "APP.example.com:443", "?next=https%3A%2F%2Fapp.example.com%2Fa%3Fb"),
+            ("https", "notes.example.org", "?next=https%3A%2F%2Fnotes.example.org%2Fa%3Fb"),
+            ("https", "tools.example.net:8443", "?next=https%3A%2F%2Ftools.example.net%3A8443%2Fa%3Fb"),
+            ("https", "id.example.com", "?next=%2Fa%3Fb"),
+            ("http", "app.example.com", ""),
+            ("https", "app.example.com:8443", ""),
+            ("https", "evil.test", ""),
+            ("https", "example.com.evil.test", ""),
+            ("https", "tools.example.net", ""),
+        ] {
+            let forwarded = [NAVIGATION, ("x-forwarded-proto", proto), ("x-forwarded-host", host), ("x-forwarded-uri", "/a?b")];
+            let answer = asks(&stranger, "GET", "/auth/forward", &forwarded).await;
+            assert_eq!((answer.status, answer.location()), (302, format!("{sign_in}{next}").as_str()), "{proto}://{host}");
+        }
+        assert_eq!(house.events("return_refused").await.len(), 5);
+        let policy = stranger.send(stranger.request(Method::GET, "/account/login").header("host", "id.example.com")).await;
+        let policy = policy.header("content-security-policy");
+        assert!(policy.contains("form-action 'self' https://example.com https://*.example.com https://notes.example.org https://tools.example.net:8443;"), "{policy}");
+        let fields = [("name", "Ada"), ("email", "ada@example.com"), ("password", ADAS_PASSWORD), ("next", "https://notes.example.org/a?b")];
+        let form = stranger.form("/account/register", &fields).header("host", "id.example.com");
+        assert_eq!(stranger.send(form).await.location(), "https://notes.example.org/a?b");
+    }
+
+    async fn and_only_members_of_a_group_pass(house: House) {
+        let ada = house.ada().await;
+        let status = async |path: &str| asks(&ada, "GET", path, &[]).await.status;
+        for question in ["/auth/request", "/auth/forward"] {
+            let (staff, either) = (format!("{question}?group=staff"), format!("{question}?group=board&group=staff"));
+            assert_eq!((status(question).await, status(&staff).await, status(&either).await), (200, 403, 403));
+            let (done, said, _) = house.types(&["user", "groups", "ada@example.com", "--add", "staff"], "");
+            assert_eq!((done, said.as_str()), (0, "ada@example.com is in staff\n"));
+            assert_eq!((status(&staff).await, status(&either).await), (200, 200), "in force when the command returns");
+            assert_eq!(status(&format!("{question}?group=Staff")).await, 403);
+            house.types(&["user", "groups", "ada@example.com", "--remove", "staff"], "");
+            assert_eq!(status(&staff).await, 403);
+        }
+        assert_eq!(asks(&house.visitor(), "GET", "/auth/forward?group=staff", &[]).await.status, 401, "a stranger signs in first");
+    }
+
+    async fn and_a_question_that_nobody_understands_is_answered_to_nobody(house: House) {
+        let ada = house.ada().await;
+        for question in ["?groups=staff", "?group=", "?group=a,b", "?group=a%00", "?group=%FF", "?x"] {
+            for path in ["/auth/request", "/auth/forward"] {
+                assert_eq!(asks(&ada, "GET", &format!("{path}{question}"), &[]).await.status, 400, "{path}{question}");
+            }
+        }
+        for header in [
+            ("x-forwarded-host", "a/b"), ("x-forwarded-host", ""), ("x-forwarded-host", "me@host"), ("x-forwarded-host", "a b"),
+            ("x-forwarded-host", "host:port"), ("x-forwarded-host", "a, b"), ("x-forwarded-proto", "ftp"), ("x-forwarded-proto", "https, http"),
+            ("x-forwarded-uri", "a"), ("x-forwarded-uri", "https://evil.test/"), ("x-forwarded-method", "A B"), ("x-forwarded-uri", "/\u{E9}"),
+        ] {
+            for path in ["/auth/request", "/auth/forward"] {
+                let answer = asks(&ada, "GET", path, &[header]).await;
+                assert_eq!(answer.status, 400, "{path} {header:?}");
+                assert!(IDENTITY.iter().all(|name| answer.header(name).is_empty()));
+            }
+        }
+        let twice = [("x-forwarded-host", "localhost"), ("x-forwarded-host", "localhost")];
+        assert_eq!(asks(&ada, "GET", "/auth/forward", &twice).await.status, 400);
+        assert_eq!(asks(&ada, "GET", "/auth/envoy/", &[("x-forwarded-proto", "ftp")]).await.status, 400);
+    }
+
+    async fn and_an_assertion_is_signed_once_for_a_session_an_origin_and_half_a_minute(house: House) {
+        let mut house = house;
+        house.measures();
+        let ada = house.ada().await;
+        let claims = async |host: &str| {
+            let answer = asks(&ada, "GET", "/auth/forward", &[("x-forwarded-proto", "http"), ("x-forwarded-host", host)]).await;
+            claims(answer.header("handstamp-assertion"))
+        };
+        for _ in 0..20 {
+            let claims = claims("notes.localhost").await;
+            assert_eq!((&claims["aud"], &claims["email"]), (&"http://notes.localhost".into(), &"ada@example.com".into()));
+            assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 60);
+        }
+        let signed = house.metric("handstamp_assertions_signed_total").await;
+        assert!(signed == 1.0 || signed == 2.0, "{signed}: once, or twice where half a minute ended meanwhile");
+        assert_eq!(claims("wiki.localhost:8081").await["aud"], "http://wiki.localhost:8081");
+        assert!(house.metric("handstamp_assertions_signed_total").await > signed);
+        house.types(&["user", "groups", "ada@example.com", "--add", "staff"], "");
+        assert_eq!(claims("notes.localhost").await["groups"], serde_json::json!(["staff"]), "at once");
+    }
+
+    async fn and_a_live_session_costs_no_statement(house: House) {
+        let mut house = house;
+        house.measures();
+        let ada = house.ada().await;
+        asks(&ada, "GET", "/auth/request", &[]).await;
+        let before = house.metric("handstamp_statements_total{for=\"request\"}").await;
+        for path in ["/auth/request", "/auth/forward?group=none", "/auth/envoy/x"].repeat(50) {
+            asks(&ada, "GET", path, &[]).await;
+        }
+        assert_eq!(house.metric("handstamp_statements_total{for=\"request\"}").await, before);
+    }
+}
+
+fn claims(assertion: &str) -> serde_json::Value {
+    let claims = assertion.split('.').nth(1).unwrap();
+    serde_json::from_slice(&base64_simd::URL_SAFE_NO_PAD.decode_to_vec(claims).unwrap()).unwrap()
+}

@@ -1,0 +1,58 @@
+use handstamp_core::{GroupName, UserId};
+
+use super::change_rows::log_changes;
+use super::{Logged, Store, Subject, for_request, write_with};
+
+/// The most groups that somebody is in: their names must fit into a header.
+pub(crate) const GROUPS_PER_USER: i64 = 50;
+
+/// There would be more groups than [`GROUPS_PER_USER`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooManyGroups;
+
+/// The groups of the row of `users` that the statement is about: their names in order, with commas between them.
+macro_rules! groups_column {
+    () => {
+        "COALESCE((SELECT string_agg(name, ',' ORDER BY name) FROM user_groups WHERE user_id = users.id), '')"
+    };
+}
+
+pub(super) use groups_column;
+
+impl Store {
+    /// Takes somebody out of some groups and puts them into others.
+    pub(crate) async fn change_groups(
+        &self,
+        id: UserId,
+        added: &[GroupName],
+        removed: &[GroupName],
+    ) -> sqlx::Result<Logged<Result<(), TooManyGroups>>> {
+        write_with!(self, |transaction| {
+            for name in removed {
+                sqlx::query(for_request("DELETE FROM user_groups WHERE user_id = $1 AND name = $2"))
+                    .bind(id.as_uuid())
+                    .bind(name.as_str())
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            for name in added {
+                sqlx::query(for_request(
+                    "INSERT INTO user_groups (user_id, name) SELECT id, $2 FROM users WHERE id = $1
+                     ON CONFLICT (user_id, name) DO NOTHING",
+                ))
+                .bind(id.as_uuid())
+                .bind(name.as_str())
+                .execute(&mut *transaction)
+                .await?;
+            }
+            let count: i64 = sqlx::query_scalar(for_request("SELECT COUNT(*) FROM user_groups WHERE user_id = $1"))
+                .bind(id.as_uuid())
+                .fetch_one(&mut *transaction)
+                .await?;
+            if count > GROUPS_PER_USER && !added.is_empty() {
+                return Ok(Logged { done: Err(TooManyGroups), position: None });
+            }
+            Logged { done: Ok(()), position: log_changes!(transaction, &[Subject::User(id)]) }
+        })
+    }
+}

@@ -1,0 +1,226 @@
+//! Forward authentication: a reverse proxy asks who a request comes from, before it lets it pass to an app.
+//!
+//! Every question is answered 200 with all that an app is told, or with a status that keeps the request from it. Nothing that
+//! is asked can shorten the way: the session is found first, whatever the rest of the question says.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use handstamp_core::{Form, GroupName, cookie};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use url::Url;
+
+use super::SharedSite;
+use super::failure::Failure;
+use super::places::Origin;
+use super::session;
+use super::user::{Visitor, is_navigation};
+use crate::sessions::Session;
+
+const USER: HeaderName = HeaderName::from_static("remote-user");
+const NAME: HeaderName = HeaderName::from_static("remote-name");
+const EMAIL: HeaderName = HeaderName::from_static("remote-email");
+const GROUPS: HeaderName = HeaderName::from_static("remote-groups");
+const ASSERTION: HeaderName = HeaderName::from_static("handstamp-assertion");
+
+const FORWARDED_METHOD: &str = "x-forwarded-method";
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
+const FORWARDED_HOST: &str = "x-forwarded-host";
+const FORWARDED_URI: &str = "x-forwarded-uri";
+
+/// What stands before the path in the questions of Envoy.
+const ENVOY: &str = "/auth/envoy";
+
+/// What an app is told in headers is visible ASCII and spaces; all else, and the percent sign, is percent-encoded as UTF-8
+/// (RFC 3986 §2.1).
+const IDENTITY: &AsciiSet = &CONTROLS.add(b'%');
+
+/// A request that a proxy asks about.
+struct Asked {
+    method: Method,
+    origin: Origin,
+    /// Its path and query.
+    target: String,
+}
+
+/// For nginx's `auth_request`, which takes 200, 401 and 403, and anything else for a fault. The 401 tells in `Location` where
+/// to sign in.
+pub(super) async fn request(State(site): State<SharedSite>, uri: Uri, request: Request) -> Result<Response, Failure> {
+    let (asked, groups) = (forwarded(&site, &request)?, groups(&uri)?);
+    match admit(&site, request.headers(), &asked, &groups).await? {
+        Some(admitted) => Ok(admitted),
+        None => {
+            let sign_in = location(&site, &asked)?;
+            let mut response = Failure::SignedOut.into_response();
+            response.headers_mut().insert(LOCATION, sign_in);
+            Ok(response)
+        }
+    }
+}
+
+/// For Caddy's `forward_auth` and Traefik's ForwardAuth, which send whatever is not 2xx to the client.
+pub(super) async fn forward(State(site): State<SharedSite>, uri: Uri, request: Request) -> Result<Response, Failure> {
+    let (asked, groups) = (forwarded(&site, &request)?, groups(&uri)?);
+    answer(&site, request.headers(), &asked, &groups).await
+}
+
+/// For Envoy's `ext_authz`, which asks with the method and the path of the request itself. So the query is the app's, and
+/// names no groups.
+pub(super) async fn envoy(State(site): State<SharedSite>, request: Request) -> Result<Response, Failure> {
+    let sent = request.uri().path_and_query().map_or("", |target| target.as_str());
+    let target = sent.split_once(ENVOY).map_or("", |(_, target)| target);
+    let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+    let scheme = scheme(&site, one(request.headers(), FORWARDED_PROTO)?)?;
+    let host = one(request.headers(), HOST.as_str())?.ok_or_else(malformed)?;
+    let asked = Asked { method: request.method().clone(), origin: origin(scheme, host)?, target };
+    answer(&site, request.headers(), &asked, &[]).await
+}
+
+/// The keys that verify assertions.
+pub(super) async fn keys(State(site): State<SharedSite>) -> Response {
+    let headers = [(CONTENT_TYPE, "application/jwk-set+json"), (CACHE_CONTROL, "public, max-age=300")];
+    (headers, site.accounts.assertions.published_keys()).into_response()
+}
+
+/// 200; or for a stranger the way to the sign-in page, if a person goes there, and 401 otherwise.
+async fn answer(
+    site: &SharedSite,
+    headers: &HeaderMap,
+    asked: &Asked,
+    groups: &[GroupName],
+) -> Result<Response, Failure> {
+    match admit(site, headers, asked, groups).await? {
+        Some(admitted) => Ok(admitted),
+        None if is_navigation(&asked.method, headers) => {
+            let carries_over = matches!(asked.method, Method::GET | Method::HEAD);
+            let status = if carries_over { StatusCode::FOUND } else { StatusCode::SEE_OTHER };
+            Ok((status, [(LOCATION, location(site, asked)?)]).into_response())
+        }
+        None => Err(Failure::SignedOut),
+    }
+}
+
+/// The answer for somebody who may pass, and none for a stranger.
+async fn admit(
+    site: &SharedSite,
+    headers: &HeaderMap,
+    asked: &Asked,
+    groups: &[GroupName],
+) -> Result<Option<Response>, Failure> {
+    let Visitor::Member(session) = session::find(site, headers).await? else { return Ok(None) };
+    if !groups.is_empty() && !groups.iter().any(|group| session.user.is_in(group.as_str())) {
+        tracing::info!(event = "group_refused", user = %session.user.id, origin = %asked.origin, "is in none of the groups");
+        return Err(Failure::refused(
+            StatusCode::FORBIDDEN,
+            "You are signed in, but this is for members of a group that your account is not in.",
+        ));
+    }
+    let mut response = StatusCode::OK.into_response();
+    identify(site, headers, &session, asked, response.headers_mut())?;
+    Ok(Some(response))
+}
+
+/// Tells an app who somebody is. Each header is there, empty if need be: a proxy that copies a header overwrites what the
+/// client may have sent under its name.
+fn identify(
+    site: &SharedSite,
+    sent: &HeaderMap,
+    session: &Arc<Session>,
+    asked: &Asked,
+    headers: &mut HeaderMap,
+) -> Result<(), Failure> {
+    let user = &session.user;
+    let assertion = site.accounts.assertions.of(session, &asked.origin.to_string(), site.accounts.sessions.now());
+    headers.insert(USER, value(&user.id.to_string())?);
+    headers.insert(NAME, value(&utf8_percent_encode(user.name(), IDENTITY).to_string())?);
+    headers.insert(EMAIL, value(&utf8_percent_encode(user.email(), IDENTITY).to_string())?);
+    headers.insert(GROUPS, value(user.groups())?);
+    headers.insert(ASSERTION, value(&assertion)?);
+    // The app's own cookies: no proxy can take one out of a header, but all can copy a whole one.
+    let cookies = cookie::without_ours(sent.get_all(COOKIE).iter().map(HeaderValue::as_bytes));
+    headers.insert(COOKIE, HeaderValue::from_bytes(&cookies).map_err(|_| malformed())?);
+    if let Some(cookie) = session::renewed(site, session) {
+        headers.insert(SET_COOKIE, cookie);
+    }
+    Ok(())
+}
+
+fn value(text: &str) -> Result<HeaderValue, Failure> {
+    HeaderValue::from_str(text).map_err(|_| malformed())
+}
+
+fn location(site: &SharedSite, asked: &Asked) -> Result<HeaderValue, Failure> {
+    let path = match asked.method {
+        Method::GET | Method::HEAD => asked.target.as_str(),
+        // What was sent is gone, and a form's address need not have a page.
+        _ => asked.target.split('?').next().unwrap_or_default(),
+    };
+    value(&site.places.sign_in_from(&asked.origin, path))
+}
+
+/// The request that the proxy forwards, by the headers in which Caddy and Traefik tell of it and nginx is made to. Without
+/// them it is a question about this site itself.
+fn forwarded(site: &SharedSite, request: &Request) -> Result<Asked, Failure> {
+    let headers = request.headers();
+    let method = match one(headers, FORWARDED_METHOD)? {
+        Some(method) => Method::from_bytes(method.as_bytes()).map_err(|_| malformed())?,
+        None => request.method().clone(),
+    };
+    let scheme = scheme(site, one(headers, FORWARDED_PROTO)?)?;
+    let origin = match one(headers, FORWARDED_HOST)? {
+        Some(host) => origin(scheme, host)?,
+        None => site.places.here(),
+    };
+    let target = one(headers, FORWARDED_URI)?.unwrap_or("/");
+    if !target.starts_with('/') {
+        return Err(malformed());
+    }
+    Ok(Asked { method, origin, target: target.to_owned() })
+}
+
+/// The header's value, if it is there, and there once.
+fn one<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Failure> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| malformed()),
+        (Some(_), Some(_)) => Err(malformed()),
+    }
+}
+
+fn scheme(site: &SharedSite, proto: Option<&str>) -> Result<&'static str, Failure> {
+    match proto {
+        Some("https" | "wss") => Ok("https"),
+        Some("http" | "ws") => Ok("http"),
+        Some(_) => Err(malformed()),
+        None => Ok(site.places.here().scheme),
+    }
+}
+
+/// An origin as browsers spell it (RFC 6454 §6.2).
+fn origin(scheme: &'static str, host: &str) -> Result<Origin, Failure> {
+    // The parser would take what follows these, or stands before them, for another part of the URL.
+    let is_authority =
+        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/\\?#@".contains(&byte));
+    let url = is_authority.then(|| Url::parse(&format!("{scheme}://{host}/")).ok()).flatten().ok_or_else(malformed)?;
+    let name = url.host_str().ok_or_else(malformed)?;
+    Ok(Origin { scheme, host: url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}")) })
+}
+
+/// The groups of which one is enough. A question with anything else in it is not understood, and so not answered.
+fn groups(uri: &Uri) -> Result<Vec<GroupName>, Failure> {
+    let refused = |message: String| Failure::refused(StatusCode::BAD_REQUEST, message);
+    let fields = Form::parse(uri.query().unwrap_or_default().as_bytes()).map_err(|error| refused(error.to_string()))?;
+    if fields.has_more_than("group") {
+        return Err(refused("The only field of this question is “group”.".to_owned()));
+    }
+    let names = fields.all("group").iter().map(|name| GroupName::parse(name));
+    names.collect::<Result<_, _>>().map_err(|error| refused(error.to_string()))
+}
+
+fn malformed() -> Failure {
+    Failure::refused(StatusCode::BAD_REQUEST, "The proxy's question is not one that we understand.")
+}
