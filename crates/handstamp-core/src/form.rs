@@ -45,11 +45,6 @@ impl Form {
     pub fn all(&self, name: &str) -> &[String] {
         self.0.get(name).map_or(&[], Vec::as_slice)
     }
-
-    /// Whether there is any other field than this one.
-    pub fn has_more_than(&self, name: &str) -> bool {
-        self.0.keys().any(|known| known != name)
-    }
 }
 
 fn decode(text: &[u8]) -> Result<String, FormError> {
@@ -94,8 +89,6 @@ mod tests {
             (form.all("group"), form.all("other")),
             (["a".to_owned(), "b c".to_owned()].as_slice(), [].as_slice())
         );
-        assert!(!form.has_more_than("group") && form.has_more_than("other"));
-        assert!(!Form::parse(b"").unwrap().has_more_than("group"));
     }
 
     fn refusal(text: &[u8]) -> Option<FormError> {

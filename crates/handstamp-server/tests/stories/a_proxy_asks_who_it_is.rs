@@ -147,7 +147,7 @@ crate::stories! {
 
     async fn and_a_question_that_nobody_understands_is_answered_to_nobody(house: House) {
         let ada = house.ada().await;
-        for question in ["?groups=staff", "?group=", "?group=a,b", "?group=a%00", "?group=%FF", "?x"] {
+        for question in ["?group=", "?group=a,b", "?group=a%00", "?group=%FF", "?group=staff&group="] {
             for path in ["/auth/request", "/auth/forward"] {
                 assert_eq!(asks(&ada, "GET", &format!("{path}{question}"), &[]).await.status, 400, "{path}{question}");
             }
