@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
+use crate::proxy_config::{Endpoint, Proxy};
+
 /// Accounts for web apps: register, sign in, sign out, and a cookie that remembers who is who.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, after_help = EXIT_STATUSES)]
@@ -11,7 +13,7 @@ pub(crate) struct Cli {
 }
 
 const EXIT_STATUSES: &str = "\
-Exit status: 0 done, 1 the database or a file failed, 2 the command or a setting is wrong, 3 no such account,
+Exit status: 0 done, 1 the database, a file or a check failed, 2 the command or a setting is wrong, 3 no such account,
 4 the address or the password was refused.";
 
 const ABOUT_SETTINGS: &str = "\
@@ -40,6 +42,35 @@ pub(crate) enum Command {
     Session {
         #[command(subcommand)]
         command: SessionCommand,
+    },
+    /// Print a complete configuration of a reverse proxy that asks Handstamp who everybody is, for an app behind it.
+    ProxyConfig {
+        /// Which proxy
+        proxy: Proxy,
+        /// The address and port that the proxy listens on
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Endpoint,
+        /// The address and port of the app
+        #[arg(long, value_name = "ADDRESS")]
+        app: Endpoint,
+        /// The address and port that Handstamp listens on
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+        handstamp: Endpoint,
+    },
+    /// Play the attacker against a proxy, Handstamp and an app as they run, and say what to mend.
+    ///
+    /// It makes an account of its own, with the settings of the server, and deletes it again. Most is seen with a page that
+    /// shows the address of whoever looks at it, or the headers that it gets. Exit status 1 when a check fails.
+    Doctor {
+        /// A page of the app that only members see, as browsers reach it
+        url: String,
+        /// Where the app might be reached without the proxy
+        #[arg(long, value_name = "URL")]
+        app: Option<String>,
+        #[command(flatten)]
+        output: OutputFlags,
+        #[command(flatten)]
+        place: PlaceFlags,
     },
 }
 

@@ -3,9 +3,11 @@
 mod cli;
 mod connections;
 mod data_dir;
+mod doctor;
 mod log;
 mod metrics;
 mod operate;
+mod proxy_config;
 mod run;
 mod settings;
 mod table;
@@ -27,6 +29,9 @@ fn main() -> ExitCode {
         }
         Command::Session { command } => settings(command.place(), &AddressFlags::default())
             .and_then(|settings| operate::sessions(settings, command)),
+        Command::ProxyConfig { proxy, listen, app, handstamp } => proxy_config::print(proxy, &listen, &app, &handstamp),
+        Command::Doctor { url, app, output, place } => settings(&place, &AddressFlags::default())
+            .and_then(|settings| doctor::examine(settings, &url, app.as_deref(), output)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,7 +44,7 @@ fn main() -> ExitCode {
 pub(crate) struct Problem(String, u8);
 
 impl Problem {
-    /// The database or a file failed.
+    /// The database, a file or a check failed.
     pub(crate) fn failed(reason: impl Display) -> Self {
         Self(reason.to_string(), 1)
     }

@@ -58,7 +58,10 @@ pub(crate) fn sessions(settings: Settings, command: SessionCommand) -> Result<()
 }
 
 /// Opens what the server serves, which has to be there already, and lets it go again.
-fn with_handstamp(settings: Settings, act: impl AsyncFnOnce(&Handstamp) -> Result<(), Problem>) -> Result<(), Problem> {
+pub(crate) fn with_handstamp(
+    settings: Settings,
+    act: impl AsyncFnOnce(&Handstamp) -> Result<(), Problem>,
+) -> Result<(), Problem> {
     log::start(settings.log_format, settings.log_level.unwrap_or(Level::WARN));
     run::block_on(async {
         let port = settings.listen.port();

@@ -161,6 +161,13 @@ impl House {
         command
     }
 
+    /// A command of `handstamp` that asks nothing of this house.
+    pub fn bare_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_handstamp"));
+        command.args(arguments).env_clear().current_dir(&self.folder).stdin(Stdio::null());
+        command
+    }
+
     /// What an operator types in a shell beside the server, and what they type into it then.
     pub fn types(&self, arguments: &[&str], input: &str) -> (i32, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_handstamp"));

@@ -10,6 +10,7 @@ mod chance;
 
 mod at_work;
 mod between;
+mod chain;
 mod disk;
 mod house;
 mod stranger;
@@ -21,6 +22,7 @@ mod a_member_comes_back;
 mod a_member_looks_after_the_devices;
 mod a_member_signs_out;
 mod a_proxy_asks_who_it_is;
+mod a_proxy_stands_in_front;
 mod a_session_ends_while_it_is_used;
 mod a_stranger_sends_anything;
 mod a_thief_replays_a_cookie;

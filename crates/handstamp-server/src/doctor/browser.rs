@@ -1,0 +1,138 @@
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::header::AsHeaderName;
+use axum::http::header::{CONTENT_TYPE, COOKIE, LOCATION, ORIGIN, SET_COOKIE};
+use axum::http::uri::{Authority, PathAndQuery, Scheme};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// So much of a page is looked at.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// Sends what it is told to, as it is, and follows nothing.
+pub(super) struct Browser {
+    client: Client<HttpsConnector<HttpConnector>, Body>,
+    scheme: Scheme,
+    authority: Authority,
+}
+
+/// What came back.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: String,
+}
+
+/// Headers beyond those of every request.
+pub(super) type Extra<'a> = [(&'a str, &'a str)];
+
+impl Browser {
+    /// For the site that this URL leads to.
+    pub(super) fn new(url: &Uri) -> Result<Self, String> {
+        let (Some(scheme), Some(authority)) = (url.scheme().cloned(), url.authority().cloned()) else {
+            return Err("must be a URL that begins with http:// or https://".to_owned());
+        };
+        let connector = HttpsConnectorBuilder::new()
+            .with_native_roots()
+            .map_err(|error| format!("the certificates of this machine cannot be read: {error}"))?
+            .https_or_http()
+            .enable_http1()
+            .build();
+        let client = Client::builder(TokioExecutor::new()).http1_title_case_headers(true).build(connector);
+        Ok(Self { client, scheme, authority })
+    }
+
+    /// The scheme, the host and the port.
+    pub(super) fn origin(&self) -> String {
+        format!("{}://{}", self.scheme, self.authority)
+    }
+
+    pub(super) async fn get(&self, path: &str, cookie: &str, extra: &Extra<'_>) -> Result<Answer, String> {
+        self.send(Method::GET, path, cookie, extra, Body::empty()).await
+    }
+
+    /// Sends a form of ours.
+    pub(super) async fn submit(
+        &self,
+        path: &str,
+        cookie: &str,
+        extra: &Extra<'_>,
+        fields: &[(&str, &str)],
+    ) -> Result<Answer, String> {
+        let body: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let origin = self.origin();
+        let mut headers =
+            vec![(ORIGIN.as_str(), origin.as_str()), (CONTENT_TYPE.as_str(), "application/x-www-form-urlencoded")];
+        headers.extend_from_slice(extra);
+        self.send(Method::POST, path, cookie, &headers, body.into()).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        cookie: &str,
+        extra: &Extra<'_>,
+        body: Body,
+    ) -> Result<Answer, String> {
+        let path = PathAndQuery::try_from(path).map_err(|error| error.to_string())?;
+        let uri = Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query(path);
+        let mut request = Request::builder().method(method).uri(uri.build().map_err(|error| error.to_string())?);
+        if !cookie.is_empty() {
+            request = request.header(COOKIE, cookie);
+        }
+        for (name, value) in extra {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body).map_err(|error| error.to_string())?;
+        let answered = async {
+            let response = self.client.request(request).await.map_err(|error| explain(&error))?;
+            let (parts, body) = response.into_parts();
+            let body = to_bytes(Body::new(body), MAX_BODY_BYTES).await.unwrap_or_else(|_| Bytes::new());
+            let body = String::from_utf8_lossy(&body).into_owned();
+            Ok(Answer { status: parts.status, headers: parts.headers, body })
+        };
+        tokio::time::timeout(TIMEOUT, answered).await.unwrap_or_else(|_| Err("there was no answer".to_owned()))
+    }
+}
+
+/// The whole chain of causes: the first only says that it did not work.
+fn explain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+impl Answer {
+    /// The first header of this name; empty where there is none, or it is not ASCII.
+    pub(super) fn header(&self, name: impl AsHeaderName) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    pub(super) fn location(&self) -> &str {
+        self.header(LOCATION)
+    }
+
+    /// The cookies that it sets, as they stand.
+    pub(super) fn set_cookies(&self) -> impl Iterator<Item = &str> {
+        self.headers.get_all(SET_COOKIE).iter().filter_map(|value: &HeaderValue| value.to_str().ok())
+    }
+
+    /// Whether somebody is kept from a page: refused, or sent to sign in.
+    pub(super) fn keeps_out(&self) -> bool {
+        matches!(self.status.as_u16(), 400 | 401 | 403) || self.leads_to_sign_in()
+    }
+
+    pub(super) fn leads_to_sign_in(&self) -> bool {
+        matches!(self.status.as_u16(), 302 | 303) && self.location().contains("/account/login")
+    }
+}

@@ -1,0 +1,133 @@
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::{Json, Router};
+use tokio::task::JoinHandle;
+
+use crate::house::House;
+
+/// A reverse proxy as the packages of this system or of PyPI bring it.
+#[derive(Clone, Copy, Debug)]
+pub enum Proxy {
+    Nginx,
+    /// Debian's, and the newest.
+    Caddy,
+    NewCaddy,
+    Traefik,
+}
+
+/// A real proxy with the configuration that `handstamp proxy-config` prints, between people and an app that shows all that
+/// it gets.
+pub struct Chain {
+    pub url: String,
+    pub app_url: String,
+    process: Child,
+    app: JoinHandle<()>,
+    folder: PathBuf,
+}
+
+impl Chain {
+    /// With parts of the configuration replaced: each text stands there, and something else afterwards.
+    pub async fn new(house: &House, proxy: Proxy, changes: &[(&str, &str)]) -> Self {
+        let app = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let app_address = app.local_addr().unwrap().to_string();
+        let app = tokio::spawn(async { axum::serve(app, Router::new().fallback(echo)).await.unwrap() });
+        let listen = free_address();
+        let folder = crate::house::new_folder();
+        let house_address = house.url.strip_prefix("http://").unwrap();
+        let configuration = proxy.configuration(house, &listen, &app_address, house_address);
+        let configuration = changes.iter().fold(configuration, |text, (old, new)| {
+            assert!(text.contains(old), "{old:?} does not stand in {text}");
+            text.replace(old, new)
+        });
+        let file = folder.join("proxy.yml");
+        std::fs::write(&file, configuration).unwrap();
+        let process = proxy.starts(&folder, &file, &listen);
+        let chain =
+            Self { url: format!("http://{listen}"), app_url: format!("http://{app_address}"), process, app, folder };
+        chain.is_up().await;
+        chain
+    }
+
+    async fn is_up(&self) {
+        let url = format!("{}/account/login", self.url);
+        for _ in 0..400 {
+            match reqwest::get(&url).await {
+                // Traefik listens before it has read its routes.
+                Ok(answer) if answer.status() != 404 => return,
+                _ => tokio::time::sleep(Duration::from_millis(25)).await,
+            }
+        }
+        panic!("the proxy did not start: {}", std::fs::read_to_string(self.folder.join("log")).unwrap());
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        // nginx has children, which a kill would leave behind.
+        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
+        let _ = self.process.wait();
+        self.app.abort();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Proxy {
+    fn configuration(self, house: &House, listen: &str, app: &str, handstamp: &str) -> String {
+        let name = match self {
+            Self::Nginx => "nginx",
+            Self::Caddy | Self::NewCaddy => "caddy",
+            Self::Traefik => "traefik",
+        };
+        let arguments = ["proxy-config", name, "--listen", listen, "--app", app, "--handstamp", handstamp];
+        let output = house.bare_command(&arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn starts(self, folder: &Path, file: &Path, listen: &str) -> Child {
+        let log = std::fs::File::create(folder.join("log")).unwrap();
+        let pypi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/bin");
+        let mut command = match self {
+            Self::Nginx => {
+                let mut command = Command::new("/usr/sbin/nginx");
+                command.arg("-p").arg(folder).arg("-c").arg(file).args(["-e", "stderr"]);
+                command.arg("-g").arg(format!("daemon off; pid {};", folder.join("pid").display()));
+                command
+            }
+            Self::Caddy | Self::NewCaddy => {
+                let program = if matches!(self, Self::Caddy) { "/usr/bin/caddy".into() } else { pypi.join("caddy") };
+                let mut command = Command::new(program);
+                command.args(["run", "--adapter", "caddyfile", "--config"]).arg(file).env("HOME", folder);
+                command
+            }
+            Self::Traefik => {
+                let mut command = Command::new(pypi.join("traefik"));
+                command.arg(format!("--entryPoints.web.address={listen}"));
+                command.arg(format!("--providers.file.filename={}", file.display()));
+                command.arg("--global.checkNewVersion=false").current_dir(folder);
+                command
+            }
+        };
+        let streams = (log.try_clone().unwrap(), log);
+        let spawned = command.stdin(Stdio::null()).stdout(streams.0).stderr(streams.1).spawn();
+        spawned.unwrap_or_else(|error| panic!("{self:?} is missing, which script/test installs: {error}"))
+    }
+}
+
+/// Shows all that it gets.
+async fn echo(request: Request) -> Json<serde_json::Value> {
+    let headers =
+        request.headers().iter().map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())));
+    let headers: Vec<_> = headers.collect();
+    Json(
+        serde_json::json!({ "method": request.method().as_str(), "target": request.uri().to_string(), "headers": headers }),
+    )
+}
+
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
