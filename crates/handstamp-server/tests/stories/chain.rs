@@ -25,7 +25,7 @@ pub struct Chain {
     pub url: String,
     pub app_url: String,
     process: Child,
-    app: JoinHandle<()>,
+    app: Option<JoinHandle<()>>,
     folder: PathBuf,
 }
 
@@ -35,19 +35,25 @@ impl Chain {
         let app = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let app_address = app.local_addr().unwrap().to_string();
         let app = tokio::spawn(async { axum::serve(app, Router::new().fallback(echo)).await.unwrap() });
-        let listen = free_address();
+        let mut chain = Self::to(house, proxy, &free_address(), &app_address, changes).await;
+        chain.app = Some(app);
+        chain
+    }
+
+    /// To an app of one's own.
+    pub async fn to(house: &House, proxy: Proxy, listen: &str, app: &str, changes: &[(&str, &str)]) -> Self {
         let folder = crate::house::new_folder();
         let house_address = house.url.strip_prefix("http://").unwrap();
-        let configuration = proxy.configuration(house, &listen, &app_address, house_address);
+        let configuration = proxy.configuration(house, listen, app, house_address);
         let configuration = changes.iter().fold(configuration, |text, (old, new)| {
             assert!(text.contains(old), "{old:?} does not stand in {text}");
             text.replace(old, new)
         });
         let file = folder.join("proxy.yml");
         std::fs::write(&file, configuration).unwrap();
-        let process = proxy.starts(&folder, &file, &listen);
+        let process = proxy.starts(&folder, &file, listen);
         let chain =
-            Self { url: format!("http://{listen}"), app_url: format!("http://{app_address}"), process, app, folder };
+            Self { url: format!("http://{listen}"), app_url: format!("http://{app}"), process, app: None, folder };
         chain.is_up().await;
         chain
     }
@@ -70,7 +76,9 @@ impl Drop for Chain {
         // nginx has children, which a kill would leave behind.
         let _ = Command::new("kill").arg(self.process.id().to_string()).status();
         let _ = self.process.wait();
-        self.app.abort();
+        if let Some(app) = &self.app {
+            app.abort();
+        }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
@@ -128,6 +136,6 @@ async fn echo(request: Request) -> Json<serde_json::Value> {
     )
 }
 
-fn free_address() -> String {
+pub fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
