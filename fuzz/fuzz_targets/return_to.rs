@@ -1,9 +1,9 @@
-//! A place to go next is on this site, whatever a browser makes of it, and is sent as it was checked.
+//! A place to go next is on this site or a host that was named, whatever a browser makes of it, and is sent as it was checked.
 #![no_main]
 
 use std::sync::LazyLock;
 
-use handstamp_core::ReturnTo;
+use handstamp_core::{ReturnHost, ReturnHosts, ReturnTo};
 use libfuzzer_sys::fuzz_target;
 use url::Url;
 
@@ -11,13 +11,23 @@ static SITES: LazyLock<[Url; 2]> = LazyLock::new(|| {
     ["https://example.com/account/login?next=x", "http://localhost:8080/"].map(|url| Url::parse(url).expect("a URL"))
 });
 
+static HOSTS: LazyLock<ReturnHosts> = LazyLock::new(|| {
+    ReturnHosts::new(Some("example.com"), &[ReturnHost::parse("app.example.org").expect("a host")])
+});
+
 fuzz_target!(|text: &str| {
-    let place = ReturnTo::parse_or_account(text);
+    let elsewhere = HOSTS.parse(text);
     let Some(parsed) = ReturnTo::parse(text) else {
-        assert_eq!(place.as_str(), ReturnTo::ACCOUNT);
+        if let Some(place) = elsewhere {
+            assert_eq!(place.as_str(), text);
+            let url = Url::parse(text).expect("a browser can go there");
+            let host = url.host_str().expect("it has a host");
+            assert!(url.scheme() == "https" && url.port().is_none() && url.username().is_empty() && url.password().is_none());
+            assert!(host == "example.com" || host.ends_with(".example.com") || host == "app.example.org", "{host}");
+        }
         return;
     };
-    assert_eq!(parsed, place);
+    assert_eq!(elsewhere.as_ref(), Some(&parsed));
     assert_eq!(parsed.as_str(), text);
     assert!(text.len() <= ReturnTo::MAX_BYTES && text.starts_with('/') && !text.starts_with("//"));
     for site in SITES.iter() {

@@ -36,6 +36,10 @@ pub struct Config {
     /// The proxies whose `X-Forwarded-For` tells where a request comes from. Without the address of the peer, which
     /// `into_make_service_with_connect_info::<SocketAddr>()` gives, all requests count as one network.
     pub trusted_proxies: TrustedProxies,
+    /// What stands before the paths of all pages, as `/members` in `/members/account/login`. Nothing by default.
+    pub prefix: Prefix,
+    /// Templates of your own by name, which replace ours or stand beside them. Files in `templates_dir` come before them.
+    pub templates: Vec<(String, String)>,
     /// The hosts that people are sent back to after a sign-in, beside this site and the hosts of `session.cookie_domain`.
     pub return_hosts: Vec<ReturnHost>,
 }
@@ -56,8 +60,35 @@ impl Config {
             hashing: HashingConfig::default(),
             limits: LimitsConfig::default(),
             trusted_proxies: TrustedProxies::default(),
+            prefix: Prefix::default(),
+            templates: Vec::new(),
             return_hosts: Vec::new(),
         }
+    }
+}
+
+/// A path under which the pages stand: empty, or segments of letters, digits, hyphens and underscores, each after a slash.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prefix(String);
+
+impl Prefix {
+    /// Takes a path such as `/members`.
+    ///
+    /// # Errors
+    /// In words for the programmer.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let is_segment = |segment: &str| {
+            !segment.is_empty()
+                && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        };
+        let good = text.is_empty() || text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_segment));
+        if good { Ok(Self(text.to_owned())) } else { Err("must be a path such as /members".to_owned()) }
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

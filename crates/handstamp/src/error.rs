@@ -49,6 +49,14 @@ impl Error {
         matches!(self.0, Kind::Refused(_))
     }
 
+    /// The fault behind it, or the error as it was.
+    pub(crate) fn into_fault(self) -> Result<Fault, Self> {
+        match self.0 {
+            Kind::Fault(fault) => Ok(fault),
+            other => Err(Self(other)),
+        }
+    }
+
     pub(crate) fn no_such_account() -> Self {
         Self(Kind::NoSuchAccount)
     }

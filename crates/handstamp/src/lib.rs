@@ -33,12 +33,13 @@ use handstamp_core::{DeviceTokens, SessionTokens};
 use tokio::task::JoinHandle;
 
 pub use config::{
-    Config, DatabaseUrl, HashingConfig, LimitsConfig, PublicUrl, Registration, SessionConfig, check_cookie_domain,
+    Config, DatabaseUrl, HashingConfig, LimitsConfig, Prefix, PublicUrl, Registration, SessionConfig,
+    check_cookie_domain,
 };
 pub use error::Error;
 pub use handstamp_core::{HashSettings, PasswordPolicy, ReturnHost, SecretKey, Timestamp, TrustedProxies, UserId};
 pub use store::{Account, ListedSession};
-pub use web::CurrentUser;
+pub use web::{CurrentSession, CurrentUser};
 
 use services::{Accounts, Assertions, Guard, Hashing};
 use sessions::Sessions;

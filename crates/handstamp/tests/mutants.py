@@ -101,8 +101,8 @@ MUTANTS = {
     # Other sites.
     "cross_site_unchecked": (f"{WEB}/cross_site.rs", "if is_safe(request.method()) ||", "if true || is_safe(request.method()) ||",
                              ROUTES, "a_write_that_another_site_has_sent_does_nothing"),
-    "next_unchecked": (f"{CORE}/src/return_to.rs", "good.then(|| Self(text.to_owned()))", "let _ = good;\n        Some(Self(text.to_owned()))",
-                       CORE_LIB, "return_to::tests::every_way_off_the_site_leads_to_the_account"),
+    "next_unchecked": (f"{CORE}/src/return_to.rs", "is_path(text).then(|| Self(text.to_owned()))", "Some(Self(text.to_owned()))",
+                       CORE_LIB, "return_to::tests::every_way_off_the_site_is_refused"),
     "host_unchecked": (f"{WEB}/host.rs", "if asked_for(&request).is_some_and(", "if true || asked_for(&request).is_some_and(", ROUTES,
                        "a_request_for_another_host_is_sent_away"),
 }

@@ -94,6 +94,7 @@ impl Browser {
             let response = self.client.request(request).await.map_err(|error| explain(&error))?;
             let (parts, body) = response.into_parts();
             let body = to_bytes(Body::new(body), MAX_BODY_BYTES).await.unwrap_or_else(|_| Bytes::new());
+            #[expect(clippy::disallowed_methods, reason = "it is searched for what we sent, which is ASCII")]
             let body = String::from_utf8_lossy(&body).into_owned();
             Ok(Answer { status: parts.status, headers: parts.headers, body })
         };

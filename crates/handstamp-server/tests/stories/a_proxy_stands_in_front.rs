@@ -209,6 +209,6 @@ fn and_an_address_that_would_change_the_configuration_is_refused() {
         let arguments = ["proxy-config", "nginx", "--listen", bad, "--app", "127.0.0.1:1"];
         let output = house.bare_command(&arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{bad}");
-        assert!(output.stdout.is_empty() && String::from_utf8_lossy(&output.stderr).contains("127.0.0.1:8080"));
+        assert!(output.stdout.is_empty() && String::from_utf8(output.stderr).unwrap().contains("127.0.0.1:8080"));
     }
 }

@@ -92,7 +92,7 @@ impl Proxy {
         };
         let arguments = ["proxy-config", name, "--listen", listen, "--app", app, "--handstamp", handstamp];
         let output = house.bare_command(&arguments).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{}", output.status);
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -128,8 +128,7 @@ impl Proxy {
 
 /// Shows all that it gets.
 async fn echo(request: Request) -> Json<serde_json::Value> {
-    let headers =
-        request.headers().iter().map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())));
+    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap_or("not ASCII")));
     let headers: Vec<_> = headers.collect();
     Json(
         serde_json::json!({ "method": request.method().as_str(), "target": request.uri().to_string(), "headers": headers }),

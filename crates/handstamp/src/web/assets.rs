@@ -25,8 +25,8 @@ static STYLESHEET_FILE: LazyLock<String> = LazyLock::new(|| {
     format!("handstamp.{hash}.css")
 });
 
-/// Where the stylesheet is. Another stylesheet has another name, so browsers may keep this one for ever.
-pub(super) fn stylesheet_url() -> String {
+/// Where the stylesheet is, after the prefix. Another stylesheet has another name, so browsers may keep this one for ever.
+pub(super) fn stylesheet_path() -> String {
     format!("/account/static/{}", *STYLESHEET_FILE)
 }
 

@@ -1,33 +1,55 @@
+//! Who asks, for the handlers of an application.
+
 use std::sync::Arc;
 
-use axum::extract::{FromRef, FromRequestParts};
+use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts, OriginalUri};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::response::{IntoResponse, Response};
-use handstamp_core::UserId;
+use axum::response::{Html, IntoResponse, Response};
+use handstamp_core::{Timestamp, UserId};
+use minijinja::{Value, context};
+use uuid::Uuid;
 
 use super::failure::Failure;
 use super::headers::keep_out_of_caches;
-use super::user::{Visitor, is_navigation, wanted};
-use super::{redirect, respond, session};
+use super::user::{Visitor, is_navigation, to_sign_in};
+use super::{SharedSite, respond, session};
 use crate::Handstamp;
+use crate::error::{Error, Fault};
 use crate::sessions::Session;
 
 /// Who is signed in, for the handlers of an application whose state holds a [`Handstamp`]. A stranger's navigation is sent
 /// to sign in and back again; any other request of a stranger gets 401, as `application/problem+json` (RFC 9457). With
 /// the session in memory, it costs no database statement.
 ///
-/// What the handler answers depends on the cookie, so it should say `Cache-Control: no-store`.
+/// `Option<CurrentUser>` is for pages that strangers see as well. Where the database cannot be asked, either is answered 503.
+///
+/// What the handler answers depends on the cookie, so it should say `Cache-Control: no-store`, as [`Handstamp::render`] does.
 ///
 /// ```no_run
-/// use axum::{Router, routing::get};
+/// use axum::{Router, response::Response, routing::get};
 /// use handstamp::{CurrentUser, Handstamp};
 ///
 /// async fn notes(user: CurrentUser) -> String {
 ///     format!("The notes of {}", user.name())
 /// }
 ///
+/// async fn greeting(user: Option<CurrentUser>) -> String {
+///     user.map_or_else(|| "Who are you?".to_owned(), |user| format!("Hello, {}", user.name()))
+/// }
+///
+/// async fn everybody(user: CurrentUser) -> Result<String, Response> {
+///     user.require("staff")?;
+///     Ok("This is for the staff.".to_owned())
+/// }
+///
 /// # fn app(handstamp: Handstamp) -> Router {
-/// Router::new().route("/notes", get(notes)).with_state(handstamp.clone()).merge(handstamp.routes())
+/// Router::new()
+///     .route("/", get(greeting))
+///     .route("/notes", get(notes))
+///     .route("/everybody", get(everybody))
+///     .with_state(handstamp.clone())
+///     .merge(handstamp.routes())
 /// # }
 /// ```
 #[derive(Clone, Debug)]
@@ -48,6 +70,52 @@ impl CurrentUser {
     pub fn email(&self) -> &str {
         self.0.user.email()
     }
+
+    /// Since when they have an account.
+    pub fn created_at(&self) -> Timestamp {
+        self.0.user.created_at
+    }
+
+    /// The groups that they are in, in the order of their names.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.0.user.groups().split(',').filter(|group| !group.is_empty())
+    }
+
+    /// Whether they are in a group.
+    pub fn is_in(&self, group: &str) -> bool {
+        self.0.user.is_in(group)
+    }
+
+    /// Goes on for members of a group only.
+    ///
+    /// # Errors
+    /// For everybody else: 403, as `application/problem+json`.
+    #[expect(clippy::result_large_err, reason = "a handler gives it back as it is")]
+    pub fn require(&self, group: &str) -> Result<(), Response> {
+        if self.is_in(group) {
+            return Ok(());
+        }
+        tracing::info!(event = "group_refused", user = %self.id(), group, "is not in the group");
+        let message = "You are signed in, but this is for members of a group that your account is not in.";
+        Err(refusal(Failure::refused(StatusCode::FORBIDDEN, message)))
+    }
+
+    /// The session in which they are signed in.
+    pub fn session(&self) -> CurrentSession {
+        let session = &self.0;
+        CurrentSession { user_id: session.user.id, id: session.handle, expires_at: session.claims.expires_at }
+    }
+}
+
+/// Which session a request belongs to, and whose it is: ids only. It refuses strangers as [`CurrentUser`] does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CurrentSession {
+    /// Who is signed in.
+    pub user_id: UserId,
+    /// What lists of sessions call this one; it opens nothing, and stays the same for as long as the session lasts.
+    pub id: Uuid,
+    /// When the session ends at the latest.
+    pub expires_at: Timestamp,
 }
 
 impl<S> FromRequestParts<S> for CurrentUser
@@ -58,22 +126,108 @@ where
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let mut response = match session::find(Handstamp::from_ref(state).shared_site(), &parts.headers).await {
-            Ok(Visitor::Member(session)) => return Ok(Self(session)),
-            Ok(_) if is_navigation(&parts.method, &parts.headers) => {
-                redirect::to_sign_in(&wanted(&parts.method, &parts.uri))
+        let handstamp = Handstamp::from_ref(state);
+        let site = handstamp.shared_site();
+        match visitor(site, parts).await? {
+            Visitor::Member(session) => Ok(Self(session)),
+            Visitor::Stranger | Visitor::SignedOut(_) if is_navigation(&parts.method, &parts.headers) => {
+                // Where an application nests its routes, the rest of the path would lead nowhere.
+                let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
+                let mut response = to_sign_in(site, &parts.method, uri);
+                keep_out_of_caches(response.headers_mut());
+                Err(response)
             }
-            Ok(_) => rejection(Failure::SignedOut),
-            Err(fault) => rejection(Failure::from(fault)),
-        };
-        keep_out_of_caches(response.headers_mut());
-        Err(response)
+            Visitor::Stranger | Visitor::SignedOut(_) => Err(refusal(Failure::SignedOut)),
+        }
     }
 }
 
+impl<S> OptionalFromRequestParts<S> for CurrentUser
+where
+    Handstamp: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Response> {
+        match visitor(Handstamp::from_ref(state).shared_site(), parts).await? {
+            Visitor::Member(session) => Ok(Some(Self(session))),
+            Visitor::Stranger | Visitor::SignedOut(_) => Ok(None),
+        }
+    }
+}
+
+impl<S> FromRequestParts<S> for CurrentSession
+where
+    Handstamp: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        <CurrentUser as FromRequestParts<S>>::from_request_parts(parts, state).await.map(|user| user.session())
+    }
+}
+
+async fn visitor(site: &SharedSite, parts: &Parts) -> Result<Visitor, Response> {
+    session::find(site, &parts.headers).await.map_err(|fault| refusal(Failure::from(fault)))
+}
+
 /// A failure as programs read it: outside our own pages nobody dresses it.
-fn rejection(failure: Failure) -> Response {
+fn refusal(failure: Failure) -> Response {
     let mut response = respond::problem(failure.status(), &failure.message());
     response.headers_mut().extend(failure.into_response().headers().clone());
+    keep_out_of_caches(response.headers_mut());
     response
+}
+
+impl Handstamp {
+    /// A page of the application: a template of its own, from `templates` or `templates_dir`, which may extend
+    /// `layout.html` as ours do. It gets `values`, and what every page has: `site_name`, `prefix`, `stylesheet`,
+    /// `registration_open`, and `visitor` with a `name` and an `email` where somebody is signed in.
+    ///
+    /// ```no_run
+    /// # use axum::response::Response;
+    /// # use handstamp::{CurrentUser, Error, Handstamp};
+    /// # fn page(handstamp: &Handstamp, user: &CurrentUser) -> Result<Response, Error> {
+    /// // {% extends "layout.html" %}{% block main %}<h1>Notes</h1><p>{{ notes|length }} so far</p>{% endblock %}
+    /// handstamp.render("notes.html", Some(user), std::collections::HashMap::from([("notes", ["milk", "bread"])]))
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When there is no such template, or it cannot be rendered.
+    pub fn render(
+        &self,
+        template: &str,
+        user: Option<&CurrentUser>,
+        values: impl serde::Serialize,
+    ) -> Result<Response, Error> {
+        let views = &self.shared_site().views;
+        let visitor = views.visitor(user.map(|user| &*user.0));
+        let values = Value::from(minijinja::value::Serde(values));
+        let html = views.render(template, context! { nav => true, visitor, ..values }).map_err(Fault::from)?;
+        let mut response = Html(html).into_response();
+        keep_out_of_caches(response.headers_mut());
+        Ok(response)
+    }
+}
+
+/// For handlers that pass an error on: what went wrong is logged, and not told.
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let failure = match self.into_fault() {
+            Ok(fault) => Failure::from(fault),
+            Err(error) if error.is_no_such_account() => Failure::not_found(),
+            Err(error) if error.is_refused() => Failure::refused(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+            Err(error) => {
+                tracing::error!(event = "fault", %error, "a request could not be answered");
+                Failure::refused(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "Something went wrong on our side. We have taken a note of it.",
+                )
+            }
+        };
+        refusal(failure)
+    }
 }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use crate::services::Accounts;
 
 pub(crate) use cookies::Cookies;
-pub use current_user::CurrentUser;
+pub use current_user::{CurrentSession, CurrentUser};
 pub(crate) use places::Places;
 pub(crate) use views::Views;
 

@@ -4,11 +4,13 @@ use axum::http::HeaderValue;
 use handstamp_core::{ReturnHosts, ReturnTo};
 
 use super::redirect::leading_to;
-use crate::config::{Config, PublicUrl};
+use crate::config::{Config, Prefix, PublicUrl};
 
 /// Where people can be sent.
 pub(crate) struct Places {
     public_url: PublicUrl,
+    prefix: Prefix,
+    account: ReturnTo,
     return_hosts: ReturnHosts,
     policy: HeaderValue,
 }
@@ -22,7 +24,29 @@ impl Places {
             return_hosts.sources()
         );
         let policy = HeaderValue::from_str(&policy).expect("hosts are visible ASCII");
-        Self { public_url: config.public_url.clone(), return_hosts, policy }
+        let prefix = config.prefix.clone();
+        let account = ReturnTo::parse(&format!("{prefix}/account")).expect("a prefix is a path");
+        Self { public_url: config.public_url.clone(), prefix, account, return_hosts, policy }
+    }
+
+    /// Where a page of ours is, or one of the files that it needs.
+    pub(super) fn page(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
+    }
+
+    /// Where people go next who have no other wish.
+    pub(super) fn account(&self) -> &ReturnTo {
+        &self.account
+    }
+
+    /// Our sign-in page, and on from there to another page of ours.
+    pub(super) fn sign_in_before(&self, path: &str) -> String {
+        self.sign_in(&ReturnTo::parse(&self.page(path)).unwrap_or_else(|| self.account.clone()))
+    }
+
+    /// Our sign-in page, and on from there.
+    pub(super) fn sign_in(&self, next: &ReturnTo) -> String {
+        leading_to(&self.page("/account/login"), next)
     }
 
     /// The Content-Security-Policy of every response: our stylesheet and our forms, and nothing else.
@@ -60,7 +84,7 @@ impl Places {
             );
         }
         let mut url = base;
-        let page = next.map_or_else(|| "/account/login".to_owned(), |next| leading_to("/account/login", &next));
+        let page = next.map_or_else(|| self.page("/account/login"), |next| self.sign_in(&next));
         write!(url, "{page}").expect("a String takes whatever is written");
         url
     }

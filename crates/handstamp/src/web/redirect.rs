@@ -17,8 +17,3 @@ const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remov
 pub(super) fn leading_to(page: &str, next: &ReturnTo) -> String {
     format!("{page}?next={}", utf8_percent_encode(next.as_str(), QUERY_VALUE))
 }
-
-/// To the sign-in page, and on from there.
-pub(super) fn to_sign_in(next: &ReturnTo) -> Response {
-    see_other(&leading_to("/account/login", next))
-}

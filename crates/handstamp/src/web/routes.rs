@@ -27,7 +27,7 @@ fn public() -> Router<SharedSite> {
 }
 
 /// Pages for whoever is signed in. A page belongs here unless everybody may see it.
-fn members() -> Router<SharedSite> {
+fn members(site: &SharedSite) -> Router<SharedSite> {
     Router::new()
         .route("/account", get(account::show))
         .route("/account/profile", get(profile::show).post(profile::submit))
@@ -35,7 +35,7 @@ fn members() -> Router<SharedSite> {
         .route("/account/sessions", get(sessions::show))
         .route("/account/sessions/revoke", post(sessions::revoke))
         .route("/account/sessions/revoke-others", post(sessions::revoke_others))
-        .route_layer(from_fn(user::members_only))
+        .route_layer(from_fn_with_state(site.clone(), user::members_only))
 }
 
 /// What browsers fetch, and no cookie matters for.
@@ -62,19 +62,24 @@ fn health() -> Router<SharedSite> {
 /// What an application can be merged with that has pages of its own.
 pub(crate) fn routes(site: SharedSite) -> Router {
     let ours = for_this_site(pages(&site, public()), &site);
-    around(ours.merge(forward_auth()), site)
+    under_prefix(around(ours.merge(forward_auth()), site.clone()), &site)
 }
 
 /// A whole site: with a home page, and an answer to every other URL.
 pub(crate) fn site(site: SharedSite) -> Router {
     let public = public().route("/", get(home::show));
     let ours = for_this_site(pages(&site, public).fallback(respond::not_found), &site);
-    around(ours.merge(forward_auth()).merge(health()), site)
+    under_prefix(around(ours.merge(forward_auth()).merge(health()), site.clone()), &site)
+}
+
+fn under_prefix(router: Router, site: &SharedSite) -> Router {
+    let prefix = site.places.page("");
+    if prefix.is_empty() { router } else { Router::new().nest(&prefix, router) }
 }
 
 /// All pages, and what they are dressed with. Who asks is found out for the pages, and for nothing else.
 fn pages(site: &SharedSite, public: Router<SharedSite>) -> Router<SharedSite> {
-    let pages = public.merge(members()).route_layer(from_fn_with_state(site.clone(), session::load));
+    let pages = public.merge(members(site)).route_layer(from_fn_with_state(site.clone(), session::load));
     pages.merge(assets())
 }
 

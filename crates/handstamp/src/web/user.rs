@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::{FromRequestParts, OriginalUri, Request, State};
 use axum::http::header::ACCEPT;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri};
@@ -9,7 +9,8 @@ use axum::response::{IntoResponse, Response};
 use handstamp_core::{ReturnTo, SessionIdHash};
 
 use super::failure::Failure;
-use super::redirect;
+use super::redirect::see_other;
+use super::{SharedSite, Site};
 
 use crate::sessions::Session;
 
@@ -56,23 +57,32 @@ impl<S: Sync> FromRequestParts<S> for Member {
 }
 
 /// Sends strangers to sign in, and back afterwards; programs are told 401.
-pub(super) async fn members_only(visitor: Visitor, request: Request, next: Next) -> Response {
+pub(super) async fn members_only(
+    State(site): State<SharedSite>,
+    visitor: Visitor,
+    OriginalUri(uri): OriginalUri,
+    request: Request,
+    next: Next,
+) -> Response {
     match visitor {
         Visitor::Member(_) => next.run(request).await,
-        _ if is_navigation(request.method(), request.headers()) => {
-            redirect::to_sign_in(&wanted(request.method(), request.uri()))
-        }
+        _ if is_navigation(request.method(), request.headers()) => to_sign_in(&site, request.method(), &uri),
         _ => Failure::SignedOut.into_response(),
     }
 }
 
+/// To the sign-in page, and on from there to what was asked for.
+pub(super) fn to_sign_in(site: &Site, method: &Method, uri: &Uri) -> Response {
+    see_other(&site.places.sign_in(&wanted(site, method, uri)))
+}
+
 /// Where somebody wants to be once they are signed in: on the page they asked for, or on the one whose form they sent.
-pub(super) fn wanted(method: &Method, uri: &Uri) -> ReturnTo {
+fn wanted(site: &Site, method: &Method, uri: &Uri) -> ReturnTo {
     let place = match *method {
         Method::GET | Method::HEAD => uri.path_and_query().map_or("", |place| place.as_str()),
         _ => uri.path().split("/revoke").next().unwrap_or_default(),
     };
-    ReturnTo::parse_or_account(place)
+    ReturnTo::parse(place).unwrap_or_else(|| site.places.account().clone())
 }
 
 /// Whether a browser goes to a page, rather than a script or a program fetching something.

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -27,34 +28,39 @@ const TEMPLATES: &[(&str, &str)] = &[
 /// Renders pages.
 pub(crate) struct Views {
     embedded: Environment<'static>,
-    /// With the operator's templates before our own.
+    /// With the operator's templates and those of the application before our own.
     replaced: Option<Environment<'static>>,
     site_name: String,
     registration_open: bool,
+    prefix: String,
 }
 
 impl Views {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             embedded: environment(|name| Ok(embedded(name).map(TemplateSource::from))),
-            replaced: config.templates_dir.clone().map(|folder| environment(move |name| load(&folder, name))),
+            replaced: replaced(config),
             site_name: config.site_name.clone(),
+            prefix: config.prefix.to_string(),
             registration_open: config.registration == Registration::Open,
         }
     }
 
     /// Renders a template with what every page has and `values`. A replaced template that cannot be rendered is logged,
     /// and our own page is served.
-    pub(super) fn render(&self, template: &'static str, values: Value) -> Result<String, Error> {
+    pub(super) fn render(&self, template: &str, values: Value) -> Result<String, Error> {
         let values = context! {
             site_name => self.site_name.as_str(),
-            stylesheet => assets::stylesheet_url(),
+            stylesheet => format!("{}{}", self.prefix, assets::stylesheet_path()),
+            prefix => Value::from_safe_string(self.prefix.clone()),
             registration_open => self.registration_open,
             ..values
         };
         if let Some(replaced) = &self.replaced {
             match replaced.get_template(template).and_then(|template| template.render(&values)) {
                 Ok(html) => return Ok(html),
+                // There is none of our own to serve instead.
+                Err(error) if embedded(template).is_none() => return Err(error),
                 Err(error) => {
                     tracing::error!(
                         event = "template_broken",
@@ -92,8 +98,24 @@ fn embedded(name: &str) -> Option<&'static str> {
     TEMPLATES.iter().find(|(known, _)| *known == name).map(|(_, source)| *source)
 }
 
-/// The operator's file of this name if there is one, and our own otherwise; either for as long as that stays so.
-fn load(folder: &Path, name: &str) -> Result<Option<TemplateSource>, Error> {
+/// The operator's templates, then the application's, then our own; none where nobody has any.
+fn replaced(config: &Config) -> Option<Environment<'static>> {
+    let folder = config.templates_dir.clone();
+    let given: HashMap<String, String> = config.templates.iter().cloned().collect();
+    if folder.is_none() && given.is_empty() {
+        return None;
+    }
+    Some(environment(move |name| {
+        let beneath = || given.get(name).cloned().or_else(|| embedded(name).map(str::to_owned));
+        match &folder {
+            Some(folder) => load(folder, name, beneath),
+            None => Ok(beneath().map(TemplateSource::from)),
+        }
+    }))
+}
+
+/// The operator's file of this name if there is one, and what is beneath otherwise; either for as long as that stays so.
+fn load(folder: &Path, name: &str, beneath: impl FnOnce() -> Option<String>) -> Result<Option<TemplateSource>, Error> {
     if name.contains(['/', '\\']) || name.starts_with('.') {
         return Ok(None);
     }
@@ -103,7 +125,7 @@ fn load(folder: &Path, name: &str) -> Result<Option<TemplateSource>, Error> {
         Some(_) => Some(fs::read_to_string(&path).map_err(|error| {
             Error::new(minijinja::ErrorKind::InvalidOperation, format!("cannot read {}: {error}", path.display()))
         })?),
-        None => embedded(name).map(str::to_owned),
+        None => beneath(),
     };
     Ok(source.map(|source| TemplateSource::new(source).with_uptodate_check(up_to_date(path, seen))))
 }

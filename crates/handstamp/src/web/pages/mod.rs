@@ -45,8 +45,9 @@ fn next_value(next: Option<&ReturnTo>) -> &str {
 }
 
 /// A link to a page that leads on to `next`.
-fn with_next(page: &str, next: Option<&ReturnTo>) -> String {
-    next.map_or_else(|| page.to_owned(), |next| leading_to(page, next))
+fn with_next(site: &Site, page: &str, next: Option<&ReturnTo>) -> String {
+    let page = site.places.page(page);
+    next.map_or_else(|| page.clone(), |next| leading_to(&page, next))
 }
 
 /// On to another page, with cookies.

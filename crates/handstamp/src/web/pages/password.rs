@@ -1,7 +1,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use handstamp_core::{Password, PasswordPolicy, ReturnTo};
+use handstamp_core::{Password, PasswordPolicy};
 use minijinja::context;
 
 use super::{FieldError, parse_new_password, see_other_with};
@@ -9,11 +9,10 @@ use crate::services::{ChangePassword, PasswordNotChanged};
 use crate::web::SharedSite;
 use crate::web::failure::Failure;
 use crate::web::form::Fields;
-use crate::web::redirect::to_sign_in;
+use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::{Member, Visitor};
 
-const HERE: &str = "/account/password";
 const WRONG: &str = "This is not your current password.";
 
 #[derive(Default)]
@@ -36,10 +35,17 @@ pub(in crate::web) async fn submit(
         errors.parse(fields.get("current_password")?, fields.get("password")?, &site.accounts.config.password)
     {
         match site.accounts.change_password(&member.0, wish).await {
-            Ok(signed_in) => return Ok(see_other_with([site.cookies.session(&signed_in)], "/account?done=password")),
+            Ok(signed_in) => {
+                return Ok(see_other_with(
+                    [site.cookies.session(&signed_in)],
+                    &site.places.page("/account?done=password"),
+                ));
+            }
             Err(PasswordNotChanged::TooMany(wait)) => return Err(Failure::TooMany(wait)),
             Err(PasswordNotChanged::Fault(fault)) => return Err(fault.into()),
-            Err(PasswordNotChanged::SignedOut) => return Ok(to_sign_in(&ReturnTo::parse_or_account(HERE))),
+            Err(PasswordNotChanged::SignedOut) => {
+                return Ok(see_other(&site.places.sign_in_before("/account/password")));
+            }
             Err(PasswordNotChanged::WrongPassword) => errors.current_password = Some(WRONG.to_owned()),
             Err(PasswordNotChanged::Password(refusal)) => errors.password = Some(refusal.to_string()),
         }

@@ -26,7 +26,7 @@ pub(in crate::web) async fn submit(
     match DisplayName::parse(typed) {
         Ok(name) => {
             site.accounts.change_name(&member.0, &name).await?;
-            Ok(see_other("/account?done=name"))
+            Ok(see_other(&site.places.page("/account?done=name")))
         }
         Err(error) => form_page(&site, member, StatusCode::UNPROCESSABLE_ENTITY, typed, Some(error.to_string())),
     }

@@ -38,7 +38,7 @@ pub(in crate::web) async fn show(
 ) -> Result<Response, Failure> {
     let next = next_of_link(&site, &uri);
     if visitor.session().is_some() {
-        return Ok(see_other(next.unwrap_or_default().as_str()));
+        return Ok(see_other(next.as_ref().unwrap_or(site.places.account()).as_str()));
     }
     form_page(&site, &visitor, StatusCode::OK, &Form { next, ..Form::default() })
 }
@@ -61,7 +61,10 @@ pub(in crate::web) async fn submit(
     };
     match outcome {
         Ok(admitted) => {
-            return Ok(see_other_with(site.cookies.admit(&admitted), form.next.unwrap_or_default().as_str()));
+            return Ok(see_other_with(
+                site.cookies.admit(&admitted),
+                form.next.as_ref().unwrap_or(site.places.account()).as_str(),
+            ));
         }
         Err(NotRegistered::TooMany(wait)) => return Err(Failure::TooMany(wait)),
         Err(NotRegistered::Fault(fault)) => return Err(fault.into()),
@@ -94,7 +97,7 @@ fn form_page(site: &SharedSite, visitor: &Visitor, status: StatusCode, form: &Fo
         },
         next => next_value(form.next.as_ref()),
         min_length => site.accounts.config.password.min_length,
-        sign_in_url => with_next("/account/login", form.next.as_ref()),
+        sign_in_url => with_next(site, "/account/login", form.next.as_ref()),
     };
     page(site, visitor, status, "register.html", values)
 }

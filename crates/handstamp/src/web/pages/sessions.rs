@@ -47,7 +47,7 @@ pub(in crate::web) async fn revoke(
 ) -> Result<Response, Failure> {
     let handle = Uuid::try_parse(fields.get("session")?).map_err(|_| Failure::not_found())?;
     match site.accounts.end_session(&session, handle).await? {
-        Ok(()) => Ok(see_other(HERE)),
+        Ok(()) => Ok(see_other(&site.places.page(HERE))),
         Err(_) => Err(Failure::not_found()),
     }
 }
@@ -57,5 +57,5 @@ pub(in crate::web) async fn revoke_others(
     Member(session): Member,
 ) -> Result<Response, Failure> {
     site.accounts.end_other_sessions(&session).await?;
-    Ok(see_other(HERE))
+    Ok(see_other(&site.places.page(HERE)))
 }

@@ -38,7 +38,7 @@ pub(in crate::web) async fn show(
 ) -> Result<Response, Failure> {
     let next = next_of_link(&site, &uri);
     if visitor.session().is_some() {
-        return Ok(see_other(next.unwrap_or_default().as_str()));
+        return Ok(see_other(next.as_ref().unwrap_or(site.places.account()).as_str()));
     }
     let form = Form { email: String::new(), remember: true, next, errors: Errors::default() };
     form_page(&site, &visitor, StatusCode::OK, &form)
@@ -59,7 +59,10 @@ pub(in crate::web) async fn submit(
     if let Some(wish) = form.parse(fields.get("password")?) {
         match site.accounts.sign_in(wish, visitor.session(), &device).await {
             Ok(admitted) => {
-                return Ok(see_other_with(site.cookies.admit(&admitted), form.next.unwrap_or_default().as_str()));
+                return Ok(see_other_with(
+                    site.cookies.admit(&admitted),
+                    form.next.as_ref().unwrap_or(site.places.account()).as_str(),
+                ));
             }
             Err(NotSignedIn::TooMany(wait)) => return Err(Failure::TooMany(wait)),
             Err(NotSignedIn::Fault(fault)) => return Err(fault.into()),
@@ -84,7 +87,7 @@ fn form_page(site: &SharedSite, visitor: &Visitor, status: StatusCode, form: &Fo
         errors => context! { email => form.errors.email.as_deref(), password => form.errors.password.as_deref() },
         next => next_value(form.next.as_ref()),
         days => site.accounts.config.session.lifetime.as_secs().div_ceil(86_400),
-        register_url => with_next("/account/register", form.next.as_ref()),
+        register_url => with_next(site, "/account/register", form.next.as_ref()),
     };
     page(site, visitor, status, "sign_in.html", values)
 }

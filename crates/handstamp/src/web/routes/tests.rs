@@ -15,6 +15,7 @@ use crate::world::{ManualClock, World};
 use crate::{Handstamp, SecretKey, Timestamp};
 
 mod everywhere;
+mod inside_an_application;
 
 const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
@@ -35,12 +36,18 @@ impl Drop for Here {
 
 impl Here {
     async fn at(public_url: &str) -> Self {
+        Self::with(public_url, |_| ()).await
+    }
+
+    /// With more settings.
+    async fn with(public_url: &str, set: impl FnOnce(&mut Config)) -> Self {
         let name: [u8; 8] = World::system().random();
         let folder = std::env::temp_dir().join(format!("handstamp-routes-{:016x}", u64::from_be_bytes(name)));
         let secret = SecretKey::parse(SECRET).unwrap();
         let database = DatabaseUrl::Sqlite(folder.join("handstamp.db"));
         let mut config = Config::new(PublicUrl::parse(public_url).unwrap(), database, secret);
         config.hashing.settings = crate::HashSettings::new(8, 1, 1).unwrap();
+        set(&mut config);
         let clock = Arc::new(ManualClock::new(NOW));
         let world = World { clock: clock.clone(), ..World::system() };
         Self { handstamp: Handstamp::open_in(config, world).await.unwrap(), clock, folder }
@@ -322,61 +329,10 @@ async fn the_database_holds_nothing_that_signs_anybody_in() {
 #[tokio::test]
 async fn the_stylesheet_is_kept_for_ever_under_its_name() {
     let here = Here::at("http://localhost").await;
-    let response = here.opens(&assets::stylesheet_url(), "").await;
+    let response = here.opens(&assets::stylesheet_path(), "").await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
     assert_eq!(response.headers()[header::CONTENT_TYPE], "text/css; charset=utf-8");
     assert!(!response.headers().contains_key(header::VARY));
     assert!(text(response).await.contains("MIT License"));
-}
-
-#[tokio::test]
-async fn the_pages_stand_beside_those_of_an_application() {
-    let here = Here::at("http://localhost").await;
-    let app = Router::new().route("/notes", get(async || "notes")).merge(here.handstamp.routes());
-    for (path, status) in [("/notes", 200), ("/account/login", 200), ("/nowhere", 404)] {
-        let request = Request::get(path).header("host", "localhost").body(Body::empty()).unwrap();
-        assert_eq!(app.clone().oneshot(request).await.unwrap().status().as_u16(), status, "{path}");
-    }
-}
-
-/// An application with a page of its own, beside ours.
-async fn notes(user: crate::CurrentUser) -> String {
-    format!("the notes of {} <{}>", user.name(), user.email())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_application_knows_who_asks_without_a_statement() {
-    let here = Here::at("http://localhost").await;
-    let token = here.registers().await;
-    let app = Router::new().route("/notes", get(notes)).with_state(here.handstamp.clone());
-    let ask = async |token: &str, mode: &'static str| {
-        let cookie = format!("handstamp_session={token}");
-        let request = Request::get("/notes?page=2").header("sec-fetch-mode", mode).header("cookie", cookie);
-        app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
-    };
-    assert_eq!(ask(&token, "navigate").await.status(), StatusCode::OK);
-
-    // Now that the session is known, nobody needs the database.
-    here.handstamp.0.site.accounts.store.close().await;
-    for _ in 0..100 {
-        let answer = ask(&token, "cors").await;
-        let body = to_bytes(answer.into_body(), 1000).await.unwrap();
-        assert_eq!(body, "the notes of Ada <ada@example.com>");
-    }
-    let stranger = ask("junk", "navigate").await;
-    assert_eq!(stranger.status(), StatusCode::SEE_OTHER);
-    assert_eq!(stranger.headers()[header::LOCATION], "/account/login?next=%2Fnotes%3Fpage%3D2");
-    assert_eq!(stranger.headers()[header::CACHE_CONTROL], "no-store");
-    let program = ask("junk", "cors").await;
-    assert_eq!(program.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(program.headers()[header::CONTENT_TYPE], "application/problem+json");
-
-    // Whoever is not known has to be looked up.
-    let tokens = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap();
-    let mut claims = tokens.open(&token, NOW).unwrap().claims;
-    claims.session_id = SessionId::from_bytes([7; 16]);
-    let unknown = ask(tokens.issue(&claims).expose(), "navigate").await;
-    assert_eq!(unknown.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(unknown.headers()[header::RETRY_AFTER], "5");
 }

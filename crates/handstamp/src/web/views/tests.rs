@@ -107,7 +107,7 @@ fn a_file_outside_the_folder_is_no_template() {
     fs::create_dir_all(folder.join("inside")).unwrap();
     fs::write(folder.join("outside.html"), "outside").unwrap();
     for name in ["../outside.html", "/etc/passwd", "..\\outside.html", ".hidden"] {
-        assert!(load(&folder.join("inside"), name).unwrap().is_none(), "{name}");
+        assert!(load(&folder.join("inside"), name, || None).unwrap().is_none(), "{name}");
     }
     fs::remove_dir_all(&folder).unwrap();
 }

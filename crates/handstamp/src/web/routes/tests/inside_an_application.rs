@@ -1,0 +1,201 @@
+//! What an axum application gets that has our pages beside its own.
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::{CurrentSession, CurrentUser, Error, Prefix};
+
+async fn ask(app: &Router, request: axum::http::request::Builder, token: &str) -> Response<Body> {
+    let request = request.header("host", "localhost").header("cookie", format!("handstamp_session={token}"));
+    app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+}
+
+/// An application with pages of its own, `/` among them, beside ours.
+fn app(here: &Here) -> Router {
+    async fn home(user: Option<CurrentUser>) -> String {
+        user.map_or_else(|| "Who are you?".to_owned(), |user| format!("Hello, {}", user.name()))
+    }
+    async fn notes(user: CurrentUser) -> String {
+        format!("the notes of {} <{}>", user.name(), user.email())
+    }
+    async fn staff(user: CurrentUser) -> Result<String, Response<Body>> {
+        user.require("staff")?;
+        Ok(user.groups().collect::<Vec<_>>().join("+"))
+    }
+    async fn session(session: CurrentSession) -> String {
+        format!("{} {} {}", session.user_id, session.id, session.expires_at.unix_seconds())
+    }
+    Router::new()
+        .route("/", get(home))
+        .route("/notes", get(notes))
+        .route("/staff", get(staff).post(staff))
+        .nest("/deep", Router::new().route("/session", get(session)))
+        .with_state(here.handstamp.clone())
+        .merge(here.handstamp.routes())
+}
+
+#[tokio::test]
+async fn the_pages_stand_beside_those_of_an_application() {
+    let here = Here::at("http://localhost").await;
+    for (path, status) in [("/", 200), ("/account/login", 200), ("/auth/jwks.json", 200), ("/nowhere", 404)] {
+        assert_eq!(ask(&app(&here), Request::get(path), "").await.status().as_u16(), status, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_knows_who_asks_without_a_statement() {
+    let here = Here::at("http://localhost").await;
+    let token = here.registers().await;
+    let app = app(&here);
+    let request = |mode: &'static str| Request::get("/notes?page=2").header("sec-fetch-mode", mode);
+    assert_eq!(ask(&app, request("navigate"), &token).await.status(), StatusCode::OK);
+
+    // Now that the session is known, nobody needs the database.
+    here.handstamp.0.site.accounts.store.close().await;
+    for _ in 0..100 {
+        assert_eq!(text(ask(&app, request("cors"), &token).await).await, "the notes of Ada <ada@example.com>");
+    }
+    let stranger = ask(&app, request("navigate"), "junk").await;
+    assert_eq!(stranger.status(), StatusCode::SEE_OTHER);
+    assert_eq!(stranger.headers()[header::LOCATION], "/account/login?next=%2Fnotes%3Fpage%3D2");
+    assert_eq!(stranger.headers()[header::CACHE_CONTROL], "no-store");
+    let program = ask(&app, request("cors"), "junk").await;
+    assert_eq!(program.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(program.headers()[header::CONTENT_TYPE], "application/problem+json");
+
+    // Whoever is not known has to be looked up, and in doubt is nobody, not even a stranger.
+    let tokens = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap();
+    let mut claims = tokens.open(&token, NOW).unwrap().claims;
+    claims.session_id = SessionId::from_bytes([7; 16]);
+    for path in ["/notes", "/", "/deep/session"] {
+        let unknown = ask(&app, Request::get(path), tokens.issue(&claims).expose()).await;
+        assert_eq!(unknown.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert_eq!(unknown.headers()[header::RETRY_AFTER], "5");
+    }
+}
+
+#[tokio::test]
+async fn a_page_can_be_for_strangers_as_well() {
+    let here = Here::at("http://localhost").await;
+    let token = here.registers().await;
+    let app = app(&here);
+    assert_eq!(text(ask(&app, Request::get("/"), "").await).await, "Who are you?");
+    assert_eq!(text(ask(&app, Request::get("/"), "junk").await).await, "Who are you?");
+    assert_eq!(text(ask(&app, Request::get("/"), &token).await).await, "Hello, Ada");
+}
+
+#[tokio::test]
+async fn a_page_can_be_for_members_of_a_group() {
+    let here = Here::at("http://localhost").await;
+    let token = here.registers().await;
+    let app = app(&here);
+    let outside = ask(&app, Request::post("/staff"), &token).await;
+    assert_eq!(outside.status(), StatusCode::FORBIDDEN);
+    assert_eq!(outside.headers()[header::CONTENT_TYPE], "application/problem+json");
+    assert_eq!(outside.headers()[header::CACHE_CONTROL], "no-store");
+    here.handstamp.change_groups("ada@example.com", &["staff", "board"], &[]).await.unwrap();
+    assert_eq!(text(ask(&app, Request::get("/staff"), &token).await).await, "board+staff");
+    here.handstamp.change_groups("ada@example.com", &[], &["staff"]).await.unwrap();
+    assert_eq!(ask(&app, Request::get("/staff"), &token).await.status(), StatusCode::FORBIDDEN);
+    assert_eq!(ask(&app, Request::get("/staff"), "").await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_session_has_an_id_that_opens_nothing() {
+    let here = Here::at("http://localhost").await;
+    let token = here.registers().await;
+    let listed = &here.handstamp.sessions("ada@example.com").await.unwrap()[0];
+    let account = here.handstamp.user("ada@example.com").await.unwrap();
+    let ends = NOW.after(30 * DAY).unix_seconds();
+    let told = text(ask(&app(&here), Request::get("/deep/session"), &token).await).await;
+    assert_eq!(told, format!("{} {} {ends}", account.id, listed.handle));
+    let navigation = Request::get("/deep/session?a=b").header("sec-fetch-mode", "navigate");
+    let stranger = ask(&app(&here), navigation, "").await;
+    assert_eq!(stranger.headers()[header::LOCATION], "/account/login?next=%2Fdeep%2Fsession%3Fa%3Db", "the whole path");
+}
+
+#[tokio::test]
+async fn all_pages_can_stand_under_a_prefix() {
+    let here = Here::with("http://localhost", |config| config.prefix = Prefix::parse("/club/members").unwrap()).await;
+    let app = here.handstamp.routes();
+    let form = "name=Ada&email=ada@example.com&password=plum-octave-harbour";
+    let request = Request::post("/club/members/account/register").header("host", "localhost");
+    let request =
+        request.header("origin", "http://localhost").header("content-type", "application/x-www-form-urlencoded");
+    let registered = app.clone().oneshot(request.body(Body::from(form)).unwrap()).await.unwrap();
+    assert_eq!(registered.headers()[header::LOCATION], "/club/members/account");
+    let token = token_of(&registered);
+    let mut links = 0;
+    for (path, token) in [
+        ("account/login", ""),
+        ("account/register", ""),
+        ("account", &token),
+        ("account/logout", &token),
+        ("account/profile", &token),
+        ("account/password", &token),
+        ("account/sessions", &token),
+        ("account/nothing", &token),
+    ] {
+        let request = Request::get(format!("/club/members/{path}")).header("accept", "text/html");
+        let page = text(ask(&app, request, token).await).await;
+        for link in ["href=\"/", "action=\"/"].iter().flat_map(|start| page.split(start).skip(1)) {
+            assert!(link.starts_with("club/members/account") || link.starts_with('"'), "{path}: {link:.40}");
+            links += 1;
+        }
+    }
+    assert!(links > 30, "{links}");
+    let members = Request::get("/club/members/account/sessions?a=b").header("sec-fetch-mode", "navigate");
+    let next = "/club/members/account/login?next=%2Fclub%2Fmembers%2Faccount%2Fsessions%3Fa%3Db";
+    assert_eq!(ask(&app, members, "").await.headers()[header::LOCATION], next);
+    let signed_in = ask(&app, Request::get("/club/members/account/login"), &token).await;
+    assert_eq!(signed_in.headers()[header::LOCATION], "/club/members/account");
+    let asked = Request::get("/club/members/auth/forward").header("sec-fetch-mode", "navigate");
+    let sign_in = "http://localhost/club/members/account/login?next=%2F";
+    assert_eq!(ask(&app, asked, "").await.headers()[header::LOCATION], sign_in);
+    assert_eq!(ask(&app, Request::get("/account/login"), "").await.status(), StatusCode::NOT_FOUND);
+    for bad in ["members", "/", "/a/", "/a//b", "/a b", "/{a}", "/a?b"] {
+        assert!(Prefix::parse(bad).is_err(), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_an_application_look_like_ours() {
+    let here = Here::with("http://localhost", |config| {
+        let notes = "{% extends 'layout.html' %}{% block main %}<p>{{ notes|join(', ') }}</p>{% endblock %}";
+        let home = "{% extends 'layout.html' %}{% block main %}<p>Mine</p>{% endblock %}";
+        let broken = "{{ nothing }}";
+        config.templates =
+            [("notes.html", notes), ("account.html", home), ("broken.html", broken), ("profile.html", broken)]
+                .map(|(name, text)| (name.to_owned(), text.to_owned()))
+                .to_vec();
+    })
+    .await;
+    async fn notes(
+        axum::extract::State(handstamp): axum::extract::State<Handstamp>,
+        user: Option<CurrentUser>,
+    ) -> Result<Response<Body>, Error> {
+        handstamp.render("notes.html", user.as_ref(), HashMap::from([("notes", ["milk", "<b>read"])]))
+    }
+    async fn broken(
+        axum::extract::State(handstamp): axum::extract::State<Handstamp>,
+        axum::extract::Path(name): axum::extract::Path<String>,
+    ) -> Result<Response<Body>, Error> {
+        handstamp.render(&name, None, ())
+    }
+    let app = Router::new().route("/notes", get(notes)).route("/broken/{name}", get(broken));
+    let app = app.with_state(here.handstamp.clone()).merge(here.handstamp.routes());
+    let token = here.registers().await;
+    let page = ask(&app, Request::get("/notes"), &token).await;
+    assert_eq!(page.headers()[header::CACHE_CONTROL], "no-store");
+    let page = text(page).await;
+    assert!(page.contains("<p>milk, &lt;b&gt;read</p>") && page.contains(">Sign out</button>"), "{page}");
+    assert!(text(ask(&app, Request::get("/notes"), "").await).await.contains(">Sign in</a>"));
+    assert!(text(ask(&app, Request::get("/account"), &token).await).await.contains("<p>Mine</p>"), "it replaces ours");
+    let profile = text(ask(&app, Request::get("/account/profile"), &token).await).await;
+    assert!(profile.contains("<form"), "ours is served where theirs is broken");
+    for name in ["broken.html", "nowhere.html"] {
+        let failed = ask(&app, Request::get(format!("/broken/{name}")), "").await;
+        assert_eq!(failed.status(), StatusCode::INTERNAL_SERVER_ERROR, "{name}");
+        assert!(!text(failed).await.contains("nothing"), "what went wrong is not told");
+    }
+}
