@@ -2,7 +2,6 @@
 
 mod cli;
 mod connections;
-mod data_dir;
 mod doctor;
 mod log;
 mod metrics;

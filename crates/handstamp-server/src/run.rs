@@ -3,13 +3,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use axum_server::{Handle, Server};
-use handstamp::{Config, DatabaseUrl, Handstamp, PublicUrl};
+use handstamp::{Config, DataDir, DatabaseUrl, Handstamp, PublicUrl};
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 
 use crate::connections::Connections;
-use crate::data_dir::DataDir;
 use crate::metrics::Exporter;
 use crate::settings::Settings;
 use crate::{Problem, log};
@@ -120,7 +119,7 @@ pub(crate) fn config(settings: Settings, port: u16, folder: DataFolder) -> Resul
     let database = settings.database.unwrap_or_else(|| DatabaseUrl::Sqlite(data_dir.join("handstamp.db")));
     let is_missing = match &database {
         DatabaseUrl::Sqlite(path) => !path.exists(),
-        DatabaseUrl::Postgres(_) => settings.secret_key.is_none() && !data_dir.exists(),
+        _ => settings.secret_key.is_none() && !data_dir.exists(),
     };
     if folder == DataFolder::MustBeThere && is_missing {
         return Err(Problem::failed(format!(

@@ -2,11 +2,15 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use handstamp_core::{HashSettings, Limit, PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
 use url::{Host, Url};
+
+use crate::data_dir::DataDir;
+use crate::error::Error;
+use crate::store::OpenError;
 
 /// All settings.
 #[derive(Clone, Debug)]
@@ -89,6 +93,22 @@ impl Prefix {
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl Config {
+    /// The defaults, with the accounts and a secret in a folder, which are made if they are not there. Keep a copy of the
+    /// folder, and let nobody else read it.
+    ///
+    /// # Errors
+    /// When the URL is not one that people can reach a site by, or the folder cannot be made or can be read by others.
+    pub fn in_folder(folder: impl AsRef<Path>, public_url: &str) -> Result<Self, Error> {
+        let folder = folder.as_ref();
+        let public_url =
+            PublicUrl::parse(public_url).map_err(|error| Error::config(format!("{public_url} {error}")))?;
+        let secret = DataDir::open(folder).and_then(|folder| folder.secret_key()).map_err(OpenError::File)?;
+        Ok(Self::new(public_url, DatabaseUrl::Sqlite(folder.join("handstamp.db")), secret))
     }
 }
 
@@ -256,12 +276,15 @@ fn is_loopback(host: &Host<&str>) -> bool {
     }
 }
 
-/// Where accounts and sessions are kept.
+/// Where accounts and sessions are kept. Which databases there are is for the features `sqlite` and `postgres` to say.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DatabaseUrl {
     /// The path of a file.
+    #[cfg(feature = "sqlite")]
     Sqlite(PathBuf),
     /// A URL of PostgreSQL, which may hold a password.
+    #[cfg(feature = "postgres")]
     Postgres(String),
 }
 
@@ -272,24 +295,45 @@ impl DatabaseUrl {
     /// In words for the operator, without the text, which may hold a password.
     pub fn parse(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("sqlite:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            if path.is_empty() || path.contains(['?', '#']) || path == ":memory:" {
-                return Err("must be sqlite: followed by the path of a file".to_owned());
-            }
-            return Ok(Self::Sqlite(path.into()));
+            return Self::sqlite(path.strip_prefix("//").unwrap_or(path));
         }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
-            return Ok(Self::Postgres(text.to_owned()));
+            return Self::postgres(text);
         }
         Err("must begin with sqlite: or postgres://".to_owned())
+    }
+
+    #[cfg(feature = "sqlite")]
+    fn sqlite(path: &str) -> Result<Self, String> {
+        if path.is_empty() || path.contains(['?', '#']) || path == ":memory:" {
+            return Err("must be sqlite: followed by the path of a file".to_owned());
+        }
+        Ok(Self::Sqlite(path.into()))
+    }
+
+    #[cfg(not(feature = "sqlite"))]
+    fn sqlite(_: &str) -> Result<Self, String> {
+        Err("needs the feature `sqlite`, without which this was built".to_owned())
+    }
+
+    #[cfg(feature = "postgres")]
+    fn postgres(url: &str) -> Result<Self, String> {
+        Url::parse(url).map_err(|error| format!("is not a URL: {error}"))?;
+        Ok(Self::Postgres(url.to_owned()))
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    fn postgres(_: &str) -> Result<Self, String> {
+        Err("needs the feature `postgres`, without which this was built".to_owned())
     }
 }
 
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            #[cfg(feature = "sqlite")]
             Self::Sqlite(path) => write!(f, "Sqlite({})", path.display()),
+            #[cfg(feature = "postgres")]
             Self::Postgres(_) => f.write_str("Postgres(…)"),
         }
     }

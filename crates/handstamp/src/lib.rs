@@ -16,7 +16,11 @@
 //! # }
 //! ```
 
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+compile_error!("handstamp keeps its accounts in a database: choose the feature `sqlite`, `postgres`, or both");
+
 mod config;
+mod data_dir;
 mod error;
 pub mod private_files;
 mod services;
@@ -36,6 +40,7 @@ pub use config::{
     Config, DatabaseUrl, HashingConfig, LimitsConfig, Prefix, PublicUrl, Registration, SessionConfig,
     check_cookie_domain,
 };
+pub use data_dir::DataDir;
 pub use error::Error;
 pub use handstamp_core::{HashSettings, PasswordPolicy, ReturnHost, SecretKey, Timestamp, TrustedProxies, UserId};
 pub use store::{Account, ListedSession};
@@ -111,6 +116,12 @@ impl Handstamp {
     /// The pages, to be merged into an axum application. They stand under `/`, `/account`, `/healthz` and `/readyz`.
     pub fn routes(&self) -> Router {
         web::routes::routes(Arc::clone(&self.0.site))
+    }
+
+    /// Refuses requests to an application's own routes that other sites make a browser send, as our pages do: all but GET,
+    /// HEAD and OPTIONS must come from this site. A program that sends a session cookie has to send an `Origin` header as well.
+    pub fn protect(&self, app: Router) -> Router {
+        web::routes::protect(app, &self.0.site)
     }
 
     /// The pages as a whole site, which answers every URL.

@@ -4,7 +4,7 @@ use handstamp_core::{SessionIdHash, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::change::{CHANGES_AT_ONCE, Change, ChangeLog, NodeId, NodeRow, Position, Subject};
-use super::{Store, for_lease, keep_with, stored, within_time};
+use super::{Store, for_lease, keep_with, stored};
 
 /// Within a transaction of either database, and last of all since others wait from here until the commit: gives each of
 /// these changes its position. The last of them, or none.
@@ -134,15 +134,20 @@ impl ChangeLog for Store {
     }
 
     async fn clock(&self) -> sqlx::Result<Option<Duration>> {
-        const SQL: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
-        let Self::Postgres(database) = self else { return Ok(None) };
-        let clock = within_time(sqlx::query_scalar::<_, i64>(for_lease(SQL)).fetch_one(&database.keeping)).await?;
-        Ok(clock.try_into().ok().map(Duration::from_millis))
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => Ok(None),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(database) => database.clock().await,
+        }
     }
 
     async fn announce(&self) {
-        if let Self::Postgres(database) = self {
-            database.announce().await;
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => {}
+            #[cfg(feature = "postgres")]
+            Self::Postgres(database) => database.announce().await,
         }
     }
 }

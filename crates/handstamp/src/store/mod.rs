@@ -8,8 +8,10 @@ mod change_rows;
 #[cfg(test)]
 mod contract;
 mod group_rows;
+#[cfg(feature = "postgres")]
 mod postgres;
 mod session_rows;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 mod user_rows;
 
@@ -29,7 +31,9 @@ pub(crate) use user_rows::{AddressTaken, Credentials, LiveSession, NewUser, User
 
 /// The database.
 pub(crate) enum Store {
+    #[cfg(feature = "sqlite")]
     Sqlite(sqlite::Sqlite),
+    #[cfg(feature = "postgres")]
     Postgres(postgres::Postgres),
 }
 
@@ -37,10 +41,12 @@ pub(crate) enum Store {
 macro_rules! on_pool {
     ($store:expr, $sqlite:ident, $postgres:ident, |$pool:ident| $body:expr) => {
         match $store {
+            #[cfg(feature = "sqlite")]
             $crate::store::Store::Sqlite(database) => {
                 let $pool = &database.$sqlite;
                 $crate::store::within_time(async { $body }).await
             }
+            #[cfg(feature = "postgres")]
             $crate::store::Store::Postgres(database) => {
                 let $pool = &database.$postgres;
                 $crate::store::within_time(async { $body }).await
@@ -84,6 +90,7 @@ macro_rules! count_with {
 macro_rules! in_transaction {
     ($store:expr, $sqlite:ident, |$transaction:ident| $body:expr) => {
         match $store {
+            #[cfg(feature = "sqlite")]
             $crate::store::Store::Sqlite(database) => {
                 $crate::store::within_time(async {
                     // Whatever does not come as far as the end is rolled back when the connection is released.
@@ -96,6 +103,7 @@ macro_rules! in_transaction {
                 })
                 .await
             }
+            #[cfg(feature = "postgres")]
             $crate::store::Store::Postgres(database) => {
                 $crate::store::within_time(async {
                     let mut $transaction = database.pool.begin().await?;
@@ -113,10 +121,13 @@ use {count_with, in_transaction, keep_with, on_pool, read_with, write_with};
 
 impl Store {
     /// Opens the database and brings its tables up to date.
+    #[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "only PostgreSQL notifies"))]
     pub(crate) async fn open(url: &DatabaseUrl, notify: bool) -> Result<Self, OpenError> {
         metrics::describe_counter!(STATEMENTS, "Statements sent to the database, by what they were for");
         match url {
+            #[cfg(feature = "sqlite")]
             DatabaseUrl::Sqlite(path) => sqlite::Sqlite::open(path).await.map(Self::Sqlite),
+            #[cfg(feature = "postgres")]
             DatabaseUrl::Postgres(url) => postgres::Postgres::open(url, notify).await.map(Self::Postgres),
         }
     }
@@ -125,7 +136,9 @@ impl Store {
     /// never ends.
     pub(crate) async fn watch_changes(&self, wake: impl Fn() + Send + Sync) {
         match self {
+            #[cfg(feature = "sqlite")]
             Self::Sqlite(database) => database.watch_changes(wake).await,
+            #[cfg(feature = "postgres")]
             Self::Postgres(database) => database.watch_changes(wake).await,
         }
     }
@@ -138,12 +151,14 @@ impl Store {
     /// Finishes what is under way and lets the database go.
     pub(crate) async fn close(&self) {
         match self {
+            #[cfg(feature = "sqlite")]
             Self::Sqlite(database) => {
                 database.readers.close().await;
                 database.keeping.close().await;
                 database.counting.close().await;
                 database.writer.close().await;
             }
+            #[cfg(feature = "postgres")]
             Self::Postgres(database) => {
                 database.keeping.close().await;
                 database.pool.close().await;
@@ -166,6 +181,7 @@ async fn within_time<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Re
 #[derive(Debug)]
 pub(crate) enum OpenError {
     /// A file or folder that others may read, or that cannot be made.
+    #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "PostgreSQL keeps its own files"))]
     File(String),
     Database(sqlx::Error),
     Migration(sqlx::migrate::MigrateError),

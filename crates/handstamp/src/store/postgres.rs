@@ -68,6 +68,13 @@ impl Postgres {
         }
     }
 
+    /// What its clock shows, since the Unix epoch.
+    pub(super) async fn clock(&self) -> sqlx::Result<Option<Duration>> {
+        const SQL: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+        let clock = within_time(sqlx::query_scalar::<_, i64>(for_lease(SQL)).fetch_one(&self.keeping)).await?;
+        Ok(clock.try_into().ok().map(Duration::from_millis))
+    }
+
     /// Whoever cannot be woken finds out by itself, and whether notifications come through is for the listener to find
     /// out: a database that has none says so here.
     async fn send(&self, payload: &str) {

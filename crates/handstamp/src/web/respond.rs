@@ -73,6 +73,16 @@ pub(super) async fn dress(State(site): State<SharedSite>, request: Request, next
     Response::from_parts(parts, body)
 }
 
+/// Gives our own refusals words where no page of ours stands around them, and leaves all other responses alone.
+pub(super) async fn refusal_for_programs(response: Response) -> Response {
+    let extensions = response.extensions();
+    let explanation = match extensions.get::<Explanation>() {
+        None if extensions.get::<ProtectionError>().is_some() => cross_site::refused().extensions().get().cloned(),
+        explanation => explanation.cloned(),
+    };
+    explanation.map_or(response, |Explanation(message)| problem(StatusCode::FORBIDDEN, &message))
+}
+
 /// Marks a response that is to stay as it is, whoever asks.
 #[derive(Clone)]
 pub(super) struct ForMachines;

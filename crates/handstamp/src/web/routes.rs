@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::routing::{any, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
@@ -65,6 +65,11 @@ pub(crate) fn routes(site: SharedSite) -> Router {
     under_prefix(around(ours.merge(forward_auth()), site.clone()), &site)
 }
 
+/// An application's own routes, which other sites cannot make a browser write to.
+pub(crate) fn protect(router: Router, site: &SharedSite) -> Router {
+    against_other_sites(router, site).layer(map_response(respond::refusal_for_programs))
+}
+
 /// A whole site: with a home page, and an answer to every other URL.
 pub(crate) fn site(site: SharedSite) -> Router {
     let public = public().route("/", get(home::show));
@@ -85,13 +90,15 @@ fn pages(site: &SharedSite, public: Router<SharedSite>) -> Router<SharedSite> {
 
 /// What was meant for this site, and not sent by another one: from the last layer to the first.
 fn for_this_site(router: Router<SharedSite>, site: &SharedSite) -> Router<SharedSite> {
+    let router = router.layer(RequestBodyLimitLayer::new(form::MAX_BODY_BYTES));
+    against_other_sites(router, site).layer(from_fn_with_state(site.clone(), host::refuse_others))
+}
+
+/// Refuses writes that other sites make a browser send.
+fn against_other_sites<S: Clone + Send + Sync + 'static>(router: Router<S>, site: &SharedSite) -> Router<S> {
     let public_url = site.accounts.config.public_url.to_string();
     let cross_site = CsrfLayer::new().add_trusted_origin(public_url).expect("a public URL is an origin");
-    router
-        .layer(RequestBodyLimitLayer::new(form::MAX_BODY_BYTES))
-        .layer(cross_site)
-        .layer(from_fn_with_state(site.clone(), cross_site::refuse))
-        .layer(from_fn_with_state(site.clone(), host::refuse_others))
+    router.layer(cross_site).layer(from_fn_with_state(site.clone(), cross_site::refuse))
 }
 
 /// What every request passes through, from the last layer to the first.

@@ -115,6 +115,34 @@ async fn a_session_has_an_id_that_opens_nothing() {
 }
 
 #[tokio::test]
+async fn other_sites_cannot_make_a_browser_write_to_an_application() {
+    let here = Here::at("http://localhost").await;
+    let token = here.registers().await;
+    let write = async |user: CurrentUser| format!("{} has written", user.name());
+    let app = Router::new().route("/notes", get(write).post(write)).with_state(here.handstamp.clone());
+    let app = here.handstamp.protect(app);
+    for (name, value) in [("sec-fetch-site", "same-origin"), ("origin", "http://localhost"), ("sec-fetch-site", "none")]
+    {
+        let request = Request::post("/notes").header(name, value);
+        assert_eq!(text(ask(&app, request, &token).await).await, "Ada has written", "{name}: {value}");
+    }
+    for (name, value) in [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("origin", "http://evil.example"),
+        ("origin", "https://localhost"),
+        ("origin", "null"),
+        ("x-neither", "1"),
+    ] {
+        let refused = ask(&app, Request::post("/notes").header(name, value), &token).await;
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{name}: {value}");
+        assert_eq!(refused.headers()[header::CONTENT_TYPE], "application/problem+json");
+    }
+    assert_eq!(ask(&app, Request::get("/notes").header("sec-fetch-site", "cross-site"), &token).await.status(), 200);
+    assert_eq!(ask(&app, Request::get("/nowhere"), &token).await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn all_pages_can_stand_under_a_prefix() {
     let here = Here::with("http://localhost", |config| config.prefix = Prefix::parse("/club/members").unwrap()).await;
     let app = here.handstamp.routes();

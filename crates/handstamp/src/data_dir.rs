@@ -4,18 +4,22 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use handstamp::{SecretKey, private_files};
+use handstamp_core::SecretKey;
 use zeroize::Zeroizing;
 
-/// The folder, for us alone.
-pub(crate) struct DataDir(PathBuf);
+use crate::private_files;
+use crate::world::{Rng, SystemRng};
+
+/// A folder for us alone, with the secret in it, and perhaps the database.
+#[derive(Clone, Debug)]
+pub struct DataDir(PathBuf);
 
 impl DataDir {
     /// Makes the folder if it is not there, closed to others whatever the umask.
     ///
     /// # Errors
     /// In words for the operator, also when others may enter a folder that was there.
-    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+    pub fn open(path: &Path) -> Result<Self, String> {
         private_files::make_folder(path)?;
         private_files::refuse_if_open_to_others(path)?;
         Ok(Self(path.to_owned()))
@@ -25,7 +29,7 @@ impl DataDir {
     ///
     /// # Errors
     /// In words for the operator, without the secret.
-    pub(crate) fn secret_key(&self) -> Result<SecretKey, String> {
+    pub fn secret_key(&self) -> Result<SecretKey, String> {
         let path = self.0.join("secret.key");
         if !path.exists() {
             self.make_secret_key(&path).map_err(|error| format!("cannot make {}: {error}", path.display()))?;
@@ -40,7 +44,7 @@ impl DataDir {
     /// two that start at once both use the same.
     fn make_secret_key(&self, path: &Path) -> std::io::Result<()> {
         let mut random = Zeroizing::new([0; 32]);
-        fill_with_randomness(random.as_mut())?;
+        SystemRng.fill(random.as_mut());
         let unfinished = self.0.join(format!("secret.key.{}", std::process::id()));
         // Left by a process of the same number that was killed just here.
         let _ = fs::remove_file(&unfinished);
@@ -55,9 +59,4 @@ impl DataDir {
             _ => fs::File::open(&self.0)?.sync_all(),
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the secret is made before there is a world to ask")]
-fn fill_with_randomness(bytes: &mut [u8]) -> std::io::Result<()> {
-    getrandom::fill(bytes).map_err(std::io::Error::from)
 }

@@ -1,0 +1,146 @@
+//! Notes that belong to whoever wrote them: a small application to start from. Accounts and notes are in one SQLite file.
+//!
+//! APP_URL is where browsers reach it, and must be https unless that is this machine. LISTEN and DATA_DIR can be set too.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use axum::extract::{Form, FromRef, Path as PathParts, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use axum::{Router, serve};
+use handstamp::{Config, CurrentUser, Handstamp};
+use serde::{Deserialize, Serialize};
+use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteConnectOptions;
+use tokio::net::TcpListener;
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What every handler can ask for.
+#[derive(Clone, FromRef)]
+struct App {
+    handstamp: Handstamp,
+    database: SqlitePool,
+}
+
+#[derive(Serialize, sqlx::FromRow)]
+struct Note {
+    id: i64,
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct NewNote {
+    text: String,
+}
+
+#[derive(Serialize, Default)]
+struct NotesPage {
+    notes: Vec<Note>,
+    error: Option<&'static str>,
+}
+
+async fn home(user: Option<CurrentUser>) -> Redirect {
+    Redirect::to(if user.is_some() { "/notes" } else { "/account/login?next=%2Fnotes" })
+}
+
+async fn show(State(app): State<App>, user: CurrentUser) -> Result<Response, Failure> {
+    notes_page(&app, &user, None).await
+}
+
+async fn add(State(app): State<App>, user: CurrentUser, Form(note): Form<NewNote>) -> Result<Response, Failure> {
+    let text = note.text.trim();
+    if text.is_empty() || text.chars().count() > 1000 {
+        let page = notes_page(&app, &user, Some("A note has 1 to 1000 characters.")).await?;
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+    }
+    sqlx::query("INSERT INTO notes (user_id, text) VALUES ($1, $2)")
+        .bind(user.id().as_uuid())
+        .bind(text)
+        .execute(&app.database)
+        .await?;
+    Ok(Redirect::to("/notes").into_response())
+}
+
+/// Whoever wants to delete somebody else's note is told what they would be told if it did not exist.
+async fn delete(State(app): State<App>, user: CurrentUser, PathParts(id): PathParts<i64>) -> Result<Response, Failure> {
+    let deleted = sqlx::query("DELETE FROM notes WHERE id = $1 AND user_id = $2")
+        .bind(id)
+        .bind(user.id().as_uuid())
+        .execute(&app.database)
+        .await?;
+    if deleted.rows_affected() == 0 {
+        return Ok(StatusCode::NOT_FOUND.into_response());
+    }
+    Ok(Redirect::to("/notes").into_response())
+}
+
+async fn notes_page(app: &App, user: &CurrentUser, error: Option<&'static str>) -> Result<Response, Failure> {
+    let notes = sqlx::query_as("SELECT id, text FROM notes WHERE user_id = $1 ORDER BY id DESC LIMIT 100")
+        .bind(user.id().as_uuid())
+        .fetch_all(&app.database)
+        .await?;
+    Ok(app.handstamp.render("notes.html", Some(user), NotesPage { notes, error })?)
+}
+
+/// What went wrong on our side: it is noted, and nobody else is told.
+struct Failure(AnyError);
+
+impl<E: Into<AnyError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        eprintln!("a request could not be answered: {}", self.0);
+        (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.").into_response()
+    }
+}
+
+/// The table of the notes, which go with the account of whoever wrote them.
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS notes (
+    id      INTEGER PRIMARY KEY,
+    user_id BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    text    TEXT NOT NULL
+) STRICT";
+
+async fn open(url: &str, folder: &Path) -> Result<App, AnyError> {
+    let mut config = Config::in_folder(folder, url)?;
+    config.site_name = "Notes".to_owned();
+    config.templates = vec![("notes.html".to_owned(), include_str!("../templates/notes.html").to_owned())];
+    let handstamp = Handstamp::open(config).await?;
+    let file = SqliteConnectOptions::new().filename(folder.join("handstamp.db")).foreign_keys(true);
+    let database = SqlitePool::connect_with(file).await?;
+    sqlx::query(TABLE).execute(&database).await?;
+    Ok(App { handstamp, database })
+}
+
+fn routes(app: App) -> Router {
+    let handstamp = app.handstamp.clone();
+    let ours = Router::new()
+        .route("/", get(home))
+        .route("/notes", get(show).post(add))
+        .route("/notes/{id}/delete", post(delete))
+        .with_state(app);
+    // Other sites cannot make a browser write here.
+    handstamp.protect(ours).merge(handstamp.routes())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), AnyError> {
+    let setting = |name, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+    let url = setting("APP_URL", "http://localhost:3000");
+    let app = open(&url, Path::new(&setting("DATA_DIR", "notes-data"))).await?;
+    let listener = TcpListener::bind(setting("LISTEN", "127.0.0.1:3000")).await?;
+    println!("Notes is at {url} (listening on {})", listener.local_addr()?);
+    let handstamp = app.handstamp.clone();
+    // Handstamp counts guesses by where they come from.
+    let service = routes(app).into_make_service_with_connect_info::<SocketAddr>();
+    serve(listener, service).with_graceful_shutdown(async { drop(tokio::signal::ctrl_c().await) }).await?;
+    handstamp.close().await;
+    Ok(())
+}
