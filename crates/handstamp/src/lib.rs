@@ -2,19 +2,34 @@
 //! who is who for 30 days.
 //!
 //! ```no_run
-//! use handstamp::{Config, DatabaseUrl, Handstamp, PublicUrl, SecretKey};
+//! use axum::{Router, routing::get};
+//! use handstamp::{Config, CurrentUser, Handstamp};
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let config = Config::new(
-//!     PublicUrl::parse("http://localhost:8080")?,
-//!     DatabaseUrl::parse("sqlite:accounts.db")?,
-//!     SecretKey::parse(&std::env::var("HANDSTAMP_SECRET_KEY")?)?,
-//! );
-//! let handstamp = Handstamp::open(config).await?;
-//! let app = axum::Router::new().merge(handstamp.routes());
+//! async fn hello(user: CurrentUser) -> String {
+//!     format!("Hello, {}", user.name())
+//! }
+//!
+//! # async fn example() -> Result<(), handstamp::Error> {
+//! let handstamp = Handstamp::open(Config::in_folder("handstamp-data", "http://localhost:3000")?).await?;
+//! let app: Router = Router::new().route("/", get(hello)).with_state(handstamp.clone()).merge(handstamp.routes());
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Whoever opens `/` and is not signed in is sent to sign in, and back again. Who is signed in costs no database statement, and
+//! yet signed out means signed out: when the page says so, the session is over on every node ([`Handstamp`] on PostgreSQL can
+//! run on many).
+//!
+//! - [`CurrentUser`], `Option<CurrentUser>` and [`CurrentSession`] tell handlers who asks; [`CurrentUser::require`] is for
+//!   groups. The state of the application holds a [`Handstamp`], or gives one by axum's `FromRef`.
+//! - [`Handstamp::render`] renders pages of your own in the layout of ours; [`Config::templates`] replaces any of ours.
+//! - [`Handstamp::protect`] keeps other sites from making a browser write to your routes.
+//! - Serve with `into_make_service_with_connect_info::<SocketAddr>()`: guesses are counted by where they come from.
+//! - Tables of your own can refer to `users (id)`, a UUID ([`CurrentUser::id`]), in the same database.
+//! - [`Config`] holds all settings, and [`world::World`] the clock and the randomness: nothing is global.
+//!
+//! The features `sqlite` and `postgres`, both there by default, bring the databases; leave out what you do not want. SQLite is
+//! compiled along and needs a C compiler.
 
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 compile_error!("handstamp keeps its accounts in a database: choose the feature `sqlite`, `postgres`, or both");
@@ -113,7 +128,8 @@ impl Handstamp {
         Ok(Self(Arc::new(Open { site, upkeep, node: Mutex::new(Some(node)) })))
     }
 
-    /// The pages, to be merged into an axum application. They stand under `/`, `/account`, `/healthz` and `/readyz`.
+    /// The pages, to be merged into an axum application with pages of its own: `/account` and what is beneath it, the questions
+    /// of proxies under `/auth`, and the JSON API under `/api/v1`, all of it after [`Config::prefix`].
     pub fn routes(&self) -> Router {
         web::routes::routes(Arc::clone(&self.0.site))
     }
@@ -124,7 +140,8 @@ impl Handstamp {
         web::routes::protect(app, &self.0.site)
     }
 
-    /// The pages as a whole site, which answers every URL.
+    /// The pages as a whole site, which answers every URL: with a home page at `/`, and `/healthz` and `/readyz` for whoever
+    /// watches over it.
     pub fn site(&self) -> Router {
         web::routes::site(Arc::clone(&self.0.site))
     }

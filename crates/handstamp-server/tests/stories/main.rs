@@ -21,6 +21,7 @@ mod a_member_changes_what_the_account_holds;
 mod a_member_comes_back;
 mod a_member_looks_after_the_devices;
 mod a_member_signs_out;
+mod a_program_uses_the_api;
 mod a_proxy_asks_who_it_is;
 mod a_proxy_stands_in_front;
 mod a_session_ends_while_it_is_used;

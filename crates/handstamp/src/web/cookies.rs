@@ -58,6 +58,11 @@ impl Cookies {
         self.set(&self.signed_out, "1", "; Max-Age=600")
     }
 
+    /// What the session cookie is called.
+    pub(super) fn session_name(&self) -> &str {
+        &self.session
+    }
+
     /// Whether a request carries a cookie of a session, good or not.
     pub(super) fn has_session(&self, headers: &HeaderMap) -> bool {
         self.presented_session(headers) != Presented::Nothing

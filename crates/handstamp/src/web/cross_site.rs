@@ -16,7 +16,19 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// it compares the host of `Origin` with `Host`; we compare the scheme as well. With neither header it takes the request
 /// for one of a program; we do not when a session cookie comes along, which programs have no reason to send.
 pub(super) async fn refuse(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
-    if is_safe(request.method()) || comes_from_here(&site, &request) { next.run(request).await } else { refused() }
+    if is_safe(request.method()) || comes_from_here(&site, &request) {
+        return next.run(request).await;
+    }
+    if request.uri().path().starts_with("/api/") {
+        tracing::warn!(event = "cross_site_refused", "refused a write from another site");
+        let message = format!(
+            "Nothing was done: this request came from another site, or from a program that sends a session cookie without \
+             the header Origin: {}",
+            site.accounts.config.public_url
+        );
+        return Failure::refused(StatusCode::FORBIDDEN, message).into_response();
+    }
+    refused()
 }
 
 fn comes_from_here(site: &SharedSite, request: &Request) -> bool {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use axum::body::to_bytes;
+use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -38,26 +38,31 @@ impl<S: Sync> FromRequest<S> for Fields {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
-        if !is_form(request.headers()) {
+        if !has_type(request.headers(), "application/x-www-form-urlencoded") {
             let message = "Send the form as application/x-www-form-urlencoded.";
             return Err(Failure::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
         }
-        let body = tokio::time::timeout(BODY_TIMEOUT, to_bytes(request.into_body(), MAX_BODY_BYTES)).await;
-        match body {
-            Ok(Ok(body)) => Self::parse(&body),
-            Ok(Err(error)) if is_too_long(&error) => {
-                Err(Failure::refused(StatusCode::PAYLOAD_TOO_LARGE, "The form is too long."))
-            }
-            Ok(Err(_)) => Err(Failure::refused(StatusCode::BAD_REQUEST, "The form broke off.")),
-            Err(_) => Err(Failure::refused(StatusCode::REQUEST_TIMEOUT, "The form took too long to arrive.")),
-        }
+        Self::parse(&read_body(request).await?)
     }
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
+/// All of a body, or why it is refused.
+pub(super) async fn read_body(request: Request) -> Result<Bytes, Failure> {
+    let body = tokio::time::timeout(BODY_TIMEOUT, to_bytes(request.into_body(), MAX_BODY_BYTES)).await;
+    match body {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) if is_too_long(&error) => {
+            Err(Failure::refused(StatusCode::PAYLOAD_TOO_LARGE, "The form is too long."))
+        }
+        Ok(Err(_)) => Err(Failure::refused(StatusCode::BAD_REQUEST, "The form broke off.")),
+        Err(_) => Err(Failure::refused(StatusCode::REQUEST_TIMEOUT, "The form took too long to arrive.")),
+    }
+}
+
+/// Whether a body is said to be of this media type, whatever its parameters.
+pub(super) fn has_type(headers: &HeaderMap, media_type: &str) -> bool {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
 }
 
 fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {

@@ -1,5 +1,6 @@
 //! Everything that knows of HTTP.
 
+mod api;
 mod assets;
 mod cookies;
 mod cross_site;

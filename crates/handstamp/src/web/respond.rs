@@ -47,6 +47,7 @@ pub(super) fn page(
 /// from.
 pub(super) async fn dress(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
     let (method, headers) = (request.method().clone(), request.headers().clone());
+    let is_api = request.uri().path().starts_with("/api/");
     let id = request.extensions().get::<RequestId>().cloned();
     let mut bare = next.run(request).await;
     let status = bare.status();
@@ -62,8 +63,8 @@ pub(super) async fn dress(State(site): State<SharedSite>, request: Request, next
         Some(Explanation(message)) => message.clone(),
         None => usual_message(status).into(),
     };
-    let wants_page =
-        status != StatusCode::UNAUTHORIZED && !is_program(&headers, user::is_navigation(&method, &headers));
+    let is_program = is_api || is_program(&headers, user::is_navigation(&method, &headers));
+    let wants_page = status != StatusCode::UNAUTHORIZED && !is_program;
     let dressed =
         if wants_page { error_page(&site, status, &message, bare.headers(), id) } else { problem(status, &message) };
     let (mut parts, _) = bare.into_parts();
@@ -93,10 +94,17 @@ fn is_program(headers: &HeaderMap, is_navigation: bool) -> bool {
     fetches || (user::accepts(headers, "json") && !user::accepts(headers, "text/html"))
 }
 
+/// A problem document (RFC 9457).
 pub(super) fn problem(status: StatusCode, message: &str) -> Response {
+    problem_with(status, message, &[])
+}
+
+/// A problem document with members of its own (RFC 9457 §3.2).
+pub(super) fn problem_with(status: StatusCode, message: &str, members: &[(&str, serde_json::Value)]) -> Response {
     let title = status.canonical_reason().unwrap_or("Error");
-    let body =
+    let mut body =
         serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": message });
+    members.iter().for_each(|(name, value)| body[*name] = value.clone());
     (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, delete, get, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
 use tower_http::limit::RequestBodyLimitLayer;
@@ -13,7 +13,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use super::pages::{account, home, password, profile, register, sessions, sign_in, sign_out};
 use super::{
-    SharedSite, assets, cross_site, form, forward_auth, headers, health, host, request, respond, session, user,
+    SharedSite, api, assets, cross_site, form, forward_auth, headers, health, host, request, respond, session, user,
 };
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,9 +38,22 @@ fn members(site: &SharedSite) -> Router<SharedSite> {
         .route_layer(from_fn_with_state(site.clone(), user::members_only))
 }
 
+/// The same acts for programs.
+fn api() -> Router<SharedSite> {
+    Router::new()
+        .route("/api/v1/session", get(api::show_session).post(api::sign_in).delete(api::sign_out))
+        .route("/api/v1/users", post(api::register))
+        .route("/api/v1/sessions", get(api::list_sessions))
+        .route("/api/v1/sessions/{id}", delete(api::revoke_session))
+        .route("/api/v1/sessions/revoke-others", post(api::revoke_other_sessions))
+        .route("/api/v1/password", put(api::change_password))
+}
+
 /// What browsers fetch, and no cookie matters for.
-fn assets() -> Router<SharedSite> {
-    Router::new().route(assets::STYLESHEET_ROUTE, get(assets::stylesheet))
+fn files() -> Router<SharedSite> {
+    Router::new()
+        .route(assets::STYLESHEET_ROUTE, get(assets::stylesheet))
+        .route("/api/v1/openapi.json", get(api::description::openapi))
 }
 
 /// What proxies ask, for apps beside us and by whatever name they call us.
@@ -84,8 +97,8 @@ fn under_prefix(router: Router, site: &SharedSite) -> Router {
 
 /// All pages, and what they are dressed with. Who asks is found out for the pages, and for nothing else.
 fn pages(site: &SharedSite, public: Router<SharedSite>) -> Router<SharedSite> {
-    let pages = public.merge(members(site)).route_layer(from_fn_with_state(site.clone(), session::load));
-    pages.merge(assets())
+    let acts = public.merge(members(site)).merge(api());
+    acts.route_layer(from_fn_with_state(site.clone(), session::load)).merge(files())
 }
 
 /// What was meant for this site, and not sent by another one: from the last layer to the first.

@@ -23,7 +23,7 @@ use super::redirect::{leading_to, see_other};
 type FieldError = Option<String>;
 
 /// A new password as far as it can be judged without a wait: not too long, not too short.
-fn parse_new_password(text: &str, policy: &PasswordPolicy) -> Result<Password, String> {
+pub(super) fn parse_new_password(text: &str, policy: &PasswordPolicy) -> Result<Password, String> {
     let password = Password::parse(text).map_err(|error| error.to_string())?;
     policy.check_length(&password).map_err(|error| error.to_string())?;
     Ok(password)

@@ -1,0 +1,101 @@
+use axum::Extension;
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Fault;
+use crate::web::failure::Failure;
+use crate::web::form::{has_type, read_body};
+use crate::web::respond::{ForMachines, problem, problem_with};
+
+/// What a program sends.
+pub(in crate::web) struct JsonBody<T>(pub(super) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        if !has_type(request.headers(), "application/json") {
+            return Err(
+                Failure::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json.").into()
+            );
+        }
+        let body = read_body(request).await?;
+        // What serde says of a value may repeat it, and it may be a password.
+        serde_json::from_slice(&body).map(Self).map_err(|error| {
+            let (status, message) = match error.is_data() {
+                true => (
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "A field is missing, or is not of the type that openapi.json describes.",
+                ),
+                false => (StatusCode::BAD_REQUEST, "The body is not JSON."),
+            };
+            Failure::refused(status, format!("{message} (Line {}, column {}.)", error.line(), error.column())).into()
+        })
+    }
+}
+
+/// What is wrong with fields.
+#[derive(Default)]
+pub(in crate::web) struct Invalid(Vec<FieldError>);
+
+/// What is wrong with one field.
+#[derive(Serialize)]
+struct FieldError {
+    field: &'static str,
+    message: String,
+}
+
+impl Invalid {
+    pub(super) fn of(field: &'static str, message: impl ToString) -> Self {
+        Self(vec![FieldError { field, message: message.to_string() }])
+    }
+
+    /// The value, or one more error.
+    pub(super) fn parse<T>(&mut self, field: &'static str, parsed: Result<T, impl ToString>) -> Option<T> {
+        parsed.map_err(|error| self.0.push(FieldError { field, message: error.to_string() })).ok()
+    }
+}
+
+/// Why a request is answered with a problem document.
+pub(in crate::web) enum Refusal {
+    Invalid(Invalid),
+    Failure(Failure),
+}
+
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::Failure(fault.into())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let response = match self {
+            Self::Invalid(Invalid(errors)) => {
+                let message = errors.first().map_or_else(String::new, |error| error.message.clone());
+                problem_with(StatusCode::UNPROCESSABLE_ENTITY, &message, &[("errors", serde_json::json!(errors))])
+            }
+            Self::Failure(failure) => {
+                let mut response = problem(failure.status(), &failure.message());
+                response.headers_mut().extend(failure.into_response().headers().clone());
+                response
+            }
+        };
+        (Extension(ForMachines), response).into_response()
+    }
+}

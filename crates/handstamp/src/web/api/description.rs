@@ -1,0 +1,115 @@
+//! The API in OpenAPI 3.1, made of the handlers themselves.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use utoipa::openapi::ServerBuilder;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToResponse, ToSchema};
+
+use super::super::SharedSite;
+
+/// What went wrong (RFC 9457).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it only describes what `respond::problem` makes")]
+struct Problem {
+    /// `about:blank`: the status says which kind of problem it is.
+    r#type: String,
+    /// The status in words.
+    title: String,
+    status: u16,
+    /// What went wrong, for people.
+    detail: String,
+}
+
+/// Which fields cannot be accepted (RFC 9457).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it only describes what `body::Refusal` makes")]
+struct InvalidProblem {
+    r#type: String,
+    title: String,
+    status: u16,
+    detail: String,
+    /// What is wrong with each field; not there where the body as a whole is not as described.
+    errors: Option<Vec<FieldError>>,
+}
+
+/// What is wrong with one field.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it only describes what `body::Refusal` makes")]
+struct FieldError {
+    field: String,
+    /// In words for whoever filled it in.
+    message: String,
+}
+
+macro_rules! problems {
+    ($($(#[$attribute:meta])* $name:ident($body:ty);)*) => {
+        $($(#[$attribute])*
+        #[derive(ToResponse)]
+        #[response(content_type = "application/problem+json")]
+        #[expect(dead_code, reason = "it only describes")]
+        pub(super) struct $name($body);)*
+    };
+}
+
+problems! {
+    /// The body is not JSON.
+    Malformed(Problem);
+    /// Nobody is signed in.
+    Unauthorized(Problem);
+    /// It came from another site, or with a session cookie and without an `Origin`; or registration is closed.
+    CrossSite(Problem);
+    /// There is no such session of this account.
+    NotFound(Problem);
+    /// The body is longer than any that is understood.
+    TooLong(Problem);
+    /// The body is not sent as `application/json`.
+    NotJson(Problem);
+    /// A field cannot be accepted.
+    Invalid(InvalidProblem);
+    /// Too many attempts; `Retry-After` tells how many seconds to wait.
+    TooMany(Problem);
+    /// The database or this server cannot answer just now; `Retry-After` tells when to try again.
+    Unavailable(Problem);
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Handstamp",
+        description = "Accounts and sessions. A session is a cookie. A program that sends it with anything but GET also sends the header \
+                       `Origin` with the address of this site, as browsers do: requests that another site makes a browser send are refused.",
+    ),
+    paths(
+        super::show_session,
+        super::sign_in,
+        super::sign_out,
+        super::register,
+        super::list_sessions,
+        super::revoke_session,
+        super::revoke_other_sessions,
+        super::change_password,
+    ),
+    components(schemas(Problem, InvalidProblem, FieldError), responses(Malformed, Unauthorized, CrossSite, NotFound, TooLong, NotJson, Invalid, TooMany, Unavailable)),
+    modifiers(&NoLicence),
+)]
+struct Description;
+
+/// The description is of a site, whose content is its owner's.
+struct NoLicence;
+
+impl Modify for NoLicence {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        openapi.info.license = None;
+    }
+}
+
+/// The whole description, for this site.
+pub(in crate::web) async fn openapi(State(site): State<SharedSite>) -> Response {
+    let mut openapi = Description::openapi();
+    openapi.servers = Some(vec![ServerBuilder::new().url(site.places.page("/api/v1")).build()]);
+    let cookie = ApiKey::Cookie(ApiKeyValue::new(site.cookies.session_name()));
+    openapi.components.get_or_insert_default().add_security_scheme("session", SecurityScheme::ApiKey(cookie));
+    Json(openapi).into_response()
+}

@@ -1,0 +1,368 @@
+//! The same acts as on the pages, as JSON under `/api/v1`, for programs in any language. The same services do them, under the
+//! same limits; what is refused is told as a problem document (RFC 9457). `openapi.json` describes it.
+
+mod body;
+pub(super) mod description;
+
+use axum::Extension;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::header::SET_COOKIE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use handstamp_core::{DisplayName, EmailAddress, Password};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::SharedSite;
+use super::failure::Failure;
+use super::pages::parse_new_password;
+use super::user::{Member, Visitor};
+use super::views::iso;
+use crate::error::Fault;
+use crate::services::{
+    Admitted, ChangePassword as ChangePasswordWish, NotRegistered, NotSignedIn, PasswordNotChanged, Register, SignIn,
+};
+use crate::sessions::{Device, Found, Session as LiveSession};
+use body::{Invalid, JsonBody, Refusal};
+
+/// Who is signed in, and in which session.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SignedIn {
+    user: User,
+    session: Session,
+}
+
+/// Somebody who has an account.
+#[derive(Serialize, ToSchema)]
+struct User {
+    /// Who it is, for ever: a UUID of version 7 (RFC 9562).
+    #[schema(format = Uuid)]
+    id: String,
+    /// What they want to be called.
+    name: String,
+    /// Their address.
+    email: String,
+    /// The groups that they are in, in the order of their names.
+    groups: Vec<String>,
+    /// Since when they have an account (RFC 3339).
+    #[schema(format = DateTime)]
+    created_at: String,
+}
+
+/// The session that a request belongs to.
+#[derive(Serialize, ToSchema)]
+struct Session {
+    /// What the list of sessions calls it; it opens nothing.
+    #[schema(format = Uuid)]
+    id: String,
+    /// When it ends at the latest (RFC 3339).
+    #[schema(format = DateTime)]
+    expires_at: String,
+}
+
+/// A device on which somebody is signed in.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ListedSession {
+    /// What it is called; it opens nothing.
+    #[schema(format = Uuid)]
+    id: String,
+    /// Whether it is the session that asks.
+    current: bool,
+    /// What the browser or program called itself at the sign-in.
+    user_agent: String,
+    /// The address that the sign-in came from; empty where that is not known.
+    address: String,
+    /// When somebody signed in (RFC 3339).
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When a request last came, give or take half a minute (RFC 3339).
+    #[schema(format = DateTime)]
+    last_seen_at: String,
+}
+
+/// What somebody signs in with.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct Credentials {
+    #[schema(example = "ada@example.com")]
+    email: String,
+    password: String,
+    /// Whether to stay signed in for 30 days, rather than for a day at most.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    remember: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What an account is made of.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct NewUser {
+    name: String,
+    #[schema(example = "ada@example.com")]
+    email: String,
+    password: String,
+}
+
+/// A wish for another password.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct ChangePassword {
+    current_password: String,
+    password: String,
+}
+
+const WRONG: &str = "The e-mail address or the password is wrong.";
+
+/// Who is signed in. With the session in memory it costs no database statement.
+#[utoipa::path(
+    get,
+    path = "/session",
+    responses(
+        (status = 200, description = "Somebody is signed in.", body = SignedIn),
+        (status = 401, response = description::Unauthorized),
+        (status = 503, response = description::Unavailable),
+    ),
+    security(("session" = [])),
+)]
+pub(super) async fn show_session(Member(session): Member) -> Json<SignedIn> {
+    Json(SignedIn::from(&*session))
+}
+
+/// Signs in, and ends the session that came with the request. The answer sets the cookies.
+#[utoipa::path(
+    post,
+    path = "/session",
+    request_body = Credentials,
+    responses(
+        (status = 201, description = "Signed in.", body = SignedIn, headers(("Set-Cookie", description = "The session cookie, and the device cookie."))),
+        (status = 400, response = description::Malformed),
+        (status = 403, response = description::CrossSite),
+        (status = 413, response = description::TooLong),
+        (status = 415, response = description::NotJson),
+        (status = 422, response = description::Invalid),
+        (status = 429, response = description::TooMany),
+        (status = 503, response = description::Unavailable),
+    ),
+)]
+pub(super) async fn sign_in(
+    State(site): State<SharedSite>,
+    visitor: Visitor,
+    Extension(device): Extension<Device>,
+    JsonBody(given): JsonBody<Credentials>,
+) -> Result<Response, Refusal> {
+    let mut invalid = Invalid::default();
+    let email = invalid.parse("email", EmailAddress::parse(&given.email));
+    let password = invalid.parse("password", Password::parse(&given.password).map_err(|_| WRONG));
+    let (Some(email), Some(password)) = (email, password) else { return Err(invalid.into()) };
+    let wish = SignIn { email, password, remember: given.remember };
+    match site.accounts.sign_in(wish, visitor.session(), &device).await {
+        Ok(admitted) => welcome(&site, &admitted).await,
+        Err(NotSignedIn::Wrong) => Err(Invalid::of("password", WRONG).into()),
+        Err(NotSignedIn::TooMany(wait)) => Err(Failure::TooMany(wait).into()),
+        Err(NotSignedIn::Fault(fault)) => Err(fault.into()),
+    }
+}
+
+/// Signs out: when it is answered, the session is over on every node.
+#[utoipa::path(
+    delete,
+    path = "/session",
+    responses(
+        (status = 204, description = "Nobody is signed in any more.", headers(("Set-Cookie", description = "Removes the session cookie."))),
+        (status = 403, response = description::CrossSite),
+        (status = 503, response = description::Unavailable),
+    ),
+)]
+pub(super) async fn sign_out(State(site): State<SharedSite>, visitor: Visitor) -> Result<Response, Refusal> {
+    match &visitor {
+        Visitor::Member(session) => site.accounts.sign_out(session).await?,
+        Visitor::SignedOut(session) => site.accounts.end_everywhere(*session).await?,
+        Visitor::Stranger => {}
+    }
+    Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), [site.cookies.remove_session()]))
+}
+
+/// Makes an account, and signs its owner in.
+#[utoipa::path(
+    post,
+    path = "/users",
+    request_body = NewUser,
+    responses(
+        (status = 201, description = "Registered, and signed in.", body = SignedIn, headers(("Set-Cookie", description = "The session cookie, and the device cookie."))),
+        (status = 400, response = description::Malformed),
+        (status = 403, response = description::CrossSite),
+        (status = 413, response = description::TooLong),
+        (status = 415, response = description::NotJson),
+        (status = 422, response = description::Invalid),
+        (status = 429, response = description::TooMany),
+        (status = 503, response = description::Unavailable),
+    ),
+)]
+pub(super) async fn register(
+    State(site): State<SharedSite>,
+    visitor: Visitor,
+    Extension(device): Extension<Device>,
+    JsonBody(given): JsonBody<NewUser>,
+) -> Result<Response, Refusal> {
+    let mut invalid = Invalid::default();
+    let name = invalid.parse("name", DisplayName::parse(&given.name));
+    let email = invalid.parse("email", EmailAddress::parse(&given.email));
+    let password = invalid.parse("password", parse_new_password(&given.password, &site.accounts.config.password));
+    let (Some(name), Some(email), Some(password)) = (name, email, password) else { return Err(invalid.into()) };
+    match site.accounts.register(Register { name, email, password }, visitor.session(), &device).await {
+        Ok(admitted) => welcome(&site, &admitted).await,
+        Err(NotRegistered::Closed) => Err(Failure::refused(StatusCode::FORBIDDEN, "Registration is closed.").into()),
+        Err(NotRegistered::AddressTaken) => {
+            Err(Invalid::of("email", "This e-mail address already has an account.").into())
+        }
+        Err(NotRegistered::Password(refusal)) => Err(Invalid::of("password", refusal).into()),
+        Err(NotRegistered::TooMany(wait)) => Err(Failure::TooMany(wait).into()),
+        Err(NotRegistered::Fault(fault)) => Err(fault.into()),
+    }
+}
+
+/// The devices on which whoever asks is signed in, the newest sign-in first.
+#[utoipa::path(
+    get,
+    path = "/sessions",
+    responses(
+        (status = 200, description = "All live sessions of the account.", body = Vec<ListedSession>),
+        (status = 401, response = description::Unauthorized),
+        (status = 503, response = description::Unavailable),
+    ),
+    security(("session" = [])),
+)]
+pub(super) async fn list_sessions(
+    State(site): State<SharedSite>,
+    Member(session): Member,
+) -> Result<Json<Vec<ListedSession>>, Refusal> {
+    let list = site.accounts.sessions.list(session.user.id).await.map_err(Fault::from)?;
+    let listed = list.into_iter().map(|listed| ListedSession {
+        id: listed.handle.to_string(),
+        current: listed.id_hash == session.id_hash,
+        user_agent: listed.user_agent,
+        address: listed.address,
+        created_at: iso(listed.created_at),
+        last_seen_at: iso(listed.last_seen_at),
+    });
+    Ok(Json(listed.collect()))
+}
+
+/// Signs out one of one's own devices.
+#[utoipa::path(
+    delete,
+    path = "/sessions/{id}",
+    params(("id" = String, Path, format = Uuid, description = "What the list of sessions calls it.")),
+    responses(
+        (status = 204, description = "The session is over on every node."),
+        (status = 401, response = description::Unauthorized),
+        (status = 403, response = description::CrossSite),
+        (status = 404, response = description::NotFound),
+        (status = 503, response = description::Unavailable),
+    ),
+    security(("session" = [])),
+)]
+pub(super) async fn revoke_session(
+    State(site): State<SharedSite>,
+    Member(session): Member,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    let handle = Uuid::try_parse(&id).map_err(|_| Failure::not_found())?;
+    match site.accounts.end_session(&session, handle).await? {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(_) => Err(Failure::not_found().into()),
+    }
+}
+
+/// Signs out all of one's devices but the one that asks.
+#[utoipa::path(
+    post,
+    path = "/sessions/revoke-others",
+    responses(
+        (status = 204, description = "All other sessions are over on every node."),
+        (status = 401, response = description::Unauthorized),
+        (status = 403, response = description::CrossSite),
+        (status = 503, response = description::Unavailable),
+    ),
+    security(("session" = [])),
+)]
+pub(super) async fn revoke_other_sessions(
+    State(site): State<SharedSite>,
+    Member(session): Member,
+) -> Result<StatusCode, Refusal> {
+    site.accounts.end_other_sessions(&session).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Changes the password, ends all other sessions and gives this one a new token.
+#[utoipa::path(
+    put,
+    path = "/password",
+    request_body = ChangePassword,
+    responses(
+        (status = 204, description = "Changed.", headers(("Set-Cookie", description = "The session cookie, with a new token."))),
+        (status = 400, response = description::Malformed),
+        (status = 401, response = description::Unauthorized),
+        (status = 403, response = description::CrossSite),
+        (status = 413, response = description::TooLong),
+        (status = 415, response = description::NotJson),
+        (status = 422, response = description::Invalid),
+        (status = 429, response = description::TooMany),
+        (status = 503, response = description::Unavailable),
+    ),
+    security(("session" = [])),
+)]
+pub(super) async fn change_password(
+    State(site): State<SharedSite>,
+    Member(session): Member,
+    JsonBody(given): JsonBody<ChangePassword>,
+) -> Result<Response, Refusal> {
+    const WRONG_CURRENT: &str = "This is not your current password.";
+    let mut invalid = Invalid::default();
+    let current =
+        invalid.parse("current_password", Password::parse(&given.current_password).map_err(|_| WRONG_CURRENT));
+    let new = invalid.parse("password", parse_new_password(&given.password, &site.accounts.config.password));
+    let (Some(current), Some(new)) = (current, new) else { return Err(invalid.into()) };
+    match site.accounts.change_password(&session, ChangePasswordWish { current, new }).await {
+        Ok(signed_in) => Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), [site.cookies.session(&signed_in)])),
+        Err(PasswordNotChanged::WrongPassword) => Err(Invalid::of("current_password", WRONG_CURRENT).into()),
+        Err(PasswordNotChanged::Password(refusal)) => Err(Invalid::of("password", refusal).into()),
+        Err(PasswordNotChanged::SignedOut) => Err(Failure::SignedOut.into()),
+        Err(PasswordNotChanged::TooMany(wait)) => Err(Failure::TooMany(wait).into()),
+        Err(PasswordNotChanged::Fault(fault)) => Err(fault.into()),
+    }
+}
+
+/// Tells somebody who has just signed in who they are, and gives them their cookies.
+async fn welcome(site: &SharedSite, admitted: &Admitted) -> Result<Response, Refusal> {
+    let Found::Live(session) = site.accounts.sessions.find(admitted.signed_in.token.expose()).await? else {
+        // Somebody has ended it in the meantime.
+        return Err(Failure::SignedOut.into());
+    };
+    let response = (StatusCode::CREATED, Json(SignedIn::from(&*session))).into_response();
+    Ok(with_cookies(response, site.cookies.admit(admitted)))
+}
+
+fn with_cookies(mut response: Response, cookies: impl IntoIterator<Item = HeaderValue>) -> Response {
+    response.headers_mut().extend(cookies.into_iter().map(|cookie| (SET_COOKIE, cookie)));
+    response
+}
+
+impl From<&LiveSession> for SignedIn {
+    fn from(session: &LiveSession) -> Self {
+        let user = &session.user;
+        Self {
+            user: User {
+                id: user.id.to_string(),
+                name: user.name().to_owned(),
+                email: user.email().to_owned(),
+                groups: user.groups().split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
+                created_at: iso(user.created_at),
+            },
+            session: Session { id: session.handle.to_string(), expires_at: iso(session.claims.expires_at) },
+        }
+    }
+}
