@@ -150,6 +150,12 @@ impl Handstamp {
         &self.0.site
     }
 
+    /// Why requests cannot be answered just now, as `/readyz` tells it: the database does not answer, or this node does not
+    /// hold its lease. None while all is well.
+    pub async fn why_not_ready(&self) -> Option<&'static str> {
+        web::why_not_ready(&self.0.site).await
+    }
+
     /// Brings the gauges up to date, for whoever is about to export them. Metrics go to the recorder of the crate `metrics`
     /// that is installed when this is opened.
     pub fn update_gauges(&self) {

@@ -25,6 +25,7 @@ STORE = ("-p handstamp --lib", "store::contract::sqlite::")
 LOG = ("-p handstamp --lib", "store::contract::changes::sqlite::")
 GUESSING = ("-p handstamp --lib", "services::guard::tests::")
 ROUTES = ("-p handstamp --lib", "web::routes::tests::")
+PROXIES = ("-p handstamp-server --test stories", "a_proxy_asks_who_it_is::sqlite::")
 EVERYWHERE = ("-p handstamp --lib", "web::routes::tests::everywhere::")
 
 BY_MEMBERS = "whatever_a_member_changes_is_in_force_everywhere_when_it_is_answered"
@@ -105,6 +106,26 @@ MUTANTS = {
                        CORE_LIB, "return_to::tests::every_way_off_the_site_is_refused"),
     "host_unchecked": (f"{WEB}/host.rs", "if asked_for(&request).is_some_and(", "if true || asked_for(&request).is_some_and(", ROUTES,
                        "a_request_for_another_host_is_sent_away"),
+    "return_host_unchecked": (f"{CORE}/src/return_to.rs", "&& self.includes(host) && is_path(path)", "&& is_path(path)",
+                              CORE_LIB, "return_to::tests::every_way_to_another_host_is_refused"),
+    # What apps behind us are told.
+    "app_gets_our_cookie": (f"{CORE}/src/cookie.rs", "!pair.is_empty() && !is_ours(pair)", "!pair.is_empty()", CORE_LIB,
+                            "cookie::tests::an_app_gets_its_own_cookies_and_none_of_ours"),
+    "group_unchecked": (f"{WEB}/forward_auth.rs", "if !groups.is_empty() &&", "if false &&", PROXIES,
+                        "and_only_members_of_a_group_pass"),
+    "any_group_will_do": (USERS, "any(|name| name == group)", "any(|_| true)", STORE,
+                          "somebody_is_in_the_groups_that_they_were_put_into_and_not_taken_out_of"),
+    "groups_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions.in_force(changed).await?.map_err(",
+                             "changed.done.map_err(", EVERYWHERE, BY_OPERATORS),
+    "assertion_of_what_was": (f"{LIBRARY}/src/services/assertions.rs", "&& kept.user.is_same_reading(&session.user)", "",
+                              PROXIES, "and_an_assertion_is_signed_once_for_a_session_an_origin_and_half_a_minute"),
+    "identity_incomplete": (f"{WEB}/forward_auth.rs", "headers.insert(GROUPS, value(user.groups())?);",
+                            "if !user.groups().is_empty() {\n        headers.insert(GROUPS, value(user.groups())?);\n    }", PROXIES,
+                            "and_gets_every_header_though_there_is_nothing_to_tell"),
+    "writes_to_applications_unchecked": (f"{WEB}/routes.rs", "against_other_sites(router, site).layer(map_response(",
+                                         "let _ = site;\n    router.layer(map_response(",
+                                         ("-p handstamp --lib", "web::routes::tests::inside_an_application::"),
+                                         "other_sites_cannot_make_a_browser_write_to_an_application"),
 }
 
 

@@ -25,7 +25,7 @@ pub(super) async fn ready(State(site): State<SharedSite>) -> Response {
     (status, [(CACHE_CONTROL, "no-store")], Extension(ForMachines), text).into_response()
 }
 
-async fn why_not_ready(site: &SharedSite) -> Option<&'static str> {
+pub(crate) async fn why_not_ready(site: &SharedSite) -> Option<&'static str> {
     if let Err(error) = site.accounts.store.ping().await {
         tracing::warn!(%error, "the database was asked whether it answers");
         return Some("the database does not answer");

@@ -28,6 +28,7 @@ use crate::services::Accounts;
 
 pub(crate) use cookies::Cookies;
 pub use current_user::{CurrentSession, CurrentUser};
+pub(crate) use health::why_not_ready;
 pub(crate) use places::Places;
 pub(crate) use views::Views;
 

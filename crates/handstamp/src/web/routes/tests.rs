@@ -104,11 +104,26 @@ async fn only_these_pages_are_for_everybody() {
         match (response.status().as_u16(), response.headers().get(header::LOCATION)) {
             (302 | 303, Some(to)) if to.to_str().unwrap().contains("/account/login?next=") => {}
             (401, _) => {}
+            // Not to be read at all: asked for as a stranger would.
+            (405, _) if self::writes(&here, path).await == StatusCode::UNAUTHORIZED => {}
             _ => open.push(path),
         }
     }
-    let public = ["/account/register", "/account/login", "/account/logout"];
+    let public = ["/account/register", "/account/login", "/account/logout", "/api/v1/users", "/api/v1/openapi.json"];
     assert_eq!(open, [public.as_slice(), &["/auth/jwks.json", "/healthz", "/readyz", "/"]].concat());
+}
+
+/// What a stranger is answered who writes where nothing can be read.
+async fn writes(here: &Here, path: &str) -> StatusCode {
+    let mut answer = StatusCode::METHOD_NOT_ALLOWED;
+    for method in ["POST", "PUT", "DELETE"] {
+        let request = Request::builder().method(method).uri(path).header("host", "localhost");
+        match here.send(request.body(Body::empty()).unwrap()).await.status() {
+            StatusCode::METHOD_NOT_ALLOWED => {}
+            status => answer = status,
+        }
+    }
+    answer
 }
 
 #[tokio::test]

@@ -51,10 +51,12 @@ async fn an_application_knows_who_asks_without_a_statement() {
     assert_eq!(ask(&app, request("navigate"), &token).await.status(), StatusCode::OK);
 
     // Now that the session is known, nobody needs the database.
+    assert_eq!(here.handstamp.why_not_ready().await, None);
     here.handstamp.0.site.accounts.store.close().await;
     for _ in 0..100 {
         assert_eq!(text(ask(&app, request("cors"), &token).await).await, "the notes of Ada <ada@example.com>");
     }
+    assert_eq!(here.handstamp.why_not_ready().await, Some("the database does not answer"));
     let stranger = ask(&app, request("navigate"), "junk").await;
     assert_eq!(stranger.status(), StatusCode::SEE_OTHER);
     assert_eq!(stranger.headers()[header::LOCATION], "/account/login?next=%2Fnotes%3Fpage%3D2");
