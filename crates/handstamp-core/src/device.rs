@@ -227,4 +227,9 @@ mod tests {
 
     /// Printed by golden_token.py, which shares no code with us.
     const GOLDEN: &str = "Ad0j-XMBmq88XAB6EYsiwz1E5V9mAAECAwQFBgcAAAAAbSsFgHM8gW9b2rBlGmoO8vG6NZy2mpMDDIjbJaGK43DXhiZ3";
+
+    #[test]
+    fn the_keys_are_not_printed() {
+        assert_eq!(format!("{:?}", tokens()), "DeviceTokens(…)");
+    }
 }

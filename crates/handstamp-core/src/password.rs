@@ -430,6 +430,16 @@ mod tests {
     }
 
     #[test]
+    fn passwords_are_told_apart_by_their_fingerprints_and_only_under_one_key() {
+        let password = |text| Password::parse(text).unwrap();
+        let (one, other) = (std::hash::RandomState::new(), std::hash::RandomState::new());
+        let fingerprint = password("plum").fingerprint(&one);
+        assert_eq!(fingerprint, password("plum").fingerprint(&one));
+        assert_ne!(fingerprint, password("plums").fingerprint(&one));
+        assert_ne!(fingerprint, password("plum").fingerprint(&other));
+    }
+
+    #[test]
     fn every_character_counts() {
         let stored = hash(cheap(), " Plum\toctave\0 harbour ");
         assert!(matches(&stored, " Plum\toctave\0 harbour "));
