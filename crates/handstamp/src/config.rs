@@ -2,15 +2,11 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use handstamp_core::{HashSettings, Limit, PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
 use url::{Host, Url};
-
-use crate::data_dir::DataDir;
-use crate::error::Error;
-use crate::store::OpenError;
 
 /// All settings.
 #[derive(Clone, Debug)]
@@ -93,22 +89,6 @@ impl Prefix {
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-#[cfg(feature = "sqlite")]
-impl Config {
-    /// The defaults, with the accounts and a secret in a folder, which are made if they are not there. Keep a copy of the
-    /// folder, and let nobody else read it.
-    ///
-    /// # Errors
-    /// When the URL is not one that people can reach a site by, or the folder cannot be made or can be read by others.
-    pub fn in_folder(folder: impl AsRef<Path>, public_url: &str) -> Result<Self, Error> {
-        let folder = folder.as_ref();
-        let public_url =
-            PublicUrl::parse(public_url).map_err(|error| Error::config(format!("{public_url} {error}")))?;
-        let secret = DataDir::open(folder).and_then(|folder| folder.secret_key()).map_err(OpenError::File)?;
-        Ok(Self::new(public_url, DatabaseUrl::Sqlite(folder.join("handstamp.db")), secret))
     }
 }
 

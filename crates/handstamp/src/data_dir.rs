@@ -60,3 +60,20 @@ impl DataDir {
         }
     }
 }
+
+#[cfg(feature = "sqlite")]
+impl crate::Config {
+    /// The defaults, with the accounts and a secret in a folder, which are made if they are not there. Keep a copy of the
+    /// folder, and let nobody else read it.
+    ///
+    /// # Errors
+    /// When the URL is not one that people can reach a site by, or the folder cannot be made or can be read by others.
+    pub fn in_folder(folder: impl AsRef<Path>, public_url: &str) -> Result<Self, crate::Error> {
+        let folder = folder.as_ref();
+        let url = crate::PublicUrl::parse(public_url);
+        let url = url.map_err(|error| crate::Error::config(format!("{public_url} {error}")))?;
+        let secret = DataDir::open(folder).and_then(|folder| folder.secret_key());
+        let secret = secret.map_err(crate::store::OpenError::File)?;
+        Ok(Self::new(url, crate::DatabaseUrl::Sqlite(folder.join("handstamp.db")), secret))
+    }
+}

@@ -47,7 +47,9 @@ impl Chromedriver {
                     "--disable-background-networking",
                     "--disable-component-update",
                     "--disable-sync",
-                    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
+                    "--host-resolver-rules=MAP *.handstamp.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost",
+                    // Nobody has signed those of handstamp.test.
+                    "--ignore-certificate-errors",
                     // It ends when chromedriver does, however that comes about.
                     "--remote-debugging-pipe",
                     format!("--user-data-dir={}", profile.0.display()),

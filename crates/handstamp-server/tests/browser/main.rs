@@ -11,4 +11,5 @@ mod mistakes_are_explained_beside_the_field;
 mod other_devices_can_be_signed_out;
 mod the_keyboard_is_enough;
 mod the_pages_are_accessible;
+mod who_comes_from_another_host_goes_back;
 mod who_signs_out_is_out;

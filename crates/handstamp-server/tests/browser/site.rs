@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
@@ -21,22 +21,37 @@ pub(crate) struct Site {
     server: Process,
     folder: Folder,
     url: String,
+    address: String,
     profiles: Cell<u32>,
 }
 
 impl Site {
     pub(crate) fn opens() -> Self {
+        Self::opens_with(&[])
+    }
+
+    /// With more settings.
+    pub(crate) fn opens_with(settings: &[(&str, &str)]) -> Self {
         let folder = Folder::new();
         let chromedriver = Chromedriver::start();
-        let (server, url) = serve(&folder, 0);
-        Self { chromedriver, server, folder, url, profiles: Cell::new(0) }
+        let (server, url, address) = serve(&folder, 0, settings);
+        Self { chromedriver, server, folder, url, address, profiles: Cell::new(0) }
+    }
+
+    /// Where the program listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder.0
     }
 
     /// The process ends, as an operator ends it, and another takes its place.
     pub(crate) fn restarts(&mut self) {
         assert!(self.server.stops_when_told(), "the server did not stop within {STOPS_WITHIN:?} of SIGTERM");
         let port = self.url.rsplit(':').next().and_then(|port| port.parse().ok());
-        (self.server, self.url) = serve(&self.folder, port.unwrap());
+        (self.server, self.url, self.address) = serve(&self.folder, port.unwrap(), &[]);
     }
 
     /// Somebody with a browser that has never been here.
@@ -45,23 +60,32 @@ impl Site {
         self.visitor_with(Profile(self.folder.0.join(format!("profile-{}", self.profiles.get())))).await
     }
 
+    /// The same, for whom the site is at this URL.
+    pub(crate) async fn visitor_at(&self, url: &str) -> Visitor {
+        let profile = Profile(self.folder.0.join("profile-elsewhere"));
+        Visitor::new(self.chromedriver.opens(&profile).await, profile, url.to_owned())
+    }
+
     /// Somebody who opens a browser again.
     pub(crate) async fn visitor_with(&self, profile: Profile) -> Visitor {
         Visitor::new(self.chromedriver.opens(&profile).await, profile, self.url.clone())
     }
 }
 
-fn serve(folder: &Folder, port: u16) -> (Process, String) {
+/// The process, the URL that it tells, and where it listens.
+fn serve(folder: &Folder, port: u16, settings: &[(&str, &str)]) -> (Process, String, String) {
     let log = File::create(folder.0.join("server.log")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_handstamp"));
     command
         .current_dir(&folder.0)
         .args(["serve", "--data-dir", "data", "--listen", &format!("127.0.0.1:{port}")])
         .envs([("HANDSTAMP_HASHING__MEMORY_KIB", "8"), ("HANDSTAMP_HASHING__ITERATIONS", "1")])
+        .envs(settings.iter().copied())
         .stderr(log);
     let (process, line) = Process::start(command, "Handstamp is at ");
     let url = line.split(' ').next().unwrap().to_owned();
-    (process, url)
+    let address = line.split("listening on ").nth(1).unwrap().trim_end_matches(')').to_owned();
+    (process, url, address)
 }
 
 /// A process that ends, at the latest, when this is dropped.

@@ -46,6 +46,20 @@ impl Visitor {
         self.browser.goto(&format!("{}{path}", self.site)).await.unwrap();
     }
 
+    /// Waits until somebody answers there.
+    pub(crate) async fn comes_as_soon_as_there_is(&self, path: &str) {
+        for _ in 0..200 {
+            // Chromium goes to a page of its own where nobody answers, and says so.
+            if self.browser.goto(&format!("{}{path}", self.site)).await.is_ok()
+                && self.browser.find(Locator::Css("main form")).await.is_ok()
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("nobody answers: {}", self.describes_the_page().await);
+    }
+
     pub(crate) async fn is_at(&self, path: &str) {
         let url = format!("{}{path}", self.site).parse().unwrap();
         let waited = self.browser.wait().at_most(PATIENCE).every(Duration::from_millis(20)).for_url(&url).await;

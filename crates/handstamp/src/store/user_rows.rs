@@ -70,6 +70,7 @@ pub(crate) struct NewUser {
 
 /// An account as an operator sees it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Account {
     /// Who it is, for ever.
     pub id: UserId,

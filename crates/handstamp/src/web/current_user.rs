@@ -109,6 +109,7 @@ impl CurrentUser {
 
 /// Which session a request belongs to, and whose it is: ids only. It refuses strangers as [`CurrentUser`] does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CurrentSession {
     /// Who is signed in.
     pub user_id: UserId,
