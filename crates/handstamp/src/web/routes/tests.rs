@@ -203,6 +203,32 @@ async fn a_write_that_another_site_has_sent_does_nothing() {
 }
 
 #[tokio::test]
+async fn on_a_laptop_a_write_comes_from_here_by_whichever_name() {
+    let here = Here::at("http://localhost").await;
+    let answer = async |host: &str, origin: &str| {
+        let request = Request::post("/account/login").header("host", host).header("origin", origin);
+        here.send(request.body(Body::empty()).unwrap()).await.status()
+    };
+    for (host, origin) in [("127.0.0.1:8000", "http://127.0.0.1:8000"), ("localhost:8000", "http://localhost")] {
+        assert_eq!(answer(host, origin).await, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{origin}: it is let in");
+    }
+    assert_eq!(answer("127.0.0.1:8000", "http://127.0.0.1:9000").await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_body_has_at_most_64_kib() {
+    let here = Here::at("http://localhost").await;
+    for (bytes, status) in
+        [(64 * 1024, StatusCode::UNPROCESSABLE_ENTITY), (64 * 1024 + 1, StatusCode::PAYLOAD_TOO_LARGE)]
+    {
+        let request = Request::post("/account/login").header("host", "localhost");
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let request = request.body(Body::from(format!("{:a<1$}", "email=", bytes))).unwrap();
+        assert_eq!(here.send(request).await.status(), status, "{bytes}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_for_another_host_is_sent_away() {
     let here = Here::at("http://localhost").await;
     for (target, hosts, status) in [
