@@ -223,7 +223,7 @@ async fn a_body_has_at_most_64_kib() {
     {
         let request = Request::post("/account/login").header("host", "localhost");
         let request = request.header("content-type", "application/x-www-form-urlencoded");
-        let request = request.body(Body::from(format!("{:a<1$}", "email=", bytes))).unwrap();
+        let request = request.body(Body::from(format!("email={}", "a".repeat(bytes - "email=".len())))).unwrap();
         assert_eq!(here.send(request).await.status(), status, "{bytes}");
     }
 }
