@@ -36,6 +36,11 @@ impl Client {
         Self { address, stream: None, buffer: Vec::new() }
     }
 
+    /// The last answer, as it came.
+    pub fn received(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// # Errors
     /// When there is no connection, or it ends before the answer does.
     pub fn ask(&mut self, request: &[u8]) -> io::Result<Answer> {

@@ -13,6 +13,7 @@ mod headers;
 mod health;
 mod host;
 mod pages;
+mod pieces;
 mod places;
 mod redirect;
 mod request;

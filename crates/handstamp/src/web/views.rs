@@ -1,12 +1,14 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use handstamp_core::Timestamp;
 use minijinja::{AutoEscape, Environment, Error, TemplateSource, UndefinedBehavior, Value, context};
 
 use super::assets;
+use super::pieces::Pieces;
 use crate::config::{Config, Registration};
 use crate::sessions::Session;
 
@@ -33,6 +35,8 @@ pub(crate) struct Views {
     site_name: String,
     registration_open: bool,
     prefix: String,
+    /// The account page, rendered for nobody in particular.
+    account: OnceLock<Pieces>,
 }
 
 impl Views {
@@ -43,7 +47,33 @@ impl Views {
             site_name: config.site_name.clone(),
             prefix: config.prefix.to_string(),
             registration_open: config.registration == Registration::Open,
+            account: OnceLock::new(),
         }
+    }
+
+    /// The account page of somebody to whom nothing else is to be said, as [`render`](Self::render) would give it. Rendering
+    /// it for each request costs more than all the rest; so it is rendered once, and their values are put in. Templates that
+    /// somebody has replaced may do anything with the values, and are rendered.
+    pub(super) fn account_page(&self, session: &Session) -> Result<String, Error> {
+        if self.replaced.is_some() {
+            return self.account_page_of(self.visitor(Some(session)));
+        }
+        let account = match self.account.get() {
+            Some(account) => account,
+            None => {
+                let mark = Pieces::mark;
+                let anybody = context! { name => mark(0), email => mark(1), since => mark(2), since_iso => mark(3) };
+                let page = self.account_page_of(Some(anybody))?;
+                self.account.get_or_init(|| Pieces::of(&page))
+            }
+        };
+        let user = &session.user;
+        Ok(account.with(&[user.name(), user.email(), &day(user.created_at), &iso(user.created_at)]))
+    }
+
+    fn account_page_of(&self, visitor: Option<Value>) -> Result<String, Error> {
+        let done: Option<&str> = None;
+        self.render("account.html", context! { nav => true, visitor, done })
     }
 
     /// Renders a template with what every page has and `values`. A replaced template that cannot be rendered is logged,

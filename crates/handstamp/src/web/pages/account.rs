@@ -1,6 +1,6 @@
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
-use axum::response::Response;
+use axum::response::{Html, IntoResponse, Response};
 use minijinja::context;
 
 use crate::web::SharedSite;
@@ -14,7 +14,11 @@ pub(in crate::web) async fn show(
     Member(session): Member,
     uri: Uri,
 ) -> Result<Response, Failure> {
-    let values = context! { done => done(&uri) };
+    let done = done(&uri);
+    if done.is_none() {
+        return Ok(Html(site.views.account_page(&session)?).into_response());
+    }
+    let values = context! { done };
     page(&site, &Visitor::Member(session), StatusCode::OK, "account.html", values)
 }
 

@@ -3,8 +3,11 @@
 use std::fs;
 use std::time::Duration;
 
+use handstamp_core::{Assurance, Claims, SessionId, UserId};
+
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
+use crate::store::User;
 
 const NAMES: [&str; 4] = ["Ada", "محمد", "<b>Bobby</b> \"Tables\" & Co", "Wolfeschlegelsteinhausenbergerdorff"];
 
@@ -127,4 +130,33 @@ fn times_are_told_as_people_do() {
     assert_eq!(moment(now), "15 January 2027, 08:00 UTC");
     assert_eq!(iso(now), "2027-01-15T08:00:00Z");
     assert!(!day(Timestamp::from_unix_seconds(u64::MAX)).is_empty(), "and the end of time is no panic");
+}
+
+#[test]
+fn the_account_page_in_pieces_is_the_page_as_it_is_rendered() {
+    let views = Views::new(&config());
+    for name in NAMES {
+        let created_at = Timestamp::from_unix_seconds(1_800_000_000);
+        let session = session_of(User::new(UserId::new(created_at, [7; 10]), name, "a&b@example.com", "", created_at));
+        for _ in 0..2 {
+            assert_eq!(
+                views.account_page(&session).unwrap(),
+                views.account_page_of(views.visitor(Some(&session))).unwrap(),
+                "{name}"
+            );
+        }
+    }
+}
+
+fn session_of(user: User) -> Session {
+    let claims = Claims {
+        user_id: user.id,
+        session_id: SessionId::from_bytes([7; 16]),
+        issued_at: user.created_at,
+        expires_at: user.created_at,
+        remembered: true,
+        assurance: Assurance::Password,
+    };
+    let id_hash = claims.session_id.hash();
+    Session { user, handle: uuid::Uuid::nil(), claims, id_hash, signed_by_fallback: false }
 }
