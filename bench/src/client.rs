@@ -92,7 +92,8 @@ fn whole(bytes: &[u8]) -> Option<Answer> {
 /// Reads a page as somebody with this cookie, if any.
 pub fn get(address: SocketAddr, path: &str, cookie: &str) -> Vec<u8> {
     let cookie = if cookie.is_empty() { String::new() } else { format!("Cookie: {cookie}\r\n") };
-    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\n{cookie}\r\n")
+    let port = address.port();
+    format!("GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\n{cookie}\r\n")
         .into()
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use handstamp_core::{HashSettings, Limit, PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
-use url::{Host, Url};
+use url::{Host, Position, Url};
 
 /// All settings.
 #[derive(Clone, Debug)]
@@ -222,6 +222,11 @@ impl PublicUrl {
         self.url.host_str().expect("a host was there when it was parsed")
     }
 
+    /// The host, and the port where it is not the usual one.
+    pub(crate) fn authority(&self) -> &str {
+        &self.url[Position::BeforeHost..Position::AfterPort]
+    }
+
     /// `https` or `http`.
     pub(crate) fn scheme(&self) -> &'static str {
         if self.is_https() { "https" } else { "http" }
@@ -230,6 +235,9 @@ impl PublicUrl {
     /// Whether a request for this authority (a host and perhaps a port) is meant for us. On a laptop, every name of the
     /// machine itself will do.
     pub(crate) fn answers_to(&self, authority: &str) -> bool {
+        if authority == self.authority() {
+            return true;
+        }
         // The parser would take what follows these, or stands before them, for another part of the URL.
         if authority.contains(['/', '\\', '?', '#', '@']) {
             return false;

@@ -56,9 +56,7 @@ impl Places {
 
     /// This site itself.
     pub(super) fn here(&self) -> Origin {
-        let url = self.public_url.to_string();
-        let host = url.split_once("://").map_or("", |(_, host)| host);
-        Origin { scheme: self.public_url.scheme(), host: host.to_owned() }
+        Origin { scheme: self.public_url.scheme(), host: self.public_url.authority().to_owned() }
     }
 
     /// A place to go next that somebody asks for, if it is one.

@@ -4,7 +4,7 @@ use std::any::Any;
 
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use minijinja::{Value, context};
@@ -46,8 +46,7 @@ pub(super) fn page(
 /// Gives every refusal and fault a page, or for a program a problem document (RFC 9457), wherever in the house it came
 /// from.
 pub(super) async fn dress(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
-    let (method, headers) = (request.method().clone(), request.headers().clone());
-    let is_api = request.uri().path().starts_with("/api/");
+    let is_program = request.uri().path().starts_with("/api/") || is_program(request.method(), request.headers());
     let id = request.extensions().get::<RequestId>().cloned();
     let mut bare = next.run(request).await;
     let status = bare.status();
@@ -63,7 +62,6 @@ pub(super) async fn dress(State(site): State<SharedSite>, request: Request, next
         Some(Explanation(message)) => message.clone(),
         None => usual_message(status).into(),
     };
-    let is_program = is_api || is_program(&headers, user::is_navigation(&method, &headers));
     let wants_page = status != StatusCode::UNAUTHORIZED && !is_program;
     let dressed =
         if wants_page { error_page(&site, status, &message, bare.headers(), id) } else { problem(status, &message) };
@@ -89,8 +87,8 @@ pub(super) async fn refusal_for_programs(response: Response) -> Response {
 pub(super) struct ForMachines;
 
 /// Whoever says that they fetch, or that they want JSON, gets no page.
-fn is_program(headers: &HeaderMap, is_navigation: bool) -> bool {
-    let fetches = headers.contains_key("sec-fetch-mode") && !is_navigation;
+fn is_program(method: &Method, headers: &HeaderMap) -> bool {
+    let fetches = headers.contains_key("sec-fetch-mode") && !user::is_navigation(method, headers);
     fetches || (user::accepts(headers, "json") && !user::accepts(headers, "text/html"))
 }
 

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::routing::{any, delete, get, post, put};
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
 use tower_http::limit::RequestBodyLimitLayer;
@@ -101,31 +102,40 @@ fn pages(site: &SharedSite, public: Router<SharedSite>) -> Router<SharedSite> {
     acts.route_layer(from_fn_with_state(site.clone(), session::load)).merge(files())
 }
 
-/// What was meant for this site, and not sent by another one: from the last layer to the first.
+/// What was meant for this site, and not sent by another one: from the first layer to the last.
 fn for_this_site(router: Router<SharedSite>, site: &SharedSite) -> Router<SharedSite> {
-    let router = router.layer(RequestBodyLimitLayer::new(form::MAX_BODY_BYTES));
-    against_other_sites(router, site).layer(from_fn_with_state(site.clone(), host::refuse_others))
+    let layers = ServiceBuilder::new()
+        .layer(from_fn_with_state(site.clone(), host::refuse_others))
+        .layer(from_fn_with_state(site.clone(), cross_site::refuse))
+        .layer(cross_site_layer(site))
+        .layer(RequestBodyLimitLayer::new(form::MAX_BODY_BYTES));
+    router.layer(layers)
 }
 
 /// Refuses writes that other sites make a browser send.
-fn against_other_sites<S: Clone + Send + Sync + 'static>(router: Router<S>, site: &SharedSite) -> Router<S> {
-    let public_url = site.accounts.config.public_url.to_string();
-    let cross_site = CsrfLayer::new().add_trusted_origin(public_url).expect("a public URL is an origin");
-    router.layer(cross_site).layer(from_fn_with_state(site.clone(), cross_site::refuse))
+fn against_other_sites(router: Router, site: &SharedSite) -> Router {
+    let ours = from_fn_with_state(site.clone(), cross_site::refuse);
+    router.layer(ServiceBuilder::new().layer(ours).layer(cross_site_layer(site)))
 }
 
-/// What every request passes through, from the last layer to the first.
+fn cross_site_layer(site: &SharedSite) -> CsrfLayer {
+    let public_url = site.accounts.config.public_url.to_string();
+    CsrfLayer::new().add_trusted_origin(public_url).expect("a public URL is an origin")
+}
+
+/// What every request passes through, from the first layer to the last. They are one stack of types: a router that is given
+/// them one by one copies all those beneath for each, with each request.
 fn around(router: Router<SharedSite>, site: SharedSite) -> Router {
     // A sign-out waits for a node that has died, and that takes a lease.
     let timeout = REQUEST_TIMEOUT + site.accounts.config.session.lease;
-    router
-        .layer(from_fn(request::see_it_through))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout))
-        .layer(CatchPanicLayer::custom(respond::panicked))
-        .layer(from_fn_with_state(site.clone(), respond::dress))
-        .layer(from_fn_with_state(site.clone(), headers::add))
+    let layers = ServiceBuilder::new()
         .layer(from_fn_with_state(site.clone(), request::identify))
-        .with_state(site)
+        .layer(from_fn_with_state(site.clone(), headers::add))
+        .layer(from_fn_with_state(site.clone(), respond::dress))
+        .layer(CatchPanicLayer::custom(respond::panicked as fn(_) -> _))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout))
+        .layer(from_fn(request::see_it_through));
+    router.layer(layers).with_state(site)
 }
 
 #[cfg(test)]
