@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::ServerBuilder;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
-use utoipa::{Modify, OpenApi, ToResponse, ToSchema};
+use utoipa::{IntoResponses, Modify, OpenApi, ToResponse, ToSchema};
 
 use super::super::SharedSite;
 
@@ -72,6 +72,26 @@ problems! {
     TooMany(Problem);
     /// The database or this server cannot answer just now; `Retry-After` tells when to try again.
     Unavailable(Problem);
+}
+
+/// What a request with a body may be answered when it is not done.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it only describes")]
+pub(super) enum WithABody {
+    #[response(status = 400)]
+    Malformed(#[ref_response] Malformed),
+    #[response(status = 403)]
+    CrossSite(#[ref_response] CrossSite),
+    #[response(status = 413)]
+    TooLong(#[ref_response] TooLong),
+    #[response(status = 415)]
+    NotJson(#[ref_response] NotJson),
+    #[response(status = 422)]
+    Invalid(#[ref_response] Invalid),
+    #[response(status = 429)]
+    TooMany(#[ref_response] TooMany),
+    #[response(status = 503)]
+    Unavailable(#[ref_response] Unavailable),
 }
 
 #[derive(OpenApi)]

@@ -138,13 +138,7 @@ pub(super) async fn show_session(Member(session): Member) -> Json<SignedIn> {
     request_body = Credentials,
     responses(
         (status = 201, description = "Signed in.", body = SignedIn, headers(("Set-Cookie", description = "The session cookie, and the device cookie."))),
-        (status = 400, response = description::Malformed),
-        (status = 403, response = description::CrossSite),
-        (status = 413, response = description::TooLong),
-        (status = 415, response = description::NotJson),
-        (status = 422, response = description::Invalid),
-        (status = 429, response = description::TooMany),
-        (status = 503, response = description::Unavailable),
+        description::WithABody,
     ),
 )]
 pub(super) async fn sign_in(
@@ -192,13 +186,7 @@ pub(super) async fn sign_out(State(site): State<SharedSite>, visitor: Visitor) -
     request_body = NewUser,
     responses(
         (status = 201, description = "Registered, and signed in.", body = SignedIn, headers(("Set-Cookie", description = "The session cookie, and the device cookie."))),
-        (status = 400, response = description::Malformed),
-        (status = 403, response = description::CrossSite),
-        (status = 413, response = description::TooLong),
-        (status = 415, response = description::NotJson),
-        (status = 422, response = description::Invalid),
-        (status = 429, response = description::TooMany),
-        (status = 503, response = description::Unavailable),
+        description::WithABody,
     ),
 )]
 pub(super) async fn register(
@@ -304,14 +292,8 @@ pub(super) async fn revoke_other_sessions(
     request_body = ChangePassword,
     responses(
         (status = 204, description = "Changed.", headers(("Set-Cookie", description = "The session cookie, with a new token."))),
-        (status = 400, response = description::Malformed),
         (status = 401, response = description::Unauthorized),
-        (status = 403, response = description::CrossSite),
-        (status = 413, response = description::TooLong),
-        (status = 415, response = description::NotJson),
-        (status = 422, response = description::Invalid),
-        (status = 429, response = description::TooMany),
-        (status = 503, response = description::Unavailable),
+        description::WithABody,
     ),
     security(("session" = [])),
 )]
