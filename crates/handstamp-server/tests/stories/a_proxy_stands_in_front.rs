@@ -1,3 +1,5 @@
+use std::process::{Command, Stdio};
+
 use serde_json::Value;
 
 use crate::chain::{Chain, Proxy};
@@ -200,6 +202,37 @@ async fn and_the_doctor_misses_each_protection_of_traefik() {
         ],
     )
     .await;
+}
+
+/// There is no Envoy in the packages of Debian or PyPI: what it is told is read by a parser of YAML, and what it asks is in
+/// `a_proxy_asks_who_it_is`.
+#[test]
+fn and_the_configuration_of_envoy_copies_every_header() {
+    const READ: &str = "
+import sys, yaml
+resources = yaml.safe_load(sys.stdin)['static_resources']
+manager = resources['listeners'][0]['filter_chains'][0]['filters'][0]['typed_config']
+question = manager['http_filters'][0]['typed_config']
+copied = question['http_service']['authorization_response']['allowed_upstream_headers']['patterns']
+print(*(header['exact'] for header in copied), question['http_service']['path_prefix'], question['failure_mode_allow'])
+print(*(route['match'].popitem()[1] + '>' + route['route']['cluster'] for route in manager['route_config']['virtual_hosts'][0]['routes']))
+print(resources['clusters'][1]['load_assignment']['endpoints'][0]['lb_endpoints'][0]['endpoint']['address']['socket_address'])
+";
+    let house = House::on_sqlite();
+    let arguments = ["proxy-config", "envoy", "--listen", "[::1]:8000", "--app", "app:3000"];
+    let printed = house.bare_command(&arguments).stdout(Stdio::piped()).spawn().unwrap().stdout.unwrap();
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/bin/python");
+    let read = Command::new(python).args(["-c", READ]).stdin(printed).output().unwrap();
+    let read = String::from_utf8(read.stdout).unwrap();
+    let lines: Vec<_> = read.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "remote-user remote-name remote-email remote-groups handstamp-assertion cookie /auth/envoy False",
+            "/account>handstamp /account/>handstamp />app",
+            "{'address': 'app', 'port_value': 3000}",
+        ]
+    );
 }
 
 #[test]

@@ -216,6 +216,17 @@ async fn on_a_laptop_a_write_comes_from_here_by_whichever_name() {
 }
 
 #[tokio::test]
+async fn whoever_has_to_register_first_or_not_at_all_still_gets_to_where_they_wanted() {
+    let here = Here::at("http://localhost").await;
+    for (page, other) in [("login", "register"), ("register", "login")] {
+        let shown = text(here.opens(&format!("/account/{page}?next=/notes%3Fa=b"), "").await).await;
+        assert!(shown.contains(&format!("account&#x2f;{other}?next=%2Fnotes%3Fa%3Db\"")), "{shown}");
+        let shown = text(here.opens(&format!("/account/{page}"), "").await).await;
+        assert!(shown.contains(&format!("account&#x2f;{other}\"")), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_has_at_most_64_kib() {
     let here = Here::at("http://localhost").await;
     for (bytes, status) in
