@@ -1,6 +1,6 @@
 use axum::extract::{Request, State};
 use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use handstamp_core::cookie::Presented;
@@ -18,8 +18,7 @@ pub(super) async fn load(State(site): State<SharedSite>, mut request: Request, n
         Ok(visitor) => visitor,
         Err(fault) => return Failure::from(fault).into_response(),
     };
-    let asks_only = *request.method() == Method::GET;
-    let cookie = visitor.session().filter(|_| asks_only).and_then(|session| renewed(&site, session));
+    let cookie = visitor.session().and_then(|session| renewed(&site, session));
     request.extensions_mut().insert(visitor);
     let mut response = next.run(request).await;
     if let Some(cookie) = cookie.filter(|_| !response.headers().contains_key(SET_COOKIE)) {

@@ -227,6 +227,29 @@ async fn whoever_has_to_register_first_or_not_at_all_still_gets_to_where_they_wa
 }
 
 #[tokio::test]
+async fn a_stranger_who_navigates_is_sent_to_sign_in_and_one_who_fetches_is_told_401() {
+    let here = Here::at("http://localhost").await;
+    for (method, path, header, status) in [
+        ("GET", "/account", ("sec-fetch-mode", "navigate"), 303),
+        ("POST", "/account/profile", ("sec-fetch-mode", "navigate"), 303),
+        ("GET", "/account", ("accept", "text/html,*/*;q=0.8"), 303),
+        ("HEAD", "/account", ("accept", "text/html"), 303),
+        ("GET", "/account", ("sec-fetch-mode", "cors"), 401),
+        ("GET", "/account", ("accept", "*/*"), 401),
+        ("GET", "/account", ("x-nothing", "said"), 401),
+        ("POST", "/account/profile", ("accept", "text/html"), 401),
+        ("GET", "/api/v1/session", ("sec-fetch-mode", "navigate"), 401),
+    ] {
+        let request =
+            Request::builder().method(method).uri(path).header("host", "localhost").header(header.0, header.1);
+        let answer = here.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status().as_u16(), status, "{method} {path} {header:?}");
+        let kind = answer.headers().get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap());
+        assert_eq!(kind == Some("application/problem+json"), status == 401, "{method} {path} {header:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_has_at_most_64_kib() {
     let here = Here::at("http://localhost").await;
     for (bytes, status) in
