@@ -136,6 +136,15 @@ async fn a_refusal_is_remembered_for_its_second_and_no_longer() {
 }
 
 #[tokio::test]
+async fn whoever_was_refused_is_refused_again_without_a_word_to_the_database() {
+    let here = Here::opens().await;
+    here.tries_ten_times().await;
+    assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
+    here.accounts().store.close().await;
+    assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
+}
+
+#[tokio::test]
 async fn a_refusal_is_not_remembered_for_those_who_share_a_network() {
     let here = Here::opens().await;
     here.tries_ten_times().await;
