@@ -535,6 +535,16 @@ mod tests {
     }
 
     #[test]
+    fn a_decoy_costs_what_is_asked_for_now_and_not_what_was_before() {
+        let mut memory = HashMemory::default();
+        for (memory_kib, passed) in [(128, 128), (64, 128 + 64)] {
+            let settings = HashSettings::new(memory_kib, 1, 1).unwrap();
+            let _ = settings.check(None, &password("wrong"), &mut memory);
+            assert_eq!(memory.passed_kib(), passed);
+        }
+    }
+
+    #[test]
     fn a_cheaper_hash_is_followed_by_the_rest_of_the_work() {
         let current = HashSettings::new(19456, 2, 1).unwrap();
         for (memory_kib, iterations) in [(19456, 1), (12288, 3), (4096, 1), (64, 3), (19455, 2)] {
