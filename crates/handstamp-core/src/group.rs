@@ -27,12 +27,6 @@ impl GroupName {
     }
 }
 
-impl fmt::Display for GroupName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// A text is no name of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupNameError;
@@ -57,5 +51,6 @@ mod tests {
         for bad in ["", " staff", "a,b", "a b", "é", "a\r\nb", "a/b", &"x".repeat(65)] {
             assert_eq!(GroupName::parse(bad), Err(GroupNameError), "{bad:?}");
         }
+        assert!(GroupNameError.to_string().contains("1 to 64 letters"));
     }
 }
