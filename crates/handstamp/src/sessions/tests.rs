@@ -1,14 +1,18 @@
 //! What one believes, one step after the other. How the steps mix is for `tests/interleavings/` and `tests/simulation/`.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use handstamp_core::{SessionIdHash, Timestamp, UserId};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::cache::{Cache, SessionKey};
+use super::follower::{Node, Outdated, Standing};
 use super::lease::Lease;
-use crate::store::{Change, Position, Subject};
-use crate::world::Moment;
+use crate::store::{Change, ChangeLog, NodeId, NodeRow, Position, Subject};
+use crate::world::{ManualClock, Moment, World};
 
 const LEASE: Duration = Duration::from_secs(5);
 
@@ -111,4 +115,104 @@ fn a_clock_that_runs_one_part_in_a_hundred_slower_does_not_stretch_it() {
     lease.renewed(at(0, 0), Duration::from_secs(60));
     assert!(lease.holds(at(59, 59)));
     assert!(lease.left(at(0, 0)) <= Duration::from_secs(60) * 99 / 100);
+}
+
+/// A log in which nothing happens any more, of a database whose clock stands still.
+struct QuietLog {
+    newest: Position,
+    clock: Option<Duration>,
+}
+
+impl ChangeLog for QuietLog {
+    type Error = Infallible;
+
+    async fn join(&self, _: NodeId, _: Duration) -> Result<Position, Infallible> {
+        Ok(self.newest)
+    }
+
+    async fn renew(&self, _: NodeId, _: Position) -> Result<Option<Position>, Infallible> {
+        Ok(Some(self.newest))
+    }
+
+    async fn leave(&self, _: NodeId) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    async fn changes_after(&self, _: Position) -> Result<Vec<Change>, Infallible> {
+        Ok(Vec::new())
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRow>, Infallible> {
+        Ok(Vec::new())
+    }
+
+    async fn give_up(&self, _: NodeRow) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    async fn forget(&self, _: Position) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    async fn clock(&self) -> Result<Option<Duration>, Infallible> {
+        Ok(self.clock)
+    }
+
+    async fn announce(&self) {}
+}
+
+/// A node of such a log at position 7, whose own clocks show a thousand seconds, and none.
+fn node(capacity: usize, clock: Option<Duration>) -> Node<QuietLog, &'static str> {
+    let wall = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_000)));
+    let log = Arc::new(QuietLog { newest: Position(7), clock });
+    Node::new(log, World { clock: wall, ..World::system() }, Duration::from_secs(60), capacity)
+}
+
+/// Does something while a node follows, and sees it stop when it is told to.
+async fn while_following(node: &Node<QuietLog, &'static str>, act: impl Future<Output = ()>) {
+    let told = async {
+        node.joined().await;
+        act.await;
+        node.stop();
+    };
+    let both = async { tokio::join!(node.follow(), told) };
+    timeout(Duration::from_secs(10), both).await.expect("it stops when it is told to");
+}
+
+#[tokio::test]
+async fn a_row_counts_if_the_log_has_come_as_far_with_it_as_is_known() {
+    let node = node(100, None);
+    while_following(&node, async {
+        for (position, counts) in [(6, false), (7, true), (8, true)] {
+            let row = async { Ok::<_, Outdated>(Some(("Ada", Position(position)))) };
+            assert_eq!(node.read_through(&key(1), row).await.is_ok(), counts, "{position}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_tells_how_it_stands() {
+    assert!(matches!(node(0, None).standing(), Standing::NoCache));
+    let node = node(100, None);
+    assert!(matches!(node.standing(), Standing::Outside));
+    while_following(&node, async {
+        assert!(matches!(node.standing(), Standing::Member { position: Position(7), entries: 0, .. }));
+        let row = async { Ok::<_, Outdated>(Some(("Ada", Position(7)))) };
+        assert!(node.read_through(&key(1), row).await.is_ok());
+        assert!(matches!(node.standing(), Standing::Member { entries: 1, .. }));
+    })
+    .await;
+    assert!(matches!(node.standing(), Standing::Outside), "it has left");
+}
+
+#[tokio::test]
+async fn nodes_agree_on_the_time_of_the_database() {
+    for (clock, agreed) in [(None, 1_030), (Some(Duration::from_secs(5_000)), 5_030)] {
+        let node = node(100, clock);
+        while_following(&node, async {
+            assert_eq!(node.agreed(at(1_030, 30)), Timestamp::from_unix_seconds(agreed));
+        })
+        .await;
+    }
 }
