@@ -1,11 +1,11 @@
 //! What one believes, one step after the other. How the steps mix is for `tests/interleavings/` and `tests/simulation/`.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use handstamp_core::{SessionIdHash, Timestamp, UserId};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::cache::{Cache, SessionKey};
@@ -117,44 +117,62 @@ fn a_clock_that_runs_one_part_in_a_hundred_slower_does_not_stretch_it() {
     assert!(lease.left(at(0, 0)) <= Duration::from_secs(60) * 99 / 100);
 }
 
-/// A log in which nothing happens any more, of a database whose clock stands still.
+/// A log in which nothing happens any more, of a database whose clock stands still. It counts what it is asked.
+#[derive(Default)]
 struct QuietLog {
-    newest: Position,
+    newest: AtomicI64,
     clock: Option<Duration>,
+    /// Nothing can be written.
+    fails: AtomicBool,
+    joins: AtomicU64,
+    renewals: AtomicU64,
+    readings: AtomicU64,
+}
+
+impl QuietLog {
+    fn write(&self, counter: &AtomicU64) -> Result<Position, &'static str> {
+        counter.fetch_add(1, Ordering::SeqCst);
+        if self.fails.load(Ordering::SeqCst) { Err("it is read-only") } else { Ok(self.newest()) }
+    }
+
+    fn newest(&self) -> Position {
+        Position(self.newest.load(Ordering::SeqCst))
+    }
 }
 
 impl ChangeLog for QuietLog {
-    type Error = Infallible;
+    type Error = &'static str;
 
-    async fn join(&self, _: NodeId, _: Duration) -> Result<Position, Infallible> {
-        Ok(self.newest)
+    async fn join(&self, _: NodeId, _: Duration) -> Result<Position, &'static str> {
+        self.write(&self.joins)
     }
 
-    async fn renew(&self, _: NodeId, _: Position) -> Result<Option<Position>, Infallible> {
-        Ok(Some(self.newest))
+    async fn renew(&self, _: NodeId, _: Position) -> Result<Option<Position>, &'static str> {
+        self.write(&self.renewals).map(Some)
     }
 
-    async fn leave(&self, _: NodeId) -> Result<(), Infallible> {
+    async fn leave(&self, _: NodeId) -> Result<(), &'static str> {
         Ok(())
     }
 
-    async fn changes_after(&self, _: Position) -> Result<Vec<Change>, Infallible> {
+    async fn changes_after(&self, _: Position) -> Result<Vec<Change>, &'static str> {
+        self.readings.fetch_add(1, Ordering::SeqCst);
         Ok(Vec::new())
     }
 
-    async fn nodes(&self) -> Result<Vec<NodeRow>, Infallible> {
+    async fn nodes(&self) -> Result<Vec<NodeRow>, &'static str> {
         Ok(Vec::new())
     }
 
-    async fn give_up(&self, _: NodeRow) -> Result<(), Infallible> {
+    async fn give_up(&self, _: NodeRow) -> Result<(), &'static str> {
         Ok(())
     }
 
-    async fn forget(&self, _: Position) -> Result<(), Infallible> {
+    async fn forget(&self, _: Position) -> Result<(), &'static str> {
         Ok(())
     }
 
-    async fn clock(&self) -> Result<Option<Duration>, Infallible> {
+    async fn clock(&self) -> Result<Option<Duration>, &'static str> {
         Ok(self.clock)
     }
 
@@ -163,9 +181,21 @@ impl ChangeLog for QuietLog {
 
 /// A node of such a log at position 7, whose own clocks show a thousand seconds, and none.
 fn node(capacity: usize, clock: Option<Duration>) -> Node<QuietLog, &'static str> {
+    node_of(&Arc::new(QuietLog { newest: 7.into(), clock, ..QuietLog::default() }), capacity, Duration::from_secs(60))
+}
+
+fn node_of(log: &Arc<QuietLog>, capacity: usize, lease: Duration) -> Node<QuietLog, &'static str> {
     let wall = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_000)));
-    let log = Arc::new(QuietLog { newest: Position(7), clock });
-    Node::new(log, World { clock: wall, ..World::system() }, Duration::from_secs(60), capacity)
+    Node::new(Arc::clone(log), World { clock: wall, ..World::system() }, lease, capacity)
+}
+
+async fn soon(is_so: impl Fn() -> bool) {
+    let waited = async {
+        while !is_so() {
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), waited).await.expect("it is so soon");
 }
 
 /// Does something while a node follows, and sees it stop when it is told to.
@@ -215,4 +245,53 @@ async fn nodes_agree_on_the_time_of_the_database() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_node_renews_every_third_of_a_lease_and_reads_the_log_once_for_it() {
+    let log = Arc::new(QuietLog { newest: 7.into(), ..QuietLog::default() });
+    let node = node_of(&log, 100, Duration::from_millis(900));
+    let begun = Instant::now();
+    while_following(&node, async {
+        soon(|| log.renewals.load(Ordering::SeqCst) >= 5).await;
+        let lasted = begun.elapsed();
+        assert!(lasted >= Duration::from_millis(1_350) && lasted < Duration::from_millis(3_600), "{lasted:?}");
+        let (renewals, readings) = (log.renewals.load(Ordering::SeqCst), log.readings.load(Ordering::SeqCst));
+        assert!(readings <= renewals + 1, "{readings} for {renewals}");
+        assert_eq!(log.joins.load(Ordering::SeqCst), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_has_missed_changes_joins_anew() {
+    let log = Arc::new(QuietLog { newest: 7.into(), ..QuietLog::default() });
+    let node = node_of(&log, 100, Duration::from_millis(300));
+    while_following(&node, async {
+        log.newest.store(9, Ordering::SeqCst);
+        soon(|| matches!(node.standing(), Standing::Member { position: Position(9), .. })).await;
+        assert_eq!(log.joins.load(Ordering::SeqCst), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_fails_tries_again_after_a_while_and_not_at_once() {
+    let log = Arc::new(QuietLog { newest: 7.into(), fails: true.into(), ..QuietLog::default() });
+    let node = node_of(&log, 100, Duration::from_millis(300));
+    let told = async {
+        sleep(Duration::from_millis(400)).await;
+        assert!((1..=10).contains(&log.joins.load(Ordering::SeqCst)), "{:?}", log.joins);
+        log.fails.store(false, Ordering::SeqCst);
+        soon(|| matches!(node.standing(), Standing::Member { .. })).await;
+        log.fails.store(true, Ordering::SeqCst);
+        let before = log.renewals.load(Ordering::SeqCst);
+        soon(|| log.renewals.load(Ordering::SeqCst) > before).await;
+        sleep(Duration::from_millis(400)).await;
+        let tried = log.renewals.load(Ordering::SeqCst) - before;
+        assert!(tried <= 11, "{tried}");
+        node.stop();
+    };
+    let both = async { tokio::join!(node.follow(), told) };
+    timeout(Duration::from_secs(20), both).await.expect("it stops when it is told to");
 }
