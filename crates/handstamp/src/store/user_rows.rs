@@ -41,8 +41,12 @@ impl User {
         &self.text[self.ends[1] as usize..]
     }
 
+    pub(crate) fn group_names(&self) -> impl Iterator<Item = &str> {
+        self.groups().split(',').filter(|name| !name.is_empty())
+    }
+
     pub(crate) fn is_in(&self, group: &str) -> bool {
-        !group.is_empty() && self.groups().split(',').any(|name| name == group)
+        self.group_names().any(|name| name == group)
     }
 
     /// Whether this is what was read of somebody once, rather than read anew, perhaps with something else in it.

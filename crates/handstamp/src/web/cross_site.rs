@@ -14,7 +14,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 ///
 /// That layer decides by `Sec-Fetch-Site`, but lets an origin that it trusts pass whatever that says. Without that header
 /// it compares the host of `Origin` with `Host`; we compare the scheme as well. With neither header it takes the request
-/// for one of a program; we do not when a session cookie comes along, which programs have no reason to send.
+/// for one of a program; we do not when a session cookie comes along: then a program has to say where it is.
 pub(super) async fn refuse(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
     if is_safe(request.method()) || comes_from_here(&site, &request) {
         return next.run(request).await;

@@ -78,7 +78,7 @@ impl CurrentUser {
 
     /// The groups that they are in, in the order of their names.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
-        self.0.user.groups().split(',').filter(|group| !group.is_empty())
+        self.0.user.group_names()
     }
 
     /// Whether they are in a group.
@@ -96,8 +96,7 @@ impl CurrentUser {
             return Ok(());
         }
         tracing::info!(event = "group_refused", user = %self.id(), group, "is not in the group");
-        let message = "You are signed in, but this is for members of a group that your account is not in.";
-        Err(refusal(Failure::refused(StatusCode::FORBIDDEN, message)))
+        Err(refusal(Failure::not_in_the_group()))
     }
 
     /// The session in which they are signed in.
@@ -176,8 +175,7 @@ async fn visitor(site: &SharedSite, parts: &Parts) -> Result<Visitor, Response> 
 
 /// A failure as programs read it: outside our own pages nobody dresses it.
 fn refusal(failure: Failure) -> Response {
-    let mut response = respond::problem(failure.status(), &failure.message());
-    response.headers_mut().extend(failure.into_response().headers().clone());
+    let mut response = respond::problem_of(failure);
     keep_out_of_caches(response.headers_mut());
     response
 }

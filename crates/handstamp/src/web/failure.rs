@@ -31,6 +31,11 @@ impl Failure {
         Self::refused(StatusCode::NOT_FOUND, "There is nothing here. It may have been moved, or the address mistyped.")
     }
 
+    pub(super) fn not_in_the_group() -> Self {
+        let message = "You are signed in, but this is for members of a group that your account is not in.";
+        Self::refused(StatusCode::FORBIDDEN, message)
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::SignedOut => StatusCode::UNAUTHORIZED,

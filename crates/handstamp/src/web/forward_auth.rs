@@ -113,10 +113,7 @@ async fn admit(
     let Visitor::Member(session) = session::find(site, headers).await? else { return Ok(None) };
     if !groups.is_empty() && !groups.iter().any(|group| session.user.is_in(group.as_str())) {
         tracing::info!(event = "group_refused", user = %session.user.id, origin = %asked.origin, "is in none of the groups");
-        return Err(Failure::refused(
-            StatusCode::FORBIDDEN,
-            "You are signed in, but this is for members of a group that your account is not in.",
-        ));
+        return Err(Failure::not_in_the_group());
     }
     let mut response = StatusCode::OK.into_response();
     identify(site, headers, &session, asked, response.headers_mut())?;

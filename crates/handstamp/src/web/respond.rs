@@ -97,6 +97,13 @@ pub(super) fn problem(status: StatusCode, message: &str) -> Response {
     problem_with(status, message, &[])
 }
 
+/// A failure as programs read it, where nobody dresses it.
+pub(super) fn problem_of(failure: Failure) -> Response {
+    let mut response = problem(failure.status(), &failure.message());
+    response.headers_mut().extend(failure.into_response().headers().clone());
+    response
+}
+
 /// A problem document with members of its own (RFC 9457 §3.2).
 pub(super) fn problem_with(status: StatusCode, message: &str, members: &[(&str, serde_json::Value)]) -> Response {
     let title = status.canonical_reason().unwrap_or("Error");

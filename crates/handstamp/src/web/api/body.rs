@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::error::Fault;
 use crate::web::failure::Failure;
 use crate::web::form::{has_type, read_body};
-use crate::web::respond::{ForMachines, problem, problem_with};
+use crate::web::respond::{ForMachines, problem_of, problem_with};
 
 /// What a program sends.
 pub(in crate::web) struct JsonBody<T>(pub(super) T);
@@ -90,11 +90,7 @@ impl IntoResponse for Refusal {
                 let message = errors.first().map_or_else(String::new, |error| error.message.clone());
                 problem_with(StatusCode::UNPROCESSABLE_ENTITY, &message, &[("errors", serde_json::json!(errors))])
             }
-            Self::Failure(failure) => {
-                let mut response = problem(failure.status(), &failure.message());
-                response.headers_mut().extend(failure.into_response().headers().clone());
-                response
-            }
+            Self::Failure(failure) => problem_of(failure),
         };
         (Extension(ForMachines), response).into_response()
     }

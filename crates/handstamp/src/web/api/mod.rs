@@ -18,6 +18,8 @@ use uuid::Uuid;
 use super::SharedSite;
 use super::failure::Failure;
 use super::pages::parse_new_password;
+use super::pages::password::WRONG as WRONG_CURRENT;
+use super::pages::sign_in::WRONG;
 use super::user::{Member, Visitor};
 use super::views::iso;
 use crate::error::Fault;
@@ -113,8 +115,6 @@ pub(super) struct ChangePassword {
     current_password: String,
     password: String,
 }
-
-const WRONG: &str = "The e-mail address or the password is wrong.";
 
 /// Who is signed in. With the session in memory it costs no database statement.
 #[utoipa::path(
@@ -302,7 +302,6 @@ pub(super) async fn change_password(
     Member(session): Member,
     JsonBody(given): JsonBody<ChangePassword>,
 ) -> Result<Response, Refusal> {
-    const WRONG_CURRENT: &str = "This is not your current password.";
     let mut invalid = Invalid::default();
     let current =
         invalid.parse("current_password", Password::parse(&given.current_password).map_err(|_| WRONG_CURRENT));
@@ -341,7 +340,7 @@ impl From<&LiveSession> for SignedIn {
                 id: user.id.to_string(),
                 name: user.name().to_owned(),
                 email: user.email().to_owned(),
-                groups: user.groups().split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
+                groups: user.group_names().map(str::to_owned).collect(),
                 created_at: iso(user.created_at),
             },
             session: Session { id: session.handle.to_string(), expires_at: iso(session.claims.expires_at) },

@@ -13,7 +13,7 @@ use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::{Member, Visitor};
 
-const WRONG: &str = "This is not your current password.";
+pub(in crate::web) const WRONG: &str = "This is not your current password.";
 
 #[derive(Default)]
 struct Errors {

@@ -15,7 +15,7 @@ use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::Visitor;
 
-const WRONG: &str = "The e-mail address or the password is wrong.";
+pub(in crate::web) const WRONG: &str = "The e-mail address or the password is wrong.";
 
 /// What somebody filled in, and what is wrong with it.
 struct Form {
