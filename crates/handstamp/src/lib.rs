@@ -64,7 +64,7 @@ pub use web::{CurrentSession, CurrentUser};
 use services::{Accounts, Assertions, Guard, Hashing};
 use sessions::Sessions;
 use store::Store;
-use web::{Cookies, Places, Site, Views};
+use web::{Cookies, Places, RequestIds, Site, Views};
 use world::World;
 
 const WRITE_LAST_SEEN_EVERY: Duration = Duration::from_secs(30);
@@ -108,6 +108,7 @@ impl Handstamp {
             views: Views::new(&config),
             cookies: Cookies::new(&config),
             places: Places::new(&config),
+            request_ids: RequestIds::default(),
             accounts: Accounts {
                 assertions: Assertions::new(&config),
                 devices,

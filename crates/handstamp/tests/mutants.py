@@ -104,7 +104,7 @@ MUTANTS = {
                              ROUTES, "a_write_that_another_site_has_sent_does_nothing"),
     "next_unchecked": (f"{CORE}/src/return_to.rs", "is_path(text).then(|| Self(text.to_owned()))", "Some(Self(text.to_owned()))",
                        CORE_LIB, "return_to::tests::every_way_off_the_site_is_refused"),
-    "host_unchecked": (f"{WEB}/host.rs", "if asked_for(&request).is_some_and(", "if true || asked_for(&request).is_some_and(", ROUTES,
+    "host_unchecked": (f"{WEB}/host.rs", "if asked_for(request).is_some_and(", "if true || asked_for(request).is_some_and(", ROUTES,
                        "a_request_for_another_host_is_sent_away"),
     "return_host_unchecked": (f"{CORE}/src/return_to.rs", "&& self.includes(host) && is_path(path)", "&& is_path(path)",
                               CORE_LIB, "return_to::tests::every_way_to_another_host_is_refused"),

@@ -1,23 +1,20 @@
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{HeaderName, ORIGIN};
 use axum::http::{Method, StatusCode};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
-use super::SharedSite;
 use super::failure::Failure;
-use super::host;
+use super::{Site, host};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Refuses writes that another site makes a browser send, where `tower_http::csrf`, which runs next, lets them pass.
+/// Why a write is refused that another site makes a browser send, where `tower_http::csrf`, which runs next, lets it pass.
 ///
 /// That layer decides by `Sec-Fetch-Site`, but lets an origin that it trusts pass whatever that says. Without that header
 /// it compares the host of `Origin` with `Host`; we compare the scheme as well. With neither header it takes the request
 /// for one of a program; we do not when a session cookie comes along: then a program has to say where it is.
-pub(super) async fn refuse(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
-    if is_safe(request.method()) || comes_from_here(&site, &request) {
-        return next.run(request).await;
+pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
+    if is_safe(request.method()) || comes_from_here(site, request) {
+        return None;
     }
     if request.uri().path().starts_with("/api/") {
         tracing::warn!(event = "cross_site_refused", "refused a write from another site");
@@ -26,12 +23,12 @@ pub(super) async fn refuse(State(site): State<SharedSite>, request: Request, nex
              the header Origin: {}",
             site.accounts.config.public_url
         );
-        return Failure::refused(StatusCode::FORBIDDEN, message).into_response();
+        return Some(Failure::refused(StatusCode::FORBIDDEN, message));
     }
-    refused()
+    Some(refused())
 }
 
-fn comes_from_here(site: &SharedSite, request: &Request) -> bool {
+fn comes_from_here(site: &Site, request: &Request) -> bool {
     let header = |name| request.headers().get(name).filter(|value| !value.is_empty());
     match (header(SEC_FETCH_SITE), request.headers().get(ORIGIN)) {
         (Some(fetch_site), _) => fetch_site == "same-origin" || fetch_site == "none",
@@ -46,13 +43,12 @@ fn comes_from_here(site: &SharedSite, request: &Request) -> bool {
 }
 
 /// What a cross-site write is told, here and by the layer that follows.
-pub(super) fn refused() -> Response {
+pub(super) fn refused() -> Failure {
     tracing::warn!(event = "cross_site_refused", "refused a write from another site");
     Failure::refused(
         StatusCode::FORBIDDEN,
         "This request came from another site, so nothing was done. Please use the form on our own page.",
     )
-    .into_response()
 }
 
 fn is_safe(method: &Method) -> bool {

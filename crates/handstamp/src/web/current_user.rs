@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts, OriginalUri};
+use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{Html, IntoResponse, Response};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::failure::Failure;
 use super::headers::keep_out_of_caches;
-use super::user::{Visitor, is_navigation, to_sign_in};
+use super::user::{Visitor, is_navigation, original_uri, to_sign_in};
 use super::{SharedSite, respond, session};
 use crate::Handstamp;
 use crate::error::{Error, Fault};
@@ -131,8 +131,7 @@ where
         match visitor(site, parts).await? {
             Visitor::Member(session) => Ok(Self(session)),
             Visitor::Stranger | Visitor::SignedOut(_) if is_navigation(&parts.method, &parts.headers) => {
-                // Where an application nests its routes, the rest of the path would lead nowhere.
-                let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
+                let uri = original_uri(&parts.uri, &parts.extensions);
                 let mut response = to_sign_in(site, &parts.method, uri);
                 keep_out_of_caches(response.headers_mut());
                 Err(response)

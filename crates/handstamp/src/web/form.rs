@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use axum::body::{Bytes, to_bytes};
+use axum::body::{Bytes, HttpBody, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -9,7 +9,7 @@ use handstamp_core::{Form, FormError};
 use super::failure::Failure;
 
 /// The longest form.
-pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
+const MAX_BODY_BYTES: usize = 64 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The fields of a form, or why the request is refused.
@@ -48,12 +48,15 @@ impl<S: Sync> FromRequest<S> for Fields {
 
 /// All of a body, or why it is refused.
 pub(super) async fn read_body(request: Request) -> Result<Bytes, Failure> {
-    let body = tokio::time::timeout(BODY_TIMEOUT, to_bytes(request.into_body(), MAX_BODY_BYTES)).await;
-    match body {
+    let too_long = || Failure::refused(StatusCode::PAYLOAD_TOO_LARGE, "What was sent is longer than any form here.");
+    let body = request.into_body();
+    // What is said to be too long need not arrive.
+    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+        return Err(too_long());
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
         Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) if is_too_long(&error) => {
-            Err(Failure::refused(StatusCode::PAYLOAD_TOO_LARGE, "The form is too long."))
-        }
+        Ok(Err(error)) if is_too_long(&error) => Err(too_long()),
         Ok(Err(_)) => Err(Failure::refused(StatusCode::BAD_REQUEST, "The form broke off.")),
         Err(_) => Err(Failure::refused(StatusCode::REQUEST_TIMEOUT, "The form took too long to arrive.")),
     }

@@ -1,34 +1,35 @@
-use axum::extract::{Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue};
-use axum::middleware::Next;
-use axum::response::Response;
 
-use super::SharedSite;
+use super::Site;
+
+const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// As many headers as are added here and after. Room for them is made once.
+const MAX_ADDED: usize = 12;
 
 /// In seconds. Without `includeSubDomains`: what other hosts of the domain do is not for an account page to decide.
 const TWO_YEARS: &str = "max-age=63072000";
 
 /// Adds to every response, whatever it is, what tells browsers and caches to be careful with it.
-pub(super) async fn add(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+pub(super) fn add(site: &Site, headers: &mut HeaderMap) {
+    headers.reserve(MAX_ADDED);
     let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
     set(X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(X_FRAME_OPTIONS, "DENY");
     // Not no-referrer: browsers would then send `Origin: null` with our own forms.
     set(REFERRER_POLICY, "same-origin");
-    set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
-    set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    set(CROSS_ORIGIN_OPENER_POLICY, "same-origin");
+    set(CROSS_ORIGIN_RESOURCE_POLICY, "same-origin");
     if site.accounts.config.public_url.is_https() {
         set(STRICT_TRANSPORT_SECURITY, TWO_YEARS);
     }
     headers.insert(CONTENT_SECURITY_POLICY, site.places.policy());
     keep_out_of_caches(headers);
-    response
 }
 
 /// Unless the handler said that it may be kept, a response is for this request and this cookie alone.

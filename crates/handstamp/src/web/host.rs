@@ -1,25 +1,20 @@
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::HOST;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
-use super::SharedSite;
+use super::Site;
 use super::failure::Failure;
 
-/// Answers only what was meant for this site.
-pub(super) async fn refuse_others(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
-    if asked_for(&request).is_some_and(|host| site.accounts.config.public_url.answers_to(host)) {
-        return next.run(request).await;
+/// Why a request that was not meant for this site is refused.
+pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
+    let public_url = &site.accounts.config.public_url;
+    if asked_for(request).is_some_and(|host| public_url.answers_to(host)) {
+        return None;
     }
-    Failure::refused(
-        StatusCode::MISDIRECTED_REQUEST,
-        format!(
-            "This server answers for {}. If it stands behind a proxy, the proxy must pass on the Host header.",
-            site.accounts.config.public_url
-        ),
-    )
-    .into_response()
+    let message = format!(
+        "This server answers for {public_url}. If it stands behind a proxy, the proxy must pass on the Host header."
+    );
+    Some(Failure::refused(StatusCode::MISDIRECTED_REQUEST, message))
 }
 
 /// The one authority that a request names: in its target, or else in its only Host header (RFC 9112 §3.2).

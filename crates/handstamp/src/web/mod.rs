@@ -31,6 +31,7 @@ pub(crate) use cookies::Cookies;
 pub use current_user::{CurrentSession, CurrentUser};
 pub(crate) use health::why_not_ready;
 pub(crate) use places::Places;
+pub(crate) use request::RequestIds;
 pub(crate) use views::Views;
 
 /// What every page works with.
@@ -39,6 +40,7 @@ pub(crate) struct Site {
     pub(crate) views: Views,
     pub(crate) cookies: Cookies,
     pub(crate) places: Places,
+    pub(crate) request_ids: RequestIds,
 }
 
 /// The state of the routers.

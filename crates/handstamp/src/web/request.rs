@@ -1,58 +1,112 @@
+use std::convert::Infallible;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::header::USER_AGENT;
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use handstamp_core::Network;
+use tokio::time::timeout;
 use tracing::Instrument;
+use tracing::field::display;
 
 use super::failure::Failure;
-use super::{SharedSite, Site};
+use super::{SharedSite, Site, headers, respond};
 use crate::error::Fault;
 use crate::sessions::Device;
 
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const MAX_USER_AGENT_CHARACTERS: usize = 256;
 
-/// What the log calls this request, and what a page tells somebody to report.
-#[derive(Clone, Debug)]
-pub(super) struct RequestId(pub(super) String);
+/// What the log calls requests, and what a page tells somebody to report: numbers that nobody can tell from random ones,
+/// of which none comes twice in some billions.
+#[derive(Default)]
+pub(crate) struct RequestIds {
+    count: AtomicU64,
+    key: RandomState,
+}
 
-/// Gives every request an id, which all its lines in the log carry, and notes where it comes from.
-pub(super) async fn identify(State(site): State<SharedSite>, mut request: Request, next: Next) -> Response {
-    let id = format!("{:016x}", u64::from_be_bytes(site.accounts.world.random()));
-    let device = device(&site, &request);
-    let span = tracing::info_span!("request", id, address = device.address, method = %request.method());
-    request.extensions_mut().insert(RequestId(id.clone()));
-    request.extensions_mut().insert(device);
-    let mut response = next.run(request).instrument(span).await;
+impl RequestIds {
+    fn next(&self) -> String {
+        format!("{:016x}", self.key.hash_one(self.count.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+/// What every request passes through, whoever is to answer it. It gets an id, which all its lines in the log carry; and
+/// whatever comes of it is dressed for people or for programs.
+pub(super) async fn receive(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
+    let id = site.request_ids.next();
+    let address = client_address(&site, request.extensions(), request.headers()).map(display);
+    let span = tracing::info_span!("request", id, address, method = %request.method());
+    let work = async {
+        let is_program = respond::is_program(&request);
+        let response = answer(&site, request, next).await;
+        let mut response = respond::dress(&site, response, is_program, &id);
+        headers::add(&site, response.headers_mut());
+        response
+    };
+    let mut response = work.instrument(span).await;
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
 }
 
-fn device(site: &Site, request: &Request) -> Device {
-    let headers = request.headers();
-    let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let address = client_address(site, request);
-    Device {
-        user_agent: user_agent.chars().take(MAX_USER_AGENT_CHARACTERS).collect(),
-        address: address.map_or_else(String::new, |address| address.to_string()),
-        network: address.map_or(Network::Unknown, Network::of),
-        cookie: site.cookies.presented_device(headers).to_owned(),
+/// The answer of whoever is next, whatever happens to them.
+async fn answer(site: &Site, request: Request, next: Next) -> Response {
+    // A sign-out waits for a node that has died, and that takes a lease.
+    let limit = REQUEST_TIMEOUT + site.accounts.config.session.lease;
+    let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let work = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let done = if only_reads {
+        timeout(limit, work).await
+    } else {
+        // What was begun is finished, even when the client does not wait for it: an act that is dropped half-way leaves
+        // nobody knowing whether it was done.
+        match timeout(limit, tokio::spawn(work.in_current_span())).await {
+            Ok(Err(error)) => return Failure::from(Fault::from(error)).into_response(),
+            Ok(Ok(done)) => Ok(done),
+            Err(elapsed) => Err(elapsed),
+        }
+    };
+    match done {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => respond::panicked(&*panic),
+        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+    }
+}
+
+/// The device at the other end, for handlers that keep note of it.
+impl FromRequestParts<SharedSite> for Device {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, site: &SharedSite) -> Result<Self, Infallible> {
+        let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let address = client_address(site, &parts.extensions, &parts.headers);
+        Ok(Self {
+            user_agent: user_agent.chars().take(MAX_USER_AGENT_CHARACTERS).collect(),
+            address: address.map_or_else(String::new, |address| address.to_string()),
+            network: address.map_or(Network::Unknown, Network::of),
+            cookie: site.cookies.presented_device(&parts.headers).to_owned(),
+        })
     }
 }
 
 /// Where a request comes from, as far as we trust whoever says so.
-fn client_address(site: &Site, request: &Request) -> Option<IpAddr> {
+fn client_address(site: &Site, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
     static TOLD: Once = Once::new();
     let trusted = &site.accounts.config.trusted_proxies;
-    let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() else {
+    let Some(ConnectInfo(peer)) = extensions.get::<ConnectInfo<SocketAddr>>() else {
         TOLD.call_once(|| {
             tracing::warn!(
                 event = "address_unknown",
@@ -61,7 +115,7 @@ fn client_address(site: &Site, request: &Request) -> Option<IpAddr> {
         });
         return None;
     };
-    let forwarded_for = request.headers().get_all(FORWARDED_FOR);
+    let forwarded_for = headers.get_all(FORWARDED_FOR);
     if forwarded_for.iter().next().is_some() && trusted.seems_to_miss(peer.ip()) {
         TOLD.call_once(|| {
             tracing::warn!(
@@ -72,17 +126,4 @@ fn client_address(site: &Site, request: &Request) -> Option<IpAddr> {
         });
     }
     Some(trusted.client(peer.ip(), forwarded_for.iter().map(HeaderValue::as_bytes)))
-}
-
-/// Finishes what was begun, even when the client does not wait for it: an act that is dropped half-way leaves nobody
-/// knowing whether it was done.
-pub(super) async fn see_it_through(request: Request, next: Next) -> Response {
-    if matches!(*request.method(), Method::GET | Method::HEAD) {
-        return next.run(request).await;
-    }
-    match tokio::spawn(next.run(request).in_current_span()).await {
-        Ok(response) => response,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(error) => Failure::from(Fault::from(error)).into_response(),
-    }
 }

@@ -2,18 +2,16 @@
 
 use std::any::Any;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, Method, StatusCode};
-use axum::middleware::Next;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use minijinja::{Value, context};
 use tower_http::csrf::ProtectionError;
 
 use super::failure::{Explanation, Failure};
-use super::request::RequestId;
 use super::user::{self, Visitor};
-use super::{SharedSite, Site, cross_site};
+use super::{Site, cross_site};
 
 /// The answer to a URL that is none of ours.
 pub(super) async fn not_found() -> Failure {
@@ -21,8 +19,7 @@ pub(super) async fn not_found() -> Failure {
 }
 
 /// The answer of a handler that panicked. The message stays in the log, without what it was about.
-#[expect(clippy::needless_pass_by_value, reason = "the signature of tower-http's ResponseForPanic")]
-pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> Response {
     let kind = if panic.is::<String>() || panic.is::<&str>() { "message" } else { "value" };
     tracing::error!(event = "panic", kind, "a request panicked");
     let message = "Something went wrong on our side. We have taken a note of it.";
@@ -45,10 +42,7 @@ pub(super) fn page(
 
 /// Gives every refusal and fault a page, or for a program a problem document (RFC 9457), wherever in the house it came
 /// from.
-pub(super) async fn dress(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
-    let is_program = request.uri().path().starts_with("/api/") || is_program(request.method(), request.headers());
-    let id = request.extensions().get::<RequestId>().cloned();
-    let mut bare = next.run(request).await;
+pub(super) fn dress(site: &Site, mut bare: Response, is_program: bool, request_id: &str) -> Response {
     let status = bare.status();
     let is_page = bare.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     let is_error = status.is_client_error() || status.is_server_error();
@@ -56,15 +50,18 @@ pub(super) async fn dress(State(site): State<SharedSite>, request: Request, next
         return bare;
     }
     if bare.extensions().get::<ProtectionError>().is_some() {
-        bare = cross_site::refused();
+        bare = cross_site::refused().into_response();
     }
     let message = match bare.extensions().get::<Explanation>() {
         Some(Explanation(message)) => message.clone(),
         None => usual_message(status).into(),
     };
     let wants_page = status != StatusCode::UNAUTHORIZED && !is_program;
-    let dressed =
-        if wants_page { error_page(&site, status, &message, bare.headers(), id) } else { problem(status, &message) };
+    let dressed = if wants_page {
+        error_page(site, status, &message, bare.headers(), request_id)
+    } else {
+        problem(status, &message)
+    };
     let (mut parts, _) = bare.into_parts();
     let (dressed_parts, body) = dressed.into_parts();
     parts.headers.remove(CONTENT_LENGTH);
@@ -76,18 +73,22 @@ pub(super) async fn dress(State(site): State<SharedSite>, request: Request, next
 pub(super) async fn refusal_for_programs(response: Response) -> Response {
     let extensions = response.extensions();
     let explanation = match extensions.get::<Explanation>() {
-        None if extensions.get::<ProtectionError>().is_some() => cross_site::refused().extensions().get().cloned(),
-        explanation => explanation.cloned(),
+        None if extensions.get::<ProtectionError>().is_some() => Some(cross_site::refused().message()),
+        explanation => explanation.map(|Explanation(message)| message.clone()),
     };
-    explanation.map_or(response, |Explanation(message)| problem(StatusCode::FORBIDDEN, &message))
+    explanation.map_or(response, |message| problem(StatusCode::FORBIDDEN, &message))
 }
 
 /// Marks a response that is to stay as it is, whoever asks.
 #[derive(Clone)]
 pub(super) struct ForMachines;
 
-/// Whoever says that they fetch, or that they want JSON, gets no page.
-fn is_program(method: &Method, headers: &HeaderMap) -> bool {
+/// Whoever asks for the API, or says that they fetch, or that they want JSON, gets no page.
+pub(super) fn is_program(request: &Request) -> bool {
+    let (method, headers) = (request.method(), request.headers());
+    if request.uri().path().starts_with("/api/") {
+        return true;
+    }
     let fetches = headers.contains_key("sec-fetch-mode") && !user::is_navigation(method, headers);
     fetches || (user::accepts(headers, "json") && !user::accepts(headers, "text/html"))
 }
@@ -113,7 +114,7 @@ pub(super) fn problem_with(status: StatusCode, message: &str, members: &[(&str, 
     (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }
 
-fn error_page(site: &Site, status: StatusCode, message: &str, headers: &HeaderMap, id: Option<RequestId>) -> Response {
+fn error_page(site: &Site, status: StatusCode, message: &str, headers: &HeaderMap, request_id: &str) -> Response {
     let retry_after = headers.get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok()?.parse::<u32>().ok());
     let values = context! {
         nav => false,
@@ -122,7 +123,7 @@ fn error_page(site: &Site, status: StatusCode, message: &str, headers: &HeaderMa
         heading => heading(status),
         message,
         retry_after,
-        reference => id.filter(|_| status.is_server_error()).map(|id| id.0),
+        reference => status.is_server_error().then_some(request_id),
         link_href => "/",
         link_text => "Go to the home page",
     };

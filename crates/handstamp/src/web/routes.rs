@@ -1,23 +1,15 @@
 //! Every URL, and every layer around them in the order in which they run.
 
-use std::time::Duration;
-
 use axum::Router;
-use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post, put};
 use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
-use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::timeout::TimeoutLayer;
 
 use super::pages::{account, home, password, profile, register, sessions, sign_in, sign_out};
-use super::{
-    SharedSite, api, assets, cross_site, form, forward_auth, headers, health, host, request, respond, session, user,
-};
-
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+use super::{SharedSite, api, assets, cross_site, forward_auth, health, host, request, respond, session};
 
 /// Pages for everybody.
 fn public() -> Router<SharedSite> {
@@ -36,7 +28,7 @@ fn members(site: &SharedSite) -> Router<SharedSite> {
         .route("/account/sessions", get(sessions::show))
         .route("/account/sessions/revoke", post(sessions::revoke))
         .route("/account/sessions/revoke-others", post(sessions::revoke_others))
-        .route_layer(from_fn_with_state(site.clone(), user::members_only))
+        .route_layer(from_fn_with_state(site.clone(), session::load_member))
 }
 
 /// The same acts for programs.
@@ -76,7 +68,7 @@ fn health() -> Router<SharedSite> {
 /// What an application can be merged with that has pages of its own.
 pub(crate) fn routes(site: SharedSite) -> Router {
     let ours = for_this_site(pages(&site, public()), &site);
-    under_prefix(around(ours.merge(forward_auth()), site.clone()), &site)
+    under_prefix(received(ours.merge(forward_auth()), site.clone()), &site)
 }
 
 /// An application's own routes, which other sites cannot make a browser write to.
@@ -88,7 +80,12 @@ pub(crate) fn protect(router: Router, site: &SharedSite) -> Router {
 pub(crate) fn site(site: SharedSite) -> Router {
     let public = public().route("/", get(home::show));
     let ours = for_this_site(pages(&site, public).fallback(respond::not_found), &site);
-    under_prefix(around(ours.merge(forward_auth()).merge(health()), site.clone()), &site)
+    under_prefix(received(ours.merge(forward_auth()).merge(health()), site.clone()), &site)
+}
+
+/// Around all that is ours.
+fn received(router: Router<SharedSite>, site: SharedSite) -> Router {
+    router.layer(from_fn_with_state(site.clone(), request::receive)).with_state(site)
 }
 
 fn under_prefix(router: Router, site: &SharedSite) -> Router {
@@ -98,44 +95,39 @@ fn under_prefix(router: Router, site: &SharedSite) -> Router {
 
 /// All pages, and what they are dressed with. Who asks is found out for the pages, and for nothing else.
 fn pages(site: &SharedSite, public: Router<SharedSite>) -> Router<SharedSite> {
-    let acts = public.merge(members(site)).merge(api());
-    acts.route_layer(from_fn_with_state(site.clone(), session::load)).merge(files())
+    let for_everybody = public.merge(api()).route_layer(from_fn_with_state(site.clone(), session::load));
+    for_everybody.merge(members(site)).merge(files())
 }
 
-/// What was meant for this site, and not sent by another one: from the first layer to the last.
+/// What was meant for this site, and not sent by another one.
 fn for_this_site(router: Router<SharedSite>, site: &SharedSite) -> Router<SharedSite> {
-    let layers = ServiceBuilder::new()
-        .layer(from_fn_with_state(site.clone(), host::refuse_others))
-        .layer(from_fn_with_state(site.clone(), cross_site::refuse))
-        .layer(cross_site_layer(site))
-        .layer(RequestBodyLimitLayer::new(form::MAX_BODY_BYTES));
-    router.layer(layers)
+    let ours = from_fn_with_state(site.clone(), refuse_others);
+    router.layer(ServiceBuilder::new().layer(ours).layer(cross_site_layer(site)))
+}
+
+async fn refuse_others(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
+    match host::refusal(&site, &request).or_else(|| cross_site::refusal(&site, &request)) {
+        Some(refusal) => refusal.into_response(),
+        None => next.run(request).await,
+    }
 }
 
 /// Refuses writes that other sites make a browser send.
 fn against_other_sites(router: Router, site: &SharedSite) -> Router {
-    let ours = from_fn_with_state(site.clone(), cross_site::refuse);
+    let ours = from_fn_with_state(site.clone(), refuse_writes);
     router.layer(ServiceBuilder::new().layer(ours).layer(cross_site_layer(site)))
+}
+
+async fn refuse_writes(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
+    match cross_site::refusal(&site, &request) {
+        Some(refusal) => refusal.into_response(),
+        None => next.run(request).await,
+    }
 }
 
 fn cross_site_layer(site: &SharedSite) -> CsrfLayer {
     let public_url = site.accounts.config.public_url.to_string();
     CsrfLayer::new().add_trusted_origin(public_url).expect("a public URL is an origin")
-}
-
-/// What every request passes through, from the first layer to the last. They are one stack of types: a router that is given
-/// them one by one copies all those beneath for each, with each request.
-fn around(router: Router<SharedSite>, site: SharedSite) -> Router {
-    // A sign-out waits for a node that has died, and that takes a lease.
-    let timeout = REQUEST_TIMEOUT + site.accounts.config.session.lease;
-    let layers = ServiceBuilder::new()
-        .layer(from_fn_with_state(site.clone(), request::identify))
-        .layer(from_fn_with_state(site.clone(), headers::add))
-        .layer(from_fn_with_state(site.clone(), respond::dress))
-        .layer(CatchPanicLayer::custom(respond::panicked as fn(_) -> _))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout))
-        .layer(from_fn(request::see_it_through));
-    router.layer(layers).with_state(site)
 }
 
 #[cfg(test)]

@@ -7,18 +7,33 @@ use handstamp_core::cookie::Presented;
 
 use super::SharedSite;
 use super::failure::Failure;
-use super::user::Visitor;
+use super::user::{Visitor, is_navigation, original_uri, to_sign_in};
 use crate::error::Fault;
 use crate::sessions::{Found, Session};
 
 /// Finds out, once for each request of a page, who asks. Whoever is in doubt is a stranger; when the database cannot be
 /// asked, nobody is anybody.
-pub(super) async fn load(State(site): State<SharedSite>, mut request: Request, next: Next) -> Response {
-    let visitor = match find(&site, request.headers()).await {
-        Ok(visitor) => visitor,
-        Err(fault) => return Failure::from(fault).into_response(),
-    };
-    let cookie = visitor.session().and_then(|session| renewed(&site, session));
+pub(super) async fn load(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
+    match find(&site, request.headers()).await {
+        Ok(visitor) => go_on_as(visitor, &site, request, next).await,
+        Err(fault) => Failure::from(fault).into_response(),
+    }
+}
+
+/// The same for pages that strangers do not see: they are sent to sign in, and back afterwards; programs are told 401.
+pub(super) async fn load_member(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
+    match find(&site, request.headers()).await {
+        Ok(visitor @ Visitor::Member(_)) => go_on_as(visitor, &site, request, next).await,
+        Ok(_) if is_navigation(request.method(), request.headers()) => {
+            to_sign_in(&site, request.method(), original_uri(request.uri(), request.extensions()))
+        }
+        Ok(_) => Failure::SignedOut.into_response(),
+        Err(fault) => Failure::from(fault).into_response(),
+    }
+}
+
+async fn go_on_as(visitor: Visitor, site: &SharedSite, mut request: Request, next: Next) -> Response {
+    let cookie = visitor.session().and_then(|session| renewed(site, session));
     request.extensions_mut().insert(visitor);
     let mut response = next.run(request).await;
     if let Some(cookie) = cookie.filter(|_| !response.headers().contains_key(SET_COOKIE)) {

@@ -1,17 +1,15 @@
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, OriginalUri, Request, State};
+use axum::extract::{FromRequestParts, OriginalUri};
 use axum::http::header::ACCEPT;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, Uri};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::http::{Extensions, HeaderMap, Method, Uri};
+use axum::response::Response;
 use handstamp_core::{ReturnTo, SessionIdHash};
 
+use super::Site;
 use super::failure::Failure;
 use super::redirect::see_other;
-use super::{SharedSite, Site};
-
 use crate::sessions::Session;
 
 /// Whoever asks for a page.
@@ -56,19 +54,9 @@ impl<S: Sync> FromRequestParts<S> for Member {
     }
 }
 
-/// Sends strangers to sign in, and back afterwards; programs are told 401.
-pub(super) async fn members_only(
-    State(site): State<SharedSite>,
-    visitor: Visitor,
-    OriginalUri(uri): OriginalUri,
-    request: Request,
-    next: Next,
-) -> Response {
-    match visitor {
-        Visitor::Member(_) => next.run(request).await,
-        _ if is_navigation(request.method(), request.headers()) => to_sign_in(&site, request.method(), &uri),
-        _ => Failure::SignedOut.into_response(),
-    }
+/// What was asked for. Where an application nests its routes, the rest of the path that they see would lead nowhere.
+pub(super) fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
+    extensions.get::<OriginalUri>().map_or(uri, |OriginalUri(uri)| uri)
 }
 
 /// To the sign-in page, and on from there to what was asked for.

@@ -4,7 +4,6 @@
 mod body;
 pub(super) mod description;
 
-use axum::Extension;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header::SET_COOKIE;
@@ -144,7 +143,7 @@ pub(super) async fn show_session(Member(session): Member) -> Json<SignedIn> {
 pub(super) async fn sign_in(
     State(site): State<SharedSite>,
     visitor: Visitor,
-    Extension(device): Extension<Device>,
+    device: Device,
     JsonBody(given): JsonBody<Credentials>,
 ) -> Result<Response, Refusal> {
     let mut invalid = Invalid::default();
@@ -192,7 +191,7 @@ pub(super) async fn sign_out(State(site): State<SharedSite>, visitor: Visitor) -
 pub(super) async fn register(
     State(site): State<SharedSite>,
     visitor: Visitor,
-    Extension(device): Extension<Device>,
+    device: Device,
     JsonBody(given): JsonBody<NewUser>,
 ) -> Result<Response, Refusal> {
     let mut invalid = Invalid::default();

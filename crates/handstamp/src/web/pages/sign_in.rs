@@ -1,4 +1,3 @@
-use axum::Extension;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
@@ -47,7 +46,7 @@ pub(in crate::web) async fn show(
 pub(in crate::web) async fn submit(
     State(site): State<SharedSite>,
     visitor: Visitor,
-    Extension(device): Extension<Device>,
+    device: Device,
     fields: Fields,
 ) -> Result<Response, Failure> {
     let mut form = Form {
