@@ -20,14 +20,16 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// `name=value` of the cookie that it sets, if it sets one.
-    pub fn cookie(&self) -> Option<&str> {
-        let line = self.head.lines().find_map(|line| line.strip_prefix("set-cookie: "))?;
-        line.split(';').next()
+    /// The cookies that it sets, as a browser sends them back; empty where it sets none.
+    pub fn cookies(&self) -> String {
+        let cookies: Vec<_> =
+            self.headers("set-cookie").map(|cookie| cookie.split(';').next().unwrap_or_default()).collect();
+        cookies.join("; ")
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(move |(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 }
 
@@ -37,7 +39,6 @@ impl Client {
     }
 
     /// The last answer, as it came.
-    #[allow(dead_code, reason = "floods only counts answers; peers keeps some")]
     pub fn received(&self) -> &[u8] {
         &self.buffer
     }
@@ -46,7 +47,7 @@ impl Client {
     /// When there is no connection, or it ends before the answer does.
     pub fn ask(&mut self, request: &[u8]) -> io::Result<Answer> {
         let answer = self.try_to_ask(request);
-        let is_last = answer.as_ref().map_or(true, |answer| answer.header("connection") == Some("close"));
+        let is_last = answer.as_ref().map_or(true, |answer| answer.headers("connection").any(|value| value == "close"));
         if is_last {
             self.stream = None;
         }
@@ -82,20 +83,22 @@ impl Client {
 /// The answer, once all of it is there.
 fn whole(bytes: &[u8]) -> Option<Answer> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let head = String::from_utf8(bytes[..end].to_vec()).expect("the heads of Handstamp are ASCII");
+    let head = String::from_utf8(bytes[..end].to_vec()).expect("the heads of answers are ASCII");
     let status = head.get(9..12).and_then(|status| status.parse().ok()).expect("an answer has a status");
     let answer = Answer { status, head };
     let length: usize =
-        answer.header("content-length").map_or(0, |length| length.parse().expect("a length is a number"));
+        answer.headers("content-length").next().map_or(0, |length| length.parse().expect("a length is a number"));
     (bytes.len() >= end + 4 + length).then_some(answer)
 }
 
-/// Reads a page as somebody with this cookie, if any.
-pub fn get(address: SocketAddr, path: &str, cookie: &str) -> Vec<u8> {
-    let cookie = if cookie.is_empty() { String::new() } else { format!("Cookie: {cookie}\r\n") };
+/// Reads a page as somebody with these cookies, if any.
+pub fn get(address: SocketAddr, path: &str, cookies: &str) -> Vec<u8> {
+    let cookie = if cookies.is_empty() { String::new() } else { format!("Cookie: {cookies}\r\n") };
     let port = address.port();
-    format!("GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\n{cookie}\r\n")
-        .into()
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\n{cookie}\r\n"
+    )
+    .into()
 }
 
 /// Submits a form, from an address behind a proxy.

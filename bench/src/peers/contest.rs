@@ -1,161 +1,267 @@
 //! Who is measured, in turns.
 
-use std::fmt::Write;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use handstamp_bench::client::{Client, get, post};
+use handstamp_bench::figures::{Latencies, median};
+use handstamp_bench::machine::Machine;
+
 use crate::Options;
-use crate::client::{Client, get, post};
-use crate::figures::{Latencies, median, number};
-use crate::machine::Machine;
 use crate::program::Program;
 
 /// Connections at once, each of which asks again as soon as it is answered.
-const CONNECTIONS: usize = 8;
+pub const CONNECTIONS: usize = 8;
+pub const USERS: &str = "100000";
+/// The folder of Handstamp itself, which it makes.
+const OURS: &str = "handstamp";
 const WARMING_UP: Duration = Duration::from_millis(700);
+
+/// One who is measured.
+pub struct Entrant {
+    pub name: &'static str,
+    path: &'static str,
+    /// Who sends the same bytes and does nothing else.
+    pub limit: Option<&'static str>,
+    starts: Starts,
+}
+
+enum Starts {
+    /// What is shipped.
+    Handstamp,
+    /// A small program, in the language of this one.
+    Peer(&'static str, &'static [(&'static str, &'static str)]),
+    Python(&'static str),
+    /// Sends what stands in this file.
+    Bare(&'static str),
+}
+
+pub const BARE: &str = "bare axum, the bytes of `/account`";
+pub const HANDSTAMP: &str = "**`handstamp serve`**, `/account`";
+pub const FORWARD_AUTH: &str = "**`handstamp serve`**, `/auth/request`";
+pub const EXTRACTOR: &str = "**handstamp's extractor**, a greeting";
+pub const AXUM_LOGIN: &str = "axum-login, sessions in SQLite";
+pub const FLASK: &str = "Flask, Flask-Login, SQLAlchemy";
+const BARE_REQUEST: &str = "bare axum, the bytes of `/auth/request`";
+const BARE_GREETING: &str = "bare axum, a greeting";
+
+pub const ENTRANTS: [Entrant; 12] = [
+    Entrant { name: BARE, path: "/account", limit: None, starts: Starts::Bare("account") },
+    Entrant { name: HANDSTAMP, path: "/account", limit: Some(BARE), starts: Starts::Handstamp },
+    Entrant { name: BARE_REQUEST, path: "/auth/request", limit: None, starts: Starts::Bare("request") },
+    Entrant { name: FORWARD_AUTH, path: "/auth/request", limit: Some(BARE_REQUEST), starts: Starts::Handstamp },
+    Entrant { name: BARE_GREETING, path: "/hello", limit: None, starts: Starts::Bare("hello") },
+    Entrant { name: EXTRACTOR, path: "/hello", limit: Some(BARE_GREETING), starts: Starts::Peer("extractor", &[]) },
+    Entrant {
+        name: "axum-extra, a signed cookie and a look-up",
+        path: "/account",
+        limit: Some(BARE),
+        starts: Starts::Peer("axum-extra", &[]),
+    },
+    Entrant {
+        name: "actix-identity, a cookie session and a look-up",
+        path: "/account",
+        limit: Some(BARE),
+        starts: Starts::Peer("actix", &[]),
+    },
+    Entrant {
+        name: "axum-login, sessions in memory",
+        path: "/account",
+        limit: Some(BARE),
+        starts: Starts::Peer("axum-login", &[("STORE", "memory")]),
+    },
+    Entrant {
+        name: AXUM_LOGIN,
+        path: "/account",
+        limit: Some(BARE),
+        starts: Starts::Peer("axum-login", &[("STORE", "sqlite")]),
+    },
+    Entrant { name: "Django, its sessions", path: "/account", limit: Some(BARE), starts: Starts::Python("django") },
+    Entrant { name: FLASK, path: "/account", limit: Some(BARE), starts: Starts::Python("flask") },
+];
+
+/// What was measured of one of them, turn by turn.
+#[derive(Default)]
+pub struct Turns {
+    pub a_second: Vec<f64>,
+    pub microseconds: Vec<f64>,
+    pub p50: Vec<f64>,
+    pub p99: Vec<f64>,
+    /// In MiB, before anybody asks.
+    pub at_rest: Vec<f64>,
+    pub under_load: Vec<f64>,
+    /// In milliseconds.
+    pub started_in: Vec<f64>,
+}
+
+/// What came of all of them.
+pub struct Results(Vec<Turns>);
+
+impl Results {
+    pub fn each(&self) -> impl Iterator<Item = (&Entrant, &Turns)> {
+        ENTRANTS.iter().zip(&self.0)
+    }
+
+    fn of(&self, name: &str) -> &Turns {
+        self.each().find(|(entrant, _)| entrant.name == name).expect("it is among them").1
+    }
+
+    /// How many times the processor time of another one takes, turn by turn: what disturbs one disturbs its neighbour.
+    pub fn ratio(&self, name: &str, other: &str) -> f64 {
+        let pairs = self.of(name).microseconds.iter().zip(&self.of(other).microseconds);
+        median(pairs.map(|(one, other)| one / other).collect())
+    }
+}
 
 pub struct Contest<'a> {
     options: &'a Options,
     cores: String,
     folder: PathBuf,
-    cookie: String,
+    /// Of the one who is registered at Handstamp.
+    cookies: RefCell<String>,
 }
-
-/// One who is measured.
-struct Entrant {
-    name: &'static str,
-    path: &'static str,
-    /// Whom it is compared with: the place of the bare one that sends the same bytes.
-    limit: Option<usize>,
-    starts: Starts,
-}
-
-enum Starts {
-    Handstamp,
-    Extractor,
-    /// Sends what stands in this file.
-    Bare(&'static str),
-}
-
-#[derive(Default)]
-struct Result {
-    a_second: Vec<f64>,
-    microseconds: Vec<f64>,
-    p50: Vec<f64>,
-    p99: Vec<f64>,
-    memory: Vec<f64>,
-}
-
-const ENTRANTS: [Entrant; 6] = [
-    Entrant { name: "bare axum, the bytes of /account", path: "/account", limit: None, starts: Starts::Bare("account") },
-    Entrant { name: "handstamp serve, /account", path: "/account", limit: Some(0), starts: Starts::Handstamp },
-    Entrant { name: "bare axum, the bytes of /auth/request", path: "/account", limit: None, starts: Starts::Bare("request") },
-    Entrant { name: "handstamp serve, /auth/request", path: "/auth/request", limit: Some(2), starts: Starts::Handstamp },
-    Entrant { name: "bare axum, a short greeting", path: "/hello", limit: None, starts: Starts::Bare("hello") },
-    Entrant { name: "the crate's extractor, a short greeting", path: "/hello", limit: Some(4), starts: Starts::Extractor },
-];
 
 impl<'a> Contest<'a> {
-    /// Registers somebody, and keeps the answers that the bare ones are to send.
+    /// Registers somebody among many, and keeps the answers that the bare ones are to send.
     pub fn prepare(options: &'a Options, machine: &Machine) -> Self {
         let folder = std::env::temp_dir().join(format!("handstamp-peers-{}", std::process::id()));
         std::fs::create_dir(&folder).expect("the folder for temporary files can be written");
-        let mut contest = Self { options, cores: machine.server_cores(), folder, cookie: String::new() };
+        let contest = Self { options, cores: machine.server_cores(), folder, cookies: RefCell::default() };
         let handstamp = contest.start(&Starts::Handstamp);
-        let form = "name=Ada+Lovelace&email=ada%40example.com&password=plum-octave-harbour";
-        let mut client = Client::new(handstamp.address);
-        let registered = client.ask(&post(handstamp.address, "/account/register", "", form)).expect("it has just started");
-        contest.cookie = registered.cookie().expect("nobody else is registered").to_owned();
+        contest.cookies.replace(register(&handstamp));
+        drop(handstamp);
+        let database = contest.folder.join(OURS).join("handstamp.db");
+        let filled = Command::new("python3").arg(options.folder.join("fill.py")).arg(database).arg(USERS).status();
+        assert!(filled.is_ok_and(|filled| filled.success()), "the database can be filled");
+
+        let handstamp = contest.start(&Starts::Handstamp);
         contest.keep("account", &handstamp, "/account");
         contest.keep("request", &handstamp, "/auth/request");
         drop(handstamp);
-        let extractor = contest.start(&Starts::Extractor);
+        let extractor = contest.start(&Starts::Peer("extractor", &[]));
         contest.keep("hello", &extractor, "/hello");
         contest
     }
 
     fn keep(&self, name: &str, program: &Program, path: &str) {
         let mut client = Client::new(program.address);
-        let answer = client.ask(&get(program.address, path, &self.cookie)).expect("it answers");
+        let answer = client.ask(&asks(program, path, &self.cookies.borrow())).expect("it answers");
         assert_eq!(answer.status, 200, "{path}");
         std::fs::write(self.folder.join(name), client.received()).expect("the folder is ours");
     }
 
+    /// The folder of a program's own. An application that has the extractor shares that of Handstamp.
+    fn data(&self, name: &str) -> PathBuf {
+        let folder = self.folder.join(if name == "extractor" { OURS } else { name });
+        std::fs::create_dir_all(&folder).expect("the folder is ours");
+        folder
+    }
+
     fn start(&self, starts: &Starts) -> Program {
-        let data = self.folder.join("data");
-        let data = data.to_str().expect("temporary files have plain names");
-        let peer = |name: &str| self.options.peers.join(name);
-        match starts {
+        let text = |path: PathBuf| path.to_str().expect("temporary files have plain names").to_owned();
+        match *starts {
             Starts::Handstamp => {
-                let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", data];
+                let data = text(self.folder.join(OURS));
+                let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", &data];
                 Program::start(&self.cores, &self.options.binary, &arguments, &[])
             }
-            Starts::Extractor => Program::start(&self.cores, &peer("extractor"), &[], &[("DATA", data)]),
+            Starts::Peer(name, variables) => {
+                let data = text(self.data(name));
+                let variables = [&[("DATA", data.as_str()), ("USERS", USERS)], variables].concat();
+                Program::start(&self.cores, &self.options.peers.join(name), &[], &variables)
+            }
+            Starts::Python(name) => {
+                let data = text(self.data(name));
+                let programs = text(self.options.python.join(name).join("bin"));
+                let variables = [("DATA", data.as_str()), ("USERS", USERS), ("PYTHON_BIN", &programs)];
+                Program::start(
+                    &self.cores,
+                    &self.options.folder.join("peers").join(name).join("serve"),
+                    &[],
+                    &variables,
+                )
+            }
             Starts::Bare(answer) => {
-                let file = self.folder.join(answer);
-                let file = file.to_str().expect("temporary files have plain names");
-                Program::start(&self.cores, &peer("bare"), &[], &[("ANSWER", file)])
+                let file = text(self.folder.join(answer));
+                Program::start(&self.cores, &self.options.peers.join("bare"), &[], &[("ANSWER", &file)])
             }
         }
     }
 
-    /// Takes turns, and tells what came of it in a table.
-    pub fn play(&self) -> String {
-        let mut results: Vec<Result> = ENTRANTS.iter().map(|_| Result::default()).collect();
+    /// Takes turns.
+    pub fn play(&self) -> Results {
+        let mut results: Vec<Turns> = ENTRANTS.iter().map(|_| Turns::default()).collect();
+        // Whoever has a database fills it before they are measured.
+        for entrant in &ENTRANTS {
+            eprintln!("starting {}", entrant.name);
+            drop(self.start(&entrant.starts));
+        }
         for round in 0..self.options.rounds {
-            for (entrant, result) in ENTRANTS.iter().zip(&mut results) {
+            for (entrant, turns) in ENTRANTS.iter().zip(&mut results) {
                 eprintln!("round {} of {}: {}", round + 1, self.options.rounds, entrant.name);
-                self.measure(entrant, result);
+                self.measure(entrant, turns);
             }
         }
-        let mut table = "| | requests a second | p50, ms | p99, ms | processor time, µs a request | × bare | MiB |\n\
-                         | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
-            .to_owned();
-        for (entrant, result) in ENTRANTS.iter().zip(&results) {
-            let cost = median(result.microseconds.clone());
-            let ratio = entrant.limit.map_or_else(String::new, |limit| {
-                // Turn by turn: what disturbs one disturbs its neighbour.
-                let ratios = result.microseconds.iter().zip(&results[limit].microseconds).map(|(one, bare)| one / bare);
-                format!("{:.2}", median(ratios.collect()))
-            });
-            let middle = |values: &Vec<f64>| number(median(values.clone()));
-            writeln!(
-                table,
-                "| {} | {} | {} | {} | {} | {ratio} | {} |",
-                entrant.name,
-                middle(&result.a_second),
-                middle(&result.p50),
-                middle(&result.p99),
-                number(cost),
-                middle(&result.memory)
-            )
-            .expect("memory takes all");
-        }
-        table
+        Results(results)
     }
 
-    fn measure(&self, entrant: &Entrant, result: &mut Result) {
+    fn measure(&self, entrant: &Entrant, turns: &mut Turns) {
         let program = self.start(&entrant.starts);
-        let request = get(program.address, entrant.path, &self.cookie);
+        let at_rest = program.memory();
+        let has_accounts = match entrant.starts {
+            Starts::Handstamp | Starts::Bare(_) => false,
+            Starts::Peer(name, _) => name != "extractor",
+            Starts::Python(_) => true,
+        };
+        let cookies = if has_accounts { register(&program) } else { self.cookies.borrow().clone() };
+        let request = asks(&program, entrant.path, &cookies);
         load(&program, &request, WARMING_UP);
         let (before, begun) = (program.processor_time(), Instant::now());
         let latencies = load(&program, &request, self.options.lasting);
         let (spent, lasted) = (program.processor_time() - before, begun.elapsed());
         let count = latencies.count() as f64;
-        result.a_second.push(count / lasted.as_secs_f64());
-        result.microseconds.push(spent.as_secs_f64() * 1e6 / count);
-        result.p50.push(latencies.per_mille(500));
-        result.p99.push(latencies.per_mille(990));
-        result.memory.push(program.memory());
+        turns.a_second.push(count / lasted.as_secs_f64());
+        turns.microseconds.push(spent.as_secs_f64() * 1e6 / count);
+        turns.p50.push(latencies.per_mille(500));
+        turns.p99.push(latencies.per_mille(990));
+        turns.at_rest.push(at_rest);
+        turns.under_load.push(program.memory());
+        turns.started_in.push(program.started_in.as_secs_f64() * 1e3);
     }
 }
 
 impl Drop for Contest<'_> {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder as &Path);
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// The cookies of somebody new.
+fn register(program: &Program) -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let email = format!("ada-{}%40example.com", COUNT.fetch_add(1, Ordering::Relaxed));
+    let form = format!("name=Ada+Lovelace&email={email}&password=plum-octave-harbour");
+    let answer = Client::new(program.address).ask(&post(program.address, "/account/register", "", &form));
+    let answer = answer.expect("it has just started");
+    assert_eq!(answer.status, 303, "registration");
+    answer.cookies()
+}
+
+/// What somebody with these cookies asks; a proxy's question as nginx asks it.
+fn asks(program: &Program, path: &str, cookies: &str) -> Vec<u8> {
+    let mut request = get(program.address, path, cookies);
+    if path == "/auth/request" {
+        request.truncate(request.len() - 2);
+        request.extend_from_slice(
+            b"X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: app.example.com\r\n\
+              X-Forwarded-Uri: /notes?page=2\r\nX-Forwarded-Method: GET\r\n\r\n",
+        );
+    }
+    request
 }
 
 /// Asks without a pause on every connection, and tells how long each answer took.

@@ -1,32 +1,27 @@
-//! Measures what a request costs, beside bare axum that sends the same bytes: processor time for each, and how many in a
-//! second. Run by script/bench.
+//! Measures what a request costs beside what people would use otherwise, and beside bare axum that sends the same bytes. Run
+//! by script/bench. Exits with 1 when it is not what was promised.
 //!
-//! `peers [--binary PATH] [--rounds N] [--seconds N] [--into FOLDER]`
-
-#[allow(dead_code)]
-#[path = "../client.rs"]
-mod client;
-#[allow(dead_code)]
-#[path = "../figures.rs"]
-mod figures;
-#[allow(dead_code)]
-#[path = "../machine.rs"]
-mod machine;
+//! `peers [--binary PATH] [--peers FOLDER] [--python FOLDER] [--rounds N] [--seconds N] [--into FOLDER]`
 
 mod contest;
+mod plot;
 mod program;
+mod report;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use contest::Contest;
-use machine::Machine;
+use handstamp_bench::machine::Machine;
 
 pub struct Options {
     binary: PathBuf,
     /// Where the peers have been built.
     peers: PathBuf,
+    /// Where each peer in Python has its environment.
+    python: PathBuf,
+    /// Where the peers are, and the results go.
     folder: PathBuf,
     rounds: usize,
     lasting: Duration,
@@ -37,6 +32,7 @@ impl Options {
         let mut options = Self {
             binary: "../target/release/handstamp".into(),
             peers: "target/peers/release".into(),
+            python: "target/python".into(),
             folder: ".".into(),
             rounds: 5,
             lasting: Duration::from_secs(5),
@@ -47,6 +43,7 @@ impl Options {
             match name.as_str() {
                 "--binary" => options.binary = value.into(),
                 "--peers" => options.peers = value.into(),
+                "--python" => options.python = value.into(),
                 "--into" => options.folder = value.into(),
                 "--rounds" => options.rounds = number()?.max(1) as usize,
                 "--seconds" => options.lasting = Duration::from_secs(number()?.max(1)),
@@ -66,7 +63,15 @@ fn main() -> ExitCode {
         }
     };
     let machine = Machine::divide(false);
-    let table = Contest::prepare(&options, &machine).play();
-    print!("{table}");
-    ExitCode::SUCCESS
+    let results = Contest::prepare(&options, &machine).play();
+    let page = report::page(&results, &machine, &options);
+    print!("{page}");
+    for (file, text) in [("RESULTS.md", page), ("peers.svg", plot::svg(&results))] {
+        let path = options.folder.join(file);
+        if let Err(error) = std::fs::write(&path, text) {
+            eprintln!("peers: {}: {error}", path.display());
+            return ExitCode::FAILURE;
+        }
+    }
+    if report::goals(&results).iter().all(report::Goal::is_met) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

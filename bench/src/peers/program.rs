@@ -4,17 +4,20 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub struct Program {
     process: Child,
     pub address: SocketAddr,
+    /// From the command until it can answer.
+    pub started_in: Duration,
 }
 
 impl Program {
     /// # Panics
     /// When it does not say where it listens.
     pub fn start(cores: &str, binary: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let begun = Instant::now();
         let mut process = Command::new("taskset")
             .args(["--cpu-list", cores])
             .arg(binary)
@@ -33,25 +36,46 @@ impl Program {
             assert!(length > 0, "{} did not start", binary.display());
         }
         let address = line.split("listening on ").nth(1).expect("it says so").trim_end().trim_end_matches(')');
-        Self { process, address: address.parse().expect("it is an address") }
+        Self { process, address: address.parse().expect("it is an address"), started_in: begun.elapsed() }
     }
 
-    /// Processor time so far, its own and the system's for it.
+    /// Processor time so far, of all its processes and of the system for them.
     pub fn processor_time(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("it runs");
-        // Behind its name, which may hold anything, the 12th and 13th are the times in user and in system mode.
-        let fields: Vec<&str> = stat.rsplit(')').next().expect("it has a name").split_whitespace().collect();
-        let ticks = |place: usize| fields[place].parse::<u64>().expect("ticks are a number");
+        let ticks = self.processes().into_iter().map(|process| {
+            let stat = read(process, "stat");
+            // Behind its name, which may hold anything, the 12th and 13th are the times in user and in system mode.
+            let fields: Vec<&str> = stat.rsplit(')').next().expect("it has a name").split_whitespace().collect();
+            [11, 12].map(|place: usize| fields[place].parse::<u64>().expect("ticks are a number")).iter().sum::<u64>()
+        });
         // A hundred in a second on Linux, whatever the kernel's own.
-        Duration::from_millis((ticks(11) + ticks(12)) * 10)
+        Duration::from_millis(ticks.sum::<u64>() * 10)
     }
 
-    /// What it has in memory, in MiB.
+    /// What all its processes have in memory, in MiB. What several share counts once.
     pub fn memory(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
-        line.trim().trim_end_matches(" kB").parse::<f64>().expect("it is counted in kB") / 1024.0
+        let kib = self.processes().into_iter().map(|process| {
+            let memory = read(process, "smaps_rollup");
+            let line = memory.lines().find_map(|line| line.strip_prefix("Pss:")).expect("it has memory");
+            line.trim().trim_end_matches(" kB").parse::<f64>().expect("it is counted in kB")
+        });
+        kib.sum::<f64>() / 1024.0
     }
+
+    /// The one that was started, and those that it has.
+    fn processes(&self) -> Vec<u32> {
+        let mut processes = vec![self.process.id()];
+        let mut looked = 0;
+        while let Some(&process) = processes.get(looked) {
+            let children = read(process, &format!("task/{process}/children"));
+            processes.extend(children.split_whitespace().map(|child| child.parse::<u32>().expect("it is a number")));
+            looked += 1;
+        }
+        processes
+    }
+}
+
+fn read(process: u32, file: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{process}/{file}")).expect("it runs")
 }
 
 impl Drop for Program {

@@ -20,7 +20,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         response.headers_mut().extend(headers);
         response
     };
-    let app = Router::new().route("/account", get(account.clone())).route("/hello", get(account));
+    let paths = ["/account", "/auth/request", "/hello"];
+    let app = paths.iter().fold(Router::new(), |app, path| app.route(path, get(account.clone())));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on {}", listener.local_addr()?);
     axum::serve(listener, app).await?;

@@ -3,10 +3,7 @@
 //!
 //! `floods [--binary PATH] [--rounds N] [--seconds N] [--together] [--into FOLDER]`
 
-mod client;
-mod figures;
 mod load;
-mod machine;
 mod plot;
 mod report;
 mod scenes;
@@ -16,7 +13,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use machine::Machine;
+use handstamp_bench::figures::Figure;
+use handstamp_bench::machine::Machine;
 use scenes::Scenes;
 use server::Server;
 
@@ -80,5 +78,5 @@ fn main() -> ExitCode {
     };
     write("FLOODS.md", report::page(&table, &machine, &options));
     write("floods.svg", plot::svg(&figures));
-    if figures.iter().all(figures::Figure::is_met) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if figures.iter().all(Figure::is_met) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -5,10 +5,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Options;
-use crate::client::get;
-use crate::figures::{Figure, Goal, Latencies, median};
 use crate::load::{Flood, Flooded, Guesses, Kept, dawdle, is_blocked_after_a_while, probe};
 use crate::server::Server;
+use handstamp_bench::client::get;
+use handstamp_bench::figures::{Figure, Goal, Latencies, median};
 
 /// Connections of wrong sign-ins: what was promised is promised for so many.
 const FLOOD: usize = 64;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::client::{Client, post};
+use handstamp_bench::client::{Client, post};
 
 pub struct Server {
     process: Child,
@@ -62,7 +62,8 @@ impl Server {
         let form = "name=Ada+Lovelace&email=ada%40example.com&password=plum-octave-harbour";
         let answer = Client::new(self.address).ask(&post(self.address, "/account/register", "192.0.2.1", form));
         let answer = answer.expect("it has just started");
-        answer.cookie().unwrap_or_else(|| panic!("registration was answered {}", answer.status)).to_owned()
+        assert_eq!(answer.status, 303, "registration");
+        answer.cookies()
     }
 
     /// A line of what the system knows of its memory, in MiB.

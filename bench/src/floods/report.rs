@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use crate::Options;
-use crate::figures::{Figure, Goal, number};
-use crate::machine::{Machine, says};
+use handstamp_bench::figures::{Figure, Goal, number};
+use handstamp_bench::machine::{Machine, says};
 
 pub fn table(figures: &[Figure]) -> String {
     let mut table = String::from("| | unloaded | loaded | promised | |\n| --- | ---: | ---: | ---: | --- |\n");

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::figures::{Figure, Goal, number};
+use handstamp_bench::figures::{Figure, Goal, number};
 
 const PANEL: (f64, f64) = (460.0, 158.0);
 const GAP: f64 = 20.0;

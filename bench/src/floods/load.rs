@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::client::{Client, post};
-use crate::figures::Latencies;
+use handstamp_bench::client::{Client, post};
+use handstamp_bench::figures::Latencies;
 
 const PASSWORD: &str = "password=wrong-octave-harbour";
 

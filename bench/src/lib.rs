@@ -1,0 +1,5 @@
+//! What the load programs share.
+
+pub mod client;
+pub mod figures;
+pub mod machine;

@@ -1,0 +1,121 @@
+//! The tables, and the page around them.
+
+use std::fmt::Write;
+
+use handstamp_bench::figures::{median, number};
+use handstamp_bench::machine::{Machine, says};
+
+use crate::Options;
+use crate::contest::{AXUM_LOGIN, BARE, CONNECTIONS, EXTRACTOR, FLASK, FORWARD_AUTH, HANDSTAMP, Results, USERS};
+
+/// A ratio of processor times, and what it is to be.
+pub struct Goal {
+    name: &'static str,
+    ratio: f64,
+    limit: Limit,
+}
+
+enum Limit {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Goal {
+    pub fn is_met(&self) -> bool {
+        match self.limit {
+            Limit::AtMost(limit) => self.ratio <= limit,
+            Limit::AtLeast(limit) => self.ratio >= limit,
+        }
+    }
+}
+
+/// What was promised.
+pub fn goals(results: &Results) -> Vec<Goal> {
+    let to_bare =
+        |name| results.each().find(|(entrant, _)| entrant.name == name).and_then(|(entrant, _)| entrant.limit);
+    let beside = |name| to_bare(name).map_or(f64::NAN, |bare| results.ratio(name, bare));
+    [
+        ("`/account`, times bare axum", beside(HANDSTAMP), Limit::AtMost(1.5)),
+        ("`/auth/request`, times bare axum", beside(FORWARD_AUTH), Limit::AtMost(1.15)),
+        ("the extractor, times bare axum", beside(EXTRACTOR), Limit::AtMost(1.12)),
+        ("axum-login with SQLite, times `/account`", results.ratio(AXUM_LOGIN, HANDSTAMP), Limit::AtLeast(7.0)),
+        ("Flask, times `/account`", results.ratio(FLASK, HANDSTAMP), Limit::AtLeast(80.0)),
+    ]
+    .map(|(name, ratio, limit)| Goal { name, ratio, limit })
+    .into()
+}
+
+fn goals_table(results: &Results) -> String {
+    let mut table = "| processor time a request | measured | promised | |\n| --- | ---: | ---: | --- |\n".to_owned();
+    for goal in goals(results) {
+        let (word, limit) = match goal.limit {
+            Limit::AtMost(limit) => ("at most", limit),
+            Limit::AtLeast(limit) => ("at least", limit),
+        };
+        let said = if goal.is_met() { "met" } else { "**NOT met**" };
+        writeln!(table, "| {} | {} | {word} {limit} | {said} |", goal.name, number(goal.ratio))
+            .expect("memory takes all");
+    }
+    table
+}
+
+fn table(results: &Results) -> String {
+    let mut table = "| | processor time, µs a request | × bare | × Handstamp | requests a second | p50, ms | p99, ms | MiB at rest | \
+                     MiB under load | start, ms |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        .to_owned();
+    for (entrant, turns) in results.each() {
+        let times_bare = entrant.limit.map_or_else(String::new, |bare| number(results.ratio(entrant.name, bare)));
+        let is_peer = entrant.limit == Some(BARE) && entrant.name != HANDSTAMP;
+        let times_ours = if is_peer { number(results.ratio(entrant.name, HANDSTAMP)) } else { String::new() };
+        let middle = |values: &Vec<f64>| number(median(values.clone()));
+        writeln!(
+            table,
+            "| {} | {} | {times_bare} | {times_ours} | {} | {} | {} | {} | {} | {} |",
+            entrant.name,
+            with_spread(&turns.microseconds),
+            with_spread(&turns.a_second),
+            middle(&turns.p50),
+            middle(&turns.p99),
+            middle(&turns.at_rest),
+            middle(&turns.under_load),
+            middle(&turns.started_in),
+        )
+        .expect("memory takes all");
+    }
+    table
+}
+
+/// The median, and between which values it lies.
+fn with_spread(values: &[f64]) -> String {
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(0.0, f64::max);
+    format!("{} ({}–{})", number(median(values.to_vec())), number(least), number(most))
+}
+
+pub fn page(results: &Results, machine: &Machine, options: &Options) -> String {
+    let Machine { processor, kernel, rust, date, busy, .. } = machine;
+    let (division, rounds, seconds) = (machine.division(), options.rounds, options.lasting.as_secs());
+    let version = says("git", &["describe", "--always", "--dirty"]);
+    let (goals, table) = (goals_table(results), table(results));
+    format!(
+        "# Side by side\n\n\
+         Written by `script/bench`. `handstamp serve` as it is shipped, version {version}, beside what people would use otherwise, and \
+         beside bare axum that sends the same bytes and headers and does nothing else.\n\n\
+         {processor}, {kernel}, {rust}, {date}; {division}; load of the machine at the start {busy}. Medians of {rounds} turns of \
+         {seconds} seconds, and the least and the most of them.\n\n\
+         ![The processor time of a request, for each](peers.svg)\n\n\
+         {goals}\n{table}\n\
+         ## How it is measured\n\n\
+         Each is started on its own core, has {USERS} accounts in SQLite, registers one more, and is asked for that one’s page \
+         on {CONNECTIONS} connections, each again as soon as it is answered. They take turns, and ratios are of the same turn: what disturbs one \
+         disturbs its neighbour. Processor time is what the system has counted for all processes of a program, its own work for them \
+         included; memory is the share of each in what is resident (`Pss`). A start lasts from the command to the line that \
+         says where it listens, with all accounts there.\n\n\
+         The peers are in `bench/peers`, each as the documentation of its library would have it. They send a page of a heading and \
+         none of our headers, so what is compared favours them: Handstamp sends ten times the bytes. `/auth/request` is asked with the \
+         headers that our configuration of nginx sends, and the greeting is plain text from a handler of its own. gunicorn runs three \
+         workers on a core, as its documentation advises, and closes each connection after its answer.\n\n\
+         Clients and server run on one machine. What the clients do costs the server nothing where they have a core of their own, \
+         except caches, memory and the work of the kernel on their side of a connection.\n"
+    )
+}
