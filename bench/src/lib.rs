@@ -3,3 +3,4 @@
 pub mod client;
 pub mod figures;
 pub mod machine;
+pub mod program;

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use handstamp_bench::client::{Client, get, post};
 use handstamp_bench::figures::{Latencies, median};
 use handstamp_bench::machine::Machine;
+use handstamp_bench::program::Program;
 
 use crate::Options;
-use crate::program::Program;
 
 /// Connections at once, each of which asks again as soon as it is answered.
 pub const CONNECTIONS: usize = 8;

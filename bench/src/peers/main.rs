@@ -5,7 +5,6 @@
 
 mod contest;
 mod plot;
-mod program;
 mod report;
 
 use std::path::PathBuf;

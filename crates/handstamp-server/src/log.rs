@@ -53,50 +53,46 @@ pub(crate) fn start(format: Option<Format>, level: Level) {
 /// them in a map first, and a request pays for that even when it has nothing to say: 8,000 instructions.
 struct SpanFields;
 
+/// About as long as what a request says of itself.
+const USUAL_LENGTH: usize = 128;
+
 impl<'writer> FormatFields<'writer> for SpanFields {
-    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
-        let mut object = Object { writer, is_empty: true, result: Ok(()) };
-        object.writer.write_char('{')?;
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut object = Object { text: String::with_capacity(USUAL_LENGTH) };
+        object.text.push('{');
         fields.record(&mut object);
-        object.result?;
-        object.writer.write_char('}')
+        object.text.push('}');
+        writer.write_str(&object.text)
     }
 
     fn add_fields(&self, current: &'writer mut FormattedFields<Self>, fields: &Record<'_>) -> fmt::Result {
-        current.fields.pop();
-        let is_empty = current.fields.len() == 1;
-        let mut object = Object { writer: current.as_writer(), is_empty, result: Ok(()) };
+        let mut object = Object { text: std::mem::take(&mut current.fields) };
+        object.text.pop();
         fields.record(&mut object);
-        object.result?;
-        object.writer.write_char('}')
+        object.text.push('}');
+        current.fields = object.text;
+        Ok(())
     }
 }
 
-struct Object<'writer> {
-    writer: Writer<'writer>,
-    is_empty: bool,
-    result: fmt::Result,
+/// An object that has begun and not ended.
+struct Object {
+    text: String,
 }
 
-impl Object<'_> {
+impl Object {
     fn add(&mut self, field: &Field, value: fmt::Arguments<'_>, is_text: bool) {
-        let comma = if self.is_empty { "" } else { "," };
-        self.is_empty = false;
-        let mut add = || {
-            write!(self.writer, "{comma}\"{field}\":")?;
-            if !is_text {
-                return self.writer.write_fmt(value);
-            }
-            self.writer.write_char('"')?;
-            Escaped(&mut self.writer).write_fmt(value)?;
-            self.writer.write_char('"')
-        };
-        let added = add();
-        self.result = self.result.and(added);
+        let quote = if is_text { "\"" } else { "" };
+        let before = if self.text.len() > 1 { ",\"" } else { "\"" };
+        for piece in [before, field.name(), "\":", quote] {
+            self.text.push_str(piece);
+        }
+        Escaped(&mut self.text).write_fmt(value).expect("a String takes whatever is written");
+        self.text.push_str(quote);
     }
 }
 
-impl Visit for Object<'_> {
+impl Visit for Object {
     fn record_u64(&mut self, field: &Field, value: u64) {
         self.add(field, format_args!("{value}"), false);
     }
@@ -119,15 +115,17 @@ impl Visit for Object<'_> {
 }
 
 /// Writes what may stand between the quotation marks of a JSON string.
-struct Escaped<'a, 'writer>(&'a mut Writer<'writer>);
+struct Escaped<'a>(&'a mut String);
 
-impl Write for Escaped<'_, '_> {
+impl Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
-            return self.0.write_str(text);
+            self.0.push_str(text);
+            return Ok(());
         }
         let quoted = serde_json::to_string(text).map_err(|_| fmt::Error)?;
-        self.0.write_str(&quoted[1..quoted.len() - 1])
+        self.0.push_str(&quoted[1..quoted.len() - 1]);
+        Ok(())
     }
 }
 

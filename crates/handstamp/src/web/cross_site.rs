@@ -1,9 +1,11 @@
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::header::{HeaderName, ORIGIN};
 use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 
 use super::failure::Failure;
-use super::{Site, host};
+use super::{SharedSite, Site, host};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -26,6 +28,14 @@ pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
         return Some(Failure::refused(StatusCode::FORBIDDEN, message));
     }
     Some(refused())
+}
+
+/// [`refusal`] as a layer around an application's own routes.
+pub(super) async fn refuse(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
+    match refusal(&site, &request) {
+        Some(refusal) => refusal.into_response(),
+        None => next.run(request).await,
+    }
 }
 
 fn comes_from_here(site: &Site, request: &Request) -> bool {

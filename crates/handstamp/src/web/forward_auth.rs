@@ -26,10 +26,13 @@ const EMAIL: HeaderName = HeaderName::from_static("remote-email");
 const GROUPS: HeaderName = HeaderName::from_static("remote-groups");
 const ASSERTION: HeaderName = HeaderName::from_static("handstamp-assertion");
 
-const FORWARDED_METHOD: &str = "x-forwarded-method";
-const FORWARDED_PROTO: &str = "x-forwarded-proto";
-const FORWARDED_HOST: &str = "x-forwarded-host";
-const FORWARDED_URI: &str = "x-forwarded-uri";
+const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
+
+/// As many as the answer to a question has at last. Room for them is made once.
+const MAX_HEADERS: usize = 20;
 
 /// What stands before the path in the questions of Envoy.
 const ENVOY: &str = "/auth/envoy";
@@ -74,7 +77,7 @@ pub(super) async fn envoy(State(site): State<SharedSite>, request: Request) -> R
     let target = sent.split_once(ENVOY).map_or("", |(_, target)| target);
     let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
     let scheme = scheme(&site, one(request.headers(), FORWARDED_PROTO)?)?;
-    let host = one(request.headers(), HOST.as_str())?.ok_or_else(malformed)?;
+    let host = one(request.headers(), HOST)?.ok_or_else(malformed)?;
     let asked = Asked { method: request.method().clone(), origin: origin(scheme, host)?, target };
     answer(&site, request.headers(), &asked, &[]).await
 }
@@ -131,22 +134,23 @@ fn identify(
 ) -> Result<(), Failure> {
     let user = &session.user;
     let assertion = site.accounts.assertions.of(session, &asked.origin.to_string(), site.accounts.sessions.now());
-    headers.insert(USER, value(&user.id.to_string())?);
-    headers.insert(NAME, value(&utf8_percent_encode(user.name(), IDENTITY).to_string())?);
-    headers.insert(EMAIL, value(&utf8_percent_encode(user.email(), IDENTITY).to_string())?);
-    headers.insert(GROUPS, value(user.groups())?);
-    headers.insert(ASSERTION, value(&assertion)?);
+    headers.reserve(MAX_HEADERS);
+    headers.insert(USER, value(user.id.to_string())?);
+    headers.insert(NAME, value(utf8_percent_encode(user.name(), IDENTITY).to_string())?);
+    headers.insert(EMAIL, value(utf8_percent_encode(user.email(), IDENTITY).to_string())?);
+    headers.insert(GROUPS, value(user.groups().to_owned())?);
+    headers.insert(ASSERTION, value(assertion.to_string())?);
     // The app's own cookies: no proxy can take one out of a header, but all can copy a whole one.
     let cookies = cookie::without_ours(sent.get_all(COOKIE).iter().map(HeaderValue::as_bytes));
-    headers.insert(COOKIE, HeaderValue::from_bytes(&cookies).map_err(|_| malformed())?);
+    headers.insert(COOKIE, HeaderValue::try_from(cookies).map_err(|_| malformed())?);
     if let Some(cookie) = session::renewed(site, session) {
         headers.insert(SET_COOKIE, cookie);
     }
     Ok(())
 }
 
-fn value(text: &str) -> Result<HeaderValue, Failure> {
-    HeaderValue::from_str(text).map_err(|_| malformed())
+fn value(text: String) -> Result<HeaderValue, Failure> {
+    HeaderValue::try_from(text).map_err(|_| malformed())
 }
 
 fn location(site: &SharedSite, asked: &Asked) -> Result<HeaderValue, Failure> {
@@ -155,7 +159,7 @@ fn location(site: &SharedSite, asked: &Asked) -> Result<HeaderValue, Failure> {
         // What was sent is gone, and a form's address need not have a page.
         _ => asked.target.split('?').next().unwrap_or_default(),
     };
-    value(&site.places.sign_in_from(&asked.origin, path))
+    value(site.places.sign_in_from(&asked.origin, path))
 }
 
 /// The request that the proxy forwards, by the headers in which Caddy and Traefik tell of it and nginx is made to. Without
@@ -179,7 +183,7 @@ fn forwarded(site: &SharedSite, request: &Request) -> Result<Asked, Failure> {
 }
 
 /// The header's value, if it is there, and there once.
-fn one<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Failure> {
+fn one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Failure> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),

@@ -2,8 +2,8 @@ use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
-use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
@@ -19,7 +19,7 @@ use tracing::Instrument;
 use tracing::field::display;
 
 use super::failure::Failure;
-use super::{SharedSite, Site, headers, respond};
+use super::{SharedSite, Site, cross_site, headers, host, respond, session};
 use crate::error::Fault;
 use crate::sessions::Device;
 
@@ -42,15 +42,52 @@ impl RequestIds {
     }
 }
 
+/// Whose requests pass through a door.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admits {
+    /// Those of anybody, by whatever name they call us.
+    Anybody,
+    /// Those that were meant for this site, and not sent by another one.
+    ForThisSite,
+    /// The same, and the handler is told who asks.
+    Visitors,
+    /// The same, but for strangers.
+    Members,
+}
+
+/// The way of a request to some of our routes.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) site: SharedSite,
+    pub(super) admits: Admits,
+}
+
+impl Door {
+    async fn pass(self, request: Request, next: Next) -> Response {
+        let Self { site, admits } = &self;
+        if *admits != Admits::Anybody
+            && let Some(refusal) = host::refusal(site, &request).or_else(|| cross_site::refusal(site, &request))
+        {
+            return refusal.into_response();
+        }
+        match admits {
+            Admits::Anybody | Admits::ForThisSite => next.run(request).await,
+            Admits::Visitors => session::load(site, request, next).await,
+            Admits::Members => session::load_member(site, request, next).await,
+        }
+    }
+}
+
 /// What every request passes through, whoever is to answer it. It gets an id, which all its lines in the log carry; and
 /// whatever comes of it is dressed for people or for programs.
-pub(super) async fn receive(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
+pub(super) async fn receive(State(door): State<Door>, request: Request, next: Next) -> Response {
+    let site = Arc::clone(&door.site);
     let id = site.request_ids.next();
     let address = client_address(&site, request.extensions(), request.headers()).map(display);
     let span = tracing::info_span!("request", id, address, method = %request.method());
     let work = async {
         let is_program = respond::is_program(&request);
-        let response = answer(&site, request, next).await;
+        let response = answer(door, request, next).await;
         let mut response = respond::dress(&site, response, is_program, &id);
         headers::add(&site, response.headers_mut());
         response
@@ -62,12 +99,12 @@ pub(super) async fn receive(State(site): State<SharedSite>, request: Request, ne
     response
 }
 
-/// The answer of whoever is next, whatever happens to them.
-async fn answer(site: &Site, request: Request, next: Next) -> Response {
+/// What comes of a request, whatever happens on its way.
+async fn answer(door: Door, request: Request, next: Next) -> Response {
     // A sign-out waits for a node that has died, and that takes a lease.
-    let limit = REQUEST_TIMEOUT + site.accounts.config.session.lease;
+    let limit = REQUEST_TIMEOUT + door.site.accounts.config.session.lease;
     let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let work = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let work = AssertUnwindSafe(door.pass(request, next)).catch_unwind();
     let done = if only_reads {
         timeout(limit, work).await
     } else {

@@ -1,15 +1,14 @@
-//! Every URL, and every layer around them in the order in which they run.
+//! Every URL, and whom each is for.
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state, map_response};
-use axum::response::{IntoResponse, Response};
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{any, delete, get, post, put};
 use tower::ServiceBuilder;
 use tower_http::csrf::CsrfLayer;
 
 use super::pages::{account, home, password, profile, register, sessions, sign_in, sign_out};
-use super::{SharedSite, api, assets, cross_site, forward_auth, health, host, request, respond, session};
+use super::request::{Admits, Door};
+use super::{SharedSite, api, assets, cross_site, forward_auth, health, request, respond};
 
 /// Pages for everybody.
 fn public() -> Router<SharedSite> {
@@ -20,7 +19,7 @@ fn public() -> Router<SharedSite> {
 }
 
 /// Pages for whoever is signed in. A page belongs here unless everybody may see it.
-fn members(site: &SharedSite) -> Router<SharedSite> {
+fn members() -> Router<SharedSite> {
     Router::new()
         .route("/account", get(account::show))
         .route("/account/profile", get(profile::show).post(profile::submit))
@@ -28,7 +27,6 @@ fn members(site: &SharedSite) -> Router<SharedSite> {
         .route("/account/sessions", get(sessions::show))
         .route("/account/sessions/revoke", post(sessions::revoke))
         .route("/account/sessions/revoke-others", post(sessions::revoke_others))
-        .route_layer(from_fn_with_state(site.clone(), session::load_member))
 }
 
 /// The same acts for programs.
@@ -67,8 +65,8 @@ fn health() -> Router<SharedSite> {
 
 /// What an application can be merged with that has pages of its own.
 pub(crate) fn routes(site: SharedSite) -> Router {
-    let ours = for_this_site(pages(&site, public()), &site);
-    under_prefix(received(ours.merge(forward_auth()), site.clone()), &site)
+    let router = pages(&site, public()).merge(behind(&site, Admits::Anybody, forward_auth()));
+    whole(router, site)
 }
 
 /// An application's own routes, which other sites cannot make a browser write to.
@@ -78,51 +76,39 @@ pub(crate) fn protect(router: Router, site: &SharedSite) -> Router {
 
 /// A whole site: with a home page, and an answer to every other URL.
 pub(crate) fn site(site: SharedSite) -> Router {
-    let public = public().route("/", get(home::show));
-    let ours = for_this_site(pages(&site, public).fallback(respond::not_found), &site);
-    under_prefix(received(ours.merge(forward_auth()).merge(health()), site.clone()), &site)
+    let pages = pages(&site, public().route("/", get(home::show)));
+    let anything_else = behind(&site, Admits::ForThisSite, Router::new().fallback(respond::not_found));
+    let programs = behind(&site, Admits::Anybody, forward_auth().merge(health()));
+    whole(pages.merge(anything_else).merge(programs), site)
 }
 
-/// Around all that is ours.
-fn received(router: Router<SharedSite>, site: SharedSite) -> Router {
-    router.layer(from_fn_with_state(site.clone(), request::receive)).with_state(site)
-}
-
-fn under_prefix(router: Router, site: &SharedSite) -> Router {
-    let prefix = site.places.page("");
-    if prefix.is_empty() { router } else { Router::new().nest(&prefix, router) }
-}
-
-/// All pages, and what they are dressed with. Who asks is found out for the pages, and for nothing else.
+/// Who asks is found out for the pages and for the API, and for nothing else.
 fn pages(site: &SharedSite, public: Router<SharedSite>) -> Router<SharedSite> {
-    let for_everybody = public.merge(api()).route_layer(from_fn_with_state(site.clone(), session::load));
-    for_everybody.merge(members(site)).merge(files())
+    let visitors = behind(site, Admits::Visitors, public.merge(api()));
+    let members = behind(site, Admits::Members, members());
+    visitors.merge(members).merge(behind(site, Admits::ForThisSite, files()))
 }
 
-/// What was meant for this site, and not sent by another one.
-fn for_this_site(router: Router<SharedSite>, site: &SharedSite) -> Router<SharedSite> {
-    let ours = from_fn_with_state(site.clone(), refuse_others);
-    router.layer(ServiceBuilder::new().layer(ours).layer(cross_site_layer(site)))
-}
-
-async fn refuse_others(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
-    match host::refusal(&site, &request).or_else(|| cross_site::refusal(&site, &request)) {
-        Some(refusal) => refusal.into_response(),
-        None => next.run(request).await,
+/// Lets requests pass to these routes by the one door that there is. A single layer: with each request, axum makes boxes and
+/// copies for every layer of all those beneath it.
+fn behind(site: &SharedSite, admits: Admits, router: Router<SharedSite>) -> Router<SharedSite> {
+    let door = from_fn_with_state(Door { site: site.clone(), admits }, request::receive);
+    match admits {
+        Admits::Anybody => router.layer(door),
+        _ => router.layer(ServiceBuilder::new().layer(door).layer(cross_site_layer(site))),
     }
+}
+
+fn whole(router: Router<SharedSite>, site: SharedSite) -> Router {
+    let prefix = site.places.page("");
+    let router = router.with_state(site);
+    if prefix.is_empty() { router } else { Router::new().nest(&prefix, router) }
 }
 
 /// Refuses writes that other sites make a browser send.
 fn against_other_sites(router: Router, site: &SharedSite) -> Router {
-    let ours = from_fn_with_state(site.clone(), refuse_writes);
+    let ours = from_fn_with_state(site.clone(), cross_site::refuse);
     router.layer(ServiceBuilder::new().layer(ours).layer(cross_site_layer(site)))
-}
-
-async fn refuse_writes(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
-    match cross_site::refusal(&site, &request) {
-        Some(refusal) => refusal.into_response(),
-        None => next.run(request).await,
-    }
 }
 
 fn cross_site_layer(site: &SharedSite) -> CsrfLayer {

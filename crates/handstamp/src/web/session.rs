@@ -1,4 +1,4 @@
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
@@ -13,19 +13,19 @@ use crate::sessions::{Found, Session};
 
 /// Finds out, once for each request of a page, who asks. Whoever is in doubt is a stranger; when the database cannot be
 /// asked, nobody is anybody.
-pub(super) async fn load(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
-    match find(&site, request.headers()).await {
-        Ok(visitor) => go_on_as(visitor, &site, request, next).await,
+pub(super) async fn load(site: &SharedSite, request: Request, next: Next) -> Response {
+    match find(site, request.headers()).await {
+        Ok(visitor) => go_on_as(visitor, site, request, next).await,
         Err(fault) => Failure::from(fault).into_response(),
     }
 }
 
 /// The same for pages that strangers do not see: they are sent to sign in, and back afterwards; programs are told 401.
-pub(super) async fn load_member(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
-    match find(&site, request.headers()).await {
-        Ok(visitor @ Visitor::Member(_)) => go_on_as(visitor, &site, request, next).await,
+pub(super) async fn load_member(site: &SharedSite, request: Request, next: Next) -> Response {
+    match find(site, request.headers()).await {
+        Ok(visitor @ Visitor::Member(_)) => go_on_as(visitor, site, request, next).await,
         Ok(_) if is_navigation(request.method(), request.headers()) => {
-            to_sign_in(&site, request.method(), original_uri(request.uri(), request.extensions()))
+            to_sign_in(site, request.method(), original_uri(request.uri(), request.extensions()))
         }
         Ok(_) => Failure::SignedOut.into_response(),
         Err(fault) => Failure::from(fault).into_response(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use axum::http::{Request, StatusCode, header};
+use axum::http::{Request, Response, StatusCode, header};
 use axum::routing::get;
 use handstamp_core::{Claims, SessionId, SessionTokens, UserId};
 use tower::ServiceExt;
@@ -136,7 +136,7 @@ async fn a_panic_is_a_page_and_the_house_stands() {
     }
     let router = Router::new().route("/panic", get(panics).post(panics));
     let site = &here.handstamp.0.site;
-    let router = received(for_this_site(router, site), Arc::clone(site));
+    let router = whole(behind(site, Admits::ForThisSite, router), Arc::clone(site));
     for method in ["GET", "POST"] {
         let request = Request::builder().method(method).uri("/panic").header("host", "localhost");
         let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();

@@ -39,6 +39,16 @@ impl Program {
         Self { process, address: address.parse().expect("it is an address"), started_in: begun.elapsed() }
     }
 
+    /// Tells it to stop, and waits until it has.
+    ///
+    /// # Panics
+    /// When it cannot be told.
+    pub fn end(mut self) {
+        let told = Command::new("kill").arg(self.process.id().to_string()).status();
+        assert!(told.is_ok_and(|told| told.success()), "it runs");
+        let _ = self.process.wait();
+    }
+
     /// Processor time so far, of all its processes and of the system for them.
     pub fn processor_time(&self) -> Duration {
         let ticks = self.processes().into_iter().map(|process| {

@@ -1,0 +1,134 @@
+//! Counts the instructions that a request takes outside the kernel, by callgrind, and compares them with those that are kept
+//! in `instructions.txt`: a tenth more or less is a change that somebody meant, or should know of. Run by script/test.
+//!
+//! `counts [--binary PATH] [--into FOLDER] [--keep]`
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use handstamp_bench::client::{Client, get, post};
+use handstamp_bench::program::Program;
+
+/// As many requests before anything is counted as a first one needs, and as many as are counted.
+const REQUESTS: (u64, u64) = (200, 1000);
+const TOLERANCE: f64 = 0.1;
+const PATHS: [&str; 4] = ["/account", "/auth/request", "/account/login", "/healthz"];
+
+struct Options {
+    binary: PathBuf,
+    folder: PathBuf,
+    keep: bool,
+}
+
+impl Options {
+    fn from(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Self { binary: "../target/release/handstamp".into(), folder: ".".into(), keep: false };
+        while let Some(name) = arguments.next() {
+            let mut value = || arguments.next().ok_or_else(|| format!("{name} needs a value"));
+            match name.as_str() {
+                "--binary" => options.binary = value()?.into(),
+                "--into" => options.folder = value()?.into(),
+                "--keep" => options.keep = true,
+                _ => return Err(format!("there is no flag {name}")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// A folder of its own for what is counted, gone when it is dropped.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn main() -> ExitCode {
+    match Options::from(std::env::args().skip(1)).and_then(|options| run(&options)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("counts: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether all is as it was.
+fn run(options: &Options) -> Result<bool, String> {
+    let file = options.folder.join("instructions.txt");
+    let kept = if options.keep { BTreeMap::new() } else { kept(&file)? };
+    let folder = Folder(std::env::temp_dir().join(format!("handstamp-counts-{}", std::process::id())));
+    std::fs::create_dir(&folder.0).map_err(|error| error.to_string())?;
+    let cookies = register(&options.binary, &folder.0);
+    let mut counted =
+        "# Instructions a request outside the kernel: script/bench-counts --keep writes them anew.\n".to_owned();
+    let mut is_well = true;
+    for path in PATHS {
+        let count = |requests| instructions(&options.binary, &folder.0, path, &cookies, requests);
+        let each = (count(REQUESTS.0 + REQUESTS.1) - count(REQUESTS.0)) / REQUESTS.1;
+        writeln!(counted, "{path} {each}").expect("memory takes all");
+        let Some(&before) = kept.get(path) else {
+            println!("{path}: {each} instructions a request");
+            is_well &= options.keep;
+            continue;
+        };
+        let change = each as f64 / before as f64 - 1.0;
+        let said = if change.abs() <= TOLERANCE { "as it was" } else { "NOT as it was" };
+        println!("{path}: {each} instructions a request, {:+.1} % of {before}: {said}", change * 100.0);
+        is_well &= change.abs() <= TOLERANCE;
+    }
+    if options.keep {
+        std::fs::write(&file, counted).map_err(|error| format!("{}: {error}", file.display()))?;
+    } else if !is_well {
+        println!("If that is meant, keep it: script/bench-counts --keep");
+    }
+    Ok(is_well)
+}
+
+fn kept(file: &Path) -> Result<BTreeMap<String, u64>, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let pair = |line: &str| line.split_once(' ').and_then(|(path, count)| Some((path.to_owned(), count.parse().ok()?)));
+    lines.map(|line| pair(line).ok_or_else(|| format!("{}: {line:?} is no count", file.display()))).collect()
+}
+
+fn arguments(data: &str) -> [&str; 5] {
+    ["serve", "--listen", "127.0.0.1:0", "--data-dir", data]
+}
+
+/// The cookies of somebody who is registered.
+fn register(binary: &Path, folder: &Path) -> String {
+    let data = folder.join("data");
+    let program = Program::start("0", binary, &arguments(data.to_str().expect("a plain name")), &[]);
+    let form = "name=Ada+Lovelace&email=ada%40example.com&password=plum-octave-harbour";
+    let answer = Client::new(program.address).ask(&post(program.address, "/account/register", "", form));
+    let answer = answer.expect("it has just started");
+    assert_eq!(answer.status, 303, "registration");
+    answer.cookies()
+}
+
+/// What so many requests take on one connection, and the start and the end of the program as well.
+fn instructions(binary: &Path, folder: &Path, path: &str, cookies: &str, requests: u64) -> u64 {
+    let (data, out) = (folder.join("data"), folder.join("callgrind.out"));
+    let out_flag = format!("--callgrind-out-file={}", out.display());
+    let binary = binary.to_str().expect("a plain name");
+    let valgrind = ["--tool=callgrind", "--quiet", &out_flag, binary];
+    let all = [valgrind.as_slice(), &arguments(data.to_str().expect("a plain name"))].concat();
+    let program = Program::start("0", Path::new("valgrind"), &all, &[]);
+    let request = get(program.address, path, cookies);
+    let mut client = Client::new(program.address);
+    for _ in 0..requests {
+        let answer = client.ask(&request).expect("it answers");
+        assert!([200, 303].contains(&answer.status), "{path}: {}", answer.status);
+    }
+    drop(client);
+    program.end();
+    let text = std::fs::read_to_string(&out).expect("callgrind writes what it counted");
+    let total = text.lines().find_map(|line| line.strip_prefix("totals: ").or_else(|| line.strip_prefix("summary: ")));
+    total.and_then(|count| count.parse().ok()).expect("it counts")
+}
