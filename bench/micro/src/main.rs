@@ -1,0 +1,148 @@
+//! How long the parts of a request take by themselves, beside the least that they could take.
+
+use std::sync::OnceLock;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{Request, header};
+use divan::{Bencher, black_box};
+use handstamp::{Config, CurrentUser, Handstamp};
+use handstamp_core::{
+    Assurance, Claims, HashMemory, HashSettings, Password, PasswordPolicy, SecretKey, SessionId, SessionTokens,
+    Timestamp, TokenText, UserId, cookie,
+};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use tokio::runtime::Runtime;
+use tower::ServiceExt;
+
+const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+/// What a token's tag is of.
+const SIGNED: [u8; 55] = [7; 55];
+
+fn main() {
+    divan::main();
+}
+
+fn tokens() -> SessionTokens {
+    let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").expect("it is strong");
+    SessionTokens::new(&secret, &[]).expect("there is one secret")
+}
+
+fn claims() -> Claims {
+    Claims {
+        user_id: UserId::new(NOW, [7; 10]),
+        session_id: SessionId::from_bytes([9; 16]),
+        issued_at: NOW,
+        expires_at: Timestamp::from_unix_seconds(1_802_592_000),
+        remembered: true,
+        assurance: Assurance::Password,
+    }
+}
+
+/// The limit of the two that follow: the MAC of as many bytes, with a key that is prepared.
+#[divan::bench]
+fn a_bare_hmac(bencher: Bencher) {
+    let key = Hmac::<Sha256>::new_from_slice(&[5; 32]).expect("any length will do");
+    bencher.bench_local(|| {
+        let mut mac = black_box(&key).clone();
+        mac.update(black_box(&SIGNED));
+        mac.finalize()
+    });
+}
+
+#[divan::bench]
+fn opening_a_token(bencher: Bencher) {
+    let (tokens, token) = (tokens(), tokens().issue(&claims()));
+    bencher.bench_local(|| tokens.open(black_box(token.expose()), black_box(NOW)).is_ok());
+}
+
+#[divan::bench]
+fn issuing_a_token(bencher: Bencher) {
+    let (tokens, claims) = (tokens(), claims());
+    bencher.bench_local(|| -> TokenText { tokens.issue(black_box(&claims)) });
+}
+
+/// The session cookie is the last of ten.
+#[divan::bench]
+fn finding_a_cookie_among_ten(bencher: Bencher) {
+    let others: String = (0..9).map(|number| format!("preference_{number}=0123456789abcdef; ")).collect();
+    let line = format!("{others}handstamp_session={}", tokens().issue(&claims()).expose());
+    bencher
+        .bench_local(|| cookie::find([black_box(line.as_bytes())], "handstamp_session") == cookie::Presented::Nothing);
+}
+
+/// At the settings of every sign-in: 19 MiB, twice. script/bench measures the C library beside it.
+#[divan::bench(sample_count = 30)]
+fn hashing_a_password(bencher: Bencher) {
+    let (settings, mut memory) = (HashSettings::new(19_456, 2, 1).expect("RFC 9106 allows it"), HashMemory::default());
+    let password = Password::parse("plum-octave-harbour").expect("it is short");
+    let password = PasswordPolicy { min_length: 15, min_strength: 3 }.accept(password, &[]).expect("it is strong");
+    bencher.bench_local(|| settings.hash(&password, [3; 16], &mut memory));
+}
+
+/// A house with somebody who is signed in, and their cookie.
+struct House {
+    runtime: Runtime,
+    handstamp: Handstamp,
+    site: Router,
+    cookie: String,
+}
+
+fn house() -> &'static House {
+    static HOUSE: OnceLock<House> = OnceLock::new();
+    HOUSE.get_or_init(|| {
+        let runtime = Runtime::new().expect("there are threads");
+        let folder = std::env::temp_dir().join(format!("handstamp-micro-{}", std::process::id()));
+        let config = Config::in_folder(&folder, "http://localhost").expect("the folder can be made");
+        let handstamp = runtime.block_on(Handstamp::open(config)).expect("the folder is empty");
+        let site = handstamp.site();
+        let form = "name=Ada+Lovelace&email=ada%40example.com&password=plum-octave-harbour";
+        let request = Request::post("/account/register")
+            .header(header::HOST, "localhost")
+            .header(header::ORIGIN, "http://localhost")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(form))
+            .expect("it is a request");
+        let answer = runtime.block_on(site.clone().oneshot(request)).expect("a router does not fail");
+        let cookie = answer.headers()[header::SET_COOKIE].to_str().expect("cookies are ASCII").split(';').next();
+        let cookie = cookie.expect("there is one").to_owned();
+        // What is open stays so.
+        let _ = std::fs::remove_dir_all(&folder);
+        House { runtime, handstamp, site, cookie }
+    })
+}
+
+fn parts(house: &House) -> Parts {
+    let request = Request::get("/").header(header::HOST, "localhost").header(header::COOKIE, &house.cookie);
+    request.body(()).expect("it is a request").into_parts().0
+}
+
+/// The cookie, the token, its session in the cache, on one thread and on two: no statement.
+#[divan::bench(threads = [1, 2])]
+fn finding_out_who_asks(bencher: Bencher) {
+    let house = house();
+    bencher.with_inputs(|| parts(house)).bench_refs(|parts| {
+        let user = CurrentUser::from_request_parts(parts, &house.handstamp);
+        house.runtime.block_on(user).is_ok()
+    });
+}
+
+/// All of it but the network.
+#[divan::bench]
+fn the_account_page(bencher: Bencher) {
+    let house = house();
+    let request = || {
+        let request = Request::get("/account").header(header::HOST, "localhost").header(header::COOKIE, &house.cookie);
+        request.body(Body::empty()).expect("it is a request")
+    };
+    bencher.with_inputs(request).bench_values(|request| {
+        house.runtime.block_on(async {
+            let answer = house.site.clone().oneshot(request).await.expect("a router does not fail");
+            assert_eq!(answer.status(), 200);
+            to_bytes(answer.into_body(), usize::MAX).await.expect("it is all there")
+        })
+    });
+}
