@@ -134,8 +134,8 @@ impl<'a> Contest<'a> {
         let handstamp = contest.start(&Starts::Handstamp);
         contest.cookies.replace(register(&handstamp));
         drop(handstamp);
-        let database = contest.folder.join(OURS).join("handstamp.db");
-        let filled = Command::new("python3").arg(options.folder.join("fill.py")).arg(database).arg(USERS).status();
+        let data = contest.folder.join(OURS);
+        let filled = Command::new("python3").arg(options.folder.join("fill.py")).arg(data).arg(USERS).status();
         assert!(filled.is_ok_and(|filled| filled.success()), "the database can be filled");
 
         let handstamp = contest.start(&Starts::Handstamp);

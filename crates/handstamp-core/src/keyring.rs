@@ -189,12 +189,19 @@ impl Key {
 
     /// HMAC-SHA-256 (RFC 2104) of `message`.
     pub(crate) fn tag(&self, message: &[u8]) -> [u8; 32] {
-        self.mac.clone().chain_update(message).finalize().into_bytes().into()
+        self.mac_of(message).finalize().into_bytes().into()
     }
 
     /// Compares in constant time.
     pub(crate) fn verifies(&self, message: &[u8], tag: &[u8]) -> bool {
-        self.mac.clone().chain_update(message).verify_slice(tag).is_ok()
+        self.mac_of(message).verify_slice(tag).is_ok()
+    }
+
+    fn mac_of(&self, message: &[u8]) -> Hmac<Sha256> {
+        // Not `chain_update`, which copies the state once more.
+        let mut mac = self.mac.clone();
+        mac.update(message);
+        mac
     }
 }
 

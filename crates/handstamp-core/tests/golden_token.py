@@ -38,6 +38,7 @@ def signed(key: bytes, message: bytes) -> str:
 SECRET = b"n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg"
 USER = uuid.UUID("019aaf3c-5c00-7a11-8b22-c33d44e55f66")
 
-print(token(SECRET, 0b001, USER, bytes(range(16)), 1_763_900_000, 1_766_492_000))
-print(token(SECRET, 0b100, USER, b"\xff" * 16, 0, 2**64 - 1))
-print(device_token(SECRET, USER, bytes(range(8)), 1_831_536_000))
+if __name__ == "__main__":
+    print(token(SECRET, 0b001, USER, bytes(range(16)), 1_763_900_000, 1_766_492_000))
+    print(token(SECRET, 0b100, USER, b"\xff" * 16, 0, 2**64 - 1))
+    print(device_token(SECRET, USER, bytes(range(8)), 1_831_536_000))

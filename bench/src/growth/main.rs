@@ -1,0 +1,199 @@
+//! Measures what becomes of a request, of memory and of a start as accounts and live sessions grow to a million. Run by
+//! script/bench.
+//!
+//! `growth [--binary PATH] [--seconds N] [--into FOLDER] [--at-most N]`
+
+mod plot;
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use handstamp_bench::client::{Client, get};
+use handstamp_bench::figures::{Latencies, number};
+use handstamp_bench::machine::{Machine, says};
+use handstamp_bench::program::Program;
+
+const CONNECTIONS: usize = 8;
+const USERS: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
+const SESSIONS: [usize; 4] = [1, 1_000, 100_000, 1_000_000];
+/// How many sessions there are while the accounts grow.
+const FEW_SESSIONS: usize = 1_000;
+
+pub struct Options {
+    binary: PathBuf,
+    folder: PathBuf,
+    lasting: Duration,
+    /// The most accounts and sessions.
+    at_most: usize,
+}
+
+impl Options {
+    fn from(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Self {
+            binary: "../target/release/handstamp".into(),
+            folder: ".".into(),
+            lasting: Duration::from_secs(5),
+            at_most: 1_000_000,
+        };
+        while let Some(name) = arguments.next() {
+            let value = arguments.next().ok_or_else(|| format!("{name} needs a value, or there is no such flag"))?;
+            let number = || value.parse::<usize>().map_err(|error| format!("{name} {value:?}: {error}"));
+            match name.as_str() {
+                "--binary" => options.binary = value.into(),
+                "--into" => options.folder = value.into(),
+                "--seconds" => options.lasting = Duration::from_secs(number()?.max(1) as u64),
+                "--at-most" => options.at_most = number()?,
+                _ => return Err(format!("there is no flag {name}")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// What was measured with so many accounts and live sessions.
+pub struct Size {
+    pub users: usize,
+    pub sessions: usize,
+    pub microseconds: f64,
+    pub p99: f64,
+    /// In MiB, when it has started.
+    pub at_rest: f64,
+    /// In bytes, beside that.
+    pub a_session: f64,
+    /// In milliseconds.
+    pub started_in: f64,
+}
+
+fn main() -> ExitCode {
+    let options = match Options::from(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("growth: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let machine = Machine::divide(false);
+    let users = USERS.iter().map(|users| (*users, FEW_SESSIONS));
+    let most = *USERS.last().expect("there are some");
+    let all: Vec<_> = users.chain(SESSIONS.iter().map(|sessions| (most, *sessions))).collect();
+    let all = all.into_iter().filter(|(users, sessions)| *users.max(sessions) <= options.at_most);
+    let sizes: Vec<_> = all.map(|(users, sessions)| measure(&options, &machine, users, sessions)).collect();
+    let page = page(&sizes, &machine, &options);
+    print!("{page}");
+    for (file, text) in [("GROWTH.md", page), ("growth.svg", plot::svg(&sizes))] {
+        let path = options.folder.join(file);
+        if let Err(error) = std::fs::write(&path, text) {
+            eprintln!("growth: {}: {error}", path.display());
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// A folder of its own for what is measured, gone when it is dropped.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn measure(options: &Options, machine: &Machine, users: usize, sessions: usize) -> Size {
+    eprintln!("{users} accounts, {sessions} live sessions");
+    let folder = Folder(std::env::temp_dir().join(format!("handstamp-growth-{}", std::process::id())));
+    let data = folder.0.to_str().expect("temporary files have plain names");
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", data];
+    let start = || Program::start(&machine.server_cores(), &options.binary, &arguments, &[]);
+    start().end();
+    let counts = [users.to_string(), sessions.to_string()];
+    let filled = Command::new("python3").arg(options.folder.join("fill.py")).arg(data).args(counts).status();
+    assert!(filled.is_ok_and(|filled| filled.success()), "the database can be filled");
+
+    let program = start();
+    let at_rest = program.memory();
+    let requests = requests(&folder.0, &program);
+    let each_once = AtomicUsize::new(0);
+    load(&program, || requests.get(each_once.fetch_add(1, Ordering::Relaxed)));
+    let a_session = (program.memory() - at_rest) * 1024.0 * 1024.0 / sessions as f64;
+
+    let over = AtomicBool::new(false);
+    let before = program.processor_time();
+    let latencies = thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(options.lasting);
+            over.store(true, Ordering::Relaxed);
+        });
+        let turn = AtomicUsize::new(0);
+        // Far apart, one after the other: a step that has no divisor in common with any of the sizes.
+        let next = || turn.fetch_add(1, Ordering::Relaxed).wrapping_mul(611_953) % requests.len();
+        load(&program, || (!over.load(Ordering::Relaxed)).then(|| &requests[next()]))
+    });
+    let microseconds = (program.processor_time() - before).as_secs_f64() * 1e6 / latencies.count() as f64;
+    let started_in = program.started_in.as_secs_f64() * 1e3;
+    Size { users, sessions, microseconds, p99: latencies.per_mille(990), at_rest, a_session, started_in }
+}
+
+/// What each of those who are signed in asks.
+fn requests(folder: &Path, program: &Program) -> Vec<Vec<u8>> {
+    let tokens = std::fs::read_to_string(folder.join("tokens")).expect("it was filled");
+    tokens.lines().map(|token| get(program.address, "/account", &format!("handstamp_session={token}"))).collect()
+}
+
+/// Asks without a pause on every connection, until there is nothing more to ask.
+fn load<'a>(program: &Program, next: impl Fn() -> Option<&'a Vec<u8>> + Sync) -> Latencies {
+    let ask = || {
+        let mut client = Client::new(program.address);
+        let mut latencies = Vec::new();
+        while let Some(request) = next() {
+            let begun = Instant::now();
+            assert_eq!(client.ask(request).expect("it answers").status, 200);
+            latencies.push(begun.elapsed());
+        }
+        latencies
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("it answers")).collect()
+    })
+}
+
+fn page(sizes: &[Size], machine: &Machine, options: &Options) -> String {
+    let Machine { processor, kernel, rust, date, busy, .. } = machine;
+    let (division, seconds) = (machine.division(), options.lasting.as_secs());
+    let version = says("git", &["describe", "--always", "--dirty"]);
+    let mut table = "| accounts | live sessions | processor time, µs a request | p99, ms | MiB at rest | bytes a session | start, ms |\n\
+                     | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        .to_owned();
+    for size in sizes {
+        let a_session = if size.sessions >= 100_000 { number(size.a_session) } else { "–".to_owned() };
+        writeln!(
+            table,
+            "| {} | {} | {} | {} | {} | {a_session} | {} |",
+            size.users,
+            size.sessions,
+            number(size.microseconds),
+            number(size.p99),
+            number(size.at_rest),
+            number(size.started_in)
+        )
+        .expect("memory takes all");
+    }
+    format!(
+        "# Growth\n\n\
+         Written by `script/bench`. `handstamp serve` as it is shipped, version {version}, on SQLite.\n\n\
+         {processor}, {kernel}, {rust}, {date}; {division}; load of the machine at the start {busy}.\n\n\
+         ![What a request costs, as accounts and live sessions grow](growth.svg)\n\n\
+         {table}\n\
+         ## How it is measured\n\n\
+         The database is filled with the accounts and the sessions, whose tokens are made in Python. After a start everybody \
+         asks for `/account` once, which reads their row and puts the session into the cache; memory is counted then. For \
+         {seconds} seconds {CONNECTIONS} connections ask again, each request with the token of somebody else, far from the last \
+         one. Processor time is what the system has counted for the process. A start lasts from the command to the line that \
+         says where it listens. With few sessions the memory of one is lost in that of the connections, and not shown.\n"
+    )
+}
