@@ -51,7 +51,7 @@ pub(super) enum Admits {
     ForThisSite,
     /// The same, and the handler is told who asks.
     Visitors,
-    /// The same, but for strangers.
+    /// The same, but strangers are sent to sign in.
     Members,
 }
 
