@@ -151,6 +151,33 @@ async fn a_panic_is_a_page_and_the_house_stands() {
 }
 
 #[tokio::test]
+async fn a_request_has_an_id_that_no_other_has() {
+    let here = Here::at("http://localhost").await;
+    let mut ids = std::collections::HashSet::new();
+    for _ in 0..1_000 {
+        let id = here.opens("/healthz", "").await.headers()["x-request-id"].to_str().unwrap().to_owned();
+        assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+        assert!(ids.insert(id));
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_given_up_once_a_lease_is_over_as_well() {
+    let here = Here::at("http://localhost").await;
+    let router = Router::new().route("/slow", get(std::future::pending::<()>).post(std::future::pending::<()>));
+    let site = &here.handstamp.0.site;
+    let router = whole(behind(site, Admits::Anybody, router), Arc::clone(site));
+    tokio::time::pause();
+    for method in ["GET", "POST"] {
+        let begun = tokio::time::Instant::now();
+        let request = Request::builder().method(method).uri("/slow").body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        assert_eq!((response.status(), begun.elapsed().as_secs()), (StatusCode::REQUEST_TIMEOUT, 35));
+        assert!(text(response).await.contains("<h1>That took too long</h1>"));
+    }
+}
+
+#[tokio::test]
 async fn on_https_the_cookie_is_for_this_host_and_browsers_come_back_by_https() {
     let here = Here::at("https://id.example.com").await;
     let request = Request::post("/account/register")
