@@ -2,5 +2,7 @@
 
 pub mod client;
 pub mod figures;
+pub mod folder;
+pub mod load;
 pub mod machine;
 pub mod program;

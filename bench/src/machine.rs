@@ -5,12 +5,12 @@ use std::process::Command;
 pub struct Machine {
     cores: usize,
     together: bool,
-    pub processor: String,
-    pub kernel: String,
-    pub rust: String,
-    pub date: String,
+    processor: String,
+    kernel: String,
+    rust: String,
+    date: String,
     /// Of the last minute, when it began. Somebody else may have been at work.
-    pub busy: String,
+    busy: String,
 }
 
 impl Machine {
@@ -48,7 +48,14 @@ impl Machine {
         if self.together { self.cores } else { self.cores - 1 }
     }
 
-    pub fn division(&self) -> String {
+    /// What it is, when, and how it was divided.
+    pub fn description(&self) -> String {
+        let Self { processor, kernel, rust, date, busy, .. } = self;
+        let division = self.division();
+        format!("{processor}, {kernel}, {rust}, {date}; {division}; load of the machine at the start {busy}.")
+    }
+
+    fn division(&self) -> String {
         match (self.together, self.server_count()) {
             (true, cores) => format!("server and clients share all cores ({cores})"),
             (false, 1) => format!("one core of {} for the server, another for all clients", self.cores),
@@ -57,8 +64,13 @@ impl Machine {
     }
 }
 
+/// Which Handstamp it is.
+pub fn version() -> String {
+    says("git", &["describe", "--always", "--dirty"])
+}
+
 /// What a command prints.
-pub fn says(command: &str, arguments: &[&str]) -> String {
+fn says(command: &str, arguments: &[&str]) -> String {
     let output = Command::new(command).args(arguments).output().map(|output| output.stdout).unwrap_or_default();
     String::from_utf8(output).unwrap_or_default().trim().to_owned()
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use handstamp_bench::client::{Client, get, post};
+use handstamp_bench::folder::Folder;
 use handstamp_bench::program::Program;
 
 /// As many requests before anything is counted as a first one needs, and as many as are counted.
@@ -38,15 +39,6 @@ impl Options {
     }
 }
 
-/// A folder of its own for what is counted, gone when it is dropped.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 fn main() -> ExitCode {
     match Options::from(std::env::args().skip(1)).and_then(|options| run(&options)) {
         Ok(true) => ExitCode::SUCCESS,
@@ -62,14 +54,13 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<bool, String> {
     let file = options.folder.join("instructions.txt");
     let kept = if options.keep { BTreeMap::new() } else { kept(&file)? };
-    let folder = Folder(std::env::temp_dir().join(format!("handstamp-counts-{}", std::process::id())));
-    std::fs::create_dir(&folder.0).map_err(|error| error.to_string())?;
-    let cookies = register(&options.binary, &folder.0);
+    let folder = Folder::new("counts");
+    let cookies = register(&options.binary, folder.path());
     let mut counted =
         "# Instructions a request outside the kernel: script/bench-counts --keep writes them anew.\n".to_owned();
     let mut is_well = true;
     for path in PATHS {
-        let count = |requests| instructions(&options.binary, &folder.0, path, &cookies, requests);
+        let count = |requests| instructions(&options.binary, folder.path(), path, &cookies, requests);
         let each = (count(REQUESTS.0 + REQUESTS.1) - count(REQUESTS.0)) / REQUESTS.1;
         writeln!(counted, "{path} {each}").expect("memory takes all");
         let Some(&before) = kept.get(path) else {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::Options;
 use handstamp_bench::figures::{Figure, Goal, number};
-use handstamp_bench::machine::{Machine, says};
+use handstamp_bench::machine::{Machine, version};
 
 pub fn table(figures: &[Figure]) -> String {
     let mut table = String::from("| | unloaded | loaded | promised | |\n| --- | ---: | ---: | ---: | --- |\n");
@@ -27,14 +27,13 @@ fn said(figure: &Figure) -> &'static str {
 }
 
 pub fn page(table: &str, machine: &Machine, options: &Options) -> String {
-    let Machine { processor, kernel, rust, date, busy, .. } = machine;
-    let (division, rounds, seconds) = (machine.division(), options.rounds, options.lasting.as_secs());
-    let version = says("git", &["describe", "--always", "--dirty"]);
+    let (description, rounds, seconds) = (machine.description(), options.rounds, options.lasting.as_secs());
+    let version = version();
     format!(
         "# Floods and slow clients\n\n\
          Written by `script/bench-floods`. `handstamp serve` as it is shipped, version {version}, on SQLite in a new folder, \
          behind what it takes for a proxy.\n\n\
-         {processor}, {kernel}, {rust}, {date}; {division}; load of the machine at the start {busy}. Medians of {rounds} rounds \
+         {description} Medians of {rounds} rounds \
          of {seconds} seconds.\n\n\
          ![Each figure, unloaded and loaded, with what was promised](floods.svg)\n\n\
          {table}\n\

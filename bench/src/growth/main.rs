@@ -8,16 +8,16 @@ mod plot;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use handstamp_bench::client::{Client, get};
-use handstamp_bench::figures::{Latencies, number};
-use handstamp_bench::machine::{Machine, says};
+use handstamp_bench::client::get;
+use handstamp_bench::figures::number;
+use handstamp_bench::folder::Folder;
+use handstamp_bench::load::{CONNECTIONS, load, load_for};
+use handstamp_bench::machine::{Machine, version};
 use handstamp_bench::program::Program;
 
-const CONNECTIONS: usize = 8;
 const USERS: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 const SESSIONS: [usize; 4] = [1, 1_000, 100_000, 1_000_000];
 /// How many sessions there are while the accounts grow.
@@ -94,19 +94,11 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A folder of its own for what is measured, gone when it is dropped.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 fn measure(options: &Options, machine: &Machine, users: usize, sessions: usize) -> Size {
     eprintln!("{users} accounts, {sessions} live sessions");
-    let folder = Folder(std::env::temp_dir().join(format!("handstamp-growth-{}", std::process::id())));
-    let data = folder.0.to_str().expect("temporary files have plain names");
+    let folder = Folder::new("growth");
+    let data = folder.join("data");
+    let data = data.to_str().expect("temporary files have plain names");
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", data];
     let start = || Program::start(&machine.server_cores(), &options.binary, &arguments, &[]);
     start().end();
@@ -116,56 +108,30 @@ fn measure(options: &Options, machine: &Machine, users: usize, sessions: usize) 
 
     let program = start();
     let at_rest = program.memory();
-    let requests = requests(&folder.0, &program);
+    let requests = requests(data, &program);
     let each_once = AtomicUsize::new(0);
-    load(&program, || requests.get(each_once.fetch_add(1, Ordering::Relaxed)));
+    load(program.address, || requests.get(each_once.fetch_add(1, Ordering::Relaxed)).map(Vec::as_slice));
     let a_session = (program.memory() - at_rest) * 1024.0 * 1024.0 / sessions as f64;
 
-    let over = AtomicBool::new(false);
     let before = program.processor_time();
-    let latencies = thread::scope(|scope| {
-        scope.spawn(|| {
-            thread::sleep(options.lasting);
-            over.store(true, Ordering::Relaxed);
-        });
-        let turn = AtomicUsize::new(0);
-        // Far apart, one after the other: a step that has no divisor in common with any of the sizes.
-        let next = || turn.fetch_add(1, Ordering::Relaxed).wrapping_mul(611_953) % requests.len();
-        load(&program, || (!over.load(Ordering::Relaxed)).then(|| &requests[next()]))
-    });
+    let turn = AtomicUsize::new(0);
+    // Far apart, one after the other: a step that has no divisor in common with any of the sizes.
+    let next = || turn.fetch_add(1, Ordering::Relaxed).wrapping_mul(611_953) % requests.len();
+    let latencies = load_for(program.address, options.lasting, || &requests[next()]);
     let microseconds = (program.processor_time() - before).as_secs_f64() * 1e6 / latencies.count() as f64;
     let started_in = program.started_in.as_secs_f64() * 1e3;
     Size { users, sessions, microseconds, p99: latencies.per_mille(990), at_rest, a_session, started_in }
 }
 
 /// What each of those who are signed in asks.
-fn requests(folder: &Path, program: &Program) -> Vec<Vec<u8>> {
-    let tokens = std::fs::read_to_string(folder.join("tokens")).expect("it was filled");
+fn requests(data: &str, program: &Program) -> Vec<Vec<u8>> {
+    let tokens = std::fs::read_to_string(Path::new(data).join("tokens")).expect("it was filled");
     tokens.lines().map(|token| get(program.address, "/account", &format!("handstamp_session={token}"))).collect()
 }
 
-/// Asks without a pause on every connection, until there is nothing more to ask.
-fn load<'a>(program: &Program, next: impl Fn() -> Option<&'a Vec<u8>> + Sync) -> Latencies {
-    let ask = || {
-        let mut client = Client::new(program.address);
-        let mut latencies = Vec::new();
-        while let Some(request) = next() {
-            let begun = Instant::now();
-            assert_eq!(client.ask(request).expect("it answers").status, 200);
-            latencies.push(begun.elapsed());
-        }
-        latencies
-    };
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(ask)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("it answers")).collect()
-    })
-}
-
 fn page(sizes: &[Size], machine: &Machine, options: &Options) -> String {
-    let Machine { processor, kernel, rust, date, busy, .. } = machine;
-    let (division, seconds) = (machine.division(), options.lasting.as_secs());
-    let version = says("git", &["describe", "--always", "--dirty"]);
+    let (description, seconds) = (machine.description(), options.lasting.as_secs());
+    let version = version();
     let mut table = "| accounts | live sessions | processor time, µs a request | p99, ms | MiB at rest | bytes a session | start, ms |\n\
                      | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
         .to_owned();
@@ -186,7 +152,7 @@ fn page(sizes: &[Size], machine: &Machine, options: &Options) -> String {
     format!(
         "# Growth\n\n\
          Written by `script/bench`. `handstamp serve` as it is shipped, version {version}, on SQLite.\n\n\
-         {processor}, {kernel}, {rust}, {date}; {division}; load of the machine at the start {busy}.\n\n\
+         {description}\n\n\
          ![What a request costs, as accounts and live sessions grow](growth.svg)\n\n\
          {table}\n\
          ## How it is measured\n\n\

@@ -3,19 +3,18 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use handstamp_bench::client::{Client, get, post};
-use handstamp_bench::figures::{Latencies, median};
+use handstamp_bench::figures::median;
+use handstamp_bench::folder::Folder;
+use handstamp_bench::load::load_for;
 use handstamp_bench::machine::Machine;
 use handstamp_bench::program::Program;
 
 use crate::Options;
 
-/// Connections at once, each of which asks again as soon as it is answered.
-pub const CONNECTIONS: usize = 8;
 pub const USERS: &str = "100000";
 /// The folder of Handstamp itself, which it makes.
 const OURS: &str = "handstamp";
@@ -120,7 +119,7 @@ impl Results {
 pub struct Contest<'a> {
     options: &'a Options,
     cores: String,
-    folder: PathBuf,
+    folder: Folder,
     /// Of the one who is registered at Handstamp.
     cookies: RefCell<String>,
 }
@@ -128,8 +127,7 @@ pub struct Contest<'a> {
 impl<'a> Contest<'a> {
     /// Registers somebody among many, and keeps the answers that the bare ones are to send.
     pub fn prepare(options: &'a Options, machine: &Machine) -> Self {
-        let folder = std::env::temp_dir().join(format!("handstamp-peers-{}", std::process::id()));
-        std::fs::create_dir(&folder).expect("the folder for temporary files can be written");
+        let folder = Folder::new("peers");
         let contest = Self { options, cores: machine.server_cores(), folder, cookies: RefCell::default() };
         let handstamp = contest.start(&Starts::Handstamp);
         contest.cookies.replace(register(&handstamp));
@@ -219,9 +217,9 @@ impl<'a> Contest<'a> {
         };
         let cookies = if has_accounts { register(&program) } else { self.cookies.borrow().clone() };
         let request = asks(&program, entrant.path, &cookies);
-        load(&program, &request, WARMING_UP);
+        load_for(program.address, WARMING_UP, || &request);
         let (before, begun) = (program.processor_time(), Instant::now());
-        let latencies = load(&program, &request, self.options.lasting);
+        let latencies = load_for(program.address, self.options.lasting, || &request);
         let (spent, lasted) = (program.processor_time() - before, begun.elapsed());
         let count = latencies.count() as f64;
         turns.a_second.push(count / lasted.as_secs_f64());
@@ -231,12 +229,6 @@ impl<'a> Contest<'a> {
         turns.at_rest.push(at_rest);
         turns.under_load.push(program.memory());
         turns.started_in.push(program.started_in.as_secs_f64() * 1e3);
-    }
-}
-
-impl Drop for Contest<'_> {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -262,26 +254,4 @@ fn asks(program: &Program, path: &str, cookies: &str) -> Vec<u8> {
         );
     }
     request
-}
-
-/// Asks without a pause on every connection, and tells how long each answer took.
-fn load(program: &Program, request: &[u8], lasting: Duration) -> Latencies {
-    let stop = AtomicBool::new(false);
-    let ask = || {
-        let mut client = Client::new(program.address);
-        let mut latencies = Vec::new();
-        while !stop.load(Ordering::Relaxed) {
-            let begun = Instant::now();
-            let answer = client.ask(request).expect("it answers");
-            assert_eq!(answer.status, 200);
-            latencies.push(begun.elapsed());
-        }
-        latencies
-    };
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(ask)).collect();
-        thread::sleep(lasting);
-        stop.store(true, Ordering::Relaxed);
-        threads.into_iter().flat_map(|thread| thread.join().expect("it answers")).collect()
-    })
 }

@@ -3,10 +3,11 @@
 use std::fmt::Write;
 
 use handstamp_bench::figures::{median, number};
-use handstamp_bench::machine::{Machine, says};
+use handstamp_bench::load::CONNECTIONS;
+use handstamp_bench::machine::{Machine, version};
 
 use crate::Options;
-use crate::contest::{AXUM_LOGIN, BARE, CONNECTIONS, EXTRACTOR, FLASK, FORWARD_AUTH, HANDSTAMP, Results, USERS};
+use crate::contest::{AXUM_LOGIN, BARE, EXTRACTOR, FLASK, FORWARD_AUTH, HANDSTAMP, Results, USERS};
 
 /// A ratio of processor times, and what it is to be.
 pub struct Goal {
@@ -93,15 +94,14 @@ fn with_spread(values: &[f64]) -> String {
 }
 
 pub fn page(results: &Results, machine: &Machine, options: &Options) -> String {
-    let Machine { processor, kernel, rust, date, busy, .. } = machine;
-    let (division, rounds, seconds) = (machine.division(), options.rounds, options.lasting.as_secs());
-    let version = says("git", &["describe", "--always", "--dirty"]);
+    let (description, rounds, seconds) = (machine.description(), options.rounds, options.lasting.as_secs());
+    let version = version();
     let (goals, table) = (goals_table(results), table(results));
     format!(
         "# Side by side\n\n\
          Written by `script/bench`. `handstamp serve` as it is shipped, version {version}, beside what people would use otherwise, and \
          beside bare axum that sends the same bytes and headers and does nothing else.\n\n\
-         {processor}, {kernel}, {rust}, {date}; {division}; load of the machine at the start {busy}. Medians of {rounds} turns of \
+         {description} Medians of {rounds} turns of \
          {seconds} seconds, and the least and the most of them.\n\n\
          ![The processor time of a request, for each](peers.svg)\n\n\
          {goals}\n{table}\n\
