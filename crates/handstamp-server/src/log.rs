@@ -157,7 +157,7 @@ mod tests {
             let none = tracing::field::Empty;
             let span = tracing::info_span!("one", id = "a\"b", count = 3, change = -1, good = true, later = none);
             let _inside = span.enter();
-            span.record("later", tracing::field::display("c\\d"));
+            span.record("later", tracing::field::display("c\\d\n"));
             let bare = tracing::info_span!("other", later = none, more = none);
             let _inside = bare.enter();
             bare.record("later", false).record("more", tracing::field::debug("x"));
@@ -165,7 +165,7 @@ mod tests {
         });
         let line: serde_json::Value = serde_json::from_slice(&lines.0.lock().unwrap()).unwrap();
         let spans = serde_json::json!([
-            { "name": "one", "id": "a\"b", "count": 3, "change": -1, "good": true, "later": "c\\d" },
+            { "name": "one", "id": "a\"b", "count": 3, "change": -1, "good": true, "later": "c\\d\n" },
             { "name": "other", "later": false, "more": "\"x\"" },
         ]);
         assert_eq!(line["spans"], spans);

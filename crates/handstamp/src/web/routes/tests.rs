@@ -177,6 +177,15 @@ async fn a_request_that_takes_too_long_is_given_up_once_a_lease_is_over_as_well(
     }
 }
 
+/// As when a password is to be changed and the session ends meanwhile.
+#[tokio::test]
+async fn whoever_is_signed_out_on_the_way_comes_back_to_the_page_by_the_sign_in() {
+    let here = Here::at("http://localhost").await;
+    let to = here.handstamp.0.site.places.sign_in_before("/account/password");
+    assert_eq!(to, "/account/login?next=%2Faccount%2Fpassword");
+    assert!(text(here.opens(&to, "").await).await.contains("name=\"next\" value=\"&#x2f;account&#x2f;password\""));
+}
+
 #[tokio::test]
 async fn on_https_the_cookie_is_for_this_host_and_browsers_come_back_by_https() {
     let here = Here::at("https://id.example.com").await;
