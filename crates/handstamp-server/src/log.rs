@@ -157,16 +157,16 @@ mod tests {
             let none = tracing::field::Empty;
             let span = tracing::info_span!("one", id = "a\"b", count = 3, change = -1, good = true, later = none);
             let _inside = span.enter();
-            span.record("later", tracing::field::display("c\\d\n"));
+            span.record("later", tracing::field::display("c\\d"));
             let bare = tracing::info_span!("other", later = none, more = none);
             let _inside = bare.enter();
-            bare.record("later", false).record("more", tracing::field::debug("x"));
+            bare.record("later", false).record("more", tracing::field::display("e\nf"));
             tracing::info!("done");
         });
         let line: serde_json::Value = serde_json::from_slice(&lines.0.lock().unwrap()).unwrap();
         let spans = serde_json::json!([
-            { "name": "one", "id": "a\"b", "count": 3, "change": -1, "good": true, "later": "c\\d\n" },
-            { "name": "other", "later": false, "more": "\"x\"" },
+            { "name": "one", "id": "a\"b", "count": 3, "change": -1, "good": true, "later": "c\\d" },
+            { "name": "other", "later": false, "more": "e\nf" },
         ]);
         assert_eq!(line["spans"], spans);
     }
