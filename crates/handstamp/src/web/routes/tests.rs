@@ -177,6 +177,32 @@ async fn a_request_that_takes_too_long_is_given_up_once_a_lease_is_over_as_well(
     }
 }
 
+/// Ada's assertion now, in its three parts: what it says of itself and what it says of her, and its signature.
+async fn assertion_of(here: &Here, token: &str) -> (serde_json::Value, serde_json::Value, String) {
+    let assertion =
+        here.opens("/auth/request", token).await.headers()["handstamp-assertion"].to_str().unwrap().to_owned();
+    let [header, claims, signature] = assertion.split('.').collect::<Vec<_>>().try_into().unwrap();
+    let read = |part: &str| {
+        let json = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(part).unwrap();
+        serde_json::from_slice(&json).unwrap()
+    };
+    (read(header), read(claims), signature.to_owned())
+}
+
+#[tokio::test]
+async fn an_assertion_is_of_this_half_minute_and_names_a_key_that_is_published() {
+    let here = Here::at("http://localhost").await;
+    let token = here.registers().await;
+    let (header, claims, signature) = assertion_of(&here, &token).await;
+    let keys: serde_json::Value = serde_json::from_str(&text(here.opens("/auth/jwks.json", "").await).await).unwrap();
+    assert!(header["kid"].is_string() && header["kid"] == keys["keys"][0]["kid"], "{header} {keys}");
+    assert_eq!(claims["iat"], NOW.unix_seconds());
+    here.clock.advance(Duration::from_secs(29));
+    assert_eq!(assertion_of(&here, &token).await, (header, claims, signature), "it is not signed again");
+    here.clock.advance(Duration::from_secs(1));
+    assert_eq!(assertion_of(&here, &token).await.1["iat"], NOW.unix_seconds() + 30);
+}
+
 /// As when a password is to be changed and the session ends meanwhile.
 #[tokio::test]
 async fn whoever_is_signed_out_on_the_way_comes_back_to_the_page_by_the_sign_in() {
