@@ -1,5 +1,7 @@
 //! Finding a cookie of ours among whatever a client sends.
 
+use memchr::memchr;
+
 /// What the `Cookie` lines of a request have of one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presented<'a> {
@@ -13,8 +15,7 @@ pub enum Presented<'a> {
 
 /// Finds the cookie of exactly this name. Nothing is decoded, unquoted or mended, and the pairs around it may be anything.
 pub fn find<'a>(lines: impl IntoIterator<Item = &'a [u8]>, name: &str) -> Presented<'a> {
-    let pairs = lines.into_iter().flat_map(|line| line.split(|byte| *byte == b';'));
-    let mut values = pairs.filter_map(|pair| {
+    let mut values = lines.into_iter().flat_map(pairs).filter_map(|pair| {
         let mut halves = pair.trim_ascii().splitn(2, |byte| *byte == b'=');
         (halves.next()? == name.as_bytes()).then(|| halves.next().unwrap_or_default())
     });
@@ -28,9 +29,20 @@ pub fn find<'a>(lines: impl IntoIterator<Item = &'a [u8]>, name: &str) -> Presen
 
 /// What is left of the `Cookie` lines of a request without our own cookies, in one line: nothing that an app behind us needs.
 pub fn without_ours<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
-    let pairs = lines.into_iter().flat_map(|line| line.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
+    let pairs = lines.into_iter().flat_map(pairs).map(<[u8]>::trim_ascii);
     let theirs: Vec<_> = pairs.filter(|pair| !pair.is_empty() && !is_ours(pair)).collect();
     theirs.join(b"; ".as_slice())
+}
+
+/// What stands between semicolons. Cookies are long, and to look at every byte by itself would take four times as long.
+fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let end = memchr(b';', line);
+        rest = end.map(|end| &line[end + 1..]);
+        Some(&line[..end.unwrap_or(line.len())])
+    })
 }
 
 /// Of whatever site: each of our cookies is called `handstamp_…`, with the prefix that browsers guard or without.

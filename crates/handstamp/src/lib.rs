@@ -64,7 +64,7 @@ pub use web::{CurrentSession, CurrentUser};
 use services::{Accounts, Assertions, Guard, Hashing};
 use sessions::Sessions;
 use store::Store;
-use web::{Cookies, Places, RequestIds, Site, Views};
+use web::{CarefulHeaders, Cookies, Places, RequestIds, Site, Views};
 use world::World;
 
 const WRITE_LAST_SEEN_EVERY: Duration = Duration::from_secs(30);
@@ -104,10 +104,12 @@ impl Handstamp {
         let tokens = SessionTokens::new(secret, fallbacks).map_err(|error| Error::config(error.to_string()))?;
         let devices = DeviceTokens::new(secret, fallbacks).map_err(|error| Error::config(error.to_string()))?;
         let store = Arc::new(Store::open(&config.database, config.session.notify).await?);
+        let places = Places::new(&config);
         let site = Arc::new(Site {
+            headers: CarefulHeaders::new(&config, &places),
             views: Views::new(&config),
             cookies: Cookies::new(&config),
-            places: Places::new(&config),
+            places,
             request_ids: RequestIds::default(),
             accounts: Accounts {
                 assertions: Assertions::new(&config),

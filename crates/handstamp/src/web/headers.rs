@@ -4,32 +4,45 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue};
 
-use super::Site;
+use super::Places;
+use crate::config::Config;
 
 const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// As many headers as are added here and after. Room for them is made once.
-const MAX_ADDED: usize = 12;
-
 /// In seconds. Without `includeSubDomains`: what other hosts of the domain do is not for an account page to decide.
 const TWO_YEARS: &str = "max-age=63072000";
 
-/// Adds to every response, whatever it is, what tells browsers and caches to be careful with it.
-pub(super) fn add(site: &Site, headers: &mut HeaderMap) {
-    headers.reserve(MAX_ADDED);
-    let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
-    set(X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(X_FRAME_OPTIONS, "DENY");
-    // Not no-referrer: browsers would then send `Origin: null` with our own forms.
-    set(REFERRER_POLICY, "same-origin");
-    set(CROSS_ORIGIN_OPENER_POLICY, "same-origin");
-    set(CROSS_ORIGIN_RESOURCE_POLICY, "same-origin");
-    if site.accounts.config.public_url.is_https() {
-        set(STRICT_TRANSPORT_SECURITY, TWO_YEARS);
+/// What tells browsers and caches to be careful with every response, whatever it is. To copy them all costs a third of
+/// putting them together.
+pub(crate) struct CarefulHeaders(HeaderMap);
+
+impl CarefulHeaders {
+    pub(crate) fn new(config: &Config, places: &Places) -> Self {
+        let mut headers = HeaderMap::new();
+        let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
+        set(X_CONTENT_TYPE_OPTIONS, "nosniff");
+        set(X_FRAME_OPTIONS, "DENY");
+        // Not no-referrer: browsers would then send `Origin: null` with our own forms.
+        set(REFERRER_POLICY, "same-origin");
+        set(CROSS_ORIGIN_OPENER_POLICY, "same-origin");
+        set(CROSS_ORIGIN_RESOURCE_POLICY, "same-origin");
+        if config.public_url.is_https() {
+            set(STRICT_TRANSPORT_SECURITY, TWO_YEARS);
+        }
+        headers.insert(CONTENT_SECURITY_POLICY, places.policy());
+        keep_out_of_caches(&mut headers);
+        Self(headers)
     }
-    headers.insert(CONTENT_SECURITY_POLICY, site.places.policy());
-    keep_out_of_caches(headers);
+
+    /// Adds them to those of a response.
+    pub(super) fn add_to(&self, headers: &mut HeaderMap) {
+        let theirs = std::mem::replace(headers, self.0.clone());
+        if theirs.contains_key(CACHE_CONTROL) {
+            headers.remove(VARY);
+        }
+        headers.extend(theirs);
+    }
 }
 
 /// Unless the handler said that it may be kept, a response is for this request and this cookie alone.

@@ -29,6 +29,7 @@ use crate::services::Accounts;
 
 pub(crate) use cookies::Cookies;
 pub use current_user::{CurrentSession, CurrentUser};
+pub(crate) use headers::CarefulHeaders;
 pub(crate) use health::why_not_ready;
 pub(crate) use places::Places;
 pub(crate) use request::RequestIds;
@@ -40,6 +41,7 @@ pub(crate) struct Site {
     pub(crate) views: Views,
     pub(crate) cookies: Cookies,
     pub(crate) places: Places,
+    pub(crate) headers: CarefulHeaders,
     pub(crate) request_ids: RequestIds,
 }
 

@@ -19,7 +19,7 @@ use tracing::Instrument;
 use tracing::field::display;
 
 use super::failure::Failure;
-use super::{SharedSite, Site, cross_site, headers, host, respond, session};
+use super::{SharedSite, Site, cross_site, host, respond, session};
 use crate::error::Fault;
 use crate::sessions::Device;
 
@@ -84,12 +84,12 @@ pub(super) async fn receive(State(door): State<Door>, request: Request, next: Ne
     let site = Arc::clone(&door.site);
     let id = site.request_ids.next();
     let address = client_address(&site, request.extensions(), request.headers()).map(display);
-    let span = tracing::info_span!("request", id, address, method = %request.method());
+    let span = tracing::info_span!("request", id, address, method = request.method().as_str());
     let work = async {
         let is_program = respond::is_program(&request);
         let response = answer(door, request, next).await;
         let mut response = respond::dress(&site, response, is_program, &id);
-        headers::add(&site, response.headers_mut());
+        site.headers.add_to(response.headers_mut());
         response
     };
     let mut response = work.instrument(span).await;

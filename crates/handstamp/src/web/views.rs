@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use handstamp_core::Timestamp;
+use jiff::tz::TimeZone;
 use minijinja::{AutoEscape, Environment, Error, TemplateSource, UndefinedBehavior, Value, context};
 
 use super::assets;
@@ -25,6 +26,22 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("sessions.html", include_str!("../../templates/sessions.html")),
     ("sign_in.html", include_str!("../../templates/sign_in.html")),
     ("sign_out.html", include_str!("../../templates/sign_out.html")),
+];
+
+/// In the language of our pages.
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 
 /// Renders pages.
@@ -174,12 +191,13 @@ fn up_to_date(path: PathBuf, seen: Option<Stamp>) -> impl Fn() -> bool + Send + 
 
 /// A day, for people: `23 November 2026`.
 pub(super) fn day(time: Timestamp) -> String {
-    civil(time).strftime("%-d %B %Y").to_string()
+    let date = civil(time).to_zoned(TimeZone::UTC).date();
+    format!("{} {} {}", date.day(), MONTHS[usize::from(date.month().unsigned_abs()) - 1], date.year())
 }
 
 /// A moment, for people: `23 November 2026, 14:05 UTC`.
 pub(super) fn moment(time: Timestamp) -> String {
-    civil(time).strftime("%-d %B %Y, %H:%M UTC").to_string()
+    format!("{}, {}", day(time), civil(time).strftime("%H:%M UTC"))
 }
 
 /// A time, for machines (RFC 3339).
