@@ -53,79 +53,84 @@ pub(crate) fn start(format: Option<Format>, level: Level) {
 /// them in a map first, and a request pays for that even when it has nothing to say: 8,000 instructions.
 struct SpanFields;
 
-/// About as long as what a request says of itself.
-const USUAL_LENGTH: usize = 128;
-
 impl<'writer> FormatFields<'writer> for SpanFields {
     fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
-        let mut object = Object { text: String::with_capacity(USUAL_LENGTH) };
-        object.text.push('{');
+        let mut object = Object { text: &mut writer, is_empty: true, written: Ok(()) };
+        object.text.write_char('{')?;
         fields.record(&mut object);
-        object.text.push('}');
-        writer.write_str(&object.text)
+        object.written?;
+        writer.write_char('}')
     }
 
     fn add_fields(&self, current: &'writer mut FormattedFields<Self>, fields: &Record<'_>) -> fmt::Result {
-        let mut object = Object { text: std::mem::take(&mut current.fields) };
-        object.text.pop();
+        current.fields.pop();
+        let is_empty = current.fields.len() == 1;
+        let mut object = Object { text: &mut current.fields, is_empty, written: Ok(()) };
         fields.record(&mut object);
-        object.text.push('}');
-        current.fields = object.text;
+        object.written?;
+        current.fields.push('}');
         Ok(())
     }
 }
 
 /// An object that has begun and not ended.
-struct Object {
-    text: String,
+struct Object<'a> {
+    text: &'a mut dyn Write,
+    is_empty: bool,
+    written: fmt::Result,
 }
 
-impl Object {
-    fn add(&mut self, field: &Field, value: fmt::Arguments<'_>, is_text: bool) {
-        let quote = if is_text { "\"" } else { "" };
-        let before = if self.text.len() > 1 { ",\"" } else { "\"" };
-        for piece in [before, field.name(), "\":", quote] {
-            self.text.push_str(piece);
-        }
-        Escaped(&mut self.text).write_fmt(value).expect("a String takes whatever is written");
-        self.text.push_str(quote);
+impl Object<'_> {
+    /// Adds a field, by what writes its value down.
+    fn add(&mut self, field: &Field, write: impl FnOnce(&mut dyn Write) -> fmt::Result) {
+        let before = if self.is_empty { "\"" } else { ",\"" };
+        self.is_empty = false;
+        self.written = self.written.and_then(|()| {
+            [before, field.name(), "\":"].into_iter().try_for_each(|piece| self.text.write_str(piece))?;
+            write(self.text)
+        });
     }
 }
 
-impl Visit for Object {
+impl Visit for Object<'_> {
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.add(field, format_args!("{value}"), false);
+        self.add(field, |text| write!(text, "{value}"));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.add(field, format_args!("{value}"), false);
+        self.add(field, |text| write!(text, "{value}"));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.add(field, format_args!("{value}"), false);
+        self.add(field, |text| write!(text, "{value}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.add(field, format_args!("{value}"), true);
+        self.add(field, |text| quoted(text, |text| text.write_str(value)));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field, format_args!("{value:?}"), true);
+        self.add(field, |text| quoted(text, |text| write!(text, "{value:?}")));
     }
 }
 
+/// A JSON string, by what writes down what it says.
+fn quoted(text: &mut dyn Write, write: impl FnOnce(&mut Escaped<'_>) -> fmt::Result) -> fmt::Result {
+    text.write_char('"')?;
+    write(&mut Escaped(text))?;
+    text.write_char('"')
+}
+
 /// Writes what may stand between the quotation marks of a JSON string.
-struct Escaped<'a>(&'a mut String);
+struct Escaped<'a>(&'a mut dyn Write);
 
 impl Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
-            self.0.push_str(text);
-            return Ok(());
+            return self.0.write_str(text);
         }
         let quoted = serde_json::to_string(text).map_err(|_| fmt::Error)?;
-        self.0.push_str(&quoted[1..quoted.len() - 1]);
-        Ok(())
+        self.0.write_str(&quoted[1..quoted.len() - 1])
     }
 }
 

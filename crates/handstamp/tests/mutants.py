@@ -122,8 +122,8 @@ MUTANTS = {
     "identity_incomplete": (f"{WEB}/forward_auth.rs", "headers.insert(GROUPS, value(user.groups().to_owned())?);",
                             "if !user.groups().is_empty() {\n        headers.insert(GROUPS, value(user.groups().to_owned())?);\n    }", PROXIES,
                             "and_gets_every_header_though_there_is_nothing_to_tell"),
-    "writes_to_applications_unchecked": (f"{WEB}/routes.rs", "against_other_sites(router, site).layer(map_response(",
-                                         "let _ = site;\n    router.layer(map_response(",
+    "writes_to_applications_unchecked": (f"{WEB}/routes.rs", "router.layer(from_fn_with_state(site.clone(), cross_site::refuse))",
+                                         "let _ = site;\n    router",
                                          ("-p handstamp --lib", "web::routes::tests::inside_an_application::"),
                                          "other_sites_cannot_make_a_browser_write_to_an_application"),
 }

@@ -82,7 +82,7 @@ pub(crate) struct SignedIn {
 
 /// What a token turned out to be.
 pub(crate) enum Found {
-    Live(Box<Session>),
+    Live(Arc<Session>),
     /// Not a token of ours, or no longer.
     Refused(TokenRefusal),
     /// A token of ours, whose session has ended.
@@ -155,14 +155,15 @@ impl Sessions {
             None => {
                 self.metrics.misses.increment(1);
                 let read = async { Ok::<_, Fault>(self.store.live_session(id_hash, user_id, now).await?) };
-                self.node.read_through(&key, read).await?
+                // By itself, as it is rare and large: every request would make room for it.
+                Box::pin(self.node.read_through(&key, read)).await?
             }
         };
         let Some(LiveSession { handle, user }) = live.filter(|live| live.user.id == user_id) else {
             return Ok(Found::Ended(id_hash, user_id));
         };
         self.last_seen.note(id_hash, now);
-        Ok(Found::Live(Box::new(Session { user, handle, claims, id_hash, signed_by_fallback })))
+        Ok(Found::Live(Arc::new(Session { user, handle, claims, id_hash, signed_by_fallback })))
     }
 
     /// A new session of this account: the row to store, and the token that opens it once it is stored.

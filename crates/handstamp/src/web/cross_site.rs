@@ -1,39 +1,43 @@
+use std::borrow::Cow;
+
 use axum::extract::{Request, State};
 use axum::http::header::{HeaderName, ORIGIN};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use super::failure::Failure;
-use super::{SharedSite, Site, host};
+use super::{SharedSite, Site, host, respond};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Why a write is refused that another site makes a browser send, where `tower_http::csrf`, which runs next, lets it pass.
+/// Why a write is refused that another site makes a browser send.
 ///
-/// That layer decides by `Sec-Fetch-Site`, but lets an origin that it trusts pass whatever that says. Without that header
-/// it compares the host of `Origin` with `Host`; we compare the scheme as well. With neither header it takes the request
-/// for one of a program; we do not when a session cookie comes along: then a program has to say where it is.
+/// As Go's CrossOriginProtection does, it goes by `Sec-Fetch-Site`, and by `Origin` where a browser sends none; but it
+/// compares the scheme as well as the host, and lets no origin pass whatever the browser says. With neither header Go takes
+/// the request for one of a program; we do not when a session cookie comes along: then a program has to say where it is.
 pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
     if is_safe(request.method()) || comes_from_here(site, request) {
         return None;
     }
-    if request.uri().path().starts_with("/api/") {
-        tracing::warn!(event = "cross_site_refused", "refused a write from another site");
-        let message = format!(
+    tracing::warn!(event = "cross_site_refused", "refused a write from another site");
+    let message = if request.uri().path().starts_with("/api/") {
+        let public_url = &site.accounts.config.public_url;
+        format!(
             "Nothing was done: this request came from another site, or from a program that sends a session cookie without \
-             the header Origin: {}",
-            site.accounts.config.public_url
-        );
-        return Some(Failure::refused(StatusCode::FORBIDDEN, message));
-    }
-    Some(refused())
+             the header Origin: {public_url}"
+        )
+        .into()
+    } else {
+        Cow::from("This request came from another site, so nothing was done. Please use the form on our own page.")
+    };
+    Some(Failure::refused(StatusCode::FORBIDDEN, message))
 }
 
-/// [`refusal`] as a layer around an application's own routes.
+/// [`refusal`] as a layer around an application's own routes, where no page of ours stands around it.
 pub(super) async fn refuse(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
     match refusal(&site, &request) {
-        Some(refusal) => refusal.into_response(),
+        Some(refusal) => respond::problem_of(refusal),
         None => next.run(request).await,
     }
 }
@@ -50,15 +54,6 @@ fn comes_from_here(site: &Site, request: &Request) -> bool {
         }
         (None, None) => !site.cookies.has_session(request.headers()),
     }
-}
-
-/// What a cross-site write is told, here and by the layer that follows.
-pub(super) fn refused() -> Failure {
-    tracing::warn!(event = "cross_site_refused", "refused a write from another site");
-    Failure::refused(
-        StatusCode::FORBIDDEN,
-        "This request came from another site, so nothing was done. Please use the form on our own page.",
-    )
 }
 
 fn is_safe(method: &Method) -> bool {

@@ -1,13 +1,14 @@
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
-use axum::http::header::USER_AGENT;
+use axum::http::header::{SET_COOKIE, USER_AGENT};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
@@ -16,7 +17,6 @@ use futures_util::FutureExt;
 use handstamp_core::Network;
 use tokio::time::timeout;
 use tracing::Instrument;
-use tracing::field::display;
 
 use super::failure::Failure;
 use super::{SharedSite, Site, cross_site, host, respond, session};
@@ -63,40 +63,55 @@ pub(super) struct Door {
 }
 
 impl Door {
-    async fn pass(self, request: Request, next: Next) -> Response {
-        let Self { site, admits } = &self;
+    /// The answer of what is behind the door, or why it stays shut.
+    async fn pass(self, mut request: Request, next: Next) -> Response {
+        let renewed = match self.admit(&mut request).await {
+            Continue(renewed) => renewed,
+            Break(refusal) => return refusal,
+        };
+        let mut response = next.run(request).await;
+        if let Some(cookie) = renewed.filter(|_| !response.headers().contains_key(SET_COOKIE)) {
+            response.headers_mut().insert(SET_COOKIE, cookie);
+        }
+        response
+    }
+
+    /// Lets a request in, told who asks, with another cookie for them if they need one; or says why not.
+    async fn admit(&self, request: &mut Request) -> ControlFlow<Response, Option<HeaderValue>> {
+        let Self { site, admits } = self;
         if *admits != Admits::Anybody
-            && let Some(refusal) = host::refusal(site, &request).or_else(|| cross_site::refusal(site, &request))
+            && let Some(refusal) = host::refusal(site, request).or_else(|| cross_site::refusal(site, request))
         {
-            return refusal.into_response();
+            return Break(refusal.into_response());
         }
         match admits {
-            Admits::Anybody | Admits::ForThisSite => next.run(request).await,
-            Admits::Visitors => session::load(site, request, next).await,
-            Admits::Members => session::load_member(site, request, next).await,
+            Admits::Anybody | Admits::ForThisSite => Continue(None),
+            Admits::Visitors => session::load(site, request).await,
+            Admits::Members => session::load_member(site, request).await,
         }
     }
 }
 
 /// What every request passes through, whoever is to answer it. It gets an id, which all its lines in the log carry; and
 /// whatever comes of it is dressed for people or for programs.
-pub(super) async fn receive(State(door): State<Door>, request: Request, next: Next) -> Response {
+///
+/// A request is large, and every asynchronous function that it passes through keeps it twice: so these are few.
+pub(super) fn receive(State(door): State<Door>, request: Request, next: Next) -> impl Future<Output = Response> {
     let site = Arc::clone(&door.site);
     let id = site.request_ids.next();
-    let address = client_address(&site, request.extensions(), request.headers()).map(display);
+    let address = client_address(&site, request.extensions(), request.headers()).map(|address| address.to_string());
     let span = tracing::info_span!("request", id, address, method = request.method().as_str());
-    let work = async {
-        let is_program = respond::is_program(&request);
+    let is_program = respond::is_program(&request);
+    let work = async move {
         let response = answer(door, request, next).await;
         let mut response = respond::dress(&site, response, is_program, &id);
         site.headers.add_to(response.headers_mut());
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
         response
     };
-    let mut response = work.instrument(span).await;
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
-    response
+    work.instrument(span)
 }
 
 /// What comes of a request, whatever happens on its way.

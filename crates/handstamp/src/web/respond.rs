@@ -7,11 +7,10 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use minijinja::{Value, context};
-use tower_http::csrf::ProtectionError;
 
+use super::Site;
 use super::failure::{Explanation, Failure};
 use super::user::{self, Visitor};
-use super::{Site, cross_site};
 
 /// The answer to a URL that is none of ours.
 pub(super) async fn not_found() -> Failure {
@@ -42,15 +41,12 @@ pub(super) fn page(
 
 /// Gives every refusal and fault a page, or for a program a problem document (RFC 9457), wherever in the house it came
 /// from.
-pub(super) fn dress(site: &Site, mut bare: Response, is_program: bool, request_id: &str) -> Response {
+pub(super) fn dress(site: &Site, bare: Response, is_program: bool, request_id: &str) -> Response {
     let status = bare.status();
     let is_page = bare.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     let is_error = status.is_client_error() || status.is_server_error();
     if !is_error || is_page || bare.extensions().get::<ForMachines>().is_some() {
         return bare;
-    }
-    if bare.extensions().get::<ProtectionError>().is_some() {
-        bare = cross_site::refused().into_response();
     }
     let message = match bare.extensions().get::<Explanation>() {
         Some(Explanation(message)) => message.clone(),
@@ -67,16 +63,6 @@ pub(super) fn dress(site: &Site, mut bare: Response, is_program: bool, request_i
     parts.headers.remove(CONTENT_LENGTH);
     parts.headers.extend(dressed_parts.headers);
     Response::from_parts(parts, body)
-}
-
-/// Gives our own refusals words where no page of ours stands around them, and leaves all other responses alone.
-pub(super) async fn refusal_for_programs(response: Response) -> Response {
-    let extensions = response.extensions();
-    let explanation = match extensions.get::<Explanation>() {
-        None if extensions.get::<ProtectionError>().is_some() => Some(cross_site::refused().message()),
-        explanation => explanation.map(|Explanation(message)| message.clone()),
-    };
-    explanation.map_or(response, |message| problem(StatusCode::FORBIDDEN, &message))
 }
 
 /// Marks a response that is to stay as it is, whoever asks.

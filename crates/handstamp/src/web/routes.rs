@@ -1,10 +1,8 @@
 //! Every URL, and whom each is for.
 
 use axum::Router;
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, delete, get, post, put};
-use tower::ServiceBuilder;
-use tower_http::csrf::CsrfLayer;
 
 use super::pages::{account, home, password, profile, register, sessions, sign_in, sign_out};
 use super::request::{Admits, Door};
@@ -71,7 +69,7 @@ pub(crate) fn routes(site: SharedSite) -> Router {
 
 /// An application's own routes, which other sites cannot make a browser write to.
 pub(crate) fn protect(router: Router, site: &SharedSite) -> Router {
-    against_other_sites(router, site).layer(map_response(respond::refusal_for_programs))
+    router.layer(from_fn_with_state(site.clone(), cross_site::refuse))
 }
 
 /// A whole site: with a home page, and an answer to every other URL.
@@ -92,28 +90,13 @@ fn pages(site: &SharedSite, public: Router<SharedSite>) -> Router<SharedSite> {
 /// Lets requests pass to these routes by the one door that there is. A single layer: with each request, axum makes boxes and
 /// copies for every layer of all those beneath it.
 fn behind(site: &SharedSite, admits: Admits, router: Router<SharedSite>) -> Router<SharedSite> {
-    let door = from_fn_with_state(Door { site: site.clone(), admits }, request::receive);
-    match admits {
-        Admits::Anybody => router.layer(door),
-        _ => router.layer(ServiceBuilder::new().layer(door).layer(cross_site_layer(site))),
-    }
+    router.layer(from_fn_with_state(Door { site: site.clone(), admits }, request::receive))
 }
 
 fn whole(router: Router<SharedSite>, site: SharedSite) -> Router {
     let prefix = site.places.page("");
     let router = router.with_state(site);
     if prefix.is_empty() { router } else { Router::new().nest(&prefix, router) }
-}
-
-/// Refuses writes that other sites make a browser send.
-fn against_other_sites(router: Router, site: &SharedSite) -> Router {
-    let ours = from_fn_with_state(site.clone(), cross_site::refuse);
-    router.layer(ServiceBuilder::new().layer(ours).layer(cross_site_layer(site)))
-}
-
-fn cross_site_layer(site: &SharedSite) -> CsrfLayer {
-    let public_url = site.accounts.config.public_url.to_string();
-    CsrfLayer::new().add_trusted_origin(public_url).expect("a public URL is an origin")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
+use std::ops::ControlFlow::{self, Break, Continue};
+
 use axum::extract::Request;
-use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use handstamp_core::cookie::Presented;
 
@@ -13,33 +13,33 @@ use crate::sessions::{Found, Session};
 
 /// Finds out, once for each request of a page, who asks. Whoever is in doubt is a stranger; when the database cannot be
 /// asked, nobody is anybody.
-pub(super) async fn load(site: &SharedSite, request: Request, next: Next) -> Response {
+pub(super) async fn load(site: &SharedSite, request: &mut Request) -> ControlFlow<Response, Option<HeaderValue>> {
     match find(site, request.headers()).await {
-        Ok(visitor) => go_on_as(visitor, site, request, next).await,
-        Err(fault) => Failure::from(fault).into_response(),
+        Ok(visitor) => Continue(introduce(visitor, site, request)),
+        Err(fault) => Break(Failure::from(fault).into_response()),
     }
 }
 
 /// The same for pages that strangers do not see: they are sent to sign in, and back afterwards; programs are told 401.
-pub(super) async fn load_member(site: &SharedSite, request: Request, next: Next) -> Response {
+pub(super) async fn load_member(
+    site: &SharedSite,
+    request: &mut Request,
+) -> ControlFlow<Response, Option<HeaderValue>> {
     match find(site, request.headers()).await {
-        Ok(visitor @ Visitor::Member(_)) => go_on_as(visitor, site, request, next).await,
+        Ok(visitor @ Visitor::Member(_)) => Continue(introduce(visitor, site, request)),
         Ok(_) if is_navigation(request.method(), request.headers()) => {
-            to_sign_in(site, request.method(), original_uri(request.uri(), request.extensions()))
+            Break(to_sign_in(site, request.method(), original_uri(request.uri(), request.extensions())))
         }
-        Ok(_) => Failure::SignedOut.into_response(),
-        Err(fault) => Failure::from(fault).into_response(),
+        Ok(_) => Break(Failure::SignedOut.into_response()),
+        Err(fault) => Break(Failure::from(fault).into_response()),
     }
 }
 
-async fn go_on_as(visitor: Visitor, site: &SharedSite, mut request: Request, next: Next) -> Response {
+/// Tells the handler who asks. They may need another cookie.
+fn introduce(visitor: Visitor, site: &SharedSite, request: &mut Request) -> Option<HeaderValue> {
     let cookie = visitor.session().and_then(|session| renewed(site, session));
     request.extensions_mut().insert(visitor);
-    let mut response = next.run(request).await;
-    if let Some(cookie) = cookie.filter(|_| !response.headers().contains_key(SET_COOKIE)) {
-        response.headers_mut().insert(SET_COOKIE, cookie);
-    }
-    response
+    cookie
 }
 
 /// Another cookie for a session whose token an earlier key has signed.
@@ -60,7 +60,7 @@ pub(super) async fn find(site: &SharedSite, headers: &HeaderMap) -> Result<Visit
         Presented::One(text) => text,
     };
     match site.accounts.sessions.find(text).await? {
-        Found::Live(session) => return Ok(Visitor::Member(session.into())),
+        Found::Live(session) => return Ok(Visitor::Member(session)),
         Found::Refused(reason) => tracing::info!(event = "session_token_refused", %reason, "refused a token"),
         Found::Ended(id_hash, user) => {
             tracing::info!(event = "session_token_refused", reason = "ended", %user, "refused the token of an ended session");

@@ -5,7 +5,6 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use handstamp_core::Timestamp;
-use jiff::tz::TimeZone;
 use minijinja::{AutoEscape, Environment, Error, TemplateSource, UndefinedBehavior, Value, context};
 
 use super::assets;
@@ -26,22 +25,6 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("sessions.html", include_str!("../../templates/sessions.html")),
     ("sign_in.html", include_str!("../../templates/sign_in.html")),
     ("sign_out.html", include_str!("../../templates/sign_out.html")),
-];
-
-/// In the language of our pages.
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
 ];
 
 /// Renders pages.
@@ -191,13 +174,12 @@ fn up_to_date(path: PathBuf, seen: Option<Stamp>) -> impl Fn() -> bool + Send + 
 
 /// A day, for people: `23 November 2026`.
 pub(super) fn day(time: Timestamp) -> String {
-    let date = civil(time).to_zoned(TimeZone::UTC).date();
-    format!("{} {} {}", date.day(), MONTHS[usize::from(date.month().unsigned_abs()) - 1], date.year())
+    civil(time).strftime("%-d %B %Y").to_string()
 }
 
 /// A moment, for people: `23 November 2026, 14:05 UTC`.
 pub(super) fn moment(time: Timestamp) -> String {
-    format!("{}, {}", day(time), civil(time).strftime("%H:%M UTC"))
+    civil(time).strftime("%-d %B %Y, %H:%M UTC").to_string()
 }
 
 /// A time, for machines (RFC 3339).

@@ -127,11 +127,6 @@ fn times_are_told_as_people_do() {
     assert_eq!(told(200_000), "13 January 2027");
     assert_eq!(ago(now.after(Duration::from_secs(500)), now), "just now", "the clock was set back");
     assert_eq!(day(Timestamp::from_unix_seconds(0)), "1 January 1970");
-    for month in 1..=12 {
-        let first = jiff::civil::date(2027, month, 1).to_zoned(TimeZone::UTC).unwrap();
-        let seconds = first.timestamp().as_second().unsigned_abs();
-        assert_eq!(day(Timestamp::from_unix_seconds(seconds)), first.strftime("%-d %B %Y").to_string());
-    }
     assert_eq!(moment(now), "15 January 2027, 08:00 UTC");
     assert_eq!(iso(now), "2027-01-15T08:00:00Z");
     assert!(!day(Timestamp::from_unix_seconds(u64::MAX)).is_empty(), "and the end of time is no panic");
