@@ -105,10 +105,10 @@ impl SessionTokens {
         let tag = key.tag(&bytes[..SIGNED_BYTES]);
         bytes[SIGNED_BYTES..].copy_from_slice(&tag);
 
-        let mut text = [0; TEXT_CHARACTERS];
-        let _ = URL_SAFE_NO_PAD.encode(&bytes, text.as_mut_slice().as_out());
+        let mut text = TokenText([0; TEXT_CHARACTERS]);
+        let _ = URL_SAFE_NO_PAD.encode(&bytes, text.0.as_mut_slice().as_out());
         bytes.zeroize();
-        TokenText(text)
+        text
     }
 
     /// What the token in `text` says, if this service said it and it holds at `now`. Whether the session is still live
@@ -119,7 +119,9 @@ impl SessionTokens {
     /// # Errors
     /// The first rule that the text breaks. The client only ever learns that it is signed out.
     pub fn open(&self, text: &str, now: Timestamp) -> Result<OpenedToken, TokenRefusal> {
-        let bytes = &decode(text)?;
+        let mut bytes = [0; TOKEN_BYTES];
+        decode(text, &mut bytes)?;
+        let bytes = &bytes;
         if bytes[0] != VERSION {
             return Err(TokenRefusal::Version);
         }
@@ -141,13 +143,10 @@ impl SessionTokens {
     }
 }
 
-fn decode(text: &str) -> Result<[u8; TOKEN_BYTES], TokenRefusal> {
-    let mut bytes = [0; TOKEN_BYTES];
-    if text.len() != TEXT_CHARACTERS || URL_SAFE_NO_PAD.decode(text.as_bytes(), bytes.as_mut_slice().as_out()).is_err()
-    {
-        return Err(TokenRefusal::Malformed);
-    }
-    Ok(bytes)
+fn decode(text: &str, bytes: &mut [u8; TOKEN_BYTES]) -> Result<(), TokenRefusal> {
+    let is_whole =
+        text.len() == TEXT_CHARACTERS && URL_SAFE_NO_PAD.decode(text.as_bytes(), bytes.as_mut_slice().as_out()).is_ok();
+    if is_whole { Ok(()) } else { Err(TokenRefusal::Malformed) }
 }
 
 /// A field of a token, of any of its layouts.
