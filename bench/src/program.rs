@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 pub struct Program {
@@ -39,26 +40,28 @@ impl Program {
         Self { process, address: address.parse().expect("it is an address"), started_in: begun.elapsed() }
     }
 
-    /// Tells it to stop, and waits until it has.
+    /// Tells it to stop, waits until it has, and says what processor time it took over that.
     ///
     /// # Panics
     /// When it cannot be told.
-    pub fn end(mut self) {
-        let told = Command::new("kill").arg(self.process.id().to_string()).status();
+    pub fn end(mut self) -> Duration {
+        let process = self.process.id();
+        let before = Stat::of(process).processor_time;
+        let told = Command::new("kill").arg(process.to_string()).status();
         assert!(told.is_ok_and(|told| told.success()), "it runs");
-        let _ = self.process.wait();
+        loop {
+            let stat = Stat::of(process);
+            if stat.has_ended {
+                let _ = self.process.wait();
+                return stat.processor_time - before;
+            }
+            sleep(Duration::from_millis(10));
+        }
     }
 
     /// Processor time so far, of all its processes and of the system for them.
     pub fn processor_time(&self) -> Duration {
-        let ticks = self.processes().into_iter().map(|process| {
-            let stat = read(process, "stat");
-            // Behind its name, which may hold anything, the 12th and 13th are the times in user and in system mode.
-            let fields: Vec<&str> = stat.rsplit(')').next().expect("it has a name").split_whitespace().collect();
-            [11, 12].map(|place: usize| fields[place].parse::<u64>().expect("ticks are a number")).iter().sum::<u64>()
-        });
-        // A hundred in a second on Linux, whatever the kernel's own.
-        Duration::from_millis(ticks.sum::<u64>() * 10)
+        self.processes().into_iter().map(|process| Stat::of(process).processor_time).sum()
     }
 
     /// What all its processes have in memory, in MiB. What several share counts once.
@@ -81,6 +84,26 @@ impl Program {
             looked += 1;
         }
         processes
+    }
+}
+
+/// What the system says of a process.
+struct Stat {
+    processor_time: Duration,
+    /// And nobody has asked yet what came of it.
+    has_ended: bool,
+}
+
+impl Stat {
+    fn of(process: u32) -> Self {
+        let stat = read(process, "stat");
+        // Behind its name, which may hold anything, the first is its state, and the 12th and 13th the times in user and in
+        // system mode.
+        let fields: Vec<&str> = stat.rsplit(')').next().expect("it has a name").split_whitespace().collect();
+        let ticks = [11, 12].map(|place: usize| fields[place].parse::<u64>().expect("ticks are a number"));
+        // A hundred in a second on Linux, whatever the kernel's own.
+        let processor_time = Duration::from_millis(ticks.iter().sum::<u64>() * 10);
+        Self { processor_time, has_ended: fields[0] == "Z" }
     }
 }
 

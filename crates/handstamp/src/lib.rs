@@ -67,7 +67,9 @@ use store::Store;
 use web::{CarefulHeaders, Cookies, Places, RequestIds, Site, Views};
 use world::World;
 
-const WRITE_LAST_SEEN_EVERY: Duration = Duration::from_secs(30);
+/// To write one of these times takes as long as a request: the seldomer, the cheaper a live session. On this node lists are
+/// right all the while, on others they may be so old.
+const WRITE_LAST_SEEN_EVERY: Duration = Duration::from_secs(300);
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
 const PURGE_ATTEMPTS_EVERY: Duration = Duration::from_secs(300);
 
