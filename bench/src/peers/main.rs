@@ -33,8 +33,8 @@ impl Options {
             peers: "target/peers/release".into(),
             python: "target/python".into(),
             folder: ".".into(),
-            rounds: 5,
-            lasting: Duration::from_secs(5),
+            rounds: 11,
+            lasting: Duration::from_secs(2),
         };
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("{name} needs a value, or there is no such flag"))?;

@@ -53,84 +53,88 @@ pub(crate) fn start(format: Option<Format>, level: Level) {
 /// them in a map first, and a request pays for that even when it has nothing to say: 8,000 instructions.
 struct SpanFields;
 
+/// Room for what a request says of itself, made once.
+const USUAL_LENGTH: usize = 128;
+
 impl<'writer> FormatFields<'writer> for SpanFields {
     fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
-        let mut object = Object { text: &mut writer, is_empty: true, written: Ok(()) };
-        object.text.write_char('{')?;
-        fields.record(&mut object);
-        object.written?;
-        writer.write_char('}')
+        let mut text = String::with_capacity(USUAL_LENGTH);
+        text.push_str("{}");
+        add_to(&mut text, |object| fields.record(object));
+        writer.write_str(&text)
     }
 
     fn add_fields(&self, current: &'writer mut FormattedFields<Self>, fields: &Record<'_>) -> fmt::Result {
-        current.fields.pop();
-        let is_empty = current.fields.len() == 1;
-        let mut object = Object { text: &mut current.fields, is_empty, written: Ok(()) };
-        fields.record(&mut object);
-        object.written?;
-        current.fields.push('}');
+        add_to(&mut current.fields, |object| fields.record(object));
         Ok(())
     }
 }
 
-/// An object that has begun and not ended.
-struct Object<'a> {
-    text: &'a mut dyn Write,
-    is_empty: bool,
-    written: fmt::Result,
+/// Adds fields to what is an object, before and after.
+fn add_to(text: &mut String, record: impl FnOnce(&mut Object<'_>)) {
+    text.pop();
+    record(&mut Object(text));
+    text.push('}');
 }
 
+/// An object that has begun and not ended.
+struct Object<'a>(&'a mut String);
+
 impl Object<'_> {
-    /// Adds a field, by what writes its value down.
-    fn add(&mut self, field: &Field, write: impl FnOnce(&mut dyn Write) -> fmt::Result) {
-        let before = if self.is_empty { "\"" } else { ",\"" };
-        self.is_empty = false;
-        self.written = self.written.and_then(|()| {
-            [before, field.name(), "\":"].into_iter().try_for_each(|piece| self.text.write_str(piece))?;
-            write(self.text)
-        });
+    fn name(&mut self, field: &Field) {
+        let before = if self.0.len() == 1 { "\"" } else { ",\"" };
+        [before, field.name(), "\":"].iter().for_each(|piece| self.0.push_str(piece));
+    }
+
+    /// Adds a field whose value is spelled in JSON as it is in Rust.
+    fn add(&mut self, field: &Field, value: impl fmt::Display) {
+        self.name(field);
+        let _ = write!(self.0, "{value}");
+    }
+
+    /// Adds a field that is a string, by what writes it. If that fails, what it wrote stands there.
+    fn add_quoted(&mut self, field: &Field, write: impl FnOnce(&mut Escaped<'_>) -> fmt::Result) {
+        self.name(field);
+        self.0.push('"');
+        let _ = write(&mut Escaped(self.0));
+        self.0.push('"');
     }
 }
 
 impl Visit for Object<'_> {
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.add(field, |text| write!(text, "{value}"));
+        self.add(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.add(field, |text| write!(text, "{value}"));
+        self.add(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.add(field, |text| write!(text, "{value}"));
+        self.add(field, value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.add(field, |text| quoted(text, |text| text.write_str(value)));
+        self.add_quoted(field, |text| text.write_str(value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field, |text| quoted(text, |text| write!(text, "{value:?}")));
+        self.add_quoted(field, |text| write!(text, "{value:?}"));
     }
 }
 
-/// A JSON string, by what writes down what it says.
-fn quoted(text: &mut dyn Write, write: impl FnOnce(&mut Escaped<'_>) -> fmt::Result) -> fmt::Result {
-    text.write_char('"')?;
-    write(&mut Escaped(text))?;
-    text.write_char('"')
-}
-
 /// Writes what may stand between the quotation marks of a JSON string.
-struct Escaped<'a>(&'a mut dyn Write);
+struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
-            return self.0.write_str(text);
+            self.0.push_str(text);
+        } else {
+            let quoted = serde_json::to_string(text).map_err(|_| fmt::Error)?;
+            self.0.push_str(&quoted[1..quoted.len() - 1]);
         }
-        let quoted = serde_json::to_string(text).map_err(|_| fmt::Error)?;
-        self.0.write_str(&quoted[1..quoted.len() - 1])
+        Ok(())
     }
 }
 

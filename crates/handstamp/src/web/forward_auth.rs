@@ -51,8 +51,8 @@ struct Asked {
 
 /// For nginx's `auth_request`, which takes 200, 401 and 403, and anything else for a fault. The 401 tells in `Location` where
 /// to sign in.
-pub(super) async fn request(State(site): State<SharedSite>, uri: Uri, request: Request) -> Result<Response, Failure> {
-    let (asked, groups) = (forwarded(&site, &request)?, groups(&uri)?);
+pub(super) async fn request(State(site): State<SharedSite>, request: Request) -> Result<Response, Failure> {
+    let (asked, groups) = (forwarded(&site, &request)?, groups(request.uri())?);
     match admit(&site, request.headers(), &asked, &groups).await? {
         Some(admitted) => Ok(admitted),
         None => {
@@ -65,8 +65,8 @@ pub(super) async fn request(State(site): State<SharedSite>, uri: Uri, request: R
 }
 
 /// For Caddy's `forward_auth` and Traefik's ForwardAuth, which send whatever is not 2xx to the client.
-pub(super) async fn forward(State(site): State<SharedSite>, uri: Uri, request: Request) -> Result<Response, Failure> {
-    let (asked, groups) = (forwarded(&site, &request)?, groups(&uri)?);
+pub(super) async fn forward(State(site): State<SharedSite>, request: Request) -> Result<Response, Failure> {
+    let (asked, groups) = (forwarded(&site, &request)?, groups(request.uri())?);
     answer(&site, request.headers(), &asked, &groups).await
 }
 
@@ -133,7 +133,7 @@ fn identify(
     headers: &mut HeaderMap,
 ) -> Result<(), Failure> {
     let user = &session.user;
-    let assertion = site.accounts.assertions.of(session, &asked.origin.to_string(), site.accounts.sessions.now());
+    let assertion = site.accounts.assertions.of(session, &asked.origin.text(), site.accounts.sessions.now());
     headers.reserve(MAX_HEADERS);
     headers.insert(USER, value(user.id.to_string())?);
     headers.insert(NAME, value(utf8_percent_encode(user.name(), IDENTITY).to_string())?);

@@ -13,35 +13,35 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-
 /// In seconds. Without `includeSubDomains`: what other hosts of the domain do is not for an account page to decide.
 const TWO_YEARS: &str = "max-age=63072000";
 
-/// What tells browsers and caches to be careful with every response, whatever it is. They are copied in one piece:
-/// 2,200 instructions a request, where putting them together each time took 2,800.
-pub(crate) struct CarefulHeaders(HeaderMap);
+/// `Cache-Control`, `Vary` and the id of the request.
+const OTHERS: usize = 3;
+
+/// What tells browsers and caches to be careful with every response, whatever it is.
+pub(crate) struct CarefulHeaders(Vec<(HeaderName, HeaderValue)>);
 
 impl CarefulHeaders {
     pub(crate) fn new(config: &Config, places: &Places) -> Self {
-        let mut headers = HeaderMap::new();
-        let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
-        set(X_CONTENT_TYPE_OPTIONS, "nosniff");
-        set(X_FRAME_OPTIONS, "DENY");
-        // Not no-referrer: browsers would then send `Origin: null` with our own forms.
-        set(REFERRER_POLICY, "same-origin");
-        set(CROSS_ORIGIN_OPENER_POLICY, "same-origin");
-        set(CROSS_ORIGIN_RESOURCE_POLICY, "same-origin");
-        if config.public_url.is_https() {
-            set(STRICT_TRANSPORT_SECURITY, TWO_YEARS);
-        }
-        headers.insert(CONTENT_SECURITY_POLICY, places.policy());
-        keep_out_of_caches(&mut headers);
-        Self(headers)
+        let careful = [
+            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (X_FRAME_OPTIONS, "DENY"),
+            // Not no-referrer: browsers would then send `Origin: null` with our own forms.
+            (REFERRER_POLICY, "same-origin"),
+            (CROSS_ORIGIN_OPENER_POLICY, "same-origin"),
+            (CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
+        ];
+        let security = config.public_url.is_https().then_some((STRICT_TRANSPORT_SECURITY, TWO_YEARS));
+        let all = careful.into_iter().chain(security).map(|(name, value)| (name, HeaderValue::from_static(value)));
+        Self(all.chain([(CONTENT_SECURITY_POLICY, places.policy())]).collect())
     }
 
-    /// Adds them to those of a response.
+    /// Adds them to those of a response. Room is made for all that it has in the end: to make it bit by bit took half as many
+    /// instructions again.
     pub(super) fn add_to(&self, headers: &mut HeaderMap) {
-        let theirs = std::mem::replace(headers, self.0.clone());
-        if theirs.contains_key(CACHE_CONTROL) {
-            headers.remove(VARY);
+        headers.reserve(self.0.len() + OTHERS);
+        for (name, value) in &self.0 {
+            headers.insert(name, value.clone());
         }
-        headers.extend(theirs);
+        keep_out_of_caches(headers);
     }
 }
 

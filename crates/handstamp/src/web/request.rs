@@ -3,20 +3,24 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::http::header::{SET_COOKIE, USER_AGENT};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::routing::Route;
 use futures_util::FutureExt;
 use handstamp_core::Network;
 use tokio::time::timeout;
-use tracing::Instrument;
+use tower_layer::Layer;
+use tower_service::Service;
+use tracing::{Instrument, field};
 
 use super::failure::Failure;
 use super::{SharedSite, Site, cross_site, host, respond, session};
@@ -37,8 +41,9 @@ pub(crate) struct RequestIds {
 }
 
 impl RequestIds {
-    fn next(&self) -> String {
-        format!("{:016x}", self.key.hash_one(self.count.fetch_add(1, Ordering::Relaxed)))
+    fn next(&self) -> HeaderValue {
+        let number = self.key.hash_one(self.count.fetch_add(1, Ordering::Relaxed));
+        HeaderValue::try_from(format!("{number:016x}")).expect("digits are visible ASCII")
     }
 }
 
@@ -62,20 +67,51 @@ pub(super) struct Door {
     pub(super) admits: Admits,
 }
 
-impl Door {
+impl<S> Layer<S> for Door {
+    type Service = Guarded<S>;
+
+    fn layer(&self, route: S) -> Guarded<S> {
+        Guarded { door: self.clone(), route }
+    }
+}
+
+/// A route behind a door.
+#[derive(Clone)]
+pub(super) struct Guarded<S> {
+    door: Door,
+    route: S,
+}
+
+impl Service<Request> for Guarded<Route> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        Box::pin(receive(self.clone(), request))
+    }
+}
+
+impl Guarded<Route> {
     /// The answer of what is behind the door, or why it stays shut.
-    async fn pass(self, mut request: Request, next: Next) -> Response {
-        let renewed = match self.admit(&mut request).await {
+    async fn pass(mut self, mut request: Request) -> Response {
+        let renewed = match self.door.admit(&mut request).await {
             Continue(renewed) => renewed,
             Break(refusal) => return refusal,
         };
-        let mut response = next.run(request).await;
+        let Ok(mut response) = self.route.call(request).await;
         if let Some(cookie) = renewed.filter(|_| !response.headers().contains_key(SET_COOKIE)) {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
         response
     }
+}
 
+impl Door {
     /// Lets a request in, told who asks, with another cookie for them if they need one; or says why not.
     async fn admit(&self, request: &mut Request) -> ControlFlow<Response, Option<HeaderValue>> {
         let Self { site, admits } = self;
@@ -96,30 +132,31 @@ impl Door {
 /// whatever comes of it is dressed for people or for programs.
 ///
 /// A request is large, and every asynchronous function that it passes through keeps it twice: so these are few.
-pub(super) fn receive(State(door): State<Door>, request: Request, next: Next) -> impl Future<Output = Response> {
-    let site = Arc::clone(&door.site);
-    let id = site.request_ids.next();
-    let address = client_address(&site, request.extensions(), request.headers()).map(|address| address.to_string());
-    let span = tracing::info_span!("request", id, address, method = request.method().as_str());
+fn receive(guarded: Guarded<Route>, request: Request) -> impl Future<Output = Result<Response, Infallible>> {
+    let site = Arc::clone(&guarded.door.site);
+    let request_id = site.request_ids.next();
+    let span = {
+        let id = request_id.to_str().unwrap_or_default();
+        let address = client_address(&site, request.extensions(), request.headers()).map(field::display);
+        tracing::info_span!("request", id, address, method = request.method().as_str())
+    };
     let is_program = respond::is_program(&request);
     let work = async move {
-        let response = answer(door, request, next).await;
-        let mut response = respond::dress(&site, response, is_program, &id);
+        let response = answer(guarded, request).await;
+        let mut response = respond::dress(&site, response, is_program, &request_id);
         site.headers.add_to(response.headers_mut());
-        if let Ok(id) = HeaderValue::from_str(&id) {
-            response.headers_mut().insert(REQUEST_ID, id);
-        }
-        response
+        response.headers_mut().insert(REQUEST_ID, request_id);
+        Ok(response)
     };
     work.instrument(span)
 }
 
 /// What comes of a request, whatever happens on its way.
-async fn answer(door: Door, request: Request, next: Next) -> Response {
+async fn answer(guarded: Guarded<Route>, request: Request) -> Response {
     // A sign-out waits for a node that has died, and that takes a lease.
-    let limit = REQUEST_TIMEOUT + door.site.accounts.config.session.lease;
+    let limit = REQUEST_TIMEOUT + guarded.door.site.accounts.config.session.lease;
     let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let work = AssertUnwindSafe(door.pass(request, next)).catch_unwind();
+    let work = AssertUnwindSafe(guarded.pass(request)).catch_unwind();
     let done = if only_reads {
         timeout(limit, work).await
     } else {

@@ -4,7 +4,7 @@ use std::any::Any;
 
 use axum::extract::Request;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use minijinja::{Value, context};
 
@@ -41,7 +41,7 @@ pub(super) fn page(
 
 /// Gives every refusal and fault a page, or for a program a problem document (RFC 9457), wherever in the house it came
 /// from.
-pub(super) fn dress(site: &Site, bare: Response, is_program: bool, request_id: &str) -> Response {
+pub(super) fn dress(site: &Site, bare: Response, is_program: bool, request_id: &HeaderValue) -> Response {
     let status = bare.status();
     let is_page = bare.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     let is_error = status.is_client_error() || status.is_server_error();
@@ -71,12 +71,10 @@ pub(super) struct ForMachines;
 
 /// Whoever asks for the API, or says that they fetch, or that they want JSON, gets no page.
 pub(super) fn is_program(request: &Request) -> bool {
-    let (method, headers) = (request.method(), request.headers());
-    if request.uri().path().starts_with("/api/") {
-        return true;
-    }
-    let fetches = headers.contains_key("sec-fetch-mode") && !user::is_navigation(method, headers);
-    fetches || (user::accepts(headers, "json") && !user::accepts(headers, "text/html"))
+    let headers = request.headers();
+    let asks_api = request.uri().path().starts_with("/api/");
+    let fetches = user::says_navigation(headers) == Some(false);
+    asks_api || fetches || (user::accepts(headers, "json") && !user::accepts(headers, "text/html"))
 }
 
 /// A problem document (RFC 9457).
@@ -100,7 +98,13 @@ pub(super) fn problem_with(status: StatusCode, message: &str, members: &[(&str, 
     (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }
 
-fn error_page(site: &Site, status: StatusCode, message: &str, headers: &HeaderMap, request_id: &str) -> Response {
+fn error_page(
+    site: &Site,
+    status: StatusCode,
+    message: &str,
+    headers: &HeaderMap,
+    request_id: &HeaderValue,
+) -> Response {
     let retry_after = headers.get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok()?.parse::<u32>().ok());
     let values = context! {
         nav => false,
@@ -109,7 +113,7 @@ fn error_page(site: &Site, status: StatusCode, message: &str, headers: &HeaderMa
         heading => heading(status),
         message,
         retry_after,
-        reference => status.is_server_error().then_some(request_id),
+        reference => request_id.to_str().ok().filter(|_| status.is_server_error()),
         link_href => "/",
         link_text => "Go to the home page",
     };

@@ -6,7 +6,7 @@ use axum::routing::{any, delete, get, post, put};
 
 use super::pages::{account, home, password, profile, register, sessions, sign_in, sign_out};
 use super::request::{Admits, Door};
-use super::{SharedSite, api, assets, cross_site, forward_auth, health, request, respond};
+use super::{SharedSite, api, assets, cross_site, forward_auth, health, respond};
 
 /// Pages for everybody.
 fn public() -> Router<SharedSite> {
@@ -90,7 +90,7 @@ fn pages(site: &SharedSite, public: Router<SharedSite>) -> Router<SharedSite> {
 /// Lets requests pass to these routes by the one door that there is. A single layer: with each request, axum makes boxes and
 /// copies for every layer of all those beneath it.
 fn behind(site: &SharedSite, admits: Admits, router: Router<SharedSite>) -> Router<SharedSite> {
-    router.layer(from_fn_with_state(Door { site: site.clone(), admits }, request::receive))
+    router.layer(Door { site: site.clone(), admits })
 }
 
 fn whole(router: Router<SharedSite>, site: SharedSite) -> Router {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OriginalUri};
-use axum::http::header::ACCEPT;
+use axum::http::header::{ACCEPT, HeaderName};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, Method, Uri};
 use axum::response::Response;
@@ -11,6 +11,8 @@ use super::Site;
 use super::failure::Failure;
 use super::redirect::see_other;
 use crate::sessions::Session;
+
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Whoever asks for a page.
 #[derive(Clone)]
@@ -75,10 +77,13 @@ fn wanted(site: &Site, method: &Method, uri: &Uri) -> ReturnTo {
 
 /// Whether a browser goes to a page, rather than a script or a program fetching something.
 pub(super) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
-    match headers.get("sec-fetch-mode") {
-        Some(mode) => mode == "navigate",
-        None => matches!(*method, Method::GET | Method::HEAD) && accepts(headers, "text/html"),
-    }
+    let seems_so = || matches!(*method, Method::GET | Method::HEAD) && accepts(headers, "text/html");
+    says_navigation(headers).unwrap_or_else(seems_so)
+}
+
+/// The same by the word of the browser, if it says anything.
+pub(super) fn says_navigation(headers: &HeaderMap) -> Option<bool> {
+    headers.get(SEC_FETCH_MODE).map(|mode| mode == "navigate")
 }
 
 pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {

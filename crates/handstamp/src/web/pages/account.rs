@@ -1,5 +1,5 @@
-use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use minijinja::context;
 
@@ -12,9 +12,9 @@ use crate::web::user::{Member, Visitor};
 pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
     Member(session): Member,
-    uri: Uri,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
-    let done = done(&uri);
+    let done = query.and_then(|query| done(&query));
     if done.is_none() {
         return Ok(Html(site.views.account_page(&session)?).into_response());
     }
@@ -23,8 +23,8 @@ pub(in crate::web) async fn show(
 }
 
 /// What was just done, for somebody whom a form sent here: one of our own sentences, never a text from the address.
-fn done(uri: &Uri) -> Option<&'static str> {
-    let query = Fields::parse(uri.query()?.as_bytes()).ok()?;
+fn done(query: &str) -> Option<&'static str> {
+    let query = Fields::parse(query.as_bytes()).ok()?;
     match query.get("done").ok()? {
         "name" => Some("Your name was changed."),
         "password" => Some("Your password was changed, and your other devices were signed out."),
