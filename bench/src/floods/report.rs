@@ -42,7 +42,8 @@ pub fn page(table: &str, machine: &Machine, options: &Options) -> String {
          not when the last answer has come, and the time counts from when it was due. Meanwhile a flood submits the form of the \
          sign-in with a wrong password, on 64 connections, each again as soon as it is answered. Its guesses are of another \
          account and from another address each time: they all want a hash, and get as many at once as the server has cores. \
-         Unloaded is the same visitor alone, and for the rate of the hashing as many connections as the server has cores. \
+         Unloaded is the same visitor alone, and for the rate of the hashing as many connections as the server has cores, or hashes by themselves on the \
+         clients’ core. \
          192 connections are more than the queue holds, so the rest are refused; and 64 that guess at one account, that of the \
          one who is signed in, are refused once it is blocked. A refusal counts from when the form is sent until its page has \
          come; 64 clients that take turns on one core are in it.\n\n\

@@ -71,12 +71,22 @@ fn panel(name: &str, points: &[(usize, f64)], highest: f64) -> String {
             panel,
             "<circle class=\"point\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>\
              <text class=\"middle\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>\
-             <text class=\"soft middle\" x=\"{x:.1}\" y=\"{:.1}\">{count}</text>",
+             <text class=\"soft middle\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
             y - 10.0,
             number(*cost),
-            bottom + 22.0
+            bottom + 22.0,
+            short(*count)
         )
         .expect("memory takes all");
     }
     panel
+}
+
+/// A round number, with a letter for its thousands or millions.
+fn short(count: usize) -> String {
+    match count {
+        1_000_000.. => format!("{}M", count / 1_000_000),
+        1_000.. => format!("{}k", count / 1_000),
+        _ => count.to_string(),
+    }
 }

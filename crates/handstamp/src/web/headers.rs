@@ -34,8 +34,8 @@ impl CarefulHeaders {
         Self(all.chain([(CONTENT_SECURITY_POLICY, places.policy())]).collect())
     }
 
-    /// Adds them to those of a response. Room is made for all that it has in the end: to make it bit by bit took half as many
-    /// instructions again.
+    /// Adds them to those of a response. Room is made for all that it has in the end, which takes half the instructions where
+    /// there are many.
     pub(super) fn add_to(&self, headers: &mut HeaderMap) {
         headers.reserve(self.0.len() + OTHERS);
         for (name, value) in &self.0 {
