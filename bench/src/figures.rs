@@ -15,6 +15,12 @@ impl FromIterator<Duration> for Latencies {
 }
 
 impl Latencies {
+    /// These and more.
+    #[must_use]
+    pub fn and(self, more: Self) -> Self {
+        self.0.into_iter().chain(more.0).collect()
+    }
+
     pub fn count(&self) -> usize {
         self.0.len()
     }

@@ -1,7 +1,7 @@
 //! Measures what becomes of a request, of memory and of a start as accounts and live sessions grow to a million. Run by
 //! script/bench.
 //!
-//! `growth [--binary PATH] [--seconds N] [--into FOLDER] [--at-most N]`
+//! `growth [--binary PATH] [--turns N] [--into FOLDER] [--at-most N]`
 
 mod plot;
 
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use handstamp_bench::client::get;
-use handstamp_bench::figures::number;
+use handstamp_bench::figures::{Latencies, median, number};
 use handstamp_bench::folder::Folder;
 use handstamp_bench::load::{CONNECTIONS, load, load_for};
 use handstamp_bench::machine::{Machine, version};
@@ -26,26 +26,23 @@ const FEW_SESSIONS: usize = 1_000;
 pub struct Options {
     binary: PathBuf,
     folder: PathBuf,
-    lasting: Duration,
+    /// Of a second each.
+    turns: usize,
     /// The most accounts and sessions.
     at_most: usize,
 }
 
 impl Options {
     fn from(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self {
-            binary: "../target/release/handstamp".into(),
-            folder: ".".into(),
-            lasting: Duration::from_secs(5),
-            at_most: 1_000_000,
-        };
+        let mut options =
+            Self { binary: "../target/release/handstamp".into(), folder: ".".into(), turns: 11, at_most: 1_000_000 };
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("{name} needs a value, or there is no such flag"))?;
             let number = || value.parse::<usize>().map_err(|error| format!("{name} {value:?}: {error}"));
             match name.as_str() {
                 "--binary" => options.binary = value.into(),
                 "--into" => options.folder = value.into(),
-                "--seconds" => options.lasting = Duration::from_secs(number()?.max(1) as u64),
+                "--turns" => options.turns = number()?.max(1),
                 "--at-most" => options.at_most = number()?,
                 _ => return Err(format!("there is no flag {name}")),
             }
@@ -115,12 +112,17 @@ fn measure(options: &Options, machine: &Machine, users: usize, sessions: usize) 
     load(program.address, || requests.get(each_once.fetch_add(1, Ordering::Relaxed)).map(Vec::as_slice));
     let a_session = (program.memory() - at_rest) * 1024.0 * 1024.0 / sessions as f64;
 
-    let before = program.processor_time();
     let turn = AtomicUsize::new(0);
     // Far apart, one after the other: a step that has no divisor in common with any of the sizes.
     let next = || turn.fetch_add(1, Ordering::Relaxed).wrapping_mul(611_953) % requests.len();
-    let latencies = load_for(program.address, options.lasting, || &requests[next()]);
-    let microseconds = (program.processor_time() - before).as_secs_f64() * 1e6 / latencies.count() as f64;
+    let (mut microseconds, mut latencies) = (Vec::new(), Latencies::default());
+    for _ in 0..options.turns {
+        let before = program.processor_time();
+        let turn = load_for(program.address, Duration::from_secs(1), || &requests[next()]);
+        microseconds.push((program.processor_time() - before).as_secs_f64() * 1e6 / turn.count() as f64);
+        latencies = latencies.and(turn);
+    }
+    let microseconds = median(microseconds);
     let started_in = program.started_in.as_secs_f64() * 1e3;
     // When sessions were seen is written every five minutes, which was not to fall into what was measured, and at a stop.
     assert!(begun.elapsed() < Duration::from_secs(300), "the machine is too slow");
@@ -135,7 +137,7 @@ fn requests(data: &str, program: &Program) -> Vec<Vec<u8>> {
 }
 
 fn page(sizes: &[Size], machine: &Machine, options: &Options) -> String {
-    let (description, seconds) = (machine.description(), options.lasting.as_secs());
+    let (description, turns) = (machine.description(), options.turns);
     let version = version();
     let mut table = "| accounts | live sessions | processor time, µs a request | p99, ms | MiB at rest | bytes a session | to note that it was seen, µs | start, ms |\n\
                      | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
@@ -165,9 +167,9 @@ fn page(sizes: &[Size], machine: &Machine, options: &Options) -> String {
          ## How it is measured\n\n\
          The database is filled with the accounts and the sessions, whose tokens are made in Python. After a start everybody \
          asks for `/account` once, which reads their row and puts the session into the cache; memory is counted then. Then for \
-         {seconds} seconds {CONNECTIONS} connections ask again, each request with the token of somebody else, far from the last \
+         {turns} turns of a second {CONNECTIONS} connections ask again, each request with the token of somebody else, far from the last \
          one. When a session was seen is written with many others, every five minutes and at a stop, and what that takes is \
-         counted at a stop. Processor time is what the system has counted for the process. A start lasts from the command to the line that \
+         counted at a stop. Processor time is what the system has counted for the process, in the middle one of the turns. A start lasts from the command to the line that \
          says where it listens. With few sessions what one takes is lost in the rest, and not shown.\n"
     )
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use handstamp_bench::client::{Client, get, post};
-use handstamp_bench::figures::median;
+use handstamp_bench::figures::{Latencies, median};
 use handstamp_bench::folder::Folder;
 use handstamp_bench::load::load_for;
 use handstamp_bench::machine::Machine;
@@ -19,6 +19,9 @@ pub const USERS: &str = "100000";
 /// The folder of Handstamp itself, which it makes.
 const OURS: &str = "handstamp";
 const WARMING_UP: Duration = Duration::from_millis(700);
+/// Into so many pieces a turn is cut, between which comes one of whoever is the limit: what disturbs a machine comes and goes
+/// within seconds.
+const PIECES: u32 = 4;
 
 /// One who is measured.
 pub struct Entrant {
@@ -88,6 +91,8 @@ pub const ENTRANTS: [Entrant; 12] = [
 pub struct Turns {
     pub a_second: Vec<f64>,
     pub microseconds: Vec<f64>,
+    /// How many times the processor time of the limit, if there is one.
+    pub times_limit: Vec<f64>,
     pub p50: Vec<f64>,
     pub p99: Vec<f64>,
     /// In MiB, before anybody asks.
@@ -109,10 +114,49 @@ impl Results {
         self.each().find(|(entrant, _)| entrant.name == name).expect("it is among them").1
     }
 
-    /// How many times the processor time of another one takes, turn by turn: what disturbs one disturbs its neighbour.
+    /// How many times the processor time of the limit somebody takes.
+    pub fn times_limit(&self, name: &str) -> f64 {
+        median(self.of(name).times_limit.clone())
+    }
+
+    /// How many times the processor time of another one somebody takes who has the same limit.
     pub fn ratio(&self, name: &str, other: &str) -> f64 {
-        let pairs = self.of(name).microseconds.iter().zip(&self.of(other).microseconds);
+        let pairs = self.of(name).times_limit.iter().zip(&self.of(other).times_limit);
         median(pairs.map(|(one, other)| one / other).collect())
+    }
+}
+
+/// Who has been started, and what they are asked.
+struct Running {
+    program: Program,
+    request: Vec<u8>,
+    /// In MiB, before anybody asked.
+    at_rest: f64,
+}
+
+impl Running {
+    /// Asks for so long, and adds what that took.
+    fn asked_for(&self, lasting: Duration, work: &mut Work) {
+        let (before, begun) = (self.program.processor_time(), Instant::now());
+        let latencies = load_for(self.program.address, lasting, || &self.request);
+        work.lasted += begun.elapsed();
+        work.spent += self.program.processor_time() - before;
+        work.latencies = std::mem::take(&mut work.latencies).and(latencies);
+    }
+}
+
+/// What it took to answer.
+#[derive(Default)]
+struct Work {
+    lasted: Duration,
+    spent: Duration,
+    latencies: Latencies,
+}
+
+impl Work {
+    /// Of a request.
+    fn microseconds(&self) -> f64 {
+        self.spent.as_secs_f64() * 1e6 / self.latencies.count() as f64
     }
 }
 
@@ -208,6 +252,32 @@ impl<'a> Contest<'a> {
     }
 
     fn measure(&self, entrant: &Entrant, turns: &mut Turns) {
+        let running = self.run(entrant);
+        let limit = entrant.limit.and_then(|name| ENTRANTS.iter().find(|entrant| entrant.name == name));
+        let limit = limit.map(|limit| self.run(limit));
+        let (mut work, mut least) = (Work::default(), Work::default());
+        for _ in 0..PIECES {
+            if let Some(limit) = &limit {
+                limit.asked_for(self.options.lasting / PIECES, &mut least);
+            }
+            running.asked_for(self.options.lasting / PIECES, &mut work);
+        }
+        if limit.is_some() {
+            turns.times_limit.push(work.microseconds() / least.microseconds());
+        }
+        // What both have in memory would count as half.
+        drop(limit);
+        turns.a_second.push(work.latencies.count() as f64 / work.lasted.as_secs_f64());
+        turns.microseconds.push(work.microseconds());
+        turns.p50.push(work.latencies.per_mille(500));
+        turns.p99.push(work.latencies.per_mille(990));
+        turns.at_rest.push(running.at_rest);
+        turns.under_load.push(running.program.memory());
+        turns.started_in.push(running.program.started_in.as_secs_f64() * 1e3);
+    }
+
+    /// Starts somebody, and warms them up.
+    fn run(&self, entrant: &Entrant) -> Running {
         let program = self.start(&entrant.starts);
         let at_rest = program.memory();
         let has_accounts = match entrant.starts {
@@ -218,17 +288,7 @@ impl<'a> Contest<'a> {
         let cookies = if has_accounts { register(&program) } else { self.cookies.borrow().clone() };
         let request = asks(&program, entrant.path, &cookies);
         load_for(program.address, WARMING_UP, || &request);
-        let (before, begun) = (program.processor_time(), Instant::now());
-        let latencies = load_for(program.address, self.options.lasting, || &request);
-        let (spent, lasted) = (program.processor_time() - before, begun.elapsed());
-        let count = latencies.count() as f64;
-        turns.a_second.push(count / lasted.as_secs_f64());
-        turns.microseconds.push(spent.as_secs_f64() * 1e6 / count);
-        turns.p50.push(latencies.per_mille(500));
-        turns.p99.push(latencies.per_mille(990));
-        turns.at_rest.push(at_rest);
-        turns.under_load.push(program.memory());
-        turns.started_in.push(program.started_in.as_secs_f64() * 1e3);
+        Running { program, request, at_rest }
     }
 }
 

@@ -33,7 +33,7 @@ impl Options {
             peers: "target/peers/release".into(),
             python: "target/python".into(),
             folder: ".".into(),
-            rounds: 11,
+            rounds: 9,
             lasting: Duration::from_secs(2),
         };
         while let Some(name) = arguments.next() {

@@ -32,13 +32,10 @@ impl Goal {
 
 /// What was promised.
 pub fn goals(results: &Results) -> Vec<Goal> {
-    let to_bare =
-        |name| results.each().find(|(entrant, _)| entrant.name == name).and_then(|(entrant, _)| entrant.limit);
-    let beside = |name| to_bare(name).map_or(f64::NAN, |bare| results.ratio(name, bare));
     [
-        ("`/account`, times bare axum", beside(HANDSTAMP), Limit::AtMost(1.5)),
-        ("`/auth/request`, times bare axum", beside(FORWARD_AUTH), Limit::AtMost(1.15)),
-        ("the extractor, times bare axum", beside(EXTRACTOR), Limit::AtMost(1.12)),
+        ("`/account`, times bare axum", results.times_limit(HANDSTAMP), Limit::AtMost(1.5)),
+        ("`/auth/request`, times bare axum", results.times_limit(FORWARD_AUTH), Limit::AtMost(1.15)),
+        ("the extractor, times bare axum", results.times_limit(EXTRACTOR), Limit::AtMost(1.12)),
         ("axum-login with SQLite, times `/account`", results.ratio(AXUM_LOGIN, HANDSTAMP), Limit::AtLeast(7.0)),
         ("Flask, times `/account`", results.ratio(FLASK, HANDSTAMP), Limit::AtLeast(80.0)),
     ]
@@ -65,7 +62,7 @@ fn table(results: &Results) -> String {
                      MiB under load | start, ms |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
         .to_owned();
     for (entrant, turns) in results.each() {
-        let times_bare = entrant.limit.map_or_else(String::new, |bare| number(results.ratio(entrant.name, bare)));
+        let times_bare = entrant.limit.map_or_else(String::new, |_| number(results.times_limit(entrant.name)));
         let is_peer = entrant.limit == Some(BARE) && entrant.name != HANDSTAMP;
         let times_ours = if is_peer { number(results.ratio(entrant.name, HANDSTAMP)) } else { String::new() };
         let middle = |values: &Vec<f64>| number(median(values.clone()));
@@ -107,8 +104,8 @@ pub fn page(results: &Results, machine: &Machine, options: &Options) -> String {
          {goals}\n{table}\n\
          ## How it is measured\n\n\
          Each is started on its own core, has {USERS} accounts in SQLite, registers one more, and is asked for that one’s page \
-         on {CONNECTIONS} connections, each again as soon as it is answered. They take turns, and ratios are of the same turn: what disturbs one \
-         disturbs its neighbour. Processor time is what the system has counted for all processes of a program, its own work for them \
+         on {CONNECTIONS} connections, each again as soon as it is answered. They take turns, and each shares its turn with bare axum, piece by \
+         piece: what disturbs one disturbs the other. Ratios to Handstamp are those of these ratios. Processor time is what the system has counted for all processes of a program, its own work for them \
          included; memory is the share of each in what is resident (`Pss`). A start lasts from the command to the line that \
          says where it listens, with all accounts there.\n\n\
          The peers are in `bench/peers`, each as the documentation of its library would have it. They send a page of a heading and \

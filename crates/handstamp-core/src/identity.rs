@@ -58,7 +58,7 @@ impl SessionId {
 
 impl Drop for SessionId {
     fn drop(&mut self) {
-        self.0.zeroize();
+        self.0.as_mut_slice().zeroize();
     }
 }
 

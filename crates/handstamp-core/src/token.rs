@@ -107,7 +107,8 @@ impl SessionTokens {
 
         let mut text = TokenText([0; TEXT_CHARACTERS]);
         let _ = URL_SAFE_NO_PAD.encode(&bytes, text.0.as_mut_slice().as_out());
-        bytes.zeroize();
+        // As slices: of an array each byte is written by itself.
+        bytes.as_mut_slice().zeroize();
         text
     }
 
@@ -238,7 +239,7 @@ impl TokenText {
 
 impl Drop for TokenText {
     fn drop(&mut self) {
-        self.0.zeroize();
+        self.0.as_mut_slice().zeroize();
     }
 }
 

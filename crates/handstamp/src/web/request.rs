@@ -67,26 +67,27 @@ pub(super) struct Door {
     pub(super) admits: Admits,
 }
 
-impl<S> Layer<S> for Door {
-    type Service = Guarded<S>;
+impl Layer<Route> for Door {
+    type Service = Guarded;
 
-    fn layer(&self, route: S) -> Guarded<S> {
+    fn layer(&self, route: Route) -> Guarded {
         Guarded { door: self.clone(), route }
     }
 }
 
 /// A route behind a door.
 #[derive(Clone)]
-pub(super) struct Guarded<S> {
+pub(super) struct Guarded {
     door: Door,
-    route: S,
+    route: Route,
 }
 
-impl Service<Request> for Guarded<Route> {
+impl Service<Request> for Guarded {
     type Response = Response;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
+    /// As axum's routes always are.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
@@ -96,7 +97,7 @@ impl Service<Request> for Guarded<Route> {
     }
 }
 
-impl Guarded<Route> {
+impl Guarded {
     /// The answer of what is behind the door, or why it stays shut.
     async fn pass(mut self, mut request: Request) -> Response {
         let renewed = match self.door.admit(&mut request).await {
@@ -132,7 +133,7 @@ impl Door {
 /// whatever comes of it is dressed for people or for programs.
 ///
 /// A request is large, and every asynchronous function that it passes through keeps it twice: so these are few.
-fn receive(guarded: Guarded<Route>, request: Request) -> impl Future<Output = Result<Response, Infallible>> {
+fn receive(guarded: Guarded, request: Request) -> impl Future<Output = Result<Response, Infallible>> {
     let site = Arc::clone(&guarded.door.site);
     let request_id = site.request_ids.next();
     let span = {
@@ -152,7 +153,7 @@ fn receive(guarded: Guarded<Route>, request: Request) -> impl Future<Output = Re
 }
 
 /// What comes of a request, whatever happens on its way.
-async fn answer(guarded: Guarded<Route>, request: Request) -> Response {
+async fn answer(guarded: Guarded, request: Request) -> Response {
     // A sign-out waits for a node that has died, and that takes a lease.
     let limit = REQUEST_TIMEOUT + guarded.door.site.accounts.config.session.lease;
     let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
