@@ -1,11 +1,30 @@
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Mutex;
 
 use handstamp_core::{SessionIdHash, Timestamp};
 
 /// When sessions were seen, since it was last written down. A request notes it here and writes nothing.
 #[derive(Default)]
-pub(super) struct LastSeen(Mutex<HashMap<SessionIdHash, Timestamp>>);
+pub(super) struct LastSeen(Mutex<Times>);
+
+type Times = HashMap<SessionIdHash, Timestamp, BuildHasherDefault<FirstBytes>>;
+
+/// Takes hashes as they are. Nobody chooses those of sessions, so to hash them once more would be for nothing.
+#[derive(Default)]
+struct FirstBytes(u64);
+
+impl Hasher for FirstBytes {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_ne_bytes(*first);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 impl LastSeen {
     pub(super) fn note(&self, session: SessionIdHash, now: Timestamp) {
@@ -29,14 +48,23 @@ impl LastSeen {
         std::mem::take(&mut *self.times()).into_iter().collect()
     }
 
-    fn times(&self) -> std::sync::MutexGuard<'_, HashMap<SessionIdHash, Timestamp>> {
+    fn times(&self) -> std::sync::MutexGuard<'_, Times> {
         self.0.lock().expect("nothing panics while it holds the times")
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::hash::BuildHasher;
+
     use super::*;
+
+    #[test]
+    fn sessions_spread_over_the_map() {
+        let hashers = BuildHasherDefault::<FirstBytes>::default();
+        let hash = |byte| hashers.hash_one(SessionIdHash::from_bytes([byte; 32]));
+        assert_eq!([hash(1), hash(2)], [[1; 8], [2; 8]].map(u64::from_ne_bytes));
+    }
 
     #[test]
     fn what_could_not_be_written_is_kept_for_the_next_time() {
