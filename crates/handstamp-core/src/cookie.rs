@@ -15,10 +15,12 @@ pub enum Presented<'a> {
 
 /// Finds the cookie of exactly this name. Nothing is decoded, unquoted or mended, and the pairs around it may be anything.
 pub fn find<'a>(lines: impl IntoIterator<Item = &'a [u8]>, name: &str) -> Presented<'a> {
-    let mut values = lines.into_iter().flat_map(pairs).filter_map(|pair| {
-        let mut halves = pair.trim_ascii().splitn(2, |byte| *byte == b'=');
-        (halves.next()? == name.as_bytes()).then(|| halves.next().unwrap_or_default())
-    });
+    let value = |pair: &'a [u8]| match pair.trim_ascii().strip_prefix(name.as_bytes())? {
+        [b'=', value @ ..] => Some(value),
+        [] => Some([].as_slice()),
+        _ => None,
+    };
+    let mut values = lines.into_iter().flat_map(pairs).filter_map(value);
     match (values.next(), values.next()) {
         (None, _) => Presented::Nothing,
         // What is not UTF-8 is nothing that we ever gave out.
