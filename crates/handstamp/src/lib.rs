@@ -67,7 +67,7 @@ use store::Store;
 use web::{CarefulHeaders, Cookies, Places, RequestIds, Site, Views};
 use world::World;
 
-/// To write one of these times takes as long as a request: the seldomer, the cheaper a live session. On this node lists are
+/// To write one of these times takes longer than a request: the seldomer, the cheaper a live session. On this node lists are
 /// right all the while, on others they may be so old.
 const WRITE_LAST_SEEN_EVERY: Duration = Duration::from_secs(300);
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
