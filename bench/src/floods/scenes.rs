@@ -151,7 +151,7 @@ impl<'a> Scenes<'a> {
 
     fn hashing(&self, rounds: &Rounds) -> [Figure; 3] {
         let figure = |connections, beside: &str, alone: &[f64], loaded: &[f64], share| Figure {
-            name: format!("wrong sign-ins answered, {connections} connections beside {beside}"),
+            name: format!("wrong sign-ins, {connections} connections beside {beside}"),
             unit: "/s",
             unloaded: Some(median(alone.to_vec())),
             loaded: median(loaded.to_vec()),
