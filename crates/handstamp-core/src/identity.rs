@@ -58,6 +58,7 @@ impl SessionId {
 
 impl Drop for SessionId {
     fn drop(&mut self) {
+        // As a slice: of an array each byte is written by itself.
         self.0.as_mut_slice().zeroize();
     }
 }

@@ -120,6 +120,7 @@ impl SessionTokens {
     /// # Errors
     /// The first rule that the text breaks. The client only ever learns that it is signed out.
     pub fn open(&self, text: &str, now: Timestamp) -> Result<OpenedToken, TokenRefusal> {
+        // Where they are decoded they stay: to copy bytes just written makes the processor wait, 32 of 180 ns.
         let mut bytes = [0; TOKEN_BYTES];
         decode(text, &mut bytes)?;
         let bytes = &bytes;
