@@ -1,23 +1,18 @@
-//! How many connections there are at once, and the end of those whose client does not take its answer.
+//! How many connections there are at once.
 
 use std::future::{Ready, ready};
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use axum_server::accept::Accept;
 use metrics::{Counter, counter, describe_counter, describe_gauge, gauge};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep};
 
-/// How long a client may take over an answer, from when the system holds as much of it as it will.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+use crate::connection::{Answers, Connection};
+
 /// Files that are not connections: the database's, the log, those of the runtime, and connections about to be closed.
 const OTHER_FILES: usize = 256;
 
@@ -73,7 +68,7 @@ impl Connections {
         }
     }
 
-    fn admit(&self, stream: TcpStream) -> io::Result<Connection> {
+    fn admit(&self) -> io::Result<OwnedSemaphorePermit> {
         let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() else {
             self.refuse();
             return Err(io::ErrorKind::ConnectionRefused.into());
@@ -82,7 +77,7 @@ impl Connections {
         if self.0.places.available_permits() > self.0.limit / 2 {
             self.breathe();
         }
-        Ok(Connection { stream, deadline: None, _place: place })
+        Ok(place)
     }
 
     fn refuse(&self) {
@@ -105,11 +100,11 @@ impl Connections {
 
 impl<S> Accept<TcpStream, S> for Connections {
     type Stream = Connection;
-    type Service = S;
-    type Future = Ready<io::Result<(Connection, S)>>;
+    type Service = Answers<S>;
+    type Future = Ready<io::Result<(Connection, Answers<S>)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        ready(self.admit(stream).map(|connection| (connection, service)))
+        ready(self.admit().map(|place| Connection::new(stream, service, place)))
     }
 }
 
@@ -129,62 +124,6 @@ fn allow_files(wanted: usize) -> usize {
 /// What is left of so many files for connections.
 fn connections_with(files: usize) -> usize {
     files.saturating_sub(OTHER_FILES).max(files / 2)
-}
-
-/// A connection in its place, whose client has to take what it asked for. `header_read_timeout` and the limits of forms
-/// see to clients that do not send.
-pub(crate) struct Connection {
-    stream: TcpStream,
-    /// When the answer must have been taken. None while the system takes all that we write.
-    deadline: Option<Pin<Box<Sleep>>>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Connection {
-    fn in_time(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            return written;
-        }
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(ANSWER_TIMEOUT)));
-        ready!(deadline.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, bytes)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.in_time(context, written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.in_time(context, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    /// Comes after everything was written. A single byte taken in time would otherwise be enough for ever.
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.deadline = None;
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `handstamp`: accounts beside an app in any language.
 
 mod cli;
+mod connection;
 mod connections;
 mod doctor;
 mod log;

@@ -13,8 +13,6 @@ use crate::metrics::Exporter;
 use crate::settings::Settings;
 use crate::{Problem, log};
 
-/// The longest that the head of a request may take, and that a connection may say nothing.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest head of a request. hyper looks before each read, so less than twice as much may pass if it comes at once.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// Connections that the system keeps until we take them. Beyond that it forgets them, and who connects tries again a second
@@ -93,8 +91,8 @@ pub(crate) fn server(
             connections.none_to_be_had(error);
         }
     });
-    let mut server = server.http1_only().first_request_timeout(HEADER_TIMEOUT);
-    server.http_builder().http1().header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADER_BYTES);
+    let mut server = server.http1_only();
+    server.http_builder().http1().max_buf_size(MAX_HEADER_BYTES);
     Ok(server)
 }
 

@@ -1,0 +1,174 @@
+//! A connection, and its end when the client does not send what it has begun, or does not take what it asked for.
+//!
+//! hyper has a timeout for the head of a request, and sets a timer for each: with all that follows from it, an eighth of what
+//! a request costs beside the work for it. So we look at the clock as the turns change, and have one timer for a connection.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tower_service::Service;
+
+/// The longest that the head of a request may take, and that a connection may say nothing.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take over an answer, from when the system holds as much of it as it will.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Whose turn it is. All of a connection happens in one task, so one never sees an old turn.
+#[derive(Clone, Default)]
+struct Turn(Arc<AtomicU8>);
+
+impl Turn {
+    /// It has to send the head of a request.
+    const CLIENTS: u8 = 0;
+    /// We have the head, and work on the answer. The limits of forms see to the rest of a request.
+    const OURS: u8 = 1;
+    /// We have the answer, and write it.
+    const ANSWERED: u8 = 2;
+
+    fn is(&self, turn: u8) -> bool {
+        self.0.load(Ordering::Relaxed) == turn
+    }
+
+    fn becomes(&self, turn: u8) {
+        self.0.store(turn, Ordering::Relaxed);
+    }
+}
+
+/// A connection whose client has to keep up.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    turn: Turn,
+    /// Since when it is the client's turn, if it is.
+    since: Instant,
+    /// When to see whether the client lets its turn pass.
+    alarm: Option<Pin<Box<Sleep>>>,
+    /// When the answer must have been taken. None while the system takes all that we write.
+    deadline: Option<Pin<Box<Sleep>>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// A connection in its place, and the service that answers on it.
+    pub(crate) fn new<S>(stream: TcpStream, service: S, place: OwnedSemaphorePermit) -> (Self, Answers<S>) {
+        let turn = Turn::default();
+        let answers = Answers { service, turn: turn.clone() };
+        (Self { stream, turn, since: Instant::now(), alarm: None, deadline: None, _place: place }, answers)
+    }
+
+    /// Fails if the client sends nothing although it has been its turn for too long.
+    fn is_heard(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let ends = self.since + HEAD_TIMEOUT;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(ends)));
+        loop {
+            ready!(alarm.as_mut().poll(context));
+            let now = Instant::now();
+            match self.turn.is(Turn::CLIENTS) {
+                true if ends <= now => return Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+                true => alarm.as_mut().reset(ends),
+                false => alarm.as_mut().reset(now + HEAD_TIMEOUT),
+            }
+        }
+    }
+
+    fn in_time(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            return written;
+        }
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(ANSWER_TIMEOUT)));
+        ready!(deadline.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_read(context, bytes) {
+            Poll::Pending => self.is_heard(context),
+            read => read,
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.in_time(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.in_time(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// Comes after everything was written. A single byte taken in time would otherwise be enough for ever.
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.deadline = None;
+        if self.turn.is(Turn::ANSWERED) {
+            self.turn.becomes(Turn::CLIENTS);
+            self.since = Instant::now();
+        }
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// The service of a connection. It is called with the head of each request.
+#[derive(Clone)]
+pub(crate) struct Answers<S> {
+    service: S,
+    turn: Turn,
+}
+
+impl<S: Service<R>, R> Service<R> for Answers<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Answer<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        self.turn.becomes(Turn::OURS);
+        Answer { answer: self.service.call(request), turn: self.turn.clone() }
+    }
+}
+
+pin_project! {
+    pub(crate) struct Answer<F> {
+        #[pin]
+        answer: F,
+        turn: Turn,
+    }
+}
+
+impl<F: Future> Future for Answer<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let answer = ready!(this.answer.poll(context));
+        this.turn.becomes(Turn::ANSWERED);
+        Poll::Ready(answer)
+    }
+}
