@@ -49,13 +49,12 @@ fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Of whatever site: each of our cookies is called `handstamp_…`, with the prefix that browsers guard or without.
 fn is_ours(pair: &[u8]) -> bool {
-    let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
     let prefixes = [b"__Host-".as_slice(), b"__Secure-"];
     let bare = prefixes.iter().find_map(|prefix| {
-        let (head, rest) = name.split_at_checked(prefix.len())?;
+        let (head, rest) = pair.split_at_checked(prefix.len())?;
         head.eq_ignore_ascii_case(prefix).then_some(rest)
     });
-    let prefix = bare.unwrap_or(name).get(.."handstamp_".len());
+    let prefix = bare.unwrap_or(pair).get(.."handstamp_".len());
     prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"handstamp_"))
 }
 

@@ -37,6 +37,7 @@ compile_error!("handstamp keeps its accounts in a database: choose the feature `
 mod config;
 mod data_dir;
 mod error;
+mod log;
 pub mod private_files;
 mod services;
 mod sessions;
@@ -64,7 +65,7 @@ pub use web::{CurrentSession, CurrentUser};
 use services::{Accounts, Assertions, Guard, Hashing};
 use sessions::Sessions;
 use store::Store;
-use web::{CarefulHeaders, Cookies, Places, RequestIds, Site, Views};
+use web::{CarefulHeaders, Cookies, Introductions, Places, Site, Views};
 use world::World;
 
 /// To write one of these times takes longer than a request: the seldomer, the cheaper a live session. On this node lists are
@@ -112,7 +113,8 @@ impl Handstamp {
             views: Views::new(&config),
             cookies: Cookies::new(&config),
             places,
-            request_ids: RequestIds::default(),
+            introductions: Introductions::new(),
+            request_ids: log::RequestIds::default(),
             accounts: Accounts {
                 assertions: Assertions::new(&config),
                 devices,
@@ -136,7 +138,7 @@ impl Handstamp {
     /// The pages, to be merged into an axum application with pages of its own: `/account` and what is beneath it, the questions
     /// of proxies under `/auth`, and the JSON API under `/api/v1`, all of it after [`Config::prefix`].
     pub fn routes(&self) -> Router {
-        web::routes::routes(Arc::clone(&self.0.site))
+        web::routes::routes(&self.0.site)
     }
 
     /// Refuses requests to an application's own routes that other sites make a browser send, as our pages do: all but GET,
@@ -148,7 +150,7 @@ impl Handstamp {
     /// The pages as a whole site, which answers every URL: with a home page at `/`, and `/healthz` and `/readyz` for whoever
     /// watches over it.
     pub fn site(&self) -> Router {
-        web::routes::site(Arc::clone(&self.0.site))
+        web::routes::site(&self.0.site)
     }
 
     fn shared_site(&self) -> &Arc<Site> {

@@ -27,7 +27,9 @@ crate::stories! {
         let ada = house.ada().await;
         let page = house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await;
         house.visitor().signs_in("ada@example.com", "wrong").await;
+        let copy = ada.copy();
         ada.signs_out().await;
+        let refused = copy.opens("/account").await;
         let user = house.events("user_created").await[0]["user"].clone();
         for event in ["authn_login_success", "authn_login_fail", "session_logout"] {
             let line = house.events(event).await.remove(0);
@@ -36,6 +38,8 @@ crate::stories! {
         }
         let line = house.events("authn_login_success").await.remove(0);
         assert_eq!(line["spans"][0]["id"], page.header("x-request-id"));
+        let line = house.events("session_token_refused").await.remove(0);
+        assert_eq!(line["spans"][0]["id"], refused.header("x-request-id"));
     }
 
     async fn and_one_event_is_one_line(house: House) {

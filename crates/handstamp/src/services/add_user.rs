@@ -2,6 +2,7 @@ use handstamp_core::{DisplayName, EmailAddress, Password, UserId};
 
 use super::Accounts;
 use crate::error::Error;
+use crate::log;
 use crate::store::{AddressTaken, NewUser};
 
 impl Accounts {
@@ -17,7 +18,7 @@ impl Accounts {
         let user = NewUser { id, name, email, password_hash: hashed.map_err(Error::refused)?, created_at };
         match self.sessions.in_force(self.store.create_user(&user, None, None).await?).await? {
             Ok(()) => {
-                tracing::info!(event = "user_created", user = %id, by = "operator", "made an account");
+                log::info!(event = "user_created", user = %id, by = "operator", "made an account");
                 Ok(id)
             }
             Err(AddressTaken) => Err(Error::refused("This e-mail address already has an account.")),

@@ -4,6 +4,7 @@ use super::Accounts;
 use super::guard::Asking;
 use super::hashing::Checked;
 use crate::error::Fault;
+use crate::log;
 use crate::sessions::{Session, SignedIn};
 
 /// A wish for another password.
@@ -48,7 +49,7 @@ impl Accounts {
             let ids = (session.id_hash, renamed);
             let changed = self.store.change_password(session.user.id, (&old, &new), ids).await?;
             if self.sessions.in_force(changed).await? {
-                tracing::info!(event = "authn_password_change", user = %session.user.id, "changed the password");
+                log::info!(event = "authn_password_change", user = %session.user.id, "changed the password");
                 return Ok(signed_in);
             }
         }
@@ -63,7 +64,7 @@ impl Accounts {
         match (stored, checked.map_err(PasswordNotChanged::TooMany)?) {
             (Some(stored), Checked::Right { .. }) => Ok(stored),
             _ => {
-                tracing::info!(event = "authn_password_change_fail", %user, "refused a change of password");
+                log::info!(event = "authn_password_change_fail", %user, "refused a change of password");
                 Err(PasswordNotChanged::WrongPassword)
             }
         }

@@ -2,6 +2,7 @@ use uuid::Uuid;
 
 use super::Accounts;
 use crate::error::Fault;
+use crate::log;
 use crate::sessions::Session;
 
 /// The account has no session of that handle.
@@ -14,7 +15,7 @@ impl Accounts {
         if !self.sessions.in_force(self.store.end_session_by_handle(asking.user.id, handle).await?).await? {
             return Ok(Err(NoSuchSession));
         }
-        tracing::info!(event = "session_revoked", user = %asking.user.id, sessions = 1, "ended a session");
+        log::info!(event = "session_revoked", user = %asking.user.id, sessions = 1, "ended a session");
         Ok(Ok(()))
     }
 
@@ -22,7 +23,7 @@ impl Accounts {
     pub(crate) async fn end_other_sessions(&self, asking: &Session) -> Result<(), Fault> {
         let ended = self.store.end_other_sessions(asking.user.id, asking.id_hash).await?;
         let sessions = self.sessions.in_force(ended).await?;
-        tracing::info!(event = "session_revoked", user = %asking.user.id, sessions, "ended all other sessions");
+        log::info!(event = "session_revoked", user = %asking.user.id, sessions, "ended all other sessions");
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use super::hashing::{Checked, Place};
 use super::patterns::Patterns;
 use crate::config::LimitsConfig;
 use crate::error::Fault;
+use crate::log;
 use crate::sessions::{Device, Session};
 use crate::store::{Counted, Credentials};
 
@@ -118,7 +119,7 @@ impl Accounts {
 
     fn tell_of_refusal(&self, asking: &Asking<'_>, wait: Wait) {
         let (user, seconds) = (asking.user().map(tracing::field::display), wait.0.as_secs());
-        tracing::info!(event = "authn_login_fail_max", user, seconds, "looked at no password");
+        log::info!(event = "authn_login_fail_max", user, seconds, "looked at no password");
         metrics::counter!(PASSWORD_CHECKS, "outcome" => "too_many").increment(1);
     }
 
@@ -127,7 +128,7 @@ impl Accounts {
         let counted = self.guard.registration.map(|limit| (AttemptKey::registration(device.network), limit));
         let counted = self.count(counted.as_slice()).await?;
         if counted.is_err() {
-            tracing::info!(event = "register_refused", reason = "too_many", "refused a registration");
+            log::info!(event = "register_refused", reason = "too_many", "refused a registration");
         }
         Ok(counted)
     }
@@ -178,7 +179,7 @@ impl Accounts {
         if !counted.is_empty()
             && let Err(error) = self.store.take_attempt_back(counted, self.sessions.now()).await
         {
-            tracing::warn!(%error, "an attempt that was right still counts as wrong");
+            log::warn!(%error, "an attempt that was right still counts as wrong");
         }
     }
 
@@ -191,7 +192,7 @@ impl Accounts {
             Ok::<_, sqlx::Error>(())
         };
         if let Err(error) = purged.await {
-            tracing::warn!(%error, "old counts of attempts could not be removed");
+            log::warn!(%error, "old counts of attempts could not be removed");
         }
     }
 }

@@ -4,6 +4,7 @@ use handstamp_core::{AttemptKey, EmailAddress, GroupName};
 
 use super::Accounts;
 use crate::error::Error;
+use crate::log;
 use crate::store::{Account, GROUPS_PER_USER, ListedSession, TooManyGroups};
 
 /// See `Guard::remembered`.
@@ -27,7 +28,7 @@ impl Accounts {
         let changed = self.store.set_disabled(account.id, disabled.then(|| self.world.now())).await?;
         self.sessions.in_force(changed).await?;
         let event = if disabled { "user_disabled" } else { "user_enabled" };
-        tracing::info!(event, user = %account.id, by = "operator", "changed an account");
+        log::info!(event, user = %account.id, by = "operator", "changed an account");
         Ok(account)
     }
 
@@ -42,7 +43,7 @@ impl Accounts {
             .in_force(changed)
             .await?
             .map_err(|TooManyGroups| Error::refused(format!("An account is in {GROUPS_PER_USER} groups at most.")))?;
-        tracing::info!(event = "user_groups_changed", user = %account.id, by = "operator", "changed an account");
+        log::info!(event = "user_groups_changed", user = %account.id, by = "operator", "changed an account");
         self.user(email).await
     }
 
@@ -53,14 +54,14 @@ impl Accounts {
         let unlocked = self.store.forget_attempts(AttemptKey::account(&email)).await?;
         // Nodes may remember a refusal for as long.
         tokio::time::sleep(REMEMBERED_FOR).await;
-        tracing::info!(event = "user_unlocked", user = %account.id, by = "operator", "forgot wrong passwords");
+        log::info!(event = "user_unlocked", user = %account.id, by = "operator", "forgot wrong passwords");
         Ok(unlocked)
     }
 
     pub(crate) async fn delete_user(&self, email: &str) -> Result<Account, Error> {
         let account = self.user(email).await?;
         self.sessions.in_force(self.store.delete_user(account.id).await?).await?;
-        tracing::info!(event = "user_deleted", user = %account.id, by = "operator", "deleted an account");
+        log::info!(event = "user_deleted", user = %account.id, by = "operator", "deleted an account");
         Ok(account)
     }
 
@@ -80,7 +81,7 @@ impl Accounts {
             None => self.sessions.end_all().await?,
         };
         let user = account.map(|account| tracing::field::display(account.id));
-        tracing::info!(event = "session_revoked", user, sessions, by = "operator", "ended sessions");
+        log::info!(event = "session_revoked", user, sessions, by = "operator", "ended sessions");
         Ok(sessions)
     }
 }

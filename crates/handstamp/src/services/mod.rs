@@ -19,6 +19,7 @@ use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordHash, PasswordRef
 
 use crate::config::{Config, SessionConfig};
 use crate::error::Fault;
+use crate::log;
 use crate::sessions::{Device, Lasts, Sessions, SignedIn};
 use crate::store::Store;
 use crate::world::World;
@@ -80,7 +81,7 @@ impl Accounts {
     /// Writes down what has gathered in memory.
     pub(crate) async fn write_last_seen(&self) {
         if let Err(error) = self.sessions.write_last_seen().await {
-            tracing::warn!(%error, "the times when sessions were last seen could not be written");
+            log::warn!(%error, "the times when sessions were last seen could not be written");
         }
     }
 
@@ -88,8 +89,8 @@ impl Accounts {
     pub(crate) async fn purge(&self) {
         match self.sessions.purge().await {
             Ok(0) => {}
-            Ok(sessions) => tracing::info!(event = "sessions_purged", sessions, "removed expired sessions"),
-            Err(error) => tracing::warn!(%error, "expired sessions could not be removed"),
+            Ok(sessions) => log::info!(event = "sessions_purged", sessions, "removed expired sessions"),
+            Err(error) => log::warn!(%error, "expired sessions could not be removed"),
         }
     }
 }

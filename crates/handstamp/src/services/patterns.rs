@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use handstamp_core::{EmailAddress, Network, Password, Timestamp};
 
+use crate::log;
+
 const WINDOW: Duration = Duration::from_secs(15 * 60);
 /// One password at so many accounts, from one network.
 const SPRAYED_ACCOUNTS: usize = 10;
@@ -103,11 +105,11 @@ impl Pattern {
     fn tell(self) {
         let name = match self {
             Self::Spraying => {
-                tracing::warn!(event = "password_spraying", "one password is tried at many accounts from one network");
+                log::warn!(event = "password_spraying", "one password is tried at many accounts from one network");
                 "spraying"
             }
             Self::Stuffing => {
-                tracing::warn!(event = "credential_stuffing", "many passwords are tried from many networks");
+                log::warn!(event = "credential_stuffing", "many passwords are tried from many networks");
                 "stuffing"
             }
         };

@@ -3,6 +3,7 @@ use handstamp_core::{DisplayName, EmailAddress, Password, PasswordRefusal, UserI
 use super::{Accounts, Admitted};
 use crate::config::Registration;
 use crate::error::Fault;
+use crate::log;
 use crate::sessions::{Device, Session};
 use crate::store::{AddressTaken, NewUser};
 
@@ -49,7 +50,7 @@ impl Accounts {
         }
         let hashed = self.hash_new_password(place, wish.password, wish.name.as_str(), wish.email.as_str()).await?;
         let password_hash = hashed.map_err(|refusal| {
-            tracing::info!(event = "register_refused", reason = "password", "refused a registration");
+            log::info!(event = "register_refused", reason = "password", "refused a registration");
             NotRegistered::Password(refusal)
         })?;
 
@@ -60,7 +61,7 @@ impl Accounts {
         let made = self.store.create_user(&user, Some(&session), before.map(|session| session.id_hash)).await?;
         match self.sessions.in_force(made).await? {
             Ok(()) => {
-                tracing::info!(event = "user_created", user = %id, "made an account");
+                log::info!(event = "user_created", user = %id, "made an account");
                 Ok(self.admit(id, signed_in, device))
             }
             Err(AddressTaken) => Err(Self::taken()),
@@ -68,7 +69,7 @@ impl Accounts {
     }
 
     fn taken() -> NotRegistered {
-        tracing::info!(event = "register_refused", reason = "address_taken", "refused a registration");
+        log::info!(event = "register_refused", reason = "address_taken", "refused a registration");
         NotRegistered::AddressTaken
     }
 }

@@ -4,6 +4,7 @@ use super::guard::Asking;
 use super::hashing::{Checked, Place};
 use super::{Accounts, Admitted};
 use crate::error::Fault;
+use crate::log;
 use crate::sessions::{Device, Session};
 use crate::store::Credentials;
 
@@ -48,11 +49,11 @@ impl Accounts {
             let (session, signed_in) = self.sessions.begin(account.user_id, self.lasts(wish.remember), device);
             let signed = self.store.sign_in(&hash, &session, before.map(|session| session.id_hash)).await?;
             if self.sessions.in_force(signed).await? {
-                tracing::info!(event = "authn_login_success", user = %account.user_id, "signed in");
+                log::info!(event = "authn_login_success", user = %account.user_id, "signed in");
                 if let Some(renewed) = renewed
                     && let Err(error) = self.store.replace_hash(account.user_id, &hash, &renewed).await
                 {
-                    tracing::warn!(%error, user = %account.user_id, "the renewed password hash could not be stored");
+                    log::warn!(%error, user = %account.user_id, "the renewed password hash could not be stored");
                 }
                 return Ok(self.admit(account.user_id, signed_in, device));
             }
@@ -77,7 +78,7 @@ impl Accounts {
             (Some(account), Some(hash), Checked::Right { renewed }) => Ok((account, hash, renewed)),
             (account, ..) => {
                 let user = account.map(|account| tracing::field::display(account.user_id));
-                tracing::info!(event = "authn_login_fail", user, "refused a sign-in");
+                log::info!(event = "authn_login_fail", user, "refused a sign-in");
                 Err(NotSignedIn::Wrong)
             }
         }

@@ -2,13 +2,14 @@ use handstamp_core::SessionIdHash;
 
 use super::Accounts;
 use crate::error::Fault;
+use crate::log;
 use crate::sessions::Session;
 
 impl Accounts {
     /// Ends a session: when this returns, no copy of its token is worth anything on any node.
     pub(crate) async fn sign_out(&self, session: &Session) -> Result<(), Fault> {
         self.end_everywhere(session.id_hash).await?;
-        tracing::info!(event = "session_logout", user = %session.user.id, "signed out");
+        log::info!(event = "session_logout", user = %session.user.id, "signed out");
         Ok(())
     }
 

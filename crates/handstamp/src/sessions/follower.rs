@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use uuid::Uuid;
 
 use super::cache::{Cache, SessionKey};
+use crate::log;
 use crate::store::{ChangeLog, NodeId, NodeRow, Position};
 use crate::world::{Moment, World};
 
@@ -187,7 +188,7 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
                 }
                 Err(reason) => {
                     if !failing {
-                        tracing::warn!(event = "node_not_joined", %reason, "sessions are read from the database");
+                        log::warn!(event = "node_not_joined", %reason, "sessions are read from the database");
                     }
                     failing = true;
                     self.pause(Instant::now() + AGAIN_AFTER).await;
@@ -197,7 +198,7 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
         if let Some(id) = before
             && let Err(reason) = self.ask(self.log.leave(id)).await
         {
-            tracing::warn!(event = "node_not_left", %reason, "sign-outs elsewhere may wait for this node's lease");
+            log::warn!(event = "node_not_left", %reason, "sign-outs elsewhere may wait for this node's lease");
         }
     }
 
@@ -229,12 +230,12 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
             let due = Instant::now() >= renew_at;
             match self.follow_and_renew(id, cache, due).await {
                 Ok(Membership::Lost) => {
-                    tracing::info!(event = "lease_lost", node = %id.0, "joining anew with an empty cache");
+                    log::info!(event = "lease_lost", node = %id.0, "joining anew with an empty cache");
                     return;
                 }
                 Ok(Membership::Lasts) => {
                     if failing {
-                        tracing::info!(event = "lease_renewed", node = %id.0, "the database answers again");
+                        log::info!(event = "lease_renewed", node = %id.0, "the database answers again");
                     }
                     failing = false;
                     if due {
@@ -247,7 +248,7 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
                 }
                 Err(reason) => {
                     if !failing {
-                        tracing::warn!(event = "lease_not_renewed", node = %id.0, %reason, "trying again");
+                        log::warn!(event = "lease_not_renewed", node = %id.0, %reason, "trying again");
                     }
                     failing = true;
                     renew_at = Instant::now() + AGAIN_AFTER;
@@ -298,7 +299,7 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
         let rows = self.log.nodes().await?;
         self.note(&rows);
         for row in rows.iter().filter(|row| self.is_silent(row, GONE_AFTER_LEASES)) {
-            tracing::info!(event = "node_given_up", node = %row.id.0, "a node has been gone for long");
+            log::info!(event = "node_given_up", node = %row.id.0, "a node has been gone for long");
             self.log.give_up(*row).await?;
         }
         let needed = rows.iter().map(|row| row.position).min().unwrap_or(forgotten);
@@ -337,7 +338,7 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
         let rows = self.log.nodes().await.map_err(fault)?;
         self.note(&rows);
         for row in rows.iter().filter(|row| row.position < position && self.is_silent(row, 1)) {
-            tracing::warn!(event = "node_given_up", node = %row.id.0, "a node did not renew its lease in time");
+            log::warn!(event = "node_given_up", node = %row.id.0, "a node did not renew its lease in time");
             self.log.give_up(*row).await.map_err(fault)?;
         }
         let found = rows.iter().map(|row| row.position).min().unwrap_or(position);

@@ -7,6 +7,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{OpenError, POLL_EVERY, TIME_LIMIT, for_lease, for_upkeep, within_time};
+use crate::log;
 
 const CONNECTIONS: u32 = 10;
 /// One follows, one waits for the others.
@@ -53,7 +54,7 @@ impl Postgres {
         let mut migrations = sqlx::migrate!("migrations/postgres");
         match migrations.run(&pool).await {
             Err(MigrateError::Execute(error)) if is_unknown_there(&error) => {
-                tracing::warn!("the database has no advisory locks: of several new nodes, start one before the others");
+                log::warn!("the database has no advisory locks: of several new nodes, start one before the others");
                 migrations.set_locking(false).run(&pool).await?;
             }
             migrated => migrated?,
@@ -94,7 +95,7 @@ impl Postgres {
                 let (reason, heard) = self.listen(&wake).await;
                 // Where there are never any, once is enough.
                 if heard || !is_told {
-                    tracing::info!(event = "polling", %reason, "no notifications from the database: polling for a while");
+                    log::info!(event = "polling", %reason, "no notifications from the database: polling for a while");
                 }
                 is_told = true;
             }

@@ -8,6 +8,7 @@ use axum::response::Response;
 
 use super::failure::Failure;
 use super::{SharedSite, Site, host, respond};
+use crate::log;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -20,7 +21,7 @@ pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
     if is_safe(request.method()) || comes_from_here(site, request) {
         return None;
     }
-    tracing::warn!(event = "cross_site_refused", "refused a write from another site");
+    log::warn!(event = "cross_site_refused", "refused a write from another site");
     let message = if request.uri().path().starts_with("/api/") {
         let public_url = &site.accounts.config.public_url;
         format!(

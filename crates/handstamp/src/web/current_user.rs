@@ -16,6 +16,7 @@ use super::user::{Visitor, is_navigation, original_uri, to_sign_in};
 use super::{SharedSite, respond, session};
 use crate::Handstamp;
 use crate::error::{Error, Fault};
+use crate::log;
 use crate::sessions::Session;
 
 /// Who is signed in, for the handlers of an application whose state holds a [`Handstamp`]. A stranger's navigation is sent
@@ -95,7 +96,7 @@ impl CurrentUser {
         if self.is_in(group) {
             return Ok(());
         }
-        tracing::info!(event = "group_refused", user = %self.id(), group, "is not in the group");
+        log::info!(event = "group_refused", user = %self.id(), group, "is not in the group");
         Err(refusal(Failure::not_in_the_group()))
     }
 
@@ -219,7 +220,7 @@ impl IntoResponse for Error {
             Err(error) if error.is_no_such_account() => Failure::not_found(),
             Err(error) if error.is_refused() => Failure::refused(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
             Err(error) => {
-                tracing::error!(event = "fault", %error, "a request could not be answered");
+                log::error!(event = "fault", %error, "a request could not be answered");
                 Failure::refused(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "Something went wrong on our side. We have taken a note of it.",

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use handstamp_core::Wait;
 
 use crate::error::Fault;
+use crate::log;
 
 /// When to come back after a fault that heals by itself, in seconds.
 const COME_BACK_AFTER: u64 = 5;
@@ -88,8 +89,8 @@ pub(super) struct Explanation(pub(super) Cow<'static, str>);
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match &self {
-            Self::Fault(Fault::Overloaded) => tracing::warn!(event = "overloaded", "a password was not hashed"),
-            Self::Fault(fault) => tracing::error!(event = "fault", %fault, "a request could not be answered"),
+            Self::Fault(Fault::Overloaded) => log::warn!(event = "overloaded", "a password was not hashed"),
+            Self::Fault(fault) => log::error!(event = "fault", %fault, "a request could not be answered"),
             Self::SignedOut | Self::Refused(..) | Self::TooMany(_) => {}
         }
         let mut response = self.status().into_response();

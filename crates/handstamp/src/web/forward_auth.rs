@@ -3,14 +3,13 @@
 //! Every question is answered 200 with all that an app is told, or with a status that keeps the request from it. Nothing that
 //! is asked can shorten the way: the session is found first, whatever the rest of the question says.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use handstamp_core::{Form, GroupName, cookie};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use url::Url;
 
 use super::SharedSite;
@@ -18,35 +17,23 @@ use super::failure::Failure;
 use super::places::Origin;
 use super::session;
 use super::user::{Visitor, is_navigation};
+use crate::log;
 use crate::sessions::Session;
-
-const USER: HeaderName = HeaderName::from_static("remote-user");
-const NAME: HeaderName = HeaderName::from_static("remote-name");
-const EMAIL: HeaderName = HeaderName::from_static("remote-email");
-const GROUPS: HeaderName = HeaderName::from_static("remote-groups");
-const ASSERTION: HeaderName = HeaderName::from_static("handstamp-assertion");
 
 const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 
-/// As many as the answer to a question has at last. Room for them is made once.
-const MAX_HEADERS: usize = 20;
-
 /// What stands before the path in the questions of Envoy.
 const ENVOY: &str = "/auth/envoy";
 
-/// What an app is told in headers is visible ASCII and spaces; all else, and the percent sign, is percent-encoded as UTF-8
-/// (RFC 3986 §2.1).
-const IDENTITY: &AsciiSet = &CONTROLS.add(b'%');
-
 /// A request that a proxy asks about.
-struct Asked {
+struct Asked<'a> {
     method: Method,
     origin: Origin,
     /// Its path and query.
-    target: String,
+    target: Cow<'a, str>,
 }
 
 /// For nginx's `auth_request`, which takes 200, 401 and 403, and anything else for a fault. The 401 tells in `Location` where
@@ -75,7 +62,7 @@ pub(super) async fn forward(State(site): State<SharedSite>, request: Request) ->
 pub(super) async fn envoy(State(site): State<SharedSite>, request: Request) -> Result<Response, Failure> {
     let sent = request.uri().path_and_query().map_or("", |target| target.as_str());
     let target = sent.split_once(ENVOY).map_or("", |(_, target)| target);
-    let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+    let target = if target.starts_with('/') { target.into() } else { format!("/{target}").into() };
     let scheme = scheme(&site, one(request.headers(), FORWARDED_PROTO)?)?;
     let host = one(request.headers(), HOST)?.ok_or_else(malformed)?;
     let asked = Asked { method: request.method().clone(), origin: origin(scheme, host)?, target };
@@ -92,7 +79,7 @@ pub(super) async fn keys(State(site): State<SharedSite>) -> Response {
 async fn answer(
     site: &SharedSite,
     headers: &HeaderMap,
-    asked: &Asked,
+    asked: &Asked<'_>,
     groups: &[GroupName],
 ) -> Result<Response, Failure> {
     match admit(site, headers, asked, groups).await? {
@@ -110,61 +97,43 @@ async fn answer(
 async fn admit(
     site: &SharedSite,
     headers: &HeaderMap,
-    asked: &Asked,
+    asked: &Asked<'_>,
     groups: &[GroupName],
 ) -> Result<Option<Response>, Failure> {
     let Visitor::Member(session) = session::find(site, headers).await? else { return Ok(None) };
     if !groups.is_empty() && !groups.iter().any(|group| session.user.is_in(group.as_str())) {
-        tracing::info!(event = "group_refused", user = %session.user.id, origin = %asked.origin, "is in none of the groups");
+        log::info!(event = "group_refused", user = %session.user.id, origin = asked.origin.as_str(), "is in none of the groups");
         return Err(Failure::not_in_the_group());
     }
-    let mut response = StatusCode::OK.into_response();
-    identify(site, headers, &session, asked, response.headers_mut())?;
+    let mut response = Response::default();
+    *response.headers_mut() = identify(site, headers, &session, asked)?;
     Ok(Some(response))
 }
 
-/// Tells an app who somebody is. Each header is there, empty if need be: a proxy that copies a header overwrites what the
-/// client may have sent under its name.
-fn identify(
-    site: &SharedSite,
-    sent: &HeaderMap,
-    session: &Arc<Session>,
-    asked: &Asked,
-    headers: &mut HeaderMap,
-) -> Result<(), Failure> {
-    let user = &session.user;
-    let assertion = site.accounts.assertions.of(session, &asked.origin.text(), site.accounts.sessions.now());
-    headers.reserve(MAX_HEADERS);
-    headers.insert(USER, value(user.id.to_string())?);
-    headers.insert(NAME, value(utf8_percent_encode(user.name(), IDENTITY).to_string())?);
-    headers.insert(EMAIL, value(utf8_percent_encode(user.email(), IDENTITY).to_string())?);
-    headers.insert(GROUPS, value(user.groups().to_owned())?);
-    headers.insert(ASSERTION, value(assertion.to_string())?);
+/// The headers that tell an app who somebody is.
+fn identify(site: &SharedSite, sent: &HeaderMap, session: &Session, asked: &Asked<'_>) -> Result<HeaderMap, Failure> {
+    let mut headers = site.introductions.of(session, asked.origin.as_str(), site).map_err(|_| malformed())?;
     // The app's own cookies: no proxy can take one out of a header, but all can copy a whole one.
     let cookies = cookie::without_ours(sent.get_all(COOKIE).iter().map(HeaderValue::as_bytes));
     headers.insert(COOKIE, HeaderValue::try_from(cookies).map_err(|_| malformed())?);
     if let Some(cookie) = session::renewed(site, session) {
         headers.insert(SET_COOKIE, cookie);
     }
-    Ok(())
+    Ok(headers)
 }
 
-fn value(text: String) -> Result<HeaderValue, Failure> {
-    HeaderValue::try_from(text).map_err(|_| malformed())
-}
-
-fn location(site: &SharedSite, asked: &Asked) -> Result<HeaderValue, Failure> {
+fn location(site: &SharedSite, asked: &Asked<'_>) -> Result<HeaderValue, Failure> {
     let path = match asked.method {
-        Method::GET | Method::HEAD => asked.target.as_str(),
+        Method::GET | Method::HEAD => &asked.target,
         // What was sent is gone, and a form's address need not have a page.
         _ => asked.target.split('?').next().unwrap_or_default(),
     };
-    value(site.places.sign_in_from(&asked.origin, path))
+    HeaderValue::try_from(site.places.sign_in_from(&asked.origin, path)).map_err(|_| malformed())
 }
 
 /// The request that the proxy forwards, by the headers in which Caddy and Traefik tell of it and nginx is made to. Without
 /// them it is a question about this site itself.
-fn forwarded(site: &SharedSite, request: &Request) -> Result<Asked, Failure> {
+fn forwarded<'a>(site: &SharedSite, request: &'a Request) -> Result<Asked<'a>, Failure> {
     let headers = request.headers();
     let method = match one(headers, FORWARDED_METHOD)? {
         Some(method) => Method::from_bytes(method.as_bytes()).map_err(|_| malformed())?,
@@ -179,7 +148,7 @@ fn forwarded(site: &SharedSite, request: &Request) -> Result<Asked, Failure> {
     if !target.starts_with('/') {
         return Err(malformed());
     }
-    Ok(Asked { method, origin, target: target.to_owned() })
+    Ok(Asked { method, origin, target: target.into() })
 }
 
 /// The header's value, if it is there, and there once.
@@ -197,21 +166,21 @@ fn scheme(site: &SharedSite, proto: Option<&str>) -> Result<&'static str, Failur
         Some("https" | "wss") => Ok("https"),
         Some("http" | "ws") => Ok("http"),
         Some(_) => Err(malformed()),
-        None => Ok(site.places.here().scheme),
+        None => Ok(site.places.scheme()),
     }
 }
 
 /// An origin as browsers spell it (RFC 6454 §6.2).
 fn origin(scheme: &'static str, host: &str) -> Result<Origin, Failure> {
     if is_plain(host) {
-        return Ok(Origin { scheme, host: host.to_owned() });
+        return Ok(Origin::new(scheme, host));
     }
     // The parser would take what follows these, or stands before them, for another part of the URL.
     let is_authority =
         !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/\\?#@".contains(&byte));
     let url = is_authority.then(|| Url::parse(&format!("{scheme}://{host}/")).ok()).flatten().ok_or_else(malformed)?;
     let name = url.host_str().ok_or_else(malformed)?;
-    Ok(Origin { scheme, host: url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}")) })
+    Ok(url.port().map_or_else(|| Origin::new(scheme, name), |port| Origin::new(scheme, &format!("{name}:{port}"))))
 }
 
 /// Whether a host is spelled as browsers do beyond doubt, as nearly every one is. To parse it would take 7,000 instructions.

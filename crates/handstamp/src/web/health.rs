@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::SharedSite;
 use super::respond::ForMachines;
+use crate::log;
 use crate::sessions::Standing;
 
 /// The process runs.
@@ -18,7 +19,7 @@ pub(super) async fn ready(State(site): State<SharedSite>) -> Response {
     let (status, text) = match why_not_ready(&site).await {
         None => (StatusCode::OK, "ready\n".to_owned()),
         Some(reason) => {
-            tracing::warn!(event = "not_ready", reason, "asked whether this node is ready, and it is not");
+            log::warn!(event = "not_ready", reason, "asked whether this node is ready, and it is not");
             (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n"))
         }
     };
@@ -27,7 +28,7 @@ pub(super) async fn ready(State(site): State<SharedSite>) -> Response {
 
 pub(crate) async fn why_not_ready(site: &SharedSite) -> Option<&'static str> {
     if let Err(error) = site.accounts.store.ping().await {
-        tracing::warn!(%error, "the database was asked whether it answers");
+        log::warn!(%error, "the database was asked whether it answers");
         return Some("the database does not answer");
     }
     match site.accounts.sessions.standing() {

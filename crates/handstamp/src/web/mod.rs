@@ -12,6 +12,7 @@ mod forward_auth;
 mod headers;
 mod health;
 mod host;
+mod introductions;
 mod pages;
 mod pieces;
 mod places;
@@ -25,14 +26,15 @@ mod views;
 
 use std::sync::Arc;
 
+use crate::log::RequestIds;
 use crate::services::Accounts;
 
 pub(crate) use cookies::Cookies;
 pub use current_user::{CurrentSession, CurrentUser};
 pub(crate) use headers::CarefulHeaders;
 pub(crate) use health::why_not_ready;
+pub(crate) use introductions::Introductions;
 pub(crate) use places::Places;
-pub(crate) use request::RequestIds;
 pub(crate) use views::Views;
 
 /// What every page works with.
@@ -41,6 +43,7 @@ pub(crate) struct Site {
     pub(crate) views: Views,
     pub(crate) cookies: Cookies,
     pub(crate) places: Places,
+    pub(crate) introductions: Introductions,
     pub(crate) headers: CarefulHeaders,
     pub(crate) request_ids: RequestIds,
 }

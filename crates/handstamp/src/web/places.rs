@@ -5,6 +5,7 @@ use handstamp_core::{ReturnHosts, ReturnTo};
 
 use super::redirect::leading_to;
 use crate::config::{Config, Prefix, PublicUrl};
+use crate::log;
 
 /// Where people can be sent.
 pub(crate) struct Places {
@@ -56,7 +57,11 @@ impl Places {
 
     /// This site itself.
     pub(super) fn here(&self) -> Origin {
-        Origin { scheme: self.public_url.scheme(), host: self.public_url.authority().to_owned() }
+        Origin::new(self.scheme(), self.public_url.authority())
+    }
+
+    pub(super) fn scheme(&self) -> &'static str {
+        self.public_url.scheme()
     }
 
     /// A place to go next that somebody asks for, if it is one.
@@ -69,15 +74,15 @@ impl Places {
     /// Where the origin is this site, by whichever of its names, its own sign-in page is meant; otherwise the one at the
     /// public URL. It is an absolute URL, since some proxies resolve others against an address of their own.
     pub(super) fn sign_in_from(&self, origin: &Origin, path: &str) -> String {
-        let is_here = origin.scheme == self.public_url.scheme() && self.public_url.answers_to(&origin.host);
+        let is_here = origin.scheme == self.scheme() && self.public_url.answers_to(origin.host());
         let (base, next) = match is_here {
-            true => (origin.text(), self.parse(path)),
-            false => (self.public_url.to_string(), self.parse(&format!("{origin}{path}"))),
+            true => (origin.text.clone(), self.parse(path)),
+            false => (self.public_url.to_string(), self.parse(&format!("{}{path}", origin.text))),
         };
         if next.is_none() && !is_here {
-            tracing::warn!(
+            log::warn!(
                 event = "return_refused",
-                %origin,
+                origin = origin.text,
                 "cannot send people back to this host: it is not under session.cookie_domain, nor in return_hosts"
             );
         }
@@ -88,22 +93,25 @@ impl Places {
     }
 }
 
-/// A scheme, and a host with a port where it is not the usual one.
+/// A scheme, and a host with a port where it is not the usual one, as browsers spell them (RFC 6454 §6.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
-    pub(super) scheme: &'static str,
-    pub(super) host: String,
+    scheme: &'static str,
+    text: String,
 }
+
+const AFTER_SCHEME: &str = "://";
 
 impl Origin {
-    /// As browsers spell it (RFC 6454 §6.2), in one allocation.
-    pub(super) fn text(&self) -> String {
-        [self.scheme, "://", &self.host].concat()
+    pub(super) fn new(scheme: &'static str, host: &str) -> Self {
+        Self { scheme, text: [scheme, AFTER_SCHEME, host].concat() }
     }
-}
 
-impl std::fmt::Display for Origin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text())
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    fn host(&self) -> &str {
+        &self.text[self.scheme.len() + AFTER_SCHEME.len()..]
     }
 }

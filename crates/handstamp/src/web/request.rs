@@ -1,51 +1,33 @@
 use std::convert::Infallible;
-use std::hash::{BuildHasher, RandomState};
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Once};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, FromRequestParts, Request};
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts, Request};
 use axum::http::header::{SET_COOKIE, USER_AGENT};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::Route;
 use futures_util::FutureExt;
 use handstamp_core::Network;
 use tokio::time::timeout;
-use tower_layer::Layer;
-use tower_service::Service;
-use tracing::{Instrument, field};
 
 use super::failure::Failure;
+use super::user::Visitor;
 use super::{SharedSite, Site, cross_site, host, respond, session};
 use crate::error::Fault;
+use crate::log;
 use crate::sessions::Device;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const MAX_USER_AGENT_CHARACTERS: usize = 256;
-
-/// What the log calls requests, and what a page tells somebody to report: numbers that nobody can tell from random ones,
-/// of which none comes twice in some billions.
-#[derive(Default)]
-pub(crate) struct RequestIds {
-    count: AtomicU64,
-    key: RandomState,
-}
-
-impl RequestIds {
-    fn next(&self) -> HeaderValue {
-        let number = self.key.hash_one(self.count.fetch_add(1, Ordering::Relaxed));
-        HeaderValue::try_from(format!("{number:016x}")).expect("digits are visible ASCII")
-    }
-}
 
 /// Whose requests pass through a door.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,127 +42,124 @@ pub(super) enum Admits {
     Members,
 }
 
-/// The way of a request to some of our routes.
+/// What handlers do their work with: the site, and who asks.
+#[derive(Clone)]
+pub(super) struct Visit {
+    pub(super) site: SharedSite,
+    /// Where nobody looked who it is, it is nobody.
+    pub(super) visitor: Visitor,
+}
+
+impl FromRef<Visit> for SharedSite {
+    fn from_ref(visit: &Visit) -> Self {
+        Arc::clone(&visit.site)
+    }
+}
+
+/// The answer of a handler, to be. It is what axum makes of functions.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// The way of a request to a handler of ours.
 #[derive(Clone)]
 pub(super) struct Door {
     pub(super) site: SharedSite,
     pub(super) admits: Admits,
-}
-
-impl Layer<Route> for Door {
-    type Service = Guarded;
-
-    fn layer(&self, route: Route) -> Guarded {
-        Guarded { door: self.clone(), route }
-    }
-}
-
-/// A route behind a door.
-#[derive(Clone)]
-pub(super) struct Guarded {
-    door: Door,
-    route: Route,
-}
-
-impl Service<Request> for Guarded {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    /// As axum's routes always are.
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        Box::pin(receive(self.clone(), request))
-    }
-}
-
-impl Guarded {
-    /// The answer of what is behind the door, or why it stays shut.
-    async fn pass(mut self, mut request: Request) -> Response {
-        let renewed = match self.door.admit(&mut request).await {
-            Continue(renewed) => renewed,
-            Break(refusal) => return refusal,
-        };
-        let Ok(mut response) = self.route.call(request).await;
-        if let Some(cookie) = renewed.filter(|_| !response.headers().contains_key(SET_COOKIE)) {
-            response.headers_mut().insert(SET_COOKIE, cookie);
-        }
-        response
-    }
+    pub(super) handler: Arc<dyn Fn(Request, Visit) -> Answering + Send + Sync>,
 }
 
 impl Door {
-    /// Lets a request in, told who asks, with another cookie for them if they need one; or says why not.
-    async fn admit(&self, request: &mut Request) -> ControlFlow<Response, Option<HeaderValue>> {
-        let Self { site, admits } = self;
+    /// What every request passes through, whoever is to answer it. It gets an id, which all its lines in the log carry; and
+    /// whatever comes of it is dressed for people or for programs.
+    ///
+    /// A request is large, and an asynchronous function keeps what it is given twice. What it passes through are functions that
+    /// make a block instead, which keeps it once.
+    pub(super) fn receive(self, request: Request) -> impl Future<Output = Result<Response, Infallible>> + Send {
+        let site = Arc::clone(&self.site);
+        let id = site.request_ids.next();
+        let address = client_address(&site, request.extensions(), request.headers());
+        let for_log = log::Request::new(id, address, request.method().clone());
+        let is_program = respond::is_program(&request);
+        let work = async move {
+            let response = self.answer(request).await;
+            let mut response = respond::dress(&site, response, is_program, id);
+            site.headers.add_to(response.headers_mut());
+            let id = HeaderValue::from_bytes(id.as_bytes()).expect("digits are visible ASCII");
+            response.headers_mut().insert(REQUEST_ID, id);
+            Ok(response)
+        };
+        log::within(for_log, work)
+    }
+
+    /// What comes of a request, whatever happens on its way.
+    fn answer(self, request: Request) -> impl Future<Output = Response> + Send {
+        // A sign-out waits for a node that has died, and that takes a lease.
+        let limit = REQUEST_TIMEOUT + self.site.accounts.config.session.lease;
+        let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        async move {
+            let done = if only_reads {
+                let mut work = pin!(AssertUnwindSafe(self.pass(request)).catch_unwind());
+                // Most need no timer.
+                match poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
+                    Poll::Ready(done) => Ok(done),
+                    Poll::Pending => timeout(limit, work).await,
+                }
+            } else {
+                // What was begun is finished, even when the client does not wait for it: an act that is dropped half-way
+                // leaves nobody knowing whether it was done.
+                let work = AssertUnwindSafe(Box::pin(self.pass(request))).catch_unwind();
+                match timeout(limit, tokio::spawn(log::within_current(work))).await {
+                    Ok(Err(error)) => return Failure::from(Fault::from(error)).into_response(),
+                    Ok(Ok(done)) => Ok(done),
+                    Err(elapsed) => Err(elapsed),
+                }
+            };
+            match done {
+                Ok(Ok(response)) => response,
+                Ok(Err(panic)) => respond::panicked(&*panic),
+                Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+            }
+        }
+    }
+
+    /// The answer of the handler, or why the door stays shut.
+    #[expect(clippy::manual_async_fn, reason = "it would keep the request twice")]
+    fn pass(self, mut request: Request) -> impl Future<Output = Response> + Send {
+        async move {
+            let (visitor, renewed) = match self.admit(&mut request).await {
+                Continue(admitted) => admitted,
+                Break(refusal) => return refusal,
+            };
+            let mut response = (self.handler)(request, Visit { site: self.site, visitor }).await;
+            if let Some(cookie) = renewed.filter(|_| !response.headers().contains_key(SET_COOKIE)) {
+                response.headers_mut().insert(SET_COOKIE, cookie);
+            }
+            response
+        }
+    }
+
+    /// Who is let in, with another cookie for them if they need one; or why nobody is. The request stays as it is: but threads
+    /// cannot share one, so it is borrowed for this alone.
+    async fn admit(&self, request: &mut Request) -> ControlFlow<Response, (Visitor, Option<HeaderValue>)> {
+        let Self { site, admits, .. } = self;
         if *admits != Admits::Anybody
             && let Some(refusal) = host::refusal(site, request).or_else(|| cross_site::refusal(site, request))
         {
             return Break(refusal.into_response());
         }
         match admits {
-            Admits::Anybody | Admits::ForThisSite => Continue(None),
+            Admits::Anybody | Admits::ForThisSite => Continue((Visitor::Stranger, None)),
             Admits::Visitors => session::load(site, request).await,
             Admits::Members => session::load_member(site, request).await,
         }
     }
 }
 
-/// What every request passes through, whoever is to answer it. It gets an id, which all its lines in the log carry; and
-/// whatever comes of it is dressed for people or for programs.
-///
-/// A request is large, and every asynchronous function that it passes through keeps it twice: so these are few.
-fn receive(guarded: Guarded, request: Request) -> impl Future<Output = Result<Response, Infallible>> {
-    let site = Arc::clone(&guarded.door.site);
-    let request_id = site.request_ids.next();
-    let span = {
-        let id = request_id.to_str().unwrap_or_default();
-        let address = client_address(&site, request.extensions(), request.headers()).map(field::display);
-        tracing::info_span!("request", id, address, method = request.method().as_str())
-    };
-    let is_program = respond::is_program(&request);
-    let work = async move {
-        let response = answer(guarded, request).await;
-        let mut response = respond::dress(&site, response, is_program, &request_id);
-        site.headers.add_to(response.headers_mut());
-        response.headers_mut().insert(REQUEST_ID, request_id);
-        Ok(response)
-    };
-    work.instrument(span)
-}
-
-/// What comes of a request, whatever happens on its way.
-async fn answer(guarded: Guarded, request: Request) -> Response {
-    // A sign-out waits for a node that has died, and that takes a lease.
-    let limit = REQUEST_TIMEOUT + guarded.door.site.accounts.config.session.lease;
-    let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let work = AssertUnwindSafe(guarded.pass(request)).catch_unwind();
-    let done = if only_reads {
-        timeout(limit, work).await
-    } else {
-        // What was begun is finished, even when the client does not wait for it: an act that is dropped half-way leaves
-        // nobody knowing whether it was done.
-        match timeout(limit, tokio::spawn(work.in_current_span())).await {
-            Ok(Err(error)) => return Failure::from(Fault::from(error)).into_response(),
-            Ok(Ok(done)) => Ok(done),
-            Err(elapsed) => Err(elapsed),
-        }
-    };
-    match done {
-        Ok(Ok(response)) => response,
-        Ok(Err(panic)) => respond::panicked(&*panic),
-        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
-    }
-}
-
 /// The device at the other end, for handlers that keep note of it.
-impl FromRequestParts<SharedSite> for Device {
+impl FromRequestParts<Visit> for Device {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, site: &SharedSite) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, visit: &Visit) -> Result<Self, Infallible> {
+        let site = &visit.site;
         let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let address = client_address(site, &parts.extensions, &parts.headers);
         Ok(Self {
@@ -198,7 +177,7 @@ fn client_address(site: &Site, extensions: &Extensions, headers: &HeaderMap) -> 
     let trusted = &site.accounts.config.trusted_proxies;
     let Some(ConnectInfo(peer)) = extensions.get::<ConnectInfo<SocketAddr>>() else {
         TOLD.call_once(|| {
-            tracing::warn!(
+            log::warn!(
                 event = "address_unknown",
                 "requests come without the address of the peer: all count as one network"
             )
@@ -208,7 +187,7 @@ fn client_address(site: &Site, extensions: &Extensions, headers: &HeaderMap) -> 
     let forwarded_for = headers.get_all(FORWARDED_FOR);
     if forwarded_for.iter().next().is_some() && trusted.seems_to_miss(peer.ip()) {
         TOLD.call_once(|| {
-            tracing::warn!(
+            log::warn!(
                 event = "proxy_not_trusted",
                 "a request came with X-Forwarded-For from {}; if that is your proxy, name it in trusted_proxies: all who come through it count as one network",
                 peer.ip()

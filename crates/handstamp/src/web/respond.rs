@@ -5,12 +5,13 @@ use std::any::Any;
 use axum::extract::Request;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use minijinja::{Value, context};
 
 use super::Site;
 use super::failure::{Explanation, Failure};
 use super::user::{self, Visitor};
+use crate::log::{self, RequestId};
 
 /// The answer to a URL that is none of ours.
 pub(super) async fn not_found() -> Failure {
@@ -20,7 +21,7 @@ pub(super) async fn not_found() -> Failure {
 /// The answer of a handler that panicked. The message stays in the log, without what it was about.
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> Response {
     let kind = if panic.is::<String>() || panic.is::<&str>() { "message" } else { "value" };
-    tracing::error!(event = "panic", kind, "a request panicked");
+    log::error!(event = "panic", kind, "a request panicked");
     let message = "Something went wrong on our side. We have taken a note of it.";
     Failure::refused(StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
 }
@@ -36,16 +37,27 @@ pub(super) fn page(
     let html = site
         .views
         .render(template, context! { nav => true, visitor => site.views.visitor(visitor.session()), ..values })?;
-    Ok((status, Html(html)).into_response())
+    Ok(html_page(site, status, html))
+}
+
+/// A page that is rendered.
+pub(super) fn html_page(site: &Site, status: StatusCode, html: String) -> Response {
+    let mut response = Response::new(html.into());
+    *response.status_mut() = status;
+    *response.headers_mut() = site.headers.copy();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    response
 }
 
 /// Gives every refusal and fault a page, or for a program a problem document (RFC 9457), wherever in the house it came
 /// from.
-pub(super) fn dress(site: &Site, bare: Response, is_program: bool, request_id: &HeaderValue) -> Response {
+pub(super) fn dress(site: &Site, bare: Response, is_program: bool, id: RequestId) -> Response {
     let status = bare.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return bare;
+    }
     let is_page = bare.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-    let is_error = status.is_client_error() || status.is_server_error();
-    if !is_error || is_page || bare.extensions().get::<ForMachines>().is_some() {
+    if is_page || bare.extensions().get::<ForMachines>().is_some() {
         return bare;
     }
     let message = match bare.extensions().get::<Explanation>() {
@@ -53,11 +65,8 @@ pub(super) fn dress(site: &Site, bare: Response, is_program: bool, request_id: &
         None => usual_message(status).into(),
     };
     let wants_page = status != StatusCode::UNAUTHORIZED && !is_program;
-    let dressed = if wants_page {
-        error_page(site, status, &message, bare.headers(), request_id)
-    } else {
-        problem(status, &message)
-    };
+    let dressed =
+        if wants_page { error_page(site, status, &message, bare.headers(), id) } else { problem(status, &message) };
     let (mut parts, _) = bare.into_parts();
     let (dressed_parts, body) = dressed.into_parts();
     parts.headers.remove(CONTENT_LENGTH);
@@ -69,12 +78,12 @@ pub(super) fn dress(site: &Site, bare: Response, is_program: bool, request_id: &
 #[derive(Clone)]
 pub(super) struct ForMachines;
 
-/// Whoever asks for the API, or says that they fetch, or that they want JSON, gets no page.
+/// Whoever asks for the API, or says that they fetch, or where no browser says anything that they want JSON, gets no page.
 pub(super) fn is_program(request: &Request) -> bool {
     let headers = request.headers();
-    let asks_api = request.uri().path().starts_with("/api/");
-    let fetches = user::says_navigation(headers) == Some(false);
-    asks_api || fetches || (user::accepts(headers, "json") && !user::accepts(headers, "text/html"))
+    let wants_json = || user::accepts(headers, "json") && !user::accepts(headers, "text/html");
+    let navigates = user::says_navigation(headers);
+    request.uri().path().starts_with("/api/") || navigates.map_or_else(wants_json, |navigates| !navigates)
 }
 
 /// A problem document (RFC 9457).
@@ -98,13 +107,7 @@ pub(super) fn problem_with(status: StatusCode, message: &str, members: &[(&str, 
     (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }
 
-fn error_page(
-    site: &Site,
-    status: StatusCode,
-    message: &str,
-    headers: &HeaderMap,
-    request_id: &HeaderValue,
-) -> Response {
+fn error_page(site: &Site, status: StatusCode, message: &str, headers: &HeaderMap, id: RequestId) -> Response {
     let retry_after = headers.get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok()?.parse::<u32>().ok());
     let values = context! {
         nav => false,
@@ -113,14 +116,14 @@ fn error_page(
         heading => heading(status),
         message,
         retry_after,
-        reference => request_id.to_str().ok().filter(|_| status.is_server_error()),
+        reference => status.is_server_error().then(|| id.as_str()),
         link_href => "/",
         link_text => "Go to the home page",
     };
     match site.views.render("error.html", values) {
-        Ok(html) => (status, Html(html)).into_response(),
+        Ok(html) => html_page(site, status, html),
         Err(error) => {
-            tracing::error!(event = "fault", error = format!("{error:#}"), "the error page cannot be rendered");
+            log::error!(event = "fault", error = format!("{error:#}"), "the error page cannot be rendered");
             (status, message.to_owned()).into_response()
         }
     }

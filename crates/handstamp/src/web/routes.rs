@@ -1,70 +1,89 @@
 //! Every URL, and whom each is for.
 
+use std::sync::Arc;
+
 use axum::Router;
+use axum::extract::Request;
+use axum::handler::Handler;
+use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{any, delete, get, post, put};
+use axum::routing::{MethodFilter, any_service, on_service};
+use tower::service_fn;
 
 use super::pages::{account, home, password, profile, register, sessions, sign_in, sign_out};
-use super::request::{Admits, Door};
+use super::request::{Admits, Answering, Door, Visit};
 use super::{SharedSite, api, assets, cross_site, forward_auth, health, respond};
 
 /// Pages for everybody.
-fn public() -> Router<SharedSite> {
-    Router::new()
-        .route("/account/register", get(register::show).post(register::submit))
-        .route("/account/login", get(sign_in::show).post(sign_in::submit))
-        .route("/account/logout", get(sign_out::show).post(sign_out::submit))
+fn public(site: &SharedSite) -> Routes {
+    Routes::behind(site, Admits::Visitors)
+        .get("/account/register", register::show)
+        .post("/account/register", register::submit)
+        .get("/account/login", sign_in::show)
+        .post("/account/login", sign_in::submit)
+        .get("/account/logout", sign_out::show)
+        .post("/account/logout", sign_out::submit)
 }
 
 /// Pages for whoever is signed in. A page belongs here unless everybody may see it.
-fn members() -> Router<SharedSite> {
-    Router::new()
-        .route("/account", get(account::show))
-        .route("/account/profile", get(profile::show).post(profile::submit))
-        .route("/account/password", get(password::show).post(password::submit))
-        .route("/account/sessions", get(sessions::show))
-        .route("/account/sessions/revoke", post(sessions::revoke))
-        .route("/account/sessions/revoke-others", post(sessions::revoke_others))
+fn members(site: &SharedSite) -> Routes {
+    Routes::behind(site, Admits::Members)
+        .get("/account", account::show)
+        .get("/account/profile", profile::show)
+        .post("/account/profile", profile::submit)
+        .get("/account/password", password::show)
+        .post("/account/password", password::submit)
+        .get("/account/sessions", sessions::show)
+        .post("/account/sessions/revoke", sessions::revoke)
+        .post("/account/sessions/revoke-others", sessions::revoke_others)
 }
 
 /// The same acts for programs.
-fn api() -> Router<SharedSite> {
-    Router::new()
-        .route("/api/v1/session", get(api::show_session).post(api::sign_in).delete(api::sign_out))
-        .route("/api/v1/users", post(api::register))
-        .route("/api/v1/sessions", get(api::list_sessions))
-        .route("/api/v1/sessions/{id}", delete(api::revoke_session))
-        .route("/api/v1/sessions/revoke-others", post(api::revoke_other_sessions))
-        .route("/api/v1/password", put(api::change_password))
+fn api(site: &SharedSite) -> Routes {
+    Routes::behind(site, Admits::Visitors)
+        .get("/api/v1/session", api::show_session)
+        .post("/api/v1/session", api::sign_in)
+        .delete("/api/v1/session", api::sign_out)
+        .post("/api/v1/users", api::register)
+        .get("/api/v1/sessions", api::list_sessions)
+        .delete("/api/v1/sessions/{id}", api::revoke_session)
+        .post("/api/v1/sessions/revoke-others", api::revoke_other_sessions)
+        .put("/api/v1/password", api::change_password)
 }
 
 /// What browsers fetch, and no cookie matters for.
-fn files() -> Router<SharedSite> {
-    Router::new()
-        .route(assets::STYLESHEET_ROUTE, get(assets::stylesheet))
-        .route("/api/v1/openapi.json", get(api::description::openapi))
+fn files(site: &SharedSite) -> Routes {
+    Routes::behind(site, Admits::ForThisSite)
+        .get(assets::STYLESHEET_ROUTE, assets::stylesheet)
+        .get("/api/v1/openapi.json", api::description::openapi)
 }
 
 /// What proxies ask, for apps beside us and by whatever name they call us.
-fn forward_auth() -> Router<SharedSite> {
-    Router::new()
-        .route("/auth/request", any(forward_auth::request))
-        .route("/auth/forward", any(forward_auth::forward))
-        .route("/auth/envoy", any(forward_auth::envoy))
-        .route("/auth/envoy/", any(forward_auth::envoy))
-        .route("/auth/envoy/{*path}", any(forward_auth::envoy))
-        .route("/auth/jwks.json", get(forward_auth::keys))
+fn forward_auth(site: &SharedSite) -> Routes {
+    Routes::behind(site, Admits::Anybody)
+        .any("/auth/request", forward_auth::request)
+        .any("/auth/forward", forward_auth::forward)
+        .any("/auth/envoy", forward_auth::envoy)
+        .any("/auth/envoy/", forward_auth::envoy)
+        .any("/auth/envoy/{*path}", forward_auth::envoy)
+        .get("/auth/jwks.json", forward_auth::keys)
 }
 
 /// What watches over this process asks, by address.
-fn health() -> Router<SharedSite> {
-    Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready))
+fn health(site: &SharedSite) -> Routes {
+    Routes::behind(site, Admits::Anybody).get("/healthz", health::alive).get("/readyz", health::ready)
+}
+
+/// The home page, and the answer to every URL that is none of ours.
+fn rest(site: &SharedSite) -> Router {
+    let home = Routes::behind(site, Admits::Visitors).get("/", home::show);
+    let anything_else = Routes::behind(site, Admits::ForThisSite).anything_else(respond::not_found);
+    home.router().merge(anything_else.router())
 }
 
 /// What an application can be merged with that has pages of its own.
-pub(crate) fn routes(site: SharedSite) -> Router {
-    let router = pages(&site, public()).merge(behind(&site, Admits::Anybody, forward_auth()));
-    whole(router, site)
+pub(crate) fn routes(site: &SharedSite) -> Router {
+    nested(pages(site), site)
 }
 
 /// An application's own routes, which other sites cannot make a browser write to.
@@ -72,31 +91,84 @@ pub(crate) fn protect(router: Router, site: &SharedSite) -> Router {
     router.layer(from_fn_with_state(site.clone(), cross_site::refuse))
 }
 
-/// A whole site: with a home page, and an answer to every other URL.
-pub(crate) fn site(site: SharedSite) -> Router {
-    let pages = pages(&site, public().route("/", get(home::show)));
-    let anything_else = behind(&site, Admits::ForThisSite, Router::new().fallback(respond::not_found));
-    let programs = behind(&site, Admits::Anybody, forward_auth().merge(health()));
-    whole(pages.merge(anything_else).merge(programs), site)
+/// A whole site.
+pub(crate) fn site(site: &SharedSite) -> Router {
+    nested(pages(site).merge(health(site).router()).merge(rest(site)), site)
 }
 
-/// Who asks is found out for the pages and for the API, and for nothing else.
-fn pages(site: &SharedSite, public: Router<SharedSite>) -> Router<SharedSite> {
-    let visitors = behind(site, Admits::Visitors, public.merge(api()));
-    let members = behind(site, Admits::Members, members());
-    visitors.merge(members).merge(behind(site, Admits::ForThisSite, files()))
+fn pages(site: &SharedSite) -> Router {
+    let pages = [public(site), members(site), api(site), files(site), forward_auth(site)];
+    pages.into_iter().map(Routes::router).fold(Router::new(), Router::merge)
 }
 
-/// Lets requests pass to these routes by the one door that there is. A single layer: with each request, axum makes boxes and
-/// copies for every layer of all those beneath it.
-fn behind(site: &SharedSite, admits: Admits, router: Router<SharedSite>) -> Router<SharedSite> {
-    router.layer(Door { site: site.clone(), admits })
-}
-
-fn whole(router: Router<SharedSite>, site: SharedSite) -> Router {
+fn nested(router: Router, site: &SharedSite) -> Router {
     let prefix = site.places.page("");
-    let router = router.with_state(site);
     if prefix.is_empty() { router } else { Router::new().nest(&prefix, router) }
+}
+
+/// Routes to which there is no other way than the one door. It stands before each handler rather than around the router, since
+/// axum makes boxes and copies for every layer with every request.
+struct Routes {
+    site: SharedSite,
+    admits: Admits,
+    router: Router,
+}
+
+impl Routes {
+    fn behind(site: &SharedSite, admits: Admits) -> Self {
+        Self { site: Arc::clone(site), admits, router: Router::new() }
+    }
+
+    fn get<T: 'static>(self, path: &str, handler: impl Handler<T, Visit, Future = Answering>) -> Self {
+        self.on(MethodFilter::GET, path, handler)
+    }
+
+    fn post<T: 'static>(self, path: &str, handler: impl Handler<T, Visit, Future = Answering>) -> Self {
+        self.on(MethodFilter::POST, path, handler)
+    }
+
+    fn put<T: 'static>(self, path: &str, handler: impl Handler<T, Visit, Future = Answering>) -> Self {
+        self.on(MethodFilter::PUT, path, handler)
+    }
+
+    fn delete<T: 'static>(self, path: &str, handler: impl Handler<T, Visit, Future = Answering>) -> Self {
+        self.on(MethodFilter::DELETE, path, handler)
+    }
+
+    fn on<T: 'static>(
+        mut self,
+        method: MethodFilter,
+        path: &str,
+        handler: impl Handler<T, Visit, Future = Answering>,
+    ) -> Self {
+        let door = self.door(handler);
+        self.router =
+            self.router.route(path, on_service(method, service_fn(move |request| door.clone().receive(request))));
+        self
+    }
+
+    /// By whatever method.
+    fn any<T: 'static>(mut self, path: &str, handler: impl Handler<T, Visit, Future = Answering>) -> Self {
+        let door = self.door(handler);
+        self.router = self.router.route(path, any_service(service_fn(move |request| door.clone().receive(request))));
+        self
+    }
+
+    fn anything_else<T: 'static>(mut self, handler: impl Handler<T, Visit, Future = Answering>) -> Self {
+        let door = self.door(handler);
+        self.router = self.router.fallback_service(service_fn(move |request| door.clone().receive(request)));
+        self
+    }
+
+    fn door<T: 'static>(&self, handler: impl Handler<T, Visit, Future = Answering>) -> Door {
+        let handler = Arc::new(move |request, visit| handler.clone().call(request, visit));
+        Door { site: Arc::clone(&self.site), admits: self.admits, handler }
+    }
+
+    fn router(self) -> Router {
+        let door = self.door(async || StatusCode::METHOD_NOT_ALLOWED);
+        self.router.method_not_allowed_fallback(move |request: Request| door.receive(request))
+    }
 }
 
 #[cfg(test)]

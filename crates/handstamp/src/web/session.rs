@@ -9,13 +9,17 @@ use super::SharedSite;
 use super::failure::Failure;
 use super::user::{Visitor, is_navigation, original_uri, to_sign_in};
 use crate::error::Fault;
+use crate::log;
 use crate::sessions::{Found, Session};
 
-/// Finds out, once for each request of a page, who asks. Whoever is in doubt is a stranger; when the database cannot be
-/// asked, nobody is anybody.
-pub(super) async fn load(site: &SharedSite, request: &mut Request) -> ControlFlow<Response, Option<HeaderValue>> {
+/// Finds out, once for each request of a page, who asks, and whether they need another cookie. Whoever is in doubt is a
+/// stranger; when the database cannot be asked, nobody is anybody.
+pub(super) async fn load(
+    site: &SharedSite,
+    request: &mut Request,
+) -> ControlFlow<Response, (Visitor, Option<HeaderValue>)> {
     match find(site, request.headers()).await {
-        Ok(visitor) => Continue(introduce(visitor, site, request)),
+        Ok(visitor) => Continue(with_cookie(visitor, site)),
         Err(fault) => Break(Failure::from(fault).into_response()),
     }
 }
@@ -24,9 +28,9 @@ pub(super) async fn load(site: &SharedSite, request: &mut Request) -> ControlFlo
 pub(super) async fn load_member(
     site: &SharedSite,
     request: &mut Request,
-) -> ControlFlow<Response, Option<HeaderValue>> {
+) -> ControlFlow<Response, (Visitor, Option<HeaderValue>)> {
     match find(site, request.headers()).await {
-        Ok(visitor @ Visitor::Member(_)) => Continue(introduce(visitor, site, request)),
+        Ok(visitor @ Visitor::Member(_)) => Continue(with_cookie(visitor, site)),
         Ok(_) if is_navigation(request.method(), request.headers()) => {
             Break(to_sign_in(site, request.method(), original_uri(request.uri(), request.extensions())))
         }
@@ -35,17 +39,15 @@ pub(super) async fn load_member(
     }
 }
 
-/// Tells the handler who asks. They may need another cookie.
-fn introduce(visitor: Visitor, site: &SharedSite, request: &mut Request) -> Option<HeaderValue> {
+fn with_cookie(visitor: Visitor, site: &SharedSite) -> (Visitor, Option<HeaderValue>) {
     let cookie = visitor.session().and_then(|session| renewed(site, session));
-    request.extensions_mut().insert(visitor);
-    cookie
+    (visitor, cookie)
 }
 
 /// Another cookie for a session whose token an earlier key has signed.
 pub(super) fn renewed(site: &SharedSite, session: &Session) -> Option<HeaderValue> {
     session.signed_by_fallback.then(|| {
-        tracing::info!(event = "session_token_reissued", user = %session.user.id, "signed with the current key");
+        log::info!(event = "session_token_reissued", user = %session.user.id, "signed with the current key");
         site.cookies.session(&site.accounts.sessions.issue_again(session))
     })
 }
@@ -54,16 +56,16 @@ pub(super) async fn find(site: &SharedSite, headers: &HeaderMap) -> Result<Visit
     let text = match site.cookies.presented_session(headers) {
         Presented::Nothing => return Ok(Visitor::Stranger),
         Presented::Several => {
-            tracing::info!(event = "session_token_refused", reason = "several_cookies", "refused a cookie");
+            log::info!(event = "session_token_refused", reason = "several_cookies", "refused a cookie");
             return Ok(Visitor::Stranger);
         }
         Presented::One(text) => text,
     };
     match site.accounts.sessions.find(text).await? {
         Found::Live(session) => return Ok(Visitor::Member(session)),
-        Found::Refused(reason) => tracing::info!(event = "session_token_refused", %reason, "refused a token"),
+        Found::Refused(reason) => log::info!(event = "session_token_refused", %reason, "refused a token"),
         Found::Ended(id_hash, user) => {
-            tracing::info!(event = "session_token_refused", reason = "ended", %user, "refused the token of an ended session");
+            log::info!(event = "session_token_refused", reason = "ended", %user, "refused the token of an ended session");
             return Ok(Visitor::SignedOut(id_hash));
         }
     }

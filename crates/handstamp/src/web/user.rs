@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OriginalUri};
@@ -10,6 +11,7 @@ use handstamp_core::{ReturnTo, SessionIdHash};
 use super::Site;
 use super::failure::Failure;
 use super::redirect::see_other;
+use super::request::Visit;
 use crate::sessions::Session;
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -33,24 +35,23 @@ impl Visitor {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Visitor {
-    type Rejection = Failure;
+impl FromRequestParts<Visit> for Visitor {
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        // Where nobody looked who it is, it is nobody.
-        Ok(parts.extensions.get::<Self>().cloned().unwrap_or(Self::Stranger))
+    async fn from_request_parts(_: &mut Parts, visit: &Visit) -> Result<Self, Infallible> {
+        Ok(visit.visitor.clone())
     }
 }
 
 /// Somebody who is signed in.
 pub(super) struct Member(pub(super) Arc<Session>);
 
-impl<S: Sync> FromRequestParts<S> for Member {
+impl FromRequestParts<Visit> for Member {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        match Visitor::from_request_parts(parts, state).await? {
-            Visitor::Member(session) => Ok(Self(session)),
+    async fn from_request_parts(_: &mut Parts, visit: &Visit) -> Result<Self, Failure> {
+        match &visit.visitor {
+            Visitor::Member(session) => Ok(Self(Arc::clone(session))),
             Visitor::Stranger | Visitor::SignedOut(_) => Err(Failure::SignedOut),
         }
     }

@@ -5,11 +5,13 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use handstamp_core::Timestamp;
+use jiff::tz::TimeZone;
 use minijinja::{AutoEscape, Environment, Error, TemplateSource, UndefinedBehavior, Value, context};
 
 use super::assets;
 use super::pieces::Pieces;
 use crate::config::{Config, Registration};
+use crate::log;
 use crate::sessions::Session;
 
 /// The embedded templates. A file of the same name in `templates_dir` replaces one.
@@ -92,7 +94,7 @@ impl Views {
                 // There is none of our own to serve instead.
                 Err(error) if embedded(template).is_none() => return Err(error),
                 Err(error) => {
-                    tracing::error!(
+                    log::error!(
                         event = "template_broken",
                         template,
                         error = format!("{error:#}"),
@@ -172,14 +174,32 @@ fn up_to_date(path: PathBuf, seen: Option<Stamp>) -> impl Fn() -> bool + Send + 
     move || stamp(&path) == seen
 }
 
-/// A day, for people: `23 November 2026`.
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
+/// A day, for people: `23 November 2026`. It is on the account page, and `strftime` takes four times the instructions.
 pub(super) fn day(time: Timestamp) -> String {
-    civil(time).strftime("%-d %B %Y").to_string()
+    let date = TimeZone::UTC.to_datetime(civil(time)).date();
+    let (mut day, mut year) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let month = MONTHS[usize::from(date.month().unsigned_abs()) - 1];
+    [day.format(date.day()), " ", month, " ", year.format(date.year())].concat()
 }
 
 /// A moment, for people: `23 November 2026, 14:05 UTC`.
 pub(super) fn moment(time: Timestamp) -> String {
-    civil(time).strftime("%-d %B %Y, %H:%M UTC").to_string()
+    format!("{}, {}", day(time), civil(time).strftime("%H:%M UTC"))
 }
 
 /// A time, for machines (RFC 3339).

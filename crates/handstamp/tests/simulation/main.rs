@@ -6,8 +6,18 @@
 //! caught.
 //!
 //! `HANDSTAMP_SEED=7` replays a seed, `HANDSTAMP_STEPS=10000000` goes on for longer.
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    unused_imports,
+    unused_macros,
+    clippy::unwrap_used,
+    clippy::print_stdout
+)]
 
+#[path = "../../src/log.rs"]
+mod log;
 #[path = "../../src/world.rs"]
 mod world;
 

@@ -1,12 +1,12 @@
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::Response;
 use minijinja::context;
 
 use crate::web::SharedSite;
 use crate::web::failure::Failure;
 use crate::web::form::Fields;
-use crate::web::respond::page;
+use crate::web::respond::{html_page, page};
 use crate::web::user::{Member, Visitor};
 
 pub(in crate::web) async fn show(
@@ -16,7 +16,7 @@ pub(in crate::web) async fn show(
 ) -> Result<Response, Failure> {
     let done = query.and_then(|query| done(&query));
     if done.is_none() {
-        return Ok(Html(site.views.account_page(&session)?).into_response());
+        return Ok(html_page(&site, StatusCode::OK, site.views.account_page(&session)?));
     }
     let values = context! { done };
     page(&site, &Visitor::Member(session), StatusCode::OK, "account.html", values)

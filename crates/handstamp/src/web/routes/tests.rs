@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
-use axum::routing::get;
 use handstamp_core::{Claims, SessionId, SessionTokens, UserId};
 use tower::ServiceExt;
 
@@ -97,16 +96,18 @@ async fn only_these_pages_are_for_everybody() {
     let here = Here::at("http://localhost").await;
     let mut open = Vec::new();
     let routes = include_str!("../routes.rs");
-    let paths: Vec<&str> = routes.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
-    assert!(paths.len() >= 12, "{paths:?}");
+    let mut paths: Vec<&str> = routes.split("(\"/").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    paths.dedup();
+    assert!(paths.len() >= 25, "{paths:?}");
     for path in paths {
+        let path = &*format!("/{path}");
         let response = here.opens(path, "").await;
         match (response.status().as_u16(), response.headers().get(header::LOCATION)) {
             (302 | 303, Some(to)) if to.to_str().unwrap().contains("/account/login?next=") => {}
             (401, _) => {}
             // Not to be read at all: asked for as a stranger would.
             (405, _) if self::writes(&here, path).await == StatusCode::UNAUTHORIZED => {}
-            _ => open.push(path),
+            _ => open.push(path.to_owned()),
         }
     }
     let public = ["/account/register", "/account/login", "/account/logout", "/api/v1/users", "/api/v1/openapi.json"];
@@ -134,9 +135,7 @@ async fn a_panic_is_a_page_and_the_house_stands() {
         panic!("with a secret in its message");
         ""
     }
-    let router = Router::new().route("/panic", get(panics).post(panics));
-    let site = &here.handstamp.0.site;
-    let router = whole(behind(site, Admits::ForThisSite, router), Arc::clone(site));
+    let router = Routes::behind(&here.handstamp.0.site, Admits::ForThisSite).any("/panic", panics).router();
     for method in ["GET", "POST"] {
         let request = Request::builder().method(method).uri("/panic").header("host", "localhost");
         let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
@@ -164,9 +163,8 @@ async fn a_request_has_an_id_that_no_other_has() {
 #[tokio::test]
 async fn a_request_that_takes_too_long_is_given_up_once_a_lease_is_over_as_well() {
     let here = Here::at("http://localhost").await;
-    let router = Router::new().route("/slow", get(std::future::pending::<()>).post(std::future::pending::<()>));
-    let site = &here.handstamp.0.site;
-    let router = whole(behind(site, Admits::Anybody, router), Arc::clone(site));
+    let slow = std::future::pending::<()>;
+    let router = Routes::behind(&here.handstamp.0.site, Admits::Anybody).any("/slow", slow).router();
     tokio::time::pause();
     for method in ["GET", "POST"] {
         let begun = tokio::time::Instant::now();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::{CurrentSession, CurrentUser, Error, Prefix};
+use axum::routing::get;
 
 async fn ask(app: &Router, request: axum::http::request::Builder, token: &str) -> Response<Body> {
     let request = request.header("host", "localhost").header("cookie", format!("handstamp_session={token}"));

@@ -1,0 +1,123 @@
+//! What is said in the log, and in which request.
+//!
+//! All that is said in a request stands in a span that tells of it. A span costs half as much as to find out who asks, and most
+//! requests have nothing to say: so it is made when something is said in a request for the first time. That is why nobody but
+//! this module calls the macros of `tracing`.
+
+use std::cell::OnceCell;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::http::Method;
+use tracing::{Span, field};
+
+tokio::task_local! {
+    static REQUEST: Request;
+}
+
+/// What the log tells of a request.
+#[derive(Clone)]
+pub(crate) struct Request {
+    id: RequestId,
+    address: Option<IpAddr>,
+    method: Method,
+    span: OnceCell<Span>,
+}
+
+impl Request {
+    /// A request of a client whose address may be known.
+    pub(crate) fn new(id: RequestId, address: Option<IpAddr>, method: Method) -> Self {
+        Self { id, address, method, span: OnceCell::new() }
+    }
+
+    fn span(&self) -> Span {
+        let make = || {
+            let (id, address) = (self.id.as_str(), self.address.map(field::display));
+            tracing::info_span!("request", id, address, method = self.method.as_str())
+        };
+        self.span.get_or_init(make).clone()
+    }
+}
+
+/// What the log calls a request, and what a page tells somebody to report: sixteen hexadecimal digits.
+#[derive(Clone, Copy)]
+pub(crate) struct RequestId([u8; 16]);
+
+impl RequestId {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).expect("digits are ASCII")
+    }
+}
+
+/// Calls requests by numbers that nobody can tell from random ones, of which none comes twice in some billions.
+#[derive(Default)]
+pub(crate) struct RequestIds {
+    count: AtomicU64,
+    key: RandomState,
+}
+
+impl RequestIds {
+    pub(crate) fn next(&self) -> RequestId {
+        let number = self.key.hash_one(self.count.fetch_add(1, Ordering::Relaxed));
+        // By hand, as `format!` takes five times the instructions.
+        RequestId(std::array::from_fn(|place| b"0123456789abcdef"[(number >> (60 - 4 * place)) as usize % 16]))
+    }
+}
+
+/// Whatever is said in this work is said in this request.
+pub(crate) fn within<F: Future>(request: Request, work: F) -> impl Future<Output = F::Output> {
+    REQUEST.scope(request, work)
+}
+
+/// The same for work that goes on by itself, out of the request that is under way.
+pub(crate) fn within_current<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    REQUEST.scope(REQUEST.get(), work)
+}
+
+/// Says something in the request that is under way, if there is one.
+pub(crate) fn say(event: impl FnOnce()) {
+    REQUEST.try_with(Request::span).unwrap_or_else(|_| Span::none()).in_scope(event);
+}
+
+macro_rules! log_info {
+    ($($event:tt)*) => { $crate::log::say(|| ::tracing::info!($($event)*)) };
+}
+
+macro_rules! log_warn {
+    ($($event:tt)*) => { $crate::log::say(|| ::tracing::warn!($($event)*)) };
+}
+
+macro_rules! log_error {
+    ($($event:tt)*) => { $crate::log::say(|| ::tracing::error!($($event)*)) };
+}
+
+// There is an attribute called `warn`, and a macro of that name could not be imported.
+pub(crate) use {log_error as error, log_info as info, log_warn as warn};
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// All files in a folder, and in those within.
+    fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    }
+
+    #[test]
+    fn nobody_says_anything_outside_of_the_request_that_is_under_way() {
+        let house = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+        let says = |path: &Path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            ["info", "warn", "error"].iter().any(|level| text.contains(&format!("tracing::{level}!")))
+        };
+        let who: Vec<_> = house.iter().filter(|path| says(path)).collect();
+        assert!(house.len() > 50 && who.len() == 1 && who[0].ends_with("src/log.rs"), "{who:?}");
+    }
+}
