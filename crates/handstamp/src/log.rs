@@ -1,8 +1,8 @@
 //! What is said in the log, and in which request.
 //!
-//! All that is said in a request stands in a span that tells of it. A span costs half as much as to find out who asks, and most
-//! requests have nothing to say: so it is made when something is said in a request for the first time. That is why nobody but
-//! this module calls the macros of `tracing`.
+//! All that is said in a request stands in a span that tells of it. A span costs a request a twentieth of its time, and most
+//! have nothing to say: so it is made when something is said in a request for the first time. That is why nobody but this
+//! module calls the macros of `tracing`.
 
 use std::cell::OnceCell;
 use std::collections::hash_map::RandomState;
