@@ -141,7 +141,9 @@ crate::stories! {
             assert_eq!(thief.changes_password("wrong", "walnut-trumpet-glacier").await.status, 422);
         }
         let page = thief.changes_password(ADAS_PASSWORD, "walnut-trumpet-glacier").await;
-        assert_eq!((page.status, page.header("retry-after")), (429, "60"));
+        assert_eq!(page.status, 429);
+        let seconds: u64 = page.header("retry-after").parse().unwrap();
+        assert!((50..=60).contains(&seconds), "{seconds} seconds, with some gone on a busy machine");
         assert!(thief.is_signed_in().await, "guessing ends no session");
         assert_eq!(phone.changes_password(ADAS_PASSWORD, "walnut-trumpet-glacier").await.status, 303);
         assert!(!thief.is_signed_in().await);

@@ -67,9 +67,18 @@ impl Server {
 
     /// Stops all its processes where they are (`STOP`), or lets them go on (`CONT`).
     pub fn signal(&self, signal: &str) {
-        let (pid, children) = self.processes();
-        let told = Command::new("kill").arg(format!("-{signal}")).arg(&pid).args(children).status();
-        assert!(told.unwrap().success());
+        let tell = |processes: &[String]| {
+            let told = Command::new("kill").arg(format!("-{signal}")).args(processes).status();
+            assert!(told.unwrap().success());
+        };
+        let (pid, _) = self.processes();
+        if signal == "STOP" {
+            // First the one that makes the others, or one that it makes meanwhile would be left out.
+            tell(std::slice::from_ref(&pid));
+        }
+        // And to go on it comes last: it clears away those that have ended.
+        let (_, children) = self.processes();
+        tell(&[children, vec![pid]].concat());
     }
 
     /// Ends all its connections at once; it recovers by itself, as after a crash.
