@@ -172,3 +172,56 @@ impl<F: Future> Future for Answer<F> {
         Poll::Ready(answer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Ready, ready};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    struct Echo;
+
+    impl Service<u8> for Echo {
+        type Response = u8;
+        type Error = io::Error;
+        type Future = Ready<io::Result<u8>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: u8) -> Self::Future {
+            ready(Ok(request))
+        }
+    }
+
+    /// How long nothing is heard from a client that sends nothing, before that is too long; none for a minute and more.
+    async fn patience(connection: &mut Connection) -> Option<u64> {
+        let begun = Instant::now();
+        let heard = tokio::time::timeout(Duration::from_secs(60), connection.read_u8()).await.ok()?;
+        assert_eq!(heard.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        Some(begun.elapsed().as_secs())
+    }
+
+    #[tokio::test]
+    async fn a_client_may_let_only_our_turn_pass() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        tokio::time::pause();
+        let (mut connection, mut answers) = Connection::new(listener.accept().await.unwrap().0, Echo, place);
+        assert_eq!(patience(&mut connection).await, Some(10));
+
+        let answer = answers.call(7);
+        connection.flush().await.unwrap();
+        assert_eq!(patience(&mut connection).await, None, "we work on the answer");
+        assert_eq!(answer.await.unwrap(), 7);
+        assert_eq!(patience(&mut connection).await, None, "we have not written it");
+        connection.flush().await.unwrap();
+        assert_eq!(patience(&mut connection).await, Some(10));
+    }
+}
