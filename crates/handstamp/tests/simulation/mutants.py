@@ -16,8 +16,9 @@ ROOT = CRATE.parents[1]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PLACE = TARGET / "lease-mutants"
 FOLLOWER, CACHE, DATABASE = "src/sessions/follower.rs", "src/sessions/cache.rs", "tests/simulation/database.rs"
-DEPENDENCIES = "arc-swap getrandom handstamp-core quick_cache rustix tracing uuid".split()
-FILES = ["src/world.rs", "src/store/change.rs"] + [f"src/sessions/{name}.rs" for name in "cache follower lease sync".split()]
+DEPENDENCIES = "arc-swap axum getrandom handstamp-core quick_cache rustix tracing uuid".split()
+SESSIONS = [f"src/sessions/{name}.rs" for name in "cache follower lease sync".split()]
+FILES = ["src/log.rs", "src/world.rs", "src/store/change.rs", *SESSIONS]
 
 LOOK = """        let rows = self.log.nodes().await.map_err(fault)?;
         self.note(&rows);"""
