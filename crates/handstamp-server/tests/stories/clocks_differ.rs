@@ -9,7 +9,7 @@ async fn agree(nodes: &[&House]) {
         assert_eq!(page.status, 303);
         assert!(page.set_cookie().contains("Max-Age=2592000"), "{}", page.set_cookie());
         let copies = known_to(nodes, &ada).await;
-        ada.signs_out().await;
+        ada.signs_out_at_last().await;
         assert!(nobody_is_signed_in(&copies).await);
     }
 }
@@ -41,7 +41,7 @@ crate::stories! {
             let copies = known_to(&[&house, &second], &ada).await;
             second.sets_its_clock(offset);
             let again = known_to(&[&second], &ada).await;
-            ada.signs_out().await;
+            ada.signs_out_at_last().await;
             assert!(nobody_is_signed_in(&copies).await && nobody_is_signed_in(&again).await, "{offset}");
         }
     }
@@ -50,9 +50,9 @@ crate::stories! {
         let ada = house.ada().await;
         let second = house.another_at("+0s");
         let copies = known_to(&[&second], &ada).await;
-        second.signal("STOP");
+        second.freezes().await;
         second.sets_its_clock("-30s");
-        ada.signs_out().await;
+        ada.signs_out_at_last().await;
         second.signal("CONT");
         assert!(nobody_is_signed_in(&copies).await, "the clock that nobody sets has gone on");
     }

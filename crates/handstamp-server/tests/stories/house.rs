@@ -5,7 +5,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use sqlx::Connection;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 
 use crate::postgres_server;
 use crate::visitor::Visitor;
@@ -197,6 +198,25 @@ impl House {
     /// Stops the process where it is (`STOP`), or lets it go on (`CONT`).
     pub fn signal(&self, signal: &str) {
         assert!(Command::new("kill").args([&format!("-{signal}"), &self.pid()]).status().unwrap().success());
+    }
+
+    /// Stops the process where it is, until it is told `CONT`; but not in the middle of a write to SQLite, which would keep
+    /// everybody else from writing for as long.
+    pub async fn freezes(&self) {
+        self.signal("STOP");
+        while !self.lets_others_write().await {
+            self.signal("CONT");
+            self.signal("STOP");
+        }
+    }
+
+    async fn lets_others_write(&self) -> bool {
+        if self.database_url.starts_with("postgres:") {
+            return true;
+        }
+        let options = self.database_url.parse::<SqliteConnectOptions>().unwrap();
+        let mut somebody = options.busy_timeout(Duration::from_millis(100)).connect().await.unwrap();
+        sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut somebody).await.is_ok()
     }
 
     /// Asks it to stop, and waits until it has.

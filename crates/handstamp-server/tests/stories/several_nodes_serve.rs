@@ -33,12 +33,11 @@ fn rounds() -> u32 {
 async fn signs_out_time_and_again(nodes: &[&House]) {
     let ada = nodes[0].ada().await;
     for round in 0..rounds() {
-        // On a busy disk, one in some thousands is told to come back; what counts is what was answered.
         while ada.signs_in("ada@example.com", ADAS_PASSWORD).await.status == 503 {}
         let copies = known_to(nodes, &ada).await;
         // Who signs out does so on each node in turn.
         let here = ada.at(&nodes[round as usize % nodes.len()].url);
-        while here.signs_out().await.status == 503 {}
+        here.signs_out_at_last().await;
         assert!(!here.has_cookie());
         assert!(nobody_is_signed_in(&copies).await, "round {round}");
     }
@@ -120,7 +119,7 @@ crate::stories! {
         let second = house.another();
         let ada = house.ada().await;
         let copies = known_to(&[&second], &ada).await;
-        second.signal("STOP");
+        second.freezes().await;
         let begun = Instant::now();
         assert_eq!(ada.signs_out().await.status, 303);
         let waited = begun.elapsed();
@@ -162,7 +161,7 @@ crate::stories! {
         let second = house.another();
         let ada = house.ada().await;
         let (copies, again) = (known_to(&[&second], &ada).await, ada.copy());
-        second.signal("STOP");
+        second.freezes().await;
         let first = tokio::spawn(async move { ada.signs_out().await });
         tokio::time::sleep(Duration::from_millis(500)).await;
         let begun = Instant::now();
@@ -218,7 +217,7 @@ crate::stories! {
         assert_eq!(house.count("SELECT COUNT(*) FROM nodes").await, 0);
         let copies = known_to(&[&house], &ada).await;
         assert_eq!(house.visitor().opens("/readyz").await.status, 200);
-        ada.signs_out().await;
+        ada.signs_out_at_last().await;
         assert!(nobody_is_signed_in(&copies).await);
     }
 }
