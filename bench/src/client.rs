@@ -5,13 +5,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Nothing here takes longer unless it is broken.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection that is kept, and made anew after the server has closed it.
 pub struct Client {
     address: SocketAddr,
     stream: Option<TcpStream>,
     buffer: Vec<u8>,
+    sleeps: bool,
 }
 
 pub struct Answer {
@@ -35,7 +36,12 @@ impl Answer {
 
 impl Client {
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, stream: None, buffer: Vec::new() }
+        Self { address, stream: None, buffer: Vec::new(), sleeps: true }
+    }
+
+    /// One that looks whether there is an [`answer`](Self::answer), and never sleeps until there is.
+    pub fn sleepless(address: SocketAddr) -> Self {
+        Self { sleeps: false, ..Self::new(address) }
     }
 
     /// The last answer, as it came.
@@ -46,36 +52,63 @@ impl Client {
     /// # Errors
     /// When there is no connection, or it ends before the answer does.
     pub fn ask(&mut self, request: &[u8]) -> io::Result<Answer> {
-        let answer = self.try_to_ask(request);
-        let is_last = answer.as_ref().map_or(true, |answer| answer.headers("connection").any(|value| value == "close"));
-        if is_last {
+        self.send(request)?;
+        loop {
+            if let Some(answer) = self.answer()? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// # Errors
+    /// When there is no connection.
+    pub fn send(&mut self, request: &[u8]) -> io::Result<()> {
+        let sent = self.try_to_send(request);
+        if sent.is_err() {
+            self.stream = None;
+        }
+        sent
+    }
+
+    /// The answer to what was sent last, once all of it has come.
+    ///
+    /// # Errors
+    /// When the connection ends before it does.
+    pub fn answer(&mut self) -> io::Result<Option<Answer>> {
+        let answer = self.read();
+        let is_last = |answer: &Answer| answer.headers("connection").any(|value| value == "close");
+        if answer.as_ref().map_or(true, |answer| answer.as_ref().is_some_and(is_last)) {
             self.stream = None;
         }
         answer
     }
 
-    fn try_to_ask(&mut self, request: &[u8]) -> io::Result<Answer> {
+    fn try_to_send(&mut self, request: &[u8]) -> io::Result<()> {
+        self.buffer.clear();
         let stream = match &mut self.stream {
             Some(stream) => stream,
             None => {
                 let stream = TcpStream::connect(self.address)?;
                 stream.set_nodelay(true)?;
+                stream.set_nonblocking(!self.sleeps)?;
                 stream.set_read_timeout(Some(PATIENCE))?;
                 self.stream.insert(stream)
             }
         };
-        stream.write_all(request)?;
-        self.buffer.clear();
+        stream.write_all(request)
+    }
+
+    fn read(&mut self) -> io::Result<Option<Answer>> {
+        let mut stream = self.stream.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         let mut piece = [0; 16 * 1024];
-        loop {
-            let length = stream.read(&mut piece)?;
-            if length == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+        match stream.read(&mut piece) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(length) => {
+                self.buffer.extend_from_slice(&piece[..length]);
+                Ok(whole(&self.buffer))
             }
-            self.buffer.extend_from_slice(&piece[..length]);
-            if let Some(answer) = whole(&self.buffer) {
-                return Ok(answer);
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.sleeps => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }

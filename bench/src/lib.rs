@@ -6,3 +6,4 @@ pub mod folder;
 pub mod load;
 pub mod machine;
 pub mod program;
+pub mod ratios;

@@ -9,50 +9,20 @@ use axum::http::request::Parts;
 use axum::http::{Request, header};
 use divan::{Bencher, black_box};
 use handstamp::{Config, CurrentUser, Handstamp};
-use handstamp_core::{
-    Assurance, Claims, HashMemory, HashSettings, Password, PasswordPolicy, SecretKey, SessionId, SessionTokens,
-    Timestamp, TokenText, UserId, cookie,
-};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use handstamp_core::{TokenText, cookie};
+use micro::{Hasher, MANY, NOW, bare_hmac, claims, key, tokens};
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
-
-const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
-/// What takes less than the clock can tell is done so often for one reading of it.
-const MANY: u32 = 1000;
-/// What a token's tag is of.
-const SIGNED: [u8; 55] = [7; 55];
 
 fn main() {
     divan::main();
 }
 
-fn tokens() -> SessionTokens {
-    let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").expect("it is strong");
-    SessionTokens::new(&secret, &[]).expect("there is one secret")
-}
-
-fn claims() -> Claims {
-    Claims {
-        user_id: UserId::new(NOW, [7; 10]),
-        session_id: SessionId::from_bytes([9; 16]),
-        issued_at: NOW,
-        expires_at: Timestamp::from_unix_seconds(1_802_592_000),
-        remembered: true,
-        assurance: Assurance::Password,
-    }
-}
-
 /// The limit of the two that follow: the MAC of as many bytes, with a key that is prepared.
 #[divan::bench(sample_size = MANY)]
 fn a_bare_hmac(bencher: Bencher) {
-    let key = Hmac::<Sha256>::new_from_slice(&[5; 32]).expect("any length will do");
-    bencher.bench_local(|| {
-        let mut mac = black_box(&key).clone();
-        mac.update(black_box(&SIGNED));
-        mac.finalize()
-    });
+    let key = key();
+    bencher.bench_local(|| bare_hmac(&key));
 }
 
 #[divan::bench(sample_size = MANY)]
@@ -77,13 +47,11 @@ fn finding_a_cookie_among_ten(bencher: Bencher) {
         .bench_local(|| cookie::find([black_box(line.as_bytes())], "handstamp_session") == cookie::Presented::Nothing);
 }
 
-/// At the settings of every sign-in: 19 MiB, twice. script/bench measures the C library beside it.
+/// At the settings of every sign-in: 19 MiB, twice.
 #[divan::bench(sample_count = 30)]
 fn hashing_a_password(bencher: Bencher) {
-    let (settings, mut memory) = (HashSettings::new(19_456, 2, 1).expect("RFC 9106 allows it"), HashMemory::default());
-    let password = Password::parse("plum-octave-harbour").expect("it is short");
-    let password = PasswordPolicy { min_length: 15, min_strength: 3 }.accept(password, &[]).expect("it is strong");
-    bencher.bench_local(|| settings.hash(&password, [3; 16], &mut memory));
+    let mut hasher = Hasher::default();
+    bencher.bench_local(|| hasher.hash());
 }
 
 /// A house with somebody who is signed in, and their cookie.

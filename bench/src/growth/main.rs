@@ -8,7 +8,6 @@ mod plot;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use handstamp_bench::client::get;
@@ -108,17 +107,16 @@ fn measure(options: &Options, machine: &Machine, users: usize, sessions: usize) 
     let (begun, program) = (Instant::now(), start());
     let at_rest = program.memory();
     let requests = requests(data, &program);
-    let each_once = AtomicUsize::new(0);
-    load(program.address, || requests.get(each_once.fetch_add(1, Ordering::Relaxed)).map(Vec::as_slice));
+    let mut each_once = requests.iter().map(Vec::as_slice);
+    load(program.address, || each_once.next());
     let a_session = (program.memory() - at_rest) * 1024.0 * 1024.0 / sessions as f64;
 
-    let turn = AtomicUsize::new(0);
     // Far apart, one after the other: a step that has no divisor in common with any of the sizes.
-    let next = || turn.fetch_add(1, Ordering::Relaxed).wrapping_mul(611_953) % requests.len();
+    let mut far_apart = (0..).map(|turn: usize| requests[turn.wrapping_mul(611_953) % requests.len()].as_slice());
     let (mut microseconds, mut latencies) = (Vec::new(), Latencies::default());
     for _ in 0..options.turns {
         let before = program.processor_time();
-        let turn = load_for(program.address, Duration::from_secs(1), || &requests[next()]);
+        let turn = load_for(program.address, Duration::from_secs(1), || far_apart.next().expect("it has no end"));
         microseconds.push((program.processor_time() - before).as_secs_f64() * 1e6 / turn.count() as f64);
         latencies = latencies.and(turn);
     }

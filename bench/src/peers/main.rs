@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use contest::Contest;
 use handstamp_bench::machine::Machine;
+use handstamp_bench::ratios::Ratio;
 
 pub struct Options {
     binary: PathBuf,
@@ -72,5 +73,5 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    if report::goals(&results).iter().all(report::Goal::is_met) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if report::ratios(&results).iter().all(Ratio::is_met) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

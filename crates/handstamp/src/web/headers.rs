@@ -1,5 +1,5 @@
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue};
@@ -10,6 +10,10 @@ use crate::config::Config;
 const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What a header says that is to say something else.
+pub(super) const NOT_YET: HeaderValue = HeaderValue::from_static("");
+
 /// As many headers as a response has, or more.
 const MOST: usize = 20;
 
@@ -17,7 +21,11 @@ const MOST: usize = 20;
 const TWO_YEARS: &str = "max-age=63072000";
 
 /// What tells browsers and caches to be careful with every response, whatever it is.
-pub(crate) struct CarefulHeaders(HeaderMap);
+pub(crate) struct CarefulHeaders {
+    all: HeaderMap,
+    /// Those and what else a page has: a copied map has no room, and would be moved to get some.
+    of_page: HeaderMap,
+}
 
 impl CarefulHeaders {
     pub(crate) fn new(config: &Config, places: &Places) -> Self {
@@ -34,13 +42,23 @@ impl CarefulHeaders {
         let mut headers = HeaderMap::with_capacity(MOST);
         headers.extend(all.chain([(CONTENT_SECURITY_POLICY, places.policy())]));
         keep_out_of_caches(&mut headers);
-        Self(headers)
+        let mut of_page = headers.clone();
+        of_page.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        of_page.extend([(CONTENT_LENGTH, NOT_YET), (REQUEST_ID, NOT_YET)]);
+        Self { all: headers, of_page }
     }
 
     /// The headers of a response to begin with that is for this request alone: to copy them takes a third of the instructions
     /// of adding one by one.
     pub(super) fn copy(&self) -> HeaderMap {
-        self.0.clone()
+        self.all.clone()
+    }
+
+    /// The same for a page of so many bytes.
+    pub(super) fn of_page(&self, length: usize) -> HeaderMap {
+        let mut headers = self.of_page.clone();
+        headers.insert(CONTENT_LENGTH, length.into());
+        headers
     }
 
     /// Adds them to those of a response that did not begin with them.
@@ -48,7 +66,7 @@ impl CarefulHeaders {
         if headers.contains_key(X_CONTENT_TYPE_OPTIONS) {
             return;
         }
-        for (name, value) in &self.0 {
+        for (name, value) in &self.all {
             if *name != CACHE_CONTROL && *name != VARY {
                 headers.insert(name, value.clone());
             }

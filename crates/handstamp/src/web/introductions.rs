@@ -2,12 +2,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
-use axum::http::header::{HeaderName, InvalidHeaderValue};
+use axum::http::header::{CONTENT_LENGTH, COOKIE, HeaderName, InvalidHeaderValue};
 use handstamp_core::{SessionIdHash, Timestamp};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use quick_cache::sync::Cache;
 
 use super::Site;
+use super::headers::{NOT_YET, REQUEST_ID};
 use crate::sessions::Session;
 use crate::store::User;
 
@@ -77,5 +78,8 @@ fn introduce(user: &User, audience: &str, slot: Timestamp, site: &Site) -> Resul
     headers.insert(EMAIL, encoded(user.email()).try_into()?);
     headers.insert(GROUPS, user.groups().try_into()?);
     headers.insert(ASSERTION, site.accounts.assertions.sign(user, audience, slot).try_into()?);
+    // What else the response will have, as a copied map has no room, and would be moved to get some.
+    headers.insert(CONTENT_LENGTH, 0.into());
+    headers.extend([(COOKIE, NOT_YET), (REQUEST_ID, NOT_YET)]);
     Ok(headers)
 }

@@ -18,6 +18,7 @@ use handstamp_core::Network;
 use tokio::time::timeout;
 
 use super::failure::Failure;
+use super::headers::REQUEST_ID;
 use super::user::Visitor;
 use super::{SharedSite, Site, cross_site, host, respond, session};
 use crate::error::Fault;
@@ -25,7 +26,6 @@ use crate::log;
 use crate::sessions::Device;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const MAX_USER_AGENT_CHARACTERS: usize = 256;
 

@@ -4,7 +4,7 @@ use std::any::Any;
 
 use axum::extract::Request;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use minijinja::{Value, context};
 
@@ -42,10 +42,10 @@ pub(super) fn page(
 
 /// A page that is rendered.
 pub(super) fn html_page(site: &Site, status: StatusCode, html: String) -> Response {
+    let headers = site.headers.of_page(html.len());
     let mut response = Response::new(html.into());
     *response.status_mut() = status;
-    *response.headers_mut() = site.headers.copy();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    *response.headers_mut() = headers;
     response
 }
 

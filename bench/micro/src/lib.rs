@@ -1,0 +1,67 @@
+//! What is measured, and the least that it could take.
+
+use std::hint::black_box;
+
+use handstamp_core::{
+    Assurance, Claims, HashMemory, HashSettings, NewPassword, Password, PasswordPolicy, SecretKey, SessionId,
+    SessionTokens, Timestamp, UserId,
+};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+pub const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+/// What takes less than the clock can tell is done so often for one reading of it.
+pub const MANY: u32 = 1000;
+/// What a token's tag is of.
+const SIGNED: [u8; 55] = [7; 55];
+
+pub fn tokens() -> SessionTokens {
+    let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").expect("it is strong");
+    SessionTokens::new(&secret, &[]).expect("there is one secret")
+}
+
+pub fn claims() -> Claims {
+    Claims {
+        user_id: UserId::new(NOW, [7; 10]),
+        session_id: SessionId::from_bytes([9; 16]),
+        issued_at: NOW,
+        expires_at: Timestamp::from_unix_seconds(1_802_592_000),
+        remembered: true,
+        assurance: Assurance::Password,
+    }
+}
+
+pub fn key() -> Hmac<Sha256> {
+    Hmac::new_from_slice(&[5; 32]).expect("any length will do")
+}
+
+/// The limit of opening and of issuing a token: the MAC of as many bytes, with a key that is prepared.
+pub fn bare_hmac(key: &Hmac<Sha256>) -> impl Sized {
+    let mut mac = black_box(key).clone();
+    mac.update(black_box(&SIGNED));
+    mac.finalize()
+}
+
+/// Hashes a password at the settings of every sign-in.
+pub struct Hasher {
+    settings: HashSettings,
+    memory: HashMemory,
+    password: NewPassword,
+}
+
+impl Default for Hasher {
+    fn default() -> Self {
+        let password = Password::parse("plum-octave-harbour").expect("it is short");
+        Self {
+            settings: HashSettings::new(19_456, 2, 1).expect("RFC 9106 allows it"),
+            memory: HashMemory::default(),
+            password: PasswordPolicy { min_length: 15, min_strength: 3 }.accept(password, &[]).expect("it is strong"),
+        }
+    }
+}
+
+impl Hasher {
+    pub fn hash(&mut self) -> impl Sized + use<> {
+        self.settings.hash(&self.password, [3; 16], &mut self.memory)
+    }
+}
