@@ -38,35 +38,61 @@ struct Asked<'a> {
 
 /// For nginx's `auth_request`, which takes 200, 401 and 403, and anything else for a fault. The 401 tells in `Location` where
 /// to sign in.
-pub(super) async fn request(State(site): State<SharedSite>, request: Request) -> Result<Response, Failure> {
-    let (asked, groups) = (forwarded(&site, &request)?, groups(request.uri())?);
-    match admit(&site, request.headers(), &asked, &groups).await? {
-        Some(admitted) => Ok(admitted),
-        None => {
-            let sign_in = location(&site, &asked)?;
-            let mut response = Failure::SignedOut.into_response();
-            response.headers_mut().insert(LOCATION, sign_in);
-            Ok(response)
+pub(super) fn request(
+    State(site): State<SharedSite>,
+    request: Request,
+) -> impl Future<Output = Result<Response, Failure>> + Send {
+    once_found(site, request, |site, request, visitor| {
+        let (asked, groups) = (forwarded(site, request)?, groups(request.uri())?);
+        if let Some(admitted) = admit(site, request.headers(), visitor, &asked, &groups)? {
+            return Ok(admitted);
         }
-    }
+        let sign_in = location(site, &asked)?;
+        let mut response = Failure::SignedOut.into_response();
+        response.headers_mut().insert(LOCATION, sign_in);
+        Ok(response)
+    })
 }
 
 /// For Caddy's `forward_auth` and Traefik's ForwardAuth, which send whatever is not 2xx to the client.
-pub(super) async fn forward(State(site): State<SharedSite>, request: Request) -> Result<Response, Failure> {
-    let (asked, groups) = (forwarded(&site, &request)?, groups(request.uri())?);
-    answer(&site, request.headers(), &asked, &groups).await
+pub(super) fn forward(
+    State(site): State<SharedSite>,
+    request: Request,
+) -> impl Future<Output = Result<Response, Failure>> + Send {
+    once_found(site, request, |site, request, visitor| {
+        let (asked, groups) = (forwarded(site, request)?, groups(request.uri())?);
+        answer(site, request.headers(), visitor, &asked, &groups)
+    })
 }
 
 /// For Envoy's `ext_authz`, which asks with the method and the path of the request itself. So the query is the app's, and
 /// names no groups.
-pub(super) async fn envoy(State(site): State<SharedSite>, request: Request) -> Result<Response, Failure> {
-    let sent = request.uri().path_and_query().map_or("", |target| target.as_str());
-    let target = sent.split_once(ENVOY).map_or("", |(_, target)| target);
-    let target = if target.starts_with('/') { target.into() } else { format!("/{target}").into() };
-    let scheme = scheme(&site, one(request.headers(), FORWARDED_PROTO)?)?;
-    let host = one(request.headers(), HOST)?.ok_or_else(malformed)?;
-    let asked = Asked { method: request.method().clone(), origin: origin(scheme, host)?, target };
-    answer(&site, request.headers(), &asked, &[]).await
+pub(super) fn envoy(
+    State(site): State<SharedSite>,
+    request: Request,
+) -> impl Future<Output = Result<Response, Failure>> + Send {
+    once_found(site, request, |site, request, visitor| {
+        let sent = request.uri().path_and_query().map_or("", |target| target.as_str());
+        let target = sent.split_once(ENVOY).map_or("", |(_, target)| target);
+        let target = if target.starts_with('/') { target.into() } else { format!("/{target}").into() };
+        let scheme = scheme(site, one(request.headers(), FORWARDED_PROTO)?)?;
+        let host = one(request.headers(), HOST)?.ok_or_else(malformed)?;
+        let asked = Asked { method: request.method().clone(), origin: origin(scheme, host)?, target };
+        answer(site, request.headers(), visitor, &asked, &[])
+    })
+}
+
+/// Finds out who asks, and then what.
+#[expect(clippy::manual_async_fn, reason = "it would keep the request twice, which is large")]
+fn once_found(
+    site: SharedSite,
+    request: Request,
+    answer: impl FnOnce(&SharedSite, &Request, &Visitor) -> Result<Response, Failure> + Send,
+) -> impl Future<Output = Result<Response, Failure>> + Send {
+    async move {
+        let visitor = session::find(&site, request.headers()).await?;
+        answer(&site, &request, &visitor)
+    }
 }
 
 /// The keys that verify assertions.
@@ -76,13 +102,14 @@ pub(super) async fn keys(State(site): State<SharedSite>) -> Response {
 }
 
 /// 200; or for a stranger the way to the sign-in page, if a person goes there, and 401 otherwise.
-async fn answer(
+fn answer(
     site: &SharedSite,
     headers: &HeaderMap,
+    visitor: &Visitor,
     asked: &Asked<'_>,
     groups: &[GroupName],
 ) -> Result<Response, Failure> {
-    match admit(site, headers, asked, groups).await? {
+    match admit(site, headers, visitor, asked, groups)? {
         Some(admitted) => Ok(admitted),
         None if is_navigation(&asked.method, headers) => {
             let carries_over = matches!(asked.method, Method::GET | Method::HEAD);
@@ -94,19 +121,20 @@ async fn answer(
 }
 
 /// The answer for somebody who may pass, and none for a stranger.
-async fn admit(
+fn admit(
     site: &SharedSite,
     headers: &HeaderMap,
+    visitor: &Visitor,
     asked: &Asked<'_>,
     groups: &[GroupName],
 ) -> Result<Option<Response>, Failure> {
-    let Visitor::Member(session) = session::find(site, headers).await? else { return Ok(None) };
+    let Some(session) = visitor.session() else { return Ok(None) };
     if !groups.is_empty() && !groups.iter().any(|group| session.user.is_in(group.as_str())) {
         log::info!(event = "group_refused", user = %session.user.id, origin = asked.origin.as_str(), "is in none of the groups");
         return Err(Failure::not_in_the_group());
     }
     let mut response = Response::default();
-    *response.headers_mut() = identify(site, headers, &session, asked)?;
+    *response.headers_mut() = identify(site, headers, session, asked)?;
     Ok(Some(response))
 }
 

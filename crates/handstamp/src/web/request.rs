@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::mem::take;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::panic::AssertUnwindSafe;
@@ -71,18 +72,17 @@ impl Door {
     /// What every request passes through, whoever is to answer it. It gets an id, which all its lines in the log carry; and
     /// whatever comes of it is dressed for people or for programs.
     ///
-    /// A request is large, and an asynchronous function keeps what it is given twice. What it passes through are functions that
-    /// make a block instead, which keeps it once.
-    pub(super) fn receive(self, request: Request) -> impl Future<Output = Result<Response, Infallible>> + Send {
-        let site = Arc::clone(&self.site);
-        let id = site.request_ids.next();
-        let address = client_address(&site, request.extensions(), request.headers());
+    /// A request is large, and an asynchronous function keeps what it is given twice. So it stays here, in a block, and whoever
+    /// needs it further on borrows it, until the handler takes it.
+    pub(super) fn receive(self, mut request: Request) -> impl Future<Output = Result<Response, Infallible>> + Send {
+        let id = self.site.request_ids.next();
+        let address = client_address(&self.site, request.extensions(), request.headers());
         let for_log = log::Request::new(id, address, request.method().clone());
         let is_program = respond::is_program(&request);
         let work = async move {
-            let response = self.answer(request).await;
-            let mut response = respond::dress(&site, response, is_program, id);
-            site.headers.add_to(response.headers_mut());
+            let response = self.answer(&mut request).await;
+            let mut response = respond::dress(&self.site, response, is_program, id);
+            self.site.headers.add_to(response.headers_mut());
             let id = HeaderValue::from_bytes(id.as_bytes()).expect("digits are visible ASCII");
             response.headers_mut().insert(REQUEST_ID, id);
             Ok(response)
@@ -91,50 +91,47 @@ impl Door {
     }
 
     /// What comes of a request, whatever happens on its way.
-    fn answer(self, request: Request) -> impl Future<Output = Response> + Send {
+    async fn answer(&self, request: &mut Request) -> Response {
         // A sign-out waits for a node that has died, and that takes a lease.
         let limit = REQUEST_TIMEOUT + self.site.accounts.config.session.lease;
         let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        async move {
-            let done = if only_reads {
-                let mut work = pin!(AssertUnwindSafe(self.pass(request)).catch_unwind());
-                // Most need no timer.
-                match poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
-                    Poll::Ready(done) => Ok(done),
-                    Poll::Pending => timeout(limit, work).await,
-                }
-            } else {
-                // What was begun is finished, even when the client does not wait for it: an act that is dropped half-way
-                // leaves nobody knowing whether it was done.
-                let work = AssertUnwindSafe(Box::pin(self.pass(request))).catch_unwind();
-                match timeout(limit, tokio::spawn(log::within_current(work))).await {
-                    Ok(Err(error)) => return Failure::from(Fault::from(error)).into_response(),
-                    Ok(Ok(done)) => Ok(done),
-                    Err(elapsed) => Err(elapsed),
-                }
-            };
-            match done {
-                Ok(Ok(response)) => response,
-                Ok(Err(panic)) => respond::panicked(&*panic),
-                Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+        let done = if only_reads {
+            let mut work = pin!(AssertUnwindSafe(self.pass(request)).catch_unwind());
+            // Most need no timer, and no place for one.
+            match poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
+                Poll::Ready(done) => Ok(done),
+                Poll::Pending => Box::pin(timeout(limit, work)).await,
             }
+        } else {
+            // What was begun is finished, even when the client does not wait for it: an act that is dropped half-way
+            // leaves nobody knowing whether it was done.
+            let (door, mut request) = (self.clone(), take(request));
+            let work = AssertUnwindSafe(Box::pin(async move { door.pass(&mut request).await })).catch_unwind();
+            match Box::pin(timeout(limit, tokio::spawn(log::within_current(work)))).await {
+                Ok(Err(error)) => return Failure::from(Fault::from(error)).into_response(),
+                Ok(Ok(done)) => Ok(done),
+                Err(elapsed) => Err(elapsed),
+            }
+        };
+        match done {
+            Ok(Ok(response)) => response,
+            Ok(Err(panic)) => respond::panicked(&*panic),
+            Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
         }
     }
 
     /// The answer of the handler, or why the door stays shut.
-    #[expect(clippy::manual_async_fn, reason = "it would keep the request twice")]
-    fn pass(self, mut request: Request) -> impl Future<Output = Response> + Send {
-        async move {
-            let (visitor, renewed) = match self.admit(&mut request).await {
-                Continue(admitted) => admitted,
-                Break(refusal) => return refusal,
-            };
-            let mut response = (self.handler)(request, Visit { site: self.site, visitor }).await;
-            if let Some(cookie) = renewed.filter(|_| !response.headers().contains_key(SET_COOKIE)) {
-                response.headers_mut().insert(SET_COOKIE, cookie);
-            }
-            response
+    async fn pass(&self, request: &mut Request) -> Response {
+        let (visitor, renewed) = match self.admit(request).await {
+            Continue(admitted) => admitted,
+            Break(refusal) => return refusal,
+        };
+        let visit = Visit { site: Arc::clone(&self.site), visitor };
+        let mut response = (self.handler)(take(request), visit).await;
+        if let Some(cookie) = renewed.filter(|_| !response.headers().contains_key(SET_COOKIE)) {
+            response.headers_mut().insert(SET_COOKIE, cookie);
         }
+        response
     }
 
     /// Who is let in, with another cookie for them if they need one; or why nobody is. The request stays as it is: but threads
