@@ -12,7 +12,7 @@ use handstamp_bench::ratios::{self, Promise, Ratio};
 use micro::{Hasher, MANY, NOW, bare_hmac, claims, key, tokens};
 
 const TURNS: usize = 501;
-const TURNS_OF_HASHES: usize = 51;
+const TURNS_OF_HASHES: usize = 201;
 
 /// The C library of Argon2, in a process of its own that hashes when it is told to.
 struct CLibrary {
