@@ -50,25 +50,44 @@ pub struct Figure {
 #[derive(Clone, Copy)]
 pub enum Goal {
     Under(f64),
+    AtMost(f64),
     AtLeast(f64),
 }
 
 impl Goal {
     pub fn limit(self) -> f64 {
         match self {
-            Self::Under(limit) | Self::AtLeast(limit) => limit,
+            Self::Under(limit) | Self::AtMost(limit) | Self::AtLeast(limit) => limit,
+        }
+    }
+
+    /// What stands before the limit.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Under(_) => "under",
+            Self::AtMost(_) => "at most",
+            Self::AtLeast(_) => "at least",
+        }
+    }
+
+    pub fn is_met_by(self, measured: f64) -> bool {
+        match self {
+            Self::Under(limit) => measured < limit,
+            Self::AtMost(limit) => measured <= limit,
+            Self::AtLeast(limit) => measured >= limit,
         }
     }
 }
 
 impl Figure {
     pub fn is_met(&self) -> bool {
-        match self.goal {
-            None => true,
-            Some(Goal::Under(limit)) => self.loaded < limit,
-            Some(Goal::AtLeast(limit)) => self.loaded >= limit,
-        }
+        self.goal.is_none_or(|goal| goal.is_met_by(self.loaded))
     }
+}
+
+/// What a table says of a goal.
+pub fn verdict(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "**NOT met**" }
 }
 
 /// With three digits that count.

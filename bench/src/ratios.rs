@@ -2,26 +2,17 @@
 
 use std::fmt::Write;
 
-use crate::figures::number;
+use crate::figures::{Goal, number, verdict};
 
 pub struct Ratio {
     pub name: &'static str,
     pub measured: f64,
-    pub promised: Promise,
-}
-
-#[derive(Clone, Copy)]
-pub enum Promise {
-    AtMost(f64),
-    AtLeast(f64),
+    pub goal: Goal,
 }
 
 impl Ratio {
     pub fn is_met(&self) -> bool {
-        match self.promised {
-            Promise::AtMost(limit) => self.measured <= limit,
-            Promise::AtLeast(limit) => self.measured >= limit,
-        }
+        self.goal.is_met_by(self.measured)
     }
 }
 
@@ -29,12 +20,8 @@ impl Ratio {
 pub fn table(of: &str, ratios: &[Ratio]) -> String {
     let mut table = format!("| {of} | measured | promised | |\n| --- | ---: | ---: | --- |\n");
     for ratio in ratios {
-        let (word, limit) = match ratio.promised {
-            Promise::AtMost(limit) => ("at most", limit),
-            Promise::AtLeast(limit) => ("at least", limit),
-        };
-        let said = if ratio.is_met() { "met" } else { "**NOT met**" };
-        writeln!(table, "| {} | {} | {word} {limit} | {said} |", ratio.name, number(ratio.measured))
+        let (measured, word, limit) = (number(ratio.measured), ratio.goal.word(), ratio.goal.limit());
+        writeln!(table, "| {} | {measured} | {word} {limit} | {} |", ratio.name, verdict(ratio.is_met()))
             .expect("memory takes all");
     }
     table

@@ -80,7 +80,7 @@ fn panel(figure: &Figure, goal: Goal) -> String {
         )
         .expect("memory takes all");
     }
-    let (x, word) = (BARS.0 + scale(limit), if matches!(goal, Goal::Under(_)) { "under" } else { "at least" });
+    let (x, word) = (BARS.0 + scale(limit), goal.word());
     // In the middle below its line, but not beyond the edge.
     let label = x.clamp(130.0, PANEL.0 - 70.0);
     writeln!(

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::Options;
-use handstamp_bench::figures::{Figure, Goal, number};
+use handstamp_bench::figures::{Figure, Goal, number, verdict};
 use handstamp_bench::machine::{Machine, version};
 
 pub fn table(figures: &[Figure]) -> String {
@@ -11,19 +11,12 @@ pub fn table(figures: &[Figure]) -> String {
     for figure in figures {
         let Figure { name, unit, .. } = figure;
         let unloaded = figure.unloaded.map_or_else(|| "–".to_owned(), |value| format!("{} {unit}", number(value)));
-        let (promised, met) = match figure.goal {
-            None => (String::new(), ""),
-            Some(Goal::Under(limit)) => (format!("under {} {unit}", number(limit)), said(figure)),
-            Some(Goal::AtLeast(limit)) => (format!("at least {} {unit}", number(limit)), said(figure)),
-        };
+        let said = |goal: Goal| (format!("{} {} {unit}", goal.word(), number(goal.limit())), verdict(figure.is_met()));
+        let (promised, met) = figure.goal.map(said).unwrap_or_default();
         let loaded = number(figure.loaded);
         writeln!(table, "| {name} | {unloaded} | {loaded} {unit} | {promised} | {met} |").expect("memory takes all");
     }
     table
-}
-
-fn said(figure: &Figure) -> &'static str {
-    if figure.is_met() { "met" } else { "**NOT met**" }
 }
 
 pub fn page(table: &str, machine: &Machine, options: &Options) -> String {

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use handstamp_bench::figures::{median, number};
+use handstamp_bench::figures::{Goal, median, number};
 use handstamp_bench::load::CONNECTIONS;
 use handstamp_bench::machine::{Machine, version};
-use handstamp_bench::ratios::{self, Promise, Ratio};
+use handstamp_bench::ratios::{self, Ratio};
 
 use crate::Options;
 use crate::contest::{AXUM_LOGIN, BARE, EXTRACTOR, FLASK, FORWARD_AUTH, HANDSTAMP, Results, USERS};
@@ -13,13 +13,13 @@ use crate::contest::{AXUM_LOGIN, BARE, EXTRACTOR, FLASK, FORWARD_AUTH, HANDSTAMP
 /// Of processor times: what was promised of them.
 pub fn ratios(results: &Results) -> Vec<Ratio> {
     [
-        ("`/account`, times bare axum", results.times_limit(HANDSTAMP), Promise::AtMost(1.5)),
-        ("`/auth/request`, times bare axum", results.times_limit(FORWARD_AUTH), Promise::AtMost(1.15)),
-        ("the extractor, times bare axum", results.times_limit(EXTRACTOR), Promise::AtMost(1.12)),
-        ("axum-login with SQLite, times `/account`", results.ratio(AXUM_LOGIN, HANDSTAMP), Promise::AtLeast(7.0)),
-        ("Flask, times `/account`", results.ratio(FLASK, HANDSTAMP), Promise::AtLeast(80.0)),
+        ("`/account`, times bare axum", results.times_limit(HANDSTAMP), Goal::AtMost(1.5)),
+        ("`/auth/request`, times bare axum", results.times_limit(FORWARD_AUTH), Goal::AtMost(1.15)),
+        ("the extractor, times bare axum", results.times_limit(EXTRACTOR), Goal::AtMost(1.12)),
+        ("axum-login with SQLite, times `/account`", results.ratio(AXUM_LOGIN, HANDSTAMP), Goal::AtLeast(7.0)),
+        ("Flask, times `/account`", results.ratio(FLASK, HANDSTAMP), Goal::AtLeast(80.0)),
     ]
-    .map(|(name, measured, promised)| Ratio { name, measured, promised })
+    .map(|(name, measured, goal)| Ratio { name, measured, goal })
     .into()
 }
 
