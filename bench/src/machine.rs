@@ -14,7 +14,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Keeps this process to the last core, unless it is to share all of them: in earnest, clients bring cores of their own.
+    /// Keeps this thread, and all that it starts, to the last core unless it is to share all of them: in earnest, clients bring
+    /// cores of their own.
     ///
     /// # Panics
     /// Where there is no `taskset`.
@@ -22,9 +23,7 @@ impl Machine {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let together = together || cores == 1;
         if !together {
-            let pid = std::process::id().to_string();
-            let done = Command::new("taskset").args(["--cpu-list", "--pid", &(cores - 1).to_string(), &pid]).output();
-            assert!(done.is_ok_and(|done| done.status.success()), "taskset is there");
+            keep_this_thread_to(&(cores - 1).to_string());
         }
         let facts = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let processor = facts.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
@@ -62,6 +61,17 @@ impl Machine {
             (false, cores) => format!("{cores} cores of {} for the server, one for all clients", self.cores),
         }
     }
+}
+
+/// Lets this thread, and what it starts from now on, run on these cores only: `0-2`, as taskset takes them.
+///
+/// # Panics
+/// Where there is no `taskset`.
+pub fn keep_this_thread_to(cores: &str) {
+    let thread = std::fs::read_link("/proc/thread-self").expect("Linux tells a thread its id");
+    let id = thread.file_name().expect("it ends with the id");
+    let done = Command::new("taskset").args(["--cpu-list", "--pid", cores]).arg(id).output();
+    assert!(done.is_ok_and(|done| done.status.success()), "taskset is there");
 }
 
 /// Which Handstamp it is.

@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     let binary = options.binary.canonicalize().expect("the binary is there: cargo build --release");
     let machine = Machine::divide(options.together);
     let server = Server::start(&binary, &machine.server_cores());
-    let figures = Scenes::new(&server, &options, machine.server_count()).play();
+    let figures = Scenes::new(&server, &options, &machine).play();
     drop(server);
 
     let table = report::table(&figures);

@@ -31,19 +31,20 @@ pub fn page(table: &str, machine: &Machine, options: &Options) -> String {
          ![Each figure, unloaded and loaded, with what was promised](floods.svg)\n\n\
          {table}\n\
          ## How it is measured\n\n\
-         The one who is signed in asks for `/account` a hundred times a second on a kept connection, each time when it is due and \
-         not when the last answer has come, and the time counts from when it was due. Meanwhile a flood submits the form of the \
-         sign-in with a wrong password, on 64 connections, each again as soon as it is answered. Its guesses are of another \
+         The one who is signed in asks for `/account` twenty-five times a second on a kept connection, each time when it is due \
+         and not when the last answer has come, and the time counts from when it was due. Meanwhile a flood submits the form of \
+         the sign-in with a wrong password, on 64 connections, each again as soon as it is answered. Its guesses are of another \
          account and from another address each time: they all want a hash, and get as many at once as the server has cores. \
-         Unloaded is the same visitor alone, and for the rate of the hashing as many connections as the server has cores, or hashes by themselves on the \
-         clients’ core. \
+         Unloaded is the same visitor alone, and for the rate of the hashing as many connections as the server has cores. \
+         Hashes by themselves are computed on the cores of the server while it has nothing to do, in turns of two seconds with a \
+         flood. \
          192 connections are more than the queue holds, so the rest are refused; and 64 that guess at one account, that of the \
          one who is signed in, are refused once it is blocked. A refusal counts from when the form is sent until its page has \
          come; 64 clients that take turns on one core are in it.\n\n\
          Memory is what the system has counted for the process (`VmHWM`) beside what it was before the first password was hashed \
          (`VmRSS`); allowed are 19 MiB for each hash at once, and 64 MiB.\n\n\
-         The slow send a byte every ten seconds: of a head, of a form, or of a second head after an answer. `/healthz` is asked a \
-         hundred times a second, each time on a new connection, from before they come until they are gone.\n\n\
+         The slow send a byte every ten seconds: of a head, of a form, or of a second head after an answer. `/healthz` is asked \
+         twenty-five times a second, each time on a new connection, from before they come until they are gone.\n\n\
          Clients and server run on one machine. What the clients do costs the server nothing where they have a core of their own, \
          except caches, memory and the work of the kernel on their side of a connection. `--together` lets them share all cores.\n"
     )

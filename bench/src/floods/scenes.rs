@@ -11,12 +11,16 @@ use crate::load::{Flood, Flooded, Guesses, Kept, dawdle, is_blocked_after_a_whil
 use crate::server::Server;
 use handstamp_bench::client::get;
 use handstamp_bench::figures::{Figure, Goal, Latencies, median};
+use handstamp_bench::machine::{Machine, keep_this_thread_to};
 
 /// Connections of wrong sign-ins: what was promised is promised for so many.
 const FLOOD: usize = 64;
 /// More than fit into the queue, which has 64 places.
 const TOO_MANY: usize = 192;
 const SLOW: usize = 2000;
+/// The hash alone and a flood take turns in each round: what disturbs a machine comes and goes within seconds.
+const TURNS: usize = 6;
+const TURN: Duration = Duration::from_secs(2);
 /// Seldom enough that one connection can go on though every answer takes a while.
 const PROBE_EVERY: Duration = Duration::from_millis(40);
 const WRONG: u16 = 422;
@@ -24,7 +28,7 @@ const WRONG: u16 = 422;
 pub struct Scenes<'a> {
     server: &'a Server,
     options: &'a Options,
-    cores: usize,
+    machine: &'a Machine,
     cookie: String,
     before: f64,
 }
@@ -34,8 +38,10 @@ struct Rounds {
     quiet: Vec<Latencies>,
     flooded: Vec<Latencies>,
     rate: Vec<f64>,
-    hashes_alone: Vec<f64>,
     flooded_rate: Vec<f64>,
+    /// Hashes by themselves, and sign-ins in the turn after each.
+    hashes_alone: Vec<f64>,
+    beside_hashes: Vec<f64>,
     overloaded: Vec<Latencies>,
     overloaded_rate: Vec<f64>,
     overloaded_visitor: Vec<Latencies>,
@@ -46,9 +52,9 @@ struct Rounds {
 }
 
 impl<'a> Scenes<'a> {
-    pub fn new(server: &'a Server, options: &'a Options, cores: usize) -> Self {
+    pub fn new(server: &'a Server, options: &'a Options, machine: &'a Machine) -> Self {
         let before = server.memory("VmRSS");
-        Self { server, options, cores, cookie: server.member(), before }
+        Self { server, options, machine, cookie: server.member(), before }
     }
 
     pub fn play(&self) -> Vec<Figure> {
@@ -74,18 +80,24 @@ impl<'a> Scenes<'a> {
     fn play_round(&self, rounds: &mut Rounds) {
         self.wait_until_idle();
         rounds.quiet.push(self.visit());
-        rounds.rate.push(rate(self.flood(self.cores, &Guesses::OfAnybody).0, self.options.lasting));
+        let few = self.machine.server_count();
+        rounds.rate.push(rate(&self.flood(few, &Guesses::OfAnybody).0, self.options.lasting));
+        for _ in 0..TURNS {
+            rounds.hashes_alone.push(self.hashes_alone());
+            rounds
+                .beside_hashes
+                .push(rate(&self.flood_during(FLOOD, &Guesses::OfAnybody, || thread::sleep(TURN)).0, TURN));
+        }
 
-        rounds.hashes_alone.push(hashes_alone(self.options.lasting) * self.cores as f64);
         let (flooded, visitor) = self.flood(FLOOD, &Guesses::OfAnybody);
         rounds.errors += flooded.errors;
-        rounds.flooded_rate.push(rate(flooded, self.options.lasting));
+        rounds.flooded_rate.push(rate(&flooded, self.options.lasting));
         rounds.flooded.push(visitor);
 
         let (overloaded, visitor) = self.flood(TOO_MANY, &Guesses::OfAnybody);
         rounds.errors += overloaded.errors;
         rounds.overloaded.push(overloaded.latencies(503));
-        rounds.overloaded_rate.push(rate(overloaded, self.options.lasting));
+        rounds.overloaded_rate.push(rate(&overloaded, self.options.lasting));
         rounds.overloaded_visitor.push(visitor);
 
         // The one who is signed in has the account that everybody guesses at.
@@ -107,14 +119,33 @@ impl<'a> Scenes<'a> {
 
     /// A flood, and what the one who is signed in notices of it.
     fn flood(&self, connections: usize, guesses: &Guesses) -> (Flooded, Latencies) {
+        self.flood_during(connections, guesses, || self.visit())
+    }
+
+    fn flood_during<T>(&self, connections: usize, guesses: &Guesses, meanwhile: impl FnOnce() -> T) -> (Flooded, T) {
         let flood = Flood::start(self.server.address, connections, guesses);
         thread::sleep(Duration::from_secs(1));
         flood.count();
-        let visitor = self.visit();
+        let noticed = meanwhile();
         flood.stop_counting();
         let flooded = flood.stop();
         self.wait_until_idle();
-        (flooded, visitor)
+        (flooded, noticed)
+    }
+
+    /// Hashes a second on the cores of the server, which meanwhile does nothing.
+    fn hashes_alone(&self) -> f64 {
+        let cores = self.machine.server_cores();
+        thread::scope(|scope| {
+            let one = |_| {
+                scope.spawn(|| {
+                    keep_this_thread_to(&cores);
+                    hash_for(TURN)
+                })
+            };
+            let all: Vec<_> = (0..self.machine.server_count()).map(one).collect();
+            all.into_iter().map(|one| one.join().expect("hashes do not panic")).sum()
+        })
     }
 
     /// Nobody waits for a hash any more.
@@ -157,16 +188,16 @@ impl<'a> Scenes<'a> {
             loaded: median(loaded.to_vec()),
             goal: Some(Goal::AtLeast(share * median(alone.to_vec()))),
         };
-        let (few, flooded) = (self.cores.to_string(), &rounds.flooded_rate);
+        let few = self.machine.server_count().to_string();
         [
-            figure(FLOOD, "the hash alone", &rounds.hashes_alone, flooded, 0.9),
-            figure(FLOOD, &few, &rounds.rate, flooded, 0.8),
+            figure(FLOOD, "the hash alone", &rounds.hashes_alone, &rounds.beside_hashes, 0.9),
+            figure(FLOOD, &few, &rounds.rate, &rounds.flooded_rate, 0.8),
             figure(TOO_MANY, &few, &rounds.rate, &rounds.overloaded_rate, 0.8),
         ]
     }
 
     fn memory(&self, peak: f64) -> Figure {
-        let bound = (self.cores * 19 + 64) as f64;
+        let bound = (self.machine.server_count() * 19 + 64) as f64;
         Figure {
             name: "memory at its peak, beside before the first".to_owned(),
             unit: "MiB",
@@ -236,12 +267,12 @@ fn middle(rounds: &[Latencies], of_a_thousand: usize) -> f64 {
 }
 
 /// Sign-ins a second that had a hash computed.
-fn rate(flooded: Flooded, lasting: Duration) -> f64 {
+fn rate(flooded: &Flooded, lasting: Duration) -> f64 {
     flooded.latencies(WRONG).count() as f64 / lasting.as_secs_f64()
 }
 
-/// Hashes a second of one core that does nothing else, at the settings of a sign-in: 19 MiB, twice.
-fn hashes_alone(lasting: Duration) -> f64 {
+/// Hashes a second of one thread, at the settings of a sign-in: 19 MiB, twice.
+fn hash_for(lasting: Duration) -> f64 {
     let params = Params::new(19_456, 2, 1, Some(32)).expect("RFC 9106 allows it");
     let mut memory = vec![Block::default(); params.block_count()];
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use axum::{Router, routing::get};
 use handstamp::{Config, CurrentUser, Handstamp};
 
+/// Joined instead of formatted, which allocates twice: what is measured is the extractor.
 async fn hello(user: CurrentUser) -> String {
-    format!("Hello, {}", user.name())
+    ["Hello, ", user.name()].concat()
 }
 
 #[tokio::main]
