@@ -84,9 +84,9 @@ impl<'a> Scenes<'a> {
         rounds.rate.push(rate(&self.flood(few, &Guesses::OfAnybody).0, self.options.lasting));
         for _ in 0..TURNS {
             rounds.hashes_alone.push(self.hashes_alone());
-            rounds
-                .beside_hashes
-                .push(rate(&self.flood_during(FLOOD, &Guesses::OfAnybody, || thread::sleep(TURN)).0, TURN));
+            let (flooded, ()) = self.flood_during(FLOOD, &Guesses::OfAnybody, || thread::sleep(TURN));
+            rounds.errors += flooded.errors;
+            rounds.beside_hashes.push(rate(&flooded, TURN));
         }
 
         let (flooded, visitor) = self.flood(FLOOD, &Guesses::OfAnybody);

@@ -11,7 +11,7 @@ impl Accounts {
         let name = DisplayName::parse(name).map_err(Error::refused)?;
         let email = EmailAddress::parse(email).map_err(Error::refused)?;
         let password = Password::parse(password).map_err(Error::refused)?;
-        let place = self.hashing.reserve()?;
+        let place = self.hashing.reserve().await?;
         let hashed = self.hash_new_password(place, password, name.as_str(), email.as_str()).await?;
         let created_at = self.world.now();
         let id = UserId::new(created_at, self.world.random());

@@ -41,7 +41,7 @@ impl Accounts {
         // A second try is for a password hash that a sign-in renewed between our look and our write.
         for _ in 0..2 {
             let old = self.check_current(session, wish.current.clone()).await?;
-            let place = self.hashing.reserve()?;
+            let place = self.hashing.reserve().await?;
             let new =
                 self.hash_new_password(place, wish.new.clone(), session.user.name(), session.user.email()).await?;
             let new = new.map_err(PasswordNotChanged::Password)?;
@@ -59,7 +59,7 @@ impl Accounts {
     async fn check_current(&self, session: &Session, password: Password) -> Result<PasswordHash, PasswordNotChanged> {
         let user = session.user.id;
         let stored = self.store.credentials_by_id(user).await?.and_then(|account| account.password_hash);
-        let place = self.hashing.reserve()?;
+        let place = self.hashing.reserve().await?;
         let checked = self.check_password(place, &Asking::Member(session), stored.clone(), password).await?;
         match (stored, checked.map_err(PasswordNotChanged::TooMany)?) {
             (Some(stored), Checked::Right { .. }) => Ok(stored),

@@ -1,10 +1,16 @@
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use handstamp_core::{HashMemory, HashSettings, Password, PasswordHash, PasswordPolicy, PasswordRefusal, Verdict};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
 
 use crate::config::HashingConfig;
 use crate::error::Fault;
+
+/// How long it takes to say that there is no place. Whoever floods tries again as soon as it is said, and those refused at once
+/// took half of a core from those whose passwords were hashed.
+const REFUSED_AFTER: Duration = Duration::from_secs(1);
 
 /// Hashes passwords on threads of their own: some at once, some more in a queue, and nothing beyond that.
 pub(crate) struct Hashing {
@@ -41,9 +47,12 @@ impl Hashing {
         }
     }
 
-    /// A place for one hash, if there is one.
-    pub(crate) fn reserve(&self) -> Result<Place<'_>, Fault> {
-        let held = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Fault::Overloaded)?;
+    /// A place for one hash, if there is one now. If there is none, it takes a second to say so.
+    pub(crate) async fn reserve(&self) -> Result<Place<'_>, Fault> {
+        let Ok(held) = Arc::clone(&self.places).try_acquire_owned() else {
+            sleep(REFUSED_AFTER).await;
+            return Err(Fault::Overloaded);
+        };
         Ok(Place { hashing: self, held })
     }
 }

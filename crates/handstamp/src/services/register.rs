@@ -42,7 +42,7 @@ impl Accounts {
         if self.config.registration == Registration::Closed {
             return Err(NotRegistered::Closed);
         }
-        let place = self.hashing.reserve()?;
+        let place = self.hashing.reserve().await?;
         // Before anybody learns whether the address has an account.
         self.count_registration(device).await?.map_err(NotRegistered::TooMany)?;
         if self.store.has_account(&wish.email).await? {

@@ -43,7 +43,7 @@ impl Accounts {
         for _ in 0..2 {
             // Those for whom there is nothing to be done learn it before anything else is done.
             self.refuse_again(&wish.email, device).map_err(NotSignedIn::TooMany)?;
-            let place = self.hashing.reserve()?;
+            let place = self.hashing.reserve().await?;
             let account = self.store.credentials_by_email(&wish.email).await?;
             let (account, hash, renewed) = self.check_credentials(place, account, &wish, device).await?;
             let (session, signed_in) = self.sessions.begin(account.user_id, self.lasts(wish.remember), device);

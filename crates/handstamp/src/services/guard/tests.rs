@@ -192,10 +192,14 @@ async fn registrations_from_a_network_are_counted_whatever_comes_of_them() {
 #[tokio::test]
 async fn where_there_is_no_place_for_a_hash_nothing_is_counted() {
     let here = Here::opens().await;
-    let place = here.accounts().hashing.reserve().unwrap();
+    let place = here.accounts().hashing.reserve().await.unwrap();
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
     for _ in 0..20 {
         assert_eq!(here.tries("wrong").await, Outcome::Overloaded);
     }
+    assert!(begun.elapsed() >= Duration::from_secs(20), "who is refused at once tries again at once");
+    tokio::time::resume();
     drop(place);
     here.tries_ten_times().await;
 }
