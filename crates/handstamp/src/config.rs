@@ -146,7 +146,7 @@ pub struct HashingConfig {
     pub settings: HashSettings,
     /// How many hashes are computed at once. More than there are cores makes all of them, and everything else, slower.
     pub concurrency: usize,
-    /// How many may wait for their turn; beyond that the answer is 503.
+    /// How many may wait for their turn; beyond that the answer is 503, after a second.
     pub queue: usize,
 }
 
