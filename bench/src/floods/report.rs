@@ -38,9 +38,9 @@ pub fn page(table: &str, machine: &Machine, options: &Options) -> String {
          Unloaded is the same visitor alone, and for the rate of the hashing as many connections as the server has cores. \
          Hashes by themselves are computed on the cores of the server while it has nothing to do, in turns of two seconds with a \
          flood. \
-         192 connections are more than the queue holds, so the rest are refused; and 64 that guess at one account, that of the \
-         one who is signed in, are refused once it is blocked. A refusal counts from when the form is sent until its page has \
-         come; 64 clients that take turns on one core are in it.\n\n\
+         192 connections are more than the queue holds, so the rest are refused, a second after they ask; and 64 that guess at one \
+         account, that of the one who is signed in, are refused at once when it is blocked. A refusal counts from when \
+         the form is sent until its page has come; 64 clients that take turns on one core are in it.\n\n\
          Memory is what the system has counted for the process (`VmHWM`) beside what it was before the first password was hashed \
          (`VmRSS`); allowed are 19 MiB for each hash at once, and 64 MiB.\n\n\
          The slow send a byte every ten seconds: of a head, of a form, or of a second head after an answer. `/healthz` is asked \
