@@ -9,24 +9,37 @@ pub enum Presented<'a> {
     Nothing,
     /// One, and its value; empty where that is not UTF-8.
     One(&'a str),
-    /// Two or more. Nobody can say which is ours: RFC 6265 §4.2.2 gives no order to rely on.
+    /// Two or more, which [`all`] gives. Their order tells nothing: RFC 6265 §4.2.2 gives none to rely on.
     Several,
 }
 
 /// Finds the cookie of exactly this name. Nothing is decoded, unquoted or mended, and the pairs around it may be anything.
 pub fn find<'a>(lines: impl IntoIterator<Item = &'a [u8]>, name: &str) -> Presented<'a> {
+    let mut values = values(lines, name);
+    match (values.next(), values.next()) {
+        (None, _) => Presented::Nothing,
+        (Some(value), None) => Presented::One(text(value)),
+        (Some(_), Some(_)) => Presented::Several,
+    }
+}
+
+/// The values of all cookies of exactly this name; empty where one is not UTF-8.
+pub fn all<'a>(lines: impl IntoIterator<Item = &'a [u8]>, name: &str) -> impl Iterator<Item = &'a str> {
+    values(lines, name).map(text)
+}
+
+fn values<'a>(lines: impl IntoIterator<Item = &'a [u8]>, name: &str) -> impl Iterator<Item = &'a [u8]> {
     let value = |pair: &'a [u8]| match pair.trim_ascii().strip_prefix(name.as_bytes())? {
         [b'=', value @ ..] => Some(value),
         [] => Some([].as_slice()),
         _ => None,
     };
-    let mut values = lines.into_iter().flat_map(pairs).filter_map(value);
-    match (values.next(), values.next()) {
-        (None, _) => Presented::Nothing,
-        // What is not UTF-8 is nothing that we ever gave out.
-        (Some(value), None) => Presented::One(str::from_utf8(value).unwrap_or_default()),
-        (Some(_), Some(_)) => Presented::Several,
-    }
+    lines.into_iter().flat_map(pairs).filter_map(value)
+}
+
+/// What is not UTF-8 is nothing that this service ever gave out.
+fn text(value: &[u8]) -> &str {
+    str::from_utf8(value).unwrap_or_default()
 }
 
 /// What is left of the `Cookie` lines of a request without our own cookies, in one line: nothing that an app behind us needs.
@@ -90,9 +103,12 @@ mod tests {
     }
 
     #[test]
-    fn two_cookies_of_the_name_are_neither() {
+    fn all_cookies_of_the_name_are_found() {
         assert_eq!(presented(&["handstamp_session=x; handstamp_session=x"]), Presented::Several);
         assert_eq!(presented(&["handstamp_session=x", "handstamp_session="]), Presented::Several);
+        let lines =
+            [b"handstamp_session=x; a=b; handstamp_session".as_slice(), b"handstamp_session=\xff; handstamp_session=y"];
+        assert_eq!(all(lines, "handstamp_session").collect::<Vec<_>>(), ["x", "", "", "y"]);
     }
 
     #[test]

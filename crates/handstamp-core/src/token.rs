@@ -15,7 +15,7 @@ use uuid::Uuid;
 use zeroize::Zeroize;
 
 use crate::keyring::{KeyRing, KeyRingError, Purpose, SecretKey};
-use crate::{SessionId, Timestamp, UserId};
+use crate::{SessionId, SessionIdHash, Timestamp, UserId};
 
 const VERSION: u8 = 1;
 const SIGNED_BYTES: usize = 55;
@@ -142,6 +142,23 @@ impl SessionTokens {
         };
         check_time(&claims, now)?;
         Ok(OpenedToken { claims, signed_by_fallback: key.id() != self.ring.current().id() })
+    }
+
+    /// The session that the token in `text` names, if a key of this service signed it: for ending that session. The times and
+    /// flags do not matter, since what may no longer be read must still be ended.
+    ///
+    /// # Errors
+    /// [`Malformed`](TokenRefusal::Malformed) or [`Tag`](TokenRefusal::Tag) for what this service never signed, and
+    /// [`UnknownKey`](TokenRefusal::UnknownKey) for what another key may have signed: such a session may be live elsewhere.
+    pub fn open_to_end(&self, text: &str) -> Result<(UserId, SessionIdHash), TokenRefusal> {
+        let mut bytes = [0; TOKEN_BYTES];
+        decode(text, &mut bytes)?;
+        let key = self.ring.find(field(&bytes, 1)).ok_or(TokenRefusal::UnknownKey)?;
+        if !key.verifies(&bytes[..SIGNED_BYTES], &bytes[SIGNED_BYTES..]) {
+            return Err(TokenRefusal::Tag);
+        }
+        let user_id = UserId::from_uuid(Uuid::from_bytes(field(&bytes, 7)));
+        Ok((user_id, SessionId::from_bytes(field(&bytes, 23)).hash()))
     }
 }
 

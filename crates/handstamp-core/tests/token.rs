@@ -168,6 +168,30 @@ fn only_a_key_of_the_ring_is_looked_for() {
 }
 
 #[test]
+fn what_may_not_be_read_can_still_be_ended() {
+    let ended = Ok((claims().user_id, claims().session_id.hash()));
+    let expired = tokens().issue(&Claims { issued_at: at(1), expires_at: at(2), ..claims() });
+    let not_yet = tokens().issue(&Claims { issued_at: at(u64::MAX - 1), expires_at: at(u64::MAX), ..claims() });
+    for text in [GOLDEN, expired.expose(), not_yet.expose(), &resigned(|bytes| bytes[6] = 0xff)] {
+        assert_eq!(tokens().open_to_end(text), ended, "{text}");
+    }
+    let rotated = SessionTokens::new(&secret(OTHER_SECRET), &[secret(SECRET)]).unwrap();
+    assert_eq!(rotated.open_to_end(GOLDEN), ended, "signed by a fallback");
+    let stranger = SessionTokens::new(&secret(OTHER_SECRET), &[]).unwrap();
+    assert_eq!(stranger.open_to_end(GOLDEN), Err(TokenRefusal::UnknownKey));
+}
+
+#[test]
+fn what_was_changed_ends_nothing() {
+    for bit in 0..87 * 8 {
+        let mut bytes = bytes_of(GOLDEN);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        assert!(tokens().open_to_end(&text_of(&bytes)).is_err(), "bit {bit} of the token");
+    }
+    assert_eq!(tokens().open_to_end(&GOLDEN[1..]), Err(TokenRefusal::Malformed));
+}
+
+#[test]
 fn a_token_holds_from_a_minute_before_it_was_issued_to_the_second_before_it_expires() {
     let open_at = |seconds| tokens().open(GOLDEN, at(seconds)).err();
     assert_eq!(open_at(0), Some(TokenRefusal::NotYet));

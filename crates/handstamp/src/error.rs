@@ -2,7 +2,7 @@ use std::fmt;
 
 use handstamp_core::HashFault;
 
-use crate::sessions::{NotInForce, Outdated};
+use crate::sessions::{NoLease, NotInForce, Outdated};
 use crate::store::OpenError;
 
 /// Why a [`Handstamp`](crate::Handstamp) could not open, or could not do what an operator asked.
@@ -34,7 +34,7 @@ impl Error {
         matches!(
             self.0,
             Kind::Open(OpenError::Database(_) | OpenError::Migration(_))
-                | Kind::Fault(Fault::Store(_) | Fault::Outdated | Fault::NotInForce(_))
+                | Kind::Fault(Fault::Store(_) | Fault::Outdated | Fault::NoLease | Fault::NotInForce(_))
         )
     }
 
@@ -102,6 +102,8 @@ pub(crate) enum Fault {
     Store(sqlx::Error),
     /// The database knows less than it did.
     Outdated,
+    /// This node does not hold its lease, and the database may no longer lead.
+    NoLease,
     /// What was asked is done, but some node may not know it yet.
     NotInForce(NotInForce),
     /// More passwords are waiting to be hashed than can be soon.
@@ -123,6 +125,12 @@ impl From<sqlx::Error> for Fault {
 impl From<Outdated> for Fault {
     fn from(_: Outdated) -> Self {
         Self::Outdated
+    }
+}
+
+impl From<NoLease> for Fault {
+    fn from(_: NoLease) -> Self {
+        Self::NoLease
     }
 }
 
@@ -155,6 +163,9 @@ impl fmt::Display for Fault {
         match self {
             Self::Store(error) => write!(f, "the database: {error}"),
             Self::Outdated => f.write_str("the database: it knows less than it did"),
+            Self::NoLease => {
+                f.write_str("this node holds no lease, so the database may be a server that no longer leads")
+            }
             Self::NotInForce(NotInForce(reason)) => {
                 write!(f, "it is done, but it is not known to be in force on every node: {reason}")
             }

@@ -4,7 +4,8 @@
 //!
 //! Nodes do not talk to one another, and whoever revokes waits for each alike, so one node is the general case. Time is in
 //! ticks. The database runs one statement at a time; a statement that the node gave up may still be run later. Nobody reads
-//! the database's clock: whoever revokes gives a node up after *watching* its row stand still for a whole lease.
+//! the database's clock: whoever revokes gives a node up after *watching* its row stand still for a whole lease. A row may
+//! also be read from an old leader, which knows nothing of the revocation and can commit nothing.
 //!
 //! It takes 14 s optimised, which is how `script/test` runs it; a debug build skips it.
 
@@ -15,6 +16,8 @@ use std::collections::HashMap;
 const LEASE: u8 = 2;
 const HORIZON: u8 = 6;
 const INCARNATIONS: u8 = 3;
+/// How far the log has come where the old leader is asked.
+const OLD_POSITION: u8 = 0;
 
 /// A rule that is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +49,13 @@ enum Mutant {
     DeleteRenewed,
     /// Joining anew keeps the id.
     SameId,
+    /// A row is believed without a lease.
+    RowWithoutLease,
+    /// A row is believed though the log had not come as far with it as the node has.
+    RowOfAnOldLeader,
 }
 
-const MUTANTS: [Mutant; 13] = [
+const MUTANTS: [Mutant; 15] = [
     Mutant::NoWait,
     Mutant::NoLease,
     Mutant::NoStamp,
@@ -62,6 +69,8 @@ const MUTANTS: [Mutant; 13] = [
     Mutant::WatchFromQuestion,
     Mutant::DeleteRenewed,
     Mutant::SameId,
+    Mutant::RowWithoutLease,
+    Mutant::RowOfAnOldLeader,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -270,7 +279,8 @@ fn leasing(s: State, mutant: Mutant, out: &mut Vec<(&'static str, State)>) {
     match s.node.message {
         None => {
             // A lease that has lapsed can be renewed as long as nobody gave the node up; joining anew is also an answer.
-            if s.node.id > 0 {
+            // A node that does not know the answer to its joining does not know its position either: it can only join anew.
+            if s.node.lease_end > 0 {
                 let statement = Statement::Renew { id: s.node.id, position: s.node.position };
                 out.push(("renew", node(&|n| n.message = Some(Message::UnderWay { statement, sent: s.now }))));
             }
@@ -361,6 +371,9 @@ fn asking(s: State, mutant: Mutant, out: &mut Vec<(&'static str, State)>) -> Res
         Some(Fill::Noted { position }) => {
             let fill = Fill::Read { position, live: s.database.session };
             out.push(("read row", node(&|n| n.fill = Some(fill))));
+            if position == OLD_POSITION || mutant == Mutant::RowOfAnOldLeader {
+                out.push(("read old row", node(&|n| n.fill = Some(Fill::Read { position, live: true }))));
+            }
         }
         Some(Fill::Read { live: false, .. }) => out.push(("no row", node(&|n| n.fill = None))),
         Some(Fill::Read { position, live: true }) => {
@@ -378,7 +391,13 @@ fn asking(s: State, mutant: Mutant, out: &mut Vec<(&'static str, State)>) -> Res
             }
             out.push(("hit", node(&|n| n.request = None)));
         }
-        Some(_) => {
+        Some(after_answer) => {
+            // The row serves the request as well. That the leader has it no longer is what a read of it tells.
+            let old_row = (holds || mutant == Mutant::RowWithoutLease)
+                && (n.position == OLD_POSITION || mutant == Mutant::RowOfAnOldLeader);
+            if after_answer && (old_row || (s.database.session && holds)) {
+                return Err(());
+            }
             let fill = n.fill.or(holds.then_some(Fill::Noted { position: n.position }));
             out.push(("miss", node(&|n| (n.request, n.fill) = (None, fill))));
         }

@@ -81,6 +81,8 @@ crate::stories! {
         let thief = ada.copy();
         let twice = format!("{COOKIE}={0}; {COOKIE}={0}", thief.token());
         assert_eq!(asks(&house.visitor(), "GET", "/auth/forward", &[("cookie", &twice)]).await.status, 401);
+        let beside_junk = format!("{COOKIE}=junk; {COOKIE}={}", thief.token());
+        assert_eq!(asks(&house.visitor(), "GET", "/auth/forward", &[("cookie", &beside_junk)]).await.status, 200);
         assert_eq!(asks(&thief, "GET", "/auth/forward", &[]).await.status, 200);
         ada.signs_out().await;
         assert_eq!(asks(&thief, "GET", "/auth/forward", &[]).await.status, 401);

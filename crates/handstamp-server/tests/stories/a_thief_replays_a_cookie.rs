@@ -33,10 +33,21 @@ crate::stories! {
 
     async fn beside_another_of_the_name(house: House) {
         let ada = house.ada().await;
-        for cookies in [format!("{COOKIE}={0}; {COOKIE}={0}", ada.token()), format!("{COOKIE}=x; {COOKIE}={}", ada.token()), format!("{COOKIE}={}; {COOKIE}", ada.token())] {
+        let bob = house.visitor();
+        bob.registers("Bob", "bob@example.com", "walnut-trumpet-glacier").await;
+        for cookies in [format!("{COOKIE}={0}; {COOKIE}={0}", ada.token()), format!("{COOKIE}={}; {COOKIE}={}", bob.token(), ada.token())] {
             let request = house.visitor().request(reqwest::Method::GET, "/account").header("cookie", cookies);
-            assert_eq!(ada.send(request).await.status, 303);
+            assert_eq!(ada.send(request).await.status, 303, "the order of two live ones tells nothing");
         }
+        for cookies in [format!("{COOKIE}=x; {COOKIE}={}", ada.token()), format!("{COOKIE}={}; {COOKIE}", ada.token())] {
+            let request = house.visitor().request(reqwest::Method::GET, "/account").header("cookie", cookies);
+            assert!(ada.send(request).await.shows("Welcome, Ada"), "junk keeps nobody out");
+        }
+        let ended = bob.token();
+        bob.signs_out().await;
+        let cookies = format!("{COOKIE}={ended}; {COOKIE}={}", ada.token());
+        let request = house.visitor().request(reqwest::Method::GET, "/account").header("cookie", cookies);
+        assert!(ada.send(request).await.shows("Welcome, Ada"), "nor does a session that has ended");
         let others = format!("a=b; {COOKIE}2=x; {COOKIE}={}; =; ;;", ada.token());
         let request = house.visitor().request(reqwest::Method::GET, "/account").header("cookie", others);
         assert_eq!(ada.send(request).await.status, 200, "what others put beside it does not matter");

@@ -1,5 +1,6 @@
 use crate::house::{ADAS_PASSWORD, House};
 use crate::several_nodes_serve::{known_to, nobody_is_signed_in};
+use crate::visitor::COOKIE;
 
 /// Who signs in on any node is known on all, and who signs out there is out on all.
 async fn agree(nodes: &[&House]) {
@@ -30,6 +31,28 @@ async fn from_the_one_that_says_a_session_is_over() {
     let later = house.another_at("+31d");
     assert!(!ada.at(&later.url).is_signed_in().await, "who is in doubt is signed out");
     assert!(ada.is_signed_in().await);
+}
+
+/// What a node takes for expired, or for not yet valid, is ended there all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn but_a_sign_out_ends_the_session_on_all() {
+    let house = House::on_postgres();
+    house.ada().await;
+    for (offset, by_api) in [("+31d", false), ("+31d", true), ("-31d", false), ("-31d", true)] {
+        let ada = house.visitor();
+        assert_eq!(ada.signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
+        let other = house.another_at(offset);
+        let page = other.visitor().ends_with(by_api, &format!("{COOKIE}={}", ada.token())).await;
+        assert_eq!(page.status, if by_api { 204 } else { 303 });
+        assert!(!ada.is_signed_in().await, "signed out at a node whose clock is at {offset}, by API: {by_api}");
+    }
+    for offset in ["+31d", "-31d"] {
+        let ada = house.visitor();
+        assert_eq!(ada.signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
+        let other = house.another_at(offset);
+        assert_eq!(ada.at(&other.url).signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
+        assert!(!ada.is_signed_in().await, "replaced by a sign-in at a node whose clock is at {offset}");
+    }
 }
 
 crate::stories! {

@@ -138,6 +138,38 @@ async fn and_a_short_lease_ends_sooner() {
     assert!(heals(&ada).await);
 }
 
+/// Another server leads, and the one before, which nobody shut out, goes on answering reads to a node that was not told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_a_leader_that_was_given_up_is_not_believed() {
+    let old_leader = Server::start();
+    let url = old_leader.new_database();
+    for cache_entries in ["1000", "0"] {
+        let mut left_behind = House::on(url.clone());
+        left_behind.set("HANDSTAMP_SECRET_KEY", "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg");
+        left_behind.set("HANDSTAMP_SESSION__LEASE", "1s");
+        left_behind.restart_with("HANDSTAMP_SESSION__CACHE_ENTRIES", cache_entries);
+        let phone = left_behind.visitor();
+        let name = format!("ada{cache_entries}@example.com");
+        assert_eq!(phone.registers("Ada", &name, ADAS_PASSWORD).await.status, 303);
+        assert!(phone.is_signed_in().await);
+
+        let leader = old_leader.copy();
+        old_leader.loses_its_standby();
+        let mut node = House::on(leader.database_of(&url));
+        node.restart_with("HANDSTAMP_SECRET_KEY", "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg");
+        let desk = phone.at(&node.url);
+        assert_eq!(desk.signs_out().await.status, 303);
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(4) {
+            let status = phone.opens("/account").await.status;
+            assert_eq!(status, 503, "signed out {:?} ago, with {cache_entries} entries", begun.elapsed());
+        }
+        assert!(!left_behind.log().contains("lease_renewed"), "nothing was renewed");
+        left_behind.dies();
+        old_leader.has_its_standby_again();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn and_nobody_is_anybody() {
     let server = Server::start();

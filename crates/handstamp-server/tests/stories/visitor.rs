@@ -160,6 +160,16 @@ impl Visitor {
         self.submits("/account/logout", &[]).await
     }
 
+    /// Signs out by the page or by the API, with these cookies instead of its own.
+    pub async fn ends_with(&self, by_api: bool, cookies: &str) -> Page {
+        let request = if by_api {
+            self.request(Method::DELETE, "/api/v1/session").header("sec-fetch-site", "same-origin")
+        } else {
+            self.form("/account/logout", &[])
+        };
+        self.send(request.header("cookie", cookies)).await
+    }
+
     /// Comes back as it is told to, which one in some thousands is on a busy disk: what counts is what was answered.
     pub async fn signs_out_at_last(&self) {
         let mut page = self.signs_out().await;

@@ -16,7 +16,7 @@ impl Accounts {
         let created_at = self.world.now();
         let id = UserId::new(created_at, self.world.random());
         let user = NewUser { id, name, email, password_hash: hashed.map_err(Error::refused)?, created_at };
-        match self.sessions.in_force(self.store.create_user(&user, None, None).await?).await? {
+        match self.sessions.in_force(self.store.create_user(&user, None, &[]).await?).await? {
             Ok(()) => {
                 log::info!(event = "user_created", user = %id, by = "operator", "made an account");
                 Ok(id)

@@ -4,8 +4,8 @@ use super::{Accounts, Admitted};
 use crate::config::Registration;
 use crate::error::Fault;
 use crate::log;
-use crate::sessions::{Device, Session};
-use crate::store::{AddressTaken, NewUser};
+use crate::sessions::Device;
+use crate::store::{AddressTaken, NewUser, OwnedSession};
 
 /// A wish for an account.
 pub(crate) struct Register {
@@ -32,11 +32,11 @@ impl<F: Into<Fault>> From<F> for NotRegistered {
 }
 
 impl Accounts {
-    /// Makes an account and signs its owner in, remembered; the session that this browser had before ends.
+    /// Makes an account and signs its owner in, remembered; the sessions that this browser had before end.
     pub(crate) async fn register(
         &self,
         wish: Register,
-        before: Option<&Session>,
+        before: &[OwnedSession],
         device: &Device,
     ) -> Result<Admitted, NotRegistered> {
         if self.config.registration == Registration::Closed {
@@ -58,7 +58,7 @@ impl Accounts {
         let (session, signed_in) = self.sessions.begin(id, self.lasts(true), device);
         let created_at = session.created_at;
         let user = NewUser { id, name: wish.name, email: wish.email, password_hash, created_at };
-        let made = self.store.create_user(&user, Some(&session), before.map(|session| session.id_hash)).await?;
+        let made = self.store.create_user(&user, Some(&session), before).await?;
         match self.sessions.in_force(made).await? {
             Ok(()) => {
                 log::info!(event = "user_created", user = %id, "made an account");

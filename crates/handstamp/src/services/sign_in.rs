@@ -5,8 +5,8 @@ use super::hashing::{Checked, Place};
 use super::{Accounts, Admitted};
 use crate::error::Fault;
 use crate::log;
-use crate::sessions::{Device, Session};
-use crate::store::Credentials;
+use crate::sessions::Device;
+use crate::store::{Credentials, OwnedSession, SESSIONS_PER_USER};
 
 /// A wish to sign in.
 pub(crate) struct SignIn {
@@ -32,11 +32,11 @@ impl<F: Into<Fault>> From<F> for NotSignedIn {
 }
 
 impl Accounts {
-    /// Begins a session, and ends the one that this browser had before.
+    /// Begins a session, and ends those that this browser had before.
     pub(crate) async fn sign_in(
         &self,
         wish: SignIn,
-        before: Option<&Session>,
+        before: &[OwnedSession],
         device: &Device,
     ) -> Result<Admitted, NotSignedIn> {
         // A second try is for a password hash that somebody else's sign-in renewed between our look and our write.
@@ -47,9 +47,17 @@ impl Accounts {
             let account = self.store.credentials_by_email(&wish.email).await?;
             let (account, hash, renewed) = self.check_credentials(place, account, &wish, device).await?;
             let (session, signed_in) = self.sessions.begin(account.user_id, self.lasts(wish.remember), device);
-            let signed = self.store.sign_in(&hash, &session, before.map(|session| session.id_hash)).await?;
-            if self.sessions.in_force(signed).await? {
+            let signed = self.store.sign_in(&hash, &session, before).await?;
+            if let Some(unused) = self.sessions.in_force(signed).await? {
                 log::info!(event = "authn_login_success", user = %account.user_id, "signed in");
+                if unused > 0 {
+                    log::info!(
+                        event = "session_limit",
+                        user = %account.user_id,
+                        sessions = unused,
+                        "ended the longest unused sessions, as an account has at most {SESSIONS_PER_USER}"
+                    );
+                }
                 if let Some(renewed) = renewed
                     && let Err(error) = self.store.replace_hash(account.user_id, &hash, &renewed).await
                 {

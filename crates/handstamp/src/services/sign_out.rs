@@ -1,21 +1,16 @@
-use handstamp_core::SessionIdHash;
-
 use super::Accounts;
 use crate::error::Fault;
 use crate::log;
-use crate::sessions::Session;
+use crate::store::OwnedSession;
 
 impl Accounts {
-    /// Ends a session: when this returns, no copy of its token is worth anything on any node.
-    pub(crate) async fn sign_out(&self, session: &Session) -> Result<(), Fault> {
-        self.end_everywhere(session.id_hash).await?;
-        log::info!(event = "session_logout", user = %session.user.id, "signed out");
+    /// Ends sessions: when this returns, no copy of their tokens is worth anything on any node. One that has ended already is
+    /// waited for as well, since it may not be over everywhere yet.
+    pub(crate) async fn sign_out(&self, shown: &[OwnedSession]) -> Result<(), Fault> {
+        self.sessions.in_force(self.store.end_sessions(shown).await?).await?;
+        for session in shown {
+            log::info!(event = "session_logout", user = %session.user_id, "signed out");
+        }
         Ok(())
-    }
-
-    /// Waits until a session that has ended is over on every node, which it may not yet be if whoever ended it is still
-    /// waiting for that.
-    pub(crate) async fn end_everywhere(&self, session: SessionIdHash) -> Result<(), Fault> {
-        self.sessions.in_force(self.store.end_session(session).await?).await
     }
 }

@@ -2,6 +2,7 @@
 //! changed something. `tests/lease_model.rs` checks the protocol, `tests/simulation/` this code.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -38,6 +39,10 @@ pub(crate) struct Node<L: ChangeLog, V: Clone> {
     cache: ArcSwapOption<Cache<V>>,
     wake: Notify,
     joined: Notify,
+    /// Told after each attempt to join or to renew, whatever came of it.
+    tried: Notify,
+    /// Whether the last of these attempts failed.
+    failing: AtomicBool,
     stopping: AtomicBool,
     /// By how many milliseconds the database's clock is ahead of the one here that nobody sets; negative while unknown.
     database_ahead: AtomicI64,
@@ -45,6 +50,9 @@ pub(crate) struct Node<L: ChangeLog, V: Clone> {
     /// Up to where everything was found to be in force everywhere, and when. Whoever asks the database asks for all who
     /// wait; but not for longer, since a database that was restored gives positions again.
     in_force: tokio::sync::Mutex<(Position, Duration)>,
+    /// How far the log had come when the database last confirmed that it leads, and when it was asked. One question serves all
+    /// who asked before it was sent.
+    confirmed: tokio::sync::Mutex<Option<(Position, Duration)>>,
 }
 
 /// The database knows less than it did: a leader that was given up and has come back, or a standby that leads and lacks
@@ -52,13 +60,21 @@ pub(crate) struct Node<L: ChangeLog, V: Clone> {
 #[derive(Debug)]
 pub(crate) struct Outdated;
 
+/// This node does not hold its lease, and the database may be one that no longer leads: what it says of a session is no
+/// authority.
+#[derive(Debug)]
+pub(crate) struct NoLease;
+
 /// What was changed is done, but some node may not know it yet.
 #[derive(Debug)]
 pub(crate) struct NotInForce(pub(crate) String);
 
 /// Whether the row of a node is still there.
 enum Membership {
-    Lasts,
+    Lasts {
+        /// Whether the database has confirmed that just now.
+        renewed: bool,
+    },
     /// Somebody has given us up, or we have missed changes.
     Lost,
 }
@@ -92,10 +108,13 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
             cache: ArcSwapOption::empty(),
             wake: Notify::new(),
             joined: Notify::new(),
+            tried: Notify::new(),
+            failing: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             database_ahead: AtomicI64::new(-1),
             watch: Mutex::default(),
             in_force: tokio::sync::Mutex::new((Position(0), Duration::ZERO)),
+            confirmed: tokio::sync::Mutex::default(),
         }
     }
 
@@ -115,24 +134,83 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
     /// tells how far the log had come with the row.
     ///
     /// # Errors
-    /// Those of the reading, and [`Outdated`].
-    pub(crate) async fn read_through<E: From<Outdated>>(
+    /// Those of the reading, [`NoLease`] and [`Outdated`].
+    pub(crate) async fn read_through<E: From<NoLease> + From<Outdated>>(
         &self,
         key: &SessionKey,
         read: impl Future<Output = Result<Option<(V, Position)>, E>>,
     ) -> Result<Option<V>, E> {
+        let confirmed = self.confirmed_position().await?;
         let cache = self.cache.load_full();
         let noted = cache.as_ref().map(|cache| cache.position());
         let Some((value, position)) = read.await? else { return Ok(None) };
-        if let (Some(cache), Some(noted)) = (cache, noted) {
-            if position < noted {
-                return Err(Outdated.into());
-            }
-            if cache.lease().holds(self.world.moment()) {
-                cache.fill(noted, key, value.clone());
-            }
+        if Some(position) < noted.max(confirmed) {
+            return Err(Outdated.into());
+        }
+        if let (Some(cache), Some(noted)) = (cache, noted)
+            && cache.lease().holds(self.world.moment())
+        {
+            cache.fill(noted, key, value.clone());
         }
         Ok(Some(value))
+    }
+
+    /// Sees that the leader is heard before a row is believed, where another server might answer: a member by its lease, and a
+    /// node without a cache by a commit, which tells how far the log has come.
+    async fn confirmed_position(&self) -> Result<Option<Position>, NoLease> {
+        match self.log.may_be_superseded() {
+            false => Ok(None),
+            true if self.capacity > 0 => self.lease_or_refusal().await.map(|()| None),
+            true => timeout(ANSWER_WITHIN, self.confirm()).await.unwrap_or(Err(NoLease)).map(Some),
+        }
+    }
+
+    async fn confirm(&self) -> Result<Position, NoLease> {
+        let asked = self.world.moment().uptime;
+        let mut confirmed = self.confirmed.lock().await;
+        if let Some((position, sent)) = *confirmed
+            && sent > asked
+        {
+            return Ok(position);
+        }
+        let sent = self.world.moment().uptime;
+        let position = self.log.confirm().await.map_err(|error| {
+            tracing::debug!(%error, "the database does not confirm that it leads");
+            NoLease
+        })?;
+        *confirmed = Some((position, sent));
+        Ok(position)
+    }
+
+    /// Returns while the lease holds. Where it has lapsed without a failure, as after a pause of the process, it waits for the
+    /// renewal that is due; where renewals fail, it refuses at once.
+    async fn lease_or_refusal(&self) -> Result<(), NoLease> {
+        let renewed = async {
+            loop {
+                let mut tried = pin!(self.tried.notified());
+                tried.as_mut().enable();
+                if self.holds_lease() {
+                    return Ok(());
+                }
+                if self.failing.load(Ordering::SeqCst) {
+                    return Err(NoLease);
+                }
+                self.wake();
+                tried.await;
+            }
+        };
+        timeout(ANSWER_WITHIN, renewed).await.unwrap_or(Err(NoLease))
+    }
+
+    fn holds_lease(&self) -> bool {
+        self.cache.load().as_ref().is_some_and(|cache| cache.lease().holds(self.world.moment()))
+    }
+
+    /// Notes what came of an attempt to join or to renew, for those who wait for it. Gives whether the one before had failed.
+    fn attempted(&self, failed: bool) -> bool {
+        let failed_before = self.failing.swap(failed, Ordering::SeqCst);
+        self.tried.notify_waiters();
+        failed_before
     }
 
     /// Something may have changed.
@@ -168,7 +246,6 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
     /// Is a member until told to stop, whatever happens to the database; without a cache it only keeps to the time.
     pub(crate) async fn follow(&self) {
         let mut before = None;
-        let mut failing = false;
         while !self.is_stopping() {
             if let Err(reason) = self.ask(self.look_at_the_clock()).await {
                 tracing::debug!(%reason, "the database's clock is not known");
@@ -182,19 +259,19 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
             before = Some(id);
             match joined {
                 Ok(cache) => {
-                    failing = false;
+                    self.attempted(false);
                     self.stay(id, &cache).await;
                     self.cache.store(None);
                 }
                 Err(reason) => {
-                    if !failing {
-                        log::warn!(event = "node_not_joined", %reason, "sessions are read from the database");
+                    if !self.attempted(true) {
+                        log::warn!(event = "node_not_joined", %reason, "this node holds no lease, and caches no session");
                     }
-                    failing = true;
                     self.pause(Instant::now() + AGAIN_AFTER).await;
                 }
             }
         }
+        self.attempted(true);
         if let Some(id) = before
             && let Err(reason) = self.ask(self.log.leave(id)).await
         {
@@ -221,23 +298,23 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
     async fn stay(&self, id: NodeId, cache: &Cache<V>) {
         let mut renew_at = Instant::now() + self.lease / 3;
         let mut forgotten = cache.position();
-        let mut failing = false;
         loop {
             self.pause(renew_at).await;
             if self.is_stopping() {
                 return;
             }
-            let due = Instant::now() >= renew_at;
+            // A lease that has lapsed is due whatever was planned: requests may be waiting for it.
+            let due = Instant::now() >= renew_at || !cache.lease().holds(self.world.moment());
             match self.follow_and_renew(id, cache, due).await {
                 Ok(Membership::Lost) => {
                     log::info!(event = "lease_lost", node = %id.0, "joining anew with an empty cache");
                     return;
                 }
-                Ok(Membership::Lasts) => {
-                    if failing {
+                Ok(Membership::Lasts { renewed }) => {
+                    // That nothing has changed may be the word of a server that no longer leads: only a renewal ends a failure.
+                    if renewed && self.attempted(false) {
                         log::info!(event = "lease_renewed", node = %id.0, "the database answers again");
                     }
-                    failing = false;
                     if due {
                         renew_at = Instant::now() + self.lease / 3;
                         match self.ask(self.look_around(forgotten)).await {
@@ -247,10 +324,9 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
                     }
                 }
                 Err(reason) => {
-                    if !failing {
+                    if !self.attempted(true) {
                         log::warn!(event = "lease_not_renewed", node = %id.0, %reason, "trying again");
                     }
-                    failing = true;
                     renew_at = Instant::now() + AGAIN_AFTER;
                 }
             }
@@ -260,15 +336,15 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
     /// Evicts what has changed and reports that by renewing; if nothing has changed, it renews where that is due.
     async fn follow_and_renew(&self, id: NodeId, cache: &Cache<V>, due: bool) -> Result<Membership, String> {
         let mut newest = cache.position();
-        let mut renewed = !due;
+        let mut renewed = false;
         loop {
             let changes = self.ask(self.log.changes_after(cache.position())).await?;
             let gap = changes.is_empty() && newest != cache.position();
             if gap || !cache.apply(&changes) {
                 return Ok(Membership::Lost);
             }
-            if changes.is_empty() && renewed {
-                return Ok(Membership::Lasts);
+            if changes.is_empty() && (renewed || !due) {
+                return Ok(Membership::Lasts { renewed });
             }
             let sent = self.world.moment();
             match self.ask(self.log.renew(id, cache.position())).await? {
@@ -278,7 +354,7 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
             cache.lease().renewed(sent, self.lease);
             renewed = true;
             if newest == cache.position() {
-                return Ok(Membership::Lasts);
+                return Ok(Membership::Lasts { renewed });
             }
         }
     }
@@ -296,7 +372,7 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
     /// needs any more, beyond those up to `forgotten`.
     async fn look_around(&self, forgotten: Position) -> Result<Position, L::Error> {
         self.look_at_the_clock().await?;
-        let rows = self.log.nodes().await?;
+        let (_, rows) = self.log.nodes().await?;
         self.note(&rows);
         for row in rows.iter().filter(|row| self.is_silent(row, GONE_AFTER_LEASES)) {
             log::info!(event = "node_given_up", node = %row.id.0, "a node has been gone for long");
@@ -335,7 +411,10 @@ impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
         if found >= position && self.world.moment().uptime < when + LOOK_EVERY {
             return Ok(true);
         }
-        let rows = self.log.nodes().await.map_err(fault)?;
+        let (newest, rows) = self.log.nodes().await.map_err(fault)?;
+        if newest < position {
+            return Err(NotInForce("the server that was asked for the nodes no longer leads".to_owned()));
+        }
         self.note(&rows);
         for row in rows.iter().filter(|row| row.position < position && self.is_silent(row, 1)) {
             log::warn!(event = "node_given_up", node = %row.id.0, "a node did not renew its lease in time");

@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use crate::config::SessionConfig;
 use crate::error::Fault;
-use crate::store::{ChangeLog, ListedSession, LiveSession, Logged, NewSession, Store, User};
+use crate::store::{ChangeLog, ListedSession, LiveSession, Logged, NewSession, OwnedSession, Store, User};
 use crate::world::World;
 
 use cache::SessionKey;
@@ -34,7 +34,7 @@ use follower::Node;
 use last_seen::LastSeen;
 use metrics::Metrics;
 
-pub(crate) use follower::{NotInForce, Outdated, Standing};
+pub(crate) use follower::{NoLease, NotInForce, Outdated, Standing};
 
 /// So many rows are written in one transaction, so that none takes long.
 const ROWS_AT_ONCE: usize = 1000;
@@ -86,7 +86,15 @@ pub(crate) enum Found {
     /// Not a token of ours, or no longer.
     Refused(TokenRefusal),
     /// A token of ours, whose session has ended.
-    Ended(SessionIdHash, UserId),
+    Ended(UserId),
+}
+
+/// The sessions that a browser showed the tokens of, live or not: what refuses reading must not refuse ending.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    pub(crate) sessions: Vec<OwnedSession>,
+    /// There was a token that no key here opens. Another node may know its key, so its session may be live.
+    pub(crate) of_unknown_key: bool,
 }
 
 impl Sessions {
@@ -160,10 +168,27 @@ impl Sessions {
             }
         };
         let Some(LiveSession { handle, user }) = live.filter(|live| live.user.id == user_id) else {
-            return Ok(Found::Ended(id_hash, user_id));
+            return Ok(Found::Ended(user_id));
         };
         self.last_seen.note(id_hash, now);
         Ok(Found::Live(Arc::new(Session { user, handle, claims, id_hash, signed_by_fallback })))
+    }
+
+    /// The sessions of tokens that are to end, whatever their times say.
+    pub(crate) fn shown<'a>(&self, texts: impl Iterator<Item = &'a str>) -> Shown {
+        let mut shown = Shown::default();
+        for text in texts {
+            match self.tokens.open_to_end(text) {
+                Ok((user_id, id_hash)) => {
+                    let session = OwnedSession { id_hash, user_id };
+                    if !shown.sessions.contains(&session) {
+                        shown.sessions.push(session);
+                    }
+                }
+                Err(reason) => shown.of_unknown_key |= reason == TokenRefusal::UnknownKey,
+            }
+        }
+        shown
     }
 
     /// A new session of this account: the row to store, and the token that opens it once it is stored.

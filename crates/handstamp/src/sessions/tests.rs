@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::cache::{Cache, SessionKey};
-use super::follower::{Node, Outdated, Standing};
+use super::follower::{NoLease, Node, Outdated, Standing};
 use super::lease::Lease;
 use crate::store::{Change, ChangeLog, NodeId, NodeRow, Position, Subject};
 use crate::world::{ManualClock, Moment, World};
@@ -124,6 +124,8 @@ struct QuietLog {
     clock: Option<Duration>,
     /// Nothing can be written.
     fails: AtomicBool,
+    may_be_superseded: bool,
+    confirmations: AtomicU64,
     joins: AtomicU64,
     renewals: AtomicU64,
     readings: AtomicU64,
@@ -160,8 +162,8 @@ impl ChangeLog for QuietLog {
         Ok(Vec::new())
     }
 
-    async fn nodes(&self) -> Result<Vec<NodeRow>, &'static str> {
-        Ok(Vec::new())
+    async fn nodes(&self) -> Result<(Position, Vec<NodeRow>), &'static str> {
+        Ok((self.newest(), Vec::new()))
     }
 
     async fn give_up(&self, _: NodeRow) -> Result<(), &'static str> {
@@ -176,6 +178,14 @@ impl ChangeLog for QuietLog {
         Ok(self.clock)
     }
 
+    async fn confirm(&self) -> Result<Position, &'static str> {
+        self.write(&self.confirmations)
+    }
+
+    fn may_be_superseded(&self) -> bool {
+        self.may_be_superseded
+    }
+
     async fn announce(&self) {}
 }
 
@@ -187,6 +197,25 @@ fn node(capacity: usize, clock: Option<Duration>) -> Node<QuietLog, &'static str
 fn node_of(log: &Arc<QuietLog>, capacity: usize, lease: Duration) -> Node<QuietLog, &'static str> {
     let wall = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_000)));
     Node::new(Arc::clone(log), World { clock: wall, ..World::system() }, lease, capacity)
+}
+
+/// Why a row is not believed.
+#[derive(Debug, PartialEq)]
+enum Refused {
+    Outdated,
+    NoLease,
+}
+
+impl From<Outdated> for Refused {
+    fn from(_: Outdated) -> Self {
+        Self::Outdated
+    }
+}
+
+impl From<NoLease> for Refused {
+    fn from(_: NoLease) -> Self {
+        Self::NoLease
+    }
 }
 
 async fn soon(is_so: impl Fn() -> bool) {
@@ -214,11 +243,75 @@ async fn a_row_counts_if_the_log_has_come_as_far_with_it_as_is_known() {
     let node = node(100, None);
     while_following(&node, async {
         for (position, counts) in [(6, false), (7, true), (8, true)] {
-            let row = async { Ok::<_, Outdated>(Some(("Ada", Position(position)))) };
+            let row = async { Ok::<_, Refused>(Some(("Ada", Position(position)))) };
             assert_eq!(node.read_through(&key(1), row).await.is_ok(), counts, "{position}");
         }
     })
     .await;
+}
+
+/// What comes of reading the row of a session at this position.
+async fn read(node: &Node<QuietLog, &'static str>, position: i64) -> Result<Option<&'static str>, Refused> {
+    node.read_through(&key(1), async { Ok(Some(("Ada", Position(position)))) }).await
+}
+
+#[tokio::test]
+async fn without_a_lease_no_row_is_believed_where_another_server_may_lead() {
+    for may_be_superseded in [true, false] {
+        let log = Arc::new(QuietLog { newest: 7.into(), may_be_superseded, ..QuietLog::default() });
+        let node = Node::new(Arc::clone(&log), World::system(), Duration::from_millis(300), 100);
+        while_following(&node, async {
+            assert_eq!(read(&node, 7).await, Ok(Some("Ada")));
+            log.fails.store(true, Ordering::SeqCst);
+            soon(|| matches!(node.standing(), Standing::Member { lease_left, .. } if lease_left.is_zero())).await;
+            let believed = read(&node, 7).await;
+            assert_eq!(believed, if may_be_superseded { Err(Refused::NoLease) } else { Ok(Some("Ada")) });
+            log.fails.store(false, Ordering::SeqCst);
+            soon(|| matches!(node.standing(), Standing::Member { lease_left, .. } if !lease_left.is_zero())).await;
+            assert_eq!(read(&node, 7).await, Ok(Some("Ada")), "it heals by itself");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_lease_that_lapsed_without_a_failure_is_renewed_before_the_row_is_read() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_000)));
+    let log = Arc::new(QuietLog { newest: 7.into(), may_be_superseded: true, ..QuietLog::default() });
+    let world = World { clock: clock.clone(), ..World::system() };
+    let node = Node::new(Arc::clone(&log), world, Duration::from_secs(60), 100);
+    while_following(&node, async {
+        // As after a pause of the process, of which no timer of its own knows.
+        clock.advance(Duration::from_secs(61));
+        assert!(matches!(node.standing(), Standing::Member { lease_left, .. } if lease_left.is_zero()));
+        let believed = timeout(Duration::from_secs(5), read(&node, 7)).await.expect("it asks for a renewal at once");
+        assert_eq!(believed, Ok(Some("Ada")));
+        assert_eq!(log.renewals.load(Ordering::SeqCst), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_without_a_cache_has_the_database_confirm_that_it_leads_for_each_row() {
+    let log = Arc::new(QuietLog { newest: 7.into(), may_be_superseded: true, ..QuietLog::default() });
+    let node = node_of(&log, 0, Duration::from_secs(60));
+    assert_eq!(read(&node, 7).await, Ok(Some("Ada")));
+    assert_eq!(
+        read(&node, 6).await,
+        Err(Refused::Outdated),
+        "the row of a server that has not heard of the last change"
+    );
+    assert_eq!(log.confirmations.load(Ordering::SeqCst), 2);
+    log.fails.store(true, Ordering::SeqCst);
+    assert_eq!(read(&node, 7).await, Err(Refused::NoLease));
+}
+
+#[tokio::test]
+async fn nothing_is_in_force_by_the_word_of_a_server_that_does_not_know_of_it() {
+    let log = Arc::new(QuietLog { newest: 7.into(), ..QuietLog::default() });
+    let node = node_of(&log, 0, Duration::from_secs(60));
+    assert!(node.in_force(Position(7)).await.is_ok(), "there is no node to wait for");
+    assert!(node.in_force(Position(8)).await.is_err(), "it may not know of the nodes either");
 }
 
 #[tokio::test]
@@ -228,7 +321,7 @@ async fn a_node_tells_how_it_stands() {
     assert!(matches!(node.standing(), Standing::Outside));
     while_following(&node, async {
         assert!(matches!(node.standing(), Standing::Member { position: Position(7), entries: 0, .. }));
-        let row = async { Ok::<_, Outdated>(Some(("Ada", Position(7)))) };
+        let row = async { Ok::<_, Refused>(Some(("Ada", Position(7)))) };
         assert!(node.read_through(&key(1), row).await.is_ok());
         assert!(matches!(node.standing(), Standing::Member { entries: 1, .. }));
     })

@@ -79,8 +79,8 @@ pub(crate) trait ChangeLog: Send + Sync + 'static {
     /// The changes after a position, the oldest first, at most [`CHANGES_AT_ONCE`].
     fn changes_after(&self, position: Position) -> impl Future<Output = Result<Vec<Change>, Self::Error>> + Send;
 
-    /// All nodes.
-    fn nodes(&self) -> impl Future<Output = Result<Vec<NodeRow>, Self::Error>> + Send;
+    /// The newest position and all nodes, read at once: a server that does not know a change does not know who must hear of it.
+    fn nodes(&self) -> impl Future<Output = Result<(Position, Vec<NodeRow>), Self::Error>> + Send;
 
     /// Removes a node that has not renewed since.
     fn give_up(&self, node: NodeRow) -> impl Future<Output = Result<(), Self::Error>> + Send;
@@ -90,6 +90,13 @@ pub(crate) trait ChangeLog: Send + Sync + 'static {
 
     /// What the database's clock shows, since the Unix epoch; none where that is the clock of this machine.
     fn clock(&self) -> impl Future<Output = Result<Option<Duration>, Self::Error>> + Send;
+
+    /// The newest position, once a commit has shown that the database leads.
+    fn confirm(&self) -> impl Future<Output = Result<Position, Self::Error>> + Send;
+
+    /// Whether a server that no longer leads may go on answering reads. What it says is no authority then: a row counts only while
+    /// the lease holds.
+    fn may_be_superseded(&self) -> bool;
 
     /// Wakes the followers, where the database can. They find out by themselves as well, only later.
     fn announce(&self) -> impl Future<Output = ()> + Send;

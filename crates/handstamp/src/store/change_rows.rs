@@ -63,9 +63,12 @@ fn change((position, kind, subject): (i64, String, Vec<u8>)) -> Change {
     Change { position: Position(position), subject: subject.unwrap_or(Subject::Everybody) }
 }
 
-fn node((id, position, renewals, lease): (Uuid, i64, i64, i64)) -> NodeRow {
-    let lease = Duration::from_millis(lease.try_into().unwrap_or(0));
-    NodeRow { id: NodeId(id), position: Position(position), renewals, lease }
+/// The newest position, and a node where there is one.
+type NodeColumns = (i64, Option<Uuid>, Option<i64>, Option<i64>, Option<i64>);
+
+fn node((_, id, position, renewals, lease): NodeColumns) -> Option<NodeRow> {
+    let lease = Duration::from_millis(lease?.try_into().unwrap_or(0));
+    Some(NodeRow { id: NodeId(id?), position: Position(position?), renewals: renewals?, lease })
 }
 
 /// The row of a statement that writes one at most. All were asked for, though: a statement that gives a row has not been
@@ -111,11 +114,12 @@ impl ChangeLog for Store {
         Ok(rows.into_iter().map(change).collect())
     }
 
-    async fn nodes(&self) -> sqlx::Result<Vec<NodeRow>> {
-        const SQL: &str = "SELECT id, position, renewals, lease FROM nodes ORDER BY id";
-        let rows: Vec<(Uuid, i64, i64, i64)> =
-            keep_with!(self, |pool| sqlx::query_as(for_lease(SQL)).fetch_all(pool).await)?;
-        Ok(rows.into_iter().map(node).collect())
+    async fn nodes(&self) -> sqlx::Result<(Position, Vec<NodeRow>)> {
+        const SQL: &str = "SELECT change_counter.position, nodes.id, nodes.position, nodes.renewals, nodes.lease
+             FROM change_counter LEFT JOIN nodes ON 1 = 1 WHERE change_counter.id = 1 ORDER BY nodes.id";
+        let rows: Vec<NodeColumns> = keep_with!(self, |pool| sqlx::query_as(for_lease(SQL)).fetch_all(pool).await)?;
+        let newest = rows.first().ok_or(sqlx::Error::RowNotFound)?.0;
+        Ok((Position(newest), rows.into_iter().filter_map(node).collect()))
     }
 
     async fn give_up(&self, node: NodeRow) -> sqlx::Result<()> {
@@ -139,6 +143,22 @@ impl ChangeLog for Store {
             Self::Sqlite(_) => Ok(None),
             #[cfg(feature = "postgres")]
             Self::Postgres(database) => database.clock().await,
+        }
+    }
+
+    async fn confirm(&self) -> sqlx::Result<Position> {
+        // It changes nothing, and yet has to be committed as every write has.
+        const SQL: &str = "UPDATE change_counter SET position = position WHERE id = 1 RETURNING position";
+        let rows = keep_with!(self, |pool| sqlx::query_scalar(for_lease(SQL)).fetch_all(pool).await)?;
+        only(rows).map(Position).ok_or(sqlx::Error::RowNotFound)
+    }
+
+    fn may_be_superseded(&self) -> bool {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => false,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => true,
         }
     }
 

@@ -4,7 +4,7 @@ use uuid::Uuid;
 use super::change_rows::log_changes;
 use super::{Logged, Store, Subject, for_request, for_upkeep, loaded, read_with, stored, write_with};
 
-/// The most sessions an account has at once. One more ends the oldest.
+/// The most sessions an account has at once. One more ends the longest unused.
 pub(crate) const SESSIONS_PER_USER: usize = 100;
 
 /// A session that is about to begin.
@@ -17,6 +17,33 @@ pub(crate) struct NewSession {
     pub(crate) expires_at: Timestamp,
     pub(crate) user_agent: String,
     pub(crate) address: String,
+}
+
+/// A session, and whose it is: what its token says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OwnedSession {
+    pub(crate) id_hash: SessionIdHash,
+    pub(crate) user_id: UserId,
+}
+
+impl NewSession {
+    /// What its token will say.
+    #[cfg(test)]
+    pub(crate) fn owned(&self) -> OwnedSession {
+        OwnedSession { id_hash: self.id_hash, user_id: self.user_id }
+    }
+}
+
+/// What the end of these sessions changes. Beyond one, their users stand for them: a browser can show a hundred tokens of one
+/// user, and each change is a row of the log.
+pub(super) fn subjects_of(ended: &[OwnedSession]) -> Vec<Subject> {
+    if let [session] = ended {
+        return vec![Subject::Session(session.id_hash)];
+    }
+    let mut users: Vec<UserId> = ended.iter().map(|session| session.user_id).collect();
+    users.sort_unstable_by_key(UserId::as_uuid);
+    users.dedup();
+    users.into_iter().map(Subject::User).collect()
 }
 
 /// A live session, in a list of them.
@@ -35,30 +62,38 @@ pub struct ListedSession {
     pub address: String,
 }
 
-/// Within a transaction of either database, ends one session, inserts another, and ends the oldest of the account beyond
-/// [`SESSIONS_PER_USER`]. Gives whom that changes, which is to be logged.
+/// Within a transaction of either database, ends these sessions.
+macro_rules! end {
+    ($ended:expr, $transaction:expr) => {{
+        let ended: &[OwnedSession] = $ended;
+        for session in ended {
+            sqlx::query($crate::store::for_request("DELETE FROM sessions WHERE id_hash = $1"))
+                .bind(session.id_hash.as_bytes().as_slice())
+                .execute(&mut *$transaction)
+                .await?;
+        }
+    }};
+}
+
+/// Within a transaction of either database, ends some sessions, inserts another, and ends the longest unused of the account
+/// beyond [`SESSIONS_PER_USER`]. Gives whom that changes, which is to be logged, and how many had to give way.
 macro_rules! replace {
     ($ended:expr, $session:expr, $transaction:expr) => {{
         const ROOM: i64 = ($crate::store::session_rows::SESSIONS_PER_USER - 1) as i64;
         let session: &NewSession = $session;
-        let mut changed = Vec::new();
-        if let Some(ended) = $ended {
-            let ended: SessionIdHash = ended;
-            sqlx::query($crate::store::for_request("DELETE FROM sessions WHERE id_hash = $1"))
-                .bind(ended.as_bytes().as_slice())
-                .execute($transaction)
-                .await?;
-            changed.push($crate::store::Subject::Session(ended));
-        }
-        let oldest = sqlx::query($crate::store::for_request(
+        let ended: &[OwnedSession] = $ended;
+        $crate::store::session_rows::end!(ended, $transaction);
+        let mut changed = $crate::store::session_rows::subjects_of(ended);
+        let unused = sqlx::query($crate::store::for_request(
             "DELETE FROM sessions WHERE user_id = $1 AND id_hash NOT IN
-             (SELECT id_hash FROM sessions WHERE user_id = $1 ORDER BY created_at DESC, id_hash LIMIT $2)",
+             (SELECT id_hash FROM sessions WHERE user_id = $1
+              ORDER BY last_seen_at DESC, created_at DESC, id_hash LIMIT $2)",
         ))
         .bind(session.user_id.as_uuid())
         .bind(ROOM)
-        .execute($transaction)
+        .execute(&mut *$transaction)
         .await?;
-        if oldest.rows_affected() > 0 {
+        if unused.rows_affected() > 0 {
             changed.push($crate::store::Subject::User(session.user_id));
         }
         sqlx::query($crate::store::for_request(
@@ -72,13 +107,13 @@ macro_rules! replace {
         .bind(stored(session.expires_at))
         .bind(session.user_agent.as_str())
         .bind(session.address.as_str())
-        .execute($transaction)
+        .execute(&mut *$transaction)
         .await?;
-        changed
+        (changed, unused.rows_affected())
     }};
 }
 
-pub(super) use replace;
+pub(super) use {end, replace};
 
 type ListedRow = (Vec<u8>, Uuid, i64, i64, String, String);
 
@@ -106,14 +141,11 @@ impl Store {
         rows.into_iter().map(listed).collect()
     }
 
-    /// Ends a session. Where it has ended already, that may not yet be in force everywhere: it is logged once more.
-    pub(crate) async fn end_session(&self, id_hash: SessionIdHash) -> sqlx::Result<Logged<()>> {
+    /// Ends sessions. Where one has ended already, that may not yet be in force everywhere: it is logged once more.
+    pub(crate) async fn end_sessions(&self, ended: &[OwnedSession]) -> sqlx::Result<Logged<()>> {
         write_with!(self, |transaction| {
-            sqlx::query(for_request("DELETE FROM sessions WHERE id_hash = $1"))
-                .bind(id_hash.as_bytes().as_slice())
-                .execute(&mut *transaction)
-                .await?;
-            Logged { done: (), position: log_changes!(transaction, &[Subject::Session(id_hash)]) }
+            end!(ended, transaction);
+            Logged { done: (), position: log_changes!(transaction, &subjects_of(ended)) }
         })
     }
 

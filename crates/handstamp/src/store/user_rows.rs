@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::change_rows::log_changes;
 use super::group_rows::groups_column;
 use super::{
-    Logged, NewSession, Position, Store, Subject, for_request, loaded, read_with, session_rows, stored, write_with,
+    Logged, NewSession, OwnedSession, Position, Store, Subject, for_request, loaded, read_with, session_rows, stored,
+    write_with,
 };
 
 /// What is known of somebody who is signed in. Nodes keep a million of these in memory, hence the one piece of text.
@@ -152,13 +153,13 @@ impl From<CredentialsRow> for Credentials {
 type LiveSessionRow = (Uuid, Uuid, String, String, String, i64, i64);
 
 impl Store {
-    /// Makes an account, together with its first session if its owner is there to have one. `ended` is the session that
+    /// Makes an account, together with its first session if its owner is there to have one. `ended` are the sessions that
     /// their browser had before.
     pub(crate) async fn create_user(
         &self,
         user: &NewUser,
         session: Option<&NewSession>,
-        ended: Option<SessionIdHash>,
+        ended: &[OwnedSession],
     ) -> sqlx::Result<Logged<Result<(), AddressTaken>>> {
         write_with!(self, |transaction| {
             let made = sqlx::query(for_request(
@@ -179,7 +180,7 @@ impl Store {
                 return Ok(Logged { done: Err(AddressTaken), position: None });
             }
             let changed = match session {
-                Some(session) => session_rows::replace!(ended, session, &mut *transaction),
+                Some(session) => session_rows::replace!(ended, session, transaction).0,
                 None => Vec::new(),
             };
             Logged { done: Ok(()), position: log_changes!(transaction, &changed) }
@@ -208,7 +209,8 @@ impl Store {
     }
 
     /// Signs somebody in whose password matched `checked`, unless meanwhile it was changed or the account was disabled.
-    /// `ended` is the session that this browser had before, whosever it was.
+    /// `ended` are the sessions that this browser had before, whosever they were. Gives how many sessions had to give way to
+    /// this one.
     ///
     /// The update comes first: it waits for whoever is changing the row and then sees what they wrote, so that no
     /// session of an old password outlives the change.
@@ -216,8 +218,8 @@ impl Store {
         &self,
         checked: &PasswordHash,
         session: &NewSession,
-        ended: Option<SessionIdHash>,
-    ) -> sqlx::Result<Logged<bool>> {
+        ended: &[OwnedSession],
+    ) -> sqlx::Result<Logged<Option<u64>>> {
         write_with!(self, |transaction| {
             let unchanged = sqlx::query(for_request(
                 "UPDATE users SET signed_in_at = $3
@@ -229,10 +231,10 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
             if unchanged.rows_affected() == 0 {
-                return Ok(Logged { done: false, position: None });
+                return Ok(Logged { done: None, position: None });
             }
-            let changed = session_rows::replace!(ended, session, &mut *transaction);
-            Logged { done: true, position: log_changes!(transaction, &changed) }
+            let (changed, unused) = session_rows::replace!(ended, session, transaction);
+            Logged { done: Some(unused), position: log_changes!(transaction, &changed) }
         })
     }
 

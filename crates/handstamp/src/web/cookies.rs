@@ -13,6 +13,8 @@ pub(crate) struct Cookies {
     device: String,
     signed_out: String,
     attributes: String,
+    /// Those of a cookie for this host alone, where ours is for a domain.
+    host_only: Option<String>,
 }
 
 impl Cookies {
@@ -24,19 +26,21 @@ impl Cookies {
             (false, _) => ("", ""),
         };
         let name = |what| format!("{prefix}handstamp_{what}");
-        let domain = domain.map_or_else(String::new, |domain| format!("; Domain={domain}"));
+        let host_only = format!("Path=/; HttpOnly; SameSite=Lax{secure}");
         Self {
             session: name("session"),
             device: name("device"),
             signed_out: name("signed_out"),
-            attributes: format!("; Path=/; HttpOnly; SameSite=Lax{secure}{domain}"),
+            attributes: domain.map_or_else(|| host_only.clone(), |domain| format!("{host_only}; Domain={domain}")),
+            host_only: domain.map(|_| host_only),
         }
     }
 
-    /// Gives a browser what it needs after a sign-in.
-    pub(super) fn admit(&self, admitted: &Admitted) -> [HeaderValue; 2] {
+    /// Gives a browser what it needs after a sign-in, and takes away what could stand beside it.
+    pub(super) fn admit(&self, admitted: &Admitted) -> impl Iterator<Item = HeaderValue> {
         let max_age = format!("; Max-Age={}", DeviceTokens::LIFETIME.as_secs());
-        [self.session(&admitted.signed_in), self.set(&self.device, &admitted.device, &max_age)]
+        let given = [self.session(&admitted.signed_in), self.set(&self.device, &admitted.device, &max_age)];
+        self.remove_host_only().into_iter().chain(given)
     }
 
     /// Gives the browser the token of a session.
@@ -46,9 +50,15 @@ impl Cookies {
         self.set(&self.session, signed_in.token.expose(), &max_age)
     }
 
-    /// Makes the browser forget the session. The device it goes on to be.
-    pub(super) fn remove_session(&self) -> HeaderValue {
-        self.set(&self.session, "", "; Max-Age=0")
+    /// Makes the browser forget the session, host-only and for the domain. The device it goes on to be.
+    pub(super) fn remove_session(&self) -> impl Iterator<Item = HeaderValue> {
+        self.remove_host_only().into_iter().chain([self.set(&self.session, "", "; Max-Age=0")])
+    }
+
+    /// Where the cookie is for a domain, a host-only one of the same name is removed as well: a browser sends both.
+    fn remove_host_only(&self) -> Option<HeaderValue> {
+        let attributes = self.host_only.as_deref()?;
+        Some(header(format!("{}=; {attributes}; Max-Age=0", self.session)))
     }
 
     /// A cookie that says nothing but that somebody has just signed out. Chromium keeps left pages to show them again on
@@ -68,6 +78,11 @@ impl Cookies {
         self.presented_session(headers) != Presented::Nothing
     }
 
+    /// The values of all cookies of the session's name.
+    pub(super) fn all_sessions<'a>(&self, headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> {
+        cookie::all(lines(headers), &self.session)
+    }
+
     pub(super) fn presented_session<'a>(&self, headers: &'a HeaderMap) -> Presented<'a> {
         find(headers, &self.session)
     }
@@ -81,15 +96,22 @@ impl Cookies {
     }
 
     fn set(&self, name: &str, value: &str, max_age: &str) -> HeaderValue {
-        let text = format!("{name}={value}{}{max_age}", self.attributes);
-        let mut header = HeaderValue::from_str(&text).expect("tokens, names and attributes are visible ASCII");
-        header.set_sensitive(true);
-        header
+        header(format!("{name}={value}; {}{max_age}", self.attributes))
     }
 }
 
+fn header(text: String) -> HeaderValue {
+    let mut header = HeaderValue::try_from(text).expect("tokens, names and attributes are visible ASCII");
+    header.set_sensitive(true);
+    header
+}
+
 fn find<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
-    cookie::find(headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes), name)
+    cookie::find(lines(headers), name)
+}
+
+fn lines(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes)
 }
 
 #[cfg(test)]
@@ -108,15 +130,24 @@ mod tests {
 
     #[test]
     fn a_cookie_has_the_name_and_the_attributes_that_browsers_guard() {
-        let removed = |url, domain| cookies(url, domain).remove_session().to_str().unwrap().to_owned();
+        let removed = |url, domain| -> Vec<String> {
+            cookies(url, domain).remove_session().map(|cookie| cookie.to_str().unwrap().to_owned()).collect()
+        };
         assert_eq!(
             removed("https://example.com", None),
-            "__Host-handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=0"
+            ["__Host-handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=0"]
         );
         assert_eq!(
             removed("https://id.example.com", Some("example.com")),
-            "__Secure-handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Secure; Domain=example.com; Max-Age=0"
+            [
+                "__Secure-handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=0",
+                "__Secure-handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Secure; Domain=example.com; Max-Age=0"
+            ],
+            "host-only, and for the domain"
         );
-        assert_eq!(removed("http://localhost", None), "handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
+        assert_eq!(
+            removed("http://localhost", None),
+            ["handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"]
+        );
     }
 }

@@ -131,13 +131,13 @@ where
         let site = handstamp.shared_site();
         match visitor(site, parts).await? {
             Visitor::Member(session) => Ok(Self(session)),
-            Visitor::Stranger | Visitor::SignedOut(_) if is_navigation(&parts.method, &parts.headers) => {
+            Visitor::Stranger if is_navigation(&parts.method, &parts.headers) => {
                 let uri = original_uri(&parts.uri, &parts.extensions);
                 let mut response = to_sign_in(site, &parts.method, uri);
                 keep_out_of_caches(response.headers_mut());
                 Err(response)
             }
-            Visitor::Stranger | Visitor::SignedOut(_) => Err(refusal(Failure::SignedOut)),
+            Visitor::Stranger => Err(refusal(Failure::SignedOut)),
         }
     }
 }
@@ -152,7 +152,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Response> {
         match visitor(Handstamp::from_ref(state).shared_site(), parts).await? {
             Visitor::Member(session) => Ok(Some(Self(session))),
-            Visitor::Stranger | Visitor::SignedOut(_) => Ok(None),
+            Visitor::Stranger => Ok(None),
         }
     }
 }

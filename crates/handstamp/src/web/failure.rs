@@ -37,14 +37,25 @@ impl Failure {
         Self::refused(StatusCode::FORBIDDEN, message)
     }
 
+    pub(super) fn unknown_key() -> Self {
+        log::error!(
+            event = "session_key_unknown",
+            "a session could not be ended, as no secret here opens its token: give each node a new secret as a fallback first"
+        );
+        let message = "You are not signed out everywhere: this server does not know the key of your session, so it could not end \
+                       it. Please try again in a moment. If that does not help, sign in and change your password, which \
+                       ends all your sessions.";
+        Self::refused(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::SignedOut => StatusCode::UNAUTHORIZED,
             Self::Refused(status, _) => *status,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Fault(Fault::Store(_) | Fault::Outdated | Fault::NotInForce(_) | Fault::Overloaded) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Fault(
+                Fault::Store(_) | Fault::Outdated | Fault::NoLease | Fault::NotInForce(_) | Fault::Overloaded,
+            ) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Fault(Fault::Hash(_) | Fault::Template(_) | Fault::Task(_)) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -68,7 +79,7 @@ impl Failure {
             Self::Fault(Fault::Overloaded) => {
                 "Many people are signing in right now. Please try again in a moment.".into()
             }
-            Self::Fault(Fault::Store(_) | Fault::Outdated | Fault::NotInForce(_)) => {
+            Self::Fault(Fault::Store(_) | Fault::Outdated | Fault::NoLease | Fault::NotInForce(_)) => {
                 "We cannot do this right now. Please try again in a moment.".into()
             }
             Self::Fault(_) => "Something went wrong on our side. We have taken a note of it.".into(),

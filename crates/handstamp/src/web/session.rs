@@ -1,4 +1,5 @@
 use std::ops::ControlFlow::{self, Break, Continue};
+use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue};
@@ -11,6 +12,9 @@ use super::user::{Visitor, is_navigation, original_uri, to_sign_in};
 use crate::error::Fault;
 use crate::log;
 use crate::sessions::{Found, Session};
+
+/// So many cookies of the session's name are looked up, each of which may cost a statement. Browsers keep 180 cookies of a domain.
+const MOST_COOKIES: usize = 200;
 
 /// Finds out, once for each request of a page, who asks, and whether they need another cookie. Whoever is in doubt is a
 /// stranger; when the database cannot be asked, nobody is anybody.
@@ -53,21 +57,38 @@ pub(super) fn renewed(site: &SharedSite, session: &Session) -> Option<HeaderValu
 }
 
 pub(super) async fn find(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, Fault> {
-    let text = match site.cookies.presented_session(headers) {
-        Presented::Nothing => return Ok(Visitor::Stranger),
-        Presented::Several => {
-            log::info!(event = "session_token_refused", reason = "several_cookies", "refused a cookie");
-            return Ok(Visitor::Stranger);
-        }
-        Presented::One(text) => text,
-    };
+    match site.cookies.presented_session(headers) {
+        Presented::Nothing => Ok(Visitor::Stranger),
+        Presented::One(text) => find_one(site, text).await,
+        Presented::Several => Box::pin(find_among_several(site, headers)).await,
+    }
+}
+
+async fn find_one(site: &SharedSite, text: &str) -> Result<Visitor, Fault> {
     match site.accounts.sessions.find(text).await? {
         Found::Live(session) => return Ok(Visitor::Member(session)),
         Found::Refused(reason) => log::info!(event = "session_token_refused", %reason, "refused a token"),
-        Found::Ended(id_hash, user) => {
+        Found::Ended(user) => {
             log::info!(event = "session_token_refused", reason = "ended", %user, "refused the token of an ended session");
-            return Ok(Visitor::SignedOut(id_hash));
         }
     }
+    Ok(Visitor::Stranger)
+}
+
+/// Of several cookies the one that opens to a live session, if exactly one does: a host of the same domain can add junk, and must
+/// not sign anybody out with it. Two live ones are signed out, as their order does not tell which of them the browser means.
+async fn find_among_several(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, Fault> {
+    let (mut live, mut count) = (Vec::new(), 0);
+    for text in site.cookies.all_sessions(headers).take(MOST_COOKIES) {
+        count += 1;
+        if let Found::Live(session) = site.accounts.sessions.find(text).await? {
+            live.push(session);
+        }
+    }
+    if let [session] = live.as_slice() {
+        return Ok(Visitor::Member(Arc::clone(session)));
+    }
+    let live = live.len();
+    log::info!(event = "session_token_refused", reason = "several_cookies", count, live, "refused several cookies");
     Ok(Visitor::Stranger)
 }

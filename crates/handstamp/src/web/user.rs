@@ -6,13 +6,13 @@ use axum::http::header::{ACCEPT, HeaderName};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, Method, Uri};
 use axum::response::Response;
-use handstamp_core::{ReturnTo, SessionIdHash};
+use handstamp_core::ReturnTo;
 
 use super::Site;
 use super::failure::Failure;
 use super::redirect::see_other;
 use super::request::Visit;
-use crate::sessions::Session;
+use crate::sessions::{Session, Shown};
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
@@ -20,8 +20,6 @@ const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 #[derive(Clone)]
 pub(super) enum Visitor {
     Stranger,
-    /// Somebody whose session has ended: a stranger as well, but for signing out once more.
-    SignedOut(SessionIdHash),
     Member(Arc<Session>),
 }
 
@@ -29,7 +27,7 @@ impl Visitor {
     /// Their session, if they are signed in.
     pub(super) fn session(&self) -> Option<&Session> {
         match self {
-            Self::Stranger | Self::SignedOut(_) => None,
+            Self::Stranger => None,
             Self::Member(session) => Some(session),
         }
     }
@@ -52,8 +50,18 @@ impl FromRequestParts<Visit> for Member {
     async fn from_request_parts(_: &mut Parts, visit: &Visit) -> Result<Self, Failure> {
         match &visit.visitor {
             Visitor::Member(session) => Ok(Self(Arc::clone(session))),
-            Visitor::Stranger | Visitor::SignedOut(_) => Err(Failure::SignedOut),
+            Visitor::Stranger => Err(Failure::SignedOut),
         }
+    }
+}
+
+/// The sessions that a request shows tokens of, for acts that end them.
+impl FromRequestParts<Visit> for Shown {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, visit: &Visit) -> Result<Self, Infallible> {
+        let site = &visit.site;
+        Ok(site.accounts.sessions.shown(site.cookies.all_sessions(&parts.headers)))
     }
 }
 

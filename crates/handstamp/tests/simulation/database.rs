@@ -13,7 +13,7 @@ use crate::machine::LEASE;
 use crate::store::{CHANGES_AT_ONCE, Change, ChangeLog, NodeId, NodeRow, Position, Subject};
 
 /// What is stored. Statements run one after the other, each as a whole.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Tables {
     /// Whose each session is.
     pub sessions: BTreeMap<[u8; 32], UserId>,
@@ -47,10 +47,32 @@ pub struct Database {
     pub chance: Chance,
     /// Until then it answers nobody.
     pub frozen_until: Arc<Mutex<Option<Instant>>>,
+    /// A server that no longer leads and that some connections of this process still lead to.
+    old_leader: Arc<Mutex<Option<OldLeader>>>,
+}
+
+/// It answers reads from what it had, and can commit nothing.
+struct OldLeader {
+    tables: Tables,
+    until: Instant,
+    /// How many of a thousand statements go there.
+    share: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Read,
+    Write,
 }
 
 #[derive(Debug)]
 pub struct Lost;
+
+impl From<crate::sessions::NoLease> for Lost {
+    fn from(_: crate::sessions::NoLease) -> Self {
+        Self
+    }
+}
 
 impl From<crate::sessions::Outdated> for Lost {
     fn from(_: crate::sessions::Outdated) -> Self {
@@ -66,20 +88,51 @@ impl fmt::Display for Lost {
 
 impl Database {
     pub fn new(chance: Chance) -> Self {
-        Self { tables: Arc::default(), chance, frozen_until: Arc::default() }
+        Self { tables: Arc::default(), chance, frozen_until: Arc::default(), old_leader: Arc::default() }
     }
 
-    /// Sends a statement. Whether anybody still waits for its answer does not matter to it.
-    pub async fn run<T: Send + 'static>(
+    /// The same database as another process reaches it.
+    pub fn for_another_process(&self) -> Self {
+        Self { old_leader: Arc::default(), ..self.clone() }
+    }
+
+    /// From now on and for so long, some or all connections lead to a server that knows what there is now, and no longer leads.
+    pub fn has_an_old_leader(&self, lasts: Duration, share: u64) {
+        let tables = self.tables.lock().unwrap().clone();
+        *self.old_leader.lock().unwrap() = Some(OldLeader { tables, until: Instant::now() + lasts, share });
+    }
+
+    /// Sends a statement that writes. Whether anybody still waits for its answer does not matter to it.
+    pub async fn write<T: Send + 'static>(
         &self,
         statement: impl FnOnce(&mut Tables) -> T + Send + 'static,
     ) -> Result<T, Lost> {
         let (there, back) = (self.delay(), self.delay());
-        self.run_after(there, back, statement).await
+        self.run_after(Kind::Write, there, back, statement).await
+    }
+
+    /// Sends a statement that reads.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        statement: impl FnOnce(&mut Tables) -> T + Send + 'static,
+    ) -> Result<T, Lost> {
+        let (there, back) = (self.delay(), self.delay());
+        self.run_after(Kind::Read, there, back, statement).await
+    }
+
+    /// What the old leader gives for a statement that reaches it; the statement, where it reaches the leader.
+    fn at_the_old_leader<T, S: FnOnce(&mut Tables) -> T>(&self, kind: Kind, statement: S) -> Result<Option<T>, S> {
+        let mut old_leader = self.old_leader.lock().unwrap();
+        match old_leader.as_mut().filter(|old| Instant::now() < old.until && self.chance.happens(old.share)) {
+            None => Err(statement),
+            Some(_) if kind == Kind::Write => Ok(None),
+            Some(old) => Ok(Some(statement(&mut old.tables))),
+        }
     }
 
     async fn run_after<T: Send + 'static>(
         &self,
+        kind: Kind,
         there: Duration,
         back: Duration,
         statement: impl FnOnce(&mut Tables) -> T + Send + 'static,
@@ -97,13 +150,20 @@ impl Database {
                 database.tables.lock().unwrap().tally.statements_lost += 1;
                 return;
             }
-            let result = {
-                let mut tables = database.tables.lock().unwrap();
-                tables.tally.statements += 1;
-                tables.tally.steps += 1;
-                tables.tally.statements_late += u64::from(answer.is_closed());
-                tables.tally.statements_lost += u64::from(lost_back);
-                statement(&mut tables)
+            let result = match database.at_the_old_leader(kind, statement) {
+                Ok(result) => {
+                    database.tables.lock().unwrap().tally.statements_astray += 1;
+                    let Some(result) = result else { return };
+                    result
+                }
+                Err(statement) => {
+                    let mut tables = database.tables.lock().unwrap();
+                    tables.tally.statements += 1;
+                    tables.tally.steps += 1;
+                    tables.tally.statements_late += u64::from(answer.is_closed());
+                    tables.tally.statements_lost += u64::from(lost_back);
+                    statement(&mut tables)
+                }
             };
             sleep(back).await;
             if !lost_back {
@@ -129,7 +189,7 @@ impl ChangeLog for Database {
     async fn join(&self, node: NodeId, lease: Duration) -> Result<Position, Lost> {
         // Joining is rare, and what can go wrong with it takes a late one.
         let there = if self.chance.happens(250) { self.chance.up_to(LEASE * 2) } else { self.delay() };
-        self.run_after(there, self.delay(), move |tables| {
+        self.run_after(Kind::Write, there, self.delay(), move |tables| {
             let position = Position(tables.position);
             tables.nodes.insert(node, NodeRow { id: node, position, renewals: 0, lease });
             position
@@ -138,7 +198,7 @@ impl ChangeLog for Database {
     }
 
     async fn renew(&self, node: NodeId, position: Position) -> Result<Option<Position>, Lost> {
-        self.run(move |tables| {
+        self.write(move |tables| {
             let row = tables.nodes.get_mut(&node)?;
             row.renewals += 1;
             row.position = row.position.max(position);
@@ -148,26 +208,26 @@ impl ChangeLog for Database {
     }
 
     async fn leave(&self, node: NodeId) -> Result<(), Lost> {
-        self.run(move |tables| {
+        self.write(move |tables| {
             tables.nodes.remove(&node);
         })
         .await
     }
 
     async fn changes_after(&self, position: Position) -> Result<Vec<Change>, Lost> {
-        self.run(move |tables| {
+        self.read(move |tables| {
             let changes = tables.changes.range(position.0 + 1..);
             changes.map(|(_, change)| *change).take(CHANGES_AT_ONCE).collect()
         })
         .await
     }
 
-    async fn nodes(&self) -> Result<Vec<NodeRow>, Lost> {
-        self.run(|tables| tables.nodes.values().copied().collect()).await
+    async fn nodes(&self) -> Result<(Position, Vec<NodeRow>), Lost> {
+        self.read(|tables| (Position(tables.position), tables.nodes.values().copied().collect())).await
     }
 
     async fn give_up(&self, node: NodeRow) -> Result<(), Lost> {
-        self.run(move |tables| {
+        self.write(move |tables| {
             if tables.nodes.get(&node.id).is_some_and(|row| row.renewals == node.renewals) {
                 tables.nodes.remove(&node.id);
                 tables.tally.nodes_given_up += 1;
@@ -177,11 +237,19 @@ impl ChangeLog for Database {
     }
 
     async fn forget(&self, position: Position) -> Result<(), Lost> {
-        self.run(move |tables| tables.changes.retain(|at, _| *at > position.0)).await
+        self.write(move |tables| tables.changes.retain(|at, _| *at > position.0)).await
     }
 
     async fn clock(&self) -> Result<Option<Duration>, Lost> {
         Ok(None)
+    }
+
+    async fn confirm(&self) -> Result<Position, Lost> {
+        self.write(|tables| Position(tables.position)).await
+    }
+
+    fn may_be_superseded(&self) -> bool {
+        true
     }
 
     async fn announce(&self) {}

@@ -16,6 +16,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// A machine with a process on it that can be frozen and killed.
 pub struct Machine {
+    pub database: Database,
+    /// How many sessions its node caches.
+    pub capacity: usize,
     pub node: Arc<Node<Database, u64>>,
     pub clock: Arc<MachineClock>,
     pub world: World,
@@ -24,13 +27,21 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Starts a node that caches; with no capacity it is a command in a shell, which does not.
+    /// Starts a node that caches; with no capacity it is one that does not, or a command in a shell.
     pub fn start(database: &Database, chance: &Chance, capacity: usize) -> Self {
         let clock = Arc::new(MachineClock::new(chance));
         let world = World { clock: clock.clone(), rng: Arc::new(chance.clone()) };
+        let database = database.for_another_process();
         let node = Arc::new(Node::new(Arc::new(database.clone()), world.clone(), LEASE, capacity));
-        let mut machine =
-            Self { node: Arc::clone(&node), clock, world, freezer: Freezer::default(), tasks: JoinSet::new() };
+        let mut machine = Self {
+            database,
+            capacity,
+            node: Arc::clone(&node),
+            clock,
+            world,
+            freezer: Freezer::default(),
+            tasks: JoinSet::new(),
+        };
         machine.runs(async move { node.follow().await });
         machine
     }

@@ -1,5 +1,6 @@
 //! The code of `sessions/` in a simulated world: several nodes, a database, statements that are slow, get lost or run late,
-//! nodes that freeze, die and come back, clocks that drift and are set. All of it follows from a seed.
+//! nodes that freeze, die and come back, clocks that drift and are set, servers that no longer lead and still answer. All of
+//! it follows from a seed.
 //!
 //! What must hold throughout: nobody is served who began to ask after their session's end was answered, and nobody gets an
 //! older name than one whose change was answered. `mutants.py` breaks the code in all ways that matter, and must see each
@@ -37,6 +38,7 @@ pub struct Tally {
     pub statements: u64,
     pub statements_lost: u64,
     pub statements_late: u64,
+    pub statements_astray: u64,
     pub hits: u64,
     pub misses: u64,
     pub refused: u64,
@@ -74,6 +76,7 @@ fn nobody_is_served_who_was_signed_out() {
                 let happened = [
                     tally.statements_lost,
                     tally.statements_late,
+                    tally.statements_astray,
                     tally.hits,
                     tally.misses,
                     tally.refused,

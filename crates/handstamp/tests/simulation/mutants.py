@@ -20,8 +20,8 @@ DEPENDENCIES = "arc-swap axum getrandom handstamp-core quick_cache rustix tracin
 SESSIONS = [f"src/sessions/{name}.rs" for name in "cache follower lease sync".split()]
 FILES = ["src/log.rs", "src/world.rs", "src/store/change.rs", *SESSIONS]
 
-LOOK = """        let rows = self.log.nodes().await.map_err(fault)?;
-        self.note(&rows);"""
+LOOK = "        let (newest, rows) = self.log.nodes().await.map_err(fault)?;"
+LOOKED = "        self.note(&rows);\n        for row in rows.iter().filter(|row| row.position < position"
 WAIT = """        let mut look_after = FIRST_LOOK_AFTER;"""
 RENEWED = "            cache.lease().renewed(sent, self.lease);\n            renewed = true;"
 
@@ -58,9 +58,8 @@ MUTANTS = {
     ],
     "delete_early": [(FOLLOWER, "self.is_silent(row, 1)", "(true || self.is_silent(row, 1))")],
     "watch_from_question": [
-        (FOLLOWER, LOOK,
-         "        let asked = self.world.moment().uptime;\n" + LOOK.split("\n")[0]
-         + "\n        self.watch.lock().expect(\"\").note(&rows, asked);"),
+        (FOLLOWER, LOOK, "        let asked = self.world.moment().uptime;\n" + LOOK),
+        (FOLLOWER, LOOKED, LOOKED.replace("self.note(&rows)", 'self.watch.lock().expect("").note(&rows, asked)')),
     ],
     "delete_renewed": [
         (FOLLOWER, "Some((renewals, since)) if *renewals == row.renewals => *since", "Some((_, since)) => *since"),
@@ -68,6 +67,14 @@ MUTANTS = {
     "delete_renewed_meanwhile": [
         (DATABASE, "if tables.nodes.get(&node.id).is_some_and(|row| row.renewals == node.renewals)",
          "if tables.nodes.contains_key(&node.id)"),
+    ],
+    "row_without_lease": [(FOLLOWER, "                if self.holds_lease() {", "                if true || self.holds_lease() {")],
+    "row_of_an_old_leader": [
+        (FOLLOWER, "if Some(position) < noted.max(confirmed)", "if false && Some(position) < noted.max(confirmed)"),
+    ],
+    "row_without_confirmation": [
+        (FOLLOWER, "let confirmed = self.confirmed_position().await?;",
+         "let confirmed = if self.capacity > 0 { self.confirmed_position().await? } else { None };"),
     ],
     "same_id": [(FOLLOWER, "NodeId(Uuid::from_bytes(self.world.random()))",
                  "before.unwrap_or_else(|| NodeId(Uuid::from_bytes(self.world.random())))")],

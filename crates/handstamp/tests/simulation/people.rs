@@ -13,7 +13,8 @@ use crate::machine::{LEASE, Machine};
 use crate::sessions::SessionKey;
 use crate::store::Subject;
 
-const MACHINES: usize = 3;
+/// The last of them caches nothing.
+const MACHINES: usize = 4;
 const USERS: u64 = 4;
 const SESSIONS: usize = 8;
 const FORMER: usize = 6;
@@ -58,8 +59,9 @@ impl People {
 
     /// Lets them live for so many steps; what happened, or the first who was served and should not have been.
     pub async fn live(mut self, steps: u64) -> Result<Tally, String> {
-        for _ in 0..MACHINES {
-            self.machines.push(Machine::start(&self.database, &self.chance, CAPACITY));
+        for machine in 1..=MACHINES {
+            let capacity = if machine == MACHINES { 0 } else { CAPACITY };
+            self.machines.push(Machine::start(&self.database, &self.chance, capacity));
         }
         for user in 0..USERS {
             self.database.tables.lock().unwrap().names.insert(self.user(user), 0);
@@ -99,6 +101,7 @@ impl People {
             948..951 => self.dies(machine, false),
             951..954 => self.dies(machine, true),
             954..956 => self.the_database_freezes(),
+            956..960 => self.another_server_leads(machine),
             _ => self.machines[machine].node.wake(),
         }
     }
@@ -118,7 +121,7 @@ impl People {
         let former = self.chance.happens(300).then(|| self.chance.pick(self.former.make_contiguous()).copied());
         let (session, user) = former.flatten().unwrap_or(*self.chance.pick(&self.sessions).unwrap());
         let key = SessionKey { id_hash: session, user_id: user, expires_at: Timestamp::from_unix_seconds(u64::MAX) };
-        let (told, database) = (Arc::clone(&self.told), self.database.clone());
+        let (told, database) = (Arc::clone(&self.told), self.machines[machine].database.clone());
         let node = Arc::clone(&self.machines[machine].node);
         let clock = self.machines[machine].world.clone();
         self.machines[machine].runs(async move {
@@ -130,7 +133,7 @@ impl People {
             let (name, how) = match node.look_up(&key, clock.moment()) {
                 Some(name) => (Some(name), "from the cache"),
                 None => {
-                    let row = database.run(move |tables| tables.name_of(session, user));
+                    let row = database.read(move |tables| tables.name_of(session, user));
                     (node.read_through(&key, row).await.ok().flatten(), "from the row")
                 }
             };
@@ -177,10 +180,10 @@ impl People {
         self.former.drain(..self.former.len().saturating_sub(FORMER));
         let ended: Vec<[u8; 32]> = ended.iter().map(|(session, _)| *session.as_bytes()).collect();
         let deleted = ended.clone();
-        let (told, database) = (Arc::clone(&self.told), self.database.clone());
+        let (told, database) = (Arc::clone(&self.told), self.machines[machine].database.clone());
         let node = Arc::clone(&self.machines[machine].node);
         self.machines[machine].runs(async move {
-            let commit = database.run(move |tables| {
+            let commit = database.write(move |tables| {
                 tables.sessions.retain(|session, _| !deleted.contains(session));
                 tables.log(subject)
             });
@@ -202,10 +205,10 @@ impl People {
 
     fn somebody_takes_another_name(&mut self, machine: usize) {
         let user = self.user(self.chance.below(USERS));
-        let (told, database) = (Arc::clone(&self.told), self.database.clone());
+        let (told, database) = (Arc::clone(&self.told), self.machines[machine].database.clone());
         let node = Arc::clone(&self.machines[machine].node);
         self.machines[machine].runs(async move {
-            let commit = database.run(move |tables| {
+            let commit = database.write(move |tables| {
                 let name = tables.names.get_mut(&user).unwrap();
                 *name += 1;
                 let name = *name;
@@ -228,7 +231,7 @@ impl People {
     /// The process ends, by itself or not, and another one starts on the machine.
     fn dies(&mut self, machine: usize, properly: bool) {
         self.database.tables.lock().unwrap().tally.deaths += 1;
-        let next = Machine::start(&self.database, &self.chance, CAPACITY);
+        let next = Machine::start(&self.database, &self.chance, self.machines[machine].capacity);
         let last = std::mem::replace(&mut self.machines[machine], next);
         if properly {
             last.node.stop();
@@ -237,6 +240,12 @@ impl People {
                 drop(last);
             });
         }
+    }
+
+    /// Another server leads from now on, and a machine is not told for a while: some of its connections lead to the old one, or all.
+    fn another_server_leads(&self, machine: usize) {
+        let share = if self.chance.happens(500) { 1000 } else { 400 };
+        self.machines[machine].database.has_an_old_leader(self.chance.up_to(LEASE * 4), share);
     }
 
     fn the_database_freezes(&self) {

@@ -10,4 +10,4 @@ mod lease;
 mod sync;
 
 pub(crate) use cache::SessionKey;
-pub(crate) use follower::{Node, Outdated};
+pub(crate) use follower::{NoLease, Node, Outdated};

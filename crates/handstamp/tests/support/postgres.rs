@@ -14,14 +14,18 @@ use std::time::Duration;
 const KEEPER: &str = r#"
 set -eu
 trap '' INT TERM
-folder=$1 bin=$2 port=$3
+folder=$1 bin=$2 port=$3 copied=${4:-}
 as=
 if [ "$(id -u)" = 0 ]; then
     chown nobody "$folder"
     as='setpriv --reuid=nobody --regid=nogroup --clear-groups'
 fi
 cd "$folder"
-$as "$bin/initdb" -A trust --no-sync -U postgres -D "$folder/data" > "$folder/log" 2>&1
+if [ -n "$copied" ]; then
+    $as "$bin/pg_basebackup" -h 127.0.0.1 -p "$copied" -U postgres -D "$folder/data" -X stream -c fast > "$folder/log" 2>&1
+else
+    $as "$bin/initdb" -A trust --no-sync -U postgres -D "$folder/data" > "$folder/log" 2>&1
+fi
 start() {
     $as "$bin/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 \
         -c unix_socket_directories="$folder" -c fsync=off -c max_connections=400 < /dev/null >> "$folder/log" 2>&1 &
@@ -97,6 +101,39 @@ impl Server {
 
     /// A server of one's own.
     pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// A server of its own that begins with all that this one has, as a standby does that is promoted.
+    pub fn copy(&self) -> Self {
+        Self::start_with(Some(self.port))
+    }
+
+    /// Commits nothing from now on, as a leader whose synchronous standby is gone; it goes on answering reads.
+    pub fn loses_its_standby(&self) {
+        self.tell_all(&["ALTER SYSTEM SET synchronous_standby_names = 'gone'", "SELECT pg_reload_conf()"]);
+    }
+
+    /// Commits again.
+    pub fn has_its_standby_again(&self) {
+        self.tell_all(&["ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()"]);
+    }
+
+    fn tell_all(&self, statements: &[&str]) {
+        for statement in statements {
+            // A change of the settings is in a file, and is not committed.
+            let told = self.client("psql").args(["-d", "postgres", "-qAtc", statement]).stdout(Stdio::null()).status();
+            assert!(told.unwrap().success(), "{statement}");
+        }
+    }
+
+    /// The URL of the database of this name, which another server gave.
+    pub fn database_of(&self, url: &str) -> String {
+        let name = url.rsplit('/').next().unwrap();
+        format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
+    }
+
+    fn start_with(copied: Option<u16>) -> Self {
         let bin = binaries().expect("PostgreSQL's server is missing: apt-get install postgresql");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = std::env::temp_dir().join(format!("handstamp-postgres-{}-{port}", std::process::id()));
@@ -104,6 +141,7 @@ impl Server {
         let keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
             .args([folder.as_os_str(), bin.as_os_str(), port.to_string().as_ref()])
+            .args(copied.map(|port| port.to_string()))
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();

@@ -60,7 +60,7 @@ impl Here {
             email: EmailAddress::parse("ada@example.com").unwrap(),
             password: Password::parse(PASSWORD).unwrap(),
         };
-        self.accounts().register(wish, None, &Device::default()).await
+        self.accounts().register(wish, &[], &Device::default()).await
     }
 
     fn accounts(&self) -> &Accounts {
@@ -77,7 +77,7 @@ impl Here {
             password: Password::parse(password).unwrap(),
             remember: true,
         };
-        match self.accounts().sign_in(wish, None, device).await {
+        match self.accounts().sign_in(wish, &[], device).await {
             Ok(_) => Outcome::SignedIn,
             Err(NotSignedIn::Wrong) => Outcome::Wrong,
             Err(NotSignedIn::TooMany(Wait(wait))) => Outcome::Waits(wait),

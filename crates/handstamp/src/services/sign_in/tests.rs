@@ -32,7 +32,7 @@ async fn register(handstamp: &Handstamp, email: &str) {
         email: EmailAddress::parse(email).unwrap(),
         password: Password::parse(PASSWORD).unwrap(),
     };
-    handstamp.0.site.accounts.register(wish, None, &Device::default()).await.unwrap();
+    handstamp.0.site.accounts.register(wish, &[], &Device::default()).await.unwrap();
 }
 
 /// Whether the attempt succeeds, and how many KiB its hashes pass over.
@@ -44,7 +44,7 @@ async fn attempt(handstamp: &Handstamp, email: &str, password: &str) -> (bool, u
         password: Password::parse(password).unwrap(),
         remember: true,
     };
-    let signed_in = accounts.sign_in(wish, None, &Device::default()).await.is_ok();
+    let signed_in = accounts.sign_in(wish, &[], &Device::default()).await.is_ok();
     (signed_in, accounts.hashing.passed_kib() - before)
 }
 

@@ -29,7 +29,7 @@ async fn newest(store: &Store) -> Position {
 }
 
 async fn row(store: &Store, id: NodeId) -> Option<NodeRow> {
-    store.nodes().await.unwrap().into_iter().find(|row| row.id == id)
+    store.nodes().await.unwrap().1.into_iter().find(|row| row.id == id)
 }
 
 /// Whom an act has changed, by its answer and by the log.
@@ -52,16 +52,23 @@ async fn every_act_says_whom_it_changes(store: &Store) {
     assert_eq!(changes!(store.change_name(id, &DisplayName::parse("Augusta").unwrap())), user);
     assert_eq!(changes!(store.change_groups(id, &[GroupName::parse("staff").unwrap()], &[])), user);
     assert_eq!(changes!(store.end_other_sessions(id, first.id_hash)), user);
-    assert_eq!(changes!(store.end_session(first.id_hash)), [Subject::Session(first.id_hash)]);
+    assert_eq!(changes!(store.end_sessions(&[first.owned()])), [Subject::Session(first.id_hash)]);
     assert_eq!(
-        changes!(store.end_session(first.id_hash)),
+        changes!(store.end_sessions(&[first.owned()])),
         [Subject::Session(first.id_hash)],
         "the one before may not be in force yet"
     );
+    let (bob, bobs) = (new_user("bob@example.com"), new_session(UserId::from_uuid(unique())));
+    let bobs = NewSession { user_id: bob.id, ..bobs };
+    let _ = store.create_user(&bob, Some(&bobs), &[]).await.unwrap();
+    let more = [one_more(store, id).await.owned(), bobs.owned(), one_more(store, id).await.owned()];
+    let mut users = [id, bob.id];
+    users.sort_unstable_by_key(UserId::as_uuid);
+    assert_eq!(changes!(store.end_sessions(&more)), users.map(Subject::User), "beyond one session, the users");
     let second = one_more(store, id).await;
     let third = new_session(id);
     assert_eq!(
-        changes!(store.sign_in(&hash("first"), &third, Some(second.id_hash))),
+        changes!(store.sign_in(&hash("first"), &third, &[second.owned()])),
         [Subject::Session(second.id_hash)],
         "the session that the browser had"
     );
@@ -81,9 +88,9 @@ async fn what_changes_nothing_for_others_takes_no_position(store: &Store) {
     let (id, first) = ada(store).await;
     let none = None;
     let taken = new_user("ada@example.com");
-    assert_eq!(store.create_user(&taken, None, Some(first.id_hash)).await.unwrap().position, none);
-    assert_eq!(store.sign_in(&hash("first"), &new_session(id), None).await.unwrap().position, none);
-    assert_eq!(store.sign_in(&hash("wrong"), &new_session(id), Some(first.id_hash)).await.unwrap().position, none);
+    assert_eq!(store.create_user(&taken, None, &[first.owned()]).await.unwrap().position, none);
+    assert_eq!(store.sign_in(&hash("first"), &new_session(id), &[]).await.unwrap().position, none);
+    assert_eq!(store.sign_in(&hash("wrong"), &new_session(id), &[first.owned()]).await.unwrap().position, none);
     assert_eq!(store.end_session_by_handle(id, unique()).await.unwrap().position, none);
     assert_eq!(store.purge_expired_sessions(NOW, 10).await.unwrap().position, none);
     let ids = (new_session(id).id_hash, new_session(id).id_hash);
@@ -108,13 +115,14 @@ async fn positions_have_no_gaps_though_many_write_at_once(store: &Store) {
 
 async fn a_node_joins_at_the_newest_position(store: &Store) {
     let (_, session) = ada(store).await;
-    let _ = store.end_session(session.id_hash).await.unwrap();
+    let _ = store.end_sessions(&[session.owned()]).await.unwrap();
     let id = node();
     assert_eq!(store.join(id, LEASE).await.unwrap(), Position(1));
     let joined = NodeRow { id, position: Position(1), renewals: 0, lease: LEASE };
-    assert_eq!(store.nodes().await.unwrap(), [joined]);
+    assert_eq!(store.nodes().await.unwrap(), (Position(1), vec![joined]));
     store.leave(id).await.unwrap();
-    assert_eq!(store.nodes().await.unwrap(), []);
+    assert_eq!(store.nodes().await.unwrap(), (Position(1), vec![]), "the position is told though there is no node");
+    assert_eq!(store.confirm().await.unwrap(), Position(1));
 }
 
 async fn a_renewal_tells_the_newest_position_and_takes_nothing_back(store: &Store) {
@@ -122,7 +130,7 @@ async fn a_renewal_tells_the_newest_position_and_takes_nothing_back(store: &Stor
     let id = node();
     store.join(id, LEASE).await.unwrap();
     assert_eq!(store.renew(id, Position(0)).await.unwrap(), Some(Position(0)));
-    let _ = store.end_session(session.id_hash).await.unwrap();
+    let _ = store.end_sessions(&[session.owned()]).await.unwrap();
     assert_eq!(store.renew(id, Position(0)).await.unwrap(), Some(Position(1)));
     assert_eq!(row(store, id).await.unwrap().position, Position(0), "it has not come so far");
     assert_eq!(store.renew(id, Position(1)).await.unwrap(), Some(Position(1)));
@@ -155,18 +163,18 @@ async fn joining_anew_leaves_no_row_behind(store: &Store) {
     store.join(before, LEASE).await.unwrap();
     store.leave(before).await.unwrap();
     store.join(now, LEASE).await.unwrap();
-    assert_eq!(store.nodes().await.unwrap().iter().map(|row| row.id).collect::<Vec<_>>(), [now]);
+    assert_eq!(store.nodes().await.unwrap().1.iter().map(|row| row.id).collect::<Vec<_>>(), [now]);
 }
 
 async fn what_is_forgotten_is_gone_and_the_rest_stays(store: &Store) {
     let (_, session) = ada(store).await;
     for _ in 0..3 {
-        let _ = store.end_session(session.id_hash).await.unwrap();
+        let _ = store.end_sessions(&[session.owned()]).await.unwrap();
     }
     store.forget(Position(2)).await.unwrap();
     let left = store.changes_after(Position(0)).await.unwrap();
     assert_eq!(left.iter().map(|change| change.position).collect::<Vec<_>>(), [Position(3)]);
-    let next = store.end_session(session.id_hash).await.unwrap();
+    let next = store.end_sessions(&[session.owned()]).await.unwrap();
     assert_eq!(next.position, Some(Position(4)), "positions are never given twice");
 }
 
@@ -180,7 +188,7 @@ async fn a_transaction_that_nobody_goes_on_with_is_ended() {
     let mut transaction = database.pool.begin().await.unwrap();
     sqlx::query("UPDATE change_counter SET position = position + 1").execute(&mut *transaction).await.unwrap();
     let begun = std::time::Instant::now();
-    while store.end_session(session.id_hash).await.is_err() {
+    while store.end_sessions(&[session.owned()]).await.is_err() {
         assert!(begun.elapsed() < Duration::from_secs(8), "nobody can sign out");
     }
     assert!(transaction.commit().await.is_err());
@@ -199,8 +207,8 @@ mod revocations_a_second {
         for at_once in [1, 8, 64] {
             let (begun, mut done) = (Instant::now(), 0);
             while begun.elapsed() < Duration::from_secs(3) {
-                let ids: Vec<_> = (0..at_once).map(|_| new_session(UserId::from_uuid(unique())).id_hash).collect();
-                let outcomes = all_at_once(ids.iter().map(|id| store.end_session(*id))).await;
+                let ids: Vec<_> = (0..at_once).map(|_| [new_session(UserId::from_uuid(unique())).owned()]).collect();
+                let outcomes = all_at_once(ids.iter().map(|ended| store.end_sessions(ended))).await;
                 done += outcomes.into_iter().filter(Result::is_ok).count();
             }
             println!("{name}, {at_once} at once: {:.0} a second", done as f64 / begun.elapsed().as_secs_f64());

@@ -68,15 +68,15 @@ async fn a_write_that_gave_up_waiting_leaves_the_next_one_free() {
     let url = format!("sqlite:{}", folder.0.join("handstamp.db").display());
     let other = sqlx::SqlitePool::connect(&url).await.unwrap();
     let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    assert!(store.end_session(session.id_hash).await.is_err(), "somebody else is writing");
-    assert!(store.end_session(session.id_hash).await.is_err(), "and still is");
+    assert!(store.end_sessions(&[session.owned()]).await.is_err(), "somebody else is writing");
+    assert!(store.end_sessions(&[session.owned()]).await.is_err(), "and still is");
     held.rollback().await.unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(is_live(&store, &session).await, "what was not answered was not done");
     for _ in 0..3 {
         one_more(&store, id).await;
     }
-    let _ = store.end_session(session.id_hash).await.unwrap();
+    let _ = store.end_sessions(&[session.owned()]).await.unwrap();
     assert!(!is_live(&store, &session).await);
 }
 
@@ -98,14 +98,14 @@ async fn a_write_that_found_no_room_leaves_the_next_one_free() {
     let (id, session) = ada(&store).await;
     // No page more than there are.
     execute(&store, "PRAGMA max_page_count = 1").await;
-    let begin = async || store.sign_in(&hash("first"), &new_session(id), None).await;
+    let begin = async || store.sign_in(&hash("first"), &new_session(id), &[]).await;
     let mut begun = 0;
     while begin().await.is_ok() {
         begun += 1;
         assert!(begun < 1000, "there was always room");
     }
     execute(&store, "PRAGMA max_page_count = 1000000").await;
-    assert!(begin().await.unwrap().done && is_live(&store, &session).await);
+    assert!(begin().await.unwrap().done.is_some() && is_live(&store, &session).await);
 }
 
 #[tokio::test]
@@ -121,5 +121,8 @@ async fn a_lease_that_could_not_be_written_is_none() {
     drop(keeping);
     assert!(store.renew(node, Position(0)).await.is_err());
     assert!(store.join(other, Duration::from_secs(5)).await.is_err());
-    assert_eq!(store.nodes().await.unwrap().iter().map(|row| (row.id, row.renewals)).collect::<Vec<_>>(), [(node, 0)]);
+    assert_eq!(
+        store.nodes().await.unwrap().1.iter().map(|row| (row.id, row.renewals)).collect::<Vec<_>>(),
+        [(node, 0)]
+    );
 }

@@ -19,13 +19,14 @@ use super::failure::Failure;
 use super::pages::parse_new_password;
 use super::pages::password::WRONG as WRONG_CURRENT;
 use super::pages::sign_in::WRONG;
-use super::user::{Member, Visitor};
+use super::pages::sign_out::end;
+use super::user::Member;
 use super::views::iso;
 use crate::error::Fault;
 use crate::services::{
     Admitted, ChangePassword as ChangePasswordWish, NotRegistered, NotSignedIn, PasswordNotChanged, Register, SignIn,
 };
-use crate::sessions::{Device, Found, Session as LiveSession};
+use crate::sessions::{Device, Found, Session as LiveSession, Shown};
 use body::{Invalid, JsonBody, Refusal};
 
 /// Who is signed in, and in which session.
@@ -130,7 +131,7 @@ pub(super) async fn show_session(Member(session): Member) -> Json<SignedIn> {
     Json(SignedIn::from(&*session))
 }
 
-/// Signs in, and ends the session that came with the request. The answer sets the cookies.
+/// Signs in, and ends the sessions that came with the request. The answer sets the cookies.
 #[utoipa::path(
     post,
     path = "/session",
@@ -142,7 +143,7 @@ pub(super) async fn show_session(Member(session): Member) -> Json<SignedIn> {
 )]
 pub(super) async fn sign_in(
     State(site): State<SharedSite>,
-    visitor: Visitor,
+    shown: Shown,
     device: Device,
     JsonBody(given): JsonBody<Credentials>,
 ) -> Result<Response, Refusal> {
@@ -151,7 +152,7 @@ pub(super) async fn sign_in(
     let password = invalid.parse("password", Password::parse(&given.password).map_err(|_| WRONG));
     let (Some(email), Some(password)) = (email, password) else { return Err(invalid.into()) };
     let wish = SignIn { email, password, remember: given.remember };
-    match site.accounts.sign_in(wish, visitor.session(), &device).await {
+    match site.accounts.sign_in(wish, &shown.sessions, &device).await {
         Ok(admitted) => welcome(&site, &admitted).await,
         Err(NotSignedIn::Wrong) => Err(Invalid::of("password", WRONG).into()),
         Err(NotSignedIn::TooMany(wait)) => Err(Failure::TooMany(wait).into()),
@@ -169,13 +170,9 @@ pub(super) async fn sign_in(
         (status = 503, response = description::Unavailable),
     ),
 )]
-pub(super) async fn sign_out(State(site): State<SharedSite>, visitor: Visitor) -> Result<Response, Refusal> {
-    match &visitor {
-        Visitor::Member(session) => site.accounts.sign_out(session).await?,
-        Visitor::SignedOut(session) => site.accounts.end_everywhere(*session).await?,
-        Visitor::Stranger => {}
-    }
-    Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), [site.cookies.remove_session()]))
+pub(super) async fn sign_out(State(site): State<SharedSite>, shown: Shown) -> Result<Response, Refusal> {
+    end(&site, &shown).await?;
+    Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.remove_session()))
 }
 
 /// Makes an account, and signs its owner in.
@@ -190,7 +187,7 @@ pub(super) async fn sign_out(State(site): State<SharedSite>, visitor: Visitor) -
 )]
 pub(super) async fn register(
     State(site): State<SharedSite>,
-    visitor: Visitor,
+    shown: Shown,
     device: Device,
     JsonBody(given): JsonBody<NewUser>,
 ) -> Result<Response, Refusal> {
@@ -199,7 +196,7 @@ pub(super) async fn register(
     let email = invalid.parse("email", EmailAddress::parse(&given.email));
     let password = invalid.parse("password", parse_new_password(&given.password, &site.accounts.config.password));
     let (Some(name), Some(email), Some(password)) = (name, email, password) else { return Err(invalid.into()) };
-    match site.accounts.register(Register { name, email, password }, visitor.session(), &device).await {
+    match site.accounts.register(Register { name, email, password }, &shown.sessions, &device).await {
         Ok(admitted) => welcome(&site, &admitted).await,
         Err(NotRegistered::Closed) => Err(Failure::refused(StatusCode::FORBIDDEN, "Registration is closed.").into()),
         Err(NotRegistered::AddressTaken) => {

@@ -6,7 +6,7 @@ use minijinja::context;
 
 use super::{FieldError, next_of_form, next_of_link, next_value, parse_new_password, see_other_with, with_next};
 use crate::services::{NotRegistered, Register};
-use crate::sessions::Device;
+use crate::sessions::{Device, Shown};
 use crate::web::SharedSite;
 use crate::web::failure::Failure;
 use crate::web::form::Fields;
@@ -45,6 +45,7 @@ pub(in crate::web) async fn show(
 pub(in crate::web) async fn submit(
     State(site): State<SharedSite>,
     visitor: Visitor,
+    shown: Shown,
     device: Device,
     fields: Fields,
 ) -> Result<Response, Failure> {
@@ -55,7 +56,7 @@ pub(in crate::web) async fn submit(
         errors: Errors::default(),
     };
     let outcome = match form.parse(fields.get("password")?, &site.accounts.config.password) {
-        Some(wish) => site.accounts.register(wish, visitor.session(), &device).await,
+        Some(wish) => site.accounts.register(wish, &shown.sessions, &device).await,
         None => return form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &form),
     };
     match outcome {

@@ -6,7 +6,7 @@ use minijinja::context;
 
 use super::{FieldError, next_of_form, next_of_link, next_value, see_other_with, with_next};
 use crate::services::{NotSignedIn, SignIn};
-use crate::sessions::Device;
+use crate::sessions::{Device, Shown};
 use crate::web::SharedSite;
 use crate::web::failure::Failure;
 use crate::web::form::Fields;
@@ -46,6 +46,7 @@ pub(in crate::web) async fn show(
 pub(in crate::web) async fn submit(
     State(site): State<SharedSite>,
     visitor: Visitor,
+    shown: Shown,
     device: Device,
     fields: Fields,
 ) -> Result<Response, Failure> {
@@ -56,7 +57,7 @@ pub(in crate::web) async fn submit(
         errors: Errors::default(),
     };
     if let Some(wish) = form.parse(fields.get("password")?) {
-        match site.accounts.sign_in(wish, visitor.session(), &device).await {
+        match site.accounts.sign_in(wish, &shown.sessions, &device).await {
             Ok(admitted) => {
                 return Ok(see_other_with(
                     site.cookies.admit(&admitted),

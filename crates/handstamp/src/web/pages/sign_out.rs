@@ -4,11 +4,12 @@ use axum::response::Response;
 use minijinja::context;
 
 use super::see_other_with;
-use crate::web::SharedSite;
+use crate::sessions::Shown;
 use crate::web::failure::Failure;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::Visitor;
+use crate::web::{SharedSite, Site};
 
 /// Asks first: a link that somebody follows changes nothing.
 pub(in crate::web) async fn show(State(site): State<SharedSite>, visitor: Visitor) -> Result<Response, Failure> {
@@ -18,15 +19,20 @@ pub(in crate::web) async fn show(State(site): State<SharedSite>, visitor: Visito
     page(&site, &visitor, StatusCode::OK, "sign_out.html", context! {})
 }
 
-pub(in crate::web) async fn submit(State(site): State<SharedSite>, visitor: Visitor) -> Result<Response, Failure> {
-    match &visitor {
-        Visitor::Member(session) => site.accounts.sign_out(session).await?,
-        Visitor::SignedOut(session) => site.accounts.end_everywhere(*session).await?,
-        Visitor::Stranger => {}
-    }
-    let mut response = see_other_with([site.cookies.remove_session(), site.cookies.signed_out()], "/");
+pub(in crate::web) async fn submit(State(site): State<SharedSite>, shown: Shown) -> Result<Response, Failure> {
+    end(&site, &shown).await?;
+    let mut response = see_other_with(site.cookies.remove_session().chain([site.cookies.signed_out()]), "/");
     // Not "cookies": that would reach the cookies of sibling domains as well.
     let name = HeaderName::from_static("clear-site-data");
     response.headers_mut().insert(name, HeaderValue::from_static("\"storage\""));
     Ok(response)
+}
+
+/// Ends every session that a browser showed. Where it could end none, because no key here opens the token, it fails: another
+/// node may know the key, and there the session would live on.
+pub(in crate::web) async fn end(site: &Site, shown: &Shown) -> Result<(), Failure> {
+    if shown.sessions.is_empty() {
+        return if shown.of_unknown_key { Err(Failure::unknown_key()) } else { Ok(()) };
+    }
+    Ok(site.accounts.sign_out(&shown.sessions).await?)
 }

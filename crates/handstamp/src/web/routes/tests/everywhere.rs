@@ -2,11 +2,11 @@
 
 use std::cell::Cell;
 
-use handstamp_core::SessionIdHash;
+use handstamp_core::{SessionIdHash, Timestamp, UserId};
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::store::{ChangeLog, NodeId, Position};
+use crate::store::{ChangeLog, NodeId, OwnedSession, Position};
 
 const LEASE: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_millis(10);
@@ -100,7 +100,11 @@ async fn whatever_an_operator_changes_is_in_force_everywhere_when_it_returns() {
 async fn what_every_node_knows_is_forgotten() {
     let here = Here::at("http://localhost").await;
     let accounts = &here.handstamp.0.site.accounts;
-    let ended = accounts.store.end_session(SessionIdHash::from_bytes([7; 32])).await.unwrap();
+    let session = OwnedSession {
+        id_hash: SessionIdHash::from_bytes([7; 32]),
+        user_id: UserId::new(Timestamp::from_unix_seconds(0), [7; 10]),
+    };
+    let ended = accounts.store.end_sessions(&[session]).await.unwrap();
     accounts.sessions.in_force(ended).await.unwrap();
     let forgotten = async {
         while !accounts.store.changes_after(Position(0)).await.unwrap().is_empty() {
