@@ -96,6 +96,14 @@ impl Network {
         }
     }
 
+    /// The first 48 bits of an IPv6 address, which a provider may give to one customer as well: 65,536 networks.
+    pub fn site(self) -> Option<[u8; 6]> {
+        match self {
+            Self::V6([a, b, c, d, e, f, ..]) => Some([a, b, c, d, e, f]),
+            Self::V4(_) | Self::Unknown => None,
+        }
+    }
+
     /// A spelling that no two networks share.
     pub fn to_bytes(self) -> Vec<u8> {
         match self {

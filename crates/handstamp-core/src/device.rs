@@ -13,6 +13,7 @@
 //! 69 is divisible by 3, a token has exactly one spelling.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64_simd::{AsOut, URL_SAFE_NO_PAD};
@@ -46,6 +47,7 @@ impl DeviceId {
 /// Issues and reads device cookies.
 pub struct DeviceTokens {
     ring: KeyRing,
+    compared: AtomicU64,
 }
 
 impl DeviceTokens {
@@ -60,18 +62,33 @@ impl DeviceTokens {
     /// # Errors
     /// When two of the secrets are the same.
     pub fn new(current: &SecretKey, fallbacks: &[SecretKey]) -> Result<Self, KeyRingError> {
-        Ok(Self { ring: KeyRing::new(Purpose::Device, current, fallbacks)? })
+        Ok(Self { ring: KeyRing::new(Purpose::Device, current, fallbacks)?, compared: AtomicU64::new(0) })
     }
 
-    /// The device that signed in to this account before, if the cookie says so and we said so.
-    pub fn find(&self, cookie: &str, user_id: UserId, now: Timestamp) -> Option<DeviceId> {
-        self.known(cookie, now).find(|(known, _)| known.user_id == user_id).map(|(known, _)| known.device_id)
+    /// What a cookie says of the accounts that signed in there before, as far as this service said it. It is found out before anything
+    /// is known of an account, so that how long it takes tells nothing of one.
+    pub fn open(&self, cookie: &str, now: Timestamp) -> KnownDevices {
+        KnownDevices(self.known(cookie, now).map(|(known, _)| known).collect())
     }
 
-    /// The cookie of a browser in which `user_id` has just signed in as the device `device_id`. What it knew of other
-    /// accounts it still knows.
-    pub fn note(&self, cookie: &str, user_id: UserId, device_id: DeviceId, now: Timestamp) -> String {
-        let newest = self.issue(&Known { user_id, device_id, expires_at: now.after(Self::LIFETIME) });
+    /// How many tags were compared so far: what cookies have cost.
+    pub fn compared(&self) -> u64 {
+        self.compared.load(Ordering::Relaxed)
+    }
+
+    /// The cookie of a browser in which `user_id` has just signed in as the device `device_id`, with credentials that were changed at
+    /// `changed_at`. What it knew of other accounts it still knows.
+    pub fn note(
+        &self,
+        cookie: &str,
+        user_id: UserId,
+        device_id: DeviceId,
+        changed_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> String {
+        // What was issued within the second of the change may have been earned by what was changed.
+        let issued_at = changed_at.map_or(now, |changed_at| now.max(changed_at.after(Duration::from_secs(1))));
+        let newest = self.issue(&Known { user_id, device_id, expires_at: issued_at.after(Self::LIFETIME) });
         let others = self.known(cookie, now).filter(|(known, _)| known.user_id != user_id).map(|(_, text)| text);
         others.take(Self::MAX_ACCOUNTS - 1).fold(newest, |cookie, text| format!("{cookie}{SEPARATOR}{text}"))
     }
@@ -79,7 +96,7 @@ impl DeviceTokens {
     /// What a cookie knows, as far as we said so. A long one is not looked at to its end.
     fn known<'a>(&'a self, cookie: &'a str, now: Timestamp) -> impl Iterator<Item = (Known, &'a str)> {
         let texts = cookie.split(SEPARATOR).take(Self::MAX_ACCOUNTS);
-        texts.filter_map(move |text| self.open(text, now).map(|known| (known, text)))
+        texts.filter_map(move |text| self.open_one(text, now).map(|known| (known, text)))
     }
 
     fn issue(&self, known: &Known) -> String {
@@ -95,13 +112,14 @@ impl DeviceTokens {
         URL_SAFE_NO_PAD.encode_to_string(bytes)
     }
 
-    fn open(&self, text: &str, now: Timestamp) -> Option<Known> {
+    fn open_one(&self, text: &str, now: Timestamp) -> Option<Known> {
         let mut bytes = [0; TOKEN_BYTES];
         if text.len() != TEXT_CHARACTERS {
             return None;
         }
         URL_SAFE_NO_PAD.decode(text.as_bytes(), bytes.as_mut_slice().as_out()).ok()?;
         let key = self.ring.find(field(&bytes, 1)).filter(|_| bytes[0] == VERSION)?;
+        self.compared.fetch_add(1, Ordering::Relaxed);
         if !key.verifies(&bytes[..SIGNED_BYTES], &bytes[SIGNED_BYTES..]) {
             return None;
         }
@@ -118,11 +136,32 @@ impl fmt::Debug for DeviceTokens {
     }
 }
 
+/// The accounts that have signed in in a browser.
+#[derive(Debug, Default)]
+pub struct KnownDevices(Vec<Known>);
+
+impl KnownDevices {
+    /// The device of this account, if it signed in there after its credentials were last changed: what lowers a guard ends with
+    /// what it was earned by.
+    pub fn find(&self, user_id: UserId, changed_at: Option<Timestamp>) -> Option<DeviceId> {
+        let known = self.0.iter().find(|known| known.user_id == user_id)?;
+        let still_counts = changed_at.is_none_or(|changed_at| known.issued_at() > changed_at);
+        still_counts.then_some(known.device_id)
+    }
+}
+
 /// What one token says: in this browser, somebody signed in to this account.
+#[derive(Debug)]
 struct Known {
     user_id: UserId,
     device_id: DeviceId,
     expires_at: Timestamp,
+}
+
+impl Known {
+    fn issued_at(&self) -> Timestamp {
+        Timestamp::from_unix_seconds(self.expires_at.unix_seconds().saturating_sub(DeviceTokens::LIFETIME.as_secs()))
+    }
 }
 
 #[cfg(test)]
@@ -150,53 +189,72 @@ mod tests {
         DeviceId::from_bytes([number; 8])
     }
 
+    fn find(tokens: &DeviceTokens, cookie: &str, user: UserId, now: Timestamp) -> Option<DeviceId> {
+        tokens.open(cookie, now).find(user, None)
+    }
+
+    #[test]
+    fn a_device_is_a_strangers_once_the_credentials_it_signed_in_with_were_changed() {
+        let cookie = tokens().note("", user(1), device(7), None, NOW);
+        let changed_at = |at| tokens().open(&cookie, NOW).find(user(1), Some(at));
+        assert_eq!(changed_at(Timestamp::from_unix_seconds(NOW.unix_seconds() - 1)), Some(device(7)));
+        assert_eq!(changed_at(NOW), None, "it may have been earned in the same second before");
+        assert_eq!(changed_at(NOW.after(Duration::from_secs(1))), None);
+        let anew = tokens().note(&cookie, user(1), device(7), Some(NOW), NOW);
+        assert_eq!(
+            tokens().open(&anew, NOW).find(user(1), Some(NOW)),
+            Some(device(7)),
+            "after a sign-in with the new ones"
+        );
+    }
+
     #[test]
     fn a_device_is_known_for_a_year_to_the_account_that_signed_in() {
-        let cookie = tokens().note("", user(1), device(7), NOW);
+        let cookie = tokens().note("", user(1), device(7), None, NOW);
         let last = NOW.after(DeviceTokens::LIFETIME - Duration::from_secs(1));
         assert_eq!(cookie.len(), 92);
-        assert_eq!(tokens().find(&cookie, user(1), last), Some(device(7)));
-        assert_eq!(tokens().find(&cookie, user(1), NOW.after(DeviceTokens::LIFETIME)), None);
-        assert_eq!(tokens().find(&cookie, user(2), NOW), None);
+        assert_eq!(find(&tokens(), &cookie, user(1), last), Some(device(7)));
+        assert_eq!(find(&tokens(), &cookie, user(1), NOW.after(DeviceTokens::LIFETIME)), None);
+        assert_eq!(find(&tokens(), &cookie, user(2), NOW), None);
     }
 
     #[test]
     fn people_who_share_a_browser_are_all_known_up_to_the_last_four() {
-        let cookie =
-            (1..=5).fold(String::new(), |cookie, number| tokens().note(&cookie, user(number), device(number), NOW));
-        let known = (1..=5).map(|number| tokens().find(&cookie, user(number), NOW));
+        let cookie = (1..=5)
+            .fold(String::new(), |cookie, number| tokens().note(&cookie, user(number), device(number), None, NOW));
+        let known = (1..=5).map(|number| find(&tokens(), &cookie, user(number), NOW));
         assert!(known.eq([None, Some(device(2)), Some(device(3)), Some(device(4)), Some(device(5))]));
-        let again = tokens().note(&cookie, user(3), device(3), NOW);
+        let again = tokens().note(&cookie, user(3), device(3), None, NOW);
         assert_eq!(again.len(), cookie.len(), "nobody is in it twice");
     }
 
     #[test]
     fn what_was_made_up_is_not_known_and_is_not_kept() {
         let tokens = tokens();
-        let cookie = tokens.note("", user(1), device(7), NOW);
+        let cookie = tokens.note("", user(1), device(7), None, NOW);
         for position in 0..cookie.len() {
             for bit in 0..7 {
                 let mut bytes = cookie.clone().into_bytes();
                 bytes[position] ^= 1 << bit;
                 let changed = String::from_utf8(bytes).unwrap();
-                assert_eq!(tokens.find(&changed, user(1), NOW), None, "{position} {bit}");
+                assert_eq!(find(&tokens, &changed, user(1), NOW), None, "{position} {bit}");
             }
         }
         for junk in ["", ".", "....", "x", &cookie[1..], &format!("{cookie}A"), &"A".repeat(92), &"é".repeat(46)] {
-            assert_eq!(tokens.find(junk, user(1), NOW), None, "{junk}");
-            assert_eq!(tokens.note(junk, user(2), device(1), NOW).len(), 92);
+            assert_eq!(find(&tokens, junk, user(1), NOW), None, "{junk}");
+            assert_eq!(tokens.note(junk, user(2), device(1), None, NOW).len(), 92);
         }
         let hidden = format!("{}{cookie}", "x.".repeat(DeviceTokens::MAX_ACCOUNTS));
-        assert_eq!(tokens.find(&hidden, user(1), NOW), None, "it is not read without end");
+        assert_eq!(find(&tokens, &hidden, user(1), NOW), None, "it is not read without end");
     }
 
     #[test]
     fn a_fallback_verifies_and_a_removed_key_does_not() {
-        let old = tokens().note("", user(1), device(7), NOW);
+        let old = tokens().note("", user(1), device(7), None, NOW);
         let rotated = DeviceTokens::new(&secret(OTHER), &[secret(SECRET)]).unwrap();
-        assert_eq!(rotated.find(&old, user(1), NOW), Some(device(7)));
-        assert_eq!(DeviceTokens::new(&secret(OTHER), &[]).unwrap().find(&old, user(1), NOW), None);
-        assert_ne!(rotated.note(&old, user(1), device(7), NOW), old);
+        assert_eq!(find(&rotated, &old, user(1), NOW), Some(device(7)));
+        assert_eq!(find(&DeviceTokens::new(&secret(OTHER), &[]).unwrap(), &old, user(1), NOW), None);
+        assert_ne!(rotated.note(&old, user(1), device(7), None, NOW), old);
     }
 
     #[test]
@@ -211,9 +269,9 @@ mod tests {
             assurance: Assurance::Password,
         };
         let session = sessions.issue(&claims);
-        assert_eq!(tokens().find(session.expose(), user(1), NOW), None);
-        assert_eq!(tokens().find(&session.expose()[..92], user(1), NOW), None);
-        assert!(sessions.open(&tokens().note("", user(1), device(7), NOW), NOW).is_err());
+        assert_eq!(find(&tokens(), session.expose(), user(1), NOW), None);
+        assert_eq!(find(&tokens(), &session.expose()[..92], user(1), NOW), None);
+        assert!(sessions.open(&tokens().note("", user(1), device(7), None, NOW), NOW).is_err());
         let ring = |purpose| KeyRing::new(purpose, &secret(SECRET), &[]).unwrap();
         assert_ne!(ring(Purpose::Device).current().id(), ring(Purpose::Session).current().id());
     }
@@ -221,7 +279,7 @@ mod tests {
     #[test]
     fn the_layout_is_frozen() {
         let user = UserId::from_uuid("019aaf3c-5c00-7a11-8b22-c33d44e55f66".parse().unwrap());
-        let cookie = tokens().note("", user, DeviceId::from_bytes([0, 1, 2, 3, 4, 5, 6, 7]), NOW);
+        let cookie = tokens().note("", user, DeviceId::from_bytes([0, 1, 2, 3, 4, 5, 6, 7]), None, NOW);
         assert_eq!(cookie, GOLDEN);
     }
 

@@ -7,6 +7,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+/// How many characters of a secret are judged: the estimate is superlinear in them.
+const JUDGED_CHARACTERS: usize = 100;
+
 /// What a key is for. The list is closed, and no key serves two entries of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose {
@@ -96,7 +99,7 @@ fn is_obvious(text: &str) -> bool {
     let lower = text.to_lowercase();
     let is_phrase = text.contains([' ', '-', '_', '.'])
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b' ' | b'-' | b'_' | b'.' | b'!'));
-    let head: String = text.chars().take(crate::password::STRENGTH_CHARACTERS).collect();
+    let head: String = text.chars().take(JUDGED_CHARACTERS).collect();
     distinct.len() < 10
         || is_phrase
         || TELLTALE_WORDS.iter().any(|word| lower.contains(word))

@@ -23,7 +23,7 @@ mod token;
 
 pub use assertion::{Assertion, AssertionKeys};
 pub use client_address::{Network, TrustedProxies};
-pub use device::{DeviceId, DeviceTokens};
+pub use device::{DeviceId, DeviceTokens, KnownDevices};
 pub use email::{EmailAddress, EmailError};
 pub use form::{Form, FormError};
 pub use group::{GroupName, GroupNameError};
@@ -37,4 +37,4 @@ pub use password::{
 pub use return_to::{ReturnHost, ReturnHosts, ReturnTo};
 pub use throttle::{AttemptKey, Attempts, Limit, Wait};
 pub use time::Timestamp;
-pub use token::{Assurance, Claims, OpenedToken, SessionTokens, TokenRefusal, TokenText};
+pub use token::{Assurance, Claims, OpenedToken, SessionTokens, TokenRefusal, TokenText, TokenToEnd};

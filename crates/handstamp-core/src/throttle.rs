@@ -36,8 +36,24 @@ enum Afterwards {
 }
 
 impl Limit {
-    /// The most wrong passwords that are looked at for one account and day (NIST SP 800-63B-4 §3.2.2).
+    /// The most wrong passwords that are looked at for one account and day (NIST SP 800-63B-4 §3.2.2), whatever cookies come along:
+    /// those of [strangers](Self::of_strangers) and those [of an owner](Self::of_an_owner) together.
     pub const PER_DAY: u32 = 100;
+
+    /// How many of these are kept for the devices and sessions of the account, so that strangers cannot use them up.
+    const PER_DAY_OF_AN_OWNER: u32 = 20;
+
+    /// For an account on devices that it has not been signed in to on: as [`of_a_person`](Self::of_a_person), but for the part of a
+    /// day that is kept for its owner.
+    pub fn of_strangers(most: u32) -> Option<Self> {
+        let per_day = Self::PER_DAY - Self::PER_DAY_OF_AN_OWNER;
+        (most > 0).then_some(Self { most, afterwards: Afterwards::OneByOne { per_day } })
+    }
+
+    /// For all devices and sessions of an account together: that part of a day.
+    pub const fn of_an_owner() -> Self {
+        Self { most: u32::MAX, afterwards: Afterwards::OneByOne { per_day: Self::PER_DAY_OF_AN_OWNER } }
+    }
 
     /// For what belongs to one person: so many attempts in a quarter of an hour, then one after a minute, one after two,
     /// and so on up to an hour, and at most [`PER_DAY`](Self::PER_DAY). None for no limit, which is what 0 means.
@@ -129,10 +145,16 @@ impl Attempts {
     /// How long after the last attempt nothing of this matters any more.
     pub const FORGOTTEN_AFTER: Duration = DAY;
 
-    /// All but one that turned out to be right.
+    /// All but one that turned out to be right, and which made `counted` of those before it. A run or a day that has begun since does
+    /// not have it.
     #[must_use]
-    pub fn take_back(self) -> Self {
-        Self { count: self.count.saturating_sub(1), today: self.today.saturating_sub(1), ..self }
+    pub fn take_back(self, counted: &Self) -> Self {
+        let less = |count: u32, is_the_same: bool| count.saturating_sub(u32::from(is_the_same));
+        Self {
+            count: less(self.count, self.since == counted.since),
+            today: less(self.today, self.day_since == counted.day_since),
+            ..self
+        }
     }
 }
 
@@ -151,6 +173,11 @@ impl AttemptKey {
         Self::new("account", &[email.key().as_bytes()])
     }
 
+    /// Giving the password of an account where its owner is known: on its devices and in its sessions, all together.
+    pub fn user(user_id: UserId) -> Self {
+        Self::new("user", &[user_id.as_uuid().as_bytes()])
+    }
+
     /// Signing in to an account on a device that has been signed in to it before.
     pub fn device(user_id: UserId, device: DeviceId) -> Self {
         Self::new("device", &[user_id.as_uuid().as_bytes(), device.as_bytes()])
@@ -164,6 +191,16 @@ impl AttemptKey {
     /// Signing in from a network.
     pub fn network(network: Network) -> Self {
         Self::new("network", &[&network.to_bytes()])
+    }
+
+    /// Signing in from the site that a network is a part of, if it is a part of one.
+    pub fn site(network: Network) -> Option<Self> {
+        network.site().map(|site| Self::new("site", &[&site]))
+    }
+
+    /// Registering from the site that a network is a part of, if it is a part of one.
+    pub fn registration_of_a_site(network: Network) -> Option<Self> {
+        network.site().map(|site| Self::new("registration of a site", &[&site]))
     }
 
     /// Registering from a network.
@@ -237,7 +274,7 @@ mod tests {
         }
 
         fn is_right(&mut self) {
-            self.counted = self.counted.map(Attempts::take_back);
+            self.counted = self.counted.map(|counted| counted.take_back(&counted));
         }
     }
 
@@ -331,7 +368,35 @@ mod tests {
     #[test]
     fn nothing_is_taken_back_beyond_nothing() {
         let attempts = Attempts { count: 0, since: NOW, last_at: NOW, today: 0, day_since: NOW };
-        assert_eq!(attempts.take_back(), attempts);
+        assert_eq!(attempts.take_back(&attempts), attempts);
+    }
+
+    #[test]
+    fn what_was_right_is_not_taken_from_a_run_that_began_meanwhile() {
+        let limit = Limit::of_a_network(10).unwrap();
+        let right = limit.count(None, NOW).unwrap();
+        let wrong = limit.count(Some(right), NOW.after(WINDOW)).unwrap();
+        assert_eq!(wrong.take_back(&right).count, 1, "the wrong one of the next run stays");
+        assert_eq!(wrong.take_back(&right).today, 1, "and of the same day the right one goes");
+        let next_day = limit.count(Some(wrong), NOW.after(DAY)).unwrap();
+        assert_eq!(next_day.take_back(&right), next_day);
+    }
+
+    #[test]
+    fn strangers_and_an_owner_have_a_hundred_a_day_between_them() {
+        let a_day_of = |limit: Limit| {
+            let mut guesser = Guesser::new(Some(limit));
+            let mut tried = 0;
+            while guesser.now < NOW.after(DAY) {
+                let (count, wait) = guesser.tries_until_stopped();
+                tried += count;
+                guesser.waits(wait + WINDOW);
+            }
+            tried
+        };
+        let (strangers, owner) = (a_day_of(Limit::of_strangers(10).unwrap()), a_day_of(Limit::of_an_owner()));
+        assert_eq!((strangers, owner), (80, 20));
+        assert_eq!(strangers + owner, Limit::PER_DAY);
     }
 
     #[test]
@@ -360,6 +425,8 @@ mod tests {
         let email = EmailAddress::parse("ada@example.com").unwrap();
         let session = crate::SessionId::from_bytes([1; 16]).hash();
         let device = |byte| AttemptKey::device(user, DeviceId::from_bytes([byte; 8]));
+        let of_a_site = Network::of("2001:db8:1:2::1".parse().unwrap());
+        assert_eq!(AttemptKey::site(network), None);
         let keys = [
             AttemptKey::account(&email),
             device(1),
@@ -368,6 +435,9 @@ mod tests {
             AttemptKey::network(network),
             AttemptKey::network(Network::Unknown),
             AttemptKey::registration(network),
+            AttemptKey::user(user),
+            AttemptKey::site(of_a_site).unwrap(),
+            AttemptKey::registration_of_a_site(of_a_site).unwrap(),
         ];
         for (i, key) in keys.iter().enumerate() {
             assert!(!keys[..i].contains(key), "{i}");

@@ -150,15 +150,18 @@ impl SessionTokens {
     /// # Errors
     /// [`Malformed`](TokenRefusal::Malformed) or [`Tag`](TokenRefusal::Tag) for what this service never signed, and
     /// [`UnknownKey`](TokenRefusal::UnknownKey) for what another key may have signed: such a session may be live elsewhere.
-    pub fn open_to_end(&self, text: &str) -> Result<(UserId, SessionIdHash), TokenRefusal> {
+    pub fn open_to_end(&self, text: &str) -> Result<TokenToEnd, TokenRefusal> {
         let mut bytes = [0; TOKEN_BYTES];
         decode(text, &mut bytes)?;
         let key = self.ring.find(field(&bytes, 1)).ok_or(TokenRefusal::UnknownKey)?;
         if !key.verifies(&bytes[..SIGNED_BYTES], &bytes[SIGNED_BYTES..]) {
             return Err(TokenRefusal::Tag);
         }
-        let user_id = UserId::from_uuid(Uuid::from_bytes(field(&bytes, 7)));
-        Ok((user_id, SessionId::from_bytes(field(&bytes, 23)).hash()))
+        Ok(TokenToEnd {
+            user_id: UserId::from_uuid(Uuid::from_bytes(field(&bytes, 7))),
+            id_hash: SessionId::from_bytes(field(&bytes, 23)).hash(),
+            remembered: u16::from_be_bytes(field(&bytes, 5)) & REMEMBERED != 0,
+        })
     }
 }
 
@@ -198,6 +201,17 @@ fn check_time(claims: &Claims, now: Timestamp) -> Result<(), TokenRefusal> {
     } else {
         Ok(())
     }
+}
+
+/// What a token says of the session that is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenToEnd {
+    /// Whose it is.
+    pub user_id: UserId,
+    /// Which it is.
+    pub id_hash: SessionIdHash,
+    /// Whether the browser keeps the cookie after it is closed.
+    pub remembered: bool,
 }
 
 /// A token that this service issued and that has not expired.

@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use handstamp_core::{
-    Assurance, Claims, KeyRingError, SecretKey, SessionId, SessionTokens, Timestamp, TokenRefusal, UserId,
+    Assurance, Claims, KeyRingError, SecretKey, SessionId, SessionTokens, Timestamp, TokenRefusal, TokenToEnd, UserId,
 };
 use proptest::prelude::*;
 
@@ -169,7 +169,8 @@ fn only_a_key_of_the_ring_is_looked_for() {
 
 #[test]
 fn what_may_not_be_read_can_still_be_ended() {
-    let ended = Ok((claims().user_id, claims().session_id.hash()));
+    let Claims { user_id, session_id, .. } = claims();
+    let ended = Ok(TokenToEnd { user_id, id_hash: session_id.hash(), remembered: true });
     let expired = tokens().issue(&Claims { issued_at: at(1), expires_at: at(2), ..claims() });
     let not_yet = tokens().issue(&Claims { issued_at: at(u64::MAX - 1), expires_at: at(u64::MAX), ..claims() });
     for text in [GOLDEN, expired.expose(), not_yet.expose(), &resigned(|bytes| bytes[6] = 0xff)] {

@@ -1,6 +1,7 @@
-use handstamp_core::{DisplayName, EmailAddress, Password, UserId};
+use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Network, Password, UserId};
 
 use super::Accounts;
+use super::hashing::Share;
 use crate::error::Error;
 use crate::log;
 use crate::store::{AddressTaken, NewUser};
@@ -11,7 +12,8 @@ impl Accounts {
         let name = DisplayName::parse(name).map_err(Error::refused)?;
         let email = EmailAddress::parse(email).map_err(Error::refused)?;
         let password = Password::parse(password).map_err(Error::refused)?;
-        let place = self.hashing.reserve().await?;
+        let share = Share { network: Network::Unknown, account: AttemptKey::account(&email) };
+        let place = self.hashing.reserve(share).await?;
         let hashed = self.hash_new_password(place, password, name.as_str(), email.as_str()).await?;
         let created_at = self.world.now();
         let id = UserId::new(created_at, self.world.random());

@@ -1,11 +1,12 @@
-use handstamp_core::{Password, PasswordHash, PasswordRefusal, Wait};
+use handstamp_core::{AttemptKey, Password, PasswordHash, PasswordRefusal, Wait};
 
-use super::Accounts;
 use super::guard::Asking;
-use super::hashing::Checked;
+use super::hashing::{Checked, Share};
+use super::{Accounts, Admitted};
 use crate::error::Fault;
 use crate::log;
-use crate::sessions::{Session, SignedIn};
+use crate::sessions::{Device, Session, Shown};
+use crate::store::OwnedSession;
 
 /// A wish for another password.
 pub(crate) struct ChangePassword {
@@ -32,35 +33,51 @@ impl<F: Into<Fault>> From<F> for PasswordNotChanged {
 }
 
 impl Accounts {
-    /// Changes the password, ends all other sessions and gives this one a new token.
+    /// Changes the password, ends all other sessions and gives this one a new token. All device cookies of the account count no longer,
+    /// but for the new one that this browser gets.
     pub(crate) async fn change_password(
         &self,
         session: &Session,
+        device: &Device,
         wish: ChangePassword,
-    ) -> Result<SignedIn, PasswordNotChanged> {
+    ) -> Result<Admitted, PasswordNotChanged> {
+        let share = Share { network: device.network, account: AttemptKey::user(session.user.id) };
         // A second try is for a password hash that a sign-in renewed between our look and our write.
         for _ in 0..2 {
-            let old = self.check_current(session, wish.current.clone()).await?;
-            let place = self.hashing.reserve().await?;
+            let old = self.check_current(session, device, share, wish.current.clone()).await?;
+            let place = self.hashing.reserve(share).await?;
             let new =
                 self.hash_new_password(place, wish.new.clone(), session.user.name(), session.user.email()).await?;
-            let new = new.map_err(PasswordNotChanged::Password)?;
+            let new = match new {
+                Ok(new) => new,
+                Err(refusal) => {
+                    self.count_refused_password(session).await?;
+                    return Err(PasswordNotChanged::Password(refusal));
+                }
+            };
             let (renamed, signed_in) = self.sessions.rename(session);
-            let ids = (session.id_hash, renamed);
-            let changed = self.store.change_password(session.user.id, (&old, &new), ids).await?;
+            let (ids, now) = ((session.id_hash, renamed), self.sessions.now());
+            let changed = self.store.change_password(session.user.id, (&old, &new), ids, now).await?;
             if self.sessions.in_force(changed).await? {
                 log::info!(event = "authn_password_change", user = %session.user.id, "changed the password");
-                return Ok(signed_in);
+                return Ok(self.admit(session.user.id, Some(now), signed_in, device));
             }
         }
         Err(PasswordNotChanged::SignedOut)
     }
 
-    async fn check_current(&self, session: &Session, password: Password) -> Result<PasswordHash, PasswordNotChanged> {
+    async fn check_current(
+        &self,
+        session: &Session,
+        device: &Device,
+        share: Share,
+        password: Password,
+    ) -> Result<PasswordHash, PasswordNotChanged> {
         let user = session.user.id;
         let stored = self.store.credentials_by_id(user).await?.and_then(|account| account.password_hash);
-        let place = self.hashing.reserve().await?;
-        let checked = self.check_password(place, &Asking::Member(session), stored.clone(), password).await?;
+        let place = self.hashing.reserve(share).await?;
+        let asking = Asking::Member { session, device };
+        let checked = self.check_password(place, &asking, stored.clone(), password).await?;
         match (stored, checked.map_err(PasswordNotChanged::TooMany)?) {
             (Some(stored), Checked::Right { .. }) => Ok(stored),
             _ => {
@@ -68,5 +85,34 @@ impl Accounts {
                 Err(PasswordNotChanged::WrongPassword)
             }
         }
+    }
+
+    /// Signs in with a password that is already the new one, where the session that was shown has ended meanwhile: a form that is sent
+    /// twice, as by a double click, finds that the first one has changed the password and renamed the session. None where that is not
+    /// so.
+    pub(crate) async fn sign_in_after_change(
+        &self,
+        shown: &Shown,
+        device: &Device,
+        password: Password,
+    ) -> Result<Option<Admitted>, Fault> {
+        let [former] = *shown.sessions.as_slice() else { return Ok(None) };
+        let OwnedSession { id_hash, user_id } = former;
+        let now = self.sessions.now();
+        if self.store.live_session(id_hash, user_id, now).await?.is_some() {
+            return Ok(None);
+        }
+        let Some(account) = self.store.credentials_by_id(user_id).await?.filter(|account| !account.disabled) else {
+            return Ok(None);
+        };
+        let Some(hash) = account.password_hash else { return Ok(None) };
+        let share = Share { network: device.network, account: AttemptKey::user(user_id) };
+        let place = self.hashing.reserve(share).await?;
+        let checked = self.check_password(place, &Asking::Former(former), Some(hash.clone()), password).await?;
+        let Ok(Checked::Right { .. }) = checked else { return Ok(None) };
+        let (session, signed_in) = self.sessions.begin(user_id, self.lasts(shown.remembered), device);
+        let begun = self.store.sign_in(&hash, &session, &shown.sessions).await?;
+        let begun = self.sessions.in_force(begun).await?.is_some();
+        Ok(begun.then(|| self.admit(user_id, account.changed_at, signed_in, device)))
     }
 }

@@ -4,19 +4,17 @@ use super::Accounts;
 use crate::error::Fault;
 use crate::log;
 use crate::sessions::Session;
-
-/// The account has no session of that handle.
-#[derive(Debug)]
-pub(crate) struct NoSuchSession;
+use crate::store::ByHandle;
 
 impl Accounts {
-    /// Ends one session of whoever asks, by its handle.
-    pub(crate) async fn end_session(&self, asking: &Session, handle: Uuid) -> Result<Result<(), NoSuchSession>, Fault> {
-        if !self.sessions.in_force(self.store.end_session_by_handle(asking.user.id, handle).await?).await? {
-            return Ok(Err(NoSuchSession));
+    /// Ends one session of the account that asks, by its handle.
+    pub(crate) async fn end_session(&self, asking: &Session, handle: Uuid) -> Result<ByHandle, Fault> {
+        let ended = self.store.end_session_by_handle(asking.user.id, handle).await?;
+        let ended = self.sessions.in_force(ended).await?;
+        if ended == ByHandle::Ended {
+            log::info!(event = "session_revoked", user = %asking.user.id, sessions = 1, "ended a session");
         }
-        log::info!(event = "session_revoked", user = %asking.user.id, sessions = 1, "ended a session");
-        Ok(Ok(()))
+        Ok(ended)
     }
 
     /// Ends all sessions of whoever asks, but the one that asks.

@@ -1,23 +1,27 @@
+//! Passwords are hashed on threads of their own: some at once, some more in a queue with a share for each, and nothing beyond that.
+
+mod queue;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use handstamp_core::{HashMemory, HashSettings, Password, PasswordHash, PasswordPolicy, PasswordRefusal, Verdict};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use crate::config::HashingConfig;
 use crate::error::Fault;
 
+pub(crate) use queue::Share;
+use queue::{Crowded, Held, Queue};
+
 /// How long it takes to say that there is no place. Whoever floods tries again as soon as it is said, and those refused at once
 /// took half of a core from those whose passwords were hashed.
 const REFUSED_AFTER: Duration = Duration::from_secs(1);
 
-/// Hashes passwords on threads of their own: some at once, some more in a queue, and nothing beyond that.
+/// Hashes passwords.
 pub(crate) struct Hashing {
     settings: HashSettings,
-    /// One for each hash that is computed or waited for.
-    places: Arc<Semaphore>,
-    turns: Arc<Semaphore>,
+    queue: Arc<Queue>,
     /// One for each hash that is computed at once, kept for the next.
     memories: Arc<Mutex<Vec<HashMemory>>>,
 }
@@ -25,7 +29,7 @@ pub(crate) struct Hashing {
 /// A place among those whose passwords are hashed, now or soon. Whoever has none learns it before anything is done.
 pub(crate) struct Place<'a> {
     hashing: &'a Hashing,
-    held: OwnedSemaphorePermit,
+    held: Held,
 }
 
 /// Whether a password was the right one.
@@ -41,20 +45,23 @@ impl Hashing {
     pub(crate) fn new(config: &HashingConfig) -> Self {
         Self {
             settings: config.settings,
-            places: Arc::new(Semaphore::new(config.concurrency + config.queue)),
-            turns: Arc::new(Semaphore::new(config.concurrency)),
+            queue: Arc::new(Queue::new(config.concurrency, config.queue)),
             memories: Arc::new(Mutex::new(Vec::new())),
         }
     }
 
     /// A place for one hash, if there is one now. If there is none, it takes a second to say so.
-    pub(crate) async fn reserve(&self) -> Result<Place<'_>, Fault> {
-        let Ok(held) = Arc::clone(&self.places).try_acquire_owned() else {
-            sleep(REFUSED_AFTER).await;
-            return Err(Fault::Overloaded);
-        };
-        Ok(Place { hashing: self, held })
+    pub(crate) async fn reserve(&self, share: Share) -> Result<Place<'_>, Fault> {
+        match self.queue.reserve(share) {
+            Ok(held) => Ok(Place { hashing: self, held }),
+            Err(crowded) => Err(overloaded(crowded).await),
+        }
     }
+}
+
+async fn overloaded(_: Crowded) -> Fault {
+    sleep(REFUSED_AFTER).await;
+    Fault::Overloaded
 }
 
 impl Place<'_> {
@@ -97,7 +104,9 @@ impl Place<'_> {
         work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
     ) -> Result<T, Fault> {
         let Self { hashing, held } = self;
-        let turn = Arc::clone(&hashing.turns).acquire_owned().await.expect("the semaphore is never closed");
+        if let Err(crowded) = held.turn().await {
+            return Err(overloaded(crowded).await);
+        }
         let memories = Arc::clone(&hashing.memories);
         let done = tokio::task::spawn_blocking(move || {
             let memory = memories.lock().expect("no hash panics while it holds the list").pop();
@@ -105,7 +114,7 @@ impl Place<'_> {
             let result = work(&mut memory);
             memories.lock().expect("no hash panics while it holds the list").push(memory);
             // Turn and place end with the work, even if whoever asked has gone.
-            drop((turn, held));
+            drop(held);
             result
         });
         Ok(done.await?)

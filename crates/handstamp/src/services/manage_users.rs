@@ -47,11 +47,15 @@ impl Accounts {
         self.user(email).await
     }
 
-    /// Forgets the wrong passwords that strangers tried for an account, and says whether there were any.
+    /// Forgets the wrong passwords that were tried for an account, and says whether there were any. What counts for one device or one
+    /// session stays.
     pub(crate) async fn unlock_user(&self, email: &str) -> Result<bool, Error> {
         let account = self.user(email).await?;
         let email = EmailAddress::parse(&account.email).map_err(Error::refused)?;
-        let unlocked = self.store.forget_attempts(AttemptKey::account(&email)).await?;
+        let mut unlocked = false;
+        for key in [AttemptKey::account(&email), AttemptKey::user(account.id)] {
+            unlocked |= self.store.forget_attempts(key).await?;
+        }
         // Nodes may remember a refusal for as long.
         tokio::time::sleep(REMEMBERED_FOR).await;
         log::info!(event = "user_unlocked", user = %account.id, by = "operator", "forgot wrong passwords");

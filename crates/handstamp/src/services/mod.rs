@@ -15,7 +15,7 @@ mod sign_out;
 
 use std::sync::Arc;
 
-use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordHash, PasswordRefusal, UserId};
+use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordHash, PasswordRefusal, Timestamp, UserId};
 
 use crate::config::{Config, SessionConfig};
 use crate::error::Fault;
@@ -59,11 +59,12 @@ impl Accounts {
     }
 
     /// Lets somebody in, and notes in the device cookie that this account has signed in there: as the device that it was
-    /// before, or as a new one.
-    fn admit(&self, user_id: UserId, signed_in: SignedIn, device: &Device) -> Admitted {
-        let known = self.known_device(user_id, device);
+    /// before, or as a new one. Its credentials were last changed at `changed_at`.
+    fn admit(&self, user_id: UserId, changed_at: Option<Timestamp>, signed_in: SignedIn, device: &Device) -> Admitted {
+        let now = self.sessions.now();
+        let known = self.devices.open(&device.cookie, now).find(user_id, changed_at);
         let id = known.unwrap_or_else(|| DeviceId::from_bytes(self.world.random()));
-        Admitted { signed_in, device: self.devices.note(&device.cookie, user_id, id, self.sessions.now()) }
+        Admitted { signed_in, device: self.devices.note(&device.cookie, user_id, id, changed_at, now) }
     }
 
     /// Hashes a password that somebody of this name and address chose, or says why it is refused.

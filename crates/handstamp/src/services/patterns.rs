@@ -19,6 +19,8 @@ const SPRAYED_ACCOUNTS: usize = 10;
 /// So many wrong pairs of an address and a password, from so many networks, and more of them than were right.
 const STUFFED_PAIRS: usize = 100;
 const STUFFING_NETWORKS: usize = 20;
+/// So many wrong passwords at one account, more than its owner mistypes.
+const GUESSED_AT_ONE: usize = 20;
 /// Beyond so many in a window nothing more is noted; by then it has been said.
 const MOST_NOTES: usize = 10_000;
 
@@ -42,6 +44,8 @@ struct Window {
     sprayed: HashMap<(Network, u64), HashSet<u64>>,
     /// Of an address and a password.
     pairs: HashSet<u64>,
+    /// How many of these are of each account.
+    accounts: HashMap<u64, usize>,
     networks: HashSet<Network>,
     right: usize,
     is_stuffing: bool,
@@ -54,6 +58,8 @@ enum Pattern {
     Spraying,
     /// Many pairs from many networks, such as were stolen elsewhere.
     Stuffing,
+    /// Many passwords at one account.
+    Guessing,
 }
 
 impl Patterns {
@@ -96,8 +102,14 @@ impl Window {
             && self.networks.len() >= STUFFING_NETWORKS
             && self.pairs.len() > self.right;
         self.is_stuffing |= is_stuffing;
-        let spraying = is_spraying.then_some(Pattern::Spraying);
-        spraying.into_iter().chain(is_stuffing.then_some(Pattern::Stuffing)).collect()
+        let guessed = self.accounts.entry(account).or_default();
+        *guessed += 1;
+        let patterns = [
+            (is_spraying, Pattern::Spraying),
+            (is_stuffing, Pattern::Stuffing),
+            (*guessed == GUESSED_AT_ONE, Pattern::Guessing),
+        ];
+        patterns.into_iter().filter_map(|(is_so, pattern)| is_so.then_some(pattern)).collect()
     }
 }
 
@@ -111,6 +123,10 @@ impl Pattern {
             Self::Stuffing => {
                 log::warn!(event = "credential_stuffing", "many passwords are tried from many networks");
                 "stuffing"
+            }
+            Self::Guessing => {
+                log::warn!(event = "password_guessing", "many passwords are tried at one account");
+                "guessing"
             }
         };
         metrics::counter!(ALARMS, "pattern" => name).increment(1);
@@ -171,7 +187,7 @@ mod tests {
     fn what_people_do_is_no_pattern() {
         let watch = watch();
         for attempt in 0..50 {
-            assert!(watch.wrong(1, 7, "the same once more", NOW).is_empty(), "one account");
+            assert!(watch.wrong(1, 70, "the same once more", NOW).is_empty(), "one account");
             assert!(watch.wrong(1, attempt, &format!("a password of one's own {attempt}"), NOW).is_empty());
         }
         for network in 0..9 {
@@ -186,6 +202,15 @@ mod tests {
         assert_eq!((0..99).flat_map(wrong).count(), 0);
         assert_eq!(wrong(99), [Pattern::Stuffing]);
         assert_eq!((100..300).flat_map(wrong).count(), 0);
+    }
+
+    #[test]
+    fn many_passwords_at_one_account_are_told_once() {
+        let watch = watch();
+        let wrong = |i: usize| watch.wrong((i % 10) as u8, 7, &format!("a guess {i}"), NOW);
+        assert_eq!((0..19).flat_map(wrong).count(), 0);
+        assert_eq!(wrong(19), [Pattern::Guessing]);
+        assert_eq!((20..90).flat_map(wrong).count(), 0);
     }
 
     #[test]

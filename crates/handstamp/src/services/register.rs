@@ -1,6 +1,7 @@
-use handstamp_core::{DisplayName, EmailAddress, Password, PasswordRefusal, UserId, Wait};
+use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Password, PasswordRefusal, UserId, Wait};
 
-use super::{Accounts, Admitted};
+use super::hashing::Share;
+use super::{Accounts, Admitted, NotSignedIn, SignIn};
 use crate::config::Registration;
 use crate::error::Fault;
 use crate::log;
@@ -42,11 +43,14 @@ impl Accounts {
         if self.config.registration == Registration::Closed {
             return Err(NotRegistered::Closed);
         }
-        let place = self.hashing.reserve().await?;
+        let share = Share { network: device.network, account: AttemptKey::account(&wish.email) };
+        let place = self.hashing.reserve(share).await?;
         // Before anybody learns whether the address has an account.
         self.count_registration(device).await?.map_err(NotRegistered::TooMany)?;
+        let as_sign_in = SignIn { email: wish.email.clone(), password: wish.password.clone(), remember: true };
         if self.store.has_account(&wish.email).await? {
-            return Err(Self::taken());
+            drop(place);
+            return self.sign_in_instead(as_sign_in, before, device).await;
         }
         let hashed = self.hash_new_password(place, wish.password, wish.name.as_str(), wish.email.as_str()).await?;
         let password_hash = hashed.map_err(|refusal| {
@@ -62,14 +66,27 @@ impl Accounts {
         match self.sessions.in_force(made).await? {
             Ok(()) => {
                 log::info!(event = "user_created", user = %id, "made an account");
-                Ok(self.admit(id, signed_in, device))
+                Ok(self.admit(id, None, signed_in, device))
             }
-            Err(AddressTaken) => Err(Self::taken()),
+            Err(AddressTaken) => self.sign_in_instead(as_sign_in, before, device).await,
         }
     }
 
-    fn taken() -> NotRegistered {
-        log::info!(event = "register_refused", reason = "address_taken", "refused a registration");
-        NotRegistered::AddressTaken
+    /// Where the address has an account already, its password signs in: a form that is sent twice, as by a double click, finds
+    /// the account that it has just made. It counts as any sign-in does.
+    async fn sign_in_instead(
+        &self,
+        wish: SignIn,
+        before: &[OwnedSession],
+        device: &Device,
+    ) -> Result<Admitted, NotRegistered> {
+        match self.sign_in(wish, before, device).await {
+            Ok(admitted) => Ok(admitted),
+            Err(NotSignedIn::Fault(fault)) => Err(fault.into()),
+            Err(NotSignedIn::Wrong | NotSignedIn::TooMany(_)) => {
+                log::info!(event = "register_refused", reason = "address_taken", "refused a registration");
+                Err(NotRegistered::AddressTaken)
+            }
+        }
     }
 }

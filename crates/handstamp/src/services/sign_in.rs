@@ -1,7 +1,7 @@
-use handstamp_core::{EmailAddress, Password, PasswordHash, Wait};
+use handstamp_core::{AttemptKey, EmailAddress, KnownDevices, Password, PasswordHash, Wait};
 
 use super::guard::Asking;
-use super::hashing::{Checked, Place};
+use super::hashing::{Checked, Place, Share};
 use super::{Accounts, Admitted};
 use crate::error::Fault;
 use crate::log;
@@ -39,13 +39,15 @@ impl Accounts {
         before: &[OwnedSession],
         device: &Device,
     ) -> Result<Admitted, NotSignedIn> {
+        let known = self.devices.open(&device.cookie, self.sessions.now());
+        let share = Share { network: device.network, account: AttemptKey::account(&wish.email) };
         // A second try is for a password hash that somebody else's sign-in renewed between our look and our write.
         for _ in 0..2 {
             // Those for whom there is nothing to be done learn it before anything else is done.
             self.refuse_again(&wish.email, device).map_err(NotSignedIn::TooMany)?;
-            let place = self.hashing.reserve().await?;
+            let place = self.hashing.reserve(share).await?;
             let account = self.store.credentials_by_email(&wish.email).await?;
-            let (account, hash, renewed) = self.check_credentials(place, account, &wish, device).await?;
+            let (account, hash, renewed) = self.check_credentials(place, account, &wish, &known, device).await?;
             let (session, signed_in) = self.sessions.begin(account.user_id, self.lasts(wish.remember), device);
             let signed = self.store.sign_in(&hash, &session, before).await?;
             if let Some(unused) = self.sessions.in_force(signed).await? {
@@ -63,7 +65,7 @@ impl Accounts {
                 {
                     log::warn!(%error, user = %account.user_id, "the renewed password hash could not be stored");
                 }
-                return Ok(self.admit(account.user_id, signed_in, device));
+                return Ok(self.admit(account.user_id, account.changed_at, signed_in, device));
             }
         }
         Err(NotSignedIn::Wrong)
@@ -76,11 +78,12 @@ impl Accounts {
         place: Place<'_>,
         account: Option<Credentials>,
         wish: &SignIn,
+        known: &KnownDevices,
         device: &Device,
     ) -> Result<(Credentials, PasswordHash, Option<PasswordHash>), NotSignedIn> {
         let hash =
             account.as_ref().filter(|account| !account.disabled).and_then(|account| account.password_hash.clone());
-        let asking = Asking::Stranger { email: &wish.email, account: account.as_ref(), device };
+        let asking = Asking::Stranger { email: &wish.email, account: account.as_ref(), known, device };
         let checked = self.check_password(place, &asking, hash.clone(), wish.password.clone()).await?;
         match (account, hash, checked.map_err(NotSignedIn::TooMany)?) {
             (Some(account), Some(hash), Checked::Right { renewed }) => Ok((account, hash, renewed)),

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use handstamp_core::{
     Assurance, Claims, Network, OpenedToken, SessionId, SessionIdHash, SessionTokens, Timestamp, TokenRefusal,
-    TokenText, UserId,
+    TokenText, TokenToEnd, UserId,
 };
 use uuid::Uuid;
 
@@ -93,6 +93,8 @@ pub(crate) enum Found {
 #[derive(Debug, Default)]
 pub(crate) struct Shown {
     pub(crate) sessions: Vec<OwnedSession>,
+    /// Whether the browser keeps one of them after it is closed.
+    pub(crate) remembered: bool,
     /// There was a token that no key here opens. Another node may know its key, so its session may be live.
     pub(crate) of_unknown_key: bool,
 }
@@ -179,8 +181,9 @@ impl Sessions {
         let mut shown = Shown::default();
         for text in texts {
             match self.tokens.open_to_end(text) {
-                Ok((user_id, id_hash)) => {
+                Ok(TokenToEnd { user_id, id_hash, remembered }) => {
                     let session = OwnedSession { id_hash, user_id };
+                    shown.remembered |= remembered;
                     if !shown.sessions.contains(&session) {
                         shown.sessions.push(session);
                     }

@@ -5,6 +5,9 @@ use super::{Store, count_with, for_request, for_upkeep, loaded, read_with, store
 /// What counts together, and how much of it is allowed.
 pub(crate) type Counted = (AttemptKey, Limit);
 
+/// What was counted for an attempt, and with it how often.
+pub(crate) type Attempted = (AttemptKey, Attempts);
+
 /// How long to wait, and because of which count.
 pub(crate) type Refused = (Wait, AttemptKey);
 
@@ -72,22 +75,29 @@ macro_rules! forget {
 
 impl Store {
     /// Counts one attempt for each of these, or none where one of them has to wait: then the longest wait.
-    pub(crate) async fn count_attempt(&self, counted: &[Counted], now: Timestamp) -> sqlx::Result<Result<(), Refused>> {
+    pub(crate) async fn count_attempt(
+        &self,
+        counted: &[Counted],
+        now: Timestamp,
+    ) -> sqlx::Result<Result<Vec<Attempted>, Refused>> {
         // Whoever has to wait changes nothing, and need not queue up with those who write.
         if let Some(refused) = self.refusal_of(counted, now).await? {
             return Ok(Err(refused));
         }
         let counted = in_one_order(counted);
         count_with!(self, |transaction| {
-            let mut longest = None;
+            let (mut attempted, mut longest) = (Vec::new(), None);
             for (key, limit) in &counted {
                 match limit.count(Some(hold!(transaction, key, now)), now) {
-                    Ok(attempts) => put!(transaction, key, attempts),
+                    Ok(attempts) => {
+                        put!(transaction, key, attempts);
+                        attempted.push((*key, attempts));
+                    }
                     Err(wait) => longest = longest.max(Some((wait, *key))),
                 }
             }
             match longest {
-                None => Ok(()),
+                None => Ok(attempted),
                 Some(refused) => return Ok(Err(refused)),
             }
         })
@@ -105,11 +115,11 @@ impl Store {
     }
 
     /// Takes an attempt back that turned out to be right.
-    pub(crate) async fn take_attempt_back(&self, counted: &[Counted], now: Timestamp) -> sqlx::Result<()> {
-        let counted = in_one_order(counted);
+    pub(crate) async fn take_attempt_back(&self, attempted: &[Attempted], now: Timestamp) -> sqlx::Result<()> {
+        // They are in the order in which they were counted, which is the one order.
         count_with!(self, |transaction| {
-            for (key, _) in &counted {
-                let attempts = hold!(transaction, key, now).take_back();
+            for (key, counted) in attempted {
+                let attempts = hold!(transaction, key, now).take_back(counted);
                 if attempts.today == 0 {
                     forget!(transaction, key);
                 } else {

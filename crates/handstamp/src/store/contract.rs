@@ -10,7 +10,7 @@ use handstamp_core::{
 use uuid::Uuid;
 
 use super::session_rows::SESSIONS_PER_USER;
-use super::{AddressTaken, NewSession, NewUser, Store, TooManyGroups};
+use super::{AddressTaken, ByHandle, NewSession, NewUser, Store, TooManyGroups};
 use crate::config::DatabaseUrl;
 
 #[path = "../../tests/support/postgres.rs"]
@@ -267,7 +267,7 @@ async fn a_password_that_changes_while_the_old_one_signs_in_leaves_no_session_of
         let (old, new) = if round % 2 == 0 { ("first", "second") } else { ("second", "first") };
         let (renamed, attempt) = (new_session(id), new_session(id));
         let (old_hash, new_hash) = (hash(old), hash(new));
-        let change = store.change_password(id, (&old_hash, &new_hash), (current.id_hash, renamed.id_hash));
+        let change = store.change_password(id, (&old_hash, &new_hash), (current.id_hash, renamed.id_hash), NOW);
         let (changed, signed_in) = tokio::join!(change, store.sign_in(&old_hash, &attempt, &[]));
         assert!(changed.unwrap().done, "round {round}");
         assert!(!is_live(store, &attempt).await, "round {round}, signed in: {:?}", signed_in.unwrap().done);
@@ -281,10 +281,11 @@ async fn a_change_of_password_keeps_one_session_under_a_new_id(store: &Store) {
     let renamed = NewSession { id_hash: new_session(id).id_hash, ..current.clone() };
     let hashes = (hash("first"), hash("second"));
     let ids = (current.id_hash, renamed.id_hash);
-    assert!(store.change_password(id, (&hashes.0, &hashes.1), ids).await.unwrap().done);
+    assert!(store.change_password(id, (&hashes.0, &hashes.1), ids, NOW).await.unwrap().done);
     assert!(is_live(store, &renamed).await && !is_live(store, &current).await && !is_live(store, &other).await);
     assert_eq!(store.sessions_of(id, NOW).await.unwrap()[0].handle, current.handle);
-    assert_eq!(store.credentials_by_id(id).await.unwrap().unwrap().password_hash, Some(hash("second")));
+    let credentials = store.credentials_by_id(id).await.unwrap().unwrap();
+    assert_eq!((credentials.password_hash, credentials.changed_at), (Some(hash("second")), Some(NOW)));
 }
 
 async fn a_change_of_password_by_an_ended_session_changes_nothing(store: &Store) {
@@ -293,9 +294,9 @@ async fn a_change_of_password_by_an_ended_session_changes_nothing(store: &Store)
     let _ = store.end_sessions(&[current.owned()]).await.unwrap();
     let hashes = (hash("first"), hash("second"));
     let ids = (current.id_hash, new_session(id).id_hash);
-    assert!(!store.change_password(id, (&hashes.0, &hashes.1), ids).await.unwrap().done);
+    assert!(!store.change_password(id, (&hashes.0, &hashes.1), ids, NOW).await.unwrap().done);
     let wrong = (hash("wrong"), hash("second"));
-    assert!(!store.change_password(id, (&wrong.0, &wrong.1), (other.id_hash, ids.1)).await.unwrap().done);
+    assert!(!store.change_password(id, (&wrong.0, &wrong.1), (other.id_hash, ids.1), NOW).await.unwrap().done);
     assert!(is_live(store, &other).await);
     assert_eq!(store.credentials_by_id(id).await.unwrap().unwrap().password_hash, Some(hash("first")));
 }
@@ -363,11 +364,11 @@ async fn a_session_is_ended_by_its_owner_only(store: &Store) {
     let (id, session) = ada(store).await;
     let thief = new_user("eve@example.com");
     store.create_user(&thief, Some(&new_session(thief.id)), &[]).await.unwrap().done.unwrap();
-    assert!(!store.end_session_by_handle(thief.id, session.handle).await.unwrap().done);
+    assert_eq!(store.end_session_by_handle(thief.id, session.handle).await.unwrap().done, ByHandle::OfAnother);
     assert!(is_live(store, &session).await);
-    assert!(store.end_session_by_handle(id, session.handle).await.unwrap().done);
+    assert_eq!(store.end_session_by_handle(id, session.handle).await.unwrap().done, ByHandle::Ended);
     assert!(!is_live(store, &session).await);
-    assert!(!store.end_session_by_handle(id, session.handle).await.unwrap().done);
+    assert_eq!(store.end_session_by_handle(id, session.handle).await.unwrap().done, ByHandle::HadEnded);
 }
 
 async fn all_others_end_and_this_one_stays(store: &Store) {

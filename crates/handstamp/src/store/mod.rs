@@ -21,11 +21,11 @@ use handstamp_core::Timestamp;
 
 use crate::config::DatabaseUrl;
 
-pub(crate) use attempt_rows::Counted;
+pub(crate) use attempt_rows::{Attempted, Counted};
 pub(crate) use change::{Change, ChangeLog, Logged, NodeId, NodeRow, Position, Subject};
 pub(crate) use group_rows::{GROUPS_PER_USER, TooManyGroups};
 pub use session_rows::ListedSession;
-pub(crate) use session_rows::{NewSession, OwnedSession, SESSIONS_PER_USER};
+pub(crate) use session_rows::{ByHandle, NewSession, OwnedSession, SESSIONS_PER_USER};
 pub use user_rows::Account;
 pub(crate) use user_rows::{AddressTaken, Credentials, LiveSession, NewUser, User};
 

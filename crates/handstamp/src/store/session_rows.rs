@@ -19,6 +19,15 @@ pub(crate) struct NewSession {
     pub(crate) address: String,
 }
 
+/// What came of ending a session by its handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ByHandle {
+    Ended,
+    /// There is no such session, or no longer.
+    HadEnded,
+    OfAnother,
+}
+
 /// A session, and whose it is: what its token says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OwnedSession {
@@ -149,18 +158,24 @@ impl Store {
         })
     }
 
-    /// Ends a session of this account by its handle; false when the account has none of that handle.
-    pub(crate) async fn end_session_by_handle(&self, user_id: UserId, handle: Uuid) -> sqlx::Result<Logged<bool>> {
+    /// Ends a session of this account by its handle. Where there is none any more, that may not yet be in force everywhere: it is logged
+    /// once more.
+    pub(crate) async fn end_session_by_handle(&self, user_id: UserId, handle: Uuid) -> sqlx::Result<Logged<ByHandle>> {
         write_with!(self, |transaction| {
             let ended = sqlx::query(for_request("DELETE FROM sessions WHERE user_id = $1 AND handle = $2"))
                 .bind(user_id.as_uuid())
                 .bind(handle)
                 .execute(&mut *transaction)
                 .await?;
-            if ended.rows_affected() == 0 {
-                return Ok(Logged { done: false, position: None });
+            let of_others = sqlx::query(for_request("SELECT 1 FROM sessions WHERE handle = $1"))
+                .bind(handle)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            if of_others.is_some() {
+                return Ok(Logged { done: ByHandle::OfAnother, position: None });
             }
-            Logged { done: true, position: log_changes!(transaction, &[Subject::User(user_id)]) }
+            let done = if ended.rows_affected() == 0 { ByHandle::HadEnded } else { ByHandle::Ended };
+            Logged { done, position: log_changes!(transaction, &[Subject::User(user_id)]) }
         })
     }
 

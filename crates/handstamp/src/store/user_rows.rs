@@ -131,20 +131,23 @@ pub(crate) struct Credentials {
     pub(crate) user_id: UserId,
     pub(crate) password_hash: Option<PasswordHash>,
     pub(crate) disabled: bool,
+    /// When they were last changed, if ever.
+    pub(crate) changed_at: Option<Timestamp>,
 }
 
 /// The address already has an account.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct AddressTaken;
 
-type CredentialsRow = (Uuid, Option<String>, Option<i64>);
+type CredentialsRow = (Uuid, Option<String>, Option<i64>, Option<i64>);
 
 impl From<CredentialsRow> for Credentials {
-    fn from((id, password_hash, disabled_at): CredentialsRow) -> Self {
+    fn from((id, password_hash, disabled_at, changed_at): CredentialsRow) -> Self {
         Self {
             user_id: UserId::from_uuid(id),
             password_hash: password_hash.map(PasswordHash::from_stored),
             disabled: disabled_at.is_some(),
+            changed_at: changed_at.map(loaded),
         }
     }
 }
@@ -194,15 +197,15 @@ impl Store {
 
     pub(crate) async fn credentials_by_email(&self, email: &EmailAddress) -> sqlx::Result<Option<Credentials>> {
         // A row comes whether there is such an account or not: reading one takes microseconds, which a stopwatch tells.
-        const SQL: &str = "SELECT id, password_hash, disabled_at
+        const SQL: &str = "SELECT id, password_hash, disabled_at, credentials_changed_at
              FROM (SELECT 1) AS one LEFT JOIN users ON users.email_key = $1";
-        let (id, password_hash, disabled_at): (Option<Uuid>, Option<String>, Option<i64>) =
+        let (id, password_hash, disabled_at, changed_at): (Option<Uuid>, Option<String>, Option<i64>, Option<i64>) =
             read_with!(self, |pool| sqlx::query_as(for_request(SQL)).bind(email.key()).fetch_one(pool).await)?;
-        Ok(id.map(|id| Credentials::from((id, password_hash, disabled_at))))
+        Ok(id.map(|id| Credentials::from((id, password_hash, disabled_at, changed_at))))
     }
 
     pub(crate) async fn credentials_by_id(&self, id: UserId) -> sqlx::Result<Option<Credentials>> {
-        const SQL: &str = "SELECT id, password_hash, disabled_at FROM users WHERE id = $1";
+        const SQL: &str = "SELECT id, password_hash, disabled_at, credentials_changed_at FROM users WHERE id = $1";
         let row: Option<CredentialsRow> =
             read_with!(self, |pool| sqlx::query_as(for_request(SQL)).bind(id.as_uuid()).fetch_optional(pool).await)?;
         Ok(row.map(Credentials::from))
@@ -297,21 +300,24 @@ impl Store {
     }
 
     /// Changes the password from `old` to `new`, ends all other sessions, and gives the session `current` the new id
-    /// `renamed`. False, with nothing done, when the password or the session is no longer what it was.
+    /// `renamed`. False, with nothing done, when the password or the session is no longer what it was. What was earned with the old
+    /// password before `now` counts no longer.
     pub(crate) async fn change_password(
         &self,
         id: UserId,
         (old, new): (&PasswordHash, &PasswordHash),
         (current, renamed): (SessionIdHash, SessionIdHash),
+        now: Timestamp,
     ) -> sqlx::Result<Logged<bool>> {
         write_with!(self, |transaction| {
             let changed = sqlx::query(for_request(
-                "UPDATE users SET password_hash = $3
+                "UPDATE users SET password_hash = $3, credentials_changed_at = $4
                  WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL",
             ))
             .bind(id.as_uuid())
             .bind(old.expose())
             .bind(new.expose())
+            .bind(stored(now))
             .execute(&mut *transaction)
             .await?;
             sqlx::query(for_request("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2"))

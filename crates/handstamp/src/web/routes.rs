@@ -31,11 +31,16 @@ fn members(site: &SharedSite) -> Routes {
         .get("/account", account::show)
         .get("/account/profile", profile::show)
         .post("/account/profile", profile::submit)
-        .get("/account/password", password::show)
-        .post("/account/password", password::submit)
         .get("/account/sessions", sessions::show)
         .post("/account/sessions/revoke", sessions::revoke)
         .post("/account/sessions/revoke-others", sessions::revoke_others)
+}
+
+/// A page for members as well, which turns strangers away by itself: a form that was sent twice comes with a session that has ended.
+fn password_page(site: &SharedSite) -> Routes {
+    Routes::behind(site, Admits::Visitors)
+        .get("/account/password", password::show)
+        .post("/account/password", password::submit)
 }
 
 /// The same acts for programs.
@@ -97,7 +102,7 @@ pub(crate) fn site(site: &SharedSite) -> Router {
 }
 
 fn pages(site: &SharedSite) -> Router {
-    let pages = [public(site), members(site), api(site), files(site), forward_auth(site)];
+    let pages = [public(site), members(site), password_page(site), api(site), files(site), forward_auth(site)];
     pages.into_iter().map(Routes::router).fold(Router::new(), Router::merge)
 }
 

@@ -2,13 +2,13 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use handstamp_core::cookie::Presented;
 
-use super::SharedSite;
 use super::failure::Failure;
 use super::user::{Visitor, is_navigation, original_uri, to_sign_in};
+use super::{SharedSite, Site};
 use crate::error::Fault;
 use crate::log;
 use crate::sessions::{Found, Session};
@@ -35,12 +35,17 @@ pub(super) async fn load_member(
 ) -> ControlFlow<Response, (Visitor, Option<HeaderValue>)> {
     match find(site, request.headers()).await {
         Ok(visitor @ Visitor::Member(_)) => Continue(with_cookie(visitor, site)),
-        Ok(_) if is_navigation(request.method(), request.headers()) => {
-            Break(to_sign_in(site, request.method(), original_uri(request.uri(), request.extensions())))
+        Ok(_) => {
+            let uri = original_uri(request.uri(), request.extensions());
+            Break(turn_away(site, request.method(), uri, request.headers()))
         }
-        Ok(_) => Break(Failure::SignedOut.into_response()),
         Err(fault) => Break(Failure::from(fault).into_response()),
     }
+}
+
+/// The answer to a stranger: a person is sent to sign in, a program is told 401.
+pub(super) fn turn_away(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
+    if is_navigation(method, headers) { to_sign_in(site, method, uri) } else { Failure::SignedOut.into_response() }
 }
 
 fn with_cookie(visitor: Visitor, site: &SharedSite) -> (Visitor, Option<HeaderValue>) {

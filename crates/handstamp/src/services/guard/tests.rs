@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use handstamp_core::{DisplayName, Timestamp};
+use handstamp_core::{DeviceId, DisplayName, Timestamp};
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
-use crate::services::{Admitted, NotRegistered, NotSignedIn, Register, SignIn};
+use crate::services::hashing::Share;
+use crate::services::{Admitted, ChangePassword, NotRegistered, NotSignedIn, PasswordNotChanged, Register, SignIn};
+use crate::sessions::Found;
 use crate::world::{ManualClock, World};
 use crate::{Handstamp, SecretKey};
 
@@ -55,10 +57,14 @@ impl Here {
     }
 
     async fn registers(&self) -> Result<Admitted, NotRegistered> {
+        self.registers_as("ada@example.com", PASSWORD).await
+    }
+
+    async fn registers_as(&self, email: &str, password: &str) -> Result<Admitted, NotRegistered> {
         let wish = Register {
             name: DisplayName::parse("Ada").unwrap(),
-            email: EmailAddress::parse("ada@example.com").unwrap(),
-            password: Password::parse(PASSWORD).unwrap(),
+            email: EmailAddress::parse(email).unwrap(),
+            password: Password::parse(password).unwrap(),
         };
         self.accounts().register(wish, &[], &Device::default()).await
     }
@@ -83,6 +89,47 @@ impl Here {
             Err(NotSignedIn::TooMany(Wait(wait))) => Outcome::Waits(wait),
             Err(NotSignedIn::Fault(Fault::Overloaded)) => Outcome::Overloaded,
             Err(NotSignedIn::Fault(fault)) => panic!("{fault}"),
+        }
+    }
+
+    async fn signs_in(&self) -> Admitted {
+        let wish = SignIn {
+            email: EmailAddress::parse("ada@example.com").unwrap(),
+            password: Password::parse(PASSWORD).unwrap(),
+            remember: true,
+        };
+        self.accounts().sign_in(wish, &[], &Device::default()).await.unwrap_or_else(|error| panic!("{error:?}"))
+    }
+
+    /// A session of Ada's, who has just signed in.
+    async fn session(&self) -> Arc<Session> {
+        let signed_in = self.signs_in().await.signed_in;
+        match self.accounts().sessions.find(signed_in.token.expose()).await.unwrap() {
+            Found::Live(session) => session,
+            Found::Refused(_) | Found::Ended(_) => panic!("it has just begun"),
+        }
+    }
+
+    async fn changes_password(&self, session: &Session, new: &str) -> Result<Admitted, PasswordNotChanged> {
+        self.changes_password_from(session, PASSWORD, new).await
+    }
+
+    async fn changes_password_from(
+        &self,
+        session: &Session,
+        current: &str,
+        new: &str,
+    ) -> Result<Admitted, PasswordNotChanged> {
+        let wish = ChangePassword { current: Password::parse(current).unwrap(), new: Password::parse(new).unwrap() };
+        self.accounts().change_password(session, &Device::default(), wish).await
+    }
+
+    /// Guesses the current password in a session.
+    async fn tries_in_the_session(&self, session: &Session, password: &str) -> Outcome {
+        match self.changes_password_from(session, password, PASSWORD).await {
+            Err(PasswordNotChanged::WrongPassword) => Outcome::Wrong,
+            Err(PasswordNotChanged::TooMany(Wait(wait))) => Outcome::Waits(wait),
+            other => panic!("{:?}", other.err()),
         }
     }
 
@@ -181,18 +228,135 @@ async fn where_somebody_signed_in_before_they_are_counted_apart() {
 #[tokio::test]
 async fn registrations_from_a_network_are_counted_whatever_comes_of_them() {
     let here = Here::opens().await;
+    let again = async || here.registers_as("ada@example.com", "another password").await;
     for _ in 1..20 {
-        assert!(matches!(here.registers().await, Err(NotRegistered::AddressTaken)));
+        assert!(matches!(again().await, Err(NotRegistered::AddressTaken)));
     }
-    assert!(matches!(here.registers().await, Err(NotRegistered::TooMany(Wait(wait))) if wait == 15 * MINUTE));
+    assert!(matches!(again().await, Err(NotRegistered::TooMany(Wait(wait))) if wait == 15 * MINUTE));
     here.clock.advance(15 * MINUTE);
-    assert!(matches!(here.registers().await, Err(NotRegistered::AddressTaken)));
+    assert!(matches!(again().await, Err(NotRegistered::AddressTaken)));
+}
+
+#[tokio::test]
+async fn a_registration_that_is_sent_twice_signs_in_and_guesses_no_more_than_a_sign_in_does() {
+    let here = Here::opens().await;
+    assert!(here.registers().await.is_ok(), "with the password of the account");
+    for _ in 0..10 {
+        let guess = here.registers_as("ada@example.com", "wrong").await;
+        assert!(matches!(guess, Err(NotRegistered::AddressTaken)));
+    }
+    assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE), "each was a wrong password of the account");
+    assert!(matches!(here.registers().await, Err(NotRegistered::AddressTaken)), "and the right one is not looked at");
+}
+
+/// How many wrong ones are looked at in a day, where the next follows as soon as it may.
+async fn wrong_in_a_day(here: &Here, tries: impl AsyncFn() -> Outcome) -> u32 {
+    let mut wrong = 0;
+    let mut waited = Duration::ZERO;
+    while waited < Duration::from_secs(84_000) {
+        match tries().await {
+            Outcome::Wrong => wrong += 1,
+            Outcome::Waits(wait) => {
+                // Until a new run begins, which is the quickest way; or where a day is used up, until the others' next.
+                let wait = if wait > 60 * MINUTE { 15 * MINUTE } else { wait + 15 * MINUTE };
+                here.clock.advance(wait);
+                waited += wait;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    wrong
+}
+
+#[tokio::test]
+async fn a_day_has_a_hundred_wrong_passwords_whatever_cookies_come_along() {
+    let here = Here::opens().await;
+    let mut devices = vec![here.known.clone()];
+    for _ in 0..30 {
+        let signed_in = here.signs_in().await;
+        devices.push(Device { cookie: signed_in.device, ..Device::default() });
+    }
+    let session = here.session().await;
+    let next = std::cell::Cell::new(0);
+    let wrong = wrong_in_a_day(&here, async || {
+        next.set(next.get() + 1);
+        match next.get() % 3 {
+            0 => here.tries("wrong").await,
+            1 => here.tries_as("ada@example.com", "wrong", &devices[next.get() % devices.len()]).await,
+            _ => here.tries_in_the_session(&session, "wrong").await,
+        }
+    })
+    .await;
+    assert_eq!(wrong, 100);
+}
+
+#[tokio::test]
+async fn the_share_of_strangers_leaves_some_for_the_owner() {
+    let here = Here::opens().await;
+    assert_eq!(wrong_in_a_day(&here, async || here.tries("wrong").await).await, 80);
+    for _ in 0..10 {
+        assert_eq!(here.tries_as("ada@example.com", "wrong", &here.known).await, Outcome::Wrong);
+    }
+    here.clock.advance(MINUTE);
+    assert_eq!(here.tries_as("ada@example.com", PASSWORD, &here.known).await, Outcome::SignedIn);
+}
+
+#[tokio::test]
+async fn a_device_that_signed_in_with_an_older_password_is_a_strangers() {
+    let here = Here::opens().await;
+    let session = here.session().await;
+    here.clock.advance(MINUTE);
+    let changed = here.changes_password(&session, "walnut-trumpet-glacier").await.unwrap();
+    here.tries_ten_times().await;
+    let at_the_old = here.tries_as("ada@example.com", "walnut-trumpet-glacier", &here.known).await;
+    assert_eq!(at_the_old, Outcome::Waits(MINUTE), "what was earned with the old password ended with it");
+    let known = Device { cookie: changed.device, ..Device::default() };
+    let at_the_new = here.tries_as("ada@example.com", "walnut-trumpet-glacier", &known).await;
+    assert_eq!(at_the_new, Outcome::SignedIn, "the browser that changed it is known");
+}
+
+#[tokio::test]
+async fn new_passwords_that_are_refused_count_for_the_session() {
+    let here = Here::opens().await;
+    let session = here.session().await;
+    for _ in 0..10 {
+        assert!(matches!(here.changes_password(&session, "password").await, Err(PasswordNotChanged::Password(_))));
+    }
+    let before = here.hashed();
+    let again = here.changes_password(&session, "password").await;
+    assert!(matches!(again, Err(PasswordNotChanged::TooMany(Wait(MINUTE)))));
+    assert_eq!(here.hashed(), before, "and are judged no more");
+}
+
+#[tokio::test]
+async fn a_cookie_costs_the_same_whether_there_is_such_an_account_or_not() {
+    let here = Here::opens().await;
+    let mut cookie = here.known.cookie.clone();
+    for number in 0..3 {
+        let now = here.accounts().sessions.now();
+        let (friend, device) = (UserId::new(now, [number; 10]), DeviceId::from_bytes([number; 8]));
+        cookie = here.accounts().devices.note(&cookie, friend, device, None, now);
+    }
+    let device = Device { cookie, ..Device::default() };
+    let cost = async |email: &str| {
+        let (compared, hashed) = (here.accounts().devices.compared(), here.hashed());
+        let outcome = here.tries_as(email, "wrong", &device).await;
+        (outcome, here.accounts().devices.compared() - compared, here.hashed() - hashed)
+    };
+    here.registers_as("bob@example.com", PASSWORD).await.unwrap();
+    for number in 0..100 {
+        cost(&format!("nobody{number}@example.com")).await;
+    }
+    let (exists, absent) = (cost("bob@example.com").await, cost("carol@example.com").await);
+    assert_eq!(exists, absent, "the network has had its share, and is answered the same at the same cost");
+    assert!(matches!(exists, (Outcome::Waits(_), 4, 0)), "{exists:?}");
 }
 
 #[tokio::test]
 async fn where_there_is_no_place_for_a_hash_nothing_is_counted() {
     let here = Here::opens().await;
-    let place = here.accounts().hashing.reserve().await.unwrap();
+    let share = Share { network: Network::Unknown, account: AttemptKey::network(Network::Unknown) };
+    let place = here.accounts().hashing.reserve(share).await.unwrap();
     tokio::time::pause();
     let begun = tokio::time::Instant::now();
     for _ in 0..20 {

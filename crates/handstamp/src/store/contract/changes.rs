@@ -73,9 +73,13 @@ async fn every_act_says_whom_it_changes(store: &Store) {
         "the session that the browser had"
     );
     assert_eq!(changes!(store.end_session_by_handle(id, third.handle)), user);
+    assert_eq!(changes!(store.end_session_by_handle(id, third.handle)), user, "the end before may not be in force yet");
     let fourth = one_more(store, id).await;
     let renamed = new_session(id).id_hash;
-    assert_eq!(changes!(store.change_password(id, (&hash("first"), &hash("second")), (fourth.id_hash, renamed))), user);
+    assert_eq!(
+        changes!(store.change_password(id, (&hash("first"), &hash("second")), (fourth.id_hash, renamed), NOW)),
+        user
+    );
     assert_eq!(changes!(store.purge_expired_sessions(fourth.expires_at, 10)), [Subject::Expired(fourth.expires_at)]);
     assert_eq!(changes!(store.end_sessions_of(id)), user);
     assert_eq!(changes!(store.end_some_sessions(10)), [Subject::Everybody]);
@@ -91,10 +95,13 @@ async fn what_changes_nothing_for_others_takes_no_position(store: &Store) {
     assert_eq!(store.create_user(&taken, None, &[first.owned()]).await.unwrap().position, none);
     assert_eq!(store.sign_in(&hash("first"), &new_session(id), &[]).await.unwrap().position, none);
     assert_eq!(store.sign_in(&hash("wrong"), &new_session(id), &[first.owned()]).await.unwrap().position, none);
-    assert_eq!(store.end_session_by_handle(id, unique()).await.unwrap().position, none);
+    let (eve, eves) = (new_user("eve@example.com"), new_session(id));
+    let eves = NewSession { user_id: eve.id, ..eves };
+    let _ = store.create_user(&eve, Some(&eves), &[]).await.unwrap();
+    assert_eq!(store.end_session_by_handle(id, eves.handle).await.unwrap().position, none);
     assert_eq!(store.purge_expired_sessions(NOW, 10).await.unwrap().position, none);
     let ids = (new_session(id).id_hash, new_session(id).id_hash);
-    assert_eq!(store.change_password(id, (&hash("wrong"), &hash("new")), ids).await.unwrap().position, none);
+    assert_eq!(store.change_password(id, (&hash("wrong"), &hash("new")), ids, NOW).await.unwrap().position, none);
     assert_eq!(newest(store).await, Position(0));
     assert_eq!(store.changes_after(Position(0)).await.unwrap(), []);
 }

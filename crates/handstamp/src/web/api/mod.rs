@@ -27,6 +27,7 @@ use crate::services::{
     Admitted, ChangePassword as ChangePasswordWish, NotRegistered, NotSignedIn, PasswordNotChanged, Register, SignIn,
 };
 use crate::sessions::{Device, Found, Session as LiveSession, Shown};
+use crate::store::ByHandle;
 use body::{Invalid, JsonBody, Refusal};
 
 /// Who is signed in, and in which session.
@@ -256,8 +257,8 @@ pub(super) async fn revoke_session(
 ) -> Result<StatusCode, Refusal> {
     let handle = Uuid::try_parse(&id).map_err(|_| Failure::not_found())?;
     match site.accounts.end_session(&session, handle).await? {
-        Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(_) => Err(Failure::not_found().into()),
+        ByHandle::Ended => Ok(StatusCode::NO_CONTENT),
+        ByHandle::HadEnded | ByHandle::OfAnother => Err(Failure::not_found().into()),
     }
 }
 
@@ -287,7 +288,7 @@ pub(super) async fn revoke_other_sessions(
     path = "/password",
     request_body = ChangePassword,
     responses(
-        (status = 204, description = "Changed.", headers(("Set-Cookie", description = "The session cookie, with a new token."))),
+        (status = 204, description = "Changed.", headers(("Set-Cookie", description = "The session cookie, with a new token, and the device cookie."))),
         (status = 401, response = description::Unauthorized),
         description::WithABody,
     ),
@@ -296,6 +297,7 @@ pub(super) async fn revoke_other_sessions(
 pub(super) async fn change_password(
     State(site): State<SharedSite>,
     Member(session): Member,
+    device: Device,
     JsonBody(given): JsonBody<ChangePassword>,
 ) -> Result<Response, Refusal> {
     let mut invalid = Invalid::default();
@@ -303,8 +305,8 @@ pub(super) async fn change_password(
         invalid.parse("current_password", Password::parse(&given.current_password).map_err(|_| WRONG_CURRENT));
     let new = invalid.parse("password", parse_new_password(&given.password, &site.accounts.config.password));
     let (Some(current), Some(new)) = (current, new) else { return Err(invalid.into()) };
-    match site.accounts.change_password(&session, ChangePasswordWish { current, new }).await {
-        Ok(signed_in) => Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), [site.cookies.session(&signed_in)])),
+    match site.accounts.change_password(&session, &device, ChangePasswordWish { current, new }).await {
+        Ok(admitted) => Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.admit(&admitted))),
         Err(PasswordNotChanged::WrongPassword) => Err(Invalid::of("current_password", WRONG_CURRENT).into()),
         Err(PasswordNotChanged::Password(refusal)) => Err(Invalid::of("password", refusal).into()),
         Err(PasswordNotChanged::SignedOut) => Err(Failure::SignedOut.into()),

@@ -1,17 +1,23 @@
-use axum::extract::State;
-use axum::http::StatusCode;
+use std::convert::Infallible;
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use handstamp_core::{Password, PasswordPolicy};
 use minijinja::context;
 
 use super::{FieldError, parse_new_password, see_other_with};
-use crate::services::{ChangePassword, PasswordNotChanged};
+use crate::services::{Admitted, ChangePassword, PasswordNotChanged};
+use crate::sessions::{Device, Shown};
 use crate::web::SharedSite;
 use crate::web::failure::Failure;
 use crate::web::form::Fields;
 use crate::web::redirect::see_other;
+use crate::web::request::Visit;
 use crate::web::respond::page;
-use crate::web::user::{Member, Visitor};
+use crate::web::session::turn_away;
+use crate::web::user::{Member, Visitor, original_uri};
 
 pub(in crate::web) const WRONG: &str = "This is not your current password.";
 
@@ -21,36 +27,92 @@ struct Errors {
     password: FieldError,
 }
 
-pub(in crate::web) async fn show(State(site): State<SharedSite>, member: Member) -> Result<Response, Failure> {
-    form_page(&site, member, StatusCode::OK, &Errors::default())
+pub(in crate::web) async fn show(
+    State(site): State<SharedSite>,
+    visitor: Visitor,
+    sender: Sender,
+) -> Result<Response, Failure> {
+    match visitor {
+        Visitor::Member(session) => form_page(&site, Member(session), StatusCode::OK, &Errors::default()),
+        Visitor::Stranger => Ok(sender.turn_away(&site)),
+    }
 }
 
 pub(in crate::web) async fn submit(
     State(site): State<SharedSite>,
-    member: Member,
+    visitor: Visitor,
+    sender: Sender,
     fields: Fields,
 ) -> Result<Response, Failure> {
     let mut errors = Errors::default();
-    if let Some(wish) =
-        errors.parse(fields.get("current_password")?, fields.get("password")?, &site.accounts.config.password)
-    {
-        match site.accounts.change_password(&member.0, wish).await {
-            Ok(signed_in) => {
-                return Ok(see_other_with(
-                    [site.cookies.session(&signed_in)],
-                    &site.places.page("/account?done=password"),
-                ));
-            }
+    let wish = errors.parse(fields.get("current_password")?, fields.get("password")?, &site.accounts.config.password);
+    let Visitor::Member(session) = visitor else {
+        return match wish {
+            Some(wish) => sent_twice(&site, &sender, wish.new).await.unwrap_or_else(|| Ok(sender.turn_away(&site))),
+            None => Ok(sender.turn_away(&site)),
+        };
+    };
+    if let Some(wish) = wish {
+        let new = wish.new.clone();
+        match site.accounts.change_password(&session, &sender.device, wish).await {
+            Ok(admitted) => return Ok(changed(&site, &admitted)),
             Err(PasswordNotChanged::TooMany(wait)) => return Err(Failure::TooMany(wait)),
             Err(PasswordNotChanged::Fault(fault)) => return Err(fault.into()),
             Err(PasswordNotChanged::SignedOut) => {
-                return Ok(see_other(&site.places.sign_in_before("/account/password")));
+                let to_sign_in = || Ok(see_other(&site.places.sign_in_before("/account/password")));
+                return sent_twice(&site, &sender, new).await.unwrap_or_else(to_sign_in);
             }
-            Err(PasswordNotChanged::WrongPassword) => errors.current_password = Some(WRONG.to_owned()),
+            Err(PasswordNotChanged::WrongPassword) => {
+                if let Some(answer) = sent_twice(&site, &sender, new).await {
+                    return answer;
+                }
+                errors.current_password = Some(WRONG.to_owned());
+            }
             Err(PasswordNotChanged::Password(refusal)) => errors.password = Some(refusal.to_string()),
         }
     }
-    form_page(&site, member, StatusCode::UNPROCESSABLE_ENTITY, &errors)
+    form_page(&site, Member(session), StatusCode::UNPROCESSABLE_ENTITY, &errors)
+}
+
+/// The answer to a form that has changed the password already, when it was sent before; none where that is not so.
+async fn sent_twice(site: &SharedSite, sender: &Sender, new: Password) -> Option<Result<Response, Failure>> {
+    match site.accounts.sign_in_after_change(&sender.shown, &sender.device, new).await {
+        Ok(admitted) => admitted.map(|admitted| Ok(changed(site, &admitted))),
+        Err(fault) => Some(Err(fault.into())),
+    }
+}
+
+fn changed(site: &SharedSite, admitted: &Admitted) -> Response {
+    see_other_with(site.cookies.admit(admitted), &site.places.page("/account?done=password"))
+}
+
+/// The browser that sent a form, whether it is signed in or no longer.
+pub(in crate::web) struct Sender {
+    shown: Shown,
+    device: Device,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Sender {
+    fn turn_away(&self, site: &SharedSite) -> Response {
+        turn_away(site, &self.method, &self.uri, &self.headers)
+    }
+}
+
+impl FromRequestParts<Visit> for Sender {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, visit: &Visit) -> Result<Self, Infallible> {
+        Ok(Self {
+            shown: Shown::from_request_parts(parts, visit).await?,
+            device: Device::from_request_parts(parts, visit).await?,
+            method: parts.method.clone(),
+            uri: original_uri(&parts.uri, &parts.extensions).clone(),
+            headers: parts.headers.clone(),
+        })
+    }
 }
 
 impl Errors {

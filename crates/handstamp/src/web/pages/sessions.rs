@@ -5,7 +5,7 @@ use minijinja::{Value, context};
 use uuid::Uuid;
 
 use crate::sessions::Session;
-use crate::store::ListedSession;
+use crate::store::{ByHandle, ListedSession};
 use crate::web::SharedSite;
 use crate::web::device::describe;
 use crate::web::failure::Failure;
@@ -47,8 +47,9 @@ pub(in crate::web) async fn revoke(
 ) -> Result<Response, Failure> {
     let handle = Uuid::try_parse(fields.get("session")?).map_err(|_| Failure::not_found())?;
     match site.accounts.end_session(&session, handle).await? {
-        Ok(()) => Ok(see_other(&site.places.page(HERE))),
-        Err(_) => Err(Failure::not_found()),
+        // A form that is sent twice finds it ended.
+        ByHandle::Ended | ByHandle::HadEnded => Ok(see_other(&site.places.page(HERE))),
+        ByHandle::OfAnother => Err(Failure::not_found()),
     }
 }
 

@@ -1,0 +1,302 @@
+//! The order in which passwords are hashed, and who gives way where there are too many: networks take turns, and within a network
+//! accounts do, so that neither a flood from one address nor one account keeps the others waiting.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use handstamp_core::{AttemptKey, Network};
+use tokio::sync::oneshot;
+
+/// For whom a password is hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Share {
+    pub(crate) network: Network,
+    pub(crate) account: AttemptKey,
+}
+
+/// All places there are. Every look goes over all of them: there are some sixty.
+pub(super) struct Queue(Mutex<Places>);
+
+struct Places {
+    most: usize,
+    /// How many more hashes may be computed at once.
+    free_turns: usize,
+    newest: u64,
+    places: Vec<Place>,
+    /// How many turns each network and each account of a network has had, beyond the fewest when it came. Only of those that have
+    /// a place.
+    turns: HashMap<Party, u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Party {
+    Network(Network),
+    Account(Share),
+}
+
+struct Place {
+    number: u64,
+    share: Share,
+    state: State,
+}
+
+enum State {
+    /// It is not yet known what to hash.
+    Reserved,
+    /// Told when its turn comes; dropped when it has to give way.
+    Waiting(oneshot::Sender<()>),
+    Hashing,
+}
+
+/// A place in the queue, left when this is dropped.
+pub(super) struct Held {
+    queue: Arc<Queue>,
+    number: u64,
+}
+
+/// There is no place, or no longer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Crowded;
+
+impl Queue {
+    /// So many turns at once, and so many places more to wait in.
+    pub(super) fn new(turns: usize, waiting: usize) -> Self {
+        let most = turns.saturating_add(waiting);
+        Self(Mutex::new(Places { most, free_turns: turns, newest: 0, places: Vec::new(), turns: HashMap::new() }))
+    }
+
+    /// A place, which another one has to give up where all are taken and its network or its account has more than its share.
+    pub(super) fn reserve(self: &Arc<Self>, share: Share) -> Result<Held, Crowded> {
+        let mut places = self.places();
+        if places.places.len() >= places.most {
+            let given_up = places.over_its_share(share).ok_or(Crowded)?;
+            places.remove(given_up);
+        }
+        Ok(Held { queue: Arc::clone(self), number: places.add(share) })
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.0.lock().expect("nothing panics while it holds the queue")
+    }
+}
+
+impl Held {
+    /// Waits for its turn, which lasts until this is dropped.
+    pub(super) async fn turn(&self) -> Result<(), Crowded> {
+        let called = {
+            let (call, called) = oneshot::channel();
+            let mut places = self.queue.places();
+            let index = places.index_of(self.number).ok_or(Crowded)?;
+            places.places[index].state = State::Waiting(call);
+            places.call();
+            called
+        };
+        called.await.map_err(|_| Crowded)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut places = self.queue.places();
+        if let Some(index) = places.index_of(self.number) {
+            places.remove(index);
+            places.call();
+        }
+    }
+}
+
+impl Places {
+    fn index_of(&self, number: u64) -> Option<usize> {
+        self.places.iter().position(|place| place.number == number)
+    }
+
+    fn add(&mut self, share: Share) -> u64 {
+        // A network that comes anew is not behind those that have been here for long, and not before them either.
+        let fewest = |turns: &HashMap<Party, u64>, among: &dyn Fn(&Party) -> bool| {
+            turns.iter().filter(|(party, _)| among(party)).map(|(_, turns)| *turns).min().unwrap_or(0)
+        };
+        let of_networks = fewest(&self.turns, &|party| matches!(party, Party::Network(_)));
+        let of_accounts =
+            fewest(&self.turns, &|party| matches!(party, Party::Account(other) if other.network == share.network));
+        self.turns.entry(Party::Network(share.network)).or_insert(of_networks);
+        self.turns.entry(Party::Account(share)).or_insert(of_accounts);
+        self.newest += 1;
+        self.places.push(Place { number: self.newest, share, state: State::Reserved });
+        self.newest
+    }
+
+    fn remove(&mut self, index: usize) {
+        let Place { share, state, .. } = self.places.remove(index);
+        if matches!(state, State::Hashing) {
+            self.free_turns += 1;
+        }
+        if self.held_by_network(share.network) == 0 {
+            self.turns.remove(&Party::Network(share.network));
+        }
+        if self.held_by(share) == 0 {
+            self.turns.remove(&Party::Account(share));
+        }
+    }
+
+    /// Gives free turns to those that wait: first to the network that has had the fewest, within it to the account that has, and
+    /// of that to whoever came first.
+    fn call(&mut self) {
+        while self.free_turns > 0 {
+            let waiting = self.places.iter_mut().filter(|place| matches!(place.state, State::Waiting(_)));
+            let turns = &self.turns;
+            let had = |party| turns.get(&party).copied().unwrap_or(0);
+            let order = |place: &&mut Place| {
+                (had(Party::Network(place.share.network)), had(Party::Account(place.share)), place.number)
+            };
+            let Some(next) = waiting.min_by_key(order) else { return };
+            let share = next.share;
+            if let State::Waiting(call) = std::mem::replace(&mut next.state, State::Hashing) {
+                // One that no longer waits leaves, and gives its turn back then.
+                let _ = call.send(());
+            }
+            self.free_turns -= 1;
+            for party in [Party::Network(share.network), Party::Account(share)] {
+                *self.turns.entry(party).or_default() += 1;
+            }
+        }
+    }
+
+    fn held_by_network(&self, network: Network) -> usize {
+        self.places.iter().filter(|place| place.share.network == network).count()
+    }
+
+    fn held_by(&self, share: Share) -> usize {
+        self.places.iter().filter(|place| place.share == share).count()
+    }
+
+    /// The newest place, not yet being hashed, of the network that has the most, if that has more than the network of `share`
+    /// would have; or of the account of this network that has the most, if that has more than the account of `share` would.
+    fn over_its_share(&self, share: Share) -> Option<usize> {
+        let most = self.places.iter().map(|place| place.share.network).max_by_key(|one| self.held_by_network(*one))?;
+        if self.held_by_network(most) > self.held_by_network(share.network) + 1 {
+            return self.newest_of_the_largest_account(most);
+        }
+        let index = self.newest_of_the_largest_account(share.network)?;
+        (self.held_by(self.places[index].share) > self.held_by(share) + 1).then_some(index)
+    }
+
+    fn newest_of_the_largest_account(&self, network: Network) -> Option<usize> {
+        let gives_way = |place: &Place| place.share.network == network && !matches!(place.state, State::Hashing);
+        let (index, _) = self
+            .places
+            .iter()
+            .enumerate()
+            .filter(|(_, place)| gives_way(place))
+            .max_by_key(|(_, place)| (self.held_by(place.share), place.number))?;
+        Some(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use handstamp_core::{Timestamp, UserId};
+
+    use super::*;
+
+    fn share(network: u8, account: u8) -> Share {
+        Share {
+            network: Network::of(IpAddr::V4(Ipv4Addr::new(192, 0, 2, network))),
+            account: AttemptKey::user(UserId::new(Timestamp::from_unix_seconds(0), [account; 10])),
+        }
+    }
+
+    fn queue(turns: usize, waiting: usize) -> Arc<Queue> {
+        Arc::new(Queue::new(turns, waiting))
+    }
+
+    /// Places of a share that wait for their turns, which are written down when they come.
+    fn wait(
+        queue: &Arc<Queue>,
+        share: Share,
+        count: usize,
+        turns: &Arc<Mutex<Vec<Share>>>,
+    ) -> Vec<Result<(), Crowded>> {
+        (0..count)
+            .map(|_| {
+                queue.reserve(share).map(|held| {
+                    let turns = Arc::clone(turns);
+                    tokio::spawn(async move {
+                        if held.turn().await.is_ok() {
+                            turns.lock().unwrap().push(share);
+                        }
+                    });
+                })
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn networks_take_turns_and_so_do_the_accounts_of_one() {
+        let (queue, turns) = (queue(1, 100), Arc::default());
+        let first = queue.reserve(share(9, 9)).unwrap();
+        first.turn().await.unwrap();
+        wait(&queue, share(1, 1), 10, &turns);
+        wait(&queue, share(1, 2), 2, &turns);
+        wait(&queue, share(2, 1), 3, &turns);
+        tokio::task::yield_now().await;
+        drop(first);
+        while turns.lock().unwrap().len() < 15 {
+            tokio::task::yield_now().await;
+        }
+        let turns = turns.lock().unwrap();
+        let place =
+            |wanted| turns.iter().enumerate().filter(|(_, share)| **share == wanted).map(|(place, _)| place).last();
+        assert_eq!(place(share(2, 1)), Some(5), "every other turn: {turns:?}");
+        assert_eq!(place(share(1, 2)), Some(6), "every other turn of its network: {turns:?}");
+    }
+
+    #[tokio::test]
+    async fn the_first_of_a_network_waits_for_one_turn_whatever_another_has_waiting() {
+        let (queue, turns) = (queue(1, 100), Arc::default());
+        let first = queue.reserve(share(1, 1)).unwrap();
+        first.turn().await.unwrap();
+        wait(&queue, share(1, 1), 50, &turns);
+        tokio::task::yield_now().await;
+        wait(&queue, share(2, 7), 1, &turns);
+        tokio::task::yield_now().await;
+        drop(first);
+        while turns.lock().unwrap().len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        assert!(turns.lock().unwrap()[..2].contains(&share(2, 7)));
+    }
+
+    #[tokio::test]
+    async fn who_has_more_than_a_share_gives_way_and_who_has_not_does_not() {
+        let queue = queue(1, 3);
+        let flood: Vec<_> = (0..4).map(|_| queue.reserve(share(1, 1)).unwrap()).collect();
+        flood[0].turn().await.unwrap();
+        assert!(queue.reserve(share(1, 1)).is_err(), "all places are its own");
+        let of_the_network = queue.reserve(share(1, 2)).unwrap();
+        let of_another = queue.reserve(share(2, 1)).unwrap();
+        let one_more = queue.reserve(share(1, 3)).unwrap();
+        assert!(queue.reserve(share(1, 4)).is_err(), "all have one each");
+        for given_up in flood[1..].iter() {
+            assert_eq!(given_up.turn().await, Err(Crowded), "but for the one that is being hashed");
+        }
+        drop((flood, one_more));
+        of_another.turn().await.unwrap();
+        drop(of_another);
+        of_the_network.turn().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_that_no_longer_waits_gives_its_turn_back() {
+        let queue = queue(1, 3);
+        let first = queue.reserve(share(1, 1)).unwrap();
+        first.turn().await.unwrap();
+        let gone = queue.reserve(share(1, 1)).unwrap();
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(10), gone.turn()).await.is_err());
+        drop(first);
+        drop(gone);
+        queue.reserve(share(1, 1)).unwrap().turn().await.unwrap();
+        assert!(queue.places().turns.is_empty() && queue.places().places.is_empty(), "nothing is kept of who has left");
+    }
+}
