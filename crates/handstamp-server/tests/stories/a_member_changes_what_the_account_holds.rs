@@ -28,6 +28,29 @@ crate::stories! {
         assert_eq!(house.events("authn_password_change").await.len(), 1);
     }
 
+    async fn the_password_by_a_form_that_is_sent_twice(house: House) {
+        let ada = house.ada().await;
+        let fields = [("current_password", ADAS_PASSWORD), ("password", NEW)];
+        // The browser breaks the first answer off, and has not seen its cookie.
+        let first = ada.copy();
+        assert_eq!(first.changes_password(ADAS_PASSWORD, NEW).await.status, 303);
+        let page = ada.submits("/account/password", &fields).await;
+        assert_eq!((page.status, page.location()), (303, "/account?done=password"));
+        assert!(page.set_cookie().contains("Max-Age=2592"), "as it was remembered before");
+        assert!(ada.is_signed_in().await);
+
+        let (one, other) = (ada.copy(), ada.copy());
+        let again = "copper-lantern-meadow";
+        let (one_page, other_page) = tokio::join!(one.changes_password(NEW, again), other.changes_password(NEW, again));
+        for page in [one_page, other_page] {
+            assert_eq!((page.status, page.location()), (303, "/account?done=password"), "at once");
+        }
+        let thief = house.visitor();
+        thief.presents(&ada.token());
+        let page = thief.changes_password(NEW, "wrong").await;
+        assert_eq!(page.location(), "/account/login?next=%2Faccount%2Fpassword", "a copy of the old cookie alone is nobody's");
+    }
+
     async fn but_not_the_password_without_the_current_one(house: House) {
         let ada = house.ada().await;
         let phone = house.visitor();

@@ -19,11 +19,13 @@ crate::stories! {
             tokio::spawn(async move { visitor.registers("Ada", address, ADAS_PASSWORD).await })
         });
         let pages = all(tasks.collect()).await;
-        assert_eq!(pages.iter().filter(|page| page.status == 303).count(), 1);
-        assert_eq!(pages.iter().filter(|page| page.status == 422).count(), 99);
+        // Who gives the password of the account that another has just made is signed in to it.
+        let signed_in = pages.iter().filter(|page| page.status == 303).count();
+        assert!(signed_in >= 1, "one of them makes it");
+        assert_eq!(pages.iter().filter(|page| page.status == 422).count(), 100 - signed_in);
         assert!(pages.iter().filter(|page| page.status == 422).all(|page| page.error_of("email").is_some()));
         assert_eq!(house.count("SELECT COUNT(*) FROM users").await, 1);
-        assert_eq!(house.count("SELECT COUNT(*) FROM sessions").await, 1);
+        assert_eq!(house.count("SELECT COUNT(*) FROM sessions").await, i64::try_from(signed_in).unwrap());
     }
 
     async fn and_none_finds_the_database_busy(house: House) {

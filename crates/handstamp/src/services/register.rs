@@ -47,10 +47,8 @@ impl Accounts {
         let place = self.hashing.reserve(share).await?;
         // Before anybody learns whether the address has an account.
         self.count_registration(device).await?.map_err(NotRegistered::TooMany)?;
-        let as_sign_in = SignIn { email: wish.email.clone(), password: wish.password.clone(), remember: true };
         if self.store.has_account(&wish.email).await? {
-            drop(place);
-            return self.sign_in_instead(as_sign_in, before, device).await;
+            return Err(Self::taken());
         }
         let hashed = self.hash_new_password(place, wish.password, wish.name.as_str(), wish.email.as_str()).await?;
         let password_hash = hashed.map_err(|refusal| {
@@ -68,25 +66,32 @@ impl Accounts {
                 log::info!(event = "user_created", user = %id, "made an account");
                 Ok(self.admit(id, None, signed_in, device))
             }
-            Err(AddressTaken) => self.sign_in_instead(as_sign_in, before, device).await,
+            Err(AddressTaken) => Err(Self::taken()),
         }
     }
 
-    /// Where the address has an account already, its password signs in: a form that is sent twice, as by a double click, finds
-    /// the account that it has just made. It counts as any sign-in does.
-    async fn sign_in_instead(
+    /// The same; but where the address has an account already, its password signs in: a form that is sent twice, as by a double
+    /// click, finds the account that it has just made. It counts as any sign-in does.
+    pub(crate) async fn register_or_sign_in(
         &self,
-        wish: SignIn,
+        wish: Register,
         before: &[OwnedSession],
         device: &Device,
     ) -> Result<Admitted, NotRegistered> {
-        match self.sign_in(wish, before, device).await {
+        let instead = SignIn { email: wish.email.clone(), password: wish.password.clone(), remember: true };
+        match self.register(wish, before, device).await {
+            Err(NotRegistered::AddressTaken) => {}
+            outcome => return outcome,
+        }
+        match self.sign_in(instead, before, device).await {
             Ok(admitted) => Ok(admitted),
             Err(NotSignedIn::Fault(fault)) => Err(fault.into()),
-            Err(NotSignedIn::Wrong | NotSignedIn::TooMany(_)) => {
-                log::info!(event = "register_refused", reason = "address_taken", "refused a registration");
-                Err(NotRegistered::AddressTaken)
-            }
+            Err(NotSignedIn::Wrong | NotSignedIn::TooMany(_)) => Err(NotRegistered::AddressTaken),
         }
+    }
+
+    fn taken() -> NotRegistered {
+        log::info!(event = "register_refused", reason = "address_taken", "refused a registration");
+        NotRegistered::AddressTaken
     }
 }

@@ -66,7 +66,7 @@ impl Here {
             email: EmailAddress::parse(email).unwrap(),
             password: Password::parse(password).unwrap(),
         };
-        self.accounts().register(wish, &[], &Device::default()).await
+        self.accounts().register_or_sign_in(wish, &[], &Device::default()).await
     }
 
     fn accounts(&self) -> &Accounts {

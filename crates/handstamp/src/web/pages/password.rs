@@ -42,8 +42,12 @@ pub(in crate::web) async fn submit(
     State(site): State<SharedSite>,
     visitor: Visitor,
     sender: Sender,
-    fields: Fields,
+    fields: Result<Fields, Failure>,
 ) -> Result<Response, Failure> {
+    let fields = match (fields, &visitor) {
+        (Err(_), Visitor::Stranger) => return Ok(sender.turn_away(&site)),
+        (fields, _) => fields?,
+    };
     let mut errors = Errors::default();
     let wish = errors.parse(fields.get("current_password")?, fields.get("password")?, &site.accounts.config.password);
     let Visitor::Member(session) = visitor else {

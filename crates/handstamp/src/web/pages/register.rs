@@ -56,7 +56,7 @@ pub(in crate::web) async fn submit(
         errors: Errors::default(),
     };
     let outcome = match form.parse(fields.get("password")?, &site.accounts.config.password) {
-        Some(wish) => site.accounts.register(wish, &shown.sessions, &device).await,
+        Some(wish) => site.accounts.register_or_sign_in(wish, &shown.sessions, &device).await,
         None => return form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &form),
     };
     match outcome {

@@ -45,7 +45,8 @@ pub(in crate::web) async fn revoke(
     Member(session): Member,
     fields: Fields,
 ) -> Result<Response, Failure> {
-    let handle = Uuid::try_parse(fields.get("session")?).map_err(|_| Failure::not_found())?;
+    let handle = Uuid::try_parse(fields.get("session")?).ok().filter(|handle| handle.get_version_num() == 4);
+    let handle = handle.ok_or_else(Failure::not_found)?;
     match site.accounts.end_session(&session, handle).await? {
         // A form that is sent twice finds it ended.
         ByHandle::Ended | ByHandle::HadEnded => Ok(see_other(&site.places.page(HERE))),
