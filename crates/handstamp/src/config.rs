@@ -232,6 +232,13 @@ impl PublicUrl {
         if self.is_https() { "https" } else { "http" }
     }
 
+    /// What the names of cookies end with: on plain http the port unless it is 80, as `_8080`, since browsers send the
+    /// cookies of one port to all ports of a host.
+    pub(crate) fn port_of_cookies(&self) -> String {
+        let port = self.url.port().filter(|_| !self.is_https());
+        port.map_or_else(String::new, |port| format!("_{port}"))
+    }
+
     /// Whether a request for this authority (a host and perhaps a port) is meant for us. On a laptop, every name of the
     /// machine itself will do.
     pub(crate) fn answers_to(&self, authority: &str) -> bool {

@@ -1,5 +1,7 @@
 use reqwest::Method;
 
+use crate::house::{ADAS_PASSWORD, House};
+
 crate::stories! {
     async fn and_the_session_is_over_everywhere(house: House) {
         let ada = house.ada().await;
@@ -30,6 +32,23 @@ crate::stories! {
             assert_eq!((again.status, again.location()), (303, "/"));
         }
         assert!(!copy.has_cookie());
+    }
+
+    async fn of_one_site_of_the_laptop_and_stays_signed_in_to_another_on_another_port(mut house: House) {
+        let mut other = House::on_sqlite();
+        house.restart_with("HANDSTAMP_PUBLIC_URL", "http://localhost:8080");
+        other.restart_with("HANDSTAMP_PUBLIC_URL", "http://localhost:8081");
+        let mut ada = house.visitor();
+        assert_eq!(ada.registers("Ada", "ada@example.com", ADAS_PASSWORD).await.status, 303);
+        ada.follows(&other.url);
+        assert!(!ada.is_signed_in().await);
+        let page = ada.registers("Ada", "ada@example.com", ADAS_PASSWORD).await;
+        assert!(page.set_cookie().starts_with("handstamp_session_8081="), "{}", page.set_cookie());
+        assert!(ada.is_signed_in().await);
+        ada.signs_out().await;
+        assert!(!ada.is_signed_in().await);
+        ada.follows(&house.url);
+        assert!(ada.is_signed_in().await, "the cookies of one port reach all ports of a host");
     }
 
     async fn and_a_program_is_told_401(house: House) {

@@ -23,7 +23,8 @@ impl Cookies {
             (true, Some(_)) => ("__Secure-", "; Secure"),
             (false, _) => ("", ""),
         };
-        let name = |what| format!("{prefix}handstamp_{what}");
+        let port = config.public_url.port_of_cookies();
+        let name = |what| format!("{prefix}handstamp_{what}{port}");
         let domain = domain.map_or_else(String::new, |domain| format!("; Domain={domain}"));
         Self {
             session: name("session"),
@@ -118,5 +119,14 @@ mod tests {
             "__Secure-handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Secure; Domain=example.com; Max-Age=0"
         );
         assert_eq!(removed("http://localhost", None), "handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
+    }
+
+    #[test]
+    fn on_plain_http_the_names_carry_the_port() {
+        let laptop = cookies("http://localhost:8080", None);
+        let names = [laptop.session, laptop.device, laptop.signed_out];
+        assert_eq!(names, ["session", "device", "signed_out"].map(|what| format!("handstamp_{what}_8080")));
+        assert_eq!(cookies("http://localhost:80", None).session, "handstamp_session");
+        assert_eq!(cookies("https://localhost:8443", None).session, "__Host-handstamp_session");
     }
 }
