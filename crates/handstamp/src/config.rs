@@ -40,8 +40,13 @@ pub struct Config {
     pub prefix: Prefix,
     /// Templates of your own by name, which replace ours or stand beside them. Files in `templates_dir` come before them.
     pub templates: Vec<(String, String)>,
-    /// The hosts that people are sent back to after a sign-in, beside this site and the hosts of `session.cookie_domain`.
+    /// The hosts that people are sent back to after a sign-in, beside this site and the hosts of `session.cookie_domain`: by
+    /// https, and to other ports of the machine itself by the scheme of `public_url`.
     pub return_hosts: Vec<ReturnHost>,
+    /// Other origins whose browser applications may write here and to what [`protect`](crate::Handstamp::protect) surrounds:
+    /// sign in by the API, for one. They need CORS as well, with credentials, which is the application's own affair; and their
+    /// requests carry the session cookie only from hosts of the same site, as `app.example.com` and `id.example.com` are.
+    pub trusted_origins: Vec<TrustedOrigin>,
 }
 
 impl Config {
@@ -63,7 +68,28 @@ impl Config {
             prefix: Prefix::default(),
             templates: Vec::new(),
             return_hosts: Vec::new(),
+            trusted_origins: Vec::new(),
         }
+    }
+}
+
+/// An origin as browsers spell it in the header `Origin` (RFC 6454 §6.2): a scheme, a host, and a port where it is not the
+/// usual one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedOrigin(String);
+
+impl TrustedOrigin {
+    /// Takes an origin such as `https://app.example.com` or, of this machine, `http://localhost:5173`.
+    ///
+    /// # Errors
+    /// In words for the programmer.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let url = PublicUrl::parse(text)?;
+        if url.to_string() == text { Ok(Self(text.to_owned())) } else { Err(format!("must be written as {url}")) }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -83,6 +109,12 @@ impl Prefix {
         };
         let good = text.is_empty() || text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_segment));
         if good { Ok(Self(text.to_owned())) } else { Err("must be a path such as /members".to_owned()) }
+    }
+}
+
+impl Prefix {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -116,6 +148,9 @@ pub struct SessionConfig {
     pub cache_entries: usize,
     /// Whether to use PostgreSQL's LISTEN and NOTIFY where they work. Without them nodes ask ten times a second.
     pub notify: bool,
+    /// Whether a sign-out has browsers clear what they store for the origin (`Clear-Site-Data: "storage"`). An application on
+    /// the same origin loses its own localStorage by it, drafts and all: so not by default.
+    pub clear_site_data: bool,
 }
 
 impl SessionConfig {
@@ -135,6 +170,7 @@ impl Default for SessionConfig {
             lease: Duration::from_secs(5),
             cache_entries: 1_000_000,
             notify: true,
+            clear_site_data: false,
         }
     }
 }
@@ -350,6 +386,20 @@ pub fn check_cookie_domain(domain: &str, public_url: &PublicUrl) -> Result<(), S
     }
 }
 
+/// Checks that people of the site can be sent to a host: to the machine itself only where the site is on it as well.
+///
+/// # Errors
+/// In words for the operator.
+pub fn check_return_host(host: &ReturnHost, public_url: &PublicUrl) -> Result<(), String> {
+    if host.is_loopback() && !public_url.loopback {
+        return Err(format!("is a host of this machine, and people who sign in at {public_url} are on another"));
+    }
+    if host.to_string().ends_with(":80") && !public_url.is_https() && host.is_loopback() {
+        return Err("must be without the port, as browsers spell it".to_owned());
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -418,6 +468,19 @@ mod tests {
         for bad in ["", "sqlite:", "sqlite::memory:", "sqlite:h.db?mode=ro", "mysql://db", "h.db"] {
             assert!(DatabaseUrl::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_machine_itself_is_a_host_to_go_back_to_for_a_site_on_it_only() {
+        let check = |host, url| check_return_host(&ReturnHost::parse(host).unwrap(), &PublicUrl::parse(url).unwrap());
+        for host in ["localhost:15000", "app.localhost", "127.0.0.1:3000", "app.example.com"] {
+            assert_eq!(check(host, "http://localhost:8080"), Ok(()), "{host}");
+        }
+        assert_eq!(check("app.example.com", "https://id.example.com"), Ok(()));
+        for host in ["localhost:15000", "app.localhost", "127.0.0.1:3000"] {
+            assert!(check(host, "https://id.example.com").unwrap_err().contains("https://id.example.com"), "{host}");
+        }
+        assert!(check("localhost:80", "http://localhost:8080").is_err());
     }
 
     #[test]

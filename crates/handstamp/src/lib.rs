@@ -53,8 +53,8 @@ use handstamp_core::{DeviceTokens, SessionTokens};
 use tokio::task::JoinHandle;
 
 pub use config::{
-    Config, DatabaseUrl, HashingConfig, LimitsConfig, Prefix, PublicUrl, Registration, SessionConfig,
-    check_cookie_domain,
+    Config, DatabaseUrl, HashingConfig, LimitsConfig, Prefix, PublicUrl, Registration, SessionConfig, TrustedOrigin,
+    check_cookie_domain, check_return_host,
 };
 pub use data_dir::DataDir;
 pub use error::Error;
@@ -65,7 +65,7 @@ pub use web::{CurrentSession, CurrentUser};
 use services::{Accounts, Assertions, Guard, Hashing};
 use sessions::Sessions;
 use store::Store;
-use web::{CarefulHeaders, Cookies, Introductions, Places, Site, Views};
+use web::{CarefulHeaders, Cookies, Introductions, Places, Site, Told, Views};
 use world::World;
 
 /// To write one of these times takes longer than a request: the seldomer, the cheaper a live session. On this node lists are
@@ -115,6 +115,7 @@ impl Handstamp {
             places,
             introductions: Introductions::new(),
             request_ids: log::RequestIds::default(),
+            told: Told::default(),
             accounts: Accounts {
                 assertions: Assertions::new(&config),
                 devices,

@@ -48,11 +48,10 @@ async fn is_told_who_it_is(house: &House, chain: &Chain) {
     let thief = ada.copy();
     assert_eq!(ada.signs_out().await.status, 303);
     assert_eq!(thief.opens("/notes").await.status, 302);
-    let posted = thief.submits("/notes", &[("text", "x")]).await;
-    assert_eq!(
-        (posted.status, posted.location()),
-        (303, format!("{}/account/login?next=%2Fnotes", chain.url).as_str())
-    );
+    let form = thief.form("/notes", &[("text", "x")]).header("referer", format!("{}/notes/new", chain.url));
+    let posted = thief.send(form).await;
+    let sign_in = format!("{}/account/login?next=%2Fnotes%2Fnew&notice=form-not-sent", chain.url);
+    assert_eq!((posted.status, posted.location()), (303, sign_in.as_str()), "what was filled in is lost");
     let program = thief.send(thief.bare_request(reqwest::Method::GET, "/notes")).await;
     assert_eq!((program.status, program.header("content-type")), (401, "application/problem+json"));
 }

@@ -111,7 +111,7 @@ crate::stories! {
         let ada = house.ada().await;
         for path in ["/", "/account", "/account/login", "/nowhere", "/healthz", "/account/static/handstamp.css"] {
             let page = ada.opens(path).await;
-            let policy = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+            let policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
             assert_eq!(page.header("content-security-policy"), policy, "{path}");
             assert_eq!(page.header("x-frame-options"), "DENY");
             assert_eq!(page.header("x-content-type-options"), "nosniff");

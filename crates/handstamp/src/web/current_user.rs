@@ -133,7 +133,7 @@ where
             Visitor::Member(session) => Ok(Self(session)),
             Visitor::Stranger | Visitor::SignedOut(_) if is_navigation(&parts.method, &parts.headers) => {
                 let uri = original_uri(&parts.uri, &parts.extensions);
-                let mut response = to_sign_in(site, &parts.method, uri);
+                let mut response = to_sign_in(site, &parts.method, uri, &parts.headers);
                 keep_out_of_caches(response.headers_mut());
                 Err(response)
             }

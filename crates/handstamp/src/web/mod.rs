@@ -35,6 +35,7 @@ pub(crate) use headers::CarefulHeaders;
 pub(crate) use health::why_not_ready;
 pub(crate) use introductions::Introductions;
 pub(crate) use places::Places;
+pub(crate) use request::Told;
 pub(crate) use views::Views;
 
 /// What every page works with.
@@ -46,6 +47,7 @@ pub(crate) struct Site {
     pub(crate) introductions: Introductions,
     pub(crate) headers: CarefulHeaders,
     pub(crate) request_ids: RequestIds,
+    pub(crate) told: Told,
 }
 
 /// The state of the routers.

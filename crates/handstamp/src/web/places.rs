@@ -1,9 +1,12 @@
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::http::HeaderValue;
+use axum::http::{Extensions, HeaderValue, StatusCode, Uri};
 use handstamp_core::{ReturnHosts, ReturnTo};
 
+use super::failure::Failure;
 use super::redirect::leading_to;
+use super::user::original_uri;
 use crate::config::{Config, Prefix, PublicUrl};
 use crate::log;
 
@@ -12,22 +15,35 @@ pub(crate) struct Places {
     public_url: PublicUrl,
     prefix: Prefix,
     account: ReturnTo,
+    home: ReturnTo,
     return_hosts: ReturnHosts,
     policy: HeaderValue,
+    /// A request has come by its whole path.
+    is_mounted: AtomicBool,
 }
 
 impl Places {
     pub(crate) fn new(config: &Config) -> Self {
-        let return_hosts = ReturnHosts::new(config.session.cookie_domain.as_deref(), &config.return_hosts);
+        let site = config.public_url.to_string();
+        let return_hosts = ReturnHosts::new(&site, config.session.cookie_domain.as_deref(), &config.return_hosts);
         // Chromium applies form-action to where a form leads in the end: after a sign-in, to an app on another host.
         let policy = format!(
-            "default-src 'none'; style-src 'self'; form-action 'self'{}; base-uri 'none'; frame-ancestors 'none'",
+            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'{}; base-uri 'none'; frame-ancestors 'none'",
             return_hosts.sources()
         );
         let policy = HeaderValue::from_str(&policy).expect("hosts are visible ASCII");
         let prefix = config.prefix.clone();
         let account = ReturnTo::parse(&format!("{prefix}/account")).expect("a prefix is a path");
-        Self { public_url: config.public_url.clone(), prefix, account, return_hosts, policy }
+        let home = ReturnTo::parse("/").expect("it is a path");
+        Self {
+            public_url: config.public_url.clone(),
+            prefix,
+            account,
+            home,
+            return_hosts,
+            policy,
+            is_mounted: AtomicBool::new(false),
+        }
     }
 
     /// Where a page of ours is, or one of the files that it needs.
@@ -35,9 +51,36 @@ impl Places {
         format!("{}{path}", self.prefix)
     }
 
+    /// Why a request is refused that came to us by another path than our links lead to: somebody has nested the routes beneath
+    /// a path that is not the prefix. Once one has come right, nobody looks any more.
+    pub(super) fn refusal_of_mount(&self, uri: &Uri, extensions: &Extensions) -> Option<Failure> {
+        if self.is_mounted.load(Ordering::Relaxed) {
+            return None;
+        }
+        let asked_for = original_uri(uri, extensions).path();
+        let is_right = asked_for.strip_prefix(self.prefix.as_str()) == Some(uri.path());
+        if is_right {
+            self.is_mounted.store(true, Ordering::Relaxed);
+            return None;
+        }
+        let message = format!(
+            "This page is at {asked_for}, and its links lead to {}{}. Set Config::prefix to the path beneath which the pages \
+             are to stand, and merge Handstamp::routes() into the router instead of nesting it: they stand beneath the prefix already.",
+            self.prefix,
+            uri.path()
+        );
+        log::error!(event = "prefix_wrong", "{message}");
+        Some(Failure::refused(StatusCode::INTERNAL_SERVER_ERROR, message))
+    }
+
     /// Where people go next who have no other wish.
     pub(super) fn account(&self) -> &ReturnTo {
         &self.account
+    }
+
+    /// Where people go next who have signed out.
+    pub(super) fn home(&self) -> &ReturnTo {
+        &self.home
     }
 
     /// Our sign-in page, and on from there to another page of ours.
@@ -50,7 +93,22 @@ impl Places {
         leading_to(&self.page("/account/login"), next)
     }
 
-    /// The Content-Security-Policy of every response: our stylesheet and our forms, and nothing else.
+    /// Our sign-in page for somebody whose form was not sent, and on from there to the page that it stood on: the `referer`, if
+    /// that is a page of the origin that the form was sent to, and otherwise the home page.
+    pub(super) fn sign_in_after_form(
+        &self,
+        own_form: Option<ReturnTo>,
+        referer: Option<&str>,
+        host: Option<&str>,
+    ) -> String {
+        let asked_for = host.map(|host| Origin::new(self.scheme(), host));
+        let origins = [Some(self.here()), asked_for];
+        let came_from = || origins.iter().flatten().find_map(|origin| ReturnTo::parse(origin.path_of(referer?)?));
+        let next = came_from().or(own_form).unwrap_or_else(|| self.home.clone());
+        saying_form_not_sent(self.sign_in(&next))
+    }
+
+    /// The Content-Security-Policy of every response: our stylesheet, our icon and our forms, and nothing else.
     pub(super) fn policy(&self) -> HeaderValue {
         self.policy.clone()
     }
@@ -93,6 +151,16 @@ impl Places {
     }
 }
 
+/// What the address of the sign-in page says when a form led to it.
+pub(super) const FORM_NOT_SENT: &str = "form-not-sent";
+
+/// The address of the sign-in page, with a word about a form that was not sent.
+pub(super) fn saying_form_not_sent(mut url: String) -> String {
+    let separator = if url.contains('?') { '&' } else { '?' };
+    write!(url, "{separator}notice={FORM_NOT_SENT}").expect("a String takes whatever is written");
+    url
+}
+
 /// A scheme, and a host with a port where it is not the usual one, as browsers spell them (RFC 6454 §6.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
@@ -109,6 +177,11 @@ impl Origin {
 
     pub(super) fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The path and query of a URL of this origin.
+    pub(super) fn path_of<'a>(&self, url: &'a str) -> Option<&'a str> {
+        url.strip_prefix(self.text.as_str()).filter(|path| path.starts_with('/'))
     }
 
     fn host(&self) -> &str {

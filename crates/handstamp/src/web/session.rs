@@ -31,9 +31,12 @@ pub(super) async fn load_member(
 ) -> ControlFlow<Response, (Visitor, Option<HeaderValue>)> {
     match find(site, request.headers()).await {
         Ok(visitor @ Visitor::Member(_)) => Continue(with_cookie(visitor, site)),
-        Ok(_) if is_navigation(request.method(), request.headers()) => {
-            Break(to_sign_in(site, request.method(), original_uri(request.uri(), request.extensions())))
-        }
+        Ok(_) if is_navigation(request.method(), request.headers()) => Break(to_sign_in(
+            site,
+            request.method(),
+            original_uri(request.uri(), request.extensions()),
+            request.headers(),
+        )),
         Ok(_) => Break(Failure::SignedOut.into_response()),
         Err(fault) => Break(Failure::from(fault).into_response()),
     }
