@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use handstamp::{
     DatabaseUrl, HashSettings, HashingConfig, LimitsConfig, PasswordPolicy, PublicUrl, Registration, ReturnHost,
-    SecretKey, SessionConfig, TrustedProxies, check_cookie_domain, check_return_host,
+    SecretKey, SessionConfig, TrustedProxies, check_cookie_domain, check_return_host, check_site_name,
 };
 use tracing::Level;
 
@@ -373,11 +373,7 @@ fn folder(text: &str) -> Result<PathBuf, String> {
 }
 
 fn site_name(text: &str) -> Result<String, String> {
-    let name = text.trim();
-    if name.is_empty() || name.chars().any(char::is_control) || name.chars().count() > 100 {
-        return Err("must be 1 to 100 visible characters".to_owned());
-    }
-    Ok(name.to_owned())
+    check_site_name(text.trim()).map(|()| text.trim().to_owned())
 }
 
 fn return_host(text: &str, public_url: Option<&PublicUrl>) -> Result<ReturnHost, String> {
@@ -405,10 +401,11 @@ fn lease(text: &str) -> Result<Duration, String> {
 
 fn lifetime(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if duration < Duration::from_secs(60) || duration > SessionConfig::MAX_LIFETIME {
-        return Err("must be between 1m and 30d".to_owned());
+    if SessionConfig::LIFETIMES.contains(&duration) {
+        Ok(duration)
+    } else {
+        Err("must be between 1m and 30d".to_owned())
     }
-    Ok(duration)
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
-//! What a [`Handstamp`](crate::Handstamp) is told when it opens: plain values that have been checked.
+//! What a [`Handstamp`](crate::Handstamp) is told when it opens: plain values, which [`Config::validate`] checks.
 
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use handstamp_core::{HashSettings, Limit, PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
 use url::{Host, Position, Url};
+
+use crate::Error;
 
 /// All settings.
 #[derive(Clone, Debug)]
@@ -71,6 +74,52 @@ impl Config {
             trusted_origins: Vec::new(),
         }
     }
+
+    /// Checks what types cannot: that all numbers are within their bounds, and that hosts and domains fit the public URL.
+    /// [`Handstamp::open`](crate::Handstamp::open) does it.
+    ///
+    /// # Errors
+    /// All that is wrong, each with the name of its setting.
+    pub fn validate(&self) -> Result<(), Error> {
+        let (session, hashing) = (&self.session, &self.hashing);
+        let domain =
+            session.cookie_domain.as_deref().map_or(Ok(()), |domain| check_cookie_domain(domain, &self.public_url));
+        let hosts = self
+            .return_hosts
+            .iter()
+            .try_for_each(|host| check_return_host(host, &self.public_url).map_err(|error| format!("{host} {error}")));
+        let checks = [
+            ("site_name", check_site_name(&self.site_name)),
+            ("session.lifetime", within(&SessionConfig::LIFETIMES, &session.lifetime, "between 1m and 30d")),
+            ("session.lease", within(&SessionConfig::LEASES, &session.lease, "between 1s and 1m")),
+            ("session.cookie_domain", domain),
+            ("password.min_length", within(&(8..=256), &self.password.min_length, "between 8 and 256")),
+            ("password.min_strength", within(&(0..=4), &self.password.min_strength, "between 0 and 4")),
+            ("hashing.concurrency", within(&(1..=1024), &hashing.concurrency, "between 1 and 1024")),
+            ("hashing.queue", within(&(0..=1_000_000), &hashing.queue, "at most 1000000")),
+            (
+                "limits.sign_in_per_account",
+                within(&(0..=LimitsConfig::MAX_PER_ACCOUNT), &self.limits.sign_in_per_account, "between 0 and 100"),
+            ),
+            ("return_hosts", hosts),
+        ];
+        let wrong = checks.into_iter().filter_map(|(name, check)| check.err().map(|error| format!("{name} {error}")));
+        let wrong: Vec<_> = wrong.collect();
+        if wrong.is_empty() { Ok(()) } else { Err(Error::config(wrong.join("; "))) }
+    }
+}
+
+fn within<T: PartialOrd>(bounds: &RangeInclusive<T>, value: &T, words: &str) -> Result<(), String> {
+    if bounds.contains(value) { Ok(()) } else { Err(format!("must be {words}")) }
+}
+
+/// Checks what the pages are to call a site.
+///
+/// # Errors
+/// In words for the operator.
+pub fn check_site_name(name: &str) -> Result<(), String> {
+    let is_good = !name.trim().is_empty() && !name.chars().any(char::is_control) && name.chars().count() <= 100;
+    if is_good { Ok(()) } else { Err("must be 1 to 100 visible characters".to_owned()) }
 }
 
 /// An origin as browsers spell it in the header `Origin` (RFC 6454 §6.2): a scheme, a host, and a port where it is not the
@@ -156,10 +205,12 @@ pub struct SessionConfig {
 impl SessionConfig {
     /// The longest that a session may last.
     pub const MAX_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
+    /// The shortest and the longest lifetime.
+    pub const LIFETIMES: RangeInclusive<Duration> = Duration::from_secs(60)..=Self::MAX_LIFETIME;
     /// How long a session lasts that is not remembered, if its browser stays open.
     pub const UNREMEMBERED_LIFETIME: Duration = Duration::from_secs(86_400);
     /// The shortest and the longest lease.
-    pub const LEASES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
+    pub const LEASES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 }
 
 impl Default for SessionConfig {
@@ -481,6 +532,38 @@ mod tests {
             assert!(check(host, "https://id.example.com").unwrap_err().contains("https://id.example.com"), "{host}");
         }
         assert!(check("localhost:80", "http://localhost:8080").is_err());
+    }
+
+    #[test]
+    fn an_application_is_held_to_the_bounds_of_the_binary() {
+        let config = || {
+            let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
+            let url = PublicUrl::parse("https://id.example.com").unwrap();
+            Config::new(url, DatabaseUrl::parse("sqlite:unused").unwrap(), secret)
+        };
+        assert!(config().validate().is_ok());
+        let faults: [(&str, fn(&mut Config)); 10] = [
+            ("site_name", |config| config.site_name = " ".to_owned()),
+            ("session.lifetime", |config| config.session.lifetime = Duration::from_secs(31 * 86_400)),
+            ("session.lease", |config| config.session.lease = Duration::ZERO),
+            ("session.cookie_domain", |config| config.session.cookie_domain = Some("exämple.com".to_owned())),
+            ("password.min_length", |config| config.password.min_length = 7),
+            ("password.min_strength", |config| config.password.min_strength = 5),
+            ("hashing.concurrency", |config| config.hashing.concurrency = 0),
+            ("hashing.queue", |config| config.hashing.queue = 1_000_001),
+            ("limits.sign_in_per_account", |config| config.limits.sign_in_per_account = 101),
+            ("return_hosts", |config| config.return_hosts = vec![ReturnHost::parse("localhost:3000").unwrap()]),
+        ];
+        let mut all = config();
+        for (name, set) in faults {
+            let mut wrong = config();
+            set(&mut wrong);
+            let error = wrong.validate().unwrap_err();
+            assert!(error.is_config() && error.to_string().starts_with(name), "{error}");
+            set(&mut all);
+        }
+        let told = all.validate().unwrap_err().to_string();
+        assert!(faults.iter().all(|(name, _)| told.contains(name)), "all at once: {told}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use minijinja::{Value, context};
 
 use super::Site;
-use super::failure::{Explanation, Failure};
+use super::failure::{Explanation, Failure, log_fault};
 use super::user::{self, Visitor};
 use crate::log::{self, RequestId};
 
@@ -129,7 +129,7 @@ fn error_page(site: &Site, bare: &Response, message: &str, id: RequestId) -> Res
     match site.views.render("error.html", values) {
         Ok(html) => html_page(site, status, html),
         Err(error) => {
-            log::error!(event = "fault", error = format!("{error:#}"), "the error page cannot be rendered");
+            log_fault(&format_args!("the error page: {error:#}"));
             (status, message.to_owned()).into_response()
         }
     }
