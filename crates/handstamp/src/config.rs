@@ -542,7 +542,8 @@ mod tests {
             Config::new(url, DatabaseUrl::parse("sqlite:unused").unwrap(), secret)
         };
         assert!(config().validate().is_ok());
-        let faults: [(&str, fn(&mut Config)); 10] = [
+        type Fault = (&'static str, fn(&mut Config));
+        let faults: [Fault; 10] = [
             ("site_name", |config| config.site_name = " ".to_owned()),
             ("session.lifetime", |config| config.session.lifetime = Duration::from_secs(31 * 86_400)),
             ("session.lease", |config| config.session.lease = Duration::ZERO),
