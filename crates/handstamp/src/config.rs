@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use handstamp_core::{HashSettings, Limit, PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
+use handstamp_core::{DisplayName, HashSettings, Limit, PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
 use url::{Host, Position, Url};
 
 use crate::Error;
@@ -118,8 +118,7 @@ fn within<T: PartialOrd>(bounds: &RangeInclusive<T>, value: &T, words: &str) -> 
 /// # Errors
 /// In words for the operator.
 pub fn check_site_name(name: &str) -> Result<(), String> {
-    let is_good = !name.trim().is_empty() && !name.chars().any(char::is_control) && name.chars().count() <= 100;
-    if is_good { Ok(()) } else { Err("must be 1 to 100 visible characters".to_owned()) }
+    DisplayName::parse(name).map(drop).map_err(|_| "must be 1 to 100 visible characters".to_owned())
 }
 
 /// An origin as browsers spell it in the header `Origin` (RFC 6454 §6.2): a scheme, a host, and a port where it is not the
@@ -544,7 +543,7 @@ mod tests {
         assert!(config().validate().is_ok());
         type Fault = (&'static str, fn(&mut Config));
         let faults: [Fault; 10] = [
-            ("site_name", |config| config.site_name = " ".to_owned()),
+            ("site_name", |config| config.site_name = "\u{200B}".to_owned()),
             ("session.lifetime", |config| config.session.lifetime = Duration::from_secs(31 * 86_400)),
             ("session.lease", |config| config.session.lease = Duration::ZERO),
             ("session.cookie_domain", |config| config.session.cookie_domain = Some("exämple.com".to_owned())),

@@ -161,13 +161,15 @@ impl Handstamp {
     }
 
     /// The pages, to be merged into an axum application with pages of its own: `/account` and what is beneath it, the questions
-    /// of proxies under `/auth`, and the JSON API under `/api/v1`, all of it after [`Config::prefix`].
+    /// of proxies under `/auth`, and the JSON API under `/api/v1`, all of it after [`Config::prefix`]. Nested beneath another path
+    /// they answer 500 and say why, since their links would lead elsewhere.
     pub fn routes(&self) -> Router {
         web::routes::routes(&self.0.site)
     }
 
     /// Refuses requests to an application's own routes that other sites make a browser send, as our pages do: all but GET,
-    /// HEAD and OPTIONS must come from this site. A program that sends a session cookie has to send an `Origin` header as well.
+    /// HEAD and OPTIONS, and every WebSocket, must come from this site or from one of [`Config::trusted_origins`]. A program that sends a
+    /// session cookie has to send an `Origin` header as well.
     pub fn protect(&self, app: Router) -> Router {
         web::routes::protect(app, &self.0.site)
     }

@@ -66,6 +66,20 @@ async fn and_the_app_is_told_who_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_people_come_back_to_a_long_address_of_the_app() {
+    for proxy in PROXIES {
+        let house = house();
+        let chain = Chain::new(&house, proxy, &[]).await;
+        let ada = Visitor::new(&chain.url);
+        let long = format!("/{}", "a/".repeat(3_500));
+        let page = ada.opens(&long).await;
+        let sign_in = page.location().strip_prefix(chain.url.as_str()).unwrap().to_owned();
+        let form = ada.opens(&sign_in).await;
+        assert!(form.status == 200 && form.hidden("next") == [long], "{proxy:?}: {}", form.status);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn and_the_cookie_is_renewed_through_those_that_can() {
     for proxy in [Proxy::Nginx, Proxy::Traefik] {
         let mut house = house();
