@@ -20,7 +20,7 @@ pub struct EmailAddress {
 }
 
 impl EmailAddress {
-    /// Parses what somebody typed, without the white space and the invisible characters around it, which are pasted along.
+    /// Parses what was typed, without the white space and the invisible characters around it, which are pasted along.
     ///
     /// Nothing that merely looks like ASCII becomes ASCII: a domain may be written in another script and in capitals,
     /// but a character that the mapping of UTS 46 would turn into another letter, or drop, is refused.

@@ -4,7 +4,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::invisible::{is_ignorable, is_shaping, is_visible};
 
-/// What somebody wants to be called: 1 to 100 code points, one of them visible, trimmed, in NFC, without control characters.
+/// What a person wants to be called: 1 to 100 code points, one of them visible, trimmed, in NFC, without control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DisplayName(String);
 

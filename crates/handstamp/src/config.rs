@@ -1,4 +1,4 @@
-//! What a [`Handstamp`](crate::Handstamp) is told when it opens: plain values, which [`Config::validate`] checks.
+//! What a [`Handstamp`](crate::Handstamp) opens with: plain values, which [`Config::validate`] checks.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -157,12 +157,6 @@ impl Prefix {
         };
         let good = text.is_empty() || text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_segment));
         if good { Ok(Self(text.to_owned())) } else { Err("must be a path such as /members".to_owned()) }
-    }
-}
-
-impl Prefix {
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
     }
 }
 

@@ -42,8 +42,8 @@
 //! else changes without notice.
 //!
 //! **Never write to `users`, or to any other table of Handstamp**: nodes keep sessions in memory, and learn what has changed from
-//! a log that only [`Handstamp`] writes. Somebody whose row is deleted by SQL stays signed in; [`Handstamp::delete_user`] signs them
-//! out everywhere first, and so do [`Handstamp::disable_user`] and the others.
+//! a log that only [`Handstamp`] writes. A person whose row is deleted by SQL stays signed in; [`Handstamp::delete_user`] ends their
+//! sessions on every node, and so does [`Handstamp::disable_user`].
 //!
 //! # Browser applications on another origin
 //!
@@ -91,7 +91,7 @@ pub use web::{CurrentSession, CurrentUser};
 use services::{Accounts, Assertions, Guard, Hashing};
 use sessions::Sessions;
 use store::Store;
-use web::{CarefulHeaders, Cookies, Introductions, Places, Site, Told, Views};
+use web::{CarefulHeaders, Cookies, Introductions, Mount, Places, Site, Views, Warned};
 use world::World;
 
 /// To write one of these times takes longer than a request: the seldomer, the cheaper a live session. On this node lists are
@@ -139,7 +139,8 @@ impl Handstamp {
             places,
             introductions: Introductions::new(),
             request_ids: log::RequestIds::default(),
-            told: Told::default(),
+            mount: Mount::default(),
+            warned: Warned::default(),
             accounts: Accounts {
                 assertions: Assertions::new(&config),
                 devices,

@@ -1,4 +1,4 @@
-//! An application that is served without the addresses of its peers says so, though nobody has installed a log.
+//! An application that is served without the addresses of its peers says so, also where no log is installed.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
@@ -10,9 +10,9 @@ use handstamp::{Config, Handstamp};
 
 const CHILD: &str = "HANDSTAMP_TEST_SERVES";
 
-/// Serves as somebody would who does not know better, asks itself twice, and ends.
+/// Serves without them, asks itself twice, and ends.
 #[tokio::test(flavor = "multi_thread")]
-async fn serves_when_it_is_told_to() {
+async fn serves_where_the_variable_says_so() {
     let Some(folder) = std::env::var_os(CHILD) else { return };
     let handstamp = Handstamp::open(Config::in_folder(folder, "http://localhost").unwrap()).await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -33,10 +33,10 @@ async fn serves_when_it_is_told_to() {
 }
 
 #[test]
-fn whoever_serves_without_the_addresses_of_peers_is_told_how_it_is_done() {
+fn serving_without_the_addresses_of_peers_says_once_how_it_is_done() {
     let folder = std::env::temp_dir().join(format!("handstamp-without-addresses-{}", std::process::id()));
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "serves_when_it_is_told_to", "--nocapture"]).env(CHILD, &folder);
+    child.args(["--exact", "serves_where_the_variable_says_so", "--nocapture"]).env(CHILD, &folder);
     let output = child.output().unwrap();
     let says = String::from_utf8(output.stderr).unwrap();
     std::fs::remove_dir_all(folder).unwrap();

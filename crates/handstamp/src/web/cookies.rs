@@ -59,12 +59,12 @@ impl Cookies {
         self.set(&self.signed_out, "1", "; Max-Age=600")
     }
 
-    /// In place of [`signed_out`](Self::signed_out), once a page has told them.
-    pub(super) fn told_signed_out(&self) -> HeaderValue {
-        self.set(&self.signed_out, "told", "; Max-Age=600")
+    /// In place of [`signed_out`](Self::signed_out), once a page has said so.
+    pub(super) fn sign_out_shown(&self) -> HeaderValue {
+        self.set(&self.signed_out, "shown", "; Max-Age=600")
     }
 
-    /// Whether somebody has just signed out here, and no page has told them yet.
+    /// Whether the browser has just been signed out, and no page has said so yet.
     pub(super) fn has_just_signed_out(&self, headers: &HeaderMap) -> bool {
         find(headers, &self.signed_out) == Presented::One("1")
     }

@@ -87,7 +87,7 @@ impl<F: Into<Fault>> From<F> for Failure {
 #[derive(Clone)]
 pub(super) struct Explanation(pub(super) Cow<'static, str>);
 
-/// Writes down what we must mend; whoever asked is told of it without its details.
+/// Logs a fault of ours, whose details stay out of the answer.
 pub(super) fn log_fault(fault: &dyn fmt::Display) {
     log::error!(event = "fault", %fault, "a request could not be answered");
 }

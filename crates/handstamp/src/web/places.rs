@@ -1,12 +1,9 @@
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::http::{Extensions, HeaderValue, StatusCode, Uri};
+use axum::http::HeaderValue;
 use handstamp_core::{ReturnHosts, ReturnTo};
 
-use super::failure::Failure;
 use super::redirect::leading_to;
-use super::user::original_uri;
 use crate::config::{Config, Prefix, PublicUrl};
 use crate::log;
 
@@ -18,8 +15,6 @@ pub(crate) struct Places {
     home: ReturnTo,
     return_hosts: ReturnHosts,
     policy: HeaderValue,
-    /// A request has come by its whole path.
-    is_mounted: AtomicBool,
 }
 
 impl Places {
@@ -35,42 +30,12 @@ impl Places {
         let prefix = config.prefix.clone();
         let account = ReturnTo::parse(&format!("{prefix}/account")).expect("a prefix is a path");
         let home = ReturnTo::parse("/").expect("it is a path");
-        Self {
-            public_url: config.public_url.clone(),
-            prefix,
-            account,
-            home,
-            return_hosts,
-            policy,
-            is_mounted: AtomicBool::new(false),
-        }
+        Self { public_url: config.public_url.clone(), prefix, account, home, return_hosts, policy }
     }
 
     /// Where a page of ours is, or one of the files that it needs.
     pub(super) fn page(&self, path: &str) -> String {
         format!("{}{path}", self.prefix)
-    }
-
-    /// Why a request is refused that came to us by another path than our links lead to: somebody has nested the routes beneath
-    /// a path that is not the prefix. Once one has come right, nobody looks any more.
-    pub(super) fn refusal_of_mount(&self, uri: &Uri, extensions: &Extensions) -> Option<Failure> {
-        if self.is_mounted.load(Ordering::Relaxed) {
-            return None;
-        }
-        let asked_for = original_uri(uri, extensions).path();
-        let is_right = asked_for.strip_prefix(self.prefix.as_str()) == Some(uri.path());
-        if is_right {
-            self.is_mounted.store(true, Ordering::Relaxed);
-            return None;
-        }
-        let message = format!(
-            "This page is at {asked_for}, and its links lead to {}{}. Set Config::prefix to the path beneath which the pages \
-             are to stand, and merge Handstamp::routes() into the router instead of nesting it: they stand beneath the prefix already.",
-            self.prefix,
-            uri.path()
-        );
-        log::error!(event = "prefix_wrong", "{message}");
-        Some(Failure::refused(StatusCode::INTERNAL_SERVER_ERROR, message))
     }
 
     /// Where people go next who have no other wish.
@@ -93,7 +58,7 @@ impl Places {
         leading_to(&self.page("/account/login"), next)
     }
 
-    /// Our sign-in page for somebody whose form was not sent, and on from there to the page that it stood on: the `referer`, if
+    /// Our sign-in page for a visitor whose form was not sent, and on from there to the page that it stood on: the `referer`, if
     /// that is a page of the origin that the form was sent to, and otherwise the home page.
     pub(super) fn sign_in_after_form(
         &self,

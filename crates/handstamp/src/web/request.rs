@@ -23,7 +23,7 @@ use super::failure::Failure;
 use super::headers::REQUEST_ID;
 use super::respond::ShownTo;
 use super::user::Visitor;
-use super::{SharedSite, Site, cross_site, host, respond, session};
+use super::{SharedSite, Site, cross_site, host, mount, respond, session};
 use crate::error::Fault;
 use crate::log;
 use crate::sessions::Device;
@@ -148,7 +148,7 @@ impl Door {
     /// cannot share one, so it is borrowed for this alone.
     async fn admit(&self, request: &mut Request) -> ControlFlow<Response, (Visitor, Option<HeaderValue>)> {
         let Self { site, admits, .. } = self;
-        if let Some(refusal) = site.places.refusal_of_mount(request.uri(), request.extensions()) {
+        if let Some(refusal) = mount::refusal(site, request) {
             return Break(refusal.into_response());
         }
         if *admits != Admits::Anybody {
@@ -167,7 +167,7 @@ impl Door {
     }
 }
 
-/// A refusal, and whom its page is for. Where the database cannot be asked, it is for nobody.
+/// A refusal, with the visitor whom its page is for; without one where the database cannot be asked.
 async fn shown_to_visitor(site: &SharedSite, headers: &HeaderMap, refusal: Failure) -> Response {
     let mut response = refusal.into_response();
     if let Ok(visitor) = session::find(site, headers).await {
@@ -197,15 +197,15 @@ impl FromRequestParts<Visit> for Device {
 fn client_address(site: &Site, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
     let trusted = &site.accounts.config.trusted_proxies;
     let Some(ConnectInfo(peer)) = extensions.get::<ConnectInfo<SocketAddr>>() else {
-        if !site.told.address_unknown.swap(true, Ordering::Relaxed) {
-            tell_that_addresses_are_unknown();
+        if !site.warned.address_unknown.swap(true, Ordering::Relaxed) {
+            warn_of_unknown_addresses();
         }
         return None;
     };
     let forwarded_for = headers.get_all(FORWARDED_FOR);
     if forwarded_for.iter().next().is_some()
         && trusted.seems_to_miss(peer.ip())
-        && !site.told.proxy_not_trusted.swap(true, Ordering::Relaxed)
+        && !site.warned.proxy_not_trusted.swap(true, Ordering::Relaxed)
     {
         log::warn!(
             event = "proxy_not_trusted",
@@ -216,17 +216,17 @@ fn client_address(site: &Site, extensions: &Extensions, headers: &HeaderMap) -> 
     Some(trusted.client(peer.ip(), forwarded_for.iter().map(HeaderValue::as_bytes)))
 }
 
-/// What is said once, however many requests there are cause to say it for.
+/// Which warnings about requests have been given: each is given once, whatever the number of requests.
 #[derive(Default)]
-pub(crate) struct Told {
+pub(crate) struct Warned {
     address_unknown: AtomicBool,
     proxy_not_trusted: AtomicBool,
 }
 
-/// Without the addresses of peers one guesser keeps everybody else from signing in, and an application that has no subscriber
-/// yet would not learn of it from the log.
+/// Without the addresses of peers one guesser keeps everybody else from signing in, and an application without a subscriber of
+/// `tracing` would not show it in a log.
 #[expect(clippy::print_stderr, reason = "there may be no log")]
-fn tell_that_addresses_are_unknown() {
+fn warn_of_unknown_addresses() {
     const WHAT: &str = "requests come without the address of the peer, so all visitors count as one network, and one who \
                         guesses passwords keeps the others from signing in. Serve the application with \
                         axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())";

@@ -1,5 +1,5 @@
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use minijinja::context;
 
@@ -12,9 +12,9 @@ use crate::web::user::Visitor;
 pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
     visitor: Visitor,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Failure> {
-    let notice = notice_of_sign_out(&site, &visitor, &headers);
+    let notice = notice_of_sign_out(&site, &visitor, request.headers());
     let response = page(&site, &visitor, StatusCode::OK, "home.html", context! { notice })?;
     Ok(with_notice_shown(&site, response, notice))
 }

@@ -52,7 +52,7 @@ fn with_next(site: &Site, page: &str, next: Option<&ReturnTo>) -> Value {
     Value::from_safe_string(next.map_or_else(|| page.clone(), |next| leading_to(&page, next)))
 }
 
-/// What a stranger is told who has just signed out, by the first page of ours that they see.
+/// What the first page of ours says to a stranger who has just signed out.
 fn notice_of_sign_out(site: &Site, visitor: &Visitor, headers: &HeaderMap) -> Option<&'static str> {
     let is_news = visitor.session().is_none() && site.cookies.has_just_signed_out(headers);
     is_news.then_some("You are signed out.")
@@ -61,7 +61,7 @@ fn notice_of_sign_out(site: &Site, visitor: &Visitor, headers: &HeaderMap) -> Op
 /// A page with that notice, which the next page does not repeat.
 fn with_notice_shown(site: &Site, mut response: Response, notice: Option<&str>) -> Response {
     if notice.is_some() {
-        response.headers_mut().append(SET_COOKIE, site.cookies.told_signed_out());
+        response.headers_mut().append(SET_COOKIE, site.cookies.sign_out_shown());
     }
     response
 }

@@ -1,5 +1,5 @@
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use handstamp_core::{EmailAddress, Password, ReturnTo};
 use minijinja::{Value, context};
@@ -38,21 +38,21 @@ struct Errors {
 pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
     visitor: Visitor,
-    uri: Uri,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Failure> {
-    let next = next_of_link(&site, &uri);
+    let next = next_of_link(&site, request.uri());
     if visitor.session().is_some() {
         return Ok(see_other(next.as_ref().unwrap_or(site.places.account()).as_str()));
     }
     let form = Form { email: String::new(), remember: true, next, errors: Errors::default() };
-    let (form_not_sent, notice) = (says_form_not_sent(&uri), notice_of_sign_out(&site, &visitor, &headers));
+    let (form_not_sent, notice) =
+        (says_form_not_sent(request.uri()), notice_of_sign_out(&site, &visitor, request.headers()));
     let notice = notice.filter(|_| !form_not_sent);
     let response = form_page(&site, &visitor, StatusCode::OK, &form, context! { form_not_sent, notice })?;
     Ok(with_notice_shown(&site, response, notice))
 }
 
-/// Whether a form of theirs led somebody here, which was not sent.
+/// Whether a form led here that was not sent.
 fn says_form_not_sent(uri: &Uri) -> bool {
     let query = uri.query().and_then(|query| Fields::parse(query.as_bytes()).ok());
     query.is_some_and(|query| query.get("notice").is_ok_and(|notice| notice == FORM_NOT_SENT))
