@@ -527,8 +527,8 @@ mod tests {
         assert!(check("localhost:80", "http://localhost:8080").is_err());
     }
 
-    #[test]
-    fn an_application_is_held_to_the_bounds_of_the_binary() {
+    #[tokio::test]
+    async fn an_application_is_held_to_the_bounds_of_the_binary() {
         let config = || {
             let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
             let url = PublicUrl::parse("https://id.example.com").unwrap();
@@ -558,6 +558,8 @@ mod tests {
         }
         let told = all.validate().unwrap_err().to_string();
         assert!(faults.iter().all(|(name, _)| told.contains(name)), "all at once: {told}");
+        let refused = crate::Handstamp::open(all).await.err();
+        assert_eq!(refused.map(|error| error.to_string()), Some(told), "and nothing is opened");
     }
 
     #[test]
