@@ -23,6 +23,8 @@ impl Program {
             .args(["--cpu-list", cores])
             .arg(binary)
             .args(arguments)
+            // Its cookies are called the same wherever it listens.
+            .env("HANDSTAMP_PUBLIC_URL", "http://localhost")
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

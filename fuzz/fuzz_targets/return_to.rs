@@ -12,15 +12,18 @@ static SITES: LazyLock<[Url; 2]> = LazyLock::new(|| {
 });
 
 static HOSTS: LazyLock<ReturnHosts> = LazyLock::new(|| {
-    ReturnHosts::new(Some("example.com"), &[ReturnHost::parse("app.example.org").expect("a host")])
+    ReturnHosts::new("https://id.example.com", Some("example.com"), &[ReturnHost::parse("app.example.org").expect("a host")])
 });
 
 fuzz_target!(|text: &str| {
     let elsewhere = HOSTS.parse(text);
     let Some(parsed) = ReturnTo::parse(text) else {
         if let Some(place) = elsewhere {
-            assert_eq!(place.as_str(), text);
-            let url = Url::parse(text).expect("a browser can go there");
+            assert_eq!(HOSTS.parse(place.as_str()).as_ref(), Some(&place), "what was checked stays as it is");
+            if place.as_str().starts_with('/') {
+                return assert!(text.starts_with("https://id.example.com"), "of this site the path is taken");
+            }
+            let url = Url::parse(place.as_str()).expect("a browser can go there");
             let host = url.host_str().expect("it has a host");
             assert!(url.scheme() == "https" && url.port().is_none() && url.username().is_empty() && url.password().is_none());
             assert!(host == "example.com" || host.ends_with(".example.com") || host == "app.example.org", "{host}");
@@ -28,8 +31,9 @@ fuzz_target!(|text: &str| {
         return;
     };
     assert_eq!(elsewhere.as_ref(), Some(&parsed));
-    assert_eq!(parsed.as_str(), text);
-    assert!(text.len() <= ReturnTo::MAX_BYTES && text.starts_with('/') && !text.starts_with("//"));
+    assert_eq!(ReturnTo::parse(parsed.as_str()).as_ref(), Some(&parsed), "what was checked stays as it is");
+    let text = parsed.as_str();
+    assert!(text.is_ascii() && text.len() <= ReturnTo::MAX_BYTES && text.starts_with('/') && !text.starts_with("//"));
     for site in SITES.iter() {
         let target = site.join(text).expect("a browser can go there");
         assert_eq!(target.origin(), site.origin());

@@ -123,6 +123,7 @@ mod tests {
         for ours in [
             "handstamp_session=x",
             "handstamp_device=x",
+            "handstamp_session_8080=x",
             "__Host-handstamp_session=x",
             "__Secure-handstamp_signed_out=1",
             "__host-HANDSTAMP_session=x",

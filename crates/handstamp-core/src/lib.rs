@@ -13,6 +13,7 @@ mod email;
 mod form;
 mod group;
 mod identity;
+mod invisible;
 mod keyring;
 mod name;
 mod password;

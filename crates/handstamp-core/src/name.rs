@@ -2,7 +2,9 @@ use std::fmt;
 
 use unicode_normalization::UnicodeNormalization;
 
-/// What somebody wants to be called: 1 to 100 code points, trimmed, in NFC, without control characters.
+use crate::invisible::{is_ignorable, is_shaping, is_visible};
+
+/// What a person wants to be called: 1 to 100 code points, one of them visible, trimmed, in NFC, without control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DisplayName(String);
 
@@ -13,11 +15,11 @@ impl DisplayName {
     /// Parses what somebody typed.
     ///
     /// # Errors
-    /// When nothing is left after trimming, when it is too long, and when it holds characters that cannot be seen and
-    /// change how the text around them is shown.
+    /// When it has no visible character, when it is too long, and when it holds characters that cannot be seen and hide
+    /// text or change how the text around them is shown.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        let name: String = text.trim().nfc().collect();
-        if name.is_empty() {
+        let name: String = text.trim_matches(is_pasted_along).nfc().collect();
+        if !name.chars().any(is_visible) {
             Err(NameError::Empty)
         } else if name.chars().count() > Self::MAX_LENGTH {
             Err(NameError::TooLong)
@@ -34,20 +36,27 @@ impl DisplayName {
     }
 }
 
-/// Control characters, line and paragraph separators, and the marks that turn the direction of text (UAX #9).
+/// What a copied name often has at its ends.
+fn is_pasted_along(c: char) -> bool {
+    c.is_whitespace() || (is_ignorable(c) && !is_shaping(c))
+}
+
+/// Control characters, line and paragraph separators, annotations, and every invisible character that a name does not need:
+/// marks that turn the direction of text (UAX #9), and tags, which spell whole sentences unseen.
 fn disturbs(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FFF9}'..='\u{FFFB}')
+        || (is_ignorable(c) && !is_shaping(c))
 }
 
 /// Why a text is refused as a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameError {
-    /// Nothing but white space.
+    /// No character that can be seen.
     Empty,
     /// More than [`DisplayName::MAX_LENGTH`] code points.
     TooLong,
-    /// A control character, or one that turns the direction of text.
+    /// A control character, or one that hides text or turns its direction.
     ControlCharacter,
 }
 
@@ -69,8 +78,18 @@ mod tests {
 
     #[test]
     fn names_of_all_the_world_are_taken() {
-        for name in ["Ada", "Søren Kierkegård", "李小龍", "محمد", "O'Brien-Smith, Jr.", "नेहा", "👩\u{200D}🚀"]
-        {
+        for name in [
+            "Ada",
+            "Søren Kierkegård",
+            "李小龍",
+            "邊\u{E0109}",
+            "محمد",
+            "علی\u{200C}رضا",
+            "O'Brien-Smith, Jr.",
+            "नेहा",
+            "👩\u{200D}🚀",
+            "❤\u{FE0F}",
+        ] {
             assert_eq!(DisplayName::parse(name).unwrap().as_str(), name);
         }
     }
@@ -78,6 +97,28 @@ mod tests {
     #[test]
     fn a_name_is_trimmed_and_normalised() {
         assert_eq!(DisplayName::parse("  Zoe\u{0308} \t").unwrap().as_str(), "Zo\u{00EB}");
+        assert_eq!(DisplayName::parse("\u{202A}\u{200B} Ada\u{202C}\u{FEFF}").unwrap().as_str(), "Ada");
+    }
+
+    #[test]
+    fn a_name_of_nothing_that_can_be_seen_is_none() {
+        for c in [
+            '\u{200B}',
+            '\u{AD}',
+            '\u{2060}',
+            '\u{3164}',
+            '\u{FFA0}',
+            '\u{115F}',
+            '\u{2800}',
+            '\u{E0041}',
+            '\u{200D}',
+            '\u{FE0F}',
+            '\u{A0}',
+        ] {
+            for name in [c.to_string(), format!("{c}{c} {c}"), format!("\u{3000}{c}")] {
+                assert_eq!(DisplayName::parse(&name), Err(NameError::Empty), "{name:?}");
+            }
+        }
     }
 
     #[test]
@@ -89,8 +130,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_seen_is_refused() {
-        for name in ["a\nb", "a\0b", "a\u{202E}b", "a\u{2066}b", "a\u{2028}b", "a\u{FEFF}b", "a\u{7F}b"] {
-            assert_eq!(DisplayName::parse(name), Err(NameError::ControlCharacter), "{name:?}");
+        for c in
+            "\n\0\u{7F}\u{202E}\u{2066}\u{2028}\u{FEFF}\u{200B}\u{AD}\u{2060}\u{3164}\u{E0041}\u{E0001}\u{FFF9}\u{206A}"
+                .chars()
+        {
+            let name = format!("a{c}b");
+            assert_eq!(DisplayName::parse(&name), Err(NameError::ControlCharacter), "{name:?}");
         }
     }
 }

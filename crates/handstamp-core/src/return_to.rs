@@ -1,28 +1,45 @@
+use std::borrow::Cow;
 use std::fmt;
+use std::net::Ipv4Addr;
+
+use percent_encoding::{AsciiSet, utf8_percent_encode};
 
 /// A place to go next: on this site, or on a host that the operator has named.
 ///
-/// It can only be made by [`parse`](Self::parse) and [`ReturnHosts::parse`], and what was checked is what is sent: there is
-/// no decoding, cleaning or joining between the check and the `Location` header, so there is nothing for the two to
-/// disagree about.
+/// It can only be made by [`parse`](Self::parse) and [`ReturnHosts::parse`], and what was checked is what is sent: what is to
+/// be percent-encoded is encoded first, and between the check and the `Location` header there is no decoding, cleaning or
+/// joining, so there is nothing for the two to disagree about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnTo(String);
 
 impl ReturnTo {
-    /// The most bytes a place may have.
-    pub const MAX_BYTES: usize = 2048;
+    /// The most bytes a place may have, once it is encoded.
+    pub const MAX_BYTES: usize = 8192;
 
-    /// Takes a path with an optional query: one leading `/`, only visible ASCII (what a browser percent-encodes is
-    /// expected so), no backslash, no dot segments, at most [`MAX_BYTES`](Self::MAX_BYTES), and neither the sign-in
-    /// nor the sign-out page, where one would go in circles.
+    /// Takes a path with an optional query: one leading `/`, no control character, no backslash, no dot segments, at most
+    /// [`MAX_BYTES`](Self::MAX_BYTES), and neither the sign-in nor the sign-out page, where one would go in circles. Spaces
+    /// and what is not ASCII are percent-encoded as browsers do it; all else stays as it is.
     pub fn parse(text: &str) -> Option<Self> {
-        is_path(text).then(|| Self(text.to_owned()))
+        path(text).map(|path| Self(path.into_owned()))
     }
 
     /// The place, exactly as it was checked.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// What a browser percent-encodes in a path beside all that is not ASCII. A percent sign stays: what is encoded already is not
+/// encoded again.
+const RAW: &AsciiSet = &AsciiSet::EMPTY.add(b' ');
+
+/// A text as the path that a browser would ask for, if it may be sent there.
+fn path(text: &str) -> Option<Cow<'_, str>> {
+    if text.chars().any(char::is_control) {
+        return None;
+    }
+    let path = Cow::from(utf8_percent_encode(text, RAW));
+    is_path(&path).then_some(path)
 }
 
 fn is_path(text: &str) -> bool {
@@ -35,7 +52,8 @@ fn is_path(text: &str) -> bool {
         && !["/account/login", "/account/logout"].iter().any(|page| path.trim_end_matches('/').ends_with(page))
 }
 
-/// A host that people may be sent back to, by https: a name in lower case, and a port where it is not 443.
+/// A host that people may be sent back to: a name in lower case, and a port where it is not 443. People are sent there by
+/// https; to another port of the machine itself, as a site on a laptop may name it, by the scheme of the site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnHost(String);
 
@@ -45,7 +63,7 @@ impl ReturnHost {
     /// # Errors
     /// In words for the operator.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let (name, port) = text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port)));
+        let (name, port) = name_and_port(text);
         let good_port = port.is_none_or(|port| {
             port.parse::<u16>().is_ok_and(|number| number != 0 && number != 443 && number.to_string() == port)
         });
@@ -54,6 +72,21 @@ impl ReturnHost {
         }
         Err("must be a host in lower case, such as app.example.com, with a port only where it is not 443".to_owned())
     }
+
+    /// Whether it is the machine itself, as `localhost:15000`.
+    pub fn is_loopback(&self) -> bool {
+        let (name, _) = name_and_port(&self.0);
+        name == "localhost" || name.ends_with(".localhost") || name.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback())
+    }
+
+    fn origin(&self, site: &str) -> String {
+        let scheme = if self.is_loopback() && site.starts_with("http://") { "http" } else { "https" };
+        format!("{scheme}://{self}")
+    }
+}
+
+fn name_and_port(host: &str) -> (&str, Option<&str>) {
+    host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port)))
 }
 
 impl fmt::Display for ReturnHost {
@@ -62,40 +95,53 @@ impl fmt::Display for ReturnHost {
     }
 }
 
-/// The hosts that people may be sent back to beside this site.
+/// The places that people may be sent back to: on this site, and on hosts beside it.
 #[derive(Clone, Debug, Default)]
 pub struct ReturnHosts {
+    /// The origin of this site.
+    site: String,
     /// All of whose hosts share the sign-in.
     domain: Option<String>,
-    listed: Vec<ReturnHost>,
+    /// The origins of the hosts that are listed.
+    listed: Vec<String>,
 }
 
 impl ReturnHosts {
-    /// All hosts of the domain of the session cookie, if it has one, and those that are listed.
-    pub fn new(cookie_domain: Option<&str>, listed: &[ReturnHost]) -> Self {
-        Self { domain: cookie_domain.map(str::to_owned), listed: listed.to_vec() }
+    /// This site by its origin, as `https://id.example.com`, all hosts of the domain of the session cookie, if it has one, and
+    /// those that are listed.
+    pub fn new(site: &str, cookie_domain: Option<&str>, listed: &[ReturnHost]) -> Self {
+        let listed = listed.iter().map(|host| host.origin(site)).collect();
+        Self { site: site.to_owned(), domain: cookie_domain.map(str::to_owned), listed }
     }
 
-    /// Takes what [`ReturnTo::parse`] takes, and such a path after `https://` and one of these hosts, spelled exactly so.
+    /// Takes what [`ReturnTo::parse`] takes, and such a path after the origin of one of these hosts, spelled exactly so. Of an
+    /// absolute URL of this site the path is taken.
     pub fn parse(&self, text: &str) -> Option<ReturnTo> {
-        let Some(rest) = text.strip_prefix("https://") else { return ReturnTo::parse(text) };
-        let (host, path) = rest.split_at(rest.find('/')?);
-        (text.len() <= ReturnTo::MAX_BYTES && self.includes(host) && is_path(path)).then(|| ReturnTo(text.to_owned()))
+        let is_here = |rest: &&str| rest.is_empty() || rest.starts_with('/');
+        if let Some(here) = text.strip_prefix(self.site.as_str()).filter(|_| !self.site.is_empty()).filter(is_here) {
+            return ReturnTo::parse(if here.is_empty() { "/" } else { here });
+        }
+        let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else {
+            return ReturnTo::parse(text);
+        };
+        let (origin, rest) = text.split_at(text.len() - rest.len() + rest.find('/')?);
+        let place = format!("{origin}{}", path(rest)?);
+        (place.len() <= ReturnTo::MAX_BYTES && self.includes(origin)).then_some(ReturnTo(place))
     }
 
-    /// Whether people may be sent to this host, which may have a port.
-    pub fn includes(&self, host: &str) -> bool {
+    fn includes(&self, origin: &str) -> bool {
+        let host = origin.strip_prefix("https://").filter(|host| is_host_name(host));
         let in_domain = |domain: &String| {
-            host.strip_suffix(domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            let rest = host.and_then(|host| host.strip_suffix(domain.as_str()));
+            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         };
-        is_host_name(host) && self.domain.as_ref().is_some_and(in_domain)
-            || self.listed.iter().any(|listed| listed.0 == host)
+        self.domain.as_ref().is_some_and(in_domain) || self.listed.iter().any(|listed| listed == origin)
     }
 
     /// The hosts as sources of a Content-Security-Policy, each after a space.
     pub fn sources(&self) -> String {
         let domain = self.domain.iter().map(|domain| format!(" https://{domain} https://*.{domain}"));
-        domain.chain(self.listed.iter().map(|host| format!(" https://{host}"))).collect()
+        domain.chain(self.listed.iter().map(|origin| format!(" {origin}"))).collect()
     }
 }
 
@@ -129,6 +175,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_browser_would_encode_is_encoded_once() {
+        for (typed, place) in [
+            ("/wiki/café", "/wiki/caf%C3%A9"),
+            ("/wiki/caf%C3%A9", "/wiki/caf%C3%A9"),
+            ("/wiki/caf%C3%A9 au lait?q=größe#é", "/wiki/caf%C3%A9%20au%20lait?q=gr%C3%B6%C3%9Fe#%C3%A9"),
+            ("/100%", "/100%"),
+            ("/\u{FF0F}evil.example", "/%EF%BC%8Fevil.example"),
+            ("/a\u{A0}b", "/a%C2%A0b"),
+            ("/account ", "/account%20"),
+            ("/\u{2028}", "/%E2%80%A8"),
+        ] {
+            let parsed = ReturnTo::parse(typed).unwrap();
+            assert_eq!(parsed.as_str(), place);
+            assert_eq!(ReturnTo::parse(place), Some(parsed), "what was checked stays as it is");
+        }
+    }
+
+    #[test]
     fn every_way_off_the_site_is_refused() {
         for trick in [
             "",
@@ -141,20 +205,22 @@ mod tests {
             "https:/example.com",
             "javascript:alert(1)",
             " /account",
-            "/account ",
-            "/a b",
             "/\t/example.com",
             "/a\r\nSet-Cookie: x",
             "/a\0",
+            "/\u{7F}/example.com",
+            "/\u{85}/example.com",
+            " //example.com",
+            "/é/../..//example.com",
+            "//é.example",
+            "/é\\example.com",
+            "/account/login?next=/é",
             "/..//example.com",
             "/a/../b",
             "/a/..",
             "/.",
             "/%2e%2E/b",
             "/a/.%2e/b",
-            "/é",
-            "/a\u{00A0}b",
-            "/\u{2028}",
             "/account/login",
             "/account/login?next=/",
             "/account/logout",
@@ -167,14 +233,16 @@ mod tests {
     }
 
     #[test]
-    fn a_place_has_at_most_2048_bytes() {
-        assert!(ReturnTo::parse(&format!("/{}", "a".repeat(2047))).is_some());
-        assert!(ReturnTo::parse(&format!("/{}", "a".repeat(2048))).is_none());
+    fn a_place_has_at_most_8_kib_once_it_is_encoded() {
+        assert!(ReturnTo::parse(&format!("/{}", "a".repeat(8191))).is_some());
+        assert!(ReturnTo::parse(&format!("/{}", "a".repeat(8192))).is_none());
+        assert!(ReturnTo::parse(&format!("/{}", " ".repeat(2730))).is_some());
+        assert!(ReturnTo::parse(&format!("/{}", " ".repeat(2731))).is_none());
     }
 
     fn hosts() -> ReturnHosts {
         let listed = ["app.example.org", "notes.example.net:8443"].map(|host| ReturnHost::parse(host).unwrap());
-        ReturnHosts::new(Some("example.com"), &listed)
+        ReturnHosts::new("https://id.example.com", Some("example.com"), &listed)
     }
 
     #[test]
@@ -230,8 +298,8 @@ mod tests {
             assert_eq!(hosts().parse(trick), None, "{trick:?}");
         }
         assert_eq!(ReturnHosts::default().parse("https://app.example.com/"), None);
-        assert!(hosts().parse(&format!("https://example.com/{}", "a".repeat(2028))).is_some());
-        assert!(hosts().parse(&format!("https://example.com/{}", "a".repeat(2029))).is_none());
+        assert!(hosts().parse(&format!("https://example.com/{}", "a".repeat(8172))).is_some());
+        assert!(hosts().parse(&format!("https://example.com/{}", "a".repeat(8173))).is_none());
     }
 
     #[test]
@@ -275,5 +343,56 @@ mod tests {
             " https://example.com https://*.example.com https://app.example.org https://notes.example.net:8443";
         assert_eq!(hosts().sources(), sources);
         assert_eq!(ReturnHosts::default().sources(), "");
+    }
+
+    #[test]
+    fn an_absolute_url_of_this_site_is_its_path() {
+        for (url, place) in [
+            ("https://id.example.com/notes?a=b", "/notes?a=b"),
+            ("https://id.example.com/wiki/café", "/wiki/caf%C3%A9"),
+            ("https://id.example.com/", "/"),
+            ("https://id.example.com", "/"),
+        ] {
+            assert_eq!(hosts().parse(url).unwrap().as_str(), place);
+        }
+        let alone = ReturnHosts::new("https://id.example.org", None, &[]);
+        for trick in [
+            "http://id.example.org/",
+            "https://id.example.org:8443/",
+            "https://id.example.org.evil.test/",
+            "https://id.example.org@evil.test/",
+            "https://id.example.org//evil.test",
+            "https://id.example.org\\evil.test",
+            "https://id.example.org/account/login",
+            "https://ID.example.org/",
+        ] {
+            assert_eq!(alone.parse(trick), None, "{trick:?}");
+        }
+    }
+
+    #[test]
+    fn on_a_laptop_people_are_sent_to_its_other_ports_by_http() {
+        let listed = ["localhost:15000", "app.localhost", "127.0.0.1:81", "app.example.com"]
+            .map(|host| ReturnHost::parse(host).unwrap());
+        let laptop = ReturnHosts::new("http://localhost:8080", None, &listed);
+        for url in
+            ["http://localhost:15000/a?b", "http://app.localhost/", "http://127.0.0.1:81/é", "https://app.example.com/"]
+        {
+            assert_eq!(laptop.parse(url).unwrap().as_str(), url.replace('é', "%C3%A9"));
+        }
+        for trick in [
+            "https://localhost:15000/",
+            "http://localhost:15001/",
+            "http://app.example.com/",
+            "http://localhost:150000/",
+            "http://localhost:15000.evil.test/",
+            "http://localhost:15000@evil.test/",
+            "http://localhost:15000",
+        ] {
+            assert_eq!(laptop.parse(trick), None, "{trick:?}");
+        }
+        let sources = " http://localhost:15000 http://app.localhost http://127.0.0.1:81 https://app.example.com";
+        assert_eq!(laptop.sources(), sources);
+        assert!(!listed[3].is_loopback() && !ReturnHost::parse("localhost.example.com").unwrap().is_loopback());
     }
 }

@@ -9,10 +9,12 @@ use handstamp_core::{
 
 #[test]
 fn every_refusal_has_words_of_its_own() {
-    let refusals: [&dyn std::error::Error; 24] = [
+    let refusals: [&dyn std::error::Error; 26] = [
         &EmailError::Empty,
         &EmailError::TooLong,
         &EmailError::Malformed,
+        &EmailError::Invisible,
+        &EmailError::NotAscii('ü'),
         &NameError::Empty,
         &NameError::TooLong,
         &NameError::ControlCharacter,

@@ -143,8 +143,6 @@ pub(crate) fn config(settings: Settings, port: u16, folder: DataFolder) -> Resul
         limits: settings.limits,
         trusted_proxies: settings.trusted_proxies,
         return_hosts: settings.return_hosts,
-        prefix: handstamp::Prefix::default(),
-        templates: Vec::new(),
         ..Config::new(public_url, database, secret_key)
     })
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use handstamp::{
     DatabaseUrl, HashSettings, HashingConfig, LimitsConfig, PasswordPolicy, PublicUrl, Registration, ReturnHost,
-    SecretKey, SessionConfig, TrustedProxies, check_cookie_domain,
+    SecretKey, SessionConfig, TrustedProxies, check_cookie_domain, check_return_host, check_site_name,
 };
 use tracing::Level;
 
@@ -21,7 +21,7 @@ const DEFAULT_FILE: &str = "handstamp.toml";
 const PREFIX: &str = "HANDSTAMP_";
 
 /// Every setting there is. The values of those marked secret are never shown, and can be read from a file.
-const KEYS: [(&str, Secrecy); 30] = [
+const KEYS: [(&str, Secrecy); 31] = [
     ("listen", Secrecy::Open),
     ("public_url", Secrecy::Open),
     ("data_dir", Secrecy::Open),
@@ -36,6 +36,7 @@ const KEYS: [(&str, Secrecy); 30] = [
     ("session.lease", Secrecy::Open),
     ("session.cache_entries", Secrecy::Open),
     ("session.notify", Secrecy::Open),
+    ("session.clear_site_data", Secrecy::Open),
     ("password.min_length", Secrecy::Open),
     ("password.min_strength", Secrecy::Open),
     ("hashing.memory_kib", Secrecy::Open),
@@ -235,7 +236,7 @@ impl Reader {
             },
             hashing: self.hashing(),
             limits: self.limits(),
-            return_hosts: self.list("return_hosts", ReturnHost::parse),
+            return_hosts: self.list("return_hosts", |text| return_host(text, public_url.as_ref())),
             trusted_proxies: self
                 .list("trusted_proxies", |text| TrustedProxies::parse([text]))
                 .into_iter()
@@ -262,6 +263,7 @@ impl Reader {
                 .parse("session.cache_entries", |text| between(text, 0, 1_000_000_000))
                 .unwrap_or(default.cache_entries),
             notify: self.parse("session.notify", parse).unwrap_or(default.notify),
+            clear_site_data: self.parse("session.clear_site_data", parse).unwrap_or(default.clear_site_data),
         }
     }
 
@@ -371,11 +373,13 @@ fn folder(text: &str) -> Result<PathBuf, String> {
 }
 
 fn site_name(text: &str) -> Result<String, String> {
-    let name = text.trim();
-    if name.is_empty() || name.chars().any(char::is_control) || name.chars().count() > 100 {
-        return Err("must be 1 to 100 visible characters".to_owned());
-    }
-    Ok(name.to_owned())
+    check_site_name(text.trim()).map(|()| text.trim().to_owned())
+}
+
+fn return_host(text: &str, public_url: Option<&PublicUrl>) -> Result<ReturnHost, String> {
+    let host = ReturnHost::parse(text)?;
+    // Without a public_url the site is on this machine.
+    public_url.map_or(Ok(()), |public_url| check_return_host(&host, public_url)).map(|()| host)
 }
 
 fn registration(text: &str) -> Result<Registration, String> {
@@ -397,10 +401,11 @@ fn lease(text: &str) -> Result<Duration, String> {
 
 fn lifetime(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if duration < Duration::from_secs(60) || duration > SessionConfig::MAX_LIFETIME {
-        return Err("must be between 1m and 30d".to_owned());
+    if SessionConfig::LIFETIMES.contains(&duration) {
+        Ok(duration)
+    } else {
+        Err("must be between 1m and 30d".to_owned())
     }
-    Ok(duration)
 }
 
 #[cfg(test)]

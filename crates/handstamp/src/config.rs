@@ -1,12 +1,15 @@
-//! What a [`Handstamp`](crate::Handstamp) is told when it opens: plain values that have been checked.
+//! What a [`Handstamp`](crate::Handstamp) opens with: plain values, which [`Config::validate`] checks.
 
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use handstamp_core::{HashSettings, Limit, PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
+use handstamp_core::{DisplayName, HashSettings, Limit, PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
 use url::{Host, Position, Url};
+
+use crate::Error;
 
 /// All settings.
 #[derive(Clone, Debug)]
@@ -40,8 +43,13 @@ pub struct Config {
     pub prefix: Prefix,
     /// Templates of your own by name, which replace ours or stand beside them. Files in `templates_dir` come before them.
     pub templates: Vec<(String, String)>,
-    /// The hosts that people are sent back to after a sign-in, beside this site and the hosts of `session.cookie_domain`.
+    /// The hosts that people are sent back to after a sign-in, beside this site and the hosts of `session.cookie_domain`: by
+    /// https, and to other ports of the machine itself by the scheme of `public_url`.
     pub return_hosts: Vec<ReturnHost>,
+    /// Other origins whose browser applications may write here and to what [`protect`](crate::Handstamp::protect) surrounds:
+    /// sign in by the API, for one. They need CORS as well, with credentials, which is the application's own affair; and their
+    /// requests carry the session cookie only from hosts of the same site, as `app.example.com` and `id.example.com` are.
+    pub trusted_origins: Vec<TrustedOrigin>,
 }
 
 impl Config {
@@ -63,7 +71,73 @@ impl Config {
             prefix: Prefix::default(),
             templates: Vec::new(),
             return_hosts: Vec::new(),
+            trusted_origins: Vec::new(),
         }
+    }
+
+    /// Checks what types cannot: that all numbers are within their bounds, and that hosts and domains fit the public URL.
+    /// [`Handstamp::open`](crate::Handstamp::open) does it.
+    ///
+    /// # Errors
+    /// All that is wrong, each with the name of its setting.
+    pub fn validate(&self) -> Result<(), Error> {
+        let (session, hashing) = (&self.session, &self.hashing);
+        let domain =
+            session.cookie_domain.as_deref().map_or(Ok(()), |domain| check_cookie_domain(domain, &self.public_url));
+        let hosts = self
+            .return_hosts
+            .iter()
+            .try_for_each(|host| check_return_host(host, &self.public_url).map_err(|error| format!("{host} {error}")));
+        let checks = [
+            ("site_name", check_site_name(&self.site_name)),
+            ("session.lifetime", within(&SessionConfig::LIFETIMES, &session.lifetime, "between 1m and 30d")),
+            ("session.lease", within(&SessionConfig::LEASES, &session.lease, "between 1s and 1m")),
+            ("session.cookie_domain", domain),
+            ("password.min_length", within(&(8..=256), &self.password.min_length, "between 8 and 256")),
+            ("password.min_strength", within(&(0..=4), &self.password.min_strength, "between 0 and 4")),
+            ("hashing.concurrency", within(&(1..=1024), &hashing.concurrency, "between 1 and 1024")),
+            ("hashing.queue", within(&(0..=1_000_000), &hashing.queue, "at most 1000000")),
+            (
+                "limits.sign_in_per_account",
+                within(&(0..=LimitsConfig::MAX_PER_ACCOUNT), &self.limits.sign_in_per_account, "between 0 and 100"),
+            ),
+            ("return_hosts", hosts),
+        ];
+        let wrong = checks.into_iter().filter_map(|(name, check)| check.err().map(|error| format!("{name} {error}")));
+        let wrong: Vec<_> = wrong.collect();
+        if wrong.is_empty() { Ok(()) } else { Err(Error::config(wrong.join("; "))) }
+    }
+}
+
+fn within<T: PartialOrd>(bounds: &RangeInclusive<T>, value: &T, words: &str) -> Result<(), String> {
+    if bounds.contains(value) { Ok(()) } else { Err(format!("must be {words}")) }
+}
+
+/// Checks what the pages are to call a site.
+///
+/// # Errors
+/// In words for the operator.
+pub fn check_site_name(name: &str) -> Result<(), String> {
+    DisplayName::parse(name).map(drop).map_err(|_| "must be 1 to 100 visible characters".to_owned())
+}
+
+/// An origin as browsers spell it in the header `Origin` (RFC 6454 §6.2): a scheme, a host, and a port where it is not the
+/// usual one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedOrigin(String);
+
+impl TrustedOrigin {
+    /// Takes an origin such as `https://app.example.com` or, of this machine, `http://localhost:5173`.
+    ///
+    /// # Errors
+    /// In words for the programmer.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let url = PublicUrl::parse(text)?;
+        if url.to_string() == text { Ok(Self(text.to_owned())) } else { Err(format!("must be written as {url}")) }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -116,15 +190,20 @@ pub struct SessionConfig {
     pub cache_entries: usize,
     /// Whether to use PostgreSQL's LISTEN and NOTIFY where they work. Without them nodes ask ten times a second.
     pub notify: bool,
+    /// Whether a sign-out has browsers clear what they store for the origin (`Clear-Site-Data: "storage"`). An application on
+    /// the same origin loses its own localStorage by it, drafts and all: so not by default.
+    pub clear_site_data: bool,
 }
 
 impl SessionConfig {
     /// The longest that a session may last.
     pub const MAX_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
+    /// The shortest and the longest lifetime.
+    pub const LIFETIMES: RangeInclusive<Duration> = Duration::from_secs(60)..=Self::MAX_LIFETIME;
     /// How long a session lasts that is not remembered, if its browser stays open.
     pub const UNREMEMBERED_LIFETIME: Duration = Duration::from_secs(86_400);
     /// The shortest and the longest lease.
-    pub const LEASES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
+    pub const LEASES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 }
 
 impl Default for SessionConfig {
@@ -135,6 +214,7 @@ impl Default for SessionConfig {
             lease: Duration::from_secs(5),
             cache_entries: 1_000_000,
             notify: true,
+            clear_site_data: false,
         }
     }
 }
@@ -230,6 +310,13 @@ impl PublicUrl {
     /// `https` or `http`.
     pub(crate) fn scheme(&self) -> &'static str {
         if self.is_https() { "https" } else { "http" }
+    }
+
+    /// What the names of cookies end with: on plain http the port unless it is 80, as `_8080`, since browsers send the
+    /// cookies of one port to all ports of a host.
+    pub(crate) fn port_of_cookies(&self) -> String {
+        let port = self.url.port().filter(|_| !self.is_https());
+        port.map_or_else(String::new, |port| format!("_{port}"))
     }
 
     /// Whether a request for this authority (a host and perhaps a port) is meant for us. On a laptop, every name of the
@@ -343,6 +430,20 @@ pub fn check_cookie_domain(domain: &str, public_url: &PublicUrl) -> Result<(), S
     }
 }
 
+/// Checks that people of the site can be sent to a host: to the machine itself only where the site is on it as well.
+///
+/// # Errors
+/// In words for the operator.
+pub fn check_return_host(host: &ReturnHost, public_url: &PublicUrl) -> Result<(), String> {
+    if host.is_loopback() && !public_url.loopback {
+        return Err(format!("is a host of this machine, and people who sign in at {public_url} are on another"));
+    }
+    if host.to_string().ends_with(":80") && !public_url.is_https() && host.is_loopback() {
+        return Err("must be without the port, as browsers spell it".to_owned());
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -411,6 +512,54 @@ mod tests {
         for bad in ["", "sqlite:", "sqlite::memory:", "sqlite:h.db?mode=ro", "mysql://db", "h.db"] {
             assert!(DatabaseUrl::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_machine_itself_is_a_host_to_go_back_to_for_a_site_on_it_only() {
+        let check = |host, url| check_return_host(&ReturnHost::parse(host).unwrap(), &PublicUrl::parse(url).unwrap());
+        for host in ["localhost:15000", "app.localhost", "127.0.0.1:3000", "app.example.com"] {
+            assert_eq!(check(host, "http://localhost:8080"), Ok(()), "{host}");
+        }
+        assert_eq!(check("app.example.com", "https://id.example.com"), Ok(()));
+        for host in ["localhost:15000", "app.localhost", "127.0.0.1:3000"] {
+            assert!(check(host, "https://id.example.com").unwrap_err().contains("https://id.example.com"), "{host}");
+        }
+        assert!(check("localhost:80", "http://localhost:8080").is_err());
+    }
+
+    #[tokio::test]
+    async fn an_application_is_held_to_the_bounds_of_the_binary() {
+        let config = || {
+            let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
+            let url = PublicUrl::parse("https://id.example.com").unwrap();
+            Config::new(url, DatabaseUrl::parse("sqlite:unused").unwrap(), secret)
+        };
+        assert!(config().validate().is_ok());
+        type Fault = (&'static str, fn(&mut Config));
+        let faults: [Fault; 10] = [
+            ("site_name", |config| config.site_name = "\u{200B}".to_owned()),
+            ("session.lifetime", |config| config.session.lifetime = Duration::from_secs(31 * 86_400)),
+            ("session.lease", |config| config.session.lease = Duration::ZERO),
+            ("session.cookie_domain", |config| config.session.cookie_domain = Some("exämple.com".to_owned())),
+            ("password.min_length", |config| config.password.min_length = 7),
+            ("password.min_strength", |config| config.password.min_strength = 5),
+            ("hashing.concurrency", |config| config.hashing.concurrency = 0),
+            ("hashing.queue", |config| config.hashing.queue = 1_000_001),
+            ("limits.sign_in_per_account", |config| config.limits.sign_in_per_account = 101),
+            ("return_hosts", |config| config.return_hosts = vec![ReturnHost::parse("localhost:3000").unwrap()]),
+        ];
+        let mut all = config();
+        for (name, set) in faults {
+            let mut wrong = config();
+            set(&mut wrong);
+            let error = wrong.validate().unwrap_err();
+            assert!(error.is_config() && error.to_string().starts_with(name), "{error}");
+            set(&mut all);
+        }
+        let told = all.validate().unwrap_err().to_string();
+        assert!(faults.iter().all(|(name, _)| told.contains(name)), "all at once: {told}");
+        let refused = crate::Handstamp::open(all).await.err();
+        assert_eq!(refused.map(|error| error.to_string()), Some(told), "and nothing is opened");
     }
 
     #[test]

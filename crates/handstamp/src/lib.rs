@@ -2,6 +2,8 @@
 //! who is who for 30 days.
 //!
 //! ```no_run
+//! use std::net::SocketAddr;
+//!
 //! use axum::{Router, routing::get};
 //! use handstamp::{Config, CurrentUser, Handstamp};
 //!
@@ -9,11 +11,14 @@
 //!     format!("Hello, {}", user.name())
 //! }
 //!
-//! # async fn example() -> Result<(), handstamp::Error> {
-//! let handstamp = Handstamp::open(Config::in_folder("handstamp-data", "http://localhost:3000")?).await?;
-//! let app: Router = Router::new().route("/", get(hello)).with_state(handstamp.clone()).merge(handstamp.routes());
-//! # Ok(())
-//! # }
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let handstamp = Handstamp::open(Config::in_folder("handstamp-data", "http://localhost:3000")?).await?;
+//!     let app = Router::new().route("/", get(hello)).with_state(handstamp.clone()).merge(handstamp.routes());
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//!     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
+//!     Ok(())
+//! }
 //! ```
 //!
 //! Whoever opens `/` and is not signed in is sent to sign in, and back again. Who is signed in costs no database statement, and
@@ -21,12 +26,33 @@
 //! run on many).
 //!
 //! - [`CurrentUser`], `Option<CurrentUser>` and [`CurrentSession`] tell handlers who asks; [`CurrentUser::require`] is for
-//!   groups. The state of the application holds a [`Handstamp`], or gives one by axum's `FromRef`.
+//!   groups. The state of the application holds a [`Handstamp`], or gives one by axum's `FromRef`. The pages are merged after
+//!   `with_state`; to have them beneath a path, set [`Config::prefix`] and do not nest them.
 //! - [`Handstamp::render`] renders pages of your own in the layout of ours; [`Config::templates`] replaces any of ours.
-//! - [`Handstamp::protect`] keeps other sites from making a browser write to your routes.
-//! - Serve with `into_make_service_with_connect_info::<SocketAddr>()`: guesses are counted by where they come from.
-//! - Tables of your own can refer to `users (id)`, a UUID ([`CurrentUser::id`]), in the same database.
-//! - [`Config`] holds all settings, and [`world::World`] the clock and the randomness: nothing is global.
+//! - [`Handstamp::protect`] keeps other sites from making a browser write to your routes, or open a WebSocket there.
+//! - Serve with `into_make_service_with_connect_info::<SocketAddr>()`: guesses are counted by where they come from. Without it
+//!   all visitors count as one network, which the first request says on standard error.
+//! - [`Config`] holds all settings, and [`world::World`] the clock and the randomness: one process can hold several sites. Log
+//!   and metrics go to whatever `tracing` and `metrics` have installed.
+//!
+//! # Tables of your own
+//!
+//! They can be in the same database, and refer to `users (id)`, a UUID ([`CurrentUser::id`]), with `ON DELETE CASCADE` if their
+//! rows go with the account. Of what is Handstamp's an application may read `id`, `name` and `email` of `users`; everything
+//! else changes without notice.
+//!
+//! **Never write to `users`, or to any other table of Handstamp**: nodes keep sessions in memory, and learn what has changed from
+//! a log that only [`Handstamp`] writes. A person whose row is deleted by SQL stays signed in; [`Handstamp::delete_user`] ends their
+//! sessions on every node, and so does [`Handstamp::disable_user`].
+//!
+//! # Browser applications on another origin
+//!
+//! [`Config::trusted_origins`] lets them write, here and to what [`Handstamp::protect`] surrounds. That they can read the answers is
+//! for CORS to say, which stays the application's: a layer around the whole router that allows those same origins, with
+//! credentials. Browsers send the session cookie along only from hosts of the same site (`SameSite=Lax`), as from
+//! `app.example.com` to `id.example.com`.
+//!
+//! # Features
 //!
 //! The features `sqlite` and `postgres`, both there by default, bring the databases; leave out what you do not want. SQLite is
 //! compiled along and needs a C compiler.
@@ -53,8 +79,8 @@ use handstamp_core::{DeviceTokens, SessionTokens};
 use tokio::task::JoinHandle;
 
 pub use config::{
-    Config, DatabaseUrl, HashingConfig, LimitsConfig, Prefix, PublicUrl, Registration, SessionConfig,
-    check_cookie_domain,
+    Config, DatabaseUrl, HashingConfig, LimitsConfig, Prefix, PublicUrl, Registration, SessionConfig, TrustedOrigin,
+    check_cookie_domain, check_return_host, check_site_name,
 };
 pub use data_dir::DataDir;
 pub use error::Error;
@@ -65,7 +91,7 @@ pub use web::{CurrentSession, CurrentUser};
 use services::{Accounts, Assertions, Guard, Hashing};
 use sessions::Sessions;
 use store::Store;
-use web::{CarefulHeaders, Cookies, Introductions, Places, Site, Views};
+use web::{CarefulHeaders, Cookies, Introductions, Mount, Places, Site, Views, Warned};
 use world::World;
 
 /// To write one of these times takes longer than a request: the seldomer, the cheaper a live session. On this node lists are
@@ -89,8 +115,8 @@ impl Handstamp {
     /// Opens the database, brings its tables up to date, and starts the upkeep.
     ///
     /// # Errors
-    /// When the database cannot be opened, its files can be read by others, two secrets are the same, or the lease is
-    /// out of its range.
+    /// When the database cannot be opened, its files can be read by others, two secrets are the same, or
+    /// [`Config::validate`] finds something wrong.
     pub async fn open(config: Config) -> Result<Self, Error> {
         Self::open_in(config, World::system()).await
     }
@@ -100,9 +126,7 @@ impl Handstamp {
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn open_in(config: Config, world: World) -> Result<Self, Error> {
-        if !SessionConfig::LEASES.contains(&config.session.lease) {
-            return Err(Error::config("session.lease must be between 1s and 1m"));
-        }
+        config.validate()?;
         let (secret, fallbacks) = (&config.secret_key, &config.secret_key_fallbacks);
         let tokens = SessionTokens::new(secret, fallbacks).map_err(|error| Error::config(error.to_string()))?;
         let devices = DeviceTokens::new(secret, fallbacks).map_err(|error| Error::config(error.to_string()))?;
@@ -115,6 +139,8 @@ impl Handstamp {
             places,
             introductions: Introductions::new(),
             request_ids: log::RequestIds::default(),
+            mount: Mount::default(),
+            warned: Warned::default(),
             accounts: Accounts {
                 assertions: Assertions::new(&config),
                 devices,
@@ -136,13 +162,15 @@ impl Handstamp {
     }
 
     /// The pages, to be merged into an axum application with pages of its own: `/account` and what is beneath it, the questions
-    /// of proxies under `/auth`, and the JSON API under `/api/v1`, all of it after [`Config::prefix`].
+    /// of proxies under `/auth`, and the JSON API under `/api/v1`, all of it after [`Config::prefix`]. Nested beneath another path
+    /// they answer 500 and say why, since their links would lead elsewhere.
     pub fn routes(&self) -> Router {
         web::routes::routes(&self.0.site)
     }
 
     /// Refuses requests to an application's own routes that other sites make a browser send, as our pages do: all but GET,
-    /// HEAD and OPTIONS must come from this site. A program that sends a session cookie has to send an `Origin` header as well.
+    /// HEAD and OPTIONS, and every WebSocket, must come from this site or from one of [`Config::trusted_origins`]. A program that sends a
+    /// session cookie has to send an `Origin` header as well.
     pub fn protect(&self, app: Router) -> Router {
         web::routes::protect(app, &self.0.site)
     }

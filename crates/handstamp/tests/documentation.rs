@@ -1,4 +1,4 @@
-//! What ARCHITECTURE.md and SECURITY.md name is there.
+//! What ARCHITECTURE.md and SECURITY.md name is there, and the first example is a program that runs.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -54,4 +54,35 @@ fn every_test_that_is_named_exists() {
         }
     }
     assert!(named > 30, "only {named} tests are named");
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join(file)).unwrap()
+}
+
+/// The first block of a document in this language.
+fn block(document: &str, language: &str) -> String {
+    let rest = document.split(&format!("```{language}\n")).nth(1).unwrap();
+    rest.split("```").next().unwrap().to_owned()
+}
+
+/// The program itself is compiled and run by its own test, and compiled once more as the example of the documentation.
+#[test]
+fn the_first_example_is_a_whole_program() {
+    let program = read("examples/quickstart/src/main.rs");
+    let (_, program) = program.split_once("\n\n").unwrap();
+    let lines = read("crates/handstamp/src/lib.rs");
+    let lines = lines.lines().take_while(|line| line.starts_with("//!"));
+    let documentation: String =
+        lines.map(|line| format!("{}\n", line.trim_start_matches("//!").trim_start_matches(' '))).collect();
+    let plain = |text: &str| text.lines().map(str::trim_start).collect::<Vec<_>>().join("\n");
+    assert_eq!(plain(&block(&documentation, "no_run")), plain(program), "the documentation of the crate");
+    assert_eq!(block(&read("README.md"), "rust"), program, "README.md");
+    assert!(program.contains("fn main()") && program.lines().count() <= 30, "{program}");
+
+    let dependencies = block(&read("README.md"), "toml");
+    let manifest = read("examples/quickstart/Cargo.toml");
+    let missing = |line: &&str| !manifest.contains(line) && !line.starts_with("handstamp = ");
+    assert_eq!(dependencies.lines().find(missing), None, "the dependencies in README.md");
+    assert_eq!(dependencies.lines().count(), 4, "{dependencies}");
 }

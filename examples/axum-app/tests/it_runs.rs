@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use handstamp::{Config, Handstamp};
 use sqlx::SqlitePool;
 use visitor::Visitor;
 
@@ -77,9 +78,10 @@ async fn notes_belong_to_whoever_wrote_them() {
 
     ada.submits("/notes", &[("text", "for ever?")]).await;
     let database = SqlitePool::connect(&format!("sqlite:{}", app.folder.join("handstamp.db").display())).await.unwrap();
-    let deleted =
-        sqlx::query("DELETE FROM users WHERE email_key = 'ada@example.com'").execute(&database).await.unwrap();
-    assert_eq!(deleted.rows_affected(), 1);
+    let operator = Handstamp::open(Config::in_folder(&app.folder, &app.url).unwrap()).await.unwrap();
+    operator.delete_user("ada@example.com").await.unwrap();
+    operator.close().await;
+    assert_eq!(ada.opens("/notes").await.status, 303, "signed out at once");
     let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM notes").fetch_one(&database).await.unwrap();
     assert_eq!(left, 0, "notes go with the account");
 }

@@ -160,9 +160,7 @@ impl Patient<'_> {
     async fn signs_in(&self, extra: &browser::Extra<'_>, next: &str) -> Tried<Option<SignedIn>> {
         let fields = [("email", self.email.as_str()), ("password", &self.password), ("remember", "on"), ("next", next)];
         let answer = self.browser.submit("/account/login", "", extra, &fields).await?;
-        let ours = |cookie: &str| {
-            cookie.split(';').next().filter(|pair| pair.contains("handstamp_session=")).map(str::to_owned)
-        };
+        let ours = |cookie: &str| cookie.split(';').next().filter(|pair| is_session_cookie(pair)).map(str::to_owned);
         let cookie = answer.set_cookies().find_map(ours).filter(|_| answer.status == 303);
         Ok(cookie.map(|cookie| SignedIn { cookie, answer }))
     }
@@ -199,7 +197,7 @@ impl Patient<'_> {
 
     fn attributes(&self, answer: &Answer) -> Finding {
         let is_https = self.browser.origin().starts_with("https:");
-        let cookie = answer.set_cookies().find(|cookie| cookie.contains("handstamp_session=")).unwrap_or_default();
+        let cookie = answer.set_cookies().find(|cookie| is_session_cookie(cookie)).unwrap_or_default();
         let mut wanted = vec!["HttpOnly", "SameSite=Lax", "Path=/", "Max-Age="];
         if is_https {
             wanted.extend(["Secure", "__"]);
@@ -387,4 +385,9 @@ async fn around_the_proxy(app: &Uri, email: &str) -> Finding {
             "The app believes whoever reaches it, and can be reached without the proxy. Let it listen where only the proxy gets to, or verify Handstamp-Assertion.",
         ),
     }
+}
+
+/// Whether a cookie is that of the session, which has a prefix on https and on plain http the port after its name.
+fn is_session_cookie(cookie: &str) -> bool {
+    cookie.split('=').next().is_some_and(|name| name.contains("handstamp_session"))
 }

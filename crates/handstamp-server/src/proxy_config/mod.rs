@@ -69,6 +69,7 @@ pub(crate) fn print(proxy: Proxy, listen: &Endpoint, app: &Endpoint, handstamp: 
         ("{{listen}}", listen.to_string()),
         ("{{listen_host}}", listen.host.clone()),
         ("{{listen_port}}", listen.port.to_string()),
+        ("{{port_of_cookies}}", if listen.port == 80 { String::new() } else { format!("_{}", listen.port) }),
         ("{{app}}", app.to_string()),
         ("{{app_host}}", app.host.clone()),
         ("{{app_port}}", app.port.to_string()),

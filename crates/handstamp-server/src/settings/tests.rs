@@ -142,3 +142,12 @@ fn lists_come_as_arrays_or_with_commas() {
     let environment = [("HANDSTAMP_SECRET_KEY_FALLBACKS", commas.as_str())];
     assert_eq!(load(None, &environment, AddressFlags::default()).unwrap().secret_key_fallbacks.len(), 2);
 }
+
+#[test]
+fn a_host_of_this_machine_is_one_to_go_back_to_for_a_site_on_it_only() {
+    let hosts = [("HANDSTAMP_RETURN_HOSTS", "localhost:15000,app.example.com")];
+    assert_eq!(load(None, &hosts, AddressFlags::default()).unwrap().return_hosts.len(), 2);
+    let refusal = load(Some("public_url = 'https://id.example.com'"), &hosts, AddressFlags::default()).unwrap_err();
+    assert!(refusal.contains("return_hosts \"localhost:15000\" (from HANDSTAMP_RETURN_HOSTS)"), "{refusal}");
+    assert!(refusal.contains("https://id.example.com") && !refusal.contains("app.example.com"), "{refusal}");
+}

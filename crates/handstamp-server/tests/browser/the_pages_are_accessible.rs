@@ -20,6 +20,7 @@ async fn the_pages_for_everybody_are_accessible() {
         ("home-stranger", "/"),
         ("register", "/account/register"),
         ("sign-in", "/account/login"),
+        ("sign-in-form-not-sent", "/account/login?notice=form-not-sent"),
         ("not-found", "/account/nothing-here"),
     ] {
         visitor.goes_to(path).await;
@@ -55,6 +56,7 @@ async fn the_pages_for_members_are_accessible() {
         ("profile", "/account/profile"),
         ("password", "/account/password"),
         ("devices-one", "/account/sessions"),
+        ("not-found-member", "/account/nothing-here"),
     ] {
         ada.goes_to(path).await;
         ada.looks_closely(name).await;
@@ -75,6 +77,9 @@ async fn the_pages_for_members_are_accessible() {
     ada.goes_to("/account/sessions").await;
     ada.sees("Sign out everywhere else").await;
     ada.looks_closely("devices-two").await;
+    ada.signs_out().await;
+    ada.sees("You are signed out.").await;
+    ada.looks_closely("home-signed-out").await;
     ada.hears_no_complaint().await;
 }
 

@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use crate::browser::{ComputedLabel, Extra, Profile};
 
-const COOKIE: &str = "handstamp_session";
 /// How long somebody waits for what should be there at once.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -171,11 +170,16 @@ impl Visitor {
 
     /// The cookie that remembers them.
     pub(crate) async fn stamp(&self) -> Cookie<'static> {
-        self.browser.get_named_cookie(COOKIE).await.unwrap()
+        self.browser.get_named_cookie(&self.cookie_name()).await.unwrap()
+    }
+
+    /// On plain http it carries the port of the site.
+    fn cookie_name(&self) -> String {
+        format!("handstamp_session_{}", self.site.rsplit(':').next().unwrap())
     }
 
     pub(crate) async fn has_no_stamp(&self) {
-        assert!(self.browser.get_named_cookie(COOKIE).await.unwrap_err().is_no_such_cookie());
+        assert!(self.browser.get_named_cookie(&self.cookie_name()).await.unwrap_err().is_no_such_cookie());
     }
 
     /// Puts a cookie into the browser, in place of the one it has.

@@ -7,6 +7,7 @@ async fn after_signing_out_the_home_page_offers_to_come_in() {
     let ada = site.visitor().await;
     ada.registers_as(&ADA).await;
     ada.signs_out().await;
+    ada.sees("You are signed out.").await;
     ada.sees("Register").await;
     ada.sees("Sign in").await;
     ada.has_no_stamp().await;
@@ -41,6 +42,27 @@ async fn who_asks_for_a_page_of_members_gets_there_by_signing_in() {
         ada.says_who_they_are(&ADA).await;
         ada.is_at(wanted).await;
     }
+}
+
+#[tokio::test]
+async fn a_form_that_comes_too_late_leads_back_to_its_page() {
+    let site = Site::opens();
+    let ada = site.visitor().await;
+    ada.registers_as(&ADA).await;
+    ada.goes_to("/account/profile").await;
+    ada.fills_in("Name", "Augusta").await;
+    let elsewhere = site.visitor().await;
+    elsewhere.signs_in_as(&ADA).await;
+    elsewhere.is_at("/account").await;
+    elsewhere.goes_to("/account/sessions").await;
+    elsewhere.clicks("Sign out everywhere else").await;
+    elsewhere.sees("nowhere else").await;
+    ada.clicks("Save").await;
+    ada.is_at("/account/login?next=%2Faccount%2Fprofile&notice=form-not-sent").await;
+    ada.sees("Your form was not sent").await;
+    ada.says_who_they_are(&ADA).await;
+    ada.is_at("/account/profile").await;
+    assert_eq!(ada.reads("Name").await, ADA.name);
 }
 
 #[tokio::test]

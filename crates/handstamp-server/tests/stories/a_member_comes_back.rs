@@ -38,9 +38,29 @@ crate::stories! {
         assert_eq!(ada.opens("/account").await.location(), "/account/login?next=%2Faccount");
     }
 
+    async fn to_where_a_link_of_an_app_says(mut house: House) {
+        house.restart_with("HANDSTAMP_RETURN_HOSTS", "localhost:15000");
+        house.ada().await;
+        for (next, place) in [
+            ("/wiki/café au lait", "/wiki/caf%C3%A9%20au%20lait"),
+            ("/wiki/caf%C3%A9", "/wiki/caf%C3%A9"),
+            ("http://localhost/notes?a=b", "/notes?a=b"),
+            ("http://localhost:15000/notes?a=ü", "http://localhost:15000/notes?a=%C3%BC"),
+            (&format!("/{}", "a".repeat(8191)), &format!("/{}", "a".repeat(8191))),
+        ] {
+            let ada = house.visitor();
+            let query: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+            let form = ada.opens(&format!("/account/login?next={query}")).await;
+            assert_eq!(form.hidden("next"), [place]);
+            let fields = [("email", "ada@example.com"), ("password", ADAS_PASSWORD), ("next", place)];
+            assert_eq!(ada.submits("/account/login", &fields).await.location(), place);
+            assert_eq!(ada.opens(&format!("/account/login?next={query}")).await.location(), place);
+        }
+    }
+
     async fn but_never_to_another_site(house: House) {
         house.ada().await;
-        for trick in ["https://evil.example", "//evil.example", "/\\evil.example", "/account/logout", "/a\r\nSet-Cookie: x=y", "javascript:alert(1)", "/..//evil.example"] {
+        for trick in ["https://evil.example", "//evil.example", "/\\evil.example", "/account/logout", "/a\r\nSet-Cookie: x=y", "javascript:alert(1)", "/..//evil.example", "http://localhost.evil.example/", "http://localhost@evil.example/", "http://localhost//evil.example", "/\u{85}/evil.example"] {
             let visitor = house.visitor();
             let query: String = url::form_urlencoded::byte_serialize(trick.as_bytes()).collect();
             let form = visitor.opens(&format!("/account/login?next={query}")).await;
@@ -55,6 +75,17 @@ crate::stories! {
         let ada = house.ada().await;
         assert_eq!(ada.opens("/account/login?next=%2Faccount%2Fprofile").await.location(), "/account/profile");
         assert_eq!(ada.opens("/account/register").await.location(), "/account");
+    }
+
+    async fn for_as_long_as_the_form_says(mut house: House) {
+        house.ada().await;
+        for (lifetime, says, seconds) in [("90m", "for 90 minutes on", "5400"), ("30d", "for 30 days on", "2592000"), ("1h", "for 1 hour on", "3600")] {
+            house.restart_with("HANDSTAMP_SESSION__LIFETIME", lifetime);
+            let ada = house.visitor();
+            assert!(ada.opens("/account/login").await.shows(&format!("Keep me signed in {says} this device")), "{lifetime}");
+            let kept = ada.signs_in("ada@example.com", ADAS_PASSWORD).await;
+            assert!(kept.set_cookie().ends_with(&format!("Max-Age={seconds}")), "{}", kept.set_cookie());
+        }
     }
 
     async fn for_a_day_when_not_remembered(house: House) {

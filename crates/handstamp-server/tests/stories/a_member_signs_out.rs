@@ -1,6 +1,6 @@
 use reqwest::Method;
 
-use crate::house::ADAS_PASSWORD;
+use crate::house::{ADAS_PASSWORD, House};
 use crate::visitor::COOKIE;
 
 crate::stories! {
@@ -10,7 +10,7 @@ crate::stories! {
         let page = ada.signs_out().await;
         assert_eq!((page.status, page.location()), (303, "/"));
         assert_eq!(page.set_cookie(), "handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
-        assert_eq!(page.header("clear-site-data"), "\"storage\"");
+        assert_eq!(page.header("clear-site-data"), "", "an app on the same origin keeps its drafts");
         assert_eq!(house.count("SELECT COUNT(*) FROM sessions").await, 0);
         assert!(!copy.is_signed_in().await);
         assert_eq!(ada.opens("/account").await.location(), "/account/login?next=%2Faccount");
@@ -93,6 +93,52 @@ crate::stories! {
         assert!(ada.send(request).await.shows("Welcome, Ada"), "whatever the browser still sends beside it");
     }
 
+    async fn and_goes_to_where_a_link_or_a_form_says(mut house: House) {
+        house.restart_with("HANDSTAMP_RETURN_HOSTS", "localhost:15000");
+        for (next, place) in [("/bye?a=b", "/bye?a=b"), ("http://localhost:15000/bye", "http://localhost:15000/bye"), ("https://evil.example/", "/")] {
+            let ada = house.visitor();
+            ada.registers("Ada", "ada@example.com", ADAS_PASSWORD).await;
+            ada.signs_in("ada@example.com", ADAS_PASSWORD).await;
+            let query: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+            let link = format!("/account/logout?next={query}");
+            assert_eq!(ada.opens(&link).await.hidden("next"), if place == "/" { vec![] } else { vec![place.to_owned()] });
+            assert_eq!(ada.submits("/account/logout", &[("next", next)]).await.location(), place);
+            assert!(!ada.is_signed_in().await);
+            assert_eq!(ada.opens(&link).await.location(), place, "who is signed out already goes on");
+        }
+    }
+
+    async fn whatever_else_the_form_says(house: House) {
+        for body in [&b"next=/a&next=/b"[..], b"next=%FF", b"%00", &[b'a'; 70_000]] {
+            let ada = house.visitor();
+            ada.registers("Ada", "ada@example.com", ADAS_PASSWORD).await;
+            ada.signs_in("ada@example.com", ADAS_PASSWORD).await;
+            let page = ada.submits_raw("/account/logout", body.to_vec()).await;
+            assert_eq!((page.status, page.location()), (303, "/"));
+            assert!(!ada.is_signed_in().await);
+        }
+    }
+
+    async fn and_is_told_so_once(house: House) {
+        for first in ["/", "/account/login?next=%2Faccount"] {
+            let ada = house.visitor();
+            ada.registers("Ada", "ada@example.com", ADAS_PASSWORD).await;
+            ada.signs_in("ada@example.com", ADAS_PASSWORD).await;
+            ada.signs_out().await;
+            assert!(ada.opens(first).await.shows("You are signed out."), "{first}");
+            for page in ["/", "/account/login"] {
+                assert!(!ada.opens(page).await.shows("You are signed out."), "{first} {page}");
+            }
+        }
+        assert!(!house.visitor().opens("/").await.shows("You are signed out."), "a stranger was never in");
+    }
+
+    async fn and_the_browser_forgets_what_it_stored_where_an_operator_wants_that(mut house: House) {
+        house.restart_with("HANDSTAMP_SESSION__CLEAR_SITE_DATA", "true");
+        let ada = house.ada().await;
+        assert_eq!(ada.signs_out().await.header("clear-site-data"), "\"storage\"");
+    }
+
     async fn twice(house: House) {
         let ada = house.ada().await;
         let copy = ada.copy();
@@ -101,6 +147,23 @@ crate::stories! {
             assert_eq!((again.status, again.location()), (303, "/"));
         }
         assert!(!copy.has_cookie());
+    }
+
+    async fn of_one_site_of_the_laptop_and_stays_signed_in_to_another_on_another_port(mut house: House) {
+        let mut other = House::on_sqlite();
+        house.restart_with("HANDSTAMP_PUBLIC_URL", "http://localhost:8080");
+        other.restart_with("HANDSTAMP_PUBLIC_URL", "http://localhost:8081");
+        let mut ada = house.visitor();
+        assert_eq!(ada.registers("Ada", "ada@example.com", ADAS_PASSWORD).await.status, 303);
+        ada.follows(&other.url);
+        assert!(!ada.is_signed_in().await);
+        let page = ada.registers("Ada", "ada@example.com", ADAS_PASSWORD).await;
+        assert!(page.set_cookie().starts_with("handstamp_session_8081="), "{}", page.set_cookie());
+        assert!(ada.is_signed_in().await);
+        ada.signs_out().await;
+        assert!(!ada.is_signed_in().await);
+        ada.follows(&house.url);
+        assert!(ada.is_signed_in().await, "the cookies of one port reach all ports of a host");
     }
 
     async fn and_a_program_is_told_401(house: House) {
@@ -126,7 +189,12 @@ crate::stories! {
         ] {
             let answer = stranger.submits(form, &[("name", "Eve")]).await;
             let next: String = url::form_urlencoded::byte_serialize(page.as_bytes()).collect();
-            assert_eq!((answer.status, answer.location()), (303, format!("/account/login?next={next}").as_str()));
+            let sign_in = format!("/account/login?next={next}&notice=form-not-sent");
+            assert_eq!((answer.status, answer.location()), (303, sign_in.as_str()));
+            assert!(stranger.opens(&sign_in).await.shows("Your form was not sent"));
+        }
+        for notice in ["", "&notice=", "&notice=hello", "&notice=form-not-sent&notice=form-not-sent"] {
+            assert!(!stranger.opens(&format!("/account/login?next=%2F{notice}")).await.shows("notice"), "{notice}");
         }
     }
 }

@@ -54,7 +54,7 @@ crate::stories! {
         let stranger = house.visitor();
         let nginx = asks(&stranger, "GET", "/auth/request", &[NAVIGATION]).await;
         assert_eq!(nginx.status, 401, "nginx takes a redirect for an error");
-        assert_eq!(nginx.location(), format!("{}/account/login?next=%2F", house.url.replace("127.0.0.1", "localhost")));
+        assert_eq!(nginx.location(), "http://localhost/account/login?next=%2F");
         assert_eq!(nginx.header("content-type"), "application/problem+json");
         for path in ["/auth/forward", "/auth/envoy/"] {
             for (method, status) in [("GET", 302), ("HEAD", 302), ("POST", 303), ("DELETE", 303)] {
@@ -62,7 +62,8 @@ crate::stories! {
                 let asked = if path == "/auth/forward" { "GET" } else { method };
                 let answer = asks(&stranger, asked, path, &forwarded).await;
                 assert_eq!(answer.status, status, "{path} {method}");
-                assert!(answer.location().ends_with("/account/login?next=%2F"), "{}", answer.location());
+                let notice = if status == 303 { "&notice=form-not-sent" } else { "" };
+                assert!(answer.location().ends_with(&format!("/account/login?next=%2F{notice}")), "{}", answer.location());
             }
             for headers in [[("sec-fetch-mode", "cors"), ("accept", "text/html")], [("accept", "*/*"), ("x-a", "b")]] {
                 let answer = asks(&stranger, "GET", path, &headers).await;
@@ -99,6 +100,30 @@ crate::stories! {
         assert_eq!(answer.location(), format!("{}/account/login?next=%2Fnotes%3Fa%3Db%26c%3Dd", house.url));
         let page = stranger.opens(answer.location().strip_prefix(&house.url).unwrap()).await;
         assert_eq!(page.hidden("next"), ["/notes?a=b&amp;c=d"]);
+    }
+
+    async fn and_who_sent_a_form_too_late_comes_back_to_its_page(house: House) {
+        let stranger = house.visitor();
+        let host = house.url.split("://").nth(1).unwrap().to_owned();
+        for (referer, next) in [
+            (format!("http://{host}/notes/new?tab=1"), "%2Fnotes%2Fnew%3Ftab%3D1"),
+            (format!("http://{host}//evil.example/"), ""),
+            (format!("https://{host}/notes"), "%2F"),
+            ("http://evil.example/notes".to_owned(), "%2F"),
+            (String::new(), "%2F"),
+        ] {
+            let forwarded = [
+                NAVIGATION, ("x-forwarded-proto", "http"), ("x-forwarded-host", host.as_str()), ("x-forwarded-uri", "/upload"),
+                ("x-forwarded-method", "POST"), ("referer", referer.as_str()),
+            ];
+            let sign_in = format!("http://{host}/account/login");
+            let sign_in = if next.is_empty() { format!("{sign_in}?notice=form-not-sent") } else { format!("{sign_in}?next={next}&notice=form-not-sent") };
+            for path in ["/auth/request", "/auth/forward"] {
+                assert_eq!(asks(&stranger, "GET", path, &forwarded).await.location(), sign_in, "{path} {referer}");
+            }
+            let envoy = [NAVIGATION, ("x-forwarded-proto", "http"), ("referer", referer.as_str())];
+            assert_eq!(asks(&stranger, "POST", "/auth/envoy/upload", &envoy).await.location(), sign_in, "{referer}");
+        }
     }
 
     async fn and_people_come_back_to_the_hosts_of_the_domain_and_to_those_that_are_listed(house: House) {

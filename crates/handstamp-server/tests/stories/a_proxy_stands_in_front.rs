@@ -2,7 +2,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::chain::{Chain, Proxy};
+use crate::chain::{Chain, Proxy, free_address};
 use crate::house::{ADAS_PASSWORD, House};
 use crate::visitor::{Page, Visitor};
 
@@ -48,11 +48,10 @@ async fn is_told_who_it_is(house: &House, chain: &Chain) {
     let thief = ada.copy();
     assert_eq!(ada.signs_out().await.status, 303);
     assert_eq!(thief.opens("/notes").await.status, 302);
-    let posted = thief.submits("/notes", &[("text", "x")]).await;
-    assert_eq!(
-        (posted.status, posted.location()),
-        (303, format!("{}/account/login?next=%2Fnotes", chain.url).as_str())
-    );
+    let form = thief.form("/notes", &[("text", "x")]).header("referer", format!("{}/notes/new", chain.url));
+    let posted = thief.send(form).await;
+    let sign_in = format!("{}/account/login?next=%2Fnotes%2Fnew&notice=form-not-sent", chain.url);
+    assert_eq!((posted.status, posted.location()), (303, sign_in.as_str()), "what was filled in is lost");
     let program = thief.send(thief.bare_request(reqwest::Method::GET, "/notes")).await;
     assert_eq!((program.status, program.header("content-type")), (401, "application/problem+json"));
 }
@@ -67,18 +66,35 @@ async fn and_the_app_is_told_who_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_people_come_back_to_a_long_address_of_the_app() {
+    for proxy in PROXIES {
+        let house = house();
+        let chain = Chain::new(&house, proxy, &[]).await;
+        let ada = Visitor::new(&chain.url);
+        let long = format!("/{}", "a/".repeat(3_500));
+        let page = ada.opens(&long).await;
+        let sign_in = page.location().strip_prefix(chain.url.as_str()).unwrap().to_owned();
+        let form = ada.opens(&sign_in).await;
+        assert!(form.status == 200 && form.hidden("next") == [long], "{proxy:?}: {}", form.status);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn and_the_cookie_is_renewed_through_those_that_can() {
     for proxy in [Proxy::Nginx, Proxy::Traefik] {
         let mut house = house();
+        let listen = free_address();
+        house.restart_with("HANDSTAMP_PUBLIC_URL", &format!("http://{listen}"));
         let ada = house.ada().await;
         let secret = std::fs::read_to_string(house.folder.join("data/secret.key")).unwrap();
         house.set("HANDSTAMP_SECRET_KEY", "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg");
         house.restart_with("HANDSTAMP_SECRET_KEY_FALLBACKS", secret.trim());
-        let chain = Chain::new(&house, proxy, &[]).await;
+        let chain = Chain::at(&house, proxy, &listen, &[]).await;
         let ada = ada.at(&chain.url);
-        let before = ada.token();
-        assert!(!ada.opens("/notes").await.set_cookie().is_empty(), "{proxy:?}");
-        assert!(ada.token() != before && ada.opens("/notes").await.set_cookie().is_empty());
+        let port = listen.rsplit(':').next().unwrap();
+        let renewed = ada.opens("/notes").await;
+        assert!(renewed.set_cookie().starts_with(&format!("handstamp_session_{port}=")), "{proxy:?}");
+        assert!(ada.opens("/notes").await.set_cookie().is_empty(), "once is enough");
     }
 }
 

@@ -69,6 +69,33 @@ crate::stories! {
         }
     }
 
+    async fn but_not_under_a_name_that_nobody_can_see(house: House) {
+        for name in ["\u{200B}", "\u{AD}", "\u{2060}", "\u{E0041}", "\u{3164}", "\u{2800}"] {
+            let page = house.visitor().registers(name, "ada@example.com", ADAS_PASSWORD).await;
+            assert_eq!((page.status, page.error_of("name").unwrap().as_str()), (422, "Enter your name."), "{name:?}");
+        }
+        let hidden = house.visitor().registers("Ada\u{E0041}\u{E0042}", "ada@example.com", ADAS_PASSWORD).await;
+        assert_eq!(hidden.status, 303, "what is pasted along is trimmed");
+        assert_eq!(house.json(&["user", "show", "ada@example.com"])["name"], "Ada");
+        let hidden = house.visitor().registers("A\u{E0041}da", "eve@example.com", ADAS_PASSWORD).await;
+        assert!(hidden.status == 422 && hidden.error_of("name").unwrap().contains("invisible"));
+    }
+
+    async fn and_what_was_pasted_along_with_the_address_is_left_out(house: House) {
+        let page = house.visitor().registers("Ada", "\u{200B}ada@example.com\u{FEFF}\u{202C}", ADAS_PASSWORD).await;
+        assert_eq!(page.status, 303);
+        assert_eq!(house.visitor().signs_in("ada@example.com\u{200B}", ADAS_PASSWORD).await.status, 303);
+    }
+
+    async fn but_is_told_what_is_wrong_with_the_address(house: House) {
+        for (address, says) in [("müller@example.com", "“ü” before the @"), ("a\u{200B}da@example.com", "invisible character")] {
+            let page = house.visitor().registers("Ada", address, ADAS_PASSWORD).await;
+            assert!(page.status == 422 && page.error_of("email").unwrap().contains(says), "{:?}", page.error_of("email"));
+            let page = house.visitor().signs_in(address, ADAS_PASSWORD).await;
+            assert!(page.status == 422 && page.error_of("email").unwrap().contains(says), "{:?}", page.error_of("email"));
+        }
+    }
+
     async fn but_has_to_fill_in_every_field(house: House) {
         let page = house.visitor().registers(" ", "ada", "short").await;
         assert_eq!(page.status, 422);

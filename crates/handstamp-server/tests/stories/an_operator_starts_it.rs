@@ -82,6 +82,7 @@ async fn but_not_with_settings_that_are_wrong() {
         ("HANDSTAMP_PUBLIC_URL", "http://example.com", "must be https"),
         ("HANDSTAMP_SECRET_KEY", "too-short", "9 bytes long"),
         ("HANDSTAMP_SECRET_KEY", "changemechangemechangemechangeme", "can be guessed"),
+        ("HANDSTAMP_RETURN_HOSTS", "localhost:80", "without the port"),
         ("HANDSTAMP_COLOUR", "red", "there is no such setting"),
         ("HANDSTAMP_DATABASE_URL", "mysql://root:hunter2@db", "must begin with sqlite: or postgres://"),
     ] {

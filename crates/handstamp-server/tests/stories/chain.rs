@@ -32,10 +32,15 @@ pub struct Chain {
 impl Chain {
     /// With parts of the configuration replaced: each text stands there, and something else afterwards.
     pub async fn new(house: &House, proxy: Proxy, changes: &[(&str, &str)]) -> Self {
+        Self::at(house, proxy, &free_address(), changes).await
+    }
+
+    /// The same at an address that is known before.
+    pub async fn at(house: &House, proxy: Proxy, listen: &str, changes: &[(&str, &str)]) -> Self {
         let app = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let app_address = app.local_addr().unwrap().to_string();
         let app = tokio::spawn(async { axum::serve(app, Router::new().fallback(echo)).await.unwrap() });
-        let mut chain = Self::to(house, proxy, &free_address(), &app_address, changes).await;
+        let mut chain = Self::to(house, proxy, listen, &app_address, changes).await;
         chain.app = Some(app);
         chain
     }

@@ -76,6 +76,8 @@ impl House {
             ("HANDSTAMP_LIMITS__SIGN_IN_PER_NETWORK", "0"),
             ("HANDSTAMP_LIMITS__REGISTER_PER_NETWORK", "0"),
             ("HANDSTAMP_LOG__LEVEL", "trace"),
+            // One site, whatever ports its nodes listen on: the names of cookies would carry the port otherwise.
+            ("HANDSTAMP_PUBLIC_URL", "http://localhost"),
         ];
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut house = Self { folder, settings, database_url, process: None, url: String::new(), number: 0 };

@@ -27,6 +27,7 @@ mod a_proxy_stands_in_front;
 mod a_session_ends_while_it_is_used;
 mod a_stranger_sends_anything;
 mod a_thief_replays_a_cookie;
+mod a_visitor_looks_around;
 mod a_visitor_registers;
 mod an_app_verifies_who_it_is;
 mod an_operator_looks_after_accounts;

@@ -98,7 +98,7 @@ impl Visitor {
         }
     }
 
-    /// The browser is closed: what it was not told to keep is gone.
+    /// Whether it holds a session cookie, of a live session or not.
     pub fn has_cookie(&self) -> bool {
         self.cookies.lock().unwrap().contains_key(COOKIE)
     }

@@ -63,7 +63,7 @@ pub struct ListedSession {
     pub handle: Uuid,
     /// Since when somebody is signed in.
     pub created_at: Timestamp,
-    /// When a request last came, give or take half a minute.
+    /// When a request last came, give or take five minutes.
     pub last_seen_at: Timestamp,
     /// What the browser called itself at the sign-in.
     pub user_agent: String,

@@ -25,7 +25,8 @@ impl Cookies {
             (true, Some(_)) => ("__Secure-", "; Secure"),
             (false, _) => ("", ""),
         };
-        let name = |what| format!("{prefix}handstamp_{what}");
+        let port = config.public_url.port_of_cookies();
+        let name = |what| format!("{prefix}handstamp_{what}{port}");
         let host_only = format!("Path=/; HttpOnly; SameSite=Lax{secure}");
         Self {
             session: name("session"),
@@ -66,6 +67,16 @@ impl Cookies {
     /// sign-in that set our cookie, it finds none then and none now. It keeps such pages for three minutes.
     pub(super) fn signed_out(&self) -> HeaderValue {
         self.set(&self.signed_out, "1", "; Max-Age=600")
+    }
+
+    /// In place of [`signed_out`](Self::signed_out), once a page has said so.
+    pub(super) fn sign_out_shown(&self) -> HeaderValue {
+        self.set(&self.signed_out, "shown", "; Max-Age=600")
+    }
+
+    /// Whether the browser has just been signed out, and no page has said so yet.
+    pub(super) fn has_just_signed_out(&self, headers: &HeaderMap) -> bool {
+        find(headers, &self.signed_out) == Presented::One("1")
     }
 
     /// What the session cookie is called.
@@ -149,5 +160,14 @@ mod tests {
             removed("http://localhost", None),
             ["handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"]
         );
+    }
+
+    #[test]
+    fn on_plain_http_the_names_carry_the_port() {
+        let laptop = cookies("http://localhost:8080", None);
+        let names = [laptop.session, laptop.device, laptop.signed_out];
+        assert_eq!(names, ["session", "device", "signed_out"].map(|what| format!("handstamp_{what}_8080")));
+        assert_eq!(cookies("http://localhost:80", None).session, "handstamp_session");
+        assert_eq!(cookies("https://localhost:8443", None).session, "__Host-handstamp_session");
     }
 }

@@ -1,8 +1,8 @@
 use std::borrow::Cow;
 
 use axum::extract::{Request, State};
-use axum::http::header::{HeaderName, ORIGIN};
-use axum::http::{Method, StatusCode};
+use axum::http::header::{HeaderName, ORIGIN, UPGRADE};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -12,13 +12,13 @@ use crate::log;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Why a write is refused that another site makes a browser send.
+/// Why a write, or a WebSocket, is refused that another site makes a browser send.
 ///
 /// As Go's CrossOriginProtection does, it goes by `Sec-Fetch-Site`, and by `Origin` where a browser sends none; but it
 /// compares the scheme as well as the host, and lets no origin pass whatever the browser says. With neither header Go takes
 /// the request for one of a program; we do not when a session cookie comes along: then a program has to say where it is.
 pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
-    if is_safe(request.method()) || comes_from_here(site, request) {
+    if only_reads(request) || comes_from_here(site, request) || comes_from_a_trusted_origin(site, request) {
         return None;
     }
     log::warn!(event = "cross_site_refused", "refused a write from another site");
@@ -57,6 +57,19 @@ fn comes_from_here(site: &Site, request: &Request) -> bool {
     }
 }
 
-fn is_safe(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+/// Exactly as the application names it, whatever `Sec-Fetch-Site` says of it.
+fn comes_from_a_trusted_origin(site: &Site, request: &Request) -> bool {
+    let origin = request.headers().get(ORIGIN);
+    origin.is_some_and(|origin| site.accounts.config.trusted_origins.iter().any(|trusted| *origin == *trusted.as_str()))
+}
+
+/// A WebSocket begins with a GET, may do anything afterwards, and is not subject to CORS.
+fn only_reads(request: &Request) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && !begins_a_websocket(request)
+}
+
+fn begins_a_websocket(request: &Request) -> bool {
+    let is_websocket =
+        |value: &HeaderValue| value.as_bytes().to_ascii_lowercase().windows(9).any(|part| part == b"websocket");
+    request.headers().get_all(UPGRADE).iter().any(is_websocket)
 }

@@ -10,7 +10,7 @@ use handstamp_core::{Timestamp, UserId};
 use minijinja::{Value, context};
 use uuid::Uuid;
 
-use super::failure::Failure;
+use super::failure::{Failure, log_fault};
 use super::headers::keep_out_of_caches;
 use super::user::{Visitor, is_navigation, original_uri, to_sign_in};
 use super::{SharedSite, respond, session};
@@ -133,7 +133,7 @@ where
             Visitor::Member(session) => Ok(Self(session)),
             Visitor::Stranger if is_navigation(&parts.method, &parts.headers) => {
                 let uri = original_uri(&parts.uri, &parts.extensions);
-                let mut response = to_sign_in(site, &parts.method, uri);
+                let mut response = to_sign_in(site, &parts.method, uri, &parts.headers);
                 keep_out_of_caches(response.headers_mut());
                 Err(response)
             }
@@ -220,7 +220,7 @@ impl IntoResponse for Error {
             Err(error) if error.is_no_such_account() => Failure::not_found(),
             Err(error) if error.is_refused() => Failure::refused(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
             Err(error) => {
-                log::error!(event = "fault", %error, "a request could not be answered");
+                log_fault(&error);
                 Failure::refused(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "Something went wrong on our side. We have taken a note of it.",

@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::fmt;
 
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
@@ -97,11 +98,16 @@ impl<F: Into<Fault>> From<F> for Failure {
 #[derive(Clone)]
 pub(super) struct Explanation(pub(super) Cow<'static, str>);
 
+/// Logs a fault of ours, whose details stay out of the answer.
+pub(super) fn log_fault(fault: &dyn fmt::Display) {
+    log::error!(event = "fault", %fault, "a request could not be answered");
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match &self {
             Self::Fault(Fault::Overloaded) => log::warn!(event = "overloaded", "a password was not hashed"),
-            Self::Fault(fault) => log::error!(event = "fault", %fault, "a request could not be answered"),
+            Self::Fault(fault) => log_fault(fault),
             Self::SignedOut | Self::Refused(..) | Self::TooMany(_) => {}
         }
         let mut response = self.status().into_response();

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, SET_COOKIE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, REFERER, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use handstamp_core::{Form, GroupName, cookie};
@@ -14,7 +14,7 @@ use url::Url;
 
 use super::SharedSite;
 use super::failure::Failure;
-use super::places::Origin;
+use super::places::{Origin, saying_form_not_sent};
 use super::session;
 use super::user::{Visitor, is_navigation};
 use crate::log;
@@ -47,7 +47,7 @@ pub(super) fn request(
         if let Some(admitted) = admit(site, request.headers(), visitor, &asked, &groups)? {
             return Ok(admitted);
         }
-        let sign_in = location(site, &asked)?;
+        let sign_in = location(site, request.headers(), &asked)?;
         let mut response = Failure::SignedOut.into_response();
         response.headers_mut().insert(LOCATION, sign_in);
         Ok(response)
@@ -114,7 +114,7 @@ fn answer(
         None if is_navigation(&asked.method, headers) => {
             let carries_over = matches!(asked.method, Method::GET | Method::HEAD);
             let status = if carries_over { StatusCode::FOUND } else { StatusCode::SEE_OTHER };
-            Ok((status, [(LOCATION, location(site, asked)?)]).into_response())
+            Ok((status, [(LOCATION, location(site, headers, asked)?)]).into_response())
         }
         None => Err(Failure::SignedOut),
     }
@@ -150,13 +150,17 @@ fn identify(site: &SharedSite, sent: &HeaderMap, session: &Session, asked: &Aske
     Ok(headers)
 }
 
-fn location(site: &SharedSite, asked: &Asked<'_>) -> Result<HeaderValue, Failure> {
-    let path = match asked.method {
-        Method::GET | Method::HEAD => &asked.target,
-        // What was sent is gone, and a form's address need not have a page.
-        _ => asked.target.split('?').next().unwrap_or_default(),
+/// The sign-in page, and on from there to what was asked for, or to the page with the form that was sent: what was filled in
+/// is lost, and a form's address need not have a page.
+fn location(site: &SharedSite, headers: &HeaderMap, asked: &Asked<'_>) -> Result<HeaderValue, Failure> {
+    let place = if matches!(asked.method, Method::GET | Method::HEAD) {
+        site.places.sign_in_from(&asked.origin, &asked.target)
+    } else {
+        let referer = headers.get(REFERER).and_then(|referer| referer.to_str().ok());
+        let page = referer.and_then(|referer| asked.origin.path_of(referer)).unwrap_or("/");
+        saying_form_not_sent(site.places.sign_in_from(&asked.origin, page))
     };
-    HeaderValue::try_from(site.places.sign_in_from(&asked.origin, path)).map_err(|_| malformed())
+    HeaderValue::try_from(place).map_err(|_| malformed())
 }
 
 /// The request that the proxy forwards, by the headers in which Caddy and Traefik tell of it and nginx is made to. Without

@@ -8,6 +8,8 @@ use super::Places;
 use crate::config::Config;
 
 const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+/// Pages about accounts are nothing to find by a search.
+const ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -44,6 +46,7 @@ impl CarefulHeaders {
         keep_out_of_caches(&mut headers);
         let mut of_page = headers.clone();
         of_page.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        of_page.insert(ROBOTS_TAG, HeaderValue::from_static("noindex"));
         of_page.extend([(CONTENT_LENGTH, NOT_YET), (REQUEST_ID, NOT_YET)]);
         Self { all: headers, of_page }
     }

@@ -13,6 +13,7 @@ mod headers;
 mod health;
 mod host;
 mod introductions;
+mod mount;
 mod pages;
 mod pieces;
 mod places;
@@ -34,7 +35,9 @@ pub use current_user::{CurrentSession, CurrentUser};
 pub(crate) use headers::CarefulHeaders;
 pub(crate) use health::why_not_ready;
 pub(crate) use introductions::Introductions;
+pub(crate) use mount::Mount;
 pub(crate) use places::Places;
+pub(crate) use request::Warned;
 pub(crate) use views::Views;
 
 /// What every page works with.
@@ -46,6 +49,8 @@ pub(crate) struct Site {
     pub(crate) introductions: Introductions,
     pub(crate) headers: CarefulHeaders,
     pub(crate) request_ids: RequestIds,
+    pub(crate) mount: Mount,
+    pub(crate) warned: Warned,
 }
 
 /// The state of the routers.

@@ -12,22 +12,25 @@ pub(crate) struct Places {
     public_url: PublicUrl,
     prefix: Prefix,
     account: ReturnTo,
+    home: ReturnTo,
     return_hosts: ReturnHosts,
     policy: HeaderValue,
 }
 
 impl Places {
     pub(crate) fn new(config: &Config) -> Self {
-        let return_hosts = ReturnHosts::new(config.session.cookie_domain.as_deref(), &config.return_hosts);
+        let site = config.public_url.to_string();
+        let return_hosts = ReturnHosts::new(&site, config.session.cookie_domain.as_deref(), &config.return_hosts);
         // Chromium applies form-action to where a form leads in the end: after a sign-in, to an app on another host.
         let policy = format!(
-            "default-src 'none'; style-src 'self'; form-action 'self'{}; base-uri 'none'; frame-ancestors 'none'",
+            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'{}; base-uri 'none'; frame-ancestors 'none'",
             return_hosts.sources()
         );
         let policy = HeaderValue::from_str(&policy).expect("hosts are visible ASCII");
         let prefix = config.prefix.clone();
         let account = ReturnTo::parse(&format!("{prefix}/account")).expect("a prefix is a path");
-        Self { public_url: config.public_url.clone(), prefix, account, return_hosts, policy }
+        let home = ReturnTo::parse("/").expect("it is a path");
+        Self { public_url: config.public_url.clone(), prefix, account, home, return_hosts, policy }
     }
 
     /// Where a page of ours is, or one of the files that it needs.
@@ -40,6 +43,11 @@ impl Places {
         &self.account
     }
 
+    /// Where people go next who have signed out.
+    pub(super) fn home(&self) -> &ReturnTo {
+        &self.home
+    }
+
     /// Our sign-in page, and on from there to another page of ours.
     pub(super) fn sign_in_before(&self, path: &str) -> String {
         self.sign_in(&ReturnTo::parse(&self.page(path)).unwrap_or_else(|| self.account.clone()))
@@ -50,7 +58,22 @@ impl Places {
         leading_to(&self.page("/account/login"), next)
     }
 
-    /// The Content-Security-Policy of every response: our stylesheet and our forms, and nothing else.
+    /// Our sign-in page for a visitor whose form was not sent, and on from there to the page that it stood on: the `referer`, if
+    /// that is a page of the origin that the form was sent to, and otherwise the home page.
+    pub(super) fn sign_in_after_form(
+        &self,
+        own_form: Option<ReturnTo>,
+        referer: Option<&str>,
+        host: Option<&str>,
+    ) -> String {
+        let asked_for = host.map(|host| Origin::new(self.scheme(), host));
+        let origins = [Some(self.here()), asked_for];
+        let came_from = || origins.iter().flatten().find_map(|origin| ReturnTo::parse(origin.path_of(referer?)?));
+        let next = came_from().or(own_form).unwrap_or_else(|| self.home.clone());
+        saying_form_not_sent(self.sign_in(&next))
+    }
+
+    /// The Content-Security-Policy of every response: our stylesheet, our icon and our forms, and nothing else.
     pub(super) fn policy(&self) -> HeaderValue {
         self.policy.clone()
     }
@@ -93,6 +116,16 @@ impl Places {
     }
 }
 
+/// What the address of the sign-in page says when a form led to it.
+pub(super) const FORM_NOT_SENT: &str = "form-not-sent";
+
+/// The address of the sign-in page, with a word about a form that was not sent.
+pub(super) fn saying_form_not_sent(mut url: String) -> String {
+    let separator = if url.contains('?') { '&' } else { '?' };
+    write!(url, "{separator}notice={FORM_NOT_SENT}").expect("a String takes whatever is written");
+    url
+}
+
 /// A scheme, and a host with a port where it is not the usual one, as browsers spell them (RFC 6454 §6.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
@@ -109,6 +142,11 @@ impl Origin {
 
     pub(super) fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The path and query of a URL of this origin.
+    pub(super) fn path_of<'a>(&self, url: &'a str) -> Option<&'a str> {
+        url.strip_prefix(self.text.as_str()).filter(|path| path.starts_with('/'))
     }
 
     fn host(&self) -> &str {

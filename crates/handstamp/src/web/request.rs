@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -20,8 +21,9 @@ use tokio::time::timeout;
 
 use super::failure::Failure;
 use super::headers::REQUEST_ID;
+use super::respond::ShownTo;
 use super::user::Visitor;
-use super::{SharedSite, Site, cross_site, host, respond, session};
+use super::{SharedSite, Site, cross_site, host, mount, respond, session};
 use crate::error::Fault;
 use crate::log;
 use crate::sessions::Device;
@@ -126,22 +128,36 @@ impl Door {
             Continue(admitted) => admitted,
             Break(refusal) => return refusal,
         };
+        let shown_to = self.knows_the_visitor().then(|| ShownTo(visitor.clone()));
         let visit = Visit { site: Arc::clone(&self.site), visitor };
         let mut response = (self.handler)(take(request), visit).await;
+        if let Some(shown_to) = shown_to.filter(|_| response.status().is_client_error()) {
+            response.extensions_mut().insert(shown_to);
+        }
         if let Some(cookie) = renewed.filter(|_| !response.headers().contains_key(SET_COOKIE)) {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
         response
     }
 
+    fn knows_the_visitor(&self) -> bool {
+        matches!(self.admits, Admits::Visitors | Admits::Members)
+    }
+
     /// Who is let in, with another cookie for them if they need one; or why nobody is. The request stays as it is: but threads
     /// cannot share one, so it is borrowed for this alone.
     async fn admit(&self, request: &mut Request) -> ControlFlow<Response, (Visitor, Option<HeaderValue>)> {
         let Self { site, admits, .. } = self;
-        if *admits != Admits::Anybody
-            && let Some(refusal) = host::refusal(site, request).or_else(|| cross_site::refusal(site, request))
-        {
+        if let Some(refusal) = mount::refusal(site, request) {
             return Break(refusal.into_response());
+        }
+        if *admits != Admits::Anybody {
+            if let Some(refusal) = host::refusal(site, request) {
+                return Break(refusal.into_response());
+            }
+            if let Some(refusal) = cross_site::refusal(site, request) {
+                return Break(Box::pin(shown_to_visitor(site, request.headers(), refusal)).await);
+            }
         }
         match admits {
             Admits::Anybody | Admits::ForThisSite => Continue((Visitor::Stranger, None)),
@@ -149,6 +165,15 @@ impl Door {
             Admits::Members => session::load_member(site, request).await,
         }
     }
+}
+
+/// A refusal, with the visitor whom its page is for; without one where the database cannot be asked.
+async fn shown_to_visitor(site: &SharedSite, headers: &HeaderMap, refusal: Failure) -> Response {
+    let mut response = refusal.into_response();
+    if let Ok(visitor) = session::find(site, headers).await {
+        response.extensions_mut().insert(ShownTo(visitor));
+    }
+    response
 }
 
 /// The device at the other end, for handlers that keep note of it.
@@ -170,26 +195,43 @@ impl FromRequestParts<Visit> for Device {
 
 /// Where a request comes from, as far as we trust whoever says so.
 fn client_address(site: &Site, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
-    static TOLD: Once = Once::new();
     let trusted = &site.accounts.config.trusted_proxies;
     let Some(ConnectInfo(peer)) = extensions.get::<ConnectInfo<SocketAddr>>() else {
-        TOLD.call_once(|| {
-            log::warn!(
-                event = "address_unknown",
-                "requests come without the address of the peer: all count as one network"
-            )
-        });
+        if !site.warned.address_unknown.swap(true, Ordering::Relaxed) {
+            warn_of_unknown_addresses();
+        }
         return None;
     };
     let forwarded_for = headers.get_all(FORWARDED_FOR);
-    if forwarded_for.iter().next().is_some() && trusted.seems_to_miss(peer.ip()) {
-        TOLD.call_once(|| {
-            log::warn!(
-                event = "proxy_not_trusted",
-                "a request came with X-Forwarded-For from {}; if that is your proxy, name it in trusted_proxies: all who come through it count as one network",
-                peer.ip()
-            );
-        });
+    if forwarded_for.iter().next().is_some()
+        && trusted.seems_to_miss(peer.ip())
+        && !site.warned.proxy_not_trusted.swap(true, Ordering::Relaxed)
+    {
+        log::warn!(
+            event = "proxy_not_trusted",
+            "a request came with X-Forwarded-For from {}; if that is your proxy, name it in trusted_proxies: all who come through it count as one network",
+            peer.ip()
+        );
     }
     Some(trusted.client(peer.ip(), forwarded_for.iter().map(HeaderValue::as_bytes)))
+}
+
+/// Which warnings about requests have been given: each is given once, whatever the number of requests.
+#[derive(Default)]
+pub(crate) struct Warned {
+    address_unknown: AtomicBool,
+    proxy_not_trusted: AtomicBool,
+}
+
+/// Without the addresses of peers one guesser keeps everybody else from signing in, and an application without a subscriber of
+/// `tracing` would not show it in a log.
+#[expect(clippy::print_stderr, reason = "there may be no log")]
+fn warn_of_unknown_addresses() {
+    const WHAT: &str = "requests come without the address of the peer, so all visitors count as one network, and one who \
+                        guesses passwords keeps the others from signing in. Serve the application with \
+                        axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())";
+    log::warn!(event = "address_unknown", "{WHAT}");
+    if !tracing::dispatcher::has_been_set() {
+        eprintln!("handstamp: {WHAT}");
+    }
 }

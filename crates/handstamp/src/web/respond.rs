@@ -3,13 +3,13 @@
 use std::any::Any;
 
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use minijinja::{Value, context};
 
 use super::Site;
-use super::failure::{Explanation, Failure};
+use super::failure::{Explanation, Failure, log_fault};
 use super::user::{self, Visitor};
 use crate::log::{self, RequestId};
 
@@ -65,14 +65,17 @@ pub(super) fn dress(site: &Site, bare: Response, is_program: bool, id: RequestId
         None => usual_message(status).into(),
     };
     let wants_page = status != StatusCode::UNAUTHORIZED && !is_program;
-    let dressed =
-        if wants_page { error_page(site, status, &message, bare.headers(), id) } else { problem(status, &message) };
+    let dressed = if wants_page { error_page(site, &bare, &message, id) } else { problem(status, &message) };
     let (mut parts, _) = bare.into_parts();
     let (dressed_parts, body) = dressed.into_parts();
     parts.headers.remove(CONTENT_LENGTH);
     parts.headers.extend(dressed_parts.headers);
     Response::from_parts(parts, body)
 }
+
+/// Says whom an error page is for, which then has the navigation of every other page.
+#[derive(Clone)]
+pub(super) struct ShownTo(pub(super) Visitor);
 
 /// Marks a response that is to stay as it is, whoever asks.
 #[derive(Clone)]
@@ -107,11 +110,14 @@ pub(super) fn problem_with(status: StatusCode, message: &str, members: &[(&str, 
     (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }
 
-fn error_page(site: &Site, status: StatusCode, message: &str, headers: &HeaderMap, id: RequestId) -> Response {
-    let retry_after = headers.get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok()?.parse::<u32>().ok());
+fn error_page(site: &Site, bare: &Response, message: &str, id: RequestId) -> Response {
+    let status = bare.status();
+    // Where something is wrong on our side, who it is may be what is wrong.
+    let shown_to = bare.extensions().get::<ShownTo>().filter(|_| status.is_client_error());
+    let retry_after = bare.headers().get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok()?.parse::<u32>().ok());
     let values = context! {
-        nav => false,
-        visitor => (),
+        nav => shown_to.is_some(),
+        visitor => shown_to.and_then(|ShownTo(visitor)| site.views.visitor(visitor.session())),
         status => status.as_u16(),
         heading => heading(status),
         message,
@@ -123,7 +129,7 @@ fn error_page(site: &Site, status: StatusCode, message: &str, headers: &HeaderMa
     match site.views.render("error.html", values) {
         Ok(html) => html_page(site, status, html),
         Err(error) => {
-            log::error!(event = "fault", error = format!("{error:#}"), "the error page cannot be rendered");
+            log_fault(&format_args!("the error page: {error:#}"));
             (status, message.to_owned()).into_response()
         }
     }

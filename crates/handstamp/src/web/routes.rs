@@ -1,12 +1,15 @@
 //! Every URL, and whom each is for.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::handler::Handler;
-use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::http::{StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, any_service, on_service};
 use tower::service_fn;
 
@@ -59,7 +62,7 @@ fn api(site: &SharedSite) -> Routes {
 /// What browsers fetch, and no cookie matters for.
 fn files(site: &SharedSite) -> Routes {
     Routes::behind(site, Admits::ForThisSite)
-        .get(assets::STYLESHEET_ROUTE, assets::stylesheet)
+        .get(assets::ROUTE, assets::file)
         .get("/api/v1/openapi.json", api::description::openapi)
 }
 
@@ -82,8 +85,18 @@ fn health(site: &SharedSite) -> Routes {
 /// The home page, and the answer to every URL that is none of ours.
 fn rest(site: &SharedSite) -> Router {
     let home = Routes::behind(site, Admits::Visitors).get("/", home::show);
-    let anything_else = Routes::behind(site, Admits::ForThisSite).anything_else(respond::not_found);
-    home.router().merge(anything_else.router())
+    let files = Routes::behind(site, Admits::ForThisSite)
+        .get("/favicon.ico", assets::favicon)
+        .get("/robots.txt", assets::robots);
+    let anything_else = Routes::behind(site, Admits::Visitors).anything_else(respond::not_found);
+    home.router().merge(files.router()).merge(anything_else.router())
+}
+
+/// Leads on from a path with a slash at its end to the page itself.
+async fn without_slash(State(site): State<SharedSite>, uri: Uri) -> Response {
+    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    let page = site.places.page(uri.path().trim_end_matches('/'));
+    (StatusCode::PERMANENT_REDIRECT, [(LOCATION, format!("{page}{query}"))]).into_response()
 }
 
 /// What an application can be merged with that has pages of its own.
@@ -117,11 +130,13 @@ struct Routes {
     site: SharedSite,
     admits: Admits,
     router: Router,
+    /// The paths to which the same path with a slash at its end leads.
+    slashed: HashSet<String>,
 }
 
 impl Routes {
     fn behind(site: &SharedSite, admits: Admits) -> Self {
-        Self { site: Arc::clone(site), admits, router: Router::new() }
+        Self { site: Arc::clone(site), admits, router: Router::new(), slashed: HashSet::new() }
     }
 
     fn get<T: 'static>(self, path: &str, handler: impl Handler<T, Visit, Future = Answering>) -> Self {
@@ -149,6 +164,11 @@ impl Routes {
         let door = self.door(handler);
         self.router =
             self.router.route(path, on_service(method, service_fn(move |request| door.clone().receive(request))));
+        if path.starts_with("/account") && self.slashed.insert(path.to_owned()) {
+            let door = Self::behind(&self.site, Admits::ForThisSite).door(without_slash);
+            let slashed = any_service(service_fn(move |request| door.clone().receive(request)));
+            self.router = self.router.route(&format!("{path}/"), slashed);
+        }
         self
     }
 

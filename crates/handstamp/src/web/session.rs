@@ -45,7 +45,11 @@ pub(super) async fn load_member(
 
 /// The answer to a stranger: a person is sent to sign in, a program is told 401.
 pub(super) fn turn_away(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
-    if is_navigation(method, headers) { to_sign_in(site, method, uri) } else { Failure::SignedOut.into_response() }
+    if is_navigation(method, headers) {
+        to_sign_in(site, method, uri, headers)
+    } else {
+        Failure::SignedOut.into_response()
+    }
 }
 
 fn with_cookie(visitor: Visitor, site: &SharedSite) -> (Visitor, Option<HeaderValue>) {

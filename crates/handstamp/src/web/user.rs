@@ -2,7 +2,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OriginalUri};
-use axum::http::header::{ACCEPT, HeaderName};
+use axum::http::header::{ACCEPT, HOST, HeaderName, REFERER};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, Method, Uri};
 use axum::response::Response;
@@ -70,18 +70,22 @@ pub(super) fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a 
     extensions.get::<OriginalUri>().map_or(uri, |OriginalUri(uri)| uri)
 }
 
-/// To the sign-in page, and on from there to what was asked for.
-pub(super) fn to_sign_in(site: &Site, method: &Method, uri: &Uri) -> Response {
-    see_other(&site.places.sign_in(&wanted(site, method, uri)))
+/// To the sign-in page, and on from there to what was asked for, or to the page with the form that was sent: what was filled
+/// in is lost, and the address that a form is sent to need not be that of a page.
+pub(super) fn to_sign_in(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        let wanted = uri.path_and_query().and_then(|place| ReturnTo::parse(place.as_str()));
+        return see_other(&site.places.sign_in(wanted.as_ref().unwrap_or(site.places.account())));
+    }
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let place = site.places.sign_in_after_form(page_of_own_form(site, uri), text(REFERER), text(HOST));
+    see_other(&place)
 }
 
-/// Where somebody wants to be once they are signed in: on the page they asked for, or on the one whose form they sent.
-fn wanted(site: &Site, method: &Method, uri: &Uri) -> ReturnTo {
-    let place = match *method {
-        Method::GET | Method::HEAD => uri.path_and_query().map_or("", |place| place.as_str()),
-        _ => uri.path().split("/revoke").next().unwrap_or_default(),
-    };
-    ReturnTo::parse(place).unwrap_or_else(|| site.places.account().clone())
+/// The page with the form that was sent to a URL of ours.
+fn page_of_own_form(site: &Site, uri: &Uri) -> Option<ReturnTo> {
+    let is_ours = uri.path().starts_with(&site.places.page("/account/"));
+    uri.path().split("/revoke").next().filter(|_| is_ours).and_then(ReturnTo::parse)
 }
 
 /// Whether a browser goes to a page, rather than a script or a program fetching something.

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use handstamp_core::Timestamp;
 use jiff::tz::TimeZone;
@@ -83,7 +83,8 @@ impl Views {
     pub(super) fn render(&self, template: &str, values: Value) -> Result<String, Error> {
         let values = context! {
             site_name => self.site_name.as_str(),
-            stylesheet => format!("{}{}", self.prefix, assets::stylesheet_path()),
+            stylesheet => Value::from_safe_string(format!("{}{}", self.prefix, assets::stylesheet_path())),
+            icon => Value::from_safe_string(format!("{}{}", self.prefix, assets::icon_path())),
             prefix => Value::from_safe_string(self.prefix.clone()),
             registration_open => self.registration_open,
             ..values
@@ -216,6 +217,15 @@ pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
         seconds @ 5_400..=129_599 => plural(seconds.div_ceil(3600), "hour"),
         _ => day(time),
     }
+}
+
+/// A span of time, for people, in the largest unit that leaves no rest: `30 days`, `90 minutes`.
+pub(super) fn lasting(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let units = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
+    let (length, unit) = units.into_iter().find(|(length, _)| seconds.is_multiple_of(*length)).unwrap_or((1, "second"));
+    let count = seconds / length;
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
 fn civil(time: Timestamp) -> jiff::Timestamp {

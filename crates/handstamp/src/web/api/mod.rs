@@ -80,7 +80,7 @@ pub(super) struct ListedSession {
     /// When somebody signed in (RFC 3339).
     #[schema(format = DateTime)]
     created_at: String,
-    /// When a request last came, give or take half a minute (RFC 3339).
+    /// When a request last came, give or take five minutes (RFC 3339).
     #[schema(format = DateTime)]
     last_seen_at: String,
 }
@@ -91,7 +91,8 @@ pub(super) struct Credentials {
     #[schema(example = "ada@example.com")]
     email: String,
     password: String,
-    /// Whether to stay signed in for 30 days, rather than for a day at most.
+    /// Whether to stay signed in for as long as the site allows, 30 days unless its operator says less, rather than for a day at
+    /// most.
     #[serde(default = "yes")]
     #[schema(default = true)]
     remember: bool,

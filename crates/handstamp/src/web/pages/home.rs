@@ -1,13 +1,20 @@
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use minijinja::context;
 
+use super::{notice_of_sign_out, with_notice_shown};
 use crate::web::SharedSite;
 use crate::web::failure::Failure;
 use crate::web::respond::page;
 use crate::web::user::Visitor;
 
-pub(in crate::web) async fn show(State(site): State<SharedSite>, visitor: Visitor) -> Result<Response, Failure> {
-    page(&site, &visitor, StatusCode::OK, "home.html", context! {})
+pub(in crate::web) async fn show(
+    State(site): State<SharedSite>,
+    visitor: Visitor,
+    request: Request,
+) -> Result<Response, Failure> {
+    let notice = notice_of_sign_out(&site, &visitor, request.headers());
+    let response = page(&site, &visitor, StatusCode::OK, "home.html", context! { notice })?;
+    Ok(with_notice_shown(&site, response, notice))
 }

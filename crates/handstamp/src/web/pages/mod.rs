@@ -10,14 +10,16 @@ pub(super) mod sign_in;
 pub(super) mod sign_out;
 
 use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderValue, Uri};
+use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::Response;
 use handstamp_core::{Password, PasswordPolicy, ReturnTo};
+use minijinja::Value;
 
 use super::Site;
 use super::failure::Failure;
 use super::form::Fields;
 use super::redirect::{leading_to, see_other};
+use super::user::Visitor;
 
 /// What is wrong with a field, in words for whoever filled it in.
 type FieldError = Option<String>;
@@ -44,10 +46,24 @@ fn next_value(next: Option<&ReturnTo>) -> &str {
     next.map_or("", ReturnTo::as_str)
 }
 
-/// A link to a page that leads on to `next`.
-fn with_next(site: &Site, page: &str, next: Option<&ReturnTo>) -> String {
+/// A link to a page that leads on to `next`. Prefix and query are percent-encoded, so there is nothing in it to escape.
+fn with_next(site: &Site, page: &str, next: Option<&ReturnTo>) -> Value {
     let page = site.places.page(page);
-    next.map_or_else(|| page.clone(), |next| leading_to(&page, next))
+    Value::from_safe_string(next.map_or_else(|| page.clone(), |next| leading_to(&page, next)))
+}
+
+/// What the first page of ours says to a stranger who has just signed out.
+fn notice_of_sign_out(site: &Site, visitor: &Visitor, headers: &HeaderMap) -> Option<&'static str> {
+    let is_news = visitor.session().is_none() && site.cookies.has_just_signed_out(headers);
+    is_news.then_some("You are signed out.")
+}
+
+/// A page with that notice, which the next page does not repeat.
+fn with_notice_shown(site: &Site, mut response: Response, notice: Option<&str>) -> Response {
+    if notice.is_some() {
+        response.headers_mut().append(SET_COOKIE, site.cookies.sign_out_shown());
+    }
+    response
 }
 
 /// On to another page, with cookies.

@@ -98,6 +98,7 @@ fn form_page(site: &SharedSite, visitor: &Visitor, status: StatusCode, form: &Fo
         next => next_value(form.next.as_ref()),
         min_length => site.accounts.config.password.min_length,
         sign_in_url => with_next(site, "/account/login", form.next.as_ref()),
+        register_url => with_next(site, "/account/register", form.next.as_ref()),
     };
     page(site, visitor, status, "register.html", values)
 }

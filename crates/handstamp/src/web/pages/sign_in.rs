@@ -1,18 +1,23 @@
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use handstamp_core::{EmailAddress, Password, ReturnTo};
-use minijinja::context;
+use minijinja::{Value, context};
 
-use super::{FieldError, next_of_form, next_of_link, next_value, see_other_with, with_next};
+use super::{
+    FieldError, next_of_form, next_of_link, next_value, notice_of_sign_out, see_other_with, with_next,
+    with_notice_shown,
+};
 use crate::services::{NotSignedIn, SignIn};
 use crate::sessions::{Device, Shown};
 use crate::web::SharedSite;
 use crate::web::failure::Failure;
 use crate::web::form::Fields;
+use crate::web::places::FORM_NOT_SENT;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::Visitor;
+use crate::web::views::lasting;
 
 pub(in crate::web) const WRONG: &str = "The e-mail address or the password is wrong.";
 
@@ -33,14 +38,24 @@ struct Errors {
 pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
     visitor: Visitor,
-    uri: Uri,
+    request: Request,
 ) -> Result<Response, Failure> {
-    let next = next_of_link(&site, &uri);
+    let next = next_of_link(&site, request.uri());
     if visitor.session().is_some() {
         return Ok(see_other(next.as_ref().unwrap_or(site.places.account()).as_str()));
     }
     let form = Form { email: String::new(), remember: true, next, errors: Errors::default() };
-    form_page(&site, &visitor, StatusCode::OK, &form)
+    let (form_not_sent, notice) =
+        (says_form_not_sent(request.uri()), notice_of_sign_out(&site, &visitor, request.headers()));
+    let notice = notice.filter(|_| !form_not_sent);
+    let response = form_page(&site, &visitor, StatusCode::OK, &form, context! { form_not_sent, notice })?;
+    Ok(with_notice_shown(&site, response, notice))
+}
+
+/// Whether a form led here that was not sent.
+fn says_form_not_sent(uri: &Uri) -> bool {
+    let query = uri.query().and_then(|query| Fields::parse(query.as_bytes()).ok());
+    query.is_some_and(|query| query.get("notice").is_ok_and(|notice| notice == FORM_NOT_SENT))
 }
 
 pub(in crate::web) async fn submit(
@@ -69,7 +84,13 @@ pub(in crate::web) async fn submit(
             Err(NotSignedIn::Wrong) => form.errors.password = Some(WRONG.to_owned()),
         }
     }
-    form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &form)
+    form_page(
+        &site,
+        &visitor,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        &form,
+        context! { form_not_sent => false, notice => () },
+    )
 }
 
 impl Form {
@@ -81,13 +102,21 @@ impl Form {
     }
 }
 
-fn form_page(site: &SharedSite, visitor: &Visitor, status: StatusCode, form: &Form) -> Result<Response, Failure> {
+fn form_page(
+    site: &SharedSite,
+    visitor: &Visitor,
+    status: StatusCode,
+    form: &Form,
+    notices: Value,
+) -> Result<Response, Failure> {
     let values = context! {
         values => context! { email => form.email.as_str(), remember => form.remember },
         errors => context! { email => form.errors.email.as_deref(), password => form.errors.password.as_deref() },
         next => next_value(form.next.as_ref()),
-        days => site.accounts.config.session.lifetime.as_secs().div_ceil(86_400),
+        lifetime => lasting(site.accounts.config.session.lifetime),
+        sign_in_url => with_next(site, "/account/login", form.next.as_ref()),
         register_url => with_next(site, "/account/register", form.next.as_ref()),
+        ..notices
     };
     page(site, visitor, status, "sign_in.html", values)
 }

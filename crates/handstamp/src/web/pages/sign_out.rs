@@ -1,30 +1,46 @@
-use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::extract::{FromRequest, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use minijinja::context;
 
-use super::see_other_with;
+use super::{next_of_form, next_of_link, next_value, see_other_with};
 use crate::sessions::Shown;
 use crate::web::failure::Failure;
+use crate::web::form::Fields;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::Visitor;
 use crate::web::{SharedSite, Site};
 
 /// Asks first: a link that somebody follows changes nothing.
-pub(in crate::web) async fn show(State(site): State<SharedSite>, visitor: Visitor) -> Result<Response, Failure> {
+pub(in crate::web) async fn show(
+    State(site): State<SharedSite>,
+    visitor: Visitor,
+    uri: Uri,
+) -> Result<Response, Failure> {
+    let next = next_of_link(&site, &uri);
     if visitor.session().is_none() {
-        return Ok(see_other("/"));
+        return Ok(see_other(next.as_ref().unwrap_or(site.places.home()).as_str()));
     }
-    page(&site, &visitor, StatusCode::OK, "sign_out.html", context! {})
+    page(&site, &visitor, StatusCode::OK, "sign_out.html", context! { next => next_value(next.as_ref()) })
 }
 
-pub(in crate::web) async fn submit(State(site): State<SharedSite>, shown: Shown) -> Result<Response, Failure> {
+pub(in crate::web) async fn submit(
+    State(site): State<SharedSite>,
+    shown: Shown,
+    request: Request,
+) -> Result<Response, Failure> {
+    // A form that cannot be read names no place to go to, and signs out all the same.
+    let fields = Fields::from_request(request, &()).await.ok();
+    let next = fields.and_then(|fields| next_of_form(&site, &fields).ok().flatten());
     end(&site, &shown).await?;
-    let mut response = see_other_with(site.cookies.remove_session().chain([site.cookies.signed_out()]), "/");
-    // Not "cookies": that would reach the cookies of sibling domains as well.
-    let name = HeaderName::from_static("clear-site-data");
-    response.headers_mut().insert(name, HeaderValue::from_static("\"storage\""));
+    let place = next.as_ref().unwrap_or(site.places.home()).as_str();
+    let mut response = see_other_with(site.cookies.remove_session().chain([site.cookies.signed_out()]), place);
+    if site.accounts.config.session.clear_site_data {
+        // Not "cookies": that would reach the cookies of sibling domains as well.
+        let name = HeaderName::from_static("clear-site-data");
+        response.headers_mut().insert(name, HeaderValue::from_static("\"storage\""));
+    }
     Ok(response)
 }
 

@@ -34,10 +34,12 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
         for next in ["", "/account/sessions?a=b&c=d"] {
             let register = context! {
                 values => context! { name, email => name }, next, min_length => 8, sign_in_url => "/account/login",
+                register_url => "/account/register",
                 errors => context! { name => error, email => error, password => error },
             };
             let sign_in = context! {
-                values => context! { email => name, remember => next.is_empty() }, next, days => 30,
+                values => context! { email => name, remember => next.is_empty() }, next, lifetime => "30 days",
+                notice => error, form_not_sent => error.is_some(), sign_in_url => "/account/login",
                 errors => context! { email => error, password => error }, register_url => "/account/register",
             };
             samples.extend([("register.html", register), ("sign_in.html", sign_in)]);
@@ -49,8 +51,8 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
             link_href => "/", link_text => "Home",
         };
         samples.extend([
-            ("home.html", context! {}),
-            ("sign_out.html", context! {}),
+            ("home.html", context! { notice => error }),
+            ("sign_out.html", context! { next => error }),
             ("account.html", context! { done => error }),
             ("profile.html", context! { values => context! { name }, errors => context! { name => error } }),
             ("password.html", password),
@@ -130,6 +132,18 @@ fn times_are_told_as_people_do() {
     assert_eq!(moment(now), "15 January 2027, 08:00 UTC");
     assert_eq!(iso(now), "2027-01-15T08:00:00Z");
     assert!(!day(Timestamp::from_unix_seconds(u64::MAX)).is_empty(), "and the end of time is no panic");
+}
+
+#[test]
+fn a_span_of_time_is_told_in_the_unit_that_it_was_set_in() {
+    let told = |seconds| lasting(Duration::from_secs(seconds));
+    assert_eq!(told(30 * 86_400), "30 days");
+    assert_eq!(told(86_400), "1 day");
+    assert_eq!(told(36 * 3600), "36 hours");
+    assert_eq!(told(3600), "1 hour");
+    assert_eq!(told(90 * 60), "90 minutes");
+    assert_eq!(told(61), "61 seconds");
+    assert_eq!(told(0), "0 days");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::{CurrentSession, CurrentUser, Error, Prefix};
+use crate::{CurrentSession, CurrentUser, Error, Prefix, TrustedOrigin};
 use axum::routing::get;
 
 async fn ask(app: &Router, request: axum::http::request::Builder, token: &str) -> Response<Body> {
@@ -146,6 +146,122 @@ async fn other_sites_cannot_make_a_browser_write_to_an_application() {
 }
 
 #[tokio::test]
+async fn other_sites_cannot_make_a_browser_open_a_websocket() {
+    let here = Here::at("http://localhost").await;
+    let token = here.registers().await;
+    let talks = async |user: CurrentUser| format!("{} talks", user.name());
+    let app = Router::new().route("/chat", get(talks)).with_state(here.handstamp.clone());
+    let app = here.handstamp.protect(app);
+    let handshake = |name, value| {
+        Request::get("/chat").header("connection", "Upgrade").header("upgrade", "WebSocket").header(name, value)
+    };
+    for (name, value) in [("origin", "http://localhost"), ("sec-fetch-site", "same-origin")] {
+        assert_eq!(text(ask(&app, handshake(name, value), &token).await).await, "Ada talks", "{name}: {value}");
+    }
+    for (name, value) in [
+        ("origin", "http://evil.example"),
+        ("origin", "http://app.localhost"),
+        ("origin", "null"),
+        ("sec-fetch-site", "same-site"),
+        ("x-neither", "1"),
+    ] {
+        let refused = ask(&app, handshake(name, value), &token).await;
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{name}: {value}");
+    }
+}
+
+#[tokio::test]
+async fn a_browser_application_on_an_origin_that_is_trusted_may_write() {
+    let origins = ["https://app.example.com", "https://spa.example.net:8443"];
+    let here = Here::with("https://id.example.com", |config| {
+        config.trusted_origins = origins.map(|origin| TrustedOrigin::parse(origin).unwrap()).to_vec();
+    })
+    .await;
+    let write = async || "written";
+    let app = Router::new().route("/notes", get(write).post(write));
+    let app = here.handstamp.protect(app).merge(here.handstamp.routes());
+    let send = async |path: &str, origin: &str, site: &str| {
+        let request = Request::post(path).header("host", "id.example.com").header("origin", origin);
+        let request = request.header("sec-fetch-site", site).header("content-type", "application/json");
+        app.clone().oneshot(request.body(Body::from("{}")).unwrap()).await.unwrap().status().as_u16()
+    };
+    for origin in origins {
+        for site in ["same-site", "cross-site", ""] {
+            assert_eq!(send("/notes", origin, site).await, 200, "{origin} {site}");
+            assert_eq!(send("/api/v1/session", origin, site).await, 422, "{origin} {site}: it is looked at");
+        }
+    }
+    for origin in [
+        "http://app.example.com",
+        "https://app.example.com:8443",
+        "https://spa.example.net",
+        "https://evil.app.example.com",
+        "https://app.example.com.evil.test",
+        "null",
+    ] {
+        assert_eq!(send("/notes", origin, "same-site").await, 403, "{origin}");
+        assert_eq!(send("/api/v1/session", origin, "same-site").await, 403, "{origin}");
+    }
+    for bad in [
+        "https://app.example.com/",
+        "https://APP.example.com",
+        "https://a.example:443",
+        "http://a.example",
+        "null",
+        "*",
+    ] {
+        assert!(TrustedOrigin::parse(bad).is_err(), "{bad}");
+    }
+    assert!(TrustedOrigin::parse("http://localhost:5173").is_ok());
+}
+
+#[tokio::test]
+async fn routes_that_are_nested_without_their_prefix_say_how_it_is_done() {
+    let here = Here::at("http://localhost").await;
+    let nested = Router::new().nest("/members", here.handstamp.routes());
+    for path in ["/members/account", "/members/account/login", "/members/auth/forward", "/members/api/v1/session"] {
+        let answer = ask(&nested, Request::get(path).header("sec-fetch-mode", "navigate"), "").await;
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+        let says = text(answer).await.replace("&#x2f;", "/");
+        assert!(says.contains(path) && says.contains("Set Config::prefix"), "{says}");
+    }
+    let merged = Router::new().nest("/api", Router::new()).merge(here.handstamp.routes());
+    assert_eq!(ask(&merged, Request::get("/account/login"), "").await.status(), StatusCode::OK);
+
+    let here = Here::with("http://localhost", |config| config.prefix = Prefix::parse("/members").unwrap()).await;
+    let twice = Router::new().nest("/members", here.handstamp.routes());
+    let answer = ask(&twice, Request::get("/members/members/account/login"), "").await;
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR, "its links would lead to /members/account");
+}
+
+#[tokio::test]
+async fn a_form_that_was_sent_too_late_leads_back_to_its_page() {
+    let here = Here::at("http://localhost:8000").await;
+    let write = async |user: CurrentUser| user.name().to_owned();
+    let app = Router::new().route("/upload", axum::routing::post(write)).with_state(here.handstamp.clone());
+    let sent_from = async |host: &str, referer: &str| {
+        let request = Request::post("/upload?x=y").header("host", host).header("sec-fetch-mode", "navigate");
+        let request = request.header("referer", referer).body(Body::empty()).unwrap();
+        app.clone().oneshot(request).await.unwrap().headers()[header::LOCATION].to_str().unwrap().to_owned()
+    };
+    let sign_in = |next: &str| format!("/account/login?next={next}&notice=form-not-sent");
+    for (host, referer, next) in [
+        ("localhost:8000", "http://localhost:8000/notes/new?tab=1", "%2Fnotes%2Fnew%3Ftab%3D1"),
+        ("127.0.0.1:8000", "http://127.0.0.1:8000/notes/new", "%2Fnotes%2Fnew"),
+        ("127.0.0.1:8000", "http://localhost:8000/notes/new", "%2Fnotes%2Fnew"),
+        ("localhost:8000", "http://localhost:8000/account/login", "%2F"),
+        ("localhost:8000", "http://localhost:8000", "%2F"),
+        ("localhost:8000", "http://localhost:80001/notes", "%2F"),
+        ("localhost:8000", "http://localhost:8000//evil.example/", "%2F"),
+        ("localhost:8000", "https://localhost:8000/notes", "%2F"),
+        ("localhost:8000", "https://evil.example/", "%2F"),
+        ("localhost:8000", "", "%2F"),
+    ] {
+        assert_eq!(sent_from(host, referer).await, sign_in(next), "{referer}");
+    }
+}
+
+#[tokio::test]
 async fn all_pages_can_stand_under_a_prefix() {
     let here = Here::with("http://localhost", |config| config.prefix = Prefix::parse("/club/members").unwrap()).await;
     let app = here.handstamp.routes();
@@ -175,6 +291,8 @@ async fn all_pages_can_stand_under_a_prefix() {
         }
     }
     assert!(links > 30, "{links}");
+    let slash = ask(&app, Request::get("/club/members/account/login/?next=%2Fa"), "").await;
+    assert_eq!(slash.headers()[header::LOCATION], "/club/members/account/login?next=%2Fa");
     let members = Request::get("/club/members/account/sessions?a=b").header("sec-fetch-mode", "navigate");
     let next = "/club/members/account/login?next=%2Fclub%2Fmembers%2Faccount%2Fsessions%3Fa%3Db";
     assert_eq!(ask(&app, members, "").await.headers()[header::LOCATION], next);

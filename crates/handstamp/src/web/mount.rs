@@ -1,0 +1,36 @@
+//! Whether the application has put our routes where our links lead.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+
+use super::Site;
+use super::failure::Failure;
+use super::user::original_uri;
+use crate::log;
+
+/// Set by the first request that comes by the right path, which ends the check.
+#[derive(Default)]
+pub(crate) struct Mount(AtomicBool);
+
+/// Why a request is refused that comes by another path than our links lead to, since the application has nested the routes
+/// beneath a path that is not the prefix.
+pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
+    let Mount(is_right) = &site.mount;
+    if is_right.load(Ordering::Relaxed) {
+        return None;
+    }
+    let asked_for = original_uri(request.uri(), request.extensions()).path();
+    let ours = site.places.page(request.uri().path());
+    if asked_for == ours {
+        is_right.store(true, Ordering::Relaxed);
+        return None;
+    }
+    let message = format!(
+        "This page is at {asked_for}, and its links lead to {ours}. Set Config::prefix to the path beneath which the pages are to \
+         stand, and merge Handstamp::routes() into the router instead of nesting it: they stand beneath the prefix already."
+    );
+    log::error!(event = "prefix_wrong", "{message}");
+    Some(Failure::refused(StatusCode::INTERNAL_SERVER_ERROR, message))
+}
