@@ -185,12 +185,21 @@ impl Handstamp {
         self.0.site.accounts.user(email).await
     }
 
-    /// Makes an account for somebody else, whether registration is open or not.
+    /// Makes an account for somebody else, whether registration is open or not. Its address counts as verified.
     ///
     /// # Errors
     /// When the name, the address or the password is refused, or the database cannot be written.
     pub async fn add_user(&self, name: &str, email: &str, password: &str) -> Result<UserId, Error> {
         self.0.site.accounts.add_user(name, email, password).await
+    }
+
+    /// Notes that the address of an account is its owner's, so that apps get it: what people register with is only what they
+    /// typed. Every node knows when this returns.
+    ///
+    /// # Errors
+    /// When there is no such account, or the database cannot be written.
+    pub async fn verify_user(&self, email: &str) -> Result<Account, Error> {
+        self.0.site.accounts.verify_user(email).await
     }
 
     /// Lets nobody sign in to an account any more, and ends its sessions for good: they are over when this returns.
