@@ -42,6 +42,8 @@ pub struct Config {
     pub templates: Vec<(String, String)>,
     /// The hosts that people are sent back to after a sign-in, beside this site and the hosts of `session.cookie_domain`.
     pub return_hosts: Vec<ReturnHost>,
+    /// What apps behind a proxy are told.
+    pub forward_auth: ForwardAuthConfig,
 }
 
 impl Config {
@@ -63,6 +65,7 @@ impl Config {
             prefix: Prefix::default(),
             templates: Vec::new(),
             return_hosts: Vec::new(),
+            forward_auth: ForwardAuthConfig::default(),
         }
     }
 }
@@ -137,6 +140,13 @@ impl Default for SessionConfig {
             notify: true,
         }
     }
+}
+
+/// What apps behind a proxy are told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ForwardAuthConfig {
+    /// Whether they get addresses that are not verified: whatever somebody typed to register.
+    pub unverified_email: bool,
 }
 
 /// What hashing a password may cost.
@@ -247,6 +257,18 @@ impl PublicUrl {
             return true;
         }
         asked.host() == self.url.host() && asked.port() == self.url.port()
+    }
+
+    /// Whether an authority that is [answered to](Self::answers_to) differs from this one in the name of the machine alone:
+    /// `localhost` or an address, with the same port and so the same program behind it. Names under `localhost` are chosen, and
+    /// each may be an app of its own.
+    pub(crate) fn is_other_name(&self, authority: &str) -> bool {
+        if !self.loopback || authority == self.authority() {
+            return false;
+        }
+        let Ok(asked) = Url::parse(&format!("{}://{authority}/", self.scheme())) else { return false };
+        let is_of_the_machine = !matches!(asked.host(), Some(Host::Domain(name)) if name != "localhost");
+        is_of_the_machine && asked.host() != self.url.host() && asked.port() == self.url.port()
     }
 }
 
@@ -400,6 +422,18 @@ mod tests {
                 && laptop.answers_to("[::1]:8080")
         );
         assert!(!laptop.answers_to("evil.test:8080"), "a name that was rebound to 127.0.0.1");
+    }
+
+    #[test]
+    fn a_laptop_has_other_names_on_the_same_port() {
+        let laptop = PublicUrl::parse("http://localhost:8080").unwrap();
+        assert!(["127.0.0.1:8080", "[::1]:8080"].iter().all(|name| laptop.is_other_name(name)));
+        assert!(PublicUrl::parse("http://app.localhost:8080").unwrap().is_other_name("localhost:8080"));
+        for same in ["localhost:8080", "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:8081", "app.localhost:8080", ""] {
+            assert!(!laptop.is_other_name(same), "{same}");
+        }
+        assert!(PublicUrl::parse("http://localhost").unwrap().is_other_name("127.0.0.1"));
+        assert!(!PublicUrl::parse("https://id.example.com").unwrap().is_other_name("127.0.0.1"));
     }
 
     #[test]

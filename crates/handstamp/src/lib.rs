@@ -53,8 +53,8 @@ use handstamp_core::{DeviceTokens, SessionTokens};
 use tokio::task::JoinHandle;
 
 pub use config::{
-    Config, DatabaseUrl, HashingConfig, LimitsConfig, Prefix, PublicUrl, Registration, SessionConfig,
-    check_cookie_domain,
+    Config, DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig, Prefix, PublicUrl, Registration,
+    SessionConfig, check_cookie_domain,
 };
 pub use data_dir::DataDir;
 pub use error::Error;
@@ -116,7 +116,7 @@ impl Handstamp {
             introductions: Introductions::new(),
             request_ids: log::RequestIds::default(),
             accounts: Accounts {
-                assertions: Assertions::new(&config),
+                assertions: Assertions::new(&config, &world),
                 devices,
                 guard: Guard::new(&config.limits),
                 sessions: Sessions::new(tokens, Arc::clone(&store), world.clone(), &config.session),
