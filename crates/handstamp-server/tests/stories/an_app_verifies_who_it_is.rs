@@ -37,9 +37,8 @@ async fn greets_only_whom_handstamp_vouches_for(mut command: Command) {
     let mut house = House::on_sqlite();
     house.restart_with("HANDSTAMP_TRUSTED_PROXIES", "127.0.0.1");
     let (listen, app) = (free_address(), free_address());
-    let public_url = house.url.replace("127.0.0.1", "localhost");
     command.env("APP_URL", format!("http://{listen}")).env("HANDSTAMP_URL", &house.url);
-    command.env("HANDSTAMP_PUBLIC_URL", public_url).env("LISTEN", &app).stdin(Stdio::null());
+    command.env("HANDSTAMP_PUBLIC_URL", &house.url).env("LISTEN", &app).stdin(Stdio::null());
     let _app = App(command.spawn().expect("script/test installs what the examples need"));
     let chain = Chain::to(&house, Proxy::Nginx, &listen, &app, &[]).await;
 

@@ -12,6 +12,7 @@ pub(crate) struct Cookies {
     session: String,
     device: String,
     signed_out: String,
+    moved: String,
     attributes: String,
 }
 
@@ -29,6 +30,7 @@ impl Cookies {
             session: name("session"),
             device: name("device"),
             signed_out: name("signed_out"),
+            moved: name("moved"),
             attributes: format!("; Path=/; HttpOnly; SameSite=Lax{secure}{domain}"),
         }
     }
@@ -56,6 +58,15 @@ impl Cookies {
     /// sign-in that set our cookie, it finds none then and none now. It keeps such pages for three minutes.
     pub(super) fn signed_out(&self) -> HeaderValue {
         self.set(&self.signed_out, "1", "; Max-Age=600")
+    }
+
+    /// A cookie that says nothing but that a browser has just been sent from this name of the machine to another.
+    pub(super) fn moved(&self) -> HeaderValue {
+        self.set(&self.moved, "1", "; Max-Age=5")
+    }
+
+    pub(super) fn has_moved(&self, headers: &HeaderMap) -> bool {
+        find(headers, &self.moved) != Presented::Nothing
     }
 
     /// What the session cookie is called.

@@ -138,10 +138,13 @@ impl Door {
     /// cannot share one, so it is borrowed for this alone.
     async fn admit(&self, request: &mut Request) -> ControlFlow<Response, (Visitor, Option<HeaderValue>)> {
         let Self { site, admits, .. } = self;
-        if *admits != Admits::Anybody
-            && let Some(refusal) = host::refusal(site, request).or_else(|| cross_site::refusal(site, request))
-        {
-            return Break(refusal.into_response());
+        if *admits != Admits::Anybody {
+            if let Some(refusal) = host::refusal(site, request).or_else(|| cross_site::refusal(site, request)) {
+                return Break(refusal.into_response());
+            }
+            if let Some(redirect) = host::to_public_name(site, request) {
+                return Break(redirect);
+            }
         }
         match admits {
             Admits::Anybody | Admits::ForThisSite => Continue((Visitor::Stranger, None)),
