@@ -115,7 +115,7 @@ pub struct SessionConfig {
     /// when a node has died. Longer rides through a longer fail-over of the database.
     pub lease: Duration,
     /// How many sessions are kept in memory, so that their requests cost no statement; with none, each request reads its
-    /// row. 200 bytes each.
+    /// row. 200 bytes each; those with a long name or many groups count as several.
     pub cache_entries: usize,
     /// Whether to use PostgreSQL's LISTEN and NOTIFY where they work. Without them nodes ask ten times a second.
     pub notify: bool,

@@ -45,6 +45,11 @@ impl User {
         &self.text[self.email_end()..]
     }
 
+    /// How long all of it is.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
     fn email_end(&self) -> usize {
         self.name_bytes as usize + usize::from(self.email_bytes)
     }
