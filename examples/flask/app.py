@@ -30,7 +30,7 @@ def find_out_who_it_is():
         required = {"require": ["aud", "exp", "iss", "sub"]}
         user = jwt.decode(token, key, algorithms=["EdDSA"], audience=APP_URL, issuer=ISSUER, options=required)
     except (jwt.InvalidAudienceError, jwt.InvalidIssuerError):
-        # Its signature is good, so it was not the person who did something wrong.
+        # The signature is good: the settings of this app or of the proxy are wrong.
         told = jwt.decode(token, options={"verify_signature": False})
         expected = f"APP_URL is {APP_URL} and HANDSTAMP_PUBLIC_URL is {ISSUER}"
         app.logger.error("the assertion is for %s from %s, but %s", told["aud"], told["iss"], expected)
@@ -42,13 +42,13 @@ def find_out_who_it_is():
         flask.abort(401)
     if not is_for(user):
         flask.abort(403)
-    # user["sub"] is who it is, for ever: find rows of your own by it, and never by user["email"], which is missing until it is
-    # verified and may be somebody else's tomorrow. Rights come with user["groups"].
+    # user["sub"] never changes: find rows of your own by it. Never link rows by user["email"]: it is missing until it is verified,
+    # and people can change it. Give rights by user["groups"].
     flask.g.user = user
 
 
 def is_for(user):
-    """Whether this app is for somebody. Whoever reaches Handstamp may have it asked without a group, so the app checks."""
+    """Whether this app is for this user. A client that reaches Handstamp can ask it without a group, so the app checks."""
     groups, required = set(user["groups"]), user.get("required_groups")
     return (not GROUP or GROUP in groups) and (not required or bool(groups & set(required)))
 

@@ -22,22 +22,22 @@ const expected = { audience: APP_URL, issuer: HANDSTAMP_PUBLIC_URL, algorithms: 
 async function userOf(request) {
   try {
     const { payload } = await jwtVerify(request.headers["handstamp-assertion"] ?? "", keys, expected);
-    // payload.sub is who it is, for ever: find rows of your own by it, and never by payload.email, which is missing until it is
-    // verified and may be somebody else's tomorrow. Rights come with payload.groups.
+    // payload.sub never changes: find rows of your own by it. Never link rows by payload.email: it is missing until it is verified,
+    // and people can change it. Give rights by payload.groups.
     return isFor(payload) ? { user: payload } : { status: 403 };
   } catch (error) {
     return { status: statusOf(error) };
   }
 }
 
-/** Whether this app is for somebody. Whoever reaches Handstamp may have it asked without a group, so the app checks. */
+/** Whether this app is for this user. A client that reaches Handstamp can ask it without a group, so the app checks. */
 function isFor({ groups, required_groups: required }) {
   return (!GROUP || groups.includes(GROUP)) && (!required || required.some((group) => groups.includes(group)));
 }
 
 function statusOf(error) {
   if (error instanceof errors.JWTClaimValidationFailed && ["aud", "iss"].includes(error.claim)) {
-    // Its signature is good, so it was not the person who did something wrong.
+    // The signature is good: the settings of this app or of the proxy are wrong.
     const { aud, iss } = error.payload;
     const ours = `APP_URL is ${APP_URL} and HANDSTAMP_PUBLIC_URL is ${HANDSTAMP_PUBLIC_URL}`;
     console.error(`the assertion is for ${aud} from ${iss}, but ${ours}`);

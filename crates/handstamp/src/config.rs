@@ -145,7 +145,7 @@ impl Default for SessionConfig {
 /// What apps behind a proxy are told.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ForwardAuthConfig {
-    /// Whether they get addresses that are not verified: whatever somebody typed to register.
+    /// Whether they get addresses that are not verified: what people typed when they registered.
     pub unverified_email: bool,
 }
 
@@ -259,9 +259,8 @@ impl PublicUrl {
         asked.host() == self.url.host() && asked.port() == self.url.port()
     }
 
-    /// Whether an authority that is [answered to](Self::answers_to) differs from this one in the name of the machine alone:
-    /// `localhost` or an address, with the same port and so the same program behind it. Names under `localhost` are chosen, and
-    /// each may be an app of its own.
+    /// Whether an authority that is [answered to](Self::answers_to) is another name of this machine: `localhost` or an address,
+    /// with the same port and so the same program behind it. A name such as `app.localhost` may be an app of its own.
     pub(crate) fn is_other_name(&self, authority: &str) -> bool {
         if !self.loopback || authority == self.authority() {
             return false;

@@ -193,8 +193,8 @@ impl Handstamp {
         self.0.site.accounts.add_user(name, email, password).await
     }
 
-    /// Notes that the address of an account is its owner's, so that apps get it: what people register with is only what they
-    /// typed. Every node knows when this returns.
+    /// Marks the address of an account as its owner's, so that apps get it: people can register with any address. Every node
+    /// knows when this returns.
     ///
     /// # Errors
     /// When there is no such account, or the database cannot be written.

@@ -63,7 +63,7 @@ struct Said {
 impl OnceAMinute {
     const MINUTE: Duration = Duration::from_secs(60);
 
-    /// If it is to be said at this time, by a clock that nobody sets: how often it was not said since it last was.
+    /// If it is to be said at this uptime: how often it was left unsaid since it last was said.
     pub(crate) fn is_due(&self, uptime: Duration) -> Option<u64> {
         let mut said = self.0.lock().expect("nothing panics while it holds this");
         match &mut *said {

@@ -30,8 +30,8 @@ crate::stories! {
         assert_eq!(here.send(questions).await.status, 200);
     }
 
-    async fn but_nobody_goes_in_circles_where_a_proxy_hides_the_name(house: House) {
-        // It has the name that people type, and asks by the address.
+    async fn but_never_in_circles_where_a_proxy_hides_the_name(house: House) {
+        // The proxy has the name that people type, and asks by the address.
         let behind = by_address(&house);
         assert_eq!(behind.opens("/account/login").await.status, 308);
         assert_eq!(behind.opens("/account/login").await.status, 200);
@@ -63,7 +63,7 @@ crate::stories! {
             let sign_in = format!("http://{another_app}/account/login?next=%2Fnotes%3Fa%3Db");
             assert_eq!(asks(&stranger, "/auth/forward", "GET", another_app).await.location(), sign_in);
         }
-        // Whose cookie was for this name: at the other one it would be missing.
+        // The cookie is for this name: at the other one it is missing.
         let ada = house.ada().await;
         let passed = asks(&ada, "/auth/forward", "GET", &address).await;
         assert!(passed.status == 200 && !passed.header("handstamp-assertion").is_empty(), "{}", passed.status);

@@ -50,11 +50,11 @@ async fn status(app: &str, assertion: Option<&str>) -> u16 {
     around.send(request).await.status
 }
 
-/// The assertion about somebody for the app at this host.
-async fn assertion_for(somebody: &Visitor, host: &str) -> String {
-    let question = somebody.bare_request(reqwest::Method::GET, "/auth/forward");
+/// The assertion about a visitor for the app at this host.
+async fn assertion_for(visitor: &Visitor, host: &str) -> String {
+    let question = visitor.bare_request(reqwest::Method::GET, "/auth/forward");
     let question = question.header("x-forwarded-proto", "http").header("x-forwarded-host", host);
-    somebody.send(question).await.header("handstamp-assertion").to_owned()
+    visitor.send(question).await.header("handstamp-assertion").to_owned()
 }
 
 /// Somebody signs in through a proxy, and the app greets them; what it was told is worth nothing elsewhere, or later.

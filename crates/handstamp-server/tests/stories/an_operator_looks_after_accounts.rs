@@ -38,7 +38,7 @@ crate::stories! {
         house.ada().await;
         house.types(&["user", "add", "bob@example.com"], "walnut-trumpet-glacier\n");
         let verified = || house.json(&["user", "list"]).as_array().unwrap().iter().map(|user| user["email_verified"].clone()).collect::<Vec<_>>();
-        assert_eq!(verified(), [false, true], "what people type is nobody's word, and what operators type is theirs");
+        assert_eq!(verified(), [false, true], "what people type is not verified, and what operators type is");
         assert_eq!(house.types(&["user", "verify", "ADA@example.com"], "").1, "verified the address ada@example.com\n");
         assert_eq!(verified(), [true, true]);
         let (_, table, _) = house.types(&["user", "list"], "");

@@ -8,8 +8,8 @@ use crate::world::World;
 
 const SIGNED: &str = "handstamp_assertions_signed_total";
 
-/// The keys of fallback secrets are published for so long after the start. Sessions need those secrets for a month and
-/// assertions for a minute; and who has got hold of an old secret can sign assertions with it.
+/// The keys of fallback secrets are published for so long after the start. Sessions need those secrets for a month,
+/// assertions only for a minute; and a secret that leaked signs assertions for as long as its key is published.
 const FALLBACKS_FOR: Duration = Duration::from_secs(3600);
 
 /// Signs what apps are told of somebody.
@@ -18,7 +18,7 @@ pub(crate) struct Assertions {
     issuer: String,
     unverified_email: bool,
     world: World,
-    /// By the clock that nobody sets.
+    /// By the clock of the uptime.
     started_at: Duration,
 }
 
@@ -34,7 +34,7 @@ impl Assertions {
         }
     }
 
-    /// Who has this session, in words that the app of this origin can verify, and what the proxy asked about them.
+    /// The assertion about the user of this session, for the app of this origin.
     pub(crate) fn sign(
         &self,
         session: &Session,
@@ -58,7 +58,7 @@ impl Assertions {
         })
     }
 
-    /// The address that apps get: what somebody has only typed is none to go by.
+    /// The address that apps get. One that is not verified is left out, since people can register with any.
     pub(crate) fn email_of<'a>(&self, session: &'a Session) -> Option<&'a str> {
         let user = &session.user;
         (user.email_verified || self.unverified_email).then(|| user.email())

@@ -15,7 +15,7 @@ pub(crate) trait Weighs {
     }
 }
 
-/// A map for many threads at once, which keeps about as many entries as it is told, by their weight: the ones in use.
+/// A map for many threads at once, which keeps entries up to about its capacity, by their weight: the ones in use.
 pub(super) struct Entries<K, V: Weighs>(quick_cache::sync::Cache<K, V, Weight>);
 
 #[derive(Clone)]

@@ -214,7 +214,7 @@ fn parse_scheme(text: &[u8]) -> Result<&'static str, Failure> {
     }
 }
 
-/// The most characters of a host (RFC 1035 §2.3.4, without the dots and lengths that are not written), and of a colon and a port.
+/// The most characters of a host (RFC 1035 §2.3.4 allows 255 bytes, two of which are not written), and of a colon and a port.
 const MAX_HOST: usize = 253;
 const MAX_PORT: usize = ":65535".len();
 

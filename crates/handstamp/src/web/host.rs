@@ -23,7 +23,7 @@ pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
 /// are for one name, and the assertions of an app too.
 ///
 /// A proxy that does not pass on `Host` makes every request look so, and a browser would go in circles. So the redirect leaves
-/// a cookie for a moment, and whoever brings it stays.
+/// a cookie for a moment, and a browser that sends it stays.
 pub(super) fn to_public_name(site: &Site, request: &Request) -> Option<Response> {
     let public_url = &site.accounts.config.public_url;
     let goes_to_a_page = *request.method() == Method::GET && is_navigation(request.method(), request.headers());

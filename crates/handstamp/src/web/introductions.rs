@@ -40,7 +40,7 @@ pub(crate) struct Introductions {
     refused: OnceAMinute,
 }
 
-/// What an app is told, and of whom, which app, what was asked and when it was signed.
+/// The headers for an app, with what they depend on.
 struct Introduction {
     user: User,
     audience: Box<str>,
@@ -49,7 +49,7 @@ struct Introduction {
     headers: HeaderMap,
 }
 
-/// Weighs introductions, since whoever asks has a say in how long the origin and the groups are.
+/// Weighs introductions, since a client can make origins and groups long.
 #[derive(Clone)]
 struct Bytes;
 
@@ -72,8 +72,8 @@ impl Introductions {
     /// minute or longer. Each is there, empty if need be: a proxy that copies a header overwrites what the client may have
     /// sent under its name.
     ///
-    /// Of an origin that is none of this site's nothing is kept, and the assertion is empty: whoever reaches the questions of
-    /// proxies could otherwise have one made for any app.
+    /// For an origin of another site the assertion is empty, and nothing is kept: a client that reaches `/auth/…` could otherwise
+    /// get an assertion for any app.
     ///
     /// # Errors
     /// When what somebody is called does not go into a header.
