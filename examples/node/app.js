@@ -1,36 +1,66 @@
 // A Node app behind a proxy and Handstamp, which need not trust its network: it believes the signed assertion only.
 //
 //   npm ci
-//   APP_URL=https://app.example.com HANDSTAMP_URL=http://127.0.0.1:8080 HANDSTAMP_PUBLIC_URL=https://app.example.com npm start
+//   HANDSTAMP_URL=http://127.0.0.1:8080 HANDSTAMP_PUBLIC_URL=https://app.example.com npm start
 
 import { createServer } from "node:http";
-import { createRemoteJWKSet, jwtVerify } from "jose";
+import { createRemoteJWKSet, errors, jwtVerify } from "jose";
 
-const { APP_URL, HANDSTAMP_URL, HANDSTAMP_PUBLIC_URL, LISTEN = "127.0.0.1:3000" } = process.env;
+// Where Handstamp is reached from here, for its keys; and its public_url, which signs.
+const { HANDSTAMP_URL, LISTEN = "127.0.0.1:3000" } = process.env;
+const withoutSlash = (url) => url.replace(/\/$/, "");
+const HANDSTAMP_PUBLIC_URL = withoutSlash(process.env.HANDSTAMP_PUBLIC_URL ?? HANDSTAMP_URL);
+// Where browsers reach this app, if that is elsewhere: an assertion is for one origin.
+const APP_URL = withoutSlash(process.env.APP_URL ?? HANDSTAMP_PUBLIC_URL);
+// The group that this app is for, if it is not for everybody.
+const { GROUP } = process.env;
 
 const keys = createRemoteJWKSet(new URL("/auth/jwks.json", HANDSTAMP_URL));
-// An assertion is for one origin, the one where browsers reach this app.
 const expected = { audience: APP_URL, issuer: HANDSTAMP_PUBLIC_URL, algorithms: ["EdDSA"], requiredClaims: ["exp", "sub"] };
 
-/** Who sends a request, or nothing. */
+/** Who sends a request, or the status that keeps them out. */
 async function userOf(request) {
   try {
-    return (await jwtVerify(request.headers["handstamp-assertion"] ?? "", keys, expected)).payload;
-  } catch {
-    return null;
+    const { payload } = await jwtVerify(request.headers["handstamp-assertion"] ?? "", keys, expected);
+    // payload.sub never changes: find rows of your own by it. Never link rows by payload.email: it is missing until it is verified,
+    // and people can change it. Give rights by payload.groups.
+    return isFor(payload) ? { user: payload } : { status: 403 };
+  } catch (error) {
+    return { status: statusOf(error) };
   }
+}
+
+/** Whether this app is for this user. A client that reaches Handstamp can ask it without a group, so the app checks. */
+function isFor({ groups, required_groups: required }) {
+  return (!GROUP || groups.includes(GROUP)) && (!required || required.some((group) => groups.includes(group)));
+}
+
+function statusOf(error) {
+  if (error instanceof errors.JWTClaimValidationFailed && ["aud", "iss"].includes(error.claim)) {
+    // The signature is good: the settings of this app or of the proxy are wrong.
+    const { aud, iss } = error.payload;
+    const ours = `APP_URL is ${APP_URL} and HANDSTAMP_PUBLIC_URL is ${HANDSTAMP_PUBLIC_URL}`;
+    console.error(`the assertion is for ${aud} from ${iss}, but ${ours}`);
+    return 500;
+  }
+  const noKeys = ["ERR_JOSE_GENERIC", "ERR_JWKS_INVALID", "ERR_JWKS_TIMEOUT"];
+  if (!(error instanceof errors.JOSEError) || noKeys.includes(error.code)) {
+    console.error(`cannot get the keys from ${HANDSTAMP_URL}: ${error.message}`);
+    return 503;
+  }
+  return 401;
 }
 
 const escape = (text) => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 
 const server = createServer(async (request, response) => {
-  const user = await userOf(request);
+  const { user, status } = await userOf(request);
   if (!user) {
-    response.writeHead(401).end();
+    response.writeHead(status).end();
     return;
   }
   response.writeHead(200, { "content-type": "text/html; charset=utf-8" });
-  response.end(`<!doctype html><title>Hello</title><p>Hello, ${escape(user.name)} (${escape(user.email)})</p>
+  response.end(`<!doctype html><title>Hello</title><p>Hello, ${escape(user.name)} ${user.email ? `(${escape(user.email)})` : ""}</p>
 <form method=post action=/account/logout><button>Sign out</button></form>`);
 });
 

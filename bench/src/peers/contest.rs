@@ -209,7 +209,9 @@ impl<'a> Contest<'a> {
             Starts::Handstamp => {
                 let data = text(self.folder.join(OURS));
                 let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", &data];
-                Program::start(&self.cores, &self.options.binary, &arguments, &[])
+                // The app of the questions gets its assertions.
+                let variables = [("HANDSTAMP_RETURN_HOSTS", "app.example.com")];
+                Program::start(&self.cores, &self.options.binary, &arguments, &variables)
             }
             Starts::Peer(name, variables) => {
                 let data = text(self.data(name));

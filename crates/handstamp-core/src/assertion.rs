@@ -10,9 +10,10 @@ use base64_simd::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer, SigningKey};
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::keyring::{Purpose, SecretKey};
-use crate::{Timestamp, UserId};
+use crate::{GroupName, Timestamp, UserId};
 
 /// What is said of somebody, and to whom.
 #[derive(Clone, Copy, Debug)]
@@ -25,10 +26,16 @@ pub struct Assertion<'a> {
     pub user_id: UserId,
     /// What they want to be called.
     pub name: &'a str,
-    /// Their address.
-    pub email: &'a str,
+    /// The session that they ask in, by the id that opens nothing.
+    pub session_id: Uuid,
+    /// Their address, if the app gets it.
+    pub email: Option<&'a str>,
+    /// Whether the address is known to be theirs.
+    pub email_verified: bool,
     /// The groups that they are in, with commas between them.
     pub groups: &'a str,
+    /// The groups of which the question named one as enough; none where it named none.
+    pub required_groups: &'a [GroupName],
     /// It holds from now on, for [`AssertionKeys::LIFETIME`].
     pub issued_at: Timestamp,
 }
@@ -42,8 +49,11 @@ pub struct AssertionKeys {
 impl AssertionKeys {
     /// How long an assertion holds.
     pub const LIFETIME: Duration = Duration::from_secs(60);
+    /// How much earlier an assertion says that it was issued: usual libraries refuse one of the future, and an app's clock may
+    /// be behind by so much.
+    pub const BACKDATED: Duration = Duration::from_secs(30);
 
-    /// Keys under these secrets: the current one signs, and those of the fallbacks are published with it.
+    /// Keys under these secrets: the current one signs, and those of the fallbacks can be published with it.
     pub fn new(current: &SecretKey, fallbacks: &[SecretKey]) -> Self {
         Self { current: AssertionKey::new(current), fallbacks: fallbacks.iter().map(AssertionKey::new).collect() }
     }
@@ -52,26 +62,42 @@ impl AssertionKeys {
     pub fn issue(&self, assertion: &Assertion<'_>) -> String {
         let issued_at = assertion.issued_at.unix_seconds();
         let header = json!({ "alg": "EdDSA", "kid": self.current.id, "typ": "JWT" });
-        let claims = json!({
+        let mut claims = json!({
             "iss": assertion.issuer,
             "aud": assertion.audience,
             "sub": assertion.user_id.to_string(),
+            "sid": assertion.session_id.to_string(),
             "name": assertion.name,
-            "email": assertion.email,
+            "email_verified": assertion.email_verified,
             "groups": assertion.groups.split(',').filter(|group| !group.is_empty()).collect::<Vec<_>>(),
-            "iat": issued_at,
+            "iat": issued_at.saturating_sub(Self::BACKDATED.as_secs()),
             "exp": issued_at.saturating_add(Self::LIFETIME.as_secs()),
         });
+        if let Some(email) = assertion.email {
+            claims["email"] = email.into();
+        }
+        if !assertion.required_groups.is_empty() {
+            claims["required_groups"] = assertion.required_groups.iter().map(GroupName::as_str).collect();
+        }
         let signed = format!("{}.{}", encode(header.to_string()), encode(claims.to_string()));
         let signature = self.current.signs.sign(signed.as_bytes());
         format!("{signed}.{}", encode(signature.to_bytes()))
     }
 
-    /// The keys that verify, as a JWK set (RFC 7517 §5): the current one first.
+    /// The key that verifies what is signed now, as a JWK set (RFC 7517 §5).
     pub fn published(&self) -> String {
-        let keys: Vec<_> = std::iter::once(&self.current).chain(&self.fallbacks).map(AssertionKey::published).collect();
-        json!({ "keys": keys }).to_string()
+        jwk_set([&self.current])
     }
+
+    /// The same with the keys of the fallbacks after it, for a time in which another node, or this one a moment ago, signs with
+    /// one of them.
+    pub fn published_with_fallbacks(&self) -> String {
+        jwk_set(std::iter::once(&self.current).chain(&self.fallbacks))
+    }
+}
+
+fn jwk_set<'a>(keys: impl IntoIterator<Item = &'a AssertionKey>) -> String {
+    json!({ "keys": keys.into_iter().map(AssertionKey::published).collect::<Vec<_>>() }).to_string()
 }
 
 impl fmt::Debug for AssertionKeys {
@@ -134,8 +160,11 @@ mod tests {
             audience: "https://notes.example.com",
             user_id: UserId::new(NOW, [7; 10]),
             name: "Ada \"Countess\" Łovelace",
-            email: "ada@example.com",
+            session_id: Uuid::from_bytes([9; 16]),
+            email: Some("ada@example.com"),
+            email_verified: true,
             groups,
+            required_groups: &[],
             issued_at: NOW,
         }
     }
@@ -171,11 +200,24 @@ mod tests {
             json!({
                 "iss": "https://id.example.com", "aud": "https://notes.example.com",
                 "sub": "01a3185c-5000-7707-8707-070707070707", "name": "Ada \"Countess\" Łovelace",
-                "email": "ada@example.com", "groups": ["editors", "staff"], "iat": 1_800_000_000, "exp": 1_800_000_060,
+                "sid": "09090909-0909-0909-0909-090909090909", "email": "ada@example.com", "email_verified": true,
+                "groups": ["editors", "staff"], "iat": 1_799_999_970, "exp": 1_800_000_060,
             })
         );
         let alone = AssertionKeys::new(&first(), &[]).issue(&ada(""));
         assert_eq!(json_of(alone.split('.').nth(1).unwrap())["groups"], json!([]));
+    }
+
+    #[test]
+    fn an_assertion_has_an_address_and_required_groups_only_where_there_are_any_to_tell() {
+        let keys = AssertionKeys::new(&first(), &[]);
+        let claims = |assertion| json_of(keys.issue(&assertion).split('.').nth(1).unwrap());
+        let told = claims(Assertion { email: None, email_verified: false, ..ada("staff") });
+        assert_eq!((told.get("email"), &told["email_verified"]), (None, &json!(false)));
+        assert_eq!(told.get("required_groups"), None);
+        let required = ["staff", "board"].map(|name| GroupName::parse(name).unwrap());
+        let told = claims(Assertion { required_groups: &required, ..ada("staff") });
+        assert_eq!(told["required_groups"], json!(["staff", "board"]));
     }
 
     #[test]
@@ -192,7 +234,8 @@ mod tests {
     fn keys_rotate_with_the_secrets() {
         let before = AssertionKeys::new(&first(), &[]);
         let after = AssertionKeys::new(&second(), &[first()]);
-        assert!(verifies(&before.issue(&ada("")), &after.published()), "the old key is still published");
+        assert!(verifies(&before.issue(&ada("")), &after.published_with_fallbacks()), "the old key goes on to verify");
+        assert!(!verifies(&before.issue(&ada("")), &after.published()), "until it is published no more");
         assert!(verifies(&after.issue(&ada("")), &after.published()));
         assert!(!verifies(&after.issue(&ada("")), &before.published()), "the new one signs");
     }

@@ -25,7 +25,9 @@ impl TrustedProxies {
         self
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    /// Whether a proxy at this address is one of them.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 ///
 /// Groups are sent to apps in a header, with commas between them, so a name is 1 to 64 ASCII letters, digits, full stops,
 /// hyphens and underscores. Case counts.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupName(String);
 
 impl GroupName {

@@ -129,7 +129,8 @@ impl ReturnHosts {
         (place.len() <= ReturnTo::MAX_BYTES && self.includes(origin)).then_some(ReturnTo(place))
     }
 
-    fn includes(&self, origin: &str) -> bool {
+    /// Whether people may be sent to this origin.
+    pub fn includes(&self, origin: &str) -> bool {
         let host = origin.strip_prefix("https://").filter(|host| is_host_name(host));
         let in_domain = |domain: &String| {
             let rest = host.and_then(|host| host.strip_suffix(domain.as_str()));

@@ -101,6 +101,8 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         output: OutputFlags,
     },
+    /// Say that the address of an account is its owner's, so that apps get it. Those of `user add` are verified already.
+    Verify(AccountArgument),
     /// Let nobody sign in to an account, and end its sessions for good.
     Disable(AccountArgument),
     /// Let people sign in to a disabled account again.
@@ -197,9 +199,11 @@ impl UserCommand {
         match self {
             Self::Add { place, .. } | Self::List { place, .. } => place,
             Self::Show { account, .. } | Self::Groups { account, .. } => &account.place,
-            Self::Disable(account) | Self::Enable(account) | Self::Unlock(account) | Self::Delete(account) => {
-                &account.place
-            }
+            Self::Verify(account)
+            | Self::Disable(account)
+            | Self::Enable(account)
+            | Self::Unlock(account)
+            | Self::Delete(account) => &account.place,
         }
     }
 }

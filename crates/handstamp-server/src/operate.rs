@@ -21,6 +21,9 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), Prob
         }
         UserCommand::List { output, .. } => show_accounts(&handstamp.users().await?, output),
         UserCommand::Show { account, output } => show_account(&handstamp.user(&account.email).await?, output),
+        UserCommand::Verify(account) => {
+            say(&format!("verified the address {}", handstamp.verify_user(&account.email).await?.email))
+        }
         UserCommand::Disable(account) => {
             let account = handstamp.disable_user(&account.email).await?;
             say(&format!("disabled {}, and ended {}", account.email, sessions_in_words(account.sessions)))
@@ -103,6 +106,7 @@ fn show_accounts(accounts: &[Account], output: OutputFlags) -> Result<(), Proble
             let sessions = account.sessions.to_string();
             vec![
                 account.email.clone(),
+                if account.email_verified { "yes" } else { "no" }.into(),
                 account.name.clone(),
                 time(account.created_at),
                 signed_in,
@@ -111,7 +115,8 @@ fn show_accounts(accounts: &[Account], output: OutputFlags) -> Result<(), Proble
             ]
         })
         .collect();
-    table::print(&["email", "name", "made", "last sign-in", "sessions", "state"], &rows).map_err(Problem::failed)
+    table::print(&["email", "verified", "name", "made", "last sign-in", "sessions", "state"], &rows)
+        .map_err(Problem::failed)
 }
 
 fn show_account(account: &Account, output: OutputFlags) -> Result<(), Problem> {
@@ -147,6 +152,7 @@ fn account_json(account: &Account) -> Value {
     json!({
         "id": account.id.to_string(),
         "email": account.email,
+        "email_verified": account.email_verified,
         "name": account.name,
         "created_at": time(account.created_at),
         "signed_in_at": account.signed_in_at.map(time),

@@ -143,6 +143,7 @@ pub(crate) fn config(settings: Settings, port: u16, folder: DataFolder) -> Resul
         limits: settings.limits,
         trusted_proxies: settings.trusted_proxies,
         return_hosts: settings.return_hosts,
+        forward_auth: settings.forward_auth,
         ..Config::new(public_url, database, secret_key)
     })
 }

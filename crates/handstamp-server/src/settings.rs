@@ -9,8 +9,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use handstamp::{
-    DatabaseUrl, HashSettings, HashingConfig, LimitsConfig, PasswordPolicy, PublicUrl, Registration, ReturnHost,
-    SecretKey, SessionConfig, TrustedProxies, check_cookie_domain, check_return_host, check_site_name,
+    DatabaseUrl, ForwardAuthConfig, HashSettings, HashingConfig, LimitsConfig, PasswordPolicy, PublicUrl, Registration,
+    ReturnHost, SecretKey, SessionConfig, TrustedProxies, check_cookie_domain, check_return_host, check_site_name,
 };
 use tracing::Level;
 
@@ -21,7 +21,7 @@ const DEFAULT_FILE: &str = "handstamp.toml";
 const PREFIX: &str = "HANDSTAMP_";
 
 /// Every setting there is. The values of those marked secret are never shown, and can be read from a file.
-const KEYS: [(&str, Secrecy); 31] = [
+const KEYS: [(&str, Secrecy); 32] = [
     ("listen", Secrecy::Open),
     ("public_url", Secrecy::Open),
     ("data_dir", Secrecy::Open),
@@ -49,6 +49,7 @@ const KEYS: [(&str, Secrecy); 31] = [
     ("limits.register_per_network", Secrecy::Open),
     ("trusted_proxies", Secrecy::Open),
     ("return_hosts", Secrecy::Open),
+    ("forward_auth.unverified_email", Secrecy::Open),
     ("limits.connections", Secrecy::Open),
     ("metrics.listen", Secrecy::Open),
     ("log.format", Secrecy::Open),
@@ -82,6 +83,7 @@ pub(crate) struct Settings {
     pub(crate) limits: LimitsConfig,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) return_hosts: Vec<ReturnHost>,
+    pub(crate) forward_auth: ForwardAuthConfig,
     /// At once.
     pub(crate) connections: usize,
     /// None for no metrics.
@@ -237,6 +239,9 @@ impl Reader {
             hashing: self.hashing(),
             limits: self.limits(),
             return_hosts: self.list("return_hosts", |text| return_host(text, public_url.as_ref())),
+            forward_auth: ForwardAuthConfig {
+                unverified_email: self.parse("forward_auth.unverified_email", parse).unwrap_or(false),
+            },
             trusted_proxies: self
                 .list("trusted_proxies", |text| TrustedProxies::parse([text]))
                 .into_iter()

@@ -50,6 +50,8 @@ pub struct Config {
     /// sign in by the API, for one. They need CORS as well, with credentials, which is the application's own affair; and their
     /// requests carry the session cookie only from hosts of the same site, as `app.example.com` and `id.example.com` are.
     pub trusted_origins: Vec<TrustedOrigin>,
+    /// What apps behind a proxy are told.
+    pub forward_auth: ForwardAuthConfig,
 }
 
 impl Config {
@@ -72,6 +74,7 @@ impl Config {
             templates: Vec::new(),
             return_hosts: Vec::new(),
             trusted_origins: Vec::new(),
+            forward_auth: ForwardAuthConfig::default(),
         }
     }
 
@@ -186,7 +189,7 @@ pub struct SessionConfig {
     /// when a node has died. Longer rides through a longer fail-over of the database.
     pub lease: Duration,
     /// How many sessions are kept in memory, so that their requests cost no statement; with none, each request reads its
-    /// row. 200 bytes each.
+    /// row. 200 bytes each; those with a long name or many groups count as several.
     pub cache_entries: usize,
     /// Whether to use PostgreSQL's LISTEN and NOTIFY where they work. Without them nodes ask ten times a second.
     pub notify: bool,
@@ -217,6 +220,13 @@ impl Default for SessionConfig {
             clear_site_data: false,
         }
     }
+}
+
+/// What apps behind a proxy are told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ForwardAuthConfig {
+    /// Whether they get addresses that are not verified: what people typed when they registered.
+    pub unverified_email: bool,
 }
 
 /// What hashing a password may cost.
@@ -334,6 +344,17 @@ impl PublicUrl {
             return true;
         }
         asked.host() == self.url.host() && asked.port() == self.url.port()
+    }
+
+    /// Whether an authority that is [answered to](Self::answers_to) is another name of this machine: `localhost` or an address,
+    /// with the same port and so the same program behind it. A name such as `app.localhost` may be an app of its own.
+    pub(crate) fn is_other_name(&self, authority: &str) -> bool {
+        if !self.loopback || authority == self.authority() {
+            return false;
+        }
+        let Ok(asked) = Url::parse(&format!("{}://{authority}/", self.scheme())) else { return false };
+        let is_of_the_machine = !matches!(asked.host(), Some(Host::Domain(name)) if name != "localhost");
+        is_of_the_machine && asked.host() != self.url.host() && asked.port() == self.url.port()
     }
 }
 
@@ -501,6 +522,18 @@ mod tests {
                 && laptop.answers_to("[::1]:8080")
         );
         assert!(!laptop.answers_to("evil.test:8080"), "a name that was rebound to 127.0.0.1");
+    }
+
+    #[test]
+    fn a_laptop_has_other_names_on_the_same_port() {
+        let laptop = PublicUrl::parse("http://localhost:8080").unwrap();
+        assert!(["127.0.0.1:8080", "[::1]:8080"].iter().all(|name| laptop.is_other_name(name)));
+        assert!(PublicUrl::parse("http://app.localhost:8080").unwrap().is_other_name("localhost:8080"));
+        for same in ["localhost:8080", "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:8081", "app.localhost:8080", ""] {
+            assert!(!laptop.is_other_name(same), "{same}");
+        }
+        assert!(PublicUrl::parse("http://localhost").unwrap().is_other_name("127.0.0.1"));
+        assert!(!PublicUrl::parse("https://id.example.com").unwrap().is_other_name("127.0.0.1"));
     }
 
     #[test]

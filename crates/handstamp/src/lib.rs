@@ -79,8 +79,8 @@ use handstamp_core::{DeviceTokens, SessionTokens};
 use tokio::task::JoinHandle;
 
 pub use config::{
-    Config, DatabaseUrl, HashingConfig, LimitsConfig, Prefix, PublicUrl, Registration, SessionConfig, TrustedOrigin,
-    check_cookie_domain, check_return_host, check_site_name,
+    Config, DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig, Prefix, PublicUrl, Registration,
+    SessionConfig, TrustedOrigin, check_cookie_domain, check_return_host, check_site_name,
 };
 pub use data_dir::DataDir;
 pub use error::Error;
@@ -142,7 +142,7 @@ impl Handstamp {
             mount: Mount::default(),
             warned: Warned::default(),
             accounts: Accounts {
-                assertions: Assertions::new(&config),
+                assertions: Assertions::new(&config, &world),
                 devices,
                 guard: Guard::new(&config.limits),
                 sessions: Sessions::new(tokens, Arc::clone(&store), world.clone(), &config.session),
@@ -213,12 +213,21 @@ impl Handstamp {
         self.0.site.accounts.user(email).await
     }
 
-    /// Makes an account for somebody else, whether registration is open or not.
+    /// Makes an account for somebody else, whether registration is open or not. Its address counts as verified.
     ///
     /// # Errors
     /// When the name, the address or the password is refused, or the database cannot be written.
     pub async fn add_user(&self, name: &str, email: &str, password: &str) -> Result<UserId, Error> {
         self.0.site.accounts.add_user(name, email, password).await
+    }
+
+    /// Marks the address of an account as its owner's, so that apps get it: people can register with any address. Every node
+    /// knows when this returns.
+    ///
+    /// # Errors
+    /// When there is no such account, or the database cannot be written.
+    pub async fn verify_user(&self, email: &str) -> Result<Account, Error> {
+        self.0.site.accounts.verify_user(email).await
     }
 
     /// Lets nobody sign in to an account any more, and ends its sessions for good: they are over when this returns.

@@ -8,7 +8,9 @@ use std::cell::OnceCell;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::http::Method;
 use tracing::{Span, field};
@@ -35,9 +37,42 @@ impl Request {
     fn span(&self) -> Span {
         let make = || {
             let (id, address) = (self.id.as_str(), self.address.map(field::display));
-            tracing::info_span!("request", id, address, method = self.method.as_str())
+            tracing::info_span!("request", id, address, method = in_short(&self.method))
         };
         self.span.get_or_init(make).clone()
+    }
+}
+
+/// A method as the log has it. Any token is one, however long.
+fn in_short(method: &Method) -> &str {
+    const MOST: usize = 20;
+    // A token is ASCII.
+    method.as_str().get(..MOST).unwrap_or(method.as_str())
+}
+
+/// What is said once a minute at most, however often there is a reason to.
+#[derive(Default)]
+pub(crate) struct OnceAMinute(Mutex<Option<Said>>);
+
+struct Said {
+    at: Duration,
+    /// How often there was a reason since.
+    unsaid: u64,
+}
+
+impl OnceAMinute {
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// If it is to be said at this uptime: how often it was left unsaid since it last was said.
+    pub(crate) fn is_due(&self, uptime: Duration) -> Option<u64> {
+        let mut said = self.0.lock().expect("nothing panics while it holds this");
+        match &mut *said {
+            Some(said) if uptime.saturating_sub(said.at) < Self::MINUTE => {
+                said.unsaid += 1;
+                None
+            }
+            before => Some(before.replace(Said { at: uptime, unsaid: 0 }).map_or(0, |said| said.unsaid)),
+        }
     }
 }
 
@@ -104,10 +139,25 @@ pub(crate) use {log_error as error, log_info as info, log_warn as warn};
 mod tests {
     use std::path::Path;
 
+    use super::*;
+
     /// All files in a folder, and in those within.
     fn files(folder: &Path) -> Vec<std::path::PathBuf> {
         let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    }
+
+    #[test]
+    fn a_method_of_any_length_is_a_few_letters_in_the_log() {
+        assert_eq!(in_short(&Method::GET), "GET");
+        assert_eq!(in_short(&Method::from_bytes("A".repeat(20_000).as_bytes()).unwrap()), "A".repeat(20));
+    }
+
+    #[test]
+    fn what_happens_all_the_while_is_said_once_a_minute() {
+        let line = OnceAMinute::default();
+        let at = |seconds| line.is_due(Duration::from_secs(seconds));
+        assert_eq!([at(7), at(7), at(66), at(67), at(68), at(500)], [Some(0), None, None, Some(2), None, Some(1)]);
     }
 
     #[test]

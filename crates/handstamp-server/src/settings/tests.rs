@@ -32,6 +32,7 @@ fn nothing_is_needed_to_start() {
     let limits = (limits.sign_in_per_account, limits.sign_in_per_network, limits.register_per_network);
     assert_eq!((limits, settings.trusted_proxies), ((10, 100, 20), TrustedProxies::default()));
     assert_eq!(settings.connections, 10_000);
+    assert!(!settings.forward_auth.unverified_email);
 }
 
 #[test]
@@ -63,6 +64,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("HANDSTAMP_LIMITS__SIGN_IN_PER_ACCOUNT", "101"),
         ("HANDSTAMP_LIMITS__REGISTER_PER_NETWORK", "few"),
         ("HANDSTAMP_TRUSTED_PROXIES", "10.0.0.0/8, localhost"),
+        ("HANDSTAMP_FORWARD_AUTH__UNVERIFIED_EMAIL", "yes"),
     ];
     let faults = load(Some(file), &environment, AddressFlags::default()).unwrap_err();
     for part in [
@@ -78,6 +80,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         "session.lifetime \"31d\"",
         "session.lease \"2m\" (from HANDSTAMP_SESSION__LEASE): must be between 1s and 1m",
         "session.cache_entries \"-1\"",
+        "forward_auth.unverified_email \"yes\"",
         "session.notify \"sometimes\"",
         "metrics.listen \"9100\"",
         "limits.sign_in_per_account \"101\" (from HANDSTAMP_LIMITS__SIGN_IN_PER_ACCOUNT): must be between 0 and 100",

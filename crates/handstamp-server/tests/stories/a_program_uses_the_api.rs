@@ -43,6 +43,7 @@ crate::stories! {
         let who = told(&who);
         let account = house.json(&["user", "show", "ada@example.com"]);
         assert_eq!([&who["user"]["id"], &who["user"]["name"], &who["user"]["email"]], [&account["id"], &json!("Ada"), &json!("ada@example.com")]);
+        assert_eq!(who["user"]["email_verified"], false);
         assert_eq!(who["session"]["id"], house.json(&["session", "list", "--user", "ada@example.com"])[0]["session"]);
 
         let thief = program.copy();

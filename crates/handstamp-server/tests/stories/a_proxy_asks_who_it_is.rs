@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::Method;
@@ -24,6 +25,7 @@ crate::stories! {
     async fn and_is_told_all_there_is_to_tell(house: House) {
         let ada = house.visitor();
         ada.registers("Zoë %41 Łovelace", "ada@example.com", ADAS_PASSWORD).await;
+        house.types(&["user", "verify", "ada@example.com"], "");
         house.types(&["user", "groups", "ada@example.com", "--add", "staff", "--add", "editors"], "");
         let id = house.json(&["user", "show", "ada@example.com"])["id"].as_str().unwrap().to_owned();
         for path in ["/auth/request", "/auth/forward", "/auth/envoy/notes?group=none"] {
@@ -33,6 +35,168 @@ crate::stories! {
             assert_eq!(told, [&id, "Zo%C3%AB %2541 %C5%81ovelace", "ada@example.com", "editors,staff"]);
             assert_eq!(answer.header("handstamp-assertion").split('.').count(), 3);
             assert_eq!((answer.header("cache-control"), answer.set_cookie()), ("no-store", ""));
+        }
+    }
+
+    async fn and_is_told_an_address_only_once_it_is_verified(mut house: House) {
+        let second = house.another();
+        let mut ada = house.ada().await;
+        let told = async |visitor: &Visitor| {
+            let answer = asks(visitor, "GET", "/auth/forward", &[]).await;
+            let claims = claims(answer.header("handstamp-assertion"));
+            let header = answer.headers["remote-email"].to_str().unwrap().to_owned();
+            (header, claims.get("email").cloned(), claims["email_verified"].as_bool().unwrap())
+        };
+        let nothing = (String::new(), None, false);
+        let all = ("ada@example.com".to_owned(), Some("ada@example.com".into()), true);
+        for node in [&house, &second] {
+            assert_eq!(told(&ada.at(&node.url)).await, nothing);
+        }
+        house.types(&["user", "verify", "ada@example.com"], "");
+        for node in [&house, &second] {
+            assert_eq!(told(&ada.at(&node.url)).await, all, "in force when the command returns");
+        }
+        let mut bob = house.visitor();
+        bob.registers("Bob", "bob@example.com", ADAS_PASSWORD).await;
+        house.restart_with("HANDSTAMP_FORWARD_AUTH__UNVERIFIED_EMAIL", "true");
+        ada.follows(&house.url);
+        bob.follows(&house.url);
+        assert_eq!(told(&ada).await, all);
+        assert_eq!(told(&bob).await, ("bob@example.com".to_owned(), Some("bob@example.com".into()), false));
+    }
+
+    async fn and_the_assertion_names_the_session_by_what_lists_call_it(house: House) {
+        let ada = house.ada().await;
+        let claims = claims(asks(&ada, "GET", "/auth/request", &[]).await.header("handstamp-assertion"));
+        assert_eq!(claims["sid"], house.json(&["session", "list", "--user", "ada@example.com"])[0]["session"]);
+    }
+
+    async fn and_the_assertion_names_the_groups_that_were_asked_for(house: House) {
+        let ada = house.ada().await;
+        house.types(&["user", "groups", "ada@example.com", "--add", "staff"], "");
+        let required = async |path: &str| {
+            claims(asks(&ada, "GET", path, &[]).await.header("handstamp-assertion")).get("required_groups").cloned()
+        };
+        for path in ["/auth/request", "/auth/forward"] {
+            for (question, groups) in [
+                ("", None),
+                ("?group=staff", Some(["staff"].as_slice().into())),
+                ("?group=board&group=staff", Some(["board", "staff"].as_slice().into())),
+                ("", None),
+            ] {
+                assert_eq!(required(&format!("{path}{question}")).await, groups, "{path}{question}");
+            }
+        }
+        assert_eq!(required("/auth/envoy/?group=staff").await, None, "it is the query of the app");
+    }
+
+    async fn and_an_app_of_another_site_gets_no_assertion(mut house: House) {
+        house.set("HANDSTAMP_PUBLIC_URL", "https://id.example.com");
+        house.set("HANDSTAMP_SESSION__COOKIE_DOMAIN", "example.com");
+        house.restart_with("HANDSTAMP_RETURN_HOSTS", "notes.example.org,tools.example.net:8443");
+        let ada = house.visitor();
+        let fields = [("name", "Ada"), ("email", "ada@example.com"), ("password", ADAS_PASSWORD)];
+        let form = ada.form("/account/register", &fields).header("host", "id.example.com");
+        assert_eq!(ada.send(form).await.status, 303);
+        for (proto, host, audience) in [
+            ("https", "id.example.com", "https://id.example.com"),
+            ("https", "APP.example.com:443", "https://app.example.com"),
+            ("https", "notes.example.org", "https://notes.example.org"),
+            ("https", "tools.example.net:8443", "https://tools.example.net:8443"),
+            ("http", "app.example.com", ""),
+            ("https", "app.example.com:8443", ""),
+            ("https", "tools.example.net", ""),
+            ("https", "example.com.evil.test", ""),
+            ("https", "admin.bank.example", ""),
+            ("http", "localhost", ""),
+        ] {
+            let forwarded = [("x-forwarded-proto", proto), ("x-forwarded-host", host)];
+            let answer = asks(&ada, "GET", "/auth/request", &forwarded).await;
+            assert_eq!((answer.status, answer.header("remote-name")), (200, "Ada"), "{proto}://{host}");
+            let assertion = answer.headers["handstamp-assertion"].to_str().unwrap();
+            assert_eq!(assertion.is_empty(), audience.is_empty(), "{proto}://{host} {assertion}");
+            assert!(audience.is_empty() || claims(assertion)["aud"] == audience, "{assertion}");
+        }
+        let refused = house.events("assertion_refused").await;
+        assert_eq!(refused.len(), 1, "once a minute is enough");
+        assert!(refused[0]["origin"] == "http://app.example.com" && refused[0]["message"].as_str().unwrap().contains("return_hosts"), "{refused:?}");
+    }
+
+    async fn and_on_a_laptop_every_name_of_the_machine_is_an_app_of_ours(house: House) {
+        let ada = house.ada().await;
+        for (host, audience) in [
+            ("notes.localhost", "http://notes.localhost"), ("127.0.0.1:3000", "http://127.0.0.1:3000"), ("[::1]:81", "http://[::1]:81"),
+            ("localhost.example.com", ""), ("192.0.2.1", ""), ("admin.bank.example", ""),
+        ] {
+            let answer = asks(&ada, "GET", "/auth/forward", &[("x-forwarded-proto", "http"), ("x-forwarded-host", host)]).await;
+            let assertion = answer.header("handstamp-assertion");
+            assert!(answer.status == 200 && assertion.is_empty() == audience.is_empty(), "{host} {assertion}");
+            assert!(assertion.is_empty() || claims(assertion)["aud"] == audience, "{assertion}");
+        }
+    }
+
+    async fn and_hosts_of_any_length_cost_neither_memory_nor_a_long_line(house: House) {
+        let ada = Arc::new(house.ada().await);
+        let asks_for = async |ada: &Visitor, number: usize, length: usize| {
+            let host = format!("h{number:08}{}", "a".repeat(length - 9));
+            asks(ada, "GET", "/auth/request", &[("x-forwarded-proto", "http"), ("x-forwarded-host", &host)]).await.status
+        };
+        for number in 0..100 {
+            asks_for(&ada, number, 25_000).await;
+        }
+        let before = house.resident_kib();
+        let mut questions = tokio::task::JoinSet::new();
+        for task in 0..10 {
+            let ada = Arc::clone(&ada);
+            questions.spawn(async move {
+                for number in task * 1000..(task + 1) * 1000 {
+                    assert_eq!(asks_for(&ada, number, 25_000).await, 400);
+                }
+            });
+        }
+        questions.join_all().await;
+        let grown = house.resident_kib().saturating_sub(before);
+        assert!(grown < 16 * 1024, "{grown} KiB more for 10,000 questions");
+
+        let long = format!("{}\"\"\"evil.test", "\"".repeat(253 - "\"\"\"evil.test".len()));
+        let stranger = house.visitor();
+        for host in [&long, &"a".repeat(253)] {
+            let forwarded = [NAVIGATION, ("x-forwarded-host", host), ("x-forwarded-proto", "https")];
+            assert_eq!(asks(&stranger, "GET", "/auth/forward", &forwarded).await.status, 302, "{host}");
+            assert_eq!(asks(&ada, "GET", "/auth/forward", &forwarded).await.status, 200, "{host}");
+            assert_eq!(asks(&ada, "GET", "/auth/forward?group=staff", &forwarded).await.status, 403, "{host}");
+            let question = format!("/auth/envoy/{}", "a".repeat(20_000));
+            assert_eq!(asks(&stranger, "GET", &question, &[NAVIGATION, ("host", host)]).await.status, 302, "{host}");
+        }
+        let junk = [("cookie", format!("{COOKIE}=junk"))].map(|(name, value)| (name, value.leak() as &str));
+        asks(&stranger, &"A".repeat(20_000), "/auth/request", &junk).await;
+        for event in ["return_refused", "assertion_refused", "group_refused", "session_token_refused"] {
+            assert!(!house.events(event).await.is_empty(), "{event}");
+        }
+        let log = house.log();
+        let longest = log.lines().max_by_key(|line| line.len()).unwrap();
+        assert!(longest.len() <= 1024, "{longest}");
+    }
+
+    async fn and_of_several_schemes_that_trusted_proxies_name_the_first_counts(mut house: House) {
+        let scheme = async |visitor: &Visitor, proto: &[&str]| {
+            let proto: Vec<_> = proto.iter().map(|proto| ("x-forwarded-proto", *proto)).collect();
+            let headers = [proto.as_slice(), &[("x-forwarded-host", "notes.localhost"), NAVIGATION]].concat();
+            let answer = asks(visitor, "GET", "/auth/forward", &headers).await;
+            (answer.status, answer.header("handstamp-assertion").is_empty())
+        };
+        let mut ada = house.ada().await;
+        assert_eq!(scheme(&ada, &["http, http"]).await.0, 400, "anybody may have written that");
+        house.restart_with("HANDSTAMP_TRUSTED_PROXIES", "127.0.0.1");
+        ada.follows(&house.url);
+        for (proto, is_ours) in [
+            (["http, https"].as_slice(), true), (&["http,https"], true), (&["http", "https"], true),
+            (&["https, http"], false), (&["https", "http", "http"], false),
+        ] {
+            assert_eq!(scheme(&ada, proto).await, (200, !is_ours), "{proto:?}");
+        }
+        for bad in [["http, ftp"].as_slice(), &["ftp, http"], &["http,"], &[", http"], &["http", ""]] {
+            assert_eq!(scheme(&ada, bad).await.0, 400, "{bad:?}");
         }
     }
 
@@ -208,8 +372,8 @@ crate::stories! {
         };
         for _ in 0..20 {
             let claims = claims("notes.localhost").await;
-            assert_eq!((&claims["aud"], &claims["email"]), (&"http://notes.localhost".into(), &"ada@example.com".into()));
-            assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 60);
+            assert_eq!((&claims["aud"], &claims["name"]), (&"http://notes.localhost".into(), &"Ada".into()));
+            assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 90);
         }
         let signed = house.metric("handstamp_assertions_signed_total").await;
         assert_eq!(signed, 1.0);

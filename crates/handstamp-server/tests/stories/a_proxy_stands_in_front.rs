@@ -34,6 +34,7 @@ async fn is_told_who_it_is(house: &House, chain: &Chain) {
     let page = ada.submits("/account/register", &fields).await;
     assert_eq!((page.status, page.location()), (303, "/notes?a=b&c=d"));
     house.types(&["user", "groups", "ada@example.com", "--add", "staff", "--add", "board"], "");
+    house.types(&["user", "verify", "ada@example.com"], "");
     ada.presents_as("theme", "dark");
     let page = ada.opens("/notes?a=b&c=d").await;
     assert!(page.shows("\"target\":\"/notes?a=b&c=d\""), "{}", page.body);

@@ -34,6 +34,17 @@ crate::stories! {
         assert!(house.types(&["session", "list", "--user", "ada@example.com"], "").1.contains("Firefox"));
     }
 
+    async fn and_verifies_an_address(house: House) {
+        house.ada().await;
+        house.types(&["user", "add", "bob@example.com"], "walnut-trumpet-glacier\n");
+        let verified = || house.json(&["user", "list"]).as_array().unwrap().iter().map(|user| user["email_verified"].clone()).collect::<Vec<_>>();
+        assert_eq!(verified(), [false, true], "what people type is not verified, and what operators type is");
+        assert_eq!(house.types(&["user", "verify", "ADA@example.com"], "").1, "verified the address ada@example.com\n");
+        assert_eq!(verified(), [true, true]);
+        let (_, table, _) = house.types(&["user", "list"], "");
+        assert!(table.starts_with("EMAIL") && table.contains("VERIFIED"), "{table}");
+    }
+
     async fn and_disables_one_which_is_in_force_at_once(house: House) {
         let ada = house.ada().await;
         let (status, output, _) = house.types(&["user", "disable", "ada@example.com"], "");
@@ -68,7 +79,7 @@ crate::stories! {
     async fn and_a_mistake_has_a_status_of_its_own(house: House) {
         for arguments in [
             ["user", "show", "nobody@example.com"], ["user", "disable", "nobody@example.com"], ["user", "enable", "nobody@example.com"],
-            ["user", "delete", "nobody@example.com"],
+            ["user", "delete", "nobody@example.com"], ["user", "verify", "nobody@example.com"],
         ] {
             let (status, output, error) = house.types(&arguments, "");
             assert_eq!((status, output.as_str()), (3, ""), "{arguments:?}");

@@ -48,8 +48,7 @@ impl Chain {
     /// To an app of one's own.
     pub async fn to(house: &House, proxy: Proxy, listen: &str, app: &str, changes: &[(&str, &str)]) -> Self {
         let folder = crate::house::new_folder();
-        let house_address = house.url.strip_prefix("http://").unwrap();
-        let configuration = proxy.configuration(house, listen, app, house_address);
+        let configuration = proxy.configuration(house, listen, app, &house.address());
         let configuration = changes.iter().fold(configuration, |text, (old, new)| {
             assert!(text.contains(old), "{old:?} does not stand in {text}");
             text.replace(old, new)

@@ -140,7 +140,7 @@ async fn and_there_are_no_more_of_them_than_files() {
 async fn and_those_of_the_slow_are_cut_while_others_are_served() {
     allow_open_files(4000);
     let house = House::on_sqlite();
-    let host = host(&house).to_owned();
+    let host = house.address();
     let form = "Content-Type: application/x-www-form-urlencoded";
     let starts = [
         String::new(),

@@ -152,7 +152,8 @@ impl House {
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.split("listening on ").nth(1).unwrap_or_else(|| panic!("it did not start: {}", self.log()));
-        self.url = format!("http://{}", address.trim_end().trim_end_matches(')'));
+        // By the name that the public URL has where none is set: pages are left from others.
+        self.url = format!("http://{}", address.trim_end().trim_end_matches(')')).replace("127.0.0.1", "localhost");
         self.process = Some(process);
     }
 
@@ -191,6 +192,11 @@ impl House {
         let (status, output, error) = self.types(&[arguments, &["--json"]].concat(), "");
         assert_eq!(status, 0, "{error}");
         serde_json::from_str(&output).unwrap()
+    }
+
+    /// The address and port that it listens on.
+    pub fn address(&self) -> String {
+        self.url.replace("http://localhost", "127.0.0.1")
     }
 
     pub fn pid(&self) -> String {

@@ -17,6 +17,7 @@ mod stranger;
 mod visitor;
 
 mod a_client_misbehaves;
+mod a_laptop_has_several_names;
 mod a_member_changes_what_the_account_holds;
 mod a_member_comes_back;
 mod a_member_looks_after_the_devices;

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Mutex;
 
 use reqwest::header::{HeaderMap, SET_COOKIE};
@@ -26,7 +27,9 @@ pub struct Page {
 
 impl Visitor {
     pub fn new(url: &str) -> Self {
-        let client = Client::builder().redirect(redirect::Policy::none()).user_agent(FIREFOX).build().unwrap();
+        let client = Client::builder().redirect(redirect::Policy::none()).user_agent(FIREFOX);
+        // Whatever else may listen on the same port by IPv6.
+        let client = client.resolve("localhost", (Ipv4Addr::LOCALHOST, 0).into()).build().unwrap();
         Self { client, url: url.to_owned(), cookies: Mutex::default(), forwarded_for: None }
     }
 

@@ -7,7 +7,8 @@ use crate::log;
 use crate::store::{AddressTaken, NewUser};
 
 impl Accounts {
-    /// Makes an account for somebody else, whether registration is open or not.
+    /// Makes an account for somebody else, whether registration is open or not. Its address counts as verified, since an
+    /// operator gave it.
     pub(crate) async fn add_user(&self, name: &str, email: &str, password: &str) -> Result<UserId, Error> {
         let name = DisplayName::parse(name).map_err(Error::refused)?;
         let email = EmailAddress::parse(email).map_err(Error::refused)?;
@@ -17,7 +18,8 @@ impl Accounts {
         let hashed = self.hash_new_password(place, password, name.as_str(), email.as_str()).await?;
         let created_at = self.world.now();
         let id = UserId::new(created_at, self.world.random());
-        let user = NewUser { id, name, email, password_hash: hashed.map_err(Error::refused)?, created_at };
+        let password_hash = hashed.map_err(Error::refused)?;
+        let user = NewUser { id, name, email, password_hash, created_at, email_verified_at: Some(created_at) };
         match self.sessions.in_force(self.store.create_user(&user, None, &[]).await?).await? {
             Ok(()) => {
                 log::info!(event = "user_created", user = %id, by = "operator", "made an account");

@@ -1,41 +1,72 @@
-use handstamp_core::{Assertion, AssertionKeys, Timestamp};
+use std::time::Duration;
+
+use handstamp_core::{Assertion, AssertionKeys, GroupName, Timestamp};
 
 use crate::config::Config;
-use crate::store::User;
+use crate::sessions::Session;
+use crate::world::World;
 
 const SIGNED: &str = "handstamp_assertions_signed_total";
+
+/// The keys of fallback secrets are published for so long after the start. Sessions need those secrets for a month,
+/// assertions only for a minute; and a secret that leaked signs assertions for as long as its key is published.
+const FALLBACKS_FOR: Duration = Duration::from_secs(3600);
 
 /// Signs what apps are told of somebody.
 pub(crate) struct Assertions {
     keys: AssertionKeys,
     issuer: String,
+    unverified_email: bool,
+    world: World,
+    /// By the clock of the uptime.
+    started_at: Duration,
 }
 
 impl Assertions {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, world: &World) -> Self {
         metrics::describe_counter!(SIGNED, "Assertions that were signed");
         Self {
             keys: AssertionKeys::new(&config.secret_key, &config.secret_key_fallbacks),
             issuer: config.public_url.to_string(),
+            unverified_email: config.forward_auth.unverified_email,
+            world: world.clone(),
+            started_at: world.moment().uptime,
         }
     }
 
-    /// Who this is, in words that the app of this origin can verify.
-    pub(crate) fn sign(&self, user: &User, audience: &str, issued_at: Timestamp) -> String {
+    /// The assertion about the user of this session, for the app of this origin.
+    pub(crate) fn sign(
+        &self,
+        session: &Session,
+        audience: &str,
+        required_groups: &[GroupName],
+        issued_at: Timestamp,
+    ) -> String {
         metrics::counter!(SIGNED).increment(1);
+        let user = &session.user;
         self.keys.issue(&Assertion {
             issuer: &self.issuer,
             audience,
             user_id: user.id,
             name: user.name(),
-            email: user.email(),
+            session_id: session.handle,
+            email: self.email_of(session),
+            email_verified: user.email_verified,
             groups: user.groups(),
+            required_groups,
             issued_at,
         })
     }
 
+    /// The address that apps get. One that is not verified is left out, since people can register with any.
+    pub(crate) fn email_of<'a>(&self, session: &'a Session) -> Option<&'a str> {
+        let user = &session.user;
+        (user.email_verified || self.unverified_email).then(|| user.email())
+    }
+
     /// The keys that verify them, as a JWK set.
     pub(crate) fn published_keys(&self) -> String {
-        self.keys.published()
+        let running_for = self.world.moment().uptime.saturating_sub(self.started_at);
+        if running_for < FALLBACKS_FOR { self.keys.published_with_fallbacks() } else { self.keys.published() }
     }
 }

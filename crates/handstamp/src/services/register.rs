@@ -59,7 +59,8 @@ impl Accounts {
         let id = UserId::new(self.world.now(), self.world.random());
         let (session, signed_in) = self.sessions.begin(id, self.lasts(true), device);
         let created_at = session.created_at;
-        let user = NewUser { id, name: wish.name, email: wish.email, password_hash, created_at };
+        let (name, email) = (wish.name, wish.email);
+        let user = NewUser { id, name, email, password_hash, created_at, email_verified_at: None };
         let made = self.store.create_user(&user, Some(&session), before).await?;
         match self.sessions.in_force(made).await? {
             Ok(()) => {

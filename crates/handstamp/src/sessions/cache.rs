@@ -10,7 +10,7 @@
 use handstamp_core::{SessionIdHash, Timestamp, UserId};
 
 use super::lease::Lease;
-use super::sync::{AtomicI64, AtomicU64, Entries, Ordering, PLACES};
+use super::sync::{AtomicI64, AtomicU64, Entries, Ordering, PLACES, Weighs};
 use crate::store::{Change, Position, Subject};
 use crate::world::Moment;
 
@@ -30,8 +30,14 @@ struct Entry<V> {
     value: V,
 }
 
+impl<V: Weighs> Weighs for Entry<V> {
+    fn weight(&self) -> u64 {
+        self.value.weight()
+    }
+}
+
 /// The sessions that a node believes to be live.
-pub(super) struct Cache<V: Clone> {
+pub(super) struct Cache<V: Clone + Weighs> {
     lease: Lease,
     /// Up to where all changes are noted below.
     position: AtomicI64,
@@ -44,7 +50,7 @@ pub(super) struct Cache<V: Clone> {
     entries: Entries<SessionIdHash, Entry<V>>,
 }
 
-impl<V: Clone> Cache<V> {
+impl<V: Clone + Weighs> Cache<V> {
     /// An empty cache that follows the log from `position`.
     pub(super) fn new(position: Position, capacity: usize) -> Self {
         Self {

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use uuid::Uuid;
 
 use super::cache::{Cache, SessionKey};
+use super::sync::Weighs;
 use crate::log;
 use crate::store::{ChangeLog, NodeId, NodeRow, Position};
 use crate::world::{Moment, World};
@@ -29,7 +30,7 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(2500);
 const GONE_AFTER_LEASES: u32 = 12;
 
 /// A node of all those that share a database.
-pub(crate) struct Node<L: ChangeLog, V: Clone> {
+pub(crate) struct Node<L: ChangeLog, V: Clone + Weighs> {
     log: Arc<L>,
     world: World,
     lease: Duration,
@@ -98,7 +99,7 @@ pub(crate) enum Standing {
     },
 }
 
-impl<L: ChangeLog, V: Clone + Send + Sync + 'static> Node<L, V> {
+impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
     pub(crate) fn new(log: Arc<L>, world: World, lease: Duration, capacity: usize) -> Self {
         Self {
             log,

@@ -33,6 +33,7 @@ use cache::SessionKey;
 use follower::Node;
 use last_seen::LastSeen;
 use metrics::Metrics;
+use sync::Weighs;
 
 pub(crate) use follower::{NoLease, NotInForce, Outdated, Standing};
 
@@ -47,6 +48,15 @@ pub(crate) struct Sessions {
     node: Node<Store, LiveSession>,
     last_seen: LastSeen,
     metrics: Metrics,
+}
+
+/// Names, addresses and groups of this length are of the usual size: with them, an entry of the cache has 300 bytes at most.
+const USUAL_TEXT_BYTES: usize = 128;
+
+impl Weighs for LiveSession {
+    fn weight(&self) -> u64 {
+        1 + (self.user.text_bytes() / USUAL_TEXT_BYTES) as u64
+    }
 }
 
 /// Where somebody signs in from.

@@ -11,10 +11,13 @@ use uuid::Uuid;
 use super::cache::{Cache, SessionKey};
 use super::follower::{NoLease, Node, Outdated, Standing};
 use super::lease::Lease;
-use crate::store::{Change, ChangeLog, NodeId, NodeRow, Position, Subject};
+use super::sync::Weighs;
+use crate::store::{Change, ChangeLog, LiveSession, NodeId, NodeRow, Position, Subject, User};
 use crate::world::{ManualClock, Moment, World};
 
 const LEASE: Duration = Duration::from_secs(5);
+
+impl Weighs for &'static str {}
 
 fn at(wall: u64, uptime: u64) -> Moment {
     Moment { wall: Duration::from_secs(wall), uptime: Duration::from_secs(uptime) }
@@ -43,6 +46,28 @@ fn known(cache: &Cache<&'static str>) -> Vec<&'static str> {
 
 fn change(position: i64, subject: Subject) -> Change {
     Change { position: Position(position), subject }
+}
+
+#[test]
+fn a_cache_has_as_many_sessions_as_it_is_told_and_fewer_with_longer_names_and_groups() {
+    let groups = vec!["g".repeat(64); 50].join(",");
+    for (name, email, groups, most) in [
+        ("Ada Lovelace".to_owned(), "ada.lovelace@example.com".to_owned(), String::new(), 10_000),
+        ("\u{10400}".repeat(100), "a".repeat(254), String::new(), 10_000 / 6),
+        ("\u{10400}".repeat(100), "a".repeat(254), groups, 10_000 / 31),
+    ] {
+        let cache = Cache::new(Position(0), 10_000);
+        for number in 0..20_000 {
+            let user_id = UserId::from_uuid(Uuid::from_u128(number));
+            let user = User::new(user_id, &name, &email, &groups, Timestamp::from_unix_seconds(0));
+            let id = [number.to_be_bytes(), number.to_be_bytes()].concat();
+            let id_hash = SessionIdHash::from_bytes(id.try_into().unwrap());
+            let expires_at = Timestamp::from_unix_seconds(2_000);
+            let live = LiveSession { handle: Uuid::nil(), user };
+            cache.fill(Position(0), &SessionKey { id_hash, user_id, expires_at }, live);
+        }
+        assert!(cache.len() <= most && cache.len() > most * 8 / 10, "{} and {} at most", cache.len(), most);
+    }
 }
 
 #[test]

@@ -68,6 +68,7 @@ laws! {
     an_account_has_a_hundred_sessions_and_the_longest_unused_gives_way
     the_list_has_the_newest_first
     an_operator_sees_every_account
+    an_address_is_verified_by_who_made_the_account_or_later
     disabling_ends_the_sessions_for_good
     deleting_an_account_takes_its_sessions_along
     the_sessions_of_one_or_of_all_are_ended
@@ -115,6 +116,7 @@ fn new_user(address: &str) -> NewUser {
         email: email(address),
         password_hash: hash("first"),
         created_at: NOW,
+        email_verified_at: None,
     }
 }
 
@@ -452,6 +454,24 @@ async fn an_operator_sees_every_account(store: &Store) {
     assert!(store.account(&email("eve@example.com"), NOW).await.unwrap().is_none());
 }
 
+async fn an_address_is_verified_by_who_made_the_account_or_later(store: &Store) {
+    let verified = async |address: &str, session: &NewSession| {
+        let account = store.account(&email(address), NOW).await.unwrap().unwrap();
+        let (live, _) = store.live_session(session.id_hash, session.user_id, NOW).await.unwrap().unwrap();
+        assert_eq!(account.email_verified, live.user.email_verified);
+        account.email_verified
+    };
+    let (id, session) = ada(store).await;
+    assert!(!verified("ada@example.com", &session).await, "it is what was typed");
+    assert!(store.verify_email(id, NOW).await.unwrap().position.is_some(), "nodes cache what they knew");
+    assert!(verified("ada@example.com", &session).await);
+    assert!(store.verify_email(id, NOW).await.unwrap().position.is_some(), "who verified it first may still wait");
+    let bob = NewUser { email_verified_at: Some(NOW), ..new_user("bob@example.com") };
+    let bobs = new_session(bob.id);
+    store.create_user(&bob, Some(&bobs), None).await.unwrap().done.unwrap();
+    assert!(verified("bob@example.com", &bobs).await);
+}
+
 async fn disabling_ends_the_sessions_for_good(store: &Store) {
     let (id, session) = ada(store).await;
     let _ = store.set_disabled(id, Some(NOW)).await.unwrap();
@@ -516,6 +536,8 @@ macro_rules! upgraded {
         pool.close().await;
         let store = Store::open(&$url, true).await.unwrap();
         assert!(is_live(&store, &session).await, "an upgrade signs nobody out");
+        let account = store.account(&email("a@b.test"), NOW).await.unwrap().unwrap();
+        assert!(!account.email_verified, "nor does it believe what was typed");
         assert!(store.end_sessions(&[session.owned()]).await.unwrap().position.is_some());
     }};
 }

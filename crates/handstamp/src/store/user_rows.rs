@@ -17,29 +17,42 @@ pub(crate) struct User {
     pub(crate) created_at: Timestamp,
     /// The name, after it the address, and after that the groups.
     text: Arc<str>,
-    /// Where the name ends, and the address.
-    ends: [u32; 2],
+    /// How many bytes of the text are the name, and how many the address.
+    name_bytes: u32,
+    email_bytes: u16,
+    /// Whether a link, a code or an operator has verified the address, rather than it being what its owner typed.
+    pub(crate) email_verified: bool,
 }
 
 impl User {
-    /// The groups are in order, with commas between them.
+    /// A user whose address is not verified. The groups are in order, with commas between them.
     pub(crate) fn new(id: UserId, name: &str, email: &str, groups: &str, created_at: Timestamp) -> Self {
-        let ends = [name.len(), name.len() + email.len()];
-        let ends = ends.map(|end| u32::try_from(end).expect("names and addresses are short"));
-        Self { id, created_at, text: [name, email, groups].concat().into(), ends }
+        let name_bytes = name.len().try_into().expect("a name has 100 characters at most");
+        let email_bytes = email.len().try_into().expect("an address has 254 bytes at most");
+        let text = [name, email, groups].concat().into();
+        Self { id, created_at, text, name_bytes, email_bytes, email_verified: false }
     }
 
     pub(crate) fn name(&self) -> &str {
-        &self.text[..self.ends[0] as usize]
+        &self.text[..self.name_bytes as usize]
     }
 
     pub(crate) fn email(&self) -> &str {
-        &self.text[self.ends[0] as usize..self.ends[1] as usize]
+        &self.text[self.name_bytes as usize..self.email_end()]
     }
 
     /// The groups, with commas between them.
     pub(crate) fn groups(&self) -> &str {
-        &self.text[self.ends[1] as usize..]
+        &self.text[self.email_end()..]
+    }
+
+    /// How long all of it is.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    fn email_end(&self) -> usize {
+        self.name_bytes as usize + usize::from(self.email_bytes)
     }
 
     pub(crate) fn group_names(&self) -> impl Iterator<Item = &str> {
@@ -71,6 +84,7 @@ pub(crate) struct NewUser {
     pub(crate) email: EmailAddress,
     pub(crate) password_hash: PasswordHash,
     pub(crate) created_at: Timestamp,
+    pub(crate) email_verified_at: Option<Timestamp>,
 }
 
 /// An account as an operator sees it.
@@ -83,6 +97,8 @@ pub struct Account {
     pub name: String,
     /// Its address.
     pub email: String,
+    /// Whether the address is known to be its owner's. Otherwise it is what they typed.
+    pub email_verified: bool,
     /// Since when there is this account.
     pub created_at: Timestamp,
     /// When somebody last signed in to it.
@@ -99,7 +115,7 @@ pub struct Account {
 macro_rules! select_accounts {
     ($rest:literal) => {
         concat!(
-            "SELECT id, name, email, created_at, signed_in_at, disabled_at,
+            "SELECT id, name, email, email_verified_at, created_at, signed_in_at, disabled_at,
                 (SELECT COUNT(*) FROM sessions WHERE user_id = users.id AND expires_at > $1), ",
             groups_column!(),
             " FROM users ",
@@ -108,14 +124,16 @@ macro_rules! select_accounts {
     };
 }
 
-type AccountRow = (Uuid, String, String, i64, Option<i64>, Option<i64>, i64, String);
+type AccountRow = (Uuid, String, String, Option<i64>, i64, Option<i64>, Option<i64>, i64, String);
 
 impl From<AccountRow> for Account {
-    fn from((id, name, email, created_at, signed_in_at, disabled_at, sessions, groups): AccountRow) -> Self {
+    fn from(row: AccountRow) -> Self {
+        let (id, name, email, email_verified_at, created_at, signed_in_at, disabled_at, sessions, groups) = row;
         Self {
             id: UserId::from_uuid(id),
             name,
             email,
+            email_verified: email_verified_at.is_some(),
             created_at: loaded(created_at),
             signed_in_at: signed_in_at.map(loaded),
             disabled: disabled_at.is_some(),
@@ -153,7 +171,7 @@ impl From<CredentialsRow> for Credentials {
 }
 
 /// The columns of a session and its user.
-type LiveSessionRow = (Uuid, Uuid, String, String, String, i64, i64);
+type LiveSessionRow = (Uuid, Uuid, String, String, Option<i64>, String, i64, i64);
 
 impl Store {
     /// Makes an account, together with its first session if its owner is there to have one. `ended` are the sessions that
@@ -166,8 +184,9 @@ impl Store {
     ) -> sqlx::Result<Logged<Result<(), AddressTaken>>> {
         write_with!(self, |transaction| {
             let made = sqlx::query(for_request(
-                "INSERT INTO users (id, name, email, email_key, password_hash, created_at, signed_in_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)
+                "INSERT INTO users
+                     (id, name, email, email_key, password_hash, created_at, signed_in_at, email_verified_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
                  ON CONFLICT (email_key) DO NOTHING",
             ))
             .bind(user.id.as_uuid())
@@ -177,6 +196,7 @@ impl Store {
             .bind(user.password_hash.expose())
             .bind(stored(user.created_at))
             .bind(session.map(|session| stored(session.created_at)))
+            .bind(user.email_verified_at.map(stored))
             .execute(&mut *transaction)
             .await?;
             if made.rows_affected() == 0 {
@@ -276,6 +296,20 @@ impl Store {
         })
     }
 
+    /// Notes that the address of an account is its owner's, unless that is known already.
+    pub(crate) async fn verify_email(&self, id: UserId, now: Timestamp) -> sqlx::Result<Logged<()>> {
+        write_with!(self, |transaction| {
+            sqlx::query(for_request(
+                "UPDATE users SET email_verified_at = $2 WHERE id = $1 AND email_verified_at IS NULL",
+            ))
+            .bind(id.as_uuid())
+            .bind(stored(now))
+            .execute(&mut *transaction)
+            .await?;
+            Logged { done: (), position: log_changes!(transaction, &[Subject::User(id)]) }
+        })
+    }
+
     /// Deletes an account with its sessions.
     pub(crate) async fn delete_user(&self, id: UserId) -> sqlx::Result<Logged<()>> {
         write_with!(self, |transaction| {
@@ -346,7 +380,7 @@ impl Store {
         now: Timestamp,
     ) -> sqlx::Result<Option<(LiveSession, Position)>> {
         const SQL: &str = concat!(
-            "SELECT sessions.handle, users.id, users.name, users.email, ",
+            "SELECT sessions.handle, users.id, users.name, users.email, users.email_verified_at, ",
             groups_column!(),
             ", users.created_at, (SELECT position FROM change_counter WHERE id = 1)
              FROM sessions JOIN users ON users.id = sessions.user_id
@@ -361,8 +395,9 @@ impl Store {
                 .fetch_optional(pool)
                 .await
         })?;
-        Ok(row.map(|(handle, id, name, email, groups, created_at, position)| {
+        Ok(row.map(|(handle, id, name, email, email_verified_at, groups, created_at, position)| {
             let user = User::new(UserId::from_uuid(id), &name, &email, &groups, loaded(created_at));
+            let user = User { email_verified: email_verified_at.is_some(), ..user };
             (LiveSession { handle, user }, Position(position))
         }))
     }

@@ -12,6 +12,7 @@ pub(crate) struct Cookies {
     session: String,
     device: String,
     signed_out: String,
+    moved: String,
     attributes: String,
     /// Those of a cookie for this host alone, where ours is for a domain.
     host_only: Option<String>,
@@ -32,6 +33,7 @@ impl Cookies {
             session: name("session"),
             device: name("device"),
             signed_out: name("signed_out"),
+            moved: name("moved"),
             attributes: domain.map_or_else(|| host_only.clone(), |domain| format!("{host_only}; Domain={domain}")),
             host_only: domain.map(|_| host_only),
         }
@@ -77,6 +79,15 @@ impl Cookies {
     /// Whether the browser has just been signed out, and no page has said so yet.
     pub(super) fn has_just_signed_out(&self, headers: &HeaderMap) -> bool {
         find(headers, &self.signed_out) == Presented::One("1")
+    }
+
+    /// A cookie that says nothing but that a browser has just been sent from this name of the machine to another.
+    pub(super) fn moved(&self) -> HeaderValue {
+        self.set(&self.moved, "1", "; Max-Age=5")
+    }
+
+    pub(super) fn has_moved(&self, headers: &HeaderMap) -> bool {
+        find(headers, &self.moved) != Presented::Nothing
     }
 
     /// What the session cookie is called.

@@ -67,9 +67,16 @@ impl CurrentUser {
         self.0.user.name()
     }
 
-    /// Their e-mail address.
+    /// Their e-mail address: what they typed when they registered, unless it [is verified](Self::email_verified). Know
+    /// people by [`id`](Self::id), and give rights by groups.
     pub fn email(&self) -> &str {
         self.0.user.email()
+    }
+
+    /// Whether the address is known to be theirs: an operator made the account, or has verified it
+    /// ([`Handstamp::verify_user`]).
+    pub fn email_verified(&self) -> bool {
+        self.0.user.email_verified
     }
 
     /// Since when they have an account.

@@ -15,6 +15,7 @@ use url::Url;
 use super::SharedSite;
 use super::failure::Failure;
 use super::places::{Origin, saying_form_not_sent};
+use super::request::comes_through_a_trusted_proxy;
 use super::session;
 use super::user::{Visitor, is_navigation};
 use crate::log;
@@ -75,7 +76,7 @@ pub(super) fn envoy(
         let sent = request.uri().path_and_query().map_or("", |target| target.as_str());
         let target = sent.split_once(ENVOY).map_or("", |(_, target)| target);
         let target = if target.starts_with('/') { target.into() } else { format!("/{target}").into() };
-        let scheme = scheme(site, one(request.headers(), FORWARDED_PROTO)?)?;
+        let scheme = scheme(site, request)?;
         let host = one(request.headers(), HOST)?.ok_or_else(malformed)?;
         let asked = Asked { method: request.method().clone(), origin: origin(scheme, host)?, target };
         answer(site, request.headers(), visitor, &asked, &[])
@@ -134,13 +135,19 @@ fn admit(
         return Err(Failure::not_in_the_group());
     }
     let mut response = Response::default();
-    *response.headers_mut() = identify(site, headers, session, asked)?;
+    *response.headers_mut() = identify(site, headers, session, asked, groups)?;
     Ok(Some(response))
 }
 
 /// The headers that tell an app who somebody is.
-fn identify(site: &SharedSite, sent: &HeaderMap, session: &Session, asked: &Asked<'_>) -> Result<HeaderMap, Failure> {
-    let mut headers = site.introductions.of(session, asked.origin.as_str(), site).map_err(|_| malformed())?;
+fn identify(
+    site: &SharedSite,
+    sent: &HeaderMap,
+    session: &Session,
+    asked: &Asked<'_>,
+    groups: &[GroupName],
+) -> Result<HeaderMap, Failure> {
+    let mut headers = site.introductions.of(session, &asked.origin, groups, site).map_err(|_| malformed())?;
     // The app's own cookies: no proxy can take one out of a header, but all can copy a whole one.
     let cookies = cookie::without_ours(sent.get_all(COOKIE).iter().map(HeaderValue::as_bytes));
     headers.insert(COOKIE, HeaderValue::try_from(cookies).map_err(|_| malformed())?);
@@ -171,7 +178,7 @@ fn forwarded<'a>(site: &SharedSite, request: &'a Request) -> Result<Asked<'a>, F
         Some(method) => Method::from_bytes(method.as_bytes()).map_err(|_| malformed())?,
         None => request.method().clone(),
     };
-    let scheme = scheme(site, one(headers, FORWARDED_PROTO)?)?;
+    let scheme = scheme(site, request)?;
     let origin = match one(headers, FORWARDED_HOST)? {
         Some(host) => origin(scheme, host)?,
         None => site.places.here(),
@@ -193,17 +200,33 @@ fn one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Failure> {
     }
 }
 
-fn scheme(site: &SharedSite, proto: Option<&str>) -> Result<&'static str, Failure> {
-    match proto {
-        Some("https" | "wss") => Ok("https"),
-        Some("http" | "ws") => Ok("http"),
-        Some(_) => Err(malformed()),
-        None => Ok(site.places.scheme()),
+/// The scheme that the proxy was asked by. Where several proxies stand one before the other and each added its own, the first
+/// counts, if they are trusted: otherwise anybody may have written it.
+fn scheme(site: &SharedSite, request: &Request) -> Result<&'static str, Failure> {
+    let lines = request.headers().get_all(FORWARDED_PROTO);
+    let mut schemes = lines.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(parse_scheme);
+    let Some(first) = schemes.next().transpose()? else { return Ok(site.places.scheme()) };
+    let others: Vec<_> = schemes.collect::<Result<_, _>>()?;
+    if others.is_empty() || comes_through_a_trusted_proxy(site, request) { Ok(first) } else { Err(malformed()) }
+}
+
+fn parse_scheme(text: &[u8]) -> Result<&'static str, Failure> {
+    match text.trim_ascii() {
+        b"https" | b"wss" => Ok("https"),
+        b"http" | b"ws" => Ok("http"),
+        _ => Err(malformed()),
     }
 }
 
+/// The most characters of a host (RFC 1035 §2.3.4 allows 255 bytes, two of which are not written), and of a colon and a port.
+const MAX_HOST: usize = 253;
+const MAX_PORT: usize = ":65535".len();
+
 /// An origin as browsers spell it (RFC 6454 §6.2).
 fn origin(scheme: &'static str, host: &str) -> Result<Origin, Failure> {
+    if host.len() > MAX_HOST + MAX_PORT {
+        return Err(malformed());
+    }
     if is_plain(host) {
         return Ok(Origin::new(scheme, host));
     }
@@ -211,7 +234,7 @@ fn origin(scheme: &'static str, host: &str) -> Result<Origin, Failure> {
     let is_authority =
         !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/\\?#@".contains(&byte));
     let url = is_authority.then(|| Url::parse(&format!("{scheme}://{host}/")).ok()).flatten().ok_or_else(malformed)?;
-    let name = url.host_str().ok_or_else(malformed)?;
+    let name = url.host_str().filter(|name| name.len() <= MAX_HOST).ok_or_else(malformed)?;
     Ok(url.port().map_or_else(|| Origin::new(scheme, name), |port| Origin::new(scheme, &format!("{name}:{port}"))))
 }
 
@@ -221,7 +244,9 @@ fn is_plain(host: &str) -> bool {
     let mut labels = host.split('.');
     let all_plain = labels.clone().all(|label| !label.starts_with("xn--") && label.bytes().all(is_plain));
     // A last label that begins with a digit may be that of an IPv4 address.
-    all_plain && labels.next_back().is_some_and(|last| last.starts_with(|first: char| first.is_ascii_lowercase()))
+    host.len() <= MAX_HOST
+        && all_plain
+        && labels.next_back().is_some_and(|last| last.starts_with(|first: char| first.is_ascii_lowercase()))
 }
 
 /// The groups of which one is enough. Caddy adds the client's own query where the question has none, so other fields mean
@@ -240,6 +265,20 @@ fn malformed() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_has_at_most_253_characters_and_a_port() {
+        let host = |length: usize| format!("{}a", "a.".repeat(length / 2));
+        for (good, bad) in [
+            (host(253), host(255)),
+            (format!("{}:65535", host(253)), format!("{}:65535", host(255))),
+            (host(253).to_uppercase(), host(255).to_uppercase()),
+            (host(251), "a".repeat(25_000)),
+        ] {
+            assert!(origin("https", &good).is_ok(), "{good}");
+            assert!(origin("https", &bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_plain_host_is_the_one_that_a_browser_would_make_of_it() {

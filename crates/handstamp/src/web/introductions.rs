@@ -1,19 +1,25 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, COOKIE, HeaderName, InvalidHeaderValue};
-use handstamp_core::{SessionIdHash, Timestamp};
+use axum::http::{HeaderMap, HeaderValue};
+use handstamp_core::{GroupName, SessionIdHash, Timestamp};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::Site;
 use super::headers::{NOT_YET, REQUEST_ID};
+use super::places::Origin;
+use crate::log::{self, OnceAMinute};
 use crate::sessions::Session;
 use crate::store::User;
 
-/// So many introductions are kept, of some 2,500 bytes each.
+/// So many introductions of the usual size are kept, and fewer of larger ones.
 const KEPT: usize = 10_000;
+const USUAL_BYTES: usize = 2_500;
+/// What one takes in memory beside the texts in it: the map of its headers, above all.
+const BYTES_BESIDE_TEXTS: usize = 2_000;
 /// An assertion is signed anew when the clock comes to the next of these, in seconds: so it holds for as long at least.
 const SLOT: u64 = 30;
 
@@ -28,58 +34,140 @@ const ASSERTION: HeaderName = HeaderName::from_static("handstamp-assertion");
 const IDENTITY: &AsciiSet = &CONTROLS.add(b'%');
 
 /// Tells apps who somebody is. To sign an assertion costs as much as all the rest of a request, so the headers are made once
-/// for a session, an origin and half a minute.
-pub(crate) struct Introductions(Cache<(SessionIdHash, u64), Arc<Introduction>>);
+/// for a session, a question and half a minute.
+pub(crate) struct Introductions {
+    kept: Cache<(SessionIdHash, u64), Arc<Introduction>, Bytes>,
+    refused: OnceAMinute,
+}
 
-/// What an app is told, and of whom, which app and when it was signed.
+/// The headers for an app, with what they depend on.
 struct Introduction {
     user: User,
     audience: Box<str>,
+    required_groups: Box<[GroupName]>,
     slot: Timestamp,
     headers: HeaderMap,
 }
 
+/// Weighs introductions, since a client can make origins and groups long.
+#[derive(Clone)]
+struct Bytes;
+
+impl<K> Weighter<K, Arc<Introduction>> for Bytes {
+    fn weight(&self, _: &K, kept: &Arc<Introduction>) -> u64 {
+        let groups: usize = kept.required_groups.iter().map(|group| group.as_str().len()).sum();
+        let headers: usize = kept.headers.values().map(HeaderValue::len).sum();
+        let texts = headers + kept.audience.len() + groups + kept.user.text_bytes();
+        u64::try_from(BYTES_BESIDE_TEXTS + texts).unwrap_or(u64::MAX)
+    }
+}
+
 impl Introductions {
     pub(crate) fn new() -> Self {
-        Self(Cache::new(KEPT))
+        let kept = Cache::with_weighter(KEPT, (KEPT * USUAL_BYTES) as u64, Bytes);
+        Self { kept, refused: OnceAMinute::default() }
     }
 
     /// The headers that tell the app of this origin who has the session, with an assertion that it can verify for half a
     /// minute or longer. Each is there, empty if need be: a proxy that copies a header overwrites what the client may have
     /// sent under its name.
     ///
+    /// For an origin of another site the assertion is empty, and nothing is kept: a client that reaches `/auth/…` could otherwise
+    /// get an assertion for any app.
+    ///
     /// # Errors
     /// When what somebody is called does not go into a header.
-    pub(super) fn of(&self, session: &Session, audience: &str, site: &Site) -> Result<HeaderMap, InvalidHeaderValue> {
+    pub(super) fn of(
+        &self,
+        session: &Session,
+        origin: &Origin,
+        required_groups: &[GroupName],
+        site: &Site,
+    ) -> Result<HeaderMap, InvalidHeaderValue> {
         let slot = Timestamp::from_unix_seconds(site.accounts.sessions.now().unix_seconds() / SLOT * SLOT);
+        let audience = origin.as_str();
         let mut hasher = DefaultHasher::new();
-        audience.hash(&mut hasher);
+        (audience, required_groups).hash(&mut hasher);
         let key = (session.id_hash, hasher.finish());
-        if let Some(kept) = self.0.get(&key)
+        if let Some(kept) = self.kept.get(&key)
             && kept.slot == slot
             && *kept.audience == *audience
+            && *kept.required_groups == *required_groups
             && kept.user.is_same_reading(&session.user)
         {
             return Ok(kept.headers.clone());
         }
-        let user = session.user.clone();
-        let headers = introduce(&user, audience, slot, site)?;
-        let introduction = Introduction { user, audience: audience.into(), slot, headers: headers.clone() };
-        self.0.insert(key, Arc::new(introduction));
+        if !site.places.serves(origin) {
+            self.log_refusal(origin, site);
+            return introduce(session, String::new(), site);
+        }
+        let assertion = site.accounts.assertions.sign(session, audience, required_groups, slot);
+        let headers = introduce(session, assertion, site)?;
+        let introduction = Introduction {
+            user: session.user.clone(),
+            audience: audience.into(),
+            required_groups: required_groups.into(),
+            slot,
+            headers: headers.clone(),
+        };
+        self.kept.insert(key, Arc::new(introduction));
         Ok(headers)
+    }
+
+    fn log_refusal(&self, origin: &Origin, site: &Site) {
+        if let Some(unsaid) = self.refused.is_due(site.accounts.world.moment().uptime) {
+            log::warn!(
+                event = "assertion_refused",
+                origin = origin.as_str(),
+                unsaid,
+                "an app got no assertion: its origin is not public_url, not under session.cookie_domain, nor in return_hosts"
+            );
+        }
     }
 }
 
-fn introduce(user: &User, audience: &str, slot: Timestamp, site: &Site) -> Result<HeaderMap, InvalidHeaderValue> {
+fn introduce(session: &Session, assertion: String, site: &Site) -> Result<HeaderMap, InvalidHeaderValue> {
     let encoded = |text| utf8_percent_encode(text, IDENTITY).to_string();
+    let user = &session.user;
+    let email = site.accounts.assertions.email_of(session).unwrap_or_default();
     let mut headers = site.headers.copy();
     headers.insert(USER, user.id.to_string().try_into()?);
     headers.insert(NAME, encoded(user.name()).try_into()?);
-    headers.insert(EMAIL, encoded(user.email()).try_into()?);
+    headers.insert(EMAIL, encoded(email).try_into()?);
     headers.insert(GROUPS, user.groups().try_into()?);
-    headers.insert(ASSERTION, site.accounts.assertions.sign(user, audience, slot).try_into()?);
+    headers.insert(ASSERTION, assertion.try_into()?);
     // What else the response will have, as a copied map has no room, and would be moved to get some.
     headers.insert(CONTENT_LENGTH, 0.into());
     headers.extend([(COOKIE, NOT_YET), (REQUEST_ID, NOT_YET)]);
     Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use handstamp_core::UserId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// An introduction whose assertion has so many characters.
+    fn of_length(assertion: usize) -> Arc<Introduction> {
+        let now = Timestamp::from_unix_seconds(1_800_000_000);
+        let user = User::new(UserId::from_uuid(Uuid::nil()), "Ada", "ada@example.com", "", now);
+        let headers = HeaderMap::from_iter([(ASSERTION, "a".repeat(assertion).try_into().unwrap())]);
+        Arc::new(Introduction { user, audience: "".into(), required_groups: [].into(), slot: now, headers })
+    }
+
+    #[test]
+    fn ten_thousand_of_the_usual_size_are_kept_and_as_many_bytes_of_others() {
+        for (length, most) in
+            [(USUAL_BYTES - BYTES_BESIDE_TEXTS - "Adaada@example.com".len(), KEPT), (20_000, KEPT / 8)]
+        {
+            let introductions = Introductions::new();
+            for number in 0..2 * KEPT as u64 {
+                introductions.kept.insert((SessionIdHash::from_bytes([0; 32]), number), of_length(length));
+            }
+            let kept = introductions.kept.len();
+            assert!(kept <= most && kept > most * 8 / 10, "{kept} of {length} characters");
+        }
+    }
 }

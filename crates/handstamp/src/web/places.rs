@@ -94,14 +94,17 @@ impl Places {
 
     /// The sign-in page, and on from there to this path of an origin, if people may be sent there.
     ///
-    /// Where the origin is this site, by whichever of its names, its own sign-in page is meant; otherwise the one at the
-    /// public URL. It is an absolute URL, since some proxies resolve others against an address of their own.
+    /// Where the origin is this site, its own sign-in page is meant; otherwise the one at the public URL, and also for another
+    /// name of a laptop on the same port, where a cookie of the public URL would be missing. It is an absolute URL, since some
+    /// proxies resolve others against an address of their own.
     pub(super) fn sign_in_from(&self, origin: &Origin, path: &str) -> String {
-        let is_here = origin.scheme == self.scheme() && self.public_url.answers_to(origin.host());
-        let (base, next) = match is_here {
-            true => (origin.text.clone(), self.parse(path)),
-            false => (self.public_url.to_string(), self.parse(&format!("{}{path}", origin.text))),
+        let is_here = self.is_here(origin);
+        let base = if is_here && !self.public_url.is_other_name(origin.host()) {
+            origin.text.clone()
+        } else {
+            self.public_url.to_string()
         };
+        let next = if is_here { self.parse(path) } else { self.parse(&format!("{}{path}", origin.text)) };
         if next.is_none() && !is_here {
             log::warn!(
                 event = "return_refused",
@@ -113,6 +116,16 @@ impl Places {
         let page = next.map_or_else(|| self.page("/account/login"), |next| self.sign_in(&next));
         write!(url, "{page}").expect("a String takes whatever is written");
         url
+    }
+
+    /// Whether an app at this origin is one of this site's: at its own address, or at a host that people may be sent back to.
+    pub(super) fn serves(&self, origin: &Origin) -> bool {
+        self.return_hosts.includes(origin.as_str()) || self.is_here(origin)
+    }
+
+    /// Whether an origin is this site, by whichever of its names.
+    fn is_here(&self, origin: &Origin) -> bool {
+        origin.scheme == self.scheme() && self.public_url.answers_to(origin.host())
     }
 }
 

@@ -158,6 +158,9 @@ impl Door {
             if let Some(refusal) = cross_site::refusal(site, request) {
                 return Break(Box::pin(shown_to_visitor(site, request.headers(), refusal)).await);
             }
+            if let Some(redirect) = host::to_public_name(site, request) {
+                return Break(redirect);
+            }
         }
         match admits {
             Admits::Anybody | Admits::ForThisSite => Continue((Visitor::Stranger, None)),
@@ -191,6 +194,12 @@ impl FromRequestParts<Visit> for Device {
             cookie: site.cookies.presented_device(&parts.headers).to_owned(),
         })
     }
+}
+
+/// Whether the peer is a proxy whose headers are believed.
+pub(super) fn comes_through_a_trusted_proxy(site: &Site, request: &Request) -> bool {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    peer.is_some_and(|ConnectInfo(peer)| site.accounts.config.trusted_proxies.contains(peer.ip()))
 }
 
 /// Where a request comes from, as far as we trust whoever says so.

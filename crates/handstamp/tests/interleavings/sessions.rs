@@ -14,6 +14,14 @@ mod sync {
 
     pub(super) const PLACES: usize = 2;
 
+    pub(crate) trait Weighs {
+        fn weight(&self) -> u64 {
+            1
+        }
+    }
+
+    impl Weighs for u64 {}
+
     /// A map whose every act is one step: that is what the cache asks of it, and no more.
     pub(super) struct Entries<K, V>(loom::sync::Mutex<HashMap<K, V, BuildHasherDefault<DefaultHasher>>>);
 

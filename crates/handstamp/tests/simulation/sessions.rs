@@ -9,5 +9,7 @@ mod lease;
 #[path = "../../src/sessions/sync.rs"]
 mod sync;
 
+impl sync::Weighs for u64 {}
+
 pub(crate) use cache::SessionKey;
 pub(crate) use follower::{NoLease, Node, Outdated};

@@ -45,8 +45,10 @@ struct User {
     id: String,
     /// What they want to be called.
     name: String,
-    /// Their address.
+    /// Their address: what they typed, unless it is verified.
     email: String,
+    /// Whether the address is known to be theirs.
+    email_verified: bool,
     /// The groups that they are in, in the order of their names.
     groups: Vec<String>,
     /// Since when they have an account (RFC 3339).
@@ -339,6 +341,7 @@ impl From<&LiveSession> for SignedIn {
                 id: user.id.to_string(),
                 name: user.name().to_owned(),
                 email: user.email().to_owned(),
+                email_verified: user.email_verified,
                 groups: user.group_names().map(str::to_owned).collect(),
                 created_at: iso(user.created_at),
             },

@@ -197,11 +197,31 @@ async fn an_assertion_is_of_this_half_minute_and_names_a_key_that_is_published()
     let (header, claims, signature) = assertion_of(&here, &token).await;
     let keys: serde_json::Value = serde_json::from_str(&text(here.opens("/auth/jwks.json", "").await).await).unwrap();
     assert!(header["kid"].is_string() && header["kid"] == keys["keys"][0]["kid"], "{header} {keys}");
-    assert_eq!(claims["iat"], NOW.unix_seconds());
+    let (issued, expires) = (claims["iat"].as_u64().unwrap(), claims["exp"].as_u64().unwrap());
+    assert_eq!(issued, NOW.unix_seconds() - 30, "a clock that is behind finds nothing of the future in it");
+    assert_eq!(expires, NOW.unix_seconds() + 60);
     here.clock.advance(Duration::from_secs(29));
     assert_eq!(assertion_of(&here, &token).await, (header, claims, signature), "it is not signed again");
     here.clock.advance(Duration::from_secs(1));
-    assert_eq!(assertion_of(&here, &token).await.1["iat"], NOW.unix_seconds() + 30);
+    assert_eq!(assertion_of(&here, &token).await.1["exp"], NOW.unix_seconds() + 90);
+}
+
+#[tokio::test]
+async fn the_key_of_an_earlier_secret_is_published_for_an_hour_after_the_start() {
+    let earlier = SecretKey::parse("Zm9vYmFyYmF6cXV4-3k9TTdhLWJ2LXp5NGpzNm1wMA8").unwrap();
+    let here = Here::with("http://localhost", |config| config.secret_key_fallbacks = vec![earlier]).await;
+    let keys = async || {
+        let set: serde_json::Value =
+            serde_json::from_str(&text(here.opens("/auth/jwks.json", "").await).await).unwrap();
+        set["keys"].as_array().unwrap().clone()
+    };
+    let both = keys().await;
+    assert_eq!(both.len(), 2);
+    here.clock.set(NOW.after(DAY));
+    here.clock.advance(Duration::from_secs(3599));
+    assert_eq!(keys().await, both, "a clock that is set ends nothing");
+    here.clock.advance(Duration::from_secs(1));
+    assert_eq!(keys().await, both[..1], "the current one goes on");
 }
 
 /// As when a password is to be changed and the session ends meanwhile.

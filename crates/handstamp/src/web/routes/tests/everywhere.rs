@@ -89,6 +89,8 @@ async fn whatever_an_operator_changes_is_in_force_everywhere_when_it_returns() {
     assert_eq!(here.opens("/account", &token).await.status(), StatusCode::OK);
     here.waits_for_another_node(here.handstamp.change_groups(ada, &["staff"], &[])).await.unwrap();
     here.waits_for_another_node(here.handstamp.change_groups(ada, &[], &["staff"])).await.unwrap();
+    let verified = here.waits_for_another_node(here.handstamp.verify_user(ada)).await.unwrap();
+    assert!(verified.email_verified && here.handstamp.user(ada).await.unwrap().email_verified);
     here.waits_for_another_node(here.handstamp.disable_user(ada)).await.unwrap();
     assert_eq!(here.opens("/account", &token).await.status(), StatusCode::SEE_OTHER);
     here.waits_for_another_node(here.handstamp.enable_user(ada)).await.unwrap();

@@ -1,0 +1,71 @@
+use reqwest::Method;
+
+use crate::house::{ADAS_PASSWORD, House};
+use crate::visitor::Visitor;
+
+/// The site by a name of the machine that is not the one of its public URL.
+fn by_address(house: &House) -> Visitor {
+    Visitor::new(&house.url.replace("localhost", "127.0.0.1"))
+}
+
+crate::stories! {
+    async fn and_a_browser_goes_to_the_one_of_the_public_url(house: House) {
+        for path in ["/", "/account", "/account/login?next=%2Fnotes%3Fa%3Db", "/account/register", "/nothing-here"] {
+            let page = by_address(&house).opens(path).await;
+            assert_eq!((page.status, page.location()), (308, format!("{}{path}", house.url).as_str()));
+            assert_eq!(page.header("cache-control"), "no-store", "it may have another public URL tomorrow");
+        }
+    }
+
+    async fn but_programs_and_forms_are_answered_where_they_are(house: House) {
+        let here = by_address(&house);
+        let fields = [("name", "Ada"), ("email", "ada@example.com"), ("password", ADAS_PASSWORD)];
+        assert_eq!(here.submits("/account/register", &fields).await.location(), "/account");
+        for (path, status) in [("/account", 200), ("/api/v1/session", 200), ("/healthz", 200), ("/auth/request", 200)] {
+            assert_eq!(here.send(here.bare_request(Method::GET, path)).await.status, status, "{path}");
+        }
+        let head = here.request(Method::HEAD, "/account/login").header("sec-fetch-mode", "navigate");
+        assert_ne!(here.send(head).await.status, 308);
+        let questions = here.bare_request(Method::GET, "/auth/request").header("sec-fetch-mode", "navigate");
+        assert_eq!(here.send(questions).await.status, 200);
+    }
+
+    async fn but_never_in_circles_where_a_proxy_hides_the_name(house: House) {
+        // The proxy has the name that people type, and asks by the address.
+        let behind = by_address(&house);
+        assert_eq!(behind.opens("/account/login").await.status, 308);
+        assert_eq!(behind.opens("/account/login").await.status, 200);
+    }
+
+    async fn and_another_port_is_another_program(mut house: House) {
+        house.restart_with("HANDSTAMP_PUBLIC_URL", "http://localhost:1");
+        for visitor in [by_address(&house), house.visitor()] {
+            assert_eq!(visitor.opens("/account/login").await.status, 200);
+        }
+    }
+
+    async fn and_a_proxy_sends_strangers_to_the_one_of_the_public_url(house: House) {
+        let address = house.address();
+        let asks = async |visitor: &Visitor, path: &str, method: &str, host: &str| {
+            let question = visitor.bare_request(Method::GET, path).header("sec-fetch-mode", "navigate");
+            let question = question.header("x-forwarded-proto", "http").header("x-forwarded-host", host);
+            visitor.send(question.header("x-forwarded-method", method).header("x-forwarded-uri", "/notes?a=b")).await
+        };
+        let stranger = house.visitor();
+        for (method, next) in [("GET", "%2Fnotes%3Fa%3Db"), ("POST", "%2Fnotes")] {
+            for path in ["/auth/forward", "/auth/request"] {
+                let sign_in = format!("{}/account/login?next={next}", house.url);
+                assert_eq!(asks(&stranger, path, method, &address).await.location(), sign_in, "{path} {method}");
+            }
+        }
+        let notes = address.replace("127.0.0.1", "notes.localhost");
+        for another_app in ["127.0.0.1:1", &notes] {
+            let sign_in = format!("http://{another_app}/account/login?next=%2Fnotes%3Fa%3Db");
+            assert_eq!(asks(&stranger, "/auth/forward", "GET", another_app).await.location(), sign_in);
+        }
+        // The cookie is for this name: at the other one it is missing.
+        let ada = house.ada().await;
+        let passed = asks(&ada, "/auth/forward", "GET", &address).await;
+        assert!(passed.status == 200 && !passed.header("handstamp-assertion").is_empty(), "{}", passed.status);
+    }
+}
