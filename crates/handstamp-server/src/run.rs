@@ -44,7 +44,11 @@ async fn serve_until_told(settings: Settings) -> Result<(), Problem> {
     let address = listener.local_addr().map_err(Problem::failed)?;
     let metrics = settings.metrics_listen.map(Exporter::start).transpose()?;
 
-    let connections = Connections::at_most_with_files(settings.connections);
+    let connections = Connections::at_most_with_files(
+        settings.connections,
+        settings.connections_per_network,
+        settings.trusted_proxies.clone(),
+    );
     let config = config(settings, address.port(), DataFolder::MayBeMade)?;
     let public_url = config.public_url.clone();
     if !address.ip().is_loopback() && !public_url.is_https() {

@@ -21,7 +21,7 @@ const DEFAULT_FILE: &str = "handstamp.toml";
 const PREFIX: &str = "HANDSTAMP_";
 
 /// Every setting there is. The values of those marked secret are never shown, and can be read from a file.
-const KEYS: [(&str, Secrecy); 30] = [
+const KEYS: [(&str, Secrecy); 31] = [
     ("listen", Secrecy::Open),
     ("public_url", Secrecy::Open),
     ("data_dir", Secrecy::Open),
@@ -49,6 +49,7 @@ const KEYS: [(&str, Secrecy); 30] = [
     ("trusted_proxies", Secrecy::Open),
     ("return_hosts", Secrecy::Open),
     ("limits.connections", Secrecy::Open),
+    ("limits.connections_per_network", Secrecy::Open),
     ("metrics.listen", Secrecy::Open),
     ("log.format", Secrecy::Open),
     ("log.level", Secrecy::Open),
@@ -83,6 +84,8 @@ pub(crate) struct Settings {
     pub(crate) return_hosts: Vec<ReturnHost>,
     /// At once.
     pub(crate) connections: usize,
+    /// At once; 0 for any number, none for what suits `connections`.
+    pub(crate) connections_per_network: Option<usize>,
     /// None for no metrics.
     pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) log_format: Option<Format>,
@@ -241,6 +244,7 @@ impl Reader {
                 .into_iter()
                 .fold(TrustedProxies::default(), TrustedProxies::and),
             connections: self.parse("limits.connections", |text| between(text, 10, 1_000_000)).unwrap_or(10_000),
+            connections_per_network: self.parse("limits.connections_per_network", |text| between(text, 0, 1_000_000)),
             metrics_listen: self.parse("metrics.listen", parse),
             log_format: self.parse("log.format", Format::from_str),
             log_level: self.parse("log.level", level),

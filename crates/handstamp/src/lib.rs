@@ -58,7 +58,9 @@ pub use config::{
 };
 pub use data_dir::DataDir;
 pub use error::Error;
-pub use handstamp_core::{HashSettings, PasswordPolicy, ReturnHost, SecretKey, Timestamp, TrustedProxies, UserId};
+pub use handstamp_core::{
+    HashSettings, Network, PasswordPolicy, ReturnHost, SecretKey, Timestamp, TrustedProxies, UserId,
+};
 pub use store::{Account, ListedSession};
 pub use web::{CurrentSession, CurrentUser};
 

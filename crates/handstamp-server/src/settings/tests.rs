@@ -31,7 +31,7 @@ fn nothing_is_needed_to_start() {
     let limits = settings.limits;
     let limits = (limits.sign_in_per_account, limits.sign_in_per_network, limits.register_per_network);
     assert_eq!((limits, settings.trusted_proxies), ((10, 100, 20), TrustedProxies::default()));
-    assert_eq!(settings.connections, 10_000);
+    assert_eq!((settings.connections, settings.connections_per_network), (10_000, None));
 }
 
 #[test]

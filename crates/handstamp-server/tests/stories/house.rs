@@ -75,6 +75,7 @@ impl House {
             // Everybody comes from one machine here.
             ("HANDSTAMP_LIMITS__SIGN_IN_PER_NETWORK", "0"),
             ("HANDSTAMP_LIMITS__REGISTER_PER_NETWORK", "0"),
+            ("HANDSTAMP_LIMITS__CONNECTIONS_PER_NETWORK", "0"),
             ("HANDSTAMP_LOG__LEVEL", "trace"),
         ];
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
