@@ -62,7 +62,7 @@ pub(crate) fn with_handstamp(
     settings: Settings,
     act: impl AsyncFnOnce(&Handstamp) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
-    log::start(settings.log_format, settings.log_level.unwrap_or(Level::WARN));
+    log::start(&settings, Level::WARN);
     run::block_on(async {
         let port = settings.listen.port();
         let mut config = run::config(settings, port, run::DataFolder::MustBeThere)?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use handstamp_core::{HashSettings, Limit, PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
@@ -289,6 +289,22 @@ impl DatabaseUrl {
             return Self::postgres(text);
         }
         Err("must begin with sqlite: or postgres://".to_owned())
+    }
+
+    /// SQLite in the file `handstamp.db` of this folder.
+    #[cfg(feature = "sqlite")]
+    pub fn in_folder(folder: &Path) -> Self {
+        Self::Sqlite(folder.join("handstamp.db"))
+    }
+
+    /// The file of SQLite, for a pool of your own on the same tables; none for PostgreSQL.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(path) => Some(path),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => None,
+        }
     }
 
     #[cfg(feature = "sqlite")]

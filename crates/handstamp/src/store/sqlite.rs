@@ -124,18 +124,18 @@ impl MigrationLock {
         };
         // Waiting on this thread could keep whoever holds the lock from going on.
         let taken = tokio::task::spawn_blocking(lock).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-        taken.map_err(|error| cannot("lock", &path, error))
+        taken.map_err(|error| cannot("lock", &path, &error))
     }
 }
 
-/// Makes the file and its folder for us alone, and refuses a file that others may read.
+/// Makes the file and its folder for us alone, and refuses one that others may read or own.
 fn make_private(path: &Path) -> Result<(), OpenError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         private_files::make_folder(folder).map_err(OpenError::File)?;
     }
-    private_files::make_file(path).map_err(|error| cannot("make", path, error))?;
+    private_files::make_file(path).map_err(|error| cannot("make", path, &error))?;
     // SQLite gives its companions the mode of the database.
-    [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")]
+    [path.to_owned(), beside(path, "-wal"), beside(path, "-shm"), beside(path, "-lock")]
         .iter()
         .try_for_each(|path| private_files::refuse_if_open_to_others(path))
         .map_err(OpenError::File)
@@ -147,6 +147,6 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn cannot(act: &str, path: &Path, error: std::io::Error) -> OpenError {
-    OpenError::File(format!("cannot {act} {}: {error}", path.display()))
+fn cannot(act: &str, path: &Path, error: &std::io::Error) -> OpenError {
+    OpenError::File(private_files::cannot(act, path, error))
 }
