@@ -1,5 +1,5 @@
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -185,6 +185,17 @@ impl House {
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     }
 
+    /// The same as another user of the machine, whose number this is: exit status and standard error.
+    pub fn types_as(&self, user: u32, arguments: &[&str]) -> (i32, String) {
+        // Others may not enter the folder in which it was built.
+        let program = self.folder.join("handstamp");
+        std::fs::copy(env!("CARGO_BIN_EXE_handstamp"), &program).unwrap();
+        let mut command = Command::new(program);
+        command.args(arguments).env_clear().current_dir(&self.folder).stdin(Stdio::null()).uid(user).gid(user);
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
     /// The JSON that a command prints.
     pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
         let (status, output, error) = self.types(&[arguments, &["--json"]].concat(), "");
@@ -222,8 +233,13 @@ impl House {
 
     /// Asks it to stop, and waits until it has.
     pub fn stop(&mut self) -> ExitStatus {
+        self.stop_by("TERM")
+    }
+
+    /// Asks it to stop with this signal, and waits until it has.
+    pub fn stop_by(&mut self, signal: &str) -> ExitStatus {
         let Some(mut process) = self.process.take() else { return ExitStatus::from_raw(0) };
-        let told = Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap();
+        let told = Command::new("kill").args([&format!("-{signal}"), &process.id().to_string()]).status().unwrap();
         assert!(told.success());
         process.wait().unwrap()
     }
