@@ -147,6 +147,7 @@ pub(crate) fn config(settings: Settings, port: u16, folder: DataFolder) -> Resul
         }
     };
     Ok(Config {
+        pool: settings.pool,
         secret_key_fallbacks: settings.secret_key_fallbacks,
         site_name: settings.site_name,
         templates_dir: settings.templates_dir,

@@ -12,8 +12,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use handstamp::{
-    DatabaseUrl, HashSettings, HashingConfig, LimitsConfig, PasswordPolicy, PublicUrl, Registration, ReturnHost,
-    SecretKey, SessionConfig, TrustedProxies, check_cookie_domain, private_files,
+    DatabaseUrl, HashSettings, HashingConfig, LimitsConfig, PasswordPolicy, PoolConfig, PublicUrl, Registration,
+    ReturnHost, SecretKey, SessionConfig, TrustedProxies, check_cookie_domain, private_files,
 };
 use tracing::Level;
 
@@ -24,11 +24,12 @@ const DEFAULT_FILE: &str = "handstamp.toml";
 const PREFIX: &str = "HANDSTAMP_";
 
 /// Every setting there is. The values of those marked secret are never shown, and can be read from a file.
-const KEYS: [(&str, Secrecy); 31] = [
+const KEYS: [(&str, Secrecy); 32] = [
     ("listen", Secrecy::Open),
     ("public_url", Secrecy::Open),
     ("data_dir", Secrecy::Open),
     ("database_url", Secrecy::Secret),
+    ("database.connections", Secrecy::Open),
     ("secret_key", Secrecy::Secret),
     ("secret_key_fallbacks", Secrecy::Secret),
     ("site_name", Secrecy::Open),
@@ -73,6 +74,7 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     /// None for the one in the data folder.
     pub(crate) database: Option<DatabaseUrl>,
+    pub(crate) pool: PoolConfig,
     /// None for the one in the data folder.
     pub(crate) secret_key: Option<SecretKey>,
     pub(crate) secret_key_fallbacks: Vec<SecretKey>,
@@ -291,6 +293,7 @@ impl Reader {
             listen: self.parse("listen", address).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             data_dir: self.parse("data_dir", path).unwrap_or("handstamp-data".into()),
             database: self.parse("database_url", DatabaseUrl::parse),
+            pool: self.pool(),
             secret_key: self.parse("secret_key", secret),
             secret_key_fallbacks: self.list("secret_key_fallbacks", secret),
             site_name: self.parse("site_name", site_name).unwrap_or("Handstamp".to_owned()),
@@ -349,6 +352,15 @@ impl Reader {
                 .parse("session.cache_entries", |text| between(text, 0, 1_000_000_000))
                 .unwrap_or(default.cache_entries),
             notify: self.parse("session.notify", parse).unwrap_or(default.notify),
+        }
+    }
+
+    fn pool(&mut self) -> PoolConfig {
+        let default = PoolConfig::default();
+        let connections = |text: &str| between(text, PoolConfig::MIN_CONNECTIONS, 1000);
+        PoolConfig {
+            connections: self.parse("database.connections", connections).unwrap_or(default.connections),
+            ..default
         }
     }
 

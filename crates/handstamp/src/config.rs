@@ -15,6 +15,8 @@ pub struct Config {
     pub public_url: PublicUrl,
     /// Where accounts and sessions are kept.
     pub database: DatabaseUrl,
+    /// How PostgreSQL is connected to.
+    pub pool: PoolConfig,
     /// The secret that signs.
     pub secret_key: SecretKey,
     /// Earlier secrets, whose tokens are still accepted.
@@ -50,6 +52,7 @@ impl Config {
         Self {
             public_url,
             database,
+            pool: PoolConfig::default(),
             secret_key,
             secret_key_fallbacks: Vec::new(),
             site_name: "Handstamp".to_owned(),
@@ -64,6 +67,29 @@ impl Config {
             templates: Vec::new(),
             return_hosts: Vec::new(),
         }
+    }
+}
+
+/// How PostgreSQL is connected to. SQLite needs none of it.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolConfig {
+    /// The most connections that this node has at once, from [`MIN_CONNECTIONS`](Self::MIN_CONNECTIONS) on. Three of them keep
+    /// its lease: it works with fewer than it may have, if the server grants no more.
+    pub connections: u32,
+    /// How long opening waits for a server that does not answer, or does not take more connections.
+    pub wait: Duration,
+}
+
+impl PoolConfig {
+    /// Of these a node keeps its lease: two for its heartbeats and for those who wait for the other nodes, one that listens.
+    pub(crate) const KEEPING_CONNECTIONS: u32 = 3;
+    /// Those that keep the lease, and one for everything else.
+    pub const MIN_CONNECTIONS: u32 = Self::KEEPING_CONNECTIONS + 1;
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self { connections: 13, wait: Duration::from_secs(60) }
     }
 }
 

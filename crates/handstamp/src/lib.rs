@@ -53,7 +53,7 @@ use handstamp_core::{DeviceTokens, SessionTokens};
 use tokio::task::JoinHandle;
 
 pub use config::{
-    Config, DatabaseUrl, HashingConfig, LimitsConfig, Prefix, PublicUrl, Registration, SessionConfig,
+    Config, DatabaseUrl, HashingConfig, LimitsConfig, PoolConfig, Prefix, PublicUrl, Registration, SessionConfig,
     check_cookie_domain,
 };
 pub use data_dir::DataDir;
@@ -91,8 +91,8 @@ impl Handstamp {
     /// Opens the database, brings its tables up to date, and starts the upkeep.
     ///
     /// # Errors
-    /// When the database cannot be opened, its files can be read by others, two secrets are the same, or the lease is
-    /// out of its range.
+    /// When the database cannot be opened, its files can be read by others, two secrets are the same, or the lease or the
+    /// number of connections is out of its range.
     pub async fn open(config: Config) -> Result<Self, Error> {
         Self::open_in(config, World::system()).await
     }
@@ -105,10 +105,14 @@ impl Handstamp {
         if !SessionConfig::LEASES.contains(&config.session.lease) {
             return Err(Error::config("session.lease must be between 1s and 1m"));
         }
+        if config.pool.connections < PoolConfig::MIN_CONNECTIONS {
+            let least = PoolConfig::MIN_CONNECTIONS;
+            return Err(Error::config(format!("database.connections must be at least {least}")));
+        }
         let (secret, fallbacks) = (&config.secret_key, &config.secret_key_fallbacks);
         let tokens = SessionTokens::new(secret, fallbacks).map_err(|error| Error::config(error.to_string()))?;
         let devices = DeviceTokens::new(secret, fallbacks).map_err(|error| Error::config(error.to_string()))?;
-        let store = Arc::new(Store::open(&config.database, config.session.notify).await?);
+        let store = Arc::new(Store::open_with(&config.database, config.session.notify, config.pool).await?);
         let places = Places::new(&config);
         let site = Arc::new(Site {
             headers: CarefulHeaders::new(&config, &places),

@@ -27,6 +27,7 @@ fn nothing_is_needed_to_start() {
     assert_eq!(settings.session.lease, Duration::from_secs(5));
     assert_eq!((settings.session.cache_entries, settings.session.notify), (1_000_000, true));
     assert!(settings.metrics_listen.is_none());
+    assert_eq!((settings.pool.connections, settings.pool.wait), (13, Duration::from_secs(60)));
     assert_eq!((settings.password.min_length, settings.password.min_strength), (8, 3));
     assert_eq!(settings.hashing.settings, HashSettings::new(19_456, 2, 1).unwrap());
     assert_eq!(settings.hashing.queue, 64);
@@ -57,6 +58,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("HANDSTAMP_SESION__LIFETIME", "1d"),
         ("HANDSTAMP_SECRET_KEY_FALLBACKS", "changemechangemechangemechangemechangeme"),
         ("HANDSTAMP_DATABASE_URL", "mysql://me:hunter2@db"),
+        ("HANDSTAMP_DATABASE__CONNECTIONS", "3"),
         ("HANDSTAMP_LOG__LEVEL", "loud"),
         ("HANDSTAMP_SESSION__LEASE", "2m"),
         ("HANDSTAMP_SESSION__CACHE_ENTRIES", "-1"),
@@ -89,6 +91,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         "public_url \"http://example.com\"",
         "must be https",
         "registration \"maybe\"",
+        "database.connections \"3\" (from HANDSTAMP_DATABASE__CONNECTIONS): must be between 4 and 1000",
         "log.level \"loud\"",
         "database_url (from HANDSTAMP_DATABASE_URL): must begin with",
     ] {

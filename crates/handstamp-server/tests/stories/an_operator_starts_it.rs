@@ -188,8 +188,14 @@ async fn but_not_with_settings_that_are_wrong() {
 #[tokio::test]
 async fn but_not_without_its_database() {
     let house = House::on_sqlite();
+    let begun = Instant::now();
     let refusal = refusal(&house, "HANDSTAMP_DATABASE_URL", "postgres://me:hunter2@127.0.0.1:1/nothing");
-    assert!(refusal.contains("the database cannot be opened") && !refusal.contains("hunter2"), "{refusal}");
+    let says = "the database cannot be opened: PostgreSQL at 127.0.0.1:1, database nothing: ";
+    assert!(refusal.contains(says) && refusal.contains("refused") && !refusal.contains("hunter2"), "{refusal}");
+    let took = begun.elapsed().as_secs();
+    assert!((59..70).contains(&took), "it waits for a minute: {took}");
+    let lines = refusal.matches("database_awaited").count();
+    assert!((11..=12).contains(&lines), "and says so every five seconds: {lines}");
 }
 
 #[tokio::test]

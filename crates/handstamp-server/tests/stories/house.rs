@@ -86,17 +86,21 @@ impl House {
 
     /// One more node on the same database, with the same settings.
     pub fn another(&self) -> Self {
+        let mut house = self.another_that_has_not_started();
+        house.start();
+        house
+    }
+
+    pub fn another_that_has_not_started(&self) -> Self {
         static NUMBERS: AtomicU32 = AtomicU32::new(1);
-        let mut house = Self {
+        Self {
             folder: self.folder.clone(),
             settings: self.settings.clone(),
             database_url: self.database_url.clone(),
             process: None,
             url: String::new(),
             number: NUMBERS.fetch_add(1, Ordering::SeqCst),
-        };
-        house.start();
-        house
+        }
     }
 
     /// One more node on the same database, whose clock on the wall is set by so much. The clock that nobody sets is not.
@@ -272,7 +276,7 @@ impl House {
         std::fs::read_to_string(self.log_file()).unwrap()
     }
 
-    fn log_file(&self) -> PathBuf {
+    pub fn log_file(&self) -> PathBuf {
         self.folder.join(if self.number == 0 { "log".to_owned() } else { format!("log-{}", self.number) })
     }
 

@@ -6,10 +6,17 @@ use crate::house::{ADAS_PASSWORD, House};
 use crate::visitor::Page;
 
 /// More than there are connections.
-const PEOPLE: usize = 25;
+pub const PEOPLE: usize = 25;
+
+/// Those who sign in later.
+pub async fn many_register(house: &House) {
+    for number in 0..PEOPLE {
+        house.visitor().registers("Bob", &format!("person{number}@example.com"), ADAS_PASSWORD).await;
+    }
+}
 
 /// So many sign in at once: what they are told, and how long that took.
-async fn many_sign_in(house: &House) -> Vec<(Page, Duration)> {
+pub async fn many_sign_in(house: &House) -> Vec<(Page, Duration)> {
     let mut tasks = JoinSet::new();
     for number in 0..PEOPLE {
         let visitor = house.visitor();
@@ -26,9 +33,7 @@ crate::stories! {
         house.restart_with("HANDSTAMP_SESSION__LEASE", "1s");
         let (ada, phone) = (house.ada().await, house.visitor());
         phone.signs_in("ada@example.com", ADAS_PASSWORD).await;
-        for number in 0..PEOPLE {
-            house.visitor().registers("Bob", &format!("person{number}@example.com"), ADAS_PASSWORD).await;
-        }
+        many_register(&house).await;
         let thief = phone.copy();
         phone.signs_out().await;
         assert!(ada.is_signed_in().await);

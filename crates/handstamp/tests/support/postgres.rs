@@ -14,7 +14,7 @@ use std::time::Duration;
 const KEEPER: &str = r#"
 set -eu
 trap '' INT TERM
-folder=$1 bin=$2 port=$3
+folder=$1 bin=$2 port=$3 connections=$4
 as=
 if [ "$(id -u)" = 0 ]; then
     chown nobody "$folder"
@@ -24,7 +24,7 @@ cd "$folder"
 $as "$bin/initdb" -A trust --no-sync -U postgres -D "$folder/data" > "$folder/log" 2>&1
 start() {
     $as "$bin/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 \
-        -c unix_socket_directories="$folder" -c fsync=off -c max_connections=400 < /dev/null >> "$folder/log" 2>&1 &
+        -c unix_socket_directories="$folder" -c fsync=off -c max_connections="$connections" < /dev/null >> "$folder/log" 2>&1 &
     server=$!
 }
 stop() {
@@ -97,13 +97,18 @@ impl Server {
 
     /// A server of one's own.
     pub fn start() -> Self {
+        Self::with_connections(400)
+    }
+
+    /// A server of one's own that takes no more connections than so many.
+    pub fn with_connections(connections: u32) -> Self {
         let bin = binaries().expect("PostgreSQL's server is missing: apt-get install postgresql");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = std::env::temp_dir().join(format!("handstamp-postgres-{}-{port}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         let keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
-            .args([folder.as_os_str(), bin.as_os_str(), port.to_string().as_ref()])
+            .args([folder.as_os_str(), bin.as_os_str(), port.to_string().as_ref(), connections.to_string().as_ref()])
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
