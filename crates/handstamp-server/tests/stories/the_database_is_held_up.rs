@@ -61,3 +61,17 @@ crate::stories! {
         assert!(ada.is_signed_in().await && !thief.is_signed_in().await);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_another_process_and_the_log_says_so() {
+    let house = House::on_sqlite();
+    let ada = house.ada().await;
+    let lock = house.holds_up_the_database().await;
+    let pages = tokio::join!(ada.submits("/account/profile", &[("name", "Augusta")]), many_sign_in(&house));
+    assert_eq!((pages.0.status, pages.1[0].0.status), (503, 503));
+    drop(lock);
+    let faults = house.events("fault").await;
+    let says =
+        |line: &serde_json::Value| line["fault"].as_str().unwrap().contains("holds the write lock of the database");
+    assert!(faults.len() > PEOPLE / 2 && faults.iter().all(says), "{faults:?}");
+}

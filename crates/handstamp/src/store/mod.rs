@@ -15,6 +15,8 @@ mod postgres_pool;
 mod session_rows;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "sqlite")]
+mod sqlite_lock;
 mod user_rows;
 
 use std::io;
@@ -102,13 +104,13 @@ macro_rules! in_transaction {
                 $crate::store::within_time(async {
                     // Whatever does not come as far as the end is rolled back when the connection is released.
                     let mut $transaction = database.$sqlite.acquire().await?;
-                    // Taking the write lock at once: a transaction that reads first can otherwise lose it for ever.
-                    sqlx::query("BEGIN IMMEDIATE").execute(&mut *$transaction).await?;
+                    let _held = database.lock.begin(&mut $transaction).await?;
                     let done = $body;
                     sqlx::query("COMMIT").execute(&mut *$transaction).await?;
                     Ok(done)
                 })
                 .await
+                .map_err(|error| database.lock.explain(error))
             }
             #[cfg(feature = "postgres")]
             $crate::store::Store::Postgres(database) => {

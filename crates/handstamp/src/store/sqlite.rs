@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
+use super::sqlite_lock::WriteLock;
 use super::{OpenError, POLL_EVERY, for_lease};
 use crate::private_files;
 
@@ -23,6 +24,7 @@ pub(crate) struct Sqlite {
     pub(super) keeping: SqlitePool,
     /// One connection that counts attempts. Its commits wait for no disk either.
     pub(super) counting: SqlitePool,
+    pub(super) lock: WriteLock,
 }
 
 impl Sqlite {
@@ -56,7 +58,7 @@ impl Sqlite {
         let keeping = pool().max_connections(1).connect_with(without_sync.clone()).await?;
         let counting = writing().connect_with(without_sync).await?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers, keeping, counting })
+        Ok(Self { writer, readers, keeping, counting, lock: WriteLock::default() })
     }
 
     /// Asks SQLite, whose answer changes with every commit of another connection (`PRAGMA data_version`).
