@@ -34,7 +34,6 @@ pub(crate) struct Postgres {
     pub(super) pool: Pool,
     /// Connections for what keeps the lease.
     pub(super) keeping: Pool,
-    options: PgConnectOptions,
     /// Whether to use LISTEN and NOTIFY where they work.
     notify: bool,
 }
@@ -78,7 +77,7 @@ impl Postgres {
             }
             migrated => migrated?,
         }
-        Ok(Self { pool, keeping, options, notify })
+        Ok(Self { pool, keeping, notify })
     }
 
     /// Wakes everybody who listens.
@@ -136,7 +135,7 @@ impl Postgres {
     /// is not proven that notifications come through, it polls as well.
     async fn listen(&self, wake: &impl Fn()) -> (sqlx::Error, bool) {
         // A pool for this connection alone: what becomes of it when the server freezes costs nobody a place.
-        let pool = pool_options().max_connections(1).connect_lazy_with(self.options.clone());
+        let pool = pool_options().max_connections(1).connect_lazy_with(self.keeping.options());
         let listening = async {
             let mut listener = PgListener::connect_with(&pool).await?;
             listener.listen(CHANNEL).await?;

@@ -51,6 +51,10 @@ impl Pool {
         }
     }
 
+    pub(super) fn options(&self) -> PgConnectOptions {
+        (*self.connections.connect_options()).clone()
+    }
+
     pub(super) async fn migrate(&self, migrations: &Migrator) -> Result<(), MigrateError> {
         migrations.run(&self.connections).await
     }
