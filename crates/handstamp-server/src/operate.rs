@@ -68,7 +68,7 @@ pub(crate) fn with_handstamp(
         let mut config = run::config(settings, port, run::DataFolder::MustBeThere)?;
         // A node that caches nothing is one that nobody has to wait for.
         config.session.cache_entries = 0;
-        // Whoever typed the command sees that the database does not answer, and can type it again.
+        // A person waits for the command, and can type it again.
         config.pool.wait = Duration::ZERO;
         let handstamp = Handstamp::open(config).await?;
         let done = act(&handstamp).await;

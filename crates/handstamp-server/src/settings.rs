@@ -194,8 +194,8 @@ impl Reader {
         }
     }
 
-    /// Who else may write or read a file of settings. Whoever can write a secret knows it, so one that everybody may write is
-    /// refused. The group and another owner are warned of only: an operator may have meant them, and a container shows files
+    /// Who else may write or read a file of settings. A secret that everybody may write is known to anybody who wrote it, so it
+    /// is refused. The group and another owner are warned of only: an operator may have meant them, and a container shows files
     /// of its host under the numbers of users there.
     fn look_at_rights(&mut self, path: &Path, holds_secret: bool) {
         let Ok(metadata) = std::fs::metadata(path) else { return };

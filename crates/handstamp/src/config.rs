@@ -74,7 +74,7 @@ impl Config {
 #[derive(Clone, Copy, Debug)]
 pub struct PoolConfig {
     /// The most connections that this node has at once, from [`MIN_CONNECTIONS`](Self::MIN_CONNECTIONS) on. Three of them keep
-    /// its lease: it works with fewer than it may have, if the server grants no more.
+    /// its lease. It works with fewer, if the server grants no more.
     pub connections: u32,
     /// How long opening waits for a server that does not answer, or does not take more connections.
     pub wait: Duration,

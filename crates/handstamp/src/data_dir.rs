@@ -71,7 +71,7 @@ impl DataDir {
 
 #[cfg(feature = "sqlite")]
 impl crate::Config {
-    /// The defaults, with the accounts and a secret in a folder, which are made if they are not there. Let nobody else read
+    /// The defaults, with the accounts and a secret in a folder, which are made if they are not there. Others must not read
     /// the folder. The accounts are in its file `handstamp.db`, whose path [`DatabaseUrl::path`](crate::DatabaseUrl::path)
     /// gives for a pool of your own; keep its write transactions short, since all sign-ins wait for them.
     ///

@@ -88,7 +88,8 @@ struct Open {
 }
 
 impl Handstamp {
-    /// Opens the database, brings its tables up to date, and starts the upkeep.
+    /// Opens the database, brings its tables up to date, and starts the upkeep. For a PostgreSQL that does not answer it waits
+    /// as long as [`PoolConfig::wait`] says.
     ///
     /// # Errors
     /// When the database cannot be opened, its files can be read by others, two secrets are the same, or the lease or the

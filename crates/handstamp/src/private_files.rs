@@ -27,7 +27,7 @@ pub fn make_folder(path: &Path) -> Result<(), String> {
         .map_err(|error| cannot("make the folder", path, &error))
 }
 
-/// A folder within somebody's project would otherwise be published with it, the secret included.
+/// A folder within a project would otherwise be published with it, the secret included.
 fn hide_from_git(folder: &Path) -> io::Result<()> {
     match make_file(&folder.join(".gitignore"))? {
         Some(mut file) => file.write_all(b"*\n"),
@@ -48,7 +48,7 @@ pub fn make_file(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// Refuses a file or folder that others may read, write or enter, and one that belongs neither to the user of this process
-/// nor to root: its owner may change it, and has perhaps made it. What is not there is nobody's.
+/// nor to root: its owner may change it, and has perhaps made it. What is not there is accepted.
 ///
 /// # Errors
 /// In words for the operator, with the command that closes it.
@@ -62,8 +62,8 @@ pub fn refuse_if_open_to_others(path: &Path) -> Result<(), String> {
     if let Some(owner) = other_owner(&metadata) {
         let user = user();
         return Err(format!(
-            "{path} belongs to the user {owner}, and this runs as the user {user}: run it as the user {owner}, or, if you \
-             know what is in it, hand it over with: chown {user} {path}"
+            "{path} belongs to the user {owner}, and this runs as the user {user}: run it as that user, as with \
+             sudo -u '#{owner}', or, if you know what is in it, hand it over with: chown {user} {path}"
         ));
     }
     let mode = metadata.mode() & 0o777;

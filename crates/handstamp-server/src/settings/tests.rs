@@ -135,7 +135,7 @@ fn what_kubernetes_says_of_its_services_is_none_of_the_settings() {
     assert!(of_kubernetes.iter().all(|(name, _)| note.contains(name)), "{note}");
 
     let faults = load(None, &[("HANDSTAMP_PORT", "8080")], AddressFlags::default()).unwrap_err();
-    assert!(faults.contains("HANDSTAMP_PORT"), "somebody meant that: {faults}");
+    assert!(faults.contains("HANDSTAMP_PORT"), "it may be meant for us: {faults}");
     assert!(KEYS.iter().all(|(key, _)| !is_of_kubernetes(&key.to_uppercase().replace('.', "__"), "tcp://")));
 }
 

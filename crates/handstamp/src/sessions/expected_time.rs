@@ -17,7 +17,7 @@ const TOLERANCE: Duration = Duration::from_secs(86_400);
 pub(super) struct ExpectedTime(Mutex<Known>);
 
 struct Known {
-    /// A time that was believed, and when that was by the clock that nobody sets.
+    /// A time that was believed, and the uptime at that moment.
     time: Timestamp,
     uptime: Duration,
     is_doubted: bool,

@@ -60,7 +60,7 @@ impl Postgres {
             log::warn!(
                 event = "database_not_encrypted",
                 "the connection to {server} may go unencrypted: add ?sslmode=verify-full to database_url, or \
-                 ?sslmode=disable where nobody can read or change what passes on the way"
+                 ?sslmode=disable where the network between them is trusted"
             );
         }
         let first = first_connection(&options, config.wait).await;
@@ -226,7 +226,8 @@ fn name_of(options: &PgConnectOptions) -> String {
     }
 }
 
-/// Whether somebody between us and the server can make us do without encryption, and nobody said that this is meant.
+/// Whether an attacker between us and the server can make us do without encryption, and the operator did not say that this is
+/// meant.
 fn may_be_read_on_the_way(url: &str, options: &PgConnectOptions) -> bool {
     let is_named = |url: Url| url.query_pairs().any(|(key, _)| key == "sslmode" || key == "ssl-mode");
     matches!(options.get_ssl_mode(), PgSslMode::Allow | PgSslMode::Prefer)

@@ -9,16 +9,17 @@ use sqlx::{Connection, PgConnection, PgPool, Postgres};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-/// How soon whoever waits for a new connection sees whether another has become free.
+/// How often a task that waits for a new connection looks for a free one.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Connections to a server, as many as there may be or as it grants.
 ///
 /// The pool of sqlx goes on trying to open a connection that the server refuses, for as long as one may wait at all, though
-/// others become free meanwhile. So whoever waits for a new connection looks for a free one as well.
+/// others become free meanwhile. So a task that waits for a new connection looks for a free one as well.
 pub(crate) struct Pool {
     connections: PgPool,
-    /// As many as there may be connections, so that whoever looks for a free one finds those who wait in a queue of ours.
+    /// As many as there may be connections. The pool of sqlx then has no queue, which would be served before a task that looks
+    /// for a free one.
     places: Semaphore,
 }
 

@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sqlx::SqliteConnection;
 
-/// SQLite's one write lock: whether a transaction of ours holds it, or somebody else keeps it from us. SQLite itself does not
-/// tell, and whoever waits for it gives up before SQLite does.
+/// SQLite's one write lock: whether a transaction of ours holds it, or another process or connection. SQLite itself does not
+/// tell, and a transaction gives up before SQLite does.
 #[derive(Default)]
 pub(crate) struct WriteLock {
     ours: AtomicUsize,
@@ -14,7 +14,7 @@ pub(crate) struct WriteLock {
 /// The lock, for as long as a transaction of ours has it.
 pub(crate) struct Held<'a>(&'a WriteLock);
 
-/// Somebody of ours waits for the lock. If this is dropped, they have given up.
+/// A transaction of ours that waits for the lock. It has given up when this is dropped.
 struct Waiting<'a>(&'a WriteLock);
 
 impl WriteLock {
