@@ -168,4 +168,13 @@ mod tests {
         assert_eq!(connections_with(64), 32);
         assert_eq!(connections_with(usize::MAX), usize::MAX - OTHER_FILES);
     }
+
+    #[test]
+    fn of_few_places_one_network_has_half_unless_the_operator_says_otherwise() {
+        for (per_network, most) in [(None, 5), (Some(8), 8), (Some(0), 10)] {
+            let connections = Connections::at_most_with_files(10, per_network, TrustedProxies::default());
+            let places: Vec<_> = (0..20).flat_map(|_| connections.admit([192, 0, 2, 1].into())).collect();
+            assert_eq!(places.len(), most, "{per_network:?}");
+        }
+    }
 }
