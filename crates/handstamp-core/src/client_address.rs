@@ -25,8 +25,8 @@ impl TrustedProxies {
         self
     }
 
-    /// Whether a proxy at this address is one of them.
-    pub fn contains(&self, address: IpAddr) -> bool {
+    /// Whether this address is one of them.
+    pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
@@ -39,7 +39,7 @@ impl TrustedProxies {
     pub fn client<'a>(&self, peer: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'a [u8]>) -> IpAddr {
         let mut client = peer.to_canonical();
         for entry in forwarded_for.rev().flat_map(|line| line.rsplit(|byte| *byte == b',')) {
-            if !self.contains(client) {
+            if !self.contain(client) {
                 break;
             }
             match address(entry) {
@@ -58,7 +58,7 @@ impl TrustedProxies {
             IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
             IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
         };
-        is_private && !self.contains(peer)
+        is_private && !self.contain(peer)
     }
 }
 

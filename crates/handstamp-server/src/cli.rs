@@ -184,6 +184,10 @@ pub(crate) struct AddressFlags {
     /// Where people reach the site [default: http://localhost and the port]
     #[arg(long, value_name = "URL")]
     pub(crate) public_url: Option<String>,
+
+    /// The address or network of a proxy whose X-Forwarded-For is believed; can be given more than once
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) trusted_proxy: Vec<String>,
 }
 
 /// For whom.

@@ -13,9 +13,10 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tower_service::Service;
+
+use crate::connections::Place;
 
 /// The longest that the head of a request may take, and that a connection may say nothing.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,12 +54,12 @@ pub(crate) struct Connection {
     alarm: Option<Pin<Box<Sleep>>>,
     /// When the answer must have been taken. None while the system takes all that we write.
     deadline: Option<Pin<Box<Sleep>>>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Connection {
     /// A connection in its place, and the service that answers on it.
-    pub(crate) fn new<S>(stream: TcpStream, service: S, place: OwnedSemaphorePermit) -> (Self, Answers<S>) {
+    pub(crate) fn new<S>(stream: TcpStream, service: S, place: Place) -> (Self, Answers<S>) {
         let turn = Turn::default();
         let answers = Answers { service, turn: turn.clone() };
         (Self { stream, turn, since: Instant::now(), alarm: None, deadline: None, _place: place }, answers)
@@ -179,9 +180,9 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
-    use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::connections::Connections;
 
     struct Echo;
 
@@ -211,7 +212,7 @@ mod tests {
     async fn a_client_may_let_only_our_turn_pass() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let place = Connections::at_most(1).admit([127, 0, 0, 1].into()).unwrap();
         tokio::time::pause();
         let (mut connection, mut answers) = Connection::new(listener.accept().await.unwrap().0, Echo, place);
         assert_eq!(patience(&mut connection).await, Some(10));

@@ -2,19 +2,25 @@
 
 use std::future::{Ready, ready};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use axum_server::accept::Accept;
+use handstamp::TrustedProxies;
 use metrics::{Counter, counter, describe_counter, describe_gauge, gauge};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::connection::{Answers, Connection};
+use crate::network_shares::{NetworkShares, Share};
 
 /// Files that are not connections: the database's, the log, those of the runtime, and connections about to be closed.
 const OTHER_FILES: usize = 256;
+
+/// The most connections of one network, where the operator has not set it.
+const PER_NETWORK: usize = 256;
 
 /// The places for the connections of a listener. A connection for which there is none is closed at once.
 #[derive(Clone)]
@@ -23,19 +29,32 @@ pub(crate) struct Connections(Arc<State>);
 struct State {
     limit: usize,
     places: Arc<Semaphore>,
+    shares: Arc<NetworkShares>,
     /// Since the flood began. There is none while this is 0.
     refused: AtomicUsize,
     out_of_files: AtomicBool,
     refusals: Counter,
 }
 
+/// The place of one connection, which is free again when this is dropped.
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+    _share: Share,
+}
+
 impl Connections {
+    /// At most so many, whatever networks they come from.
     pub(crate) fn at_most(limit: usize) -> Self {
+        Self::shared(limit, NetworkShares::without_limit())
+    }
+
+    fn shared(limit: usize, shares: NetworkShares) -> Self {
         describe_gauge!("handstamp_connections", "Connections that are open");
         describe_counter!("handstamp_connections_refused_total", "Connections closed at once, for want of a place");
         Self(Arc::new(State {
             limit,
             places: Arc::new(Semaphore::new(limit)),
+            shares: Arc::new(shares),
             refused: AtomicUsize::new(0),
             out_of_files: AtomicBool::new(false),
             refusals: counter!("handstamp_connections_refused_total"),
@@ -43,7 +62,10 @@ impl Connections {
     }
 
     /// At most so many, or as many as the open files that the system allows us. Some of its limit we may raise ourselves.
-    pub(crate) fn at_most_with_files(limit: usize) -> Self {
+    ///
+    /// Of these, one network has at most `per_network`, or any number where that is 0. Where it is not set, one network has
+    /// at most half of them, so that a low limit does not let one address hold them all.
+    pub(crate) fn at_most_with_files(limit: usize, per_network: Option<usize>, proxies: TrustedProxies) -> Self {
         let files = allow_files(limit.saturating_add(OTHER_FILES));
         let affordable = limit.min(connections_with(files));
         if affordable < limit {
@@ -53,7 +75,8 @@ impl Connections {
                 "limits.connections is {limit}, but the system allows {files} open files, enough for {affordable}"
             );
         }
-        Self::at_most(affordable)
+        let per_network = per_network.unwrap_or_else(|| PER_NETWORK.min(affordable / 2));
+        Self::shared(affordable, NetworkShares::new(per_network, proxies))
     }
 
     /// For a recorder that does not hear of each.
@@ -68,8 +91,16 @@ impl Connections {
         }
     }
 
-    fn admit(&self) -> io::Result<OwnedSemaphorePermit> {
-        let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() else {
+    /// A place for a connection from this address.
+    ///
+    /// # Errors
+    /// When its network, or all together, have as many as they may.
+    pub(crate) fn admit(&self, peer: IpAddr) -> io::Result<Place> {
+        let Some(share) = self.0.shares.take(peer) else {
+            self.0.refusals.increment(1);
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        };
+        let Ok(permit) = Arc::clone(&self.0.places).try_acquire_owned() else {
             self.refuse();
             return Err(io::ErrorKind::ConnectionRefused.into());
         };
@@ -77,7 +108,7 @@ impl Connections {
         if self.0.places.available_permits() > self.0.limit / 2 {
             self.breathe();
         }
-        Ok(place)
+        Ok(Place { _permit: permit, _share: share })
     }
 
     fn refuse(&self) {
@@ -104,7 +135,8 @@ impl<S> Accept<TcpStream, S> for Connections {
     type Future = Ready<io::Result<(Connection, Answers<S>)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        ready(self.admit().map(|place| Connection::new(stream, service, place)))
+        let place = stream.peer_addr().and_then(|peer| self.admit(peer.ip()));
+        ready(place.map(|place| Connection::new(stream, service, place)))
     }
 }
 
@@ -135,5 +167,14 @@ mod tests {
         assert_eq!(connections_with(20_000), 20_000 - OTHER_FILES);
         assert_eq!(connections_with(64), 32);
         assert_eq!(connections_with(usize::MAX), usize::MAX - OTHER_FILES);
+    }
+
+    #[test]
+    fn of_few_places_one_network_has_half_unless_the_operator_says_otherwise() {
+        for (per_network, most) in [(None, 5), (Some(8), 8), (Some(0), 10)] {
+            let connections = Connections::at_most_with_files(10, per_network, TrustedProxies::default());
+            let places: Vec<_> = (0..20).flat_map(|_| connections.admit([192, 0, 2, 1].into())).collect();
+            assert_eq!(places.len(), most, "{per_network:?}");
+        }
     }
 }

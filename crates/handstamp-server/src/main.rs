@@ -6,6 +6,7 @@ mod connections;
 mod doctor;
 mod log;
 mod metrics;
+mod network_shares;
 mod operate;
 mod proxy_config;
 mod run;

@@ -65,12 +65,14 @@ pub(crate) fn with_handstamp(
     settings: Settings,
     act: impl AsyncFnOnce(&Handstamp) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
-    log::start(settings.log_format, settings.log_level.unwrap_or(Level::WARN));
+    log::start(&settings, Level::WARN);
     run::block_on(async {
         let port = settings.listen.port();
         let mut config = run::config(settings, port, run::DataFolder::MustBeThere)?;
         // A node that caches nothing is one that nobody has to wait for.
         config.session.cache_entries = 0;
+        // A person waits for the command, and can type it again.
+        config.pool.wait = Duration::ZERO;
         let handstamp = Handstamp::open(config).await?;
         let done = act(&handstamp).await;
         handstamp.close().await;

@@ -1,11 +1,12 @@
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::time::Duration;
 
 use axum_server::{Handle, Server};
-use handstamp::{Config, DataDir, DatabaseUrl, Handstamp, PublicUrl};
+use handstamp::{Config, DataDir, DatabaseUrl, Handstamp, PublicUrl, private_files};
 use tokio::net::TcpSocket;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Level;
 
 use crate::connections::Connections;
@@ -21,12 +22,12 @@ const BACKLOG: u32 = 4096;
 /// How long requests under way may take to finish once we are told to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM, SIGINT or SIGHUP.
 ///
 /// # Errors
 /// In words for whoever typed the command.
 pub(crate) fn serve(settings: Settings) -> Result<(), Problem> {
-    log::start(settings.log_format, settings.log_level.unwrap_or(Level::INFO));
+    log::start(&settings, Level::INFO);
     block_on(serve_until_told(settings))
 }
 
@@ -44,7 +45,11 @@ async fn serve_until_told(settings: Settings) -> Result<(), Problem> {
     let address = listener.local_addr().map_err(Problem::failed)?;
     let metrics = settings.metrics_listen.map(Exporter::start).transpose()?;
 
-    let connections = Connections::at_most_with_files(settings.connections);
+    let connections = Connections::at_most_with_files(
+        settings.connections,
+        settings.connections_per_network,
+        settings.trusted_proxies.clone(),
+    );
     let config = config(settings, address.port(), DataFolder::MayBeMade)?;
     let public_url = config.public_url.clone();
     if !address.ip().is_loopback() && !public_url.is_https() {
@@ -103,6 +108,12 @@ pub(crate) enum DataFolder {
     MustBeThere,
 }
 
+/// Whether a file or folder is not there. One that cannot be looked at may be.
+fn is_missing(path: &Path) -> Result<bool, Problem> {
+    let is_there = path.try_exists();
+    is_there.map(|is_there| !is_there).map_err(|error| Problem::failed(private_files::cannot("look at", path, &error)))
+}
+
 /// The settings of the library, with the files of the data folder for what was not set.
 ///
 /// # Errors
@@ -114,12 +125,15 @@ pub(crate) fn config(settings: Settings, port: u16, folder: DataFolder) -> Resul
     };
     let data_dir = &settings.data_dir;
     let is_in_folder = settings.database.is_none();
-    let database = settings.database.unwrap_or_else(|| DatabaseUrl::Sqlite(data_dir.join("handstamp.db")));
-    let is_missing = match &database {
-        DatabaseUrl::Sqlite(path) => !path.exists(),
-        _ => settings.secret_key.is_none() && !data_dir.exists(),
-    };
-    if folder == DataFolder::MustBeThere && is_missing {
+    if (is_in_folder || settings.secret_key.is_none()) && data_dir.is_file() {
+        let data_dir = data_dir.display();
+        return Err(Problem::failed(format!(
+            "data_dir, {data_dir}, is a file, and must be the folder that holds the data"
+        )));
+    }
+    let database = settings.database.unwrap_or_else(|| DatabaseUrl::in_folder(data_dir));
+    let needed = database.path().or(settings.secret_key.is_none().then_some(data_dir.as_path()));
+    if folder == DataFolder::MustBeThere && needed.map_or(Ok(false), is_missing)? {
         return Err(Problem::failed(format!(
             "there are no accounts in {}; name their folder with --data-dir, or begin with: handstamp serve",
             data_dir.display()
@@ -133,6 +147,7 @@ pub(crate) fn config(settings: Settings, port: u16, folder: DataFolder) -> Resul
         }
     };
     Ok(Config {
+        pool: settings.pool,
         secret_key_fallbacks: settings.secret_key_fallbacks,
         site_name: settings.site_name,
         templates_dir: settings.templates_dir,
@@ -154,15 +169,34 @@ fn announce(public_url: &PublicUrl, address: SocketAddr) {
     tracing::info!(event = "started", %public_url, %address, "started");
 }
 
+/// Stops at SIGTERM, SIGINT and, where it was not started to survive it, SIGHUP: a terminal that closes.
 fn stop_when_told(handle: Handle<SocketAddr>) -> std::io::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            () = hung_up(hangup.as_mut()) => {}
         }
         tracing::info!(event = "stopping", "finishing what is under way");
         handle.graceful_shutdown(Some(STOP_WITHIN));
     });
     Ok(())
+}
+
+async fn hung_up(hangup: Option<&mut Signal>) {
+    match hangup {
+        Some(hangup) => _ = hangup.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether we were started with SIGHUP ignored, as `nohup` does. To listen for it would undo that. Only Linux tells.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // The lowest bit is the first signal, which SIGHUP is.
+    ignored.is_some_and(|mask| mask & 1 != 0)
 }

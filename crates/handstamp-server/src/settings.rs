@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::net::SocketAddr;
+use std::fs::Metadata;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use handstamp::{
-    DatabaseUrl, ForwardAuthConfig, HashSettings, HashingConfig, LimitsConfig, PasswordPolicy, PublicUrl, Registration,
-    ReturnHost, SecretKey, SessionConfig, TrustedProxies, check_cookie_domain, check_return_host, check_site_name,
+    DatabaseUrl, ForwardAuthConfig, HashSettings, HashingConfig, LimitsConfig, PasswordPolicy, PoolConfig, PublicUrl,
+    Registration, ReturnHost, SecretKey, SessionConfig, TrustedProxies, check_cookie_domain, check_return_host,
+    check_site_name, private_files,
 };
 use tracing::Level;
 
@@ -21,11 +25,12 @@ const DEFAULT_FILE: &str = "handstamp.toml";
 const PREFIX: &str = "HANDSTAMP_";
 
 /// Every setting there is. The values of those marked secret are never shown, and can be read from a file.
-const KEYS: [(&str, Secrecy); 32] = [
+const KEYS: [(&str, Secrecy); 34] = [
     ("listen", Secrecy::Open),
     ("public_url", Secrecy::Open),
     ("data_dir", Secrecy::Open),
     ("database_url", Secrecy::Secret),
+    ("database.connections", Secrecy::Open),
     ("secret_key", Secrecy::Secret),
     ("secret_key_fallbacks", Secrecy::Secret),
     ("site_name", Secrecy::Open),
@@ -51,6 +56,7 @@ const KEYS: [(&str, Secrecy); 32] = [
     ("return_hosts", Secrecy::Open),
     ("forward_auth.unverified_email", Secrecy::Open),
     ("limits.connections", Secrecy::Open),
+    ("limits.connections_per_network", Secrecy::Open),
     ("metrics.listen", Secrecy::Open),
     ("log.format", Secrecy::Open),
     ("log.level", Secrecy::Open),
@@ -71,6 +77,7 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     /// None for the one in the data folder.
     pub(crate) database: Option<DatabaseUrl>,
+    pub(crate) pool: PoolConfig,
     /// None for the one in the data folder.
     pub(crate) secret_key: Option<SecretKey>,
     pub(crate) secret_key_fallbacks: Vec<SecretKey>,
@@ -86,11 +93,33 @@ pub(crate) struct Settings {
     pub(crate) forward_auth: ForwardAuthConfig,
     /// At once.
     pub(crate) connections: usize,
+    /// At once; 0 for any number, none for what suits `connections`.
+    pub(crate) connections_per_network: Option<usize>,
     /// None for no metrics.
     pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) log_format: Option<Format>,
     /// None for what suits the command.
     pub(crate) log_level: Option<Level>,
+    /// What is said of the settings as soon as there is a log.
+    pub(crate) notes: Vec<Note>,
+}
+
+/// What the log says of the settings.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// Something that may be a mistake, or a danger.
+    Warning(String),
+    Information(String),
+}
+
+impl Note {
+    /// Says it. To be called when the log has started.
+    pub(crate) fn say(&self) {
+        match self {
+            Self::Warning(text) => tracing::warn!(event = "settings", "{text}"),
+            Self::Information(text) => tracing::info!(event = "settings", "{text}"),
+        }
+    }
 }
 
 /// Everything that is wrong with the settings.
@@ -130,8 +159,9 @@ impl Settings {
         reader.take_environment(environment);
         reader.take_flags(place, address);
         reader.read_secret_files();
-        let settings = reader.settings();
+        let mut settings = reader.settings();
         reader.refuse_unknown();
+        settings.notes = reader.notes;
         if reader.faults.is_empty() { Ok(settings) } else { Err(Faults(reader.faults)) }
     }
 }
@@ -140,25 +170,48 @@ impl Settings {
 struct Reader {
     given: BTreeMap<String, Given>,
     faults: Vec<String>,
+    notes: Vec<Note>,
 }
 
 impl Reader {
     fn take_file(&mut self, chosen: Option<&Path>) {
         let path = chosen.unwrap_or(Path::new(DEFAULT_FILE));
-        if chosen.is_none() && !path.exists() {
-            return;
-        }
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if chosen.is_none() && error.kind() == ErrorKind::NotFound => return,
+            Err(error) => return self.faults.push(private_files::cannot("read", path, &error)),
+        };
         let origin = path.display().to_string();
-        let table = std::fs::read_to_string(path).map_err(|error| error.to_string()).and_then(|text| {
-            // The message of the parser quotes the line, which may hold a secret.
-            toml::Table::from_str(&text).map_err(|error| match error.span() {
-                Some(span) => format!("line {}: {}", text[..span.start].lines().count().max(1), error.message()),
-                None => error.message().to_owned(),
-            })
-        });
-        match table {
+        match toml::Table::from_str(&text) {
             Ok(table) => self.take_table("", table, &origin),
-            Err(error) => self.faults.push(format!("{origin}: {error}")),
+            // The message of the parser quotes the line, which may hold a secret.
+            Err(error) => {
+                let line = error.span().map(|span| format!("line {}: ", line_of(&text, span.start)));
+                self.faults.push(format!("{origin}: {}{}", line.unwrap_or_default(), error.message()));
+            }
+        }
+        let is_secret = |key: &&(&str, Secrecy)| key.1 == Secrecy::Secret && self.given.contains_key(key.0);
+        self.look_at_rights(path, KEYS.iter().any(|key| is_secret(&key)));
+        if chosen.is_none() {
+            let path = std::path::absolute(path).unwrap_or(path.to_owned());
+            self.notes.push(Note::Information(format!("reading {}, which is in the current folder", path.display())));
+        }
+    }
+
+    /// Who else may write or read a file of settings. A secret that everybody may write is known to anybody who wrote it, so it
+    /// is refused. The group and another owner are warned of only: an operator may have meant them, and a container shows files
+    /// of its host under the numbers of users there.
+    fn look_at_rights(&mut self, path: &Path, holds_secret: bool) {
+        let Ok(metadata) = std::fs::metadata(path) else { return };
+        let path = path.display();
+        if metadata.mode() & 0o002 != 0 && holds_secret {
+            self.faults
+                .push(format!("everybody can write {path}, which holds a secret; close it with: chmod 600 {path}"));
+        } else if let Some(who) = who_else_writes(&metadata) {
+            self.notes.push(Note::Warning(format!("{who} can write {path}, and with it the settings")));
+        } else if metadata.mode() & 0o004 != 0 && holds_secret {
+            let warning = format!("everybody can read {path}, which holds a secret; close it with: chmod 600 {path}");
+            self.notes.push(Note::Warning(warning));
         }
     }
 
@@ -178,15 +231,23 @@ impl Reader {
     }
 
     fn take_environment(&mut self, environment: impl IntoIterator<Item = (OsString, OsString)>) {
+        let mut of_kubernetes = Vec::new();
         for (name, value) in environment {
             let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
             let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
             match value.into_string() {
+                // As `${VARIABLE:-}` leaves it.
+                Ok(value) if value.is_empty() => {}
+                Ok(value) if is_of_kubernetes(&name[PREFIX.len()..], &value) => of_kubernetes.push(name.to_owned()),
                 Ok(value) => {
                     self.given.insert(key, Given { value: Value::Text(value), origin: name.to_owned() });
                 }
                 Err(_) => self.faults.push(format!("{name} is not valid UTF-8")),
             }
+        }
+        if !of_kubernetes.is_empty() {
+            let names = of_kubernetes.join(", ");
+            self.notes.push(Note::Information(format!("ignoring what Kubernetes says of its Services: {names}")));
         }
     }
 
@@ -197,6 +258,11 @@ impl Reader {
                 let origin = format!("--{}", key.replace('_', "-"));
                 self.given.insert(key.to_owned(), Given { value: Value::Text(value.clone()), origin });
             }
+        }
+        if !address.trusted_proxy.is_empty() {
+            let given =
+                Given { value: Value::List(address.trusted_proxy.clone()), origin: "--trusted-proxy".to_owned() };
+            self.given.insert("trusted_proxies".to_owned(), given);
         }
     }
 
@@ -212,10 +278,14 @@ impl Reader {
             }
             match std::fs::read_to_string(&path) {
                 Ok(text) => {
+                    self.look_at_rights(Path::new(&path), true);
                     let value = Value::Text(text.trim_end().to_owned());
                     self.given.insert((*key).to_owned(), Given { value, origin: format!("{origin}={path}") });
                 }
-                Err(error) => self.faults.push(format!("{key}: cannot read {path} (from {origin}): {error}")),
+                Err(error) => {
+                    let cause = private_files::cannot("read", Path::new(&path), &error);
+                    self.faults.push(format!("{key} (from {origin}): {cause}"));
+                }
             }
         }
     }
@@ -224,13 +294,14 @@ impl Reader {
         let public_url = self.parse("public_url", PublicUrl::parse);
         let session = self.session(public_url.as_ref());
         Settings {
-            listen: self.parse("listen", parse).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            listen: self.parse("listen", address).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             data_dir: self.parse("data_dir", path).unwrap_or("handstamp-data".into()),
             database: self.parse("database_url", DatabaseUrl::parse),
+            pool: self.pool(),
             secret_key: self.parse("secret_key", secret),
             secret_key_fallbacks: self.list("secret_key_fallbacks", secret),
             site_name: self.parse("site_name", site_name).unwrap_or("Handstamp".to_owned()),
-            templates_dir: self.parse("templates_dir", folder),
+            templates_dir: self.templates_dir(),
             registration: self.parse("registration", registration).unwrap_or(Registration::Open),
             password: PasswordPolicy {
                 min_length: self.parse("password.min_length", |text| between(text, 8, 256)).unwrap_or(8),
@@ -247,12 +318,32 @@ impl Reader {
                 .into_iter()
                 .fold(TrustedProxies::default(), TrustedProxies::and),
             connections: self.parse("limits.connections", |text| between(text, 10, 1_000_000)).unwrap_or(10_000),
-            metrics_listen: self.parse("metrics.listen", parse),
+            connections_per_network: self.parse("limits.connections_per_network", |text| between(text, 0, 1_000_000)),
+            metrics_listen: self.metrics_listen(),
             log_format: self.parse("log.format", Format::from_str),
             log_level: self.parse("log.level", level),
             public_url,
             session,
+            notes: Vec::new(),
         }
+    }
+
+    fn templates_dir(&mut self) -> Option<PathBuf> {
+        let path = self.parse("templates_dir", folder)?;
+        if let Some(who) = std::fs::metadata(&path).ok().and_then(|metadata| who_else_writes(&metadata)) {
+            let warning = format!("{who} can write templates_dir, {}, and with it the pages", path.display());
+            self.notes.push(Note::Warning(warning));
+        }
+        Some(path)
+    }
+
+    fn metrics_listen(&mut self) -> Option<SocketAddr> {
+        let address = self.parse("metrics.listen", address)?;
+        if is_public(address.ip()) {
+            let warning = format!("metrics.listen is {address}, where everybody can read the metrics who can reach it");
+            self.notes.push(Note::Warning(warning));
+        }
+        Some(address)
     }
 
     fn session(&mut self, public_url: Option<&PublicUrl>) -> SessionConfig {
@@ -269,6 +360,15 @@ impl Reader {
                 .unwrap_or(default.cache_entries),
             notify: self.parse("session.notify", parse).unwrap_or(default.notify),
             clear_site_data: self.parse("session.clear_site_data", parse).unwrap_or(default.clear_site_data),
+        }
+    }
+
+    fn pool(&mut self) -> PoolConfig {
+        let default = PoolConfig::default();
+        let connections = |text: &str| between(text, PoolConfig::MIN_CONNECTIONS, 1000);
+        PoolConfig {
+            connections: self.parse("database.connections", connections).unwrap_or(default.connections),
+            ..default
         }
     }
 
@@ -338,6 +438,60 @@ impl Reader {
             self.faults.push(format!("{key} (from {}): there is no such setting", given.origin));
         }
     }
+}
+
+/// The number of the line in which a byte of a text stands.
+fn line_of(text: &str, byte: usize) -> usize {
+    1 + text.bytes().take(byte).filter(|byte| *byte == b'\n').count()
+}
+
+/// Who may write a file or folder beside the user of this process and root.
+fn who_else_writes(metadata: &Metadata) -> Option<String> {
+    match (private_files::other_owner(metadata), metadata.mode()) {
+        (_, mode) if mode & 0o002 != 0 => Some("everybody".to_owned()),
+        (Some(owner), _) => Some(format!("the user {owner}")),
+        (None, mode) if mode & 0o020 != 0 => Some(format!("the group {}", metadata.gid())),
+        (None, _) => None,
+    }
+}
+
+/// Whether a variable, without our prefix, is one that Kubernetes sets in every container for a Service called handstamp,
+/// or handstamp and more: `PORT`, `PORT_80_TCP`, `PORT_80_TCP_ADDR`, `SERVICE_HOST`, `SERVICE_PORT`, `SERVICE_PORT_HTTP`,
+/// each after the rest of its name.
+fn is_of_kubernetes(name: &str, value: &str) -> bool {
+    let is_one = |name: &str| match name {
+        "PORT" => value.contains("://"),
+        "SERVICE_HOST" | "SERVICE_PORT" => true,
+        _ => {
+            name.strip_prefix("PORT_").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+                || name.starts_with("SERVICE_PORT_")
+        }
+    };
+    is_one(name) || name.match_indices('_').any(|(at, _)| is_one(&name[at + 1..]))
+}
+
+/// Whether an address can be reached from elsewhere than this machine and the networks of its operator.
+fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => !(v4.is_loopback() || v4.is_private() || v4.is_link_local()),
+        IpAddr::V6(v6) => !(v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()),
+    }
+}
+
+/// An address and port to listen on. Of a name's addresses an IPv4 address comes first, since `localhost` is mostly asked for
+/// there.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    const FORM: &str = "must be an address and a port, such as 127.0.0.1:8080, localhost:8080 or [::1]:8080";
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let has_name = text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if !has_name {
+        return Err(FORM.to_owned());
+    }
+    let addresses: Vec<_> = text.to_socket_addrs().map_err(|error| format!("{FORM}: {error}"))?.collect();
+    let v4 = addresses.iter().find(|address| address.is_ipv4());
+    v4.or(addresses.first()).copied().ok_or_else(|| FORM.to_owned())
 }
 
 fn text_of(value: toml::Value) -> String {

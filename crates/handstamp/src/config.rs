@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use handstamp_core::{DisplayName, HashSettings, Limit, PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
@@ -18,6 +18,8 @@ pub struct Config {
     pub public_url: PublicUrl,
     /// Where accounts and sessions are kept.
     pub database: DatabaseUrl,
+    /// How PostgreSQL is connected to.
+    pub pool: PoolConfig,
     /// The secret that signs.
     pub secret_key: SecretKey,
     /// Earlier secrets, whose tokens are still accepted.
@@ -60,6 +62,7 @@ impl Config {
         Self {
             public_url,
             database,
+            pool: PoolConfig::default(),
             secret_key,
             secret_key_fallbacks: Vec::new(),
             site_name: "Handstamp".to_owned(),
@@ -96,6 +99,10 @@ impl Config {
             ("session.lifetime", within(&SessionConfig::LIFETIMES, &session.lifetime, "between 1m and 30d")),
             ("session.lease", within(&SessionConfig::LEASES, &session.lease, "between 1s and 1m")),
             ("session.cookie_domain", domain),
+            (
+                "database.connections",
+                within(&(PoolConfig::MIN_CONNECTIONS..=1000), &self.pool.connections, "between 4 and 1000"),
+            ),
             ("password.min_length", within(&(8..=256), &self.password.min_length, "between 8 and 256")),
             ("password.min_strength", within(&(0..=4), &self.password.min_strength, "between 0 and 4")),
             ("hashing.concurrency", within(&(1..=1024), &hashing.concurrency, "between 1 and 1024")),
@@ -141,6 +148,29 @@ impl TrustedOrigin {
 
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// How PostgreSQL is connected to. SQLite needs none of it.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolConfig {
+    /// The most connections that this node has at once, from [`MIN_CONNECTIONS`](Self::MIN_CONNECTIONS) on. Three of them keep
+    /// its lease. It works with fewer, if the server grants no more.
+    pub connections: u32,
+    /// How long opening waits for a server that does not answer, or does not take more connections.
+    pub wait: Duration,
+}
+
+impl PoolConfig {
+    /// Of these a node keeps its lease: two for its heartbeats and for those who wait for the other nodes, one that listens.
+    pub(crate) const KEEPING_CONNECTIONS: u32 = 3;
+    /// Those that keep the lease, and one for everything else.
+    pub const MIN_CONNECTIONS: u32 = Self::KEEPING_CONNECTIONS + 1;
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self { connections: 13, wait: Duration::from_secs(60) }
     }
 }
 
@@ -397,6 +427,22 @@ impl DatabaseUrl {
             return Self::postgres(text);
         }
         Err("must begin with sqlite: or postgres://".to_owned())
+    }
+
+    /// SQLite in the file `handstamp.db` of this folder.
+    #[cfg(feature = "sqlite")]
+    pub fn in_folder(folder: &Path) -> Self {
+        Self::Sqlite(folder.join("handstamp.db"))
+    }
+
+    /// The file of SQLite, for a pool of your own on the same tables; none for PostgreSQL.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(path) => Some(path),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => None,
+        }
     }
 
     #[cfg(feature = "sqlite")]

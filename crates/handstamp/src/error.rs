@@ -33,7 +33,7 @@ impl Error {
     pub fn is_database(&self) -> bool {
         matches!(
             self.0,
-            Kind::Open(OpenError::Database(_) | OpenError::Migration(_))
+            Kind::Open(OpenError::Database(_) | OpenError::Unreachable(..) | OpenError::Migration(_))
                 | Kind::Fault(Fault::Store(_) | Fault::Outdated | Fault::NoLease | Fault::NotInForce(_))
         )
     }

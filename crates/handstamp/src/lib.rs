@@ -79,12 +79,14 @@ use handstamp_core::{DeviceTokens, SessionTokens};
 use tokio::task::JoinHandle;
 
 pub use config::{
-    Config, DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig, Prefix, PublicUrl, Registration,
+    Config, DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig, PoolConfig, Prefix, PublicUrl, Registration,
     SessionConfig, TrustedOrigin, check_cookie_domain, check_return_host, check_site_name,
 };
 pub use data_dir::DataDir;
 pub use error::Error;
-pub use handstamp_core::{HashSettings, PasswordPolicy, ReturnHost, SecretKey, Timestamp, TrustedProxies, UserId};
+pub use handstamp_core::{
+    HashSettings, Network, PasswordPolicy, ReturnHost, SecretKey, Timestamp, TrustedProxies, UserId,
+};
 pub use store::{Account, ListedSession};
 pub use web::{CurrentSession, CurrentUser};
 
@@ -112,7 +114,8 @@ struct Open {
 }
 
 impl Handstamp {
-    /// Opens the database, brings its tables up to date, and starts the upkeep.
+    /// Opens the database, brings its tables up to date, and starts the upkeep. For a PostgreSQL that does not answer it waits
+    /// as long as [`PoolConfig::wait`] says.
     ///
     /// # Errors
     /// When the database cannot be opened, its files can be read by others, two secrets are the same, or
@@ -130,7 +133,7 @@ impl Handstamp {
         let (secret, fallbacks) = (&config.secret_key, &config.secret_key_fallbacks);
         let tokens = SessionTokens::new(secret, fallbacks).map_err(|error| Error::config(error.to_string()))?;
         let devices = DeviceTokens::new(secret, fallbacks).map_err(|error| Error::config(error.to_string()))?;
-        let store = Arc::new(Store::open(&config.database, config.session.notify).await?);
+        let store = Arc::new(Store::open_with(&config.database, config.session.notify, config.pool).await?);
         let places = Places::new(&config);
         let site = Arc::new(Site {
             headers: CarefulHeaders::new(&config, &places),

@@ -1,21 +1,38 @@
-//! Files and folders for us alone: made so whatever the umask, and refused where others may read them.
+//! Files and folders for us alone: made so whatever the umask, and refused where others may read them or own them.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// Makes a folder of mode 0700 if it is not there.
+/// What else may set the mode of a folder, each time it starts the process or mounts the folder.
+const WHERE_ELSE: &str = "where something else sets the mode, set it there: systemd's StateDirectory with \
+    StateDirectoryMode=0700; a volume of Kubernetes with fsGroup by fsGroupChangePolicy: OnRootMismatch, and a folder \
+    within the volume as data_dir, which is made with the right mode";
+
+/// Makes a folder of mode 0700 if it is not there, and tells git to leave it out.
 ///
 /// # Errors
-/// In words for the operator.
+/// In words for the operator, also when there is a file of that name.
 pub fn make_folder(path: &Path) -> Result<(), String> {
-    if path.exists() {
-        return Ok(());
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => return Ok(()),
+        Ok(_) => return Err(format!("{} is a file, and must be a folder", path.display())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(cannot("look into", path, &error)),
     }
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o700)))
-        .map_err(|error| format!("cannot make the folder {}: {error}", path.display()))
+        .and_then(|()| hide_from_git(path))
+        .map_err(|error| cannot("make the folder", path, &error))
+}
+
+/// A folder within a project would otherwise be published with it, the secret included.
+fn hide_from_git(folder: &Path) -> io::Result<()> {
+    match make_file(&folder.join(".gitignore"))? {
+        Some(mut file) => file.write_all(b"*\n"),
+        None => Ok(()),
+    }
 }
 
 /// Makes a file of mode 0600 and opens it for writing; none if it is there already.
@@ -30,17 +47,54 @@ pub fn make_file(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Refuses a file or folder that others may read, write or enter. What is not there is nobody's.
+/// Refuses a file or folder that others may read, write or enter, and one that belongs neither to the user of this process
+/// nor to root: its owner may change it, and has perhaps made it. What is not there is accepted.
 ///
 /// # Errors
 /// In words for the operator, with the command that closes it.
 pub fn refuse_if_open_to_others(path: &Path) -> Result<(), String> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
-            let (path, mode) = (path.display(), if metadata.is_dir() { "700" } else { "600" });
-            Err(format!("{path} can be read or written by others; close it with: chmod {mode} {path}"))
-        }
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(format!("cannot read {}: {error}", path.display())),
-        _ => Ok(()),
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(cannot("read", path, &error)),
+    };
+    let path = path.display();
+    if let Some(owner) = other_owner(&metadata) {
+        let user = user();
+        return Err(format!(
+            "{path} belongs to the user {owner}, and this runs as the user {user}: run it as that user, as with \
+             sudo -u '#{owner}', or, if you know what is in it, hand it over with: chown {user} {path}"
+        ));
     }
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let closed = if metadata.is_dir() { "700" } else { "600" };
+        return Err(format!(
+            "{path} can be read or written by others (its mode is {mode:04o}); close it with: chmod {closed} {path}; {WHERE_ELSE}"
+        ));
+    }
+    Ok(())
+}
+
+/// The owner of a file, unless that is the user of this process or root.
+pub fn other_owner(metadata: &Metadata) -> Option<u32> {
+    Some(metadata.uid()).filter(|owner| *owner != 0 && *owner != user())
+}
+
+/// What could not be done with a file, and why; for want of a permission, also whose it is.
+pub fn cannot(act: &str, path: &Path, error: &io::Error) -> String {
+    let said = format!("cannot {act} {}: {error}", path.display());
+    let closed = path.ancestors().find_map(|path| Some((path, fs::metadata(path).ok()?)));
+    match closed {
+        Some((path, metadata)) if error.kind() == ErrorKind::PermissionDenied => {
+            let (path, owner, user) = (path.display(), metadata.uid(), user());
+            format!("{said}; {path} belongs to the user {owner}, and this runs as the user {user}")
+        }
+        _ => said,
+    }
+}
+
+/// The user of this process, by number.
+fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }

@@ -112,8 +112,9 @@ async fn open(url: &str, folder: &Path) -> Result<App, AnyError> {
     let mut config = Config::in_folder(folder, url)?;
     config.site_name = "Notes".to_owned();
     config.templates = vec![("notes.html".to_owned(), include_str!("../templates/notes.html").to_owned())];
+    let file = config.database.path().expect("in a folder, the accounts are in a file").to_owned();
     let handstamp = Handstamp::open(config).await?;
-    let file = SqliteConnectOptions::new().filename(folder.join("handstamp.db")).foreign_keys(true);
+    let file = SqliteConnectOptions::new().filename(file).foreign_keys(true);
     let database = SqlitePool::connect_with(file).await?;
     sqlx::query(TABLE).execute(&database).await?;
     Ok(App { handstamp, database })

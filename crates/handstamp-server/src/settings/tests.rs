@@ -1,3 +1,5 @@
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 
 const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
@@ -25,13 +27,14 @@ fn nothing_is_needed_to_start() {
     assert_eq!(settings.session.lease, Duration::from_secs(5));
     assert_eq!((settings.session.cache_entries, settings.session.notify), (1_000_000, true));
     assert!(settings.metrics_listen.is_none());
+    assert_eq!((settings.pool.connections, settings.pool.wait), (13, Duration::from_secs(60)));
     assert_eq!((settings.password.min_length, settings.password.min_strength), (8, 3));
     assert_eq!(settings.hashing.settings, HashSettings::new(19_456, 2, 1).unwrap());
     assert_eq!(settings.hashing.queue, 64);
     let limits = settings.limits;
     let limits = (limits.sign_in_per_account, limits.sign_in_per_network, limits.register_per_network);
     assert_eq!((limits, settings.trusted_proxies), ((10, 100, 20), TrustedProxies::default()));
-    assert_eq!(settings.connections, 10_000);
+    assert_eq!((settings.connections, settings.connections_per_network), (10_000, None));
     assert!(!settings.forward_auth.unverified_email);
 }
 
@@ -56,6 +59,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("HANDSTAMP_SESION__LIFETIME", "1d"),
         ("HANDSTAMP_SECRET_KEY_FALLBACKS", "changemechangemechangemechangemechangeme"),
         ("HANDSTAMP_DATABASE_URL", "mysql://me:hunter2@db"),
+        ("HANDSTAMP_DATABASE__CONNECTIONS", "3"),
         ("HANDSTAMP_LOG__LEVEL", "loud"),
         ("HANDSTAMP_SESSION__LEASE", "2m"),
         ("HANDSTAMP_SESSION__CACHE_ENTRIES", "-1"),
@@ -90,6 +94,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         "public_url \"http://example.com\"",
         "must be https",
         "registration \"maybe\"",
+        "database.connections \"3\" (from HANDSTAMP_DATABASE__CONNECTIONS): must be between 4 and 1000",
         "log.level \"loud\"",
         "database_url (from HANDSTAMP_DATABASE_URL): must begin with",
     ] {
@@ -105,6 +110,135 @@ fn a_broken_file_is_told_without_the_line_that_may_hold_a_secret() {
     let faults =
         load(Some("listen = '127.0.0.1:1'\nsecret_key = \"hunter2"), &[], AddressFlags::default()).unwrap_err();
     assert!(faults.contains("line 2") && !faults.contains("hunter2"), "{faults}");
+}
+
+#[test]
+fn a_fault_is_told_with_its_line() {
+    for (file, line) in [("liste", 1), ("listen = '127.0.0.1:1'\n= 3", 2), ("\n\n[session]\nlifetime = =", 4)] {
+        let faults = load(Some(file), &[], AddressFlags::default()).unwrap_err();
+        assert!(faults.contains(&format!("line {line}: ")), "{file:?}: {faults}");
+    }
+}
+
+#[test]
+fn what_kubernetes_says_of_its_services_is_none_of_the_settings() {
+    let of_kubernetes = [
+        ("HANDSTAMP_PORT", "tcp://10.0.0.1:80"),
+        ("HANDSTAMP_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("HANDSTAMP_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("HANDSTAMP_SERVICE_HOST", "10.0.0.1"),
+        ("HANDSTAMP_SERVICE_PORT", "80"),
+        ("HANDSTAMP_SERVICE_PORT_HTTP", "80"),
+        ("HANDSTAMP_POSTGRES_PORT", "tcp://10.0.0.2:5432"),
+        ("HANDSTAMP_POSTGRES_SERVICE_HOST", "10.0.0.2"),
+        ("HANDSTAMP_POSTGRES_PORT_5432_TCP_PROTO", "tcp"),
+    ];
+    let settings = load(None, &of_kubernetes, AddressFlags::default()).unwrap();
+    let [Note::Information(note)] = settings.notes.as_slice() else { panic!("{:?}", settings.notes) };
+    assert!(of_kubernetes.iter().all(|(name, _)| note.contains(name)), "{note}");
+
+    let faults = load(None, &[("HANDSTAMP_PORT", "8080")], AddressFlags::default()).unwrap_err();
+    assert!(faults.contains("HANDSTAMP_PORT"), "it may be meant for us: {faults}");
+    assert!(KEYS.iter().all(|(key, _)| !is_of_kubernetes(&key.to_uppercase().replace('.', "__"), "tcp://")));
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    let empty = KEYS.iter().map(|(key, _)| format!("{PREFIX}{}", key.to_uppercase().replace('.', "__")));
+    let files = ["HANDSTAMP_SECRET_KEY_FILE", "HANDSTAMP_DATABASE_URL_FILE"].map(str::to_owned);
+    let names: Vec<_> = empty.chain(files).collect();
+    let environment: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
+    let file = "site_name = 'Notes'\ntrusted_proxies = ['10.0.0.1']";
+    let settings = load(Some(file), &environment, AddressFlags::default()).unwrap();
+    let proxies = TrustedProxies::parse(["10.0.0.1"]).unwrap();
+    assert_eq!((settings.site_name.as_str(), settings.trusted_proxies), ("Notes", proxies));
+}
+
+#[test]
+fn a_name_can_be_listened_on() {
+    let listen = |text: &str| {
+        let flags = AddressFlags { listen: Some(text.to_owned()), ..AddressFlags::default() };
+        load(None, &[], flags).map(|settings| settings.listen.to_string())
+    };
+    assert_eq!(listen("localhost:8081").unwrap(), "127.0.0.1:8081");
+    assert_eq!(listen("[::1]:8081").unwrap(), "[::1]:8081");
+    for wrong in ["8080", ":8080", "localhost", "localhost:http", "127.0.0.1", "http://localhost:8080/"] {
+        let faults = listen(wrong).unwrap_err();
+        assert!(faults.contains("such as 127.0.0.1:8080") && faults.contains("--listen"), "{wrong}: {faults}");
+    }
+}
+
+#[test]
+fn a_flag_names_trusted_proxies() {
+    let trusted_proxy = vec!["127.0.0.1".to_owned(), "10.0.0.0/8".to_owned()];
+    let flags = AddressFlags { trusted_proxy, ..AddressFlags::default() };
+    let settings = load(None, &[("HANDSTAMP_TRUSTED_PROXIES", "192.0.2.1")], flags).unwrap();
+    assert_eq!(settings.trusted_proxies, TrustedProxies::parse(["127.0.0.1", "10.0.0.0/8"]).unwrap());
+
+    let flags = AddressFlags { trusted_proxy: vec!["localhost".to_owned()], ..AddressFlags::default() };
+    let faults = load(None, &[], flags).unwrap_err();
+    assert!(faults.contains("\"localhost\" (from --trusted-proxy)"), "{faults}");
+}
+
+/// What is said when a file of these rights holds this: its faults or its notes.
+fn said_of(text: &str, mode: u32) -> Result<Vec<Note>, String> {
+    let path = std::env::temp_dir().join(format!("handstamp-rights-{}-{mode:o}-{}", std::process::id(), text.len()));
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let place = PlaceFlags { config: Some(path.clone()), ..PlaceFlags::default() };
+    let settings = Settings::load(&place, &AddressFlags::default(), []);
+    std::fs::remove_file(path).unwrap();
+    settings.map(|settings| settings.notes).map_err(|faults| faults.to_string())
+}
+
+#[test]
+fn a_file_that_others_can_write_or_read_is_told() {
+    let (open, secret) = ("site_name = 'Notes'", format!("secret_key = '{SECRET}'"));
+    let is_warned = |notes: Vec<Note>, says: &str| match notes.as_slice() {
+        [Note::Warning(warning)] => warning.contains(says),
+        _ => false,
+    };
+    for (text, mode) in [(open, 0o644), (open, 0o640), (&secret, 0o600), (&secret, 0o640)] {
+        assert_eq!(said_of(text, mode), Ok(vec![]), "{mode:o}");
+    }
+    assert!(is_warned(said_of(open, 0o666).unwrap(), "everybody can write"));
+    assert!(is_warned(said_of(open, 0o664).unwrap(), "the group"));
+    assert!(is_warned(said_of(&secret, 0o644).unwrap(), "everybody can read"));
+    let fault = said_of(&secret, 0o666).unwrap_err();
+    assert!(fault.contains("everybody can write") && fault.contains("chmod 600"), "{fault}");
+}
+
+#[test]
+fn so_is_a_file_of_a_secret() {
+    let path = std::env::temp_dir().join(format!("handstamp-secret-rights-{}", std::process::id()));
+    std::fs::write(&path, SECRET).unwrap();
+    let environment = [("HANDSTAMP_SECRET_KEY_FILE", path.to_str().unwrap())];
+    let load_with = |mode| {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        load(None, &environment, AddressFlags::default())
+    };
+    assert!(load_with(0o400).unwrap().notes.is_empty());
+    assert_eq!(load_with(0o444).unwrap().notes.len(), 1);
+    assert!(load_with(0o666).unwrap_err().contains("everybody can write"));
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn metrics_for_everybody_and_templates_of_anybody_are_told() {
+    let told = |name, value| load(None, &[(name, value)], AddressFlags::default()).unwrap().notes;
+    for address in ["127.0.0.1:9100", "[::1]:9100", "10.0.0.5:9100", "[fd00::1]:9100"] {
+        assert_eq!(told("HANDSTAMP_METRICS__LISTEN", address), [], "{address}");
+    }
+    for address in ["0.0.0.0:9100", "[::]:9100", "192.0.2.1:9100", "[2001:db8::1]:9100"] {
+        assert!(matches!(told("HANDSTAMP_METRICS__LISTEN", address).as_slice(), [Note::Warning(_)]), "{address}");
+    }
+    let folder = std::env::temp_dir().join(format!("handstamp-templates-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    for (mode, warnings) in [(0o755, 0), (0o775, 1), (0o777, 1)] {
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(told("HANDSTAMP_TEMPLATES_DIR", folder.to_str().unwrap()).len(), warnings, "{mode:o}");
+    }
+    std::fs::remove_dir(folder).unwrap();
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use std::os::unix::fs::PermissionsExt;
+
 use crate::house::ADAS_PASSWORD;
 
 crate::stories! {
@@ -108,4 +110,45 @@ async fn but_not_where_there_are_none() {
         "{error}"
     );
     assert!(!elsewhere.exists(), "and none are made");
+}
+
+#[tokio::test]
+async fn and_another_user_of_the_machine_is_told_why_not() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("only root can be another user: nothing was tried");
+        return;
+    }
+    let house = crate::house::House::on_sqlite();
+    house.ada().await;
+    let data = house.folder.join("data");
+    let data = data.to_str().unwrap();
+    for command in [
+        &["user", "list"][..],
+        &["user", "show", "ada@example.com"],
+        &["session", "revoke", "--all"],
+        &["doctor", "http://127.0.0.1:1/"],
+        &["serve", "--listen", "127.0.0.1:0"],
+    ] {
+        let (status, error) = house.types_as(65_534, &[command, &["--data-dir", data]].concat());
+        assert_eq!(status, 1, "{error}");
+        for part in ["Permission denied", data, "belongs to the user 0", "runs as the user 65534"] {
+            assert!(error.contains(part), "{command:?} {part}: {error}");
+        }
+    }
+    std::fs::write(house.folder.join("handstamp.toml"), "").unwrap();
+    std::fs::set_permissions(house.folder.join("handstamp.toml"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let (status, error) = house.types_as(65_534, &["user", "list"]);
+    assert!(status == 2 && error.contains("cannot read handstamp.toml") && error.contains("user 0"), "{error}");
+}
+
+#[tokio::test]
+async fn but_not_in_a_file() {
+    let house = crate::house::House::on_sqlite();
+    let file = house.folder.join("data/handstamp.db");
+    for command in [&["user", "list"][..], &["serve", "--listen", "127.0.0.1:0"]] {
+        let output = house.bare_command(command).arg("--data-dir").arg(&file).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        let says = error.contains("is a file, and must be the folder") && error.contains(file.to_str().unwrap());
+        assert!(output.status.code() == Some(1) && says, "{error}");
+    }
 }

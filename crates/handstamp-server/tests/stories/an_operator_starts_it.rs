@@ -1,7 +1,7 @@
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -70,9 +70,103 @@ async fn but_not_with_files_that_others_may_read() {
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         let refusal = refusal(&house, "HANDSTAMP_SITE_NAME", "Notes");
         assert!(refusal.contains(chmod) && refusal.contains("can be read or written by others"), "{refusal}");
+        assert!(refusal.contains("StateDirectoryMode=0700") && refusal.contains("fsGroup"), "{refusal}");
         fs::set_permissions(&path, before).unwrap();
     }
     house.restart();
+}
+
+#[tokio::test]
+async fn but_not_in_a_folder_that_was_open_before_the_first_start() {
+    for mode in [0o755, 0o750, 0o2770, 0o777] {
+        let mut house = House::on_sqlite();
+        house.stop();
+        let data = house.folder.join("data");
+        fs::remove_dir_all(&data).unwrap();
+        fs::create_dir(&data).unwrap();
+        fs::set_permissions(&data, Permissions::from_mode(mode)).unwrap();
+        for _ in 0..2 {
+            let refusal = refusal(&house, "HANDSTAMP_SITE_NAME", "Notes");
+            assert!(refusal.contains("chmod 700") && refusal.contains("StateDirectoryMode=0700"), "{refusal}");
+        }
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 0, "and nothing is made in it");
+    }
+}
+
+#[tokio::test]
+async fn but_not_with_files_that_belong_to_others() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("only root can give files to others: nothing was tried");
+        return;
+    }
+    let mut house = House::on_sqlite();
+    house.stop();
+    for name in ["", "secret.key", "handstamp.db", "handstamp.db-lock"] {
+        let path = house.folder.join("data").join(name);
+        chown(&path, Some(65_534), None).unwrap();
+        let refusal = refusal(&house, "HANDSTAMP_SITE_NAME", "Notes");
+        let path = path.display().to_string();
+        assert!(
+            refusal.contains("belongs to the user 65534") && refusal.contains(path.trim_end_matches('/')),
+            "{refusal}"
+        );
+        chown(path, Some(0), None).unwrap();
+    }
+    house.restart();
+}
+
+#[tokio::test]
+async fn and_the_log_says_which_settings_it_found() {
+    let mut house = House::on_sqlite();
+    assert!(house.events("settings").await.is_empty());
+    let file = house.folder.join("handstamp.toml");
+    fs::write(&file, "site_name = 'Notes'").unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
+    house.set("HANDSTAMP_PORT", "tcp://10.0.0.1:80");
+    house.restart();
+    assert!(house.visitor().opens("/").await.shows("Notes"));
+    let told = house.events("settings").await;
+    let told: Vec<_> =
+        told.iter().map(|line| (line["level"].as_str().unwrap(), line["message"].as_str().unwrap())).collect();
+    let says = |level, text| told.iter().filter(|(of, says)| *of == level && says.contains(text)).count();
+    assert_eq!(
+        (says("INFO", "handstamp.toml"), says("WARN", "everybody can write"), says("INFO", "HANDSTAMP_PORT")),
+        (1, 1, 1)
+    );
+}
+
+#[tokio::test]
+async fn and_git_leaves_the_data_folder_out() {
+    let house = House::on_sqlite();
+    assert_eq!(fs::read_to_string(house.folder.join("data/.gitignore")).unwrap(), "*\n");
+    let git = |arguments: &[&str]| {
+        let output = std::process::Command::new("git").args(arguments).current_dir(&house.folder).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    git(&["init", "--quiet"]);
+    let others = git(&["status", "--porcelain", "--untracked-files=all"]);
+    assert!(others.contains("log") && !others.contains("data"), "{others}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn and_it_outlives_the_terminal_if_that_was_meant() {
+    let mut house = House::on_sqlite();
+    house.stop();
+    let server = house.command();
+    let mut command = std::process::Command::new("nohup");
+    command.arg(server.get_program()).args(server.get_args()).current_dir(&house.folder).env_clear();
+    command.envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut output = BufReader::new(process.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    let pid = process.id().to_string();
+    let signal = |signal| std::process::Command::new("kill").args([signal, pid.as_str()]).status().unwrap();
+    assert!(line.contains("listening on") && signal("-HUP").success());
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let address = line.split("listening on ").nth(1).unwrap().trim_end().trim_end_matches(')');
+    assert_eq!(Visitor::new(&format!("http://{address}")).opens("/healthz").await.status, 200);
+    assert!(signal("-TERM").success() && process.wait().unwrap().success());
 }
 
 #[tokio::test]
@@ -95,8 +189,14 @@ async fn but_not_with_settings_that_are_wrong() {
 #[tokio::test]
 async fn but_not_without_its_database() {
     let house = House::on_sqlite();
+    let begun = Instant::now();
     let refusal = refusal(&house, "HANDSTAMP_DATABASE_URL", "postgres://me:hunter2@127.0.0.1:1/nothing");
-    assert!(refusal.contains("the database cannot be opened") && !refusal.contains("hunter2"), "{refusal}");
+    let says = "the database cannot be opened: PostgreSQL at 127.0.0.1:1, database nothing: ";
+    assert!(refusal.contains(says) && refusal.contains("refused") && !refusal.contains("hunter2"), "{refusal}");
+    let took = begun.elapsed().as_secs();
+    assert!((59..70).contains(&took), "it waits for a minute: {took}");
+    let lines = refusal.matches("database_awaited").count();
+    assert!((11..=12).contains(&lines), "and says so every five seconds: {lines}");
 }
 
 #[tokio::test]

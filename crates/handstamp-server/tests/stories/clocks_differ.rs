@@ -55,6 +55,21 @@ async fn but_a_sign_out_ends_the_session_on_all() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_the_databases_and_nothing_is_deleted_that_only_it_says_has_expired() {
+    let house = House::on_postgres();
+    let ada = house.ada().await;
+    // To this node, the clock of the database is ahead by forty days.
+    let mut earlier = house.another_at("-40d");
+    house.execute("UPDATE sessions SET expires_at = expires_at - 31 * 86400").await;
+    earlier.restart();
+    assert!(earlier.events("purge_paused").await[0]["seconds"].as_u64().unwrap() > 39 * 86_400);
+    assert_eq!(house.count("SELECT COUNT(*) FROM sessions").await, 1);
+    let later = house.another();
+    assert_eq!(later.events("sessions_purged").await[0]["sessions"], 1, "where the clocks agree");
+    assert!(!ada.at(&later.url).is_signed_in().await);
+}
+
 crate::stories! {
     async fn when_one_is_set_and_no_lease_becomes_longer(house: House) {
         let ada = house.ada().await;

@@ -1,4 +1,5 @@
 use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -17,6 +18,15 @@ impl Held {
         let stream = std::net::TcpStream::connect(host(house)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         Self(stream)
+    }
+
+    /// From another address of this machine.
+    fn from(address: &str, house: &House) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(address.parse().unwrap(), 0).into()).unwrap();
+        socket.connect(&host(house).parse::<SocketAddr>().unwrap().into()).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self(socket.into())
     }
 
     /// Whether there was an answer, before the connection was closed.
@@ -103,6 +113,26 @@ crate::stories! {
         assert!(held.iter_mut().all(Held::is_answered));
         assert_eq!(house.events("connections_fit_again").await.len(), 1);
         assert_eq!(house.events("too_many_connections").await.len(), 1, "a flood is not told by its drops");
+    }
+
+    async fn and_one_address_does_not_hold_those_of_others(mut house: House) {
+        house.set("HANDSTAMP_LIMITS__CONNECTIONS_PER_NETWORK", "20");
+        house.set("HANDSTAMP_TRUSTED_PROXIES", "127.0.0.3");
+        house.measures();
+        let mut held: Vec<Held> = (0..20).map(|_| Held::from("127.0.0.2", &house)).collect();
+        assert!(held.iter_mut().all(Held::is_answered));
+        assert!((0..280).all(|_| !Held::from("127.0.0.2", &house).is_answered()), "it has its share");
+        assert!((0..5).all(|_| Held::to(&house).is_answered()), "others are served");
+        let mut proxied: Vec<Held> = (0..25).map(|_| Held::from("127.0.0.3", &house)).collect();
+        assert!(proxied.iter_mut().all(Held::is_answered), "a trusted proxy brings many people");
+        assert!(held.iter_mut().all(Held::is_answered), "and those that it holds go on");
+        assert_eq!(house.metric("handstamp_connections_refused_per_network_total").await, 280.0);
+        let told = house.events("too_many_connections_of_network").await;
+        assert_eq!((told.len(), told[0]["address"].as_str()), (1, Some("127.0.0.2")), "a flood is not told by its drops");
+
+        held.clear();
+        assert_eq!(house.events("connections_of_network_fit_again").await[0]["refused"], 280);
+        assert!(Held::from("127.0.0.2", &house).is_answered());
     }
 
     async fn while_the_system_has_none_to_give(mut house: House) {

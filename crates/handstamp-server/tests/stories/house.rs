@@ -1,5 +1,5 @@
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -75,6 +75,7 @@ impl House {
             // Everybody comes from one machine here.
             ("HANDSTAMP_LIMITS__SIGN_IN_PER_NETWORK", "0"),
             ("HANDSTAMP_LIMITS__REGISTER_PER_NETWORK", "0"),
+            ("HANDSTAMP_LIMITS__CONNECTIONS_PER_NETWORK", "0"),
             ("HANDSTAMP_LOG__LEVEL", "trace"),
             // One site, whatever ports its nodes listen on: the names of cookies would carry the port otherwise.
             ("HANDSTAMP_PUBLIC_URL", "http://localhost"),
@@ -87,17 +88,21 @@ impl House {
 
     /// One more node on the same database, with the same settings.
     pub fn another(&self) -> Self {
+        let mut house = self.another_that_has_not_started();
+        house.start();
+        house
+    }
+
+    pub fn another_that_has_not_started(&self) -> Self {
         static NUMBERS: AtomicU32 = AtomicU32::new(1);
-        let mut house = Self {
+        Self {
             folder: self.folder.clone(),
             settings: self.settings.clone(),
             database_url: self.database_url.clone(),
             process: None,
             url: String::new(),
             number: NUMBERS.fetch_add(1, Ordering::SeqCst),
-        };
-        house.start();
-        house
+        }
     }
 
     /// One more node on the same database, whose clock on the wall is set by so much. The clock that nobody sets is not.
@@ -187,6 +192,19 @@ impl House {
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     }
 
+    /// The same as another user of the machine, whose number this is: exit status and standard error.
+    pub fn types_as(&self, user: u32, arguments: &[&str]) -> (i32, String) {
+        // Others may not enter the folder in which it was built. A process of its own copies it: as long as another test has
+        // inherited a file that is open for writing, it cannot be run.
+        let program = self.folder.join("handstamp");
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_handstamp")).arg(&program).status();
+        assert!(copied.unwrap().success());
+        let mut command = Command::new(program);
+        command.args(arguments).env_clear().current_dir(&self.folder).stdin(Stdio::null()).uid(user).gid(user);
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
     /// The JSON that a command prints.
     pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
         let (status, output, error) = self.types(&[arguments, &["--json"]].concat(), "");
@@ -229,8 +247,13 @@ impl House {
 
     /// Asks it to stop, and waits until it has.
     pub fn stop(&mut self) -> ExitStatus {
+        self.stop_by("TERM")
+    }
+
+    /// Asks it to stop with this signal, and waits until it has.
+    pub fn stop_by(&mut self, signal: &str) -> ExitStatus {
         let Some(mut process) = self.process.take() else { return ExitStatus::from_raw(0) };
-        let told = Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap();
+        let told = Command::new("kill").args([&format!("-{signal}"), &process.id().to_string()]).status().unwrap();
         assert!(told.success());
         process.wait().unwrap()
     }
@@ -263,7 +286,7 @@ impl House {
         std::fs::read_to_string(self.log_file()).unwrap()
     }
 
-    fn log_file(&self) -> PathBuf {
+    pub fn log_file(&self) -> PathBuf {
         self.folder.join(if self.number == 0 { "log".to_owned() } else { format!("log-{}", self.number) })
     }
 

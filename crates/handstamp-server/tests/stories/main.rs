@@ -32,6 +32,7 @@ mod a_visitor_looks_around;
 mod a_visitor_registers;
 mod an_app_verifies_who_it_is;
 mod an_operator_looks_after_accounts;
+mod an_operator_restores_a_copy;
 mod an_operator_starts_it;
 mod another_site_interferes;
 mod clocks_differ;

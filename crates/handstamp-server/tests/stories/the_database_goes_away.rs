@@ -1,7 +1,10 @@
 use std::time::{Duration, Instant};
 
+use sqlx::{Connection, PgConnection};
+
 use crate::house::{ADAS_PASSWORD, House};
 use crate::postgres_server::Server;
+use crate::the_database_is_held_up::{PEOPLE, many_register, many_sign_in};
 use crate::visitor::{Page, Visitor};
 
 /// Every page that needs the database, and how long the slowest of them took.
@@ -184,4 +187,82 @@ async fn and_nobody_is_anybody() {
     );
     assert!(slowest < Duration::from_secs(4), "{slowest:?}");
     assert_eq!(house.visitor().opens("/").await.status, 200, "a page that needs nobody");
+}
+
+/// Starts it beside the test, which goes on.
+fn begins_to_start(mut house: House) -> tokio::task::JoinHandle<House> {
+    tokio::task::spawn_blocking(move || {
+        house.start();
+        house
+    })
+}
+
+/// What the log says of the wait for the database, as soon as it has said it so often.
+async fn awaited(log: &std::path::Path, times: usize) -> Vec<serde_json::Value> {
+    for _ in 0..600 {
+        let text = std::fs::read_to_string(log).unwrap();
+        let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        let told: Vec<serde_json::Value> =
+            lines.filter(|line: &serde_json::Value| line["event"] == "database_awaited").collect();
+        if told.len() >= times {
+            return told;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("it did not say that it waits");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn before_it_has_started_and_it_waits_for_it() {
+    let mut server = Server::start();
+    let url = server.new_database().replace("postgres@", "postgres:hunter2@");
+    let address = url.split('@').nth(1).unwrap().replace('/', ", database ");
+    let mut house = House::on(url);
+    house.ada().await;
+    assert!(house.stop().success());
+    server.stops();
+    let (status, _, error) = house.types(&["user", "list"], "");
+    assert!(status == 1 && error.contains(&address) && error.contains("refused"), "{error}");
+    let log = house.folder.join("log");
+    let starting = begins_to_start(house);
+    let told = awaited(&log, 2).await;
+    assert_eq!(told[0]["server"], format!("PostgreSQL at {address}"));
+    assert!(told[0]["error"].as_str().unwrap().contains("refused") && !format!("{told:?}{error}").contains("hunter2"));
+    let seconds: Vec<_> = told.iter().map(|line| line["seconds"].as_u64().unwrap()).collect();
+    assert!(seconds[0] > 50 && (4..=7).contains(&(seconds[0] - seconds[1])), "a line every five seconds: {seconds:?}");
+    server.starts();
+    let house = starting.await.unwrap();
+    assert_eq!(house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn for_whoever_asks_for_one_connection_too_many() {
+    let server = Server::with_connections(20);
+    let url = server.new_database();
+    let house = House::on(url.clone());
+    let ada = house.ada().await;
+    many_register(&house).await;
+    let mut others = Vec::new();
+    while let Ok(other) = PgConnection::connect(&url).await {
+        others.push(other);
+    }
+    assert!(others.len() > 10, "one node alone takes {}", 20 - others.len());
+    let statuses: Vec<_> = many_sign_in(&house).await.iter().map(|(page, _)| page.status).collect();
+    assert_eq!(statuses, vec![303; PEOPLE]);
+    assert!(ada.is_signed_in().await && house.visitor().opens("/readyz").await.status == 200);
+
+    let (status, _, error) = house.types(&["user", "list"], "");
+    assert!(status == 1 && error.contains("too many clients"), "{error}");
+    let mut second = house.another_that_has_not_started();
+    second.set("HANDSTAMP_DATABASE__CONNECTIONS", "4");
+    let log = second.log_file();
+    std::fs::write(&log, "").unwrap();
+    let starting = begins_to_start(second);
+    assert!(awaited(&log, 1).await[0]["error"].as_str().unwrap().contains("too many clients"));
+    drop(others);
+    let second = starting.await.unwrap();
+    assert!(ada.at(&second.url).is_signed_in().await);
+    assert!(many_sign_in(&second).await.iter().all(|(page, _)| page.status == 303));
+    let of_both = second.count("SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'handstamp'").await;
+    assert!(of_both <= 13 + 4, "{of_both}");
 }

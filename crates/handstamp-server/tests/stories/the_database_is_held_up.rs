@@ -6,10 +6,17 @@ use crate::house::{ADAS_PASSWORD, House};
 use crate::visitor::Page;
 
 /// More than there are connections.
-const PEOPLE: usize = 25;
+pub const PEOPLE: usize = 25;
+
+/// Those who sign in later.
+pub async fn many_register(house: &House) {
+    for number in 0..PEOPLE {
+        house.visitor().registers("Bob", &format!("person{number}@example.com"), ADAS_PASSWORD).await;
+    }
+}
 
 /// So many sign in at once: what they are told, and how long that took.
-async fn many_sign_in(house: &House) -> Vec<(Page, Duration)> {
+pub async fn many_sign_in(house: &House) -> Vec<(Page, Duration)> {
     let mut tasks = JoinSet::new();
     for number in 0..PEOPLE {
         let visitor = house.visitor();
@@ -26,9 +33,7 @@ crate::stories! {
         house.restart_with("HANDSTAMP_SESSION__LEASE", "1s");
         let (ada, phone) = (house.ada().await, house.visitor());
         phone.signs_in("ada@example.com", ADAS_PASSWORD).await;
-        for number in 0..PEOPLE {
-            house.visitor().registers("Bob", &format!("person{number}@example.com"), ADAS_PASSWORD).await;
-        }
+        many_register(&house).await;
         let thief = phone.copy();
         phone.signs_out().await;
         assert!(ada.is_signed_in().await);
@@ -55,4 +60,18 @@ crate::stories! {
         assert_eq!(house.count("SELECT COUNT(*) FROM sessions").await, 2 + 2 * i64::try_from(PEOPLE).unwrap());
         assert!(ada.is_signed_in().await && !thief.is_signed_in().await);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_another_process_and_the_log_says_so() {
+    let house = House::on_sqlite();
+    let ada = house.ada().await;
+    let lock = house.holds_up_the_database().await;
+    let pages = tokio::join!(ada.submits("/account/profile", &[("name", "Augusta")]), many_sign_in(&house));
+    assert_eq!((pages.0.status, pages.1[0].0.status), (503, 503));
+    drop(lock);
+    let faults = house.events("fault").await;
+    let says =
+        |line: &serde_json::Value| line["fault"].as_str().unwrap().contains("holds the write lock of the database");
+    assert!(faults.len() > PEOPLE / 2 && faults.iter().all(says), "{faults:?}");
 }

@@ -254,9 +254,10 @@ impl Accounts {
 
     /// Removes counts that nothing depends on any more, and those for which there is no room.
     pub(crate) async fn purge_attempts(&self) {
-        let now = self.sessions.now();
         let purged = async {
-            while self.store.purge_attempts(now, ATTEMPTS_AT_ONCE).await? > 0 {}
+            if let Some(now) = self.sessions.believed_now() {
+                while self.store.purge_attempts(now, ATTEMPTS_AT_ONCE).await? > 0 {}
+            }
             while self.store.prune_attempts(KEPT_ATTEMPTS, ATTEMPTS_AT_ONCE).await? > 0 {}
             Ok::<_, sqlx::Error>(())
         };

@@ -5,6 +5,7 @@
 //! is answered only when no node believes it any more.
 
 mod cache;
+mod expected_time;
 mod follower;
 mod last_seen;
 mod lease;
@@ -30,6 +31,7 @@ use crate::store::{ChangeLog, ListedSession, LiveSession, Logged, NewSession, Ow
 use crate::world::World;
 
 use cache::SessionKey;
+use expected_time::ExpectedTime;
 use follower::Node;
 use last_seen::LastSeen;
 use metrics::Metrics;
@@ -47,6 +49,7 @@ pub(crate) struct Sessions {
     world: World,
     node: Node<Store, LiveSession>,
     last_seen: LastSeen,
+    expected_time: ExpectedTime,
     metrics: Metrics,
 }
 
@@ -112,7 +115,8 @@ pub(crate) struct Shown {
 impl Sessions {
     pub(crate) fn new(tokens: SessionTokens, store: Arc<Store>, world: World, config: &SessionConfig) -> Self {
         let node = Node::new(Arc::clone(&store), world.clone(), config.lease, config.cache_entries);
-        Self { tokens, store, world, node, last_seen: LastSeen::default(), metrics: Metrics::new() }
+        let expected_time = ExpectedTime::new(world.moment());
+        Self { tokens, store, world, node, last_seen: LastSeen::default(), expected_time, metrics: Metrics::new() }
     }
 
     /// Is a node among others until told to stop, and woken when something has changed.
@@ -160,7 +164,8 @@ impl Sessions {
     pub(crate) async fn find(&self, text: &str) -> Result<Found, Fault> {
         let moment = self.world.moment();
         // Where the clocks differ, a token has expired as soon as one of them says so.
-        let now = self.node.agreed(moment).max(moment.timestamp());
+        let agreed = self.node.agreed(moment);
+        let now = agreed.max(moment.timestamp());
         let OpenedToken { claims, signed_by_fallback } = match self.tokens.open(text, now) {
             Ok(opened) => opened,
             Err(refusal) => return Ok(Found::Refused(refusal)),
@@ -182,7 +187,7 @@ impl Sessions {
         let Some(LiveSession { handle, user }) = live.filter(|live| live.user.id == user_id) else {
             return Ok(Found::Ended(user_id));
         };
-        self.last_seen.note(id_hash, now);
+        self.last_seen.note(id_hash, agreed);
         Ok(Found::Live(Arc::new(Session { user, handle, claims, id_hash, signed_by_fallback })))
     }
 
@@ -253,9 +258,14 @@ impl Sessions {
         Ok(sessions)
     }
 
-    /// Writes the times of the sessions seen since the last call, many at once.
+    /// Writes the times of the sessions seen since the last call, many at once. A time of a clock that has jumped ahead would
+    /// stay for as long as it lies ahead, so none is written.
     pub(crate) async fn write_last_seen(&self) -> sqlx::Result<()> {
         let mut seen = self.last_seen.take();
+        let Some(now) = self.believed_now() else { return Ok(()) };
+        for (_, time) in &mut seen {
+            *time = now.min(*time);
+        }
         while !seen.is_empty() {
             let rest = seen.split_off(seen.len().min(ROWS_AT_ONCE));
             if let Err(error) = self.store.note_last_seen(&seen).await {
@@ -281,10 +291,11 @@ impl Sessions {
     }
 
     /// Removes the sessions that have expired, by the database's own clock: one node whose clock is wrong must not sign
-    /// everybody out. How many those were.
+    /// everybody out. None while that clock has jumped ahead: it would do the same. How many those were.
     pub(crate) async fn purge(&self) -> sqlx::Result<u64> {
         let clock = self.store.clock().await?;
         let now = clock.map_or(self.world.now(), |clock| Timestamp::from_unix_seconds(clock.as_secs()));
+        let Some(now) = self.expected_time.believe(now, self.world.moment().uptime) else { return Ok(0) };
         let mut purged = 0;
         loop {
             let some = self.store.purge_expired_sessions(now, ROWS_AT_ONCE).await?.done;
@@ -298,6 +309,11 @@ impl Sessions {
     /// The time on which all nodes agree: a token that one issues now is never one of the future to another.
     pub(crate) fn now(&self) -> Timestamp {
         self.node.agreed(self.world.moment())
+    }
+
+    /// The same, for what is deleted for good or cannot be put right; none while it has jumped ahead.
+    pub(crate) fn believed_now(&self) -> Option<Timestamp> {
+        self.expected_time.believe(self.now(), self.world.moment().uptime)
     }
 
     fn new_id(&self) -> SessionId {

@@ -468,7 +468,7 @@ async fn an_address_is_verified_by_who_made_the_account_or_later(store: &Store) 
     assert!(store.verify_email(id, NOW).await.unwrap().position.is_some(), "who verified it first may still wait");
     let bob = NewUser { email_verified_at: Some(NOW), ..new_user("bob@example.com") };
     let bobs = new_session(bob.id);
-    store.create_user(&bob, Some(&bobs), None).await.unwrap().done.unwrap();
+    store.create_user(&bob, Some(&bobs), &[]).await.unwrap().done.unwrap();
     assert!(verified("bob@example.com", &bobs).await);
 }
 

@@ -10,16 +10,21 @@ mod contract;
 mod group_rows;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "postgres")]
+mod postgres_pool;
 mod session_rows;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "sqlite")]
+mod sqlite_lock;
 mod user_rows;
 
+use std::io;
 use std::time::Duration;
 
 use handstamp_core::Timestamp;
 
-use crate::config::DatabaseUrl;
+use crate::config::{DatabaseUrl, PoolConfig};
 
 pub(crate) use attempt_rows::{Attempted, Counted};
 pub(crate) use change::{Change, ChangeLog, Logged, NodeId, NodeRow, Position, Subject};
@@ -48,8 +53,12 @@ macro_rules! on_pool {
             }
             #[cfg(feature = "postgres")]
             $crate::store::Store::Postgres(database) => {
-                let $pool = &database.$postgres;
-                $crate::store::within_time(async { $body }).await
+                $crate::store::within_time(async {
+                    let mut connection = database.$postgres.acquire().await?;
+                    let $pool = &mut *connection;
+                    $body
+                })
+                .await
             }
         }
     };
@@ -95,18 +104,19 @@ macro_rules! in_transaction {
                 $crate::store::within_time(async {
                     // Whatever does not come as far as the end is rolled back when the connection is released.
                     let mut $transaction = database.$sqlite.acquire().await?;
-                    // Taking the write lock at once: a transaction that reads first can otherwise lose it for ever.
-                    sqlx::query("BEGIN IMMEDIATE").execute(&mut *$transaction).await?;
+                    let _held = database.lock.begin(&mut $transaction).await?;
                     let done = $body;
                     sqlx::query("COMMIT").execute(&mut *$transaction).await?;
                     Ok(done)
                 })
                 .await
+                .map_err(|error| database.lock.explain(error))
             }
             #[cfg(feature = "postgres")]
             $crate::store::Store::Postgres(database) => {
                 $crate::store::within_time(async {
-                    let mut $transaction = database.pool.begin().await?;
+                    let mut connection = database.pool.acquire().await?;
+                    let mut $transaction = sqlx::Connection::begin(&mut *connection).await?;
                     let done = $body;
                     $transaction.commit().await?;
                     Ok(done)
@@ -121,15 +131,23 @@ use {count_with, in_transaction, keep_with, on_pool, read_with, write_with};
 
 impl Store {
     /// Opens the database and brings its tables up to date.
-    #[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "only PostgreSQL notifies"))]
-    pub(crate) async fn open(url: &DatabaseUrl, notify: bool) -> Result<Self, OpenError> {
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(unused_variables, reason = "only PostgreSQL notifies, and is connected to")
+    )]
+    pub(crate) async fn open_with(url: &DatabaseUrl, notify: bool, pool: PoolConfig) -> Result<Self, OpenError> {
         metrics::describe_counter!(STATEMENTS, "Statements sent to the database, by what they were for");
         match url {
             #[cfg(feature = "sqlite")]
             DatabaseUrl::Sqlite(path) => sqlite::Sqlite::open(path).await.map(Self::Sqlite),
             #[cfg(feature = "postgres")]
-            DatabaseUrl::Postgres(url) => postgres::Postgres::open(url, notify).await.map(Self::Postgres),
+            DatabaseUrl::Postgres(url) => postgres::Postgres::open(url, notify, pool).await.map(Self::Postgres),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn open(url: &DatabaseUrl, notify: bool) -> Result<Self, OpenError> {
+        Self::open_with(url, notify, PoolConfig::default()).await
     }
 
     /// Calls `wake` soon after anybody has changed something, in this process or another, and sometimes for nothing. It
@@ -174,7 +192,10 @@ const POLL_EVERY: Duration = Duration::from_millis(100);
 const TIME_LIMIT: Duration = Duration::from_millis(2500);
 
 async fn within_time<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    tokio::time::timeout(TIME_LIMIT, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    tokio::time::timeout(TIME_LIMIT, work).await.unwrap_or_else(|_| {
+        let limit = TIME_LIMIT.as_secs_f32();
+        Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit} seconds"))))
+    })
 }
 
 /// Why the database could not be opened.
@@ -184,6 +205,9 @@ pub(crate) enum OpenError {
     #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "PostgreSQL keeps its own files"))]
     File(String),
     Database(sqlx::Error),
+    /// What server does not take us, and why.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "SQLite is no server"))]
+    Unreachable(String, sqlx::Error),
     Migration(sqlx::migrate::MigrateError),
 }
 
@@ -204,6 +228,7 @@ impl std::fmt::Display for OpenError {
         match self {
             Self::File(message) => f.write_str(message),
             Self::Database(error) => write!(f, "the database cannot be opened: {error}"),
+            Self::Unreachable(server, error) => write!(f, "the database cannot be opened: {server}: {error}"),
             Self::Migration(sqlx::migrate::MigrateError::VersionMissing(version)) => {
                 write!(f, "the database was made by a newer version of Handstamp (it has migration {version})")
             }

@@ -1,17 +1,23 @@
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgSslMode};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
+use url::Url;
 
+use super::postgres_pool::Pool;
 use super::{OpenError, POLL_EVERY, TIME_LIMIT, for_lease, for_upkeep, within_time};
+use crate::config::PoolConfig;
 use crate::log;
 
-const CONNECTIONS: u32 = 10;
 /// One follows, one waits for the others.
 const KEEPING_CONNECTIONS: u32 = 2;
+/// How soon a server is asked again that did not answer when it was opened, and how often the log says so.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
+const SAY_EVERY: Duration = Duration::from_secs(5);
 
 /// The channel on which nodes wake one another, within one database.
 const CHANNEL: &str = "handstamp";
@@ -25,9 +31,9 @@ const DEAF_AFTER: Duration = Duration::from_secs(1);
 const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 pub(crate) struct Postgres {
-    pub(super) pool: PgPool,
+    pub(super) pool: Pool,
     /// Connections for what keeps the lease.
-    pub(super) keeping: PgPool,
+    pub(super) keeping: Pool,
     /// Whether to use LISTEN and NOTIFY where they work.
     notify: bool,
 }
@@ -42,20 +48,32 @@ fn is_unknown_there(error: &sqlx::Error) -> bool {
 }
 
 impl Postgres {
-    pub(super) async fn open(url: &str, notify: bool) -> Result<Self, OpenError> {
+    pub(super) async fn open(url: &str, notify: bool, config: PoolConfig) -> Result<Self, OpenError> {
         // Ends a statement that the database would go on with for longer than anybody waits, and a transaction whose process
         // is frozen or cut off: it would hold the counter of changes, and with it everybody's sign-outs.
         let limit = TIME_LIMIT.as_millis();
         let options = PgConnectOptions::from_str(url)?.application_name("handstamp").options(
             ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"].map(|name| (name, limit)),
         );
-        let keeping = pool_of(KEEPING_CONNECTIONS).connect_lazy_with(options.clone());
-        let pool = pool_of(CONNECTIONS).connect_with(options).await?;
+        if may_be_read_on_the_way(url, &options) {
+            let server = name_of(&options);
+            log::warn!(
+                event = "database_not_encrypted",
+                "the connection to {server} may go unencrypted: add ?sslmode=verify-full to database_url, or \
+                 ?sslmode=disable where the network between them is trusted"
+            );
+        }
+        let first = first_connection(&options, config.wait).await;
+        let first = first.map_err(|error| OpenError::Unreachable(name_of(&options), error))?;
+        // It was opened to hear why it cannot be: a pool says only that it has waited for long enough.
+        let _ = first.close().await;
+        let keeping = Pool::new(pool_options(), KEEPING_CONNECTIONS, &options);
+        let pool = Pool::new(pool_options(), config.connections - PoolConfig::KEEPING_CONNECTIONS, &options);
         let mut migrations = sqlx::migrate!("migrations/postgres");
-        match migrations.run(&pool).await {
+        match pool.migrate(&migrations).await {
             Err(MigrateError::Execute(error)) if is_unknown_there(&error) => {
                 log::warn!("the database has no advisory locks: of several new nodes, start one before the others");
-                migrations.set_locking(false).run(&pool).await?;
+                pool.migrate(migrations.set_locking(false)).await?;
             }
             migrated => migrated?,
         }
@@ -72,15 +90,21 @@ impl Postgres {
     /// What its clock shows, since the Unix epoch.
     pub(super) async fn clock(&self) -> sqlx::Result<Option<Duration>> {
         const SQL: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
-        let clock = within_time(sqlx::query_scalar::<_, i64>(for_lease(SQL)).fetch_one(&self.keeping)).await?;
-        Ok(clock.try_into().ok().map(Duration::from_millis))
+        let clock = within_time(async {
+            let mut connection = self.keeping.acquire().await?;
+            sqlx::query_scalar::<_, i64>(for_lease(SQL)).fetch_one(&mut *connection).await
+        });
+        Ok(clock.await?.try_into().ok().map(Duration::from_millis))
     }
 
     /// Whoever cannot be woken finds out by itself, and whether notifications come through is for the listener to find
     /// out: a database that has none says so here.
     async fn send(&self, payload: &str) {
-        let sent =
-            sqlx::query(for_lease("SELECT pg_notify($1, $2)")).bind(CHANNEL).bind(payload).execute(&self.keeping);
+        let sent = async {
+            let mut connection = self.keeping.acquire().await?;
+            let notify = sqlx::query(for_lease("SELECT pg_notify($1, $2)")).bind(CHANNEL).bind(payload);
+            notify.execute(&mut *connection).await
+        };
         if let Ok(Err(error)) = timeout(DEAF_AFTER, sent).await {
             tracing::debug!(%error, "a notification could not be sent");
         }
@@ -111,7 +135,7 @@ impl Postgres {
     /// is not proven that notifications come through, it polls as well.
     async fn listen(&self, wake: &impl Fn()) -> (sqlx::Error, bool) {
         // A pool for this connection alone: what becomes of it when the server freezes costs nobody a place.
-        let pool = pool_of(1).connect_lazy_with((*self.keeping.connect_options()).clone());
+        let pool = pool_options().max_connections(1).connect_lazy_with(self.keeping.options());
         let listening = async {
             let mut listener = PgListener::connect_with(&pool).await?;
             listener.listen(CHANNEL).await?;
@@ -147,9 +171,81 @@ impl Postgres {
     }
 }
 
-fn pool_of(connections: u32) -> PgPoolOptions {
+/// The first connection to a server, which is waited for as long as it may still come up.
+async fn first_connection(options: &PgConnectOptions, wait: Duration) -> sqlx::Result<PgConnection> {
+    let begun = Instant::now();
+    let mut said: Option<Instant> = None;
+    loop {
+        let error = match connect(options).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => error,
+        };
+        let waited = begun.elapsed();
+        if waited >= wait || !may_come_up(&error) {
+            return Err(error);
+        }
+        if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+            said = Some(Instant::now());
+            let (server, seconds) = (name_of(options), (wait - waited).as_secs());
+            log::warn!(event = "database_awaited", server, %error, seconds, "waiting for the database to answer");
+        }
+        sleep(ASK_AGAIN_AFTER).await;
+    }
+}
+
+async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    within_time(async {
+        let mut connection = options.connect().await?;
+        has_caught_up(&mut connection).await?;
+        Ok(connection)
+    })
+    .await
+}
+
+/// Whether a server that refuses for this reason may take us later. It is no use to wait where the password is wrong, or the
+/// database is not there.
+fn may_come_up(error: &sqlx::Error) -> bool {
+    const INVALID_AUTHORIZATION: &str = "28";
+    const INVALID_CATALOG_NAME: &str = "3D";
+    match error {
+        sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => false,
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_none_or(|code| !code.starts_with(INVALID_AUTHORIZATION) && !code.starts_with(INVALID_CATALOG_NAME)),
+        _ => true,
+    }
+}
+
+/// What an operator knows the server by. There is no password in it.
+fn name_of(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or(options.get_username());
+    let port = options.get_port();
+    match options.get_socket() {
+        Some(socket) => format!("PostgreSQL at {}, port {port}, database {database}", socket.display()),
+        None => format!("PostgreSQL at {}:{port}, database {database}", options.get_host()),
+    }
+}
+
+/// Whether an attacker between us and the server can make us do without encryption, and the operator did not say that this is
+/// meant.
+fn may_be_read_on_the_way(url: &str, options: &PgConnectOptions) -> bool {
+    let is_named = |url: Url| url.query_pairs().any(|(key, _)| key == "sslmode" || key == "ssl-mode");
+    matches!(options.get_ssl_mode(), PgSslMode::Allow | PgSslMode::Prefer)
+        && !is_this_machine(options)
+        && !Url::parse(url).is_ok_and(is_named)
+}
+
+fn is_this_machine(options: &PgConnectOptions) -> bool {
+    let host = options.get_host();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    options.get_socket().is_some()
+        || host.starts_with('/')
+        || host == "localhost"
+        || address.is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+fn pool_options() -> PgPoolOptions {
     PgPoolOptions::new()
-        .max_connections(connections)
         .acquire_timeout(TIME_LIMIT)
         .after_connect(|connection, _| Box::pin(has_caught_up(connection)))
         .after_release(|connection, _| Box::pin(still_answers(connection)))
@@ -170,4 +266,42 @@ async fn has_caught_up(connection: &mut PgConnection) -> sqlx::Result<()> {
 /// place in the pool.
 async fn still_answers(connection: &mut PgConnection) -> sqlx::Result<bool> {
     within_time(connection.ping()).await.map(|()| true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(url: &str) -> PgConnectOptions {
+        PgConnectOptions::from_str(url).unwrap()
+    }
+
+    #[test]
+    fn only_a_connection_that_leaves_the_machine_without_a_word_on_tls_is_warned_of() {
+        let is_warned = |url: &str| may_be_read_on_the_way(url, &options(url));
+        for url in
+            ["postgres://me:secret@db/accounts", "postgres://192.0.2.7:6432/accounts", "postgresql://[2001:db8::1]/a"]
+        {
+            assert!(is_warned(url), "{url}");
+        }
+        for url in [
+            "postgres://localhost/accounts",
+            "postgres://127.0.0.1:5433/accounts",
+            "postgres://[::1]/accounts",
+            "postgres://me@%2Fvar%2Frun%2Fpostgresql/accounts",
+            "postgres:///accounts?host=/var/run/postgresql",
+            "postgres://db/accounts?sslmode=disable",
+            "postgres://db/accounts?sslmode=prefer",
+            "postgres://db/accounts?sslmode=verify-full",
+        ] {
+            assert!(!is_warned(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_named_without_its_password() {
+        let name = |url| name_of(&options(url));
+        assert_eq!(name("postgres://me:secret@db:6432/accounts"), "PostgreSQL at db:6432, database accounts");
+        assert_eq!(name("postgres://me:secret@db"), "PostgreSQL at db:5432, database me");
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
+use super::sqlite_lock::WriteLock;
 use super::{OpenError, POLL_EVERY, for_lease};
 use crate::private_files;
 
@@ -23,6 +24,7 @@ pub(crate) struct Sqlite {
     pub(super) keeping: SqlitePool,
     /// One connection that counts attempts. Its commits wait for no disk either.
     pub(super) counting: SqlitePool,
+    pub(super) lock: WriteLock,
 }
 
 impl Sqlite {
@@ -56,7 +58,7 @@ impl Sqlite {
         let keeping = pool().max_connections(1).connect_with(without_sync.clone()).await?;
         let counting = writing().connect_with(without_sync).await?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers, keeping, counting })
+        Ok(Self { writer, readers, keeping, counting, lock: WriteLock::default() })
     }
 
     /// Asks SQLite, whose answer changes with every commit of another connection (`PRAGMA data_version`).
@@ -124,18 +126,18 @@ impl MigrationLock {
         };
         // Waiting on this thread could keep whoever holds the lock from going on.
         let taken = tokio::task::spawn_blocking(lock).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-        taken.map_err(|error| cannot("lock", &path, error))
+        taken.map_err(|error| cannot("lock", &path, &error))
     }
 }
 
-/// Makes the file and its folder for us alone, and refuses a file that others may read.
+/// Makes the file and its folder for us alone, and refuses one that others may read or own.
 fn make_private(path: &Path) -> Result<(), OpenError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         private_files::make_folder(folder).map_err(OpenError::File)?;
     }
-    private_files::make_file(path).map_err(|error| cannot("make", path, error))?;
+    private_files::make_file(path).map_err(|error| cannot("make", path, &error))?;
     // SQLite gives its companions the mode of the database.
-    [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")]
+    [path.to_owned(), beside(path, "-wal"), beside(path, "-shm"), beside(path, "-lock")]
         .iter()
         .try_for_each(|path| private_files::refuse_if_open_to_others(path))
         .map_err(OpenError::File)
@@ -147,6 +149,6 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn cannot(act: &str, path: &Path, error: std::io::Error) -> OpenError {
-    OpenError::File(format!("cannot {act} {}: {error}", path.display()))
+fn cannot(act: &str, path: &Path, error: &std::io::Error) -> OpenError {
+    OpenError::File(private_files::cannot(act, path, error))
 }

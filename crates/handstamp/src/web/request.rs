@@ -199,7 +199,7 @@ impl FromRequestParts<Visit> for Device {
 /// Whether the peer is a proxy whose headers are believed.
 pub(super) fn comes_through_a_trusted_proxy(site: &Site, request: &Request) -> bool {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    peer.is_some_and(|ConnectInfo(peer)| site.accounts.config.trusted_proxies.contains(peer.ip()))
+    peer.is_some_and(|ConnectInfo(peer)| site.accounts.config.trusted_proxies.contain(peer.ip()))
 }
 
 /// Where a request comes from, as far as we trust whoever says so.

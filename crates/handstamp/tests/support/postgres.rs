@@ -14,7 +14,7 @@ use std::time::Duration;
 const KEEPER: &str = r#"
 set -eu
 trap '' INT TERM
-folder=$1 bin=$2 port=$3 copied=${4:-}
+folder=$1 bin=$2 port=$3 connections=$4 copied=${5:-}
 as=
 if [ "$(id -u)" = 0 ]; then
     chown nobody "$folder"
@@ -28,7 +28,7 @@ else
 fi
 start() {
     $as "$bin/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 \
-        -c unix_socket_directories="$folder" -c fsync=off -c max_connections=400 < /dev/null >> "$folder/log" 2>&1 &
+        -c unix_socket_directories="$folder" -c fsync=off -c max_connections="$connections" < /dev/null >> "$folder/log" 2>&1 &
     server=$!
 }
 stop() {
@@ -101,12 +101,17 @@ impl Server {
 
     /// A server of one's own.
     pub fn start() -> Self {
-        Self::start_with(None)
+        Self::start_with(400, None)
+    }
+
+    /// A server of one's own that takes no more connections than so many.
+    pub fn with_connections(connections: u32) -> Self {
+        Self::start_with(connections, None)
     }
 
     /// A server of its own that begins with all that this one has, as a standby does that is promoted.
     pub fn copy(&self) -> Self {
-        Self::start_with(Some(self.port))
+        Self::start_with(400, Some(self.port))
     }
 
     /// Commits nothing from now on, as a leader whose synchronous standby is gone; it goes on answering reads.
@@ -133,14 +138,14 @@ impl Server {
         format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
     }
 
-    fn start_with(copied: Option<u16>) -> Self {
+    fn start_with(connections: u32, copied: Option<u16>) -> Self {
         let bin = binaries().expect("PostgreSQL's server is missing: apt-get install postgresql");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = std::env::temp_dir().join(format!("handstamp-postgres-{}-{port}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         let keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
-            .args([folder.as_os_str(), bin.as_os_str(), port.to_string().as_ref()])
+            .args([folder.as_os_str(), bin.as_os_str(), port.to_string().as_ref(), connections.to_string().as_ref()])
             .args(copied.map(|port| port.to_string()))
             .stdin(Stdio::piped())
             .spawn()

@@ -10,7 +10,7 @@ use crate::config::{Config, DatabaseUrl, PublicUrl};
 use crate::services::hashing::Share;
 use crate::services::{Admitted, ChangePassword, NotRegistered, NotSignedIn, PasswordNotChanged, Register, SignIn};
 use crate::sessions::Found;
-use crate::world::{ManualClock, World};
+use crate::world::{Clock, ManualClock, World};
 use crate::{Handstamp, SecretKey};
 
 const PASSWORD: &str = "plum-octave-harbour";
@@ -382,6 +382,11 @@ async fn counts_that_nothing_depends_on_are_purged() {
         .await;
     here.accounts().purge_attempts().await;
     assert_eq!(database.count("SELECT COUNT(*) FROM attempts WHERE last_at = 0").await, 0);
+    let now = here.clock.wall();
+    here.clock.set(Timestamp::from_unix_seconds(now.as_secs() + 30 * 86_400));
+    here.accounts().purge_attempts().await;
+    assert!(database.count("SELECT COUNT(*) FROM attempts").await > 0, "a clock that has jumped ahead");
+    here.clock.set(Timestamp::from_unix_seconds(now.as_secs()));
     here.clock.advance(Duration::from_secs(86_399));
     here.accounts().purge_attempts().await;
     assert!(database.count("SELECT COUNT(*) FROM attempts").await > 0);

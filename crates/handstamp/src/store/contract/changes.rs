@@ -192,7 +192,8 @@ async fn a_transaction_that_nobody_goes_on_with_is_ended() {
     let (frozen, store) = (Store::open(&url, true).await.unwrap(), Store::open(&url, true).await.unwrap());
     let (_, session) = ada(&store).await;
     let Store::Postgres(database) = &frozen else { panic!("this is PostgreSQL") };
-    let mut transaction = database.pool.begin().await.unwrap();
+    let mut connection = database.pool.acquire().await.unwrap();
+    let mut transaction = sqlx::Connection::begin(&mut *connection).await.unwrap();
     sqlx::query("UPDATE change_counter SET position = position + 1").execute(&mut *transaction).await.unwrap();
     let begun = std::time::Instant::now();
     while store.end_sessions(&[session.owned()]).await.is_err() {
