@@ -25,6 +25,11 @@ pub(in crate::web) async fn show(State(site): State<SharedSite>, member: Member)
     form_page(&site, member, StatusCode::OK, &Errors::default())
 }
 
+/// The way here from the well-known URL.
+pub(in crate::web) async fn well_known(State(site): State<SharedSite>) -> Response {
+    see_other(&site.places.page("/account/password"))
+}
+
 pub(in crate::web) async fn submit(
     State(site): State<SharedSite>,
     member: Member,
