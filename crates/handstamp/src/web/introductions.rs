@@ -1,8 +1,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, COOKIE, HeaderName, InvalidHeaderValue};
+use axum::http::{HeaderMap, HeaderValue};
 use handstamp_core::{SessionIdHash, Timestamp};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use quick_cache::sync::Cache;
@@ -68,6 +68,14 @@ impl Introductions {
         self.0.insert(key, Arc::new(introduction));
         Ok(headers)
     }
+}
+
+/// The same headers for a request of nobody who is signed in: each is there and empty, so that none that the client may have
+/// sent is left.
+pub(super) fn of_a_stranger(site: &Site) -> HeaderMap {
+    let mut headers = site.headers.copy();
+    headers.extend([USER, NAME, EMAIL, GROUPS, ASSERTION].map(|name| (name, HeaderValue::from_static(""))));
+    headers
 }
 
 fn introduce(user: &User, audience: &str, slot: Timestamp, site: &Site) -> Result<HeaderMap, InvalidHeaderValue> {
