@@ -52,7 +52,8 @@ async fn the_well_known_url_for_changing_passwords_stands_at_the_root_whatever_t
             let answer = ask(&app, Request::get("/.well-known/change-password"), "").await;
             assert_eq!(answer.status(), StatusCode::SEE_OTHER);
             assert_eq!(answer.headers()[header::LOCATION], format!("{prefix}/account/password"));
-            let posted = ask(&app, Request::post("/.well-known/change-password"), "").await;
+            let post = Request::post("/.well-known/change-password").header("sec-fetch-site", "same-origin");
+            let posted = ask(&app, post, "").await;
             assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
         }
     }
