@@ -22,13 +22,16 @@ fn shown(page: &Page, name: &str) -> Vec<String> {
     named.filter(|value| !value.is_empty()).collect()
 }
 
+/// Proxies choose between two statuses for the same.
+fn is_sent_on(page: &Page) -> bool {
+    matches!(page.status, 302 | 303)
+}
+
 async fn is_told_who_it_is(house: &House, chain: &Chain) {
     let ada = Visitor::new(&chain.url);
     let page = ada.opens("/notes?a=b&c=d").await;
-    assert_eq!(
-        (page.status, page.location()),
-        (302, format!("{}/account/login?next=%2Fnotes%3Fa%3Db%26c%3Dd", chain.url).as_str())
-    );
+    assert!(is_sent_on(&page));
+    assert_eq!(page.location(), format!("{}/account/login?next=%2Fnotes%3Fa%3Db%26c%3Dd", chain.url));
     let fields =
         [("name", "Zoë"), ("email", "ada@example.com"), ("password", ADAS_PASSWORD), ("next", "/notes?a=b&c=d")];
     let page = ada.submits("/account/register", &fields).await;
@@ -47,7 +50,7 @@ async fn is_told_who_it_is(house: &House, chain: &Chain) {
 
     let thief = ada.copy();
     assert_eq!(ada.signs_out().await.status, 303);
-    assert_eq!(thief.opens("/notes").await.status, 302);
+    assert!(is_sent_on(&thief.opens("/notes").await));
     let posted = thief.submits("/notes", &[("text", "x")]).await;
     assert_eq!(
         (posted.status, posted.location()),
@@ -102,14 +105,13 @@ async fn and_the_doctor_finds_nothing_wrong() {
         let page = format!("{}/notes", chain.url);
         let unreachable = "http://127.0.0.1:1/";
         assert_eq!(examined(&house, &[&page, "--app", unreachable]), (true, vec![]), "{proxy:?}");
-        assert_eq!(
-            examined(&house, &[&page, "--app", &chain.app_url]),
-            (false, vec!["the app is not reached around the proxy".into()])
-        );
+        let believes = format!("{}/believes", chain.app_url);
+        assert_eq!(examined(&house, &[&page, "--app", &believes]), (false, vec![AROUND.into()]));
     }
     assert!(house.types(&["user", "list"], "").1.contains("no accounts"), "its own account is gone again");
 }
 
+const AROUND: &str = "the app is not reached around the proxy";
 const STRANGER: &str = "a stranger is kept out";
 const REDIRECT: &str = "a stranger is sent to sign in, and back";
 const IDENTITY: &str = "forged identity headers do not reach the app";
@@ -119,14 +121,27 @@ const FORWARDED: &str = "forged X-Forwarded-… headers lead nowhere";
 const ADDRESS: &str = "a forged address is not believed";
 const QUESTIONS: &str = "the proxy's questions are not for browsers";
 const SIGN_IN: &str = "somebody can sign in";
+const HOST: &str = "a forged host leads nowhere";
+const WELL_KNOWN: &str = "the change of a password is found";
+const LONG: &str = "a long post gets through";
+const AS_A_STRANGER: &str = "a stranger reaches the app, as a stranger";
+const STRANGERS_IDENTITY: &str = "forged identity headers open nothing";
+const PREFLIGHT: &str = "a preflight reaches the app, as a stranger's";
+const NO_PREFLIGHT: &str = "a preflight is kept out";
 
 /// Takes one protection after the other out of a configuration, and sees that the doctor finds what is wrong then.
 async fn each_is_missed(proxies: &[Proxy], protections: &[(&str, &str, &str)]) {
+    each_is_missed_with(&[], proxies, protections).await;
+}
+
+/// With flags for `proxy-config` and for the doctor.
+async fn each_is_missed_with(flags: &[&str], proxies: &[Proxy], protections: &[(&str, &str, &str)]) {
     let house = house();
     for proxy in proxies {
         for (protection, instead, check) in protections {
-            let chain = Chain::new(&house, *proxy, &[(protection, instead)]).await;
-            let (_, failed) = examined(&house, &[&format!("{}/notes", chain.url)]);
+            let chain = Chain::printed(&house, *proxy, flags, &[(protection, instead)]).await;
+            let page = format!("{}/notes", chain.url);
+            let (_, failed) = examined(&house, &[&[page.as_str()], flags].concat());
             assert!(failed.iter().any(|name| name == check), "{proxy:?} without {protection}: {failed:?}");
         }
     }
@@ -139,7 +154,10 @@ async fn and_the_doctor_misses_each_protection_of_nginx() {
         &[
             ("auth_request /handstamp-asks;", "", STRANGER),
             ("error_page 401 = @stranger;", "", REDIRECT),
-            ("location ~ ^/account(/|$)", "location ~ ^/elsewhere(/|$)", SIGN_IN),
+            ("location ~ ^/(account(/|$)|", "location ~ ^/(elsewhere(/|$)|", SIGN_IN),
+            (r"|\.well-known/change-password$)", ")", WELL_KNOWN),
+            ("return 421;", "set $is_let_in 1;", HOST),
+            ("= /handstamp-asks {", "= /handstamp-asks { client_max_body_size 1m;", LONG),
             ("underscores_in_headers off;", "underscores_in_headers on;", IDENTITY),
             ("proxy_set_header Remote-User $handstamp_user;", "", IDENTITY),
             ("proxy_set_header Remote-Name $handstamp_name;", "", IDENTITY),
@@ -153,10 +171,23 @@ async fn and_the_doctor_misses_each_protection_of_nginx() {
             ("proxy_set_header X-Real-IP \"\";", "", FORWARDED),
             ("proxy_set_header X-Forwarded-Host $http_host;", "", FORWARDED),
             ("proxy_set_header X-Forwarded-For $remote_addr;", "", ADDRESS),
-            ("location ~ ^/account(/|$)", "location ~ ^/(account|auth)(/|$)", QUESTIONS),
+            ("location ~ ^/(account(/|$)|", "location ~ ^/((account|auth)(/|$)|", QUESTIONS),
+            ("/auth/request;", "/auth/request?preflight=pass;", NO_PREFLIGHT),
         ],
     )
     .await;
+    each_is_missed_with(
+        &["--access", "everybody"],
+        &[Proxy::Nginx],
+        &[
+            ("?access=everybody", "", AS_A_STRANGER),
+            ("proxy_set_header Remote-User $handstamp_user;", "", STRANGERS_IDENTITY),
+            ("proxy_set_header Handstamp-Assertion $handstamp_assertion;", "", STRANGERS_IDENTITY),
+        ],
+    )
+    .await;
+    let identity = ("proxy_set_header Remote-User $handstamp_user;", "", PREFLIGHT);
+    each_is_missed_with(&["--preflight"], &[Proxy::Nginx], &[("?preflight=pass", "", PREFLIGHT), identity]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -165,13 +196,16 @@ async fn and_the_doctor_misses_each_protection_of_caddy() {
         &[Proxy::Caddy, Proxy::NewCaddy],
         &[
             ("forward_auth", "@never path /never\nforward_auth @never", STRANGER),
-            ("@account path /account /account/*", "@account path /elsewhere", SIGN_IN),
+            ("@account path /account /account/* /.well", "@account path /elsewhere /.well", SIGN_IN),
+            ("/account/* /.well-known/change-password", "/account/*", WELL_KNOWN),
+            ("respond @elsewhere 421", "", HOST),
             ("request_header @wishes -Connection", "", CONNECTION),
             ("Handstamp-Assertion Cookie", "Handstamp-Assertion", COOKIE),
-            ("request_header -X-Forwarded-*", "", FORWARDED),
+            ("request_header -X-Forwarded*", "", FORWARDED),
             ("request_header -Forwarded\n", "\n", FORWARDED),
-            ("request_header -X-Real-Ip\n", "\n", FORWARDED),
+            ("request_header -X-Real*", "", FORWARDED),
             ("@account path /account /account/*", "@account path /account /account/* /auth/*", QUESTIONS),
+            ("uri /auth/forward?", "uri /auth/forward?preflight=pass", NO_PREFLIGHT),
         ],
     )
     .await;
@@ -179,9 +213,13 @@ async fn and_the_doctor_misses_each_protection_of_caddy() {
     let underscores = [
         ("request_header -Remote_*", "", IDENTITY),
         ("request_header -Handstamp_*", "", IDENTITY),
-        ("request_header -X_Forwarded_*", "", FORWARDED),
+        ("request_header -X_Forwarded*", "", FORWARDED),
+        ("request_header -X_Real*", "", FORWARDED),
     ];
     each_is_missed(&[Proxy::Caddy], &underscores).await;
+    let strangers = [("?access=everybody", "?", AS_A_STRANGER), ("request_header -Remote_*", "", STRANGERS_IDENTITY)];
+    each_is_missed_with(&["--access", "everybody"], &[Proxy::Caddy], &strangers).await;
+    each_is_missed_with(&["--preflight"], &[Proxy::Caddy], &[("?preflight=pass", "?", PREFLIGHT)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -189,19 +227,26 @@ async fn and_the_doctor_misses_each_protection_of_traefik() {
     each_is_missed(
         &[Proxy::Traefik],
         &[
-            ("middlewares: [strip, handstamp]", "middlewares: [strip]", STRANGER),
+            ("middlewares: [strip, handstamp, wait]", "middlewares: [strip, wait]", STRANGER),
             ("Path(`/account`) || PathPrefix(`/account/`)", "Path(`/elsewhere`)", SIGN_IN),
+            (" || Path(`/.well-known/change-password`)", "", WELL_KNOWN),
+            ("Host(`localhost`) ||", "Host(`localhost`) || PathPrefix(`/`) ||", HOST),
             ("          - Remote-User\n", "", IDENTITY),
             ("          - Remote-Groups\n", "", IDENTITY),
             ("          - Handstamp-Assertion\n", "", IDENTITY),
             ("          - Cookie\n", "", COOKIE),
             ("Remote_user: \"\"", "", IDENTITY),
             ("Handstamp_assertion: \"\"", "", IDENTITY),
-            ("Forwarded: \"\"", "X-Unused: \"\"", FORWARDED),
+            ("          Forwarded: \"\"\n", "", FORWARDED),
             ("PathPrefix(`/account/`)", "PathPrefix(`/account/`) || PathPrefix(`/auth/`)", QUESTIONS),
+            ("/auth/forward", "/auth/forward?preflight=pass", NO_PREFLIGHT),
         ],
     )
     .await;
+    let strangers = [("?access=everybody", "", AS_A_STRANGER), ("          - Remote-User\n", "", STRANGERS_IDENTITY)];
+    each_is_missed_with(&["--access", "everybody"], &[Proxy::Traefik], &strangers).await;
+    let preflights = [("?preflight=pass", "", PREFLIGHT), ("          - Remote-User\n", "", PREFLIGHT)];
+    each_is_missed_with(&["--preflight"], &[Proxy::Traefik], &preflights).await;
 }
 
 /// There is no Envoy in the packages of Debian or PyPI: what it is told is read by a parser of YAML, and what it asks is in
@@ -229,7 +274,7 @@ print(resources['clusters'][1]['load_assignment']['endpoints'][0]['lb_endpoints'
         lines,
         [
             "remote-user remote-name remote-email remote-groups handstamp-assertion cookie /auth/envoy False",
-            "/account>handstamp /account/>handstamp />app",
+            "/account>handstamp /account/>handstamp /.well-known/change-password>handstamp />app",
             "{'address': 'app', 'port_value': 3000}",
         ]
     );
@@ -244,4 +289,251 @@ fn and_an_address_that_would_change_the_configuration_is_refused() {
         assert_eq!(output.status.code(), Some(2), "{bad}");
         assert!(output.stdout.is_empty() && String::from_utf8(output.stderr).unwrap().contains("127.0.0.1:8080"));
     }
+}
+
+const EVERYBODY: [&str; 2] = ["--access", "everybody"];
+
+/// That the app was told of nobody, whatever the client says of itself.
+fn assert_nobody(page: &Page) {
+    assert_eq!(page.status, 200, "{}", page.body);
+    for name in ["remote-user", "remote-name", "remote-email", "remote-groups", "handstamp-assertion", "remote_user"] {
+        assert_eq!(shown(page, name), [""; 0], "{name}: {}", page.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_pages_for_everybody_are_shown_to_strangers_as_strangers() {
+    let house = house();
+    house.ada().await;
+    for proxy in PROXIES {
+        let chain = Chain::printed(&house, proxy, &EVERYBODY, &[]).await;
+        let stranger = Visitor::new(&chain.url);
+        stranger.presents("junk");
+        stranger.presents_as("theme", "dark");
+        for name in ["remote-user", "remote_user", "remote-groups", "handstamp-assertion"] {
+            let forged = stranger.request(reqwest::Method::GET, "/notes").header(name, "forged");
+            let page = stranger.send(forged.header("sec-fetch-mode", "navigate")).await;
+            assert_nobody(&page);
+            assert_eq!(shown(&page, "cookie"), ["theme=dark"], "{proxy:?}");
+        }
+        assert_nobody(&stranger.submits("/notes", &[("text", "x")]).await);
+        assert_eq!(stranger.signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
+        let thief = stranger.copy();
+        assert_eq!(shown(&stranger.opens("/notes").await, "remote-email"), ["ada@example.com"]);
+        assert_eq!(stranger.signs_out().await.status, 303);
+        assert_nobody(&thief.opens("/notes").await);
+        let page = format!("{}/notes", chain.url);
+        let arguments = [&[page.as_str()], EVERYBODY.as_slice()].concat();
+        assert_eq!(examined(&house, &arguments), (true, vec![]), "{proxy:?}");
+        assert!(examined(&house, &[&page]).1.contains(&STRANGER.to_owned()), "it is told what is meant");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_a_client_of_a_caddy_that_asks_with_the_clients_query_stays_out() {
+    let house = house();
+    for proxy in [Proxy::Caddy, Proxy::NewCaddy] {
+        let chain = Chain::new(&house, proxy, &[("uri /auth/forward?", "uri /auth/forward")]).await;
+        let stranger = Visitor::new(&chain.url);
+        for query in ["access=everybody", "access=%65verybody", "access=everybody&a=%C3%A9", "preflight=pass", "a=b"] {
+            let asked = stranger.bare_request(reqwest::Method::OPTIONS, &format!("/notes?{query}"));
+            let page = stranger.send(asked.header("access-control-request-method", "POST")).await;
+            assert!(matches!(page.status, 400 | 401), "{proxy:?} {query}: {}", page.status);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_a_preflight_reaches_the_app_where_it_is_meant_to() {
+    let house = house();
+    let ada = house.ada().await;
+    for proxy in PROXIES {
+        for (flags, status) in [([].as_slice(), 401), (&["--preflight"], 200)] {
+            let chain = Chain::printed(&house, proxy, flags, &[]).await;
+            for visitor in [Visitor::new(&chain.url), ada.at(&chain.url)] {
+                if visitor.has_cookie() && flags.is_empty() {
+                    continue;
+                }
+                let preflight = visitor.bare_request(reqwest::Method::OPTIONS, "/api/notes");
+                let preflight = preflight.header("origin", "http://localhost:5173").header("remote-user", "forged");
+                let page = visitor.send(preflight.header("access-control-request-method", "PUT")).await;
+                assert_eq!(page.status, status, "{proxy:?} {flags:?} {}", page.body);
+                if status == 200 {
+                    assert_nobody(&page);
+                    assert_eq!(shown(&page, "access-control-request-method"), ["PUT"]);
+                }
+            }
+            let stranger = Visitor::new(&chain.url);
+            let put =
+                stranger.bare_request(reqwest::Method::PUT, "/api/notes").header("origin", "http://localhost:5173");
+            assert_eq!(stranger.send(put.header("access-control-request-method", "PUT")).await.status, 401);
+            let page = format!("{}/notes", chain.url);
+            let arguments = [&[page.as_str()], flags].concat();
+            assert_eq!(examined(&house, &arguments), (true, vec![]), "{proxy:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_an_upload_of_any_length_reaches_the_app() {
+    let house = house();
+    let ada = house.ada().await;
+    for proxy in PROXIES {
+        let chain = Chain::new(&house, proxy, &[]).await;
+        for bytes in [2 * 1024 * 1024, 50 * 1024 * 1024] {
+            let upload = |who: &Visitor| who.bare_request(reqwest::Method::POST, "/upload").body(vec![b'x'; bytes]);
+            let ada = ada.at(&chain.url);
+            let page = ada.send(upload(&ada)).await;
+            assert!(page.shows(&format!("\"length\":{bytes}")), "{proxy:?} {} {}", page.status, page.body);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_what_a_stranger_uploads_is_not_kept() {
+    let house = house();
+    let chain = Chain::new(&house, Proxy::Nginx, &[]).await;
+    let stranger = Visitor::new(&chain.url);
+    let upload = stranger.bare_request(reqwest::Method::POST, "/upload").body(vec![b'x'; 1024 * 1024]);
+    let page = stranger.send(upload).await;
+    assert_eq!((page.status, page.header("content-type")), (401, "application/problem+json"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_events_arrive_one_by_one() {
+    let house = house();
+    let ada = house.ada().await;
+    for proxy in PROXIES {
+        let chain = Chain::new(&house, proxy, &[]).await;
+        let stream = ada.at(&chain.url).bare_request(reqwest::Method::GET, "/events").send();
+        chain.events.add_permits(1);
+        let mut stream = stream.await.unwrap();
+        for number in 1..=3 {
+            let event = tokio::time::timeout(std::time::Duration::from_secs(10), stream.chunk()).await;
+            let event = event.unwrap_or_else(|_| panic!("{proxy:?} holds event {number} back")).unwrap().unwrap();
+            assert_eq!(event, format!("data: {number}\n\n"), "{proxy:?}");
+            chain.events.add_permits(1);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_the_change_of_a_password_is_found() {
+    let house = house();
+    for proxy in PROXIES {
+        let chain = Chain::new(&house, proxy, &[]).await;
+        let page = Visitor::new(&chain.url).opens("/.well-known/change-password").await;
+        assert_eq!((page.status, page.location()), (303, "/account/password"), "{proxy:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_says_to_come_back_while_the_app_or_handstamp_is_away() {
+    for proxy in PROXIES {
+        let mut house = house();
+        let ada = house.ada().await;
+        let mut chain = Chain::new(&house, proxy, &[]).await;
+        let ada = ada.at(&chain.url);
+        let says = |page: Page, traefik| match proxy {
+            Proxy::Traefik => assert_eq!(page.status, traefik),
+            _ => {
+                assert_eq!((page.status, page.header("retry-after")), (503, "5"), "{proxy:?} {}", page.body);
+                assert!(page.shows("Please try again in a few seconds."), "{proxy:?}: {}", page.body);
+            }
+        };
+        chain.loses_its_app().await;
+        says(ada.opens("/notes").await, 502);
+        assert_eq!(ada.opens("/account").await.status, 200);
+        house.stop();
+        says(ada.opens("/notes").await, 500);
+        says(ada.opens("/account").await, 502);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_takes_requests_for_its_own_hosts_only() {
+    let house = house();
+    let ada = house.ada().await;
+    for proxy in PROXIES {
+        let named = ["--host", "app.example.com", "--host", "localhost", "--host", "127.0.0.1"];
+        for (flags, is_named) in [([].as_slice(), false), (&named, true)] {
+            let chain = Chain::printed(&house, proxy, flags, &[]).await;
+            let ada = ada.at(&chain.url);
+            for (host, is_taken) in [
+                ("localhost", true),
+                ("localhost:1234", true),
+                ("app.example.com", is_named),
+                ("evil.example", false),
+                ("localhost.evil.example", false),
+                ("127.0.0.1.evil.example", false),
+                ("127x0.0.1", false),
+            ] {
+                for path in ["/notes", "/account/login"] {
+                    let page = ada.send(ada.bare_request(reqwest::Method::GET, path).header("host", host)).await;
+                    let is_shown = page.status == 200 && !page.body.is_empty();
+                    let is_refused_by_handstamp = path == "/account/login" && page.status == 421;
+                    let is_let_in = is_shown || is_refused_by_handstamp && host == "app.example.com" && is_named;
+                    assert_eq!(is_let_in || page.status == 303, is_taken, "{proxy:?} {host} {path} {}", page.status);
+                }
+            }
+        }
+    }
+}
+
+/// As scripts and command lines send them, unlike browsers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_a_target_beyond_ascii_is_one_like_others() {
+    let house = house();
+    let ada = house.ada().await;
+    for proxy in PROXIES {
+        let chain = Chain::new(&house, proxy, &[]).await;
+        let host = chain.url.strip_prefix("http://").unwrap();
+        for target in ["/caf\u{E9}", "/notes?q=caf\u{E9}"] {
+            let cookie = format!("Cookie: handstamp_session={}\r\n", ada.token());
+            let member = answer_to(host, &format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{cookie}"));
+            assert!(member.starts_with("HTTP/1.1 200"), "{proxy:?} {target} {member}");
+            let stranger =
+                answer_to(host, &format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nSec-Fetch-Mode: navigate\r\n"));
+            let next =
+                target.replace('/', "%2F").replace('?', "%3F").replace('=', "%3D").replace('\u{E9}', "%25C3%25A9");
+            let location = format!("/account/login?next={next}\r\n");
+            assert!(stranger.contains(&location), "{proxy:?} {target} {stranger}");
+        }
+    }
+}
+
+/// The head of the answer to a request, byte by byte as it stands here.
+fn answer_to(host: &str, request: &str) -> String {
+    use std::io::{Read, Write};
+    let mut connection = std::net::TcpStream::connect(host).unwrap();
+    connection.write_all(format!("{request}Connection: close\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn and_its_caddyfile_is_formatted_as_caddy_does() {
+    let house = House::on_sqlite();
+    let newest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/bin/caddy");
+    for (listen, flags) in
+        [("127.0.0.1:8000", [].as_slice()), ("[::1]:8000", &["--preflight"]), ("0.0.0.0:80", &EVERYBODY)]
+    {
+        let printed = Proxy::Caddy.configuration(&house, listen, "127.0.0.1:3000", flags);
+        let file = house.folder.join("Caddyfile");
+        std::fs::write(&file, &printed).unwrap();
+        for caddy in ["/usr/bin/caddy", newest] {
+            let formatted = Command::new(caddy).arg("fmt").arg(&file).env("HOME", &house.folder).output().unwrap();
+            assert_eq!(String::from_utf8(formatted.stdout).unwrap(), printed, "{caddy} {listen}");
+        }
+    }
+}
+
+#[test]
+fn and_envoy_says_that_it_cannot_ask_for_everybody() {
+    let house = House::on_sqlite();
+    let arguments = ["proxy-config", "envoy", "--listen", "[::1]:8000", "--app", "app:3000", "--access", "everybody"];
+    let output = house.bare_command(&arguments).output().unwrap();
+    assert!(output.status.code() == Some(2) && output.stdout.is_empty());
+    assert!(String::from_utf8(output.stderr).unwrap().contains("use nginx, Caddy or Traefik"));
 }

@@ -1,10 +1,20 @@
+use std::convert::Infallible;
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use axum::{Json, Router};
+use futures_util::stream;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::house::House;
@@ -27,24 +37,52 @@ pub struct Chain {
     process: Child,
     app: Option<JoinHandle<()>>,
     folder: PathBuf,
+    /// How many events the app may still send.
+    pub events: Arc<Semaphore>,
 }
+
+/// A user without rights, whose name differs between systems.
+const NOBODY: u32 = 65534;
 
 impl Chain {
     /// With parts of the configuration replaced: each text stands there, and something else afterwards.
     pub async fn new(house: &House, proxy: Proxy, changes: &[(&str, &str)]) -> Self {
+        Self::printed(house, proxy, &[], changes).await
+    }
+
+    /// With more flags for `proxy-config`.
+    pub async fn printed(house: &House, proxy: Proxy, flags: &[&str], changes: &[(&str, &str)]) -> Self {
         let app = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let app_address = app.local_addr().unwrap().to_string();
-        let app = tokio::spawn(async { axum::serve(app, Router::new().fallback(echo)).await.unwrap() });
-        let mut chain = Self::to(house, proxy, &free_address(), &app_address, changes).await;
-        chain.app = Some(app);
+        let mut chain = Self::between(house, proxy, &free_address(), &app_address, flags, changes).await;
+        let routes = Router::new().route("/events", get(tells)).route("/believes", get(believes)).fallback(echo);
+        let routes = routes.with_state(Arc::clone(&chain.events));
+        chain.app = Some(tokio::spawn(async { axum::serve(app, routes).await.unwrap() }));
         chain
+    }
+
+    /// The app goes away.
+    pub async fn loses_its_app(&mut self) {
+        let app = self.app.take().unwrap();
+        app.abort();
+        let _ = app.await;
     }
 
     /// To an app of one's own.
     pub async fn to(house: &House, proxy: Proxy, listen: &str, app: &str, changes: &[(&str, &str)]) -> Self {
+        Self::between(house, proxy, listen, app, &[], changes).await
+    }
+
+    async fn between(
+        house: &House,
+        proxy: Proxy,
+        listen: &str,
+        app: &str,
+        flags: &[&str],
+        changes: &[(&str, &str)],
+    ) -> Self {
         let folder = crate::house::new_folder();
-        let house_address = house.url.strip_prefix("http://").unwrap();
-        let configuration = proxy.configuration(house, listen, app, house_address);
+        let configuration = proxy.configuration(house, listen, app, flags);
         let configuration = changes.iter().fold(configuration, |text, (old, new)| {
             assert!(text.contains(old), "{old:?} does not stand in {text}");
             text.replace(old, new)
@@ -52,8 +90,8 @@ impl Chain {
         let file = folder.join("proxy.yml");
         std::fs::write(&file, configuration).unwrap();
         let process = proxy.starts(&folder, &file, listen);
-        let chain =
-            Self { url: format!("http://{listen}"), app_url: format!("http://{app}"), process, app: None, folder };
+        let (url, app_url) = (format!("http://{listen}"), format!("http://{app}"));
+        let chain = Self { url, app_url, process, app: None, folder, events: Arc::new(Semaphore::new(0)) };
         chain.is_up().await;
         chain
     }
@@ -84,14 +122,16 @@ impl Drop for Chain {
 }
 
 impl Proxy {
-    fn configuration(self, house: &House, listen: &str, app: &str, handstamp: &str) -> String {
+    /// What `proxy-config` prints.
+    pub fn configuration(self, house: &House, listen: &str, app: &str, flags: &[&str]) -> String {
+        let handstamp = house.url.strip_prefix("http://").unwrap();
         let name = match self {
             Self::Nginx => "nginx",
             Self::Caddy | Self::NewCaddy => "caddy",
             Self::Traefik => "traefik",
         };
         let arguments = ["proxy-config", name, "--listen", listen, "--app", app, "--handstamp", handstamp];
-        let output = house.bare_command(&arguments).output().unwrap();
+        let output = house.bare_command(&[&arguments, flags].concat()).output().unwrap();
         assert!(output.status.success(), "{}", output.status);
         String::from_utf8(output.stdout).unwrap()
     }
@@ -102,8 +142,12 @@ impl Proxy {
         let mut command = match self {
             Self::Nginx => {
                 let mut command = Command::new("/usr/sbin/nginx");
-                command.arg("-p").arg(folder).arg("-c").arg(file).args(["-e", "stderr"]);
-                command.arg("-g").arg(format!("daemon off; pid {};", folder.join("pid").display()));
+                command.args(["-e", "stderr", "-p"]).arg(folder).arg("-c").arg(file.file_name().unwrap());
+                // It needs no rights, and so it gets none.
+                if rustix::process::geteuid().is_root() {
+                    std::os::unix::fs::chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+                    command.uid(NOBODY).gid(NOBODY);
+                }
                 command
             }
             Self::Caddy | Self::NewCaddy => {
@@ -128,11 +172,29 @@ impl Proxy {
 
 /// Shows all that it gets.
 async fn echo(request: Request) -> Json<serde_json::Value> {
-    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap_or("not ASCII")));
+    let (parts, body) = request.into_parts();
+    let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap_or("not ASCII")));
     let headers: Vec<_> = headers.collect();
-    Json(
-        serde_json::json!({ "method": request.method().as_str(), "target": request.uri().to_string(), "headers": headers }),
-    )
+    let length = to_bytes(body, usize::MAX).await.unwrap().len();
+    let (method, target) = (parts.method.as_str(), parts.uri.to_string());
+    Json(serde_json::json!({ "method": method, "target": target, "headers": headers, "length": length }))
+}
+
+/// Sends an event whenever it may.
+async fn tells(State(events): State<Arc<Semaphore>>) -> Response {
+    let events = stream::unfold((events, 1), |(events, number)| async move {
+        events.acquire().await.unwrap().forget();
+        Some((Ok::<_, Infallible>(format!("data: {number}\n\n")), (events, number + 1)))
+    });
+    ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(events)).into_response()
+}
+
+/// Takes whoever sends a header for who it says, and shows members only that.
+async fn believes(request: Request) -> Response {
+    match request.headers().get("remote-user") {
+        Some(user) => format!("Hello, {user:?}").into_response(),
+        None => StatusCode::UNAUTHORIZED.into_response(),
+    }
 }
 
 pub fn free_address() -> String {
