@@ -112,6 +112,7 @@ async fn and_the_doctor_finds_nothing_wrong() {
 }
 
 const AROUND: &str = "the app is not reached around the proxy";
+const THROUGH: &str = "who is signed in gets through";
 const STRANGER: &str = "a stranger is kept out";
 const REDIRECT: &str = "a stranger is sent to sign in, and back";
 const IDENTITY: &str = "forged identity headers do not reach the app";
@@ -389,14 +390,35 @@ async fn and_an_upload_of_any_length_reaches_the_app() {
     }
 }
 
+/// It would be kept on the disk of nginx.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn and_what_a_stranger_uploads_is_not_kept() {
+async fn and_a_stranger_is_answered_before_anything_is_uploaded() {
+    let house = house();
+    for proxy in PROXIES {
+        let chain = Chain::new(&house, proxy, &[]).await;
+        let host = chain.url.strip_prefix("http://").unwrap();
+        let head = format!("POST /upload HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000000000\r\n");
+        let answer = answer_to(host, &head);
+        assert!(
+            answer.starts_with("HTTP/1.1 401") && answer.contains("application/problem+json"),
+            "{proxy:?} {answer}"
+        );
+    }
+}
+
+/// What a second question were answered would go to the browser.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_nginx_asks_about_a_stranger_once() {
     let house = house();
     let chain = Chain::new(&house, Proxy::Nginx, &[]).await;
     let stranger = Visitor::new(&chain.url);
-    let upload = stranger.bare_request(reqwest::Method::POST, "/upload").body(vec![b'x'; 1024 * 1024]);
-    let page = stranger.send(upload).await;
-    assert_eq!((page.status, page.header("content-type")), (401, "application/problem+json"));
+    stranger.presents("junk");
+    let page = stranger.opens("/notes").await;
+    assert_eq!(page.status, 303);
+    assert!(["remote-user", "cookie", "handstamp-assertion"].iter().all(|name| !page.headers.contains_key(*name)));
+    // What is asked about junk is noted.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(house.events("session_token_refused").await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -507,8 +529,14 @@ fn answer_to(host: &str, request: &str) -> String {
     use std::io::{Read, Write};
     let mut connection = std::net::TcpStream::connect(host).unwrap();
     connection.write_all(format!("{request}Connection: close\r\n\r\n").as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    connection.read_to_end(&mut answer).unwrap();
+    connection.set_read_timeout(Some(std::time::Duration::from_secs(15))).unwrap();
+    let (mut answer, mut part) = (Vec::new(), [0; 4096]);
+    while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
+        match connection.read(&mut part).unwrap() {
+            0 => break,
+            read => answer.extend_from_slice(&part[..read]),
+        }
+    }
     String::from_utf8_lossy(&answer).into_owned()
 }
 
@@ -536,4 +564,88 @@ fn and_envoy_says_that_it_cannot_ask_for_everybody() {
     let output = house.bare_command(&arguments).output().unwrap();
     assert!(output.status.code() == Some(2) && output.stdout.is_empty());
     assert!(String::from_utf8(output.stderr).unwrap().contains("use nginx, Caddy or Traefik"));
+}
+
+/// What the doctor says of one check: its result, and why.
+fn said(house: &House, arguments: &[&str], check: &str) -> (String, String) {
+    let (_, output, error) = house.types(&[&["doctor", "--json"], arguments].concat(), "");
+    let findings: Value = serde_json::from_str(&output).unwrap_or_else(|_| panic!("{output} {error}"));
+    let finding = findings.as_array().unwrap().iter().find(|finding| finding["check"] == check).unwrap();
+    let text = |name: &str| finding[name].as_str().unwrap_or_default().to_owned();
+    (text("result"), text("why"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_the_doctor_does_not_accuse_an_app_of_what_its_page_cannot_tell() {
+    let house = house();
+    let chain = Chain::new(&house, Proxy::Nginx, &[]).await;
+    let page = format!("{}/notes", chain.url);
+    let echo = format!("{}/notes", chain.app_url);
+    let (result, why) = said(&house, &[&page, "--app", &echo], AROUND);
+    assert!(result == "?" && why.contains("a page that only members see"), "{result} {why}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_the_doctor_says_when_the_app_refuses_whom_handstamp_lets_pass() {
+    let house = house();
+    for proxy in PROXIES {
+        let chain = Chain::new(&house, proxy, &[]).await;
+        let (result, why) = said(&house, &[&format!("{}/refuses", chain.url)], THROUGH);
+        assert!(result == "FAIL" && why.contains(&format!("the audience {} and the issuer http", chain.url)), "{why}");
+    }
+    let chain =
+        Chain::new(&house, Proxy::Caddy, &[("uri /auth/forward?", "uri /auth/forward?\nheader_up -Cookie")]).await;
+    let (result, why) = said(&house, &[&format!("{}/refuses", chain.url)], THROUGH);
+    assert!(result == "FAIL" && why.contains("send the Cookie header"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_the_doctor_says_which_page_would_show_more() {
+    let house = house();
+    let chain = Chain::new(&house, Proxy::Nginx, &[]).await;
+    let (result, why) = said(&house, &[&format!("{}/silent", chain.url)], IDENTITY);
+    assert!(result == "?" && why.starts_with("/silent does not show that doctor@handstamp.invalid"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_a_doctor_who_is_stopped_leaves_nothing_behind() {
+    let house = house();
+    let chain = Chain::new(&house, Proxy::Nginx, &[]).await;
+    for signal in ["INT", "TERM", "HUP"] {
+        let mut doctor = examines(&house, &chain);
+        is_at_work(&house).await;
+        assert!(Command::new("kill").args(["-s", signal, &doctor.id().to_string()]).status().unwrap().success());
+        assert_eq!(doctor.wait().unwrap().code(), Some(1), "{signal}");
+        assert!(house.types(&["user", "list"], "").1.contains("no accounts"), "{signal}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_a_doctor_removes_what_one_who_was_killed_left_behind() {
+    let house = house();
+    let chain = Chain::new(&house, Proxy::Nginx, &[]).await;
+    let mut doctor = examines(&house, &chain);
+    is_at_work(&house).await;
+    doctor.kill().unwrap();
+    doctor.wait().unwrap();
+    let page = format!("{}/notes", chain.url);
+    let (status, _, error) = house.types(&["doctor", &page], "");
+    assert!(status == 1 && error.contains("another doctor is at work, or was killed"), "{error}");
+    assert_eq!(house.json(&["user", "list"]).as_array().unwrap().len(), 1, "it leaves the other's account alone");
+    assert_eq!(house.execute("UPDATE users SET created_at = created_at - 120").await, 1);
+    assert_eq!(examined(&house, &[&page]), (true, vec![]));
+    assert!(house.types(&["user", "list"], "").1.contains("no accounts"));
+}
+
+/// A doctor at work, whose app takes its time.
+fn examines(house: &House, chain: &Chain) -> std::process::Child {
+    let page = format!("{}/slow", chain.url);
+    let mut command = house.command_beside(&["doctor", &page]);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+async fn is_at_work(house: &House) {
+    while house.count("SELECT COUNT(*) FROM sessions").await == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
 }

@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use axum::{Json, Router};
 use futures_util::stream;
 use tokio::sync::Semaphore;
@@ -55,7 +55,9 @@ impl Chain {
         let app = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let app_address = app.local_addr().unwrap().to_string();
         let mut chain = Self::between(house, proxy, &free_address(), &app_address, flags, changes).await;
-        let routes = Router::new().route("/events", get(tells)).route("/believes", get(believes)).fallback(echo);
+        let routes = Router::new().route("/events", get(tells)).route("/believes", get(believes));
+        let routes = routes.route("/refuses", any(StatusCode::UNAUTHORIZED)).route("/silent", any(StatusCode::OK));
+        let routes = routes.route("/slow", any(slow)).fallback(echo);
         let routes = routes.with_state(Arc::clone(&chain.events));
         chain.app = Some(tokio::spawn(async { axum::serve(app, routes).await.unwrap() }));
         chain
@@ -187,6 +189,11 @@ async fn tells(State(events): State<Arc<Semaphore>>) -> Response {
         Some((Ok::<_, Infallible>(format!("data: {number}\n\n")), (events, number + 1)))
     });
     ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(events)).into_response()
+}
+
+/// Keeps members waiting.
+async fn slow() {
+    tokio::time::sleep(Duration::from_secs(10)).await;
 }
 
 /// Takes whoever sends a header for who it says, and shows members only that.
