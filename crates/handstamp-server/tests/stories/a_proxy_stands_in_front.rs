@@ -1,8 +1,11 @@
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
 
-use crate::chain::{Chain, Proxy};
+use crate::chain::{Chain, Proxy, free_address};
 use crate::house::{ADAS_PASSWORD, House};
 use crate::visitor::{Page, Visitor};
 
@@ -426,17 +429,36 @@ async fn and_events_arrive_one_by_one() {
     let house = house();
     let ada = house.ada().await;
     for proxy in PROXIES {
-        let chain = Chain::new(&house, proxy, &[]).await;
-        let stream = ada.at(&chain.url).bare_request(reqwest::Method::GET, "/events").send();
-        chain.events.add_permits(1);
-        let mut stream = stream.await.unwrap();
+        let permits = Arc::new(Semaphore::new(1));
+        let app = sends_events(Arc::clone(&permits)).await;
+        let chain = Chain::to(&house, proxy, &free_address(), &app, &[]).await;
+        let ada = ada.at(&chain.url);
+        let within = std::time::Duration::from_secs(10);
+        let stream = tokio::time::timeout(within, ada.bare_request(reqwest::Method::GET, "/events").send()).await;
+        let mut stream = stream.unwrap_or_else(|_| panic!("{proxy:?} holds the answer back")).unwrap();
         for number in 1..=3 {
-            let event = tokio::time::timeout(std::time::Duration::from_secs(10), stream.chunk()).await;
+            let event = tokio::time::timeout(within, stream.chunk()).await;
             let event = event.unwrap_or_else(|_| panic!("{proxy:?} holds event {number} back")).unwrap().unwrap();
             assert_eq!(event, format!("data: {number}\n\n"), "{proxy:?}");
-            chain.events.add_permits(1);
+            permits.add_permits(1);
         }
     }
+}
+
+/// An app that sends an event whenever it may, in an answer that ends with the connection, as servers for development do.
+async fn sends_events(permits: Arc<Semaphore>) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let _ = connection.read(&mut [0; 8192]).await.unwrap();
+        connection.write_all(b"HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n").await.unwrap();
+        for number in 1.. {
+            permits.acquire().await.unwrap().forget();
+            connection.write_all(format!("data: {number}\n\n").as_bytes()).await.unwrap();
+        }
+    });
+    address
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,20 +1,15 @@
-use std::convert::Infallible;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::body::to_bytes;
+use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Json, Router};
-use futures_util::stream;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::house::House;
@@ -37,8 +32,6 @@ pub struct Chain {
     process: Child,
     app: Option<JoinHandle<()>>,
     folder: PathBuf,
-    /// How many events the app may still send.
-    pub events: Arc<Semaphore>,
 }
 
 /// A user without rights, whose name differs between systems.
@@ -55,10 +48,9 @@ impl Chain {
         let app = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let app_address = app.local_addr().unwrap().to_string();
         let mut chain = Self::between(house, proxy, &free_address(), &app_address, flags, changes).await;
-        let routes = Router::new().route("/events", get(tells)).route("/believes", get(believes));
+        let routes = Router::new().route("/believes", get(believes));
         let routes = routes.route("/refuses", any(StatusCode::UNAUTHORIZED)).route("/silent", any(StatusCode::OK));
         let routes = routes.route("/slow", any(slow)).fallback(echo);
-        let routes = routes.with_state(Arc::clone(&chain.events));
         chain.app = Some(tokio::spawn(async { axum::serve(app, routes).await.unwrap() }));
         chain
     }
@@ -93,7 +85,7 @@ impl Chain {
         std::fs::write(&file, configuration).unwrap();
         let process = proxy.starts(&folder, &file, listen);
         let (url, app_url) = (format!("http://{listen}"), format!("http://{app}"));
-        let chain = Self { url, app_url, process, app: None, folder, events: Arc::new(Semaphore::new(0)) };
+        let chain = Self { url, app_url, process, app: None, folder };
         chain.is_up().await;
         chain
     }
@@ -180,15 +172,6 @@ async fn echo(request: Request) -> Json<serde_json::Value> {
     let length = to_bytes(body, usize::MAX).await.unwrap().len();
     let (method, target) = (parts.method.as_str(), parts.uri.to_string());
     Json(serde_json::json!({ "method": method, "target": target, "headers": headers, "length": length }))
-}
-
-/// Sends an event whenever it may.
-async fn tells(State(events): State<Arc<Semaphore>>) -> Response {
-    let events = stream::unfold((events, 1), |(events, number)| async move {
-        events.acquire().await.unwrap().forget();
-        Some((Ok::<_, Infallible>(format!("data: {number}\n\n")), (events, number + 1)))
-    });
-    ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(events)).into_response()
 }
 
 /// Keeps members waiting.
