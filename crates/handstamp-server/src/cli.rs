@@ -67,10 +67,10 @@ pub(crate) enum Command {
     ///
     /// It makes the account doctor@handstamp.invalid, with the settings of the server, and deletes it again; one that was left
     /// behind is deleted after two minutes, until which no other doctor begins. The app sees this account sign in, post 2 MB
-    /// and be refused: let it keep nothing of this address. Most is seen with a page that shows the address of whoever looks at
-    /// it, or the headers that it gets. Exit status 1 when a check fails.
+    /// and be refused: let it keep nothing of this address. Most is seen with a page that shows the address of the member who
+    /// looks at it, or the headers that it gets. Exit status 1 when a check fails.
     Doctor {
-        /// A page of the app as browsers reach it, which shows the address of whoever is signed in, such as a profile
+        /// A page of the app as browsers reach it, which shows the address of the member who looks at it, such as a profile
         url: String,
         /// Where the app might be reached without the proxy
         #[arg(long, value_name = "URL")]

@@ -7,7 +7,7 @@ use super::browser::{Answer, Browser, Extra};
 use super::{ADDRESS, FORGED, Finding, Tried, path_of};
 use Finding::{Bad, Good, Unknown};
 
-/// A header in which nobody could believe.
+/// A header that no app takes for an identity.
 const MEANINGLESS: &str = "x-sent-by-the-doctor";
 
 /// Asks the app itself, as if the proxy had said who this is. `assertion` is one that it may believe.
@@ -35,12 +35,12 @@ async fn believes(browser: &Browser, path: &str, bare: &Answer, assertion: Optio
     }
     if !bare.keeps_out() && ask(&[(MEANINGLESS, FORGED)]).await?.body.contains(FORGED) {
         return Ok(Unknown(format!(
-            "The app is reached without the proxy, and {path} shows everybody whatever is sent to it, so that nobody can tell whether the app verifies. Give --app the URL of a page that only members see."
+            "The app is reached without the proxy, and {path} shows every visitor the headers it gets, which does not tell whether the app verifies them. Give --app the URL of a page that only members see."
         )));
     }
-    let is_taken_in = |answer: &Answer| answer.body.contains(FORGED) || answer.body.contains(ADDRESS);
-    if bare.keeps_out() || answers.iter().any(is_taken_in) {
-        return Ok(Bad("The app believes whoever reaches it, and can be reached without the proxy. Let it listen where only the proxy gets to, or verify Handstamp-Assertion.".to_owned()));
+    let believes_it = |answer: &Answer| answer.body.contains(FORGED) || answer.body.contains(ADDRESS);
+    if bare.keeps_out() || answers.iter().any(believes_it) {
+        return Ok(Bad("The app believes forged identity headers, and can be reached without the proxy. Let it listen where only the proxy gets to, or verify Handstamp-Assertion.".to_owned()));
     }
     let valid = ask(&[("handstamp-assertion", assertion.unwrap_or_default())]).await?;
     Ok(match valid.body.contains(ADDRESS) {

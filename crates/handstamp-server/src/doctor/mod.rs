@@ -249,7 +249,7 @@ impl Patient<'_> {
         Ok(findings)
     }
 
-    /// Whether this answer is one for nobody who is signed in: as far as the page shows, if everybody may see it.
+    /// Whether this answer is one for a stranger: as far as the page shows, where strangers reach the app.
     fn is_for_a_stranger(&self, answer: &Answer) -> bool {
         let keeps_out = answer.keeps_out();
         keeps_out
@@ -310,11 +310,11 @@ impl Patient<'_> {
         if page.refuses() && navigating.leads_to_sign_in() {
             return Ok(Bad("A signed-in request is kept from the app: let the proxy send the Cookie header along with its question.".to_owned()));
         }
-        // A proxy that keeps somebody out sends browsers that navigate to the sign-in page, and nobody else.
+        // A proxy that keeps strangers out sends those that navigate to the sign-in page, and answers 401 to others.
         let claims = assertion.and_then(app::claims).unwrap_or_default();
         let said = |claim: &str| claims[claim].as_str().unwrap_or_default().to_owned();
         Ok(Bad(format!(
-            "{} is answered {} to somebody who is signed in, and not by Handstamp, which lets them pass. It seems that the app does not accept the assertion: see that it expects the audience {} and the issuer {}, spelled exactly so, and the keys of this Handstamp. If the proxy asks for a group, the doctor is in none.",
+            "{} is answered {} to a signed-in member, and not by Handstamp, which lets the request pass. It seems that the app does not accept the assertion: see that it expects the audience {} and the issuer {}, spelled exactly so, and the keys of this Handstamp. If the proxy asks for a group, the doctor is in none.",
             self.path,
             navigating.status,
             said("aud"),
@@ -538,10 +538,10 @@ impl Patient<'_> {
             let mend = format!("A preflight is answered {}. Let the proxy ask with preflight=pass.", stranger.status);
             return Ok((check, Bad(mend)));
         }
-        let is_somebody = |answer: &Answer| answer.body.contains(FORGED_USER);
+        let has_forged_identity = |answer: &Answer| answer.body.contains(FORGED_USER);
         let is_member = self.pass.preflight && member.body.contains(ADDRESS);
         let mend = "A preflight reaches the app with identity headers. Let the proxy copy the empty ones from Handstamp's answer.";
-        Ok((check, Finding::bad_if(is_somebody(&stranger) || is_somebody(&member) || is_member, mend)))
+        Ok((check, Finding::bad_if(has_forged_identity(&stranger) || has_forged_identity(&member) || is_member, mend)))
     }
 
     async fn signs_out(&self, cookie: &str) -> Tried<Finding> {
@@ -557,7 +557,7 @@ impl Patient<'_> {
     /// What this page does not show, and which would.
     fn unseen(&self) -> Finding {
         Unknown(format!(
-            "{} does not show that {ADDRESS} is signed in. Give the URL of a page that shows the address of whoever looks at it, such as a profile, or put an app there for a moment that shows the headers it gets.",
+            "{} does not show that {ADDRESS} is signed in. Give the URL of a page that shows the address of the member who looks at it, such as a profile, or put an app there for a moment that shows the headers it gets.",
             self.path
         ))
     }

@@ -19,7 +19,7 @@ async fn asks(visitor: &Visitor, method: &str, path: &str, headers: &[(&str, &st
 }
 
 /// That all identity headers are there, and say nothing.
-fn assert_nobody(answer: &Page) {
+fn assert_stranger(answer: &Page) {
     for name in IDENTITY.into_iter().chain(["handstamp-assertion"]) {
         assert_eq!(answer.headers.get(name).map(|value| value.as_bytes()), Some(b"".as_slice()), "{name}");
     }
@@ -163,7 +163,7 @@ crate::stories! {
             for asked in [[NAVIGATION, ("x-forwarded-method", "GET")], [("sec-fetch-mode", "cors"), ("x-forwarded-method", "POST")]] {
                 let answer = asks(&stranger, "GET", path, &asked).await;
                 assert_eq!((answer.status, answer.body.as_str(), answer.header("cookie")), (200, "", "theme=dark"), "{path}");
-                assert_nobody(&answer);
+                assert_stranger(&answer);
                 assert_eq!((answer.header("cache-control"), answer.set_cookie()), ("no-store", ""));
             }
             let answer = asks(&ada, "GET", path, &[]).await;
@@ -174,13 +174,13 @@ crate::stories! {
         assert_eq!(envoy.status, 401, "the query is the client's");
     }
 
-    async fn and_whoever_signed_out_is_a_stranger_where_everybody_passes(house: House) {
+    async fn and_a_member_who_signed_out_is_a_stranger_where_everybody_passes(house: House) {
         let ada = house.ada().await;
         let thief = ada.copy();
         ada.signs_out().await;
         let answer = asks(&thief, "GET", "/auth/forward?access=everybody", &[]).await;
         assert_eq!((answer.status, answer.headers["cookie"].as_bytes()), (200, b"".as_slice()));
-        assert_nobody(&answer);
+        assert_stranger(&answer);
     }
 
     async fn and_a_preflight_passes_as_a_stranger_where_that_is_asked_for(house: House) {
@@ -191,7 +191,7 @@ crate::stories! {
             for visitor in [&house.visitor(), &ada] {
                 let answer = asks(visitor, "GET", &asking, &preflight).await;
                 assert_eq!((answer.status, answer.headers["cookie"].as_bytes()), (200, b"".as_slice()), "{path}");
-                assert_nobody(&answer);
+                assert_stranger(&answer);
             }
             for other in [&preflight[..1], &preflight[1..], &[("x-forwarded-method", "POST"), preflight[1]]] {
                 assert_eq!(asks(&house.visitor(), "GET", &asking, other).await.status, 401, "{other:?}");

@@ -297,8 +297,8 @@ fn and_an_address_that_would_change_the_configuration_is_refused() {
 
 const EVERYBODY: [&str; 2] = ["--access", "everybody"];
 
-/// That the app was told of nobody, whatever the client says of itself.
-fn assert_nobody(page: &Page) {
+/// That the app sees a stranger, whatever the client says of itself.
+fn assert_stranger(page: &Page) {
     assert_eq!(page.status, 200, "{}", page.body);
     for name in ["remote-user", "remote-name", "remote-email", "remote-groups", "handstamp-assertion", "remote_user"] {
         assert_eq!(shown(page, name), [""; 0], "{name}: {}", page.body);
@@ -317,19 +317,22 @@ async fn and_pages_for_everybody_are_shown_to_strangers_as_strangers() {
         for name in ["remote-user", "remote_user", "remote-groups", "handstamp-assertion"] {
             let forged = stranger.request(reqwest::Method::GET, "/notes").header(name, "forged");
             let page = stranger.send(forged.header("sec-fetch-mode", "navigate")).await;
-            assert_nobody(&page);
+            assert_stranger(&page);
             assert_eq!(shown(&page, "cookie"), ["theme=dark"], "{proxy:?}");
         }
-        assert_nobody(&stranger.submits("/notes", &[("text", "x")]).await);
+        assert_stranger(&stranger.submits("/notes", &[("text", "x")]).await);
         assert_eq!(stranger.signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
         let thief = stranger.copy();
         assert_eq!(shown(&stranger.opens("/notes").await, "remote-email"), ["ada@example.com"]);
         assert_eq!(stranger.signs_out().await.status, 303);
-        assert_nobody(&thief.opens("/notes").await);
+        assert_stranger(&thief.opens("/notes").await);
         let page = format!("{}/notes", chain.url);
         let arguments = [&[page.as_str()], EVERYBODY.as_slice()].concat();
         assert_eq!(examined(&house, &arguments), (true, vec![]), "{proxy:?}");
-        assert!(examined(&house, &[&page]).1.contains(&STRANGER.to_owned()), "it is told what is meant");
+        assert!(
+            examined(&house, &[&page]).1.contains(&STRANGER.to_owned()),
+            "without the flag it expects members only"
+        );
     }
 }
 
@@ -363,7 +366,7 @@ async fn and_a_preflight_reaches_the_app_where_it_is_meant_to() {
                 let page = visitor.send(preflight.header("access-control-request-method", "PUT")).await;
                 assert_eq!(page.status, status, "{proxy:?} {flags:?} {}", page.body);
                 if status == 200 {
-                    assert_nobody(&page);
+                    assert_stranger(&page);
                     assert_eq!(shown(&page, "access-control-request-method"), ["PUT"]);
                 }
             }

@@ -35,7 +35,7 @@ pub struct Chain {
 }
 
 /// A user without rights, whose name differs between systems.
-const NOBODY: u32 = 65534;
+const UNPRIVILEGED: u32 = 65534;
 
 impl Chain {
     /// With parts of the configuration replaced: each text stands there, and something else afterwards.
@@ -139,8 +139,8 @@ impl Proxy {
                 command.args(["-e", "stderr", "-p"]).arg(folder).arg("-c").arg(file.file_name().unwrap());
                 // It needs no rights, and so it gets none.
                 if rustix::process::geteuid().is_root() {
-                    std::os::unix::fs::chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
-                    command.uid(NOBODY).gid(NOBODY);
+                    std::os::unix::fs::chown(folder, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
+                    command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
                 }
                 command
             }
@@ -179,7 +179,7 @@ async fn slow() {
     tokio::time::sleep(Duration::from_secs(10)).await;
 }
 
-/// Takes whoever sends a header for who it says, and shows members only that.
+/// Believes the header, and shows members only who they are.
 async fn believes(request: Request) -> Response {
     match request.headers().get("remote-user") {
         Some(user) => format!("Hello, {user:?}").into_response(),

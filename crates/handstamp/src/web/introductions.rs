@@ -70,8 +70,7 @@ impl Introductions {
     }
 }
 
-/// The same headers for a request of nobody who is signed in: each is there and empty, so that none that the client may have
-/// sent is left.
+/// The same headers for the request of a stranger: each is there and empty, so that none that the client may have sent is left.
 pub(super) fn of_a_stranger(site: &Site) -> HeaderMap {
     let mut headers = site.headers.copy();
     headers.extend([USER, NAME, EMAIL, GROUPS, ASSERTION].map(|name| (name, HeaderValue::from_static(""))));

@@ -115,6 +115,6 @@ mod tests {
         }
         assert_eq!(asked("a=b&access=members"), Ok(Question::default()));
         assert_eq!(asked("group=staff").unwrap().groups.len(), 1, "it is kept out itself");
-        assert!(asked("access=public").is_err(), "nobody can tell whose it is");
+        assert!(asked("access=public").is_err(), "it may be the question");
     }
 }
