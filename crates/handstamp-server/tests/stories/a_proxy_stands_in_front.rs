@@ -555,14 +555,13 @@ fn answer_to(host: &str, request: &str) -> String {
     let mut connection = std::net::TcpStream::connect(host).unwrap();
     connection.write_all(format!("{request}Connection: close\r\n\r\n").as_bytes()).unwrap();
     connection.set_read_timeout(Some(std::time::Duration::from_secs(15))).unwrap();
-    let (mut answer, mut part) = (Vec::new(), [0; 4096]);
-    while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
-        match connection.read(&mut part).unwrap() {
-            0 => break,
-            read => answer.extend_from_slice(&part[..read]),
-        }
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        connection.read_exact(&mut byte).unwrap();
+        head.extend(byte);
     }
-    String::from_utf8_lossy(&answer).into_owned()
+    String::from_utf8(head).unwrap()
 }
 
 #[test]
