@@ -498,6 +498,22 @@ async fn and_says_to_come_back_while_the_app_or_handstamp_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_waits_for_an_app_that_restarts_if_it_can() {
+    let house = house();
+    let ada = house.ada().await;
+    for proxy in [Proxy::Caddy, Proxy::NewCaddy, Proxy::Traefik] {
+        let mut chain = Chain::new(&house, proxy, &[]).await;
+        let ada = ada.at(&chain.url);
+        chain.loses_its_app().await;
+        let asked = tokio::spawn(async move { ada.submits("/notes", &[("text", "x")]).await });
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        chain.gets_its_app_back().await;
+        let page = asked.await.unwrap();
+        assert_eq!((page.status, page.shows("\"length\":6")), (200, true), "{proxy:?} {}", page.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn and_takes_requests_for_its_own_hosts_only() {
     let house = house();
     let ada = house.ada().await;

@@ -48,11 +48,14 @@ impl Chain {
         let app = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let app_address = app.local_addr().unwrap().to_string();
         let mut chain = Self::between(house, proxy, &free_address(), &app_address, flags, changes).await;
-        let routes = Router::new().route("/believes", get(believes));
-        let routes = routes.route("/refuses", any(StatusCode::UNAUTHORIZED)).route("/silent", any(StatusCode::OK));
-        let routes = routes.route("/slow", any(slow)).fallback(echo);
-        chain.app = Some(tokio::spawn(async { axum::serve(app, routes).await.unwrap() }));
+        chain.app = Some(serves(app));
         chain
+    }
+
+    /// The app is there again, at its address.
+    pub async fn gets_its_app_back(&mut self) {
+        let address = self.app_url.strip_prefix("http://").unwrap();
+        self.app = Some(serves(tokio::net::TcpListener::bind(address).await.unwrap()));
     }
 
     /// The app goes away.
@@ -162,6 +165,16 @@ impl Proxy {
         let spawned = command.stdin(Stdio::null()).stdout(streams.0).stderr(streams.1).spawn();
         spawned.unwrap_or_else(|error| panic!("{self:?} is missing, which script/test installs: {error}"))
     }
+}
+
+fn serves(app: tokio::net::TcpListener) -> JoinHandle<()> {
+    let routes = Router::new()
+        .route("/believes", get(believes))
+        .route("/refuses", any(StatusCode::UNAUTHORIZED))
+        .route("/silent", any(StatusCode::OK))
+        .route("/slow", any(slow))
+        .fallback(echo);
+    tokio::spawn(async { axum::serve(app, routes).await.unwrap() })
 }
 
 /// Shows all that it gets.
