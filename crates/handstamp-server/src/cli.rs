@@ -65,9 +65,9 @@ pub(crate) enum Command {
     },
     /// Play the attacker against a proxy, Handstamp and an app as they run, and say what to mend.
     ///
-    /// It makes the account doctor@handstamp.invalid, with the settings of the server, and deletes it again; one that was left
-    /// behind is deleted after two minutes, until which no other doctor begins. The app sees this account sign in, post 2 MB
-    /// and be refused: let it keep nothing of this address. Most is seen with a page that shows the address of the member who
+    /// It makes the account doctor@handstamp.invalid, with the settings of the server, and deletes it again. A doctor that is
+    /// killed leaves it behind: for two minutes no other begins, and the next deletes it. The app sees this account sign in and
+    /// post 2 MB: let it keep nothing of this address. Most is seen with a page that shows the address of the member who
     /// looks at it, or the headers that it gets. Exit status 1 when a check fails.
     Doctor {
         /// A page of the app as browsers reach it, which shows the address of the member who looks at it, such as a profile
@@ -201,7 +201,7 @@ pub(crate) struct PassFlags {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) access: Access,
 
-    /// Let CORS preflights through as strangers, so that scripts of other origins can reach the app if it allows them
+    /// CORS preflights get through as strangers, so that scripts of other origins can reach the app if it allows them
     #[arg(long)]
     pub(crate) preflight: bool,
 }

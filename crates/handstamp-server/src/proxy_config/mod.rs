@@ -137,7 +137,10 @@ impl Wanted {
         let Self { listen, app, handstamp, .. } = self;
         let question = self.question();
         let rules: Vec<_> = hosts.iter().map(|host| format!("Host(`{host}`)")).collect();
-        let domains: Vec<_> = hosts.iter().map(|host| format!("\"{host}\", \"{host}:*\"")).collect();
+        // As a Host header has them; Caddy and Traefik compare what stands between the brackets of an IPv6 address.
+        let spelled: Vec<_> =
+            hosts.iter().map(|host| if host.contains(':') { format!("[{host}]") } else { host.clone() }).collect();
+        let domains: Vec<_> = spelled.iter().map(|host| format!("\"{host}\", \"{host}:*\"")).collect();
         let if_named = |text: String, otherwise: &str| if hosts.is_empty() { otherwise.to_owned() } else { text };
         [
             ("{{listen}}", listen.to_string()),
@@ -152,7 +155,7 @@ impl Wanted {
             ("{{?question}}", if question.is_empty() { String::new() } else { format!("?{question}") }),
             ("{{question}}", question),
             ("{{hosts}}", hosts.join(" ")),
-            ("{{hosts_as_regex}}", hosts.join("|").replace('.', "\\.").replace('[', "\\[").replace(']', "\\]")),
+            ("{{hosts_as_regex}}", spelled.join("|").replace('.', "\\.").replace('[', "\\[").replace(']', "\\]")),
             ("{{hosts_and}}", if_named(format!("({}) && ", rules.join(" || ")), "")),
             ("{{hosts_as_domains}}", if_named(domains.join(", "), "\"*\"")),
         ]
@@ -164,10 +167,7 @@ impl Wanted {
         let address = self.listen.host.parse::<IpAddr>();
         match address {
             _ if !named.is_empty() => named,
-            Ok(address) if address.is_loopback() => {
-                let address = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
-                vec!["localhost".to_owned(), address]
-            }
+            Ok(address) if address.is_loopback() => vec!["localhost".to_owned(), address.to_string()],
             _ => Vec::new(),
         }
     }

@@ -550,6 +550,17 @@ async fn and_takes_requests_for_its_own_hosts_only() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn and_stands_at_an_ipv6_address_as_well() {
+    let house = house();
+    for proxy in PROXIES {
+        let listen = std::net::TcpListener::bind("[::1]:0").unwrap().local_addr().unwrap().to_string();
+        let chain = Chain::to(&house, proxy, &listen, "127.0.0.1:1", &[]).await;
+        let page = Visitor::new(&chain.url).opens("/notes").await;
+        assert!(is_sent_on(&page), "{proxy:?} {} {}", page.status, page.body);
+    }
+}
+
 /// As scripts and command lines send them, unlike browsers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn and_a_target_beyond_ascii_is_one_like_others() {
