@@ -387,6 +387,11 @@ impl Patient<'_> {
             let mend = format!("A preflight is answered {}. Let the proxy ask with preflight=pass.", stranger.status);
             return Ok((check, Bad(mend)));
         }
+        let pretends = [asking.as_slice(), &[("x-forwarded-method", "OPTIONS"), PROGRAM]].concat();
+        if self.pass.access == Access::Members && !self.page("", &pretends).await?.keeps_out() {
+            let mend = "A request that claims to be a preflight in X-Forwarded-Method gets through. Let the proxy write that header.";
+            return Ok((check, Bad(mend.to_owned())));
+        }
         let has_forged_identity = |answer: &Answer| answer.body.contains(FORGED_USER);
         let is_member = self.pass.preflight && member.body.contains(ADDRESS);
         let mend = "A preflight reaches the app with identity headers. Let the proxy copy the empty ones from Handstamp's answer.";

@@ -191,7 +191,9 @@ async fn and_the_doctor_misses_each_protection_of_nginx() {
     )
     .await;
     let identity = ("proxy_set_header Remote-User $handstamp_user;", "", PREFLIGHT);
-    each_is_missed_with(&["--preflight"], &[Proxy::Nginx], &[("?preflight=pass", "", PREFLIGHT), identity]).await;
+    let method = ("proxy_set_header X-Forwarded-Method $request_method;", "", PREFLIGHT);
+    each_is_missed_with(&["--preflight"], &[Proxy::Nginx], &[("?preflight=pass", "", PREFLIGHT), identity, method])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
