@@ -41,6 +41,11 @@ impl Form {
         }
     }
 
+    /// The names of all fields, each once and in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// All values of a field that can be there more than once.
     pub fn all(&self, name: &str) -> &[String] {
         self.0.get(name).map_or(&[], Vec::as_slice)

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
-use crate::proxy_config::{Endpoint, Proxy};
+use crate::proxy_config::{Access, Endpoint, HostName, Proxy};
 
 /// Accounts for web apps: register, sign in, sign out, and a cookie that remembers who is who.
 #[derive(Debug, Parser)]
@@ -56,17 +56,27 @@ pub(crate) enum Command {
         /// The address and port that Handstamp listens on
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
         handstamp: Endpoint,
+        /// A host that people type, without a port; can be given more than once. Requests for others are refused [default: the
+        /// names of this machine if it listens on a loopback address, else any host]
+        #[arg(long = "host", value_name = "NAME")]
+        hosts: Vec<HostName>,
+        #[command(flatten)]
+        pass: PassFlags,
     },
     /// Play the attacker against a proxy, Handstamp and an app as they run, and say what to mend.
     ///
-    /// It makes an account of its own, with the settings of the server, and deletes it again. Most is seen with a page that
-    /// shows the address of whoever looks at it, or the headers that it gets. Exit status 1 when a check fails.
+    /// It makes the account doctor@handstamp.invalid, with the settings of the server, and deletes it again. A doctor that is
+    /// killed leaves it behind: for two minutes no other begins, and the next deletes it. The app sees this account sign in and
+    /// post 2 MB: let it keep nothing of this address. Most is seen with a page that shows the address of the member who
+    /// looks at it, or the headers that it gets. Exit status 1 when a check fails.
     Doctor {
-        /// A page of the app that only members see, as browsers reach it
+        /// A page of the app as browsers reach it, which shows the address of the member who looks at it, such as a profile
         url: String,
         /// Where the app might be reached without the proxy
         #[arg(long, value_name = "URL")]
         app: Option<String>,
+        #[command(flatten)]
+        pass: PassFlags,
         #[command(flatten)]
         output: OutputFlags,
         #[command(flatten)]
@@ -188,6 +198,18 @@ pub(crate) struct AddressFlags {
     /// The address or network of a proxy whose X-Forwarded-For is believed; can be given more than once
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) trusted_proxy: Vec<String>,
+}
+
+/// What the proxy lets through to the app beside the requests of members.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct PassFlags {
+    /// Who gets through to the app
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) access: Access,
+
+    /// CORS preflights get through as strangers, so that scripts of other origins can reach the app if it allows them
+    #[arg(long)]
+    pub(crate) preflight: bool,
 }
 
 /// For whom.

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::{AddressFlags, Cli, Command, PlaceFlags};
+use proxy_config::Wanted;
 use settings::Settings;
 
 fn main() -> ExitCode {
@@ -30,9 +31,12 @@ fn main() -> ExitCode {
         }
         Command::Session { command } => settings(command.place(), &AddressFlags::default())
             .and_then(|settings| operate::sessions(settings, command)),
-        Command::ProxyConfig { proxy, listen, app, handstamp } => proxy_config::print(proxy, &listen, &app, &handstamp),
-        Command::Doctor { url, app, output, place } => settings(&place, &AddressFlags::default())
-            .and_then(|settings| doctor::examine(settings, &url, app.as_deref(), output)),
+        Command::ProxyConfig { proxy, listen, app, handstamp, hosts, pass } => {
+            let (access, preflight) = (pass.access, pass.preflight);
+            proxy_config::print(&Wanted { proxy, listen, app, handstamp, hosts, access, preflight })
+        }
+        Command::Doctor { url, app, pass, output, place } => settings(&place, &AddressFlags::default())
+            .and_then(|settings| doctor::examine(settings, &url, app.as_deref(), pass, output)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -47,6 +47,14 @@ impl Browser {
         Ok(Self { client, scheme, authority })
     }
 
+    pub(super) fn scheme(&self) -> &str {
+        self.scheme.as_str()
+    }
+
+    pub(super) fn authority(&self) -> &str {
+        self.authority.as_str()
+    }
+
     /// The scheme, the host and the port.
     pub(super) fn origin(&self) -> String {
         format!("{}://{}", self.scheme, self.authority)
@@ -54,6 +62,18 @@ impl Browser {
 
     pub(super) async fn get(&self, path: &str, cookie: &str, extra: &Extra<'_>) -> Result<Answer, String> {
         self.send(Method::GET, path, cookie, extra, Body::empty()).await
+    }
+
+    /// Asks for permission as browsers do before a script's request to another origin.
+    pub(super) async fn preflights(&self, path: &str, cookie: &str, extra: &Extra<'_>) -> Result<Answer, String> {
+        self.send(Method::OPTIONS, path, cookie, extra, Body::empty()).await
+    }
+
+    /// Sends so many bytes that mean nothing.
+    pub(super) async fn posts(&self, path: &str, cookie: &str, bytes: usize) -> Result<Answer, String> {
+        let origin = self.origin();
+        let extra = [(ORIGIN.as_str(), origin.as_str()), (CONTENT_TYPE.as_str(), "application/octet-stream")];
+        self.send(Method::POST, path, cookie, &extra, vec![0; bytes].into()).await
     }
 
     /// Sends a form of ours.
@@ -130,7 +150,11 @@ impl Answer {
 
     /// Whether somebody is kept from a page: refused, or sent to sign in.
     pub(super) fn keeps_out(&self) -> bool {
-        matches!(self.status.as_u16(), 400 | 401 | 403) || self.leads_to_sign_in()
+        self.status == 400 || self.refuses() || self.leads_to_sign_in()
+    }
+
+    pub(super) fn refuses(&self) -> bool {
+        matches!(self.status.as_u16(), 401 | 403)
     }
 
     pub(super) fn leads_to_sign_in(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use clap::ValueEnum;
@@ -63,20 +64,119 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// The name or the IPv4 address of a host, in lower case and without a port.
+#[derive(Clone, Debug)]
+pub(crate) struct HostName(String);
+
+impl FromStr for HostName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_label = |label: &str| {
+            !label.is_empty()
+                && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        };
+        let is_host = text.split('.').all(is_label);
+        is_host.then(|| Self(text.to_owned())).ok_or("must be a host in lower case without a port, as app.example.com")
+    }
+}
+
+/// Who gets through to the app.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Access {
+    /// Members; strangers are sent to sign in
+    #[default]
+    Members,
+    /// Strangers too, whom the app tells by empty identity headers
+    Everybody,
+}
+
+/// What a configuration is for.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) proxy: Proxy,
+    pub(crate) listen: Endpoint,
+    pub(crate) app: Endpoint,
+    pub(crate) handstamp: Endpoint,
+    /// None means the loopback names if it listens on a loopback address, and otherwise any host.
+    pub(crate) hosts: Vec<HostName>,
+    pub(crate) access: Access,
+    pub(crate) preflight: bool,
+}
+
 /// Prints the configuration of a proxy.
-pub(crate) fn print(proxy: Proxy, listen: &Endpoint, app: &Endpoint, handstamp: &Endpoint) -> Result<(), Problem> {
-    let values = [
-        ("{{listen}}", listen.to_string()),
-        ("{{listen_host}}", listen.host.clone()),
-        ("{{listen_port}}", listen.port.to_string()),
-        ("{{port_of_cookies}}", if listen.port == 80 { String::new() } else { format!("_{}", listen.port) }),
-        ("{{app}}", app.to_string()),
-        ("{{app_host}}", app.host.clone()),
-        ("{{app_port}}", app.port.to_string()),
-        ("{{handstamp}}", handstamp.to_string()),
-        ("{{handstamp_host}}", handstamp.host.clone()),
-        ("{{handstamp_port}}", handstamp.port.to_string()),
-    ];
-    let filled = values.iter().fold(proxy.template().to_owned(), |text, (name, value)| text.replace(name, value));
-    io::stdout().lock().write_all(filled.as_bytes()).map_err(Problem::failed)
+pub(crate) fn print(wanted: &Wanted) -> Result<(), Problem> {
+    if wanted.access == Access::Everybody && matches!(wanted.proxy, Proxy::Envoy) {
+        return Err(Problem::wrong(
+            "Envoy cannot ask for --access everybody, since the query of its question is the client's: use nginx, Caddy or Traefik",
+        ));
+    }
+    io::stdout().lock().write_all(wanted.configuration().as_bytes()).map_err(Problem::failed)
+}
+
+impl Wanted {
+    fn configuration(&self) -> String {
+        let hosts = self.hosts();
+        let conditions = [
+            ("{{if hosts}}", !hosts.is_empty()),
+            ("{{if any host}}", hosts.is_empty()),
+            ("{{if preflight}}", self.preflight),
+        ];
+        let mut text = String::new();
+        for line in self.proxy.template().split_inclusive('\n') {
+            match conditions.iter().find_map(|(mark, holds)| Some((line.strip_prefix(mark)?, *holds))) {
+                None => text.push_str(line),
+                Some((rest, true)) => text.push_str(rest),
+                Some((_, false)) => {}
+            }
+        }
+        self.values(&hosts).iter().fold(text, |text, (name, value)| text.replace(name, value))
+    }
+
+    fn values(&self, hosts: &[String]) -> [(&'static str, String); 16] {
+        let Self { listen, app, handstamp, .. } = self;
+        let question = self.question();
+        let rules: Vec<_> = hosts.iter().map(|host| format!("Host(`{host}`)")).collect();
+        // As a Host header has them; Caddy and Traefik compare what stands between the brackets of an IPv6 address.
+        let spelled: Vec<_> =
+            hosts.iter().map(|host| if host.contains(':') { format!("[{host}]") } else { host.clone() }).collect();
+        let domains: Vec<_> = spelled.iter().map(|host| format!("\"{host}\", \"{host}:*\"")).collect();
+        let if_named = |text: String, otherwise: &str| if hosts.is_empty() { otherwise.to_owned() } else { text };
+        [
+            ("{{listen}}", listen.to_string()),
+            ("{{listen_host}}", listen.host.clone()),
+            ("{{listen_port}}", listen.port.to_string()),
+            ("{{port_of_cookies}}", if listen.port == 80 { String::new() } else { format!("_{}", listen.port) }),
+            ("{{app}}", app.to_string()),
+            ("{{app_host}}", app.host.clone()),
+            ("{{app_port}}", app.port.to_string()),
+            ("{{handstamp}}", handstamp.to_string()),
+            ("{{handstamp_host}}", handstamp.host.clone()),
+            ("{{handstamp_port}}", handstamp.port.to_string()),
+            ("{{?question}}", if question.is_empty() { String::new() } else { format!("?{question}") }),
+            ("{{question}}", question),
+            ("{{hosts}}", hosts.join(" ")),
+            ("{{hosts_as_regex}}", spelled.join("|").replace('.', "\\.").replace('[', "\\[").replace(']', "\\]")),
+            ("{{hosts_and}}", if_named(format!("({}) && ", rules.join(" || ")), "")),
+            ("{{hosts_as_domains}}", if_named(domains.join(", "), "\"*\"")),
+        ]
+    }
+
+    /// The hosts that people may ask for; none where any is let in.
+    fn hosts(&self) -> Vec<String> {
+        let named = self.hosts.iter().map(|HostName(name)| name.clone()).collect::<Vec<_>>();
+        let address = self.listen.host.parse::<IpAddr>();
+        match address {
+            _ if !named.is_empty() => named,
+            Ok(address) if address.is_loopback() => vec!["localhost".to_owned(), address.to_string()],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The query of the question.
+    fn question(&self) -> String {
+        let access = (self.access == Access::Everybody).then_some("access=everybody");
+        let preflight = self.preflight.then_some("preflight=pass");
+        access.into_iter().chain(preflight).collect::<Vec<_>>().join("&")
+    }
 }

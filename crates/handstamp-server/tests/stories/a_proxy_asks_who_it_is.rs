@@ -19,6 +19,13 @@ async fn asks(visitor: &Visitor, method: &str, path: &str, headers: &[(&str, &st
     visitor.send(request).await
 }
 
+/// That all identity headers are there, and say nothing.
+fn assert_stranger(answer: &Page) {
+    for name in IDENTITY.into_iter().chain(["handstamp-assertion"]) {
+        assert_eq!(answer.headers.get(name).map(|value| value.as_bytes()), Some(b"".as_slice()), "{name}");
+    }
+}
+
 const NAVIGATION: (&str, &str) = ("sec-fetch-mode", "navigate");
 
 crate::stories! {
@@ -338,9 +345,91 @@ crate::stories! {
         assert_eq!(asks(&house.visitor(), "GET", "/auth/forward?group=staff", &[]).await.status, 401, "a stranger signs in first");
     }
 
+    async fn and_a_page_for_everybody_is_shown_to_strangers_as_strangers(house: House) {
+        let ada = house.ada().await;
+        let stranger = house.visitor();
+        stranger.presents_as("theme", "dark");
+        stranger.presents("junk");
+        for path in ["/auth/request?access=everybody", "/auth/forward?access=everybody"] {
+            for asked in [[NAVIGATION, ("x-forwarded-method", "GET")], [("sec-fetch-mode", "cors"), ("x-forwarded-method", "POST")]] {
+                let answer = asks(&stranger, "GET", path, &asked).await;
+                assert_eq!((answer.status, answer.body.as_str(), answer.header("cookie")), (200, "", "theme=dark"), "{path}");
+                assert_stranger(&answer);
+                assert_eq!((answer.header("cache-control"), answer.set_cookie()), ("no-store", ""));
+            }
+            let answer = asks(&ada, "GET", path, &[]).await;
+            assert_eq!((answer.status, answer.header("remote-email")), (200, "ada@example.com"));
+        }
+        assert_eq!(asks(&stranger, "GET", "/auth/request?access=members", &[]).await.status, 401);
+        let envoy = asks(&stranger, "GET", "/auth/envoy/notes?access=everybody&preflight=pass", &[]).await;
+        assert_eq!(envoy.status, 401, "the query is the client's");
+    }
+
+    async fn and_a_member_who_signed_out_is_a_stranger_where_everybody_passes(house: House) {
+        let ada = house.ada().await;
+        let thief = ada.copy();
+        ada.signs_out().await;
+        let answer = asks(&thief, "GET", "/auth/forward?access=everybody", &[]).await;
+        assert_eq!((answer.status, answer.headers["cookie"].as_bytes()), (200, b"".as_slice()));
+        assert_stranger(&answer);
+    }
+
+    async fn and_a_preflight_passes_as_a_stranger_where_that_is_asked_for(house: House) {
+        let ada = house.ada().await;
+        let preflight = [("x-forwarded-method", "OPTIONS"), ("access-control-request-method", "POST"), ("origin", "http://evil.example")];
+        for path in ["/auth/request", "/auth/forward"] {
+            let asking = format!("{path}?preflight=pass&group=staff");
+            for visitor in [&house.visitor(), &ada] {
+                let answer = asks(visitor, "GET", &asking, &preflight).await;
+                assert_eq!((answer.status, answer.headers["cookie"].as_bytes()), (200, b"".as_slice()), "{path}");
+                assert_stranger(&answer);
+            }
+            for other in [&preflight[..1], &preflight[1..], &[("x-forwarded-method", "POST"), preflight[1]]] {
+                assert_eq!(asks(&house.visitor(), "GET", &asking, other).await.status, 401, "{other:?}");
+                assert_eq!(asks(&ada, "GET", &asking, other).await.status, 403, "{other:?}");
+            }
+            assert_eq!(asks(&house.visitor(), "GET", path, &preflight).await.status, 401);
+        }
+    }
+
+    async fn and_a_client_whose_query_comes_along_does_not_open_the_door(house: House) {
+        for query in ["access=everybody", "preflight=pass", "access=everybody&\u{E9}"] {
+            let target = format!("/notes?{query}");
+            let asked = [("x-forwarded-uri", target.as_str()), ("x-forwarded-method", "OPTIONS"), ("access-control-request-method", "POST")];
+            let answer = asks(&house.visitor(), "GET", &format!("/auth/forward?{query}"), &asked).await;
+            assert_eq!(answer.status, 400, "{query}");
+        }
+        let asked = [("x-forwarded-uri", "/notes?page=2")];
+        assert_eq!(asks(&house.ada().await, "GET", "/auth/forward?page=2", &asked).await.status, 200);
+    }
+
+    async fn and_bytes_beyond_ascii_in_a_target_are_percent_encoded_once(house: House) {
+        for path in ["/auth/request", "/auth/forward"] {
+            let asked = async |who: &Visitor, target: &[u8]| {
+                let request = who.bare_request(Method::GET, path).header("sec-fetch-mode", "navigate");
+                who.send(request.header("x-forwarded-uri", HeaderValue::from_bytes(target).unwrap())).await
+            };
+            for (target, next) in [
+                ("/caf\u{E9}?q=\u{FC}%20".as_bytes(), "%2Fcaf%25C3%25A9%3Fq%3D%25C3%25BC%2520"),
+                (b"/caf\xE9", "%2Fcaf%25E9"),
+                (b"/caf%C3%A9", "%2Fcaf%25C3%25A9"),
+            ] {
+                let answer = asked(&house.visitor(), target).await;
+                assert!(answer.location().ends_with(&format!("/account/login?next={next}")), "{}", answer.location());
+            }
+        }
+        let ada = house.ada().await;
+        let raw = HeaderValue::from_bytes(b"/caf\xE9").unwrap();
+        let asked = ada.bare_request(Method::GET, "/auth/request").header("x-forwarded-uri", raw);
+        assert_eq!(ada.send(asked).await.status, 200);
+    }
+
     async fn and_a_question_that_nobody_understands_is_answered_to_nobody(house: House) {
         let ada = house.ada().await;
-        for question in ["?group=", "?group=a,b", "?group=a%00", "?group=%FF", "?group=staff&group="] {
+        for question in [
+            "?group=", "?group=a,b", "?group=a%00", "?group=%FF", "?group=staff&group=", "?groups=staff", "?access=", "?access=all",
+            "?access=everybody&access=everybody", "?access=everybody&group=staff", "?preflight=", "?preflight=yes", "?preflight=pass&preflight=pass",
+        ] {
             for path in ["/auth/request", "/auth/forward"] {
                 assert_eq!(asks(&ada, "GET", &format!("{path}{question}"), &[]).await.status, 400, "{path}{question}");
             }
@@ -348,7 +437,7 @@ crate::stories! {
         for header in [
             ("x-forwarded-host", "a/b"), ("x-forwarded-host", ""), ("x-forwarded-host", "me@host"), ("x-forwarded-host", "a b"),
             ("x-forwarded-host", "host:port"), ("x-forwarded-host", "a, b"), ("x-forwarded-proto", "ftp"), ("x-forwarded-proto", "https, http"),
-            ("x-forwarded-uri", "a"), ("x-forwarded-uri", "https://evil.test/"), ("x-forwarded-method", "A B"), ("x-forwarded-uri", "/\u{E9}"),
+            ("x-forwarded-uri", "a"), ("x-forwarded-uri", "https://evil.test/"), ("x-forwarded-method", "A B"),
         ] {
             for path in ["/auth/request", "/auth/forward"] {
                 let answer = asks(&ada, "GET", path, &[header]).await;

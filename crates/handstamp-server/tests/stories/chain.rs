@@ -1,9 +1,14 @@
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use axum::body::to_bytes;
 use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
 use axum::{Json, Router};
 use tokio::task::JoinHandle;
 
@@ -29,26 +34,61 @@ pub struct Chain {
     folder: PathBuf,
 }
 
+/// A user without rights, whose name differs between systems.
+const UNPRIVILEGED: u32 = 65534;
+
 impl Chain {
     /// With parts of the configuration replaced: each text stands there, and something else afterwards.
     pub async fn new(house: &House, proxy: Proxy, changes: &[(&str, &str)]) -> Self {
-        Self::at(house, proxy, &free_address(), changes).await
+        Self::printed(house, proxy, &[], changes).await
     }
 
-    /// The same at an address that is known before.
+    /// At an address that is known before.
     pub async fn at(house: &House, proxy: Proxy, listen: &str, changes: &[(&str, &str)]) -> Self {
+        Self::echoing(house, proxy, listen, &[], changes).await
+    }
+
+    /// With more flags for `proxy-config`.
+    pub async fn printed(house: &House, proxy: Proxy, flags: &[&str], changes: &[(&str, &str)]) -> Self {
+        Self::echoing(house, proxy, &free_address(), flags, changes).await
+    }
+
+    async fn echoing(house: &House, proxy: Proxy, listen: &str, flags: &[&str], changes: &[(&str, &str)]) -> Self {
         let app = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let app_address = app.local_addr().unwrap().to_string();
-        let app = tokio::spawn(async { axum::serve(app, Router::new().fallback(echo)).await.unwrap() });
-        let mut chain = Self::to(house, proxy, listen, &app_address, changes).await;
-        chain.app = Some(app);
+        let mut chain = Self::between(house, proxy, listen, &app_address, flags, changes).await;
+        chain.app = Some(serves(app));
         chain
+    }
+
+    /// The app is there again, at its address.
+    pub async fn gets_its_app_back(&mut self) {
+        let address = self.app_url.strip_prefix("http://").unwrap();
+        self.app = Some(serves(tokio::net::TcpListener::bind(address).await.unwrap()));
+    }
+
+    /// The app goes away.
+    pub async fn loses_its_app(&mut self) {
+        let app = self.app.take().unwrap();
+        app.abort();
+        let _ = app.await;
     }
 
     /// To an app of one's own.
     pub async fn to(house: &House, proxy: Proxy, listen: &str, app: &str, changes: &[(&str, &str)]) -> Self {
+        Self::between(house, proxy, listen, app, &[], changes).await
+    }
+
+    async fn between(
+        house: &House,
+        proxy: Proxy,
+        listen: &str,
+        app: &str,
+        flags: &[&str],
+        changes: &[(&str, &str)],
+    ) -> Self {
         let folder = crate::house::new_folder();
-        let configuration = proxy.configuration(house, listen, app, &house.address());
+        let configuration = proxy.configuration(house, listen, app, flags);
         let configuration = changes.iter().fold(configuration, |text, (old, new)| {
             assert!(text.contains(old), "{old:?} does not stand in {text}");
             text.replace(old, new)
@@ -56,8 +96,8 @@ impl Chain {
         let file = folder.join("proxy.yml");
         std::fs::write(&file, configuration).unwrap();
         let process = proxy.starts(&folder, &file, listen);
-        let chain =
-            Self { url: format!("http://{listen}"), app_url: format!("http://{app}"), process, app: None, folder };
+        let (url, app_url) = (format!("http://{listen}"), format!("http://{app}"));
+        let chain = Self { url, app_url, process, app: None, folder };
         chain.is_up().await;
         chain
     }
@@ -88,14 +128,16 @@ impl Drop for Chain {
 }
 
 impl Proxy {
-    fn configuration(self, house: &House, listen: &str, app: &str, handstamp: &str) -> String {
+    /// What `proxy-config` prints.
+    pub fn configuration(self, house: &House, listen: &str, app: &str, flags: &[&str]) -> String {
+        let handstamp = &house.address();
         let name = match self {
             Self::Nginx => "nginx",
             Self::Caddy | Self::NewCaddy => "caddy",
             Self::Traefik => "traefik",
         };
         let arguments = ["proxy-config", name, "--listen", listen, "--app", app, "--handstamp", handstamp];
-        let output = house.bare_command(&arguments).output().unwrap();
+        let output = house.bare_command(&[&arguments, flags].concat()).output().unwrap();
         assert!(output.status.success(), "{}", output.status);
         String::from_utf8(output.stdout).unwrap()
     }
@@ -106,8 +148,12 @@ impl Proxy {
         let mut command = match self {
             Self::Nginx => {
                 let mut command = Command::new("/usr/sbin/nginx");
-                command.arg("-p").arg(folder).arg("-c").arg(file).args(["-e", "stderr"]);
-                command.arg("-g").arg(format!("daemon off; pid {};", folder.join("pid").display()));
+                command.args(["-e", "stderr", "-p"]).arg(folder).arg("-c").arg(file.file_name().unwrap());
+                // It needs no rights, and so it gets none.
+                if rustix::process::geteuid().is_root() {
+                    std::os::unix::fs::chown(folder, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
+                    command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
+                }
                 command
             }
             Self::Caddy | Self::NewCaddy => {
@@ -130,13 +176,37 @@ impl Proxy {
     }
 }
 
+fn serves(app: tokio::net::TcpListener) -> JoinHandle<()> {
+    let routes = Router::new()
+        .route("/believes", get(believes))
+        .route("/refuses", any(StatusCode::UNAUTHORIZED))
+        .route("/silent", any(StatusCode::OK))
+        .route("/slow", any(slow))
+        .fallback(echo);
+    tokio::spawn(async { axum::serve(app, routes).await.unwrap() })
+}
+
 /// Shows all that it gets.
 async fn echo(request: Request) -> Json<serde_json::Value> {
-    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap_or("not ASCII")));
+    let (parts, body) = request.into_parts();
+    let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap_or("not ASCII")));
     let headers: Vec<_> = headers.collect();
-    Json(
-        serde_json::json!({ "method": request.method().as_str(), "target": request.uri().to_string(), "headers": headers }),
-    )
+    let length = to_bytes(body, usize::MAX).await.unwrap().len();
+    let (method, target) = (parts.method.as_str(), parts.uri.to_string());
+    Json(serde_json::json!({ "method": method, "target": target, "headers": headers, "length": length }))
+}
+
+/// Keeps members waiting.
+async fn slow() {
+    tokio::time::sleep(Duration::from_secs(10)).await;
+}
+
+/// Believes the header, and shows members only who they are.
+async fn believes(request: Request) -> Response {
+    match request.headers().get("remote-user") {
+        Some(user) => format!("Hello, {user:?}").into_response(),
+        None => StatusCode::UNAUTHORIZED.into_response(),
+    }
 }
 
 pub fn free_address() -> String {

@@ -177,13 +177,19 @@ impl House {
         command
     }
 
-    /// What an operator types in a shell beside the server, and what they type into it then.
-    pub fn types(&self, arguments: &[&str], input: &str) -> (i32, String, String) {
+    /// A command of `handstamp` beside the server, with its settings.
+    pub fn command_beside(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_handstamp"));
         command.args(arguments).arg("--data-dir").arg(self.folder.join("data"));
         // The log goes to the same standard error; only what went wrong belongs there.
         let settings = self.settings.iter().filter(|(name, _)| name != "HANDSTAMP_LOG__LEVEL").cloned();
         command.env_clear().envs(settings).current_dir(&self.folder);
+        command
+    }
+
+    /// What an operator types in a shell beside the server, and what they type into it then.
+    pub fn types(&self, arguments: &[&str], input: &str) -> (i32, String, String) {
+        let mut command = self.command_beside(arguments);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // It may not want to hear it.
         let _ = process.stdin.take().unwrap().write_all(input.as_bytes());

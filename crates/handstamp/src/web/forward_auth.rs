@@ -3,23 +3,30 @@
 //! Every question is answered 200 with all that an app is told, or with a status that keeps the request from it. Nothing that
 //! is asked can shorten the way: the session is found first, whatever the rest of the question says.
 
+mod question;
+
 use std::borrow::Cow;
 
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, REFERER, SET_COOKIE};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::http::header::{
+    ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, REFERER, SET_COOKIE,
+};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use handstamp_core::{Form, GroupName, cookie};
+use handstamp_core::{GroupName, cookie};
+use percent_encoding::{CONTROLS, percent_encode};
 use url::Url;
 
 use super::SharedSite;
 use super::failure::Failure;
+use super::introductions;
 use super::places::{Origin, saying_form_not_sent};
 use super::request::comes_through_a_trusted_proxy;
 use super::session;
 use super::user::{Visitor, is_navigation};
 use crate::log;
 use crate::sessions::Session;
+use question::Question;
 
 const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -33,7 +40,7 @@ const ENVOY: &str = "/auth/envoy";
 struct Asked<'a> {
     method: Method,
     origin: Origin,
-    /// Its path and query.
+    /// Its path and query, in ASCII.
     target: Cow<'a, str>,
 }
 
@@ -44,8 +51,8 @@ pub(super) fn request(
     request: Request,
 ) -> impl Future<Output = Result<Response, Failure>> + Send {
     once_found(site, request, |site, request, visitor| {
-        let (asked, groups) = (forwarded(site, request)?, groups(request.uri())?);
-        if let Some(admitted) = admit(site, request.headers(), visitor, &asked, &groups)? {
+        let (asked, question) = forwarded(site, request)?;
+        if let Some(admitted) = admit(site, request.headers(), visitor, &asked, &question)? {
             return Ok(admitted);
         }
         let sign_in = location(site, request.headers(), &asked)?;
@@ -61,13 +68,13 @@ pub(super) fn forward(
     request: Request,
 ) -> impl Future<Output = Result<Response, Failure>> + Send {
     once_found(site, request, |site, request, visitor| {
-        let (asked, groups) = (forwarded(site, request)?, groups(request.uri())?);
-        answer(site, request.headers(), visitor, &asked, &groups)
+        let (asked, question) = forwarded(site, request)?;
+        answer(site, request.headers(), visitor, &asked, &question)
     })
 }
 
-/// For Envoy's `ext_authz`, which asks with the method and the path of the request itself. So the query is the app's, and
-/// names no groups.
+/// For Envoy's `ext_authz`, which asks with the method and the path of the request itself. So the query is the app's, and Envoy
+/// cannot ask for more than a member.
 pub(super) fn envoy(
     State(site): State<SharedSite>,
     request: Request,
@@ -75,11 +82,11 @@ pub(super) fn envoy(
     once_found(site, request, |site, request, visitor| {
         let sent = request.uri().path_and_query().map_or("", |target| target.as_str());
         let target = sent.split_once(ENVOY).map_or("", |(_, target)| target);
-        let target = if target.starts_with('/') { target.into() } else { format!("/{target}").into() };
+        let target = if target.starts_with('/') { in_ascii(target.as_bytes()) } else { format!("/{target}").into() };
         let scheme = scheme(site, request)?;
         let host = one(request.headers(), HOST)?.ok_or_else(malformed)?;
         let asked = Asked { method: request.method().clone(), origin: origin(scheme, host)?, target };
-        answer(site, request.headers(), visitor, &asked, &[])
+        answer(site, request.headers(), visitor, &asked, &Question::default())
     })
 }
 
@@ -108,9 +115,9 @@ fn answer(
     headers: &HeaderMap,
     visitor: &Visitor,
     asked: &Asked<'_>,
-    groups: &[GroupName],
+    question: &Question,
 ) -> Result<Response, Failure> {
-    match admit(site, headers, visitor, asked, groups)? {
+    match admit(site, headers, visitor, asked, question)? {
         Some(admitted) => Ok(admitted),
         None if is_navigation(&asked.method, headers) => {
             let carries_over = matches!(asked.method, Method::GET | Method::HEAD);
@@ -121,22 +128,40 @@ fn answer(
     }
 }
 
-/// The answer for somebody who may pass, and none for a stranger.
+/// The answer for a request that may pass, and none for a stranger who has to sign in first.
 fn admit(
     site: &SharedSite,
     headers: &HeaderMap,
     visitor: &Visitor,
     asked: &Asked<'_>,
-    groups: &[GroupName],
+    question: &Question,
 ) -> Result<Option<Response>, Failure> {
-    let Some(session) = visitor.session() else { return Ok(None) };
-    if !groups.is_empty() && !groups.iter().any(|group| session.user.is_in(group.as_str())) {
-        log::info!(event = "group_refused", user = %session.user.id, origin = asked.origin.as_str(), "is in none of the groups");
-        return Err(Failure::not_in_the_group());
-    }
+    let is_preflight = question.passes_preflights && is_preflight(&asked.method, headers);
+    let identity = match visitor.session().filter(|_| !is_preflight) {
+        Some(session) => {
+            let groups = &question.groups;
+            if !groups.is_empty() && !groups.iter().any(|group| session.user.is_in(group.as_str())) {
+                log::info!(event = "group_refused", user = %session.user.id, origin = asked.origin.as_str(), "is in none of the groups");
+                return Err(Failure::not_in_the_group());
+            }
+            identify(site, headers, session, asked, groups)?
+        }
+        None if is_preflight || question.for_everybody => {
+            let mut identity = introductions::of_a_stranger(site);
+            identity.insert(COOKIE, cookies_of_the_app(headers)?);
+            identity
+        }
+        None => return Ok(None),
+    };
     let mut response = Response::default();
-    *response.headers_mut() = identify(site, headers, session, asked, groups)?;
+    *response.headers_mut() = identity;
     Ok(Some(response))
+}
+
+/// Whether a browser asks for permission before a script's request to another origin (Fetch Standard, "CORS-preflight request").
+/// It sends no cookies then.
+fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    *method == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// The headers that tell an app who somebody is.
@@ -148,13 +173,17 @@ fn identify(
     groups: &[GroupName],
 ) -> Result<HeaderMap, Failure> {
     let mut headers = site.introductions.of(session, &asked.origin, groups, site).map_err(|_| malformed())?;
-    // The app's own cookies: no proxy can take one out of a header, but all can copy a whole one.
-    let cookies = cookie::without_ours(sent.get_all(COOKIE).iter().map(HeaderValue::as_bytes));
-    headers.insert(COOKIE, HeaderValue::try_from(cookies).map_err(|_| malformed())?);
+    headers.insert(COOKIE, cookies_of_the_app(sent)?);
     if let Some(cookie) = session::renewed(site, session) {
         headers.insert(SET_COOKIE, cookie);
     }
     Ok(headers)
+}
+
+/// The app's own cookies: no proxy can take one out of a header, but all can copy a whole one.
+fn cookies_of_the_app(sent: &HeaderMap) -> Result<HeaderValue, Failure> {
+    let cookies = cookie::without_ours(sent.get_all(COOKIE).iter().map(HeaderValue::as_bytes));
+    HeaderValue::try_from(cookies).map_err(|_| malformed())
 }
 
 /// The sign-in page, and on from there to what was asked for, or to the page with the form that was sent: what was filled in
@@ -170,9 +199,9 @@ fn location(site: &SharedSite, headers: &HeaderMap, asked: &Asked<'_>) -> Result
     HeaderValue::try_from(place).map_err(|_| malformed())
 }
 
-/// The request that the proxy forwards, by the headers in which Caddy and Traefik tell of it and nginx is made to. Without
-/// them it is a question about this site itself.
-fn forwarded<'a>(site: &SharedSite, request: &'a Request) -> Result<Asked<'a>, Failure> {
+/// The request that the proxy forwards, by the headers in which Caddy and Traefik tell of it and nginx is made to, and what is
+/// asked of it. Without them it is a question about this site itself.
+fn forwarded<'a>(site: &SharedSite, request: &'a Request) -> Result<(Asked<'a>, Question), Failure> {
     let headers = request.headers();
     let method = match one(headers, FORWARDED_METHOD)? {
         Some(method) => Method::from_bytes(method.as_bytes()).map_err(|_| malformed())?,
@@ -183,21 +212,32 @@ fn forwarded<'a>(site: &SharedSite, request: &'a Request) -> Result<Asked<'a>, F
         Some(host) => origin(scheme, host)?,
         None => site.places.here(),
     };
-    let target = one(headers, FORWARDED_URI)?.unwrap_or("/");
+    let target = in_ascii(only(headers, FORWARDED_URI)?.map_or(b"/", HeaderValue::as_bytes));
     if !target.starts_with('/') {
         return Err(malformed());
     }
-    Ok(Asked { method, origin, target: target.into() })
+    let query = in_ascii(request.uri().query().unwrap_or_default().as_bytes());
+    let question =
+        Question::parse(&query, &target).map_err(|message| Failure::refused(StatusCode::BAD_REQUEST, message))?;
+    Ok((Asked { method, origin, target }, question))
+}
+
+/// A target as its client should have spelled it: clients that are no browsers send bytes beyond ASCII as they are, and proxies
+/// hand them on.
+fn in_ascii(target: &[u8]) -> Cow<'_, str> {
+    percent_encode(target, CONTROLS).into()
+}
+
+/// The header's value as text, if it is there, and there once.
+fn one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Failure> {
+    only(headers, name)?.map(HeaderValue::to_str).transpose().map_err(|_| malformed())
 }
 
 /// The header's value, if it is there, and there once.
-fn one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Failure> {
+fn only(headers: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, Failure> {
     let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) => value.to_str().map(Some).map_err(|_| malformed()),
-        (Some(_), Some(_)) => Err(malformed()),
-    }
+    let value = values.next();
+    if values.next().is_some() { Err(malformed()) } else { Ok(value) }
 }
 
 /// The scheme that the proxy was asked by. Where several proxies stand one before the other and each added its own, the first
@@ -247,15 +287,6 @@ fn is_plain(host: &str) -> bool {
     host.len() <= MAX_HOST
         && all_plain
         && labels.next_back().is_some_and(|last| last.starts_with(|first: char| first.is_ascii_lowercase()))
-}
-
-/// The groups of which one is enough. Caddy adds the client's own query where the question has none, so other fields mean
-/// nothing; and a client that names groups keeps only itself out.
-fn groups(uri: &Uri) -> Result<Vec<GroupName>, Failure> {
-    let refused = |message: String| Failure::refused(StatusCode::BAD_REQUEST, message);
-    let fields = Form::parse(uri.query().unwrap_or_default().as_bytes()).map_err(|error| refused(error.to_string()))?;
-    let names = fields.all("group").iter().map(|name| GroupName::parse(name));
-    names.collect::<Result<_, _>>().map_err(|error| refused(error.to_string()))
 }
 
 fn malformed() -> Failure {

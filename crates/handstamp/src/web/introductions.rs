@@ -126,6 +126,13 @@ impl Introductions {
     }
 }
 
+/// The same headers for the request of a stranger: each is there and empty, so that none that the client may have sent is left.
+pub(super) fn of_a_stranger(site: &Site) -> HeaderMap {
+    let mut headers = site.headers.copy();
+    headers.extend([USER, NAME, EMAIL, GROUPS, ASSERTION].map(|name| (name, HeaderValue::from_static(""))));
+    headers
+}
+
 fn introduce(session: &Session, assertion: String, site: &Site) -> Result<HeaderMap, InvalidHeaderValue> {
     let encoded = |text| utf8_percent_encode(text, IDENTITY).to_string();
     let user = &session.user;

@@ -66,6 +66,12 @@ fn files(site: &SharedSite) -> Routes {
         .get("/api/v1/openapi.json", api::description::openapi)
 }
 
+/// Where browsers and password managers look for the page to change a password (W3C, "A Well-Known URL for Changing Passwords"):
+/// at the root of an origin, whatever the prefix of our pages.
+fn well_known(site: &SharedSite) -> Routes {
+    Routes::behind(site, Admits::ForThisSite).get("/.well-known/change-password", password::well_known)
+}
+
 /// What proxies ask, for apps beside us and by whatever name they call us.
 fn forward_auth(site: &SharedSite) -> Routes {
     Routes::behind(site, Admits::Anybody)
@@ -101,7 +107,7 @@ async fn without_slash(State(site): State<SharedSite>, uri: Uri) -> Response {
 
 /// What an application can be merged with that has pages of its own.
 pub(crate) fn routes(site: &SharedSite) -> Router {
-    nested(pages(site), site)
+    nested(pages(site), site).merge(well_known(site).router())
 }
 
 /// An application's own routes, which other sites cannot make a browser write to.
@@ -111,7 +117,7 @@ pub(crate) fn protect(router: Router, site: &SharedSite) -> Router {
 
 /// A whole site.
 pub(crate) fn site(site: &SharedSite) -> Router {
-    nested(pages(site).merge(health(site).router()).merge(rest(site)), site)
+    nested(pages(site).merge(health(site).router()).merge(rest(site)), site).merge(well_known(site).router())
 }
 
 fn pages(site: &SharedSite) -> Router {

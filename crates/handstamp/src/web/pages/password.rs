@@ -38,6 +38,11 @@ pub(in crate::web) async fn show(
     }
 }
 
+/// The way here from the well-known URL.
+pub(in crate::web) async fn well_known(State(site): State<SharedSite>) -> Response {
+    see_other(&site.places.page("/account/password"))
+}
+
 pub(in crate::web) async fn submit(
     State(site): State<SharedSite>,
     visitor: Visitor,

@@ -43,6 +43,22 @@ async fn the_pages_stand_beside_those_of_an_application() {
     }
 }
 
+#[tokio::test]
+async fn the_well_known_url_for_changing_passwords_stands_at_the_root_whatever_the_prefix() {
+    for prefix in ["", "/members"] {
+        let set = |config: &mut Config| config.prefix = Prefix::parse(prefix).unwrap_or_default();
+        let here = Here::with("http://localhost", set).await;
+        for app in [app(&here), here.handstamp.site()] {
+            let answer = ask(&app, Request::get("/.well-known/change-password"), "").await;
+            assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+            assert_eq!(answer.headers()[header::LOCATION], format!("{prefix}/account/password"));
+            let post = Request::post("/.well-known/change-password").header("sec-fetch-site", "same-origin");
+            let posted = ask(&app, post, "").await;
+            assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_knows_who_asks_without_a_statement() {
     let here = Here::at("http://localhost").await;

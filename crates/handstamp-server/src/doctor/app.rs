@@ -1,0 +1,79 @@
+//! What an app believes by itself, without the proxy in front of it.
+
+use axum::http::Uri;
+use serde_json::{Value, json};
+
+use super::browser::{Answer, Browser, Extra};
+use super::{ADDRESS, FORGED, Finding, Tried, path_of};
+use Finding::{Bad, Good, Unknown};
+
+/// A header that no app takes for an identity.
+const MEANINGLESS: &str = "x-sent-by-the-doctor";
+
+/// Asks the app itself, as if the proxy had said who this is. `assertion` is one that it may believe.
+pub(super) async fn around_the_proxy(app: &Uri, assertion: Option<&str>) -> Finding {
+    let Ok(browser) = Browser::new(app) else {
+        return Bad("--app must be a URL that begins with http:// or https://".to_owned());
+    };
+    let path = path_of(app);
+    match browser.get(&path, "", &[]).await {
+        Err(_) => Good,
+        Ok(bare) => {
+            believes(&browser, &path, &bare, assertion).await.unwrap_or_else(|why| Unknown(format!("{app}: {why}")))
+        }
+    }
+}
+
+async fn believes(browser: &Browser, path: &str, bare: &Answer, assertion: Option<&str>) -> Tried<Finding> {
+    let ask = async |headers: &Extra<'_>| browser.get(path, "", headers).await;
+    let forged = assertion.and_then(forge).unwrap_or_else(|| FORGED.to_owned());
+    let identity =
+        [("remote-user", FORGED), ("remote-name", FORGED), ("remote-email", ADDRESS), ("remote-groups", FORGED)];
+    let answers = [ask(&identity).await?, ask(&[&identity[..], &[("handstamp-assertion", &forged)]].concat()).await?];
+    if answers.iter().all(Answer::keeps_out) {
+        return Ok(Good);
+    }
+    if !bare.keeps_out() && ask(&[(MEANINGLESS, FORGED)]).await?.body.contains(FORGED) {
+        return Ok(Unknown(format!(
+            "The app is reached without the proxy, and {path} shows every visitor the headers it gets, which does not tell whether the app verifies them. Give --app the URL of a page that only members see."
+        )));
+    }
+    let believes_it = |answer: &Answer| answer.body.contains(FORGED) || answer.body.contains(ADDRESS);
+    if bare.keeps_out() || answers.iter().any(believes_it) {
+        return Ok(Bad("The app believes forged identity headers, and can be reached without the proxy. Let it listen where only the proxy gets to, or verify Handstamp-Assertion.".to_owned()));
+    }
+    let valid = ask(&[("handstamp-assertion", assertion.unwrap_or_default())]).await?;
+    Ok(match valid.body.contains(ADDRESS) {
+        true => Good,
+        false => Unknown(format!(
+            "The app is reached without the proxy, and {path} shows nothing of who is signed in. Give --app the URL of a page that only members see, or that shows their address."
+        )),
+    })
+}
+
+/// An assertion that says something else, with the signature of the one that it is made from.
+fn forge(assertion: &str) -> Option<String> {
+    let [header, claims, signature] = assertion.split('.').collect::<Vec<_>>().try_into().ok()?;
+    let mut claims = read(claims)?;
+    for claim in ["sub", "name"] {
+        claims[claim] = json!(FORGED);
+    }
+    let claims = base64_simd::URL_SAFE_NO_PAD.encode_to_string(claims.to_string());
+    Some([header, &claims, signature].join("."))
+}
+
+/// What the claims of an assertion say.
+pub(super) fn claims(assertion: &str) -> Option<Value> {
+    read(assertion.split('.').nth(1)?)
+}
+
+fn read(claims: &str) -> Option<Value> {
+    serde_json::from_slice(&base64_simd::URL_SAFE_NO_PAD.decode_to_vec(claims).ok()?).ok()
+}
+
+/// The audience of an assertion, if the page shows one.
+pub(super) fn audience(page: &str) -> Option<String> {
+    let tokens = page.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '-' | '_'));
+    let claims = tokens.filter(|text| text.starts_with("eyJ")).find_map(claims)?;
+    claims["aud"].as_str().map(str::to_owned)
+}
