@@ -134,6 +134,24 @@ pub fn get(address: SocketAddr, path: &str, cookies: &str) -> Vec<u8> {
     .into()
 }
 
+/// Changes the password by the API in a session, from an address behind a proxy.
+pub fn change_password(address: SocketAddr, cookies: &str, from: &str, current: &str, new: &str) -> Vec<u8> {
+    let text = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    let json = format!("{{\"current_password\":\"{}\",\"password\":\"{}\"}}", text(current), text(new));
+    format!(
+        "PUT /api/v1/password HTTP/1.1\r\nHost: {address}\r\nSec-Fetch-Site: same-origin\r\nX-Forwarded-For: {from}\r\n\
+         Cookie: {cookies}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{json}",
+        json.len()
+    )
+    .into()
+}
+
+/// Submits a form with cookies, from an address behind a proxy.
+pub fn post_with(address: SocketAddr, path: &str, from: &str, cookies: &str, form: &str) -> Vec<u8> {
+    let request = String::from_utf8(post(address, path, from, form)).expect("it is made of text");
+    request.replacen("\r\n", &format!("\r\nCookie: {cookies}\r\n"), 1).into()
+}
+
 /// Submits a form, from an address behind a proxy.
 pub fn post(address: SocketAddr, path: &str, from: &str, form: &str) -> Vec<u8> {
     format!(

@@ -3,8 +3,10 @@
 //!
 //! `counts [--binary PATH] [--into FOLDER] [--keep]`
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,6 +17,20 @@ use handstamp_bench::program::Program;
 /// As many requests before anything is counted as a first one needs, and as many as are counted.
 const REQUESTS: (u64, u64) = (200, 1000);
 const TOLERANCE: f64 = 0.1;
+/// So many acts with passwords before anything is counted, and so many that are counted: fewer than any limit allows.
+const PASSWORDS: (u64, u64) = (1, 3);
+/// What a new password may cost at most, its own hash included, in hashes.
+const MOST_HASHES: f64 = 4.0;
+/// What the strength estimate takes longest for: three to begin with, which an attacker would try, and what a search by changing their
+/// characters has found (hill climbing, 25 s each). Only the first 32 characters are judged.
+const COSTLY: [&str; 6] = [
+    "!\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~!\"#$%",
+    "4@8({[<369&#!1|/0$57+%24@8({[<369&#!1|/0$57+%24@8({[<369&#!1|/0$57+%24@8({[<369&#!1|/0$57+%24@8({[<3",
+    "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuv",
+    "!\"{$<8i()*+<1K)|)254567[9ovR1!;@",
+    "4@8({[9369~#!1|/0$57+%24@8({[<26",
+    "4@{'{[<4+9S#!1|+s$57+HH4+8({H'36",
+];
 const PATHS: [&str; 4] = ["/account", "/auth/request", "/account/login", "/healthz"];
 
 struct Options {
@@ -73,12 +89,40 @@ fn run(options: &Options) -> Result<bool, String> {
         println!("{path}: {each} instructions a request, {:+.1} % of {before}: {said}", change * 100.0);
         is_well &= change.abs() <= TOLERANCE;
     }
+    is_well &= passwords_are_bounded(options, folder.path());
     if options.keep {
         std::fs::write(&file, counted).map_err(|error| format!("{}: {error}", file.display()))?;
     } else if !is_well {
         println!("If that is meant, keep it: script/bench-counts --keep");
     }
     Ok(is_well)
+}
+
+/// Whether no new password costs more than a few hashes. Work that a client chooses the size of would keep others from signing in.
+fn passwords_are_bounded(options: &Options, folder: &Path) -> bool {
+    let act = |make: &dyn Fn(SocketAddr) -> Vec<u8>| {
+        let count = |requests| instructions_of(&options.binary, folder, requests, &[303, 422], make);
+        (count(PASSWORDS.0 + PASSWORDS.1) - count(PASSWORDS.0)) / PASSWORDS.1
+    };
+    let wrong = "email=ada%40example.com&password=wrong-octave-harbour";
+    let hash = act(&|address| post(address, "/account/login", "", wrong));
+    println!("one hash, in a wrong sign-in: {hash} instructions");
+    let mut is_well = true;
+    // No address twice: of one that has an account no password is judged.
+    let newest = Cell::new(0);
+    for (number, password) in COSTLY.iter().enumerate() {
+        let encoded: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let each = act(&|address| {
+            newest.set(newest.get() + 1);
+            let form = format!("name=Eve&email=eve{}%40example.com&password={encoded}", newest.get());
+            post(address, "/account/register", "", &form)
+        });
+        let hashes = each as f64 / hash as f64;
+        let said = if hashes <= MOST_HASHES { "at most" } else { "MORE than" };
+        println!("costly password {}: {hashes:.1} hashes, {said} {MOST_HASHES}", number + 1);
+        is_well &= hashes <= MOST_HASHES;
+    }
+    is_well
 }
 
 fn kept(file: &Path) -> Result<BTreeMap<String, u64>, String> {
@@ -105,17 +149,27 @@ fn register(binary: &Path, folder: &Path) -> String {
 
 /// What so many requests take on one connection, and the start and the end of the program as well.
 fn instructions(binary: &Path, folder: &Path, path: &str, cookies: &str, requests: u64) -> u64 {
+    instructions_of(binary, folder, requests, &[200, 303], &|address| get(address, path, cookies))
+}
+
+/// The same of requests that are made one after the other, and answered so.
+fn instructions_of(
+    binary: &Path,
+    folder: &Path,
+    requests: u64,
+    statuses: &[u16],
+    make: &dyn Fn(SocketAddr) -> Vec<u8>,
+) -> u64 {
     let (data, out) = (folder.join("data"), folder.join("callgrind.out"));
     let out_flag = format!("--callgrind-out-file={}", out.display());
     let binary = binary.to_str().expect("a plain name");
     let valgrind = ["--tool=callgrind", "--quiet", &out_flag, binary];
     let all = [valgrind.as_slice(), &arguments(data.to_str().expect("a plain name"))].concat();
-    let program = Program::start("0", Path::new("valgrind"), &all, &[]);
-    let request = get(program.address, path, cookies);
+    let program = Program::start("0", Path::new("valgrind"), &all, &[("HANDSTAMP_LIMITS__REGISTER_PER_NETWORK", "0")]);
     let mut client = Client::new(program.address);
     for _ in 0..requests {
-        let answer = client.ask(&request).expect("it answers");
-        assert!([200, 303].contains(&answer.status), "{path}: {}", answer.status);
+        let answer = client.ask(&make(program.address)).expect("it answers");
+        assert!(statuses.contains(&answer.status), "{}", answer.status);
     }
     drop(client);
     program.end();

@@ -21,7 +21,7 @@ pub enum Guesses {
     Of(&'static str),
 }
 
-/// Sign-ins with wrong passwords, on so many connections, each as fast as it is answered.
+/// Requests on so many connections, each as fast as it is answered.
 pub struct Flood {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -50,11 +50,25 @@ impl Flooded {
 }
 
 impl Flood {
+    /// Sign-ins with wrong passwords.
     pub fn start(address: SocketAddr, connections: usize, guesses: &Guesses) -> Self {
+        let guesses = guesses.clone();
+        Self::of(address, connections, move |_| {
+            let (email, from) = next_guess(&guesses);
+            post(address, "/account/login", &from, &format!("email={email}&{PASSWORD}"))
+        })
+    }
+
+    /// What each connection asks, by its number.
+    pub fn of(
+        address: SocketAddr,
+        connections: usize,
+        next: impl Fn(usize) -> Vec<u8> + Clone + Send + 'static,
+    ) -> Self {
         let shared = Arc::new(Shared::default());
-        let one = |_| {
-            let (shared, guesses) = (Arc::clone(&shared), guesses.clone());
-            let work = move || shared.flood(address, &guesses);
+        let one = |number| {
+            let (shared, next) = (Arc::clone(&shared), next.clone());
+            let work = move || shared.flood(address, || next(number));
             thread::Builder::new().stack_size(256 * 1024).spawn(work).expect("there is room for a thread")
         };
         let threads = (0..connections).map(one).collect();
@@ -83,11 +97,10 @@ impl Flood {
 }
 
 impl Shared {
-    fn flood(&self, address: SocketAddr, guesses: &Guesses) {
+    fn flood(&self, address: SocketAddr, next: impl Fn() -> Vec<u8>) {
         let mut client = Client::new(address);
         while !self.stop.load(Ordering::Relaxed) {
-            let (email, from) = next_guess(guesses);
-            let request = post(address, "/account/login", &from, &format!("email={email}&{PASSWORD}"));
+            let request = next();
             let begun = Instant::now();
             match client.ask(&request) {
                 Ok(answer) if self.counts.load(Ordering::Relaxed) => {
@@ -147,6 +160,25 @@ pub fn probe(address: SocketAddr, request: &[u8], every: Duration, lasting: Dura
         due += every;
     }
     latencies.into_iter().collect()
+}
+
+/// How long sign-ins take that come at a steady rate, from when each was due, and how many of them were refused.
+///
+/// # Panics
+/// When the server does not answer at all.
+pub fn sign_ins(address: SocketAddr, from: &str, email: &str, every: Duration, lasting: Duration) -> (Latencies, u64) {
+    let request = post(address, "/account/login", from, &format!("email={email}&password=plum-octave-harbour"));
+    let mut client = Client::new(address);
+    let (begun, mut due) = (Instant::now(), Duration::ZERO);
+    let (mut latencies, mut refused) = (Vec::new(), 0);
+    while due < lasting {
+        thread::sleep((begun + due).saturating_duration_since(Instant::now()));
+        let answer = client.ask(&request).expect("the server answers");
+        latencies.push((begun + due).elapsed());
+        refused += u64::from(answer.status != 303);
+        due += every;
+    }
+    (latencies.into_iter().collect(), refused)
 }
 
 #[derive(Clone, Copy)]

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 
 use crate::Options;
-use crate::load::{Flood, Flooded, Guesses, Kept, dawdle, is_blocked_after_a_while, probe};
+use crate::load::{Flood, Flooded, Guesses, Kept, dawdle, is_blocked_after_a_while, probe, sign_ins};
 use crate::server::Server;
-use handstamp_bench::client::get;
+use handstamp_bench::client::{Client, change_password, get, post, post_with};
 use handstamp_bench::figures::{Figure, Goal, Latencies, median};
 use handstamp_bench::machine::{Machine, keep_this_thread_to};
 
@@ -24,6 +24,16 @@ const TURN: Duration = Duration::from_secs(2);
 /// Seldom enough that one connection can go on though every answer takes a while.
 const PROBE_EVERY: Duration = Duration::from_millis(40);
 const WRONG: u16 = 422;
+/// Connections of ten sessions of one account that change its password without a pause.
+const CHANGING: usize = 80;
+/// Connections of one account that sign in with the right password and its device cookies.
+const RIGHT: usize = 150;
+const DEVICES: usize = 20;
+/// Another person signs in as often.
+const SIGN_IN_EVERY: Duration = Duration::from_millis(500);
+/// What the strength estimate takes longest for, of what a search has found, and which is refused.
+const COSTLY: &str =
+    "!\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~!\"#$%&'()";
 
 pub struct Scenes<'a> {
     server: &'a Server,
@@ -69,6 +79,8 @@ impl<'a> Scenes<'a> {
         figures.extend(self.hashing(&rounds));
         figures.extend(refusals(&rounds));
         figures.push(self.memory(peak));
+        eprintln!("one account that wants more than its share");
+        figures.extend(self.shares());
         eprintln!("slow connections");
         figures.extend(self.slow());
         if rounds.errors > 0 {
@@ -205,6 +217,77 @@ impl<'a> Scenes<'a> {
             loaded: peak,
             goal: Some(Goal::Under(self.before + bound)),
         }
+    }
+
+    /// What another person's sign-in notices of one account that wants more than its share.
+    fn shares(&self) -> Vec<Figure> {
+        let address = self.server.address;
+        let (eve, ada) = ("eve%40example.com", "bob%40example.com");
+        for email in [eve, ada] {
+            let form = format!("name=Somebody&email={email}&password=plum-octave-harbour");
+            let answer = Client::new(address).ask(&post(address, "/account/register", "192.0.2.9", &form));
+            assert_eq!(answer.expect("it answers").status, 303, "registration");
+        }
+        let sign_in = format!("email={eve}&password=plum-octave-harbour");
+        let sign_in_of_eve = || {
+            let answer = Client::new(address).ask(&post(address, "/account/login", "192.0.2.9", &sign_in));
+            answer.expect("it answers").cookies()
+        };
+        let quiet = sign_ins(address, "198.51.100.7", ada, SIGN_IN_EVERY, self.options.lasting).0;
+        let noticed = |flood: Flood, from: &str| {
+            thread::sleep(Duration::from_secs(1));
+            let noticed = sign_ins(address, from, ada, SIGN_IN_EVERY, self.options.lasting);
+            flood.stop();
+            self.wait_until_idle();
+            noticed
+        };
+        let sessions: Vec<String> = (0..10).map(|_| sign_in_of_eve()).collect();
+        let changing = noticed(
+            Flood::of(address, CHANGING, move |number| {
+                let cookies = &sessions[number % sessions.len()];
+                // Every other one is accepted, and goes on with the session that is left.
+                let new = if number % 2 == 0 { COSTLY } else { "plum-octave-harbour" };
+                change_password(address, cookies, "192.0.2.9", "plum-octave-harbour", new)
+            }),
+            "198.51.100.7",
+        );
+        let devices: Vec<String> = (0..DEVICES)
+            .map(|_| {
+                sign_in_of_eve().split("; ").find(|cookie| cookie.contains("device")).unwrap_or_default().to_owned()
+            })
+            .collect();
+        let right = noticed(
+            Flood::of(address, RIGHT, move |number| {
+                post_with(address, "/account/login", "192.0.2.9", &devices[number % devices.len()], &sign_in)
+            }),
+            // Of the same network: only the account tells them apart.
+            "192.0.2.9",
+        );
+        [
+            (format!("{CHANGING} connections that change the password of one account"), changing),
+            (format!("{RIGHT} connections with {DEVICES} device cookies of one account"), right),
+        ]
+        .into_iter()
+        .flat_map(|(beside, (latencies, refused))| {
+            let figure = |name: String, unit, unloaded, loaded, goal| Figure { name, unit, unloaded, loaded, goal };
+            [
+                figure(
+                    format!("sign-in of another beside {beside}, p99"),
+                    "ms",
+                    Some(quiet.per_mille(990)),
+                    latencies.per_mille(990),
+                    Some(Goal::Under(500.0)),
+                ),
+                figure(
+                    format!("sign-ins of another that were refused beside {beside}"),
+                    "",
+                    None,
+                    refused as f64,
+                    Some(Goal::AtMost(0.0)),
+                ),
+            ]
+        })
+        .collect()
     }
 
     fn slow(&self) -> [Figure; 4] {

@@ -22,6 +22,12 @@ impl UserId {
         Self(uuid)
     }
 
+    /// When the id was made, by the time that a UUID of version 7 begins with (RFC 9562 §5.7).
+    pub fn made_at(&self) -> Timestamp {
+        let seconds = self.0.get_timestamp().map_or(0, |timestamp| timestamp.to_unix().0);
+        Timestamp::from_unix_seconds(seconds)
+    }
+
     /// The id as a UUID.
     pub const fn as_uuid(&self) -> Uuid {
         self.0

@@ -5,6 +5,7 @@ mod browser;
 mod site;
 mod visitor;
 
+mod a_form_is_sent_twice;
 mod a_thief_gets_nothing_from_a_cookie;
 mod a_visitor_registers_and_comes_back;
 mod mistakes_are_explained_beside_the_field;

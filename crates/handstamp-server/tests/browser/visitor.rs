@@ -97,6 +97,15 @@ impl Visitor {
         self.finds(Locator::XPath(&xpath)).await.click().await.unwrap();
     }
 
+    /// Clicks a button of the page itself twice, the second time after a pause.
+    pub(crate) async fn clicks_twice(&self, text: &str, pause: Duration) {
+        let xpath = format!("//main//button[starts-with(normalize-space(), \"{text}\")]");
+        let button = serde_json::to_value(self.finds(Locator::XPath(&xpath)).await).unwrap();
+        let pause = u64::try_from(pause.as_millis()).unwrap();
+        let script = "const [button, pause] = arguments; button.click(); setTimeout(() => button.click(), pause);";
+        self.browser.execute(script, vec![button, pause.into()]).await.unwrap();
+    }
+
     /// Types into a field, by its label.
     pub(crate) async fn fills_in(&self, label: &str, text: &str) {
         let field = self.field(label).await;

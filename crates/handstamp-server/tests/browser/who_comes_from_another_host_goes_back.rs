@@ -67,7 +67,7 @@ async fn who_asks_for_a_page_of_an_app_on_another_host_gets_there_by_signing_in(
 		copy_headers Remote-User Remote-Name Remote-Email Remote-Groups Handstamp-Assertion Cookie
 	}}
 	header Content-Type \"text/html; charset=utf-8\"
-	respond \"<main>The notes of {{http.request.header.Remote-Email}}</main>\"
+	respond \"<main>The notes of {{http.request.header.Remote-Name}}</main>\"
 }}
 "
         ),
@@ -83,7 +83,7 @@ async fn who_asks_for_a_page_of_an_app_on_another_host_gets_there_by_signing_in(
     let next: String = url::form_urlencoded::byte_serialize(notes.as_bytes()).collect();
     ada.is_at(&format!("/account/login?next={next}")).await;
     ada.says_who_they_are(&ADA).await;
-    ada.sees(&format!("The notes of {}", ADA.email)).await;
+    ada.sees(&format!("The notes of {}", ADA.name)).await;
     assert_eq!(ada.browser.current_url().await.unwrap().as_str(), notes);
 
     ada.goes_to("/").await;

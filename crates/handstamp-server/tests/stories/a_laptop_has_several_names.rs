@@ -9,7 +9,8 @@ fn by_address(house: &House) -> Visitor {
 }
 
 crate::stories! {
-    async fn and_a_browser_goes_to_the_one_of_the_public_url(house: House) {
+    async fn and_a_browser_goes_to_the_one_of_the_public_url(mut house: House) {
+        house.has_its_own_port_in_its_public_url();
         for path in ["/", "/account", "/account/login?next=%2Fnotes%3Fa%3Db", "/account/register", "/nothing-here"] {
             let page = by_address(&house).opens(path).await;
             assert_eq!((page.status, page.location()), (308, format!("{}{path}", house.url).as_str()));
@@ -17,7 +18,8 @@ crate::stories! {
         }
     }
 
-    async fn but_programs_and_forms_are_answered_where_they_are(house: House) {
+    async fn but_programs_and_forms_are_answered_where_they_are(mut house: House) {
+        house.has_its_own_port_in_its_public_url();
         let here = by_address(&house);
         let fields = [("name", "Ada"), ("email", "ada@example.com"), ("password", ADAS_PASSWORD)];
         assert_eq!(here.submits("/account/register", &fields).await.location(), "/account");
@@ -30,7 +32,8 @@ crate::stories! {
         assert_eq!(here.send(questions).await.status, 200);
     }
 
-    async fn but_never_in_circles_where_a_proxy_hides_the_name(house: House) {
+    async fn but_never_in_circles_where_a_proxy_hides_the_name(mut house: House) {
+        house.has_its_own_port_in_its_public_url();
         // The proxy has the name that people type, and asks by the address.
         let behind = by_address(&house);
         assert_eq!(behind.opens("/account/login").await.status, 308);
@@ -44,7 +47,8 @@ crate::stories! {
         }
     }
 
-    async fn and_a_proxy_sends_strangers_to_the_one_of_the_public_url(house: House) {
+    async fn and_a_proxy_sends_strangers_to_the_one_of_the_public_url(mut house: House) {
+        house.has_its_own_port_in_its_public_url();
         let address = house.address();
         let asks = async |visitor: &Visitor, path: &str, method: &str, host: &str| {
             let question = visitor.bare_request(Method::GET, path).header("sec-fetch-mode", "navigate");
@@ -52,7 +56,7 @@ crate::stories! {
             visitor.send(question.header("x-forwarded-method", method).header("x-forwarded-uri", "/notes?a=b")).await
         };
         let stranger = house.visitor();
-        for (method, next) in [("GET", "%2Fnotes%3Fa%3Db"), ("POST", "%2Fnotes")] {
+        for (method, next) in [("GET", "%2Fnotes%3Fa%3Db"), ("POST", "%2F&notice=form-not-sent")] {
             for path in ["/auth/forward", "/auth/request"] {
                 let sign_in = format!("{}/account/login?next={next}", house.url);
                 assert_eq!(asks(&stranger, path, method, &address).await.location(), sign_in, "{path} {method}");

@@ -48,7 +48,8 @@ crate::stories! {
         let thief = house.visitor();
         thief.presents(&ada.token());
         let page = thief.changes_password(NEW, "wrong").await;
-        assert_eq!(page.location(), "/account/login?next=%2Faccount%2Fpassword", "a copy of the old cookie alone is nobody's");
+        let sign_in = "/account/login?next=%2Faccount%2Fpassword&notice=form-not-sent";
+        assert_eq!(page.location(), sign_in, "a copy of the old cookie alone is nobody's");
     }
 
     async fn but_not_the_password_without_the_current_one(house: House) {

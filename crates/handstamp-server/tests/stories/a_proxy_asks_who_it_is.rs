@@ -347,6 +347,7 @@ crate::stories! {
 
     async fn and_a_page_for_everybody_is_shown_to_strangers_as_strangers(house: House) {
         let ada = house.ada().await;
+        house.types(&["user", "verify", "ada@example.com"], "");
         let stranger = house.visitor();
         stranger.presents_as("theme", "dark");
         stranger.presents("junk");

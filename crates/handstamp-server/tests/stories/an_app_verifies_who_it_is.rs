@@ -97,15 +97,16 @@ async fn checks_what_it_needs_itself(command: fn() -> Command) {
     let house = House::on_sqlite();
     let ada = house.ada().await;
     let host = house.url.strip_prefix("http://").unwrap();
-    let (_app, app, _) = starts(command(), &house, &[("GROUP", "staff")]);
+    let here = [("HANDSTAMP_PUBLIC_URL", "http://localhost"), ("APP_URL", house.url.as_str())];
+    let (_app, app, _) = starts(command(), &house, &[here.as_slice(), &[("GROUP", "staff")]].concat());
     is_up(&app).await;
     assert_eq!(status(&app, Some(&assertion_for(&ada, host).await)).await, 403);
     house.types(&["user", "groups", "ada@example.com", "--add", "staff"], "");
     let staff = assertion_for(&ada, host).await;
     assert_eq!(status(&app, Some(&staff)).await, 200);
 
-    let nowhere = [("HANDSTAMP_URL", "http://127.0.0.1:1"), ("HANDSTAMP_PUBLIC_URL", &house.url)];
-    let (_app, app, log) = starts(command(), &house, &nowhere);
+    let nowhere = [("HANDSTAMP_URL", "http://127.0.0.1:1")];
+    let (_app, app, log) = starts(command(), &house, &[here.as_slice(), &nowhere, &[("NOWHERE", "")]].concat());
     is_up(&app).await;
     assert_eq!(status(&app, Some(&staff)).await, 503);
     assert_eq!(status(&app, Some("a.b.c")).await, 401);

@@ -144,6 +144,12 @@ impl House {
         self.restart();
     }
 
+    /// Is at `http://localhost` and the port that it listens on, as it is without a setting. Its cookies have that port in their
+    /// names then.
+    pub fn has_its_own_port_in_its_public_url(&mut self) {
+        self.restart_with("HANDSTAMP_PUBLIC_URL", "");
+    }
+
     /// Stops it as an operator would, and starts it again on the same data.
     pub fn restart(&mut self) {
         assert!(self.stop().success());

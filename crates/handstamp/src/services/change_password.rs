@@ -88,8 +88,8 @@ impl Accounts {
     }
 
     /// Signs in with a password that is already the new one, where the session that was shown has ended meanwhile: a form that is sent
-    /// twice, as by a double click, finds that the first one has changed the password and renamed the session. None where that is not
-    /// so.
+    /// twice, as by a double click, finds that the first one has changed the password and renamed the session. As after any change, all
+    /// other sessions end. None where that is not so.
     pub(crate) async fn sign_in_after_change(
         &self,
         shown: &Shown,
@@ -112,7 +112,11 @@ impl Accounts {
         let Ok(Checked::Right { .. }) = checked else { return Ok(None) };
         let (session, signed_in) = self.sessions.begin(user_id, self.lasts(shown.remembered), device);
         let begun = self.store.sign_in(&hash, &session, &shown.sessions).await?;
-        let begun = self.sessions.in_force(begun).await?.is_some();
-        Ok(begun.then(|| self.admit(user_id, account.changed_at, signed_in, device)))
+        if self.sessions.in_force(begun).await?.is_none() {
+            return Ok(None);
+        }
+        let admitted = self.admit(user_id, account.changed_at, signed_in, device);
+        self.end_all_but(&admitted).await?;
+        Ok(Some(admitted))
     }
 }

@@ -46,6 +46,7 @@ pub(crate) struct Accounts {
 
 /// What a browser gets in which somebody has just signed in.
 pub(crate) struct Admitted {
+    pub(crate) user_id: UserId,
     pub(crate) signed_in: SignedIn,
     /// The device cookie.
     pub(crate) device: String,
@@ -64,7 +65,18 @@ impl Accounts {
         let now = self.sessions.now();
         let known = self.devices.open(&device.cookie, now).find(user_id, changed_at);
         let id = known.unwrap_or_else(|| DeviceId::from_bytes(self.world.random()));
-        Admitted { signed_in, device: self.devices.note(&device.cookie, user_id, id, changed_at, now) }
+        Admitted { user_id, signed_in, device: self.devices.note(&device.cookie, user_id, id, changed_at, now) }
+    }
+
+    /// Ends all sessions of an account but one that has just begun. Of a form that was sent twice, the first has begun one as well, whose
+    /// cookie the browser dropped with the answer.
+    async fn end_all_but(&self, admitted: &Admitted) -> Result<(), Fault> {
+        let begun = self.sessions.shown(std::iter::once(admitted.signed_in.token.expose()));
+        for session in begun.sessions {
+            let ended = self.store.end_other_sessions(session.user_id, session.id_hash).await?;
+            self.sessions.in_force(ended).await?;
+        }
+        Ok(())
     }
 
     /// Hashes a password that somebody of this name and address chose, or says why it is refused.

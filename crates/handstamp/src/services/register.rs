@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Password, PasswordRefusal, UserId, Wait};
 
 use super::hashing::Share;
@@ -7,6 +9,9 @@ use crate::error::Fault;
 use crate::log;
 use crate::sessions::Device;
 use crate::store::{AddressTaken, NewUser, OwnedSession};
+
+/// How soon after the first a form comes that was sent twice.
+const SENT_TWICE_WITHIN: Duration = Duration::from_secs(60);
 
 /// A wish for an account.
 pub(crate) struct Register {
@@ -85,7 +90,12 @@ impl Accounts {
             outcome => return outcome,
         }
         match self.sign_in(instead, before, device).await {
-            Ok(admitted) => Ok(admitted),
+            Ok(admitted) => {
+                if self.sessions.now().since(admitted.user_id.made_at()) < SENT_TWICE_WITHIN {
+                    self.end_all_but(&admitted).await?;
+                }
+                Ok(admitted)
+            }
             Err(NotSignedIn::Fault(fault)) => Err(fault.into()),
             Err(NotSignedIn::Wrong | NotSignedIn::TooMany(_)) => Err(NotRegistered::AddressTaken),
         }

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 
 use super::Site;
 use super::failure::Failure;
+use super::routes::WELL_KNOWN;
 use super::user::original_uri;
 use crate::log;
 
@@ -19,6 +20,9 @@ pub(crate) struct Mount(AtomicBool);
 pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
     let Mount(is_right) = &site.mount;
     if is_right.load(Ordering::Relaxed) {
+        return None;
+    }
+    if request.uri().path() == WELL_KNOWN {
         return None;
     }
     let asked_for = original_uri(request.uri(), request.extensions()).path();

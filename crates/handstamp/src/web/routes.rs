@@ -17,6 +17,9 @@ use super::pages::{account, home, password, profile, register, sessions, sign_in
 use super::request::{Admits, Answering, Door, Visit};
 use super::{SharedSite, api, assets, cross_site, forward_auth, health, respond};
 
+/// The one path of ours that stands at the root whatever the prefix.
+pub(super) const WELL_KNOWN: &str = "/.well-known/change-password";
+
 /// Pages for everybody.
 fn public(site: &SharedSite) -> Routes {
     Routes::behind(site, Admits::Visitors)
@@ -69,7 +72,7 @@ fn files(site: &SharedSite) -> Routes {
 /// Where browsers and password managers look for the page to change a password (W3C, "A Well-Known URL for Changing Passwords"):
 /// at the root of an origin, whatever the prefix of our pages.
 fn well_known(site: &SharedSite) -> Routes {
-    Routes::behind(site, Admits::ForThisSite).get("/.well-known/change-password", password::well_known)
+    Routes::behind(site, Admits::ForThisSite).get(WELL_KNOWN, password::well_known)
 }
 
 /// What proxies ask, for apps beside us and by whatever name they call us.
