@@ -44,15 +44,21 @@ impl Limit {
     const PER_DAY_OF_AN_OWNER: u32 = 20;
 
     /// For an account on devices that it has not been signed in to on: as [`of_a_person`](Self::of_a_person), but for the part of a
-    /// day that is kept for its owner.
+    /// day that is kept for its owner. That part is smaller where a quarter of an hour may have more than the rest of the day.
     pub fn of_strangers(most: u32) -> Option<Self> {
-        let per_day = Self::PER_DAY - Self::PER_DAY_OF_AN_OWNER;
+        let per_day = Self::per_day_of_strangers(most);
         (most > 0).then_some(Self { most, afterwards: Afterwards::OneByOne { per_day } })
     }
 
-    /// For all devices and sessions of an account together: that part of a day.
-    pub const fn of_an_owner() -> Self {
-        Self { most: u32::MAX, afterwards: Afterwards::OneByOne { per_day: Self::PER_DAY_OF_AN_OWNER } }
+    /// For all devices and sessions of an account together: what of a day strangers do not have, who have `most` in a quarter of an
+    /// hour.
+    pub fn of_an_owner(most: u32) -> Self {
+        let per_day = Self::PER_DAY - Self::per_day_of_strangers(most);
+        Self { most: u32::MAX, afterwards: Afterwards::OneByOne { per_day } }
+    }
+
+    fn per_day_of_strangers(most: u32) -> u32 {
+        most.clamp(Self::PER_DAY - Self::PER_DAY_OF_AN_OWNER, Self::PER_DAY)
     }
 
     /// For what belongs to one person: so many attempts in a quarter of an hour, then one after a minute, one after two,
@@ -394,9 +400,11 @@ mod tests {
             }
             tried
         };
-        let (strangers, owner) = (a_day_of(Limit::of_strangers(10).unwrap()), a_day_of(Limit::of_an_owner()));
-        assert_eq!((strangers, owner), (80, 20));
-        assert_eq!(strangers + owner, Limit::PER_DAY);
+        for (most, each) in [(10, (80, 20)), (90, (90, 10)), (100, (100, 0))] {
+            let (strangers, owner) = (a_day_of(Limit::of_strangers(most).unwrap()), a_day_of(Limit::of_an_owner(most)));
+            assert_eq!((strangers, owner), each);
+            assert_eq!(strangers + owner, Limit::PER_DAY);
+        }
     }
 
     #[test]

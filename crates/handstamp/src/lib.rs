@@ -38,8 +38,8 @@
 //! # Tables of your own
 //!
 //! They can be in the same database, and refer to `users (id)`, a UUID ([`CurrentUser::id`]), with `ON DELETE CASCADE` if their
-//! rows go with the account. Of what is Handstamp's an application may read `id`, `name` and `email` of `users`; everything
-//! else changes without notice.
+//! rows go with the account. To read, there is the view `handstamp_users (id, name, email, created_at)`, the last in seconds since the
+//! Unix epoch; everything else changes without notice.
 //!
 //! **Never write to `users`, or to any other table of Handstamp**: nodes keep sessions in memory, and learn what has changed from
 //! a log that only [`Handstamp`] writes. A person whose row is deleted by SQL stays signed in; [`Handstamp::delete_user`] ends their

@@ -24,7 +24,7 @@ impl Held {
     fn from(address: &str, house: &House) -> Self {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::new(address.parse().unwrap(), 0).into()).unwrap();
-        socket.connect(&host(house).parse::<SocketAddr>().unwrap().into()).unwrap();
+        socket.connect(&house.address().parse::<SocketAddr>().unwrap().into()).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         Self(socket.into())
     }

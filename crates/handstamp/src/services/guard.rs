@@ -36,6 +36,8 @@ pub(crate) struct Guard {
     /// Of one device or one session.
     person: Option<Limit>,
     strangers: Option<Limit>,
+    /// Of all devices and sessions of an account together.
+    owner: Limit,
     network: Option<Limit>,
     site: Option<Limit>,
     registration: Option<Limit>,
@@ -51,6 +53,7 @@ impl Guard {
         Self {
             person: Limit::of_a_person(limits.sign_in_per_account),
             strangers: Limit::of_strangers(limits.sign_in_per_account),
+            owner: Limit::of_an_owner(limits.sign_in_per_account),
             network: Limit::of_a_network(limits.sign_in_per_network),
             site: Limit::of_a_network(limits.sign_in_per_network.saturating_mul(NETWORKS_OF_A_SITE)),
             registration: Limit::of_a_network(limits.register_per_network),
@@ -190,7 +193,7 @@ impl Accounts {
     async fn count_attempt(&self, asking: &Asking<'_>) -> Result<Result<Vec<Attempted>, Wait>, Fault> {
         if let Some((user_id, key)) = Self::known_as(asking) {
             let shared = AttemptKey::user(user_id);
-            let limits = self.guard.person.map(|person| vec![(key, person), (shared, Limit::of_an_owner())]);
+            let limits = self.guard.person.map(|person| vec![(key, person), (shared, self.guard.owner)]);
             match self.count(&limits.unwrap_or_default()).await? {
                 Err((_, refused)) if refused == shared => {}
                 counted => return Ok(counted.map_err(|(wait, _)| wait)),

@@ -10,7 +10,7 @@ use handstamp_core::{
 use uuid::Uuid;
 
 use super::session_rows::SESSIONS_PER_USER;
-use super::{AddressTaken, ByHandle, NewSession, NewUser, Store, TooManyGroups};
+use super::{AddressTaken, ByHandle, NewSession, NewUser, Store, TooManyGroups, read_with};
 use crate::config::DatabaseUrl;
 
 #[path = "../../tests/support/postgres.rs"]
@@ -68,6 +68,7 @@ laws! {
     an_account_has_a_hundred_sessions_and_the_longest_unused_gives_way
     the_list_has_the_newest_first
     an_operator_sees_every_account
+    an_application_reads_accounts_by_a_view_of_its_own
     an_address_is_verified_by_who_made_the_account_or_later
     disabling_ends_the_sessions_for_good
     deleting_an_account_takes_its_sessions_along
@@ -436,6 +437,15 @@ async fn the_list_has_the_newest_first(store: &Store) {
     assert_eq!((listed[0].user_agent.as_str(), listed[0].address.as_str()), ("Firefox", "192.0.2.1"));
     assert_eq!((listed[0].id_hash, listed[0].created_at), (new.id_hash, new.created_at));
     assert!(store.sessions_of(id, NOW.after(Duration::from_secs(3600))).await.unwrap().is_empty());
+}
+
+async fn an_application_reads_accounts_by_a_view_of_its_own(store: &Store) {
+    const SQL: &str = "SELECT id, name, email, created_at FROM handstamp_users";
+    type Row = (Uuid, String, String, i64);
+    let (id, _) = ada(store).await;
+    let rows: Vec<Row> = read_with!(store, |pool| sqlx::query_as(SQL).fetch_all(pool).await).unwrap();
+    let name = new_user("ada@example.com").name.as_str().to_owned();
+    assert_eq!(rows, [(id.as_uuid(), name, "ada@example.com".to_owned(), i64::try_from(NOW.unix_seconds()).unwrap())]);
 }
 
 async fn an_operator_sees_every_account(store: &Store) {
