@@ -7,6 +7,10 @@ use std::time::Duration;
 /// Nothing here takes longer unless it is broken.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What everything is asked by: the host of the public URL that each server is given, as in a browser's address bar. By another
+/// name of this machine a request takes thousands of instructions more.
+pub const HOST: &str = "localhost";
+
 /// A connection that is kept, and made anew after the server has closed it.
 pub struct Client {
     address: SocketAddr,
@@ -125,21 +129,18 @@ fn whole(bytes: &[u8]) -> Option<Answer> {
 }
 
 /// Reads a page as somebody with these cookies, if any.
-pub fn get(address: SocketAddr, path: &str, cookies: &str) -> Vec<u8> {
+pub fn get(path: &str, cookies: &str) -> Vec<u8> {
     let cookie = if cookies.is_empty() { String::new() } else { format!("Cookie: {cookies}\r\n") };
-    let port = address.port();
-    format!(
-        "GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\n{cookie}\r\n"
-    )
-    .into()
+    format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\n{cookie}\r\n")
+        .into()
 }
 
 /// Changes the password by the API in a session, from an address behind a proxy.
-pub fn change_password(address: SocketAddr, cookies: &str, from: &str, current: &str, new: &str) -> Vec<u8> {
+pub fn change_password(cookies: &str, from: &str, current: &str, new: &str) -> Vec<u8> {
     let text = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
     let json = format!("{{\"current_password\":\"{}\",\"password\":\"{}\"}}", text(current), text(new));
     format!(
-        "PUT /api/v1/password HTTP/1.1\r\nHost: {address}\r\nSec-Fetch-Site: same-origin\r\nX-Forwarded-For: {from}\r\n\
+        "PUT /api/v1/password HTTP/1.1\r\nHost: {HOST}\r\nSec-Fetch-Site: same-origin\r\nX-Forwarded-For: {from}\r\n\
          Cookie: {cookies}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{json}",
         json.len()
     )
@@ -147,15 +148,15 @@ pub fn change_password(address: SocketAddr, cookies: &str, from: &str, current: 
 }
 
 /// Submits a form with cookies, from an address behind a proxy.
-pub fn post_with(address: SocketAddr, path: &str, from: &str, cookies: &str, form: &str) -> Vec<u8> {
-    let request = String::from_utf8(post(address, path, from, form)).expect("it is made of text");
+pub fn post_with(path: &str, from: &str, cookies: &str, form: &str) -> Vec<u8> {
+    let request = String::from_utf8(post(path, from, form)).expect("it is made of text");
     request.replacen("\r\n", &format!("\r\nCookie: {cookies}\r\n"), 1).into()
 }
 
 /// Submits a form, from an address behind a proxy.
-pub fn post(address: SocketAddr, path: &str, from: &str, form: &str) -> Vec<u8> {
+pub fn post(path: &str, from: &str, form: &str) -> Vec<u8> {
     format!(
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\n\
+        "POST {path} HTTP/1.1\r\nHost: {HOST}\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\n\
          Sec-Fetch-Site: same-origin\r\nX-Forwarded-For: {from}\r\n\
          Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
         form.len()

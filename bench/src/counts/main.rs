@@ -6,7 +6,6 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -22,7 +21,7 @@ const PASSWORDS: (u64, u64) = (1, 3);
 /// What a new password may cost at most, its own hash included, in hashes.
 const MOST_HASHES: f64 = 4.0;
 /// What the strength estimate takes longest for: three to begin with, which an attacker would try, and what a search by changing their
-/// characters has found (hill climbing, 25 s each). Only the first 32 characters are judged.
+/// characters has found (hill climbing, 25 s each). Only the first 20 characters are judged.
 const COSTLY: [&str; 6] = [
     "!\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~!\"#$%",
     "4@8({[<369&#!1|/0$57+%24@8({[<369&#!1|/0$57+%24@8({[<369&#!1|/0$57+%24@8({[<369&#!1|/0$57+%24@8({[<3",
@@ -100,22 +99,22 @@ fn run(options: &Options) -> Result<bool, String> {
 
 /// Whether no new password costs more than a few hashes. Work that a client chooses the size of would keep others from signing in.
 fn passwords_are_bounded(options: &Options, folder: &Path) -> bool {
-    let act = |make: &dyn Fn(SocketAddr) -> Vec<u8>| {
+    let act = |make: &dyn Fn() -> Vec<u8>| {
         let count = |requests| instructions_of(&options.binary, folder, requests, &[303, 422], make);
         (count(PASSWORDS.0 + PASSWORDS.1) - count(PASSWORDS.0)) / PASSWORDS.1
     };
     let wrong = "email=ada%40example.com&password=wrong-octave-harbour";
-    let hash = act(&|address| post(address, "/account/login", "", wrong));
+    let hash = act(&|| post("/account/login", "", wrong));
     println!("one hash, in a wrong sign-in: {hash} instructions");
     let mut is_well = true;
     // No address twice: of one that has an account no password is judged.
     let newest = Cell::new(0);
     for (number, password) in COSTLY.iter().enumerate() {
         let encoded: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let each = act(&|address| {
+        let each = act(&|| {
             newest.set(newest.get() + 1);
             let form = format!("name=Eve&email=eve{}%40example.com&password={encoded}", newest.get());
-            post(address, "/account/register", "", &form)
+            post("/account/register", "", &form)
         });
         let hashes = each as f64 / hash as f64;
         let said = if hashes <= MOST_HASHES { "at most" } else { "MORE than" };
@@ -141,7 +140,7 @@ fn register(binary: &Path, folder: &Path) -> String {
     let data = folder.join("data");
     let program = Program::start("0", binary, &arguments(data.to_str().expect("a plain name")), &[]);
     let form = "name=Ada+Lovelace&email=ada%40example.com&password=plum-octave-harbour";
-    let answer = Client::new(program.address).ask(&post(program.address, "/account/register", "", form));
+    let answer = Client::new(program.address).ask(&post("/account/register", "", form));
     let answer = answer.expect("it has just started");
     assert_eq!(answer.status, 303, "registration");
     answer.cookies()
@@ -149,17 +148,11 @@ fn register(binary: &Path, folder: &Path) -> String {
 
 /// What so many requests take on one connection, and the start and the end of the program as well.
 fn instructions(binary: &Path, folder: &Path, path: &str, cookies: &str, requests: u64) -> u64 {
-    instructions_of(binary, folder, requests, &[200, 303], &|address| get(address, path, cookies))
+    instructions_of(binary, folder, requests, &[200, 303], &|| get(path, cookies))
 }
 
 /// The same of requests that are made one after the other, and answered so.
-fn instructions_of(
-    binary: &Path,
-    folder: &Path,
-    requests: u64,
-    statuses: &[u16],
-    make: &dyn Fn(SocketAddr) -> Vec<u8>,
-) -> u64 {
+fn instructions_of(binary: &Path, folder: &Path, requests: u64, statuses: &[u16], make: &dyn Fn() -> Vec<u8>) -> u64 {
     let (data, out) = (folder.join("data"), folder.join("callgrind.out"));
     let out_flag = format!("--callgrind-out-file={}", out.display());
     let binary = binary.to_str().expect("a plain name");
@@ -168,7 +161,7 @@ fn instructions_of(
     let program = Program::start("0", Path::new("valgrind"), &all, &[("HANDSTAMP_LIMITS__REGISTER_PER_NETWORK", "0")]);
     let mut client = Client::new(program.address);
     for _ in 0..requests {
-        let answer = client.ask(&make(program.address)).expect("it answers");
+        let answer = client.ask(&make()).expect("it answers");
         assert!(statuses.contains(&answer.status), "{}", answer.status);
     }
     drop(client);

@@ -55,7 +55,7 @@ impl Flood {
         let guesses = guesses.clone();
         Self::of(address, connections, move |_| {
             let (email, from) = next_guess(&guesses);
-            post(address, "/account/login", &from, &format!("email={email}&{PASSWORD}"))
+            post("/account/login", &from, &format!("email={email}&{PASSWORD}"))
         })
     }
 
@@ -133,7 +133,7 @@ pub fn is_blocked_after_a_while(address: SocketAddr, email: &'static str) -> boo
     let mut client = Client::new(address);
     (0..40).any(|_| {
         let (email, from) = next_guess(&Guesses::Of(email));
-        let request = post(address, "/account/login", &from, &format!("email={email}&{PASSWORD}"));
+        let request = post("/account/login", &from, &format!("email={email}&{PASSWORD}"));
         client.ask(&request).is_ok_and(|answer| answer.status == 429)
     })
 }
@@ -167,7 +167,7 @@ pub fn probe(address: SocketAddr, request: &[u8], every: Duration, lasting: Dura
 /// # Panics
 /// When the server does not answer at all.
 pub fn sign_ins(address: SocketAddr, from: &str, email: &str, every: Duration, lasting: Duration) -> (Latencies, u64) {
-    let request = post(address, "/account/login", from, &format!("email={email}&password=plum-octave-harbour"));
+    let request = post("/account/login", from, &format!("email={email}&password=plum-octave-harbour"));
     let mut client = Client::new(address);
     let (begun, mut due) = (Instant::now(), Duration::ZERO);
     let (mut latencies, mut refused) = (Vec::new(), 0);

@@ -125,7 +125,7 @@ impl<'a> Scenes<'a> {
 
     /// What the one who is signed in notices.
     fn visit(&self) -> Latencies {
-        let request = get(self.server.address, "/account", &self.cookie);
+        let request = get("/account", &self.cookie);
         probe(self.server.address, &request, PROBE_EVERY, self.options.lasting, Kept::Yes)
     }
 
@@ -225,12 +225,12 @@ impl<'a> Scenes<'a> {
         let (eve, ada) = ("eve%40example.com", "bob%40example.com");
         for email in [eve, ada] {
             let form = format!("name=Somebody&email={email}&password=plum-octave-harbour");
-            let answer = Client::new(address).ask(&post(address, "/account/register", "192.0.2.9", &form));
+            let answer = Client::new(address).ask(&post("/account/register", "192.0.2.9", &form));
             assert_eq!(answer.expect("it answers").status, 303, "registration");
         }
         let sign_in = format!("email={eve}&password=plum-octave-harbour");
         let sign_in_of_eve = || {
-            let answer = Client::new(address).ask(&post(address, "/account/login", "192.0.2.9", &sign_in));
+            let answer = Client::new(address).ask(&post("/account/login", "192.0.2.9", &sign_in));
             answer.expect("it answers").cookies()
         };
         let quiet = sign_ins(address, "198.51.100.7", ada, SIGN_IN_EVERY, self.options.lasting).0;
@@ -247,7 +247,7 @@ impl<'a> Scenes<'a> {
                 let cookies = &sessions[number % sessions.len()];
                 // Every other one is accepted, and goes on with the session that is left.
                 let new = if number % 2 == 0 { COSTLY } else { "plum-octave-harbour" };
-                change_password(address, cookies, "192.0.2.9", "plum-octave-harbour", new)
+                change_password(cookies, "192.0.2.9", "plum-octave-harbour", new)
             }),
             "198.51.100.7",
         );
@@ -258,7 +258,7 @@ impl<'a> Scenes<'a> {
             .collect();
         let right = noticed(
             Flood::of(address, RIGHT, move |number| {
-                post_with(address, "/account/login", "192.0.2.9", &devices[number % devices.len()], &sign_in)
+                post_with("/account/login", "192.0.2.9", &devices[number % devices.len()], &sign_in)
             }),
             // Of the same network: only the account tells them apart.
             "192.0.2.9",
@@ -291,7 +291,7 @@ impl<'a> Scenes<'a> {
     }
 
     fn slow(&self) -> [Figure; 4] {
-        let health = get(self.server.address, "/healthz", "");
+        let health = get("/healthz", "");
         let lasting = Duration::from_secs(15);
         let ask = || probe(self.server.address, &health, PROBE_EVERY, lasting, Kept::No);
         let quiet = ask();

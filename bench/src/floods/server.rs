@@ -36,6 +36,7 @@ impl Server {
             .envs(["HOME", "PATH"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             // Behind a proxy, as one is who sees many addresses.
             .env("HANDSTAMP_TRUSTED_PROXIES", "127.0.0.1")
+            .env("HANDSTAMP_PUBLIC_URL", "http://localhost")
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -60,7 +61,7 @@ impl Server {
     /// When nobody may.
     pub fn member(&self) -> String {
         let form = "name=Ada+Lovelace&email=ada%40example.com&password=plum-octave-harbour";
-        let answer = Client::new(self.address).ask(&post(self.address, "/account/register", "192.0.2.1", form));
+        let answer = Client::new(self.address).ask(&post("/account/register", "192.0.2.1", form));
         let answer = answer.expect("it has just started");
         assert_eq!(answer.status, 303, "registration");
         answer.cookies()

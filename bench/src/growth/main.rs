@@ -106,7 +106,7 @@ fn measure(options: &Options, machine: &Machine, users: usize, sessions: usize) 
 
     let (begun, program) = (Instant::now(), start());
     let at_rest = program.memory();
-    let requests = requests(data, &program);
+    let requests = requests(data);
     let mut each_once = requests.iter().map(Vec::as_slice);
     load(program.address, || each_once.next());
     let a_session = (program.memory() - at_rest) * 1024.0 * 1024.0 / sessions as f64;
@@ -129,9 +129,9 @@ fn measure(options: &Options, machine: &Machine, users: usize, sessions: usize) 
 }
 
 /// What each of those who are signed in asks.
-fn requests(data: &str, program: &Program) -> Vec<Vec<u8>> {
+fn requests(data: &str) -> Vec<Vec<u8>> {
     let tokens = std::fs::read_to_string(Path::new(data).join("tokens")).expect("it was filled");
-    tokens.lines().map(|token| get(program.address, "/account", &format!("handstamp_session={token}"))).collect()
+    tokens.lines().map(|token| get("/account", &format!("handstamp_session={token}"))).collect()
 }
 
 fn page(sizes: &[Size], machine: &Machine, options: &Options) -> String {

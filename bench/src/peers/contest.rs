@@ -191,7 +191,7 @@ impl<'a> Contest<'a> {
 
     fn keep(&self, name: &str, program: &Program, path: &str) {
         let mut client = Client::new(program.address);
-        let answer = client.ask(&asks(program, path, &self.cookies.borrow())).expect("it answers");
+        let answer = client.ask(&asks(path, &self.cookies.borrow())).expect("it answers");
         assert_eq!(answer.status, 200, "{path}");
         std::fs::write(self.folder.join(name), client.received()).expect("the folder is ours");
     }
@@ -288,7 +288,7 @@ impl<'a> Contest<'a> {
             Starts::Python(_) => true,
         };
         let cookies = if has_accounts { register(&program) } else { self.cookies.borrow().clone() };
-        let request = asks(&program, entrant.path, &cookies);
+        let request = asks(entrant.path, &cookies);
         load_for(program.address, WARMING_UP, || &request);
         Running { program, request, at_rest }
     }
@@ -299,15 +299,15 @@ fn register(program: &Program) -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let email = format!("ada-{}%40example.com", COUNT.fetch_add(1, Ordering::Relaxed));
     let form = format!("name=Ada+Lovelace&email={email}&password=plum-octave-harbour");
-    let answer = Client::new(program.address).ask(&post(program.address, "/account/register", "", &form));
+    let answer = Client::new(program.address).ask(&post("/account/register", "", &form));
     let answer = answer.expect("it has just started");
     assert_eq!(answer.status, 303, "registration");
     answer.cookies()
 }
 
 /// What somebody with these cookies asks; a proxy's question as nginx asks it.
-fn asks(program: &Program, path: &str, cookies: &str) -> Vec<u8> {
-    let mut request = get(program.address, path, cookies);
+fn asks(path: &str, cookies: &str) -> Vec<u8> {
+    let mut request = get(path, cookies);
     if path == "/auth/request" {
         request.truncate(request.len() - 2);
         request.extend_from_slice(

@@ -8,9 +8,10 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
-/// How many characters the strength estimate looks at. It is superlinear in them: the worst 32 that a search finds take about as
-/// long as a hash, and the worst 100 fifteen times as long. Who has 32 characters that cannot be guessed has enough.
-const STRENGTH_CHARACTERS: usize = 32;
+/// How many characters the strength estimate looks at. It is superlinear in them: of what a search finds, the worst 20 take one and a
+/// half times the instructions of a hash, 32 take six and a half times as many, and 100 some forty (`script/bench-counts` counts
+/// them). Twenty characters that cannot be guessed are enough, whatever follows.
+const STRENGTH_CHARACTERS: usize = 20;
 
 /// A password that somebody typed: at most 256 code points, normalised to NFC and in no other way, so that the same
 /// characters match however a keyboard composes them. Spaces, case and control characters count.
