@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use handstamp_bench::client::{Client, post};
+use handstamp_bench::client::{Answer, Client, post};
 use handstamp_bench::figures::Latencies;
 
 const PASSWORD: &str = "password=wrong-octave-harbour";
@@ -53,22 +53,22 @@ impl Flood {
     /// Sign-ins with wrong passwords.
     pub fn start(address: SocketAddr, connections: usize, guesses: &Guesses) -> Self {
         let guesses = guesses.clone();
-        Self::of(address, connections, move |_| {
+        Self::of(address, connections, move |_, _| {
             let (email, from) = next_guess(&guesses);
             post("/account/login", &from, &format!("email={email}&{PASSWORD}"))
         })
     }
 
-    /// What each connection asks, by its number.
+    /// What each connection asks, by its number and by what it was answered last.
     pub fn of(
         address: SocketAddr,
         connections: usize,
-        next: impl Fn(usize) -> Vec<u8> + Clone + Send + 'static,
+        next: impl FnMut(usize, Option<&Answer>) -> Vec<u8> + Clone + Send + 'static,
     ) -> Self {
         let shared = Arc::new(Shared::default());
         let one = |number| {
-            let (shared, next) = (Arc::clone(&shared), next.clone());
-            let work = move || shared.flood(address, || next(number));
+            let (shared, mut next) = (Arc::clone(&shared), next.clone());
+            let work = move || shared.flood(address, |last| next(number, last));
             thread::Builder::new().stack_size(256 * 1024).spawn(work).expect("there is room for a thread")
         };
         let threads = (0..connections).map(one).collect();
@@ -97,17 +97,20 @@ impl Flood {
 }
 
 impl Shared {
-    fn flood(&self, address: SocketAddr, next: impl Fn() -> Vec<u8>) {
+    fn flood(&self, address: SocketAddr, mut next: impl FnMut(Option<&Answer>) -> Vec<u8>) {
         let mut client = Client::new(address);
+        let mut last = None;
         while !self.stop.load(Ordering::Relaxed) {
-            let request = next();
+            let request = next(last.as_ref());
             let begun = Instant::now();
             match client.ask(&request) {
-                Ok(answer) if self.counts.load(Ordering::Relaxed) => {
-                    let answered = (answer.status, begun.elapsed());
-                    self.answers.lock().expect("nobody panicked").push(answered);
+                Ok(answer) => {
+                    if self.counts.load(Ordering::Relaxed) {
+                        let answered = (answer.status, begun.elapsed());
+                        self.answers.lock().expect("nobody panicked").push(answered);
+                    }
+                    last = Some(answer);
                 }
-                Ok(_) => {}
                 Err(_) => {
                     self.errors.fetch_add(1, Ordering::Relaxed);
                     thread::sleep(Duration::from_millis(10));

@@ -41,9 +41,10 @@ pub fn page(table: &str, machine: &Machine, options: &Options) -> String {
          192 connections are more than the queue holds, so the rest are refused, a second after they ask; and 64 that guess at one \
          account, that of the one who is signed in, are refused at once when it is blocked. A refusal counts from when \
          the form is sent until its page has come; 64 clients that take turns on one core are in it.\n\n\
-         An account that wants more than its share does it in two ways. In ten sessions, on 80 connections, it asks for another \
-         password without a pause, every other one of the hundred characters that the strength estimate takes longest for; and \
-         on 150 connections it signs in with the right password and one of twenty device cookies. Meanwhile another person \
+         An account that wants more than its share does it in two ways. On 80 connections, each in a session of its own, it changes \
+         its password without a pause, to the hundred characters that the strength estimate takes longest for: each change ends \
+         the other sessions, which sign in again. And on 150 connections it signs in with the right password and one of twenty \
+         device cookies. Meanwhile another person \
          signs in twice a second, from another network beside the first and from the same beside the second; the time counts \
          from when each was due.\n\n\
          Memory is what the system has counted for the process (`VmHWM`) beside what it was before the first password was hashed \

@@ -9,7 +9,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use crate::Options;
 use crate::load::{Flood, Flooded, Guesses, Kept, dawdle, is_blocked_after_a_while, probe, sign_ins};
 use crate::server::Server;
-use handstamp_bench::client::{Client, change_password, get, post, post_with};
+use handstamp_bench::client::{Answer, Client, change_password, get, post, post_with};
 use handstamp_bench::figures::{Figure, Goal, Latencies, median};
 use handstamp_bench::machine::{Machine, keep_this_thread_to};
 
@@ -24,16 +24,16 @@ const TURN: Duration = Duration::from_secs(2);
 /// Seldom enough that one connection can go on though every answer takes a while.
 const PROBE_EVERY: Duration = Duration::from_millis(40);
 const WRONG: u16 = 422;
-/// Connections of ten sessions of one account that change its password without a pause.
+/// Connections that change the password of one account without a pause, each in a session of its own.
 const CHANGING: usize = 80;
 /// Connections of one account that sign in with the right password and its device cookies.
 const RIGHT: usize = 150;
 const DEVICES: usize = 20;
 /// Another person signs in as often.
 const SIGN_IN_EVERY: Duration = Duration::from_millis(500);
-/// What the strength estimate takes longest for, of what a search has found, and which is refused.
+/// What the strength estimate takes longest for, of what a search has found; a hundred characters of it.
 const COSTLY: &str =
-    "!\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~!\"#$%&'()";
+    "4@8({[<369&#!1|/0$57+%24@8({[<369&#!1|/0$57+%24@8({[<369&#!1|/0$57+%24@8({[<369&#!1|/0$57+%24@8({[<3";
 
 pub struct Scenes<'a> {
     server: &'a Server,
@@ -222,47 +222,63 @@ impl<'a> Scenes<'a> {
     /// What another person's sign-in notices of one account that wants more than its share.
     fn shares(&self) -> Vec<Figure> {
         let address = self.server.address;
-        let (eve, ada) = ("eve%40example.com", "bob%40example.com");
-        for email in [eve, ada] {
-            let form = format!("name=Somebody&email={email}&password=plum-octave-harbour");
+        let (eve, bob) = ("eve%40example.com", "bob%40example.com");
+        let costly: String = COSTLY.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        for (email, password) in [(eve, costly.as_str()), (bob, "plum-octave-harbour")] {
+            let form = format!("name=Somebody&email={email}&password={password}");
             let answer = Client::new(address).ask(&post("/account/register", "192.0.2.9", &form));
             assert_eq!(answer.expect("it answers").status, 303, "registration");
         }
-        let sign_in = format!("email={eve}&password=plum-octave-harbour");
-        let sign_in_of_eve = || {
-            let answer = Client::new(address).ask(&post("/account/login", "192.0.2.9", &sign_in));
-            answer.expect("it answers").cookies()
-        };
-        let quiet = sign_ins(address, "198.51.100.7", ada, SIGN_IN_EVERY, self.options.lasting).0;
-        let noticed = |flood: Flood, from: &str| {
+        let sign_in = format!("email={eve}&password={costly}");
+        let quiet = sign_ins(address, "198.51.100.7", bob, SIGN_IN_EVERY, self.options.lasting).0;
+        let noticed = |name: &str, flood: Flood, from: &str| {
             thread::sleep(Duration::from_secs(1));
-            let noticed = sign_ins(address, from, ada, SIGN_IN_EVERY, self.options.lasting);
-            flood.stop();
+            flood.count();
+            let noticed = sign_ins(address, from, bob, SIGN_IN_EVERY, self.options.lasting);
+            flood.stop_counting();
+            let flooded = flood.stop();
+            let answered = |status| flooded.latencies(status).count();
+            eprintln!(
+                "{name}: {} changed, {} signed in, {} of 401, {} of 429, {} of 503",
+                answered(204),
+                answered(303),
+                answered(401),
+                answered(429),
+                answered(503)
+            );
             self.wait_until_idle();
             noticed
         };
-        let sessions: Vec<String> = (0..10).map(|_| sign_in_of_eve()).collect();
-        let changing = noticed(
-            Flood::of(address, CHANGING, move |number| {
-                let cookies = &sessions[number % sessions.len()];
-                // Every other one is accepted, and goes on with the session that is left.
-                let new = if number % 2 == 0 { COSTLY } else { "plum-octave-harbour" };
-                change_password(cookies, "192.0.2.9", "plum-octave-harbour", new)
-            }),
-            "198.51.100.7",
-        );
+        let changing = {
+            let (sign_in, mut cookies) = (sign_in.clone(), String::new());
+            // Each change ends the other sessions, which begin anew.
+            Flood::of(address, CHANGING, move |_, last| {
+                let given = last.map(Answer::cookies).unwrap_or_default();
+                if !given.is_empty() {
+                    cookies = given;
+                }
+                if matches!(last.map(|answer| answer.status), None | Some(401 | 429)) {
+                    cookies.clear();
+                }
+                if cookies.is_empty() {
+                    return post("/account/login", "192.0.2.9", &sign_in);
+                }
+                change_password(&cookies, "192.0.2.9", COSTLY, COSTLY)
+            })
+        };
+        let changing = noticed("changing", changing, "198.51.100.7");
         let devices: Vec<String> = (0..DEVICES)
             .map(|_| {
-                sign_in_of_eve().split("; ").find(|cookie| cookie.contains("device")).unwrap_or_default().to_owned()
+                let answer = Client::new(address).ask(&post("/account/login", "192.0.2.9", &sign_in));
+                let cookies = answer.expect("it answers").cookies();
+                cookies.split("; ").find(|cookie| cookie.contains("device")).unwrap_or_default().to_owned()
             })
             .collect();
-        let right = noticed(
-            Flood::of(address, RIGHT, move |number| {
-                post_with("/account/login", "192.0.2.9", &devices[number % devices.len()], &sign_in)
-            }),
-            // Of the same network: only the account tells them apart.
-            "192.0.2.9",
-        );
+        let right = Flood::of(address, RIGHT, move |number, _| {
+            post_with("/account/login", "192.0.2.9", &devices[number % devices.len()], &sign_in)
+        });
+        // Of the same network: only the account tells them apart.
+        let right = noticed("signing in", right, "192.0.2.9");
         [
             (format!("{CHANGING} connections that change the password of one account"), changing),
             (format!("{RIGHT} connections with {DEVICES} device cookies of one account"), right),
