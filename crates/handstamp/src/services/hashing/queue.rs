@@ -246,8 +246,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         let turns = turns.lock().unwrap();
-        let place =
-            |wanted| turns.iter().enumerate().filter(|(_, share)| **share == wanted).map(|(place, _)| place).last();
+        let place = |wanted| turns.iter().rposition(|share| *share == wanted);
         assert_eq!(place(share(2, 1)), Some(5), "every other turn: {turns:?}");
         assert_eq!(place(share(1, 2)), Some(6), "every other turn of its network: {turns:?}");
     }
