@@ -1,12 +1,12 @@
-use handstamp_core::{AttemptKey, Password, PasswordHash, PasswordRefusal, Wait};
+use handstamp_core::{AttemptKey, Password, PasswordHash, PasswordRefusal, Timestamp, Wait};
 
 use super::guard::Asking;
 use super::hashing::{Checked, Share};
-use super::{Accounts, Admitted};
+use super::{Accounts, Admitted, SENT_TWICE_WITHIN};
 use crate::error::Fault;
 use crate::log;
 use crate::sessions::{Device, Session, Shown};
-use crate::store::OwnedSession;
+use crate::store::{Credentials, OwnedSession};
 
 /// A wish for another password.
 pub(crate) struct ChangePassword {
@@ -102,9 +102,11 @@ impl Accounts {
         if self.store.live_session(id_hash, user_id, now).await?.is_some() {
             return Ok(None);
         }
-        let Some(account) = self.store.credentials_by_id(user_id).await?.filter(|account| !account.disabled) else {
-            return Ok(None);
-        };
+        // Without that, whoever has the token of an ended session could use up what is kept of a day for the owner.
+        let has_just_changed = |at: Timestamp| now.since(at) < SENT_TWICE_WITHIN;
+        let account = self.store.credentials_by_id(user_id).await?;
+        let changed = |account: &Credentials| !account.disabled && account.changed_at.is_some_and(has_just_changed);
+        let Some(account) = account.filter(changed) else { return Ok(None) };
         let Some(hash) = account.password_hash else { return Ok(None) };
         let share = Share { network: device.network, account: AttemptKey::user(user_id) };
         let place = self.hashing.reserve(share).await?;

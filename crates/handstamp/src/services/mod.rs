@@ -14,6 +14,7 @@ mod sign_in;
 mod sign_out;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordHash, PasswordRefusal, Timestamp, UserId};
 
@@ -31,6 +32,9 @@ pub(crate) use hashing::Hashing;
 use hashing::Place;
 pub(crate) use register::{NotRegistered, Register};
 pub(crate) use sign_in::{NotSignedIn, SignIn};
+
+/// How soon after the first a form comes that was sent twice.
+const SENT_TWICE_WITHIN: Duration = Duration::from_secs(60);
 
 /// The accounts of a site: every act is a method, in a file of its own.
 pub(crate) struct Accounts {

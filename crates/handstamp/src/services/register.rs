@@ -1,17 +1,12 @@
-use std::time::Duration;
-
 use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Password, PasswordRefusal, UserId, Wait};
 
 use super::hashing::Share;
-use super::{Accounts, Admitted, NotSignedIn, SignIn};
+use super::{Accounts, Admitted, NotSignedIn, SENT_TWICE_WITHIN, SignIn};
 use crate::config::Registration;
 use crate::error::Fault;
 use crate::log;
 use crate::sessions::Device;
 use crate::store::{AddressTaken, NewUser, OwnedSession};
-
-/// How soon after the first a form comes that was sent twice.
-const SENT_TWICE_WITHIN: Duration = Duration::from_secs(60);
 
 /// A wish for an account.
 pub(crate) struct Register {

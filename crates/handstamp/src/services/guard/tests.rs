@@ -9,7 +9,7 @@ use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
 use crate::services::hashing::Share;
 use crate::services::{Admitted, ChangePassword, NotRegistered, NotSignedIn, PasswordNotChanged, Register, SignIn};
-use crate::sessions::Found;
+use crate::sessions::{Found, Shown};
 use crate::world::{Clock, ManualClock, World};
 use crate::{Handstamp, SecretKey};
 
@@ -313,6 +313,31 @@ async fn a_device_that_signed_in_with_an_older_password_is_a_strangers() {
     let known = Device { cookie: changed.device, ..Device::default() };
     let at_the_new = here.tries_as("ada@example.com", "walnut-trumpet-glacier", &known).await;
     assert_eq!(at_the_new, Outcome::SignedIn, "the browser that changed it is known");
+}
+
+#[tokio::test]
+async fn a_session_that_has_ended_lets_nobody_guess_but_right_after_a_change() {
+    let here = Here::opens().await;
+    let session = here.session().await;
+    let accounts = here.accounts();
+    let shown = Shown {
+        sessions: vec![OwnedSession { id_hash: session.id_hash, user_id: session.user.id }],
+        ..Shown::default()
+    };
+    let sends_again = async |password: &str| {
+        let password = Password::parse(password).unwrap();
+        accounts.sign_in_after_change(&shown, &Device::default(), password).await.unwrap().is_some()
+    };
+    assert!(!sends_again(PASSWORD).await, "the session is live");
+    here.changes_password(&session, "walnut-trumpet-glacier").await.unwrap();
+    let before = here.hashed();
+    assert!(!sends_again("wrong").await);
+    assert!(here.hashed() > before);
+    assert!(sends_again("walnut-trumpet-glacier").await);
+    here.clock.advance(MINUTE);
+    let before = here.hashed();
+    assert!(!sends_again("walnut-trumpet-glacier").await);
+    assert_eq!(here.hashed(), before, "nor is a wrong one looked at, or counted");
 }
 
 #[tokio::test]
