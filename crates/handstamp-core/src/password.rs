@@ -82,14 +82,19 @@ impl PasswordPolicy {
     /// What is wrong with it, in words for whoever chose it.
     pub fn accept(&self, password: Password, context: &[&str]) -> Result<NewPassword, PasswordRefusal> {
         self.check_length(&password)?;
-        let head: Zeroizing<String> = Zeroizing::new(password.0.chars().take(STRENGTH_CHARACTERS).collect());
-        let words: Vec<&str> = context.iter().flat_map(|text| guesses_from(text)).collect();
-        let estimate = zxcvbn::zxcvbn(&head, &words);
+        // A long address that is the password is known by its beginning as well.
+        let words: Vec<&str> = context.iter().flat_map(|text| guesses_from(text)).map(head).collect();
+        let estimate = zxcvbn::zxcvbn(head(&password.0), &words);
         if u8::from(estimate.score()) < self.min_strength {
             return Err(PasswordRefusal::Guessable { advice: advice(&estimate) });
         }
         Ok(NewPassword(password))
     }
+}
+
+/// As much of a text as is judged.
+fn head(text: &str) -> &str {
+    text.char_indices().nth(STRENGTH_CHARACTERS).map_or(text, |(end, _)| &text[..end])
 }
 
 /// A text, and the words in it.
