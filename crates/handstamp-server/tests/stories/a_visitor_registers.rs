@@ -55,9 +55,11 @@ crate::stories! {
             for page in [first_page, second_page] {
                 assert_eq!((page.status, page.location()), (303, "/account"), "{:?}", page.error_of("email"));
             }
-            assert!(first.is_signed_in().await && second.is_signed_in().await);
+            let signed_in = [first.is_signed_in().await, second.is_signed_in().await];
+            assert_eq!(signed_in.iter().filter(|is_so| **is_so).count(), 1, "the session of the answer that the browser drops ends");
         }
         assert_eq!(house.count("SELECT COUNT(*) FROM users").await, 5);
+        assert_eq!(house.count("SELECT COUNT(*) FROM sessions").await, 5);
     }
 
     async fn but_not_with_the_look_alike_of_somebody_elses_address(house: House) {
