@@ -1,3 +1,5 @@
+//! Which characters of Unicode are seen: what names and addresses may hold depends on it.
+
 use icu_properties::CodePointSetData;
 use icu_properties::props::DefaultIgnorableCodePoint;
 

@@ -60,7 +60,8 @@ impl Accounts {
             let changed = self.store.change_password(session.user.id, (&old, &new), ids, now).await?;
             if self.sessions.in_force(changed).await? {
                 log::info!(event = "authn_password_change", user = %session.user.id, "changed the password");
-                return Ok(self.admit(session.user.id, Some(now), signed_in, device));
+                let session = OwnedSession { id_hash: renamed, user_id: session.user.id };
+                return Ok(self.admit(session, Some(now), signed_in, device));
             }
         }
         Err(PasswordNotChanged::SignedOut)
@@ -117,7 +118,7 @@ impl Accounts {
         if self.sessions.in_force(begun).await?.is_none() {
             return Ok(None);
         }
-        let admitted = self.admit(user_id, account.changed_at, signed_in, device);
+        let admitted = self.admit(session.owned(), account.changed_at, signed_in, device);
         self.end_all_but(&admitted).await?;
         Ok(Some(admitted))
     }

@@ -16,13 +16,13 @@ mod sign_out;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordHash, PasswordRefusal, Timestamp, UserId};
+use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordHash, PasswordRefusal, Timestamp};
 
 use crate::config::{Config, SessionConfig};
 use crate::error::Fault;
 use crate::log;
 use crate::sessions::{Device, Lasts, Sessions, SignedIn};
-use crate::store::Store;
+use crate::store::{OwnedSession, Store};
 use crate::world::World;
 
 pub(crate) use assertions::Assertions;
@@ -50,7 +50,7 @@ pub(crate) struct Accounts {
 
 /// What a browser gets in which somebody has just signed in.
 pub(crate) struct Admitted {
-    pub(crate) user_id: UserId,
+    session: OwnedSession,
     pub(crate) signed_in: SignedIn,
     /// The device cookie.
     pub(crate) device: String,
@@ -65,21 +65,24 @@ impl Accounts {
 
     /// Lets somebody in, and notes in the device cookie that this account has signed in there: as the device that it was
     /// before, or as a new one. Its credentials were last changed at `changed_at`.
-    fn admit(&self, user_id: UserId, changed_at: Option<Timestamp>, signed_in: SignedIn, device: &Device) -> Admitted {
-        let now = self.sessions.now();
+    fn admit(
+        &self,
+        session: OwnedSession,
+        changed_at: Option<Timestamp>,
+        signed_in: SignedIn,
+        device: &Device,
+    ) -> Admitted {
+        let (user_id, now) = (session.user_id, self.sessions.now());
         let known = self.devices.open(&device.cookie, now).find(user_id, changed_at);
         let id = known.unwrap_or_else(|| DeviceId::from_bytes(self.world.random()));
-        Admitted { user_id, signed_in, device: self.devices.note(&device.cookie, user_id, id, changed_at, now) }
+        Admitted { session, signed_in, device: self.devices.note(&device.cookie, user_id, id, changed_at, now) }
     }
 
     /// Ends all sessions of an account but one that has just begun. Of a form that was sent twice, the first has begun one as well, whose
     /// cookie the browser dropped with the answer.
     async fn end_all_but(&self, admitted: &Admitted) -> Result<(), Fault> {
-        let begun = self.sessions.shown(std::iter::once(admitted.signed_in.token.expose()));
-        for session in begun.sessions {
-            let ended = self.store.end_other_sessions(session.user_id, session.id_hash).await?;
-            self.sessions.in_force(ended).await?;
-        }
+        let OwnedSession { id_hash, user_id } = admitted.session;
+        self.sessions.in_force(self.store.end_other_sessions(user_id, id_hash).await?).await?;
         Ok(())
     }
 

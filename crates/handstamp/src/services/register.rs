@@ -65,7 +65,7 @@ impl Accounts {
         match self.sessions.in_force(made).await? {
             Ok(()) => {
                 log::info!(event = "user_created", user = %id, "made an account");
-                Ok(self.admit(id, None, signed_in, device))
+                Ok(self.admit(session.owned(), None, signed_in, device))
             }
             Err(AddressTaken) => Err(Self::taken()),
         }
@@ -86,7 +86,7 @@ impl Accounts {
         }
         match self.sign_in(instead, before, device).await {
             Ok(admitted) => {
-                if self.sessions.now().since(admitted.user_id.made_at()) < SENT_TWICE_WITHIN {
+                if self.sessions.now().since(admitted.session.user_id.made_at()) < SENT_TWICE_WITHIN {
                     self.end_all_but(&admitted).await?;
                 }
                 Ok(admitted)

@@ -65,7 +65,7 @@ impl Accounts {
                 {
                     log::warn!(%error, user = %account.user_id, "the renewed password hash could not be stored");
                 }
-                return Ok(self.admit(account.user_id, account.changed_at, signed_in, device));
+                return Ok(self.admit(session.owned(), account.changed_at, signed_in, device));
             }
         }
         Err(NotSignedIn::Wrong)

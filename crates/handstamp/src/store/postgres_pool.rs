@@ -1,3 +1,5 @@
+//! The connections to PostgreSQL.
+
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::time::Duration;

@@ -36,8 +36,7 @@ pub(crate) struct OwnedSession {
 }
 
 impl NewSession {
-    /// What its token will say.
-    #[cfg(test)]
+    /// What its token says.
     pub(crate) fn owned(&self) -> OwnedSession {
         OwnedSession { id_hash: self.id_hash, user_id: self.user_id }
     }

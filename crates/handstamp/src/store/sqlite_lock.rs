@@ -1,3 +1,5 @@
+//! Who holds the write lock of SQLite, so that an error says why a transaction had to give up.
+
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

@@ -1,3 +1,5 @@
+//! The fields of a question that a proxy asks.
+
 use handstamp_core::{Form, GroupName};
 
 /// What a proxy asks of everyone who wants to pass: the query of its question. Without one, members pass.
