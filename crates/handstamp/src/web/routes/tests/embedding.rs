@@ -1,4 +1,4 @@
-//! What an axum application gets that has our pages beside its own.
+//! Tests of an axum application that merges our routes with its own.
 
 use std::collections::HashMap;
 
@@ -36,7 +36,7 @@ fn app(here: &Here) -> Router {
 }
 
 #[tokio::test]
-async fn the_pages_stand_beside_those_of_an_application() {
+async fn our_routes_can_be_merged_with_those_of_an_application() {
     let here = Here::at("http://localhost").await;
     for (path, status) in [("/", 200), ("/account/login", 200), ("/auth/jwks.json", 200), ("/nowhere", 404)] {
         assert_eq!(ask(&app(&here), Request::get(path), "").await.status().as_u16(), status, "{path}");
@@ -44,7 +44,7 @@ async fn the_pages_stand_beside_those_of_an_application() {
 }
 
 #[tokio::test]
-async fn the_well_known_url_for_changing_passwords_stands_at_the_root_whatever_the_prefix() {
+async fn the_well_known_url_for_changing_passwords_is_at_the_root_whatever_the_prefix() {
     for prefix in ["", "/members"] {
         let set = |config: &mut Config| config.prefix = Prefix::parse(prefix).unwrap_or_default();
         let here = Here::with("http://localhost", set).await;
@@ -60,14 +60,14 @@ async fn the_well_known_url_for_changing_passwords_stands_at_the_root_whatever_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_application_knows_who_asks_without_a_statement() {
+async fn the_current_user_of_a_cached_session_needs_no_database_statement() {
     let here = Here::at("http://localhost").await;
     let token = here.registers().await;
     let app = app(&here);
     let request = |mode: &'static str| Request::get("/notes?page=2").header("sec-fetch-mode", mode);
     assert_eq!(ask(&app, request("navigate"), &token).await.status(), StatusCode::OK);
 
-    // Now that the session is known, nobody needs the database.
+    // The session is cached now, so that no request needs the database.
     assert_eq!(here.handstamp.why_not_ready().await, None);
     here.handstamp.0.site.accounts.store.close().await;
     for _ in 0..100 {
@@ -82,7 +82,8 @@ async fn an_application_knows_who_asks_without_a_statement() {
     assert_eq!(program.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(program.headers()[header::CONTENT_TYPE], "application/problem+json");
 
-    // Whoever is not known has to be looked up, and in doubt is nobody, not even a stranger.
+    // A session that is not cached has to be looked up. Without the database the response is 503, even for pages that anonymous
+    // visitors may see.
     let tokens = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap();
     let mut claims = tokens.open(&token, NOW).unwrap().claims;
     claims.session_id = SessionId::from_bytes([7; 16]);
@@ -94,7 +95,7 @@ async fn an_application_knows_who_asks_without_a_statement() {
 }
 
 #[tokio::test]
-async fn a_page_can_be_for_strangers_as_well() {
+async fn a_handler_can_accept_anonymous_visitors() {
     let here = Here::at("http://localhost").await;
     let token = here.registers().await;
     let app = app(&here);
@@ -104,7 +105,7 @@ async fn a_page_can_be_for_strangers_as_well() {
 }
 
 #[tokio::test]
-async fn a_page_can_be_for_members_of_a_group() {
+async fn a_handler_can_require_a_group() {
     let here = Here::at("http://localhost").await;
     let token = here.registers().await;
     let app = app(&here);
@@ -120,7 +121,7 @@ async fn a_page_can_be_for_members_of_a_group() {
 }
 
 #[tokio::test]
-async fn a_session_has_an_id_that_opens_nothing() {
+async fn the_current_session_has_the_id_that_the_list_of_sessions_shows() {
     let here = Here::at("http://localhost").await;
     let token = here.registers().await;
     let listed = &here.handstamp.sessions("ada@example.com").await.unwrap()[0];
@@ -187,7 +188,7 @@ async fn other_sites_cannot_make_a_browser_open_a_websocket() {
 }
 
 #[tokio::test]
-async fn a_browser_application_on_an_origin_that_is_trusted_may_write() {
+async fn a_browser_application_on_a_trusted_origin_may_write() {
     let origins = ["https://app.example.com", "https://spa.example.net:8443"];
     let here = Here::with("https://id.example.com", |config| {
         config.trusted_origins = origins.map(|origin| TrustedOrigin::parse(origin).unwrap()).to_vec();
@@ -204,7 +205,7 @@ async fn a_browser_application_on_an_origin_that_is_trusted_may_write() {
     for origin in origins {
         for site in ["same-site", "cross-site", ""] {
             assert_eq!(send("/notes", origin, site).await, 200, "{origin} {site}");
-            assert_eq!(send("/api/v1/session", origin, site).await, 422, "{origin} {site}: it is looked at");
+            assert_eq!(send("/api/v1/session", origin, site).await, 422, "{origin} {site}: it passes the check");
         }
     }
     for origin in [
@@ -232,7 +233,7 @@ async fn a_browser_application_on_an_origin_that_is_trusted_may_write() {
 }
 
 #[tokio::test]
-async fn routes_that_are_nested_without_their_prefix_say_how_it_is_done() {
+async fn routes_nested_without_their_prefix_explain_the_fix() {
     let here = Here::at("http://localhost").await;
     let nested = Router::new().nest("/members", here.handstamp.routes());
     for path in ["/members/account", "/members/account/login", "/members/auth/forward", "/members/api/v1/session"] {
@@ -251,7 +252,7 @@ async fn routes_that_are_nested_without_their_prefix_say_how_it_is_done() {
 }
 
 #[tokio::test]
-async fn a_form_that_was_sent_too_late_leads_back_to_its_page() {
+async fn a_form_sent_after_the_session_ended_leads_back_to_its_page() {
     let here = Here::at("http://localhost:8000").await;
     let write = async |user: CurrentUser| user.name().to_owned();
     let app = Router::new().route("/upload", axum::routing::post(write)).with_state(here.handstamp.clone());
@@ -278,7 +279,7 @@ async fn a_form_that_was_sent_too_late_leads_back_to_its_page() {
 }
 
 #[tokio::test]
-async fn all_pages_can_stand_under_a_prefix() {
+async fn all_pages_can_be_served_under_a_prefix() {
     let here = Here::with("http://localhost", |config| config.prefix = Prefix::parse("/club/members").unwrap()).await;
     let app = here.handstamp.routes();
     let form = "name=Ada&email=ada@example.com&password=plum-octave-harbour";
@@ -324,7 +325,7 @@ async fn all_pages_can_stand_under_a_prefix() {
 }
 
 #[tokio::test]
-async fn pages_of_an_application_look_like_ours() {
+async fn pages_of_an_application_use_our_layout_and_can_replace_our_pages() {
     let here = Here::with("http://localhost", |config| {
         let notes = "{% extends 'layout.html' %}{% block main %}<p>{{ notes|join(', ') }}</p>{% endblock %}";
         let home = "{% extends 'layout.html' %}{% block main %}<p>Mine</p>{% endblock %}";
@@ -357,10 +358,10 @@ async fn pages_of_an_application_look_like_ours() {
     assert!(text(ask(&app, Request::get("/notes"), "").await).await.contains(">Sign in</a>"));
     assert!(text(ask(&app, Request::get("/account"), &token).await).await.contains("<p>Mine</p>"), "it replaces ours");
     let profile = text(ask(&app, Request::get("/account/profile"), &token).await).await;
-    assert!(profile.contains("<form"), "ours is served where theirs is broken");
+    assert!(profile.contains("<form"), "the embedded page is served where the replaced one is broken");
     for name in ["broken.html", "nowhere.html"] {
         let failed = ask(&app, Request::get(format!("/broken/{name}")), "").await;
         assert_eq!(failed.status(), StatusCode::INTERNAL_SERVER_ERROR, "{name}");
-        assert!(!text(failed).await.contains("nothing"), "what went wrong is not told");
+        assert!(!text(failed).await.contains("nothing"), "the cause is not shown");
     }
 }

@@ -1,4 +1,4 @@
-//! Whoever ends a session is answered once it is over on every node, and not before.
+//! Tests that a change is answered only after every node has applied it.
 
 use std::cell::Cell;
 
@@ -12,7 +12,7 @@ const LEASE: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_millis(10);
 
 impl Here {
-    /// A form that somebody signed in sends.
+    /// Sends a form with a session token.
     async fn sends(&self, token: &str, path: &str, fields: &str) -> Response<Body> {
         let request = Request::post(path)
             .header("host", "localhost")
@@ -22,7 +22,7 @@ impl Here {
         self.send(request.body(Body::from(fields.to_owned())).unwrap()).await
     }
 
-    /// Does it beside another node that takes its time: whoever changes something has to tell it, and to wait for it.
+    /// Runs `act` beside another node that applies changes slowly, and checks that `act` notifies that node and waits for it.
     async fn waits_for_another_node<T>(&self, act: impl Future<Output = T>) -> T {
         let store = &self.handstamp.0.site.accounts.store;
         let other = NodeId(uuid::Uuid::from_bytes(World::system().random()));
@@ -39,13 +39,13 @@ impl Here {
                 sleep(MOMENT).await;
             }
         };
-        let done = tokio::select! { done = act => done, () = follows => unreachable!("it follows for ever") };
-        assert!(knows.get(), "it was done before the other node knew");
+        let done = tokio::select! { done = act => done, () = follows => unreachable!("it follows the log for ever") };
+        assert!(knows.get(), "it returned before the other node had applied it");
         store.leave(other).await.unwrap();
         done
     }
 
-    /// What a form is answered that changes something.
+    /// Sends a form that changes something, and returns the response.
     async fn changes(&self, token: &str, path: &str, fields: &str) -> Response<Body> {
         let answer = self.waits_for_another_node(self.sends(token, path, fields)).await;
         assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{path}");
@@ -54,7 +54,7 @@ impl Here {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_a_member_changes_is_in_force_everywhere_when_it_is_answered() {
+async fn changes_by_users_are_applied_on_every_node_before_the_response() {
     let here = Here::at("http://localhost").await;
     let ada = here.registers().await;
     here.changes(&ada, "/account/profile", "name=Augusta").await;
@@ -76,7 +76,7 @@ async fn whatever_a_member_changes_is_in_force_everywhere_when_it_is_answered() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_an_operator_changes_is_in_force_everywhere_when_it_returns() {
+async fn changes_by_operators_are_applied_on_every_node_before_they_return() {
     let here = Here::at("http://localhost").await;
     let ada = "ada@example.com";
     here.registers().await;
@@ -84,7 +84,7 @@ async fn whatever_an_operator_changes_is_in_force_everywhere_when_it_returns() {
     here.signs_in_for_now().await;
     here.signs_in_for_now().await;
     assert_eq!(here.waits_for_another_node(here.handstamp.revoke_sessions(None)).await.unwrap(), 2);
-    assert_eq!(here.handstamp.revoke_sessions(None).await.unwrap(), 0, "there is none left");
+    assert_eq!(here.handstamp.revoke_sessions(None).await.unwrap(), 0, "no session is left");
     let token = here.signs_in_for_now().await;
     assert_eq!(here.opens("/account", &token).await.status(), StatusCode::OK);
     here.waits_for_another_node(here.handstamp.change_groups(ada, &["staff"], &[])).await.unwrap();
@@ -99,7 +99,7 @@ async fn whatever_an_operator_changes_is_in_force_everywhere_when_it_returns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_every_node_knows_is_forgotten() {
+async fn invalidations_that_every_node_has_applied_are_deleted() {
     let here = Here::at("http://localhost").await;
     let accounts = &here.handstamp.0.site.accounts;
     let session = OwnedSession {
@@ -113,5 +113,5 @@ async fn what_every_node_knows_is_forgotten() {
             sleep(MOMENT).await;
         }
     };
-    timeout(LEASE, forgotten).await.expect("a node looks around with each renewal");
+    timeout(LEASE, forgotten).await.expect("a node trims the invalidation log with each renewal");
 }
