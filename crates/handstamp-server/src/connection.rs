@@ -1,7 +1,7 @@
 //! A TCP connection with timeouts for request heads, for idle time and for responses that the client does not read.
 //!
-//! hyper's own timeout for the head sets a timer for each request. That costs a ninth of what a request costs beyond the cost
-//! under bare axum. So a connection records its phase here, and has one timer.
+//! hyper's own timeout for the head sets a timer for each request, which costs a ninth of a request's overhead over bare axum.
+//! So a connection records its phase here, and has one timer.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -48,7 +48,7 @@ impl Turn {
 pub(crate) struct Connection {
     stream: TcpStream,
     turn: Turn,
-    /// The start of the current [`Turn::CLIENTS`], if the connection is in that phase.
+    /// The start of the phase [`Turn::CLIENTS`], while the connection is in it.
     since: Instant,
     /// The timer for [`HEAD_TIMEOUT`].
     alarm: Option<Pin<Box<Sleep>>>,

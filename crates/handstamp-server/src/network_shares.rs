@@ -22,7 +22,7 @@ pub(crate) struct NetworkShares {
 #[derive(Default)]
 struct Held {
     connections: usize,
-    /// Connections refused since this network reached its limit; 0 means that it is below the limit.
+    /// Connections refused since this network reached its limit; 0 means that none were.
     refused: usize,
 }
 

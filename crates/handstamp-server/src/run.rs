@@ -16,7 +16,7 @@ use crate::metrics::Exporter;
 use crate::settings::Settings;
 use crate::{Problem, log};
 
-/// The maximum length of a request head. hyper checks before each read, so a head that arrives at once may be up to twice as
+/// The maximum length of a request head. hyper checks before each read, so a head that arrives at once may be almost twice as
 /// long.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// Connections that the system queues until we accept them. It drops those beyond, and their clients retry a second later.

@@ -57,7 +57,9 @@ async fn no_answer_is_taken_back_when_it(fails: impl FnOnce(&Machine)) {
     let entries = crowd.record.entries();
     tell(&entries, failed, replaced, &houses);
     none(&entries, "are wrong", |entry| matches!(entry.answer, Answer::Wrong(..)));
-    none(&entries, "are not what signed-in users get", |entry| entry.act == Act::Browses && entry.answer != Answer::Good);
+    none(&entries, "are not what signed-in users get", |entry| {
+        entry.act == Act::Browses && entry.answer != Answer::Good
+    });
     none(&entries, "took too long", |entry| entry.answered - entry.begun > ANSWERS_WITHIN);
     let healed: Vec<_> = entries.into_iter().filter(|entry| entry.begun > replaced + HEALS_WITHIN).collect();
     none(&healed, "are not normal again", |entry| entry.answer != Answer::Good);
