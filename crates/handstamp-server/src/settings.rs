@@ -199,8 +199,8 @@ impl Reader {
     }
 
     /// Checks which other users may write or read a settings file. A secret that every user can write is refused, since
-    /// another user may have chosen it. The group and another owner only cause a warning: they may be intended, and a container shows files of
-    /// its host under the host's user ids.
+    /// another user may have chosen it. The group and another owner only cause a warning: they may be intended, and a
+    /// container shows files of its host under the host's user ids.
     fn look_at_rights(&mut self, path: &Path, holds_secret: bool) {
         let Ok(metadata) = std::fs::metadata(path) else { return };
         let path = path.display();
