@@ -1,7 +1,9 @@
+//! The page of signed-in devices, and signing out others from it.
+
 use crate::site::Site;
 use crate::visitor::{ADA, Person, Visitor};
 
-/// Ada, signed in on two devices and looking at them on the first.
+/// Ada, signed in on two devices, with the page of devices open on the first.
 async fn on_two_devices(site: &Site) -> (Visitor, Visitor) {
     let (laptop, phone) = (site.visitor().await, site.visitor().await);
     laptop.registers_as(&ADA).await;
@@ -38,7 +40,7 @@ async fn one_device_signs_out_all_others() {
 }
 
 #[tokio::test]
-async fn a_new_password_signs_out_the_others_and_keeps_this_one() {
+async fn a_password_change_signs_out_the_other_devices_only() {
     let site = Site::opens();
     let (laptop, phone) = on_two_devices(&site).await;
     let before = laptop.stamp().await;

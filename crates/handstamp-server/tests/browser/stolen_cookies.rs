@@ -1,8 +1,10 @@
+//! Session cookies that are copied or forged.
+
 use crate::site::Site;
 use crate::visitor::ADA;
 
 #[tokio::test]
-async fn a_copy_of_the_cookie_is_worthless_once_its_owner_signed_out() {
+async fn a_copied_session_cookie_is_dead_after_sign_out() {
     let site = Site::opens();
     let (ada, thief) = (site.visitor().await, site.visitor().await);
     ada.registers_as(&ADA).await;
@@ -18,7 +20,7 @@ async fn a_copy_of_the_cookie_is_worthless_once_its_owner_signed_out() {
 }
 
 #[tokio::test]
-async fn a_cookie_with_another_character_anywhere_is_nobodys() {
+async fn a_session_cookie_with_one_changed_character_is_rejected() {
     let site = Site::opens();
     let ada = site.visitor().await;
     ada.registers_as(&ADA).await;

@@ -1,11 +1,11 @@
-//! A double click sends a form twice. Whatever the browser makes of the first answer, the person ends where they wanted to be.
+//! Forms that a double click submits twice: the user ends on the expected page, whatever happens to the first response.
 
 use std::time::Duration;
 
 use crate::site::Site;
 use crate::visitor::{ADA, Person, Visitor};
 
-/// A double click is that quick; or it comes while the first answer is under way.
+/// The time between the clicks: that of a double click, or long enough for the first response to be on its way.
 const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(20), Duration::from_millis(150)];
 const NEW: &str = "seven looms hum at dusk";
 
@@ -17,7 +17,7 @@ async fn fills_in_the_registration(visitor: &Visitor, person: &Person) {
 }
 
 #[tokio::test]
-async fn every_form_that_is_sent_twice_ends_as_one_success() {
+async fn a_form_that_is_submitted_twice_ends_as_one_success() {
     for pause in PAUSES {
         let site = Site::opens();
         let ada = site.visitor().await;

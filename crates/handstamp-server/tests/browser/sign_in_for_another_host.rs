@@ -1,5 +1,5 @@
-//! One sign-in for two hosts, each by https, as Chromium sees it: it applies the Content-Security-Policy of the page with the
-//! form to where the form leads in the end.
+//! One sign-in for two hosts over https in Chromium, which applies the Content-Security-Policy of the form's page to every
+//! redirect that follows the form.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use crate::site::Site;
 use crate::visitor::ADA;
 
-/// Caddy, with certificates of its own, which ends when it is dropped.
+/// Caddy with certificates of its own. The process is killed when this is dropped.
 struct Caddy(Child);
 
 impl Caddy {
@@ -34,7 +34,7 @@ fn free_port() -> u16 {
 }
 
 #[tokio::test]
-async fn who_asks_for_a_page_of_an_app_on_another_host_gets_there_by_signing_in() {
+async fn a_sign_in_leads_back_to_the_requested_page_on_another_host() {
     let (id_port, app_port) = (free_port(), free_port());
     let id = format!("https://id.handstamp.test:{id_port}");
     let app = format!("https://app.handstamp.test:{app_port}");

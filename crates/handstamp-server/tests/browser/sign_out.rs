@@ -1,8 +1,10 @@
+//! Sign-out, and requests that then need a new sign-in.
+
 use crate::site::Site;
 use crate::visitor::ADA;
 
 #[tokio::test]
-async fn after_signing_out_the_home_page_offers_to_come_in() {
+async fn the_home_page_offers_to_sign_in_after_a_sign_out() {
     let site = Site::opens();
     let ada = site.visitor().await;
     ada.registers_as(&ADA).await;
@@ -14,7 +16,7 @@ async fn after_signing_out_the_home_page_offers_to_come_in() {
 }
 
 #[tokio::test]
-async fn the_page_that_asks_signs_out_only_when_told() {
+async fn the_sign_out_page_signs_out_only_after_confirmation() {
     let site = Site::opens();
     let ada = site.visitor().await;
     ada.registers_as(&ADA).await;
@@ -28,7 +30,7 @@ async fn the_page_that_asks_signs_out_only_when_told() {
 }
 
 #[tokio::test]
-async fn who_asks_for_a_page_of_members_gets_there_by_signing_in() {
+async fn a_sign_in_leads_back_to_the_requested_page() {
     let site = Site::opens();
     let ada = site.visitor().await;
     ada.registers_as(&ADA).await;
@@ -45,7 +47,7 @@ async fn who_asks_for_a_page_of_members_gets_there_by_signing_in() {
 }
 
 #[tokio::test]
-async fn a_form_that_comes_too_late_leads_back_to_its_page() {
+async fn a_form_submitted_after_sign_out_leads_back_to_its_page() {
     let site = Site::opens();
     let ada = site.visitor().await;
     ada.registers_as(&ADA).await;
@@ -66,7 +68,7 @@ async fn a_form_that_comes_too_late_leads_back_to_its_page() {
 }
 
 #[tokio::test]
-async fn the_way_back_shows_nothing_of_the_account() {
+async fn the_back_button_shows_no_account_page_after_a_sign_out() {
     let site = Site::opens();
     let ada = site.visitor().await;
     ada.registers_as(&ADA).await;

@@ -1,10 +1,12 @@
+//! The pages used by keyboard alone.
+
 use fantoccini::key::Key;
 
 use crate::site::Site;
 use crate::visitor::{ADA, Visitor};
 
 #[tokio::test]
-async fn the_first_stop_skips_to_the_content() {
+async fn the_first_tab_stop_skips_to_the_content() {
     let site = Site::opens();
     let visitor = site.visitor().await;
     for (page, first) in [("/", "Sign in"), ("/account/register", "Name"), ("/account/login", "E-mail address")] {
@@ -19,7 +21,7 @@ async fn the_first_stop_skips_to_the_content() {
 }
 
 #[tokio::test]
-async fn somebody_without_a_mouse_registers_signs_out_and_signs_in() {
+async fn a_user_without_a_mouse_registers_signs_out_and_signs_in() {
     let site = Site::opens();
     let ada = site.visitor().await;
     ada.goes_to("/").await;

@@ -1,8 +1,10 @@
+//! Error messages beside the fields of forms.
+
 use crate::site::Site;
 use crate::visitor::{ADA, Person};
 
 #[tokio::test]
-async fn an_address_that_has_an_account_in_another_case_is_refused() {
+async fn an_address_that_differs_from_a_registered_one_only_in_case_is_refused() {
     let site = Site::opens();
     let (ada, again) = (site.visitor().await, site.visitor().await);
     ada.registers_as(&ADA).await;
@@ -18,7 +20,7 @@ async fn an_address_that_has_an_account_in_another_case_is_refused() {
 }
 
 #[tokio::test]
-async fn an_empty_form_is_answered_in_our_words_with_the_first_field_focused() {
+async fn an_empty_form_gets_server_side_errors_and_focus_on_the_first_field() {
     let site = Site::opens();
     let visitor = site.visitor().await;
     visitor.goes_to("/account/register").await;
@@ -28,7 +30,7 @@ async fn an_empty_form_is_answered_in_our_words_with_the_first_field_focused() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_signs_nobody_in() {
+async fn a_wrong_password_shows_an_error_and_sets_no_session_cookie() {
     let site = Site::opens();
     let (ada, stranger) = (site.visitor().await, site.visitor().await);
     ada.registers_as(&ADA).await;

@@ -1,4 +1,4 @@
-//! Every page is looked at by axe-core and photographed, on a phone and on a desk, by day and by night.
+//! Accessibility: axe-core checks every page, and a screenshot is kept, on a phone and a desktop, in light and dark mode.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ const AXE: &str = include_str!("assets/axe.min.js");
 const SCREENSHOTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../screenshots");
 
 #[tokio::test]
-async fn the_pages_for_everybody_are_accessible() {
+async fn the_public_pages_are_accessible() {
     let site = Site::opens();
     let visitor = site.visitor().await;
     for (name, path) in [
@@ -43,7 +43,7 @@ async fn the_pages_for_everybody_are_accessible() {
 }
 
 #[tokio::test]
-async fn the_pages_for_members_are_accessible() {
+async fn the_pages_for_signed_in_users_are_accessible() {
     let site = Site::opens();
     let ada = site.visitor().await;
     ada.registers_as(&ADA).await;
@@ -84,7 +84,7 @@ async fn the_pages_for_members_are_accessible() {
 }
 
 impl Visitor {
-    /// Has axe-core look at the page that is open in each of its four looks, and keeps a picture of each.
+    /// Runs axe-core on the open page in each of its four renderings, and keeps a screenshot of each.
     async fn looks_closely(&self, name: &str) {
         self.browser.execute(AXE, Vec::new()).await.unwrap();
         for (device, width, height) in [("phone", 390, 844), ("desk", 1280, 1000)] {
@@ -100,7 +100,7 @@ impl Visitor {
     }
 
     async fn prefers(&self, scheme: &str) {
-        // Colours that fade would be measured half-way.
+        // axe-core would measure the colours of a transition half-way.
         let features = json!([
             { "name": "prefers-color-scheme", "value": scheme },
             { "name": "prefers-reduced-motion", "value": "reduce" },
@@ -128,7 +128,7 @@ impl Visitor {
         self.browser.execute(run, Vec::new()).await.unwrap().as_array().unwrap().clone()
     }
 
-    /// A picture of the whole page, however long.
+    /// A screenshot of the whole page, whatever its length.
     async fn takes_a_picture(&self, look: &str, device: &str, width: u32, height: u32) {
         let length = self.browser.execute("return document.documentElement.scrollHeight", Vec::new()).await.unwrap();
         let length = u32::try_from(length.as_u64().unwrap()).unwrap();
@@ -140,7 +140,7 @@ impl Visitor {
         fs::write(Path::new(SCREENSHOTS).join(format!("{look}.png")), picture).unwrap();
     }
 
-    /// The console of the browser tells of refused forms and pages that are not there, which is true, and of nothing else.
+    /// The console reports the rejected forms and missing pages that the test has caused, and nothing else.
     async fn hears_no_complaint(&self) {
         let is_expected = |said: &Value| {
             let message = said["message"].as_str().unwrap();

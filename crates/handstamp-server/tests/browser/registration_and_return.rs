@@ -1,10 +1,12 @@
+//! Registration, and sessions that outlive the browser or the server.
+
 use crate::site::Site;
 use crate::visitor::{ADA, Visitor};
 
 const THIRTY_DAYS: i64 = 30 * 86_400;
 
 #[tokio::test]
-async fn a_visitor_registers_and_is_welcomed_by_name() {
+async fn a_new_user_is_welcomed_by_name() {
     let site = Site::opens();
     let ada = site.visitor().await;
     ada.registers_as(&ADA).await;
@@ -20,7 +22,7 @@ async fn a_visitor_registers_and_is_welcomed_by_name() {
 }
 
 #[tokio::test]
-async fn she_closes_the_browser_and_the_server_restarts_and_she_is_still_signed_in() {
+async fn a_session_survives_a_closed_browser_and_a_server_restart() {
     let mut site = Site::opens();
     let ada = site.visitor().await;
     ada.registers_as(&ADA).await;
@@ -32,7 +34,7 @@ async fn she_closes_the_browser_and_the_server_restarts_and_she_is_still_signed_
 }
 
 #[tokio::test]
-async fn the_server_restarts_under_an_open_browser() {
+async fn a_session_survives_a_server_restart_under_an_open_browser() {
     let mut site = Site::opens();
     let ada = site.visitor().await;
     ada.registers_as(&ADA).await;
@@ -42,7 +44,7 @@ async fn the_server_restarts_under_an_open_browser() {
 }
 
 #[tokio::test]
-async fn without_the_tick_the_browser_forgets_her_when_it_closes() {
+async fn without_remember_me_the_session_ends_when_the_browser_closes() {
     let site = Site::opens();
     let ada = site.visitor().await;
     ada.registers_as(&ADA).await;
