@@ -28,7 +28,7 @@ pub struct Config {
     pub site_name: String,
     /// A folder whose files replace Handstamp's templates of the same name. None by default.
     pub templates_dir: Option<PathBuf>,
-    /// Who may create an account; everybody by default.
+    /// Whether visitors may create accounts; open by default.
     pub registration: Registration,
     /// Lifetime, cookie and cache of sessions.
     pub session: SessionConfig,
@@ -203,7 +203,7 @@ impl fmt::Display for Prefix {
     }
 }
 
-/// Who may create an account.
+/// Whether visitors may create accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registration {
     /// Every visitor.
