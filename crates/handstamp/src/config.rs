@@ -291,8 +291,8 @@ impl Default for HashingConfig {
 pub struct LimitsConfig {
     /// Wrong passwords for one account, at most [`MAX_PER_ACCOUNT`](Self::MAX_PER_ACCOUNT); 10 by default. All devices on which
     /// the account has not signed in yet share one count, and each device on which it has is counted by itself. Beyond the limit
-    /// one attempt is allowed after a minute, and each further wait is twice as long, up to an hour. A day has a hundred wrong
-    /// passwords at most.
+    /// one attempt is allowed after a minute, and each further wait is twice as long, up to an hour. An account has a hundred
+    /// wrong passwords a day at most.
     pub sign_in_per_account: u32,
     /// Wrong passwords for any account from one network, which is an IPv4 address or the first 64 bits of an IPv6 address; 100 by
     /// default.

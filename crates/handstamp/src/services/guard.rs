@@ -144,8 +144,8 @@ impl Accounts {
         Ok(Ok(checked))
     }
 
-    /// Refuses a client without a device cookie at once if the same attempt was refused within the current second. A client with
-    /// a device cookie may be known to the account, so it is not refused here.
+    /// Refuses a client without a device cookie at once if one of its limits refused an attempt within the current second. A client
+    /// with a device cookie may be known to the account, so it is not refused here.
     ///
     /// # Errors
     /// The wait that was given then.

@@ -22,7 +22,7 @@ const STUFFED_PAIRS: usize = 100;
 const STUFFING_NETWORKS: usize = 20;
 /// Password guessing: this many wrong passwords at one account, which are more than its owner mistypes.
 const GUESSED_AT_ONE: usize = 20;
-/// The maximum number of pairs noted in a window. Any attack of that size has been reported by then.
+/// The maximum number of pairs noted in a window. By then the attack has been reported.
 const MOST_NOTES: usize = 10_000;
 
 const ALARMS: &str = "handstamp_guessing_alarms_total";
