@@ -1,4 +1,4 @@
-//! Somebody registers with the quickstart and is greeted by name.
+//! Test of the quick start: a user registers and is greeted by name.
 
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../../crates/handstamp-server/tests/stories/visitor.rs"]
@@ -19,7 +19,7 @@ impl Drop for Running {
 }
 
 #[tokio::test]
-async fn whoever_registers_is_greeted_by_name() {
+async fn a_registered_user_is_greeted_by_name() {
     let folder = std::env::temp_dir().join(format!("handstamp-quickstart-{}", std::process::id()));
     std::fs::create_dir(&folder).unwrap();
     let _running = Running(Command::new(env!("CARGO_BIN_EXE_quickstart")).current_dir(&folder).spawn().unwrap());

@@ -1,4 +1,4 @@
-//! Notes belong to whoever wrote them, and go with the account.
+//! Tests of the example: notes are private to their author, and are deleted with the account.
 
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../../crates/handstamp-server/tests/stories/visitor.rs"]
@@ -48,7 +48,7 @@ async fn somebody(app: &Running, name: &str) -> Visitor {
 }
 
 #[tokio::test]
-async fn notes_belong_to_whoever_wrote_them() {
+async fn notes_are_private_to_their_author_and_are_deleted_with_the_account() {
     let app = Running::starts();
     assert_eq!(Visitor::new(&app.url).opens("/").await.location(), "/account/login?next=%2Fnotes");
     assert_eq!(Visitor::new(&app.url).opens("/notes").await.location(), "/account/login?next=%2Fnotes");
@@ -83,5 +83,5 @@ async fn notes_belong_to_whoever_wrote_them() {
     operator.close().await;
     assert_eq!(ada.opens("/notes").await.status, 303, "signed out at once");
     let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM notes").fetch_one(&database).await.unwrap();
-    assert_eq!(left, 0, "notes go with the account");
+    assert_eq!(left, 0, "notes are deleted with the account");
 }
