@@ -87,7 +87,7 @@ macro_rules! end {
 }
 
 /// Within a transaction of either database: deletes the `$ended` sessions, inserts `$session`, and deletes the longest unused
-/// of the account beyond [`SESSIONS_PER_USER`]. Returns the invalidations to log, and how many longest unused were deleted.
+/// of the account beyond [`SESSIONS_PER_USER`]. Returns the invalidations to log, and how many unused sessions were deleted.
 macro_rules! replace {
     ($ended:expr, $session:expr, $transaction:expr) => {{
         const ROOM: i64 = ($crate::store::session_rows::SESSIONS_PER_USER - 1) as i64;
