@@ -43,7 +43,7 @@ enum Mutant {
     StaleFill,
     /// A node that has not renewed is no longer waited for, but its row stays.
     NotDeleted,
-    /// A node is evicted before its row was not renewed for a lease.
+    /// A node is evicted before a whole lease without a renewal has passed.
     DeleteEarly,
     /// The observation counts from when the row was queried instead of when it was received.
     WatchFromQuestion,
