@@ -230,7 +230,7 @@ impl std::fmt::Display for OpenError {
             Self::Database(error) => write!(f, "the database cannot be opened: {error}"),
             Self::Unreachable(server, error) => write!(f, "the database cannot be opened: {server}: {error}"),
             Self::Migration(sqlx::migrate::MigrateError::VersionMissing(version)) => {
-                write!(f, "the database was created by a newer version of Handstamp (it has migration {version})")
+                write!(f, "the database was migrated by a newer version of Handstamp (it has migration {version})")
             }
             Self::Migration(error) => write!(f, "the migrations of the database failed: {error}"),
         }
