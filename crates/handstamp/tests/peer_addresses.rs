@@ -1,4 +1,4 @@
-//! An application that is served without the addresses of its peers says so, also where no log is installed.
+//! An application that is served without peer addresses is warned, even if no log subscriber is installed.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
@@ -10,9 +10,9 @@ use handstamp::{Config, Handstamp};
 
 const CHILD: &str = "HANDSTAMP_TEST_SERVES";
 
-/// Serves without them, asks itself twice, and ends.
+/// Serves without peer addresses, sends itself two requests, and ends. Run as a child process by the test below.
 #[tokio::test(flavor = "multi_thread")]
-async fn serves_where_the_variable_says_so() {
+async fn the_child_process_serves_without_peer_addresses() {
     let Some(folder) = std::env::var_os(CHILD) else { return };
     let handstamp = Handstamp::open(Config::in_folder(folder, "http://localhost").unwrap()).await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -33,10 +33,10 @@ async fn serves_where_the_variable_says_so() {
 }
 
 #[test]
-fn serving_without_the_addresses_of_peers_says_once_how_it_is_done() {
+fn serving_without_peer_addresses_prints_one_warning_with_the_remedy() {
     let folder = std::env::temp_dir().join(format!("handstamp-without-addresses-{}", std::process::id()));
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "serves_where_the_variable_says_so", "--nocapture"]).env(CHILD, &folder);
+    child.args(["--exact", "the_child_process_serves_without_peer_addresses", "--nocapture"]).env(CHILD, &folder);
     let output = child.output().unwrap();
     let says = String::from_utf8(output.stderr).unwrap();
     std::fs::remove_dir_all(folder).unwrap();
