@@ -1,3 +1,5 @@
+//! Changes of a user's name and password.
+
 use crate::house::ADAS_PASSWORD;
 
 const NEW: &str = "walnut-trumpet-glacier";
@@ -31,25 +33,25 @@ crate::stories! {
     async fn a_password_form_sent_twice_causes_no_error(house: House) {
         let ada = house.ada().await;
         let fields = [("current_password", ADAS_PASSWORD), ("password", NEW)];
-        // The browser breaks the first answer off, and has not seen its cookie.
+        // The browser drops the first response, so it has not seen its cookie.
         let first = ada.copy();
         assert_eq!(first.changes_password(ADAS_PASSWORD, NEW).await.status, 303);
         let page = ada.submits("/account/password", &fields).await;
         assert_eq!((page.status, page.location()), (303, "/account?done=password"));
-        assert!(page.set_cookie().contains("Max-Age=2592"), "as it was remembered before");
+        assert!(page.set_cookie().contains("Max-Age=2592"), "the session stays remembered");
         assert!(ada.is_signed_in().await);
 
         let (one, other) = (ada.copy(), ada.copy());
         let again = "copper-lantern-meadow";
         let (one_page, other_page) = tokio::join!(one.changes_password(NEW, again), other.changes_password(NEW, again));
         for page in [one_page, other_page] {
-            assert_eq!((page.status, page.location()), (303, "/account?done=password"), "at once");
+            assert_eq!((page.status, page.location()), (303, "/account?done=password"), "both of two concurrent forms succeed");
         }
         let thief = house.visitor();
         thief.presents(&ada.token());
         let page = thief.changes_password(NEW, "wrong").await;
         let sign_in = "/account/login?next=%2Faccount%2Fpassword&notice=form-not-sent";
-        assert_eq!(page.location(), sign_in, "a copy of the old cookie alone is nobody's");
+        assert_eq!(page.location(), sign_in, "the old cookie is refused without the right password");
     }
 
     async fn a_password_change_needs_the_current_password(house: House) {

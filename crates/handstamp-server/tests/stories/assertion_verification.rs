@@ -1,3 +1,5 @@
+//! Example apps in Flask and Node.js that verify assertions.
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -6,7 +8,7 @@ use crate::chain::{Chain, Proxy, free_address};
 use crate::house::{ADAS_PASSWORD, House};
 use crate::visitor::Visitor;
 
-/// One of the example apps, which goes when it is dropped.
+/// A running example app, which is killed when dropped.
 struct App(Child);
 
 impl Drop for App {
@@ -32,7 +34,7 @@ fn node() -> Command {
     command
 }
 
-/// An example app at an address of its own, with these settings; what it logs goes to a file.
+/// Starts an example app with these settings. Gives its address, and the file with its log.
 fn starts(mut command: Command, house: &House, settings: &[(&str, &str)]) -> (App, String, PathBuf) {
     let (address, log) = (free_address(), house.folder.join(format!("app-log-{}", settings.len())));
     command.env("HANDSTAMP_URL", &house.url).env("LISTEN", &address).envs(settings.iter().copied());
@@ -40,7 +42,7 @@ fn starts(mut command: Command, house: &House, settings: &[(&str, &str)]) -> (Ap
     (App(command.spawn().expect("script/test installs what the examples need")), address, log)
 }
 
-/// What the app at this address answers to this assertion, around the proxy.
+/// The status of the app at this address for a request with this assertion that bypasses the proxy.
 async fn status(app: &str, assertion: Option<&str>) -> u16 {
     let around = Visitor::new(&format!("http://{app}"));
     let mut request = around.bare_request(reqwest::Method::GET, "/").header("remote-user", "ada");
@@ -50,14 +52,14 @@ async fn status(app: &str, assertion: Option<&str>) -> u16 {
     around.send(request).await.status
 }
 
-/// The assertion about a visitor for the app at this host.
+/// The assertion of a visitor for the app at this host.
 async fn assertion_for(visitor: &Visitor, host: &str) -> String {
     let question = visitor.bare_request(reqwest::Method::GET, "/auth/forward");
     let question = question.header("x-forwarded-proto", "http").header("x-forwarded-host", host);
     visitor.send(question).await.header("handstamp-assertion").to_owned()
 }
 
-/// Somebody signs in through a proxy, and the app greets them; what it was told is worth nothing elsewhere, or later.
+/// The app greets a user who signs in through a proxy, and refuses forged assertions and those for other apps.
 async fn greets_only_whom_handstamp_vouches_for(command: Command) {
     let mut house = House::on_sqlite();
     house.restart_with("HANDSTAMP_TRUSTED_PROXIES", "127.0.0.1");
@@ -92,7 +94,7 @@ async fn greets_only_whom_handstamp_vouches_for(command: Command) {
     assert_eq!(healthy, 0, "{output}");
 }
 
-/// An app that is for a group does not rely on what its proxy asks; and one that cannot get the keys says so.
+/// An app for a group checks it without relying on its proxy, and an app that cannot fetch the keys reports that.
 async fn checks_what_it_needs_itself(command: fn() -> Command) {
     let house = House::on_sqlite();
     let ada = house.ada().await;
@@ -130,10 +132,10 @@ async fn greeted(ada: &Visitor) -> String {
         if page.status == 200 {
             return page.body;
         }
-        // It is about to start.
+        // The app is still starting.
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    panic!("the app greets nobody")
+    panic!("the app does not greet the user")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

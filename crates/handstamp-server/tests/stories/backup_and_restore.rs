@@ -1,4 +1,4 @@
-//! With the commands of the README, as they stand there.
+//! Backup and restore with the commands of the README, run as they are printed there.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::house::{ADAS_PASSWORD, House};
 
-/// The commands under a heading of the README, one block after the other.
+/// The blocks of commands under a heading of the README.
 fn commands_under(heading: &str) -> Vec<String> {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md")).unwrap();
     let rest = readme.split_once(&format!("### {heading}\n")).unwrap().1;
@@ -14,7 +14,7 @@ fn commands_under(heading: &str) -> Vec<String> {
     section.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap().to_owned()).collect()
 }
 
-/// What an operator types beside `handstamp-data`.
+/// Runs an operator's commands in the folder that contains `handstamp-data`.
 fn types(house: &House, commands: &str) {
     let mut shell = Command::new("sh");
     let path = format!("{}:/usr/bin:/bin", Path::new(env!("CARGO_BIN_EXE_handstamp")).parent().unwrap().display());
@@ -33,7 +33,7 @@ async fn a_restored_backup_leaves_no_session_signed_in() {
     let thief = ada.copy();
     types(&house, backup);
 
-    // All of this is undone.
+    // The restore undoes all of these changes.
     assert_eq!(ada.changes_password(ADAS_PASSWORD, "walnut-trumpet-glacier").await.status, 303);
     ada.signs_out().await;
     let bob = house.visitor();
@@ -45,7 +45,7 @@ async fn a_restored_backup_leaves_no_session_signed_in() {
     assert!(house.stop().success());
     types(&house, without_the_last);
     house.start();
-    assert!(thief.at(&house.url).is_signed_in().await, "which is why the last line is there");
+    assert!(thief.at(&house.url).is_signed_in().await, "without the last line, the old session is live again");
 
     assert!(house.stop().success());
     types(&house, restore);
@@ -68,5 +68,5 @@ async fn a_backup_without_the_write_ahead_log_is_incomplete() {
         (output.status.success(), String::from_utf8(output.stdout).unwrap())
     };
     assert_eq!(count(&data.join("handstamp.db")), (true, "1\n".to_owned()));
-    assert_ne!(count(&copy), (true, "1\n".to_owned()), "the README says so");
+    assert_ne!(count(&copy), (true, "1\n".to_owned()), "the README warns of this");
 }

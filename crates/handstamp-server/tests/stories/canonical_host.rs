@@ -1,9 +1,11 @@
+//! Redirects from other names of the machine to the host of the public URL.
+
 use reqwest::Method;
 
 use crate::house::{ADAS_PASSWORD, House};
 use crate::visitor::Visitor;
 
-/// The site by a name of the machine that is not the one of its public URL.
+/// A visitor of the site by a name of the machine that is not the host of its public URL.
 fn by_address(house: &House) -> Visitor {
     Visitor::new(&house.url.replace("localhost", "127.0.0.1"))
 }
@@ -14,7 +16,7 @@ crate::stories! {
         for path in ["/", "/account", "/account/login?next=%2Fnotes%3Fa%3Db", "/account/register", "/nothing-here"] {
             let page = by_address(&house).opens(path).await;
             assert_eq!((page.status, page.location()), (308, format!("{}{path}", house.url).as_str()));
-            assert_eq!(page.header("cache-control"), "no-store", "it may have another public URL tomorrow");
+            assert_eq!(page.header("cache-control"), "no-store", "the public URL may change");
         }
     }
 
@@ -34,7 +36,7 @@ crate::stories! {
 
     async fn the_host_redirect_does_not_loop_behind_a_proxy(mut house: House) {
         house.has_its_own_port_in_its_public_url();
-        // The proxy has the name that people type, and asks by the address.
+        // Users type the name of the proxy, and the proxy connects to the address.
         let behind = by_address(&house);
         assert_eq!(behind.opens("/account/login").await.status, 308);
         assert_eq!(behind.opens("/account/login").await.status, 200);
@@ -67,7 +69,7 @@ crate::stories! {
             let sign_in = format!("http://{another_app}/account/login?next=%2Fnotes%3Fa%3Db");
             assert_eq!(asks(&stranger, "/auth/forward", "GET", another_app).await.location(), sign_in);
         }
-        // The cookie is for this name: at the other one it is missing.
+        // The cookie belongs to the host of the public URL, so requests to the other host lack it.
         let ada = house.ada().await;
         let passed = asks(&ada, "/auth/forward", "GET", &address).await;
         assert!(passed.status == 200 && !passed.header("handstamp-assertion").is_empty(), "{}", passed.status);

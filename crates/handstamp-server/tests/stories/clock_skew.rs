@@ -1,8 +1,10 @@
+//! Wall clocks that differ between nodes, or are set while a node runs.
+
 use crate::house::{ADAS_PASSWORD, House};
 use crate::multiple_nodes::{known_to, nobody_is_signed_in};
 use crate::visitor::COOKIE;
 
-/// Who signs in on any node is known on all, and who signs out there is out on all.
+/// A sign-in on any node is accepted by all nodes, and a sign-out there takes effect on all.
 async fn agree(nodes: &[&House]) {
     for node in nodes {
         let ada = node.visitor();
@@ -29,11 +31,11 @@ async fn a_session_expires_early_on_a_node_whose_clock_is_ahead() {
     let house = House::on_postgres();
     let ada = house.ada().await;
     let later = house.another_at("+31d");
-    assert!(!ada.at(&later.url).is_signed_in().await, "who is in doubt is signed out");
+    assert!(!ada.at(&later.url).is_signed_in().await, "a session in doubt counts as signed out");
     assert!(ada.is_signed_in().await);
 }
 
-/// What a node takes for expired, or for not yet valid, is ended there all the same.
+/// A node revokes a session even if its own clock takes it for expired or not yet valid.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sign_out_on_a_node_with_a_wrong_clock_takes_effect_on_all_nodes() {
     let house = House::on_postgres();
@@ -59,14 +61,14 @@ async fn a_sign_out_on_a_node_with_a_wrong_clock_takes_effect_on_all_nodes() {
 async fn no_session_is_purged_while_the_database_clock_is_ahead() {
     let house = House::on_postgres();
     let ada = house.ada().await;
-    // To this node, the clock of the database is ahead by forty days.
+    // For this node, the clock of the database is forty days ahead.
     let mut earlier = house.another_at("-40d");
     house.execute("UPDATE sessions SET expires_at = expires_at - 31 * 86400").await;
     earlier.restart();
     assert!(earlier.events("purge_paused").await[0]["seconds"].as_u64().unwrap() > 39 * 86_400);
     assert_eq!(house.count("SELECT COUNT(*) FROM sessions").await, 1);
     let later = house.another();
-    assert_eq!(later.events("sessions_purged").await[0]["sessions"], 1, "where the clocks agree");
+    assert_eq!(later.events("sessions_purged").await[0]["sessions"], 1, "purged where the clocks agree");
     assert!(!ada.at(&later.url).is_signed_in().await);
 }
 
@@ -92,6 +94,6 @@ crate::stories! {
         second.sets_its_clock("-30s");
         ada.signs_out_at_last().await;
         second.signal("CONT");
-        assert!(nobody_is_signed_in(&copies).await, "the clock that nobody sets has gone on");
+        assert!(nobody_is_signed_in(&copies).await, "the monotonic clock has advanced");
     }
 }

@@ -1,7 +1,9 @@
+//! Many registrations and sign-ins at the same time.
+
 use crate::house::ADAS_PASSWORD;
 use crate::visitor::Page;
 
-/// What all of these were answered, once all have been.
+/// The responses of all these tasks.
 async fn all(tasks: Vec<tokio::task::JoinHandle<Page>>) -> Vec<Page> {
     let mut pages = Vec::new();
     for task in tasks {
@@ -19,13 +21,13 @@ crate::stories! {
             tokio::spawn(async move { visitor.registers("Ada", address, ADAS_PASSWORD).await })
         });
         let pages = all(tasks.collect()).await;
-        // Who gives the password of the account that another has just made is signed in to it.
+        // A registration with the password of the account that another has just created signs in to it.
         let signed_in = pages.iter().filter(|page| page.status == 303).count();
-        assert!(signed_in >= 1, "one of them makes it");
+        assert!(signed_in >= 1, "one registration creates the account");
         assert_eq!(pages.iter().filter(|page| page.status == 422).count(), 100 - signed_in);
         assert!(pages.iter().filter(|page| page.status == 422).all(|page| page.error_of("email").is_some()));
         assert_eq!(house.count("SELECT COUNT(*) FROM users").await, 1);
-        // Each of those ends the sessions that it finds, as those of a form that was sent twice.
+        // Each of these revokes the sessions that it finds, like the second copy of a form that was sent twice.
         assert!(house.count("SELECT COUNT(*) FROM sessions").await <= i64::try_from(signed_in).unwrap());
     }
 
@@ -56,7 +58,7 @@ crate::stories! {
             tokio::spawn(async move { visitor.signs_in("ada@example.com", "wrong").await })
         });
         let tasks: Vec<_> = tasks.collect();
-        assert!(ada.is_signed_in().await, "who is signed in notices nothing");
+        assert!(ada.is_signed_in().await, "a live session is unaffected");
         let pages = all(tasks).await;
         let refused: Vec<_> = pages.iter().filter(|page| page.status == 503).collect();
         assert!(!refused.is_empty() && refused.len() < 30, "{} of 30", refused.len());

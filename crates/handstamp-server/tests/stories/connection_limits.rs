@@ -1,3 +1,5 @@
+//! Limits on the number of connections, and time-outs of slow ones.
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -10,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::house::House;
 
-/// A connection that somebody keeps.
+/// A connection that a client keeps open.
 struct Held(std::net::TcpStream);
 
 impl Held {
@@ -29,9 +31,9 @@ impl Held {
         Self(socket.into())
     }
 
-    /// Whether there was an answer, before the connection was closed.
+    /// Whether the server answers a request instead of closing the connection.
     fn is_answered(&mut self) -> bool {
-        // What is written to a closed connection may go nowhere, or be refused.
+        // A write to a closed connection may be lost, or fail.
         let _ = write!(self.0, "GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", self.0.peer_addr().unwrap());
         let mut answer = [0; 4096];
         match self.0.read(&mut answer) {
@@ -46,7 +48,7 @@ fn host(house: &House) -> &str {
     house.url.trim_start_matches("http://")
 }
 
-/// Somebody new, as soon as there is room: the server may not have noticed yet who left.
+/// A new connection, as soon as the server accepts one: it may not have noticed yet that others were closed.
 async fn comes_in(house: &House) -> Held {
     for _ in 0..400 {
         let mut held = Held::to(house);
@@ -55,7 +57,7 @@ async fn comes_in(house: &House) -> Held {
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    panic!("nobody comes in any more");
+    panic!("no connection is accepted any more");
 }
 
 fn allow_open_files(count: u64) {
@@ -65,14 +67,14 @@ fn allow_open_files(count: u64) {
     }
 }
 
-/// Sets how many files a process may have open, from outside.
+/// The command that sets the limit of open files of another process.
 fn prlimit(arguments: &[&str]) -> Command {
     let mut command = Command::new("prlimit");
     command.args(arguments);
     command
 }
 
-/// Begins with this and adds a byte every ten seconds, until the server cuts it.
+/// Sends `start`, and then a byte every ten seconds until the server cuts the connection.
 async fn trickles(mut stream: TcpStream, start: String) {
     let _ = stream.write_all(start.as_bytes()).await;
     let mut answer = [0; 4096];
@@ -85,12 +87,12 @@ async fn trickles(mut stream: TcpStream, start: String) {
     }
 }
 
-/// Asks for this again and again and reads none of it, until the server cuts it.
+/// Repeats this request and reads no response, until the server cuts the connection.
 async fn never_reads(mut stream: TcpStream, request: String) {
     while stream.write_all(request.as_bytes()).await.is_ok() {}
 }
 
-/// A connection whose client has room for little.
+/// A connection whose client has a small receive buffer.
 async fn connects(host: String) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -103,8 +105,8 @@ crate::stories! {
         house.measures();
         let mut held: Vec<Held> = (0..10).map(|_| Held::to(&house)).collect();
         assert!(held.iter_mut().all(Held::is_answered));
-        assert!((0..5).all(|_| !Held::to(&house).is_answered()), "there is no room");
-        assert!(held.iter_mut().all(Held::is_answered), "those who were there notice nothing");
+        assert!((0..5).all(|_| !Held::to(&house).is_answered()), "connections over the limit are refused");
+        assert!(held.iter_mut().all(Held::is_answered), "existing connections are unaffected");
         assert_eq!(house.metric("handstamp_connections_refused_total").await, 5.0);
         assert_eq!(house.metric("handstamp_connections").await, 10.0);
 
@@ -112,7 +114,7 @@ crate::stories! {
         let _newcomers = [comes_in(&house).await, comes_in(&house).await];
         assert!(held.iter_mut().all(Held::is_answered));
         assert_eq!(house.events("connections_fit_again").await.len(), 1);
-        assert_eq!(house.events("too_many_connections").await.len(), 1, "a flood is not told by its drops");
+        assert_eq!(house.events("too_many_connections").await.len(), 1, "a flood is logged once");
     }
 
     async fn one_network_cannot_use_up_all_connections(mut house: House) {
@@ -121,14 +123,14 @@ crate::stories! {
         house.measures();
         let mut held: Vec<Held> = (0..20).map(|_| Held::from("127.0.0.2", &house)).collect();
         assert!(held.iter_mut().all(Held::is_answered));
-        assert!((0..280).all(|_| !Held::from("127.0.0.2", &house).is_answered()), "it has its share");
+        assert!((0..280).all(|_| !Held::from("127.0.0.2", &house).is_answered()), "the network has used up its share");
         assert!((0..5).all(|_| Held::to(&house).is_answered()), "others are served");
         let mut proxied: Vec<Held> = (0..25).map(|_| Held::from("127.0.0.3", &house)).collect();
-        assert!(proxied.iter_mut().all(Held::is_answered), "a trusted proxy brings many people");
-        assert!(held.iter_mut().all(Held::is_answered), "and those that it holds go on");
+        assert!(proxied.iter_mut().all(Held::is_answered), "a trusted proxy has no share, since it carries many clients");
+        assert!(held.iter_mut().all(Held::is_answered), "existing connections of the network are unaffected");
         assert_eq!(house.metric("handstamp_connections_refused_per_network_total").await, 280.0);
         let told = house.events("too_many_connections_of_network").await;
-        assert_eq!((told.len(), told[0]["address"].as_str()), (1, Some("127.0.0.2")), "a flood is not told by its drops");
+        assert_eq!((told.len(), told[0]["address"].as_str()), (1, Some("127.0.0.2")), "a flood is logged once");
 
         held.clear();
         assert_eq!(house.events("connections_of_network_fit_again").await[0]["refused"], 280);
@@ -145,7 +147,7 @@ crate::stories! {
         assert!(held.is_answered());
 
         assert!(prlimit(&["--pid", &pid, "--nofile=1000:"]).status().unwrap().success());
-        assert!(waiting.into_iter().all(|mut held| held.is_answered()), "who waited comes in");
+        assert!(waiting.into_iter().all(|mut held| held.is_answered()), "waiting connections are accepted");
         assert!(house.is_running() && house.events("cannot_accept").await.len() == 1);
     }
 }
@@ -203,7 +205,7 @@ async fn slow_connections_are_cut_while_others_are_served() {
         assert_eq!(house.visitor().opens("/healthz").await.status, 200);
         served += 1;
         while let Some(one) = slow.try_join_next() {
-            one.unwrap().expect("whoever is slow is cut within half a minute");
+            one.unwrap().expect("slow connections are cut within half a minute");
             cut += 1;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,3 +1,5 @@
+//! Kills of the server at random moments while users act, and the state after the next start.
+
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -6,28 +8,28 @@ use crate::at_work::Person;
 use crate::chance::Chance;
 use crate::house::House;
 
-/// How many people work at once.
+/// How many users act at once.
 const AT_WORK: usize = 6;
-/// One more registers so often.
+/// The interval at which new users register.
 const NEWCOMER_EVERY: Duration = Duration::from_millis(200);
-/// A lease is one second, so whoever signs out waits so long for the node that was killed. Some are answered before the next
-/// kill, and some not.
+/// A lease is one second, so a sign-out waits that long for the node that was killed. Some sign-outs are answered before the
+/// next kill, and some are not.
 const KILLED_WITHIN: Duration = Duration::from_secs(3);
-/// Half a second is what it may take, and a few hundredths are what it takes. A machine that runs everything at once may take
-/// its time, so that only the quickest start counts.
+/// A start may take half a second, and takes a few hundredths. A machine that runs all tests at once may be slower, so only
+/// the quickest start counts.
 const READY_WITHIN: Duration = Duration::from_millis(2500);
 
-/// How often it is killed. `HANDSTAMP_KILLS=200` takes some minutes.
+/// How often the server is killed. `HANDSTAMP_KILLS=200` takes some minutes.
 fn kills() -> u32 {
     std::env::var("HANDSTAMP_KILLS").map_or(3, |kills| kills.parse().unwrap())
 }
 
-/// What all chance follows from: `HANDSTAMP_SEED`, or another each time.
+/// The seed of all random choices: `HANDSTAMP_SEED`, or a different one each time.
 fn seed() -> u64 {
     std::env::var("HANDSTAMP_SEED").map_or(u64::from(std::process::id()), |seed| seed.parse().unwrap())
 }
 
-/// Registers until that is not answered.
+/// Registers users until a registration is not answered.
 async fn newcomers(url: String, chance: Chance) -> Vec<Person> {
     let mut people = Vec::new();
     while let Some(person) = Person::registers(&url, &chance).await {
@@ -37,7 +39,7 @@ async fn newcomers(url: String, chance: Chance) -> Vec<Person> {
     people
 }
 
-/// Kills it while the latest of these people are at work, and others register; says how many did neither.
+/// Kills the server while the latest of these users act and new ones register. Gives the number of idle users.
 async fn is_killed_at_work(house: &mut House, people: &mut Vec<Person>, chance: &Chance) -> usize {
     let at_home = people.len().saturating_sub(AT_WORK);
     let mut at_work = JoinSet::new();
@@ -52,7 +54,7 @@ async fn is_killed_at_work(house: &mut House, people: &mut Vec<Person>, chance: 
     at_home
 }
 
-/// How long it takes from its start until it says that it is ready.
+/// The time from the start of the server until it reports that it is ready.
 async fn is_ready_again(house: &mut House) -> Duration {
     let begun = Instant::now();
     house.start();
@@ -82,7 +84,7 @@ crate::stories! {
         assert!(house.is_sound().await);
         ready.sort();
         let (shortest, median, longest) = (ready[0], ready[ready.len() / 2], ready[ready.len() - 1]);
-        eprintln!("killed {} times, {} people; ready again after {median:.0?}, at most {longest:.0?}", ready.len(), people.len());
+        eprintln!("killed {} times, {} users; ready again after {median:.0?}, at most {longest:.0?}", ready.len(), people.len());
         assert!(shortest < READY_WITHIN, "{ready:?}");
     }
 }

@@ -1,3 +1,5 @@
+//! Requests that another site causes: cross-site forms, foreign hosts and frames.
+
 use reqwest::{Method, RequestBuilder};
 
 use crate::house::{ADAS_PASSWORD, House};
@@ -67,7 +69,7 @@ crate::stories! {
             let page = ada.send(post(&ada, "/account/register").header("origin", origin)).await;
             assert!(page.status == 303 || page.error_of("email").is_some(), "{origin} {}", page.status);
             let cross_site = post(&ada, "/account/logout").header("origin", origin).header("sec-fetch-site", "cross-site");
-            assert!(is_refused(&ada, cross_site).await, "{origin}, and still from another site");
+            assert!(is_refused(&ada, cross_site).await, "{origin}, though cross-site");
         }
     }
 

@@ -1,3 +1,5 @@
+//! Connections to PostgreSQL that are reset or break within a message, and restarts of PostgreSQL.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,10 +12,10 @@ use crate::postgres_server::{self, Server};
 use crate::visitor::{Page, Visitor};
 
 const NEW: &str = "walnut-trumpet-glacier";
-/// More messages than the database answers any of these acts with.
+/// More messages than the database sends for any of these acts.
 const MESSAGES: i64 = 80;
 
-/// Whether it was answered as when all is well; otherwise nobody is told anything but to come back.
+/// Whether the act was confirmed; otherwise the response must be a 503 that asks for a retry.
 fn is_done(page: &Page) -> bool {
     assert!(page.status == 303 || page.status == 503, "{} {}", page.status, page.body);
     if page.status == 503 {
@@ -22,15 +24,15 @@ fn is_done(page: &Page) -> bool {
     page.status == 303
 }
 
-/// Somebody who has just registered.
+/// A user who has just registered.
 async fn somebody(house: &House, name: &str) -> (String, Visitor) {
     let (email, visitor) = (format!("{name}@example.com"), house.visitor());
     assert_eq!(visitor.registers("Ada", &email, ADAS_PASSWORD).await.status, 303);
     (email, visitor)
 }
 
-/// Signs in, signs out and changes the password, while each time half of the same message of the database is all that comes
-/// of it. How many of these acts that kept from being answered.
+/// Signs in, signs out and changes the password; each time, the database's message with this number is cut in half. Gives
+/// the number of acts that failed because of that.
 async fn acts_on_half_an_answer(house: &House, between: &Between, messages: i64) -> usize {
     let (email, ada) = somebody(house, &format!("ada{messages}")).await;
     let (phone, computer, mut refused) = (house.visitor(), house.visitor(), 0);
@@ -45,7 +47,7 @@ async fn acts_on_half_an_answer(house: &House, between: &Between, messages: i64)
     between.breaks_off_after(messages);
     let signed_out = is_done(&computer.signs_out().await);
     refused += usize::from(between.goes_on() && !signed_out);
-    assert!(signed_out || is_done(&computer.signs_out().await), "asking again is enough");
+    assert!(signed_out || is_done(&computer.signs_out().await), "a repeated sign-out succeeds");
     assert!(!copy.is_signed_in().await);
 
     let copy = ada.copy();
@@ -55,7 +57,7 @@ async fn acts_on_half_an_answer(house: &House, between: &Between, messages: i64)
     let by_the_new = house.visitor().signs_in(&email, NEW).await.status == 303;
     assert!(by_the_new || !changed);
     let by_the_old = house.visitor().signs_in(&email, ADAS_PASSWORD).await.status == 303;
-    assert_ne!(by_the_new, by_the_old, "one of them is the password");
+    assert_ne!(by_the_new, by_the_old, "exactly one of them is the password");
     assert_eq!(copy.is_signed_in().await, by_the_old);
     refused
 }
@@ -68,10 +70,10 @@ async fn a_truncated_database_response_counts_as_a_failure() {
     for messages in (0..MESSAGES).step_by(2) {
         refused += acts_on_half_an_answer(&house, &between, messages).await;
     }
-    assert!(refused > 20, "only {refused} times it mattered");
+    assert!(refused > 20, "only {refused} acts failed");
 }
 
-/// People who sign in all the time; when told to go, each says how often they were answered and how often told to come back.
+/// Users who sign in continuously until `done`; each counts its confirmed and its refused sign-ins.
 async fn sign_in_all_the_time(house: &House, done: &Arc<AtomicBool>) -> JoinSet<[usize; 2]> {
     let mut tasks = JoinSet::new();
     for number in 0..4 {
@@ -92,7 +94,7 @@ async fn sign_in_all_the_time(house: &House, done: &Arc<AtomicBool>) -> JoinSet<
 async fn the_server_recovers_from_resets_of_all_database_connections() {
     let between = Between::new(&postgres_server::new_database());
     let mut house = House::on(between.url.clone());
-    // Where it cannot be written down that somebody was right, it counts as wrong.
+    // A sign-in whose success cannot be recorded counts as a failure, so there is no limit here.
     house.restart_with("HANDSTAMP_LIMITS__SIGN_IN_PER_ACCOUNT", "0");
     let (ada, phone, done) = (house.ada().await, house.visitor(), Arc::default());
     phone.signs_in("ada@example.com", ADAS_PASSWORD).await;
@@ -102,17 +104,17 @@ async fn the_server_recovers_from_resets_of_all_database_connections() {
     let tasks = sign_in_all_the_time(&house, &done).await;
     for _ in 0..30 {
         between.resets_all();
-        assert!(ada.is_signed_in().await, "who is known needs no connection");
+        assert!(ada.is_signed_in().await, "a cached session needs no connection");
         assert!([303, 503].contains(&thief.opens("/account").await.status));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     done.store(true, Ordering::SeqCst);
     let counts = tasks.join_all().await;
     assert!(counts.iter().all(|[answered, _]| *answered > 0), "{counts:?}");
-    assert!(counts.iter().any(|[_, told_to_come_back]| *told_to_come_back > 0), "nobody noticed: {counts:?}");
+    assert!(counts.iter().any(|[_, told_to_come_back]| *told_to_come_back > 0), "no sign-in was refused: {counts:?}");
     assert!(!thief.is_signed_in().await);
     for _ in 0..15 {
-        assert!(is_done(&house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await), "it is healthy at once");
+        assert!(is_done(&house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await), "sign-ins succeed at once");
     }
 }
 
@@ -127,10 +129,10 @@ async fn the_server_recovers_from_a_database_restart() {
     assert!(ada.is_signed_in().await);
     for _ in 0..2 {
         server.stops();
-        assert!(ada.is_signed_in().await, "who is known needs no database");
+        assert!(ada.is_signed_in().await, "a cached session needs no database");
         assert!(!is_done(&house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await));
         assert!(!is_done(&ada.changes_password(ADAS_PASSWORD, NEW).await));
-        assert_eq!(thief.opens("/account").await.status, 503, "nobody knows");
+        assert_eq!(thief.opens("/account").await.status, 503, "an unknown session cannot be looked up");
         server.starts();
         let begun = Instant::now();
         while !is_done(&house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await) {

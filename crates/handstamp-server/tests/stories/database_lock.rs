@@ -1,3 +1,5 @@
+//! Locks in the database that block sign-ins, and the log lines about them.
+
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -5,17 +7,17 @@ use tokio::task::JoinSet;
 use crate::house::{ADAS_PASSWORD, House};
 use crate::visitor::Page;
 
-/// More than there are connections.
+/// More users than there are database connections.
 pub const PEOPLE: usize = 25;
 
-/// Those who sign in later.
+/// Registers the users that sign in later.
 pub async fn many_register(house: &House) {
     for number in 0..PEOPLE {
         house.visitor().registers("Bob", &format!("person{number}@example.com"), ADAS_PASSWORD).await;
     }
 }
 
-/// So many sign in at once: what they are told, and how long that took.
+/// Signs in all these users at once: the responses, and how long each took.
 pub async fn many_sign_in(house: &House) -> Vec<(Page, Duration)> {
     let mut tasks = JoinSet::new();
     for number in 0..PEOPLE {
@@ -42,7 +44,7 @@ crate::stories! {
         let pages = loop {
             tokio::select! {
                 pages = &mut crowd => break pages,
-                signed_in = ada.is_signed_in() => assert!(signed_in, "she notices nothing"),
+                signed_in = ada.is_signed_in() => assert!(signed_in, "a live session is unaffected"),
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         };

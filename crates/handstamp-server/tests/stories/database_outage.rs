@@ -1,3 +1,5 @@
+//! Outages of the database: frozen, crashed, gone, rolled back, out of connections, or replaced by another leader.
+
 use std::time::{Duration, Instant};
 
 use sqlx::{Connection, PgConnection};
@@ -7,7 +9,7 @@ use crate::house::{ADAS_PASSWORD, House};
 use crate::postgres_server::Server;
 use crate::visitor::{Page, Visitor};
 
-/// Every page that needs the database, and how long the slowest of them took.
+/// Responses of pages that need the database, and the time of the slowest.
 async fn asks_for_everything(ada: &Visitor) -> (Vec<Page>, Duration) {
     let mut slowest = Duration::ZERO;
     let mut pages = Vec::new();
@@ -51,12 +53,12 @@ async fn requests_to_a_frozen_database_are_answered_503_in_time() {
     );
     assert!(pages[..4].iter().all(|page| page.header("retry-after") == "5" && page.set_cookie().is_empty()));
     assert!(slowest < Duration::from_secs(4), "{slowest:?}");
-    assert!(heals(&ada).await, "whoever was told 503 is signed in when it is back: nothing was answered");
+    assert!(heals(&ada).await, "the session is live after the outage, since no sign-out was confirmed");
     let strangers = house.visitor();
     assert_eq!(strangers.opens("/healthz").await.status, 200);
 }
 
-/// Goes on opening the account page until `done`; when it was not shown, and the longest that an answer took.
+/// Opens the account page repeatedly until `done`. Gives the time of the first refusal, and of the slowest response.
 async fn browses(ada: &Visitor, mut done: impl FnMut(Duration, u16) -> bool) -> (Option<Duration>, Duration) {
     let begun = Instant::now();
     let (mut refused, mut slowest) = (None, Duration::ZERO);
@@ -116,7 +118,7 @@ crate::stories! {
         phone.signs_in("ada@example.com", ADAS_PASSWORD).await;
         house.execute("DELETE FROM changes").await;
         house.execute("UPDATE change_counter SET position = 0").await;
-        // Whether the phone was signed out among what was lost, nobody can know.
+        // A sign-out of the phone may be among the lost invalidations.
         assert_eq!(phone.opens("/account").await.status, 503);
         assert!(heals(&phone).await);
         assert_eq!(house.events("lease_lost").await.len(), 1);
@@ -141,7 +143,7 @@ async fn a_short_lease_ends_sooner_in_an_outage() {
     assert!(heals(&ada).await);
 }
 
-/// Another server leads, and the one before, which nobody shut out, goes on answering reads to a node that was not told.
+/// A new leader takes over. The old one was not fenced, and still answers the reads of a node that did not switch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_from_a_deposed_leader_are_not_trusted() {
     let old_leader = Server::start();
@@ -167,7 +169,7 @@ async fn reads_from_a_deposed_leader_are_not_trusted() {
             let status = phone.opens("/account").await.status;
             assert_eq!(status, 503, "signed out {:?} ago, with {cache_entries} entries", begun.elapsed());
         }
-        assert!(!left_behind.log().contains("lease_renewed"), "nothing was renewed");
+        assert!(!left_behind.log().contains("lease_renewed"), "the lease was not renewed");
         left_behind.dies();
         old_leader.has_its_standby_again();
     }
@@ -186,10 +188,10 @@ async fn no_session_is_accepted_without_a_database() {
         pages.iter().map(|page| page.status).collect::<Vec<_>>()
     );
     assert!(slowest < Duration::from_secs(4), "{slowest:?}");
-    assert_eq!(house.visitor().opens("/").await.status, 200, "a page that needs nobody");
+    assert_eq!(house.visitor().opens("/").await.status, 200, "this page needs no session");
 }
 
-/// Starts it beside the test, which goes on.
+/// Starts the server in the background.
 fn begins_to_start(mut house: House) -> tokio::task::JoinHandle<House> {
     tokio::task::spawn_blocking(move || {
         house.start();
@@ -197,7 +199,7 @@ fn begins_to_start(mut house: House) -> tokio::task::JoinHandle<House> {
     })
 }
 
-/// What the log says of the wait for the database, as soon as it has said it so often.
+/// The log lines about the wait for the database, once there are this many.
 async fn awaited(log: &std::path::Path, times: usize) -> Vec<serde_json::Value> {
     for _ in 0..600 {
         let text = std::fs::read_to_string(log).unwrap();
@@ -209,7 +211,7 @@ async fn awaited(log: &std::path::Path, times: usize) -> Vec<serde_json::Value> 
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    panic!("it did not say that it waits");
+    panic!("the log does not report the wait");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

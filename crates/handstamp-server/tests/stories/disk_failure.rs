@@ -1,3 +1,5 @@
+//! Disks that are full, read-only or broken, and the recovery from them.
+
 use std::time::{Duration, Instant};
 
 use crate::disk::{Failure, FaultyDisk, SmallDisk};
@@ -5,11 +7,11 @@ use crate::house::{ADAS_PASSWORD, House};
 use crate::visitor::{Page, Visitor};
 
 const NEW: &str = "walnut-trumpet-glacier";
-/// More than the lease of these stories: nobody's session is in the cache any more, or at least not believed.
+/// Longer than the lease of these tests, so that no session in the cache is trusted any more.
 const LONGER_THAN_A_LEASE: Duration = Duration::from_millis(1500);
 const HEALS_WITHIN: Duration = Duration::from_secs(5);
 
-/// Ada, who is signed in on a computer and a phone, and has signed out on a tablet, which still has the cookie.
+/// The devices of Ada: she is signed in on a computer and a phone, and signed out on a tablet that still has the cookie.
 struct Devices {
     computer: Visitor,
     phone: Visitor,
@@ -27,7 +29,7 @@ impl Devices {
         Self { computer, phone, tablet: copy }
     }
 
-    /// Whoever was signed in is, nobody else is, and nothing that would have to be written is answered as done.
+    /// Live sessions stay live, no other session is accepted, and no act that needs a write is confirmed.
     async fn find_that_nothing_is_written(&self) {
         let stranger = Visitor::new(&self.computer.url);
         is_told_to_come_back("sign-out", &self.phone.signs_out().await);
@@ -41,7 +43,7 @@ impl Devices {
         assert!(!self.tablet.is_signed_in().await);
     }
 
-    /// All that was refused is possible again, without anybody's doing, and nothing of it had been done.
+    /// All refused acts succeed again without intervention, and none of them had taken effect.
     async fn find_it_healthy(&self, house: &House) {
         let (begun, stranger) = (Instant::now(), house.visitor());
         while stranger.opens("/readyz").await.status != 200 {

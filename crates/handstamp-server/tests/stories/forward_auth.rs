@@ -1,3 +1,5 @@
+//! Authorization subrequests of reverse proxies: identity headers, assertions, redirects and groups.
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,7 +11,7 @@ use crate::visitor::{COOKIE, Page, Visitor};
 
 const IDENTITY: [&str; 4] = ["remote-user", "remote-name", "remote-email", "remote-groups"];
 
-/// What a proxy asks on behalf of this visitor, with these headers and no others but their cookies.
+/// Sends the subrequest of a proxy on behalf of this visitor, with these headers and the visitor's cookies only.
 async fn asks(visitor: &Visitor, method: &str, path: &str, headers: &[(&str, &str)]) -> Page {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let mut request = visitor.bare_request(method, path);
@@ -19,7 +21,7 @@ async fn asks(visitor: &Visitor, method: &str, path: &str, headers: &[(&str, &st
     visitor.send(request).await
 }
 
-/// That all identity headers are there, and say nothing.
+/// Asserts that all identity headers are present and empty.
 fn assert_stranger(answer: &Page) {
     for name in IDENTITY.into_iter().chain(["handstamp-assertion"]) {
         assert_eq!(answer.headers.get(name).map(|value| value.as_bytes()), Some(b"".as_slice()), "{name}");
@@ -61,7 +63,7 @@ crate::stories! {
         }
         house.types(&["user", "verify", "ada@example.com"], "");
         for node in [&house, &second] {
-            assert_eq!(told(&ada.at(&node.url)).await, all, "in force when the command returns");
+            assert_eq!(told(&ada.at(&node.url)).await, all, "in effect when the command returns");
         }
         let mut bob = house.visitor();
         bob.registers("Bob", "bob@example.com", ADAS_PASSWORD).await;
@@ -94,7 +96,7 @@ crate::stories! {
                 assert_eq!(required(&format!("{path}{question}")).await, groups, "{path}{question}");
             }
         }
-        assert_eq!(required("/auth/envoy/?group=staff").await, None, "it is the query of the app");
+        assert_eq!(required("/auth/envoy/?group=staff").await, None, "the query belongs to the app");
     }
 
     async fn apps_of_other_sites_get_no_assertion(mut house: House) {
@@ -125,7 +127,7 @@ crate::stories! {
             assert!(audience.is_empty() || claims(assertion)["aud"] == audience, "{assertion}");
         }
         let refused = house.events("assertion_refused").await;
-        assert_eq!(refused.len(), 1, "once a minute is enough");
+        assert_eq!(refused.len(), 1, "one log line a minute is enough");
         assert!(refused[0]["origin"] == "http://app.example.com" && refused[0]["message"].as_str().unwrap().contains("return_hosts"), "{refused:?}");
     }
 
@@ -163,7 +165,7 @@ crate::stories! {
         }
         questions.join_all().await;
         let grown = house.resident_kib().saturating_sub(before);
-        assert!(grown < 16 * 1024, "{grown} KiB more for 10,000 questions");
+        assert!(grown < 16 * 1024, "{grown} KiB more for 10,000 subrequests");
 
         let long = format!("{}\"\"\"evil.test", "\"".repeat(253 - "\"\"\"evil.test".len()));
         let stranger = house.visitor();
@@ -193,7 +195,7 @@ crate::stories! {
             (answer.status, answer.header("handstamp-assertion").is_empty())
         };
         let mut ada = house.ada().await;
-        assert_eq!(scheme(&ada, &["http, http"]).await.0, 400, "anybody may have written that");
+        assert_eq!(scheme(&ada, &["http, http"]).await.0, 400, "any client may have sent that");
         house.restart_with("HANDSTAMP_TRUSTED_PROXIES", "127.0.0.1");
         ada.follows(&house.url);
         for (proto, is_ours) in [
@@ -224,7 +226,7 @@ crate::stories! {
     async fn subrequests_without_a_session_are_refused_or_redirected_to_sign_in(house: House) {
         let stranger = house.visitor();
         let nginx = asks(&stranger, "GET", "/auth/request", &[NAVIGATION]).await;
-        assert_eq!(nginx.status, 401, "nginx takes a redirect for an error");
+        assert_eq!(nginx.status, 401, "nginx treats a redirect as an error");
         assert_eq!(nginx.location(), "http://localhost/account/login?next=%2F");
         assert_eq!(nginx.header("content-type"), "application/problem+json");
         for path in ["/auth/forward", "/auth/envoy/"] {
@@ -242,7 +244,7 @@ crate::stories! {
                 assert!(IDENTITY.iter().all(|name| answer.header(name).is_empty()));
             }
             let old = [("accept", "text/html,*/*;q=0.8"), ("x-forwarded-method", "GET")];
-            assert_eq!(asks(&stranger, "GET", path, &old).await.status, 302, "a browser that does not say what it does");
+            assert_eq!(asks(&stranger, "GET", path, &old).await.status, 302, "a browser without fetch metadata");
         }
         let old = [("accept", "text/html"), ("x-forwarded-method", "POST")];
         assert_eq!(asks(&stranger, "GET", "/auth/forward", &old).await.status, 401);
@@ -337,12 +339,12 @@ crate::stories! {
             assert_eq!((status(question).await, status(&staff).await, status(&either).await), (200, 403, 403));
             let (done, said, _) = house.types(&["user", "groups", "ada@example.com", "--add", "staff"], "");
             assert_eq!((done, said.as_str()), (0, "ada@example.com is in staff\n"));
-            assert_eq!((status(&staff).await, status(&either).await), (200, 200), "in force when the command returns");
+            assert_eq!((status(&staff).await, status(&either).await), (200, 200), "in effect when the command returns");
             assert_eq!(status(&format!("{question}?group=Staff")).await, 403);
             house.types(&["user", "groups", "ada@example.com", "--remove", "staff"], "");
             assert_eq!(status(&staff).await, 403);
         }
-        assert_eq!(asks(&house.visitor(), "GET", "/auth/forward?group=staff", &[]).await.status, 401, "a stranger signs in first");
+        assert_eq!(asks(&house.visitor(), "GET", "/auth/forward?group=staff", &[]).await.status, 401, "an anonymous visitor signs in first");
     }
 
     async fn subrequests_for_public_pages_get_empty_identity_headers(house: House) {
@@ -363,7 +365,7 @@ crate::stories! {
         }
         assert_eq!(asks(&stranger, "GET", "/auth/request?access=members", &[]).await.status, 401);
         let envoy = asks(&stranger, "GET", "/auth/envoy/notes?access=everybody&preflight=pass", &[]).await;
-        assert_eq!(envoy.status, 401, "the query is the client's");
+        assert_eq!(envoy.status, 401, "the query belongs to the client");
     }
 
     async fn a_revoked_session_is_anonymous_on_public_pages(house: House) {
@@ -470,7 +472,7 @@ crate::stories! {
         assert_eq!(claims("wiki.localhost:8081").await["aud"], "http://wiki.localhost:8081");
         assert!(house.metric("handstamp_assertions_signed_total").await > signed);
         house.types(&["user", "groups", "ada@example.com", "--add", "staff"], "");
-        assert_eq!(claims("notes.localhost").await["groups"], serde_json::json!(["staff"]), "at once");
+        assert_eq!(claims("notes.localhost").await["groups"], serde_json::json!(["staff"]), "a new group is in the next assertion");
     }
 
     async fn a_subrequest_with_a_live_session_costs_no_database_statement(house: House) {
@@ -486,8 +488,8 @@ crate::stories! {
     }
 }
 
-/// In the second half it might end while a test looks.
-#[expect(clippy::disallowed_methods, reason = "the binary goes by the clock on the wall, and so does its test")]
+/// In the second half, the 30 seconds might end during a test.
+#[expect(clippy::disallowed_methods, reason = "the binary uses the wall clock, and so does its test")]
 async fn wait_for_the_first_half_of_half_a_minute() {
     while SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() % 30 >= 15 {
         tokio::time::sleep(Duration::from_millis(200)).await;

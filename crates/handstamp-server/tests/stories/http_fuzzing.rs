@@ -1,3 +1,5 @@
+//! Random requests of concurrent clients: the server has no fault, and its memory does not grow.
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -6,22 +8,22 @@ use std::time::Duration;
 use crate::house::ADAS_PASSWORD;
 use crate::stranger::{Message, Stranger};
 
-/// How many come at once, each with a seed of its own that follows from the first.
+/// How many clients send at once, each with its own seed, which is derived from the first.
 const STRANGERS: u64 = 4;
-/// By how much the process may grow from a fifth of the requests to the last.
+/// By how much the memory of the process may grow after the first fifth of the requests.
 const GROWTH_KIB: u64 = 8 * 1024;
 
-/// `HANDSTAMP_REQUESTS=100000` takes some minutes, `HANDSTAMP_SEED=7` sends others.
+/// A number from the environment. `HANDSTAMP_REQUESTS=100000` takes some minutes, `HANDSTAMP_SEED=7` sends other requests.
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
 }
 
-/// How often each status was answered.
+/// The number of responses with each status.
 type Tally = BTreeMap<u16, u64>;
 
-/// A stranger at the door, with a connection that is kept for as long as the server keeps it.
+/// A client that keeps its connection open as long as the server does.
 struct Caller {
-    /// What the whole run follows from.
+    /// The seed of the whole run.
     seed: u64,
     stranger: Stranger,
     host: String,
@@ -50,10 +52,10 @@ impl Caller {
         BufReader::new(stream)
     }
 
-    /// Sends what must be answered.
+    /// Sends a message that must be answered.
     fn asks(&mut self, message: &Message) {
         let kept = self.kept.take();
-        // The server may have closed a connection that it had kept.
+        // The server may have closed the kept connection meanwhile.
         let mut connections = kept.into_iter().map(Some).chain([None, None]);
         let answer = connections.find_map(|kept| {
             let mut connection = kept.unwrap_or_else(|| self.connects());
@@ -64,19 +66,19 @@ impl Caller {
         if !answer.closes {
             self.kept = Some(connection);
         }
-        // A new session is a better thing to play with.
+        // Later requests use the newest session.
         if let Some(token) = answer.token {
             self.stranger.token = token;
         }
         self.notes(answer.status, message);
     }
 
-    /// Sends what need not be answered, nor be a request.
+    /// Sends a message that need not be a request, nor be answered.
     fn throws(&mut self, message: &Message) {
         let mut connection = self.connects();
         let _ = connection.get_mut().write_all(&message.bytes);
-        // Wherever the server takes it to end, this is the last request, so that it closes once it has answered. If it
-        // takes it for a part of what went before, it still waits for the rest, and learns that there is none.
+        // Wherever the server sees the end of the message, this is the last request, so it closes after the response. If it
+        // takes this request for a part of the message, it waits for the rest until this side is shut down.
         let last = format!("\r\n\r\nGET /healthz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.host);
         let _ = connection.get_mut().write_all(last.as_bytes());
         connection.get_mut().set_read_timeout(Some(Duration::from_millis(50))).unwrap();
@@ -107,7 +109,7 @@ struct Answer {
     token: Option<String>,
 }
 
-/// The next answer, if a whole one comes.
+/// The next response, if a complete one comes.
 fn read_answer(connection: &mut BufReader<TcpStream>) -> Option<Answer> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -119,14 +121,14 @@ fn read_answer(connection: &mut BufReader<TcpStream>) -> Option<Answer> {
     let status = head.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
     let value = |name| head.lines().find_map(|line| line.strip_prefix(name));
     let length = value("content-length: ").map_or(0, |length| length.parse().unwrap());
-    // An answer to HEAD tells a length and has none.
+    // A response to HEAD names a length and has no body.
     let is_whole = connection.read_exact(&mut vec![0; length]).is_ok();
     let token = value("set-cookie: handstamp_session=").and_then(|cookie| cookie.split(';').next());
     let token = token.filter(|token| !token.is_empty()).map(str::to_owned);
     Some(Answer { status, closes: !is_whole || value("connection: close").is_some(), token })
 }
 
-/// All strangers at once; gives them back with what they were answered.
+/// Runs all clients at once, and gives them back with the statuses that they got.
 async fn call(callers: Vec<Caller>, times: u64) -> Vec<Caller> {
     let tasks: Vec<_> = callers
         .into_iter()
@@ -165,7 +167,7 @@ crate::stories! {
             *tally.entry(status).or_default() += count;
         }
         for status in [200, 303, 400, 401, 403, 404, 405, 413, 421, 422, 431] {
-            assert!(tally.get(&status).is_some_and(|count| *count > 2), "nobody was answered {status}: {tally:?}");
+            assert!(tally.get(&status).is_some_and(|count| *count > 2), "no response was {status}: {tally:?}");
         }
         eprintln!("HANDSTAMP_SEED={seed}: {tally:?}, {warm} KiB and {grown} more");
 

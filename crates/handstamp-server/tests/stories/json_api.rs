@@ -1,3 +1,5 @@
+//! The JSON API, as programs use it, and its OpenAPI description.
+
 use std::collections::BTreeSet;
 use std::process::Command;
 
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 use crate::house::{ADAS_PASSWORD, House};
 use crate::visitor::{Page, Visitor};
 
-/// What a program sends: JSON, its cookies, and where it believes to be.
+/// Sends the request of a program: JSON, its cookies, and its origin.
 async fn sends(program: &Visitor, method: Method, path: &str, body: Option<Value>) -> Page {
     let mut request = program.bare_request(method, &format!("/api/v1{path}")).header("origin", &program.url);
     if let Some(body) = body {
@@ -24,7 +26,7 @@ fn ada() -> Value {
     json!({ "name": "Ada", "email": "ada@example.com", "password": ADAS_PASSWORD })
 }
 
-/// The fields that were refused, of a problem document.
+/// The refused fields of a problem document.
 fn refused_fields(page: &Page) -> Vec<String> {
     assert_eq!((page.status, page.header("content-type")), (422, "application/problem+json"), "{}", page.body);
     let errors = told(page)["errors"].as_array().unwrap().clone();
@@ -55,7 +57,7 @@ crate::stories! {
         let signed_in = sends(&program, Method::POST, "/session", Some(credentials)).await;
         assert!(signed_in.status == 201 && !signed_in.set_cookie().contains("Max-Age"), "{}", signed_in.body);
         assert_eq!(told(&signed_in)["user"], who["user"]);
-        assert!(program.is_signed_in().await, "the pages know the same session");
+        assert!(program.is_signed_in().await, "the pages accept the same session");
         house.types(&["user", "groups", "ada@example.com", "--add", "staff"], "");
         assert_eq!(told(&sends(&program, Method::GET, "/session", None).await)["user"]["groups"], json!(["staff"]));
     }
@@ -75,7 +77,7 @@ crate::stories! {
         let path = format!("/sessions/{of_second}");
         let stranger = house.visitor();
         sends(&stranger, Method::POST, "/users", Some(json!({ "name": "Eve", "email": "eve@example.com", "password": ADAS_PASSWORD }))).await;
-        assert_eq!(sends(&stranger, Method::DELETE, &path, None).await.status, 404, "of somebody else");
+        assert_eq!(sends(&stranger, Method::DELETE, &path, None).await.status, 404, "a session of another user");
         assert_eq!(sends(&second, Method::GET, "/session", None).await.status, 200);
         assert_eq!(sends(&program, Method::DELETE, &path, None).await.status, 204);
         assert_eq!(sends(&program, Method::DELETE, &path, None).await.status, 404);
@@ -92,7 +94,7 @@ crate::stories! {
         assert_eq!(refused_fields(&weak), ["password"]);
         assert_eq!(sends(&program, Method::PUT, "/password", wish(ADAS_PASSWORD, "walnut-trumpet-glacier")).await.status, 204);
         assert_eq!(sends(&program, Method::GET, "/session", None).await.status, 200);
-        assert_eq!(sends(&thief, Method::GET, "/session", None).await.status, 401, "it has another token now");
+        assert_eq!(sends(&thief, Method::GET, "/session", None).await.status, 401, "the change rotates the token");
     }
 
     async fn api_errors_are_problem_documents(house: House) {
@@ -136,7 +138,7 @@ crate::stories! {
         assert_eq!((refused.status, refused.header("content-type")), (429, "application/problem+json"));
         assert!(refused.header("retry-after").parse::<u32>().unwrap() > 50);
         let page = house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await;
-        assert_eq!(page.status, 429, "guesses on the pages and here are counted together");
+        assert_eq!(page.status, 429, "guesses on the pages and in the API are counted together");
     }
 
     async fn cross_site_api_requests_are_refused(house: House) {
@@ -154,7 +156,7 @@ crate::stories! {
     }
 }
 
-/// Lets schemathesis make requests of what the description says, and compares every answer with it, but for some checks.
+/// Runs schemathesis, which generates requests from the description and checks the responses, without some of its checks.
 fn is_as_described(house: &House, excluded: &str, more: &[&str]) {
     let schemathesis = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/bin/schemathesis");
     let mut command = Command::new(schemathesis);
@@ -169,13 +171,13 @@ async fn api_responses_match_the_openapi_description() {
     let mut house = House::on_sqlite();
     house.restart_with("HANDSTAMP_LIMITS__SIGN_IN_PER_ACCOUNT", "0");
     let origin = format!("Origin: {}", house.url);
-    // Rules that no schema can say, as what may be a password, refuse some of what it allows.
+    // Some values that the schema allows are refused by rules that no schema can express, such as those for passwords.
     is_as_described(&house, "positive_data_acceptance", &["-H", &origin]);
     let ada = house.ada().await;
     let cookie = format!("Cookie: handstamp_session={}", ada.token());
-    // It believes that it leaves the cookie out, which stands in every request.
+    // Every request has the cookie, even where schemathesis assumes that it has none.
     let excluded = "positive_data_acceptance,negative_data_rejection,ignored_auth";
-    // Whoever signs out, signs in anew or changes the password has another token afterwards.
+    // Requests that sign out, sign in or change the password are left out, because they replace the token.
     let keeps =
         ["--include-path-regex", "^/sessions|^/session$", "--exclude-method", "POST", "--exclude-method", "DELETE"];
     is_as_described(&house, excluded, &[["-H", &cookie, "-H", &origin].as_slice(), &keeps].concat());

@@ -1,3 +1,5 @@
+//! Rotation and loss of the secret key.
+
 const OLD: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
 const NEW: &str = "Zm9vYmFyYmF6cXV4-3k9TTdhLWJ2LXp5NGpzNm1wMA8";
 
@@ -14,7 +16,7 @@ crate::stories! {
         let page = ada.opens("/account").await;
         assert!(page.status == 200 && page.set_cookie().contains("Max-Age=259"), "{}", page.set_cookie());
         assert_ne!(ada.token(), old_token);
-        assert!(ada.opens("/account").await.set_cookie().is_empty(), "once is enough");
+        assert!(ada.opens("/account").await.set_cookie().is_empty(), "the token is reissued once");
         assert_eq!(house.events("session_token_reissued").await.len(), 1);
 
         house.set("HANDSTAMP_SECRET_KEY_FALLBACKS", "");

@@ -1,3 +1,5 @@
+//! The log: it contains no secrets, and one line per event.
+
 use crate::house::ADAS_PASSWORD;
 
 crate::stories! {

@@ -1,4 +1,4 @@
-//! Stories about people, told over HTTP to the real binary, on SQLite and on PostgreSQL.
+//! End-to-end tests of the `handstamp` binary over HTTP, on SQLite and on PostgreSQL.
 #![allow(clippy::print_stderr, clippy::unwrap_used, unreachable_pub)]
 
 #[path = "../../../handstamp/tests/support/postgres.rs"]

@@ -1,3 +1,5 @@
+//! Clients that send malformed, oversized or slow requests, or disconnect early.
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -6,7 +8,7 @@ use reqwest::Method;
 
 use crate::house::{ADAS_PASSWORD, House};
 
-/// Sends bytes as they are, and gives back what comes until the server closes the connection.
+/// Sends bytes unchanged, and gives the response up to the end of the connection.
 fn raw(house: &House, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(house.url.trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -21,7 +23,7 @@ fn raw(house: &House, bytes: &[u8]) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-/// The head of a form that is sent in chunks.
+/// The head of a form with chunked transfer encoding.
 fn chunked_form(house: &House) -> String {
     let host = house.url.trim_start_matches("http://");
     format!(
@@ -30,14 +32,14 @@ fn chunked_form(house: &House) -> String {
     )
 }
 
-/// Sends `start`, and then `again` for as long as the server takes it. Gives back the answer, and how much was sent until
-/// nobody took it any more.
+/// Sends `start`, and then `again` as long as the server accepts it. Gives the response, and how many bytes were sent after
+/// `start`.
 fn without_end(house: &House, start: &str, again: &[u8]) -> (String, usize) {
     let mut stream = TcpStream::connect(house.url.trim_start_matches("http://")).unwrap();
     stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(start.as_bytes()).unwrap();
-    // Enough for any limit to be passed; then the answer has to come while the end has not.
+    // Enough to exceed any limit; then the response must come before the end of the request.
     let mut sent = 0;
     while sent <= 80 * 1024 && stream.write_all(again).is_ok() {
         sent += again.len();
@@ -47,7 +49,7 @@ fn without_end(house: &House, start: &str, again: &[u8]) -> (String, usize) {
     answer.truncate(length);
     while let Ok(more) = stream.write(again) {
         sent += more;
-        assert!(sent < 1 << 30, "the server takes whatever comes");
+        assert!(sent < 1 << 30, "the server accepts bytes without limit");
     }
     (String::from_utf8(answer).unwrap(), sent)
 }
@@ -78,7 +80,7 @@ crate::stories! {
         let chunk = format!("1000\r\n{}\r\n", "a".repeat(0x1000));
         let (answer, sent) = without_end(&house, &format!("{}\r\n", chunked_form(&house)), chunk.as_bytes());
         assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-        // What the kernel keeps for both sides counts as sent.
+        // Bytes in the kernel's buffers of both sides count as sent.
         assert!(sent < 32 << 20, "{sent}");
 
         let head = format!("POST /account/login HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\n");
@@ -103,7 +105,7 @@ crate::stories! {
     async fn headers_of_64_kib_are_refused(house: House) {
         let host = house.url.trim_start_matches("http://");
         let start = format!("GET / HTTP/1.1\r\nHost: {host}\r\n");
-        // None of them ends, so whoever waited for the end would say nothing, and cut the connection in the end.
+        // None of these heads ends, so a server that waited for the end would close the connection without a response.
         for head in [
             format!("{start}Cookie: {}", "a=b; ".repeat(13_200)),
             format!("{start}{}", format!("X-Many: {}\r\n", "a".repeat(990)).repeat(66)),
@@ -123,7 +125,7 @@ crate::stories! {
 
     async fn malformed_chunks_are_answered_400(house: House) {
         let head = format!("{}Connection: close\r\n\r\n", chunked_form(&house));
-        // The rest is held back: an answer that waited for it would be that the form took too long.
+        // The rest is never sent: a server that waited for it would answer that the form took too long.
         for chunks in [
             "-1\r\n", "+5\r\n", "0x5\r\n", "5 5\r\n", " 5\r\n", "\r\n", "5\nemail\n", "5\r\nemail5\r\n", "5\r\nemail\n",
             "5;a=b\nemail", "10000000000000000\r\nemail", "fffffffffffffffff\r\n", "email=a",
@@ -226,7 +228,7 @@ crate::stories! {
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert_eq!(house.count("SELECT COUNT(*) FROM users").await, 0);
         drop(stream);
-        assert_eq!(house.events("user_created").await.len(), 1, "what was begun is finished");
+        assert_eq!(house.events("user_created").await.len(), 1, "the registration completes");
         assert_eq!(house.count("SELECT COUNT(*) FROM users").await, 1);
         assert_eq!(house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
     }

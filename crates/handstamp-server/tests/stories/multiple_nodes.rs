@@ -1,3 +1,5 @@
+//! Several nodes with one database: revocations, frozen and dead nodes, notifications, and the cost of requests.
+
 use std::time::{Duration, Instant};
 
 use crate::between::Between;
@@ -7,7 +9,7 @@ use crate::visitor::Visitor;
 
 const LEASE: Duration = Duration::from_secs(5);
 
-/// A visitor with the cookies of `visitor` at each node, every one of which has the session in its cache.
+/// Copies of `visitor`, one at each node; every node has the session in its cache.
 pub async fn known_to(nodes: &[&House], visitor: &Visitor) -> Vec<Visitor> {
     let copies: Vec<Visitor> = nodes.iter().map(|node| visitor.at(&node.url)).collect();
     for copy in &copies {
@@ -25,7 +27,7 @@ pub async fn nobody_is_signed_in(copies: &[Visitor]) -> bool {
     true
 }
 
-/// How often the first story is told. `HANDSTAMP_ROUNDS=10000` takes some minutes.
+/// How many sign-outs a test repeats. `HANDSTAMP_ROUNDS=10000` takes some minutes.
 fn rounds() -> u32 {
     std::env::var("HANDSTAMP_ROUNDS").map_or(100, |rounds| rounds.parse().unwrap())
 }
@@ -35,7 +37,7 @@ async fn signs_out_time_and_again(nodes: &[&House]) {
     for round in 0..rounds() {
         while ada.signs_in("ada@example.com", ADAS_PASSWORD).await.status == 503 {}
         let copies = known_to(nodes, &ada).await;
-        // Who signs out does so on each node in turn.
+        // Each node in turn handles the sign-out.
         let here = ada.at(&nodes[round as usize % nodes.len()].url);
         here.signs_out_at_last().await;
         assert!(!here.has_cookie());
@@ -100,7 +102,7 @@ crate::stories! {
             let begun = Instant::now();
             assert_eq!(house.types(command, "").0, 0);
             assert!(nobody_is_signed_in(&copies).await, "{command:?}");
-            assert!(begun.elapsed() < LEASE / 2, "{command:?} waited for somebody: {:?}", begun.elapsed());
+            assert!(begun.elapsed() < LEASE / 2, "{command:?} waited for a node: {:?}", begun.elapsed());
         }
     }
 
@@ -126,7 +128,7 @@ crate::stories! {
         second.signal("CONT");
         assert!(nobody_is_signed_in(&copies).await);
         assert!(waited > LEASE / 2 && waited < LEASE + Duration::from_secs(1), "{waited:?}");
-        // And it has found its way back: the next sign-out waits for nobody.
+        // The node has joined again: the next sign-out waits for no node.
         ada.signs_in("ada@example.com", ADAS_PASSWORD).await;
         let copies = known_to(&[&second], &ada).await;
         let begun = Instant::now();
@@ -144,12 +146,12 @@ crate::stories! {
         ada.signs_in("ada@example.com", ADAS_PASSWORD).await;
         let begun = Instant::now();
         ada.signs_out().await;
-        assert!(begun.elapsed() < LEASE / 2, "once is enough");
+        assert!(begun.elapsed() < LEASE / 2, "a dead node delays one sign-out only");
     }
 
     async fn a_sign_out_does_not_wait_for_a_stopped_node(house: House) {
         let ada = house.ada().await;
-        // The last is what a terminal sends that closes.
+        // A terminal sends the last one when it closes.
         for signal in ["TERM", "INT", "HUP"] {
             let mut second = house.another();
             ada.signs_in("ada@example.com", ADAS_PASSWORD).await;
@@ -171,7 +173,7 @@ crate::stories! {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let begun = Instant::now();
         assert_eq!(again.signs_out().await.status, 303);
-        assert!(begun.elapsed() > LEASE / 2, "it says signed out while the frozen node may still believe otherwise");
+        assert!(begun.elapsed() > LEASE / 2, "the sign-out was confirmed while the frozen node could still accept the session");
         second.signal("CONT");
         assert!(nobody_is_signed_in(&copies).await);
         first.await.unwrap();
@@ -188,8 +190,8 @@ crate::stories! {
             assert_eq!(ada.opens("/account").await.status, 200);
         }
         assert_eq!(statements("request").await, before);
-        // Only the heartbeats: four statements every third of a lease, and SQLite is asked ten times a second, or more often
-        // after a change, whether anything has changed.
+        // Heartbeats only: four statements every third of a lease. SQLite is also polled for changes ten times a second, and
+        // more often after a change.
         let heartbeats = statements("lease").await - leases;
         let most = 20.0 * (1.0 + begun.elapsed().as_secs_f64());
         assert!(heartbeats < most, "{heartbeats} statements and not {most}");
@@ -227,7 +229,7 @@ crate::stories! {
     }
 }
 
-/// How long a sign-out takes that two nodes know of; the session must be over on both.
+/// The duration of a sign-out from a session that all these nodes have cached; it must take effect on all of them.
 async fn sign_out_takes(nodes: &[&House]) -> Duration {
     let ada = nodes[0].visitor();
     ada.signs_in("ada@example.com", ADAS_PASSWORD).await;
@@ -254,7 +256,7 @@ async fn a_node_polls_when_notifications_are_lost() {
     between.is_deaf();
     let taken = sign_out_takes(&[&house, &second]).await;
     assert!(taken < LEASE / 2, "{taken:?}");
-    // It finds out that it hears nothing, and polls.
+    // The node detects that it gets no notifications, and polls.
     assert_eq!(second.events("polling").await.len(), 1);
     for _ in 0..5 {
         assert!(sign_out_takes(&[&house, &second]).await < Duration::from_millis(500));

@@ -1,3 +1,5 @@
+//! Commands of the operator that manage users and sessions.
+
 use std::os::unix::fs::PermissionsExt;
 
 use crate::house::ADAS_PASSWORD;
@@ -40,7 +42,7 @@ crate::stories! {
         house.ada().await;
         house.types(&["user", "add", "bob@example.com"], "walnut-trumpet-glacier\n");
         let verified = || house.json(&["user", "list"]).as_array().unwrap().iter().map(|user| user["email_verified"].clone()).collect::<Vec<_>>();
-        assert_eq!(verified(), [false, true], "what people type is not verified, and what operators type is");
+        assert_eq!(verified(), [false, true], "an address is unverified from a registration, and verified from an operator");
         assert_eq!(house.types(&["user", "verify", "ADA@example.com"], "").1, "verified the address ada@example.com\n");
         assert_eq!(verified(), [true, true]);
         let (_, table, _) = house.types(&["user", "list"], "");
@@ -55,7 +57,7 @@ crate::stories! {
         assert_eq!(house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 422);
         assert_eq!(house.json(&["user", "show", "ada@example.com"])["disabled"], true);
         assert_eq!(house.types(&["user", "enable", "ada@example.com"], "").1, "enabled ada@example.com\n");
-        assert!(!ada.is_signed_in().await, "what ended stays ended");
+        assert!(!ada.is_signed_in().await, "revoked sessions stay revoked");
         assert_eq!(house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
     }
 
@@ -88,7 +90,7 @@ crate::stories! {
             assert!(error.contains("there is no account of that address"), "{error}");
         }
         assert_eq!(house.types(&["session", "revoke", "--user", "nobody@example.com"], "").0, 3);
-        assert_eq!(house.types(&["session", "revoke"], "").0, 2, "whose sessions has to be said");
+        assert_eq!(house.types(&["session", "revoke"], "").0, 2, "a user or --all is required");
         assert_eq!(house.types(&["session", "revoke", "--all", "--user", "ada@example.com"], "").0, 2);
         assert_eq!(house.types(&["user", "show", "nonsense"], "").0, 4);
     }
@@ -109,13 +111,13 @@ async fn operator_commands_fail_without_a_database() {
         output.status.code() == Some(1) && error.contains("there are no accounts in") && error.contains(folder),
         "{error}"
     );
-    assert!(!elsewhere.exists(), "and none are made");
+    assert!(!elsewhere.exists(), "the command creates no data folder");
 }
 
 #[tokio::test]
 async fn permission_errors_name_the_owner_of_the_data() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("only root can be another user: nothing was tried");
+        eprintln!("skipped: only root can run commands as another user");
         return;
     }
     let house = crate::house::House::on_sqlite();

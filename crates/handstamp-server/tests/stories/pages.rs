@@ -1,4 +1,4 @@
-//! Addresses that people and browsers try by themselves, and what every page has in common.
+//! URLs that users and browsers try on their own, and properties that all pages share.
 
 use reqwest::Method;
 

@@ -1,7 +1,9 @@
+//! Password guessing: limits per account, device, session and network, and the detection of attacks.
+
 use crate::house::{ADAS_PASSWORD, House};
 use crate::visitor::{DEVICE_COOKIE, Page, Visitor};
 
-/// So many wrong passwords one after the other, and what each is answered.
+/// Tries this many wrong passwords one after another, and gives the statuses.
 async fn guesses(visitor: &Visitor, email: &str, times: usize) -> Vec<u16> {
     let mut statuses = Vec::new();
     for number in 0..times {
@@ -10,14 +12,14 @@ async fn guesses(visitor: &Visitor, email: &str, times: usize) -> Vec<u16> {
     statuses
 }
 
-/// All that somebody learns from an answer, but what differs from one to the next.
+/// Everything that a client learns from a response, without the parts that differ between any two responses.
 fn learned(page: &Page, email: &str) -> (u16, Vec<String>, String) {
     let mut headers: Vec<_> = page.headers.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
     headers.retain(|header| !["date", "x-request-id", "content-length"].iter().any(|name| header.starts_with(name)));
     (page.status, headers, page.body.replace(email, "…"))
 }
 
-/// The passwords that were looked at.
+/// The number of passwords that were evaluated and wrong.
 async fn looked_at(house: &House) -> usize {
     house.events("authn_login_fail").await.len()
 }
@@ -50,7 +52,7 @@ crate::stories! {
         let mut answers = Vec::new();
         for email in ["ada@example.com", "nobody@example.com"] {
             assert_eq!(guesses(&house.visitor(), email, 10).await, [422; 10]);
-            // Another case of the address is the same account, and the right password is not looked at either.
+            // The address in another letter case is the same account, and the right password is not evaluated either.
             let page = house.visitor().signs_in(&email.to_uppercase(), ADAS_PASSWORD).await;
             assert!(page.shows("<h1>Too many attempts</h1>") && page.shows("Please try again in"), "{}", page.body);
             let wait: u32 = page.header("retry-after").parse().unwrap();
@@ -98,8 +100,8 @@ crate::stories! {
         guesses(&house.visitor(), "ada@example.com", 12).await;
         assert!(ada.is_signed_in().await && phone.is_signed_in().await);
         ada.signs_out().await;
-        assert_eq!(ada.signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303, "where she signed in before");
-        assert_eq!(bob.signs_in("ada@example.com", ADAS_PASSWORD).await.status, 429, "where somebody else did");
+        assert_eq!(ada.signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303, "on a device where she signed in before");
+        assert_eq!(bob.signs_in("ada@example.com", ADAS_PASSWORD).await.status, 429, "on a device where another user signed in");
     }
 
     async fn stolen_and_forged_device_cookies_are_throttled(house: House) {
@@ -144,7 +146,7 @@ crate::stories! {
         assert_eq!(page.status, 429);
         let seconds: u64 = page.header("retry-after").parse().unwrap();
         assert!((50..=60).contains(&seconds), "{seconds} seconds, with some gone on a busy machine");
-        assert!(thief.is_signed_in().await, "guessing ends no session");
+        assert!(thief.is_signed_in().await, "guessing revokes no session");
         assert_eq!(phone.changes_password(ADAS_PASSWORD, "walnut-trumpet-glacier").await.status, 303);
         assert!(!thief.is_signed_in().await);
     }
@@ -160,10 +162,10 @@ crate::stories! {
         assert_eq!(from("198.51.100.7").signs_in("ada@example.com", ADAS_PASSWORD).await.status, 429);
         assert_eq!(from("198.51.100.8").signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
         let at_home = ada.copy().comes_from("198.51.100.7");
-        assert_eq!(at_home.signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303, "who signed in before is not among them");
+        assert_eq!(at_home.signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303, "a device that signed in before is not limited");
         let half = guesses(&from("2001:db8:1:2::1"), "nobody@example.com", 3).await;
         assert_eq!((half.as_slice(), guesses(&from("2001:db8:1:2:ffff::9"), "nobody@example.com", 1).await), ([422; 3].as_slice(), vec![429]));
-        // What cannot be read is no way out: it counts for the proxy.
+        // An unreadable address does not escape the limit: it counts for the proxy.
         let junk: Vec<_> = ["junk", "junk, ", "1.2.3.4.5", "198.51.100.9, unknown"].to_vec();
         for (number, address) in junk.iter().enumerate() {
             let expected = if number < 3 { 422 } else { 429 };
@@ -178,7 +180,7 @@ crate::stories! {
             let expected = if number < 3 { 422 } else { 429 };
             assert_eq!(guesses(&visitor, &format!("somebody{number}@example.com"), 1).await, [expected]);
         }
-        assert_eq!(house.events("proxy_not_trusted").await.len(), 1, "an operator is told once");
+        assert_eq!(house.events("proxy_not_trusted").await.len(), 1, "the operator is warned once");
         let ada = house.ada().await;
         assert!(ada.opens("/account/sessions").await.shows("127.0.0.1"));
     }

@@ -1,3 +1,5 @@
+//! Registration of new users.
+
 use crate::house::ADAS_PASSWORD;
 
 crate::stories! {
@@ -56,7 +58,7 @@ crate::stories! {
                 assert_eq!((page.status, page.location()), (303, "/account"), "{:?}", page.error_of("email"));
             }
             let signed_in = [first.is_signed_in().await, second.is_signed_in().await];
-            assert_eq!(signed_in.iter().filter(|is_so| **is_so).count(), 1, "the session of the answer that the browser drops ends");
+            assert_eq!(signed_in.iter().filter(|is_so| **is_so).count(), 1, "the session of the response that the browser drops is revoked");
         }
         assert_eq!(house.count("SELECT COUNT(*) FROM users").await, 5);
         assert_eq!(house.count("SELECT COUNT(*) FROM sessions").await, 5);
@@ -77,7 +79,7 @@ crate::stories! {
             assert_eq!((page.status, page.error_of("name").unwrap().as_str()), (422, "Enter your name."), "{name:?}");
         }
         let hidden = house.visitor().registers("Ada\u{E0041}\u{E0042}", "ada@example.com", ADAS_PASSWORD).await;
-        assert_eq!(hidden.status, 303, "what is pasted along is trimmed");
+        assert_eq!(hidden.status, 303, "invisible characters at the end are trimmed");
         assert_eq!(house.json(&["user", "show", "ada@example.com"])["name"], "Ada");
         let hidden = house.visitor().registers("A\u{E0041}da", "eve@example.com", ADAS_PASSWORD).await;
         assert!(hidden.status == 422 && hidden.error_of("name").unwrap().contains("invisible"));

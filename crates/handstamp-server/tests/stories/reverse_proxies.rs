@@ -1,3 +1,5 @@
+//! Apps behind real reverse proxies with the printed configurations, and `handstamp doctor`.
+
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -17,7 +19,7 @@ fn house() -> House {
     house
 }
 
-/// What the app was sent under this name; a header that is not there is as good as an empty one.
+/// The values of this header that the app received; an empty header counts as a missing one.
 fn shown(page: &Page, name: &str) -> Vec<String> {
     let page: Value = serde_json::from_str(&page.body).unwrap_or_else(|_| panic!("{} {}", page.status, page.body));
     let headers = page["headers"].as_array().unwrap().iter();
@@ -25,7 +27,7 @@ fn shown(page: &Page, name: &str) -> Vec<String> {
     named.filter(|value| !value.is_empty()).collect()
 }
 
-/// Proxies choose between two statuses for the same.
+/// Whether the response is a redirect, for which proxies use one of two statuses.
 fn is_sent_on(page: &Page) -> bool {
     matches!(page.status, 302 | 303)
 }
@@ -58,7 +60,7 @@ async fn is_told_who_it_is(house: &House, chain: &Chain) {
     let form = thief.form("/notes", &[("text", "x")]).header("referer", format!("{}/notes/new", chain.url));
     let posted = thief.send(form).await;
     let sign_in = format!("{}/account/login?next=%2Fnotes%2Fnew&notice=form-not-sent", chain.url);
-    assert_eq!((posted.status, posted.location()), (303, sign_in.as_str()), "what was filled in is lost");
+    assert_eq!((posted.status, posted.location()), (303, sign_in.as_str()), "the contents of the form are lost");
     let program = thief.send(thief.bare_request(reqwest::Method::GET, "/notes")).await;
     assert_eq!((program.status, program.header("content-type")), (401, "application/problem+json"));
 }
@@ -101,11 +103,11 @@ async fn reissued_cookies_pass_through_nginx_and_traefik() {
         let port = listen.rsplit(':').next().unwrap();
         let renewed = ada.opens("/notes").await;
         assert!(renewed.set_cookie().starts_with(&format!("handstamp_session_{port}=")), "{proxy:?}");
-        assert!(ada.opens("/notes").await.set_cookie().is_empty(), "once is enough");
+        assert!(ada.opens("/notes").await.set_cookie().is_empty(), "the cookie is reissued once");
     }
 }
 
-/// What the doctor finds: whether all is well, and which checks failed.
+/// The findings of the doctor: whether all checks passed, and the names of those that failed.
 fn examined(house: &House, arguments: &[&str]) -> (bool, Vec<String>) {
     let (status, output, error) = house.types(&[&["doctor", "--json"], arguments].concat(), "");
     let findings: Value = serde_json::from_str(&output).unwrap_or_else(|_| panic!("{output} {error}"));
@@ -128,7 +130,7 @@ async fn the_doctor_passes_every_printed_configuration() {
         let believes = format!("{}/believes", chain.app_url);
         assert_eq!(examined(&house, &[&page, "--app", &believes]), (false, vec![AROUND.into()]));
     }
-    assert!(house.types(&["user", "list"], "").1.contains("no accounts"), "its own account is gone again");
+    assert!(house.types(&["user", "list"], "").1.contains("no accounts"), "the doctor has removed its account");
 }
 
 const AROUND: &str = "the app is not reached around the proxy";
@@ -150,12 +152,12 @@ const STRANGERS_IDENTITY: &str = "forged identity headers open nothing";
 const PREFLIGHT: &str = "a preflight reaches the app, as a stranger's";
 const NO_PREFLIGHT: &str = "a preflight is kept out";
 
-/// Takes one protection after the other out of a configuration, and sees that the doctor finds what is wrong then.
+/// Removes one protection after another from a configuration, and expects the doctor to report each.
 async fn each_is_missed(proxies: &[Proxy], protections: &[(&str, &str, &str)]) {
     each_is_missed_with(&[], proxies, protections).await;
 }
 
-/// With flags for `proxy-config` and for the doctor.
+/// The same with flags for `proxy-config` and for the doctor.
 async fn each_is_missed_with(flags: &[&str], proxies: &[Proxy], protections: &[(&str, &str, &str)]) {
     let house = house();
     for proxy in proxies {
@@ -232,7 +234,7 @@ async fn the_doctor_detects_every_missing_protection_of_caddy() {
         ],
     )
     .await;
-    // The newest drops what has underscores by itself.
+    // The newest Caddy drops headers with underscores by default.
     let underscores = [
         ("request_header -Remote_*", "", IDENTITY),
         ("request_header -Handstamp_*", "", IDENTITY),
@@ -272,8 +274,8 @@ async fn the_doctor_detects_every_missing_protection_of_traefik() {
     each_is_missed_with(&["--preflight"], &[Proxy::Traefik], &preflights).await;
 }
 
-/// There is no Envoy in the packages of Debian or PyPI: what it is told is read by a parser of YAML, and what it asks is in
-/// `a_proxy_asks_who_it_is`.
+/// Debian and PyPI have no package of Envoy, so this test only parses its configuration as YAML. The authorization
+/// subrequests of Envoy are tested in `forward_auth`.
 #[test]
 fn the_envoy_configuration_copies_every_identity_header() {
     const READ: &str = "
@@ -316,7 +318,7 @@ fn proxy_config_refuses_addresses_that_would_inject_configuration() {
 
 const EVERYBODY: [&str; 2] = ["--access", "everybody"];
 
-/// That the app sees a stranger, whatever the client says of itself.
+/// Asserts that the app sees an anonymous request, whatever identity headers the client sends.
 fn assert_stranger(page: &Page) {
     assert_eq!(page.status, 200, "{}", page.body);
     for name in ["remote-user", "remote-name", "remote-email", "remote-groups", "handstamp-assertion", "remote_user"] {
@@ -351,7 +353,7 @@ async fn public_pages_are_proxied_without_an_identity_for_anonymous_clients() {
         assert_eq!(examined(&house, &arguments), (true, vec![]), "{proxy:?}");
         assert!(
             examined(&house, &[&page]).1.contains(&STRANGER.to_owned()),
-            "without the flag it expects members only"
+            "without the flag, the doctor expects a page for signed-in users"
         );
     }
 }
@@ -416,7 +418,7 @@ async fn large_uploads_reach_the_app() {
     }
 }
 
-/// It would be kept on the disk of nginx.
+/// Otherwise the body would be stored on the disk of nginx.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_without_a_session_is_refused_before_its_body_is_sent() {
     let house = house();
@@ -432,7 +434,7 @@ async fn an_upload_without_a_session_is_refused_before_its_body_is_sent() {
     }
 }
 
-/// What a second question were answered would go to the browser.
+/// The response to a second subrequest would be sent to the browser.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nginx_sends_one_subrequest_for_a_refused_request() {
     let house = house();
@@ -442,7 +444,7 @@ async fn nginx_sends_one_subrequest_for_a_refused_request() {
     let page = stranger.opens("/notes").await;
     assert_eq!(page.status, 303);
     assert!(["remote-user", "cookie", "handstamp-assertion"].iter().all(|name| !page.headers.contains_key(*name)));
-    // What is asked about junk is noted.
+    // A subrequest with a junk cookie is logged.
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert_eq!(house.events("session_token_refused").await.len(), 1);
 }
@@ -468,7 +470,7 @@ async fn server_sent_events_are_not_buffered_by_proxies() {
     }
 }
 
-/// An app that sends an event whenever it may, in an answer that ends with the connection, as servers for development do.
+/// An app that sends one event per permit, in a response that ends with the connection, as development servers do.
 async fn sends_events(permits: Arc<Semaphore>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -527,7 +529,7 @@ async fn caddy_and_traefik_retry_while_the_app_restarts() {
         chain.loses_its_app().await;
         let asked = tokio::spawn(async move {
             match proxy {
-                // What is sent to an older Caddy is gone once it has tried.
+                // An older Caddy loses the body of a request after the first attempt.
                 Proxy::Caddy | Proxy::NewCaddy => ada.opens("/notes").await,
                 _ => ada.submits("/notes", &[("text", "x")]).await,
             }
@@ -581,7 +583,7 @@ async fn proxies_listen_on_ipv6_addresses() {
     }
 }
 
-/// As scripts and command lines send them, unlike browsers.
+/// Scripts and command-line clients send such targets, unlike browsers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn non_ascii_targets_pass_through_every_proxy() {
     let house = house();
@@ -603,7 +605,7 @@ async fn non_ascii_targets_pass_through_every_proxy() {
     }
 }
 
-/// The head of the answer to a request, byte by byte as it stands here.
+/// The head of the response to a request that is sent unchanged, byte by byte.
 fn answer_to(host: &str, request: &str) -> String {
     use std::io::{Read, Write};
     let mut connection = std::net::TcpStream::connect(host).unwrap();
@@ -644,7 +646,7 @@ fn proxy_config_refuses_public_access_for_envoy() {
     assert!(String::from_utf8(output.stderr).unwrap().contains("use nginx, Caddy or Traefik"));
 }
 
-/// What the doctor says of one check: its result, and why.
+/// The doctor's finding for one check: its result, and the reason.
 fn said(house: &House, arguments: &[&str], check: &str) -> (String, String) {
     let (_, output, error) = house.types(&[&["doctor", "--json"], arguments].concat(), "");
     let findings: Value = serde_json::from_str(&output).unwrap_or_else(|_| panic!("{output} {error}"));
@@ -709,13 +711,13 @@ async fn a_doctor_removes_the_account_of_a_killed_doctor() {
     let page = format!("{}/notes", chain.url);
     let (status, _, error) = house.types(&["doctor", &page], "");
     assert!(status == 1 && error.contains("another doctor is at work, or was killed"), "{error}");
-    assert_eq!(house.json(&["user", "list"]).as_array().unwrap().len(), 1, "it leaves the other's account alone");
+    assert_eq!(house.json(&["user", "list"]).as_array().unwrap().len(), 1, "it keeps the account of the other doctor");
     assert_eq!(house.execute("UPDATE users SET created_at = created_at - 120").await, 1);
     assert_eq!(examined(&house, &[&page]), (true, vec![]));
     assert!(house.types(&["user", "list"], "").1.contains("no accounts"));
 }
 
-/// A doctor at work, whose app takes its time.
+/// A running doctor whose app answers slowly.
 fn examines(house: &House, chain: &Chain) -> std::process::Child {
     let page = format!("{}/slow", chain.url);
     let mut command = house.command_beside(&["doctor", &page]);

@@ -1,3 +1,5 @@
+//! Revocations of sessions that many concurrent requests use.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,10 +13,10 @@ const NEW: &str = "walnut-trumpet-glacier";
 const CONNECTIONS: usize = 50;
 const REQUESTS: usize = 1000;
 
-/// When each request began, and what it was answered.
+/// The start of each request, and its status.
 type Requests = Vec<(Instant, u16)>;
 
-/// Many who use one cookie without a pause, at several nodes, until they are told to stop.
+/// Concurrent clients that use one cookie without a pause, at several nodes, until they are stopped.
 struct Crowd {
     tasks: JoinSet<Requests>,
     count: Arc<AtomicUsize>,
@@ -39,7 +41,7 @@ impl Crowd {
         crowd
     }
 
-    /// Waits until so many more were answered.
+    /// Waits until this many more requests were answered.
     async fn goes_on_for(&self, requests: usize) {
         let end = self.count.load(Ordering::SeqCst) + requests;
         while self.count.load(Ordering::SeqCst) < end {
@@ -53,7 +55,7 @@ impl Crowd {
     }
 }
 
-/// Signs in, has a thousand requests use that session, and ends it: what began after the answer is refused, on all nodes.
+/// Signs in, sends a thousand requests in that session, and revokes it. Later requests are refused on all nodes.
 async fn nobody_is_served_after(nodes: &[&House], ends: impl AsyncFnOnce(&Visitor)) {
     let phone = nodes[0].visitor();
     phone.signs_in("ada@example.com", ADAS_PASSWORD).await;
@@ -70,7 +72,7 @@ async fn nobody_is_served_after(nodes: &[&House], ends: impl AsyncFnOnce(&Visito
     assert_eq!(late.filter(|(_, status)| *status == 200).count(), 0);
 }
 
-/// Signs in with the old password until it is refused: all browsers that it signed in.
+/// Signs in with the old password until it is refused. Gives all browsers that were signed in.
 async fn signs_in_with_the_old_one(url: String, email: String) -> Vec<Visitor> {
     let mut browsers = Vec::new();
     loop {
@@ -78,7 +80,7 @@ async fn signs_in_with_the_old_one(url: String, email: String) -> Vec<Visitor> {
         match browser.signs_in(&email, ADAS_PASSWORD).await.status {
             303 => browsers.push(browser),
             refused => {
-                // Those who come while ten others are looked at have to wait.
+                // An attempt is throttled while ten others are being evaluated.
                 assert!([422, 429].contains(&refused) && !browser.has_cookie(), "{refused}");
                 return browsers;
             }
@@ -121,6 +123,6 @@ crate::stories! {
             }
             assert!(ada.is_signed_in().await && house.visitor().signs_in(&email, NEW).await.status == 303);
         }
-        assert!(sessions > 0, "nobody was quick enough");
+        assert!(sessions > 0, "no sign-in came before the change");
     }
 }

@@ -1,3 +1,5 @@
+//! The list of a user's sessions, and their revocation by the user.
+
 use crate::house::ADAS_PASSWORD;
 
 crate::stories! {
@@ -5,9 +7,9 @@ crate::stories! {
         let ada = house.ada().await;
         house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await;
         let page = ada.opens("/account/sessions").await;
-        assert_eq!(page.body.matches("Firefox on Linux").count(), 3, "two, and the name of the button");
+        assert_eq!(page.body.matches("Firefox on Linux").count(), 3, "two devices, and the label of the button");
         assert!(page.shows("This device") && page.shows("127.0.0.1") && page.shows("just now"));
-        assert_eq!(page.hidden("session").len(), 1, "not one to sign this device out");
+        assert_eq!(page.hidden("session").len(), 1, "there is no button for this device");
         assert!(!page.shows(&ada.token()) && !page.shows(&ada.token()[32..48]));
     }
 

@@ -1,3 +1,5 @@
+//! Sign-in: return URLs, lifetimes of sessions, restarts and rehashing.
+
 use crate::house::ADAS_PASSWORD;
 
 crate::stories! {
@@ -18,7 +20,7 @@ crate::stories! {
         house.kill();
         ada.follows(&house.url);
         gone.follows(&house.url);
-        assert!(!ada.is_signed_in().await, "the sign-in in the same browser ended the first session");
+        assert!(!ada.is_signed_in().await, "the sign-in in the same browser revoked the first session");
         assert!(!token.has_cookie() && !gone.is_signed_in().await);
         assert_eq!(house.count("SELECT COUNT(*) FROM sessions").await, 1);
     }

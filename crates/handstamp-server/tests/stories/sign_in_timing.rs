@@ -1,11 +1,13 @@
+//! The time of a failed sign-in: it reveals neither whether an account exists nor how old its hash is.
+
 use std::time::{Duration, Instant};
 
 use crate::house::{ADAS_PASSWORD, House};
 
-/// As many wrong passwords as an account allows in a day, so few accounts will do.
+/// As many wrong passwords as an account allows in a day, so that few accounts suffice.
 const TRIES_EACH: usize = 100;
 
-/// How likely it is that a time of the one is longer than one of the other: a half when nothing tells them apart, as by
+/// The probability that a time of the first sample exceeds one of the second; one half if the samples do not differ. See
 /// Mann and Whitney ("On a Test of Whether one of Two Random Variables is Stochastically Larger than the Other", 1947).
 fn longer(ones: &[Duration], others: &[Duration]) -> f64 {
     let mut others = others.to_vec();
@@ -21,7 +23,7 @@ fn pairs() -> usize {
     std::env::var("HANDSTAMP_PAIRS").map_or(2000, |pairs| pairs.parse().unwrap())
 }
 
-/// `HANDSTAMP_MEMORY_KIB`, or so little that the hash leaves most room for a difference around it.
+/// `HANDSTAMP_MEMORY_KIB`, or so little that the hash hides other differences in time the least.
 fn memory_kib() -> String {
     std::env::var("HANDSTAMP_MEMORY_KIB").unwrap_or_else(|_| "2048".to_owned())
 }
@@ -45,7 +47,7 @@ async fn sign_in_timing_reveals_neither_accounts_nor_old_hashes() {
     let mut times = [const { Vec::new() }; 3];
     for try_number in 0..pairs() {
         for place in 0..3 {
-            // Each kind is as often the first, the second and the third.
+            // Each kind comes first, second and third equally often.
             let kind = (try_number + place) % 3;
             let email = format!("{}{}@example.com", kinds[kind], try_number / TRIES_EACH);
             let begun = Instant::now();

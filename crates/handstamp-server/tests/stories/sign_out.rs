@@ -1,3 +1,5 @@
+//! Sign-out: the sessions that it revokes, and the redirects, cookies and notices after it.
+
 use reqwest::Method;
 
 use crate::house::{ADAS_PASSWORD, House};
@@ -21,7 +23,7 @@ crate::stories! {
         let ada = house.ada().await;
         let page = ada.opens("/account/logout").await;
         assert!(page.status == 200 && page.shows("action=\"/account/logout\""));
-        assert!(ada.is_signed_in().await, "a link that somebody follows changes nothing");
+        assert!(ada.is_signed_in().await, "following a link changes nothing");
         assert_eq!(house.visitor().opens("/account/logout").await.location(), "/");
     }
 
@@ -46,17 +48,17 @@ crate::stories! {
         house.restart_with("HANDSTAMP_SECRET_KEY", "Zm9vYmFyYmF6cXV4-3k9TTdhLWJ2LXp5NGpzNm1wMA8");
         for by_api in [false, true] {
             let page = house.visitor().ends_with(by_api, &format!("{COOKIE}={}", ada.token())).await;
-            assert_eq!(page.status, 503, "nothing was ended, so nothing is reported");
+            assert_eq!(page.status, 503, "no session was revoked, so no sign-out is confirmed");
             assert!(page.shows("You are not signed out everywhere"), "{}", page.body);
             assert_eq!(page.set_cookie(), "", "another node may know the key");
         }
         assert_eq!(house.events("session_key_unknown").await.len(), 2);
         let again = house.visitor();
         again.presents(&ada.token());
-        assert_eq!(again.signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303, "that locks nobody out");
+        assert_eq!(again.signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303, "an unknown token does not prevent a sign-in");
         assert!(again.is_signed_in().await);
         let page = house.visitor().ends_with(false, &format!("{COOKIE}={}; {COOKIE}={}", ada.token(), again.token())).await;
-        assert_eq!(page.status, 303, "what can be ended is ended");
+        assert_eq!(page.status, 303, "the session of a known key is revoked");
         assert!(!again.is_signed_in().await);
         for junk in ["junk".to_owned(), "A".repeat(115), format!("{}!", "A".repeat(115))] {
             assert_eq!(house.visitor().ends_with(false, &format!("{COOKIE}={junk}")).await.status, 303, "{junk}");
@@ -86,11 +88,11 @@ crate::stories! {
         let fields = [("email", "ada@example.com"), ("password", ADAS_PASSWORD), ("remember", "on")];
         let page = browser.send(browser.form("/account/login", &fields).header("cookie", &cookies)).await;
         assert_eq!((page.status, page.location()), (303, "/account"));
-        assert!(!ada.is_signed_in().await && !eve.is_signed_in().await, "both sessions that were shown have ended");
-        assert!(second.is_signed_in().await, "one that was not shown goes on");
+        assert!(!ada.is_signed_in().await && !eve.is_signed_in().await, "both presented sessions are revoked");
+        assert!(second.is_signed_in().await, "a session that was not presented stays live");
         let beside = format!("{cookies}; {COOKIE}={}", browser.token());
         let request = house.visitor().request(Method::GET, "/account").header("cookie", beside);
-        assert!(ada.send(request).await.shows("Welcome, Ada"), "whatever the browser still sends beside it");
+        assert!(ada.send(request).await.shows("Welcome, Ada"), "revoked cookies beside the live one are ignored");
     }
 
     async fn sign_out_goes_to_the_return_url(mut house: House) {
@@ -104,7 +106,7 @@ crate::stories! {
             assert_eq!(ada.opens(&link).await.hidden("next"), if place == "/" { vec![] } else { vec![place.to_owned()] });
             assert_eq!(ada.submits("/account/logout", &[("next", next)]).await.location(), place);
             assert!(!ada.is_signed_in().await);
-            assert_eq!(ada.opens(&link).await.location(), place, "who is signed out already goes on");
+            assert_eq!(ada.opens(&link).await.location(), place, "without a session, the link redirects at once");
         }
     }
 
@@ -130,7 +132,7 @@ crate::stories! {
                 assert!(!ada.opens(page).await.shows("You are signed out."), "{first} {page}");
             }
         }
-        assert!(!house.visitor().opens("/").await.shows("You are signed out."), "a stranger was never in");
+        assert!(!house.visitor().opens("/").await.shows("You are signed out."), "a new visitor was never signed in");
     }
 
     async fn sign_out_sends_clear_site_data_if_configured(mut house: House) {

@@ -1,3 +1,5 @@
+//! Start and stop of the server: data files, settings, the database, signals, templates and health checks.
+
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -8,11 +10,11 @@ use std::time::{Duration, Instant};
 use crate::house::House;
 use crate::visitor::Visitor;
 
-/// What it says when it does not start.
+/// The error message of a server that does not start.
 fn refusal(house: &House, name: &str, value: &str) -> String {
     let mut process = house.command().env(name, value).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut says = String::new();
-    // A line here is the announcement of a server that has started.
+    // A line on standard output means that the server has started.
     let announced = BufReader::new(process.stdout.take().unwrap()).read_line(&mut says).unwrap();
     if announced > 0 {
         process.kill().unwrap();
@@ -49,7 +51,7 @@ async fn data_files_are_private_under_any_umask() {
         let script = format!("umask {umask}; exec timeout 2 \"$0\" serve --listen 127.0.0.1:0 --data-dir \"$1\"");
         let status =
             std::process::Command::new("sh").args(["-c", &script]).arg(binary).arg(&data).env_clear().output().unwrap();
-        // `timeout` asks it to stop, which it does properly.
+        // `timeout` sends a signal, and the server shuts down cleanly.
         assert!(String::from_utf8(status.stdout).unwrap().contains("Handstamp is at"), "{umask}");
         assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
         for name in ["secret.key", "handstamp.db", "handstamp.db-lock"] {
@@ -89,14 +91,14 @@ async fn an_open_data_folder_prevents_the_first_start() {
             let refusal = refusal(&house, "HANDSTAMP_SITE_NAME", "Notes");
             assert!(refusal.contains("chmod 700") && refusal.contains("StateDirectoryMode=0700"), "{refusal}");
         }
-        assert_eq!(fs::read_dir(&data).unwrap().count(), 0, "and nothing is made in it");
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 0, "the server creates nothing in it");
     }
 }
 
 #[tokio::test]
 async fn files_that_belong_to_others_prevent_the_start() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("only root can give files to others: nothing was tried");
+        eprintln!("skipped: only root can give files to other users");
         return;
     }
     let mut house = House::on_sqlite();
@@ -196,7 +198,7 @@ async fn an_unreachable_database_prevents_the_start_after_a_minute() {
     let took = begun.elapsed().as_secs();
     assert!((59..70).contains(&took), "it waits for a minute: {took}");
     let lines = refusal.matches("database_awaited").count();
-    assert!((11..=12).contains(&lines), "and says so every five seconds: {lines}");
+    assert!((11..=12).contains(&lines), "a log line every five seconds: {lines}");
 }
 
 #[tokio::test]
@@ -215,7 +217,7 @@ async fn a_template_is_replaced_while_the_server_runs() {
     assert!(visitor.opens("/").await.shows("<h1>Our own Handstamp</h1>"));
     fs::write(templates.join("home.html"), "{% block main %}{{ no_such_thing.at_all }}").unwrap();
     let page = visitor.opens("/").await;
-    assert!(page.status == 200 && page.shows("Good to see you"), "a broken one is not served");
+    assert!(page.status == 200 && page.shows("Good to see you"), "a broken template is not used");
     assert_eq!(house.events("template_broken").await.len(), 1);
     fs::remove_file(templates.join("home.html")).unwrap();
     assert!(visitor.opens("/").await.shows("Good to see you"));
@@ -241,7 +243,7 @@ async fn shutdown_finishes_requests_in_progress() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     let stopped = tokio::task::block_in_place(|| house.stop());
     assert!(stopped.success());
-    assert_eq!(registering.await.unwrap().status, 303, "it is finished first");
+    assert_eq!(registering.await.unwrap().status, 303, "the request completes before the server stops");
 }
 
 #[tokio::test]
@@ -260,7 +262,7 @@ async fn a_closed_log_pipe_does_not_stop_the_server() {
     drop(log);
     let visitor = Visitor::new(&format!("http://{}", line["address"].as_str().unwrap()));
     for _ in 0..3 {
-        assert_eq!(visitor.signs_in("ada@example.com", "wrong").await.status, 422, "which is an event");
+        assert_eq!(visitor.signs_in("ada@example.com", "wrong").await.status, 422, "each failure writes to the log");
     }
     process.kill().unwrap();
     process.wait().unwrap();

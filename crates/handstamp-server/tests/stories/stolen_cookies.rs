@@ -1,3 +1,5 @@
+//! Session cookies that were copied, changed, made up or sent beside others.
+
 use crate::house::ADAS_PASSWORD;
 use crate::visitor::COOKIE;
 
@@ -9,7 +11,7 @@ crate::stories! {
         for bit in 0..token.len() * 8 {
             let mut bytes = token.clone().into_bytes();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            // What no cookie can carry is not sent by anybody.
+            // No client sends bytes that a cookie cannot carry.
             let Some(changed) = String::from_utf8(bytes).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic())) else {
                 continue;
             };
@@ -17,7 +19,7 @@ crate::stories! {
             assert!(!thief.is_signed_in().await, "bit {bit}");
         }
         thief.presents(&token);
-        assert!(thief.is_signed_in().await, "the token itself would do");
+        assert!(thief.is_signed_in().await, "the unchanged token is accepted");
         assert!(!house.events("session_token_refused").await.is_empty());
     }
 
@@ -37,20 +39,20 @@ crate::stories! {
         bob.registers("Bob", "bob@example.com", "walnut-trumpet-glacier").await;
         for cookies in [format!("{COOKIE}={0}; {COOKIE}={0}", ada.token()), format!("{COOKIE}={}; {COOKIE}={}", bob.token(), ada.token())] {
             let request = house.visitor().request(reqwest::Method::GET, "/account").header("cookie", cookies);
-            assert_eq!(ada.send(request).await.status, 303, "the order of two live ones tells nothing");
+            assert_eq!(ada.send(request).await.status, 303, "two live sessions are ambiguous in any order");
         }
         for cookies in [format!("{COOKIE}=x; {COOKIE}={}", ada.token()), format!("{COOKIE}={}; {COOKIE}", ada.token())] {
             let request = house.visitor().request(reqwest::Method::GET, "/account").header("cookie", cookies);
-            assert!(ada.send(request).await.shows("Welcome, Ada"), "junk keeps nobody out");
+            assert!(ada.send(request).await.shows("Welcome, Ada"), "junk beside a live session is ignored");
         }
         let ended = bob.token();
         bob.signs_out().await;
         let cookies = format!("{COOKIE}={ended}; {COOKIE}={}", ada.token());
         let request = house.visitor().request(reqwest::Method::GET, "/account").header("cookie", cookies);
-        assert!(ada.send(request).await.shows("Welcome, Ada"), "nor does a session that has ended");
+        assert!(ada.send(request).await.shows("Welcome, Ada"), "a revoked session beside a live one is ignored");
         let others = format!("a=b; {COOKIE}2=x; {COOKIE}={}; =; ;;", ada.token());
         let request = house.visitor().request(reqwest::Method::GET, "/account").header("cookie", others);
-        assert_eq!(ada.send(request).await.status, 200, "what others put beside it does not matter");
+        assert_eq!(ada.send(request).await.status, 200, "cookies of other names are ignored");
     }
 
     async fn a_session_cookie_of_a_disabled_account_is_refused(house: House) {
