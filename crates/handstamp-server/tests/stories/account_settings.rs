@@ -51,7 +51,7 @@ crate::stories! {
         thief.presents(&ada.token());
         let page = thief.changes_password(NEW, "wrong").await;
         let sign_in = "/account/login?next=%2Faccount%2Fpassword&notice=form-not-sent";
-        assert_eq!(page.location(), sign_in, "the old cookie is refused without the right password");
+        assert_eq!(page.location(), sign_in, "a copy of the old cookie alone is refused");
     }
 
     async fn a_password_change_needs_the_current_password(house: House) {

@@ -34,7 +34,7 @@ fn node() -> Command {
     command
 }
 
-/// Starts an example app with these settings. Gives its address, and the file with its log.
+/// Starts an example app with these settings. Returns its address, and the file with its log.
 fn starts(mut command: Command, house: &House, settings: &[(&str, &str)]) -> (App, String, PathBuf) {
     let (address, log) = (free_address(), house.folder.join(format!("app-log-{}", settings.len())));
     command.env("HANDSTAMP_URL", &house.url).env("LISTEN", &address).envs(settings.iter().copied());

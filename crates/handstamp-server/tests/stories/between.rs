@@ -90,7 +90,7 @@ impl Between {
         self.switches.messages_left.store(messages + 1, Ordering::SeqCst);
     }
 
-    /// Passes all messages from now on; whether one was cut in half before.
+    /// Passes all messages from now on. Returns whether one was cut in half before.
     pub fn goes_on(&self) -> bool {
         self.switches.messages_left.swap(-1, Ordering::SeqCst) == 0
     }

@@ -39,7 +39,7 @@ async fn newcomers(url: String, chance: Chance) -> Vec<Person> {
     people
 }
 
-/// Kills the server while the latest of these users act and new ones register. Gives the number of idle users.
+/// Kills the server while the latest of these users act and new ones register. Returns the number of idle users.
 async fn is_killed_at_work(house: &mut House, people: &mut Vec<Person>, chance: &Chance) -> usize {
     let at_home = people.len().saturating_sub(AT_WORK);
     let mut at_work = JoinSet::new();

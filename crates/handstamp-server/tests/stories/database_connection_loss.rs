@@ -31,7 +31,7 @@ async fn somebody(house: &House, name: &str) -> (String, Visitor) {
     (email, visitor)
 }
 
-/// Signs in, signs out and changes the password; each time, the database's message with this number is cut in half. Gives
+/// Signs in, signs out and changes the password; each time, the database's message with this number is cut in half. Returns
 /// the number of acts that failed because of that.
 async fn acts_on_half_an_answer(house: &House, between: &Between, messages: i64) -> usize {
     let (email, ada) = somebody(house, &format!("ada{messages}")).await;

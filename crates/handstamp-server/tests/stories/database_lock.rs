@@ -17,7 +17,7 @@ pub async fn many_register(house: &House) {
     }
 }
 
-/// Signs in all these users at once: the responses, and how long each took.
+/// Signs in all these users at once. Returns the responses, and how long each took.
 pub async fn many_sign_in(house: &House) -> Vec<(Page, Duration)> {
     let mut tasks = JoinSet::new();
     for number in 0..PEOPLE {

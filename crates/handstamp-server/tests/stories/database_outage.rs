@@ -58,7 +58,7 @@ async fn requests_to_a_frozen_database_are_answered_503_in_time() {
     assert_eq!(strangers.opens("/healthz").await.status, 200);
 }
 
-/// Opens the account page repeatedly until `done`. Gives the time of the first refusal, and of the slowest response.
+/// Opens the account page repeatedly until `done`. Returns the time of the first refusal, and of the slowest response.
 async fn browses(ada: &Visitor, mut done: impl FnMut(Duration, u16) -> bool) -> (Option<Duration>, Duration) {
     let begun = Instant::now();
     let (mut refused, mut slowest) = (None, Duration::ZERO);

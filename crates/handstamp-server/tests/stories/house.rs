@@ -195,7 +195,7 @@ impl House {
         command
     }
 
-    /// Runs an operator's command with this standard input: exit status, standard output and standard error.
+    /// Runs an operator's command with this standard input. Returns exit status, standard output and standard error.
     pub fn types(&self, arguments: &[&str], input: &str) -> (i32, String, String) {
         let mut command = self.command_beside(arguments);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -206,7 +206,7 @@ impl House {
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     }
 
-    /// Runs a command as the system user with this number: exit status and standard error.
+    /// Runs a command as the system user with this number. Returns exit status and standard error.
     pub fn types_as(&self, user: u32, arguments: &[&str]) -> (i32, String) {
         // Other users may not enter the build folder, so they run a copy. A separate process makes it: the child of another
         // test could inherit a file that is open for writing here, and such a file cannot be executed.
@@ -278,7 +278,7 @@ impl House {
         self.start();
     }
 
-    /// Kills the process, which cannot notify other nodes.
+    /// Kills the process, so that it cannot notify other nodes.
     pub fn dies(&mut self) {
         let mut process = self.process.take().unwrap();
         process.kill().unwrap();
@@ -346,7 +346,7 @@ impl House {
         ada
     }
 
-    /// Executes SQL that no page would, and gives the number of affected rows.
+    /// Executes SQL that no page would, and returns the number of affected rows.
     pub async fn execute(&self, sql: &'static str) -> u64 {
         if self.database_url.starts_with("postgres:") {
             let pool = sqlx::PgPool::connect(&self.database_url).await.unwrap();

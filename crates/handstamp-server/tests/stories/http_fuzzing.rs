@@ -109,7 +109,7 @@ struct Answer {
     token: Option<String>,
 }
 
-/// The next response, if a complete one comes.
+/// The next response, if its head arrives completely.
 fn read_answer(connection: &mut BufReader<TcpStream>) -> Option<Answer> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -128,7 +128,7 @@ fn read_answer(connection: &mut BufReader<TcpStream>) -> Option<Answer> {
     Some(Answer { status, closes: !is_whole || value("connection: close").is_some(), token })
 }
 
-/// Runs all clients at once, and gives them back with the statuses that they got.
+/// Runs all clients at once, and returns them with the statuses that they got.
 async fn call(callers: Vec<Caller>, times: u64) -> Vec<Caller> {
     let tasks: Vec<_> = callers
         .into_iter()

@@ -8,7 +8,7 @@ use reqwest::Method;
 
 use crate::house::{ADAS_PASSWORD, House};
 
-/// Sends bytes unchanged, and gives the response up to the end of the connection.
+/// Sends bytes unchanged, and returns the response up to the end of the connection.
 fn raw(house: &House, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(house.url.trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -32,7 +32,7 @@ fn chunked_form(house: &House) -> String {
     )
 }
 
-/// Sends `start`, and then `again` as long as the server accepts it. Gives the response, and how many bytes were sent after
+/// Sends `start`, and then `again` as long as the server accepts it. Returns the response, and how many bytes were sent after
 /// `start`.
 fn without_end(house: &House, start: &str, again: &[u8]) -> (String, usize) {
     let mut stream = TcpStream::connect(house.url.trim_start_matches("http://")).unwrap();

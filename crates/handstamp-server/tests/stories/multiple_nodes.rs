@@ -27,7 +27,7 @@ pub async fn nobody_is_signed_in(copies: &[Visitor]) -> bool {
     true
 }
 
-/// How many sign-outs a test repeats. `HANDSTAMP_ROUNDS=10000` takes some minutes.
+/// How often a test repeats a sign-out. `HANDSTAMP_ROUNDS=10000` takes some minutes.
 fn rounds() -> u32 {
     std::env::var("HANDSTAMP_ROUNDS").map_or(100, |rounds| rounds.parse().unwrap())
 }

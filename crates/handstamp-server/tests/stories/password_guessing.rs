@@ -3,7 +3,7 @@
 use crate::house::{ADAS_PASSWORD, House};
 use crate::visitor::{DEVICE_COOKIE, Page, Visitor};
 
-/// Tries this many wrong passwords one after another, and gives the statuses.
+/// Tries this many wrong passwords one after another, and returns the statuses.
 async fn guesses(visitor: &Visitor, email: &str, times: usize) -> Vec<u16> {
     let mut statuses = Vec::new();
     for number in 0..times {

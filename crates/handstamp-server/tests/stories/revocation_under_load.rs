@@ -55,7 +55,8 @@ impl Crowd {
     }
 }
 
-/// Signs in, sends a thousand requests in that session, and revokes it. Later requests are refused on all nodes.
+/// Signs in, sends a thousand requests in that session, and revokes it. Requests that begin after the confirmation are refused
+/// on all nodes.
 async fn nobody_is_served_after(nodes: &[&House], ends: impl AsyncFnOnce(&Visitor)) {
     let phone = nodes[0].visitor();
     phone.signs_in("ada@example.com", ADAS_PASSWORD).await;
@@ -72,7 +73,7 @@ async fn nobody_is_served_after(nodes: &[&House], ends: impl AsyncFnOnce(&Visito
     assert_eq!(late.filter(|(_, status)| *status == 200).count(), 0);
 }
 
-/// Signs in with the old password until it is refused. Gives all browsers that were signed in.
+/// Signs in with the old password until it is refused. Returns all browsers that were signed in.
 async fn signs_in_with_the_old_one(url: String, email: String) -> Vec<Visitor> {
     let mut browsers = Vec::new();
     loop {

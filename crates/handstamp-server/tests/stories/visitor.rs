@@ -205,7 +205,7 @@ impl Page {
         self.header("location")
     }
 
-    /// The line that sets the session cookie, or nothing.
+    /// The `Set-Cookie` line of the session cookie, or an empty text.
     pub fn set_cookie(&self) -> &str {
         let lines = self.headers.get_all(SET_COOKIE).iter().map(|line| line.to_str().unwrap());
         let ours: Vec<_> = lines.filter(|line| line.starts_with(COOKIE)).collect();
