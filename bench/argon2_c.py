@@ -1,5 +1,5 @@
-"""Hashes with the C library of Argon2 (by argon2-cffi), at the settings of every sign-in, for each line that comes; and tells how
-many seconds that took."""
+"""Hashes with the C library of Argon2 (argon2-cffi) at the settings of a sign-in, once for each line of the input, and prints
+how many seconds each hash took."""
 
 import sys
 import time

@@ -1,7 +1,7 @@
 """Fills the database of a Handstamp that has been started once: fill.py FOLDER USERS [SESSIONS]
 
-With accounts until there are so many, none of which has a password; and with live sessions of theirs, whose tokens go to the
-file `tokens` in the folder, one a line."""
+Adds accounts without passwords until there are USERS, and SESSIONS live sessions of theirs. The tokens of the sessions go to
+the file `tokens` in the folder, one per line."""
 
 import hashlib
 import secrets

@@ -1,17 +1,17 @@
-//! Just enough of HTTP/1.1 to ask again and again on one connection.
+//! A minimal HTTP/1.1 client that sends many requests on one connection.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Nothing here takes longer unless it is broken.
+/// The longest wait for an answer: one that takes longer means a fault.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What everything is asked by: the host of the public URL that each server is given, as in a browser's address bar. By another
-/// name of this machine a request takes thousands of instructions more.
+/// The host of every request: that of the public URL that each server is given, as in a browser's address bar. A request by
+/// another name of this machine takes thousands of instructions more.
 pub const HOST: &str = "localhost";
 
-/// A connection that is kept, and made anew after the server has closed it.
+/// A connection that is kept, and opened anew after the server has closed it.
 pub struct Client {
     address: SocketAddr,
     stream: Option<TcpStream>,
@@ -43,12 +43,12 @@ impl Client {
         Self { address, stream: None, buffer: Vec::new(), sleeps: true }
     }
 
-    /// One that looks whether there is an [`answer`](Self::answer), and never sleeps until there is.
+    /// A client that polls for its [`answer`](Self::answer) and never sleeps.
     pub fn sleepless(address: SocketAddr) -> Self {
         Self { sleeps: false, ..Self::new(address) }
     }
 
-    /// The last answer, as it came.
+    /// The bytes of the last answer.
     pub fn received(&self) -> &[u8] {
         &self.buffer
     }
@@ -74,10 +74,10 @@ impl Client {
         sent
     }
 
-    /// The answer to what was sent last, once all of it has come.
+    /// The answer to the last request, once all of it has come.
     ///
     /// # Errors
-    /// When the connection ends before it does.
+    /// When the connection ends before the answer does.
     pub fn answer(&mut self) -> io::Result<Option<Answer>> {
         let answer = self.read();
         let is_last = |answer: &Answer| answer.headers("connection").any(|value| value == "close");
@@ -128,7 +128,7 @@ fn whole(bytes: &[u8]) -> Option<Answer> {
     (bytes.len() >= end + 4 + length).then_some(answer)
 }
 
-/// Reads a page as somebody with these cookies, if any.
+/// Reads a page with these cookies, if any.
 pub fn get(path: &str, cookies: &str) -> Vec<u8> {
     let cookie = if cookies.is_empty() { String::new() } else { format!("Cookie: {cookies}\r\n") };
     format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\n{cookie}\r\n")

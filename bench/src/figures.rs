@@ -1,8 +1,8 @@
-//! What was measured, and whether it is what was promised.
+//! Measured figures, and the goals that were promised for them.
 
 use std::time::Duration;
 
-/// How long some answers took, in order.
+/// The latencies of a number of answers, sorted.
 #[derive(Clone, Default)]
 pub struct Latencies(Vec<Duration>);
 
@@ -15,7 +15,7 @@ impl FromIterator<Duration> for Latencies {
 }
 
 impl Latencies {
-    /// These and more.
+    /// These latencies and more.
     #[must_use]
     pub fn and(self, more: Self) -> Self {
         self.0.into_iter().chain(more.0).collect()
@@ -25,20 +25,20 @@ impl Latencies {
         self.0.len()
     }
 
-    /// In milliseconds: what so many of a thousand took at most.
+    /// The latency in milliseconds that this many of a thousand answers took at most.
     pub fn per_mille(&self, of_a_thousand: usize) -> f64 {
         let place = (self.0.len() * of_a_thousand).div_ceil(1000).max(1) - 1;
         self.0.get(place).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
     }
 }
 
-/// The one in the middle of what several rounds gave.
+/// The median of the results of several rounds.
 pub fn median(mut rounds: Vec<f64>) -> f64 {
     rounds.sort_unstable_by(f64::total_cmp);
     rounds.get(rounds.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Something that was measured twice, and what was promised of it.
+/// A figure that was measured twice, without and under load, and the goal that was promised for it.
 pub struct Figure {
     pub name: String,
     pub unit: &'static str,
@@ -61,7 +61,7 @@ impl Goal {
         }
     }
 
-    /// What stands before the limit.
+    /// The words before the limit.
     pub fn word(self) -> &'static str {
         match self {
             Self::Under(_) => "under",
@@ -85,12 +85,12 @@ impl Figure {
     }
 }
 
-/// What a table says of a goal.
+/// The word for a goal in a table.
 pub fn verdict(is_met: bool) -> &'static str {
     if is_met { "met" } else { "**NOT met**" }
 }
 
-/// With three digits that count.
+/// A value with three significant digits.
 pub fn number(value: f64) -> String {
     match value {
         value if value.is_nan() => "none".to_owned(),

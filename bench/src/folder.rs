@@ -1,8 +1,8 @@
-//! A place for what is measured.
+//! A temporary folder for the data of a measured program.
 
 use std::path::{Path, PathBuf};
 
-/// A new folder of this process, gone when it is dropped.
+/// A new folder of this process, removed when it is dropped.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -19,7 +19,7 @@ impl Folder {
         &self.0
     }
 
-    /// Where something in it is.
+    /// The path of a file in it.
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }

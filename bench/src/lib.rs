@@ -1,4 +1,4 @@
-//! What the load programs share.
+//! The modules that the benchmark programs share.
 
 pub mod client;
 pub mod figures;

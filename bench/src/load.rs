@@ -1,9 +1,8 @@
-//! Connections that ask without a pause.
+//! A load generator: connections that send requests without a pause.
 //!
-//! One thread looks after all of them, and looks again and again instead of sleeping. Whoever sleeps until an answer comes is
-//! woken by the kernel in the name of the server that sends it, from one core to another: that was 4 of the 12 µs that bare axum
-//! took, and more the longer the clients slept, which is whenever a server was slower than them. Clients in earnest sleep on
-//! machines of their own.
+//! One thread serves all of them, and polls instead of sleeping. When a client sleeps until an answer comes, the kernel wakes it
+//! in the time of the server that sends the answer, from one core to another. That was 4 of the 12 µs that bare axum took, and
+//! more the longer the clients slept, which they did whenever a server was slower. Real clients sleep on machines of their own.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -11,10 +10,11 @@ use std::time::{Duration, Instant};
 use crate::client::{Client, PATIENCE};
 use crate::figures::Latencies;
 
-/// Connections at once, each of which asks again as soon as it is answered. So many are enough that the server never waits.
+/// The number of connections, each of which sends a request as soon as the last one is answered: enough that the server never
+/// waits.
 pub const CONNECTIONS: usize = 8;
 
-/// Asks until there is nothing more to ask, and tells how long each answer took.
+/// Sends requests until there are no more, and gives how long each answer took.
 ///
 /// # Panics
 /// When an answer is not 200, or none.
@@ -47,7 +47,7 @@ pub fn load<'a>(address: SocketAddr, mut next: impl FnMut() -> Option<&'a [u8]>)
     latencies.into_iter().collect()
 }
 
-/// The same for so long.
+/// The same until this time has passed.
 ///
 /// # Panics
 /// As [`load`].

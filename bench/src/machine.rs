@@ -1,4 +1,4 @@
-//! The machine, and how its cores are divided.
+//! The machine that measures, and how its cores are divided between server and clients.
 
 use std::process::Command;
 
@@ -9,13 +9,13 @@ pub struct Machine {
     kernel: String,
     rust: String,
     date: String,
-    /// Of the last minute, when it began. Somebody else may have been at work.
+    /// The load average of the last minute, at the start: other processes may have been running.
     busy: String,
 }
 
 impl Machine {
-    /// Keeps this thread, and all that it starts, to the last core unless it is to share all of them: in earnest, clients bring
-    /// cores of their own.
+    /// Pins this thread, and all that it starts, to the last core, unless clients and server are to share all cores: real
+    /// clients have cores of their own.
     ///
     /// # Panics
     /// Where there is no `taskset`.
@@ -47,17 +47,17 @@ impl Machine {
         if self.together { self.cores } else { self.cores - 1 }
     }
 
-    /// What it is, when, and how it was divided.
+    /// The machine, the date, and the division of the cores.
     pub fn description(&self) -> String {
         let Self { processor, kernel, rust, date, busy, .. } = self;
         let division = self.division();
-        format!("{processor}, {kernel}, {rust}, {date}; {division}; load of the machine at the start {busy}.")
+        format!("{processor}, {kernel}, {rust}, {date}. {division}. Load average at the start: {busy}.")
     }
 
     fn division(&self) -> String {
         match (self.together, self.server_count()) {
-            (true, cores) => format!("server and clients share all cores ({cores})"),
-            (false, 1) => format!("one core of {} for the server, another for all clients", self.cores),
+            (true, cores) => format!("Server and clients share all cores ({cores})"),
+            (false, 1) => format!("One core of {} for the server, another for all clients", self.cores),
             (false, cores) => format!("{cores} cores of {} for the server, one for all clients", self.cores),
         }
     }
@@ -68,18 +68,18 @@ impl Machine {
 /// # Panics
 /// Where there is no `taskset`.
 pub fn keep_this_thread_to(cores: &str) {
-    let thread = std::fs::read_link("/proc/thread-self").expect("Linux tells a thread its id");
+    let thread = std::fs::read_link("/proc/thread-self").expect("Linux gives a thread its id");
     let id = thread.file_name().expect("it ends with the id");
     let done = Command::new("taskset").args(["--cpu-list", "--pid", cores]).arg(id).output();
-    assert!(done.is_ok_and(|done| done.status.success()), "taskset is there");
+    assert!(done.is_ok_and(|done| done.status.success()), "taskset is installed");
 }
 
-/// Which Handstamp it is.
+/// The version of Handstamp, by git.
 pub fn version() -> String {
     says("git", &["describe", "--always", "--dirty"])
 }
 
-/// What a command prints.
+/// The output of a command.
 fn says(command: &str, arguments: &[&str]) -> String {
     let output = Command::new(command).args(arguments).output().map(|output| output.stdout).unwrap_or_default();
     String::from_utf8(output).unwrap_or_default().trim().to_owned()

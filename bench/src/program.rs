@@ -1,4 +1,4 @@
-//! A program that is measured, on the cores that it is given.
+//! A measured program, on the cores that it is given.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -10,27 +10,27 @@ use std::time::{Duration, Instant};
 pub struct Program {
     process: Child,
     pub address: SocketAddr,
-    /// From the command until it can answer.
+    /// The time from the command until it can answer.
     pub started_in: Duration,
 }
 
 impl Program {
     /// # Panics
-    /// When it does not say where it listens.
+    /// When it does not print where it listens.
     pub fn start(cores: &str, binary: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let begun = Instant::now();
         let mut process = Command::new("taskset")
             .args(["--cpu-list", cores])
             .arg(binary)
             .args(arguments)
-            // Its cookies are called the same wherever it listens.
+            // The names of its cookies do not depend on the port.
             .env("HANDSTAMP_PUBLIC_URL", "http://localhost")
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("taskset is there");
+            .expect("taskset is installed");
         let mut output = BufReader::new(process.stdout.take().expect("it was asked for"));
         let mut line = String::new();
         while !line.contains("listening on ") {
@@ -42,10 +42,10 @@ impl Program {
         Self { process, address: address.parse().expect("it is an address"), started_in: begun.elapsed() }
     }
 
-    /// Tells it to stop, waits until it has, and says what processor time it took over that.
+    /// Stops it, waits until it has ended, and gives the processor time that this took.
     ///
     /// # Panics
-    /// When it cannot be told.
+    /// When it cannot be signalled.
     pub fn end(mut self) -> Duration {
         let process = self.process.id();
         let before = Stat::of(process).processor_time;
@@ -61,12 +61,12 @@ impl Program {
         }
     }
 
-    /// Processor time so far, of all its processes and of the system for them.
+    /// The processor time so far of all its processes, in user and in system mode.
     pub fn processor_time(&self) -> Duration {
         self.processes().into_iter().map(|process| Stat::of(process).processor_time).sum()
     }
 
-    /// What all its processes have in memory, in MiB. What several share counts once.
+    /// The resident memory of all its processes, in MiB. Shared memory counts once.
     pub fn memory(&self) -> f64 {
         let kib = self.processes().into_iter().map(|process| {
             let memory = read(process, "smaps_rollup");
@@ -76,7 +76,7 @@ impl Program {
         kib.sum::<f64>() / 1024.0
     }
 
-    /// The one that was started, and those that it has.
+    /// The process that was started, and its descendants.
     fn processes(&self) -> Vec<u32> {
         let mut processes = vec![self.process.id()];
         let mut looked = 0;
@@ -89,21 +89,21 @@ impl Program {
     }
 }
 
-/// What the system says of a process.
+/// The statistics of a process, from the kernel.
 struct Stat {
     processor_time: Duration,
-    /// And nobody has asked yet what came of it.
+    /// Whether it has ended, and its exit status has not been collected yet.
     has_ended: bool,
 }
 
 impl Stat {
     fn of(process: u32) -> Self {
         let stat = read(process, "stat");
-        // Behind its name, which may hold anything, the first is its state, and the 12th and 13th the times in user and in
-        // system mode.
+        // After the name, which may contain anything, the first field is the state, and the 12th and 13th are the times in
+        // user and in system mode.
         let fields: Vec<&str> = stat.rsplit(')').next().expect("it has a name").split_whitespace().collect();
         let ticks = [11, 12].map(|place: usize| fields[place].parse::<u64>().expect("ticks are a number"));
-        // A hundred in a second on Linux, whatever the kernel's own.
+        // Linux reports a hundred ticks per second, whatever the kernel's own rate.
         let processor_time = Duration::from_millis(ticks.iter().sum::<u64>() * 10);
         Self { processor_time, has_ended: fields[0] == "Z" }
     }

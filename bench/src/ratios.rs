@@ -1,4 +1,4 @@
-//! How many times one takes what another does, and what was promised of it.
+//! Ratios of two measured figures, and the goals that were promised for them.
 
 use std::fmt::Write;
 
@@ -16,13 +16,13 @@ impl Ratio {
     }
 }
 
-/// All of them, under a heading that says of what they are.
+/// A table of all ratios, with `of` as the heading of their names.
 pub fn table(of: &str, ratios: &[Ratio]) -> String {
     let mut table = format!("| {of} | measured | promised | |\n| --- | ---: | ---: | --- |\n");
     for ratio in ratios {
         let (measured, word, limit) = (number(ratio.measured), ratio.goal.word(), ratio.goal.limit());
         writeln!(table, "| {} | {measured} | {word} {limit} | {} |", ratio.name, verdict(ratio.is_met()))
-            .expect("memory takes all");
+            .expect("writing to a String never fails");
     }
     table
 }

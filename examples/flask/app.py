@@ -1,4 +1,4 @@
-"""A Flask app behind a proxy and Handstamp, which need not trust its network: it believes the signed assertion only.
+"""A Flask app behind a reverse proxy that asks Handstamp. It trusts only the signed assertion, not its network.
 
     pip install -r requirements.txt
     HANDSTAMP_URL=http://127.0.0.1:8080 HANDSTAMP_PUBLIC_URL=https://app.example.com python app.py
@@ -10,12 +10,12 @@ import flask
 import jwt
 import waitress
 
-# Where Handstamp is reached from here, for its keys; and its public_url, which signs.
+# The URL at which this app reaches Handstamp, to get its keys; and Handstamp's public_url, the issuer of assertions.
 HANDSTAMP_URL = os.environ["HANDSTAMP_URL"].rstrip("/")
 ISSUER = os.environ.get("HANDSTAMP_PUBLIC_URL", HANDSTAMP_URL).rstrip("/")
-# Where browsers reach this app, if that is elsewhere: an assertion is for one origin.
+# The URL at which browsers reach this app, if it differs: an assertion is valid for one origin.
 APP_URL = os.environ.get("APP_URL", ISSUER).rstrip("/")
-# The group that this app is for, if it is not for everybody.
+# The group whose members may use this app; without it all users may.
 GROUP = os.environ.get("GROUP")
 KEYS = jwt.PyJWKClient(HANDSTAMP_URL + "/auth/jwks.json", lifespan=300)
 
@@ -30,7 +30,7 @@ def find_out_who_it_is():
         required = {"require": ["aud", "exp", "iss", "sub"]}
         user = jwt.decode(token, key, algorithms=["EdDSA"], audience=APP_URL, issuer=ISSUER, options=required)
     except (jwt.InvalidAudienceError, jwt.InvalidIssuerError):
-        # The signature is good: the settings of this app or of the proxy are wrong.
+        # The signature is valid, so the settings of this app or of the proxy are wrong.
         told = jwt.decode(token, options={"verify_signature": False})
         expected = f"APP_URL is {APP_URL} and HANDSTAMP_PUBLIC_URL is {ISSUER}"
         app.logger.error("the assertion is for %s from %s, but %s", told["aud"], told["iss"], expected)
@@ -42,13 +42,13 @@ def find_out_who_it_is():
         flask.abort(401)
     if not is_for(user):
         flask.abort(403)
-    # user["sub"] never changes: find rows of your own by it. Never link rows by user["email"]: it is missing until it is verified,
-    # and people can change it. Give rights by user["groups"].
+    # Link your own rows to users by user["sub"], which never changes. Never link rows by user["email"]: it is missing until it
+    # is verified, and users can change it. Grant permissions by user["groups"].
     flask.g.user = user
 
 
 def is_for(user):
-    """Whether this app is for this user. A client that reaches Handstamp can ask it without a group, so the app checks."""
+    """Whether this user may use this app. A client that reaches Handstamp can ask it without a group, so the app checks."""
     groups, required = set(user["groups"]), user.get("required_groups")
     return (not GROUP or GROUP in groups) and (not required or bool(groups & set(required)))
 

@@ -1,4 +1,4 @@
-//! Whatever stands in `X-Forwarded-For`, the client is somebody whom a trusted proxy named, or whoever connected.
+//! Fuzzes `X-Forwarded-For`: the client is always an address that a trusted proxy named, or the peer.
 #![no_main]
 
 use std::net::IpAddr;
@@ -13,12 +13,12 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(trusted.client(stranger, lines()), stranger);
     let proxy: IpAddr = [127, 0, 0, 1].into();
     let client = trusted.client(proxy, lines());
-    // Nobody says more by standing further left: what comes after the last trusted proxy is enough.
+    // The client is the proxy itself or is named by an entry: nothing else in the header counts.
     let text = String::from_utf8_lossy(bytes);
     let named = text.split(['\n', ',']).any(|entry| names(entry, client));
     assert!(client == proxy || named, "{client}");
     let known = trusted.client(client, std::iter::empty());
-    assert_eq!(known, client, "it is in one spelling");
+    assert_eq!(known, client, "the address is canonical");
 });
 
 /// Whether an entry is this address, alone, in brackets or with a port.

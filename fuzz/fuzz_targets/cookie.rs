@@ -1,4 +1,4 @@
-//! The one cookie that is found is the one that a plainer reading of the header finds as well.
+//! Fuzzes the search for a cookie: it finds what a plain byte-by-byte parser of the header finds.
 #![no_main]
 
 use handstamp_core::cookie::{self, Presented};
@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 
 const NAME: &[u8] = b"id";
 
-/// Walks through a line byte by byte and notes every value of the name.
+/// Scans a line byte by byte and collects every value of the name.
 fn values_in(line: &[u8], values: &mut Vec<Vec<u8>>) {
     let mut at = 0;
     while at <= line.len() {
@@ -29,7 +29,7 @@ fn values_in(line: &[u8], values: &mut Vec<Vec<u8>>) {
 }
 
 fuzz_target!(|input: &[u8]| {
-    // A header has no line feeds in it, so they tell its lines apart.
+    // A header contains no line feeds, so they can separate its lines here.
     let lines: Vec<&[u8]> = input.split(|byte| *byte == b'\n').collect();
     let mut values = Vec::new();
     for line in &lines {

@@ -1,4 +1,4 @@
-//! A device cookie knows the accounts that we put into it and no others, whatever stands beside them.
+//! Fuzzes the device cookie: it names the accounts that were put into it and no others, whatever is added to it.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 
 static TOKENS: LazyLock<DeviceTokens> = LazyLock::new(|| {
     let secret = SecretKey::parse("9f86d081884c7d659a2feaa0c55ad015").expect("it is random");
-    DeviceTokens::new(&secret, &[]).expect("one secret is not there twice")
+    DeviceTokens::new(&secret, &[]).expect("a single secret has no duplicate")
 });
 
 fuzz_target!(|text: &str| {
@@ -17,7 +17,7 @@ fuzz_target!(|text: &str| {
     let now = Timestamp::from_unix_seconds(1_800_000_000);
     let (ada, bob) = (UserId::new(now, [1; 10]), UserId::new(now, [2; 10]));
     let (phone, desk) = (DeviceId::from_bytes([7; 8]), DeviceId::from_bytes([8; 8]));
-    assert_eq!(tokens.open(text, now).find(ada, None), None, "nobody can make one up");
+    assert_eq!(tokens.open(text, now).find(ada, None), None, "a cookie cannot be forged");
 
     let issued = tokens.note("", ada, phone, None, now);
     for cookie in
@@ -29,7 +29,7 @@ fuzz_target!(|text: &str| {
         }
         let noted = tokens.note(&cookie, bob, desk, None, now);
         assert_eq!(tokens.open(&noted, now).find(bob, None), Some(desk));
-        assert!(noted.len() <= 92 + 93, "nothing of what was made up is kept");
+        assert!(noted.len() <= 92 + 93, "no forged part is kept");
     }
     let late = now.after(Duration::from_secs(365 * 86_400));
     assert_eq!(tokens.open(&issued, late).find(ada, None), None);

@@ -1,4 +1,4 @@
-//! An address that is accepted is plain ASCII, can stand in the header of a mail, and has one key however it is written.
+//! Fuzzes e-mail addresses: an accepted one is plain ASCII, fits into the header of a mail, and has one key in every spelling.
 #![no_main]
 
 use handstamp_core::EmailAddress;
@@ -12,7 +12,7 @@ fuzz_target!(|text: &str| {
     let (local, domain) = address.split_once('@').expect("an address has an @");
     assert!(!local.is_empty() && local.len() <= 64 && domain.contains('.') && !domain.contains('@'));
     assert_eq!(domain, domain.to_ascii_lowercase());
-    // What decides whose account it is comes from nothing but what was typed: no letter became one, none was dropped.
+    // The local part is what was typed: no character was mapped to a letter, and none was dropped.
     assert!(text.trim().starts_with(local));
 
     assert_eq!(email.key(), address.to_ascii_lowercase());

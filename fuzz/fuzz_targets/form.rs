@@ -1,4 +1,4 @@
-//! A form that is accepted means what the URL Standard says it means, and the same when it is sent again.
+//! Fuzzes forms: an accepted form means what the URL Standard says it means, and the same when it is sent again.
 #![no_main]
 
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ fn holds(form: &Form, pairs: &[(String, String)]) {
 }
 
 fuzz_target!(|text: &[u8]| {
-    // This one replaces what is not UTF-8.
+    // This parser replaces invalid UTF-8.
     let pairs: Vec<(String, String)> = form_urlencoded::parse(text).into_owned().collect();
     match Form::parse(text) {
         Ok(form) => {
@@ -36,6 +36,6 @@ fuzz_target!(|text: &[u8]| {
         Err(FormError::NotUtf8) => {
             assert!(pairs.iter().any(|(name, value)| name.contains('\u{FFFD}') || value.contains('\u{FFFD}')));
         }
-        Err(FormError::Repeated { .. }) => unreachable!("nobody has asked for a field"),
+        Err(FormError::Repeated { .. }) => unreachable!("no field was read"),
     }
 });

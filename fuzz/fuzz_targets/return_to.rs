@@ -1,4 +1,4 @@
-//! A place to go next is on this site or a host that was named, whatever a browser makes of it, and is sent as it was checked.
+//! Fuzzes return URLs: an accepted one leads every browser to this site or a named host, and is sent as it was checked.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -19,7 +19,7 @@ fuzz_target!(|text: &str| {
     let elsewhere = HOSTS.parse(text);
     let Some(parsed) = ReturnTo::parse(text) else {
         if let Some(place) = elsewhere {
-            assert_eq!(HOSTS.parse(place.as_str()).as_ref(), Some(&place), "what was checked stays as it is");
+            assert_eq!(HOSTS.parse(place.as_str()).as_ref(), Some(&place), "a checked URL stays as it is");
             if place.as_str().starts_with('/') {
                 return assert!(text.starts_with("https://id.example.com"), "of this site the path is taken");
             }
@@ -31,15 +31,15 @@ fuzz_target!(|text: &str| {
         return;
     };
     assert_eq!(elsewhere.as_ref(), Some(&parsed));
-    assert_eq!(ReturnTo::parse(parsed.as_str()).as_ref(), Some(&parsed), "what was checked stays as it is");
+    assert_eq!(ReturnTo::parse(parsed.as_str()).as_ref(), Some(&parsed), "a checked URL stays as it is");
     let text = parsed.as_str();
     assert!(text.is_ascii() && text.len() <= ReturnTo::MAX_BYTES && text.starts_with('/') && !text.starts_with("//"));
     for site in SITES.iter() {
         let target = site.join(text).expect("a browser can go there");
         assert_eq!(target.origin(), site.origin());
         assert!(target.username().is_empty() && target.password().is_none());
-        assert!(!matches!(target.path().trim_end_matches('/'), "/account/login" | "/account/logout"), "in circles");
-        // A browser that goes there asks for what was checked, but for the characters that it encodes.
+        assert!(!matches!(target.path().trim_end_matches('/'), "/account/login" | "/account/logout"), "a redirect loop");
+        // A browser requests what was checked, except for the characters that it encodes.
         assert_eq!(
             target.path().matches('/').count(),
             text.split(['?', '#']).next().map_or(0, |path| path.matches('/').count())

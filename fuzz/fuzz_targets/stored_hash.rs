@@ -1,5 +1,6 @@
-//! Whatever text stands in the place of a password's hash: it is a fault or a verdict, never too much work, and right only
-//! where Argon2's own reader says so too.
+//! Fuzzes stored password hashes: every text gives an error or a verdict, and never takes too much work.
+//!
+//! The verdict is right only where the parser of the `argon2` crate agrees.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -23,14 +24,14 @@ fn password() -> Password {
     Password::parse(WORDS).expect("19 characters are not too many")
 }
 
-/// A number of more digits is within the caps, and takes so long that little else would be tried.
+/// Whether all numbers are short. Longer ones may be within the caps, but take so long that little else would be tried.
 fn is_quick(text: &str) -> bool {
     let mut numbers = text.split(['$', ',']).filter_map(|part| part.split_once('='));
     numbers.all(|(name, number)| number.len() <= if name == "m" { 3 } else { 2 })
 }
 
 fuzz_target!(|input: (u8, u8, &str)| {
-    // A good hash with something cut out and something put in, which from 0 to its end is a text of the fuzzer's own.
+    // A good hash with a part cut out and a text inserted. A cut of all leaves only the text of the fuzzer.
     let (at, cut, insert) = input;
     let at = usize::from(at).min(GOOD.len());
     let rest = GOOD.get(at + usize::from(cut)..).unwrap_or("");

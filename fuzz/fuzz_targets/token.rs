@@ -1,4 +1,4 @@
-//! Whatever opens is a token of ours, spelt the one way there is.
+//! Fuzzes session tokens: a text that opens is a token that this service issues, in its only spelling.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 
 static TOKENS: LazyLock<SessionTokens> = LazyLock::new(|| {
     let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").expect("the secret of the golden vectors");
-    SessionTokens::new(&secret, &[]).expect("one key has no twin")
+    SessionTokens::new(&secret, &[]).expect("a single secret has no duplicate")
 });
 
 fuzz_target!(|input: (u64, &str)| {

@@ -1,4 +1,4 @@
-//! What is measured, and the least that it could take.
+//! The measured parts of a request, and the lower bounds that they are compared with.
 
 use std::hint::black_box;
 
@@ -10,9 +10,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 pub const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
-/// What takes less than the clock can tell is done so often for one reading of it.
+/// How often an operation that is too short for the clock is repeated for one reading.
 pub const MANY: u32 = 1000;
-/// What a token's tag is of.
+/// The bytes that the tag of a token covers.
 const SIGNED: [u8; 55] = [7; 55];
 
 pub fn tokens() -> SessionTokens {
@@ -35,7 +35,7 @@ pub fn key() -> Hmac<Sha256> {
     Hmac::new_from_slice(&[5; 32]).expect("any length will do")
 }
 
-/// The limit of opening and of issuing a token: the MAC of as many bytes, with a key that is prepared.
+/// The lower bound of opening and of issuing a token: the MAC of as many bytes, with a prepared key.
 pub fn bare_hmac(key: &Hmac<Sha256>) -> impl Sized {
     let mut mac = black_box(key).clone();
     mac.update(black_box(&SIGNED));

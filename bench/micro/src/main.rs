@@ -1,4 +1,4 @@
-//! How long the parts of a request take by themselves, beside the least that they could take.
+//! Measures how long the parts of a request take by themselves, beside their lower bounds.
 
 use std::sync::OnceLock;
 
@@ -18,7 +18,7 @@ fn main() {
     divan::main();
 }
 
-/// The limit of the two that follow: the MAC of as many bytes, with a key that is prepared.
+/// The lower bound of the next two: the MAC of as many bytes, with a prepared key.
 #[divan::bench(sample_size = MANY)]
 fn a_bare_hmac(bencher: Bencher) {
     let key = key();
@@ -54,7 +54,7 @@ fn hashing_a_password(bencher: Bencher) {
     bencher.bench_local(|| hasher.hash());
 }
 
-/// A house with somebody who is signed in, and their cookie.
+/// An open Handstamp, and the cookie of a signed-in user.
 struct House {
     runtime: Runtime,
     handstamp: Handstamp,
@@ -80,7 +80,7 @@ fn house() -> &'static House {
         let answer = runtime.block_on(site.clone().oneshot(request)).expect("a router does not fail");
         let cookie = answer.headers()[header::SET_COOKIE].to_str().expect("cookies are ASCII").split(';').next();
         let cookie = cookie.expect("there is one").to_owned();
-        // What is open stays so.
+        // Open files stay usable.
         let _ = std::fs::remove_dir_all(&folder);
         House { runtime, handstamp, site, cookie }
     })
@@ -91,7 +91,7 @@ fn parts(house: &House) -> Parts {
     request.body(()).expect("it is a request").into_parts().0
 }
 
-/// The cookie, the token, its session in the cache, on one thread and on two: no statement.
+/// The cookie, the token, and its session in the cache, without a database statement; on one thread and on two.
 #[divan::bench(threads = [1, 2])]
 fn finding_out_who_asks(bencher: Bencher) {
     let house = house();
@@ -101,7 +101,7 @@ fn finding_out_who_asks(bencher: Bencher) {
     });
 }
 
-/// All of it but the network.
+/// The whole request without the network.
 #[divan::bench]
 fn the_account_page(bencher: Bencher) {
     let house = house();

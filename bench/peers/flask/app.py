@@ -1,4 +1,4 @@
-"""Greets by name whoever is signed in, with Flask-Login and Flask-SQLAlchemy."""
+"""Greets the signed-in user by name, with Flask-Login and Flask-SQLAlchemy."""
 
 import os
 from datetime import timedelta
@@ -95,7 +95,7 @@ SELECT 'Person ' || number, 'person' || number || '@example.com', '!' FROM numbe
 @app.cli.command()
 @click.argument("users", type=int)
 def fill(users):
-    """Makes accounts until there are so many."""
+    """Adds accounts until there are USERS."""
     db.create_all()
     db.session.execute(text(FILL), {"users": users})
     db.session.commit()

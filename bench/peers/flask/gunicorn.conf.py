@@ -1,14 +1,16 @@
+"""The settings of gunicorn: the number of workers that its documentation advises."""
+
 import ctypes
 import os
 import signal
 
 wsgi_app = "app:app"
 bind = "127.0.0.1:0"
-# As the documentation advises, for the cores that are ours.
+# As the documentation advises, for the cores of this process.
 workers = 2 * len(os.sched_getaffinity(0)) + 1
-# All of them can answer as soon as the first does.
+# All workers can answer as soon as the first one does.
 preload_app = True
-# It would be in the home folder.
+# The socket would be in the home folder.
 control_socket_disable = True
 
 
@@ -18,5 +20,5 @@ def when_ready(server):
 
 
 def post_fork(server, worker):
-    # Whoever kills the first process means all: prctl(PR_SET_PDEATHSIG, SIGKILL).
+    # Killing the first process kills all workers: prctl(PR_SET_PDEATHSIG, SIGKILL).
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)

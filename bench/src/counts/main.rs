@@ -1,5 +1,6 @@
-//! Counts the instructions that a request takes outside the kernel, by callgrind, and compares them with those that are kept
-//! in `instructions.txt`: a tenth more or less is a change that somebody meant, or should know of. Run by script/test.
+//! Counts the instructions that a request takes outside the kernel, by callgrind, and compares them with `instructions.txt`.
+//!
+//! A difference of more than a tenth is a change that its author intended, or should know of. Run by script/test:
 //!
 //! `counts [--binary PATH] [--into FOLDER] [--keep]`
 
@@ -13,15 +14,15 @@ use handstamp_bench::client::{Client, get, post};
 use handstamp_bench::folder::Folder;
 use handstamp_bench::program::Program;
 
-/// As many requests before anything is counted as a first one needs, and as many as are counted.
+/// The number of requests before counting begins, as the first ones take more, and the number of those counted.
 const REQUESTS: (u64, u64) = (200, 1000);
 const TOLERANCE: f64 = 0.1;
-/// So many acts with passwords before anything is counted, and so many that are counted: fewer than any limit allows.
+/// The same for requests with passwords: fewer than any rate limit allows.
 const PASSWORDS: (u64, u64) = (1, 3);
-/// What a new password may cost at most, its own hash included, in hashes.
+/// The most that a new password may cost, its own hash included, in hashes.
 const MOST_HASHES: f64 = 4.0;
-/// What the strength estimate takes longest for: three to begin with, which an attacker would try, and what a search by changing their
-/// characters has found (hill climbing, 25 s each). Only the first 20 characters are judged.
+/// Passwords for which the strength estimate takes longest. The first three are those that an attacker would try; a search that
+/// changed their characters has found the others (hill climbing, 25 s each). Only the first 20 characters are read.
 const COSTLY: [&str; 6] = [
     "!\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~!\"#$%",
     "4@8({[<369&#!1|/0$57+%24@8({[<369&#!1|/0$57+%24@8({[<369&#!1|/0$57+%24@8({[<369&#!1|/0$57+%24@8({[<3",
@@ -47,7 +48,7 @@ impl Options {
                 "--binary" => options.binary = value()?.into(),
                 "--into" => options.folder = value()?.into(),
                 "--keep" => options.keep = true,
-                _ => return Err(format!("there is no flag {name}")),
+                _ => return Err(format!("unknown flag {name}")),
             }
         }
         Ok(options)
@@ -65,26 +66,26 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether all is as it was.
+/// Whether no count has changed by more than the tolerance.
 fn run(options: &Options) -> Result<bool, String> {
     let file = options.folder.join("instructions.txt");
     let kept = if options.keep { BTreeMap::new() } else { kept(&file)? };
     let folder = Folder::new("counts");
     let cookies = register(&options.binary, folder.path());
     let mut counted =
-        "# Instructions a request outside the kernel: script/bench-counts --keep writes them anew.\n".to_owned();
+        "# Instructions of a request outside the kernel; script/bench-counts --keep rewrites this file.\n".to_owned();
     let mut is_well = true;
     for path in PATHS {
         let count = |requests| instructions(&options.binary, folder.path(), path, &cookies, requests);
         let each = (count(REQUESTS.0 + REQUESTS.1) - count(REQUESTS.0)) / REQUESTS.1;
-        writeln!(counted, "{path} {each}").expect("memory takes all");
+        writeln!(counted, "{path} {each}").expect("writing to a String never fails");
         let Some(&before) = kept.get(path) else {
             println!("{path}: {each} instructions a request");
             is_well &= options.keep;
             continue;
         };
         let change = each as f64 / before as f64 - 1.0;
-        let said = if change.abs() <= TOLERANCE { "as it was" } else { "NOT as it was" };
+        let said = if change.abs() <= TOLERANCE { "unchanged" } else { "CHANGED" };
         println!("{path}: {each} instructions a request, {:+.1} % of {before}: {said}", change * 100.0);
         is_well &= change.abs() <= TOLERANCE;
     }
@@ -92,12 +93,12 @@ fn run(options: &Options) -> Result<bool, String> {
     if options.keep {
         std::fs::write(&file, counted).map_err(|error| format!("{}: {error}", file.display()))?;
     } else if !is_well {
-        println!("If that is meant, keep it: script/bench-counts --keep");
+        println!("If this change is intended, keep it: script/bench-counts --keep");
     }
     Ok(is_well)
 }
 
-/// Whether no new password costs more than a few hashes. Work that a client chooses the size of would keep others from signing in.
+/// Whether no new password costs more than a few hashes. Work whose size a client chooses would keep others from signing in.
 fn passwords_are_bounded(options: &Options, folder: &Path) -> bool {
     let act = |make: &dyn Fn() -> Vec<u8>| {
         let count = |requests| instructions_of(&options.binary, folder, requests, &[303, 422], make);
@@ -107,7 +108,7 @@ fn passwords_are_bounded(options: &Options, folder: &Path) -> bool {
     let hash = act(&|| post("/account/login", "", wrong));
     println!("one hash, in a wrong sign-in: {hash} instructions");
     let mut is_well = true;
-    // No address twice: of one that has an account no password is judged.
+    // Each address is new: for one that has an account no password is evaluated.
     let newest = Cell::new(0);
     for (number, password) in COSTLY.iter().enumerate() {
         let encoded: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
@@ -128,14 +129,14 @@ fn kept(file: &Path) -> Result<BTreeMap<String, u64>, String> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let pair = |line: &str| line.split_once(' ').and_then(|(path, count)| Some((path.to_owned(), count.parse().ok()?)));
-    lines.map(|line| pair(line).ok_or_else(|| format!("{}: {line:?} is no count", file.display()))).collect()
+    lines.map(|line| pair(line).ok_or_else(|| format!("{}: {line:?} is not a count", file.display()))).collect()
 }
 
 fn arguments(data: &str) -> [&str; 5] {
     ["serve", "--listen", "127.0.0.1:0", "--data-dir", data]
 }
 
-/// The cookies of somebody who is registered.
+/// The cookies of a newly registered user.
 fn register(binary: &Path, folder: &Path) -> String {
     let data = folder.join("data");
     let program = Program::start("0", binary, &arguments(data.to_str().expect("a plain name")), &[]);
@@ -146,12 +147,12 @@ fn register(binary: &Path, folder: &Path) -> String {
     answer.cookies()
 }
 
-/// What so many requests take on one connection, and the start and the end of the program as well.
+/// The instructions of this many requests on one connection, including the start and the end of the program.
 fn instructions(binary: &Path, folder: &Path, path: &str, cookies: &str, requests: u64) -> u64 {
     instructions_of(binary, folder, requests, &[200, 303], &|| get(path, cookies))
 }
 
-/// The same of requests that are made one after the other, and answered so.
+/// The same for requests that are made one after the other, and answered with one of these statuses.
 fn instructions_of(binary: &Path, folder: &Path, requests: u64, statuses: &[u16], make: &dyn Fn() -> Vec<u8>) -> u64 {
     let (data, out) = (folder.join("data"), folder.join("callgrind.out"));
     let out_flag = format!("--callgrind-out-file={}", out.display());

@@ -1,4 +1,4 @@
-//! Those who flood, those who dawdle, and the one who measures what it does to an honest visitor.
+//! The load: floods of requests, slow connections, and probes that measure their effect on an honest visitor.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,16 +12,16 @@ use handstamp_bench::figures::Latencies;
 
 const PASSWORD: &str = "password=wrong-octave-harbour";
 
-/// Whose password is guessed.
+/// The account whose password is guessed.
 #[derive(Clone)]
 pub enum Guesses {
-    /// Somebody new each time, so that no limit but that of the hashing counts.
+    /// A new account each time, so that no limit but that of the hashing applies.
     OfAnybody,
-    /// Always the same account's, from everywhere.
+    /// Always the same account, from changing addresses.
     Of(&'static str),
 }
 
-/// Requests on so many connections, each as fast as it is answered.
+/// Requests on many connections, each sent as soon as the last one is answered.
 pub struct Flood {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -31,12 +31,12 @@ pub struct Flood {
 struct Shared {
     stop: AtomicBool,
     counts: AtomicBool,
-    /// Status and time of what was answered while it counted.
+    /// Status and latency of the answers while they counted.
     answers: Mutex<Vec<(u16, Duration)>>,
     errors: AtomicU64,
 }
 
-/// What became of a flood.
+/// The result of a flood.
 pub struct Flooded {
     pub answers: Vec<(u16, Duration)>,
     /// Connections that broke.
@@ -59,7 +59,7 @@ impl Flood {
         })
     }
 
-    /// What each connection asks, by its number and by what it was answered last.
+    /// Requests that `next` makes for each connection, by its number and its last answer.
     pub fn of(
         address: SocketAddr,
         connections: usize,
@@ -69,13 +69,13 @@ impl Flood {
         let one = |number| {
             let (shared, mut next) = (Arc::clone(&shared), next.clone());
             let work = move || shared.flood(address, |last| next(number, last));
-            thread::Builder::new().stack_size(256 * 1024).spawn(work).expect("there is room for a thread")
+            thread::Builder::new().stack_size(256 * 1024).spawn(work).expect("a thread can be started")
         };
         let threads = (0..connections).map(one).collect();
         Self { shared, threads }
     }
 
-    /// From now on answers count: what came before was a beginning.
+    /// From now on answers count; those before only warmed up the server.
     pub fn count(&self) {
         self.shared.counts.store(true, Ordering::Relaxed);
     }
@@ -91,7 +91,7 @@ impl Flood {
         for thread in self.threads {
             thread.join().expect("a flood does not panic");
         }
-        let answers = std::mem::take(&mut *self.shared.answers.lock().expect("nobody panicked"));
+        let answers = std::mem::take(&mut *self.shared.answers.lock().expect("no thread panicked"));
         Flooded { answers, errors: self.shared.errors.load(Ordering::Relaxed) }
     }
 }
@@ -107,7 +107,7 @@ impl Shared {
                 Ok(answer) => {
                     if self.counts.load(Ordering::Relaxed) {
                         let answered = (answer.status, begun.elapsed());
-                        self.answers.lock().expect("nobody panicked").push(answered);
+                        self.answers.lock().expect("no thread panicked").push(answered);
                     }
                     last = Some(answer);
                 }
@@ -120,7 +120,7 @@ impl Shared {
     }
 }
 
-/// An address to guess the password of, and the one that the guess comes from: no two of one network.
+/// The e-mail address of a guess, and the client address that it comes from: no two are in one network.
 fn next_guess(guesses: &Guesses) -> (String, String) {
     static NUMBERS: AtomicU64 = AtomicU64::new(0);
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
@@ -131,7 +131,7 @@ fn next_guess(guesses: &Guesses) -> (String, String) {
     (email, format!("10.{}.{}.{}", number & 0xff, number >> 8 & 0xff, number >> 16 & 0xff))
 }
 
-/// Guesses at one account, one after the other, until there is no answer but 429. False where there is no such limit.
+/// Guesses at one account, one after the other, until an attempt is throttled (429). False where there is no such limit.
 pub fn is_blocked_after_a_while(address: SocketAddr, email: &'static str) -> bool {
     let mut client = Client::new(address);
     (0..40).any(|_| {
@@ -141,11 +141,11 @@ pub fn is_blocked_after_a_while(address: SocketAddr, email: &'static str) -> boo
     })
 }
 
-/// Asks at a steady rate, on a kept connection or each time on a new one. The time of each counts from when it was due: who
-/// waits for a late answer before asking again would not notice how late the next one would have been.
+/// Sends requests at a steady rate, on a kept connection or each time on a new one. Each latency counts from when the request
+/// was due: a client that waits for a late answer first would not notice how late the next one would have been.
 ///
 /// # Panics
-/// When an answer is not 200: then nothing of this means anything.
+/// When an answer is not 200, as the latencies would mean nothing.
 pub fn probe(address: SocketAddr, request: &[u8], every: Duration, lasting: Duration, connection: Kept) -> Latencies {
     let mut client = Client::new(address);
     client.ask(request).expect("the server answers");
@@ -165,7 +165,7 @@ pub fn probe(address: SocketAddr, request: &[u8], every: Duration, lasting: Dura
     latencies.into_iter().collect()
 }
 
-/// How long sign-ins take that come at a steady rate, from when each was due, and how many of them were refused.
+/// The latencies of sign-ins at a steady rate, from when each was due, and how many of them were refused.
 ///
 /// # Panics
 /// When the server does not answer at all.
@@ -190,18 +190,18 @@ pub enum Kept {
     No,
 }
 
-/// How many were cut, and how long the one that lasted longest was there.
+/// How many connections were cut, and how long the last of them lasted.
 pub struct Cut {
     pub count: usize,
     pub last: Duration,
 }
 
-/// Opens so many connections that send a byte every ten seconds, and waits until all are cut, or for a minute.
+/// Opens connections that send a byte every ten seconds, and waits until all are cut, or for a minute.
 ///
 /// # Panics
 /// When they cannot be opened.
 pub fn dawdle(address: SocketAddr, connections: usize) -> Cut {
-    // A head, the body of a form, and a second head: whoever is slow is slow anywhere.
+    // A head, the body of a form, and a second head: a client may be slow in any of them.
     let form = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 60000";
     let starts = [
         String::new(),
@@ -209,10 +209,10 @@ pub fn dawdle(address: SocketAddr, connections: usize) -> Cut {
         format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\n\r\n"),
     ];
     let open = |number: usize| {
-        let mut stream = TcpStream::connect(address).expect("there is room for a connection");
+        let mut stream = TcpStream::connect(address).expect("a connection can be opened");
         let begun = Instant::now();
         stream.write_all(starts[number % starts.len()].as_bytes()).expect("the connection is new");
-        stream.set_nonblocking(true).expect("a socket may be asked without waiting");
+        stream.set_nonblocking(true).expect("a socket can be set to not block");
         Slow { stream, begun, next: begun + Duration::from_secs(10) }
     };
     let mut slow: Vec<Slow> = (0..connections).map(open).collect();
@@ -237,7 +237,7 @@ struct Slow {
 }
 
 impl Slow {
-    /// Sends a byte if it is time to, and says whether the server still wants it.
+    /// Sends a byte if one is due. Whether the server still keeps the connection.
     fn goes_on(&mut self) -> bool {
         loop {
             match self.stream.read(&mut [0; 4096]) {

@@ -1,5 +1,6 @@
-//! Floods `handstamp serve` with wrong sign-ins and with connections that dawdle, and shows what becomes of those who do no
-//! harm: as a table, and as a plot. Exits with 1 when it is not what was promised.
+//! Floods `handstamp serve` with wrong sign-ins and with slow connections, and measures the effect on honest visitors.
+//!
+//! Writes a table and a plot, and exits with 1 when a goal is not met.
 //!
 //! `floods [--binary PATH] [--rounds N] [--seconds N] [--together] [--into FOLDER]`
 
@@ -23,9 +24,9 @@ pub struct Options {
     /// Where the table and the plot go.
     folder: PathBuf,
     rounds: usize,
-    /// How long the honest visitor is watched in each round.
+    /// How long the honest visitor is measured in each round.
     lasting: Duration,
-    /// Clients and server share all cores, instead of having some each.
+    /// Whether clients and server share all cores, instead of having some each.
     together: bool,
 }
 
@@ -43,14 +44,14 @@ impl Options {
                 options.together = true;
                 continue;
             }
-            let value = arguments.next().ok_or_else(|| format!("{name} needs a value, or there is no such flag"))?;
+            let value = arguments.next().ok_or_else(|| format!("{name} needs a value, or is unknown"))?;
             let number = || value.parse::<u64>().map_err(|error| format!("{name} {value:?}: {error}"));
             match name.as_str() {
                 "--binary" => options.binary = value.into(),
                 "--into" => options.folder = value.into(),
                 "--rounds" => options.rounds = number()?.max(1) as usize,
                 "--seconds" => options.lasting = Duration::from_secs(number()?.max(1)),
-                _ => return Err(format!("there is no flag {name}")),
+                _ => return Err(format!("unknown flag {name}")),
             }
         }
         Ok(options)

@@ -1,4 +1,4 @@
-//! The figures that something was promised of, each in a panel of its own: unloaded, loaded, and the promise as a line.
+//! The plot of the floods: each figure with a goal in a panel of its own, unloaded and loaded, with the goal as a line.
 
 use std::fmt::Write;
 
@@ -17,7 +17,7 @@ const STYLE: &str = "text{font-family:system-ui,'DejaVu Sans',sans-serif;font-si
     .limit{stroke:#cf222e;stroke-width:1.5;stroke-dasharray:5 3}.limit-name{fill:#cf222e;font-size:12px}";
 
 /// # Panics
-/// Never: memory takes all that is written to it.
+/// Never: writing to a String does not fail.
 pub fn svg(figures: &[Figure]) -> String {
     let promised: Vec<_> = figures.iter().filter_map(|figure| Some((figure, figure.goal?))).collect();
     let rows = promised.len().div_ceil(2) as f64;
@@ -32,7 +32,8 @@ pub fn svg(figures: &[Figure]) -> String {
     for (place, (figure, goal)) in promised.into_iter().enumerate() {
         let (column, row) = ((place % 2) as f64, (place / 2) as f64);
         let (x, y) = (GAP + column * (PANEL.0 + GAP), TOP + row * (PANEL.1 + GAP));
-        write!(svg, "<g transform=\"translate({x} {y})\">\n{}</g>\n", panel(figure, goal)).expect("memory takes all");
+        write!(svg, "<g transform=\"translate({x} {y})\">\n{}</g>\n", panel(figure, goal))
+            .expect("writing to a String never fails");
     }
     svg.push_str("</svg>\n");
     svg
@@ -68,7 +69,7 @@ fn panel(figure: &Figure, goal: Goal) -> String {
     for (name, value, y) in [("unloaded", figure.unloaded, 46.0), ("loaded", Some(figure.loaded), 84.0)] {
         let middle = y + 18.0;
         writeln!(panel, "<text class=\"soft end\" x=\"{}\" y=\"{middle}\">{name}</text>", BARS.0 - 10.0)
-            .expect("memory takes all");
+            .expect("writing to a String never fails");
         let (length, text) = value.map_or((0.0, "–".to_owned()), |value| (scale(value), number(value)));
         let unit = if value.is_some() { figure.unit } else { "" };
         writeln!(
@@ -78,10 +79,10 @@ fn panel(figure: &Figure, goal: Goal) -> String {
             BARS.0,
             beside(length, scale(limit)),
         )
-        .expect("memory takes all");
+        .expect("writing to a String never fails");
     }
     let (x, word) = (BARS.0 + scale(limit), goal.word());
-    // In the middle below its line, but not beyond the edge.
+    // Centred below its line, but not beyond the edge.
     let label = x.clamp(130.0, PANEL.0 - 70.0);
     writeln!(
         panel,
@@ -90,11 +91,11 @@ fn panel(figure: &Figure, goal: Goal) -> String {
         number(limit),
         figure.unit,
     )
-    .expect("memory takes all");
+    .expect("writing to a String never fails");
     panel
 }
 
-/// Where the value of a bar stands: behind its end, and behind the line of the promise if that would run through it.
+/// The position of the value of a bar: after its end, or after the line of the goal if that would cross the value.
 fn beside(length: f64, limit: f64) -> f64 {
     let (end, width) = (length + 8.0, 70.0);
     let is_crossed = limit > length - 1.0 && limit < end + width;

@@ -1,4 +1,4 @@
-//! The table, and the page around it.
+//! The report of the floods: the table, and the page around it.
 
 use std::fmt::Write;
 
@@ -14,7 +14,8 @@ pub fn table(figures: &[Figure]) -> String {
         let said = |goal: Goal| (format!("{} {} {unit}", goal.word(), number(goal.limit())), verdict(figure.is_met()));
         let (promised, met) = figure.goal.map(said).unwrap_or_default();
         let loaded = number(figure.loaded);
-        writeln!(table, "| {name} | {unloaded} | {loaded} {unit} | {promised} | {met} |").expect("memory takes all");
+        writeln!(table, "| {name} | {unloaded} | {loaded} {unit} | {promised} | {met} |")
+            .expect("writing to a String never fails");
     }
     table
 }
@@ -24,34 +25,32 @@ pub fn page(table: &str, machine: &Machine, options: &Options) -> String {
     let version = version();
     format!(
         "# Floods and slow clients\n\n\
-         Written by `script/bench-floods`. `handstamp serve` as it is shipped, version {version}, on SQLite in a new folder, \
-         behind what it takes for a proxy.\n\n\
+         Written by `script/bench-floods`. `handstamp serve` as it is shipped, version {version}, on SQLite in a new folder; \
+         the clients count as a trusted proxy.\n\n\
          {description} Medians of {rounds} rounds \
          of {seconds} seconds.\n\n\
          ![Each figure, unloaded and loaded, with what was promised](floods.svg)\n\n\
          {table}\n\
          ## How it is measured\n\n\
-         The one who is signed in asks for `/account` twenty-five times a second on a kept connection, each time when it is due \
-         and not when the last answer has come, and the time counts from when it was due. Meanwhile a flood submits the form of \
-         the sign-in with a wrong password, on 64 connections, each again as soon as it is answered. Its guesses are of another \
-         account and from another address each time: they all want a hash, and get as many at once as the server has cores. \
-         Unloaded is the same visitor alone, and for the rate of the hashing as many connections as the server has cores. \
-         Hashes by themselves are computed on the cores of the server while it has nothing to do, in turns of two seconds with a \
-         flood. \
-         192 connections are more than the queue holds, so the rest are refused, a second after they ask; and 64 that guess at one \
-         account, that of the one who is signed in, are refused at once when it is blocked. A refusal counts from when \
-         the form is sent until its page has come; 64 clients that take turns on one core are in it.\n\n\
-         An account that wants more than its share does it in two ways. On 80 connections, each in a session of its own, it changes \
-         its password without a pause, to the hundred characters that the strength estimate takes longest for: each change ends \
-         the other sessions, which sign in again. And on 150 connections it signs in with the right password and one of twenty \
-         device cookies. Meanwhile another person \
-         signs in twice a second, from another network beside the first and from the same beside the second; the time counts \
-         from when each was due.\n\n\
-         Memory is what the system has counted for the process (`VmHWM`) beside what it was before the first password was hashed \
-         (`VmRSS`); allowed are 19 MiB for each hash at once, and 64 MiB.\n\n\
-         The slow send a byte every ten seconds: of a head, of a form, or of a second head after an answer. `/healthz` is asked \
-         twenty-five times a second, each time on a new connection, from before they come until they are gone.\n\n\
-         Clients and server run on one machine. What the clients do costs the server nothing where they have a core of their own, \
-         except caches, memory and the work of the kernel on their side of a connection. `--together` lets them share all cores.\n"
+         A signed-in visitor requests `/account` twenty-five times a second on a kept connection. The latency of each counts \
+         from when it was due, not from when the last answer had come. Meanwhile a flood submits the \
+         sign-in form with a wrong password on 64 connections, each again as soon as it is answered. Each guess is for another \
+         account and from another address. All of them need a hash, and the server computes as many at once as it has cores. \
+         Unloaded is the same visitor alone; for the rate of hashing, it is as many connections as the server has cores. \
+         The hash alone is computed on the cores of the server while the server is idle, in turns of two seconds with a flood.\n\n\
+         The queue holds fewer than 192 connections, so the rest are refused, a second after they ask. Another 64 connections \
+         guess at one account, that of the signed-in visitor, and are refused at once when it is throttled. A refusal counts from when \
+         the form is sent until its page has come; this includes the turns of 64 clients on one core.\n\n\
+         One account takes more than its share in two ways. On 80 connections, each in a session of its own, it changes its \
+         password without a pause, to the hundred characters for which the strength estimate takes longest. Each change revokes \
+         the other sessions, which sign in again. On 150 connections it signs in with the right password and one of twenty device \
+         cookies. Meanwhile another user signs in twice a second: from another network than the first load, and from the same \
+         network as the second. The latency counts from when each was due.\n\n\
+         Memory is the peak that the system has counted for the process (`VmHWM`), beside the value before the first password was \
+         hashed (`VmRSS`). Allowed are 19 MiB for each concurrent hash, and 64 MiB.\n\n\
+         Slow connections send a byte every ten seconds: of a head, of a form, or of a second head after an answer. `/healthz` is \
+         requested twenty-five times a second, each time on a new connection, from before they open until they are cut.\n\n\
+         Clients and server run on one machine. Where the clients have a core of their own, they cost the server only caches, \
+         memory and the kernel’s work on their side of a connection. `--together` lets them share all cores.\n"
     )
 }

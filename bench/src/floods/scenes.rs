@@ -1,5 +1,6 @@
-//! What is done to the server, each beside the same without it. Several rounds are played and the median counts, so that
-//! a moment in which the machine did something else does not.
+//! The scenes of the floods: each load on the server, beside the same measurement without it.
+//!
+//! Several rounds are played and the median counts, so that a disturbance of the machine does not.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,15 +14,15 @@ use handstamp_bench::client::{Answer, Client, change_password, get, post, post_w
 use handstamp_bench::figures::{Figure, Goal, Latencies, median};
 use handstamp_bench::machine::{Machine, keep_this_thread_to};
 
-/// Connections of wrong sign-ins: what was promised is promised for so many.
+/// Connections of wrong sign-ins: the number that the goals are for.
 const FLOOD: usize = 64;
-/// More than fit into the queue, which has 64 places.
+/// More connections than the queue of 64 holds.
 const TOO_MANY: usize = 192;
 const SLOW: usize = 2000;
-/// The hash alone and a flood take turns in each round: what disturbs a machine comes and goes within seconds.
+/// The hash alone and a flood take turns in each round, since disturbances of a machine come and go within seconds.
 const TURNS: usize = 6;
 const TURN: Duration = Duration::from_secs(2);
-/// Seldom enough that one connection can go on though every answer takes a while.
+/// Rare enough that one connection keeps up though every answer takes a while.
 const PROBE_EVERY: Duration = Duration::from_millis(40);
 const WRONG: u16 = 422;
 /// Connections that change the password of one account without a pause, each in a session of its own.
@@ -29,9 +30,9 @@ const CHANGING: usize = 80;
 /// Connections of one account that sign in with the right password and its device cookies.
 const RIGHT: usize = 150;
 const DEVICES: usize = 20;
-/// Another person signs in as often.
+/// How often another user signs in.
 const SIGN_IN_EVERY: Duration = Duration::from_millis(500);
-/// What the strength estimate takes longest for, of what a search has found; a hundred characters of it.
+/// The password of a hundred characters, of those that a search has found, for which the strength estimate takes longest.
 const COSTLY: &str =
     "4@8({[<369&#!1|/0$57+%24@8({[<369&#!1|/0$57+%24@8({[<369&#!1|/0$57+%24@8({[<369&#!1|/0$57+%24@8({[<3";
 
@@ -49,7 +50,7 @@ struct Rounds {
     flooded: Vec<Latencies>,
     rate: Vec<f64>,
     flooded_rate: Vec<f64>,
-    /// Hashes by themselves, and sign-ins in the turn after each.
+    /// The rates of the hash alone, and of sign-ins in the turn after each.
     hashes_alone: Vec<f64>,
     beside_hashes: Vec<f64>,
     overloaded: Vec<Latencies>,
@@ -79,7 +80,7 @@ impl<'a> Scenes<'a> {
         figures.extend(self.hashing(&rounds));
         figures.extend(refusals(&rounds));
         figures.push(self.memory(peak));
-        eprintln!("one account that wants more than its share");
+        eprintln!("one account that takes more than its share");
         figures.extend(self.shares());
         eprintln!("slow connections");
         figures.extend(self.slow());
@@ -112,7 +113,7 @@ impl<'a> Scenes<'a> {
         rounds.overloaded_rate.push(rate(&overloaded, self.options.lasting));
         rounds.overloaded_visitor.push(visitor);
 
-        // The one who is signed in has the account that everybody guesses at.
+        // The flood guesses at the account of the signed-in visitor.
         let ada = "ada%40example.com";
         if is_blocked_after_a_while(self.server.address, ada) {
             rounds.blocked_alone.push(self.flood(1, &Guesses::Of(ada)).0.latencies(429));
@@ -123,13 +124,13 @@ impl<'a> Scenes<'a> {
         }
     }
 
-    /// What the one who is signed in notices.
+    /// The latencies of the signed-in visitor.
     fn visit(&self) -> Latencies {
         let request = get("/account", &self.cookie);
         probe(self.server.address, &request, PROBE_EVERY, self.options.lasting, Kept::Yes)
     }
 
-    /// A flood, and what the one who is signed in notices of it.
+    /// A flood, and the latencies of the signed-in visitor during it.
     fn flood(&self, connections: usize, guesses: &Guesses) -> (Flooded, Latencies) {
         self.flood_during(connections, guesses, || self.visit())
     }
@@ -145,7 +146,7 @@ impl<'a> Scenes<'a> {
         (flooded, noticed)
     }
 
-    /// Hashes a second on the cores of the server, which meanwhile does nothing.
+    /// Hashes per second on the cores of the server, which is idle meanwhile.
     fn hashes_alone(&self) -> f64 {
         let cores = self.machine.server_cores();
         thread::scope(|scope| {
@@ -160,7 +161,7 @@ impl<'a> Scenes<'a> {
         })
     }
 
-    /// Nobody waits for a hash any more.
+    /// Returns when no request waits for a hash any more.
     fn wait_until_idle(&self) {
         loop {
             let alone = Flood::start(self.server.address, 1, &Guesses::OfAnybody);
@@ -178,17 +179,17 @@ impl<'a> Scenes<'a> {
         let quiet = |of| middle(&rounds.quiet, of);
         let p99 = Goal::Under(2.0 * quiet(990) + 5.0);
         let figure = |name: &str, of, loaded: &[Latencies], goal| Figure {
-            name: format!("/account of who is signed in, {name}"),
+            name: format!("/account of a signed-in visitor, {name}"),
             unit: "ms",
             unloaded: Some(quiet(of)),
             loaded: middle(loaded, of),
             goal,
         };
         [
-            figure("half of the time (p50)", 500, &rounds.flooded, None),
+            figure("half of the requests (p50)", 500, &rounds.flooded, None),
             figure("99 of 100 (p99)", 990, &rounds.flooded, Some(p99)),
             figure(&format!("p99 under {TOO_MANY} connections"), 990, &rounds.overloaded_visitor, None),
-            figure("p99 while the account is blocked", 990, &rounds.blocked_visitor, None),
+            figure("p99 while the account is throttled", 990, &rounds.blocked_visitor, None),
         ]
     }
 
@@ -211,7 +212,7 @@ impl<'a> Scenes<'a> {
     fn memory(&self, peak: f64) -> Figure {
         let bound = (self.machine.server_count() * 19 + 64) as f64;
         Figure {
-            name: "memory at its peak, beside before the first".to_owned(),
+            name: "peak memory, beside that before the first hash".to_owned(),
             unit: "MiB",
             unloaded: Some(self.before),
             loaded: peak,
@@ -219,7 +220,7 @@ impl<'a> Scenes<'a> {
         }
     }
 
-    /// What another person's sign-in notices of one account that wants more than its share.
+    /// The sign-ins of another user beside one account that takes more than its share.
     fn shares(&self) -> Vec<Figure> {
         let address = self.server.address;
         let (eve, bob) = ("eve%40example.com", "bob%40example.com");
@@ -251,7 +252,7 @@ impl<'a> Scenes<'a> {
         };
         let changing = {
             let (sign_in, mut cookies) = (sign_in.clone(), String::new());
-            // Each change ends the other sessions, which begin anew.
+            // Each change revokes the other sessions, which sign in again.
             Flood::of(address, CHANGING, move |_, last| {
                 let given = last.map(Answer::cookies).unwrap_or_default();
                 if !given.is_empty() {
@@ -277,7 +278,7 @@ impl<'a> Scenes<'a> {
         let right = Flood::of(address, RIGHT, move |number, _| {
             post_with("/account/login", "192.0.2.9", &devices[number % devices.len()], &sign_in)
         });
-        // Of the same network: only the account tells them apart.
+        // From the same network, so that only the account distinguishes them.
         let right = noticed("signing in", right, "192.0.2.9");
         [
             (format!("{CHANGING} connections that change the password of one account"), changing),
@@ -288,14 +289,14 @@ impl<'a> Scenes<'a> {
             let figure = |name: String, unit, unloaded, loaded, goal| Figure { name, unit, unloaded, loaded, goal };
             [
                 figure(
-                    format!("sign-in of another beside {beside}, p99"),
+                    format!("sign-in of another user beside {beside}, p99"),
                     "ms",
                     Some(quiet.per_mille(990)),
                     latencies.per_mille(990),
                     Some(Goal::Under(500.0)),
                 ),
                 figure(
-                    format!("sign-ins of another that were refused beside {beside}"),
+                    format!("refused sign-ins of another user beside {beside}"),
                     "",
                     None,
                     refused as f64,
@@ -314,7 +315,7 @@ impl<'a> Scenes<'a> {
         let (cut, loaded) = thread::scope(|scope| {
             let slow = scope.spawn(|| dawdle(self.server.address, SLOW));
             let loaded = ask();
-            (slow.join().expect("the slow do not panic"), loaded)
+            (slow.join().expect("slow connections do not panic"), loaded)
         });
         let figure = |name: &str, of, goal| Figure {
             name: format!("/healthz beside {SLOW} slow connections, {name}"),
@@ -330,7 +331,7 @@ impl<'a> Scenes<'a> {
             figure("p99", 990, None),
             figure("the slowest", 1000, Some(Goal::Under(50.0))),
             Figure {
-                name: format!("until the last of {SLOW} slow connections was cut"),
+                name: format!("time until the last of {SLOW} slow connections was cut"),
                 unit: "s",
                 unloaded: None,
                 loaded: last,
@@ -343,11 +344,11 @@ impl<'a> Scenes<'a> {
 fn refusals(rounds: &Rounds) -> Vec<Figure> {
     let kinds = [
         ("503 when the queue is full", &rounds.overloaded, None),
-        ("429 when the account is blocked", &rounds.blocked, Some(&rounds.blocked_alone)),
+        ("429 when the account is throttled", &rounds.blocked, Some(&rounds.blocked_alone)),
     ];
     let mut figures = Vec::new();
     for (kind, loaded, alone) in kinds.into_iter().filter(|(_, loaded, _)| !loaded.is_empty()) {
-        // It was promised for as many connections as meet a blocked account, and fewer than fill the queue.
+        // The goal is for the connections that guess at a throttled account, which are fewer than fill the queue.
         let promised = alone.is_some().then_some(Goal::Under(20.0));
         let percentiles = [("p50", 500, None), ("p99", 990, promised), ("the slowest", 1000, None)];
         figures.extend(percentiles.map(|(name, of, goal)| Figure {
@@ -365,12 +366,12 @@ fn middle(rounds: &[Latencies], of_a_thousand: usize) -> f64 {
     median(rounds.iter().map(|latencies| latencies.per_mille(of_a_thousand)).collect())
 }
 
-/// Sign-ins a second that had a hash computed.
+/// Sign-ins per second for which a hash was computed.
 fn rate(flooded: &Flooded, lasting: Duration) -> f64 {
     flooded.latencies(WRONG).count() as f64 / lasting.as_secs_f64()
 }
 
-/// Hashes a second of one thread, at the settings of a sign-in: 19 MiB, twice.
+/// Hashes per second of one thread, at the settings of a sign-in: 19 MiB, twice.
 fn hash_for(lasting: Duration) -> f64 {
     let params = Params::new(19_456, 2, 1, Some(32)).expect("RFC 9106 allows it");
     let mut memory = vec![Block::default(); params.block_count()];
@@ -379,7 +380,7 @@ fn hash_for(lasting: Duration) -> f64 {
         let done = argon2.hash_password_into_with_memory(b"plum-octave-harbour", &[3; 16], &mut [0; 32], &mut memory);
         done.expect("the parameters are right");
     };
-    // The memory is there from the second on.
+    // From the second hash on the memory is allocated.
     hash();
     let (begun, mut count) = (Instant::now(), 0);
     while begun.elapsed() < lasting {

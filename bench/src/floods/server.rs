@@ -1,4 +1,4 @@
-//! `handstamp serve` as it is shipped, on a new folder, with the cores that it is given.
+//! The flooded server: `handstamp serve` as it is shipped, in a new folder, on the cores that it is given.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -26,7 +26,7 @@ impl Server {
     }
 
     fn run(binary: &Path, cores: &str, folder: &Path) -> Option<(Child, SocketAddr)> {
-        let log = File::create(folder.join("log")).expect("the folder is ours");
+        let log = File::create(folder.join("log")).expect("the folder can be written");
         let mut process = Command::new("taskset")
             .args(["--cpu-list", cores])
             .arg(binary)
@@ -34,7 +34,7 @@ impl Server {
             .arg(folder.join("data"))
             .env_clear()
             .envs(["HOME", "PATH"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
-            // Behind a proxy, as one is who sees many addresses.
+            // The clients count as a proxy, so that they can name many addresses.
             .env("HANDSTAMP_TRUSTED_PROXIES", "127.0.0.1")
             .env("HANDSTAMP_PUBLIC_URL", "http://localhost")
             .current_dir(folder)
@@ -42,23 +42,23 @@ impl Server {
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
-            .expect("taskset is there");
+            .expect("taskset is installed");
         let mut line = String::new();
         let output = process.stdout.take().expect("it was asked for");
         BufReader::new(output).read_line(&mut line).expect("what it prints is text");
         let address =
             line.split("listening on ").nth(1).and_then(|rest| rest.trim_end().strip_suffix(')')?.parse().ok());
         if address.is_none() {
-            // It has said what is wrong, and ends.
+            // It has logged what is wrong, and ends.
             let _ = process.wait();
         }
         Some((process, address?))
     }
 
-    /// A member who has just registered, by their cookie.
+    /// The cookies of a newly registered user.
     ///
     /// # Panics
-    /// When nobody may.
+    /// When the registration fails.
     pub fn member(&self) -> String {
         let form = "name=Ada+Lovelace&email=ada%40example.com&password=plum-octave-harbour";
         let answer = Client::new(self.address).ask(&post("/account/register", "192.0.2.1", form));
@@ -67,10 +67,10 @@ impl Server {
         answer.cookies()
     }
 
-    /// A line of what the system knows of its memory, in MiB.
+    /// A line of the kernel's statistics of its memory, in MiB.
     ///
     /// # Panics
-    /// When it does not run any more.
+    /// When it no longer runs.
     pub fn memory(&self, what: &str) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':')).expect("it has memory");
@@ -83,7 +83,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        // What went wrong stands in its log.
+        // After a panic the log stays, as it says what went wrong.
         if !std::thread::panicking() {
             let _ = std::fs::remove_dir_all(&self.folder);
         }

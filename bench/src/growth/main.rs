@@ -1,5 +1,6 @@
-//! Measures what becomes of a request, of memory and of a start as accounts and live sessions grow to a million. Run by
-//! script/bench.
+//! Measures the cost of a request, of memory and of a start as accounts and live sessions grow to a million.
+//!
+//! Run by script/bench:
 //!
 //! `growth [--binary PATH] [--turns N] [--into FOLDER] [--at-most N]`
 
@@ -19,7 +20,7 @@ use handstamp_bench::program::Program;
 
 const USERS: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 const SESSIONS: [usize; 4] = [1, 1_000, 100_000, 1_000_000];
-/// How many sessions there are while the accounts grow.
+/// The number of sessions while the accounts grow.
 const FEW_SESSIONS: usize = 1_000;
 
 pub struct Options {
@@ -36,31 +37,31 @@ impl Options {
         let mut options =
             Self { binary: "../target/release/handstamp".into(), folder: ".".into(), turns: 11, at_most: 1_000_000 };
         while let Some(name) = arguments.next() {
-            let value = arguments.next().ok_or_else(|| format!("{name} needs a value, or there is no such flag"))?;
+            let value = arguments.next().ok_or_else(|| format!("{name} needs a value, or is unknown"))?;
             let number = || value.parse::<usize>().map_err(|error| format!("{name} {value:?}: {error}"));
             match name.as_str() {
                 "--binary" => options.binary = value.into(),
                 "--into" => options.folder = value.into(),
                 "--turns" => options.turns = number()?.max(1),
                 "--at-most" => options.at_most = number()?,
-                _ => return Err(format!("there is no flag {name}")),
+                _ => return Err(format!("unknown flag {name}")),
             }
         }
         Ok(options)
     }
 }
 
-/// What was measured with so many accounts and live sessions.
+/// The figures for one number of accounts and of live sessions.
 pub struct Size {
     pub users: usize,
     pub sessions: usize,
     pub microseconds: f64,
     pub p99: f64,
-    /// In MiB, when it has started.
+    /// In MiB, after the start.
     pub at_rest: f64,
-    /// In bytes, beside that.
+    /// In bytes, in addition to that.
     pub a_session: f64,
-    /// What it takes to write down when a session was seen, in microseconds.
+    /// The processor time to write the last-seen time of a session, in microseconds.
     pub written: f64,
     /// In milliseconds.
     pub started_in: f64,
@@ -111,7 +112,7 @@ fn measure(options: &Options, machine: &Machine, users: usize, sessions: usize) 
     load(program.address, || each_once.next());
     let a_session = (program.memory() - at_rest) * 1024.0 * 1024.0 / sessions as f64;
 
-    // Far apart, one after the other: a step that has no divisor in common with any of the sizes.
+    // Consecutive requests are far apart, by a step that has no divisor in common with any of the sizes.
     let mut far_apart = (0..).map(|turn: usize| requests[turn.wrapping_mul(611_953) % requests.len()].as_slice());
     let (mut microseconds, mut latencies) = (Vec::new(), Latencies::default());
     for _ in 0..options.turns {
@@ -122,13 +123,13 @@ fn measure(options: &Options, machine: &Machine, users: usize, sessions: usize) 
     }
     let microseconds = median(microseconds);
     let started_in = program.started_in.as_secs_f64() * 1e3;
-    // When sessions were seen is written every five minutes, which was not to fall into what was measured, and at a stop.
+    // Last-seen times are written every five minutes, which must not happen during the measurement, and at a stop.
     assert!(begun.elapsed() < Duration::from_secs(300), "the machine is too slow");
     let written = program.end().as_secs_f64() * 1e6 / sessions as f64;
     Size { users, sessions, microseconds, p99: latencies.per_mille(990), at_rest, a_session, written, started_in }
 }
 
-/// What each of those who are signed in asks.
+/// One request for each session.
 fn requests(data: &str) -> Vec<Vec<u8>> {
     let tokens = std::fs::read_to_string(Path::new(data).join("tokens")).expect("it was filled");
     tokens.lines().map(|token| get("/account", &format!("handstamp_session={token}"))).collect()
@@ -137,7 +138,7 @@ fn requests(data: &str) -> Vec<Vec<u8>> {
 fn page(sizes: &[Size], machine: &Machine, options: &Options) -> String {
     let (description, turns) = (machine.description(), options.turns);
     let version = version();
-    let mut table = "| accounts | live sessions | processor time, µs a request | p99, ms | MiB at rest | bytes a session | to note that it was seen, µs | start, ms |\n\
+    let mut table = "| accounts | live sessions | processor time, µs a request | p99, ms | MiB at rest | bytes a session | to write its last-seen time, µs | start, ms |\n\
                      | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
         .to_owned();
     for size in sizes {
@@ -154,20 +155,20 @@ fn page(sizes: &[Size], machine: &Machine, options: &Options) -> String {
             of_many(size.written),
             number(size.started_in)
         )
-        .expect("memory takes all");
+        .expect("writing to a String never fails");
     }
     format!(
         "# Growth\n\n\
          Written by `script/bench`. `handstamp serve` as it is shipped, version {version}, on SQLite.\n\n\
          {description}\n\n\
-         ![What a request costs, as accounts and live sessions grow](growth.svg)\n\n\
+         ![The cost of a request, as accounts and live sessions grow](growth.svg)\n\n\
          {table}\n\
          ## How it is measured\n\n\
-         The database is filled with the accounts and the sessions, whose tokens are made in Python. After a start everybody \
-         asks for `/account` once, which reads their row and puts the session into the cache; memory is counted then. Then for \
-         {turns} turns of a second {CONNECTIONS} connections ask again, each request with the token of somebody else, far from the last \
-         one. When a session was seen is written with many others, every five minutes and at a stop, and what that takes is \
-         counted at a stop. Processor time is what the system has counted for the process, in the middle one of the turns. A start lasts from the command to the line that \
-         says where it listens. With few sessions what one takes is lost in the rest, and not shown.\n"
+         The database is filled with the accounts and the sessions, whose tokens are made in Python. After a start each session \
+         requests `/account` once, which reads its row and puts it into the cache; memory is counted then. Then {CONNECTIONS} \
+         connections send requests for {turns} turns of a second, each request with the token of another session, far from the \
+         last one. Last-seen times are written many at once, every five minutes and at a stop; their cost is counted at a stop. \
+         Processor time is what the system has counted for the process, in the median turn. A start lasts from the command to the \
+         line that says where it listens. With few sessions the cost of one is lost in the rest, and not shown.\n"
     )
 }

@@ -1,4 +1,4 @@
-//! The processor time of a request, over live sessions and over accounts, each tenfold at a step.
+//! The plot of growth: the processor time of a request over live sessions and over accounts, each tenfold at a step.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use crate::{FEW_SESSIONS, Size};
 const PANEL: (f64, f64) = (440.0, 260.0);
 const GAP: f64 = 20.0;
 const TOP: f64 = 64.0;
-/// What is left free within a panel, on the left and below.
+/// The free space within a panel, on the left and below.
 const MARGIN: (f64, f64) = (56.0, 44.0);
 
 const STYLE: &str = "text{font-family:system-ui,'DejaVu Sans',sans-serif;font-size:13px;fill:#24292f}\
@@ -18,7 +18,7 @@ const STYLE: &str = "text{font-family:system-ui,'DejaVu Sans',sans-serif;font-si
     .curve{fill:none;stroke:#0969da;stroke-width:2}.point{fill:#0969da}";
 
 /// # Panics
-/// Never: memory takes all that is written to it.
+/// Never: writing to a String does not fail.
 pub fn svg(sizes: &[Size]) -> String {
     let (width, height) = (2.0 * PANEL.0 + 3.0 * GAP, TOP + PANEL.1 + GAP);
     let most_users = sizes.iter().map(|size| size.users).max().unwrap_or_default();
@@ -40,7 +40,7 @@ pub fn svg(sizes: &[Size]) -> String {
         points.dedup_by_key(|(count, _)| *count);
         let x = GAP + place as f64 * (PANEL.0 + GAP);
         write!(svg, "<g transform=\"translate({x} {TOP})\">\n{}</g>\n", panel(name, &points, highest))
-            .expect("memory takes all");
+            .expect("writing to a String never fails");
     }
     svg.push_str("</svg>\n");
     svg
@@ -64,7 +64,8 @@ fn panel(name: &str, points: &[(usize, f64)], highest: f64) -> String {
         bottom + 4.0,
     );
     let line: String = points.iter().map(|(count, cost)| format!("{:.1},{:.1} ", x(*count), y(*cost))).collect();
-    writeln!(panel, "<polyline class=\"curve\" points=\"{}\"/>", line.trim_end()).expect("memory takes all");
+    writeln!(panel, "<polyline class=\"curve\" points=\"{}\"/>", line.trim_end())
+        .expect("writing to a String never fails");
     for (count, cost) in points {
         let (x, y) = (x(*count), y(*cost));
         writeln!(
@@ -77,7 +78,7 @@ fn panel(name: &str, points: &[(usize, f64)], highest: f64) -> String {
             bottom + 22.0,
             short(*count)
         )
-        .expect("memory takes all");
+        .expect("writing to a String never fails");
     }
     panel
 }

@@ -1,4 +1,4 @@
-//! Who is measured, in turns.
+//! The measured programs, and the turns in which they are measured.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -16,29 +16,29 @@ use handstamp_bench::program::Program;
 use crate::Options;
 
 pub const USERS: &str = "100000";
-/// The folder of Handstamp itself, which it makes.
+/// The folder of Handstamp itself, which creates it.
 const OURS: &str = "handstamp";
 const WARMING_UP: Duration = Duration::from_millis(700);
-/// Into so many pieces a turn is cut, between which comes one of whoever is the limit: what disturbs a machine comes and goes
-/// within seconds.
+/// The number of pieces of a turn. They alternate with pieces of the limit, since disturbances of a machine come and go within
+/// seconds.
 const PIECES: u32 = 4;
 
-/// One who is measured.
+/// A measured program.
 pub struct Entrant {
     pub name: &'static str,
     path: &'static str,
-    /// Who sends the same bytes and does nothing else.
+    /// The program that sends the same bytes and does nothing else.
     pub limit: Option<&'static str>,
     starts: Starts,
 }
 
 enum Starts {
-    /// What is shipped.
+    /// The binary as it is shipped.
     Handstamp,
-    /// A small program, in the language of this one.
+    /// A small program in Rust.
     Peer(&'static str, &'static [(&'static str, &'static str)]),
     Python(&'static str),
-    /// Sends what stands in this file.
+    /// A program that sends the content of this file.
     Bare(&'static str),
 }
 
@@ -86,23 +86,23 @@ pub const ENTRANTS: [Entrant; 12] = [
     Entrant { name: FLASK, path: "/account", limit: Some(BARE), starts: Starts::Python("flask") },
 ];
 
-/// What was measured of one of them, turn by turn.
+/// The measurements of one program, turn by turn.
 #[derive(Default)]
 pub struct Turns {
     pub a_second: Vec<f64>,
     pub microseconds: Vec<f64>,
-    /// How many times the processor time of the limit, if there is one.
+    /// The processor time as a multiple of the limit's, if there is a limit.
     pub times_limit: Vec<f64>,
     pub p50: Vec<f64>,
     pub p99: Vec<f64>,
-    /// In MiB, before anybody asks.
+    /// In MiB, before the first request.
     pub at_rest: Vec<f64>,
     pub under_load: Vec<f64>,
     /// In milliseconds.
     pub started_in: Vec<f64>,
 }
 
-/// What came of all of them.
+/// The measurements of all programs.
 pub struct Results(Vec<Turns>);
 
 impl Results {
@@ -114,28 +114,28 @@ impl Results {
         self.each().find(|(entrant, _)| entrant.name == name).expect("it is among them").1
     }
 
-    /// How many times the processor time of the limit somebody takes.
+    /// The processor time of a program as a multiple of its limit's.
     pub fn times_limit(&self, name: &str) -> f64 {
         median(self.of(name).times_limit.clone())
     }
 
-    /// How many times the processor time of another one somebody takes who has the same limit.
+    /// The processor time of a program as a multiple of another's that has the same limit.
     pub fn ratio(&self, name: &str, other: &str) -> f64 {
         let pairs = self.of(name).times_limit.iter().zip(&self.of(other).times_limit);
         median(pairs.map(|(one, other)| one / other).collect())
     }
 }
 
-/// Who has been started, and what they are asked.
+/// A running program, and the request that is sent to it.
 struct Running {
     program: Program,
     request: Vec<u8>,
-    /// In MiB, before anybody asked.
+    /// In MiB, before the first request.
     at_rest: f64,
 }
 
 impl Running {
-    /// Asks for so long, and adds what that took.
+    /// Sends requests for `lasting`, and adds their cost to `work`.
     fn asked_for(&self, lasting: Duration, work: &mut Work) {
         let (before, begun) = (self.program.processor_time(), Instant::now());
         let latencies = load_for(self.program.address, lasting, || &self.request);
@@ -145,7 +145,7 @@ impl Running {
     }
 }
 
-/// What it took to answer.
+/// The cost of answering requests.
 #[derive(Default)]
 struct Work {
     lasted: Duration,
@@ -154,7 +154,7 @@ struct Work {
 }
 
 impl Work {
-    /// Of a request.
+    /// Processor time per request.
     fn microseconds(&self) -> f64 {
         self.spent.as_secs_f64() * 1e6 / self.latencies.count() as f64
     }
@@ -164,12 +164,12 @@ pub struct Contest<'a> {
     options: &'a Options,
     cores: String,
     folder: Folder,
-    /// Of the one who is registered at Handstamp.
+    /// The cookies of the user who is registered at Handstamp.
     cookies: RefCell<String>,
 }
 
 impl<'a> Contest<'a> {
-    /// Registers somebody among many, and keeps the answers that the bare ones are to send.
+    /// Registers a user among many, and keeps the answers that bare axum is to send.
     pub fn prepare(options: &'a Options, machine: &Machine) -> Self {
         let folder = Folder::new("peers");
         let contest = Self { options, cores: machine.server_cores(), folder, cookies: RefCell::default() };
@@ -193,13 +193,13 @@ impl<'a> Contest<'a> {
         let mut client = Client::new(program.address);
         let answer = client.ask(&asks(path, &self.cookies.borrow())).expect("it answers");
         assert_eq!(answer.status, 200, "{path}");
-        std::fs::write(self.folder.join(name), client.received()).expect("the folder is ours");
+        std::fs::write(self.folder.join(name), client.received()).expect("the folder can be written");
     }
 
-    /// The folder of a program's own. An application that has the extractor shares that of Handstamp.
+    /// The data folder of a program. An application that has the extractor shares that of Handstamp.
     fn data(&self, name: &str) -> PathBuf {
         let folder = self.folder.join(if name == "extractor" { OURS } else { name });
-        std::fs::create_dir_all(&folder).expect("the folder is ours");
+        std::fs::create_dir_all(&folder).expect("the folder can be written");
         folder
     }
 
@@ -209,7 +209,7 @@ impl<'a> Contest<'a> {
             Starts::Handstamp => {
                 let data = text(self.folder.join(OURS));
                 let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", &data];
-                // The app of the questions gets its assertions.
+                // The app of the authorization subrequests receives its assertions.
                 let variables = [("HANDSTAMP_RETURN_HOSTS", "app.example.com")];
                 Program::start(&self.cores, &self.options.binary, &arguments, &variables)
             }
@@ -236,10 +236,10 @@ impl<'a> Contest<'a> {
         }
     }
 
-    /// Takes turns.
+    /// Measures all programs in turns.
     pub fn play(&self) -> Results {
         let mut results: Vec<Turns> = ENTRANTS.iter().map(|_| Turns::default()).collect();
-        // Whoever has a database fills it before they are measured.
+        // A program that has a database fills it before it is measured.
         for entrant in &ENTRANTS {
             eprintln!("starting {}", entrant.name);
             drop(self.start(&entrant.starts));
@@ -267,7 +267,7 @@ impl<'a> Contest<'a> {
         if limit.is_some() {
             turns.times_limit.push(work.microseconds() / least.microseconds());
         }
-        // What both have in memory would count as half.
+        // Memory that the two programs share would count as half.
         drop(limit);
         turns.a_second.push(work.latencies.count() as f64 / work.lasted.as_secs_f64());
         turns.microseconds.push(work.microseconds());
@@ -278,7 +278,7 @@ impl<'a> Contest<'a> {
         turns.started_in.push(running.program.started_in.as_secs_f64() * 1e3);
     }
 
-    /// Starts somebody, and warms them up.
+    /// Starts a program, and warms it up.
     fn run(&self, entrant: &Entrant) -> Running {
         let program = self.start(&entrant.starts);
         let at_rest = program.memory();
@@ -294,7 +294,7 @@ impl<'a> Contest<'a> {
     }
 }
 
-/// The cookies of somebody new.
+/// The cookies of a newly registered user.
 fn register(program: &Program) -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let email = format!("ada-{}%40example.com", COUNT.fetch_add(1, Ordering::Relaxed));
@@ -305,7 +305,7 @@ fn register(program: &Program) -> String {
     answer.cookies()
 }
 
-/// What somebody with these cookies asks; a proxy's question as nginx asks it.
+/// A request with these cookies; an authorization subrequest is as nginx sends it.
 fn asks(path: &str, cookies: &str) -> Vec<u8> {
     let mut request = get(path, cookies);
     if path == "/auth/request" {

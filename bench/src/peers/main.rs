@@ -1,5 +1,6 @@
-//! Measures what a request costs beside what people would use otherwise, and beside bare axum that sends the same bytes. Run
-//! by script/bench. Exits with 1 when it is not what was promised.
+//! Measures the cost of a request beside common alternatives, and beside bare axum that sends the same bytes.
+//!
+//! Run by script/bench. Exits with 1 when a goal is not met.
 //!
 //! `peers [--binary PATH] [--peers FOLDER] [--python FOLDER] [--rounds N] [--seconds N] [--into FOLDER]`
 
@@ -38,7 +39,7 @@ impl Options {
             lasting: Duration::from_secs(2),
         };
         while let Some(name) = arguments.next() {
-            let value = arguments.next().ok_or_else(|| format!("{name} needs a value, or there is no such flag"))?;
+            let value = arguments.next().ok_or_else(|| format!("{name} needs a value, or is unknown"))?;
             let number = || value.parse::<u64>().map_err(|error| format!("{name} {value:?}: {error}"));
             match name.as_str() {
                 "--binary" => options.binary = value.into(),
@@ -47,7 +48,7 @@ impl Options {
                 "--into" => options.folder = value.into(),
                 "--rounds" => options.rounds = number()?.max(1) as usize,
                 "--seconds" => options.lasting = Duration::from_secs(number()?.max(1)),
-                _ => return Err(format!("there is no flag {name}")),
+                _ => return Err(format!("unknown flag {name}")),
             }
         }
         Ok(options)

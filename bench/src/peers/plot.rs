@@ -1,4 +1,4 @@
-//! The processor time of a request for each, as bars on a scale whose steps are tenfold.
+//! The plot of the peers: the processor time of a request for each, as bars on a logarithmic scale.
 
 use std::fmt::Write;
 
@@ -17,18 +17,18 @@ const STYLE: &str = "text{font-family:system-ui,'DejaVu Sans',sans-serif;font-si
     .sheet{fill:#fff}.line{stroke:#d0d7de}.bare{fill:#afb8c1}.ours{fill:#0969da}.peer{fill:#bf8700}.spread{stroke:#24292f;stroke-width:1.5}";
 
 /// # Panics
-/// Never: memory takes all that is written to it.
+/// Never: writing to a String does not fail.
 pub fn svg(results: &Results) -> String {
     let costs: Vec<_> = results.each().map(|(entrant, turns)| (entrant, &turns.microseconds)).collect();
     let all = || costs.iter().flat_map(|(_, costs)| costs.iter().copied());
-    // Whole powers of ten around all there are.
+    // Whole powers of ten around all values.
     let first = all().fold(f64::INFINITY, f64::min).log10().floor();
     let last = all().fold(0.0, f64::max).log10().ceil();
     let place = |cost: f64| BARS.0 + (cost.log10() - first) / (last - first) * (BARS.1 - BARS.0);
     let height = TOP + costs.len() as f64 * ROW + 20.0;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\">\n\
-         <title>Processor time of a request: bare axum, Handstamp, and what people would use otherwise</title>\n\
+         <title>Processor time of a request: bare axum, Handstamp, and common alternatives</title>\n\
          <style>{STYLE}</style>\n<rect class=\"sheet\" width=\"{WIDTH}\" height=\"{height}\"/>\n\
          <text class=\"title\" x=\"20\" y=\"36\">Processor time of a request, in µs</text>\n"
     );
@@ -41,7 +41,7 @@ pub fn svg(results: &Results) -> String {
             TOP - 10.0,
             10_f64.powi(power)
         )
-        .expect("memory takes all");
+        .expect("writing to a String never fails");
     }
     for (row, (entrant, costs)) in costs.iter().enumerate() {
         let (y, cost) = (TOP + row as f64 * ROW + 6.0, median(costs.to_vec()));
@@ -70,7 +70,7 @@ pub fn svg(results: &Results) -> String {
             place(most) + 10.0,
             number(cost)
         )
-        .expect("memory takes all");
+        .expect("writing to a String never fails");
     }
     svg.push_str("</svg>\n");
     svg

@@ -1,7 +1,7 @@
-//! Assertions: what an app is told of whoever asks, signed, so that it need not trust its network.
+//! Assertions: signed statements that tell an app which user sends a request, so that the app need not trust its network.
 //!
-//! A JSON Web Token (RFC 7519) signed with Ed25519 (RFC 8037). Its keys are derived from the secrets like all others, so every
-//! node has the same, and they rotate with the secrets.
+//! An assertion is a JSON Web Token (RFC 7519) signed with Ed25519 (RFC 8037). Its keys are derived from the secrets like all
+//! others, so every node has the same keys, and they rotate with the secrets.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,28 +15,28 @@ use uuid::Uuid;
 use crate::keyring::{Purpose, SecretKey};
 use crate::{GroupName, Timestamp, UserId};
 
-/// What is said of somebody, and to whom.
+/// The claims of an assertion: about one user, and for one app.
 #[derive(Clone, Copy, Debug)]
 pub struct Assertion<'a> {
-    /// Who says it: where people reach this site.
+    /// The issuer: the public URL of this site.
     pub issuer: &'a str,
-    /// The origin of the app that it is for.
+    /// The origin of the app that the assertion is for.
     pub audience: &'a str,
-    /// Who it is, for ever.
+    /// The user's permanent id.
     pub user_id: UserId,
-    /// What they want to be called.
+    /// The user's display name.
     pub name: &'a str,
-    /// The session that they ask in, by the id that opens nothing.
+    /// The session id, which opens nothing.
     pub session_id: Uuid,
-    /// Their address, if the app gets it.
+    /// The user's e-mail address, if the app receives it.
     pub email: Option<&'a str>,
-    /// Whether the address is known to be theirs.
+    /// Whether the e-mail address is verified.
     pub email_verified: bool,
-    /// The groups that they are in, with commas between them.
+    /// The user's groups, separated by commas.
     pub groups: &'a str,
-    /// The groups of which the question named one as enough; none where it named none.
+    /// The groups of which the authorization subrequest requires one; empty where it requires none.
     pub required_groups: &'a [GroupName],
-    /// It holds from now on, for [`AssertionKeys::LIFETIME`].
+    /// The time of issue, from which the assertion is valid for [`AssertionKeys::LIFETIME`].
     pub issued_at: Timestamp,
 }
 
@@ -47,13 +47,13 @@ pub struct AssertionKeys {
 }
 
 impl AssertionKeys {
-    /// How long an assertion holds.
+    /// How long an assertion is valid.
     pub const LIFETIME: Duration = Duration::from_secs(60);
-    /// How much earlier an assertion says that it was issued: usual libraries refuse one of the future, and an app's clock may
-    /// be behind by so much.
+    /// How far the time of issue in an assertion is set back: common libraries refuse one from the future, and an app's clock
+    /// may be behind by this much.
     pub const BACKDATED: Duration = Duration::from_secs(30);
 
-    /// Keys under these secrets: the current one signs, and those of the fallbacks can be published with it.
+    /// Keys derived from these secrets: the current key signs, and the keys of the fallbacks can be published with it.
     pub fn new(current: &SecretKey, fallbacks: &[SecretKey]) -> Self {
         Self { current: AssertionKey::new(current), fallbacks: fallbacks.iter().map(AssertionKey::new).collect() }
     }
@@ -84,12 +84,12 @@ impl AssertionKeys {
         format!("{signed}.{}", encode(signature.to_bytes()))
     }
 
-    /// The key that verifies what is signed now, as a JWK set (RFC 7517 §5).
+    /// The key that verifies assertions signed now, as a JWK set (RFC 7517 §5).
     pub fn published(&self) -> String {
         jwk_set([&self.current])
     }
 
-    /// The same with the keys of the fallbacks after it, for a time in which another node, or this one a moment ago, signs with
+    /// The same, followed by the keys of the fallbacks. During a rotation another node, or this one a moment ago, signs with
     /// one of them.
     pub fn published_with_fallbacks(&self) -> String {
         jwk_set(std::iter::once(&self.current).chain(&self.fallbacks))
@@ -111,7 +111,7 @@ struct AssertionKey {
     signs: SigningKey,
     /// The public key, in base64url.
     public: String,
-    /// Its thumbprint (RFC 7638), by which its tokens name it.
+    /// The thumbprint of the public key (RFC 7638), by which its tokens name it.
     id: String,
 }
 
@@ -119,7 +119,7 @@ impl AssertionKey {
     fn new(secret: &SecretKey) -> Self {
         let signs = SigningKey::from_bytes(&secret.derive(Purpose::Assertion));
         let public = encode(signs.verifying_key().as_bytes());
-        // The members that RFC 8037 §2 requires, in the order and the spelling that RFC 7638 §3.2 does.
+        // The members that RFC 8037 §2 requires, in the order and the spelling that RFC 7638 §3.2 requires.
         let id = encode(Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{public}"}}"#)));
         Self { signs, public, id }
     }
@@ -177,7 +177,7 @@ mod tests {
         serde_json::from_slice(&decoded(part)).unwrap()
     }
 
-    /// Whether one of the published keys, the one that the token names, verifies it.
+    /// Whether the published key that the token names verifies it.
     fn verifies(token: &str, published: &str) -> bool {
         let [header, claims, signature]: [&str; 3] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
         let keys: Value = serde_json::from_str(published).unwrap();
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn an_assertion_says_who_it_is_to_one_app_and_for_a_minute() {
+    fn an_assertion_identifies_the_user_to_one_app_for_a_minute() {
         let token = AssertionKeys::new(&first(), &[]).issue(&ada("editors,staff"));
         let claims = json_of(token.split('.').nth(1).unwrap());
         assert_eq!(
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn an_assertion_has_an_address_and_required_groups_only_where_there_are_any_to_tell() {
+    fn an_assertion_omits_an_absent_email_address_and_required_groups() {
         let keys = AssertionKeys::new(&first(), &[]);
         let claims = |assertion| json_of(keys.issue(&assertion).split('.').nth(1).unwrap());
         let told = claims(Assertion { email: None, email_verified: false, ..ada("staff") });
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn its_published_key_verifies_it_and_no_other_does() {
+    fn only_the_published_key_verifies_an_assertion() {
         let keys = AssertionKeys::new(&first(), &[]);
         let token = keys.issue(&ada(""));
         assert!(verifies(&token, &keys.published()));
@@ -231,18 +231,18 @@ mod tests {
     }
 
     #[test]
-    fn keys_rotate_with_the_secrets() {
+    fn assertion_keys_rotate_with_the_secrets() {
         let before = AssertionKeys::new(&first(), &[]);
         let after = AssertionKeys::new(&second(), &[first()]);
-        assert!(verifies(&before.issue(&ada("")), &after.published_with_fallbacks()), "the old key goes on to verify");
-        assert!(!verifies(&before.issue(&ada("")), &after.published()), "until it is published no more");
+        assert!(verifies(&before.issue(&ada("")), &after.published_with_fallbacks()), "the old key still verifies");
+        assert!(!verifies(&before.issue(&ada("")), &after.published()), "until it is no longer published");
         assert!(verifies(&after.issue(&ada("")), &after.published()));
-        assert!(!verifies(&after.issue(&ada("")), &before.published()), "the new one signs");
+        assert!(!verifies(&after.issue(&ada("")), &before.published()), "the new key signs");
     }
 
     #[test]
-    fn a_key_is_named_by_its_thumbprint() {
-        // Of the key in RFC 8037 appendix A.1, whose thumbprint is in A.3.
+    fn an_assertion_key_is_named_by_its_thumbprint() {
+        // The key of RFC 8037 appendix A.1, whose thumbprint is in A.3.
         let seed = decoded("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A");
         let signs = SigningKey::from_bytes(&seed.try_into().unwrap());
         let public = encode(signs.verifying_key().as_bytes());
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_never_printed() {
+    fn assertion_keys_are_not_printed() {
         assert_eq!(format!("{:?}", AssertionKeys::new(&first(), &[second()])), "AssertionKeys(…)");
     }
 }

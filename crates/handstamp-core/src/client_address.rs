@@ -1,31 +1,31 @@
-//! Where a request comes from, though proxies stand between.
+//! The client address of a request, which may have come through proxies.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
 
-/// The proxies whose word on where a request comes from is taken; none by default.
+/// The proxies whose `X-Forwarded-For` is trusted; none by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// Each an address, or a network such as `10.0.0.0/8`.
+    /// Parses proxies, each of them an address, or a network such as `10.0.0.0/8`.
     ///
     /// # Errors
-    /// In words for the operator, for the first that is neither.
+    /// A message for the operator, about the first entry that is neither.
     pub fn parse<'a>(proxies: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         proxies.into_iter().map(network).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Adds those of another list.
+    /// Adds the proxies of another list.
     #[must_use]
     pub fn and(mut self, others: Self) -> Self {
         self.0.extend(others.0);
         self
     }
 
-    /// Whether this address is one of them.
+    /// Whether this address is a trusted proxy.
     pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
@@ -33,9 +33,9 @@ impl TrustedProxies {
 
     /// The client of a request that came from `peer` with these lines of `X-Forwarded-For`.
     ///
-    /// Every proxy writes at the right whom it had the request from, so they are read from there, for as long as whoever
-    /// wrote one is trusted. What stands further left came along with the request and may be anything. Where a trusted
-    /// proxy wrote no address that can be read, the request counts as its own: nobody gets out of a count by a header.
+    /// Each proxy appends the address of its peer, so entries are read from the right while the proxy that appended them is
+    /// trusted. Entries further left came with the request and may be anything. Where a trusted proxy appended no valid
+    /// address, that proxy counts as the client, so that no client evades a rate limit by a header.
     pub fn client<'a>(&self, peer: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'a [u8]>) -> IpAddr {
         let mut client = peer.to_canonical();
         for entry in forwarded_for.rev().flat_map(|line| line.rsplit(|byte| *byte == b',')) {
@@ -50,8 +50,8 @@ impl TrustedProxies {
         client
     }
 
-    /// Whether a proxy at this address is one that was forgotten: it writes `X-Forwarded-For`, stands in a network of the
-    /// operator's own, and is not trusted.
+    /// Whether a peer that sends `X-Forwarded-For` is probably a proxy that the operator forgot to list: its address is
+    /// private, and it is not trusted.
     pub fn seems_to_miss(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         let is_private = match peer {
@@ -72,7 +72,7 @@ fn address(entry: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(entry).ok()?.trim_matches([' ', '\t']);
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let parsed = bare.parse().or_else(|_| text.parse().map(|address: SocketAddr| address.ip()));
-    // With a port, the parser takes a zone as well, which means nothing to anybody else.
+    // With a port, the parser also accepts a zone, which has a meaning on its own host only.
     parsed.ok().filter(|_| !text.contains('%')).map(|address: IpAddr| address.to_canonical())
 }
 
@@ -84,7 +84,7 @@ pub enum Network {
     V4(Ipv4Addr),
     /// The first 64 bits of an IPv6 address.
     V6([u8; 8]),
-    /// Of requests that nobody knows where they come from. They count as one.
+    /// The network of all requests whose address is unknown. They count as one client.
     #[default]
     Unknown,
 }
@@ -98,7 +98,7 @@ impl Network {
         }
     }
 
-    /// The first 48 bits of an IPv6 address, which a provider may give to one customer as well: 65,536 networks.
+    /// The first 48 bits of an IPv6 address: 65,536 networks, which a provider may also give to one customer.
     pub fn site(self) -> Option<[u8; 6]> {
         match self {
             Self::V6([a, b, c, d, e, f, ..]) => Some([a, b, c, d, e, f]),
@@ -106,7 +106,7 @@ impl Network {
         }
     }
 
-    /// A spelling that no two networks share.
+    /// An encoding that no two networks share.
     pub fn to_bytes(self) -> Vec<u8> {
         match self {
             Self::V4(v4) => v4.octets().to_vec(),
@@ -138,13 +138,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_trusted_proxy_wrote_is_taken_from_the_right() {
+    fn forwarded_addresses_are_read_from_the_right_through_trusted_proxies() {
         let proxies = ["127.0.0.1", "10.0.0.0/8", "fd00::/8"];
         assert_eq!(client(&proxies, "127.0.0.1", &["198.51.100.7"]), "198.51.100.7");
         assert_eq!(
             client(&proxies, "127.0.0.1", &["203.0.113.9, 198.51.100.7"]),
             "198.51.100.7",
-            "the left one is made up"
+            "the left entry is forged"
         );
         assert_eq!(client(&proxies, "127.0.0.1", &["203.0.113.9", "198.51.100.7"]), "198.51.100.7", "in two lines");
         assert_eq!(client(&proxies, "127.0.0.1", &["203.0.113.9, 198.51.100.7 ,10.1.2.3"]), "198.51.100.7");
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_may_come_in_brackets_or_with_a_port() {
+    fn a_forwarded_address_may_have_brackets_or_a_port() {
         for (entry, address) in [
             ("198.51.100.7:4711", "198.51.100.7"),
             ("[2001:db8::1]", "2001:db8::1"),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_entry_leaves_the_request_with_whoever_passed_it_on() {
+    fn a_malformed_forwarded_address_makes_the_proxy_the_client() {
         for entry in [
             "",
             "unknown",
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn proxies_are_addresses_and_networks() {
+    fn trusted_proxies_are_addresses_and_networks() {
         for bad in ["", "localhost", "10.0.0.0/33", "10.0.0", "*", "10.0.0.1:80"] {
             assert!(TrustedProxies::parse([bad]).is_err(), "{bad}");
         }
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_of_ones_own_that_is_not_listed_is_noticed() {
+    fn an_untrusted_proxy_in_a_private_network_is_detected() {
         let trusted = TrustedProxies::parse(["127.0.0.1"]).unwrap();
         let misses = |peer: &str| trusted.seems_to_miss(peer.parse().unwrap());
         assert!(misses("10.0.0.1") && misses("192.168.1.1") && misses("::1") && misses("fd00::1"));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_an_address_of_version_4_or_half_of_one_of_version_6() {
+    fn a_network_is_an_ipv4_address_or_half_of_an_ipv6_address() {
         let network = |address: &str| Network::of(address.parse().unwrap());
         assert_eq!(network("192.0.2.1"), network("::ffff:192.0.2.1"));
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));

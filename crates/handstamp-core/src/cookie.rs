@@ -1,19 +1,19 @@
-//! Finding a cookie of ours among whatever a client sends.
+//! The `Cookie` header of a request: finding Handstamp's cookies in it, and removing them from it.
 
 use memchr::memchr;
 
-/// What the `Cookie` lines of a request have of one name.
+/// The cookies of one name in the `Cookie` lines of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presented<'a> {
     /// No cookie of the name.
     Nothing,
-    /// One, and its value; empty where that is not UTF-8.
+    /// One cookie, with its value; empty where that is not UTF-8.
     One(&'a str),
-    /// Two or more, which [`all`] gives. Their order tells nothing: RFC 6265 §4.2.2 gives none to rely on.
+    /// Two or more, which [`all`] gives. Their order means nothing: by RFC 6265 §4.2.2 servers should not rely on it.
     Several,
 }
 
-/// Finds the cookie of exactly this name. Nothing is decoded, unquoted or mended, and the pairs around it may be anything.
+/// Finds the cookie of exactly this name. Nothing is decoded, unquoted or repaired, and the pairs around it may be anything.
 pub fn find<'a>(lines: impl IntoIterator<Item = &'a [u8]>, name: &str) -> Presented<'a> {
     let mut values = values(lines, name);
     match (values.next(), values.next()) {
@@ -37,19 +37,19 @@ fn values<'a>(lines: impl IntoIterator<Item = &'a [u8]>, name: &str) -> impl Ite
     lines.into_iter().flat_map(pairs).filter_map(value)
 }
 
-/// What is not UTF-8 is nothing that this service ever gave out.
+/// The value as text. A value that is not UTF-8 becomes empty, since this service never issued it.
 fn text(value: &[u8]) -> &str {
     str::from_utf8(value).unwrap_or_default()
 }
 
-/// What is left of the `Cookie` lines of a request without our own cookies, in one line: nothing that an app behind us needs.
+/// The `Cookie` lines of a request as one line without Handstamp's cookies, which no app behind the proxy needs.
 pub fn without_ours<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let pairs = lines.into_iter().flat_map(pairs).map(<[u8]>::trim_ascii);
     let theirs: Vec<_> = pairs.filter(|pair| !pair.is_empty() && !is_ours(pair)).collect();
     theirs.join(b"; ".as_slice())
 }
 
-/// What stands between semicolons. Cookies are long: to look at every byte by itself made finding one take twice as long.
+/// The texts between semicolons. Cookies are long: examining every byte by itself made finding one take twice as long.
 fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(line);
     std::iter::from_fn(move || {
@@ -60,7 +60,8 @@ fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Of whatever site: each of our cookies is called `handstamp_…`, with the prefix that browsers guard or without.
+/// Whether a cookie belongs to a Handstamp of any site: its name is `handstamp_…`, with or without a prefix that browsers
+/// enforce.
 fn is_ours(pair: &[u8]) -> bool {
     let prefixes = [b"__Host-".as_slice(), b"__Secure-"];
     let bare = prefixes.iter().find_map(|prefix| {
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_not_utf_8_is_there_and_empty() {
+    fn a_cookie_value_that_is_not_utf_8_is_found_and_empty() {
         assert_eq!(find([b"handstamp_session=\xff".as_slice()], "handstamp_session"), Presented::One(""));
     }
 

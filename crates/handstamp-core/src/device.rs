@@ -1,16 +1,17 @@
-//! The device cookie: a browser that has signed in to an account before shows it, and its guesses are counted apart from
-//! those of strangers. So nobody shuts the owner out by guessing (OWASP, "Slow Down Online Guessing Attacks with Device
-//! Cookies"). It signs nobody in.
+//! The device cookie: a signed record of the accounts that have signed in in a browser.
 //!
-//! A token has 69 bytes, sent as 92 characters of base64url (RFC 4648 §5); a cookie holds one for each account, the latest
-//! first, with full stops between them.
+//! Attempts from a browser with the cookie are counted apart from those of other browsers. So an attacker who guesses cannot
+//! lock out the owner (OWASP, "Slow Down Online Guessing Attacks with Device Cookies"). The cookie does not sign a user in.
+//!
+//! A token has 69 bytes, sent as 92 characters of base64url (RFC 4648 §5). A cookie holds one token for each account, the
+//! latest first, separated by full stops.
 //!
 //! ```text
 //! 0 version │ 1 key id │ 5 user id │ 21 device id │ 29 expires at │ 37 tag
 //! ```
 //!
-//! Integers are big-endian. The tag is HMAC-SHA-256 over everything before it, under a key for this purpose alone; and as
-//! 69 is divisible by 3, a token has exactly one spelling.
+//! Integers are big-endian. The tag is HMAC-SHA-256 over everything before it, under a key for this purpose alone. As 69 is
+//! divisible by 3, a token has exactly one spelling.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,7 +30,7 @@ const TOKEN_BYTES: usize = 69;
 const TEXT_CHARACTERS: usize = 92;
 const SEPARATOR: char = '.';
 
-/// A browser in which somebody has signed in: a name by which its guesses are counted, and no secret.
+/// The id of a browser in which a user has signed in. The attempts of the browser are counted by it; it is no secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceId([u8; 8]);
 
@@ -54,10 +55,10 @@ impl DeviceTokens {
     /// How long a device is known after its last sign-in.
     pub const LIFETIME: Duration = Duration::from_secs(365 * 86_400);
 
-    /// The most accounts that a cookie knows; people share browsers, but not with that many.
+    /// The most accounts that a cookie remembers, as more people rarely share a browser.
     pub const MAX_ACCOUNTS: usize = 4;
 
-    /// Device cookies under these secrets.
+    /// Device cookies under keys that are derived from these secrets.
     ///
     /// # Errors
     /// When two of the secrets are the same.
@@ -65,19 +66,19 @@ impl DeviceTokens {
         Ok(Self { ring: KeyRing::new(Purpose::Device, current, fallbacks)?, compared: AtomicU64::new(0) })
     }
 
-    /// What a cookie says of the accounts that signed in there before, as far as this service said it. It is found out before anything
-    /// is known of an account, so that how long it takes tells nothing of one.
+    /// The valid claims of a cookie about accounts that have signed in in its browser. The cookie is opened before any account
+    /// is looked up, so that the time it takes reveals nothing about one.
     pub fn open(&self, cookie: &str, now: Timestamp) -> KnownDevices {
         KnownDevices(self.known(cookie, now).map(|(known, _)| known).collect())
     }
 
-    /// How many tags were compared so far: what cookies have cost.
+    /// How many tags have been compared so far, as a measure of what cookies cost.
     pub fn compared(&self) -> u64 {
         self.compared.load(Ordering::Relaxed)
     }
 
-    /// The cookie of a browser in which `user_id` has just signed in as the device `device_id`, with credentials that were changed at
-    /// `changed_at`. What it knew of other accounts it still knows.
+    /// The cookie of a browser in which `user_id` has just signed in as the device `device_id`, with credentials that were
+    /// changed at `changed_at`. Valid claims about other accounts are kept.
     pub fn note(
         &self,
         cookie: &str,
@@ -86,14 +87,14 @@ impl DeviceTokens {
         changed_at: Option<Timestamp>,
         now: Timestamp,
     ) -> String {
-        // What was issued within the second of the change may have been earned by what was changed.
+        // A token issued within the second of the change may have been earned with the old credentials.
         let issued_at = changed_at.map_or(now, |changed_at| now.max(changed_at.after(Duration::from_secs(1))));
         let newest = self.issue(&Known { user_id, device_id, expires_at: issued_at.after(Self::LIFETIME) });
         let others = self.known(cookie, now).filter(|(known, _)| known.user_id != user_id).map(|(_, text)| text);
         others.take(Self::MAX_ACCOUNTS - 1).fold(newest, |cookie, text| format!("{cookie}{SEPARATOR}{text}"))
     }
 
-    /// What a cookie knows, as far as we said so. A long one is not looked at to its end.
+    /// The valid claims of a cookie, each with its token. Of a long cookie only the first tokens are read.
     fn known<'a>(&'a self, cookie: &'a str, now: Timestamp) -> impl Iterator<Item = (Known, &'a str)> {
         let texts = cookie.split(SEPARATOR).take(Self::MAX_ACCOUNTS);
         texts.filter_map(move |text| self.open_one(text, now).map(|known| (known, text)))
@@ -141,8 +142,8 @@ impl fmt::Debug for DeviceTokens {
 pub struct KnownDevices(Vec<Known>);
 
 impl KnownDevices {
-    /// The device of this account, if it signed in there after its credentials were last changed: what lowers a guard ends with
-    /// what it was earned by.
+    /// The device of this account, if the account signed in there after its credentials were last changed: a claim ends with
+    /// the credentials that earned it.
     pub fn find(&self, user_id: UserId, changed_at: Option<Timestamp>) -> Option<DeviceId> {
         let known = self.0.iter().find(|known| known.user_id == user_id)?;
         let still_counts = changed_at.is_none_or(|changed_at| known.issued_at() > changed_at);
@@ -150,7 +151,7 @@ impl KnownDevices {
     }
 }
 
-/// What one token says: in this browser, somebody signed in to this account.
+/// The claim of one token: in this browser, a user signed in to this account.
 #[derive(Debug)]
 struct Known {
     user_id: UserId,
@@ -194,22 +195,22 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_a_strangers_once_the_credentials_it_signed_in_with_were_changed() {
+    fn a_device_cookie_is_void_once_the_credentials_were_changed() {
         let cookie = tokens().note("", user(1), device(7), None, NOW);
         let changed_at = |at| tokens().open(&cookie, NOW).find(user(1), Some(at));
         assert_eq!(changed_at(Timestamp::from_unix_seconds(NOW.unix_seconds() - 1)), Some(device(7)));
-        assert_eq!(changed_at(NOW), None, "it may have been earned in the same second before");
+        assert_eq!(changed_at(NOW), None, "it may have been earned earlier in the same second");
         assert_eq!(changed_at(NOW.after(Duration::from_secs(1))), None);
         let anew = tokens().note(&cookie, user(1), device(7), Some(NOW), NOW);
         assert_eq!(
             tokens().open(&anew, NOW).find(user(1), Some(NOW)),
             Some(device(7)),
-            "after a sign-in with the new ones"
+            "after a sign-in with the new credentials"
         );
     }
 
     #[test]
-    fn a_device_is_known_for_a_year_to_the_account_that_signed_in() {
+    fn a_device_is_known_for_a_year_after_a_sign_in() {
         let cookie = tokens().note("", user(1), device(7), None, NOW);
         let last = NOW.after(DeviceTokens::LIFETIME - Duration::from_secs(1));
         assert_eq!(cookie.len(), 92);
@@ -219,17 +220,17 @@ mod tests {
     }
 
     #[test]
-    fn people_who_share_a_browser_are_all_known_up_to_the_last_four() {
+    fn a_device_cookie_remembers_the_last_four_accounts() {
         let cookie = (1..=5)
             .fold(String::new(), |cookie, number| tokens().note(&cookie, user(number), device(number), None, NOW));
         let known = (1..=5).map(|number| find(&tokens(), &cookie, user(number), NOW));
         assert!(known.eq([None, Some(device(2)), Some(device(3)), Some(device(4)), Some(device(5))]));
         let again = tokens().note(&cookie, user(3), device(3), None, NOW);
-        assert_eq!(again.len(), cookie.len(), "nobody is in it twice");
+        assert_eq!(again.len(), cookie.len(), "no account is in it twice");
     }
 
     #[test]
-    fn what_was_made_up_is_not_known_and_is_not_kept() {
+    fn a_forged_device_cookie_is_neither_accepted_nor_kept() {
         let tokens = tokens();
         let cookie = tokens.note("", user(1), device(7), None, NOW);
         for position in 0..cookie.len() {
@@ -245,11 +246,11 @@ mod tests {
             assert_eq!(tokens.note(junk, user(2), device(1), None, NOW).len(), 92);
         }
         let hidden = format!("{}{cookie}", "x.".repeat(DeviceTokens::MAX_ACCOUNTS));
-        assert_eq!(find(&tokens, &hidden, user(1), NOW), None, "it is not read without end");
+        assert_eq!(find(&tokens, &hidden, user(1), NOW), None, "only the first tokens are read");
     }
 
     #[test]
-    fn a_fallback_verifies_and_a_removed_key_does_not() {
+    fn a_fallback_key_verifies_a_device_cookie_and_a_removed_key_does_not() {
         let old = tokens().note("", user(1), device(7), None, NOW);
         let rotated = DeviceTokens::new(&secret(OTHER), &[secret(SECRET)]).unwrap();
         assert_eq!(find(&rotated, &old, user(1), NOW), Some(device(7)));
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_is_taken_for_a_session_nor_a_session_for_it() {
+    fn device_cookies_and_session_tokens_are_not_interchangeable() {
         let sessions = SessionTokens::new(&secret(SECRET), &[]).unwrap();
         let claims = Claims {
             user_id: user(1),
@@ -277,17 +278,17 @@ mod tests {
     }
 
     #[test]
-    fn the_layout_is_frozen() {
+    fn a_device_cookie_matches_the_golden_vector() {
         let user = UserId::from_uuid("019aaf3c-5c00-7a11-8b22-c33d44e55f66".parse().unwrap());
         let cookie = tokens().note("", user, DeviceId::from_bytes([0, 1, 2, 3, 4, 5, 6, 7]), None, NOW);
         assert_eq!(cookie, GOLDEN);
     }
 
-    /// Printed by golden_token.py, which shares no code with us.
+    /// Printed by golden_token.py, which shares no code with this crate.
     const GOLDEN: &str = "Ad0j-XMBmq88XAB6EYsiwz1E5V9mAAECAwQFBgcAAAAAbSsFgHM8gW9b2rBlGmoO8vG6NZy2mpMDDIjbJaGK43DXhiZ3";
 
     #[test]
-    fn the_keys_are_not_printed() {
+    fn device_keys_are_not_printed() {
         assert_eq!(format!("{:?}", tokens()), "DeviceTokens(…)");
     }
 }

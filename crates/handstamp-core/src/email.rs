@@ -1,3 +1,5 @@
+//! E-mail addresses: a strict parser, and the key that is unique among accounts.
+
 use std::fmt;
 
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
@@ -10,9 +12,9 @@ const MAX_LOCAL_BYTES: usize = 64;
 
 /// An e-mail address that mail can be sent to.
 ///
-/// The part before the `@` is a dot-atom of printable ASCII (RFC 5321 §4.1.2) of at most 64 characters, the domain is in
-/// its ASCII form (UTS 46, strict), the whole has at most 254. Two addresses are the same account when their
-/// [`key`](Self::key)s are the same bytes.
+/// The part before the `@` is a dot-atom of printable ASCII (RFC 5321 §4.1.2) of at most 64 characters. The domain is in
+/// its ASCII form (UTS 46, strict), and the whole address has at most 254 characters. Two addresses belong to the same
+/// account when their [`key`](Self::key)s are the same bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EmailAddress {
     address: String,
@@ -20,10 +22,11 @@ pub struct EmailAddress {
 }
 
 impl EmailAddress {
-    /// Parses what was typed, without the white space and the invisible characters around it, which are pasted along.
+    /// Parses an address as it was typed, without the white space and the invisible characters around it, which are often
+    /// pasted along.
     ///
-    /// Nothing that merely looks like ASCII becomes ASCII: a domain may be written in another script and in capitals,
-    /// but a character that the mapping of UTS 46 would turn into another letter, or drop, is refused.
+    /// A domain may be written in another script and in capitals. A character that merely looks like ASCII never becomes
+    /// ASCII: one that the mapping of UTS 46 would turn into another letter, or drop, is refused.
     ///
     /// # Errors
     /// When it is empty, too long, or not such an address.
@@ -56,20 +59,20 @@ impl EmailAddress {
         &self.address
     }
 
-    /// What is unique among accounts: the address in lower case.
+    /// The address in lower case, which is unique among accounts.
     pub fn key(&self) -> &str {
         &self.key
     }
 }
 
-/// An address is personal data, and somebody may type a password into its field: it is not printed by accident.
+/// Redacted: an address is personal data, and a user may type a password into its field.
 impl fmt::Debug for EmailAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("EmailAddress(…)")
     }
 }
 
-/// RFC 5322 §3.2.3, with the ASCII characters only.
+/// Whether a text is a dot-atom (RFC 5322 §3.2.3) of ASCII characters.
 fn is_dot_atom(text: &str) -> bool {
     text.split('.').all(|atom| {
         !atom.is_empty()
@@ -91,7 +94,8 @@ fn domain_to_ascii(domain: &str) -> Option<String> {
     (unchanged && !is_number).then(|| ascii.into_owned())
 }
 
-/// The lower case of a character, unless that is another character's: the Kelvin sign is no `k`.
+/// The lower case of a character. None where that is several characters, or is ASCII though the character is not: the Kelvin
+/// sign is not a `k`.
 fn lower_case(c: char) -> Option<char> {
     let mut lower = c.to_lowercase();
     let first = lower.next()?;
@@ -107,7 +111,7 @@ pub enum EmailError {
     TooLong,
     /// Not of the form `name@example.com`.
     Malformed,
-    /// An invisible character stands in it.
+    /// It contains an invisible character.
     Invisible,
     /// A character before the `@` is not ASCII.
     NotAscii(char),
@@ -152,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_refused_is_told_what_is_wrong_with_it() {
+    fn the_error_of_a_refused_address_names_the_cause() {
         let told = |text| key(text).unwrap_err().to_string();
         assert!(told("müller@example.com").contains("“ü” before the @"));
         for text in ["a\u{200B}da@example.com", "ada@ex\u{AD}ample.com", "ada\u{2060}@example.com"] {
@@ -162,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_in_another_script_is_kept_in_ascii() {
+    fn a_domain_in_another_script_is_stored_in_ascii() {
         assert_eq!(key("ada@münchen.example").unwrap(), "ada@xn--mnchen-3ya.example");
         assert_eq!(key("ada@MÜNCHEN.example").unwrap(), "ada@xn--mnchen-3ya.example");
         assert_eq!(key("ada@mu\u{0308}nchen.example").unwrap(), "ada@xn--mnchen-3ya.example");
@@ -171,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_address_is_refused() {
+    fn malformed_addresses_are_refused() {
         for text in [
             "ada",
             "@example.com",
@@ -206,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn look_alikes_reach_nobodys_account() {
+    fn a_look_alike_address_never_reaches_another_account() {
         for text in [
             "m\u{0131}ke@example.com",
             "\u{017F}am@example.com",
@@ -231,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_as_long_as_mail_allows() {
+    fn an_address_is_no_longer_than_mail_allows() {
         let label = "d".repeat(61);
         let domain = format!("{label}.{label}.{label}.abc");
         assert!(key(&format!("{}@{domain}", "l".repeat(64))).is_ok());
@@ -241,7 +245,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_accepted_is_ascii_and_parses_to_itself(text in "\\PC{0,20}@\\PC{1,20}\\.[a-zéİK]{2,5}") {
+        fn an_accepted_address_is_ascii_and_parses_to_itself(text in "\\PC{0,20}@\\PC{1,20}\\.[a-zéİK]{2,5}") {
             if let Ok(email) = EmailAddress::parse(&text) {
                 prop_assert!(email.as_str().is_ascii());
                 prop_assert_eq!(key(email.as_str()).unwrap(), email.key());

@@ -1,10 +1,12 @@
+//! HTML forms as `application/x-www-form-urlencoded`: a strict parser.
+
 use std::collections::HashMap;
 use std::fmt;
 
 use percent_encoding::percent_decode;
 
 /// The fields of a form, `application/x-www-form-urlencoded`. Unlike the parser of the URL Standard it refuses invalid
-/// UTF-8 instead of replacing it: a password is what was typed, or nothing.
+/// UTF-8 instead of replacing it, so that a password is never altered.
 pub struct Form(HashMap<String, Vec<String>>);
 
 impl Form {
@@ -29,10 +31,10 @@ impl Form {
         Ok(Self(fields))
     }
 
-    /// The value of a field; empty when it is not there.
+    /// The value of a field; empty when the field is absent.
     ///
     /// # Errors
-    /// When the field is there twice: whoever takes the one and checks the other is fooled.
+    /// When the field is repeated: code that checks one of the values and uses the other would be deceived.
     pub fn get(&self, name: &str) -> Result<&str, FormError> {
         match self.all(name) {
             [] => Ok(""),
@@ -46,7 +48,7 @@ impl Form {
         self.0.keys().map(String::as_str)
     }
 
-    /// All values of a field that can be there more than once.
+    /// All values of a field that may be repeated.
     pub fn all(&self, name: &str) -> &[String] {
         self.0.get(name).map_or(&[], Vec::as_slice)
     }
@@ -66,7 +68,7 @@ pub enum FormError {
     NotUtf8,
     /// A field was sent more than once.
     Repeated {
-        /// Its name, as we know it.
+        /// The name by which the caller asked for it.
         field: String,
     },
 }
@@ -88,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_can_be_there_more_than_once_where_that_means_something() {
+    fn all_values_of_a_repeated_field_can_be_read() {
         let form = Form::parse(b"group=a&group=b+c").unwrap();
         assert_eq!(
             (form.all("group"), form.all("other")),
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_decoded_once() {
+    fn form_fields_are_decoded_once() {
         let form = Form::parse(b"name=Zo%C3%AB+%2B+%2526&password=%00a%3Db=c&empty=&bare&&next=%2F").unwrap();
         assert_eq!(form.get("name").unwrap(), "Zoë + %26");
         assert_eq!(form.get("password").unwrap(), "\0a=b=c");
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_utf_8_is_refused_and_not_mended() {
+    fn invalid_utf_8_in_a_form_is_refused_and_not_repaired() {
         for text in [b"password=%FF".as_slice(), b"password=\xff", b"%C3=x", b"password=%C3%28", b"password=%ED%A0%80"]
         {
             assert_eq!(refusal(text), Some(FormError::NotUtf8), "{text:?}");
@@ -120,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_comes_twice_is_refused_when_it_is_asked_for() {
+    fn a_repeated_field_is_refused_where_one_value_is_expected() {
         let form = Form::parse(b"next=/a&next=/b&n%65xt=/c&name=x").unwrap();
         assert_eq!(form.get("next"), Err(FormError::Repeated { field: "next".to_owned() }));
         assert_eq!(form.get("name").unwrap(), "x");
     }
 
     #[test]
-    fn a_hundred_fields_are_enough() {
+    fn a_form_has_at_most_a_hundred_fields() {
         let fields = |count| (0..count).map(|i| format!("f{i}=x")).collect::<Vec<_>>().join("&");
         assert_eq!(refusal(fields(100).as_bytes()), None);
         assert_eq!(refusal(fields(101).as_bytes()), Some(FormError::TooManyFields));

@@ -1,8 +1,10 @@
+//! Names of groups of users.
+
 use std::fmt;
 
-/// The name of a group: what an app calls some of its people, as `staff`.
+/// The name of a group of users, such as `staff`.
 ///
-/// Groups are sent to apps in a header, with commas between them, so a name is 1 to 64 ASCII letters, digits, full stops,
+/// Groups are sent to apps in a header, separated by commas, so a name is 1 to 64 ASCII letters, digits, full stops,
 /// hyphens and underscores. Case counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupName(String);
@@ -11,10 +13,10 @@ impl GroupName {
     /// The most characters that a name may have.
     pub const MAX_CHARACTERS: usize = 64;
 
-    /// Takes a name as it is.
+    /// Parses a name, which stays as it is.
     ///
     /// # Errors
-    /// When it has other characters, none, or too many.
+    /// When it is empty, too long, or has other characters.
     pub fn parse(text: &str) -> Result<Self, GroupNameError> {
         let good = (1..=Self::MAX_CHARACTERS).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
@@ -27,7 +29,7 @@ impl GroupName {
     }
 }
 
-/// A text is no name of a group.
+/// A text is not a valid name of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupNameError;
 
@@ -44,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_stands_in_a_header_as_it_is() {
+    fn a_group_name_is_safe_in_a_header() {
         for good in ["staff", "Team-7", "a.b_c", &"x".repeat(64)] {
             assert_eq!(GroupName::parse(good).unwrap().as_str(), good);
         }

@@ -1,3 +1,5 @@
+//! The ids of users, and the secrets of sessions.
+
 use std::fmt;
 
 use sha2::{Digest, Sha256};
@@ -6,7 +8,7 @@ use zeroize::Zeroize;
 
 use crate::Timestamp;
 
-/// Who an account is, for ever: a UUID of version 7 (RFC 9562), never given to anybody else.
+/// The permanent id of an account: a UUID of version 7 (RFC 9562), never given to another account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(Uuid);
 
@@ -22,7 +24,7 @@ impl UserId {
         Self(uuid)
     }
 
-    /// When the id was made, by the time that a UUID of version 7 begins with (RFC 9562 §5.7).
+    /// When the id was created: a UUID of version 7 begins with that time (RFC 9562 §5.7).
     pub fn made_at(&self) -> Timestamp {
         let seconds = self.0.get_timestamp().map_or(0, |timestamp| timestamp.to_unix().0);
         Timestamp::from_unix_seconds(seconds)
@@ -40,19 +42,19 @@ impl fmt::Display for UserId {
     }
 }
 
-/// The secret name of a session: 128 random bits, which only its token carries.
+/// The secret of a session: 128 random bits, which only its token carries.
 ///
-/// The database knows a session by its [`hash`](Self::hash) alone. Wiped when dropped, and never printed.
+/// The database stores only its [`hash`](Self::hash). Wiped when dropped, and never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SessionId([u8; 16]);
 
 impl SessionId {
-    /// The id made of these random bytes, which come from the operating system.
+    /// The secret made of these random bytes, which come from the operating system.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// What the database keeps of this id. Its preimage cannot be found, so a leaked database opens no session.
+    /// The hash that the database stores. Its preimage cannot be found, so a leaked database opens no session.
     pub fn hash(&self) -> SessionIdHash {
         SessionIdHash(Sha256::digest(self.0).into())
     }
@@ -64,7 +66,7 @@ impl SessionId {
 
 impl Drop for SessionId {
     fn drop(&mut self) {
-        // As a slice: of an array each byte is written by itself.
+        // As a slice: of an array each byte would be written by itself.
         self.0.as_mut_slice().zeroize();
     }
 }
@@ -75,7 +77,7 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// SHA-256 of a [`SessionId`]: the key of its row.
+/// SHA-256 of a [`SessionId`]: the key of the session's row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionIdHash([u8; 32]);
 
@@ -111,8 +113,8 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_stored_by_its_hash_and_neither_is_printed() {
-        // FIPS 180-4, of sixteen zero bytes: `head -c 16 /dev/zero | sha256sum`.
+    fn a_session_secret_is_stored_as_a_hash_and_neither_is_printed() {
+        // SHA-256 (FIPS 180-4) of sixteen zero bytes: `head -c 16 /dev/zero | sha256sum`.
         let hash = SessionId::from_bytes([0; 16]).hash();
         assert_eq!(hash.as_bytes()[..4], [0x37, 0x47, 0x08, 0xff]);
         assert_eq!(format!("{hash:?} {:?}", SessionId::from_bytes([0; 16])), "SessionIdHash(…) SessionId(…)");

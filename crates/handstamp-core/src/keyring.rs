@@ -1,4 +1,4 @@
-//! Secrets, and the keys derived from them: one for each purpose, a current one that signs and earlier ones that verify.
+//! Secrets and the keys derived from them: for each purpose a current key that signs, and earlier keys that only verify.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// How many characters of a secret are judged: the estimate is superlinear in them.
+/// How many characters of a secret the strength estimate reads, as its time is superlinear in them.
 const JUDGED_CHARACTERS: usize = 100;
 
-/// What a key is for. The list is closed, and no key serves two entries of it.
+/// The purpose of a key. The list is closed, and no key serves two purposes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose {
     /// The token of the session cookie.
@@ -39,7 +39,7 @@ impl SecretKey {
     /// The fewest bytes a secret may have.
     pub const MIN_BYTES: usize = 32;
 
-    /// Takes the bytes of the text as they stand as the secret.
+    /// Takes the bytes of the text, unchanged, as the secret.
     ///
     /// # Errors
     /// Refuses a text shorter than [`MIN_BYTES`](Self::MIN_BYTES), and one that is plainly not random.
@@ -73,8 +73,8 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// Words that stand in secrets nobody drew at random: those of examples, and those of people in a hurry. None is short
-/// enough to turn up by chance.
+/// Words that occur in secrets that were not drawn at random: those of examples, and those of operators in a hurry. None is
+/// short enough to occur by chance.
 const TELLTALE_WORDS: [&str; 12] = [
     "change",
     "secret",
@@ -90,8 +90,8 @@ const TELLTALE_WORDS: [&str; 12] = [
     "qwerty",
 ];
 
-/// Repetitions, sequences, telltale words, and phrases of lower-case words. Texts that were drawn at random, in base64,
-/// hexadecimal or otherwise, are none of these.
+/// Whether a text is a repetition, a sequence, or a phrase of lower-case words, or contains a telltale word. Texts that were
+/// drawn at random, in base64, hexadecimal or otherwise, do not match.
 fn is_obvious(text: &str) -> bool {
     let mut distinct: Vec<u8> = text.bytes().collect();
     distinct.sort_unstable();
@@ -174,7 +174,7 @@ impl std::error::Error for KeyRingError {}
 /// The first four bytes of SHA-256 of a key, by which its tokens name it.
 pub(crate) type KeyId = [u8; 4];
 
-/// A key that has been prepared: HMAC's two compressions of the key itself are done.
+/// A prepared key: HMAC's two compressions of the key itself are already computed.
 pub(crate) struct Key {
     id: KeyId,
     mac: Hmac<Sha256>,
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn each_sign_that_nobody_drew_it_at_random_is_enough() {
+    fn each_sign_of_a_secret_that_is_not_random_is_enough_to_refuse_it() {
         for obvious in [
             "xkvbzqmwjxzqkjvwbmqxjzkwvbmxqzjk",
             "gnu vole lynx auk crow ibis newt wasp",
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_random_secret_is_taken_in_every_usual_spelling() {
+    fn a_random_secret_is_accepted_in_every_usual_encoding() {
         for random in [
             SECRET,
             "9f86d081884c7d659a2feaa0c55ad015",
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_with_the_same_key_twice_is_refused() {
+    fn a_key_ring_with_a_duplicate_key_is_refused() {
         let secret = SecretKey::parse(SECRET).unwrap();
         assert_eq!(KeyRing::new(Purpose::Session, &secret, std::slice::from_ref(&secret)).err(), Some(KeyRingError));
     }

@@ -1,6 +1,6 @@
 //! The rules of Handstamp, without input or output.
 //!
-//! Nothing in this crate reads a clock, a random number, a file or a socket: time and chance are arguments. That makes
+//! Nothing in this crate reads a clock, a random number, a file or a socket: time and randomness are arguments. That makes
 //! every rule a plain function, which can be tested, fuzzed and explored without a server.
 //!
 //! Start with [`SessionTokens`], which issues and opens the token of the session cookie.

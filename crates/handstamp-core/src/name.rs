@@ -1,10 +1,12 @@
+//! Display names of users, and the characters that they may contain.
+
 use std::fmt;
 
 use unicode_normalization::UnicodeNormalization;
 
 use crate::invisible::{is_ignorable, is_shaping, is_visible};
 
-/// What a person wants to be called: 1 to 100 code points, one of them visible, trimmed, in NFC, without control characters.
+/// A user's display name: 1 to 100 code points, one of them visible, trimmed, in NFC, without control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DisplayName(String);
 
@@ -12,11 +14,11 @@ impl DisplayName {
     /// The most code points a name may have.
     pub const MAX_LENGTH: usize = 100;
 
-    /// Parses what somebody typed.
+    /// Parses a name as it was typed.
     ///
     /// # Errors
-    /// When it has no visible character, when it is too long, and when it holds characters that cannot be seen and hide
-    /// text or change how the text around them is shown.
+    /// When it has no visible character, when it is too long, and when it contains invisible characters that hide text or
+    /// change how the text around them is displayed.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let name: String = text.trim_matches(is_pasted_along).nfc().collect();
         if !name.chars().any(is_visible) {
@@ -36,13 +38,14 @@ impl DisplayName {
     }
 }
 
-/// What a copied name often has at its ends.
+/// Whether a copied name often has this character at its ends.
 fn is_pasted_along(c: char) -> bool {
     c.is_whitespace() || (is_ignorable(c) && !is_shaping(c))
 }
 
-/// Control characters, line and paragraph separators, annotations, and every invisible character that a name does not need:
-/// marks that turn the direction of text (UAX #9), and tags, which spell whole sentences unseen.
+/// Whether a name may not contain this character: control characters, line and paragraph separators, annotations, and every
+/// invisible character that a name does not need. Examples of the last are marks that turn the direction of text (UAX #9),
+/// and tags, which spell whole sentences invisibly.
 fn disturbs(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FFF9}'..='\u{FFFB}')
@@ -52,7 +55,7 @@ fn disturbs(c: char) -> bool {
 /// Why a text is refused as a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameError {
-    /// No character that can be seen.
+    /// It has no visible character.
     Empty,
     /// More than [`DisplayName::MAX_LENGTH`] code points.
     TooLong,
@@ -77,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_all_the_world_are_taken() {
+    fn names_in_all_scripts_are_accepted() {
         for name in [
             "Ada",
             "Søren Kierkegård",
@@ -101,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_nothing_that_can_be_seen_is_none() {
+    fn a_name_without_a_visible_character_is_refused() {
         for c in [
             '\u{200B}',
             '\u{AD}',
@@ -129,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_seen_is_refused() {
+    fn a_name_with_a_disruptive_invisible_character_is_refused() {
         for c in
             "\n\0\u{7F}\u{202E}\u{2066}\u{2028}\u{FEFF}\u{200B}\u{AD}\u{2060}\u{3164}\u{E0041}\u{E0001}\u{FFF9}\u{206A}"
                 .chars()

@@ -1,4 +1,4 @@
-//! Passwords: what may be one, how it is kept, and how one is checked without telling who has an account.
+//! Passwords: which are accepted, how they are stored, and how one is checked without revealing which accounts exist.
 
 use std::fmt;
 use std::hash::BuildHasher;
@@ -8,12 +8,12 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
-/// How many characters the strength estimate looks at. It is superlinear in them: of what a search finds, the worst 20 take one and a
-/// half times the instructions of a hash, 32 take six and a half times as many, and 100 some forty (`script/bench-counts` counts
-/// them). Twenty characters that cannot be guessed are enough, whatever follows.
+/// How many characters the strength estimate reads. Its time is superlinear in them. Of the texts that a search finds, the worst
+/// 20 characters take one and a half times the instructions of a hash. The worst 32 take six and a half times as many, and 100
+/// some forty (`script/bench-counts` counts them). Twenty characters that cannot be guessed are enough, whatever follows.
 const STRENGTH_CHARACTERS: usize = 20;
 
-/// A password that somebody typed: at most 256 code points, normalised to NFC and in no other way, so that the same
+/// A password as it was typed: at most 256 code points, normalised to NFC and in no other way, so that the same
 /// characters match however a keyboard composes them. Spaces, case and control characters count.
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
@@ -25,14 +25,14 @@ impl Password {
     /// Takes a password as it was typed.
     ///
     /// # Errors
-    /// When it is longer than [`MAX_LENGTH`](Self::MAX_LENGTH). It is never cut.
+    /// When it is longer than [`MAX_LENGTH`](Self::MAX_LENGTH). It is never truncated.
     pub fn parse(text: &str) -> Result<Self, PasswordTooLong> {
         let text = Zeroizing::new(text.nfc().collect::<String>());
         if text.chars().count() > Self::MAX_LENGTH { Err(PasswordTooLong) } else { Ok(Self(text)) }
     }
 
-    /// A short hash, by which passwords that were tried are compared for as long as a process runs. It is worth nothing
-    /// to anybody without the key of `by`, and no place to keep it but memory is good enough.
+    /// A short hash, by which attempted passwords are compared while a process runs. It is useless without the key of `by`.
+    /// Keep it in memory only: it is a keyed hash, not a password hash.
     pub fn fingerprint(&self, by: &impl BuildHasher) -> u64 {
         by.hash_one(self.0.as_str())
     }
@@ -56,7 +56,7 @@ impl fmt::Display for PasswordTooLong {
 
 impl std::error::Error for PasswordTooLong {}
 
-/// What a new password must be (NIST SP 800-63B-4 §3.1.1.2): long enough and hard to guess, and nothing else.
+/// The requirements for a new password (NIST SP 800-63B-4 §3.1.1.2): long enough and hard to guess, and nothing else.
 #[derive(Clone, Copy, Debug)]
 pub struct PasswordPolicy {
     /// The fewest code points.
@@ -66,23 +66,23 @@ pub struct PasswordPolicy {
 }
 
 impl PasswordPolicy {
-    /// Whether a new password is long enough, which is told at once; the rest takes a moment.
+    /// Checks only the length of a new password, which is quick, unlike the strength estimate.
     ///
     /// # Errors
-    /// When it is not.
+    /// When it is too short.
     pub fn check_length(&self, password: &Password) -> Result<(), PasswordRefusal> {
         let long_enough = password.0.chars().count() >= self.min_length;
         long_enough.then_some(()).ok_or(PasswordRefusal::TooShort { min_length: self.min_length })
     }
 
-    /// Checks a new password. `context` holds what an attacker would try first: names and addresses of the person and
-    /// the site.
+    /// Checks a new password. `context` holds what an attacker would try first: names and addresses of the user and the
+    /// site.
     ///
     /// # Errors
-    /// What is wrong with it, in words for whoever chose it.
+    /// The reason why it is refused, in words for the user.
     pub fn accept(&self, password: Password, context: &[&str]) -> Result<NewPassword, PasswordRefusal> {
         self.check_length(&password)?;
-        // A long address that is the password is known by its beginning as well.
+        // Only the beginnings are compared, so that a long address that is the password is recognised as well.
         let words: Vec<&str> = context.iter().flat_map(|text| guesses_from(text)).map(head).collect();
         let estimate = zxcvbn::zxcvbn(head(&password.0), &words);
         if u8::from(estimate.score()) < self.min_strength {
@@ -92,12 +92,12 @@ impl PasswordPolicy {
     }
 }
 
-/// As much of a text as is judged.
+/// The part of a text that the strength estimate reads.
 fn head(text: &str) -> &str {
     text.char_indices().nth(STRENGTH_CHARACTERS).map_or(text, |(end, _)| &text[..end])
 }
 
-/// A text, and the words in it.
+/// A text, and the words of more than two characters in it.
 fn guesses_from(text: &str) -> impl Iterator<Item = &str> {
     std::iter::once(text).chain(text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.chars().count() > 2))
 }
@@ -109,7 +109,7 @@ fn advice(estimate: &zxcvbn::Entropy) -> String {
     warning.into_iter().chain(suggestions).collect::<Vec<_>>().join(" ")
 }
 
-/// A password that the policy accepts, or accepted once: the only kind that is stored.
+/// A password that the policy accepts, or accepted earlier: the only kind that is stored.
 #[derive(Clone, Debug)]
 pub struct NewPassword(Password);
 
@@ -121,7 +121,7 @@ pub enum PasswordRefusal {
         /// The fewest that are accepted.
         min_length: usize,
     },
-    /// It would be found too soon.
+    /// It is too easy to guess.
     Guessable {
         /// Sentences that say why, and what to do instead.
         advice: String,
@@ -139,7 +139,7 @@ impl fmt::Display for PasswordRefusal {
 
 impl std::error::Error for PasswordRefusal {}
 
-/// How costly a hash is: Argon2id (RFC 9106) with these parameters.
+/// The cost of a hash: the parameters of Argon2id (RFC 9106).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HashSettings {
     memory_kib: u32,
@@ -151,15 +151,15 @@ impl HashSettings {
     const MAX_MEMORY_KIB: u32 = 1024 * 1024;
     const MAX_ITERATIONS: u32 = 64;
     const MAX_PARALLELISM: u32 = 64;
-    /// Four passes over 1 GiB, which is the dearest that libsodium has a name for: some seconds of one core.
+    /// Four passes over 1 GiB, the most expensive preset of libsodium: some seconds of one core.
     const MAX_WORK_KIB: u64 = 4 * 1024 * 1024;
     const OUTPUT_BYTES: usize = 32;
 
     /// Memory in KiB, passes over it, and lanes.
     ///
     /// # Errors
-    /// Outside of what RFC 9106 allows, and beyond 1 GiB, 64 passes, 64 lanes, or 4 GiB in all passes together: the same
-    /// caps hold for hashes that are read from the database, so that no row can take the machine.
+    /// Outside of what RFC 9106 allows, and beyond 1 GiB, 64 passes, 64 lanes, or 4 GiB in all passes together. The same
+    /// caps hold for hashes that are read from the database, so that no row can exhaust the machine.
     pub fn new(memory_kib: u32, iterations: u32, parallelism: u32) -> Result<Self, HashSettingsError> {
         let settings = Self { memory_kib, iterations, parallelism };
         let capped = memory_kib <= Self::MAX_MEMORY_KIB
@@ -177,12 +177,12 @@ impl HashSettings {
         self.memory_kib
     }
 
-    /// Over how much memory all passes of one hash go together.
+    /// How much memory all passes of one hash process together.
     fn work_kib(&self) -> u64 {
         u64::from(self.memory_kib) * u64::from(self.iterations)
     }
 
-    /// Whether this is at least what OWASP's Password Storage Cheat Sheet asks of Argon2id, in one of its equal forms.
+    /// Whether the cost is at least what OWASP's Password Storage Cheat Sheet recommends, in one of its equivalent settings.
     pub fn is_recommended(&self) -> bool {
         [(47104, 1), (19456, 2), (12288, 3), (9216, 4), (7168, 5)]
             .iter()
@@ -196,14 +196,14 @@ impl HashSettings {
         self.spell(&salt, &output)
     }
 
-    /// Whether `password` is the one that `stored` was made of.
+    /// Whether `password` is the one that `stored` is the hash of.
     ///
-    /// Takes the time of one hash with these settings whoever asks: without a stored hash a decoy is computed, and a
-    /// stored hash that is cheaper is followed by the rest of the work. So the time tells nobody which accounts exist,
-    /// nor which are old.
+    /// A check always takes the time of one hash with these settings. Without a stored hash a decoy is computed, and a
+    /// cheaper stored hash is followed by the rest of the work. So the time reveals neither which accounts exist nor which
+    /// are old.
     ///
     /// # Errors
-    /// When the stored text is not a hash that we can check.
+    /// When the stored text is not a supported hash.
     pub fn check(
         &self,
         stored: Option<&PasswordHash>,
@@ -212,7 +212,7 @@ impl HashSettings {
     ) -> Result<Verdict, HashFault> {
         let parsed = match stored {
             Some(stored) => Parsed::new(stored)?,
-            // Read and compared like any other: a stopwatch tells microseconds apart.
+            // Parsed and compared like any other, as an attacker can measure microseconds.
             None => Parsed::new(&memory.decoy(self))?,
         };
         let mut output = [0; 64];
@@ -231,7 +231,7 @@ impl HashSettings {
         Ok(Verdict::Right { to_hash_again: outdated.then(|| NewPassword(password.clone())) })
     }
 
-    /// The work by which a hash with these settings exceeds one with `done`, as settings of its own.
+    /// The work by which a hash with these settings exceeds one with `done`, as separate settings.
     fn rest_after(&self, done: &Self) -> Option<Self> {
         let rest = self.work_kib().checked_sub(done.work_kib()).filter(|rest| *rest > 0)?;
         let iterations = rest.div_ceil(u64::from(self.memory_kib));
@@ -264,12 +264,12 @@ impl HashSettings {
     }
 }
 
-/// Whether a password was the right one.
+/// The result of checking a password.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It was not, or there was nothing to compare it with.
+    /// The password is wrong, or there was no hash to compare it with.
     Wrong,
-    /// It was.
+    /// The password is right.
     Right {
         /// The password, if the stored hash was made with other settings and should be replaced.
         to_hash_again: Option<NewPassword>,
@@ -277,7 +277,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Whether it was the right one.
+    /// Whether the password is right.
     pub fn is_right(&self) -> bool {
         matches!(self, Self::Right { .. })
     }
@@ -303,23 +303,23 @@ impl fmt::Display for HashSettingsError {
 
 impl std::error::Error for HashSettingsError {}
 
-/// The memory that a hash works in. Keep it and use it again: allocating 19 MiB for each hash costs milliseconds of page
-/// faults, and what many threads allocate at once may never be given back.
+/// The memory that a hash works in, for reuse. Allocating 19 MiB for each hash costs milliseconds of page faults, and memory
+/// that many threads allocate at once may never be returned to the system.
 #[derive(Default)]
 pub struct HashMemory {
     blocks: Vec<Block>,
     passed_kib: u64,
-    /// What stands in for a hash where there is none.
+    /// The hash that is checked where there is no stored one.
     decoy: Option<(HashSettings, PasswordHash)>,
 }
 
 impl HashMemory {
-    /// How much memory hashes have passed over in here, in KiB: what they cost, whatever the machine.
+    /// How much memory hashes have processed in here, in KiB: a measure of their cost that is the same on every machine.
     pub const fn passed_kib(&self) -> u64 {
         self.passed_kib
     }
 
-    /// A hash with these settings that is nobody's, spelt once and kept.
+    /// A hash with these settings that belongs to no account, encoded once and kept.
     fn decoy(&mut self, settings: &HashSettings) -> PasswordHash {
         if self.decoy.as_ref().is_none_or(|(made_with, _)| made_with != settings) {
             self.decoy = Some((*settings, settings.spell(&[0; 16], &[0; HashSettings::OUTPUT_BYTES])));
@@ -327,7 +327,7 @@ impl HashMemory {
         self.decoy.as_ref().map(|(_, decoy)| decoy.clone()).expect("it was made if it was not there")
     }
 
-    /// Gives back what only one costly stored hash has needed.
+    /// Frees the memory that only a costly stored hash needed.
     fn keep_at_most(&mut self, kib: u32) {
         let blocks = usize::try_from(kib).unwrap_or(usize::MAX);
         if self.blocks.len() > blocks {
@@ -345,12 +345,12 @@ impl HashMemory {
     }
 }
 
-/// A password as it is kept: a PHC string. Never printed.
+/// A password hash as it is stored: a PHC string. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(Zeroizing<String>);
 
 impl PasswordHash {
-    /// The hash that was stored as this text. Whether it can be checked shows when it is.
+    /// The hash that was stored as this text, which is parsed only when a password is checked.
     pub fn from_stored(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
@@ -379,8 +379,8 @@ impl Parsed {
         if hash.algorithm != Algorithm::Argon2id.ident() || hash.version != Some(Version::V0x13.into()) {
             return Err(HashFault);
         }
-        // What is missing would be taken from the defaults of whatever version of the crate this is, and a key id or
-        // associated data are a part of what is hashed, which we leave out.
+        // A missing parameter would be taken from the defaults of this version of the crate. A key id or associated data
+        // would be inputs of the hash, which are not supported here.
         let names: Vec<phc::Ident> = hash.params.iter().map(|(name, _)| name).collect();
         if !names.iter().map(phc::Ident::as_str).eq(["m", "t", "p"]) {
             return Err(HashFault);
@@ -391,7 +391,7 @@ impl Parsed {
     }
 }
 
-/// A stored text is not a hash of ours, or asks for more than the caps allow.
+/// A stored text is not a supported hash, or exceeds the caps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HashFault;
 
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_settings_give_the_hash_that_the_reference_gives() {
+    fn the_default_settings_give_the_hash_of_the_reference_implementation() {
         // Made by argon2-cffi 25.1.0: low_level.hash_secret(b"plum-octave-harbour", b"\x03"*16, 2, 19456, 1, 32, Type.ID)
         let settings = HashSettings::new(19456, 2, 1).unwrap();
         let golden =
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_told_apart_by_their_fingerprints_and_only_under_one_key() {
+    fn a_fingerprint_identifies_a_password_under_one_key_only() {
         let password = |text| Password::parse(text).unwrap();
         let (one, other) = (std::hash::RandomState::new(), std::hash::RandomState::new());
         let fingerprint = password("plum").fingerprint(&one);
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn every_character_counts() {
+    fn every_character_of_a_password_counts() {
         let stored = hash(cheap(), " Plum\toctave\0 harbour ");
         assert!(matches(&stored, " Plum\toctave\0 harbour "));
         for other in
@@ -469,7 +469,7 @@ mod tests {
         let long = "kV7#".repeat(64);
         assert!(Password::parse(&long).is_ok());
         assert_eq!(Password::parse(&format!("{long}x")).err(), Some(PasswordTooLong));
-        assert!(Password::parse(&"e\u{0301}".repeat(256)).is_ok(), "counted as they are kept");
+        assert!(Password::parse(&"e\u{0301}".repeat(256)).is_ok(), "counted after normalisation");
         let lenient = PasswordPolicy { min_strength: 0, ..POLICY };
         let short = lenient.accept(password("q7#Kv!z"), &[]);
         assert_eq!(short.unwrap_err(), PasswordRefusal::TooShort { min_length: 8 });
@@ -479,14 +479,14 @@ mod tests {
     }
 
     #[test]
-    fn a_long_password_is_told_from_one_that_differs_at_its_end() {
+    fn long_passwords_that_differ_at_the_end_do_not_match() {
         let stored = hash(cheap(), &format!("{}a", "x".repeat(255)));
         assert!(!matches(&stored, &format!("{}b", "x".repeat(255))));
         assert!(!matches(&stored, &"x".repeat(255)));
     }
 
     #[test]
-    fn what_is_guessed_first_is_refused_with_advice() {
+    fn an_easily_guessed_password_is_refused_with_advice() {
         let context = ["Ada Lovelace", "ada.lovelace@example.com", "Notes & Co"];
         for guess in [
             "password",
@@ -509,20 +509,20 @@ mod tests {
     }
 
     #[test]
-    fn a_password_needs_just_the_strength_that_is_asked_for() {
+    fn a_password_needs_exactly_the_configured_strength() {
         let accepts =
             |min_strength| PasswordPolicy { min_strength, ..POLICY }.accept(password("glacier-quilt"), &[]).is_ok();
         assert_eq!([2, 3, 4].map(accepts), [true, true, false]);
     }
 
     #[test]
-    fn what_an_attacker_tries_first_is_the_whole_and_its_longer_words() {
+    fn the_guesses_from_a_text_are_the_whole_and_its_longer_words() {
         let tried: Vec<_> = guesses_from("Ada-Li Xu <ada@x.example>").collect();
         assert_eq!(tried, ["Ada-Li Xu <ada@x.example>", "Ada", "ada", "example"]);
     }
 
     #[test]
-    fn nobody_gets_in_without_a_stored_hash() {
+    fn no_password_matches_without_a_stored_hash() {
         for text in ["", GOOD] {
             let verdict = cheap().check(None, &password(text), &mut HashMemory::default());
             assert!(!verdict.unwrap().is_right());
@@ -530,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_costs_the_same_whoever_it_is_for() {
+    fn a_password_check_costs_the_same_for_every_account_and_for_none() {
         let current = HashSettings::new(64, 3, 1).unwrap();
         let mut memory = HashMemory::default();
         let same = hash(current, GOOD);
@@ -542,7 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decoy_costs_what_is_asked_for_now_and_not_what_was_before() {
+    fn a_decoy_costs_what_the_current_settings_require() {
         let mut memory = HashMemory::default();
         for (memory_kib, passed) in [(128, 128), (64, 128 + 64)] {
             let settings = HashSettings::new(memory_kib, 1, 1).unwrap();
@@ -552,7 +552,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cheaper_hash_is_followed_by_the_rest_of_the_work() {
+    fn the_check_of_a_cheaper_hash_does_the_rest_of_the_work() {
         let current = HashSettings::new(19456, 2, 1).unwrap();
         for (memory_kib, iterations) in [(19456, 1), (12288, 3), (4096, 1), (64, 3), (19455, 2)] {
             let old = HashSettings::new(memory_kib, iterations, 1).unwrap();
@@ -566,7 +566,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_of_other_settings_is_outdated_and_still_checked() {
+    fn a_hash_with_other_settings_is_checked_and_marked_for_replacement() {
         let raised = HashSettings::new(64, 2, 1).unwrap();
         let old = hash(cheap(), GOOD);
         let check =
@@ -577,7 +577,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_hash_of_ours_is_a_fault_and_never_a_match() {
+    fn an_unsupported_stored_hash_is_an_error_and_never_a_match() {
         let good = hash(cheap(), GOOD);
         let changed = |from, to| good.expose().replace(from, to);
         for text in [
@@ -613,7 +613,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_out_of_bounds_are_refused() {
+    fn hash_settings_out_of_bounds_are_refused() {
         for (memory_kib, iterations, parallelism) in [
             (7, 1, 1),
             (8, 0, 1),
@@ -626,7 +626,10 @@ mod tests {
         ] {
             assert!(HashSettings::new(memory_kib, iterations, parallelism).is_err());
         }
-        assert!(HashSettings::new(1 << 20, 4, 1).is_ok() && HashSettings::new(512, 64, 64).is_ok(), "just within them");
+        assert!(
+            HashSettings::new(1 << 20, 4, 1).is_ok() && HashSettings::new(512, 64, 64).is_ok(),
+            "just within the bounds"
+        );
         assert_eq!(HashSettings::new(512, 1, 1).unwrap().memory_kib(), 512);
         assert!(HashSettings::new(19456, 2, 1).unwrap().is_recommended());
         assert!(HashSettings::new(47104, 1, 1).unwrap().is_recommended());
@@ -634,7 +637,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_not_printed() {
+    fn passwords_and_hashes_are_not_printed() {
         assert_eq!(format!("{:?} {:?}", password(GOOD), hash(cheap(), GOOD)), "Password(…) PasswordHash(…)");
     }
 

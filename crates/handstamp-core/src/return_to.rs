@@ -1,39 +1,41 @@
+//! Return URLs: where a user may be redirected to, on this site or on a host that the operator has named.
+
 use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv4Addr;
 
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 
-/// A place to go next: on this site, or on a host that the operator has named.
+/// A return URL: on this site, or on a host that the operator has named.
 ///
-/// It can only be made by [`parse`](Self::parse) and [`ReturnHosts::parse`], and what was checked is what is sent: what is to
-/// be percent-encoded is encoded first, and between the check and the `Location` header there is no decoding, cleaning or
-/// joining, so there is nothing for the two to disagree about.
+/// Only [`parse`](Self::parse) and [`ReturnHosts::parse`] create one, and it is sent exactly as it was checked. Characters are
+/// percent-encoded before the check. Between the check and the `Location` header there is no decoding, cleaning or joining,
+/// so the two cannot disagree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnTo(String);
 
 impl ReturnTo {
-    /// The most bytes a place may have, once it is encoded.
+    /// The most bytes a return URL may have, once it is encoded.
     pub const MAX_BYTES: usize = 8192;
 
-    /// Takes a path with an optional query: one leading `/`, no control character, no backslash, no dot segments, at most
-    /// [`MAX_BYTES`](Self::MAX_BYTES), and neither the sign-in nor the sign-out page, where one would go in circles. Spaces
-    /// and what is not ASCII are percent-encoded as browsers do it; all else stays as it is.
+    /// Parses a path with an optional query: one leading `/`, no control character, no backslash, no dot segments, at most
+    /// [`MAX_BYTES`](Self::MAX_BYTES). The sign-in and the sign-out page are refused, since returning to them is a loop.
+    /// Spaces and characters outside ASCII are percent-encoded as by browsers; all else stays as it is.
     pub fn parse(text: &str) -> Option<Self> {
         path(text).map(|path| Self(path.into_owned()))
     }
 
-    /// The place, exactly as it was checked.
+    /// The URL, exactly as it was checked.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// What a browser percent-encodes in a path beside all that is not ASCII. A percent sign stays: what is encoded already is not
-/// encoded again.
+/// The ASCII characters that a browser percent-encodes in a path, beside all characters outside ASCII. A percent sign stays,
+/// so that nothing is encoded twice.
 const RAW: &AsciiSet = &AsciiSet::EMPTY.add(b' ');
 
-/// A text as the path that a browser would ask for, if it may be sent there.
+/// A text as the path that a browser would request, if a redirect there is allowed.
 fn path(text: &str) -> Option<Cow<'_, str>> {
     if text.chars().any(char::is_control) {
         return None;
@@ -52,16 +54,16 @@ fn is_path(text: &str) -> bool {
         && !["/account/login", "/account/logout"].iter().any(|page| path.trim_end_matches('/').ends_with(page))
 }
 
-/// A host that people may be sent back to: a name in lower case, and a port where it is not 443. People are sent there by
-/// https; to another port of the machine itself, as a site on a laptop may name it, by the scheme of the site.
+/// A host that users may be redirected back to: a name in lower case, and a port where it is not 443. The scheme is https,
+/// except for a loopback host, which a site on a laptop may name: there it is the scheme of the site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReturnHost(String);
 
 impl ReturnHost {
-    /// Takes a host as browsers spell it, such as `app.example.com` or `app.example.com:8443`.
+    /// Parses a host as browsers spell it, such as `app.example.com` or `app.example.com:8443`.
     ///
     /// # Errors
-    /// In words for the operator.
+    /// A message for the operator.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (name, port) = name_and_port(text);
         let good_port = port.is_none_or(|port| {
@@ -73,7 +75,7 @@ impl ReturnHost {
         Err("must be a host in lower case, such as app.example.com, with a port only where it is not 443".to_owned())
     }
 
-    /// Whether it is the machine itself, as `localhost:15000`.
+    /// Whether it is a loopback host, such as `localhost:15000`.
     pub fn is_loopback(&self) -> bool {
         let (name, _) = name_and_port(&self.0);
         name == "localhost" || name.ends_with(".localhost") || name.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback())
@@ -95,27 +97,27 @@ impl fmt::Display for ReturnHost {
     }
 }
 
-/// The places that people may be sent back to: on this site, and on hosts beside it.
+/// The origins that users may be redirected back to: this site, and other hosts.
 #[derive(Clone, Debug, Default)]
 pub struct ReturnHosts {
     /// The origin of this site.
     site: String,
-    /// All of whose hosts share the sign-in.
+    /// The domain of the session cookie, whose hosts all share the sign-in.
     domain: Option<String>,
     /// The origins of the hosts that are listed.
     listed: Vec<String>,
 }
 
 impl ReturnHosts {
-    /// This site by its origin, as `https://id.example.com`, all hosts of the domain of the session cookie, if it has one, and
-    /// those that are listed.
+    /// This site by its origin, such as `https://id.example.com`, all hosts of the domain of the session cookie, if it has one,
+    /// and the listed hosts.
     pub fn new(site: &str, cookie_domain: Option<&str>, listed: &[ReturnHost]) -> Self {
         let listed = listed.iter().map(|host| host.origin(site)).collect();
         Self { site: site.to_owned(), domain: cookie_domain.map(str::to_owned), listed }
     }
 
-    /// Takes what [`ReturnTo::parse`] takes, and such a path after the origin of one of these hosts, spelled exactly so. Of an
-    /// absolute URL of this site the path is taken.
+    /// Parses what [`ReturnTo::parse`] accepts, and such a path after the exact origin of one of these hosts. An absolute URL of
+    /// this site becomes its path.
     pub fn parse(&self, text: &str) -> Option<ReturnTo> {
         let is_here = |rest: &&str| rest.is_empty() || rest.starts_with('/');
         if let Some(here) = text.strip_prefix(self.site.as_str()).filter(|_| !self.site.is_empty()).filter(is_here) {
@@ -129,7 +131,7 @@ impl ReturnHosts {
         (place.len() <= ReturnTo::MAX_BYTES && self.includes(origin)).then_some(ReturnTo(place))
     }
 
-    /// Whether people may be sent to this origin.
+    /// Whether users may be redirected to this origin.
     pub fn includes(&self, origin: &str) -> bool {
         let host = origin.strip_prefix("https://").filter(|host| is_host_name(host));
         let in_domain = |domain: &String| {
@@ -167,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_on_this_site_is_sent_as_it_is() {
+    fn a_return_path_on_this_site_is_unchanged() {
         for path in
             ["/", "/account", "/notes/7?tab=all&q=a%20b", "/a//b", "/%5Cexample.com", "/...", "/a?next=//x", "/a#b"]
         {
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_browser_would_encode_is_encoded_once() {
+    fn a_return_path_is_percent_encoded_once() {
         for (typed, place) in [
             ("/wiki/café", "/wiki/caf%C3%A9"),
             ("/wiki/caf%C3%A9", "/wiki/caf%C3%A9"),
@@ -189,12 +191,12 @@ mod tests {
         ] {
             let parsed = ReturnTo::parse(typed).unwrap();
             assert_eq!(parsed.as_str(), place);
-            assert_eq!(ReturnTo::parse(place), Some(parsed), "what was checked stays as it is");
+            assert_eq!(ReturnTo::parse(place), Some(parsed), "a checked URL stays as it is");
         }
     }
 
     #[test]
-    fn every_way_off_the_site_is_refused() {
+    fn every_return_path_that_leaves_the_site_is_refused() {
         for trick in [
             "",
             "account",
@@ -234,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_has_at_most_8_kib_once_it_is_encoded() {
+    fn a_return_url_has_at_most_8_kib_once_it_is_encoded() {
         assert!(ReturnTo::parse(&format!("/{}", "a".repeat(8191))).is_some());
         assert!(ReturnTo::parse(&format!("/{}", "a".repeat(8192))).is_none());
         assert!(ReturnTo::parse(&format!("/{}", " ".repeat(2730))).is_some());
@@ -247,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn people_are_sent_back_to_hosts_of_the_domain_and_to_those_that_are_listed() {
+    fn return_urls_may_be_on_hosts_of_the_cookie_domain_and_on_listed_hosts() {
         for place in [
             "/notes",
             "https://example.com/",
@@ -261,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_another_host_is_refused() {
+    fn every_return_url_on_another_host_is_refused() {
         for trick in [
             "http://app.example.com/",
             "HTTPS://app.example.com/",
@@ -304,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_no_browser_spells_so_is_none() {
+    fn a_return_host_is_spelled_as_browsers_spell_it() {
         for good in ["localhost", "a.b-c.d", "app.example.com:8443", "127.0.0.1:9000"] {
             assert_eq!(ReturnHost::parse(good).unwrap().to_string(), good);
         }
@@ -339,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_may_lead_where_people_may_be_sent() {
+    fn the_csp_sources_are_the_return_hosts() {
         let sources =
             " https://example.com https://*.example.com https://app.example.org https://notes.example.net:8443";
         assert_eq!(hosts().sources(), sources);
@@ -347,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absolute_url_of_this_site_is_its_path() {
+    fn an_absolute_return_url_of_this_site_becomes_its_path() {
         for (url, place) in [
             ("https://id.example.com/notes?a=b", "/notes?a=b"),
             ("https://id.example.com/wiki/café", "/wiki/caf%C3%A9"),
@@ -372,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn on_a_laptop_people_are_sent_to_its_other_ports_by_http() {
+    fn a_site_on_a_laptop_returns_to_loopback_hosts_by_http() {
         let listed = ["localhost:15000", "app.localhost", "127.0.0.1:81", "app.example.com"]
             .map(|host| ReturnHost::parse(host).unwrap());
         let laptop = ReturnHosts::new("http://localhost:8080", None, &listed);

@@ -1,8 +1,7 @@
-//! How often somebody may guess: attempts in, and out comes whether one more is allowed, or how long to wait.
+//! Rate limits: whether one more attempt is allowed after those counted so far, or how long to wait.
 //!
-//! An attempt counts when it is made, before anybody looks whether it is right, so that a thousand at once are not more
-//! than a thousand one by one. One that turns out to be right is [taken back](Attempts::take_back); nothing else makes
-//! anybody forget a wrong one but time.
+//! An attempt counts when it is made, before it is verified, so that a thousand at once get no more than a thousand one by
+//! one. A successful attempt is [taken back](Attempts::take_back); a failed one is forgotten with time only.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,11 +15,11 @@ const WINDOW: Duration = Duration::from_secs(15 * 60);
 const DAY: Duration = Duration::from_secs(86_400);
 const FIRST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
-/// How far in the future the last attempt may lie: nodes may differ by so much. Beyond that a clock was set back, and what
-/// it counted would not be over for as long.
+/// How far in the future the last attempt may lie, as the clocks of nodes may differ by this much. Beyond that a clock was set
+/// back: its counts are dropped, because they would last for as long as it jumped.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
-/// How many attempts are allowed in a quarter of an hour, and what is so afterwards.
+/// The attempts allowed in a quarter of an hour, and the policy once they are used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     most: u32,
@@ -29,29 +28,30 @@ pub struct Limit {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Afterwards {
-    /// Waits that double, from a minute to an hour, each for one attempt; and never more than so many in a day.
+    /// One attempt after each wait; waits double from a minute to an hour. A day has at most `per_day` attempts.
     OneByOne { per_day: u32 },
-    /// Nothing until the quarter of an hour is over.
+    /// No attempt until the quarter of an hour is over.
     NextWindow,
 }
 
 impl Limit {
-    /// The most wrong passwords that are looked at for one account and day (NIST SP 800-63B-4 §3.2.2), whatever cookies come along:
-    /// those of [strangers](Self::of_strangers) and those [of an owner](Self::of_an_owner) together.
+    /// The most wrong passwords that are evaluated for one account and day (NIST SP 800-63B-4 §3.2.2), whatever cookies are
+    /// sent: those of [unknown devices](Self::of_strangers) and those of [known ones](Self::of_an_owner) together.
     pub const PER_DAY: u32 = 100;
 
-    /// How many of these are kept for the devices and sessions of the account, so that strangers cannot use them up.
+    /// How many of these are reserved for the known devices and the sessions of the account, so that unknown devices cannot use
+    /// them up.
     const PER_DAY_OF_AN_OWNER: u32 = 20;
 
-    /// For an account on devices that it has not been signed in to on: as [`of_a_person`](Self::of_a_person), but for the part of a
-    /// day that is kept for its owner. That part is smaller where a quarter of an hour may have more than the rest of the day.
+    /// For an account on unknown devices, where it has not signed in before: as [`of_a_person`](Self::of_a_person), but without
+    /// the part of a day that is reserved for the owner. That part is smaller where `most` exceeds the rest of the day.
     pub fn of_strangers(most: u32) -> Option<Self> {
         let per_day = Self::per_day_of_strangers(most);
         (most > 0).then_some(Self { most, afterwards: Afterwards::OneByOne { per_day } })
     }
 
-    /// For all devices and sessions of an account together: what of a day strangers do not have, who have `most` in a quarter of an
-    /// hour.
+    /// For all known devices and sessions of an account together: the part of a day that unknown devices do not have. Those have
+    /// `most` in a quarter of an hour.
     pub fn of_an_owner(most: u32) -> Self {
         let per_day = Self::PER_DAY - Self::per_day_of_strangers(most);
         Self { most: u32::MAX, afterwards: Afterwards::OneByOne { per_day } }
@@ -61,22 +61,22 @@ impl Limit {
         most.clamp(Self::PER_DAY - Self::PER_DAY_OF_AN_OWNER, Self::PER_DAY)
     }
 
-    /// For what belongs to one person: so many attempts in a quarter of an hour, then one after a minute, one after two,
-    /// and so on up to an hour, and at most [`PER_DAY`](Self::PER_DAY). None for no limit, which is what 0 means.
+    /// For what belongs to one user: `most` attempts in a quarter of an hour, then one after a minute, one after two, and so on
+    /// up to an hour. A day has at most [`PER_DAY`](Self::PER_DAY). None, for no limit, where `most` is 0.
     pub fn of_a_person(most: u32) -> Option<Self> {
         (most > 0).then_some(Self { most, afterwards: Afterwards::OneByOne { per_day: Self::PER_DAY } })
     }
 
-    /// For a network, in which many people may be: so many in each quarter of an hour. None for no limit, which is what 0
-    /// means.
+    /// For a network, which many users may share: `most` attempts in each quarter of an hour. None, for no limit, where `most`
+    /// is 0.
     pub fn of_a_network(most: u32) -> Option<Self> {
         (most > 0).then_some(Self { most, afterwards: Afterwards::NextWindow })
     }
 
-    /// One more attempt, after those that were counted before.
+    /// Counts one more attempt, after those that were counted before.
     ///
     /// # Errors
-    /// How long to wait instead; then nothing is counted.
+    /// The time to wait, where the attempt is throttled; it is not counted then.
     pub fn count(&self, before: Option<Attempts>, now: Timestamp) -> Result<Attempts, Wait> {
         let mut attempts = before.filter(|before| before.last_at <= now.after(CLOCK_TOLERANCE)).unwrap_or(Attempts {
             count: 0,
@@ -116,7 +116,7 @@ impl Limit {
         }
     }
 
-    /// When the next attempt is the first of a run again.
+    /// When the next attempt begins a new run.
     fn forgotten_at(&self, attempts: &Attempts) -> Timestamp {
         match self.afterwards {
             Afterwards::OneByOne { .. } if attempts.count >= self.most => {
@@ -139,7 +139,7 @@ pub struct Attempts {
     pub count: u32,
     /// When the run began.
     pub since: Timestamp,
-    /// When the last one was.
+    /// When the last attempt was made.
     pub last_at: Timestamp,
     /// How many in this day.
     pub today: u32,
@@ -148,11 +148,11 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// How long after the last attempt nothing of this matters any more.
+    /// How long after the last attempt the counts no longer have any effect.
     pub const FORGOTTEN_AFTER: Duration = DAY;
 
-    /// All but one that turned out to be right, and which made `counted` of those before it. A run or a day that has begun since does
-    /// not have it.
+    /// The counts without a successful attempt, which had brought them to `counted`. A run or a day that has begun since does
+    /// not contain it.
     #[must_use]
     pub fn take_back(self, counted: &Self) -> Self {
         let less = |count: u32, is_the_same: bool| count.saturating_sub(u32::from(is_the_same));
@@ -164,52 +164,52 @@ impl Attempts {
     }
 }
 
-/// There were too many attempts; how long until one more is allowed.
+/// The time until one more attempt is allowed, after too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wait(pub Duration);
 
-/// Which attempts count together. It is kept as a hash, so nobody reads from it what somebody typed, and it is as long
-/// whatever that was.
+/// The key by which attempts count together. It is a hash, so that it does not reveal what a user typed, and has the same
+/// length for every input.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptKey([u8; 32]);
 
 impl AttemptKey {
-    /// Signing in to an account, whether there is one of this address or not, from anywhere.
+    /// Sign-ins to the account of this address from anywhere, whether or not it exists.
     pub fn account(email: &EmailAddress) -> Self {
         Self::new("account", &[email.key().as_bytes()])
     }
 
-    /// Giving the password of an account where its owner is known: on its devices and in its sessions, all together.
+    /// Password attempts for an account on its known devices and in its sessions, all together.
     pub fn user(user_id: UserId) -> Self {
         Self::new("user", &[user_id.as_uuid().as_bytes()])
     }
 
-    /// Signing in to an account on a device that has been signed in to it before.
+    /// Sign-ins to an account on a device where it has signed in before.
     pub fn device(user_id: UserId, device: DeviceId) -> Self {
         Self::new("device", &[user_id.as_uuid().as_bytes(), device.as_bytes()])
     }
 
-    /// Giving one's password once more within a session.
+    /// Re-authentications within a session.
     pub fn session(session: SessionIdHash) -> Self {
         Self::new("session", &[session.as_bytes()])
     }
 
-    /// Signing in from a network.
+    /// Sign-ins from a network.
     pub fn network(network: Network) -> Self {
         Self::new("network", &[&network.to_bytes()])
     }
 
-    /// Signing in from the site that a network is a part of, if it is a part of one.
+    /// Sign-ins from the site that a network is a part of, if it is a part of one.
     pub fn site(network: Network) -> Option<Self> {
         network.site().map(|site| Self::new("site", &[&site]))
     }
 
-    /// Registering from the site that a network is a part of, if it is a part of one.
+    /// Registrations from the site that a network is a part of, if it is a part of one.
     pub fn registration_of_a_site(network: Network) -> Option<Self> {
         network.site().map(|site| Self::new("registration of a site", &[&site]))
     }
 
-    /// Registering from a network.
+    /// Registrations from a network.
     pub fn registration(network: Network) -> Self {
         Self::new("registration", &[&network.to_bytes()])
     }
@@ -224,7 +224,7 @@ impl AttemptKey {
         &self.0
     }
 
-    /// No kind is the beginning of another, and of the parts only the last has no fixed length.
+    /// The hashed text is unambiguous: a zero byte ends the kind, and only the last part has no fixed length.
     fn new(kind: &str, parts: &[&[u8]]) -> Self {
         let hash = Sha256::new().chain_update(kind).chain_update([0]);
         Self(parts.iter().fold(hash, |hash, part| hash.chain_update(part)).finalize().into())
@@ -248,7 +248,7 @@ mod tests {
         Duration::from_secs(60 * count)
     }
 
-    /// Somebody who tries whenever they may, and knows what was counted.
+    /// A client that tries whenever it may, with the counts so far.
     struct Guesser {
         limit: Limit,
         counted: Option<Attempts>,
@@ -264,7 +264,7 @@ mod tests {
             self.limit.count(self.counted, self.now).map(|counted| self.counted = Some(counted))
         }
 
-        /// How many tries are allowed at once, and how long one waits afterwards.
+        /// How many tries are allowed at once, and how long to wait afterwards.
         fn tries_until_stopped(&mut self) -> (u32, Duration) {
             let mut count = 0;
             loop {
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_in_a_quarter_of_an_hour_and_then_waits_that_double_up_to_an_hour() {
+    fn ten_attempts_in_a_quarter_of_an_hour_and_then_waits_that_double_up_to_an_hour() {
         let mut guesser = Guesser::new(Limit::of_a_person(10));
         assert_eq!(guesser.tries_until_stopped(), (10, minutes(1)));
         for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_a_quarter_of_an_hour_longer_begins_anew() {
+    fn a_wait_longer_by_a_quarter_of_an_hour_begins_a_new_run() {
         let mut guesser = Guesser::new(Limit::of_a_person(10));
         guesser.tries_until_stopped();
         guesser.waits(minutes(1));
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn nine_are_forgotten_a_quarter_of_an_hour_after_the_first() {
+    fn nine_attempts_are_forgotten_a_quarter_of_an_hour_after_the_first() {
         let mut guesser = Guesser::new(Limit::of_a_person(10));
         for _ in 0..9 {
             guesser.tries().unwrap();
@@ -318,13 +318,13 @@ mod tests {
     }
 
     #[test]
-    fn a_day_has_a_hundred() {
+    fn a_day_has_at_most_a_hundred_attempts() {
         let mut guesser = Guesser::new(Limit::of_a_person(10));
         let mut tried = 0;
         while guesser.now < NOW.after(DAY) {
             let (count, wait) = guesser.tries_until_stopped();
             tried += count;
-            // Longer than it takes to begin anew, which is the quickest way.
+            // Just long enough to begin a new run, which is the quickest way.
             guesser.waits(wait + WINDOW);
         }
         assert_eq!(tried, 100);
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_has_its_number_in_each_window() {
+    fn a_network_has_its_limit_in_each_window() {
         let mut network = Guesser::new(Limit::of_a_network(100));
         assert_eq!(network.tries_until_stopped(), (100, minutes(15)));
         network.waits(minutes(5));
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_right_does_not_count_and_what_was_wrong_stays() {
+    fn successful_attempts_do_not_count_and_failed_ones_stay() {
         let mut guesser = Guesser::new(Limit::of_a_person(10));
         for _ in 0..1000 {
             guesser.tries().unwrap();
@@ -372,24 +372,24 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_taken_back_beyond_nothing() {
+    fn taking_back_an_attempt_never_underflows() {
         let attempts = Attempts { count: 0, since: NOW, last_at: NOW, today: 0, day_since: NOW };
         assert_eq!(attempts.take_back(&attempts), attempts);
     }
 
     #[test]
-    fn what_was_right_is_not_taken_from_a_run_that_began_meanwhile() {
+    fn a_successful_attempt_is_not_taken_back_from_a_later_run() {
         let limit = Limit::of_a_network(10).unwrap();
         let right = limit.count(None, NOW).unwrap();
         let wrong = limit.count(Some(right), NOW.after(WINDOW)).unwrap();
-        assert_eq!(wrong.take_back(&right).count, 1, "the wrong one of the next run stays");
-        assert_eq!(wrong.take_back(&right).today, 1, "and of the same day the right one goes");
+        assert_eq!(wrong.take_back(&right).count, 1, "the wrong attempt of the next run stays");
+        assert_eq!(wrong.take_back(&right).today, 1, "and the right attempt of the same day is taken back");
         let next_day = limit.count(Some(wrong), NOW.after(DAY)).unwrap();
         assert_eq!(next_day.take_back(&right), next_day);
     }
 
     #[test]
-    fn strangers_and_an_owner_have_a_hundred_a_day_between_them() {
+    fn known_and_unknown_devices_share_a_hundred_attempts_a_day() {
         let a_day_of = |limit: Limit| {
             let mut guesser = Guesser::new(Some(limit));
             let mut tried = 0;
@@ -408,18 +408,18 @@ mod tests {
     }
 
     #[test]
-    fn no_limit_is_a_limit_of_nothing() {
+    fn a_limit_of_zero_is_no_limit() {
         assert_eq!((Limit::of_a_person(0), Limit::of_a_network(0)), (None, None));
     }
 
     #[test]
-    fn a_clock_that_is_set_back_locks_nobody_out_for_as_long() {
+    fn a_clock_that_is_set_back_does_not_prolong_a_wait() {
         let mut guesser = Guesser::new(Limit::of_a_person(10));
         guesser.now = NOW.after(365 * DAY);
         guesser.tries_until_stopped();
         guesser.now = NOW;
         assert_eq!(guesser.tries(), Ok(()));
-        // Two nodes whose clocks differ a little are no such clock.
+        // Nodes whose clocks differ a little keep the counts.
         let mut guesser = Guesser::new(Limit::of_a_person(10));
         guesser.tries_until_stopped();
         guesser.now = Timestamp::from_unix_seconds(NOW.unix_seconds() - 60);
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn what_counts_together_is_told_apart_from_all_else() {
+    fn attempt_keys_of_different_kinds_differ() {
         let network = Network::of("192.0.2.1".parse().unwrap());
         let user = UserId::new(NOW, [7; 10]);
         let email = EmailAddress::parse("ada@example.com").unwrap();
@@ -457,10 +457,10 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever somebody does, and whenever: no day has more than a hundred, no quarter of an hour more than ten and
-        /// those that were waited for.
+        /// Whatever the pauses, the day from the first attempt has at most a hundred. A quarter of an hour has at most two runs
+        /// of ten, and the attempts after a wait.
         #[test]
-        fn no_pattern_gets_more_than_its_share(pauses in prop::collection::vec(0_u64..2000, 1..400)) {
+        fn no_pattern_of_attempts_exceeds_the_limit(pauses in prop::collection::vec(0_u64..2000, 1..400)) {
             let mut guesser = Guesser::new(Limit::of_a_person(10));
             let mut allowed = Vec::new();
             for pause in pauses {
@@ -471,7 +471,7 @@ mod tests {
             }
             for (i, begin) in allowed.iter().enumerate() {
                 let within = |duration: Duration| allowed[i..].iter().filter(|at| at.since(*begin) < duration).count();
-                // A run of ten that ends just before the next one begins.
+                // One run of ten may end just before the next one begins.
                 prop_assert!(within(WINDOW) <= 23, "{}", within(WINDOW));
                 prop_assert!(within(DAY) <= 200);
             }

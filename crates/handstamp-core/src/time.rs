@@ -1,11 +1,13 @@
+//! Points in time, in whole seconds.
+
 use std::time::Duration;
 
-/// A moment, in whole seconds since the Unix epoch.
+/// A point in time, in whole seconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The moment this many seconds after 1970-01-01T00:00:00Z.
+    /// The time this many seconds after 1970-01-01T00:00:00Z.
     pub const fn from_unix_seconds(seconds: u64) -> Self {
         Self(seconds)
     }
@@ -15,12 +17,12 @@ impl Timestamp {
         self.0
     }
 
-    /// The moment `duration` later, in whole seconds. Stops at the end of the number range instead of wrapping.
+    /// The time `duration` later, in whole seconds. Saturates at the end of the number range instead of wrapping.
     pub const fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration.as_secs()))
     }
 
-    /// How long ago `earlier` was; zero if it is yet to come, as after a clock was set back.
+    /// The time since `earlier`; zero if that is in the future, as after a clock was set back.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(self.0.saturating_sub(earlier.0))
     }

@@ -1,11 +1,11 @@
 //! The token of the session cookie, version 1: 87 bytes, sent as 116 characters of base64url (RFC 4648 §5).
 //!
 //! ```text
-//! 0 version │ 1 key id │ 5 flags │ 7 user id │ 23 session id │ 39 issued at │ 47 expires at │ 55 tag
+//! 0 version │ 1 key id │ 5 flags │ 7 user id │ 23 session secret │ 39 issued at │ 47 expires at │ 55 tag
 //! ```
 //!
 //! Integers are big-endian. The tag is HMAC-SHA-256 over everything before it, so no field can be changed or carried
-//! over into another token; and as 87 is divisible by 3, a token has exactly one spelling.
+//! over into another token. As 87 is divisible by 3, a token has exactly one spelling.
 
 use std::fmt;
 use std::time::Duration;
@@ -29,24 +29,24 @@ const ASSURANCE: u16 = 0b110;
 /// How far the clock of the node that issued a token may be ahead of the one that opens it.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
-/// What a session token says. It holds no personal data: the token is signed, not encrypted.
+/// The claims of a session token. They contain no personal data, as the token is signed, not encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// Who signed in.
+    /// The user who signed in.
     pub user_id: UserId,
-    /// In which session.
+    /// The secret of the session.
     pub session_id: SessionId,
-    /// Since when.
+    /// When the token was issued.
     pub issued_at: Timestamp,
-    /// Until when; at that second it is over.
+    /// When the token expires; at that second it is no longer valid.
     pub expires_at: Timestamp,
     /// Whether the browser keeps the cookie after it is closed.
     pub remembered: bool,
-    /// How sure we are that it is them.
+    /// How the user authenticated.
     pub assurance: Assurance,
 }
 
-/// How somebody proved who they are.
+/// How a user authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Assurance {
     /// By a password.
@@ -91,7 +91,7 @@ impl SessionTokens {
         Ok(Self { ring: KeyRing::new(Purpose::Session, current, fallbacks)? })
     }
 
-    /// The token that says `claims`, signed with the current key.
+    /// The token with these claims, signed with the current key.
     pub fn issue(&self, claims: &Claims) -> TokenText {
         let key = self.ring.current();
         let mut bytes = [0; TOKEN_BYTES];
@@ -107,20 +107,20 @@ impl SessionTokens {
 
         let mut text = TokenText([0; TEXT_CHARACTERS]);
         let _ = URL_SAFE_NO_PAD.encode(&bytes, text.0.as_mut_slice().as_out());
-        // As slices: of an array each byte is written by itself.
+        // As a slice: of an array each byte would be written by itself.
         bytes.as_mut_slice().zeroize();
         text
     }
 
-    /// What the token in `text` says, if this service said it and it holds at `now`. Whether the session is still live
-    /// is for the database to say.
+    /// The claims of the token in `text`, if this service issued it and it is valid at `now`. Whether the session is still
+    /// live is for the database to say.
     ///
     /// A pure function of the text, the keys and the clock: no I/O, and no allocation.
     ///
     /// # Errors
     /// The first rule that the text breaks. The client only ever learns that it is signed out.
     pub fn open(&self, text: &str, now: Timestamp) -> Result<OpenedToken, TokenRefusal> {
-        // Where they are decoded they stay: to copy bytes just written makes the processor wait, 32 of 180 ns.
+        // The bytes stay where they are decoded: copying bytes just written makes the processor wait, 32 of 180 ns.
         let mut bytes = [0; TOKEN_BYTES];
         decode(text, &mut bytes)?;
         let bytes = &bytes;
@@ -144,12 +144,12 @@ impl SessionTokens {
         Ok(OpenedToken { claims, signed_by_fallback: key.id() != self.ring.current().id() })
     }
 
-    /// The session that the token in `text` names, if a key of this service signed it: for ending that session. The times and
-    /// flags do not matter, since what may no longer be read must still be ended.
+    /// The session of the token in `text`, if a key of this service signed it: for revoking that session. The times and flags
+    /// do not matter, since a session that may no longer be used must still be revocable.
     ///
     /// # Errors
-    /// [`Malformed`](TokenRefusal::Malformed) or [`Tag`](TokenRefusal::Tag) for what this service never signed, and
-    /// [`UnknownKey`](TokenRefusal::UnknownKey) for what another key may have signed: such a session may be live elsewhere.
+    /// [`Malformed`](TokenRefusal::Malformed) or [`Tag`](TokenRefusal::Tag) for a text that this service never signed. For one
+    /// that another key may have signed, [`UnknownKey`](TokenRefusal::UnknownKey): such a session may be live elsewhere.
     pub fn open_to_end(&self, text: &str) -> Result<TokenToEnd, TokenRefusal> {
         let mut bytes = [0; TOKEN_BYTES];
         decode(text, &mut bytes)?;
@@ -171,7 +171,7 @@ fn decode(text: &str, bytes: &mut [u8; TOKEN_BYTES]) -> Result<(), TokenRefusal>
     if is_whole { Ok(()) } else { Err(TokenRefusal::Malformed) }
 }
 
-/// A field of a token, of any of its layouts.
+/// A field of a token of any layout.
 pub(crate) fn field<const LENGTH: usize, const TOTAL: usize>(bytes: &[u8; TOTAL], offset: usize) -> [u8; LENGTH] {
     bytes[offset..offset + LENGTH].try_into().expect("a slice of LENGTH bytes")
 }
@@ -203,12 +203,12 @@ fn check_time(claims: &Claims, now: Timestamp) -> Result<(), TokenRefusal> {
     }
 }
 
-/// What a token says of the session that is to end.
+/// The session of a token, for revoking it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenToEnd {
-    /// Whose it is.
+    /// The user of the session.
     pub user_id: UserId,
-    /// Which it is.
+    /// The hash of the session's secret.
     pub id_hash: SessionIdHash,
     /// Whether the browser keeps the cookie after it is closed.
     pub remembered: bool,
@@ -217,28 +217,28 @@ pub struct TokenToEnd {
 /// A token that this service issued and that has not expired.
 #[derive(Clone, Debug)]
 pub struct OpenedToken {
-    /// What it says.
+    /// The claims of the token.
     pub claims: Claims,
     /// An earlier key signed it: issue it again under the current one.
     pub signed_by_fallback: bool,
 }
 
-/// Which rule a text broke first. For the log; to the client all are alike.
+/// The first rule that a text broke. It is for the log; the client cannot tell one from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenRefusal {
     /// Not 116 characters of base64url.
     Malformed,
     /// Not of version 1.
     Version,
-    /// A flag is set that has no meaning.
+    /// A flag without a meaning is set.
     Flags,
     /// No key of the ring has this id.
     UnknownKey,
-    /// The tag does not match: the token was changed, or is not ours.
+    /// The tag does not match: the token was changed, or this service did not issue it.
     Tag,
     /// Issued more than 60 s in the future.
     NotYet,
-    /// Over, or over before it began.
+    /// Expired, or expires no later than it was issued.
     Expired,
 }
 
@@ -258,7 +258,7 @@ impl fmt::Display for TokenRefusal {
 
 impl std::error::Error for TokenRefusal {}
 
-/// The text of a token, which whoever has it is signed in by. Wiped when dropped, and never printed.
+/// The text of a token, which signs in every client that presents it. Wiped when dropped, and never printed.
 #[derive(Clone)]
 pub struct TokenText([u8; TEXT_CHARACTERS]);
 

@@ -1,4 +1,4 @@
-"""The source of the golden vectors in our tests: the layouts of the tokens once more, with Python's standard library only.
+"""Prints the golden vectors of the tests: a second implementation of the token layouts, with Python's standard library only.
 
 Usage: python3 golden_token.py
 """

@@ -1,4 +1,4 @@
-//! Whoever is refused learns why.
+//! The messages of the crate's errors: each error has one of its own.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use handstamp_core::{
 };
 
 #[test]
-fn every_refusal_has_words_of_its_own() {
+fn every_error_has_a_message_of_its_own() {
     let refusals: [&dyn std::error::Error; 26] = [
         &EmailError::Empty,
         &EmailError::TooLong,

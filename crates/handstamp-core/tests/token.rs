@@ -15,7 +15,7 @@ const ISSUED: u64 = 1_763_900_000;
 const EXPIRES: u64 = 1_766_492_000;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// Printed by golden_token.py, which shares no code with us. Vectors are only ever added.
+/// Printed by golden_token.py, which shares no code with this crate. Vectors are only ever added.
 const GOLDEN: &str = "AVM9LwgAAQGarzxcAHoRiyLDPUTlX2YAAQIDBAUGBwgJCgsMDQ4PAAAAAGki-mAAAAAAaUqHYHDoGr0a1HjZJ72DkjVNaWXm_DekZgN5CM6VPJIeVFgs";
 const GOLDEN_EXTREME: &str = "AVM9LwgABAGarzxcAHoRiyLDPUTlX2b_____________________AAAAAAAAAAD__________xZ6wsySlFWvSlYY-wn9eT5eYBZSuILhrgVgBWrRI7e4";
 
@@ -67,7 +67,7 @@ fn text_of(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn the_golden_vectors_are_what_we_issue() {
+fn issued_tokens_match_the_golden_vectors() {
     assert_eq!(tokens().issue(&claims()).expose(), GOLDEN);
     assert_eq!(tokens().issue(&extreme_claims()).expose(), GOLDEN_EXTREME);
 }
@@ -81,7 +81,7 @@ fn the_golden_vectors_open() {
 }
 
 #[test]
-fn every_flipped_bit_is_refused() {
+fn a_token_with_a_flipped_bit_is_refused() {
     for position in 0..GOLDEN.len() {
         for bit in 0..8 {
             let mut bytes = GOLDEN.as_bytes().to_vec();
@@ -99,7 +99,7 @@ fn every_flipped_bit_is_refused() {
 }
 
 #[test]
-fn every_other_character_is_refused_at_every_position() {
+fn a_token_with_a_changed_character_is_refused() {
     for position in 0..GOLDEN.len() {
         for other in ALPHABET.iter().chain(b"+/= .%\0").filter(|other| **other != GOLDEN.as_bytes()[position]) {
             let mut bytes = GOLDEN.as_bytes().to_vec();
@@ -110,7 +110,7 @@ fn every_other_character_is_refused_at_every_position() {
 }
 
 #[test]
-fn every_prefix_and_every_extension_is_refused() {
+fn every_prefix_and_extension_of_a_token_is_refused() {
     for length in 0..GOLDEN.len() {
         assert_eq!(refusal(&GOLDEN[..length]), Some(TokenRefusal::Malformed), "{length} characters");
         assert_eq!(refusal(&GOLDEN[length + 1..]), Some(TokenRefusal::Malformed), "without the first {length}");
@@ -143,14 +143,14 @@ fn every_splice_of_two_tokens_is_refused() {
 }
 
 #[test]
-fn only_version_one_is_opened() {
+fn only_a_token_of_version_1_is_opened() {
     for version in (0..=255).filter(|version| *version != 1) {
         assert_eq!(refusal(&resigned(|bytes| bytes[0] = version)), Some(TokenRefusal::Version));
     }
 }
 
 #[test]
-fn a_flag_without_a_meaning_is_refused_though_it_is_signed() {
+fn a_signed_token_with_an_undefined_flag_is_refused() {
     for flag in 3..16 {
         let text = resigned(|bytes| bytes[6 - flag / 8] |= 1 << (flag % 8));
         assert_eq!(refusal(&text), Some(TokenRefusal::Flags), "flag {flag}");
@@ -160,7 +160,7 @@ fn a_flag_without_a_meaning_is_refused_though_it_is_signed() {
 }
 
 #[test]
-fn only_a_key_of_the_ring_is_looked_for() {
+fn a_token_under_an_unknown_key_is_refused() {
     let text = resigned(|bytes| bytes[4] ^= 1);
     assert_eq!(refusal(&text), Some(TokenRefusal::UnknownKey));
     let stranger = SessionTokens::new(&secret(OTHER_SECRET), &[]).unwrap();
@@ -168,7 +168,7 @@ fn only_a_key_of_the_ring_is_looked_for() {
 }
 
 #[test]
-fn what_may_not_be_read_can_still_be_ended() {
+fn a_token_that_is_no_longer_valid_can_still_end_its_session() {
     let Claims { user_id, session_id, .. } = claims();
     let ended = Ok(TokenToEnd { user_id, id_hash: session_id.hash(), remembered: true });
     let expired = tokens().issue(&Claims { issued_at: at(1), expires_at: at(2), ..claims() });
@@ -183,7 +183,7 @@ fn what_may_not_be_read_can_still_be_ended() {
 }
 
 #[test]
-fn what_was_changed_ends_nothing() {
+fn a_changed_token_ends_no_session() {
     for bit in 0..87 * 8 {
         let mut bytes = bytes_of(GOLDEN);
         bytes[bit / 8] ^= 1 << (bit % 8);
@@ -193,7 +193,7 @@ fn what_was_changed_ends_nothing() {
 }
 
 #[test]
-fn a_token_holds_from_a_minute_before_it_was_issued_to_the_second_before_it_expires() {
+fn a_token_is_valid_from_a_minute_before_it_was_issued_until_it_expires() {
     let open_at = |seconds| tokens().open(GOLDEN, at(seconds)).err();
     assert_eq!(open_at(0), Some(TokenRefusal::NotYet));
     assert_eq!(open_at(ISSUED - 61), Some(TokenRefusal::NotYet));
@@ -206,7 +206,7 @@ fn a_token_holds_from_a_minute_before_it_was_issued_to_the_second_before_it_expi
 }
 
 #[test]
-fn a_token_that_expires_no_later_than_it_was_issued_never_held() {
+fn a_token_that_expires_no_later_than_it_was_issued_is_never_valid() {
     for expires in [0, ISSUED - 1, ISSUED] {
         let text = tokens().issue(&Claims { expires_at: at(expires), ..claims() });
         for now in [ISSUED - 60, ISSUED - 1, ISSUED] {
@@ -218,7 +218,7 @@ fn a_token_that_expires_no_later_than_it_was_issued_never_held() {
 }
 
 #[test]
-fn a_fallback_verifies_and_does_not_sign() {
+fn a_fallback_key_verifies_a_token_and_does_not_sign() {
     let rotated = SessionTokens::new(&secret(OTHER_SECRET), &[secret(SECRET)]).unwrap();
     let opened = rotated.open(GOLDEN, at(ISSUED)).unwrap();
     assert!(opened.signed_by_fallback);
@@ -255,7 +255,7 @@ fn a_token_is_not_printed() {
     assert!(format!("{:?}", claims()).contains("session_id: SessionId(…)"));
 }
 
-/// A token with changed bytes and a tag that fits them, as only somebody with the key could make it.
+/// A token with changed bytes and a matching tag, as only a holder of the key could make it.
 fn resigned(change: impl Fn(&mut [u8])) -> String {
     use hkdf::Hkdf;
     use hmac::{Hmac, KeyInit, Mac};
@@ -287,7 +287,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn what_was_issued_opens_to_the_same_claims(claims in any_claims()) {
+    fn an_issued_token_opens_to_the_same_claims(claims in any_claims()) {
         let token = tokens().issue(&claims);
         prop_assert_eq!(token.expose().len(), 116);
         prop_assert_eq!(tokens().open(token.expose(), claims.issued_at).unwrap().claims, claims);
@@ -300,7 +300,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_that_we_did_not_issue_is_opened(text in "[A-Za-z0-9_-]{116}", any in ".*", now: u64) {
+    fn no_text_that_was_not_issued_is_opened(text in "[A-Za-z0-9_-]{116}", any in ".*", now: u64) {
         prop_assert!(tokens().open(&text, at(now)).is_err());
         prop_assert!(tokens().open(&any, at(now)).is_err());
     }

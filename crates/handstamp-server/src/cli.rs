@@ -1,10 +1,12 @@
+//! The command line: commands, flags and their help texts.
+
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::proxy_config::{Access, Endpoint, HostName, Proxy};
 
-/// Accounts for web apps: register, sign in, sign out, and a cookie that remembers who is who.
+/// User accounts for web apps: registration, sign-in, sign-out and a session cookie.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, after_help = EXIT_STATUSES)]
 pub(crate) struct Cli {
@@ -13,11 +15,11 @@ pub(crate) struct Cli {
 }
 
 const EXIT_STATUSES: &str = "\
-Exit status: 0 done, 1 the database, a file or a check failed, 2 the command or a setting is wrong, 3 no such account,
-4 the address or the password was refused.";
+Exit status: 0 success, 1 the database, a file or a check failed, 2 the command or a setting is wrong, 3 no such user,
+4 the address or the password was rejected.";
 
 const ABOUT_SETTINGS: &str = "\
-Every setting can stand in handstamp.toml, in an environment variable, or, for a few, in a flag; a later one wins.
+Every setting can be set in handstamp.toml or in an environment variable, and some by a flag; the later of these wins.
 The variable of session.lifetime is HANDSTAMP_SESSION__LIFETIME. Lists are separated by commas. Secrets can be
 read from a file: HANDSTAMP_SECRET_KEY_FILE=/run/secrets/key. The README lists all settings.";
 
@@ -25,7 +27,7 @@ read from a file: HANDSTAMP_SECRET_KEY_FILE=/run/secrets/key. The README lists a
 pub(crate) enum Command {
     /// Serve the account pages.
     ///
-    /// Nothing is needed to start: the accounts are kept in ./handstamp-data, and a secret is made for them.
+    /// No configuration is required: accounts are stored in ./handstamp-data, beside a generated secret key.
     #[command(after_help = ABOUT_SETTINGS)]
     Serve {
         #[command(flatten)]
@@ -33,17 +35,17 @@ pub(crate) enum Command {
         #[command(flatten)]
         address: AddressFlags,
     },
-    /// Look after accounts, while the server runs or not.
+    /// Manage users, while the server runs or not.
     User {
         #[command(subcommand)]
         command: UserCommand,
     },
-    /// Look after sessions, while the server runs or not.
+    /// Manage sessions, while the server runs or not.
     Session {
         #[command(subcommand)]
         command: SessionCommand,
     },
-    /// Print a complete configuration of a reverse proxy that asks Handstamp who everybody is, for an app behind it.
+    /// Print a complete configuration of a reverse proxy that authenticates the requests to an app with Handstamp.
     ProxyConfig {
         /// Which proxy
         proxy: Proxy,
@@ -56,23 +58,23 @@ pub(crate) enum Command {
         /// The address and port that Handstamp listens on
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
         handstamp: Endpoint,
-        /// A host that people type, without a port; can be given more than once. Requests for others are refused [default: the
-        /// names of this machine if it listens on a loopback address, else any host]
+        /// A host name of the site, without a port; can be repeated. Requests for other hosts are rejected [default: the names
+        /// of this machine if the proxy listens on a loopback address, else any host]
         #[arg(long = "host", value_name = "NAME")]
         hosts: Vec<HostName>,
         #[command(flatten)]
         pass: PassFlags,
     },
-    /// Play the attacker against a proxy, Handstamp and an app as they run, and say what to mend.
+    /// Attack a running proxy, Handstamp and app, and report each weakness with its remedy.
     ///
-    /// It makes the account doctor@handstamp.invalid, with the settings of the server, and deletes it again. A doctor that is
-    /// killed leaves it behind: for two minutes no other begins, and the next deletes it. The app sees this account sign in and
-    /// post 2 MB: let it keep nothing of this address. Most is seen with a page that shows the address of the member who
-    /// looks at it, or the headers that it gets. Exit status 1 when a check fails.
+    /// It uses the settings of the server, creates the user doctor@handstamp.invalid and deletes it at the end. A run that is
+    /// killed leaves this user behind: no other run starts for two minutes, and the next one deletes the user. The app sees
+    /// this user sign in and post 2 MB, so it should store nothing for this address. The check works best with a URL that
+    /// displays the signed-in user's e-mail address or echoes the request headers. Exit status 1 when a check fails.
     Doctor {
-        /// A page of the app as browsers reach it, which shows the address of the member who looks at it, such as a profile
+        /// The public URL of a page of the app that shows the address of the signed-in user, such as a profile
         url: String,
-        /// Where the app might be reached without the proxy
+        /// A URL at which the app might be reachable without the proxy
         #[arg(long, value_name = "URL")]
         app: Option<String>,
         #[command(flatten)]
@@ -84,51 +86,51 @@ pub(crate) enum Command {
     },
 }
 
-/// What is done with accounts. All of it is in force everywhere when the command returns.
+/// Manage users. Every change applies on all nodes when the command returns.
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {
-    /// Make an account. The password is asked for, or read from standard input.
+    /// Create a user. The password is prompted for, or read from standard input.
     Add {
         /// The e-mail address to sign in with
         email: String,
-        /// What to call them; by default what stands before the at sign of the address
+        /// The name of the user [default: the part of the address before the at sign]
         #[arg(long)]
         name: Option<String>,
         #[command(flatten)]
         place: PlaceFlags,
     },
-    /// List all accounts.
+    /// List all users.
     List {
         #[command(flatten)]
         output: OutputFlags,
         #[command(flatten)]
         place: PlaceFlags,
     },
-    /// Show one account.
+    /// Show one user.
     Show {
         #[command(flatten)]
         account: AccountArgument,
         #[command(flatten)]
         output: OutputFlags,
     },
-    /// Say that the address of an account is its owner's, so that apps get it. Those of `user add` are verified already.
+    /// Mark the address of a user as verified, so that apps receive it. Addresses given to `user add` are verified already.
     Verify(AccountArgument),
-    /// Let nobody sign in to an account, and end its sessions for good.
+    /// Block sign-ins of a user, and revoke all sessions of the user permanently.
     Disable(AccountArgument),
-    /// Let people sign in to a disabled account again.
+    /// Allow sign-ins of a disabled user again.
     Enable(AccountArgument),
-    /// Forget the wrong passwords that others tried for an account, so that its owner can sign in at once.
+    /// Forget the wrong passwords that other clients tried for a user, so that the user can sign in at once.
     Unlock(AccountArgument),
-    /// Delete an account and all that it holds.
+    /// Delete a user and all data of the user.
     Delete(AccountArgument),
-    /// Put somebody into groups and take them out of others; without either, list their groups.
+    /// Add a user to groups and remove the user from others; without either flag, list the groups of the user.
     Groups {
         #[command(flatten)]
         account: AccountArgument,
-        /// A group to put them into; can be given more than once
+        /// A group to add the user to; can be repeated
         #[arg(long, value_name = "NAME")]
         add: Vec<String>,
-        /// A group to take them out of; can be given more than once
+        /// A group to remove the user from; can be repeated
         #[arg(long, value_name = "NAME")]
         remove: Vec<String>,
         #[command(flatten)]
@@ -136,12 +138,12 @@ pub(crate) enum UserCommand {
     },
 }
 
-/// What is done with sessions. All of it is in force everywhere when the command returns.
+/// Manage sessions. Every change applies on all nodes when the command returns.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SessionCommand {
-    /// List the devices on which somebody is signed in.
+    /// List the sessions of a user, with the device of each.
     List {
-        /// The e-mail address of the account
+        /// The e-mail address of the user
         #[arg(long, value_name = "EMAIL")]
         user: String,
         #[command(flatten)]
@@ -149,13 +151,13 @@ pub(crate) enum SessionCommand {
         #[command(flatten)]
         place: PlaceFlags,
     },
-    /// Sign somebody out on all devices, or everybody.
+    /// Revoke all sessions of one user, or of all users.
     #[command(group = ArgGroup::new("whose").required(true).args(["user", "all"]))]
     Revoke {
-        /// The e-mail address of the account
+        /// The e-mail address of the user
         #[arg(long, value_name = "EMAIL")]
         user: Option<String>,
-        /// All sessions of all accounts
+        /// All sessions of all users
         #[arg(long)]
         all: bool,
         #[command(flatten)]
@@ -163,56 +165,56 @@ pub(crate) enum SessionCommand {
     },
 }
 
-/// Whose account.
+/// The user that a command acts on.
 #[derive(Args, Debug)]
 pub(crate) struct AccountArgument {
-    /// The e-mail address of the account
+    /// The e-mail address of the user
     pub(crate) email: String,
     #[command(flatten)]
     pub(crate) place: PlaceFlags,
 }
 
-/// Where the settings and the data are.
+/// The paths of the settings and the data.
 #[derive(Args, Debug, Default)]
 pub(crate) struct PlaceFlags {
-    /// The file of settings [default: handstamp.toml, if there is one]
+    /// The settings file [default: handstamp.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// The folder of the database and the secret [default: ./handstamp-data]
+    /// The folder of the database and the secret key [default: ./handstamp-data]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) data_dir: Option<String>,
 }
 
-/// Where the site is.
+/// The addresses of the server and of its proxies.
 #[derive(Args, Debug, Default)]
 pub(crate) struct AddressFlags {
     /// The address and port to listen on [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
 
-    /// Where people reach the site [default: http://localhost and the port]
+    /// The URL at which browsers reach the site [default: http://localhost and the port]
     #[arg(long, value_name = "URL")]
     pub(crate) public_url: Option<String>,
 
-    /// The address or network of a proxy whose X-Forwarded-For is believed; can be given more than once
+    /// The address or network of a proxy whose X-Forwarded-For is trusted; can be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) trusted_proxy: Vec<String>,
 }
 
-/// What the proxy lets through to the app beside the requests of members.
+/// The requests that the proxy passes to the app besides those of signed-in users.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct PassFlags {
-    /// Who gets through to the app
+    /// Whose requests reach the app
     #[arg(long, value_enum, default_value_t)]
     pub(crate) access: Access,
 
-    /// CORS preflights get through as strangers, so that scripts of other origins can reach the app if it allows them
+    /// Pass CORS preflights as anonymous requests, so that scripts of other origins can use the app if it allows them
     #[arg(long)]
     pub(crate) preflight: bool,
 }
 
-/// For whom.
+/// The output format.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct OutputFlags {
     /// Print JSON, for programs

@@ -1,7 +1,7 @@
-//! A connection, and its end when the client does not send what it has begun, or does not take what it asked for.
+//! A TCP connection with timeouts for request heads, for idle time and for responses that the client does not read.
 //!
-//! hyper has a timeout for the head of a request, and sets a timer for each: a ninth of what a request costs over one that is
-//! answered by bare axum. So we note whose turn it is, and have one timer for a connection.
+//! hyper's own timeout for the head sets a timer for each request, which costs a ninth of a request's overhead over bare axum.
+//! So a connection records its phase here, and has one timer.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -18,21 +18,21 @@ use tower_service::Service;
 
 use crate::connections::Place;
 
-/// The longest that the head of a request may take, and that a connection may say nothing.
+/// The maximum time for the head of a request to arrive, and for a connection to be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client may take over an answer, from when the system holds as much of it as it will.
+/// The write timeout, counted from when the socket's send buffer is full.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Whose turn it is. All of a connection happens in one task, so one never sees an old turn.
+/// The phase of a connection. A connection runs in one task, so no reader sees an outdated phase.
 #[derive(Clone, Default)]
 struct Turn(Arc<AtomicU8>);
 
 impl Turn {
-    /// It has to send the head of a request.
+    /// The client has to send the head of a request.
     const CLIENTS: u8 = 0;
-    /// We have the head, and work on the answer. The limits of forms see to the rest of a request.
+    /// The head has arrived and the handler runs. The limits of forms cover the rest of the request.
     const OURS: u8 = 1;
-    /// We have the answer, and write it.
+    /// The response is ready and is being written.
     const ANSWERED: u8 = 2;
 
     fn is(&self, turn: u8) -> bool {
@@ -44,28 +44,28 @@ impl Turn {
     }
 }
 
-/// A connection whose client has to keep up.
+/// A connection that fails when its client is too slow.
 pub(crate) struct Connection {
     stream: TcpStream,
     turn: Turn,
-    /// Since when it is the client's turn, if it is.
+    /// The start of the phase [`Turn::CLIENTS`], while the connection is in it.
     since: Instant,
-    /// When to see whether the client lets its turn pass.
+    /// The timer for [`HEAD_TIMEOUT`].
     alarm: Option<Pin<Box<Sleep>>>,
-    /// When the answer must have been taken. None while the system takes all that we write.
+    /// When the client must have read the response. None while the send buffer takes everything that is written.
     deadline: Option<Pin<Box<Sleep>>>,
     _place: Place,
 }
 
 impl Connection {
-    /// A connection in its place, and the service that answers on it.
+    /// A connection that holds its permit, and the service that answers on it.
     pub(crate) fn new<S>(stream: TcpStream, service: S, place: Place) -> (Self, Answers<S>) {
         let turn = Turn::default();
         let answers = Answers { service, turn: turn.clone() };
         (Self { stream, turn, since: Instant::now(), alarm: None, deadline: None, _place: place }, answers)
     }
 
-    /// Fails if the client sends nothing although it has been its turn for too long.
+    /// Fails if the client has had longer than [`HEAD_TIMEOUT`] to send the head of a request.
     fn is_heard(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let ends = self.since + HEAD_TIMEOUT;
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(ends)));
@@ -118,7 +118,8 @@ impl AsyncWrite for Connection {
         self.stream.is_write_vectored()
     }
 
-    /// Comes after everything was written. A single byte taken in time would otherwise be enough for ever.
+    /// Ends the write timeout, since hyper flushes after it has written everything. If each write ended it, a client could hold
+    /// a connection for ever by reading single bytes.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.deadline = None;
         if self.turn.is(Turn::ANSWERED) {
@@ -133,7 +134,7 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// The service of a connection. It is called with the head of each request.
+/// The service of a connection. hyper calls it with the head of each request.
 #[derive(Clone)]
 pub(crate) struct Answers<S> {
     service: S,
@@ -200,7 +201,7 @@ mod tests {
         }
     }
 
-    /// How long nothing is heard from a client that sends nothing, before that is too long; none for a minute and more.
+    /// The seconds until reading from a silent client times out; None if that takes a minute or more.
     async fn patience(connection: &mut Connection) -> Option<u64> {
         let begun = Instant::now();
         let heard = tokio::time::timeout(Duration::from_secs(60), connection.read_u8()).await.ok()?;
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_may_let_only_our_turn_pass() {
+    async fn a_silent_client_times_out_only_while_a_request_head_is_due() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let place = Connections::at_most(1).admit([127, 0, 0, 1].into()).unwrap();
@@ -219,9 +220,9 @@ mod tests {
 
         let answer = answers.call(7);
         connection.flush().await.unwrap();
-        assert_eq!(patience(&mut connection).await, None, "we work on the answer");
+        assert_eq!(patience(&mut connection).await, None, "the handler runs");
         assert_eq!(answer.await.unwrap(), 7);
-        assert_eq!(patience(&mut connection).await, None, "we have not written it");
+        assert_eq!(patience(&mut connection).await, None, "the response is not written yet");
         connection.flush().await.unwrap();
         assert_eq!(patience(&mut connection).await, Some(10));
     }

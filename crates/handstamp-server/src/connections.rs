@@ -1,4 +1,4 @@
-//! How many connections there are at once.
+//! The limit on concurrent connections: each holds a permit.
 
 use std::future::{Ready, ready};
 use std::io;
@@ -16,13 +16,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::connection::{Answers, Connection};
 use crate::network_shares::{NetworkShares, Share};
 
-/// Files that are not connections: the database's, the log, those of the runtime, and connections about to be closed.
+/// Open files that are not counted connections: of the database, the log and the runtime, and connections about to be closed.
 const OTHER_FILES: usize = 256;
 
-/// The most connections of one network, where the operator has not set it.
+/// The default limit on the connections of one network.
 const PER_NETWORK: usize = 256;
 
-/// The places for the connections of a listener. A connection for which there is none is closed at once.
+/// The permits for the connections of a listener. A connection that gets none is closed at once.
 #[derive(Clone)]
 pub(crate) struct Connections(Arc<State>);
 
@@ -30,27 +30,30 @@ struct State {
     limit: usize,
     places: Arc<Semaphore>,
     shares: Arc<NetworkShares>,
-    /// Since the flood began. There is none while this is 0.
+    /// Connections refused since the current flood began; 0 means that there is no flood.
     refused: AtomicUsize,
     out_of_files: AtomicBool,
     refusals: Counter,
 }
 
-/// The place of one connection, which is free again when this is dropped.
+/// The permit of one connection. Dropping it releases the permit.
 pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
     _share: Share,
 }
 
 impl Connections {
-    /// At most so many, whatever networks they come from.
+    /// At most `limit` connections, without a limit for each network.
     pub(crate) fn at_most(limit: usize) -> Self {
         Self::shared(limit, NetworkShares::without_limit())
     }
 
     fn shared(limit: usize, shares: NetworkShares) -> Self {
         describe_gauge!("handstamp_connections", "Connections that are open");
-        describe_counter!("handstamp_connections_refused_total", "Connections closed at once, for want of a place");
+        describe_counter!(
+            "handstamp_connections_refused_total",
+            "Connections closed at once because the limit was reached"
+        );
         Self(Arc::new(State {
             limit,
             places: Arc::new(Semaphore::new(limit)),
@@ -61,10 +64,10 @@ impl Connections {
         }))
     }
 
-    /// At most so many, or as many as the open files that the system allows us. Some of its limit we may raise ourselves.
+    /// At most `limit` connections, or as many as the system's limit on open files allows, which is raised first if possible.
     ///
-    /// Of these, one network has at most `per_network`, or any number where that is 0. Where it is not set, one network has
-    /// at most half of them, so that a low limit does not let one address hold them all.
+    /// One network has at most `per_network` of them; 0 means no limit. By default one network has at most half of them, so
+    /// that one address cannot hold them all when the limit is low.
     pub(crate) fn at_most_with_files(limit: usize, per_network: Option<usize>, proxies: TrustedProxies) -> Self {
         let files = allow_files(limit.saturating_add(OTHER_FILES));
         let affordable = limit.min(connections_with(files));
@@ -79,22 +82,22 @@ impl Connections {
         Self::shared(affordable, NetworkShares::new(per_network, proxies))
     }
 
-    /// For a recorder that does not hear of each.
+    /// Updates the gauge, since connections do not update it one by one.
     pub(crate) fn measure(&self) {
         gauge!("handstamp_connections").set((self.0.limit - self.0.places.available_permits()) as f64);
     }
 
-    /// Tells, once, that the system has no connection to give. It is asked again all the time.
+    /// Logs once that the system gave no connection, since the server retries continuously.
     pub(crate) fn none_to_be_had(&self, error: &io::Error) {
         if !self.0.out_of_files.swap(true, Ordering::Relaxed) {
-            tracing::warn!(event = "cannot_accept", %error, "new connections have to wait");
+            tracing::warn!(event = "cannot_accept", %error, "cannot accept new connections; they wait in the backlog");
         }
     }
 
-    /// A place for a connection from this address.
+    /// A permit for a connection from this address.
     ///
     /// # Errors
-    /// When its network, or all together, have as many as they may.
+    /// When the limit of its network or the limit of all connections is reached.
     pub(crate) fn admit(&self, peer: IpAddr) -> io::Result<Place> {
         let Some(share) = self.0.shares.take(peer) else {
             self.0.refusals.increment(1);
@@ -104,7 +107,7 @@ impl Connections {
             self.refuse();
             return Err(io::ErrorKind::ConnectionRefused.into());
         };
-        // Only with room to spare: a flood on the brink would begin and end with every connection.
+        // Only below half of the limit: at the limit, a flood would begin and end with every connection.
         if self.0.places.available_permits() > self.0.limit / 2 {
             self.breathe();
         }
@@ -119,12 +122,12 @@ impl Connections {
         }
     }
 
-    /// The flood is over, if there was one.
+    /// Ends the current flood, if there is one, and logs that.
     fn breathe(&self) {
         self.0.out_of_files.store(false, Ordering::Relaxed);
         if self.0.refused.load(Ordering::Relaxed) > 0 {
             let refused = self.0.refused.swap(0, Ordering::Relaxed);
-            tracing::info!(event = "connections_fit_again", refused, "there is room for connections again");
+            tracing::info!(event = "connections_fit_again", refused, "accepting new connections again");
         }
     }
 }
@@ -140,20 +143,20 @@ impl<S> Accept<TcpStream, S> for Connections {
     }
 }
 
-/// Has the system allow us so many open files, if it does, and says how many it allows. Most begin with 1,024 and may
-/// have more for the asking.
+/// Raises the limit on open files to `wanted` if the system permits it, and gives the limit in force. Most processes start
+/// with a soft limit of 1,024 and may raise it.
 fn allow_files(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let wanted = wanted as u64;
     if limit.current.is_some_and(|current| current < wanted) {
         let raised = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
-        // Whether that was granted is seen below.
+        // The limit is read again below, which shows whether this succeeded.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), ..limit });
     }
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
 }
 
-/// What is left of so many files for connections.
+/// The number of connections that this limit on open files leaves.
 fn connections_with(files: usize) -> usize {
     files.saturating_sub(OTHER_FILES).max(files / 2)
 }
@@ -163,14 +166,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_files_leave_some_for_connections_and_some_for_the_rest() {
+    fn a_low_limit_on_open_files_is_shared_between_connections_and_other_files() {
         assert_eq!(connections_with(20_000), 20_000 - OTHER_FILES);
         assert_eq!(connections_with(64), 32);
         assert_eq!(connections_with(usize::MAX), usize::MAX - OTHER_FILES);
     }
 
     #[test]
-    fn of_few_places_one_network_has_half_unless_the_operator_says_otherwise() {
+    fn one_network_gets_half_of_a_low_connection_limit_unless_the_operator_sets_a_share() {
         for (per_network, most) in [(None, 5), (Some(8), 8), (Some(0), 10)] {
             let connections = Connections::at_most_with_files(10, per_network, TrustedProxies::default());
             let places: Vec<_> = (0..20).flat_map(|_| connections.admit([192, 0, 2, 1].into())).collect();

@@ -1,3 +1,5 @@
+//! The log on standard error: its format, its levels and its start.
+
 use std::io::IsTerminal;
 use std::str::FromStr;
 
@@ -7,12 +9,12 @@ use tracing_subscriber::prelude::*;
 
 use crate::settings::{Note, Settings};
 
-/// How the log is written.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// For people.
+    /// Text for people.
     Text,
-    /// For programs: one JSON object a line.
+    /// One JSON object a line, for programs.
     Json,
 }
 
@@ -28,10 +30,10 @@ impl FromStr for Format {
     }
 }
 
-/// Sends the log to standard error. Other people's crates only say what went wrong, whatever the level: at finer ones
-/// they write down what passes through them. When nobody reads the log any more, the house goes on without it.
+/// Sends the log to standard error. Other crates log errors and warnings only, whatever the level: at finer levels they log
+/// the data that passes through them. Write errors are ignored, so that the server outlives the reader of its log.
 ///
-/// It begins with what there is to say of the settings. `level` is for where they do not name one.
+/// The log begins with the notes on the settings. `level` applies if the settings name none.
 pub(crate) fn start(settings: &Settings, level: Level) {
     let level = settings.log_level.unwrap_or(level);
     let filter = Targets::new().with_default(LevelFilter::WARN.min(level.into())).with_target("handstamp", level);

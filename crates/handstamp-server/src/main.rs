@@ -1,4 +1,4 @@
-//! `handstamp`: accounts beside an app in any language.
+//! The `handstamp` command: serves user accounts and sessions for web apps, and manages them.
 
 mod cli;
 mod connection;
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Why a command did not do what it was typed for: what to say, and the exit status.
+/// Why a command failed: the message and the exit status.
 #[derive(Debug)]
 pub(crate) struct Problem(String, u8);
 

@@ -1,4 +1,4 @@
-//! Metrics in the format of Prometheus, on an address of their own.
+//! Metrics in the format of Prometheus, served on an address of their own.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -11,30 +11,30 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use crate::Problem;
 use crate::connections::Connections;
 
-/// In seconds. From a millisecond, when all nodes are well, to the longest lease.
+/// The buckets of the histograms in seconds: from a millisecond, when all nodes are healthy, to the longest lease.
 const WAITS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
 
-/// Those who ask for the metrics. They are few.
+/// The limit on connections to the metrics, which have few clients.
 const CONNECTIONS: usize = 64;
 
-/// What is measured, and the address on which it is told.
+/// The recorder of the metrics, and the listener that serves them.
 pub(crate) struct Exporter {
     handle: PrometheusHandle,
     listener: TcpListener,
 }
 
 impl Exporter {
-    /// Begins to measure.
+    /// Starts to record metrics.
     ///
     /// # Errors
-    /// When nobody can listen on that address.
+    /// When it cannot listen on that address.
     pub(crate) fn start(address: SocketAddr) -> Result<Self, Problem> {
         let listener = crate::run::listen(address)?;
         let builder = PrometheusBuilder::new().set_buckets(&WAITS).map_err(Problem::failed)?;
         Ok(Self { handle: builder.install_recorder().map_err(Problem::failed)?, listener })
     }
 
-    /// Tells whoever asks, until the process ends.
+    /// Serves the metrics until the process ends.
     ///
     /// # Errors
     /// When it cannot listen.
@@ -50,7 +50,7 @@ impl Exporter {
         let router = Router::new().route("/metrics", get(show));
         let server = crate::run::server(self.listener, Connections::at_most(CONNECTIONS))?;
         tokio::spawn(server.serve(router.into_make_service()));
-        tracing::info!(event = "metrics", %address, "metrics are at /metrics");
+        tracing::info!(event = "metrics", %address, "serving metrics at /metrics");
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! How many of the connections come from one network, so that no single one holds them all.
+//! The limit on the connections of one network, so that no network holds all connections.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,12 +9,12 @@ use metrics::{counter, describe_counter};
 
 const REFUSED: &str = "handstamp_connections_refused_per_network_total";
 
-/// What each network holds. A network is in the map only while it has a connection, so there are never more of them than
-/// connections.
+/// The number of connections of each network. A network is in the map only while it has a connection, so the map has at most
+/// as many entries as there are connections.
 pub(crate) struct NetworkShares {
-    /// None where any number is allowed.
+    /// The limit for each network; None allows any number.
     limit: Option<usize>,
-    /// All who come through one of these share its address, so it has no limit.
+    /// Proxies without a limit, since all clients behind one share its address.
     proxies: TrustedProxies,
     held: Mutex<HashMap<Network, Held>>,
 }
@@ -22,11 +22,11 @@ pub(crate) struct NetworkShares {
 #[derive(Default)]
 struct Held {
     connections: usize,
-    /// Since this network began to ask for too many. It does not while this is 0.
+    /// Connections refused since this network reached its limit; 0 means that none were.
     refused: usize,
 }
 
-/// One connection of a network. It no longer counts when this is dropped.
+/// One counted connection of a network. Dropping it ends the count.
 pub(crate) struct Share {
     counted: Option<(Arc<NetworkShares>, IpAddr)>,
 }
@@ -36,13 +36,13 @@ impl NetworkShares {
         Self::new(0, TrustedProxies::default())
     }
 
-    /// At most so many for each network, or any number where that is 0.
+    /// At most `limit` connections for each network; 0 allows any number.
     pub(crate) fn new(limit: usize, proxies: TrustedProxies) -> Self {
-        describe_counter!(REFUSED, "Connections closed at once, because their network holds as many as it may");
+        describe_counter!(REFUSED, "Connections closed at once because the limit of their network was reached");
         Self { limit: (limit > 0).then_some(limit), proxies, held: Mutex::default() }
     }
 
-    /// One connection more from this address; none where its network has as many as it may.
+    /// Counts one more connection from this address; None if its network has reached the limit.
     pub(crate) fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Share> {
         let Some(limit) = self.limit.filter(|_| !self.proxies.contain(peer)) else {
             return Some(Share { counted: None });
@@ -73,7 +73,7 @@ impl NetworkShares {
         let mut networks = self.held();
         let Some(held) = networks.get_mut(&network) else { return };
         held.connections -= 1;
-        // Only with room to spare: a flood on the brink would begin and end with every connection.
+        // Only below half of the limit: at the limit, a flood would begin and end with every connection.
         let is_calm = held.connections <= self.limit.unwrap_or_default() / 2;
         let refused = if is_calm { std::mem::take(&mut held.refused) } else { 0 };
         if held.connections == 0 {
@@ -86,7 +86,7 @@ impl NetworkShares {
                 event = "connections_of_network_fit_again",
                 %address,
                 refused,
-                "there is room for connections from this network again"
+                "accepting new connections from this network again"
             );
         }
     }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_has_its_share_and_no_more_until_it_gives_one_back() {
+    fn a_network_at_its_limit_gets_a_connection_when_another_ends() {
         let shares = shares(2, &[]);
         let (first, second) = (take(&shares, "192.0.2.1"), take(&shares, "::ffff:192.0.2.1"));
         assert!(first.is_some() && second.is_some() && take(&shares, "192.0.2.1").is_none());
@@ -127,21 +127,21 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_one_64_share() {
+    fn ipv6_addresses_of_one_64_share_a_limit() {
         let shares = shares(1, &[]);
         let _held = take(&shares, "2001:db8::1");
         assert!(take(&shares, "2001:db8::ffff").is_none() && take(&shares, "2001:db8:0:1::1").is_some());
     }
 
     #[test]
-    fn a_trusted_proxy_has_no_limit_and_neither_has_anybody_where_it_is_0() {
+    fn trusted_proxies_are_unlimited_and_a_limit_of_0_limits_no_network() {
         let (proxy, open) = (shares(1, &["10.0.0.0/8"]), shares(0, &[]));
         let held: Vec<_> = (0..5).map(|_| (take(&proxy, "::ffff:10.1.2.3"), take(&open, "192.0.2.1"))).collect();
         assert!(held.iter().all(|(proxied, any)| proxied.is_some() && any.is_some()));
     }
 
     #[test]
-    fn nothing_is_kept_of_a_network_that_has_gone() {
+    fn a_network_without_connections_is_removed_from_the_map() {
         let shares = shares(1, &[]);
         let held = take(&shares, "192.0.2.1");
         assert!(take(&shares, "192.0.2.1").is_none());

@@ -1,4 +1,6 @@
-//! What operators type: accounts and sessions, with the settings of the server and in force when the command returns.
+//! The commands `handstamp user` and `handstamp session`, by which operators manage users and sessions.
+//!
+//! They use the settings of the server. Every change applies on all nodes when the command returns.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, UNIX_EPOCH};
@@ -60,7 +62,7 @@ pub(crate) fn sessions(settings: Settings, command: SessionCommand) -> Result<()
     })
 }
 
-/// Opens what the server serves, which has to be there already, and lets it go again.
+/// Opens the existing site of these settings for one command, and closes it afterwards.
 pub(crate) fn with_handstamp(
     settings: Settings,
     act: impl AsyncFnOnce(&Handstamp) -> Result<(), Problem>,
@@ -69,9 +71,9 @@ pub(crate) fn with_handstamp(
     run::block_on(async {
         let port = settings.listen.port();
         let mut config = run::config(settings, port, run::DataFolder::MustBeThere)?;
-        // A node that caches nothing is one that nobody has to wait for.
+        // A node without a cache takes no lease, so no other node waits for it.
         config.session.cache_entries = 0;
-        // A person waits for the command, and can type it again.
+        // The operator waits for the command, and can repeat it when the database is available.
         config.pool.wait = Duration::ZERO;
         let handstamp = Handstamp::open(config).await?;
         let done = act(&handstamp).await;
@@ -80,7 +82,7 @@ pub(crate) fn with_handstamp(
     })
 }
 
-/// Asks twice at a terminal, so that nobody is locked out by a slip; takes the one line that a program sends.
+/// Prompts twice at a terminal, so that a typing error locks no user out; otherwise reads one line of standard input.
 fn read_password() -> Result<Zeroizing<String>, Problem> {
     if !io::stdin().is_terminal() {
         let mut line = Zeroizing::new(String::new());
@@ -90,7 +92,11 @@ fn read_password() -> Result<Zeroizing<String>, Problem> {
     }
     let ask = |prompt: &str| rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(Problem::wrong);
     let password = ask("Password: ")?;
-    if *password == *ask("The same again: ")? { Ok(password) } else { Err(Problem::wrong("the two passwords differ")) }
+    if *password == *ask("Repeat the password: ")? {
+        Ok(password)
+    } else {
+        Err(Problem::wrong("the two passwords differ"))
+    }
 }
 
 fn show_accounts(accounts: &[Account], output: OutputFlags) -> Result<(), Problem> {
@@ -117,7 +123,7 @@ fn show_accounts(accounts: &[Account], output: OutputFlags) -> Result<(), Proble
             ]
         })
         .collect();
-    table::print(&["email", "verified", "name", "made", "last sign-in", "sessions", "state"], &rows)
+    table::print(&["email", "verified", "name", "created", "last sign-in", "sessions", "state"], &rows)
         .map_err(Problem::failed)
 }
 
@@ -138,7 +144,7 @@ fn show_sessions(sessions: &[ListedSession], output: OutputFlags) -> Result<(), 
         return show_json(&sessions.iter().map(session_json).collect());
     }
     if sessions.is_empty() {
-        return say("There is nobody signed in.");
+        return say("There are no sessions.");
     }
     let rows: Vec<_> = sessions
         .iter()
@@ -186,7 +192,7 @@ fn sessions_in_words(count: u64) -> String {
     if count == 1 { "1 session".to_owned() } else { format!("{count} sessions") }
 }
 
-/// In the form of RFC 3339.
+/// In the format of RFC 3339.
 fn time(time: Timestamp) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(time.unix_seconds())).to_string()
 }

@@ -1,3 +1,5 @@
+//! `handstamp serve`: start, serve, and shut down within a deadline.
+
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -14,27 +16,28 @@ use crate::metrics::Exporter;
 use crate::settings::Settings;
 use crate::{Problem, log};
 
-/// The longest head of a request. hyper looks before each read, so less than twice as much may pass if it comes at once.
+/// The maximum length of a request head. hyper checks before each read, so a head that arrives at once may be almost twice as
+/// long.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
-/// Connections that the system keeps until we take them. Beyond that it forgets them, and who connects tries again a second
-/// later: the usual 128 are soon reached when many come at once.
+/// Connections that the system queues until we accept them. It drops those beyond, and their clients retry a second later.
+/// The usual 128 are soon reached when many clients connect at once.
 const BACKLOG: u32 = 4096;
-/// How long requests under way may take to finish once we are told to stop.
+/// The time that requests in progress have to finish after the signal to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Serves until SIGTERM, SIGINT or SIGHUP.
 ///
 /// # Errors
-/// In words for whoever typed the command.
+/// The message is for the operator.
 pub(crate) fn serve(settings: Settings) -> Result<(), Problem> {
     log::start(&settings, Level::INFO);
     block_on(serve_until_told(settings))
 }
 
-/// Runs what a command does.
+/// Runs the work of a command on a new runtime.
 ///
 /// # Errors
-/// Those of what it does, and when there are no threads to do it on.
+/// Those of the work, and when the runtime cannot start its threads.
 pub(crate) fn block_on(work: impl Future<Output = Result<(), Problem>>) -> Result<(), Problem> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.map_err(|error| Problem::failed(format!("cannot start: {error}")))?.block_on(work)
@@ -53,10 +56,12 @@ async fn serve_until_told(settings: Settings) -> Result<(), Problem> {
     let config = config(settings, address.port(), DataFolder::MayBeMade)?;
     let public_url = config.public_url.clone();
     if !address.ip().is_loopback() && !public_url.is_https() {
-        tracing::warn!("listening on {address} for everybody, but {public_url} can only be reached from this machine");
+        tracing::warn!(
+            "listening on {address}, which other machines can reach, but {public_url} works on this machine only"
+        );
     }
     if !config.hashing.settings.is_recommended() {
-        tracing::warn!("hashing is set below what OWASP recommends for passwords; use it for tests only");
+        tracing::warn!("the hashing settings are weaker than OWASP recommends for passwords; use them for tests only");
     }
     let handstamp = Handstamp::open(config).await?;
     if let Some(metrics) = metrics {
@@ -84,13 +89,13 @@ pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, Problem> {
     listener().map_err(|error| Problem::failed(format!("cannot listen on {address}: {error}")))
 }
 
-/// A server that cuts connections that are silent or slow, and takes no more of them than it has places.
+/// A server that closes silent and slow connections, and limits the number of connections.
 pub(crate) fn server(
     listener: TcpListener,
     connections: Connections,
 ) -> Result<Server<SocketAddr, Connections>, Problem> {
     let server = axum_server::from_tcp(listener).map_err(Problem::failed)?.acceptor(connections.clone());
-    // With a peer, the connection was there and found no place.
+    // With a peer, the connection was accepted and then refused for want of a permit, which is reported elsewhere.
     let server = server.accept_error_handler(move |peer, error| {
         if peer.is_none() {
             connections.none_to_be_had(error);
@@ -101,23 +106,23 @@ pub(crate) fn server(
     Ok(server)
 }
 
-/// Whether a command makes the data folder, or is about what is in it.
+/// Whether a command may create the data folder, or needs an existing one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DataFolder {
     MayBeMade,
     MustBeThere,
 }
 
-/// Whether a file or folder is not there. One that cannot be looked at may be.
+/// Whether a file or folder is missing; an error if it is inaccessible, since it may exist then.
 fn is_missing(path: &Path) -> Result<bool, Problem> {
     let is_there = path.try_exists();
-    is_there.map(|is_there| !is_there).map_err(|error| Problem::failed(private_files::cannot("look at", path, &error)))
+    is_there.map(|is_there| !is_there).map_err(|error| Problem::failed(private_files::cannot("access", path, &error)))
 }
 
-/// The settings of the library, with the files of the data folder for what was not set.
+/// The configuration of the library. Files in the data folder stand in for a missing database URL and secret key.
 ///
 /// # Errors
-/// When a file or folder is missing, cannot be made, or can be read by others.
+/// When a file or folder is missing, cannot be created, or can be read by others.
 pub(crate) fn config(settings: Settings, port: u16, folder: DataFolder) -> Result<Config, Problem> {
     let public_url = match settings.public_url {
         Some(public_url) => public_url,
@@ -135,7 +140,7 @@ pub(crate) fn config(settings: Settings, port: u16, folder: DataFolder) -> Resul
     let needed = database.path().or(settings.secret_key.is_none().then_some(data_dir.as_path()));
     if folder == DataFolder::MustBeThere && needed.map_or(Ok(false), is_missing)? {
         return Err(Problem::failed(format!(
-            "there are no accounts in {}; name their folder with --data-dir, or begin with: handstamp serve",
+            "there are no accounts in {}; name another folder with --data-dir, or create one with: handstamp serve",
             data_dir.display()
         )));
     }
@@ -163,13 +168,13 @@ pub(crate) fn config(settings: Settings, port: u16, folder: DataFolder) -> Resul
     })
 }
 
-/// Tells whoever typed the command where it is, log or no log. Nobody has to listen.
+/// Prints the URL for the operator, whatever the log settings. Write errors are ignored, since standard output may be closed.
 fn announce(public_url: &PublicUrl, address: SocketAddr) {
     let _ = writeln!(std::io::stdout(), "Handstamp is at {public_url} (listening on {address})");
     tracing::info!(event = "started", %public_url, %address, "started");
 }
 
-/// Stops at SIGTERM, SIGINT and, where it was not started to survive it, SIGHUP: a terminal that closes.
+/// Shuts down at SIGTERM and SIGINT, and at SIGHUP (a terminal that closes) unless the process was started to survive it.
 fn stop_when_told(handle: Handle<SocketAddr>) -> std::io::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
@@ -179,7 +184,7 @@ fn stop_when_told(handle: Handle<SocketAddr>) -> std::io::Result<()> {
             _ = interrupt.recv() => {}
             () = hung_up(hangup.as_mut()) => {}
         }
-        tracing::info!(event = "stopping", "finishing what is under way");
+        tracing::info!(event = "stopping", "finishing requests in progress");
         handle.graceful_shutdown(Some(STOP_WITHIN));
     });
     Ok(())
@@ -192,11 +197,12 @@ async fn hung_up(hangup: Option<&mut Signal>) {
     }
 }
 
-/// Whether we were started with SIGHUP ignored, as `nohup` does. To listen for it would undo that. Only Linux tells.
+/// Whether the process was started with SIGHUP ignored, as `nohup` does. Listening for SIGHUP would undo that. Only Linux
+/// shows it in `/proc`.
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    // The lowest bit is the first signal, which SIGHUP is.
+    // The lowest bit stands for signal 1, which is SIGHUP.
     ignored.is_some_and(|mask| mask & 1 != 0)
 }

@@ -1,4 +1,4 @@
-//! Settings, from `handstamp.toml`, the environment and flags; a later source wins. All that is wrong is told at once.
+//! Settings from `handstamp.toml`, the environment and flags; a later source wins. All errors are reported at once.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -24,7 +24,7 @@ use crate::log::Format;
 const DEFAULT_FILE: &str = "handstamp.toml";
 const PREFIX: &str = "HANDSTAMP_";
 
-/// Every setting there is. The values of those marked secret are never shown, and can be read from a file.
+/// All settings. Values of secret ones are never shown, and can be read from a file.
 const KEYS: [(&str, Secrecy); 34] = [
     ("listen", Secrecy::Open),
     ("public_url", Secrecy::Open),
@@ -68,11 +68,11 @@ enum Secrecy {
     Secret,
 }
 
-/// What `handstamp` was told.
+/// The validated settings of a command.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
-    /// None for `http://localhost` and the port that we listen on.
+    /// None for `http://localhost` and the port of `listen`.
     pub(crate) public_url: Option<PublicUrl>,
     pub(crate) data_dir: PathBuf,
     /// None for the one in the data folder.
@@ -91,29 +91,29 @@ pub(crate) struct Settings {
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) return_hosts: Vec<ReturnHost>,
     pub(crate) forward_auth: ForwardAuthConfig,
-    /// At once.
+    /// The limit on concurrent connections.
     pub(crate) connections: usize,
-    /// At once; 0 for any number, none for what suits `connections`.
+    /// The same for one network; 0 for any number, None for a default that depends on `connections`.
     pub(crate) connections_per_network: Option<usize>,
     /// None for no metrics.
     pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) log_format: Option<Format>,
-    /// None for what suits the command.
+    /// None for the default of the command.
     pub(crate) log_level: Option<Level>,
-    /// What is said of the settings as soon as there is a log.
+    /// Messages about the settings, for the log once it has started.
     pub(crate) notes: Vec<Note>,
 }
 
-/// What the log says of the settings.
+/// A message about the settings for the log.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Note {
-    /// Something that may be a mistake, or a danger.
+    /// A possible mistake or risk.
     Warning(String),
     Information(String),
 }
 
 impl Note {
-    /// Says it. To be called when the log has started.
+    /// Logs it; the log must have started.
     pub(crate) fn say(&self) {
         match self {
             Self::Warning(text) => tracing::warn!(event = "settings", "{text}"),
@@ -122,7 +122,7 @@ impl Note {
     }
 }
 
-/// Everything that is wrong with the settings.
+/// All errors in the settings.
 #[derive(Debug)]
 pub(crate) struct Faults(Vec<String>);
 
@@ -133,7 +133,7 @@ impl fmt::Display for Faults {
     }
 }
 
-/// A value as it was given, and by what.
+/// A value as it was given, and its source.
 struct Given {
     value: Value,
     origin: String,
@@ -145,10 +145,10 @@ enum Value {
 }
 
 impl Settings {
-    /// Reads the settings from everywhere.
+    /// Reads the settings from all sources.
     ///
     /// # Errors
-    /// All faults there are, in words for the operator; no value of a secret is among them.
+    /// All errors, as messages for the operator without the values of secrets.
     pub(crate) fn load(
         place: &PlaceFlags,
         address: &AddressFlags,
@@ -198,9 +198,9 @@ impl Reader {
         }
     }
 
-    /// Who else may write or read a file of settings. A secret that everybody may write is known to anybody who wrote it, so it
-    /// is refused. The group and another owner are warned of only: an operator may have meant them, and a container shows files
-    /// of its host under the numbers of users there.
+    /// Checks which other users may write or read a settings file. A secret that every user can write is refused, since
+    /// another user may have chosen it. The group and another owner only cause a warning: they may be intended, and a
+    /// container shows files of its host under the host's user ids.
     fn look_at_rights(&mut self, path: &Path, holds_secret: bool) {
         let Ok(metadata) = std::fs::metadata(path) else { return };
         let path = path.display();
@@ -208,7 +208,7 @@ impl Reader {
             self.faults
                 .push(format!("everybody can write {path}, which holds a secret; close it with: chmod 600 {path}"));
         } else if let Some(who) = who_else_writes(&metadata) {
-            self.notes.push(Note::Warning(format!("{who} can write {path}, and with it the settings")));
+            self.notes.push(Note::Warning(format!("{who} can write {path} and so change the settings")));
         } else if metadata.mode() & 0o004 != 0 && holds_secret {
             let warning = format!("everybody can read {path}, which holds a secret; close it with: chmod 600 {path}");
             self.notes.push(Note::Warning(warning));
@@ -236,7 +236,7 @@ impl Reader {
             let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
             let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
             match value.into_string() {
-                // As `${VARIABLE:-}` leaves it.
+                // `${VARIABLE:-}` in a compose file or a shell leaves it so.
                 Ok(value) if value.is_empty() => {}
                 Ok(value) if is_of_kubernetes(&name[PREFIX.len()..], &value) => of_kubernetes.push(name.to_owned()),
                 Ok(value) => {
@@ -247,7 +247,9 @@ impl Reader {
         }
         if !of_kubernetes.is_empty() {
             let names = of_kubernetes.join(", ");
-            self.notes.push(Note::Information(format!("ignoring what Kubernetes says of its Services: {names}")));
+            self.notes.push(Note::Information(format!(
+                "ignoring the variables that Kubernetes sets for its Services: {names}"
+            )));
         }
     }
 
@@ -266,7 +268,7 @@ impl Reader {
         }
     }
 
-    /// For each secret that is given as a file, the text of that file.
+    /// Replaces the path of each secret that is given as a file by the text of that file.
     fn read_secret_files(&mut self) {
         for (key, _) in KEYS.iter().filter(|(_, secrecy)| *secrecy == Secrecy::Secret) {
             let Some(Given { value: Value::Text(path), origin }) = self.given.remove(&format!("{key}_file")) else {
@@ -331,7 +333,7 @@ impl Reader {
     fn templates_dir(&mut self) -> Option<PathBuf> {
         let path = self.parse("templates_dir", folder)?;
         if let Some(who) = std::fs::metadata(&path).ok().and_then(|metadata| who_else_writes(&metadata)) {
-            let warning = format!("{who} can write templates_dir, {}, and with it the pages", path.display());
+            let warning = format!("{who} can write templates_dir, {}, and so change the pages", path.display());
             self.notes.push(Note::Warning(warning));
         }
         Some(path)
@@ -340,7 +342,8 @@ impl Reader {
     fn metrics_listen(&mut self) -> Option<SocketAddr> {
         let address = self.parse("metrics.listen", address)?;
         if is_public(address.ip()) {
-            let warning = format!("metrics.listen is {address}, where everybody can read the metrics who can reach it");
+            let warning =
+                format!("metrics.listen is {address}: every client that can reach this address can read the metrics");
             self.notes.push(Note::Warning(warning));
         }
         Some(address)
@@ -432,7 +435,7 @@ impl Reader {
         self.faults.push(format!("{key}{value} (from {origin}): {error}"));
     }
 
-    /// Whatever no setting took.
+    /// Reports the values that belong to no setting.
     fn refuse_unknown(&mut self) {
         for (key, given) in std::mem::take(&mut self.given) {
             self.faults.push(format!("{key} (from {}): there is no such setting", given.origin));
@@ -440,12 +443,12 @@ impl Reader {
     }
 }
 
-/// The number of the line in which a byte of a text stands.
+/// The number of the line that contains this byte of a text.
 fn line_of(text: &str, byte: usize) -> usize {
     1 + text.bytes().take(byte).filter(|byte| *byte == b'\n').count()
 }
 
-/// Who may write a file or folder beside the user of this process and root.
+/// The users that may write a file or folder, besides root and the user of this process.
 fn who_else_writes(metadata: &Metadata) -> Option<String> {
     match (private_files::other_owner(metadata), metadata.mode()) {
         (_, mode) if mode & 0o002 != 0 => Some("everybody".to_owned()),
@@ -455,9 +458,9 @@ fn who_else_writes(metadata: &Metadata) -> Option<String> {
     }
 }
 
-/// Whether a variable, without our prefix, is one that Kubernetes sets in every container for a Service called handstamp,
-/// or handstamp and more: `PORT`, `PORT_80_TCP`, `PORT_80_TCP_ADDR`, `SERVICE_HOST`, `SERVICE_PORT`, `SERVICE_PORT_HTTP`,
-/// each after the rest of its name.
+/// Whether Kubernetes sets this variable (given without our prefix) in every container, for a Service whose name is or begins
+/// with handstamp. Such a variable ends with `PORT`, `PORT_80_TCP`, `PORT_80_TCP_ADDR`, `SERVICE_HOST`, `SERVICE_PORT` or
+/// `SERVICE_PORT_HTTP`, after the rest of that name.
 fn is_of_kubernetes(name: &str, value: &str) -> bool {
     let is_one = |name: &str| match name {
         "PORT" => value.contains("://"),
@@ -470,7 +473,7 @@ fn is_of_kubernetes(name: &str, value: &str) -> bool {
     is_one(name) || name.match_indices('_').any(|(at, _)| is_one(&name[at + 1..]))
 }
 
-/// Whether an address can be reached from elsewhere than this machine and the networks of its operator.
+/// Whether an address can be reached from outside this machine and private networks.
 fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => !(v4.is_loopback() || v4.is_private() || v4.is_link_local()),
@@ -478,8 +481,8 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// An address and port to listen on. Of a name's addresses an IPv4 address comes first, since `localhost` is mostly asked for
-/// there.
+/// An address and port to listen on. A name resolves to its first IPv4 address if it has one, since most clients look for
+/// `localhost` there.
 fn address(text: &str) -> Result<SocketAddr, String> {
     const FORM: &str = "must be an address and a port, such as 127.0.0.1:8080, localhost:8080 or [::1]:8080";
     if let Ok(address) = text.parse() {
@@ -537,7 +540,7 @@ fn site_name(text: &str) -> Result<String, String> {
 
 fn return_host(text: &str, public_url: Option<&PublicUrl>) -> Result<ReturnHost, String> {
     let host = ReturnHost::parse(text)?;
-    // Without a public_url the site is on this machine.
+    // Without a public_url the site is at localhost.
     public_url.map_or(Ok(()), |public_url| check_return_host(&host, public_url)).map(|()| host)
 }
 

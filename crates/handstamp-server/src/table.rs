@@ -1,6 +1,8 @@
+//! Tables on standard output, for the lists of commands.
+
 use std::io::{self, Write};
 
-/// Prints rows under a heading, in columns as wide as they need to be.
+/// Prints rows under a heading, in columns as wide as their longest cell.
 pub(crate) fn print(heading: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
     let heading: Vec<String> = heading.iter().map(|title| title.to_uppercase()).collect();
     let width = |column: usize| {

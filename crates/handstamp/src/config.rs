@@ -1,4 +1,4 @@
-//! What a [`Handstamp`](crate::Handstamp) opens with: plain values, which [`Config::validate`] checks.
+//! The settings of a [`Handstamp`](crate::Handstamp): plain values, checked by [`Config::validate`].
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,53 +11,55 @@ use url::{Host, Position, Url};
 
 use crate::Error;
 
-/// All settings.
+/// All settings of a [`Handstamp`](crate::Handstamp).
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where people reach this site.
+    /// The URL at which browsers reach this site.
     pub public_url: PublicUrl,
-    /// Where accounts and sessions are kept.
+    /// The database of accounts and sessions.
     pub database: DatabaseUrl,
-    /// How PostgreSQL is connected to.
+    /// The connections to PostgreSQL.
     pub pool: PoolConfig,
-    /// The secret that signs.
+    /// The secret from which the signing keys are derived.
     pub secret_key: SecretKey,
-    /// Earlier secrets, whose tokens are still accepted.
+    /// Earlier secrets, whose tokens are still accepted. None by default.
     pub secret_key_fallbacks: Vec<SecretKey>,
-    /// What the pages call this site.
+    /// The name of this site on the pages: 1 to 100 visible characters, `Handstamp` by default.
     pub site_name: String,
-    /// A folder whose files replace the pages' templates of the same name.
+    /// A folder whose files replace Handstamp's templates of the same name. None by default.
     pub templates_dir: Option<PathBuf>,
-    /// Who may make an account.
+    /// Whether visitors may create accounts; open by default.
     pub registration: Registration,
-    /// How long people stay signed in, and where.
+    /// Lifetime, cookie and cache of sessions.
     pub session: SessionConfig,
-    /// What a new password must be.
+    /// The requirements for a new password: by default at least 8 code points, and strength 3 of 0 to 4.
     pub password: PasswordPolicy,
-    /// What hashing a password may cost.
+    /// The cost of hashing passwords, and how many are hashed at once.
     pub hashing: HashingConfig,
-    /// How often somebody may guess.
+    /// The rate limits of sign-ins and registrations.
     pub limits: LimitsConfig,
-    /// The proxies whose `X-Forwarded-For` tells where a request comes from. Without the address of the peer, which
-    /// `into_make_service_with_connect_info::<SocketAddr>()` gives, all requests count as one network.
+    /// The proxies whose `X-Forwarded-For` is trusted for the client's address; none by default. Without the address of the peer,
+    /// which `into_make_service_with_connect_info::<SocketAddr>()` provides, all requests count as one network.
     pub trusted_proxies: TrustedProxies,
-    /// What stands before the paths of all pages, as `/members` in `/members/account/login`. Nothing by default.
+    /// The prefix of the paths of all pages, as `/members` in `/members/account/login`. Empty by default.
     pub prefix: Prefix,
-    /// Templates of your own by name, which replace ours or stand beside them. Files in `templates_dir` come before them.
+    /// Your own templates as pairs of name and text, which replace Handstamp's templates or add to them. Files in
+    /// `templates_dir` take precedence. None by default.
     pub templates: Vec<(String, String)>,
-    /// The hosts that people are sent back to after a sign-in, beside this site and the hosts of `session.cookie_domain`: by
-    /// https, and to other ports of the machine itself by the scheme of `public_url`.
+    /// The hosts that a return URL may name, beside this site and the hosts of `session.cookie_domain`. The URL must be https; on
+    /// loopback hosts it has the scheme of `public_url`. None by default.
     pub return_hosts: Vec<ReturnHost>,
-    /// Other origins whose browser applications may write here and to what [`protect`](crate::Handstamp::protect) surrounds:
-    /// sign in by the API, for one. They need CORS as well, with credentials, which is the application's own affair; and their
-    /// requests carry the session cookie only from hosts of the same site, as `app.example.com` and `id.example.com` are.
+    /// Other origins whose browser applications may write to this site and to routes inside
+    /// [`protect`](crate::Handstamp::protect), for example sign in by the API. They also need CORS with credentials, which the
+    /// application sets up. Their requests carry the session cookie only from hosts of the same site, as `app.example.com` and
+    /// `id.example.com` are. None by default.
     pub trusted_origins: Vec<TrustedOrigin>,
-    /// What apps behind a proxy are told.
+    /// The identity that apps behind a proxy receive.
     pub forward_auth: ForwardAuthConfig,
 }
 
 impl Config {
-    /// The defaults, with the three things that have none.
+    /// The defaults, with the three settings that have none.
     pub fn new(public_url: PublicUrl, database: DatabaseUrl, secret_key: SecretKey) -> Self {
         Self {
             public_url,
@@ -81,11 +83,11 @@ impl Config {
         }
     }
 
-    /// Checks what types cannot: that all numbers are within their bounds, and that hosts and domains fit the public URL.
-    /// [`Handstamp::open`](crate::Handstamp::open) does it.
+    /// Checks what the types cannot: that numbers are within their bounds, and that hosts and domains match the public URL.
+    /// [`Handstamp::open`](crate::Handstamp::open) calls it.
     ///
     /// # Errors
-    /// All that is wrong, each with the name of its setting.
+    /// One message with all wrong settings, each by its name.
     pub fn validate(&self) -> Result<(), Error> {
         let (session, hashing) = (&self.session, &self.hashing);
         let domain =
@@ -123,24 +125,24 @@ fn within<T: PartialOrd>(bounds: &RangeInclusive<T>, value: &T, words: &str) -> 
     if bounds.contains(value) { Ok(()) } else { Err(format!("must be {words}")) }
 }
 
-/// Checks what the pages are to call a site.
+/// Checks the name of a site: 1 to 100 visible characters.
 ///
 /// # Errors
-/// In words for the operator.
+/// A message for the operator.
 pub fn check_site_name(name: &str) -> Result<(), String> {
     DisplayName::parse(name).map(drop).map_err(|_| "must be 1 to 100 visible characters".to_owned())
 }
 
-/// An origin as browsers spell it in the header `Origin` (RFC 6454 §6.2): a scheme, a host, and a port where it is not the
-/// usual one.
+/// An origin as browsers write it in the header `Origin` (RFC 6454 §6.2): a scheme, a host, and a port if it is not the
+/// scheme's default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedOrigin(String);
 
 impl TrustedOrigin {
-    /// Takes an origin such as `https://app.example.com` or, of this machine, `http://localhost:5173`.
+    /// Parses an origin such as `https://app.example.com` or, for loopback hosts only, `http://localhost:5173`.
     ///
     /// # Errors
-    /// In words for the programmer.
+    /// A message for the programmer.
     pub fn parse(text: &str) -> Result<Self, String> {
         let url = PublicUrl::parse(text)?;
         if url.to_string() == text { Ok(Self(text.to_owned())) } else { Err(format!("must be written as {url}")) }
@@ -151,20 +153,21 @@ impl TrustedOrigin {
     }
 }
 
-/// How PostgreSQL is connected to. SQLite needs none of it.
+/// The connections to PostgreSQL. SQLite ignores these settings.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolConfig {
-    /// The most connections that this node has at once, from [`MIN_CONNECTIONS`](Self::MIN_CONNECTIONS) on. Three of them keep
-    /// its lease. It works with fewer, if the server grants no more.
+    /// The maximum number of connections of this node, from [`MIN_CONNECTIONS`](Self::MIN_CONNECTIONS) to 1000; 13 by default.
+    /// Three of them are reserved for its lease. The node works with fewer if the server grants no more.
     pub connections: u32,
-    /// How long opening waits for a server that does not answer, or does not take more connections.
+    /// How long [`Handstamp::open`](crate::Handstamp::open) waits for a server that does not answer or accepts no more
+    /// connections; 60 seconds by default.
     pub wait: Duration,
 }
 
 impl PoolConfig {
-    /// Of these a node keeps its lease: two for its heartbeats and for those who wait for the other nodes, one that listens.
+    /// The connections reserved for the lease: two for heartbeats and for requests that wait for the other nodes, one for LISTEN.
     pub(crate) const KEEPING_CONNECTIONS: u32 = 3;
-    /// Those that keep the lease, and one for everything else.
+    /// The three connections reserved for the lease, and one for everything else.
     pub const MIN_CONNECTIONS: u32 = Self::KEEPING_CONNECTIONS + 1;
 }
 
@@ -174,15 +177,16 @@ impl Default for PoolConfig {
     }
 }
 
-/// A path under which the pages stand: empty, or segments of letters, digits, hyphens and underscores, each after a slash.
+/// The path beneath which the pages are served: empty, or segments of ASCII letters, digits, hyphens and underscores, each after
+/// a slash.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prefix(String);
 
 impl Prefix {
-    /// Takes a path such as `/members`.
+    /// Parses a path such as `/members`, or an empty text.
     ///
     /// # Errors
-    /// In words for the programmer.
+    /// A message for the programmer.
     pub fn parse(text: &str) -> Result<Self, String> {
         let is_segment = |segment: &str| {
             !segment.is_empty()
@@ -199,43 +203,44 @@ impl fmt::Display for Prefix {
     }
 }
 
-/// Who may make an account.
+/// Whether visitors may create accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registration {
-    /// Everybody.
+    /// Every visitor.
     Open,
-    /// Nobody.
+    /// Operators only, by [`Handstamp::add_user`](crate::Handstamp::add_user).
     Closed,
 }
 
-/// How long people stay signed in, and where.
+/// Lifetime, cookie and cache of sessions.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
-    /// How long a session lasts that is remembered: 30 days, and never more (NIST SP 800-63B-4 §2.1.3).
+    /// The lifetime of a remembered session, from 1 minute to 30 days; 30 days by default (NIST SP 800-63B-4 §2.1.3).
     pub lifetime: Duration,
-    /// A domain all of whose hosts share one sign-in.
+    /// A domain all of whose hosts share the session cookie, such as `example.com`. None by default.
     pub cookie_domain: Option<String>,
-    /// For how long a node may believe its cache without word from the database, and so how much longer a sign-out takes
-    /// when a node has died. Longer rides through a longer fail-over of the database.
+    /// How long a node may serve sessions from its cache without an answer from the database, from 1 second to 1 minute; 5 seconds
+    /// by default. A sign-out takes up to as much longer when a node has died; a longer lease bridges a longer fail-over of the
+    /// database.
     pub lease: Duration,
-    /// How many sessions are kept in memory, so that their requests cost no statement; with none, each request reads its
-    /// row. 200 bytes each; those with a long name or many groups count as several.
+    /// How many sessions are cached in memory, so that their requests cost no database statement; 1,000,000 by default. With 0
+    /// each request reads its row. An entry takes 200 bytes; one with a long name or many groups counts as several.
     pub cache_entries: usize,
-    /// Whether to use PostgreSQL's LISTEN and NOTIFY where they work. Without them nodes ask ten times a second.
+    /// Whether to use PostgreSQL's LISTEN and NOTIFY where they work; true by default. Without them nodes poll ten times a second.
     pub notify: bool,
-    /// Whether a sign-out has browsers clear what they store for the origin (`Clear-Site-Data: "storage"`). An application on
-    /// the same origin loses its own localStorage by it, drafts and all: so not by default.
+    /// Whether a sign-out makes browsers clear their storage for the origin (`Clear-Site-Data: "storage"`); false by default,
+    /// because an application on the same origin loses its localStorage too, with any drafts.
     pub clear_site_data: bool,
 }
 
 impl SessionConfig {
-    /// The longest that a session may last.
+    /// The maximum lifetime of a session: 30 days.
     pub const MAX_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
-    /// The shortest and the longest lifetime.
+    /// The bounds of [`lifetime`](Self::lifetime): 1 minute to 30 days.
     pub const LIFETIMES: RangeInclusive<Duration> = Duration::from_secs(60)..=Self::MAX_LIFETIME;
-    /// How long a session lasts that is not remembered, if its browser stays open.
+    /// The lifetime of a session that is not remembered, if the browser stays open: 1 day.
     pub const UNREMEMBERED_LIFETIME: Duration = Duration::from_secs(86_400);
-    /// The shortest and the longest lease.
+    /// The bounds of [`lease`](Self::lease): 1 second to 1 minute.
     pub const LEASES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 }
 
@@ -252,21 +257,22 @@ impl Default for SessionConfig {
     }
 }
 
-/// What apps behind a proxy are told.
+/// The identity that apps behind a proxy receive.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ForwardAuthConfig {
-    /// Whether they get addresses that are not verified: what people typed when they registered.
+    /// Whether apps also receive unverified addresses, which are what users typed at registration; false by default.
     pub unverified_email: bool,
 }
 
-/// What hashing a password may cost.
+/// The cost of hashing passwords, and how many are hashed at once.
 #[derive(Clone, Copy, Debug)]
 pub struct HashingConfig {
-    /// The parameters of Argon2id.
+    /// The parameters of Argon2id: by default 19,456 KiB of memory, 2 passes and 1 lane.
     pub settings: HashSettings,
-    /// How many hashes are computed at once. More than there are cores makes all of them, and everything else, slower.
+    /// How many hashes are computed at once, 1 to 1024; by default the number of cores. More than that slows down all hashes and
+    /// all other requests.
     pub concurrency: usize,
-    /// How many may wait for their turn; beyond that the answer is 503, after a second.
+    /// How many passwords may wait to be hashed, 0 to 1,000,000; 64 by default. Beyond that the response is 503, after a second.
     pub queue: usize,
 }
 
@@ -280,21 +286,24 @@ impl Default for HashingConfig {
     }
 }
 
-/// How often somebody may guess in a quarter of an hour. 0 is no limit.
+/// Rate limits: how many attempts are allowed in 15 minutes. 0 means no limit.
 #[derive(Clone, Copy, Debug)]
 pub struct LimitsConfig {
-    /// Wrong passwords for one account from devices that it has not been signed in to on, and for each that it has: at most
-    /// [`MAX_PER_ACCOUNT`](Self::MAX_PER_ACCOUNT). What follows has to wait, a minute at first and twice as long each time
-    /// up to an hour; and in a day there are a hundred at most.
+    /// Wrong passwords for one account, at most [`MAX_PER_ACCOUNT`](Self::MAX_PER_ACCOUNT); 10 by default. All devices on which
+    /// the account has not signed in yet share one count, and each device on which it has is counted by itself. Beyond the limit
+    /// one attempt is allowed after a minute, and each further wait is twice as long, up to an hour. An account has a hundred
+    /// wrong passwords a day at most.
     pub sign_in_per_account: u32,
-    /// Wrong passwords for any account from one network: an IPv4 address, or the first 64 bits of an IPv6 address.
+    /// Wrong passwords for any account from one network, which is an IPv4 address or the first 64 bits of an IPv6 address; 100 by
+    /// default.
     pub sign_in_per_network: u32,
-    /// Attempts to register from one network.
+    /// Attempts to register from one network; 20 by default.
     pub register_per_network: u32,
 }
 
 impl LimitsConfig {
-    /// What a day has (NIST SP 800-63B-4 §3.2.2), a quarter of an hour cannot have more of.
+    /// The maximum of [`sign_in_per_account`](Self::sign_in_per_account): 100, which is also the limit of a day
+    /// (NIST SP 800-63B-4 §3.2.2).
     pub const MAX_PER_ACCOUNT: u32 = Limit::PER_DAY;
 }
 
@@ -304,7 +313,7 @@ impl Default for LimitsConfig {
     }
 }
 
-/// Where people reach this site: a scheme, a host and a port. Plain http is for loopback hosts only.
+/// The URL at which browsers reach this site: a scheme, a host and a port. Plain http is allowed for loopback hosts only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl {
     url: Url,
@@ -312,10 +321,10 @@ pub struct PublicUrl {
 }
 
 impl PublicUrl {
-    /// Parses a URL without a path.
+    /// Parses a URL without a path, such as `https://id.example.com`.
     ///
     /// # Errors
-    /// In words for the operator.
+    /// A message for the operator.
     pub fn parse(text: &str) -> Result<Self, String> {
         let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
         let host = url.host().ok_or("has no host")?;
@@ -337,12 +346,12 @@ impl PublicUrl {
         self.url.scheme() == "https"
     }
 
-    /// The host, in ASCII.
+    /// The host, in lower-case ASCII (punycode).
     pub fn host(&self) -> &str {
-        self.url.host_str().expect("a host was there when it was parsed")
+        self.url.host_str().expect("parse rejects a URL without a host")
     }
 
-    /// The host, and the port where it is not the usual one.
+    /// The host, and the port if it is not the scheme's default.
     pub(crate) fn authority(&self) -> &str {
         &self.url[Position::BeforeHost..Position::AfterPort]
     }
@@ -352,20 +361,20 @@ impl PublicUrl {
         if self.is_https() { "https" } else { "http" }
     }
 
-    /// What the names of cookies end with: on plain http the port unless it is 80, as `_8080`, since browsers send the
-    /// cookies of one port to all ports of a host.
+    /// The suffix of cookie names: on plain http the port unless it is 80, as `_8080`, since browsers send the cookies of one
+    /// port to all ports of a host.
     pub(crate) fn port_of_cookies(&self) -> String {
         let port = self.url.port().filter(|_| !self.is_https());
         port.map_or_else(String::new, |port| format!("_{port}"))
     }
 
-    /// Whether a request for this authority (a host and perhaps a port) is meant for us. On a laptop, every name of the
-    /// machine itself will do.
+    /// Whether a request for this authority (a host and an optional port) is for this site. If the site is on a loopback host,
+    /// every loopback name is accepted.
     pub(crate) fn answers_to(&self, authority: &str) -> bool {
         if authority == self.authority() {
             return true;
         }
-        // The parser would take what follows these, or stands before them, for another part of the URL.
+        // The URL parser would assign text after or before these characters to another part of the URL.
         if authority.contains(['/', '\\', '?', '#', '@']) {
             return false;
         }
@@ -376,8 +385,8 @@ impl PublicUrl {
         asked.host() == self.url.host() && asked.port() == self.url.port()
     }
 
-    /// Whether an authority that is [answered to](Self::answers_to) is another name of this machine: `localhost` or an address,
-    /// with the same port and so the same program behind it. A name such as `app.localhost` may be an app of its own.
+    /// Whether an authority that [`answers_to`](Self::answers_to) accepts is another name of this machine: `localhost` or an
+    /// address, with the same port and so the same program behind it. A name such as `app.localhost` may be another app.
     pub(crate) fn is_other_name(&self, authority: &str) -> bool {
         if !self.loopback || authority == self.authority() {
             return false;
@@ -402,23 +411,23 @@ fn is_loopback(host: &Host<&str>) -> bool {
     }
 }
 
-/// Where accounts and sessions are kept. Which databases there are is for the features `sqlite` and `postgres` to say.
+/// The database of accounts and sessions. The features `sqlite` and `postgres` enable its variants.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DatabaseUrl {
-    /// The path of a file.
+    /// SQLite: the path of the database file.
     #[cfg(feature = "sqlite")]
     Sqlite(PathBuf),
-    /// A URL of PostgreSQL, which may hold a password.
+    /// PostgreSQL: a URL, which may contain a password.
     #[cfg(feature = "postgres")]
     Postgres(String),
 }
 
 impl DatabaseUrl {
-    /// Parses `sqlite:PATH` or `postgres://…`.
+    /// Parses `sqlite:PATH`, `postgres://…` or `postgresql://…`.
     ///
     /// # Errors
-    /// In words for the operator, without the text, which may hold a password.
+    /// A message for the operator, without the text, which may contain a password.
     pub fn parse(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("sqlite:") {
             return Self::sqlite(path.strip_prefix("//").unwrap_or(path));
@@ -429,13 +438,13 @@ impl DatabaseUrl {
         Err("must begin with sqlite: or postgres://".to_owned())
     }
 
-    /// SQLite in the file `handstamp.db` of this folder.
+    /// SQLite, in the file `handstamp.db` of this folder.
     #[cfg(feature = "sqlite")]
     pub fn in_folder(folder: &Path) -> Self {
         Self::Sqlite(folder.join("handstamp.db"))
     }
 
-    /// The file of SQLite, for a pool of your own on the same tables; none for PostgreSQL.
+    /// The path of the SQLite file, for a pool of your own on the same database; none for PostgreSQL.
     pub fn path(&self) -> Option<&Path> {
         match self {
             #[cfg(feature = "sqlite")]
@@ -455,7 +464,7 @@ impl DatabaseUrl {
 
     #[cfg(not(feature = "sqlite"))]
     fn sqlite(_: &str) -> Result<Self, String> {
-        Err("needs the feature `sqlite`, without which this was built".to_owned())
+        Err("needs the feature `sqlite`, which this build does not have".to_owned())
     }
 
     #[cfg(feature = "postgres")]
@@ -466,7 +475,7 @@ impl DatabaseUrl {
 
     #[cfg(not(feature = "postgres"))]
     fn postgres(_: &str) -> Result<Self, String> {
-        Err("needs the feature `postgres`, without which this was built".to_owned())
+        Err("needs the feature `postgres`, which this build does not have".to_owned())
     }
 }
 
@@ -481,10 +490,10 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-/// Checks that a cookie for `domain` reaches the site and is sent over TLS only.
+/// Checks that browsers send a cookie for `domain` to the site, and only over TLS.
 ///
 /// # Errors
-/// In words for the operator.
+/// A message for the operator.
 pub fn check_cookie_domain(domain: &str, public_url: &PublicUrl) -> Result<(), String> {
     let host = public_url.host();
     let covers = host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
@@ -497,16 +506,16 @@ pub fn check_cookie_domain(domain: &str, public_url: &PublicUrl) -> Result<(), S
     }
 }
 
-/// Checks that people of the site can be sent to a host: to the machine itself only where the site is on it as well.
+/// Checks that a return URL of this site may name a host: a loopback host only if the site is on a loopback host too.
 ///
 /// # Errors
-/// In words for the operator.
+/// A message for the operator.
 pub fn check_return_host(host: &ReturnHost, public_url: &PublicUrl) -> Result<(), String> {
     if host.is_loopback() && !public_url.loopback {
-        return Err(format!("is a host of this machine, and people who sign in at {public_url} are on another"));
+        return Err(format!("names this machine, but users who sign in at {public_url} are on other machines"));
     }
     if host.to_string().ends_with(":80") && !public_url.is_https() && host.is_loopback() {
-        return Err("must be without the port, as browsers spell it".to_owned());
+        return Err("must be written without the port 80, as browsers do".to_owned());
     }
     Ok(())
 }
@@ -571,7 +580,7 @@ mod tests {
     }
 
     #[test]
-    fn a_laptop_has_other_names_on_the_same_port() {
+    fn a_loopback_site_has_other_names_on_the_same_port() {
         let laptop = PublicUrl::parse("http://localhost:8080").unwrap();
         assert!(["127.0.0.1:8080", "[::1]:8080"].iter().all(|name| laptop.is_other_name(name)));
         assert!(PublicUrl::parse("http://app.localhost:8080").unwrap().is_other_name("localhost:8080"));
@@ -594,7 +603,7 @@ mod tests {
     }
 
     #[test]
-    fn the_machine_itself_is_a_host_to_go_back_to_for_a_site_on_it_only() {
+    fn loopback_return_hosts_are_accepted_for_loopback_sites_only() {
         let check = |host, url| check_return_host(&ReturnHost::parse(host).unwrap(), &PublicUrl::parse(url).unwrap());
         for host in ["localhost:15000", "app.localhost", "127.0.0.1:3000", "app.example.com"] {
             assert_eq!(check(host, "http://localhost:8080"), Ok(()), "{host}");
@@ -607,7 +616,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_application_is_held_to_the_bounds_of_the_binary() {
+    async fn validation_reports_every_setting_that_is_out_of_bounds() {
         let config = || {
             let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
             let url = PublicUrl::parse("https://id.example.com").unwrap();

@@ -1,4 +1,4 @@
-//! The folder where Handstamp keeps what must not be lost: the database and the secret.
+//! The data folder, which holds the database and the secret key.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -10,32 +10,33 @@ use zeroize::Zeroizing;
 use crate::private_files;
 use crate::world::{Rng, SystemRng};
 
-/// A folder for us alone, with the secret in it, and perhaps the database.
+/// A folder that only the user of this process can enter. It holds the secret key and, with SQLite, the database.
 #[derive(Clone, Debug)]
 pub struct DataDir(PathBuf);
 
 impl DataDir {
-    /// Makes the folder if it is not there, closed to others whatever the umask and with a `.gitignore` that leaves it out.
+    /// Opens the folder, and creates it if it does not exist: with mode 0700 whatever the umask, and with a `.gitignore` that
+    /// excludes it.
     ///
     /// # Errors
-    /// In words for the operator, also when others may enter a folder that was there, or it belongs to another user.
+    /// A message for the operator, also when an existing folder is accessible to other users or belongs to one.
     pub fn open(path: &Path) -> Result<Self, String> {
         private_files::make_folder(path)?;
         private_files::refuse_if_open_to_others(path)?;
         Ok(Self(path.to_owned()))
     }
 
-    /// The database of this folder: SQLite in the file `handstamp.db`, where [`DatabaseUrl::path`](crate::DatabaseUrl::path)
-    /// says it is.
+    /// The database of this folder: SQLite in the file `handstamp.db`, whose path
+    /// [`DatabaseUrl::path`](crate::DatabaseUrl::path) returns.
     #[cfg(feature = "sqlite")]
     pub fn database(&self) -> crate::DatabaseUrl {
         crate::DatabaseUrl::in_folder(&self.0)
     }
 
-    /// The secret that was made at the first start, or at this one if it is the first.
+    /// The secret key in the file `secret.key`, which is created at the first start.
     ///
     /// # Errors
-    /// In words for the operator, without the secret.
+    /// A message for the operator, without the secret.
     pub fn secret_key(&self) -> Result<SecretKey, String> {
         let path = self.0.join("secret.key");
         let is_there = path.try_exists().map_err(|error| private_files::cannot("read", &path, &error))?;
@@ -48,13 +49,13 @@ impl DataDir {
         SecretKey::parse(text.trim_end()).map_err(|weakness| format!("the secret in {} {weakness}", path.display()))
     }
 
-    /// Writes the whole secret beside its place and then links it there, so that nobody ever reads half of one, and of
-    /// two that start at once both use the same.
+    /// Writes the whole secret to a temporary file and then links it to its path. So no process reads a partial secret, and two
+    /// processes that start at once use the same one.
     fn make_secret_key(&self, path: &Path) -> std::io::Result<()> {
         let mut random = Zeroizing::new([0; 32]);
         SystemRng.fill(random.as_mut());
         let unfinished = self.0.join(format!("secret.key.{}", std::process::id()));
-        // Left by a process of the same number that was killed just here.
+        // An earlier process with the same id may have been killed before it removed this file.
         let _ = fs::remove_file(&unfinished);
         let mut file = private_files::make_file(&unfinished)?.ok_or(ErrorKind::AlreadyExists)?;
         file.write_all(SecretKey::generate(*random).as_bytes())?;
@@ -71,12 +72,14 @@ impl DataDir {
 
 #[cfg(feature = "sqlite")]
 impl crate::Config {
-    /// The defaults, with the accounts and a secret in a folder, which are made if they are not there. Others must not read
-    /// the folder. The accounts are in its file `handstamp.db`, whose path [`DatabaseUrl::path`](crate::DatabaseUrl::path)
-    /// gives for a pool of your own; keep its write transactions short, since all sign-ins wait for them.
+    /// The defaults, with a SQLite database and a secret key in a folder, which are created if they do not exist. The folder must
+    /// not be accessible to other users. The accounts are in its file `handstamp.db`, whose path
+    /// [`DatabaseUrl::path`](crate::DatabaseUrl::path) returns for a pool of your own. Keep the write transactions of that pool
+    /// short, since all sign-ins wait for them.
     ///
     /// # Errors
-    /// When the URL is not one that people can reach a site by, or the folder cannot be made or can be read by others.
+    /// When [`PublicUrl::parse`](crate::PublicUrl::parse) rejects the URL, or the folder cannot be created or is accessible to
+    /// other users.
     pub fn in_folder(folder: impl AsRef<Path>, public_url: &str) -> Result<Self, crate::Error> {
         let url = crate::PublicUrl::parse(public_url);
         let url = url.map_err(|error| crate::Error::config(format!("{public_url} {error}")))?;

@@ -1,3 +1,5 @@
+//! The crate's opaque public error, and the internal errors behind it.
+
 use std::fmt;
 
 use handstamp_core::HashFault;
@@ -5,7 +7,7 @@ use handstamp_core::HashFault;
 use crate::sessions::{NoLease, NotInForce, Outdated};
 use crate::store::OpenError;
 
-/// Why a [`Handstamp`](crate::Handstamp) could not open, or could not do what an operator asked.
+/// Why a [`Handstamp`](crate::Handstamp) could not be opened, or an operator's command failed. The message is for the operator.
 #[derive(Debug)]
 pub struct Error(Kind);
 
@@ -24,12 +26,12 @@ impl Error {
         matches!(self.0, Kind::Config(_))
     }
 
-    /// A file or folder can be read by others, or cannot be made.
+    /// A file or folder is accessible to other users, or cannot be created.
     pub fn is_file(&self) -> bool {
         matches!(self.0, Kind::Open(OpenError::File(_)))
     }
 
-    /// The database does not answer, or its tables cannot be used.
+    /// The database does not answer, its tables cannot be used, or it is not known whether every node has applied the change.
     pub fn is_database(&self) -> bool {
         matches!(
             self.0,
@@ -38,18 +40,18 @@ impl Error {
         )
     }
 
-    /// There is no account of that address.
+    /// No account has this address.
     pub fn is_no_such_account(&self) -> bool {
         matches!(self.0, Kind::NoSuchAccount)
     }
 
-    /// What was asked is not possible: an address that is none, or taken, or a password that can be guessed. The message
-    /// is for whoever asked.
+    /// The input was rejected: an address that is not valid or already has an account, or a password that is easy to guess. The
+    /// message is for the person who gave the input.
     pub fn is_refused(&self) -> bool {
         matches!(self.0, Kind::Refused(_))
     }
 
-    /// The fault behind it, or the error as it was.
+    /// The internal error behind it, or this error unchanged if there is none.
     pub(crate) fn into_fault(self) -> Result<Fault, Self> {
         match self.0 {
             Kind::Fault(fault) => Ok(fault),
@@ -95,24 +97,24 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Something that we must mend: nothing that whoever asked could have done better.
+/// An internal error: the caller could not have avoided it.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// The database did not answer, or could not write.
+    /// The database did not answer, or a write failed.
     Store(sqlx::Error),
-    /// The database knows less than it did.
+    /// A stale read: the database lacks changes that this node has seen already.
     Outdated,
-    /// This node does not hold its lease, and the database may no longer lead.
+    /// This node does not hold its lease, and the database server may no longer be the leader.
     NoLease,
-    /// What was asked is done, but some node may not know it yet.
+    /// The change is committed, but some node may not have applied it yet.
     NotInForce(NotInForce),
-    /// More passwords are waiting to be hashed than can be soon.
+    /// The queue of passwords to hash is full.
     Overloaded,
-    /// A stored hash cannot be read.
+    /// A stored password hash cannot be parsed.
     Hash(HashFault),
     /// A page cannot be rendered.
     Template(minijinja::Error),
-    /// A task broke off.
+    /// A background task panicked or was cancelled.
     Task(tokio::task::JoinError),
 }
 
@@ -162,12 +164,12 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => write!(f, "the database: {error}"),
-            Self::Outdated => f.write_str("the database: it knows less than it did"),
+            Self::Outdated => f.write_str("the database: it lacks changes that this node has seen"),
             Self::NoLease => {
-                f.write_str("this node holds no lease, so the database may be a server that no longer leads")
+                f.write_str("this node holds no lease, so the database server may no longer be the leader")
             }
             Self::NotInForce(NotInForce(reason)) => {
-                write!(f, "it is done, but it is not known to be in force on every node: {reason}")
+                write!(f, "the change is committed, but some node may not have applied it: {reason}")
             }
             Self::Overloaded => f.write_str("too many passwords are waiting to be hashed"),
             Self::Hash(fault) => fault.fmt(f),

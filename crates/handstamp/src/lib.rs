@@ -1,5 +1,5 @@
-//! Accounts for web applications: register, sign in, sign out, an account page, and a tamper-proof cookie that remembers
-//! who is who for 30 days.
+//! Accounts for web applications: registration, sign-in, sign-out, an account page, and a tamper-proof session cookie that
+//! keeps users signed in for 30 days.
 //!
 //! ```no_run
 //! use std::net::SocketAddr;
@@ -21,44 +21,45 @@
 //! }
 //! ```
 //!
-//! Whoever opens `/` and is not signed in is sent to sign in, and back again. Who is signed in costs no database statement, and
-//! yet signed out means signed out: when the page says so, the session is over on every node ([`Handstamp`] on PostgreSQL can
-//! run on many).
+//! Visitors to `/` who are not signed in are redirected to the sign-in page and back. A request with a live session needs no
+//! database statement, yet a sign-out takes effect on every node before it is confirmed. On PostgreSQL many nodes can serve one
+//! site.
 //!
-//! - [`CurrentUser`], `Option<CurrentUser>` and [`CurrentSession`] tell handlers who asks; [`CurrentUser::require`] is for
-//!   groups. The state of the application holds a [`Handstamp`], or gives one by axum's `FromRef`. The pages are merged after
-//!   `with_state`; to have them beneath a path, set [`Config::prefix`] and do not nest them.
-//! - [`Handstamp::render`] renders pages of your own in the layout of ours; [`Config::templates`] replaces any of ours.
-//! - [`Handstamp::protect`] keeps other sites from making a browser write to your routes, or open a WebSocket there.
-//! - Serve with `into_make_service_with_connect_info::<SocketAddr>()`: guesses are counted by where they come from. Without it
-//!   all visitors count as one network, which the first request says on standard error.
-//! - [`Config`] holds all settings, and [`world::World`] the clock and the randomness: one process can hold several sites. Log
-//!   and metrics go to whatever `tracing` and `metrics` have installed.
+//! - [`CurrentUser`], `Option<CurrentUser>` and [`CurrentSession`] are extractors that give handlers the signed-in user and the
+//!   session; [`CurrentUser::require`] checks membership in a group. The state of the application is a [`Handstamp`], or gives
+//!   one by axum's `FromRef`. Merge the routes after `with_state`; to serve them beneath a path, set [`Config::prefix`] instead
+//!   of nesting them.
+//! - [`Handstamp::render`] renders your own pages in Handstamp's layout; [`Config::templates`] replaces Handstamp's templates.
+//! - [`Handstamp::protect`] rejects writes and WebSockets to your routes that other sites make a browser send.
+//! - Serve with `into_make_service_with_connect_info::<SocketAddr>()`, because rate limits count attempts by network. Without it
+//!   all visitors count as one network, and the first request prints a warning to standard error.
+//! - [`Config`] holds all settings, and [`world::World`] the clock and the randomness, so one process can hold several sites.
+//!   Logs go to the installed `tracing` subscriber, and metrics to the installed `metrics` recorder.
 //!
 //! # Tables of your own
 //!
-//! They can be in the same database, and refer to `users (id)`, a UUID ([`CurrentUser::id`]), with `ON DELETE CASCADE` if their
-//! rows go with the account. To read, there is the view `handstamp_users (id, name, email, created_at)`, the last in seconds since the
-//! Unix epoch; everything else changes without notice.
+//! Your tables can be in the same database and refer to `users (id)`, a UUID ([`CurrentUser::id`]), with `ON DELETE CASCADE` if
+//! their rows are to be deleted with the account. The view `handstamp_users (id, name, email, created_at)` is for reading;
+//! `created_at` is in seconds since the Unix epoch. All other tables and columns change without notice.
 //!
-//! **Never write to `users`, or to any other table of Handstamp**: nodes keep sessions in memory, and learn what has changed from
-//! a log that only [`Handstamp`] writes. A person whose row is deleted by SQL stays signed in; [`Handstamp::delete_user`] ends their
-//! sessions on every node, and so does [`Handstamp::disable_user`].
+//! **Never write to `users`, or to any other table of Handstamp**: nodes keep sessions in memory, and learn of changes from an
+//! invalidation log that only [`Handstamp`] writes. A user whose row is deleted by SQL stays signed in.
+//! [`Handstamp::delete_user`] and [`Handstamp::disable_user`] end the user's sessions on every node.
 //!
 //! # Browser applications on another origin
 //!
-//! [`Config::trusted_origins`] lets them write, here and to what [`Handstamp::protect`] surrounds. That they can read the answers is
-//! for CORS to say, which stays the application's: a layer around the whole router that allows those same origins, with
-//! credentials. Browsers send the session cookie along only from hosts of the same site (`SameSite=Lax`), as from
-//! `app.example.com` to `id.example.com`.
+//! [`Config::trusted_origins`] lets applications on other origins write to Handstamp's routes and to those inside
+//! [`Handstamp::protect`]. To read the responses they need CORS, which is the application's to set up: a layer around the whole
+//! router that allows the same origins, with credentials. Browsers send the session cookie only from hosts of the same site
+//! (`SameSite=Lax`), as from `app.example.com` to `id.example.com`.
 //!
 //! # Features
 //!
-//! The features `sqlite` and `postgres`, both there by default, bring the databases; leave out what you do not want. SQLite is
-//! compiled along and needs a C compiler.
+//! The features `sqlite` and `postgres`, both on by default, add support for the two databases; at least one is needed. SQLite
+//! is compiled from source, which takes a C compiler.
 
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
-compile_error!("handstamp keeps its accounts in a database: choose the feature `sqlite`, `postgres`, or both");
+compile_error!("handstamp stores accounts in a database: enable the feature `sqlite`, `postgres`, or both");
 
 mod config;
 mod data_dir;
@@ -96,35 +97,35 @@ use store::Store;
 use web::{CarefulHeaders, Cookies, Introductions, Mount, Places, Site, Views, Warned};
 use world::World;
 
-/// To write one of these times takes longer than a request: the seldomer, the cheaper a live session. On this node lists are
-/// right all the while, on others they may be so old.
+/// How often last-seen times are flushed to the database, because writing one costs more than a request. The session lists of
+/// this node are always current; those of other nodes may be out of date by as much.
 const WRITE_LAST_SEEN_EVERY: Duration = Duration::from_secs(300);
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
 const PURGE_ATTEMPTS_EVERY: Duration = Duration::from_secs(300);
 
-/// The accounts of a site, open and at work. Clones are the same.
+/// The accounts of one site: the open database, the background tasks and the routes. Clones share one instance.
 #[derive(Clone)]
 pub struct Handstamp(Arc<Open>);
 
 struct Open {
     site: Arc<Site>,
     upkeep: JoinHandle<()>,
-    /// Keeps this node's lease.
+    /// The task that renews this node's lease.
     node: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Handstamp {
-    /// Opens the database, brings its tables up to date, and starts the upkeep. For a PostgreSQL that does not answer it waits
-    /// as long as [`PoolConfig::wait`] says.
+    /// Opens the database, brings its tables up to date, and starts the background tasks. It waits for a PostgreSQL server that
+    /// does not answer for [`PoolConfig::wait`], and for this node's first lease for [`SessionConfig::lease`] at most.
     ///
     /// # Errors
-    /// When the database cannot be opened, its files can be read by others, two secrets are the same, or
-    /// [`Config::validate`] finds something wrong.
+    /// When [`Config::validate`] rejects a setting, two secrets are the same, the database cannot be opened, or other users can
+    /// read its files.
     pub async fn open(config: Config) -> Result<Self, Error> {
         Self::open_in(config, World::system()).await
     }
 
-    /// Opens it in a world of your own, such as one whose clock a test turns.
+    /// Opens it like [`open`](Self::open), with your own clock and randomness, such as a clock that a test advances.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -164,22 +165,22 @@ impl Handstamp {
         Ok(Self(Arc::new(Open { site, upkeep, node: Mutex::new(Some(node)) })))
     }
 
-    /// The pages, to be merged into an axum application with pages of its own: `/account` and what is beneath it, the questions
-    /// of proxies under `/auth`, and the JSON API under `/api/v1`, all of it after [`Config::prefix`]. Nested beneath another path
-    /// they answer 500 and say why, since their links would lead elsewhere.
+    /// The routes to merge into an axum application: the pages under `/account`, the authorization subrequests of proxies under
+    /// `/auth`, and the JSON API under `/api/v1`, all after [`Config::prefix`]. If they are nested beneath another path, they
+    /// answer 500 and explain why, since their links would lead elsewhere.
     pub fn routes(&self) -> Router {
         web::routes::routes(&self.0.site)
     }
 
-    /// Refuses requests to an application's own routes that other sites make a browser send, as our pages do: all but GET,
-    /// HEAD and OPTIONS, and every WebSocket, must come from this site or from one of [`Config::trusted_origins`]. A program that sends a
-    /// session cookie has to send an `Origin` header as well.
+    /// Protects an application's own routes against cross-site request forgery, as Handstamp's pages are: other sites get 403.
+    /// All requests but GET, HEAD and OPTIONS, and every WebSocket, must come from this site or from one of
+    /// [`Config::trusted_origins`]. A program that sends a session cookie has to send an `Origin` header as well.
     pub fn protect(&self, app: Router) -> Router {
         web::routes::protect(app, &self.0.site)
     }
 
-    /// The pages as a whole site, which answers every URL: with a home page at `/`, and `/healthz` and `/readyz` for whoever
-    /// watches over it.
+    /// The routes as a whole site, which answers every URL: with a home page at `/`, and `/healthz` and `/readyz` for
+    /// monitoring.
     pub fn site(&self) -> Router {
         web::routes::site(&self.0.site)
     }
@@ -188,22 +189,22 @@ impl Handstamp {
         &self.0.site
     }
 
-    /// Why requests cannot be answered just now, as `/readyz` tells it: the database does not answer, or this node does not
-    /// hold its lease. None while all is well.
+    /// Why this node cannot answer requests now, as `/readyz` reports it: the database does not answer, or the node does not
+    /// hold its lease. None if the node is ready.
     pub async fn why_not_ready(&self) -> Option<&'static str> {
         web::why_not_ready(&self.0.site).await
     }
 
-    /// Brings the gauges up to date, for whoever is about to export them. Metrics go to the recorder of the crate `metrics`
-    /// that is installed when this is opened.
+    /// Updates the gauges; call it before each scrape. Metrics go to the recorder of the crate `metrics` that is installed when
+    /// this instance is opened.
     pub fn update_gauges(&self) {
         self.0.site.accounts.sessions.measure();
     }
 
-    /// All accounts, in the order of their addresses.
+    /// All accounts, ordered by address.
     ///
     /// # Errors
-    /// When the database cannot be asked.
+    /// When the database cannot be read.
     pub async fn users(&self) -> Result<Vec<Account>, Error> {
         self.0.site.accounts.users().await
     }
@@ -211,12 +212,12 @@ impl Handstamp {
     /// The account of an address.
     ///
     /// # Errors
-    /// When there is none, or the database cannot be asked.
+    /// When there is no such account, the address is not valid, or the database cannot be read.
     pub async fn user(&self, email: &str) -> Result<Account, Error> {
         self.0.site.accounts.user(email).await
     }
 
-    /// Makes an account for somebody else, whether registration is open or not. Its address counts as verified.
+    /// Creates an account on behalf of a user, whether registration is open or not. Its address counts as verified.
     ///
     /// # Errors
     /// When the name, the address or the password is refused, or the database cannot be written.
@@ -224,8 +225,8 @@ impl Handstamp {
         self.0.site.accounts.add_user(name, email, password).await
     }
 
-    /// Marks the address of an account as its owner's, so that apps get it: people can register with any address. Every node
-    /// knows when this returns.
+    /// Marks the address of an account as verified, so that apps receive it: users can register with any address. Every node has
+    /// applied the change when this returns. Returns the account as it is afterwards.
     ///
     /// # Errors
     /// When there is no such account, or the database cannot be written.
@@ -233,7 +234,8 @@ impl Handstamp {
         self.0.site.accounts.verify_user(email).await
     }
 
-    /// Lets nobody sign in to an account any more, and ends its sessions for good: they are over when this returns.
+    /// Disables an account: it rejects sign-ins, and its sessions are revoked for good. They are dead on every node when this
+    /// returns. Returns the account as it was before.
     ///
     /// # Errors
     /// When there is no such account, or the database cannot be written.
@@ -241,7 +243,7 @@ impl Handstamp {
         self.0.site.accounts.set_user_disabled(email, true).await
     }
 
-    /// Lets people sign in to a disabled account again.
+    /// Allows sign-ins to a disabled account again. Returns the account as it was before.
     ///
     /// # Errors
     /// When there is no such account, or the database cannot be written.
@@ -249,18 +251,18 @@ impl Handstamp {
         self.0.site.accounts.set_user_disabled(email, false).await
     }
 
-    /// Puts somebody into some groups and takes them out of others, and gives the account as it is then. Every node knows
-    /// when this returns.
+    /// Adds a user to groups and removes them from others. Every node has applied the change when this returns. Returns the
+    /// account as it is afterwards.
     ///
     /// # Errors
-    /// When there is no such account, a name is none that a group can have, there would be more than fifty, or the database
+    /// When there is no such account, a group name is not valid, the account would be in more than fifty groups, or the database
     /// cannot be written.
     pub async fn change_groups(&self, email: &str, add: &[&str], remove: &[&str]) -> Result<Account, Error> {
         self.0.site.accounts.change_groups(email, add, remove).await
     }
 
-    /// Forgets the wrong passwords that were tried for an account, so that its owner can sign in at once, and says whether
-    /// there were any.
+    /// Clears the count of wrong passwords for an account, so that its owner can sign in at once, and returns whether there were
+    /// any. The counts of single devices and sessions stay. It takes a second, because nodes cache a refusal for as long.
     ///
     /// # Errors
     /// When there is no such account, or the database cannot be written.
@@ -268,7 +270,8 @@ impl Handstamp {
         self.0.site.accounts.unlock_user(email).await
     }
 
-    /// Deletes an account with all that it holds: its sessions are over when this returns.
+    /// Deletes an account with all its data. Its sessions are dead on every node when this returns. Returns the account as it
+    /// was before.
     ///
     /// # Errors
     /// When there is no such account, or the database cannot be written.
@@ -279,12 +282,13 @@ impl Handstamp {
     /// The live sessions of an account, the newest first.
     ///
     /// # Errors
-    /// When there is no such account, or the database cannot be asked.
+    /// When there is no such account, or the database cannot be read.
     pub async fn sessions(&self, email: &str) -> Result<Vec<ListedSession>, Error> {
         self.0.site.accounts.sessions_of(email).await
     }
 
-    /// Ends all sessions of an account, or of everybody, and says how many those were: they are over when this returns.
+    /// Revokes all sessions of one account, or of all accounts if `email` is none, and returns their number. They are dead on
+    /// every node when this returns.
     ///
     /// # Errors
     /// When there is no such account, or the database cannot be written.
@@ -292,15 +296,15 @@ impl Handstamp {
         self.0.site.accounts.end_sessions_of(email).await
     }
 
-    /// Writes down what has gathered in memory, leaves the other nodes, so that nobody waits for this one, and lets the
-    /// database go.
+    /// Flushes the last-seen times to the database, leaves the cluster, so that no other node waits for this one, and closes the
+    /// database.
     pub async fn close(self) {
         self.0.upkeep.abort();
         self.0.site.accounts.write_last_seen().await;
         self.0.site.accounts.sessions.stop_following();
         let node = self.0.node.lock().expect("nothing panics while it holds the task").take();
         if let Some(node) = node {
-            // It only fails if it panicked, and then there is nothing left to do.
+            // It fails only if the task panicked, and then nothing is left to do.
             let _ = node.await;
         }
         self.0.site.accounts.store.close().await;

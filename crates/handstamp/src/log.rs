@@ -1,8 +1,7 @@
-//! What is said in the log, and in which request.
+//! Logging: every event is recorded within the span of the request that caused it.
 //!
-//! All that is said in a request stands in a span that tells of it. A span costs a request a twentieth of its time, and most
-//! have nothing to say: so it is made when something is said in a request for the first time. That is why nobody but this
-//! module calls the macros of `tracing`.
+//! A span costs a twentieth of a request's time, and most requests log nothing. So the span is created with the first event of a
+//! request. For that reason only this module calls the macros of `tracing`.
 
 use std::cell::OnceCell;
 use std::collections::hash_map::RandomState;
@@ -19,7 +18,7 @@ tokio::task_local! {
     static REQUEST: Request;
 }
 
-/// What the log tells of a request.
+/// The fields of a request's span, which is created on first use.
 #[derive(Clone)]
 pub(crate) struct Request {
     id: RequestId,
@@ -29,7 +28,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// A request of a client whose address may be known.
+    /// A request, with the client's address if it is known.
     pub(crate) fn new(id: RequestId, address: Option<IpAddr>, method: Method) -> Self {
         Self { id, address, method, span: OnceCell::new() }
     }
@@ -43,27 +42,27 @@ impl Request {
     }
 }
 
-/// A method as the log has it. Any token is one, however long.
+/// The method, truncated for the log. Any token is a method, however long.
 fn in_short(method: &Method) -> &str {
     const MOST: usize = 20;
-    // A token is ASCII.
+    // A token is ASCII, so every index is a character boundary.
     method.as_str().get(..MOST).unwrap_or(method.as_str())
 }
 
-/// What is said once a minute at most, however often there is a reason to.
+/// Limits a log message to once a minute, and counts the suppressed ones.
 #[derive(Default)]
 pub(crate) struct OnceAMinute(Mutex<Option<Said>>);
 
 struct Said {
     at: Duration,
-    /// How often there was a reason since.
+    /// How many messages were suppressed since.
     unsaid: u64,
 }
 
 impl OnceAMinute {
     const MINUTE: Duration = Duration::from_secs(60);
 
-    /// If it is to be said at this uptime: how often it was left unsaid since it last was said.
+    /// The number of messages suppressed since the last one, if one is due at this uptime; none if it is to be suppressed.
     pub(crate) fn is_due(&self, uptime: Duration) -> Option<u64> {
         let mut said = self.0.lock().expect("nothing panics while it holds this");
         match &mut *said {
@@ -76,7 +75,7 @@ impl OnceAMinute {
     }
 }
 
-/// What the log calls a request, and what a page tells somebody to report: sixteen hexadecimal digits.
+/// The id of a request in the log, which error pages show for users to report: sixteen hexadecimal digits.
 #[derive(Clone, Copy)]
 pub(crate) struct RequestId([u8; 16]);
 
@@ -90,7 +89,7 @@ impl RequestId {
     }
 }
 
-/// Calls requests by numbers that nobody can tell from random ones, of which none comes twice in some billions.
+/// Generates request ids that look random and do not repeat within some billions.
 #[derive(Default)]
 pub(crate) struct RequestIds {
     count: AtomicU64,
@@ -100,22 +99,22 @@ pub(crate) struct RequestIds {
 impl RequestIds {
     pub(crate) fn next(&self) -> RequestId {
         let number = self.key.hash_one(self.count.fetch_add(1, Ordering::Relaxed));
-        // By hand, as `format!` takes five times the instructions.
+        // Formatted by hand, since `format!` takes five times the instructions.
         RequestId(std::array::from_fn(|place| b"0123456789abcdef"[(number >> (60 - 4 * place)) as usize % 16]))
     }
 }
 
-/// Whatever is said in this work is said in this request.
+/// Runs a future within this request: its events are recorded in the request's span.
 pub(crate) fn within<F: Future>(request: Request, work: F) -> impl Future<Output = F::Output> {
     REQUEST.scope(request, work)
 }
 
-/// The same for work that goes on by itself, out of the request that is under way.
+/// The same for a future that is spawned from the current request and outlives it.
 pub(crate) fn within_current<F: Future>(work: F) -> impl Future<Output = F::Output> {
     REQUEST.scope(REQUEST.get(), work)
 }
 
-/// Says something in the request that is under way, if there is one.
+/// Records an event in the span of the current request, if there is one.
 pub(crate) fn say(event: impl FnOnce()) {
     REQUEST.try_with(Request::span).unwrap_or_else(|_| Span::none()).in_scope(event);
 }
@@ -132,7 +131,7 @@ macro_rules! log_error {
     ($($event:tt)*) => { $crate::log::say(|| ::tracing::error!($($event)*)) };
 }
 
-// There is an attribute called `warn`, and a macro of that name could not be imported.
+// The macros have other names because `warn` is a built-in attribute, and a macro of that name cannot be imported.
 pub(crate) use {log_error as error, log_info as info, log_warn as warn};
 
 #[cfg(test)]
@@ -141,27 +140,27 @@ mod tests {
 
     use super::*;
 
-    /// All files in a folder, and in those within.
+    /// All files in a folder and its subfolders.
     fn files(folder: &Path) -> Vec<std::path::PathBuf> {
         let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
     }
 
     #[test]
-    fn a_method_of_any_length_is_a_few_letters_in_the_log() {
+    fn long_methods_are_truncated_in_the_log() {
         assert_eq!(in_short(&Method::GET), "GET");
         assert_eq!(in_short(&Method::from_bytes("A".repeat(20_000).as_bytes()).unwrap()), "A".repeat(20));
     }
 
     #[test]
-    fn what_happens_all_the_while_is_said_once_a_minute() {
+    fn a_frequent_message_is_logged_once_a_minute() {
         let line = OnceAMinute::default();
         let at = |seconds| line.is_due(Duration::from_secs(seconds));
         assert_eq!([at(7), at(7), at(66), at(67), at(68), at(500)], [Some(0), None, None, Some(2), None, Some(1)]);
     }
 
     #[test]
-    fn nobody_says_anything_outside_of_the_request_that_is_under_way() {
+    fn only_the_log_module_calls_the_macros_of_tracing() {
         let house = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
         let says = |path: &Path| {
             let text = std::fs::read_to_string(path).unwrap();

@@ -1,19 +1,19 @@
-//! Files and folders for us alone: made so whatever the umask, and refused where others may read them or own them.
+//! Private files and folders: created with a closed mode whatever the umask, and rejected if other users can read or own them.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// What else may set the mode of a folder, each time it starts the process or mounts the folder.
+/// Advice where systemd or Kubernetes sets the mode of the folder, at each start of the process or mount of the folder.
 const WHERE_ELSE: &str = "where something else sets the mode, set it there: systemd's StateDirectory with \
     StateDirectoryMode=0700; a volume of Kubernetes with fsGroup by fsGroupChangePolicy: OnRootMismatch, and a folder \
     within the volume as data_dir, which is made with the right mode";
 
-/// Makes a folder of mode 0700 if it is not there, and tells git to leave it out.
+/// Creates a folder of mode 0700 if it does not exist, with a `.gitignore` that excludes it.
 ///
 /// # Errors
-/// In words for the operator, also when there is a file of that name.
+/// A message for the operator, also when the path is a file.
 pub fn make_folder(path: &Path) -> Result<(), String> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => return Ok(()),
@@ -27,7 +27,7 @@ pub fn make_folder(path: &Path) -> Result<(), String> {
         .map_err(|error| cannot("make the folder", path, &error))
 }
 
-/// A folder within a project would otherwise be published with it, the secret included.
+/// Excludes the folder from git: within a project it would otherwise be published with the secret key.
 fn hide_from_git(folder: &Path) -> io::Result<()> {
     match make_file(&folder.join(".gitignore"))? {
         Some(mut file) => file.write_all(b"*\n"),
@@ -35,10 +35,10 @@ fn hide_from_git(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a file of mode 0600 and opens it for writing; none if it is there already.
+/// Creates a file of mode 0600 and opens it for writing; none if it exists already.
 ///
 /// # Errors
-/// When it is not there and cannot be made.
+/// When the file does not exist and cannot be created.
 pub fn make_file(path: &Path) -> io::Result<Option<File>> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(file) => file.set_permissions(Permissions::from_mode(0o600)).map(|()| Some(file)),
@@ -47,11 +47,11 @@ pub fn make_file(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Refuses a file or folder that others may read, write or enter, and one that belongs neither to the user of this process
-/// nor to root: its owner may change it, and has perhaps made it. What is not there is accepted.
+/// Rejects a file or folder that other users may read, write or enter. It also rejects one that belongs neither to the user of
+/// this process nor to root: its owner may change it, and perhaps created it. A path that does not exist is accepted.
 ///
 /// # Errors
-/// In words for the operator, with the command that closes it.
+/// A message for the operator, with the command that corrects the mode or the owner.
 pub fn refuse_if_open_to_others(path: &Path) -> Result<(), String> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -63,7 +63,7 @@ pub fn refuse_if_open_to_others(path: &Path) -> Result<(), String> {
         let user = user();
         return Err(format!(
             "{path} belongs to the user {owner}, and this runs as the user {user}: run it as that user, as with \
-             sudo -u '#{owner}', or, if you know what is in it, hand it over with: chown {user} {path}"
+             sudo -u '#{owner}', or, if you know what is in it, change its owner with: chown {user} {path}"
         ));
     }
     let mode = metadata.mode() & 0o777;
@@ -81,7 +81,7 @@ pub fn other_owner(metadata: &Metadata) -> Option<u32> {
     Some(metadata.uid()).filter(|owner| *owner != 0 && *owner != user())
 }
 
-/// What could not be done with a file, and why; for want of a permission, also whose it is.
+/// The message for a file operation that failed, with the reason; if a permission is missing, also with the owner.
 pub fn cannot(act: &str, path: &Path, error: &io::Error) -> String {
     let said = format!("cannot {act} {}: {error}", path.display());
     let closed = path.ancestors().find_map(|path| Some((path, fs::metadata(path).ok()?)));
@@ -94,7 +94,7 @@ pub fn cannot(act: &str, path: &Path, error: &io::Error) -> String {
     }
 }
 
-/// The user of this process, by number.
+/// The effective user id of this process.
 fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }

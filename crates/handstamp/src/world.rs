@@ -1,5 +1,5 @@
-//! The doors to the world outside: the clocks and the randomness of the operating system. Nothing else in the house
-//! asks for either, so whoever holds a [`World`] decides what time it is.
+//! Sources of time and randomness. No other code reads the clocks or the random number generator of the operating system, so a
+//! test that passes its own [`World`] decides what time it is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,44 +8,44 @@ use std::time::Duration;
 use handstamp_core::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
-/// Tells the time, by two clocks.
+/// A wall clock and a monotonic clock.
 pub trait Clock: Send + Sync + 'static {
-    /// Since the Unix epoch, by the clock on the wall. Somebody may set it, forward or back.
+    /// The wall clock: the time since the Unix epoch. An operator or NTP may set it, forward or back.
     fn wall(&self) -> Duration;
 
-    /// Since some moment of its own, by a clock that nobody sets and that goes on while the machine sleeps.
+    /// The monotonic clock: the time since an arbitrary start. It cannot be set, and runs on while the machine sleeps.
     fn uptime(&self) -> Duration;
 }
 
-/// What both clocks showed at once. By two of these one knows how much time has passed at least, whatever was done to the
-/// clock on the wall.
+/// A simultaneous reading of both clocks. Two readings show how much time has passed at least, even if the wall clock was set
+/// in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// By the clock on the wall, since the Unix epoch.
+    /// The wall clock: the time since the Unix epoch.
     pub wall: Duration,
-    /// By the clock that nobody sets.
+    /// The monotonic clock: the time since an arbitrary start.
     pub uptime: Duration,
 }
 
 impl Moment {
-    /// The moment on the wall, in whole seconds.
+    /// The reading of the wall clock, in whole seconds.
     pub fn timestamp(self) -> Timestamp {
         Timestamp::from_unix_seconds(self.wall.as_secs())
     }
 
-    /// What both clocks show once `duration` has passed.
+    /// The reading of both clocks once `duration` has passed.
     pub(crate) fn after(self, duration: Duration) -> Self {
         Self { wall: self.wall + duration, uptime: self.uptime + duration }
     }
 }
 
-/// Gives random bytes that nobody can foresee.
+/// A cryptographically secure random number generator.
 pub trait Rng: Send + Sync + 'static {
-    /// Fills `bytes`.
+    /// Fills `bytes` with unpredictable random bytes.
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// What the house knows of the world outside.
+/// The clocks and the source of randomness that an instance uses.
 #[derive(Clone)]
 pub struct World {
     /// The clocks.
@@ -78,22 +78,22 @@ impl World {
 /// The clocks of the operating system.
 pub struct SystemClock;
 
-/// The clock that goes on while the machine sleeps.
+/// A monotonic clock that runs on while the machine sleeps.
 #[cfg(target_os = "linux")]
 const UPTIME: ClockId = ClockId::Boottime;
-/// The clock that nobody sets; on Apple's systems it goes on while the machine sleeps, elsewhere it may not.
+/// A monotonic clock; on Apple's systems it runs on while the machine sleeps, elsewhere it may not.
 #[cfg(not(target_os = "linux"))]
 const UPTIME: ClockId = ClockId::Monotonic;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the one door through which time comes in")]
+    #[expect(clippy::disallowed_methods, reason = "this is the only place that reads the wall clock")]
     fn wall(&self) -> Duration {
-        // Before 1970 nothing of ours can be valid, and at its beginning nothing is.
+        // A clock before 1970 reads as the epoch, at which no token and no session is valid.
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
     }
 
     fn uptime(&self) -> Duration {
-        clock_gettime(UPTIME).try_into().expect("a machine has not run for less than no time")
+        clock_gettime(UPTIME).try_into().expect("a monotonic clock is never negative")
     }
 }
 
@@ -101,31 +101,31 @@ impl Clock for SystemClock {
 pub struct SystemRng;
 
 impl Rng for SystemRng {
-    #[expect(clippy::disallowed_methods, reason = "this is the one door through which randomness comes in")]
+    #[expect(clippy::disallowed_methods, reason = "this is the only place that reads random bytes")]
     fn fill(&self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("the operating system gives random bytes; without them nothing here is safe");
     }
 }
 
-/// Clocks that stand still until they are turned, for tests. In whole seconds.
+/// Clocks for tests, which stand still until they are advanced or set. Their resolution is one second.
 pub struct ManualClock {
     wall: AtomicU64,
     uptime: AtomicU64,
 }
 
 impl ManualClock {
-    /// Clocks of a machine that started now.
+    /// Clocks of a machine that started at `now`: the monotonic clock begins at zero.
     pub fn new(now: Timestamp) -> Self {
         Self { wall: AtomicU64::new(now.unix_seconds()), uptime: AtomicU64::new(0) }
     }
 
-    /// Lets time pass.
+    /// Advances both clocks, by the whole seconds of `duration`.
     pub fn advance(&self, duration: Duration) {
         self.wall.fetch_add(duration.as_secs(), Ordering::SeqCst);
         self.uptime.fetch_add(duration.as_secs(), Ordering::SeqCst);
     }
 
-    /// Sets the clock on the wall, forward or back.
+    /// Sets the wall clock, forward or back; the monotonic clock stays.
     pub fn set(&self, now: Timestamp) {
         self.wall.store(now.unix_seconds(), Ordering::SeqCst);
     }

@@ -1,4 +1,4 @@
-//! What ARCHITECTURE.md and SECURITY.md name is there, and the first example is a program that runs.
+//! Checks the documents: files and tests that they name exist, and the first example is a complete program.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// The code spans of a document.
+/// The code spans in a document.
 fn spans(document: &str) -> Vec<String> {
     let text = fs::read_to_string(Path::new(ROOT).join(document)).unwrap();
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
@@ -28,7 +28,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn every_file_that_is_named_exists() {
+fn every_file_named_in_the_documents_exists() {
     let mut named = 0;
     for document in ["ARCHITECTURE.md", "SECURITY.md", "README.md"] {
         for span in spans(document).iter().filter(|span| is_path(span)) {
@@ -40,7 +40,7 @@ fn every_file_that_is_named_exists() {
 }
 
 #[test]
-fn every_test_that_is_named_exists() {
+fn every_test_named_in_security_md_exists() {
     let mut files = Vec::new();
     sources(&Path::new(ROOT).join("crates"), &mut files);
     let code: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
@@ -60,15 +60,15 @@ fn read(file: &str) -> String {
     fs::read_to_string(Path::new(ROOT).join(file)).unwrap()
 }
 
-/// The first block of a document in this language.
+/// The first code block of a document in this language.
 fn block(document: &str, language: &str) -> String {
     let rest = document.split(&format!("```{language}\n")).nth(1).unwrap();
     rest.split("```").next().unwrap().to_owned()
 }
 
-/// The program itself is compiled and run by its own test, and compiled once more as the example of the documentation.
+/// The program is compiled and run by its own test, and compiled again as the example in the crate's documentation.
 #[test]
-fn the_first_example_is_a_whole_program() {
+fn the_first_example_is_a_complete_program() {
     let program = read("examples/quickstart/src/main.rs");
     let (_, program) = program.split_once("\n\n").unwrap();
     let lines = read("crates/handstamp/src/lib.rs");

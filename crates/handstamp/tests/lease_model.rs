@@ -1,57 +1,59 @@
-//! An exhaustive check of the lease protocol (ARCHITECTURE.md, "The lease") on a small instance: one caching node, one
-//! session, one revocation. Every interleaving is explored, breadth first, so that whatever is wrong comes with a shortest
-//! trace. Each rule of the protocol has a mutant that leaves it out, and each mutant serves an ended session.
+//! A model checker for the lease protocol (ARCHITECTURE.md, "The lease"): explores all states of a small instance.
 //!
-//! Nodes do not talk to one another, and whoever revokes waits for each alike, so one node is the general case. Time is in
-//! ticks. The database runs one statement at a time; a statement that the node gave up may still be run later. Nobody reads
-//! the database's clock: whoever revokes gives a node up after *watching* its row stand still for a whole lease. A row may
-//! also be read from an old leader, which knows nothing of the revocation and can commit nothing.
+//! The instance has one caching node, one session and one revocation. Every interleaving is explored, breadth first, so that
+//! a violation comes with a shortest trace. Each rule of the protocol has a mutant that leaves it out, and each mutant serves
+//! an ended session.
 //!
-//! It takes 14 s optimised, which is how `script/test` runs it; a debug build skips it.
+//! Nodes do not communicate with each other, and a revocation waits for each in the same way, so one node is the general
+//! case. Time is in ticks. The database runs one statement at a time; a statement that timed out on the node may still be
+//! run later. The database's clock is not used: the revoking node evicts the other after *observing* that its row was not
+//! renewed for a whole lease. A row may also be read from a deposed leader, which lacks the revocation and can commit nothing.
+//!
+//! The check takes 14 s optimised, which is how `script/test` runs it; a debug build skips it.
 
-#![allow(clippy::print_stdout, reason = "how many states, and the traces, are what one wants to see")]
+#![allow(clippy::print_stdout, reason = "the number of states and the traces are the result")]
 
 use std::collections::HashMap;
 
 const LEASE: u8 = 2;
 const HORIZON: u8 = 6;
 const INCARNATIONS: u8 = 3;
-/// How far the log has come where the old leader is asked.
+/// The newest log position on the deposed leader.
 const OLD_POSITION: u8 = 0;
 
 /// A rule that is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mutant {
     None,
-    /// The answer does not wait for anybody.
+    /// The confirmation waits for no node.
     NoWait,
-    /// The cache is believed without a lease.
+    /// The cache is used without a lease.
     NoLease,
-    /// A look-up does not compare the position of the entry with that of the last change.
+    /// A look-up does not compare the position of the entry with that of the last invalidation.
     NoStamp,
     /// The position of an entry is noted after its row was read.
     StampAfterRead,
-    /// The node reports a change as done before it has evicted.
+    /// The node reports a position before it has applied the invalidation.
     ReportBeforeEvict,
-    /// The lease is counted from when the answer came instead of when the renewal was sent.
+    /// The lease is counted from when the response came instead of when the renewal was sent.
     LeaseFromAnswer,
-    /// Joining anew keeps the cache.
+    /// Rejoining keeps the cache.
     KeepCache,
-    /// A fill that began under an earlier lease ends up in the cache of this one.
+    /// A fill that began in an earlier membership is inserted into the cache of the current one.
     StaleFill,
-    /// A silent node is no longer waited for, but its row stays.
+    /// A node that has not renewed is no longer waited for, but its row stays.
     NotDeleted,
-    /// A node is given up before its row has stood still for a lease.
+    /// A node is evicted before a whole lease without a renewal has passed.
     DeleteEarly,
-    /// The watch counts from when the row was asked for instead of when it came.
+    /// The observation counts from when the row was queried instead of when it was received.
     WatchFromQuestion,
-    /// A node is given up though its row has changed since.
+    /// A node is evicted although its row has changed since.
     DeleteRenewed,
-    /// Joining anew keeps the id.
+    /// Rejoining keeps the node's id.
     SameId,
-    /// A row is believed without a lease.
+    /// A row is trusted without a lease.
     RowWithoutLease,
-    /// A row is believed though the log had not come as far with it as the node has.
+    /// A row is trusted although the log position read with it is behind that of the node.
     RowOfAnOldLeader,
 }
 
@@ -77,7 +79,7 @@ const MUTANTS: [Mutant; 15] = [
 struct Database {
     session: bool,
     position: u8,
-    /// The row of the node: whether it is there, under which id, and up to where it reports to have evicted.
+    /// The row of the node: whether it exists, its id, and the position that it reports as applied.
     node: bool,
     id: u8,
     reported: u8,
@@ -97,7 +99,7 @@ enum Message {
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Fill {
-    /// The position is noted, the row not yet read.
+    /// The position is noted, but the row is not read yet.
     Noted {
         position: u8,
     },
@@ -107,12 +109,12 @@ enum Fill {
     },
 }
 
-/// How far the node is with the change.
+/// The progress of the node in applying the invalidation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Following {
     Idle,
     Read,
-    /// Evicted, and not yet reported; or the other way round in the mutant.
+    /// Applied but not yet reported; in the mutant, reported but not yet applied.
     Half,
 }
 
@@ -122,25 +124,25 @@ struct Node {
     lease_end: u8,
     /// The position under which the session is cached.
     entry: Option<u8>,
-    /// The position of the last change that concerns the session.
+    /// The position of the last invalidation that concerns the session.
     changed: u8,
     position: u8,
     following: Following,
     message: Option<Message>,
     late: Option<Statement>,
     fill: Option<Fill>,
-    /// A request under way, and whether it began after the revocation was answered.
+    /// A request under way, and whether it began after the revocation was confirmed.
     request: Option<bool>,
 }
 
-/// Whoever revokes, and how they watch the row of the node.
+/// How the revoking node observes the row of the other node.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Watch {
     Not,
     Asked {
         at: u8,
     },
-    /// The database has read the row; the answer is under way.
+    /// The database has read the row; the response is under way.
     Coming {
         asked: u8,
         changed: bool,
@@ -185,7 +187,7 @@ const START: State = State {
 };
 
 impl State {
-    /// The database runs a statement: whether it took effect.
+    /// Runs a statement in the database. Returns whether it took effect.
     fn run(&mut self, statement: Statement, mutant: Mutant) -> bool {
         let database = &mut self.database;
         let done = match statement {
@@ -196,7 +198,7 @@ impl State {
                 }
                 found
             }
-            // An id that was given up long ago: a row that nobody caches under, waited for in vain.
+            // The id was evicted long ago: the row belongs to no cache, and revocations wait for it in vain.
             Statement::Join { id } if id < database.id => return true,
             Statement::Join { id } => {
                 let fresh = id > database.id || mutant == Mutant::SameId;
@@ -229,7 +231,7 @@ impl State {
     }
 }
 
-/// Whoever revokes an ended session: watches, gives up, answers.
+/// The steps of the revoking node: commit, observe, evict, confirm.
 fn revoking(s: State, mutant: Mutant, out: &mut Vec<(&'static str, State)>) {
     let with = |revocation| State { revocation, ..s };
     let watch = match s.revocation {
@@ -278,8 +280,8 @@ fn leasing(s: State, mutant: Mutant, out: &mut Vec<(&'static str, State)>) {
     };
     match s.node.message {
         None => {
-            // A lease that has lapsed can be renewed as long as nobody gave the node up; joining anew is also an answer.
-            // A node that does not know the answer to its joining does not know its position either: it can only join anew.
+            // A lapsed lease can be renewed as long as the node was not evicted; the node may also rejoin. A node whose join
+            // got no response does not know its position either, so it can only rejoin.
             if s.node.lease_end > 0 {
                 let statement = Statement::Renew { id: s.node.id, position: s.node.position };
                 out.push(("renew", node(&|n| n.message = Some(Message::UnderWay { statement, sent: s.now }))));
@@ -329,7 +331,7 @@ fn leasing(s: State, mutant: Mutant, out: &mut Vec<(&'static str, State)>) {
     }
 }
 
-/// The node follows the log: reads the change, evicts, and only then advances and may report.
+/// The node follows the log: it reads the invalidation, applies it, and only then advances and may report.
 fn following(s: State, mutant: Mutant, out: &mut Vec<(&'static str, State)>) {
     let mut after = s;
     let node = &mut after.node;
@@ -359,7 +361,7 @@ fn following(s: State, mutant: Mutant, out: &mut Vec<(&'static str, State)>) {
     }
 }
 
-/// A request, and the fill that a miss begins.
+/// The steps of a request, and of the fill that a miss begins.
 fn asking(s: State, mutant: Mutant, out: &mut Vec<(&'static str, State)>) -> Result<(), ()> {
     let node = |change: &dyn Fn(&mut Node)| {
         let mut after = s;
@@ -392,7 +394,7 @@ fn asking(s: State, mutant: Mutant, out: &mut Vec<(&'static str, State)>) -> Res
             out.push(("hit", node(&|n| n.request = None)));
         }
         Some(after_answer) => {
-            // The row serves the request as well. That the leader has it no longer is what a read of it tells.
+            // The row also serves this request. That the leader no longer has the row is known only from reading it.
             let old_row = (holds || mutant == Mutant::RowWithoutLease)
                 && (n.position == OLD_POSITION || mutant == Mutant::RowOfAnOldLeader);
             if after_answer && (old_row || (s.database.session && holds)) {
@@ -417,7 +419,7 @@ fn steps(s: State, mutant: Mutant) -> Result<Vec<(&'static str, State)>, ()> {
     Ok(out)
 }
 
-/// The number of states in which no ended session is served, or a shortest trace that serves one.
+/// Returns the number of states if none serves an ended session, or else a shortest trace to one that does.
 fn explore(mutant: Mutant) -> Result<usize, String> {
     let mut states = vec![(START, 0, "")];
     let mut seen = HashMap::from([(START, ())]);
@@ -446,17 +448,17 @@ fn trace(states: &[(State, usize, &'static str)], mut at: usize) -> String {
 
 #[test]
 #[cfg_attr(debug_assertions, ignore = "script/test runs it optimised")]
-fn nobody_is_served_who_was_signed_out() {
+fn no_ended_session_is_served() {
     let states = explore(Mutant::None).unwrap_or_else(|trace| panic!("an ended session is served: {trace}"));
     println!("holds in all {states} states");
-    assert!(states > 100_000, "only {states} states: the model no longer does anything");
+    assert!(states > 100_000, "only {states} states: the model is nearly idle");
 }
 
 #[test]
 #[cfg_attr(debug_assertions, ignore = "script/test runs it optimised")]
-fn every_rule_is_needed() {
+fn every_rule_of_the_lease_protocol_is_needed() {
     for mutant in MUTANTS {
-        let trace = explore(mutant).expect_err(&format!("{mutant:?} serves nobody who was signed out"));
+        let trace = explore(mutant).expect_err(&format!("{mutant:?} serves no ended session"));
         println!("{mutant:?}: {trace}");
     }
 }

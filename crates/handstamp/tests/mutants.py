@@ -1,7 +1,7 @@
-"""Breaks what must never break unnoticed, in ways that cargo-mutants does not know, and sees the test named beside it fail.
+"""Mutates security-critical code in ways that cargo-mutants does not know, and checks that the test named beside it fails.
 
-Usage: mutants.py [NAME ...]. Run by `script/mutants surely`. A mutant whose text is no longer in the code, one that does
-not compile, and a test that no longer exists or fails without it, are faults as well.
+Usage: mutants.py [NAME ...]. Run by `script/mutants surely`. It is also an error if the text of a mutant is no longer in the
+code, if a mutant does not compile, or if a test no longer exists or fails without its mutant.
 """
 import os
 import pathlib
@@ -18,7 +18,7 @@ TOKEN, PASSWORD = f"{CORE}/src/token.rs", f"{CORE}/src/password.rs"
 SESSIONS, USERS = f"{LIBRARY}/src/store/session_rows.rs", f"{LIBRARY}/src/store/user_rows.rs"
 SIGN_IN, GUARD, WEB = f"{LIBRARY}/src/services/sign_in.rs", f"{LIBRARY}/src/services/guard.rs", f"{LIBRARY}/src/web"
 
-# Where a test is: the arguments of `cargo test`, and what its path begins with.
+# The location of a test: the arguments of `cargo test`, and the beginning of its path.
 CORE_TOKEN = ("-p handstamp-core --test token", "")
 CORE_LIB = ("-p handstamp-core --lib", "")
 STORE = ("-p handstamp --lib", "store::contract::sqlite::")
@@ -50,7 +50,7 @@ HASHES = """place.check(stored.clone(), password.clone(), self.world.random()).a
         """
 ACCOUNT = "let hash =\n            account.as_ref()"
 
-# What is left out or turned round: in which file, which text, what stands there instead, and which test must fail.
+# Each mutant: the file, the text to replace, its replacement, the location of the test that must fail, and its name.
 MUTANTS = {
     # Tokens.
     "mac_unchecked": (TOKEN, MAC + CLAIMS, MAC.replace("!key", "false && !key") + CLAIMS, CORE_TOKEN, "every_flipped_bit_is_refused"),
@@ -71,7 +71,7 @@ MUTANTS = {
     "two_cookies": (f"{CORE}/src/cookie.rs", "(Some(_), Some(_)) => Presented::Several",
                     "(Some(value), Some(_)) => Presented::One(text(value))", CORE_LIB,
                     "cookie::tests::all_cookies_of_the_name_are_found"),
-    # Guessing.
+    # Rate limits and password checks.
     "counted_after_hashing": (GUARD, COUNTS, HASHES + COUNTS, GUESSING, "whoever_has_to_wait_costs_no_hash"),
     "guesses_uncounted": (GUARD, "self.count(&counts).await?.map_err", "self.count(&[]).await?.map_err", GUESSING,
                           "whoever_waits_as_long_as_told_is_looked_at_again"),
@@ -104,11 +104,11 @@ MUTANTS = {
                                + ACCOUNT, ("-p handstamp --lib", "services::sign_in::tests::"), "every_wrong_sign_in_costs_the_same_work"),
     "costly_hash_of_a_row": (PASSWORD, "memory_kib <= Self::MAX_MEMORY_KIB", "true", CORE_LIB,
                              "password::tests::settings_out_of_bounds_are_refused"),
-    # What has ended stays ended, and everybody is told.
-    "ended_session_revived": (SESSIONS, SEEN, REVIVES, STORE, "seeing_an_ended_session_does_not_bring_it_back"),
-    "end_not_logged": (SESSIONS, ENDS_SOME, "Logged { done: (), position: None }", LOG, "every_act_says_whom_it_changes"),
+    # Ended sessions stay ended, and every node learns of it.
+    "ended_session_revived": (SESSIONS, SEEN, REVIVES, STORE, "a_last_seen_update_does_not_revive_an_ended_session"),
+    "end_not_logged": (SESSIONS, ENDS_SOME, "Logged { done: (), position: None }", LOG, "every_write_logs_what_it_invalidates"),
     "end_by_handle_not_logged": (SESSIONS, ENDS_BY_HANDLE, "Logged { done, position: None }", LOG,
-                                 "every_act_says_whom_it_changes"),
+                                 "every_write_logs_what_it_invalidates"),
     "sign_out_not_announced": (f"{LIBRARY}/src/services/sign_out.rs",
                                "self.sessions.in_force(self.store.end_sessions(shown).await?).await?;",
                                "let _ = self.store.end_sessions(shown).await?;", EVERYWHERE, BY_MEMBERS),
@@ -117,18 +117,18 @@ MUTANTS = {
     "sign_in_not_announced": (SIGN_IN, "self.sessions.in_force(signed).await?", "signed.done", EVERYWHERE, BY_MEMBERS),
     "disabling_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions.in_force(changed).await?;",
                                 "let _ = changed;", EVERYWHERE, BY_OPERATORS),
-    "disabled_keeps_sessions": (USERS, "if disabled_at.is_some() {", "if false {", STORE, "disabling_ends_the_sessions_for_good"),
+    "disabled_keeps_sessions": (USERS, "if disabled_at.is_some() {", "if false {", STORE, "disabling_an_account_ends_its_sessions_for_good"),
     "disabled_signs_in": (USERS, "WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL\",\n            ))\n            .bind(session",
                           "WHERE id = $1 AND password_hash = $2\",\n            ))\n            .bind(session", STORE,
                           "a_disabled_account_has_no_live_session"),
     "old_password_signs_in": (USERS, "SET signed_in_at = $3\n                 WHERE id = $1 AND password_hash = $2",
                               "SET signed_in_at = $3\n                 WHERE id = $1 AND ($2 = $2)", STORE,
-                              "a_password_that_was_changed_meanwhile_signs_nobody_in"),
+                              "a_password_that_was_changed_meanwhile_does_not_sign_in"),
     "anybodys_session_ended": (SESSIONS, '"DELETE FROM sessions WHERE user_id = $1 AND handle = $2"',
                                '"DELETE FROM sessions WHERE ($1 = $1) AND handle = $2"', STORE, "a_session_is_ended_by_its_owner_only"),
     "new_password_keeps_others": (USERS, "WHERE user_id = $1 AND id_hash <> $2", "WHERE user_id = $1 AND id_hash <> $2 AND false",
-                                  STORE, "a_change_of_password_keeps_one_session_under_a_new_id"),
-    # Other sites.
+                                  STORE, "a_password_change_keeps_one_session_under_a_new_secret"),
+    # Requests from other sites, and redirects to them.
     "cross_site_unchecked": (f"{WEB}/cross_site.rs", "if only_reads(request) ||", "if true || only_reads(request) ||",
                              ROUTES, "a_write_that_another_site_has_sent_does_nothing"),
     "next_unchecked": (f"{CORE}/src/return_to.rs", "is_path(&path).then_some(path)", "Some(path)",
@@ -137,13 +137,13 @@ MUTANTS = {
                        "a_request_for_another_host_is_sent_away"),
     "return_host_unchecked": (f"{CORE}/src/return_to.rs", " && self.includes(origin)", "",
                               CORE_LIB, "return_to::tests::every_way_to_another_host_is_refused"),
-    # What apps behind us are told.
+    # The identity that applications behind a proxy receive.
     "app_gets_our_cookie": (f"{CORE}/src/cookie.rs", "!pair.is_empty() && !is_ours(pair)", "!pair.is_empty()", CORE_LIB,
                             "cookie::tests::an_app_gets_its_own_cookies_and_none_of_ours"),
     "group_unchecked": (f"{WEB}/forward_auth.rs", "if !groups.is_empty() &&", "if false &&", PROXIES,
                         "and_only_members_of_a_group_pass"),
     "any_group_will_do": (USERS, "any(|name| name == group)", "any(|_| true)", STORE,
-                          "somebody_is_in_the_groups_that_they_were_put_into_and_not_taken_out_of"),
+                          "a_user_is_in_the_groups_that_were_added_and_not_removed"),
     "groups_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions\n            .in_force(changed)\n            .await?\n            .map_err(",
                              "changed\n            .done\n            .map_err(", EVERYWHERE, BY_OPERATORS),
     "verified_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions.in_force(self.store.verify_email(account.id, self.world.now()).await?).await?;",
@@ -169,7 +169,7 @@ def cargo(test, *more):
     command = ["cargo", "test", "--quiet", "--locked", *arguments.split(), *more]
     if not more:
         command += ["--", "--exact", path + test[1]]
-    # Where a panic came from is of no use here, and takes a tenth of the time to link.
+    # Debug information is useless here, and takes a tenth of the time to link.
     environment = dict(os.environ, CARGO_TARGET_DIR=str(PLACE / "target"), CARGO_PROFILE_DEV_DEBUG="0")
     return subprocess.run(command, cwd=TREE, env=environment, capture_output=True, text=True)
 
@@ -179,7 +179,7 @@ def says(run, outcome):
 
 
 def copy_tree():
-    """The code as it stands, in a place of its own: whoever works on it meanwhile meets no mutant."""
+    """Copies the working tree to a separate folder, so that no mutant appears in the tree itself."""
     shutil.rmtree(TREE, ignore_errors=True)
     files = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True,
                            capture_output=True, text=True).stdout
@@ -189,7 +189,7 @@ def copy_tree():
 
 
 def outcome_of(file, old, new, test):
-    """What is wrong, or nothing: the mutant is caught."""
+    """Returns what is wrong, or None if the mutant is caught."""
     text = (TREE / file).read_text()
     if text.count(old) != 1:
         return f"the text to mutate is in {file} {text.count(old)} times"
@@ -212,10 +212,10 @@ def main():
         fault = outcome_of(file, old, new, test)
         print(f"{name}: {fault or 'caught by ' + test[1]}", flush=True)
         faults += [name] if fault else []
-    # And each of these tests holds where nothing is left out.
+    # Each of these tests must pass without a mutant.
     for test in sorted({tuple(MUTANTS[name][3:]) for name in names}):
         if not says(cargo(test), "ok"):
-            print(f"{test[1]} fails, or is no more", flush=True)
+            print(f"{test[1]} fails without a mutant, or no longer exists", flush=True)
             faults.append(test[1])
     if faults:
         sys.exit(f"not caught: {' '.join(faults)}")

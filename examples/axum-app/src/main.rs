@@ -1,6 +1,7 @@
-//! Notes that belong to whoever wrote them: a small application to start from. Accounts and notes are in one SQLite file.
+//! A small application to start from: each user keeps private notes. Accounts and notes are in one SQLite file.
 //!
-//! APP_URL is where browsers reach it, and must be https unless that is this machine. LISTEN and DATA_DIR can be set too.
+//! APP_URL is the URL at which browsers reach the application; it must be https unless the host is a loopback host. LISTEN and
+//! DATA_DIR can be set too.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,7 +19,7 @@ use tokio::net::TcpListener;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What every handler can ask for.
+/// The state of the application, available to every handler.
 #[derive(Clone, FromRef)]
 struct App {
     handstamp: Handstamp,
@@ -64,7 +65,7 @@ async fn add(State(app): State<App>, user: CurrentUser, Form(note): Form<NewNote
     Ok(Redirect::to("/notes").into_response())
 }
 
-/// Whoever wants to delete somebody else's note is told what they would be told if it did not exist.
+/// Deletes a note of the user. The note of another user gets the same response as one that does not exist.
 async fn delete(State(app): State<App>, user: CurrentUser, PathParts(id): PathParts<i64>) -> Result<Response, Failure> {
     let deleted = sqlx::query("DELETE FROM notes WHERE id = $1 AND user_id = $2")
         .bind(id)
@@ -85,7 +86,7 @@ async fn notes_page(app: &App, user: &CurrentUser, error: Option<&'static str>) 
     Ok(app.handstamp.render("notes.html", Some(user), NotesPage { notes, error })?)
 }
 
-/// What went wrong on our side: it is noted, and nobody else is told.
+/// An internal error: it is logged, and the response does not reveal it.
 struct Failure(AnyError);
 
 impl<E: Into<AnyError>> From<E> for Failure {
@@ -101,7 +102,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// The table of the notes, which go with the account of whoever wrote them.
+/// The table of notes. A user's notes are deleted with the account.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS notes (
     id      INTEGER PRIMARY KEY,
     user_id BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
@@ -112,7 +113,7 @@ async fn open(url: &str, folder: &Path) -> Result<App, AnyError> {
     let mut config = Config::in_folder(folder, url)?;
     config.site_name = "Notes".to_owned();
     config.templates = vec![("notes.html".to_owned(), include_str!("../templates/notes.html").to_owned())];
-    let file = config.database.path().expect("in a folder, the accounts are in a file").to_owned();
+    let file = config.database.path().expect("Config::in_folder uses SQLite").to_owned();
     let handstamp = Handstamp::open(config).await?;
     let file = SqliteConnectOptions::new().filename(file).foreign_keys(true);
     let database = SqlitePool::connect_with(file).await?;
@@ -127,7 +128,7 @@ fn routes(app: App) -> Router {
         .route("/notes", get(show).post(add))
         .route("/notes/{id}/delete", post(delete))
         .with_state(app);
-    // Other sites cannot make a browser write here.
+    // Other sites cannot make a browser write to these routes.
     handstamp.protect(ours).merge(handstamp.routes())
 }
 
@@ -139,7 +140,7 @@ async fn main() -> Result<(), AnyError> {
     let listener = TcpListener::bind(setting("LISTEN", "127.0.0.1:3000")).await?;
     println!("Notes is at {url} (listening on {})", listener.local_addr()?);
     let handstamp = app.handstamp.clone();
-    // Handstamp counts guesses by where they come from.
+    // Handstamp's rate limits need the address of the client.
     let service = routes(app).into_make_service_with_connect_info::<SocketAddr>();
     serve(listener, service).with_graceful_shutdown(async { drop(tokio::signal::ctrl_c().await) }).await?;
     handstamp.close().await;

@@ -1,4 +1,4 @@
-//! An axum application whose pages know who asks.
+//! The quick start: an axum application that greets the signed-in user by name.
 
 use std::net::SocketAddr;
 

@@ -1,6 +1,7 @@
-//! How many times its limit a part of a request takes, in turns with it: what disturbs a machine comes and goes within seconds.
+//! Measures parts of a request as multiples of their lower bounds.
 //!
-//! `turns PYTHON ARGON2_C` writes a table; the two are the interpreter and the program that hashes with the C library.
+//! A part and its bound take turns, since disturbances of a machine come and go within seconds. `turns PYTHON ARGON2_C` writes
+//! a table; the arguments are the Python interpreter and the program that hashes with the C library.
 
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};
@@ -14,7 +15,7 @@ use micro::{Hasher, MANY, NOW, bare_hmac, claims, key, tokens};
 const TURNS: usize = 501;
 const TURNS_OF_HASHES: usize = 201;
 
-/// The C library of Argon2, in a process of its own that hashes when it is told to.
+/// The C library of Argon2, in a process of its own that hashes on request.
 struct CLibrary {
     process: Child,
     orders: ChildStdin,
@@ -34,11 +35,11 @@ impl CLibrary {
         Self { process, orders, times: BufReader::new(times.expect("it has one")) }
     }
 
-    /// How long one hash takes, without the way there and back.
+    /// How long one hash takes, without the communication.
     fn hash(&mut self) -> Duration {
         let mut seconds = String::new();
         self.orders.write_all(b"\n").and_then(|()| self.times.read_line(&mut seconds)).expect("it answers");
-        Duration::from_secs_f64(seconds.trim().parse().expect("it tells the seconds"))
+        Duration::from_secs_f64(seconds.trim().parse().expect("it prints the seconds"))
     }
 
     fn end(mut self) {
@@ -86,6 +87,6 @@ fn main() -> ExitCode {
         ("hashing a password, times the C library of Argon2", hashing, Goal::AtMost(0.75)),
     ]
     .map(|(name, turns, goal)| Ratio { name, measured: median(turns), goal });
-    print!("{}", ratios::table("the middle of all turns", &ratios));
+    print!("{}", ratios::table("median of all turns", &ratios));
     if ratios.iter().all(Ratio::is_met) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

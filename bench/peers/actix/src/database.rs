@@ -1,4 +1,4 @@
-//! Who has an account, in SQLite.
+//! The accounts of the benchmark, in SQLite.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ const FILL: &str = "with recursive numbers (number) as (
 insert into users (name, email, password)
 select 'Person ' || number, 'person' || number || '@example.com', '!' from numbers where number <= ?1";
 
-/// The database in this folder, with at least so many accounts.
+/// The database in this folder, with at least `users` accounts.
 pub async fn open(folder: &Path, users: i64) -> sqlx::Result<SqlitePool> {
     let options = SqliteConnectOptions::new()
         .filename(folder.join("peer.db"))

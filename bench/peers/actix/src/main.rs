@@ -1,4 +1,4 @@
-//! Greets by name whoever is signed in, with actix-identity over a session that is all in its cookie.
+//! Greets the signed-in user by name, with actix-identity over a session that is kept in its cookie.
 
 mod database;
 mod pages;
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The one in this file, so that people stay signed in.
+/// The key in this file, so that users stay signed in.
 fn key(file: &Path) -> std::io::Result<Key> {
     if !file.exists() {
         std::fs::write(file, Key::generate().master())?;

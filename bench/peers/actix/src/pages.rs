@@ -1,4 +1,4 @@
-//! What people ask for. Without protection against forgery: the load sends no tokens.
+//! The pages of the peer, without protection against forgery: the load sends no tokens.
 
 use std::error::Error;
 
@@ -9,7 +9,7 @@ use askama::Template;
 use serde::Deserialize;
 use sqlx::SqlitePool;
 
-/// Whatever goes wrong is not the visitor's fault: actix-web answers it with 500.
+/// Every error is internal: actix-web answers it with 500.
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 #[derive(Template)]

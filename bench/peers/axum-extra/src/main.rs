@@ -1,4 +1,4 @@
-//! Greets by name whoever is signed in, with a signed cookie that holds who it is.
+//! Greets the signed-in user by name, with a signed cookie that holds the user's id.
 
 mod database;
 mod web;
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The one in this file, so that people stay signed in.
+/// The key in this file, so that users stay signed in.
 fn key(file: &Path) -> std::io::Result<Key> {
     if !file.exists() {
         std::fs::write(file, Key::generate().master())?;

@@ -1,4 +1,4 @@
-//! The pages.
+//! The pages of the peer.
 
 use askama::Template;
 use axum::extract::{FromRef, State};
@@ -30,7 +30,7 @@ pub fn app(db: SqlitePool, key: Key) -> Router {
         .with_state(App { db, key })
 }
 
-/// Whatever goes wrong is not the visitor's fault.
+/// An internal error: every error here is one.
 struct Fault;
 
 impl<E: std::error::Error> From<E> for Fault {
@@ -83,7 +83,7 @@ async fn register(
     .fetch_optional(&db)
     .await?;
     let Some(id) = id else { return Ok(StatusCode::CONFLICT.into_response()) };
-    // Not only over HTTPS: the load comes without.
+    // Not only over HTTPS: the load comes over plain HTTP.
     let cookie = Cookie::build((COOKIE, id.to_string()))
         .path("/")
         .http_only(true)

@@ -1,4 +1,4 @@
-//! Greets by name whoever is signed in, with axum-login. Its sessions are in SQLite or in memory: STORE=sqlite|memory.
+//! Greets the signed-in user by name, with axum-login. Its sessions are in SQLite or in memory: STORE=sqlite|memory.
 
 mod database;
 mod users;

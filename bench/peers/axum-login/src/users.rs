@@ -1,4 +1,4 @@
-//! What axum-login asks of an application.
+//! The user and the backend that axum-login requires of an application.
 
 use std::fmt;
 
@@ -42,7 +42,7 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Nobody, if somebody has this address already.
+    /// Registers a user; none if the address is taken.
     pub async fn register(&self, name: &str, credentials: Credentials) -> sqlx::Result<Option<User>> {
         let Credentials { email, password } = credentials;
         let password =

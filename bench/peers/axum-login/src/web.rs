@@ -1,4 +1,4 @@
-//! The pages.
+//! The pages of the peer.
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -28,7 +28,7 @@ pub fn app(store: impl SessionStore + Clone, backend: Backend) -> Router {
         .layer(AuthManagerLayerBuilder::new(backend, sessions).build())
 }
 
-/// Whatever goes wrong is not the visitor's fault.
+/// An internal error: every error here is one.
 struct Fault;
 
 impl<E: std::error::Error> From<E> for Fault {

@@ -1,4 +1,4 @@
-//! Sends to everybody the answer that stands in the file ANSWER: its headers, an empty line, and its body.
+//! Sends the answer in the file ANSWER to every client: its headers, an empty line, and its body.
 
 use axum::Router;
 use axum::body::{Body, Bytes};

@@ -1,4 +1,4 @@
-"""As `django-admin startproject` writes them, without the admin and static files, and with SQLite set for production."""
+"""The settings that `django-admin startproject` writes, without the admin and static files, and with SQLite set for production."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The pages. Those that are submitted are exempt from the protection against forgery: the load sends no tokens."""
+"""The pages of the peer. Forms are exempt from the protection against forgery: the load sends no tokens."""
 
 from django.contrib.auth import login, logout
 from django.contrib.auth.decorators import login_required

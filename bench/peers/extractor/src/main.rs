@@ -1,11 +1,11 @@
-//! Greets by name whoever is signed in, in the folder DATA.
+//! Greets the signed-in user by name, by the extractor of `handstamp` with the data in the folder DATA.
 
 use std::net::SocketAddr;
 
 use axum::{Router, routing::get};
 use handstamp::{Config, CurrentUser, Handstamp};
 
-/// Joined instead of formatted, which allocates twice: what is measured is the extractor.
+/// Joined instead of formatted, which allocates twice, since only the extractor is to be measured.
 async fn hello(user: CurrentUser) -> String {
     ["Hello, ", user.name()].concat()
 }

@@ -1,4 +1,4 @@
-//! What an app believes by itself, without the proxy in front of it.
+//! The check whether an app can be reached without its proxy, and whether it then accepts forged identities.
 
 use axum::http::Uri;
 use serde_json::{Value, json};
@@ -7,10 +7,10 @@ use super::browser::{Answer, Browser, Extra};
 use super::{ADDRESS, FORGED, Finding, Tried, path_of};
 use Finding::{Bad, Good, Unknown};
 
-/// A header that no app takes for an identity.
+/// A header that no app uses as an identity.
 const MEANINGLESS: &str = "x-sent-by-the-doctor";
 
-/// Asks the app itself, as if the proxy had said who this is. `assertion` is one that it may believe.
+/// Sends forged identity headers to the app directly. `assertion` is a valid one for this app.
 pub(super) async fn around_the_proxy(app: &Uri, assertion: Option<&str>) -> Finding {
     let Ok(browser) = Browser::new(app) else {
         return Bad("--app must be a URL that begins with http:// or https://".to_owned());
@@ -35,23 +35,23 @@ async fn believes(browser: &Browser, path: &str, bare: &Answer, assertion: Optio
     }
     if !bare.keeps_out() && ask(&[(MEANINGLESS, FORGED)]).await?.body.contains(FORGED) {
         return Ok(Unknown(format!(
-            "The app is reached without the proxy, and {path} shows every visitor the headers it gets, which does not tell whether the app verifies them. Give --app the URL of a page that only members see."
+            "The app is reachable without the proxy, and {path} shows its request headers to every visitor, so it is unknown whether the app verifies them. Give --app the URL of a page that only members see."
         )));
     }
     let believes_it = |answer: &Answer| answer.body.contains(FORGED) || answer.body.contains(ADDRESS);
     if bare.keeps_out() || answers.iter().any(believes_it) {
-        return Ok(Bad("The app believes forged identity headers, and can be reached without the proxy. Let it listen where only the proxy gets to, or verify Handstamp-Assertion.".to_owned()));
+        return Ok(Bad("The app accepts forged identity headers and is reachable without the proxy. Let it listen on an address that only the proxy can reach, or let it verify Handstamp-Assertion.".to_owned()));
     }
     let valid = ask(&[("handstamp-assertion", assertion.unwrap_or_default())]).await?;
     Ok(match valid.body.contains(ADDRESS) {
         true => Good,
         false => Unknown(format!(
-            "The app is reached without the proxy, and {path} shows nothing of who is signed in. Give --app the URL of a page that only members see, or that shows their address."
+            "The app is reachable without the proxy, and {path} does not show which user is signed in. Give --app the URL of a page that only signed-in users see, or that shows their e-mail address."
         )),
     })
 }
 
-/// An assertion that says something else, with the signature of the one that it is made from.
+/// An assertion with other claims under the signature of the given one.
 fn forge(assertion: &str) -> Option<String> {
     let [header, claims, signature] = assertion.split('.').collect::<Vec<_>>().try_into().ok()?;
     let mut claims = read(claims)?;
@@ -62,7 +62,7 @@ fn forge(assertion: &str) -> Option<String> {
     Some([header, &claims, signature].join("."))
 }
 
-/// What the claims of an assertion say.
+/// The claims of an assertion, without verification.
 pub(super) fn claims(assertion: &str) -> Option<Value> {
     read(assertion.split('.').nth(1)?)
 }

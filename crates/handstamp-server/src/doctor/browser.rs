@@ -1,3 +1,5 @@
+//! The HTTP client of the doctor: it sends headers unchanged and follows no redirects.
+
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -11,17 +13,17 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// So much of a page is looked at.
+/// The maximum length of a response body; a longer one counts as empty.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// Sends what it is told to, as it is, and follows nothing.
+/// A client for one site. It sends requests unchanged, follows no redirects and keeps no cookies.
 pub(super) struct Browser {
     client: Client<HttpsConnector<HttpConnector>, Body>,
     scheme: Scheme,
     authority: Authority,
 }
 
-/// What came back.
+/// A response with its whole body.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -32,7 +34,7 @@ pub(super) struct Answer {
 pub(super) type Extra<'a> = [(&'a str, &'a str)];
 
 impl Browser {
-    /// For the site that this URL leads to.
+    /// A client for the site of this URL.
     pub(super) fn new(url: &Uri) -> Result<Self, String> {
         let (Some(scheme), Some(authority)) = (url.scheme().cloned(), url.authority().cloned()) else {
             return Err("must be a URL that begins with http:// or https://".to_owned());
@@ -64,19 +66,19 @@ impl Browser {
         self.send(Method::GET, path, cookie, extra, Body::empty()).await
     }
 
-    /// Asks for permission as browsers do before a script's request to another origin.
+    /// Sends a CORS preflight.
     pub(super) async fn preflights(&self, path: &str, cookie: &str, extra: &Extra<'_>) -> Result<Answer, String> {
         self.send(Method::OPTIONS, path, cookie, extra, Body::empty()).await
     }
 
-    /// Sends so many bytes that mean nothing.
+    /// Posts a body of this many zero bytes.
     pub(super) async fn posts(&self, path: &str, cookie: &str, bytes: usize) -> Result<Answer, String> {
         let origin = self.origin();
         let extra = [(ORIGIN.as_str(), origin.as_str()), (CONTENT_TYPE.as_str(), "application/octet-stream")];
         self.send(Method::POST, path, cookie, &extra, vec![0; bytes].into()).await
     }
 
-    /// Sends a form of ours.
+    /// Submits a form of the account pages.
     pub(super) async fn submit(
         &self,
         path: &str,
@@ -114,15 +116,15 @@ impl Browser {
             let response = self.client.request(request).await.map_err(|error| explain(&error))?;
             let (parts, body) = response.into_parts();
             let body = to_bytes(Body::new(body), MAX_BODY_BYTES).await.unwrap_or_else(|_| Bytes::new());
-            #[expect(clippy::disallowed_methods, reason = "it is searched for what we sent, which is ASCII")]
+            #[expect(clippy::disallowed_methods, reason = "it is searched for text that we sent, which is ASCII")]
             let body = String::from_utf8_lossy(&body).into_owned();
             Ok(Answer { status: parts.status, headers: parts.headers, body })
         };
-        tokio::time::timeout(TIMEOUT, answered).await.unwrap_or_else(|_| Err("there was no answer".to_owned()))
+        tokio::time::timeout(TIMEOUT, answered).await.unwrap_or_else(|_| Err("there was no response".to_owned()))
     }
 }
 
-/// The whole chain of causes: the first only says that it did not work.
+/// The error with its whole chain of causes, since the first only says that the request failed.
 fn explain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -134,7 +136,7 @@ fn explain(error: &dyn std::error::Error) -> String {
 }
 
 impl Answer {
-    /// The first header of this name; empty where there is none, or it is not ASCII.
+    /// The first header of this name; empty if there is none or if it is not ASCII.
     pub(super) fn header(&self, name: impl AsHeaderName) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
@@ -143,12 +145,12 @@ impl Answer {
         self.header(LOCATION)
     }
 
-    /// The cookies that it sets, as they stand.
+    /// The values of its Set-Cookie headers.
     pub(super) fn set_cookies(&self) -> impl Iterator<Item = &str> {
         self.headers.get_all(SET_COOKIE).iter().filter_map(|value: &HeaderValue| value.to_str().ok())
     }
 
-    /// Whether somebody is kept from a page: refused, or sent to sign in.
+    /// Whether access to a page is denied: by an error, or by a redirect to the sign-in page.
     pub(super) fn keeps_out(&self) -> bool {
         self.status == 400 || self.refuses() || self.leads_to_sign_in()
     }

@@ -1,4 +1,4 @@
-//! What is tried: attacks that must fail, and uses that must work.
+//! The checks of the doctor: attacks that must fail and uses that must work.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -15,14 +15,14 @@ use super::{ADDRESS, FORGED, Tried, app};
 use crate::cli::PassFlags;
 use crate::proxy_config::Access;
 
-/// More than nginx takes by default.
+/// More than nginx accepts by default.
 const LONG_POST_BYTES: usize = 2 * 1024 * 1024;
 const FORGED_HOST: &str = "forged-by-the-doctor.example";
 const FORGED_USER: &str = "forged-by-the-doctor-too";
 const IDENTITY: [&str; 5] = ["remote-user", "remote-name", "remote-email", "remote-groups", "handstamp-assertion"];
-/// An address that nobody has (RFC 5737).
+/// An address that is reserved for documentation (RFC 5737).
 const FORGED_ADDRESS: &str = "203.0.113.77";
-/// What CGI and WSGI take for the same as X-Forwarded-Host and the like.
+/// Spellings that CGI and WSGI treat as X-Forwarded-Host and the like.
 const FORWARDED_WITH_UNDERSCORES: [&str; 11] = [
     "x_forwarded_for",
     "x_forwarded_host",
@@ -37,18 +37,18 @@ const FORWARDED_WITH_UNDERSCORES: [&str; 11] = [
     "x_real-ip",
 ];
 
-/// What is examined, and by whom.
+/// The target of the checks, and the doctor's credentials there.
 pub(super) struct Patient<'a> {
     pub(super) handstamp: &'a Handstamp,
     pub(super) browser: Browser,
     /// A page of the app.
     pub(super) path: String,
-    /// What is meant to pass.
+    /// The requests that the proxy is meant to pass.
     pub(super) pass: PassFlags,
     pub(super) password: String,
 }
 
-/// The session cookie of somebody who has just signed in, as it is sent back.
+/// The result of a sign-in: the session cookie in the form of a Cookie header, and the response.
 struct SignedIn {
     cookie: String,
     answer: Answer,
@@ -63,10 +63,10 @@ impl Patient<'_> {
         if self.pass.access == Access::Members {
             findings.push(("a stranger is sent to sign in, and back", self.a_stranger_who_navigates().await?));
         }
-        findings.push(("the account pages say what browsers must not do", self.headers_of_pages().await?));
+        findings.push(("the account pages have their security headers", self.headers_of_pages().await?));
         let member = self.signs_in(&[], "").await?;
         let Some(member) = member else {
-            let mend = "Nobody can sign in by this URL. Let the proxy pass /account and /account/… on to Handstamp, with the Host header, and see that public_url is what people type.";
+            let mend = "Signing in at this URL fails. Let the proxy forward /account and /account/… to Handstamp with the Host header, and set public_url to the URL that browsers use.";
             findings.push(("somebody can sign in", Bad(mend.to_owned())));
             return Ok(findings);
         };
@@ -77,8 +77,8 @@ impl Patient<'_> {
             ("somebody can sign in", Good),
             ("the session cookie has all its attributes", self.attributes(&member.answer)),
             ("who is signed in gets through", self.a_member(&member.cookie, &page, shows, assertion.as_deref()).await?),
-            ("a sign-in leads to no other site", self.a_sign_in_with_next_elsewhere().await?),
-            ("a cookie of junk opens nothing", self.cookies_of_junk(&member.cookie, shows).await?),
+            ("a sign-in does not redirect to another site", self.a_sign_in_with_next_elsewhere().await?),
+            ("an invalid session cookie is rejected", self.cookies_of_junk(&member.cookie, shows).await?),
             ("forged identity headers open nothing", self.forged_identity_of_a_stranger(shows).await?),
             ("forged identity headers do not reach the app", self.forged_identity(&member.cookie, shows).await?),
             ("a client cannot have identity headers taken out", self.hop_by_hop(&member.cookie, shows).await?),
@@ -90,7 +90,7 @@ impl Patient<'_> {
             ("the change of a password is found", self.well_known().await?),
             ("a long post gets through", self.long_post(&member.cookie).await?),
             self.a_preflight(&member.cookie).await?,
-            ("a signed-out cookie opens nothing", self.signs_out(&member.cookie, shows).await?),
+            ("a session cookie is rejected after sign-out", self.signs_out(&member.cookie, shows).await?),
         ]);
         if let Some(app) = app {
             let around = app::around_the_proxy(app, assertion.as_deref()).await;
@@ -99,13 +99,13 @@ impl Patient<'_> {
         Ok(findings)
     }
 
-    /// Whether this answer is one for a stranger: as far as the page shows, where strangers reach the app.
+    /// Whether this response is one to an anonymous client; where those reach the app, as far as the page shows.
     fn is_for_a_stranger(&self, answer: &Answer) -> bool {
         answer.keeps_out()
             || self.pass.access == Access::Everybody && !answer.body.contains(ADDRESS) && !answer.body.contains(FORGED)
     }
 
-    /// The assertion that the app gets from this member, from Handstamp itself.
+    /// The assertion that the app gets about this user, directly from Handstamp.
     async fn assertion(&self, cookie: &str) -> Option<String> {
         let request = Request::get("/auth/request")
             .header(COOKIE, cookie)
@@ -133,14 +133,14 @@ impl Patient<'_> {
         Ok(match self.pass.access {
             Access::Members => {
                 let mend = format!(
-                    "{} is answered {} to a stranger. Let the proxy ask Handstamp before it passes anything on.",
+                    "{} answers an anonymous client with {}. Let the proxy ask Handstamp before it forwards a request.",
                     self.path, answer.status
                 );
                 ("a stranger is kept out", Finding::bad_if(!answer.keeps_out(), &mend))
             }
             Access::Everybody => {
                 let mend = format!(
-                    "{} is answered {} to a stranger. Let the proxy ask with access=everybody, and give a page of the app that everybody may see.",
+                    "{} answers an anonymous client with {}. Let the proxy ask with access=everybody, and give the URL of a page of the app that is open to everybody.",
                     self.path, answer.status
                 );
                 let reaches_the_app = !answer.keeps_out() && self.is_for_a_stranger(&answer);
@@ -155,13 +155,13 @@ impl Patient<'_> {
         }
         let navigating = self.page(cookie, &[NAVIGATION, ("accept", "text/html")]).await?;
         if page.refuses() && navigating.leads_to_sign_in() {
-            return Ok(Bad("A signed-in request is kept from the app: let the proxy send the Cookie header along with its question.".to_owned()));
+            return Ok(Bad("A signed-in request does not reach the app. Let the proxy send the Cookie header with its authorization subrequest.".to_owned()));
         }
-        // A proxy that keeps strangers out sends those that navigate to the sign-in page, and answers 401 to others.
+        // A proxy that rejects anonymous clients redirects navigations to the sign-in page, and answers 401 to other requests.
         let claims = assertion.and_then(app::claims).unwrap_or_default();
         let said = |claim: &str| claims[claim].as_str().unwrap_or_default().to_owned();
         Ok(Bad(format!(
-            "{} is answered {} to a signed-in member, and not by Handstamp, which lets the request pass. It seems that the app does not accept the assertion: see that it expects the audience {} and the issuer {}, spelled exactly so, and the keys of this Handstamp. If the proxy asks for a group, the doctor is in none.",
+            "{} answers a signed-in user with {}, although Handstamp allows the request. Probably the app rejects the assertion: it must expect exactly the audience {} and the issuer {}, and the keys of this Handstamp. If the proxy requires a group: the doctor's user is in none.",
             self.path,
             navigating.status,
             said("aud"),
@@ -171,7 +171,7 @@ impl Patient<'_> {
 
     async fn a_stranger_who_navigates(&self) -> Tried<Finding> {
         let answer = self.page("", &[NAVIGATION, ("accept", "text/html")]).await?;
-        let mend = "A stranger's browser is not sent to /account/login with the page to come back to. Let the proxy tell in X-Forwarded-Proto, -Host, -Uri and -Method what was asked, and hand Handstamp's redirect on.";
+        let mend = "An anonymous browser is not redirected to /account/login with a return URL. Let the proxy describe the original request in X-Forwarded-Proto, -Host, -Uri and -Method, and pass on Handstamp's redirect.";
         Ok(Finding::bad_if(!answer.leads_to_sign_in() || !answer.location().contains("next="), mend))
     }
 
@@ -199,7 +199,7 @@ impl Patient<'_> {
         }
         let missing: Vec<_> = wanted.into_iter().filter(|attribute| !cookie.contains(attribute)).collect();
         let mend = format!(
-            "The session cookie lacks {}: is public_url https, and does the proxy leave Set-Cookie as it is?",
+            "The session cookie lacks {}. Check that public_url is https and that the proxy does not change Set-Cookie.",
             missing.join(", ")
         );
         Finding::bad_if(!missing.is_empty(), &mend)
@@ -209,7 +209,7 @@ impl Patient<'_> {
         for next in [format!("https://{FORGED_HOST}/"), format!("//{FORGED_HOST}/"), format!("/\\{FORGED_HOST}/")] {
             let answer = self.signs_in(&[], &next).await?.map(|signed_in| signed_in.answer);
             if answer.is_none_or(|answer| answer.location().contains(FORGED_HOST)) {
-                return Ok(Bad(format!("After a sign-in with next={next} people are sent there.")));
+                return Ok(Bad(format!("A sign-in with next={next} redirects there.")));
             }
         }
         Ok(Good)
@@ -221,8 +221,7 @@ impl Patient<'_> {
         for junk in [format!("{name}=junk"), format!("{name}="), flipped, format!("{cookie}; {cookie}")] {
             if !self.is_for_a_stranger(&self.page(&junk, &[PROGRAM]).await?) {
                 return Ok(Bad(
-                    "The proxy lets a cookie pass that is not a session: let it ask Handstamp about every request."
-                        .to_owned(),
+                    "The proxy accepts an invalid session cookie. Let it ask Handstamp about every request.".to_owned(),
                 ));
             }
         }
@@ -235,7 +234,7 @@ impl Patient<'_> {
                 forged.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain([PROGRAM]).collect();
             if !self.is_for_a_stranger(&self.page("", &extra).await?) {
                 let mend = format!(
-                    "Whoever sends {} is let in. Let the proxy ask Handstamp about every request.",
+                    "A request with a forged {} reaches the app. Let the proxy ask Handstamp about every request.",
                     forged[0].0
                 );
                 return Ok(Bad(mend));
@@ -251,10 +250,10 @@ impl Patient<'_> {
                 let (name, _) = &forged[0];
                 let mend = match name.contains('_') {
                     true => format!(
-                        "{name} reaches the app, and CGI and WSGI take it for Handstamp's own. Let the proxy drop it."
+                        "{name} reaches the app, and CGI and WSGI treat it as Handstamp's header. Let the proxy remove it."
                     ),
                     false => format!(
-                        "{name} reaches the app as the client sent it. Let the proxy copy it from every answer of Handstamp."
+                        "{name} reaches the app as the client sent it. Let the proxy copy it from every response of Handstamp."
                     ),
                 };
                 return Ok(Bad(mend));
@@ -267,10 +266,12 @@ impl Patient<'_> {
         let listed = "close, Remote-User, Remote-Name, Remote-Email, Remote-Groups, Handstamp-Assertion, X-Forwarded-For, X-Forwarded-Host";
         let wish = ("connection", listed);
         if !self.is_for_a_stranger(&self.page("", &[wish, PROGRAM]).await?) {
-            return Ok(Bad("A Connection header that lists others lets a stranger in.".to_owned()));
+            return Ok(Bad(
+                "A Connection header that lists other headers lets an anonymous request through to the app.".to_owned(),
+            ));
         }
         let answer = self.page(cookie, &[wish]).await?;
-        let mend = "A client that lists identity headers in Connection has them taken out before the app sees them. Let the proxy remove the client's Connection header first.";
+        let mend = "A client that lists identity headers in Connection can have them removed before they reach the app. Let the proxy remove the client's Connection header first.";
         match shows {
             true => Ok(Finding::bad_if(!answer.keeps_out() && !answer.body.contains(ADDRESS), mend)),
             false => Ok(self.unseen()),
@@ -279,7 +280,7 @@ impl Patient<'_> {
 
     fn our_cookie(&self, page: &Answer, cookie: &str, shows: bool) -> Finding {
         let token = cookie.split_once('=').map_or("", |(_, token)| token);
-        let mend = "The app gets the session cookie, with which it, its logs and whoever breaks into it can be anybody who visits. Let the proxy copy the header Cookie from Handstamp's answer.";
+        let mend = "The app gets the session cookie, so the app, its logs and an attacker who controls it can impersonate every visitor. Let the proxy copy the header Cookie from Handstamp's response.";
         match page.body.contains(token) {
             true => Bad(mend.to_owned()),
             false if shows => Good,
@@ -299,12 +300,12 @@ impl Patient<'_> {
         ];
         forged.extend(FORWARDED_WITH_UNDERSCORES.map(|name| (name, FORGED_HOST)));
         let stranger = self.page("", &[&forged, [NAVIGATION, ("accept", "text/html")].as_slice()].concat()).await?;
-        let mend = "X-Forwarded-… headers of a client reach Handstamp. Let the proxy write X-Forwarded-Proto, -Host, -Uri and -Method itself.";
+        let mend = "X-Forwarded-… headers of a client reach Handstamp. Let the proxy set X-Forwarded-Proto, -Host, -Uri and -Method itself.";
         if !self.is_for_a_stranger(&stranger) || stranger.location().contains(FORGED) {
             return Ok(Bad(mend.to_owned()));
         }
         let member = self.page(cookie, &forged).await?;
-        let mend = "X-Forwarded-… headers of a client reach the app. Let the proxy remove them, or write them itself.";
+        let mend = "X-Forwarded-… headers of a client reach the app. Let the proxy remove them or set them itself.";
         Ok(match shows {
             _ if member.body.contains(FORGED)
                 || app::audience(&member.body).is_some_and(|aud| aud != self.browser.origin()) =>
@@ -320,7 +321,7 @@ impl Patient<'_> {
         let host = ("host", FORGED_HOST);
         let stranger = self.page("", &[host, NAVIGATION, ("accept", "text/html")]).await?;
         let member = self.page(cookie, &[host]).await?;
-        let mend = "Requests for any host are let through, with an assertion for it. Let the proxy take those only that are for a host of yours: proxy-config --host NAME.";
+        let mend = "Requests for any host reach the app, with an assertion for that host. Let the proxy accept only requests for your hosts: proxy-config --host NAME.";
         let reaches_the_app = member.body.contains(FORGED_HOST)
             || app::audience(&member.body).is_some_and(|aud| aud != self.browser.origin());
         let leads_there = [&stranger, &member].iter().any(|answer| answer.location().contains(FORGED_HOST));
@@ -332,7 +333,7 @@ impl Patient<'_> {
             [("x-forwarded-for", FORGED_ADDRESS), ("forwarded", "for=203.0.113.77"), ("x-real-ip", FORGED_ADDRESS)];
         self.signs_in(&forged, "").await?;
         let sessions = self.handstamp.sessions(ADDRESS).await.map_err(|error| error.to_string())?;
-        let mend = "Whoever sends X-Forwarded-For counts as whom they like when they guess passwords. Let the proxy write it itself before the account pages, and name only the proxy in trusted_proxies.";
+        let mend = "A client that sends X-Forwarded-For chooses the address under which its password guesses count. Let the proxy set this header itself for the account pages, and list only the proxy in trusted_proxies.";
         Ok(Finding::bad_if(sessions.iter().any(|session| session.address == FORGED_ADDRESS), mend))
     }
 
@@ -340,7 +341,7 @@ impl Patient<'_> {
         for question in ["/auth/request", "/auth/forward", "/auth/envoy/"] {
             if !self.browser.get(question, cookie, &[PROGRAM]).await?.header("remote-user").is_empty() {
                 return Ok(Bad(format!(
-                    "{question} is answered to browsers, where scripts can read the cookies of the app in it. Pass only /account and /account/… on."
+                    "{question} answers browsers, where scripts can read the app's cookies in the response. Forward only /account and /account/… to Handstamp."
                 )));
             }
         }
@@ -349,7 +350,7 @@ impl Patient<'_> {
 
     async fn well_known(&self) -> Tried<Finding> {
         let answer = self.browser.get("/.well-known/change-password", "", &[NAVIGATION]).await?;
-        let mend = "/.well-known/change-password, where password managers look, does not lead to /account/password. Let the proxy pass it on to Handstamp.";
+        let mend = "/.well-known/change-password, which password managers open, does not redirect to /account/password. Let the proxy forward it to Handstamp.";
         Ok(Finding::bad_if(!answer.location().ends_with("/account/password"), mend))
     }
 
@@ -357,12 +358,12 @@ impl Patient<'_> {
         let short = self.browser.posts(&self.path, cookie, 1).await?.status;
         let long = self.browser.posts(&self.path, cookie, LONG_POST_BYTES).await?.status;
         let why = format!(
-            "A post of 2 MB to {} is answered {long}, and a short one {short}. Let the proxy pass on what is long, as nginx does with client_max_body_size 0 in its server, for the question too.",
+            "A post of 2 MB to {} is answered with {long}, and a short one with {short}. Let the proxy forward long bodies, as nginx does with client_max_body_size 0 in its server block, which covers the authorization subrequest too.",
             self.path
         );
         Ok(match long.as_u16() {
             _ if long == short => Good,
-            413 => Unknown(format!("{why} The app may have said so itself.")),
+            413 => Unknown(format!("{why} The app itself may have sent this response.")),
             status => Finding::bad_if(status >= 500, &why),
         })
     }
@@ -376,58 +377,60 @@ impl Patient<'_> {
         ];
         let stranger = self.browser.preflights(&self.path, "", &asking).await?;
         if self.pass.access == Access::Members && !self.pass.preflight {
-            let mend = "A stranger's preflight reaches the app, which may not expect it. If it is meant to, say --preflight here too.";
+            let mend = "An anonymous preflight reaches the app, which may not expect it. If this is intended, pass --preflight here too.";
             return Ok(("a preflight is kept out", Finding::bad_if(!stranger.keeps_out(), mend)));
         }
         let member = self.browser.preflights(&self.path, cookie, &asking).await?;
         let check = "a preflight reaches the app, as a stranger's";
         if stranger.status == 401 || stranger.leads_to_sign_in() {
-            let mend = format!("A preflight is answered {}. Let the proxy ask with preflight=pass.", stranger.status);
+            let mend =
+                format!("A preflight is answered with {}. Let the proxy ask with preflight=pass.", stranger.status);
             return Ok((check, Bad(mend)));
         }
         let pretends = [asking.as_slice(), &[("x-forwarded-method", "OPTIONS"), PROGRAM]].concat();
         if self.pass.access == Access::Members && !self.page("", &pretends).await?.keeps_out() {
-            let mend = "A request that claims to be a preflight in X-Forwarded-Method gets through. Let the proxy write that header.";
+            let mend = "A request that claims to be a preflight in X-Forwarded-Method reaches the app. Let the proxy set that header.";
             return Ok((check, Bad(mend.to_owned())));
         }
         let has_forged_identity = |answer: &Answer| answer.body.contains(FORGED_USER);
         let is_member = self.pass.preflight && member.body.contains(ADDRESS);
-        let mend = "A preflight reaches the app with identity headers. Let the proxy copy the empty ones from Handstamp's answer.";
+        let mend = "A preflight reaches the app with identity headers. Let the proxy copy the empty ones from Handstamp's response.";
         Ok((check, Finding::bad_if(has_forged_identity(&stranger) || has_forged_identity(&member) || is_member, mend)))
     }
 
     async fn signs_out(&self, cookie: &str, shows: bool) -> Tried<Finding> {
         let answer = self.browser.submit("/account/logout", cookie, &[], &[]).await?;
         if answer.status != 303 {
-            return Ok(Bad(format!("Signing out is answered {}.", answer.status)));
+            return Ok(Bad(format!("Signing out is answered with {}.", answer.status)));
         }
         let after = self.page(cookie, &[PROGRAM]).await?;
-        let mend = "The cookie of a session that has ended is let through: does the proxy keep Handstamp's answers in a cache?";
+        let mend =
+            "The cookie of a revoked session is accepted. Check that the proxy does not cache Handstamp's responses.";
         Ok(if self.is_for_a_stranger(&after) { self.good_if_seen(shows) } else { Bad(mend.to_owned()) })
     }
 
-    /// Good, unless only a page that shows who is signed in would tell: where strangers reach the app, every answer is one.
+    /// Good, unless only a page that shows the signed-in user could tell, since anonymous requests reach the app too.
     fn good_if_seen(&self, shows: bool) -> Finding {
         if shows || self.pass.access == Access::Members { Good } else { self.unseen() }
     }
 
-    /// What this page does not show, and which would.
+    /// Unknown, with the kind of page that would show the result.
     fn unseen(&self) -> Finding {
         Unknown(format!(
-            "{} does not show that {ADDRESS} is signed in. Give the URL of a page that shows the address of the member who looks at it, such as a profile, or put an app there for a moment that shows the headers it gets.",
+            "{} does not show that {ADDRESS} is signed in. Give the URL of a page that shows the address of the signed-in user, such as a profile, or run an app there temporarily that echoes the request headers.",
             self.path
         ))
     }
 }
 
-/// Every identity header, forged, in the spellings that programs behind proxies take for the same.
+/// Every identity header, forged, in the spellings that programs behind proxies treat as the same.
 fn spellings() -> Vec<Vec<(String, String)>> {
     let forged = |name: String| vec![(name.clone(), FORGED.to_owned()), (name, format!("{FORGED}-again"))];
     let spelled = IDENTITY.iter().flat_map(|name| [(*name).to_owned(), name.replace('-', "_")]);
     spelled.map(forged).collect()
 }
 
-/// Whether a cookie is that of the session, which has a prefix on https and on plain http the port after its name.
+/// Whether a cookie is the session cookie, whose name has a prefix on https and ends with the port on plain http.
 fn is_session_cookie(cookie: &str) -> bool {
     cookie.split('=').next().is_some_and(|name| name.contains("handstamp_session"))
 }

@@ -1,4 +1,4 @@
-//! `handstamp doctor`: plays the attacker against a proxy, Handstamp and an app as they run, with an account of its own.
+//! `handstamp doctor`: attacks a running proxy, Handstamp and app with a user of its own, and reports the weaknesses.
 
 mod app;
 mod browser;
@@ -20,19 +20,19 @@ use crate::settings::Settings;
 use browser::Browser;
 use checks::Patient;
 
-/// By which apps know the doctor, whose account is always this one.
+/// The e-mail address of the doctor's user. It is always the same, so that apps can recognise it.
 const ADDRESS: &str = "doctor@handstamp.invalid";
-/// An examination ends after this, so an account of the doctor that is older was left behind.
+/// The time limit of a run. A user of the doctor that is older was left behind.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// What stands in every forged header, so that it is known again where it turns up.
+/// The value of every forged header, which is searched for in responses.
 const FORGED: &str = "forged-by-the-doctor";
 
-/// How an attack went, and what to mend.
+/// The result of a check, with the remedy if it failed.
 enum Finding {
     Good,
     Bad(String),
-    /// Nobody can tell from here, and why.
+    /// The result cannot be observed, for this reason.
     Unknown(String),
 }
 
@@ -44,10 +44,10 @@ impl Finding {
     }
 }
 
-/// What could not even be tried.
+/// A value, or why the check could not be run.
 type Tried<T> = Result<T, String>;
 
-/// Examines the chain that a URL leads through.
+/// Runs the checks against the proxy, Handstamp and app behind a URL, and prints the results.
 pub(crate) fn examine(
     settings: Settings,
     url: &str,
@@ -68,7 +68,7 @@ pub(crate) fn examine(
         let findings = tokio::select! {
             findings = tokio::time::timeout(LONGEST, patient.findings(app.as_ref())) => match findings {
                 Ok(findings) => findings.map_err(Problem::failed),
-                Err(_) => Err(Problem::failed(format!("{url}: the answers take too long for an examination"))),
+                Err(_) => Err(Problem::failed(format!("{url}: the responses take too long for the checks"))),
             },
             () = signals.any() => Err(Problem::failed("interrupted")),
         };
@@ -79,7 +79,7 @@ pub(crate) fn examine(
     })
 }
 
-/// Makes the doctor's account, after deleting one that was left behind by a doctor that was killed.
+/// Creates the doctor's user, after deleting one that a killed run left behind.
 async fn make_account(handstamp: &Handstamp, password: &str) -> Result<(), Problem> {
     match handstamp.user(ADDRESS).await {
         Ok(account) => {
@@ -87,7 +87,7 @@ async fn make_account(handstamp: &Handstamp, password: &str) -> Result<(), Probl
             let age = now.saturating_sub(Duration::from_secs(account.created_at.unix_seconds()));
             if age < LONGEST {
                 return Err(Problem::failed(format!(
-                    "another doctor is at work, or was killed: there is the account {ADDRESS}, made {} s ago. Try again in {} s, or delete it with: handstamp user delete {ADDRESS}",
+                    "another doctor is at work, or was killed: the user {ADDRESS} was created {} s ago. Try again in {} s, or delete it with: handstamp user delete {ADDRESS}",
                     age.as_secs(),
                     (LONGEST - age).as_secs()
                 )));
@@ -101,7 +101,7 @@ async fn make_account(handstamp: &Handstamp, password: &str) -> Result<(), Probl
     Ok(())
 }
 
-/// What asks a process to end: Ctrl-C, `kill`, and the end of its terminal.
+/// The signals that end a process: Ctrl-C, `kill` and the end of its terminal.
 struct Signals([tokio::signal::unix::Signal; 3]);
 
 impl Signals {

@@ -1,4 +1,4 @@
-//! `handstamp proxy-config`: a reverse proxy that asks Handstamp who everybody is.
+//! `handstamp proxy-config`: prints configurations of reverse proxies that authenticate requests with Handstamp.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -50,7 +50,7 @@ impl FromStr for Endpoint {
         if is_address || is_name {
             return Ok(Self { host: inner.unwrap_or(host).to_owned(), port });
         }
-        Err("must be a host and a port, as 127.0.0.1:8080".to_owned())
+        Err("must be a host and a port, such as 127.0.0.1:8080".to_owned())
     }
 }
 
@@ -77,28 +77,30 @@ impl FromStr for HostName {
                 && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         };
         let is_host = text.split('.').all(is_label);
-        is_host.then(|| Self(text.to_owned())).ok_or("must be a host in lower case without a port, as app.example.com")
+        is_host
+            .then(|| Self(text.to_owned()))
+            .ok_or("must be a host in lower case without a port, such as app.example.com")
     }
 }
 
-/// Who gets through to the app.
+/// Whose requests reach the app.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Access {
-    /// Members; strangers are sent to sign in
+    /// Those of signed-in users; anonymous visitors are redirected to the sign-in page
     #[default]
     Members,
-    /// Strangers too, whom the app tells by empty identity headers
+    /// Those of anonymous visitors too, with empty identity headers
     Everybody,
 }
 
-/// What a configuration is for.
+/// The parameters of a configuration.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(crate) proxy: Proxy,
     pub(crate) listen: Endpoint,
     pub(crate) app: Endpoint,
     pub(crate) handstamp: Endpoint,
-    /// None means the loopback names if it listens on a loopback address, and otherwise any host.
+    /// If empty: the loopback names where the proxy listens on a loopback address, otherwise any host.
     pub(crate) hosts: Vec<HostName>,
     pub(crate) access: Access,
     pub(crate) preflight: bool,
@@ -108,7 +110,7 @@ pub(crate) struct Wanted {
 pub(crate) fn print(wanted: &Wanted) -> Result<(), Problem> {
     if wanted.access == Access::Everybody && matches!(wanted.proxy, Proxy::Envoy) {
         return Err(Problem::wrong(
-            "Envoy cannot ask for --access everybody, since the query of its question is the client's: use nginx, Caddy or Traefik",
+            "Envoy does not support --access everybody, since its authorization subrequest has the client's query: use nginx, Caddy or Traefik",
         ));
     }
     io::stdout().lock().write_all(wanted.configuration().as_bytes()).map_err(Problem::failed)
@@ -137,7 +139,7 @@ impl Wanted {
         let Self { listen, app, handstamp, .. } = self;
         let question = self.question();
         let rules: Vec<_> = hosts.iter().map(|host| format!("Host(`{host}`)")).collect();
-        // As a Host header has them; Caddy and Traefik compare what stands between the brackets of an IPv6 address.
+        // As in a Host header. Caddy and Traefik compare an IPv6 address without its brackets.
         let spelled: Vec<_> =
             hosts.iter().map(|host| if host.contains(':') { format!("[{host}]") } else { host.clone() }).collect();
         let domains: Vec<_> = spelled.iter().map(|host| format!("\"{host}\", \"{host}:*\"")).collect();
@@ -162,7 +164,7 @@ impl Wanted {
         ]
     }
 
-    /// The hosts that people may ask for; none where any is let in.
+    /// The accepted hosts; empty if any host is accepted.
     fn hosts(&self) -> Vec<String> {
         let named = self.hosts.iter().map(|HostName(name)| name.clone()).collect::<Vec<_>>();
         let address = self.listen.host.parse::<IpAddr>();
@@ -173,7 +175,7 @@ impl Wanted {
         }
     }
 
-    /// The query of the question.
+    /// The query of the authorization subrequest.
     fn question(&self) -> String {
         let access = (self.access == Access::Everybody).then_some("access=everybody");
         let preflight = self.preflight.then_some("preflight=pass");

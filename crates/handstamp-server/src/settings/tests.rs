@@ -1,3 +1,5 @@
+//! Tests of the settings: defaults, sources, error messages and warnings.
+
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
@@ -18,7 +20,7 @@ fn load(file: Option<&str>, environment: &[(&str, &str)], flags: AddressFlags) -
 }
 
 #[test]
-fn nothing_is_needed_to_start() {
+fn every_setting_has_a_default() {
     let settings = load(None, &[("PATH", "/bin")], AddressFlags::default()).unwrap();
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.data_dir, PathBuf::from("handstamp-data"));
@@ -39,7 +41,7 @@ fn nothing_is_needed_to_start() {
 }
 
 #[test]
-fn the_environment_wins_over_the_file_and_a_flag_over_both() {
+fn the_environment_overrides_the_file_and_a_flag_overrides_both() {
     let file =
         "listen = '127.0.0.1:1'\nsite_name = 'Notes'\npublic_url = 'https://a.example'\n[session]\nlifetime = '1h'";
     let environment = [("HANDSTAMP_LISTEN", "127.0.0.1:2"), ("HANDSTAMP_SESSION__LIFETIME", "7d")];
@@ -51,7 +53,7 @@ fn the_environment_wins_over_the_file_and_a_flag_over_both() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once() {
+fn all_errors_in_the_settings_are_reported_at_once() {
     let file = "lissten = 1\nsecret_key = 'short-and-well-known'\n[hashing]\nqueue = -1\nmemory_kib = 4\n[session]\nlifetime = '31d'";
     let environment = [
         ("HANDSTAMP_PUBLIC_URL", "http://example.com"),
@@ -106,14 +108,14 @@ fn everything_that_is_wrong_is_told_at_once() {
 }
 
 #[test]
-fn a_broken_file_is_told_without_the_line_that_may_hold_a_secret() {
+fn a_syntax_error_is_reported_without_the_line_that_may_hold_a_secret() {
     let faults =
         load(Some("listen = '127.0.0.1:1'\nsecret_key = \"hunter2"), &[], AddressFlags::default()).unwrap_err();
     assert!(faults.contains("line 2") && !faults.contains("hunter2"), "{faults}");
 }
 
 #[test]
-fn a_fault_is_told_with_its_line() {
+fn a_syntax_error_is_reported_with_its_line_number() {
     for (file, line) in [("liste", 1), ("listen = '127.0.0.1:1'\n= 3", 2), ("\n\n[session]\nlifetime = =", 4)] {
         let faults = load(Some(file), &[], AddressFlags::default()).unwrap_err();
         assert!(faults.contains(&format!("line {line}: ")), "{file:?}: {faults}");
@@ -121,7 +123,7 @@ fn a_fault_is_told_with_its_line() {
 }
 
 #[test]
-fn what_kubernetes_says_of_its_services_is_none_of_the_settings() {
+fn variables_that_kubernetes_sets_for_services_are_ignored() {
     let of_kubernetes = [
         ("HANDSTAMP_PORT", "tcp://10.0.0.1:80"),
         ("HANDSTAMP_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
@@ -138,12 +140,12 @@ fn what_kubernetes_says_of_its_services_is_none_of_the_settings() {
     assert!(of_kubernetes.iter().all(|(name, _)| note.contains(name)), "{note}");
 
     let faults = load(None, &[("HANDSTAMP_PORT", "8080")], AddressFlags::default()).unwrap_err();
-    assert!(faults.contains("HANDSTAMP_PORT"), "it may be meant for us: {faults}");
+    assert!(faults.contains("HANDSTAMP_PORT"), "it may be meant as a setting: {faults}");
     assert!(KEYS.iter().all(|(key, _)| !is_of_kubernetes(&key.to_uppercase().replace('.', "__"), "tcp://")));
 }
 
 #[test]
-fn an_empty_variable_is_not_set() {
+fn an_empty_variable_counts_as_not_set() {
     let empty = KEYS.iter().map(|(key, _)| format!("{PREFIX}{}", key.to_uppercase().replace('.', "__")));
     let files = ["HANDSTAMP_SECRET_KEY_FILE", "HANDSTAMP_DATABASE_URL_FILE"].map(str::to_owned);
     let names: Vec<_> = empty.chain(files).collect();
@@ -155,7 +157,7 @@ fn an_empty_variable_is_not_set() {
 }
 
 #[test]
-fn a_name_can_be_listened_on() {
+fn listen_accepts_a_host_name() {
     let listen = |text: &str| {
         let flags = AddressFlags { listen: Some(text.to_owned()), ..AddressFlags::default() };
         load(None, &[], flags).map(|settings| settings.listen.to_string())
@@ -169,7 +171,7 @@ fn a_name_can_be_listened_on() {
 }
 
 #[test]
-fn a_flag_names_trusted_proxies() {
+fn the_trusted_proxy_flag_overrides_the_environment() {
     let trusted_proxy = vec!["127.0.0.1".to_owned(), "10.0.0.0/8".to_owned()];
     let flags = AddressFlags { trusted_proxy, ..AddressFlags::default() };
     let settings = load(None, &[("HANDSTAMP_TRUSTED_PROXIES", "192.0.2.1")], flags).unwrap();
@@ -180,7 +182,7 @@ fn a_flag_names_trusted_proxies() {
     assert!(faults.contains("\"localhost\" (from --trusted-proxy)"), "{faults}");
 }
 
-/// What is said when a file of these rights holds this: its faults or its notes.
+/// The errors or the notes about a settings file with this text and this mode.
 fn said_of(text: &str, mode: u32) -> Result<Vec<Note>, String> {
     let path = std::env::temp_dir().join(format!("handstamp-rights-{}-{mode:o}-{}", std::process::id(), text.len()));
     std::fs::write(&path, text).unwrap();
@@ -192,7 +194,7 @@ fn said_of(text: &str, mode: u32) -> Result<Vec<Note>, String> {
 }
 
 #[test]
-fn a_file_that_others_can_write_or_read_is_told() {
+fn a_settings_file_that_others_can_write_or_read_is_refused_or_warned_of() {
     let (open, secret) = ("site_name = 'Notes'", format!("secret_key = '{SECRET}'"));
     let is_warned = |notes: Vec<Note>, says: &str| match notes.as_slice() {
         [Note::Warning(warning)] => warning.contains(says),
@@ -209,7 +211,7 @@ fn a_file_that_others_can_write_or_read_is_told() {
 }
 
 #[test]
-fn so_is_a_file_of_a_secret() {
+fn a_secret_file_that_others_can_write_or_read_is_refused_or_warned_of() {
     let path = std::env::temp_dir().join(format!("handstamp-secret-rights-{}", std::process::id()));
     std::fs::write(&path, SECRET).unwrap();
     let environment = [("HANDSTAMP_SECRET_KEY_FILE", path.to_str().unwrap())];
@@ -224,7 +226,7 @@ fn so_is_a_file_of_a_secret() {
 }
 
 #[test]
-fn metrics_for_everybody_and_templates_of_anybody_are_told() {
+fn public_metrics_and_templates_that_others_can_write_are_warned_of() {
     let told = |name, value| load(None, &[(name, value)], AddressFlags::default()).unwrap().notes;
     for address in ["127.0.0.1:9100", "[::1]:9100", "10.0.0.5:9100", "[fd00::1]:9100"] {
         assert_eq!(told("HANDSTAMP_METRICS__LISTEN", address), [], "{address}");
@@ -242,7 +244,7 @@ fn metrics_for_everybody_and_templates_of_anybody_are_told() {
 }
 
 #[test]
-fn a_file_that_was_asked_for_must_be_there() {
+fn a_config_file_given_by_a_flag_must_exist() {
     let place = PlaceFlags { config: Some("/nonexistent/handstamp.toml".into()), ..PlaceFlags::default() };
     assert!(
         Settings::load(&place, &AddressFlags::default(), [])
@@ -253,7 +255,7 @@ fn a_file_that_was_asked_for_must_be_there() {
 }
 
 #[test]
-fn a_secret_is_read_from_a_file() {
+fn a_secret_can_be_read_from_a_file() {
     let path = std::env::temp_dir().join(format!("handstamp-secret-{}", std::process::id()));
     std::fs::write(&path, format!("{SECRET}\n")).unwrap();
     let path = path.to_str().unwrap();
@@ -271,7 +273,7 @@ fn a_secret_is_read_from_a_file() {
 }
 
 #[test]
-fn lists_come_as_arrays_or_with_commas() {
+fn lists_are_arrays_or_separated_by_commas() {
     let other = "Zm9vYmFyYmF6cXV4-3k9TTdhLWJ2LXp5NGpzNm1wMA8";
     let file = format!("secret_key_fallbacks = ['{SECRET}', '{other}']");
     assert_eq!(load(Some(&file), &[], AddressFlags::default()).unwrap().secret_key_fallbacks.len(), 2);
@@ -281,7 +283,7 @@ fn lists_come_as_arrays_or_with_commas() {
 }
 
 #[test]
-fn a_host_of_this_machine_is_one_to_go_back_to_for_a_site_on_it_only() {
+fn localhost_is_a_return_host_only_for_a_site_on_localhost() {
     let hosts = [("HANDSTAMP_RETURN_HOSTS", "localhost:15000,app.example.com")];
     assert_eq!(load(None, &hosts, AddressFlags::default()).unwrap().return_hosts.len(), 2);
     let refusal = load(Some("public_url = 'https://id.example.com'"), &hosts, AddressFlags::default()).unwrap_err();

@@ -15,7 +15,7 @@ use url::{ParseError, Url};
 
 use crate::site::Process;
 
-/// The folder in which a browser keeps what it remembers.
+/// The folder in which a browser keeps its cookies and other data.
 pub(crate) struct Profile(pub(crate) PathBuf);
 
 pub(crate) struct Chromedriver {
@@ -48,9 +48,9 @@ impl Chromedriver {
                     "--disable-component-update",
                     "--disable-sync",
                     "--host-resolver-rules=MAP *.handstamp.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost",
-                    // Nobody has signed those of handstamp.test.
+                    // No public authority has signed the certificates of handstamp.test.
                     "--ignore-certificate-errors",
-                    // It ends when chromedriver does, however that comes about.
+                    // Chromium ends with chromedriver, even if that is killed.
                     "--remote-debugging-pipe",
                     format!("--user-data-dir={}", profile.0.display()),
                 ],
@@ -74,13 +74,13 @@ impl Chromedriver {
 
 impl Drop for Chromedriver {
     fn drop(&mut self) {
-        // If either fails, dropping the process ends it the hard way.
+        // If either fails, dropping the process kills it.
         let _ = self.shut_down();
         self.process.has_ended_within(Duration::from_secs(5));
     }
 }
 
-/// Where the first of these programs is.
+/// The path of the first of these programs that is installed.
 fn installed(names: &[&str]) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = names.iter().flat_map(|name| std::env::split_paths(&path).map(move |folder| folder.join(name)));
@@ -93,12 +93,12 @@ fn installed(names: &[&str]) -> PathBuf {
     })
 }
 
-/// A command that chromedriver has beyond the standard ones: its path, and what to send there.
+/// A command of chromedriver beyond the WebDriver standard: its path and its body.
 #[derive(Debug)]
 pub(crate) struct Extra(&'static str, Value);
 
 impl Extra {
-    /// What the console said since it was last asked.
+    /// The messages of the console since the last call.
     pub(crate) fn console() -> Self {
         Self("se/log", json!({ "type": "browser" }))
     }
@@ -119,7 +119,7 @@ impl WebDriverCompatibleCommand for Extra {
     }
 }
 
-/// What assistive technology calls an element (WebDriver §12.4.9).
+/// The accessible name of an element (WebDriver §12.4.9).
 #[derive(Debug)]
 pub(crate) struct ComputedLabel(pub(crate) String);
 

@@ -1,4 +1,4 @@
-//! What a story plays on: the program, with a folder of its own, and what drives the browsers.
+//! The fixture of a browser test: the program with a folder of its own, and chromedriver.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -14,9 +14,9 @@ use crate::visitor::Visitor;
 
 const STOPS_WITHIN: Duration = Duration::from_secs(5);
 
-/// A site of its own for one story. All that it started ends with it, also when the story fails.
+/// A site of its own for one test. Its processes end when it is dropped, also when the test fails.
 pub(crate) struct Site {
-    // Dropped in this order: nobody writes to the folder any more when it is removed.
+    // Dropped in this order, so that no process writes to the folder when it is removed.
     chromedriver: Chromedriver,
     server: Process,
     folder: Folder,
@@ -38,7 +38,7 @@ impl Site {
         Self { chromedriver, server, folder, url, address, profiles: Cell::new(0) }
     }
 
-    /// Where the program listens.
+    /// The listen address of the program.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
@@ -47,32 +47,32 @@ impl Site {
         &self.folder.0
     }
 
-    /// The process ends, as an operator ends it, and another takes its place.
+    /// Stops the process with SIGTERM, as an operator does, and starts another.
     pub(crate) fn restarts(&mut self) {
         assert!(self.server.stops_when_told(), "the server did not stop within {STOPS_WITHIN:?} of SIGTERM");
         let port = self.url.rsplit(':').next().and_then(|port| port.parse().ok());
         (self.server, self.url, self.address) = serve(&self.folder, port.unwrap(), &[]);
     }
 
-    /// Somebody with a browser that has never been here.
+    /// A visitor whose browser has a new profile.
     pub(crate) async fn visitor(&self) -> Visitor {
         self.profiles.set(self.profiles.get() + 1);
         self.visitor_with(Profile(self.folder.0.join(format!("profile-{}", self.profiles.get())))).await
     }
 
-    /// The same, for whom the site is at this URL.
+    /// The same, for whom the site has this URL.
     pub(crate) async fn visitor_at(&self, url: &str) -> Visitor {
         let profile = Profile(self.folder.0.join("profile-elsewhere"));
         Visitor::new(self.chromedriver.opens(&profile).await, profile, url.to_owned())
     }
 
-    /// Somebody who opens a browser again.
+    /// A visitor who opens a browser with an existing profile.
     pub(crate) async fn visitor_with(&self, profile: Profile) -> Visitor {
         Visitor::new(self.chromedriver.opens(&profile).await, profile, self.url.clone())
     }
 }
 
-/// The process, the URL that it tells, and where it listens.
+/// The process, the URL that it prints, and its listen address.
 fn serve(folder: &Folder, port: u16, settings: &[(&str, &str)]) -> (Process, String, String) {
     let log = File::create(folder.0.join("server.log")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_handstamp"));
@@ -88,10 +88,10 @@ fn serve(folder: &Folder, port: u16, settings: &[(&str, &str)]) -> (Process, Str
     (process, url, address)
 }
 
-/// A process that ends, at the latest, when this is dropped.
+/// A process that is killed when this is dropped, if it still runs.
 pub(crate) struct Process {
     child: Child,
-    // Whoever prints to a pipe that nobody holds any more is killed.
+    // Kept open, since a process that prints to a closed pipe is killed.
     stdout: BufReader<ChildStdout>,
 }
 
@@ -130,7 +130,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Neither matters when it has ended already.
+        // Both may fail if the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

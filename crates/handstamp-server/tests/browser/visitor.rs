@@ -1,4 +1,4 @@
-//! What people do with a browser, and what they see.
+//! A visitor with a browser: the actions of a user, and assertions about the pages.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::browser::{ComputedLabel, Extra, Profile};
 
-/// How long somebody waits for what should be there at once.
+/// The maximum wait for an element or a URL that should be there at once.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Person {
@@ -23,7 +23,7 @@ pub(crate) struct Person {
 pub(crate) const ADA: Person =
     Person { name: "Ada Lovelace", email: "ada@example.com", password: "brass wheels weave algebra" };
 
-/// Somebody with a browser of their own.
+/// A visitor with a browser of their own.
 pub(crate) struct Visitor {
     pub(crate) browser: Client,
     profile: Profile,
@@ -35,7 +35,7 @@ impl Visitor {
         Self { browser, profile, site }
     }
 
-    /// Closes the browser; what it remembers stays.
+    /// Closes the browser; its profile stays.
     pub(crate) async fn closes_the_browser(self) -> Profile {
         self.browser.close().await.unwrap();
         self.profile
@@ -45,10 +45,10 @@ impl Visitor {
         self.browser.goto(&format!("{}{path}", self.site)).await.unwrap();
     }
 
-    /// Waits until somebody answers there.
+    /// Opens a page, again and again until a server answers with a form.
     pub(crate) async fn comes_as_soon_as_there_is(&self, path: &str) {
         for _ in 0..200 {
-            // Chromium goes to a page of its own where nobody answers, and says so.
+            // Without a server Chromium shows an error page of its own and reports an error.
             if self.browser.goto(&format!("{}{path}", self.site)).await.is_ok()
                 && self.browser.find(Locator::Css("main form")).await.is_ok()
             {
@@ -56,7 +56,7 @@ impl Visitor {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("nobody answers: {}", self.describes_the_page().await);
+        panic!("no server answers: {}", self.describes_the_page().await);
     }
 
     pub(crate) async fn is_at(&self, path: &str) {
@@ -67,7 +67,7 @@ impl Visitor {
         }
     }
 
-    /// Waits for what the page says in its main part.
+    /// Waits for this text in the main part of the page.
     pub(crate) async fn sees(&self, text: &str) {
         self.finds(Locator::XPath(&format!("//main[contains(normalize-space(), \"{text}\")]"))).await;
     }
@@ -91,13 +91,13 @@ impl Visitor {
         format!("{url} says:\n{text}")
     }
 
-    /// Clicks a link or a button of the page itself, by how its text begins.
+    /// Clicks a link or a button in the main part of the page, by the beginning of its text.
     pub(crate) async fn clicks(&self, text: &str) {
         let xpath = format!("//main//*[self::a or self::button][starts-with(normalize-space(), \"{text}\")]");
         self.finds(Locator::XPath(&xpath)).await.click().await.unwrap();
     }
 
-    /// Clicks a button of the page itself twice, the second time after a pause.
+    /// Clicks a button in the main part of the page twice, with a pause between the clicks.
     pub(crate) async fn clicks_twice(&self, text: &str, pause: Duration) {
         let xpath = format!("//main//button[starts-with(normalize-space(), \"{text}\")]");
         let button = serde_json::to_value(self.finds(Locator::XPath(&xpath)).await).unwrap();
@@ -113,7 +113,7 @@ impl Visitor {
         field.send_keys(text).await.unwrap();
     }
 
-    /// What a field holds.
+    /// The value of a field.
     pub(crate) async fn reads(&self, label: &str) -> String {
         self.field(label).await.prop("value").await.unwrap().unwrap_or_default()
     }
@@ -141,7 +141,7 @@ impl Visitor {
         self.says_who_they_are(person).await;
     }
 
-    /// Fills in and sends the form for signing in that they are looking at.
+    /// Fills in and submits the sign-in form of the open page.
     pub(crate) async fn says_who_they_are(&self, person: &Person) {
         self.fills_in("E-mail address", person.email).await;
         self.fills_in("Password", person.password).await;
@@ -153,7 +153,7 @@ impl Visitor {
         self.is_at("/").await;
     }
 
-    /// Has themselves welcomed on their account page.
+    /// Asserts that the account page welcomes this person.
     pub(crate) async fn is_signed_in_as(&self, person: &Person) {
         self.goes_to("/account").await;
         self.is_at("/account").await;
@@ -165,7 +165,7 @@ impl Visitor {
         self.is_at("/account/login?next=%2Faccount").await;
     }
 
-    /// Waits for an error beside a field (by its id), with the focus where it can be mended.
+    /// Waits for an error beside a field (by its id) that has the focus.
     pub(crate) async fn is_told_beside(&self, id: &str, error: &str) {
         let beside = format!(
             "//div[label[@for = \"{id}\"]][input[@aria-invalid = \"true\"]]\
@@ -177,12 +177,12 @@ impl Visitor {
         assert!(title.starts_with("Error: "), "the title says it first: {title}");
     }
 
-    /// The cookie that remembers them.
+    /// The session cookie.
     pub(crate) async fn stamp(&self) -> Cookie<'static> {
         self.browser.get_named_cookie(&self.cookie_name()).await.unwrap()
     }
 
-    /// On plain http it carries the port of the site.
+    /// The name of the session cookie, which ends with the port of the site on plain http.
     fn cookie_name(&self) -> String {
         format!("handstamp_session_{}", self.site.rsplit(':').next().unwrap())
     }
@@ -191,13 +191,13 @@ impl Visitor {
         assert!(self.browser.get_named_cookie(&self.cookie_name()).await.unwrap_err().is_no_such_cookie());
     }
 
-    /// Puts a cookie into the browser, in place of the one it has.
+    /// Replaces the session cookie of the browser.
     pub(crate) async fn takes_the_stamp(&self, stamp: Cookie<'static>) {
         self.browser.add_cookie(stamp.clone()).await.unwrap();
         assert_eq!(self.stamp().await.value(), stamp.value());
     }
 
-    /// Presses keys one after another, as they are on a keyboard.
+    /// Presses and releases one key after another.
     pub(crate) async fn types(&self, text: &str) {
         let press = |key| [KeyAction::Down { value: key }, KeyAction::Up { value: key }];
         let keys = text.chars().flat_map(press).fold(KeyActions::new("keyboard".to_owned()), KeyActions::then);
@@ -208,7 +208,7 @@ impl Visitor {
         self.types(&key.to_string()).await;
     }
 
-    /// Presses Tab until the focus is on what a screen reader calls by this name.
+    /// Presses Tab until the focus is on the element with this accessible name.
     pub(crate) async fn tabs_to(&self, name: &str) {
         let mut passed = Vec::new();
         while passed.len() < 12 {
@@ -222,14 +222,14 @@ impl Visitor {
         panic!("Tab never came to {name}, only to {passed:?}");
     }
 
-    /// What a screen reader calls the element that has the focus.
+    /// The accessible name of the element that has the focus.
     pub(crate) async fn hears_the_focus(&self) -> String {
         let id = self.browser.active_element().await.unwrap().element_id().to_string();
         let name = self.browser.issue_cmd(ComputedLabel(id)).await.unwrap();
         name.as_str().unwrap().to_owned()
     }
 
-    /// What the console of the browser said since they last looked.
+    /// The messages of the browser's console since the last call.
     pub(crate) async fn console(&self) -> Vec<Value> {
         let said = self.browser.issue_cmd(Extra::console()).await.unwrap();
         said.as_array().unwrap().clone()

@@ -1,4 +1,4 @@
-//! Many people who come, go and stay, at several nodes at once, for as long as a story lasts.
+//! Many simulated users who register, sign in, browse and sign out at several nodes at once during a test.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,23 +11,23 @@ use crate::house::ADAS_PASSWORD;
 use crate::record::{Act, Record};
 use crate::visitor::Visitor;
 
-/// How many have registered before a story begins: enough for those who sign out of them in the meantime.
+/// Users that are registered before a test begins: enough for all sign-outs during the test.
 const AT_FIRST: usize = 120;
-/// How many stay signed in at each node.
+/// Users that stay signed in at each node.
 const STAYING: usize = 4;
-/// How many of the latest cookies of those who have signed out are tried again and again, before they all are in the end.
+/// The latest cookies of signed-out users that are replayed repeatedly during the test. All are replayed at its end.
 const LATEST: usize = 20;
 const RUSH: usize = 15;
 const PAUSE: Duration = Duration::from_millis(60);
 
-/// Somebody whose registration was answered, with the cookie that they got.
+/// A user whose registration was answered, with the session token from the response.
 #[derive(Clone)]
 struct Member {
     email: String,
     token: String,
 }
 
-/// The people of a story.
+/// The users of a test.
 pub struct Crowd {
     /// The URLs of the nodes.
     nodes: Vec<String>,
@@ -39,18 +39,18 @@ pub struct Crowd {
 
 #[derive(Default)]
 struct People {
-    /// Whose registration was answered.
+    /// Users whose registration was answered.
     registered: Vec<Member>,
-    /// Who of them will sign out one day.
+    /// Those of them that will sign out later.
     signed_in: VecDeque<Member>,
-    /// Whose sign-out was answered.
+    /// Users whose sign-out was answered.
     signed_out: Vec<Member>,
-    /// Who asked to be signed out and was not answered: they may be, or not.
+    /// Users whose sign-out was requested but not answered; they may be signed in or out.
     in_doubt: Vec<Member>,
 }
 
 impl Crowd {
-    /// Some who have registered at these nodes already.
+    /// A crowd whose first users have registered at these nodes.
     pub async fn gathers(nodes: Vec<String>) -> Arc<Self> {
         let crowd = Self {
             nodes,
@@ -66,7 +66,7 @@ impl Crowd {
         Arc::new(crowd)
     }
 
-    /// What they do at each node, until they all go home.
+    /// Starts the tasks of the users at each node, which end after [`Crowd::goes_home`].
     pub async fn comes_and_goes(self: &Arc<Self>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         for node in 0..self.nodes.len() {
@@ -82,7 +82,7 @@ impl Crowd {
         tasks
     }
 
-    /// So many sign in at each node at once that each of its connections to the database has something to do.
+    /// Starts so many concurrent sign-ins at each node that all its database connections are busy.
     pub fn rushes_in(self: &Arc<Self>, tasks: &mut JoinSet<()>) {
         for number in 0..RUSH * self.nodes.len() {
             let crowd = Arc::clone(self);
@@ -97,7 +97,7 @@ impl Crowd {
         self.goes_home.store(true, Ordering::SeqCst);
     }
 
-    /// A pause, and whether to go on after it.
+    /// Pauses, and gives whether to continue.
     async fn goes_on(&self) -> bool {
         tokio::time::sleep(PAUSE).await;
         !self.goes_home.load(Ordering::SeqCst)
@@ -153,7 +153,7 @@ impl Crowd {
         self.record.note(act, node, begun, &page)
     }
 
-    /// Signs people out, and asks again until that is answered. Whoever has their cookies tries them everywhere at once.
+    /// Signs users out, and repeats each request until it is answered. Then replays their cookies at every node.
     async fn go(self: Arc<Self>, node: usize) {
         let visitor = Visitor::new(&self.nodes[node]);
         let copies: Vec<_> = self.nodes.iter().map(|url| Visitor::new(url)).collect();
@@ -178,7 +178,7 @@ impl Crowd {
         }
     }
 
-    /// Tries the cookies of those who have signed out, from the latest back, again and again.
+    /// Replays the cookies of signed-out users repeatedly, from the latest back.
     async fn steals(self: Arc<Self>, node: usize) {
         let thief = Visitor::new(&self.nodes[node]);
         for number in (0..LATEST).cycle() {
@@ -192,7 +192,7 @@ impl Crowd {
         }
     }
 
-    /// Looks at everybody once more: at which address, by what, an answer was not kept.
+    /// Checks every user once more, and gives the e-mail address and the act of each answer that no longer holds.
     pub async fn broken_promises(&self) -> Vec<(String, Act)> {
         let People { registered, signed_out, in_doubt, .. } = std::mem::take(&mut *self.people.lock().unwrap());
         let gone: HashSet<_> = signed_out.iter().chain(&in_doubt).map(|member| &member.email).collect();

@@ -1,4 +1,4 @@
-//! The machine that the leader of the database runs on: a PostgreSQL server and its Patroni.
+//! The machine of the database's leader: a PostgreSQL server and its Patroni, which tests can kill or freeze.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection, PgConnection};
 
-/// Where a proxy leads to whichever server is the leader, as `script/test-failover` says.
+/// The URL of a proxy that leads to the current leader, as set by `script/test-failover`.
 pub fn database_url() -> String {
-    std::env::var("HANDSTAMP_FAILOVER_URL").expect("script/test-failover starts the servers and tells this")
+    std::env::var("HANDSTAMP_FAILOVER_URL").expect("script/test-failover starts the servers and sets this")
 }
 
 /// The machine of the leader.
@@ -18,15 +18,15 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The one that is the leader's now.
+    /// The machine of the current leader.
     pub async fn of_the_leader() -> Self {
         let mut leader = PgConnection::connect(&database_url()).await.unwrap();
         let data: String = sqlx::query_scalar("SHOW data_directory").fetch_one(&mut leader).await.unwrap();
         Self { data: data.into() }
     }
 
-    /// From now on the other server keeps what this one says, as it must, but does not get round to applying it: that may
-    /// take long, such as when somebody has it count something. It catches up a moment after it was told to lead.
+    /// From now on the other server stores the leader's WAL, as it must, but does not apply it. In practice a long query on the
+    /// standby can delay it so. The standby catches up one second after its promotion.
     pub fn outpaces_the_other(&self) {
         let machines = std::fs::read_dir(self.data.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
         let mut others = machines.filter(|data| *data != self.data && data.join("postmaster.pid").exists());
@@ -35,7 +35,7 @@ impl Machine {
             |pid: &String| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().contains("startup");
         let applying: Vec<_> =
             children(&first_line(&other.join("postmaster.pid"))).into_iter().filter(is_applying).collect();
-        assert_eq!(applying.len(), 1, "one process applies what comes");
+        assert_eq!(applying.len(), 1, "one process applies the WAL");
         signal("STOP", &applying);
         std::thread::spawn(move || {
             while !other.join("promote").exists() {
@@ -46,8 +46,8 @@ impl Machine {
         });
     }
 
-    /// From now on the other server hears nothing more of this one. What is written now is on one machine only, so nobody
-    /// may be answered that it is done.
+    /// From now on the other server receives nothing from this one. New writes are on one machine only, so no request may be
+    /// answered with success.
     pub async fn loses_the_other(&self) {
         const SQL: &str = "SELECT pid FROM pg_stat_replication WHERE sync_state = 'sync'";
         let mut leader = PgConnection::connect(&database_url()).await.unwrap();
@@ -56,19 +56,19 @@ impl Machine {
         signal("STOP", &senders.iter().map(i32::to_string).collect::<Vec<_>>());
     }
 
-    /// It loses its power: all that runs on it is gone at once.
+    /// A power loss: all processes of the machine end at once.
     pub fn dies(&self) {
-        // Stopped first, so that none of them has time to notice anything or to start another.
+        // Stopped first, so that no process can notice the end of another or start a new one.
         signal("KILL", &self.stops());
     }
 
-    /// It hangs: nothing is closed, and whoever speaks with it just waits. It does not come to itself again, which is for a
-    /// watchdog to see to: without one, Patroni 3.0 may take the lead back from the other, and what that one answered is lost.
+    /// A freeze: no connection is closed, and clients wait. The machine never resumes, which in practice a watchdog ensures.
+    /// Without one, Patroni 3.0 may take the lead back from the other server, and changes that this one acknowledged are lost.
     pub fn freezes(&self) {
         self.stops();
     }
 
-    /// Stops Patroni and the server where they are, and gives their pids.
+    /// Stops Patroni and the server by SIGSTOP, and gives their pids.
     fn stops(&self) -> Vec<String> {
         let name = self.data.file_name().unwrap().to_str().unwrap();
         let patroni = first_line(&self.data.with_file_name(format!("patroni-{name}.pid")));
@@ -95,7 +95,7 @@ fn signal(signal: &str, processes: &[String]) {
     assert!(told.unwrap().success(), "{signal} to {processes:?}");
 }
 
-/// When the database writes again, asked by somebody who connects anew each time.
+/// The time at which the database accepts writes again, tried with a new connection each time.
 pub async fn writes_again(within: Duration) -> Instant {
     let begun = Instant::now();
     while begun.elapsed() < within {
@@ -105,7 +105,7 @@ pub async fn writes_again(within: Duration) -> Instant {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("nobody could write to the database for {within:?}");
+    panic!("the database accepted no write for {within:?}");
 }
 
 async fn write() -> sqlx::Result<()> {

@@ -1,8 +1,8 @@
-//! Stories of what people notice when the machine of the database dies, told before real servers that fail over. They are
-//! started by `script/test-failover`, which starts those servers.
+//! Failover tests: effects on users when the machine of the database's leader fails, with real servers that fail over.
+//! `script/test-failover` starts those servers and then the tests.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
-// The stories of people use all of these; here only what is needed of them.
+// These modules belong to the tests in `stories`, which use all of their items; here some are unused.
 #[allow(dead_code)]
 #[path = "../stories/house.rs"]
 mod house;
@@ -17,4 +17,4 @@ mod crowd;
 mod machine;
 mod record;
 
-mod the_leader_fails;
+mod leader_failure;

@@ -1,4 +1,4 @@
-//! What everybody did and what they were answered, with the times.
+//! The record of a failover test: every request and its response, with their times.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,16 +12,16 @@ pub enum Act {
     Registers,
     SignsIn,
     SignsOut,
-    /// Opens the account with a live session.
+    /// Opens the account page with a live session.
     Browses,
-    /// Opens the account with the copied cookie of a session whose end was answered.
+    /// Opens the account page with the copied cookie of a session whose sign-out was acknowledged.
     Replays,
 }
 
 impl Act {
     pub const ALL: [Self; 5] = [Self::Registers, Self::SignsIn, Self::SignsOut, Self::Browses, Self::Replays];
 
-    /// What it is answered when all is well.
+    /// The status and location of a normal response.
     fn good_answer(self) -> (u16, &'static str) {
         match self {
             Self::Registers | Self::SignsIn => (303, "/account"),
@@ -34,11 +34,11 @@ impl Act {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// As when all is well.
+    /// The normal response.
     Good,
     /// 503, which promises nothing.
     ComeBack,
-    /// What nobody may ever be told.
+    /// Any other response, which must never occur.
     Wrong(u16, String),
 }
 
@@ -52,12 +52,12 @@ pub struct Entry {
     pub answer: Answer,
 }
 
-/// The entries of all.
+/// The entries of all users.
 #[derive(Default)]
 pub struct Record(Mutex<Vec<Entry>>);
 
 impl Record {
-    /// Notes what an act was answered just now, and says whether that was good.
+    /// Records the response to an act, and gives whether it is good.
     pub fn note(&self, act: Act, node: usize, begun: Instant, page: &Page) -> bool {
         let answer = match (page.status, page.location()) {
             told if told == act.good_answer() => Answer::Good,
@@ -70,24 +70,24 @@ impl Record {
         is_good
     }
 
-    /// The entries so far, in the order of their answers.
+    /// The entries so far, in the order of the responses.
     pub fn entries(&self) -> Vec<Entry> {
         self.0.lock().unwrap().clone()
     }
 }
 
-/// What the entries say of one act.
+/// The figures of one act.
 pub struct Figures {
     act: Act,
-    /// How many good answers came before the leader failed, until there was another, and from then on.
+    /// The number of good responses before the leader failed, until it was replaced, and after that.
     good: [usize; 3],
     come_back: usize,
-    /// From the first request that was told to come back until the last was.
+    /// The time from the start of the first request that got 503 to the last 503.
     trouble: Duration,
-    /// The longest time without a good answer of any node.
+    /// The longest time without a good response from any node.
     longest_wait: Duration,
     slowest: Duration,
-    /// When each node first gave a good answer again, counted from when there was another leader.
+    /// The time of each node's first good response, counted from when there was a new leader.
     healed: BTreeMap<usize, Duration>,
 }
 
@@ -120,8 +120,8 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { act, good: [before, meanwhile, after], come_back, trouble, longest_wait, slowest, healed } = self;
         write!(f, "{:9} {before:4} before {meanwhile:4} meanwhile {after:4} after, ", format!("{act:?}"))?;
-        write!(f, "{come_back:4} x 503 within {trouble:.1?}, none well answered for {longest_wait:.1?}, ")?;
-        write!(f, "slowest {slowest:.1?}, each node again after ")?;
+        write!(f, "{come_back:4} x 503 within {trouble:.1?}, no good response for {longest_wait:.1?}, ")?;
+        write!(f, "slowest {slowest:.1?}, good responses of each node again after ")?;
         write!(f, "{:.2?}", healed.values())
     }
 }

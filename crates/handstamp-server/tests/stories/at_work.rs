@@ -1,16 +1,16 @@
-//! People at work, each with an account and some devices, until the server is killed under them: what they were answered, and
-//! whether it is still so.
+//! Simulated users for kills of the server: each acts until then, and checks afterwards that every confirmed change persists.
 
 use std::time::Duration;
 
 use crate::chance::Chance;
 use crate::visitor::Visitor;
 
-/// The longest that somebody thinks before the next act.
+/// The longest pause of a user between two acts.
 const A_MOMENT: Duration = Duration::from_millis(40);
-/// How many of the latest devices that were signed out are tried again after each start, before all are in the end.
+/// How many of the latest signed-out devices are checked after each start; all are checked at the end.
 const LATEST: usize = 8;
 
+/// A simulated user with an account and some devices.
 pub struct Person {
     url: String,
     chance: Chance,
@@ -23,7 +23,7 @@ pub struct Person {
     in_doubt: Option<Act>,
 }
 
-/// What was asked for and not answered: it is done, or it is not.
+/// An act whose response did not arrive: it is done completely, or not at all.
 enum Act {
     SignsOut(String),
     /// All devices but this one.
@@ -49,7 +49,7 @@ impl Person {
         Some(person)
     }
 
-    /// Does one thing after the other until one of them is not answered.
+    /// Performs one act after another until one is not answered.
     pub async fn works(mut self) -> Self {
         while self.does_something().await.is_some() {
             tokio::time::sleep(self.chance.up_to(A_MOMENT)).await;
@@ -113,7 +113,7 @@ impl Person {
         Some(())
     }
 
-    /// Looks, after a start, whether all is as it was answered, and all that was not answered is done or none of it.
+    /// Checks, after a start, that confirmed acts persist and that an unanswered act is done completely or not at all.
     pub async fn finds_all_as_it_was(&mut self, url: &str) {
         url.clone_into(&mut self.url);
         match self.in_doubt.take() {
@@ -132,10 +132,10 @@ impl Person {
             }
         }
         self.tries_all(self.ended.len().saturating_sub(LATEST)).await;
-        assert!(self.signs_in().await.is_some(), "{} has a password that was answered", self.email);
+        assert!(self.signs_in().await.is_some(), "{} signs in with the confirmed password", self.email);
     }
 
-    /// Tries every device that there ever was.
+    /// Checks every device that was ever signed in.
     pub async fn tries_everything(&self) {
         self.tries_all(0).await;
     }
@@ -149,13 +149,17 @@ impl Person {
         }
     }
 
-    /// Notes which of these devices are signed in: all, or none. Whoever is not never will be.
+    /// Records whether these devices are signed in: all are, or none is. A signed-out device stays signed out.
     async fn sort_out(&mut self, devices: Vec<String>) {
         let mut live = Vec::new();
         for device in &devices {
             live.push(self.is_signed_in(device).await.unwrap());
         }
-        assert!(live.windows(2).all(|pair| pair[0] == pair[1]), "{} signed out half of them: {live:?}", self.email);
+        assert!(
+            live.windows(2).all(|pair| pair[0] == pair[1]),
+            "{}: only some devices were signed out: {live:?}",
+            self.email
+        );
         let found = if live.first() == Some(&true) { &mut self.live } else { &mut self.ended };
         found.extend(devices);
     }
@@ -164,11 +168,11 @@ impl Person {
         let browser = Visitor::new(&self.url);
         browser.presents(device);
         let page = browser.tries(browser.request(reqwest::Method::GET, "/account")).await.ok()?;
-        assert!([200, 303, 503].contains(&page.status), "{} is told {}", self.email, page.status);
+        assert!([200, 303, 503].contains(&page.status), "{} got the status {}", self.email, page.status);
         (page.status != 503).then_some(page.status == 200)
     }
 
-    /// Submits a form on the device of this cookie. None if that is not answered, or only to come back later.
+    /// Submits a form with the cookie of this device. `None` if there is no response, or only a 503.
     async fn asks(&self, device: &str, path: &str, fields: &[(&str, &str)], good: &str) -> Option<Visitor> {
         let browser = Visitor::new(&self.url);
         if !device.is_empty() {

@@ -1,3 +1,5 @@
+//! A TCP proxy between Handstamp and PostgreSQL that drops notifications and breaks connections on demand.
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -6,7 +8,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-/// Something that stands between Handstamp and PostgreSQL, as a pooler does, and may keep notifications to itself or break
+/// A TCP proxy between Handstamp and PostgreSQL, in the position of a connection pooler. It can drop notifications and break
 /// connections.
 pub struct Between {
     pub url: String,
@@ -17,20 +19,20 @@ pub struct Between {
 struct Switches {
     is_deaf: AtomicBool,
     refuses_to_listen: AtomicBool,
-    /// How many more messages come through before one breaks off. At zero, one has.
+    /// Counts down to the message that is cut in half; zero afterwards.
     messages_left: AtomicI64,
     connections: Mutex<Vec<Connection>>,
 }
 
 impl Switches {
-    /// Counts a message that would come through, and says whether it breaks off.
+    /// Counts a message, and says whether this one is cut in half.
     fn is_the_last(&self) -> bool {
         let count = |left: i64| (left > 0).then_some(left - 1);
         self.messages_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count) == Ok(1)
     }
 }
 
-/// Both its ends, as long as anything passes.
+/// Both ends of a connection, which live as long as its threads.
 struct Connection {
     client: Weak<TcpStream>,
     server: Weak<TcpStream>,
@@ -61,12 +63,12 @@ impl Between {
         Self { url: format!("postgres://postgres@127.0.0.1:{port}{}?sslmode=disable", url.path()), switches }
     }
 
-    /// Notifications no longer come through, and nobody says so.
+    /// Drops notifications from now on, without an error.
     pub fn is_deaf(&self) {
         self.switches.is_deaf.store(true, Ordering::SeqCst);
     }
 
-    /// LISTEN is an error.
+    /// Makes every `LISTEN` fail.
     pub fn refuses_to_listen(&self) {
         self.switches.refuses_to_listen.store(true, Ordering::SeqCst);
     }
@@ -83,19 +85,19 @@ impl Between {
         }
     }
 
-    /// After so many more messages of the database it lets half of one through and resets that connection.
+    /// Passes this many more messages of the database, then half of one, and resets that connection.
     pub fn breaks_off_after(&self, messages: i64) {
         self.switches.messages_left.store(messages + 1, Ordering::SeqCst);
     }
 
-    /// Lets everything through from now on; whether it broke one off.
+    /// Passes all messages from now on. Returns whether one was cut in half before.
     pub fn goes_on(&self) -> bool {
         self.switches.messages_left.swap(-1, Ordering::SeqCst) == 0
     }
 }
 
-/// Whoever is at the other end learns it from the system as soon as both threads have let go: without what it takes to part
-/// properly, closing is a reset.
+/// The kernel resets the connection as soon as both threads have dropped it, because a close with zero linger time is a
+/// reset.
 fn reset(client: &TcpStream) {
     let _ = SockRef::from(client).set_linger(Some(Duration::ZERO));
     let _ = client.shutdown(Shutdown::Read);
@@ -117,7 +119,7 @@ fn pass_statements(mut client: &TcpStream, mut server: &TcpStream, switches: &Sw
     let _ = server.shutdown(Shutdown::Both);
 }
 
-/// Messages are a letter and a length; notifications have the letter A.
+/// Passes the messages of the database on. Each begins with a letter and a length; notifications have the letter A.
 fn pass_answers(mut server: &TcpStream, mut client: &TcpStream, switches: &Switches) {
     let mut pass = || -> std::io::Result<()> {
         let mut head = [0; 5];

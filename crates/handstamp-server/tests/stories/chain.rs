@@ -1,3 +1,5 @@
+//! Real reverse proxies for tests, with the printed configurations and an app that echoes requests.
+
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -14,18 +16,18 @@ use tokio::task::JoinHandle;
 
 use crate::house::House;
 
-/// A reverse proxy as the packages of this system or of PyPI bring it.
+/// A reverse proxy from the packages of this system or of PyPI.
 #[derive(Clone, Copy, Debug)]
 pub enum Proxy {
     Nginx,
-    /// Debian's, and the newest.
+    /// Debian's version; `NewCaddy` is the newest.
     Caddy,
     NewCaddy,
     Traefik,
 }
 
-/// A real proxy with the configuration that `handstamp proxy-config` prints, between people and an app that shows all that
-/// it gets.
+/// A real proxy with the configuration that `handstamp proxy-config` prints, between clients and an app that echoes its
+/// requests.
 pub struct Chain {
     pub url: String,
     pub app_url: String,
@@ -38,17 +40,17 @@ pub struct Chain {
 const UNPRIVILEGED: u32 = 65534;
 
 impl Chain {
-    /// With parts of the configuration replaced: each text stands there, and something else afterwards.
+    /// Starts a proxy; each of `changes` replaces a text of the configuration, which must occur there.
     pub async fn new(house: &House, proxy: Proxy, changes: &[(&str, &str)]) -> Self {
         Self::printed(house, proxy, &[], changes).await
     }
 
-    /// At an address that is known before.
+    /// Starts a proxy at this address.
     pub async fn at(house: &House, proxy: Proxy, listen: &str, changes: &[(&str, &str)]) -> Self {
         Self::echoing(house, proxy, listen, &[], changes).await
     }
 
-    /// With more flags for `proxy-config`.
+    /// Starts a proxy with more flags for `proxy-config`.
     pub async fn printed(house: &House, proxy: Proxy, flags: &[&str], changes: &[(&str, &str)]) -> Self {
         Self::echoing(house, proxy, &free_address(), flags, changes).await
     }
@@ -61,20 +63,20 @@ impl Chain {
         chain
     }
 
-    /// The app is there again, at its address.
+    /// Starts the app again at the same address.
     pub async fn gets_its_app_back(&mut self) {
         let address = self.app_url.strip_prefix("http://").unwrap();
         self.app = Some(serves(tokio::net::TcpListener::bind(address).await.unwrap()));
     }
 
-    /// The app goes away.
+    /// Stops the app.
     pub async fn loses_its_app(&mut self) {
         let app = self.app.take().unwrap();
         app.abort();
         let _ = app.await;
     }
 
-    /// To an app of one's own.
+    /// Starts a proxy in front of an app of the test.
     pub async fn to(house: &House, proxy: Proxy, listen: &str, app: &str, changes: &[(&str, &str)]) -> Self {
         Self::between(house, proxy, listen, app, &[], changes).await
     }
@@ -90,7 +92,7 @@ impl Chain {
         let folder = crate::house::new_folder();
         let configuration = proxy.configuration(house, listen, app, flags);
         let configuration = changes.iter().fold(configuration, |text, (old, new)| {
-            assert!(text.contains(old), "{old:?} does not stand in {text}");
+            assert!(text.contains(old), "{old:?} is not in {text}");
             text.replace(old, new)
         });
         let file = folder.join("proxy.yml");
@@ -128,7 +130,7 @@ impl Drop for Chain {
 }
 
 impl Proxy {
-    /// What `proxy-config` prints.
+    /// The configuration that `proxy-config` prints.
     pub fn configuration(self, house: &House, listen: &str, app: &str, flags: &[&str]) -> String {
         let handstamp = &house.address();
         let name = match self {
@@ -149,7 +151,7 @@ impl Proxy {
             Self::Nginx => {
                 let mut command = Command::new("/usr/sbin/nginx");
                 command.args(["-e", "stderr", "-p"]).arg(folder).arg("-c").arg(file.file_name().unwrap());
-                // It needs no rights, and so it gets none.
+                // nginx needs no privileges, so it runs without them.
                 if rustix::process::geteuid().is_root() {
                     std::os::unix::fs::chown(folder, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
                     command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
@@ -172,7 +174,7 @@ impl Proxy {
         };
         let streams = (log.try_clone().unwrap(), log);
         let spawned = command.stdin(Stdio::null()).stdout(streams.0).stderr(streams.1).spawn();
-        spawned.unwrap_or_else(|error| panic!("{self:?} is missing, which script/test installs: {error}"))
+        spawned.unwrap_or_else(|error| panic!("{self:?} is missing; script/test installs it: {error}"))
     }
 }
 
@@ -186,7 +188,7 @@ fn serves(app: tokio::net::TcpListener) -> JoinHandle<()> {
     tokio::spawn(async { axum::serve(app, routes).await.unwrap() })
 }
 
-/// Shows all that it gets.
+/// Answers with the request as JSON.
 async fn echo(request: Request) -> Json<serde_json::Value> {
     let (parts, body) = request.into_parts();
     let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap_or("not ASCII")));
@@ -196,12 +198,12 @@ async fn echo(request: Request) -> Json<serde_json::Value> {
     Json(serde_json::json!({ "method": method, "target": target, "headers": headers, "length": length }))
 }
 
-/// Keeps members waiting.
+/// Answers after ten seconds.
 async fn slow() {
     tokio::time::sleep(Duration::from_secs(10)).await;
 }
 
-/// Believes the header, and shows members only who they are.
+/// Trusts the identity header, and refuses requests without it.
 async fn believes(request: Request) -> Response {
     match request.headers().get("remote-user") {
         Some(user) => format!("Hello, {user:?}").into_response(),

@@ -1,3 +1,5 @@
+//! Disks for tests: a small one that can be filled up, and one that fails on demand.
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -5,13 +7,13 @@ use std::process::Command;
 
 use crate::house::{House, new_folder};
 
-/// A small disk, which is memory, for the data of one house. Only root may mount one.
+/// A small disk in memory for the data of one server. Only root may mount one.
 pub struct SmallDisk {
     folder: PathBuf,
 }
 
 impl SmallDisk {
-    /// None, and says so, where nobody may mount anything.
+    /// `None`, with a message on standard error, if mounting is not permitted.
     pub fn mount() -> Option<Self> {
         let folder = new_folder();
         let data = folder.join("data");
@@ -30,7 +32,7 @@ impl SmallDisk {
         House::on_sqlite_in(self.folder.clone())
     }
 
-    /// Until not a byte more fits.
+    /// Fills the disk until not one more byte fits.
     pub fn is_filled_up(&self) {
         let mut file = File::create(self.filler()).unwrap();
         for size in [65_536, 4096, 1] {
@@ -56,7 +58,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// What a disk says that fails.
+/// The error number of a failing disk.
 #[derive(Clone, Copy)]
 pub enum Failure {
     InputOutput = 5,
@@ -64,13 +66,13 @@ pub enum Failure {
     ReadOnly = 30,
 }
 
-/// The disk of a house, which fails when it is told to, as `faulty_disk.c` does it.
+/// A disk of a server that fails on demand, simulated by `faulty_disk.c`.
 pub struct FaultyDisk {
     switch: PathBuf,
 }
 
 impl FaultyDisk {
-    /// Puts it under a house, which restarts on it.
+    /// Restarts the server on the faulty disk.
     pub fn under(house: &mut House) -> Self {
         let (library, switch) = (house.folder.join("faulty_disk.so"), house.folder.join("failure"));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories/faulty_disk.c");
@@ -83,7 +85,7 @@ impl FaultyDisk {
     }
 
     pub fn fails(&self, failure: Failure) {
-        // Whoever reads it meanwhile must not find half of it.
+        // A concurrent reader must not find a partial file.
         let new = self.switch.with_extension("new");
         fs::write(&new, (failure as i32).to_string()).unwrap();
         fs::rename(new, &self.switch).unwrap();

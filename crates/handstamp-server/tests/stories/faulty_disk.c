@@ -1,5 +1,5 @@
-/* A disk that fails on demand: while there is a file FAULTY_SWITCH, all that would change anything in FAULTY_FOLDER fails
- * with the error whose number is in that file. What is read is read. */
+/* A preloaded library that makes a disk fail on demand: while the file FAULTY_SWITCH exists, every call that would change
+ * anything in FAULTY_FOLDER fails with the error number in that file. Reads succeed. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -76,7 +76,7 @@ int unlink(const char *path) {
     return fails_at(path) ? -1 : REAL(unlink)(path);
 }
 
-/* On a disk that can only be read, a file is opened for nothing else. */
+/* On a read-only disk, a file cannot be opened for writing. */
 static int open_fails(const char *path, int flags) {
     return (flags & (O_WRONLY | O_RDWR | O_CREAT)) && is_in_folder(path) && failure() == EROFS && fails_at(path);
 }

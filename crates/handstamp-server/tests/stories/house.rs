@@ -1,3 +1,5 @@
+//! A `handstamp serve` process for tests, with its own folder and database.
+
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
@@ -11,7 +13,7 @@ use sqlx::{ConnectOptions, Connection};
 use crate::postgres_server;
 use crate::visitor::Visitor;
 
-/// Tells every story twice: on SQLite and on PostgreSQL.
+/// Runs every test twice: on SQLite and on PostgreSQL.
 #[macro_export]
 macro_rules! stories {
     ($($(#[$attribute:meta])* async fn $story:ident($($house:ident)+: House) $body:block)*) => {
@@ -32,14 +34,14 @@ macro_rules! stories {
     };
 }
 
-/// A running `handstamp serve` with a folder of its own, both gone when it is dropped.
+/// A running `handstamp serve` with its own folder; dropping it kills the process and removes the folder.
 pub struct House {
     pub folder: PathBuf,
     settings: Vec<(String, String)>,
     database_url: String,
     process: Option<Child>,
     pub url: String,
-    /// Of several nodes that share a folder, the first one is number 0 and removes it.
+    /// The number of this node among those that share the folder; the first is number 0 and removes the folder.
     number: u32,
 }
 
@@ -48,7 +50,7 @@ impl House {
         Self::on_sqlite_in(new_folder())
     }
 
-    /// In a folder where there may be something already.
+    /// Starts on SQLite in this folder, which may already contain files.
     pub fn on_sqlite_in(folder: PathBuf) -> Self {
         let url = format!("sqlite:{}", folder.join("data/handstamp.db").display());
         Self::start_in(folder, url)
@@ -58,7 +60,7 @@ impl House {
         Self::on(postgres_server::new_database())
     }
 
-    /// On a database of PostgreSQL.
+    /// Starts on this PostgreSQL database.
     pub fn on(database_url: String) -> Self {
         let mut house = Self::start_in(new_folder(), database_url);
         let url = house.database_url.clone();
@@ -72,12 +74,12 @@ impl House {
             ("HANDSTAMP_HASHING__MEMORY_KIB", "8"),
             ("HANDSTAMP_HASHING__ITERATIONS", "1"),
             ("HANDSTAMP_HASHING__QUEUE", "1000"),
-            // Everybody comes from one machine here.
+            // All clients of a test have the same address.
             ("HANDSTAMP_LIMITS__SIGN_IN_PER_NETWORK", "0"),
             ("HANDSTAMP_LIMITS__REGISTER_PER_NETWORK", "0"),
             ("HANDSTAMP_LIMITS__CONNECTIONS_PER_NETWORK", "0"),
             ("HANDSTAMP_LOG__LEVEL", "trace"),
-            // One site, whatever ports its nodes listen on: the names of cookies would carry the port otherwise.
+            // All nodes are one site, whatever their ports: otherwise the cookie names would contain the port.
             ("HANDSTAMP_PUBLIC_URL", "http://localhost"),
         ];
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -86,7 +88,7 @@ impl House {
         house
     }
 
-    /// One more node on the same database, with the same settings.
+    /// Starts one more node on the same database, with the same settings.
     pub fn another(&self) -> Self {
         let mut house = self.another_that_has_not_started();
         house.start();
@@ -105,7 +107,7 @@ impl House {
         }
     }
 
-    /// One more node on the same database, whose clock on the wall is set by so much. The clock that nobody sets is not.
+    /// Starts one more node on the same database and shifts its wall clock, but not its monotonic clock, by the offset.
     pub fn another_at(&self, offset: &str) -> Self {
         let mut house = self.another();
         let library = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path().join("faketime"));
@@ -120,9 +122,9 @@ impl House {
         house
     }
 
-    /// Sets the clock on the wall of a node that began with [`another_at`](Self::another_at).
+    /// Sets the wall clock of a node that [`another_at`](Self::another_at) started.
     pub fn sets_its_clock(&self, offset: &str) {
-        // Whoever reads it meanwhile must not find half of it.
+        // A concurrent reader must not find a partial file.
         let new = self.clock_file().with_extension("new");
         std::fs::write(&new, offset).unwrap();
         std::fs::rename(new, self.clock_file()).unwrap();
@@ -132,43 +134,43 @@ impl House {
         self.folder.join(format!("clock-{}", self.number))
     }
 
-    /// One more setting, from the next start on.
+    /// Adds a setting, which takes effect at the next start.
     pub fn set(&mut self, name: &str, value: &str) {
         self.settings.retain(|(known, _)| known != name);
         self.settings.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Stops it, and starts it again with one more setting.
+    /// Restarts the server with one more setting.
     pub fn restart_with(&mut self, name: &str, value: &str) {
         self.set(name, value);
         self.restart();
     }
 
-    /// Is at `http://localhost` and the port that it listens on, as it is without a setting. Its cookies have that port in their
-    /// names then.
+    /// Restarts with the default public URL: `http://localhost` and the port that the server listens on. The cookie names then
+    /// contain that port.
     pub fn has_its_own_port_in_its_public_url(&mut self) {
         self.restart_with("HANDSTAMP_PUBLIC_URL", "");
     }
 
-    /// Stops it as an operator would, and starts it again on the same data.
+    /// Stops the server as an operator would, and starts it again on the same data.
     pub fn restart(&mut self) {
         assert!(self.stop().success());
         self.start();
     }
 
-    /// Starts it on what is there, which is also how it comes back from the dead.
+    /// Starts the server on the existing data, also after a kill.
     pub fn start(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         let mut process = self.command().stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.split("listening on ").nth(1).unwrap_or_else(|| panic!("it did not start: {}", self.log()));
-        // By the name that the public URL has where none is set: pages are left from others.
+        // The default public URL has this host, and pages redirect from other hosts to it.
         self.url = format!("http://{}", address.trim_end().trim_end_matches(')')).replace("127.0.0.1", "localhost");
         self.process = Some(process);
     }
 
-    /// `handstamp serve` with the settings of this house and nothing else in its environment.
+    /// `handstamp serve` with the settings of this server and nothing else in its environment.
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_handstamp"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(self.folder.join("data"));
@@ -176,38 +178,38 @@ impl House {
         command
     }
 
-    /// A command of `handstamp` that asks nothing of this house.
+    /// A `handstamp` command in the folder of this server, without its settings.
     pub fn bare_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_handstamp"));
         command.args(arguments).env_clear().current_dir(&self.folder).stdin(Stdio::null());
         command
     }
 
-    /// A command of `handstamp` beside the server, with its settings.
+    /// A `handstamp` command beside the server, with its settings.
     pub fn command_beside(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_handstamp"));
         command.args(arguments).arg("--data-dir").arg(self.folder.join("data"));
-        // The log goes to the same standard error; only what went wrong belongs there.
+        // The log also goes to standard error, where only error messages are expected.
         let settings = self.settings.iter().filter(|(name, _)| name != "HANDSTAMP_LOG__LEVEL").cloned();
         command.env_clear().envs(settings).current_dir(&self.folder);
         command
     }
 
-    /// What an operator types in a shell beside the server, and what they type into it then.
+    /// Runs an operator's command with this standard input. Returns exit status, standard output and standard error.
     pub fn types(&self, arguments: &[&str], input: &str) -> (i32, String, String) {
         let mut command = self.command_beside(arguments);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // It may not want to hear it.
+        // The command may exit without reading its input.
         let _ = process.stdin.take().unwrap().write_all(input.as_bytes());
         let output = process.wait_with_output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     }
 
-    /// The same as another user of the machine, whose number this is: exit status and standard error.
+    /// Runs a command as the system user with this number. Returns exit status and standard error.
     pub fn types_as(&self, user: u32, arguments: &[&str]) -> (i32, String) {
-        // Others may not enter the folder in which it was built. A process of its own copies it: as long as another test has
-        // inherited a file that is open for writing, it cannot be run.
+        // Other users may not enter the build folder, so they run a copy. A separate process makes it: the child of another
+        // test could inherit a file that is open for writing here, and such a file cannot be executed.
         let program = self.folder.join("handstamp");
         let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_handstamp")).arg(&program).status();
         assert!(copied.unwrap().success());
@@ -233,13 +235,13 @@ impl House {
         self.process.as_ref().unwrap().id().to_string()
     }
 
-    /// Stops the process where it is (`STOP`), or lets it go on (`CONT`).
+    /// Sends the process a signal, such as `STOP` to freeze it and `CONT` to resume it.
     pub fn signal(&self, signal: &str) {
         assert!(Command::new("kill").args([&format!("-{signal}"), &self.pid()]).status().unwrap().success());
     }
 
-    /// Stops the process where it is, until it is told `CONT`; but not in the middle of a write to SQLite, which would keep
-    /// everybody else from writing for as long.
+    /// Freezes the process until the signal `CONT`, but not within a write to SQLite, which would block all other writers
+    /// meanwhile.
     pub async fn freezes(&self) {
         self.signal("STOP");
         while !self.lets_others_write().await {
@@ -257,12 +259,12 @@ impl House {
         sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut somebody).await.is_ok()
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Stops the server with `TERM` and waits until it has exited.
     pub fn stop(&mut self) -> ExitStatus {
         self.stop_by("TERM")
     }
 
-    /// Asks it to stop with this signal, and waits until it has.
+    /// Stops the server with this signal and waits until it has exited.
     pub fn stop_by(&mut self, signal: &str) -> ExitStatus {
         let Some(mut process) = self.process.take() else { return ExitStatus::from_raw(0) };
         let told = Command::new("kill").args([&format!("-{signal}"), &process.id().to_string()]).status().unwrap();
@@ -270,13 +272,13 @@ impl House {
         process.wait().unwrap()
     }
 
-    /// Kills it, as a machine does that loses its power.
+    /// Kills the process, as a power loss would, and starts the server again.
     pub fn kill(&mut self) {
         self.dies();
         self.start();
     }
 
-    /// Is gone, without a word to anybody.
+    /// Kills the process, so that it cannot notify other nodes.
     pub fn dies(&mut self) {
         let mut process = self.process.take().unwrap();
         process.kill().unwrap();
@@ -287,7 +289,7 @@ impl House {
         self.process.as_mut().unwrap().try_wait().unwrap().is_none()
     }
 
-    /// The memory that it has in use, in KiB.
+    /// The resident memory of the process, in KiB.
     pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.as_ref().unwrap().id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -302,9 +304,9 @@ impl House {
         self.folder.join(if self.number == 0 { "log".to_owned() } else { format!("log-{}", self.number) })
     }
 
-    /// The lines of the log that tell of this event.
+    /// The log lines of this event.
     pub async fn events(&self, event: &str) -> Vec<serde_json::Value> {
-        // The log is written after the answer was sent, so give it a moment.
+        // The log line may be written after the response was sent.
         for _ in 0..200 {
             let log = self.log();
             let events = log.lines().filter_map(|line| serde_json::from_str(line).ok());
@@ -318,12 +320,12 @@ impl House {
         Vec::new()
     }
 
-    /// From now on what it measures is told. To be asked for before the visitors come: it restarts.
+    /// Enables metrics. This restarts the server, so a test does it before its visitors arrive.
     pub fn measures(&mut self) {
         self.restart_with("HANDSTAMP_METRICS__LISTEN", "127.0.0.1:0");
     }
 
-    /// A metric, its labels included, or nothing if it was never measured.
+    /// The value of a metric, named with its labels, or zero if it was never recorded.
     pub async fn metric(&self, name: &str) -> f64 {
         let address = self.events("metrics").await.last().unwrap()["address"].as_str().unwrap().to_owned();
         let text = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
@@ -331,12 +333,12 @@ impl House {
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 
-    /// Somebody new with a browser of their own.
+    /// A new visitor with their own browser.
     pub fn visitor(&self) -> Visitor {
         Visitor::new(&self.url)
     }
 
-    /// Somebody who has just registered as Ada.
+    /// A visitor who has just registered as Ada.
     pub async fn ada(&self) -> Visitor {
         let ada = self.visitor();
         let page = ada.registers("Ada", "ada@example.com", ADAS_PASSWORD).await;
@@ -344,7 +346,7 @@ impl House {
         ada
     }
 
-    /// Does to the database what no page does.
+    /// Executes SQL that no page would, and returns the number of affected rows.
     pub async fn execute(&self, sql: &'static str) -> u64 {
         if self.database_url.starts_with("postgres:") {
             let pool = sqlx::PgPool::connect(&self.database_url).await.unwrap();
@@ -355,7 +357,7 @@ impl House {
         }
     }
 
-    /// Takes the lock that everybody needs who signs in or out, and keeps it until it is dropped.
+    /// Takes the lock that every sign-in and sign-out needs, and holds it until the result is dropped.
     pub async fn holds_up_the_database(&self) -> Box<dyn Send> {
         if self.database_url.starts_with("postgres:") {
             let mut somebody = sqlx::PgConnection::connect(&self.database_url).await.unwrap();
@@ -368,13 +370,13 @@ impl House {
         }
     }
 
-    /// Whether SQLite finds its file as it should be; of PostgreSQL nobody doubts it.
+    /// Whether the integrity check of SQLite passes; PostgreSQL is not checked.
     pub async fn is_sound(&self) -> bool {
         const FAULTS: &str = "SELECT COUNT(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'";
         self.database_url.starts_with("postgres:") || self.count(FAULTS).await == 0
     }
 
-    /// Counts in the database.
+    /// The result of a query that counts rows.
     pub async fn count(&self, sql: &'static str) -> i64 {
         if self.database_url.starts_with("postgres:") {
             let pool = sqlx::PgPool::connect(&self.database_url).await.unwrap();

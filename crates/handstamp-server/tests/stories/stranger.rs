@@ -1,3 +1,5 @@
+//! A generator of random HTTP requests, valid and malformed.
+
 use crate::chance::Chance;
 use crate::house::ADAS_PASSWORD;
 
@@ -26,7 +28,7 @@ const FORMS: [(&str, &[&str]); 8] = [
     ("/account/sessions/revoke-others", &[]),
     ("/account/logout", &[]),
 ];
-/// What somebody types to see what happens.
+/// Unusual values of form fields, such as an attacker tries.
 const ODD_VALUES: [&str; 16] = [
     "",
     "\0",
@@ -107,18 +109,18 @@ const ODD_CHUNKS: [&str; 12] = [
     "\r\n",
 ];
 
-/// Somebody who sends requests as a browser would, and what is left of them after some blows.
+/// Generates requests like a browser's, and mutates some of them.
 pub struct Stranger {
     chance: Chance,
     host: String,
-    /// The token of a session, for as long as it lives.
+    /// A session token, which may stop working when its session ends.
     pub token: String,
 }
 
-/// What goes through a connection at once.
+/// Bytes that are sent on a connection at once.
 pub struct Message {
     pub bytes: Vec<u8>,
-    /// Whether it is one request with nothing wrong in its framing, which gets one answer.
+    /// Whether it is one request with valid framing, which gets exactly one response.
     pub is_whole: bool,
 }
 
@@ -138,7 +140,7 @@ impl Stranger {
 
     pub fn message(&self) -> Message {
         match self.chance.below(10) {
-            // Several at once, without a wait for the answers.
+            // Several pipelined requests.
             0 => {
                 let count = 2 + self.size(3);
                 let bytes = (0..count).flat_map(|_| self.spell(&self.request())).collect();
@@ -171,7 +173,7 @@ impl Stranger {
         (*self.chance.pick(texts).unwrap()).to_owned()
     }
 
-    /// A request that a browser might send, or a program; its fields may hold anything.
+    /// A request that a browser or a program might send, with any values in its fields.
     fn request(&self) -> Request {
         let mut lines = vec![format!("Host: {}", self.host).into_bytes()];
         if self.chance.happens(700) {
@@ -243,7 +245,7 @@ impl Stranger {
         }
     }
 
-    /// One blow to a request: what comes of it may be anything.
+    /// Mutates a request once; the result may be invalid in any way.
     fn strike(&self, request: &mut Request) {
         match self.chance.below(10) {
             0 => request.method = self.one_of(&METHODS),
@@ -265,7 +267,7 @@ impl Stranger {
         }
     }
 
-    /// One blow to bytes.
+    /// Mutates some bytes once.
     fn damage(&self, bytes: &mut Vec<u8>) {
         let at = self.size(bytes.len());
         let end = (at + self.size(20)).min(bytes.len());

@@ -1,3 +1,5 @@
+//! A visitor for tests: an HTTP client with the cookie jar and the headers of a browser.
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Mutex;
@@ -9,16 +11,16 @@ pub const COOKIE: &str = "handstamp_session";
 pub const DEVICE_COOKIE: &str = "handstamp_device";
 pub const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
 
-/// Somebody with a browser: it keeps cookies, and says of each request what browsers say.
+/// A visitor with a browser, which keeps cookies and sends the headers that browsers send.
 pub struct Visitor {
     client: Client,
     pub url: String,
     cookies: Mutex<BTreeMap<String, String>>,
-    /// What a proxy writes that the requests come through.
+    /// The `X-Forwarded-For` header that a proxy adds to the requests.
     forwarded_for: Option<String>,
 }
 
-/// What came back.
+/// A response.
 pub struct Page {
     pub status: u16,
     pub headers: HeaderMap,
@@ -28,19 +30,19 @@ pub struct Page {
 impl Visitor {
     pub fn new(url: &str) -> Self {
         let client = Client::builder().redirect(redirect::Policy::none()).user_agent(FIREFOX);
-        // Whatever else may listen on the same port by IPv6.
+        // Another process may listen on the same port over IPv6.
         let client = client.resolve("localhost", (Ipv4Addr::LOCALHOST, 0).into()).build().unwrap();
         Self { client, url: url.to_owned(), cookies: Mutex::default(), forwarded_for: None }
     }
 
-    /// Somebody else who has got hold of this visitor's cookies.
+    /// Another client with a copy of this visitor's cookies.
     pub fn copy(&self) -> Self {
         let copy = Self::new(&self.url);
         *copy.cookies.lock().unwrap() = self.cookies.lock().unwrap().clone();
         copy
     }
 
-    /// The same browser behind a proxy, which says so.
+    /// The same browser behind a proxy that sends this `X-Forwarded-For` header.
     pub fn comes_from(mut self, forwarded_for: &str) -> Self {
         self.forwarded_for = Some(forwarded_for.to_owned());
         self
@@ -58,7 +60,7 @@ impl Visitor {
         url.clone_into(&mut self.url);
     }
 
-    /// A request with nothing but the cookies.
+    /// A request without headers other than the cookies.
     pub fn bare_request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.client.request(method, format!("{}{path}", self.url));
         let cookies = self.cookies.lock().unwrap();
@@ -81,7 +83,7 @@ impl Visitor {
         self.tries(request).await.unwrap()
     }
 
-    /// The page, unless the server was gone before all of it had come.
+    /// The page, or an error if the connection broke before the whole response had arrived.
     pub async fn tries(&self, request: RequestBuilder) -> reqwest::Result<Page> {
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -101,7 +103,7 @@ impl Visitor {
         }
     }
 
-    /// Whether it holds a session cookie, of a live session or not.
+    /// Whether the browser holds a session cookie, of a live session or not.
     pub fn has_cookie(&self) -> bool {
         self.cookies.lock().unwrap().contains_key(COOKIE)
     }
@@ -118,7 +120,7 @@ impl Visitor {
         self.cookies.lock().unwrap().insert(name.to_owned(), value.to_owned());
     }
 
-    /// By what the browser is known to accounts that signed in there.
+    /// The device cookie, which names the accounts that have signed in with this browser.
     pub fn device(&self) -> String {
         self.cookies.lock().unwrap()[DEVICE_COOKIE].clone()
     }
@@ -163,7 +165,7 @@ impl Visitor {
         self.submits("/account/logout", &[]).await
     }
 
-    /// Signs out by the page or by the API, with these cookies instead of its own.
+    /// Signs out by the page or by the API, with these cookies instead of the browser's.
     pub async fn ends_with(&self, by_api: bool, cookies: &str) -> Page {
         let request = if by_api {
             self.request(Method::DELETE, "/api/v1/session").header("sec-fetch-site", "same-origin")
@@ -173,7 +175,8 @@ impl Visitor {
         self.send(request.header("cookie", cookies)).await
     }
 
-    /// Comes back as it is told to, which one in some thousands is on a busy disk: what counts is what was answered.
+    /// Signs out and retries after a 503, which a busy disk causes once in some thousand requests. Only a confirmed sign-out
+    /// counts.
     pub async fn signs_out_at_last(&self) {
         let mut page = self.signs_out().await;
         while page.status == 503 {
@@ -202,7 +205,7 @@ impl Page {
         self.header("location")
     }
 
-    /// The line that sets the session cookie, or nothing.
+    /// The `Set-Cookie` line of the session cookie, or an empty text.
     pub fn set_cookie(&self) -> &str {
         let lines = self.headers.get_all(SET_COOKIE).iter().map(|line| line.to_str().unwrap());
         let ours: Vec<_> = lines.filter(|line| line.starts_with(COOKIE)).collect();
@@ -221,7 +224,7 @@ impl Page {
         values.map(|value| value.replace("&#x2f;", "/")).collect()
     }
 
-    /// What stands beside the field as its error.
+    /// The error message beside the field.
     pub fn error_of(&self, field: &str) -> Option<String> {
         let start = format!("id=\"{field}-error\"><span class=\"visually-hidden\">Error: </span>");
         let rest = self.body.split(&start).nth(1)?;

@@ -1,3 +1,5 @@
+//! Creates an account on an operator's command.
+
 use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Network, Password, UserId};
 
 use super::Accounts;
@@ -7,8 +9,8 @@ use crate::log;
 use crate::store::{AddressTaken, NewUser};
 
 impl Accounts {
-    /// Makes an account for somebody else, whether registration is open or not. Its address counts as verified, since an
-    /// operator gave it.
+    /// Creates an account for a user, whether registration is open or not. Its address counts as verified, since an operator
+    /// gave it.
     pub(crate) async fn add_user(&self, name: &str, email: &str, password: &str) -> Result<UserId, Error> {
         let name = DisplayName::parse(name).map_err(Error::refused)?;
         let email = EmailAddress::parse(email).map_err(Error::refused)?;
@@ -22,7 +24,7 @@ impl Accounts {
         let user = NewUser { id, name, email, password_hash, created_at, email_verified_at: Some(created_at) };
         match self.sessions.in_force(self.store.create_user(&user, None, &[]).await?).await? {
             Ok(()) => {
-                log::info!(event = "user_created", user = %id, by = "operator", "made an account");
+                log::info!(event = "user_created", user = %id, by = "operator", "created an account");
                 Ok(id)
             }
             Err(AddressTaken) => Err(Error::refused("This e-mail address already has an account.")),

@@ -1,3 +1,5 @@
+//! Signs the assertions that tell an app behind a proxy who the user is.
+
 use std::time::Duration;
 
 use handstamp_core::{Assertion, AssertionKeys, GroupName, Timestamp};
@@ -8,17 +10,17 @@ use crate::world::World;
 
 const SIGNED: &str = "handstamp_assertions_signed_total";
 
-/// The keys of fallback secrets are published for so long after the start. Sessions need those secrets for a month,
-/// assertions only for a minute; and a secret that leaked signs assertions for as long as its key is published.
+/// How long after the start the keys of fallback secrets are published. Sessions need those secrets for a month, assertions
+/// only for a minute. An attacker with a leaked secret can sign assertions for as long as its key is published.
 const FALLBACKS_FOR: Duration = Duration::from_secs(3600);
 
-/// Signs what apps are told of somebody.
+/// Signs assertions, and publishes the keys that verify them.
 pub(crate) struct Assertions {
     keys: AssertionKeys,
     issuer: String,
     unverified_email: bool,
     world: World,
-    /// By the clock of the uptime.
+    /// By the monotonic clock.
     started_at: Duration,
 }
 
@@ -58,13 +60,13 @@ impl Assertions {
         })
     }
 
-    /// The address that apps get. One that is not verified is left out, since people can register with any.
+    /// The address that apps receive. An unverified one is left out, since users can register with any address.
     pub(crate) fn email_of<'a>(&self, session: &'a Session) -> Option<&'a str> {
         let user = &session.user;
         (user.email_verified || self.unverified_email).then(|| user.email())
     }
 
-    /// The keys that verify them, as a JWK set.
+    /// The keys that verify the assertions, as a JWK set.
     pub(crate) fn published_keys(&self) -> String {
         let running_for = self.world.moment().uptime.saturating_sub(self.started_at);
         if running_for < FALLBACKS_FOR { self.keys.published_with_fallbacks() } else { self.keys.published() }

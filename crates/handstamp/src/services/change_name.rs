@@ -1,3 +1,5 @@
+//! Changes the display name of a user.
+
 use handstamp_core::DisplayName;
 
 use super::Accounts;
@@ -6,7 +8,7 @@ use crate::log;
 use crate::sessions::Session;
 
 impl Accounts {
-    /// Calls the owner of the session by another name from now on.
+    /// Changes the name of the session's user, and returns once every node has applied it.
     pub(crate) async fn change_name(&self, session: &Session, name: &DisplayName) -> Result<(), Fault> {
         self.sessions.in_force(self.store.change_name(session.user.id, name).await?).await?;
         log::info!(event = "user_updated", user = %session.user.id, "changed the name");

@@ -1,3 +1,5 @@
+//! Changes the password of a signed-in user, and handles a form that was submitted twice.
+
 use handstamp_core::{AttemptKey, Password, PasswordHash, PasswordRefusal, Timestamp, Wait};
 
 use super::guard::Asking;
@@ -8,20 +10,20 @@ use crate::log;
 use crate::sessions::{Device, Session, Shown};
 use crate::store::{Credentials, OwnedSession};
 
-/// A wish for another password.
+/// A request to change the password.
 pub(crate) struct ChangePassword {
     pub(crate) current: Password,
     pub(crate) new: Password,
 }
 
-/// Why the password is what it was.
+/// Why the password was not changed.
 #[derive(Debug)]
 pub(crate) enum PasswordNotChanged {
     WrongPassword,
-    /// There were too many wrong ones.
+    /// Throttled: there were too many wrong passwords.
     TooMany(Wait),
     Password(PasswordRefusal),
-    /// The session ended while we were at it.
+    /// The session ended before the change was committed.
     SignedOut,
     Fault(Fault),
 }
@@ -33,8 +35,8 @@ impl<F: Into<Fault>> From<F> for PasswordNotChanged {
 }
 
 impl Accounts {
-    /// Changes the password, ends all other sessions and gives this one a new token. All device cookies of the account count no longer,
-    /// but for the new one that this browser gets.
+    /// Changes the password, revokes all other sessions and gives this one a new token. All earlier device cookies of the account
+    /// become invalid; this browser gets a new one.
     pub(crate) async fn change_password(
         &self,
         session: &Session,
@@ -42,7 +44,7 @@ impl Accounts {
         wish: ChangePassword,
     ) -> Result<Admitted, PasswordNotChanged> {
         let share = Share { network: device.network, account: AttemptKey::user(session.user.id) };
-        // A second try is for a password hash that a sign-in renewed between our look and our write.
+        // The second try is for a password hash that a concurrent sign-in renewed between our read and our write.
         for _ in 0..2 {
             let old = self.check_current(session, device, share, wish.current.clone()).await?;
             let place = self.hashing.reserve(share).await?;
@@ -88,9 +90,9 @@ impl Accounts {
         }
     }
 
-    /// Signs in with a password that is already the new one, where the session that was shown has ended meanwhile: a form that is sent
-    /// twice, as by a double click, finds that the first one has changed the password and renamed the session. As after any change, all
-    /// other sessions end. None where that is not so.
+    /// Signs in with the new password if the session that the request shows has just ended by a change of password. Of a form that
+    /// is submitted twice, as by a double click, the first has changed the password and replaced the session. As after any change,
+    /// all other sessions are revoked. Returns none if there was no such change.
     pub(crate) async fn sign_in_after_change(
         &self,
         shown: &Shown,
@@ -103,7 +105,7 @@ impl Accounts {
         if self.store.live_session(id_hash, user_id, now).await?.is_some() {
             return Ok(None);
         }
-        // Without that, whoever has the token of an ended session could use up what is kept of a day for the owner.
+        // Otherwise an attacker with the token of an ended session could use up the owner's share of the daily limit.
         let has_just_changed = |at: Timestamp| now.since(at) < SENT_TWICE_WITHIN;
         let account = self.store.credentials_by_id(user_id).await?;
         let changed = |account: &Credentials| !account.disabled && account.changed_at.is_some_and(has_just_changed);

@@ -1,3 +1,5 @@
+//! Revokes sessions from the user's own list of sessions.
+
 use uuid::Uuid;
 
 use super::Accounts;
@@ -7,7 +9,7 @@ use crate::sessions::Session;
 use crate::store::ByHandle;
 
 impl Accounts {
-    /// Ends one session of the account that asks, by its handle.
+    /// Revokes one session of the signed-in user, by its session id (`handle`).
     pub(crate) async fn end_session(&self, asking: &Session, handle: Uuid) -> Result<ByHandle, Fault> {
         let ended = self.store.end_session_by_handle(asking.user.id, handle).await?;
         let ended = self.sessions.in_force(ended).await?;
@@ -17,7 +19,7 @@ impl Accounts {
         Ok(ended)
     }
 
-    /// Ends all sessions of whoever asks, but the one that asks.
+    /// Revokes all sessions of the signed-in user but the current one.
     pub(crate) async fn end_other_sessions(&self, asking: &Session) -> Result<(), Fault> {
         let ended = self.store.end_other_sessions(asking.user.id, asking.id_hash).await?;
         let sessions = self.sessions.in_force(ended).await?;

@@ -1,4 +1,4 @@
-//! How often somebody may guess: the one way to a password check.
+//! Rate limits for password attempts and registrations. Every password check goes through here.
 
 use std::time::Duration;
 
@@ -16,40 +16,43 @@ use crate::log;
 use crate::sessions::{Device, Session};
 use crate::store::{Attempted, Counted, Credentials, OwnedSession};
 
-/// So many counts are kept, each of some hundred bytes. How they make room: `Store::prune_attempts`.
+/// The maximum number of stored counts, each of some hundred bytes; `Store::prune_attempts` removes the excess.
 const KEPT_ATTEMPTS: u64 = 1_000_000;
 const ATTEMPTS_AT_ONCE: usize = 1000;
 
-/// A site of IPv6 is 65,536 networks of one customer; it may guess as often as so many of them.
+/// An IPv6 site (the first 48 bits of an address) has the limit of this many networks. It contains 65,536 networks, and a
+/// provider may give all of them to one customer.
 const NETWORKS_OF_A_SITE: u32 = 10;
 
 const PASSWORD_CHECKS: &str = "handstamp_password_checks_total";
 
-/// How long an attempt has to wait that only counts apart from strangers', at most.
+/// The wait for an attempt with an ended session once the owner's share of the daily limit is used up. A new day begins within
+/// that time.
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// So many refusals are remembered for the second in which they were given.
+/// How many refusals are cached, each for the second in which it was given.
 const REMEMBERED_REFUSALS: usize = 10_000;
 
-/// The limits, and what is noticed beyond them.
+/// The rate limits, the cache of recent refusals, and the detection of attacks.
 pub(crate) struct Guard {
-    /// Of one device or one session.
+    /// For one known device or one session.
     person: Option<Limit>,
+    /// For all unknown devices of an account together.
     strangers: Option<Limit>,
-    /// Of all devices and sessions of an account together.
+    /// For all known devices and all sessions of an account together.
     owner: Limit,
     network: Option<Limit>,
     site: Option<Limit>,
     registration: Option<Limit>,
     registration_of_a_site: Option<Limit>,
     patterns: Patterns,
-    /// What was refused lately, and when: whoever asks without a pause costs no statement each time.
+    /// Recent refusals with their times, so that a client that retries at once costs no database statement each time.
     refused: Cache<AttemptKey, (Wait, Timestamp)>,
 }
 
 impl Guard {
     pub(crate) fn new(limits: &LimitsConfig) -> Self {
-        metrics::describe_counter!(PASSWORD_CHECKS, "Passwords that somebody gave, by what came of it");
+        metrics::describe_counter!(PASSWORD_CHECKS, "Password attempts, by outcome");
         Self {
             person: Limit::of_a_person(limits.sign_in_per_account),
             strangers: Limit::of_strangers(limits.sign_in_per_account),
@@ -63,31 +66,31 @@ impl Guard {
         }
     }
 
-    /// The wait that was given for one of these within this very second.
+    /// The longest wait that was given for one of these keys within the current second.
     fn remembered(&self, counted: &[Counted], now: Timestamp) -> Option<(Wait, AttemptKey)> {
         let refused = counted.iter().filter_map(|(key, _)| Some((self.refused.get(key)?, *key)));
         refused.filter(|((_, at), _)| *at == now).map(|((wait, _), key)| (wait, key)).max()
     }
 }
 
-/// Who wants a password looked at.
+/// A request to check a password, by what authenticates the client so far.
 pub(super) enum Asking<'a> {
-    /// Somebody who wants to sign in, to an account that there may be or not.
+    /// A sign-in, to an account that may or may not exist.
     Stranger {
         email: &'a EmailAddress,
         account: Option<&'a Credentials>,
-        /// What the device cookie says.
+        /// The claims of the device cookie.
         known: &'a KnownDevices,
         device: &'a Device,
     },
-    /// Somebody who is signed in, and gives the password once more.
+    /// A signed-in user, who enters the password again.
     Member { session: &'a Session, device: &'a Device },
-    /// Somebody who shows a session that has just ended, as a form does that was sent twice.
+    /// A request with a session that has just ended, as by a form that is submitted twice.
     Former(OwnedSession),
 }
 
 impl Asking<'_> {
-    /// Whose password it would be, where there is such an account.
+    /// The account whose password is checked, if it exists.
     fn user(&self) -> Option<UserId> {
         match self {
             Self::Stranger { account, .. } => account.map(|account| account.user_id),
@@ -98,10 +101,10 @@ impl Asking<'_> {
 }
 
 impl Accounts {
-    /// Looks whether a password is the right one, unless too many were wrong.
+    /// Checks a password, unless the attempt is throttled.
     ///
-    /// The attempt counts before anybody looks, so that as many at once are not more than one by one. What counts is
-    /// decided by who asks, and is the same work whether there is such an account or not.
+    /// The attempt is counted before the password is checked, so that parallel attempts cannot exceed the limit. The request
+    /// decides which counts apply, and the work is the same whether or not the account exists.
     pub(super) async fn check_password(
         &self,
         place: Place<'_>,
@@ -119,7 +122,7 @@ impl Accounts {
         let fingerprint = self.guard.patterns.fingerprint(&password);
         let checked = match place.check(stored, password, self.world.random()).await {
             Err(Fault::Overloaded) => {
-                // It had to give its place to others, and nobody looked at it.
+                // The attempt lost its permit to another network or account, so its password was not checked.
                 self.take_back(&attempted).await;
                 return Err(Fault::Overloaded);
             }
@@ -141,8 +144,11 @@ impl Accounts {
         Ok(Ok(checked))
     }
 
-    /// The wait of a stranger who was refused within this second already, without a look at anything else. Whoever shows
-    /// a device cookie may be no stranger to the account.
+    /// Refuses a client without a device cookie at once if one of its limits refused an attempt within the current second. A client
+    /// with a device cookie may be known to the account, so it is not refused here.
+    ///
+    /// # Errors
+    /// The wait that was given then.
     pub(super) fn refuse_again(&self, email: &EmailAddress, device: &Device) -> Result<(), Wait> {
         let asking = Asking::Stranger { email, account: None, known: &KnownDevices::default(), device };
         let refused = device.cookie.is_empty().then(|| self.counts_of_strangers(Some(email), device.network));
@@ -157,7 +163,7 @@ impl Accounts {
 
     fn tell_of_refusal(&self, asking: &Asking<'_>, wait: Wait) {
         let (user, seconds) = (asking.user().map(tracing::field::display), wait.0.as_secs());
-        log::info!(event = "authn_login_fail_max", user, seconds, "looked at no password");
+        log::info!(event = "authn_login_fail_max", user, seconds, "throttled a password attempt");
         metrics::counter!(PASSWORD_CHECKS, "outcome" => "too_many").increment(1);
     }
 
@@ -178,18 +184,19 @@ impl Accounts {
         Ok(counted.map(drop).map_err(|(wait, _)| wait))
     }
 
-    /// Counts a new password that was refused as an attempt of the session: judging one takes as long as a hash, and a session
-    /// could have that done without end.
+    /// Counts a rejected new password as an attempt of the session: the strength estimate takes as long as a hash, and a session
+    /// could request it without limit.
     pub(super) async fn count_refused_password(&self, session: &Session) -> Result<(), Fault> {
         let counted = self.guard.person.map(|limit| (AttemptKey::session(session.id_hash), limit));
-        // That there were too many already shows with the next.
+        // If this exceeds the limit, the next attempt is throttled.
         let _ = self.count(counted.as_slice()).await?;
         Ok(())
     }
 
-    /// Counts one more attempt. Where the owner is known, on a device or in a session, it counts apart from those of strangers, so that
-    /// these cannot shut the owner out by guessing, nor by sharing a network. But all that is known of an account has one share
-    /// of a day together, and what goes beyond that counts as a stranger's: so a day has a hundred, whatever cookies come along.
+    /// Counts one more attempt. An attempt from a known device or in a session counts apart from those of unknown devices. So an
+    /// attacker cannot lock the owner out by guessing, nor by sharing a network. All known devices and sessions of an account
+    /// together have one share of the daily limit, and an attempt beyond it counts as one of an unknown device. So an account has
+    /// a hundred attempts a day, whatever cookies are sent.
     async fn count_attempt(&self, asking: &Asking<'_>) -> Result<Result<Vec<Attempted>, Wait>, Fault> {
         if let Some((user_id, key)) = Self::known_as(asking) {
             let shared = AttemptKey::user(user_id);
@@ -210,7 +217,7 @@ impl Accounts {
         Ok(self.count(&counts).await?.map_err(|(wait, _)| wait))
     }
 
-    /// Whose owner is known, and by what.
+    /// The account whose owner this client is known to be, and the key that counts its device or session.
     fn known_as(asking: &Asking<'_>) -> Option<(UserId, AttemptKey)> {
         match asking {
             Asking::Stranger { account, known, .. } => {
@@ -223,7 +230,7 @@ impl Accounts {
         }
     }
 
-    /// What the attempt of a stranger counts for.
+    /// The counts that apply to an attempt from an unknown device.
     fn counts_of_strangers(&self, email: Option<&EmailAddress>, network: Network) -> Vec<Counted> {
         let counts = [
             self.guard.strangers.zip(email).map(|(limit, email)| (AttemptKey::account(email), limit)),
@@ -233,7 +240,7 @@ impl Accounts {
         counts.into_iter().flatten().collect()
     }
 
-    /// Counts one more for each of these; or how long to wait instead, and for which of them.
+    /// Counts one more attempt for each of these keys, or returns how long to wait instead, and for which key.
     async fn count(&self, counted: &[Counted]) -> Result<Result<Vec<Attempted>, (Wait, AttemptKey)>, Fault> {
         if counted.is_empty() {
             return Ok(Ok(Vec::new()));
@@ -246,16 +253,16 @@ impl Accounts {
         Ok(counted.inspect_err(|(wait, key)| self.guard.refused.insert(*key, (*wait, now))))
     }
 
-    /// Whoever was right goes on, even where it cannot be written down.
+    /// Takes back an attempt. A failure of the database is only logged, so that a correct password still signs in.
     async fn take_back(&self, attempted: &[Attempted]) {
         if !attempted.is_empty()
             && let Err(error) = self.store.take_attempt_back(attempted, self.sessions.now()).await
         {
-            log::warn!(%error, "an attempt that was right still counts as wrong");
+            log::warn!(%error, "an attempt could not be taken back and still counts as wrong");
         }
     }
 
-    /// Removes counts that nothing depends on any more, and those for which there is no room.
+    /// Removes expired counts, and those beyond the maximum number.
     pub(crate) async fn purge_attempts(&self) {
         let purged = async {
             if let Some(now) = self.sessions.believed_now() {

@@ -1,4 +1,4 @@
-//! Passwords are hashed on threads of their own: some at once, some more in a queue with a share for each, and nothing beyond that.
+//! Hashes passwords on blocking threads, with limited concurrency and a fair, bounded queue.
 
 mod queue;
 
@@ -14,29 +14,30 @@ use crate::error::Fault;
 pub(crate) use queue::Share;
 use queue::{Crowded, Held, Queue};
 
-/// How long it takes to say that there is no place. Whoever floods tries again as soon as it is said, and those refused at once
-/// took half of a core from those whose passwords were hashed.
+/// The delay before a request is refused because the queue is full. A flooding client retries as soon as it is refused, and
+/// requests that were refused at once took half of a core from the hashes.
 const REFUSED_AFTER: Duration = Duration::from_secs(1);
 
-/// Hashes passwords.
+/// The password hasher, with its queue and its memory.
 pub(crate) struct Hashing {
     settings: HashSettings,
     queue: Arc<Queue>,
-    /// One for each hash that is computed at once, kept for the next.
+    /// The working memory of the hashes, one for each that is computed at once, kept for reuse.
     memories: Arc<Mutex<Vec<HashMemory>>>,
 }
 
-/// A place among those whose passwords are hashed, now or soon. Whoever has none learns it before anything is done.
+/// A permit to hash one password, now or in turn. It is acquired first, so that a request without one is refused before any other
+/// work is done.
 pub(crate) struct Place<'a> {
     hashing: &'a Hashing,
     held: Held,
 }
 
-/// Whether a password was the right one.
+/// The result of a password check.
 pub(crate) enum Checked {
     Wrong,
     Right {
-        /// A new hash of it, where the stored one was made with other settings.
+        /// A new hash of the password, if the stored one was made with other settings.
         renewed: Option<PasswordHash>,
     },
 }
@@ -50,7 +51,7 @@ impl Hashing {
         }
     }
 
-    /// A place for one hash, if there is one now. If there is none, it takes a second to say so.
+    /// Acquires a permit for one hash. If the queue is full, it fails after a second.
     pub(crate) async fn reserve(&self, share: Share) -> Result<Place<'_>, Fault> {
         match self.queue.reserve(share) {
             Ok(held) => Ok(Place { hashing: self, held }),
@@ -65,7 +66,7 @@ async fn overloaded(_: Crowded) -> Fault {
 }
 
 impl Place<'_> {
-    /// Whether `password` belongs to `stored`. It costs the same when there is no stored hash.
+    /// Checks `password` against `stored`. The cost is the same if there is no stored hash.
     pub(crate) async fn check(
         self,
         stored: Option<PasswordHash>,
@@ -82,7 +83,7 @@ impl Place<'_> {
         .await?
     }
 
-    /// Hashes a password that the policy accepts, and says why it does not otherwise.
+    /// Hashes a new password if the policy accepts it, or returns why it does not.
     pub(crate) async fn accept(
         self,
         policy: PasswordPolicy,
@@ -91,7 +92,7 @@ impl Place<'_> {
         salt: [u8; 16],
     ) -> Result<Result<PasswordHash, PasswordRefusal>, Fault> {
         let settings = self.hashing.settings;
-        // The estimate of strength takes milliseconds as well: it has its turn like a hash.
+        // The strength estimate takes milliseconds as well, so it waits for a turn like a hash.
         self.run(move |memory| {
             let context: Vec<&str> = context.iter().map(String::as_str).collect();
             policy.accept(password, &context).map(|password| settings.hash(&password, salt, memory))
@@ -113,7 +114,7 @@ impl Place<'_> {
             let mut memory = memory.unwrap_or_default();
             let result = work(&mut memory);
             memories.lock().expect("no hash panics while it holds the list").push(memory);
-            // Turn and place end with the work, even if whoever asked has gone.
+            // The turn and the permit end with the work, even if the request was cancelled.
             drop(held);
             result
         });
@@ -123,7 +124,7 @@ impl Place<'_> {
 
 #[cfg(test)]
 impl Hashing {
-    /// What all hashes have cost so far, once none is under way.
+    /// The cost of all hashes so far, in KiB of memory passed over. Call it while no hash is running.
     pub(crate) fn passed_kib(&self) -> u64 {
         self.memories.lock().unwrap().iter().map(HashMemory::passed_kib).sum()
     }

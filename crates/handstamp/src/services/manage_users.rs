@@ -1,3 +1,5 @@
+//! The operator's commands on accounts and sessions.
+
 use std::time::Duration;
 
 use handstamp_core::{AttemptKey, EmailAddress, GroupName};
@@ -7,10 +9,10 @@ use crate::error::Error;
 use crate::log;
 use crate::store::{Account, GROUPS_PER_USER, ListedSession, TooManyGroups};
 
-/// See `Guard::remembered`.
+/// How long `Guard::remembered` caches a refusal.
 const REMEMBERED_FOR: Duration = Duration::from_secs(1);
 
-/// What operators do to accounts that are not theirs. Each returns when it is in force.
+/// The operator's commands. Each returns once every node has applied its change.
 impl Accounts {
     /// The account of an address.
     pub(crate) async fn user(&self, email: &str) -> Result<Account, Error> {
@@ -22,7 +24,7 @@ impl Accounts {
         Ok(self.store.accounts(self.world.now()).await?)
     }
 
-    /// Shuts an account, whose sessions end for good, or opens it again.
+    /// Disables an account and revokes its sessions for good, or enables it again.
     pub(crate) async fn set_user_disabled(&self, email: &str, disabled: bool) -> Result<Account, Error> {
         let account = self.user(email).await?;
         let changed = self.store.set_disabled(account.id, disabled.then(|| self.world.now())).await?;
@@ -32,7 +34,7 @@ impl Accounts {
         Ok(account)
     }
 
-    /// Notes that the address of an account is its owner's, and gives the account as it is then.
+    /// Marks the address of an account as verified, and returns the account as it is afterwards.
     pub(crate) async fn verify_user(&self, email: &str) -> Result<Account, Error> {
         let account = self.user(email).await?;
         self.sessions.in_force(self.store.verify_email(account.id, self.world.now()).await?).await?;
@@ -40,7 +42,7 @@ impl Accounts {
         Ok(Account { email_verified: true, ..account })
     }
 
-    /// Takes somebody out of some groups and puts them into others, and gives the account as it is then.
+    /// Adds a user to groups and removes them from others, and returns the account as it is afterwards.
     pub(crate) async fn change_groups(&self, email: &str, added: &[&str], removed: &[&str]) -> Result<Account, Error> {
         let parse = |names: &[&str]| names.iter().map(|name| GroupName::parse(name)).collect::<Result<Vec<_>, _>>();
         let added = parse(added).map_err(Error::refused)?;
@@ -55,8 +57,8 @@ impl Accounts {
         self.user(email).await
     }
 
-    /// Forgets the wrong passwords that were tried for an account, and says whether there were any. What counts for one device or one
-    /// session stays.
+    /// Clears the count of wrong passwords for an account, and returns whether there were any. The counts of single devices and
+    /// sessions stay.
     pub(crate) async fn unlock_user(&self, email: &str) -> Result<bool, Error> {
         let account = self.user(email).await?;
         let email = EmailAddress::parse(&account.email).map_err(Error::refused)?;
@@ -64,9 +66,9 @@ impl Accounts {
         for key in [AttemptKey::account(&email), AttemptKey::user(account.id)] {
             unlocked |= self.store.forget_attempts(key).await?;
         }
-        // Nodes may remember a refusal for as long.
+        // Nodes may cache a refusal for as long.
         tokio::time::sleep(REMEMBERED_FOR).await;
-        log::info!(event = "user_unlocked", user = %account.id, by = "operator", "forgot wrong passwords");
+        log::info!(event = "user_unlocked", user = %account.id, by = "operator", "cleared the count of wrong passwords");
         Ok(unlocked)
     }
 
@@ -82,7 +84,7 @@ impl Accounts {
         Ok(self.sessions.list(account.id).await?)
     }
 
-    /// Ends the sessions of one account, or of all, and says how many those were.
+    /// Revokes the sessions of one account, or of all accounts, and returns their number.
     pub(crate) async fn end_sessions_of(&self, email: Option<&str>) -> Result<u64, Error> {
         let account = match email {
             Some(email) => Some(self.user(email).await?),

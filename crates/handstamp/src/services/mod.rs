@@ -1,4 +1,4 @@
-//! What people and operators do, one act a file. Nothing here knows of the web.
+//! The acts of users and operators on accounts and sessions, one file per act. This module does not depend on the web layer.
 
 mod add_user;
 mod assertions;
@@ -33,10 +33,10 @@ use hashing::Place;
 pub(crate) use register::{NotRegistered, Register};
 pub(crate) use sign_in::{NotSignedIn, SignIn};
 
-/// How soon after the first a form comes that was sent twice.
+/// How soon after the first submission of a form a second one counts as a duplicate.
 const SENT_TWICE_WITHIN: Duration = Duration::from_secs(60);
 
-/// The accounts of a site: every act is a method, in a file of its own.
+/// The services of a site: every act is a method, in a file of its own.
 pub(crate) struct Accounts {
     pub(crate) config: Config,
     pub(crate) world: World,
@@ -48,11 +48,11 @@ pub(crate) struct Accounts {
     pub(crate) assertions: Assertions,
 }
 
-/// What a browser gets in which somebody has just signed in.
+/// The session and the cookies of a browser in which a user has just signed in.
 pub(crate) struct Admitted {
     session: OwnedSession,
     pub(crate) signed_in: SignedIn,
-    /// The device cookie.
+    /// The value of the device cookie.
     pub(crate) device: String,
 }
 
@@ -63,8 +63,8 @@ impl Accounts {
         Lasts { duration: if remembered { lifetime } else { unremembered }, remembered }
     }
 
-    /// Lets somebody in, and notes in the device cookie that this account has signed in there: as the device that it was
-    /// before, or as a new one. Its credentials were last changed at `changed_at`.
+    /// Completes a sign-in: adds the account to the device cookie, as the device that it was before or as a new one. The
+    /// credentials of the account were last changed at `changed_at`.
     fn admit(
         &self,
         session: OwnedSession,
@@ -78,15 +78,15 @@ impl Accounts {
         Admitted { session, signed_in, device: self.devices.note(&device.cookie, user_id, id, changed_at, now) }
     }
 
-    /// Ends all sessions of an account but one that has just begun. Of a form that was sent twice, the first has begun one as well, whose
-    /// cookie the browser dropped with the answer.
+    /// Revokes all sessions of an account but the one that has just begun. Of a form that is submitted twice, the first submission
+    /// has begun a session too, whose cookie the browser dropped with the response.
     async fn end_all_but(&self, admitted: &Admitted) -> Result<(), Fault> {
         let OwnedSession { id_hash, user_id } = admitted.session;
         self.sessions.in_force(self.store.end_other_sessions(user_id, id_hash).await?).await?;
         Ok(())
     }
 
-    /// Hashes a password that somebody of this name and address chose, or says why it is refused.
+    /// Hashes a new password for a user of this name and address, or returns why it is rejected.
     async fn hash_new_password(
         &self,
         place: Place<'_>,
@@ -98,14 +98,14 @@ impl Accounts {
         place.accept(self.config.password, password, context, self.world.random()).await
     }
 
-    /// Writes down what has gathered in memory.
+    /// Flushes the last-seen times to the database.
     pub(crate) async fn write_last_seen(&self) {
         if let Err(error) = self.sessions.write_last_seen().await {
-            log::warn!(%error, "the times when sessions were last seen could not be written");
+            log::warn!(%error, "the last-seen times of sessions could not be written");
         }
     }
 
-    /// Removes what has expired.
+    /// Removes expired sessions.
     pub(crate) async fn purge(&self) {
         match self.sessions.purge().await {
             Ok(0) => {}

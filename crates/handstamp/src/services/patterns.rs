@@ -1,7 +1,7 @@
-//! Patterns of guessing that no single count shows, for whoever watches the log or the metrics.
+//! Detects password spraying, credential stuffing and password guessing, and reports them in the log and the metrics.
 //!
-//! They are kept in memory, by hashes under a key that lives as long as the process: nothing that somebody typed is
-//! written down for this. Of several nodes each sees its share.
+//! These attacks show in no single rate limit. The notes are kept in memory, as hashes under a key that lives as long as the
+//! process, so no user input is stored. With several nodes each sees only its share of the attempts.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
@@ -14,49 +14,50 @@ use handstamp_core::{EmailAddress, Network, Password, Timestamp};
 use crate::log;
 
 const WINDOW: Duration = Duration::from_secs(15 * 60);
-/// One password at so many accounts, from one network.
+/// Password spraying: one password tried at this many accounts from one network.
 const SPRAYED_ACCOUNTS: usize = 10;
-/// So many wrong pairs of an address and a password, from so many networks, and more of them than were right.
+/// Credential stuffing: this many wrong pairs of an address and a password, from at least [`STUFFING_NETWORKS`] networks, and
+/// more wrong pairs than correct passwords.
 const STUFFED_PAIRS: usize = 100;
 const STUFFING_NETWORKS: usize = 20;
-/// So many wrong passwords at one account, more than its owner mistypes.
+/// Password guessing: this many wrong passwords at one account, which are more than its owner mistypes.
 const GUESSED_AT_ONE: usize = 20;
-/// Beyond so many in a window nothing more is noted; by then it has been said.
+/// The maximum number of pairs noted in a window. By then the attack has been reported.
 const MOST_NOTES: usize = 10_000;
 
 const ALARMS: &str = "handstamp_guessing_alarms_total";
 
-/// What was tried lately.
+/// The recent failed attempts, by which attacks are detected.
 #[derive(Default)]
 pub(super) struct Patterns {
     hasher: RandomState,
     window: Mutex<Window>,
 }
 
-/// Of a password, for comparing it with others while the process runs.
+/// A keyed hash of a password, to compare it with others while the process runs.
 #[derive(Clone, Copy)]
 pub(super) struct Fingerprint(u64);
 
 #[derive(Default)]
 struct Window {
     since: Option<Timestamp>,
-    /// By network and password, at which accounts.
+    /// The accounts at which a network tried a password.
     sprayed: HashMap<(Network, u64), HashSet<u64>>,
-    /// Of an address and a password.
+    /// Hashes of an address and a password.
     pairs: HashSet<u64>,
-    /// How many of these are of each account.
+    /// The number of pairs for each account.
     accounts: HashMap<u64, usize>,
     networks: HashSet<Network>,
     right: usize,
     is_stuffing: bool,
 }
 
-/// What somebody seems to be doing.
+/// A kind of attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pattern {
-    /// One password at many accounts, from one network.
+    /// One password at many accounts from one network.
     Spraying,
-    /// Many pairs from many networks, such as were stolen elsewhere.
+    /// Many pairs from many networks, as when they were stolen from another site.
     Stuffing,
     /// Many passwords at one account.
     Guessing,
@@ -71,7 +72,7 @@ impl Patterns {
         self.window(now, |window| window.right += 1);
     }
 
-    /// Notes a wrong password, and tells of a pattern when it is complete: once, until the window is over.
+    /// Notes a wrong password, and reports an attack when it reaches its threshold, once in a window.
     pub(super) fn note_wrong(&self, network: Network, email: &EmailAddress, password: Fingerprint, now: Timestamp) {
         let account = self.hasher.hash_one(email.key());
         let pair = self.hasher.hash_one((account, password.0));
@@ -139,7 +140,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
-    /// Wrong passwords one after the other, and what is noticed.
+    /// Feeds wrong passwords to [`Patterns`] one after the other, and returns the attacks detected.
     struct Watch(Patterns);
 
     impl Watch {
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn one_password_at_ten_accounts_from_one_network_is_told_once() {
+    fn password_spraying_from_one_network_is_reported_once_in_a_window() {
         let watch = watch();
         let told: Vec<_> = (0..30).flat_map(|account| watch.wrong(1, account, "Summer2026!", NOW)).collect();
         assert_eq!(told, [Pattern::Spraying]);
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_noticed_when_it_takes_its_time_as_well() {
+    fn slow_password_spraying_is_reported() {
         let watch = watch();
         let minutes = |count| NOW.after(Duration::from_secs(60 * count));
         let told = (0..10).flat_map(|account| watch.wrong(1, account, "Summer2026!", minutes(account as u64)));
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_begins_another_window() {
+    fn a_clock_that_is_set_back_begins_a_new_window() {
         let watch = watch();
         let next_year = NOW.after(Duration::from_secs(365 * 86_400));
         assert_eq!((0..9).flat_map(|account| watch.wrong(1, account, "Summer2026!", next_year)).count(), 0);
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_do_is_no_pattern() {
+    fn normal_use_is_not_reported_as_an_attack() {
         let watch = watch();
         for attempt in 0..50 {
             assert!(watch.wrong(1, 70, "the same once more", NOW).is_empty(), "one account");
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_pairs_from_twenty_networks_are_told_once() {
+    fn a_hundred_wrong_pairs_from_twenty_networks_are_reported_once_as_credential_stuffing() {
         let watch = watch();
         let wrong = |i: usize| watch.wrong((i % 20) as u8, i, &format!("stolen elsewhere {i}"), NOW);
         assert_eq!((0..99).flat_map(wrong).count(), 0);
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn many_passwords_at_one_account_are_told_once() {
+    fn twenty_wrong_passwords_at_one_account_are_reported_once() {
         let watch = watch();
         let wrong = |i: usize| watch.wrong((i % 10) as u8, 7, &format!("a guess {i}"), NOW);
         assert_eq!((0..19).flat_map(wrong).count(), 0);
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_site_where_most_are_right_is_not_stuffed() {
+    fn credential_stuffing_is_not_reported_while_most_passwords_are_right() {
         let watch = watch();
         (0..150).for_each(|_| watch.0.note_right(NOW));
         let wrong = |i: usize| watch.wrong((i % 20) as u8, i, &format!("mistyped {i}"), NOW);
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_so_many_and_no_more() {
+    fn a_window_holds_a_bounded_number_of_pairs() {
         let watch = watch();
         for i in 0..MOST_NOTES + 100 {
             watch.wrong((i % 200) as u8, i, "x", NOW);

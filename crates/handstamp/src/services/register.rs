@@ -1,3 +1,5 @@
+//! Creates an account at a visitor's request, and handles a form that was submitted twice.
+
 use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Password, PasswordRefusal, UserId, Wait};
 
 use super::hashing::Share;
@@ -8,18 +10,18 @@ use crate::log;
 use crate::sessions::Device;
 use crate::store::{AddressTaken, NewUser, OwnedSession};
 
-/// A wish for an account.
+/// A request to create an account.
 pub(crate) struct Register {
     pub(crate) name: DisplayName,
     pub(crate) email: EmailAddress,
     pub(crate) password: Password,
 }
 
-/// Why no account was made.
+/// Why no account was created.
 #[derive(Debug)]
 pub(crate) enum NotRegistered {
     Closed,
-    /// Too many registered from there.
+    /// Throttled: there were too many attempts from this network.
     TooMany(Wait),
     AddressTaken,
     Password(PasswordRefusal),
@@ -33,7 +35,7 @@ impl<F: Into<Fault>> From<F> for NotRegistered {
 }
 
 impl Accounts {
-    /// Makes an account and signs its owner in, remembered; the sessions that this browser had before end.
+    /// Creates an account and begins a remembered session of it; the earlier sessions of this browser are revoked.
     pub(crate) async fn register(
         &self,
         wish: Register,
@@ -45,7 +47,7 @@ impl Accounts {
         }
         let share = Share { network: device.network, account: AttemptKey::account(&wish.email) };
         let place = self.hashing.reserve(share).await?;
-        // Before anybody learns whether the address has an account.
+        // Counted before the response can reveal whether the address has an account.
         self.count_registration(device).await?.map_err(NotRegistered::TooMany)?;
         if self.store.has_account(&wish.email).await? {
             return Err(Self::taken());
@@ -64,15 +66,15 @@ impl Accounts {
         let made = self.store.create_user(&user, Some(&session), before).await?;
         match self.sessions.in_force(made).await? {
             Ok(()) => {
-                log::info!(event = "user_created", user = %id, "made an account");
+                log::info!(event = "user_created", user = %id, "created an account");
                 Ok(self.admit(session.owned(), None, signed_in, device))
             }
             Err(AddressTaken) => Err(Self::taken()),
         }
     }
 
-    /// The same; but where the address has an account already, its password signs in: a form that is sent twice, as by a double
-    /// click, finds the account that it has just made. It counts as any sign-in does.
+    /// The same, but if the address has an account already, its password signs in. A form that is submitted twice, as by a double
+    /// click, finds the account that it has just created. The attempt counts as any sign-in does.
     pub(crate) async fn register_or_sign_in(
         &self,
         wish: Register,

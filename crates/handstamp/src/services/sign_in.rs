@@ -1,3 +1,5 @@
+//! Signs a user in with an e-mail address and a password.
+
 use handstamp_core::{AttemptKey, EmailAddress, KnownDevices, Password, PasswordHash, Wait};
 
 use super::guard::Asking;
@@ -8,19 +10,19 @@ use crate::log;
 use crate::sessions::Device;
 use crate::store::{Credentials, OwnedSession, SESSIONS_PER_USER};
 
-/// A wish to sign in.
+/// A request to sign in.
 pub(crate) struct SignIn {
     pub(crate) email: EmailAddress,
     pub(crate) password: Password,
     pub(crate) remember: bool,
 }
 
-/// Why somebody is not signed in.
+/// Why a sign-in failed.
 #[derive(Debug)]
 pub(crate) enum NotSignedIn {
-    /// The address or the password; which of them is not for anybody to know.
+    /// The address or the password is wrong; the response must not tell which.
     Wrong,
-    /// There were too many wrong ones, so nobody looked at this one.
+    /// Throttled: there were too many wrong passwords, so this one was not checked.
     TooMany(Wait),
     Fault(Fault),
 }
@@ -32,7 +34,7 @@ impl<F: Into<Fault>> From<F> for NotSignedIn {
 }
 
 impl Accounts {
-    /// Begins a session, and ends those that this browser had before.
+    /// Begins a session, and revokes the earlier sessions of this browser.
     pub(crate) async fn sign_in(
         &self,
         wish: SignIn,
@@ -41,9 +43,9 @@ impl Accounts {
     ) -> Result<Admitted, NotSignedIn> {
         let known = self.devices.open(&device.cookie, self.sessions.now());
         let share = Share { network: device.network, account: AttemptKey::account(&wish.email) };
-        // A second try is for a password hash that somebody else's sign-in renewed between our look and our write.
+        // The second try is for a password hash that a concurrent sign-in renewed between our read and our write.
         for _ in 0..2 {
-            // Those for whom there is nothing to be done learn it before anything else is done.
+            // A throttled attempt is refused before any other work is done.
             self.refuse_again(&wish.email, device).map_err(NotSignedIn::TooMany)?;
             let place = self.hashing.reserve(share).await?;
             let account = self.store.credentials_by_email(&wish.email).await?;
@@ -71,8 +73,8 @@ impl Accounts {
         Err(NotSignedIn::Wrong)
     }
 
-    /// The account and its hash, if the password is right and the account is one that may sign in. Otherwise it takes as
-    /// long: without a hash that counts, a decoy is computed.
+    /// The account and its hash, if the password is right and the account may sign in. A failure takes as long: if there is no
+    /// valid hash, a decoy is computed.
     async fn check_credentials(
         &self,
         place: Place<'_>,

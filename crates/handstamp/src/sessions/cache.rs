@@ -1,11 +1,14 @@
-//! What a node believes of live sessions while it is a member under one id: entries, what has changed since, and until
-//! when any of it may be believed.
+//! The session cache of a node for one membership: entries, the positions of invalidations, and the lease.
 //!
-//! Three facts make it coherent, and none of them needs a lock. An entry carries the position that was noted *before* its
-//! row was read. Evicting is to note the position of a change for whom it concerns; an entry with an earlier position is
-//! no longer believed, however late it was inserted. And a change is reported as done only after it was noted here, so
-//! that whoever revokes is answered either after that, or after the lease has ended for good. Joining anew begins with
-//! another cache, so nothing of the one before can be found in it.
+//! Three facts make the cache coherent, and none of them needs a lock:
+//!
+//! - An entry carries the log position that was noted *before* its row was read.
+//! - An invalidation stores its position for the session or user that it concerns. An entry with an earlier position is
+//!   ignored, however late it was inserted.
+//! - The node reports a change as applied only after the invalidation was stored here. So a revocation is confirmed either
+//!   after that, or after the lease has ended for good.
+//!
+//! Rejoining begins with a new cache, so it contains no entry of the previous membership.
 
 use handstamp_core::{SessionIdHash, Timestamp, UserId};
 
@@ -14,7 +17,7 @@ use super::sync::{AtomicI64, AtomicU64, Entries, Ordering, PLACES, Weighs};
 use crate::store::{Change, Position, Subject};
 use crate::world::Moment;
 
-/// Which session, whose, and until when: what a token says of it.
+/// The session that a token names: the hash of its secret, its user and its expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SessionKey {
     pub(crate) id_hash: SessionIdHash,
@@ -22,10 +25,10 @@ pub(crate) struct SessionKey {
     pub(crate) expires_at: Timestamp,
 }
 
-/// What is kept of a session.
+/// A cached session.
 #[derive(Clone)]
 struct Entry<V> {
-    /// The position noted before the row was read.
+    /// The log position that was noted before the row was read.
     position: i64,
     value: V,
 }
@@ -36,16 +39,17 @@ impl<V: Weighs> Weighs for Entry<V> {
     }
 }
 
-/// The sessions that a node believes to be live.
+/// The live sessions that a node has cached.
 pub(super) struct Cache<V: Clone + Weighs> {
     lease: Lease,
-    /// Up to where all changes are noted below.
+    /// The log position up to which all invalidations are stored below.
     position: AtomicI64,
-    /// The last change of whom it concerns, by a hash. Two that share a place cost each other a read of a row now and then.
+    /// The position of the last invalidation per bucket (hash of session or user id). A collision only causes an extra
+    /// read of a row.
     changed: Box<[AtomicI64]>,
-    /// The last change that concerns everybody.
+    /// The position of the last invalidation that concerns all sessions.
     changed_for_all: AtomicI64,
-    /// Sessions that end at this time or earlier have been purged.
+    /// Sessions that expire at this time or earlier have been purged.
     expired: AtomicU64,
     entries: Entries<SessionIdHash, Entry<V>>,
 }
@@ -63,7 +67,7 @@ impl<V: Clone + Weighs> Cache<V> {
         }
     }
 
-    /// The session, if it is known to be live.
+    /// The session, if the lease holds and it is cached as live.
     pub(super) fn look_up(&self, key: &SessionKey, now: Moment) -> Option<V> {
         if !self.lease.holds(now) {
             return None;
@@ -78,18 +82,18 @@ impl<V: Clone + Weighs> Cache<V> {
         live.then_some(entry.value)
     }
 
-    /// Up to where all changes are evicted; to be noted before a row is read.
+    /// The position up to which all invalidations are applied; to be noted before a row is read.
     pub(super) fn position(&self) -> Position {
         Position(self.position.load(Ordering::SeqCst))
     }
 
-    /// Keeps a live session whose row was read after `noted` was noted.
+    /// Inserts a live session whose row was read after the position `noted` was noted.
     pub(super) fn fill(&self, noted: Position, key: &SessionKey, value: V) {
         self.entries.insert(key.id_hash, Entry { position: noted.0, value });
     }
 
-    /// Evicts whom the changes concern, and advances. False, with nothing done, when there is a gap: what we have not
-    /// followed is already forgotten.
+    /// Applies invalidations and advances the position. Returns false, with nothing done, when there is a gap: entries that
+    /// this node has not read are already deleted from the log.
     pub(super) fn apply(&self, changes: &[Change]) -> bool {
         let positions = self.position().0 + 1..;
         if changes.iter().zip(positions).any(|(change, expected)| change.position.0 != expected) {
@@ -128,7 +132,7 @@ impl<V: Clone + Weighs> Cache<V> {
         self.entries.len()
     }
 
-    /// Hashes are random throughout, and ids of users at their end.
+    /// The bucket, by the last two bytes: hashes are random throughout, and user ids at their end.
     fn place(&self, subject: &[u8]) -> &AtomicI64 {
         let [.., high, low] = subject else { return &self.changed[0] };
         &self.changed[usize::from(u16::from_be_bytes([*high, *low])) % PLACES]

@@ -1,5 +1,6 @@
-//! A node: it joins, follows the log of changes, renews its lease, and waits for the other nodes on behalf of whoever has
-//! changed something. `tests/lease_model.rs` checks the protocol, `tests/simulation/` this code.
+//! A node of the cluster: it joins, follows the invalidation log, renews its lease, and waits for changes to reach all nodes.
+//!
+//! `tests/lease_model.rs` checks the protocol, `tests/simulation/` this code.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -19,80 +20,79 @@ use crate::log;
 use crate::store::{ChangeLog, NodeId, NodeRow, Position};
 use crate::world::{Moment, World};
 
-/// How long to wait after a statement failed.
+/// The delay before the retry of a failed statement.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
-/// How soon, and how seldom, whoever waits for the other nodes asks whether they have come so far.
+/// The first and the longest interval at which a caller that waits for the other nodes reads their positions.
 const FIRST_LOOK_AFTER: Duration = Duration::from_millis(1);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// The longest that they wait for the database to answer.
+/// The longest that such a caller waits for the database to answer.
 const ANSWER_WITHIN: Duration = Duration::from_millis(2500);
-/// After how many leases without a renewal a node is given up that nobody waits for.
+/// The number of leases without a renewal after which a node is evicted even if no caller waits for it.
 const GONE_AFTER_LEASES: u32 = 12;
 
-/// A node of all those that share a database.
+/// One of the nodes that share a database.
 pub(crate) struct Node<L: ChangeLog, V: Clone + Weighs> {
     log: Arc<L>,
     world: World,
     lease: Duration,
-    /// How many sessions it caches; none, and it is no member: there is nothing that anybody would have to wait for.
+    /// How many sessions it caches. With 0 the node does not join, since no revocation has to wait for it.
     capacity: usize,
-    /// The cache of this membership. Another membership has another.
+    /// The cache of the current membership. Each membership has its own.
     cache: ArcSwapOption<Cache<V>>,
     wake: Notify,
     joined: Notify,
-    /// Told after each attempt to join or to renew, whatever came of it.
+    /// Notified after each attempt to join or to renew, successful or not.
     tried: Notify,
     /// Whether the last of these attempts failed.
     failing: AtomicBool,
     stopping: AtomicBool,
-    /// By how many milliseconds the database's clock is ahead of the one here that nobody sets; negative while unknown.
+    /// By how many milliseconds the database's clock is ahead of this node's monotonic clock; negative while unknown.
     database_ahead: AtomicI64,
     watch: Mutex<Watch>,
-    /// Up to where everything was found to be in force everywhere, and when. Whoever asks the database asks for all who
-    /// wait; but not for longer, since a database that was restored gives positions again.
+    /// The lowest position that all nodes had applied, and when it was read. Shared by concurrent waiters for
+    /// [`LOOK_EVERY`]; not longer, because a restored database reuses positions.
     in_force: tokio::sync::Mutex<(Position, Duration)>,
-    /// How far the log had come when the database last confirmed that it leads, and when it was asked. One question serves all
-    /// who asked before it was sent.
+    /// The newest log position when the database last confirmed that it leads, and when that statement was sent. One
+    /// statement serves all requests that came before it was sent.
     confirmed: tokio::sync::Mutex<Option<(Position, Duration)>>,
 }
 
-/// The database knows less than it did: a leader that was given up and has come back, or a standby that leads and lacks
-/// what was answered. What it says of a session may have been undone.
+/// The database is behind what this node has read before: a deposed leader that has come back, or a promoted standby that
+/// lacks confirmed transactions. The session in the row may have been revoked.
 #[derive(Debug)]
 pub(crate) struct Outdated;
 
-/// This node does not hold its lease, and the database may be one that no longer leads: what it says of a session is no
-/// authority.
+/// This node does not hold its lease, and the database may be a server that no longer leads: its rows are no authority.
 #[derive(Debug)]
 pub(crate) struct NoLease;
 
-/// What was changed is done, but some node may not know it yet.
+/// The change is committed, but some node may not have applied it yet.
 #[derive(Debug)]
 pub(crate) struct NotInForce(pub(crate) String);
 
-/// Whether the row of a node is still there.
+/// Whether this node is still a member.
 enum Membership {
     Lasts {
-        /// Whether the database has confirmed that just now.
+        /// Whether the lease was renewed just now.
         renewed: bool,
     },
-    /// Somebody has given us up, or we have missed changes.
+    /// Another node has evicted this one, or this one has missed invalidations.
     Lost,
 }
 
-/// How a node stands, for whoever looks after it.
+/// The membership status of a node, for health checks and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It caches nothing, so nobody has to wait for it.
+    /// The node caches nothing, so no revocation has to wait for it.
     NoCache,
-    /// It has not joined yet, or was given up and joins anew.
+    /// The node has not joined yet, or was evicted and is rejoining.
     Outside,
     Member {
-        /// How much longer the lease lasts; nothing when it has ended.
+        /// How much longer the lease lasts; zero when it has ended.
         lease_left: Duration,
         /// How long ago the last renewal was sent.
         lease_age: Duration,
-        /// Up to where it has followed the log of changes.
+        /// The position up to which it has applied the invalidation log.
         position: Position,
         /// How many sessions it caches.
         entries: usize,
@@ -119,23 +119,23 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         }
     }
 
-    /// The session, if it is known to be live: no statement.
+    /// The session, if it is cached as live. Sends no statement.
     pub(crate) fn look_up(&self, key: &SessionKey, now: Moment) -> Option<V> {
         self.cache.load().as_ref()?.look_up(key, now)
     }
 
-    /// The time on which all nodes agree, however their clocks on the wall are set: the database's, once it is known.
+    /// The cluster time, on which all nodes agree whatever their wall clocks show: the database's, once it is known.
     pub(crate) fn agreed(&self, now: Moment) -> Timestamp {
         let ahead = u64::try_from(self.database_ahead.load(Ordering::SeqCst)).ok();
         let database = ahead.map(|ahead| now.uptime + Duration::from_millis(ahead));
         database.map_or(now.timestamp(), |clock| Timestamp::from_unix_seconds(clock.as_secs()))
     }
 
-    /// The session as its row says, which is kept for the next look-up. `read` is begun after the position was noted, and
-    /// tells how far the log had come with the row.
+    /// Reads the row of a session and caches it for the next look-up. `read` is polled only after the position was noted; it
+    /// returns the newest log position together with the row.
     ///
     /// # Errors
-    /// Those of the reading, [`NoLease`] and [`Outdated`].
+    /// Those of `read`, [`NoLease`] and [`Outdated`].
     pub(crate) async fn read_through<E: From<NoLease> + From<Outdated>>(
         &self,
         key: &SessionKey,
@@ -156,8 +156,8 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         Ok(Some(value))
     }
 
-    /// Sees that the leader is heard before a row is believed, where another server might answer: a member by its lease, and a
-    /// node without a cache by a commit, which tells how far the log has come.
+    /// Makes sure that the leader answers before a row is trusted, where a deposed leader might answer reads. A member relies
+    /// on its lease. A node without a cache commits a statement, which returns the newest log position.
     async fn confirmed_position(&self) -> Result<Option<Position>, NoLease> {
         match self.log.may_be_superseded() {
             false => Ok(None),
@@ -176,15 +176,15 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         }
         let sent = self.world.moment().uptime;
         let position = self.log.confirm().await.map_err(|error| {
-            tracing::debug!(%error, "the database does not confirm that it leads");
+            tracing::debug!(%error, "the database did not confirm that it leads");
             NoLease
         })?;
         *confirmed = Some((position, sent));
         Ok(position)
     }
 
-    /// Returns while the lease holds. Where it has lapsed without a failure, as after a pause of the process, it waits for the
-    /// renewal that is due; where renewals fail, it refuses at once.
+    /// Returns as soon as the lease holds. If it has lapsed without a failure, as after a pause of the process, this waits for
+    /// the renewal that is due. If renewals fail, it returns [`NoLease`] at once.
     async fn lease_or_refusal(&self) -> Result<(), NoLease> {
         let renewed = async {
             loop {
@@ -207,26 +207,27 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         self.cache.load().as_ref().is_some_and(|cache| cache.lease().holds(self.world.moment()))
     }
 
-    /// Notes what came of an attempt to join or to renew, for those who wait for it. Gives whether the one before had failed.
+    /// Records the outcome of an attempt to join or to renew and notifies its waiters. Returns whether the previous attempt
+    /// had failed.
     fn attempted(&self, failed: bool) -> bool {
         let failed_before = self.failing.swap(failed, Ordering::SeqCst);
         self.tried.notify_waiters();
         failed_before
     }
 
-    /// Something may have changed.
+    /// Makes the node read the invalidation log now, since it may have grown.
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
     }
 
-    /// Waits until it is a member for the first time, but no longer than a lease.
+    /// Waits until the node has joined for the first time, but no longer than a lease.
     pub(crate) async fn joined(&self) {
         if self.capacity > 0 {
             let _ = timeout(self.lease, self.joined.notified()).await;
         }
     }
 
-    /// Makes [`follow`](Self::follow) leave and return.
+    /// Makes [`follow`](Self::follow) leave the cluster and return.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.wake();
@@ -244,12 +245,13 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         }
     }
 
-    /// Is a member until told to stop, whatever happens to the database; without a cache it only keeps to the time.
+    /// Keeps this node a member until it is told to stop, through any failure of the database. Without a cache it only
+    /// follows the database's clock.
     pub(crate) async fn follow(&self) {
         let mut before = None;
         while !self.is_stopping() {
             if let Err(reason) = self.ask(self.look_at_the_clock()).await {
-                tracing::debug!(%reason, "the database's clock is not known");
+                tracing::debug!(%reason, "the database's clock could not be read");
             }
             if self.capacity == 0 {
                 self.pause(Instant::now() + self.lease / 3).await;
@@ -266,7 +268,7 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
                 }
                 Err(reason) => {
                     if !self.attempted(true) {
-                        log::warn!(event = "node_not_joined", %reason, "this node holds no lease, and caches no session");
+                        log::warn!(event = "node_not_joined", %reason, "this node has no lease and caches no sessions");
                     }
                     self.pause(Instant::now() + AGAIN_AFTER).await;
                 }
@@ -276,11 +278,11 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         if let Some(id) = before
             && let Err(reason) = self.ask(self.log.leave(id)).await
         {
-            log::warn!(event = "node_not_left", %reason, "sign-outs elsewhere may wait for this node's lease");
+            log::warn!(event = "node_not_left", %reason, "sign-outs on other nodes may wait for this node's lease to end");
         }
     }
 
-    /// Becomes a member, with a cache of its own that is empty. Of the membership before, no row is left to wait for.
+    /// Joins with a new, empty cache. The row of the previous membership is deleted first, so that no revocation waits for it.
     async fn join(&self, id: NodeId, before: Option<NodeId>) -> Result<Arc<Cache<V>>, String> {
         if let Some(before) = before {
             self.ask(self.log.leave(before)).await?;
@@ -295,7 +297,7 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         Ok(cache)
     }
 
-    /// Follows and renews until somebody has given this node up, it has missed changes, or it is told to stop.
+    /// Follows the log and renews until another node evicts this one, it has missed invalidations, or it is told to stop.
     async fn stay(&self, id: NodeId, cache: &Cache<V>) {
         let mut renew_at = Instant::now() + self.lease / 3;
         let mut forgotten = cache.position();
@@ -304,15 +306,15 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
             if self.is_stopping() {
                 return;
             }
-            // A lease that has lapsed is due whatever was planned: requests may be waiting for it.
+            // A lapsed lease is renewed at once, since requests may be waiting for it.
             let due = Instant::now() >= renew_at || !cache.lease().holds(self.world.moment());
             match self.follow_and_renew(id, cache, due).await {
                 Ok(Membership::Lost) => {
-                    log::info!(event = "lease_lost", node = %id.0, "joining anew with an empty cache");
+                    log::info!(event = "lease_lost", node = %id.0, "rejoining with an empty cache");
                     return;
                 }
                 Ok(Membership::Lasts { renewed }) => {
-                    // That nothing has changed may be the word of a server that no longer leads: only a renewal ends a failure.
+                    // A deposed leader may answer that the log has not grown, so only a renewal ends a failure.
                     if renewed && self.attempted(false) {
                         log::info!(event = "lease_renewed", node = %id.0, "the database answers again");
                     }
@@ -320,7 +322,7 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
                         renew_at = Instant::now() + self.lease / 3;
                         match self.ask(self.look_around(forgotten)).await {
                             Ok(position) => forgotten = position,
-                            Err(reason) => tracing::debug!(%reason, "the other nodes could not be looked after"),
+                            Err(reason) => tracing::debug!(%reason, "the other nodes could not be observed"),
                         }
                     }
                 }
@@ -334,7 +336,7 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         }
     }
 
-    /// Evicts what has changed and reports that by renewing; if nothing has changed, it renews where that is due.
+    /// Applies new invalidations and reports the position by renewing. If there are none, it renews only where that is due.
     async fn follow_and_renew(&self, id: NodeId, cache: &Cache<V>, due: bool) -> Result<Membership, String> {
         let mut newest = cache.position();
         let mut renewed = false;
@@ -360,7 +362,7 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         }
     }
 
-    /// Takes the time from the database, so that nodes agree on it however their clocks are set.
+    /// Reads the database's clock, so that nodes agree on the time whatever their own clocks show.
     async fn look_at_the_clock(&self) -> Result<(), L::Error> {
         if let Some(clock) = self.log.clock().await? {
             let ahead = clock.saturating_sub(self.world.moment().uptime);
@@ -369,14 +371,14 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         Ok(())
     }
 
-    /// Looks at the clock, watches the other nodes, gives up those that are long gone, and forgets the changes that nobody
-    /// needs any more, beyond those up to `forgotten`.
+    /// Reads the database's clock, observes the other nodes, evicts those that are long gone, and deletes the invalidations
+    /// that no node needs any more. Those up to `forgotten` are deleted already.
     async fn look_around(&self, forgotten: Position) -> Result<Position, L::Error> {
         self.look_at_the_clock().await?;
         let (_, rows) = self.log.nodes().await?;
         self.note(&rows);
         for row in rows.iter().filter(|row| self.is_silent(row, GONE_AFTER_LEASES)) {
-            log::info!(event = "node_given_up", node = %row.id.0, "a node has been gone for long");
+            log::info!(event = "node_given_up", node = %row.id.0, "evicting a node that has not renewed its lease for long");
             self.log.give_up(*row).await?;
         }
         let needed = rows.iter().map(|row| row.position).min().unwrap_or(forgotten);
@@ -386,15 +388,15 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         Ok(needed.max(forgotten))
     }
 
-    /// Waits until the change at this position is in force on every node.
+    /// Waits until every node has applied the invalidation at this position.
     ///
     /// # Errors
-    /// When the database cannot be asked for that.
+    /// When the positions of the nodes cannot be read from the database.
     pub(crate) async fn in_force(&self, position: Position) -> Result<(), NotInForce> {
         self.wake();
         self.log.announce().await;
         let mut look_after = FIRST_LOOK_AFTER;
-        // Whoever holds the lock may be waiting for a database that does not answer, and many may stand behind them.
+        // The task that holds the lock may wait for a database that does not answer, and many tasks may queue for the lock.
         while !timeout(ANSWER_WITHIN, self.is_in_force(position))
             .await
             .map_err(|_| NotInForce("no answer in time".to_owned()))??
@@ -414,11 +416,11 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         }
         let (newest, rows) = self.log.nodes().await.map_err(fault)?;
         if newest < position {
-            return Err(NotInForce("the server that was asked for the nodes no longer leads".to_owned()));
+            return Err(NotInForce("the server that answered no longer leads".to_owned()));
         }
         self.note(&rows);
         for row in rows.iter().filter(|row| row.position < position && self.is_silent(row, 1)) {
-            log::warn!(event = "node_given_up", node = %row.id.0, "a node did not renew its lease in time");
+            log::warn!(event = "node_given_up", node = %row.id.0, "evicting a node that did not renew its lease in time");
             self.log.give_up(*row).await.map_err(fault)?;
         }
         let found = rows.iter().map(|row| row.position).min().unwrap_or(position);
@@ -435,7 +437,7 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         self.watch.lock().expect("nothing panics while it holds the watch").is_silent(row, row.lease * leases, now)
     }
 
-    /// Waits for an answer no longer than for a renewal: so at least two are sent before a lease ends.
+    /// Limits a statement to a third of a lease, the interval of renewals: so at least two are sent before a lease ends.
     async fn ask<T>(&self, statement: impl Future<Output = Result<T, L::Error>>) -> Result<T, String> {
         match timeout(self.lease / 3, statement).await {
             Ok(Ok(answer)) => Ok(answer),
@@ -457,12 +459,12 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
     }
 }
 
-/// Since when the rows of nodes have stood still, as seen from here. It needs nobody else's clock.
+/// Since when the row of each node has not been renewed, as observed by this node. It needs no clock but this node's.
 #[derive(Default)]
 struct Watch(BTreeMap<NodeId, (i64, Duration)>);
 
 impl Watch {
-    /// Notes rows that came at `now`, and forgets those that are gone.
+    /// Records the rows that were received at `now`, and forgets nodes whose row is gone.
     fn note(&mut self, rows: &[NodeRow], now: Duration) {
         let before = std::mem::take(&mut self.0);
         for row in rows {
@@ -474,7 +476,7 @@ impl Watch {
         }
     }
 
-    /// Whether the row has been seen to stand still for so long.
+    /// Whether the row is known not to have been renewed for `duration`.
     fn is_silent(&self, row: &NodeRow, duration: Duration, now: Duration) -> bool {
         self.0.get(&row.id).is_some_and(|(renewals, since)| *renewals == row.renewals && now >= *since + duration)
     }

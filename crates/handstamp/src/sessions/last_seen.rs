@@ -1,16 +1,19 @@
+//! The last-seen times of sessions that are not yet written to the database.
+
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Mutex;
 
 use handstamp_core::{SessionIdHash, Timestamp};
 
-/// When sessions were seen, since it was last written down. A request notes it here and writes nothing.
+/// When each session was last seen, since the last write. A request records its time here and writes nothing.
 #[derive(Default)]
 pub(super) struct LastSeen(Mutex<Times>);
 
 type Times = HashMap<SessionIdHash, Timestamp, BuildHasherDefault<FirstBytes>>;
 
-/// Takes hashes as they are. Nobody chooses those of sessions, so to hash them once more would be for nothing.
+/// A hasher that uses the first eight bytes of a session's hash as they are. No client can choose that hash, so hashing it
+/// again would gain nothing.
 #[derive(Default)]
 struct FirstBytes(u64);
 
@@ -31,12 +34,12 @@ impl LastSeen {
         self.times().insert(session, now);
     }
 
-    /// When the session was seen, or the epoch when it was not since the last [`take`](Self::take).
+    /// When the session was last seen, or the epoch if it was not seen since the last [`take`](Self::take).
     pub(super) fn of(&self, session: SessionIdHash) -> Timestamp {
         self.times().get(&session).copied().unwrap_or(Timestamp::from_unix_seconds(0))
     }
 
-    /// Gives back what was taken and could not be written, where nothing later was noted meanwhile.
+    /// Puts back times that were taken and could not be written. A later time that was recorded meanwhile wins.
     pub(super) fn put_back(&self, seen: Vec<(SessionIdHash, Timestamp)>) {
         let mut times = self.times();
         for (session, time) in seen {
@@ -60,14 +63,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sessions_spread_over_the_map() {
+    fn hashes_of_sessions_spread_over_the_last_seen_map() {
         let hashers = BuildHasherDefault::<FirstBytes>::default();
         let hash = |byte| hashers.hash_one(SessionIdHash::from_bytes([byte; 32]));
         assert_eq!([hash(1), hash(2)], [[1; 8], [2; 8]].map(u64::from_ne_bytes));
     }
 
     #[test]
-    fn what_could_not_be_written_is_kept_for_the_next_time() {
+    fn last_seen_times_that_could_not_be_written_are_kept_for_the_next_write() {
         let (ada, bob) = (SessionIdHash::from_bytes([1; 32]), SessionIdHash::from_bytes([2; 32]));
         let at = Timestamp::from_unix_seconds;
         let seen = LastSeen::default();

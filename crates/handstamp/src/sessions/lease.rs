@@ -1,11 +1,13 @@
+//! The lease of a node: how long it may serve sessions from its cache.
+
 use std::time::Duration;
 
 use super::sync::{AtomicU64, Ordering};
 use crate::world::Moment;
 
-/// Until when a node may believe its cache.
+/// The time until which a node may serve from its cache.
 pub(super) struct Lease {
-    /// In nanoseconds, by each of the two clocks.
+    /// The end by the wall clock and by the monotonic clock, in nanoseconds.
     wall_end: AtomicU64,
     uptime_end: AtomicU64,
 }
@@ -15,26 +17,26 @@ impl Lease {
         Self { wall_end: AtomicU64::new(0), uptime_end: AtomicU64::new(0) }
     }
 
-    /// Whether it holds.
+    /// Whether the lease is valid.
     pub(super) fn holds(&self, now: Moment) -> bool {
         !self.left(now).is_zero()
     }
 
-    /// How much longer it holds. The clock that shows more time passed is the one to believe: the one that nobody sets stands
-    /// still with a machine that was suspended as a whole, and the one on the wall is set.
+    /// How much longer the lease is valid, by the clock that has advanced further. Neither clock suffices alone: the monotonic
+    /// clock stops while a whole virtual machine is suspended, and the wall clock can be set.
     pub(super) fn left(&self, now: Moment) -> Duration {
         let by_uptime = self.uptime_end.load(Ordering::SeqCst).saturating_sub(nanoseconds(now.uptime));
         let by_wall = self.wall_end.load(Ordering::SeqCst).saturating_sub(nanoseconds(now.wall));
         Duration::from_nanos(by_uptime.min(by_wall))
     }
 
-    /// How long ago its last renewal was sent.
+    /// How long ago the last renewal was sent.
     pub(super) fn age(&self, now: Moment, lease: Duration) -> Duration {
         let sent = self.uptime_end.load(Ordering::SeqCst).saturating_sub(nanoseconds(believed(lease)));
         Duration::from_nanos(nanoseconds(now.uptime).saturating_sub(sent))
     }
 
-    /// It lasts for `lease` from when its renewal was *sent*.
+    /// Renews the lease: it lasts for `lease` from when the renewal was *sent*.
     pub(super) fn renewed(&self, sent: Moment, lease: Duration) {
         let end = sent.after(believed(lease));
         self.wall_end.store(nanoseconds(end.wall), Ordering::SeqCst);
@@ -42,7 +44,7 @@ impl Lease {
     }
 }
 
-/// What a node counts of a lease: one part in a hundred less, since the clocks of two machines may differ in their rate.
+/// The duration for which a node uses a lease: one percent less, since the clocks of two machines may differ in their rate.
 fn believed(lease: Duration) -> Duration {
     lease - lease / 100
 }

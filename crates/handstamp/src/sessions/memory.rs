@@ -1,4 +1,6 @@
-//! What a node keeps for a live session. `cargo test -p handstamp --lib memory -- --ignored --nocapture`
+//! Measures the memory that a node needs for each cached session.
+//!
+//! Run it with `cargo test -p handstamp --lib memory -- --ignored --nocapture`.
 
 use handstamp_core::{SessionIdHash, Timestamp, UserId};
 use uuid::Uuid;
@@ -16,23 +18,23 @@ fn resident_bytes() -> u64 {
 #[test]
 #[ignore = "a measurement, alone in its process"]
 #[expect(clippy::print_stdout, reason = "a measurement")]
-fn a_live_session_with_its_user() {
+fn a_cached_session_takes_at_most_210_bytes() {
     let before = resident_bytes();
     let cache = Cache::new(Position(0), usize::try_from(SESSIONS).unwrap());
     let empty = resident_bytes();
     for number in 0..SESSIONS {
         let mut hash = [0; 32];
-        // As SHA-256 would spread them.
+        // Spread as SHA-256 would spread them.
         hash[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
         let user_id = UserId::from_uuid(Uuid::from_u128(u128::from(number)));
         let (id_hash, expires_at) = (SessionIdHash::from_bytes(hash), Timestamp::from_unix_seconds(u64::MAX));
-        // Each session has a user of its own; two of one share nothing either.
+        // Each session has its own user; two sessions of one user share no memory either.
         let created_at = Timestamp::from_unix_seconds(0);
         let user = User::new(user_id, "Ada Lovelace", "ada.lovelace@example.com", "", created_at);
         let live = LiveSession { handle: Uuid::from_u128(u128::from(number)), user };
         cache.fill(Position(0), &SessionKey { id_hash, user_id, expires_at }, live);
     }
     let each = (resident_bytes() - before) / cache.len() as u64;
-    println!("{} sessions: {each} bytes each; {} bytes for none", cache.len(), empty - before);
+    println!("{} sessions: {each} bytes each; {} bytes for the empty cache", cache.len(), empty - before);
     assert!(each <= 210, "{each} bytes");
 }

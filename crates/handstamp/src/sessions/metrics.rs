@@ -1,14 +1,16 @@
+//! Metrics of the session cache, the lease and the propagation of changes.
+
 use metrics::{
     Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
 use super::Standing;
 
-/// What is measured of sessions, for whoever has installed a recorder of the crate `metrics`.
+/// The metrics of sessions, for applications that have installed a recorder of the crate `metrics`.
 pub(super) struct Metrics {
     pub(super) hits: Counter,
     pub(super) misses: Counter,
-    /// How long whoever changed something waited until it was in force everywhere, in seconds.
+    /// How long callers waited until every node had applied their change, in seconds.
     pub(super) waits: Histogram,
     entries: Gauge,
     lease_age: Gauge,
@@ -17,17 +19,17 @@ pub(super) struct Metrics {
 
 impl Metrics {
     pub(super) fn new() -> Self {
-        describe_counter!("handstamp_session_cache_hits_total", "Live sessions that needed no statement");
-        describe_counter!("handstamp_session_cache_misses_total", "Sessions whose row was read");
+        describe_counter!("handstamp_session_cache_hits_total", "Look-ups that the session cache answered");
+        describe_counter!("handstamp_session_cache_misses_total", "Look-ups that read the row of the session");
         describe_gauge!("handstamp_session_cache_entries", "Sessions in the cache");
         describe_gauge!(
             "handstamp_lease_age_seconds",
-            "Since the last renewal was sent; beyond session.lease nothing is believed"
+            "Seconds since the last lease renewal was sent; beyond session.lease the cache is not used"
         );
-        describe_gauge!("handstamp_change_position", "Up to where this node has followed the log of changes");
+        describe_gauge!("handstamp_change_position", "Position up to which this node has applied the invalidation log");
         describe_histogram!(
             "handstamp_revocation_wait_seconds",
-            "From the commit of a change until it is in force everywhere"
+            "Seconds from the commit of a change until every node has applied it"
         );
         Self {
             hits: counter!("handstamp_session_cache_hits_total"),

@@ -1,8 +1,8 @@
-//! Sessions: from a token to whoever is signed in, and back.
+//! Sessions: issuing, authenticating, listing and revoking them, consistently across all nodes.
 //!
-//! The row in the database is the authority. The token's MAC is a filter: what we did not sign never reaches the
-//! database. A cache of live sessions stands in for the row while this node holds its lease, and whoever ends a session
-//! is answered only when no node believes it any more.
+//! The row in the database is the authority. The token's MAC is a filter: a token that we did not sign never reaches the
+//! database. A cache of live sessions replaces the row while this node holds its lease. The end of a session is confirmed
+//! only when no node serves it from its cache any more.
 
 mod cache;
 mod expected_time;
@@ -39,10 +39,10 @@ use sync::Weighs;
 
 pub(crate) use follower::{NoLease, NotInForce, Outdated, Standing};
 
-/// So many rows are written in one transaction, so that none takes long.
+/// The most rows that one transaction writes, so that none takes long.
 const ROWS_AT_ONCE: usize = 1000;
 
-/// Finds, begins and lists sessions.
+/// Authenticates, begins, lists and ends sessions.
 pub(crate) struct Sessions {
     tokens: SessionTokens,
     store: Arc<Store>,
@@ -53,7 +53,7 @@ pub(crate) struct Sessions {
     metrics: Metrics,
 }
 
-/// Names, addresses and groups of this length are of the usual size: with them, an entry of the cache has 300 bytes at most.
+/// The usual length of a name, address and groups together: with them, an entry of the cache takes 300 bytes at most.
 const USUAL_TEXT_BYTES: usize = 128;
 
 impl Weighs for LiveSession {
@@ -62,53 +62,54 @@ impl Weighs for LiveSession {
     }
 }
 
-/// Where somebody signs in from.
+/// The client that a user signs in from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Device {
-    /// What the browser calls itself.
+    /// The User-Agent header of the request.
     pub(crate) user_agent: String,
     pub(crate) address: String,
     pub(crate) network: Network,
-    /// The device cookie, which says who has signed in there before; empty where there is none.
+    /// The device cookie, which says which accounts have signed in there before; empty where there is none.
     pub(crate) cookie: String,
 }
 
-/// A live session and whose it is.
+/// A live session and its user.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) user: User,
-    /// What lists and forms call it.
+    /// The session id that lists and forms show.
     pub(crate) handle: Uuid,
-    /// What the token says; the session's secret id is in it.
+    /// The claims of the token; they contain the session's secret.
     pub(crate) claims: Claims,
     pub(crate) id_hash: SessionIdHash,
-    /// An earlier key signed the token: the browser should have a new one.
+    /// An earlier key signed the token: the browser should get a new token.
     pub(crate) signed_by_fallback: bool,
 }
 
-/// What a browser needs to keep a session.
+/// The token of a session and how long the browser keeps it.
 pub(crate) struct SignedIn {
     pub(crate) token: TokenText,
-    /// How long it keeps it; none for as long as it runs.
+    /// The max-age of the cookie; none for a cookie that lasts until the browser is closed.
     pub(crate) keep_for: Option<Duration>,
 }
 
-/// What a token turned out to be.
+/// The result of looking up the session of a token.
 pub(crate) enum Found {
     Live(Arc<Session>),
-    /// Not a token of ours, or no longer.
+    /// The token was not issued by us, or is no longer valid.
     Refused(TokenRefusal),
-    /// A token of ours, whose session has ended.
+    /// The token is valid, but its session has ended.
     Ended(UserId),
 }
 
-/// The sessions that a browser showed the tokens of, live or not: what refuses reading must not refuse ending.
+/// The sessions whose tokens a browser presented, live or not: a token too old to authenticate can still end its session.
 #[derive(Debug, Default)]
 pub(crate) struct Shown {
     pub(crate) sessions: Vec<OwnedSession>,
-    /// Whether the browser keeps one of them after it is closed.
+    /// Whether the browser keeps one of the cookies after it is closed.
     pub(crate) remembered: bool,
-    /// There was a token that no key here opens. Another node may know its key, so its session may be live.
+    /// One of the tokens was signed with a key that this node does not have. Another node may have it, so the session may
+    /// be live.
     pub(crate) of_unknown_key: bool,
 }
 
@@ -119,7 +120,7 @@ impl Sessions {
         Self { tokens, store, world, node, last_seen: LastSeen::default(), expected_time, metrics: Metrics::new() }
     }
 
-    /// Is a node among others until told to stop, and woken when something has changed.
+    /// Runs this node until it is told to stop, and wakes it when the invalidation log has grown.
     pub(crate) async fn follow(&self) {
         tokio::select! {
             biased;
@@ -128,23 +129,22 @@ impl Sessions {
         }
     }
 
-    /// Waits for the first lease, for as long as one lasts at most.
+    /// Waits for the first lease, but no longer than the duration of one.
     pub(crate) async fn joined(&self) {
         self.node.joined().await;
     }
 
-    /// Makes [`follow`](Self::follow) leave the other nodes and return.
+    /// Makes [`follow`](Self::follow) leave the cluster and return.
     pub(crate) fn stop_following(&self) {
         self.node.stop();
     }
 
-    /// How this node stands among the others.
+    /// The membership status of this node.
     pub(crate) fn standing(&self) -> Standing {
         self.node.standing()
     }
 
-    /// Hands over what was done once it is in force on every node: whoever acts on it now meets nobody who believes
-    /// what was.
+    /// Waits until every node has applied the change, then returns the result.
     pub(crate) async fn in_force<T>(&self, logged: Logged<T>) -> Result<T, Fault> {
         if let Some(position) = logged.position {
             let begun = self.world.moment().uptime;
@@ -154,16 +154,15 @@ impl Sessions {
         Ok(logged.done)
     }
 
-    /// Brings the gauges up to date.
+    /// Updates the gauges.
     pub(crate) fn measure(&self) {
         self.metrics.measure(self.standing());
     }
 
-    /// The session of a token, if it is live. A forged token costs no statement, and a live session none either once
-    /// its row was read.
+    /// Looks up the session of a token. A forged token costs no statement, nor does a live session once its row was read.
     pub(crate) async fn find(&self, text: &str) -> Result<Found, Fault> {
         let moment = self.world.moment();
-        // Where the clocks differ, a token has expired as soon as one of them says so.
+        // Where the clocks differ, a token has expired as soon as one of them is past its expiry.
         let agreed = self.node.agreed(moment);
         let now = agreed.max(moment.timestamp());
         let OpenedToken { claims, signed_by_fallback } = match self.tokens.open(text, now) {
@@ -180,7 +179,7 @@ impl Sessions {
             None => {
                 self.metrics.misses.increment(1);
                 let read = async { Ok::<_, Fault>(self.store.live_session(id_hash, user_id, now).await?) };
-                // By itself, as it is rare and large: every request would make room for it.
+                // Boxed because it is rare and large: otherwise the future of every request would be as large.
                 Box::pin(self.node.read_through(&key, read)).await?
             }
         };
@@ -191,7 +190,7 @@ impl Sessions {
         Ok(Found::Live(Arc::new(Session { user, handle, claims, id_hash, signed_by_fallback })))
     }
 
-    /// The sessions of tokens that are to end, whatever their times say.
+    /// The sessions of tokens that are to be ended. The times in the tokens are not checked.
     pub(crate) fn shown<'a>(&self, texts: impl Iterator<Item = &'a str>) -> Shown {
         let mut shown = Shown::default();
         for text in texts {
@@ -232,7 +231,7 @@ impl Sessions {
         (session, self.sign(&claims, now))
     }
 
-    /// The same session under a new secret id: the hash to store, and the token that opens it once it is stored.
+    /// The same session under a new secret: the hash to store, and the token that opens it once it is stored.
     pub(crate) fn rename(&self, session: &Session) -> (SessionIdHash, SignedIn) {
         let now = self.now();
         let claims = Claims { session_id: self.new_id(), issued_at: now, ..session.claims.clone() };
@@ -249,7 +248,7 @@ impl Sessions {
         SignedIn { token: self.tokens.issue(claims), keep_for }
     }
 
-    /// The live sessions of an account, with the times that are not yet in the database.
+    /// The live sessions of an account, with the last-seen times that are not yet in the database.
     pub(crate) async fn list(&self, user_id: UserId) -> sqlx::Result<Vec<ListedSession>> {
         let mut sessions = self.store.sessions_of(user_id, self.now()).await?;
         for session in &mut sessions {
@@ -258,8 +257,8 @@ impl Sessions {
         Ok(sessions)
     }
 
-    /// Writes the times of the sessions seen since the last call, many at once. A time of a clock that has jumped ahead would
-    /// stay for as long as it lies ahead, so none is written.
+    /// Writes the last-seen times since the last call, many in one transaction. While the clock has jumped ahead, none is
+    /// written: a time in the future would stay until the clock has caught up with it.
     pub(crate) async fn write_last_seen(&self) -> sqlx::Result<()> {
         let mut seen = self.last_seen.take();
         let Some(now) = self.believed_now() else { return Ok(()) };
@@ -278,7 +277,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// Ends all sessions of everybody, and says how many those were.
+    /// Ends all sessions of all users and returns how many.
     pub(crate) async fn end_all(&self) -> Result<u64, Fault> {
         let mut sessions = 0;
         loop {
@@ -290,8 +289,8 @@ impl Sessions {
         }
     }
 
-    /// Removes the sessions that have expired, by the database's own clock: one node whose clock is wrong must not sign
-    /// everybody out. None while that clock has jumped ahead: it would do the same. How many those were.
+    /// Deletes the expired sessions and returns how many. Expiry is measured by the database's clock, since one node with a
+    /// wrong clock must not sign all users out. While that clock has jumped ahead, nothing is deleted for the same reason.
     pub(crate) async fn purge(&self) -> sqlx::Result<u64> {
         let clock = self.store.clock().await?;
         let now = clock.map_or(self.world.now(), |clock| Timestamp::from_unix_seconds(clock.as_secs()));
@@ -306,12 +305,12 @@ impl Sessions {
         }
     }
 
-    /// The time on which all nodes agree: a token that one issues now is never one of the future to another.
+    /// The cluster time, on which all nodes agree: a token issued by one node never lies in the future of another.
     pub(crate) fn now(&self) -> Timestamp {
         self.node.agreed(self.world.moment())
     }
 
-    /// The same, for what is deleted for good or cannot be put right; none while it has jumped ahead.
+    /// The cluster time for changes that cannot be undone, such as deletions; none while it has jumped ahead.
     pub(crate) fn believed_now(&self) -> Option<Timestamp> {
         self.expected_time.believe(self.now(), self.world.moment().uptime)
     }
@@ -325,6 +324,6 @@ impl Sessions {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lasts {
     pub(crate) duration: Duration,
-    /// Beyond the end of the browser.
+    /// Whether the browser keeps the cookie after it is closed.
     pub(crate) remembered: bool,
 }

@@ -1,21 +1,23 @@
-//! The concurrent types of the cache. They stand here alone so that the tests can put a model checker's in their place.
+//! The concurrent types that the session cache is built on.
+//!
+//! They have their own module so that tests can replace them with those of a model checker.
 
 use std::hash::Hash;
 
 pub(super) use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-/// How many places a cache has for what changed: at a million changes a day, each has one every 95 minutes.
+/// The number of buckets for invalidations: at a million changes a day, each bucket gets one every 95 minutes.
 pub(super) const PLACES: usize = 1 << 16;
 
-/// What counts as several entries where it takes the memory of several.
+/// A value that counts as several entries if it takes the memory of several.
 pub(crate) trait Weighs {
-    /// How many of the usual size it is; never none.
+    /// How many entries of the usual size it counts as; at least 1.
     fn weight(&self) -> u64 {
         1
     }
 }
 
-/// A map for many threads at once, which keeps entries up to about its capacity, by their weight: the ones in use.
+/// A concurrent map that holds about its capacity of entries, by their weight, and keeps those that are used most.
 pub(super) struct Entries<K, V: Weighs>(quick_cache::sync::Cache<K, V, Weight>);
 
 #[derive(Clone)]

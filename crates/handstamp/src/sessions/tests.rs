@@ -1,4 +1,6 @@
-//! What one believes, one step after the other. How the steps mix is for `tests/interleavings/` and `tests/simulation/`.
+//! Tests of the cache, the lease and the node, one step after the other.
+//!
+//! Interleavings of the steps are tested in `tests/interleavings/` and `tests/simulation/`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -31,7 +33,7 @@ fn key(number: u8) -> SessionKey {
     }
 }
 
-/// A cache at position 0 that knows of two sessions.
+/// A cache at position 0 with two sessions.
 fn cache() -> Cache<&'static str> {
     let cache = Cache::new(Position(0), 100);
     cache.lease().renewed(at(1_000, 0), LEASE);
@@ -49,7 +51,7 @@ fn change(position: i64, subject: Subject) -> Change {
 }
 
 #[test]
-fn a_cache_has_as_many_sessions_as_it_is_told_and_fewer_with_longer_names_and_groups() {
+fn a_cache_holds_its_capacity_and_fewer_sessions_with_longer_names_and_groups() {
     let groups = vec!["g".repeat(64); 50].join(",");
     for (name, email, groups, most) in [
         ("Ada Lovelace".to_owned(), "ada.lovelace@example.com".to_owned(), String::new(), 10_000),
@@ -71,7 +73,7 @@ fn a_cache_has_as_many_sessions_as_it_is_told_and_fewer_with_longer_names_and_gr
 }
 
 #[test]
-fn a_change_evicts_whom_it_concerns_and_nobody_else() {
+fn an_invalidation_removes_exactly_the_sessions_that_it_concerns() {
     for (subject, left) in [
         (Subject::Session(key(1).id_hash), &["Bob"][..]),
         (Subject::User(key(1).user_id), &["Bob"]),
@@ -87,47 +89,47 @@ fn a_change_evicts_whom_it_concerns_and_nobody_else() {
 }
 
 #[test]
-fn who_was_evicted_is_known_again_by_a_later_reading_only() {
+fn an_invalidated_session_is_cached_again_only_from_a_later_read() {
     let cache = cache();
     assert!(cache.apply(&[change(1, Subject::User(key(1).user_id))]));
     cache.fill(Position(0), &key(1), "Ada");
-    assert_eq!(known(&cache), ["Bob"], "what was read before the change");
+    assert_eq!(known(&cache), ["Bob"], "a row that was read before the invalidation is ignored");
     cache.fill(Position(1), &key(1), "Augusta");
     assert_eq!(known(&cache), ["Augusta", "Bob"]);
 }
 
 #[test]
-fn a_gap_in_the_log_is_noticed() {
+fn a_gap_in_the_invalidation_log_is_detected() {
     let cache = cache();
     let [one, two, three] = [1, 2, 3].map(|position| change(position, Subject::User(key(1).user_id)));
     assert!(!cache.apply(&[two]) && !cache.apply(&[one, three]));
-    assert_eq!((known(&cache), cache.position()), (vec!["Ada", "Bob"], Position(0)), "and nothing was done");
+    assert_eq!((known(&cache), cache.position()), (vec!["Ada", "Bob"], Position(0)), "nothing was applied");
     assert!(cache.apply(&[one, two]) && cache.apply(&[]) && cache.apply(&[three]));
     assert_eq!(cache.position(), Position(3));
 }
 
 #[test]
-fn nothing_is_believed_without_a_lease() {
+fn a_cache_without_a_lease_returns_no_session() {
     let cache = Cache::new(Position(0), 100);
     cache.fill(Position(0), &key(1), "Ada");
     assert_eq!(cache.look_up(&key(1), at(1_000, 0)), None);
 }
 
 #[test]
-fn a_lease_ends_by_whichever_clock_has_run_further() {
+fn a_lease_ends_by_the_clock_that_has_advanced_further() {
     let lease = Lease::ended();
     assert!(!lease.holds(at(0, 0)));
     lease.renewed(at(1_000, 10), LEASE);
     assert!(lease.holds(at(1_000, 10)) && lease.holds(at(1_004, 14)));
     assert!(!lease.holds(at(1_005, 15)));
-    assert!(!lease.holds(at(1_005, 11)), "the one that nobody sets stood still");
-    assert!(!lease.holds(at(1_001, 15)), "the one on the wall stood still");
-    assert!(!lease.holds(at(0, 15)) && lease.holds(at(0, 14)), "it was set back");
+    assert!(!lease.holds(at(1_005, 11)), "the monotonic clock stood still");
+    assert!(!lease.holds(at(1_001, 15)), "the wall clock stood still");
+    assert!(!lease.holds(at(0, 15)) && lease.holds(at(0, 14)), "the wall clock was set back");
     assert_eq!(lease.age(at(0, 13), LEASE), Duration::from_secs(3));
 }
 
 #[test]
-fn a_late_renewal_takes_nothing_from_a_lease() {
+fn a_renewal_that_is_processed_late_does_not_shorten_a_lease() {
     let lease = Lease::ended();
     lease.renewed(at(1_000, 10), LEASE);
     lease.renewed(at(1_000, 8), LEASE);
@@ -135,19 +137,19 @@ fn a_late_renewal_takes_nothing_from_a_lease() {
 }
 
 #[test]
-fn a_clock_that_runs_one_part_in_a_hundred_slower_does_not_stretch_it() {
+fn a_clock_that_is_one_percent_slow_does_not_extend_a_lease() {
     let lease = Lease::ended();
     lease.renewed(at(0, 0), Duration::from_secs(60));
     assert!(lease.holds(at(59, 59)));
     assert!(lease.left(at(0, 0)) <= Duration::from_secs(60) * 99 / 100);
 }
 
-/// A log in which nothing happens any more, of a database whose clock stands still. It counts what it is asked.
+/// An invalidation log that does not grow, of a database whose clock stands still. It counts the statements.
 #[derive(Default)]
 struct QuietLog {
     newest: AtomicI64,
     clock: Option<Duration>,
-    /// Nothing can be written.
+    /// Whether writes fail.
     fails: AtomicBool,
     may_be_superseded: bool,
     confirmations: AtomicU64,
@@ -214,7 +216,7 @@ impl ChangeLog for QuietLog {
     async fn announce(&self) {}
 }
 
-/// A node of such a log at position 7, whose own clocks show a thousand seconds, and none.
+/// A node of such a log at position 7. Its wall clock shows 1000 seconds, its monotonic clock 0.
 fn node(capacity: usize, clock: Option<Duration>) -> Node<QuietLog, &'static str> {
     node_of(&Arc::new(QuietLog { newest: 7.into(), clock, ..QuietLog::default() }), capacity, Duration::from_secs(60))
 }
@@ -224,7 +226,7 @@ fn node_of(log: &Arc<QuietLog>, capacity: usize, lease: Duration) -> Node<QuietL
     Node::new(Arc::clone(log), World { clock: wall, ..World::system() }, lease, capacity)
 }
 
-/// Why a row is not believed.
+/// Why a row is rejected.
 #[derive(Debug, PartialEq)]
 enum Refused {
     Outdated,
@@ -249,10 +251,10 @@ async fn soon(is_so: impl Fn() -> bool) {
             sleep(Duration::from_millis(2)).await;
         }
     };
-    timeout(Duration::from_secs(10), waited).await.expect("it is so soon");
+    timeout(Duration::from_secs(10), waited).await.expect("the condition becomes true in time");
 }
 
-/// Does something while a node follows, and sees it stop when it is told to.
+/// Runs `act` while a node follows, and checks that the node stops when it is told to.
 async fn while_following(node: &Node<QuietLog, &'static str>, act: impl Future<Output = ()>) {
     let told = async {
         node.joined().await;
@@ -264,7 +266,7 @@ async fn while_following(node: &Node<QuietLog, &'static str>, act: impl Future<O
 }
 
 #[tokio::test]
-async fn a_row_counts_if_the_log_has_come_as_far_with_it_as_is_known() {
+async fn a_row_behind_the_known_log_position_is_rejected() {
     let node = node(100, None);
     while_following(&node, async {
         for (position, counts) in [(6, false), (7, true), (8, true)] {
@@ -275,13 +277,13 @@ async fn a_row_counts_if_the_log_has_come_as_far_with_it_as_is_known() {
     .await;
 }
 
-/// What comes of reading the row of a session at this position.
+/// Reads the row of a session at this log position.
 async fn read(node: &Node<QuietLog, &'static str>, position: i64) -> Result<Option<&'static str>, Refused> {
     node.read_through(&key(1), async { Ok(Some(("Ada", Position(position)))) }).await
 }
 
 #[tokio::test]
-async fn without_a_lease_no_row_is_believed_where_another_server_may_lead() {
+async fn a_node_without_a_lease_rejects_rows_where_another_server_may_lead() {
     for may_be_superseded in [true, false] {
         let log = Arc::new(QuietLog { newest: 7.into(), may_be_superseded, ..QuietLog::default() });
         let node = Node::new(Arc::clone(&log), World::system(), Duration::from_millis(300), 100);
@@ -293,23 +295,23 @@ async fn without_a_lease_no_row_is_believed_where_another_server_may_lead() {
             assert_eq!(believed, if may_be_superseded { Err(Refused::NoLease) } else { Ok(Some("Ada")) });
             log.fails.store(false, Ordering::SeqCst);
             soon(|| matches!(node.standing(), Standing::Member { lease_left, .. } if !lease_left.is_zero())).await;
-            assert_eq!(read(&node, 7).await, Ok(Some("Ada")), "it heals by itself");
+            assert_eq!(read(&node, 7).await, Ok(Some("Ada")), "it recovers by itself");
         })
         .await;
     }
 }
 
 #[tokio::test]
-async fn a_lease_that_lapsed_without_a_failure_is_renewed_before_the_row_is_read() {
+async fn a_lease_that_lapsed_during_a_pause_is_renewed_before_the_row_is_read() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_000)));
     let log = Arc::new(QuietLog { newest: 7.into(), may_be_superseded: true, ..QuietLog::default() });
     let world = World { clock: clock.clone(), ..World::system() };
     let node = Node::new(Arc::clone(&log), world, Duration::from_secs(60), 100);
     while_following(&node, async {
-        // As after a pause of the process, of which no timer of its own knows.
+        // As after a pause of the process, which its own timers do not notice.
         clock.advance(Duration::from_secs(61));
         assert!(matches!(node.standing(), Standing::Member { lease_left, .. } if lease_left.is_zero()));
-        let believed = timeout(Duration::from_secs(5), read(&node, 7)).await.expect("it asks for a renewal at once");
+        let believed = timeout(Duration::from_secs(5), read(&node, 7)).await.expect("it renews at once");
         assert_eq!(believed, Ok(Some("Ada")));
         assert_eq!(log.renewals.load(Ordering::SeqCst), 1);
     })
@@ -317,30 +319,26 @@ async fn a_lease_that_lapsed_without_a_failure_is_renewed_before_the_row_is_read
 }
 
 #[tokio::test]
-async fn a_node_without_a_cache_has_the_database_confirm_that_it_leads_for_each_row() {
+async fn a_node_without_a_cache_has_the_leader_confirmed_for_each_row() {
     let log = Arc::new(QuietLog { newest: 7.into(), may_be_superseded: true, ..QuietLog::default() });
     let node = node_of(&log, 0, Duration::from_secs(60));
     assert_eq!(read(&node, 7).await, Ok(Some("Ada")));
-    assert_eq!(
-        read(&node, 6).await,
-        Err(Refused::Outdated),
-        "the row of a server that has not heard of the last change"
-    );
+    assert_eq!(read(&node, 6).await, Err(Refused::Outdated), "the row of a server that lacks the last change");
     assert_eq!(log.confirmations.load(Ordering::SeqCst), 2);
     log.fails.store(true, Ordering::SeqCst);
     assert_eq!(read(&node, 7).await, Err(Refused::NoLease));
 }
 
 #[tokio::test]
-async fn nothing_is_in_force_by_the_word_of_a_server_that_does_not_know_of_it() {
+async fn a_server_that_lacks_a_change_cannot_confirm_its_propagation() {
     let log = Arc::new(QuietLog { newest: 7.into(), ..QuietLog::default() });
     let node = node_of(&log, 0, Duration::from_secs(60));
     assert!(node.in_force(Position(7)).await.is_ok(), "there is no node to wait for");
-    assert!(node.in_force(Position(8)).await.is_err(), "it may not know of the nodes either");
+    assert!(node.in_force(Position(8)).await.is_err(), "it may lack the nodes too");
 }
 
 #[tokio::test]
-async fn a_node_tells_how_it_stands() {
+async fn a_node_reports_its_membership_status() {
     assert!(matches!(node(0, None).standing(), Standing::NoCache));
     let node = node(100, None);
     assert!(matches!(node.standing(), Standing::Outside));
@@ -366,7 +364,7 @@ async fn nodes_agree_on_the_time_of_the_database() {
 }
 
 #[tokio::test]
-async fn a_node_renews_every_third_of_a_lease_and_reads_the_log_once_for_it() {
+async fn a_node_renews_every_third_of_a_lease_and_reads_the_log_once_for_each_renewal() {
     let log = Arc::new(QuietLog { newest: 7.into(), ..QuietLog::default() });
     let node = node_of(&log, 100, Duration::from_millis(900));
     let begun = Instant::now();
@@ -382,7 +380,7 @@ async fn a_node_renews_every_third_of_a_lease_and_reads_the_log_once_for_it() {
 }
 
 #[tokio::test]
-async fn a_node_that_has_missed_changes_joins_anew() {
+async fn a_node_that_has_missed_invalidations_rejoins() {
     let log = Arc::new(QuietLog { newest: 7.into(), ..QuietLog::default() });
     let node = node_of(&log, 100, Duration::from_millis(300));
     while_following(&node, async {
@@ -394,7 +392,7 @@ async fn a_node_that_has_missed_changes_joins_anew() {
 }
 
 #[tokio::test]
-async fn a_node_that_fails_tries_again_after_a_while_and_not_at_once() {
+async fn a_failing_node_retries_after_a_delay() {
     let log = Arc::new(QuietLog { newest: 7.into(), fails: true.into(), ..QuietLog::default() });
     let node = node_of(&log, 100, Duration::from_millis(300));
     let told = async {

@@ -1,14 +1,16 @@
+//! The table of attempts: counting, refunding and purging what rate limits count.
+
 use handstamp_core::{AttemptKey, Attempts, Limit, Timestamp, Wait};
 
 use super::{Store, count_with, for_request, for_upkeep, loaded, read_with, stored};
 
-/// What counts together, and how much of it is allowed.
+/// The key under which an attempt is counted, and the limit of that key.
 pub(crate) type Counted = (AttemptKey, Limit);
 
-/// What was counted for an attempt, and with it how often.
+/// A key under which an attempt was counted, and its counts including that attempt.
 pub(crate) type Attempted = (AttemptKey, Attempts);
 
-/// How long to wait, and because of which count.
+/// How long to wait, and the key whose limit requires it.
 pub(crate) type Refused = (Wait, AttemptKey);
 
 type AttemptsRow = (i64, i64, i64, i64, i64);
@@ -16,7 +18,7 @@ type AttemptsRow = (i64, i64, i64, i64, i64);
 const COLUMNS_OF_ONE: &str = "SELECT count, since, last_at, today, day_since FROM attempts WHERE key = $1";
 
 fn attempts((count, since, last_at, today, day_since): AttemptsRow) -> Attempts {
-    // What is no number of ours is more than any limit.
+    // A value that this code cannot have written counts as more than any limit.
     let number = |stored: i64| u32::try_from(stored).unwrap_or(u32::MAX);
     Attempts {
         count: number(count),
@@ -27,7 +29,7 @@ fn attempts((count, since, last_at, today, day_since): AttemptsRow) -> Attempts 
     }
 }
 
-/// Within a transaction of either database: the attempts of a key, which nobody else changes until the transaction ends.
+/// Within a transaction of either database: locks the row of a key until the transaction ends, and returns its attempts.
 macro_rules! hold {
     ($transaction:expr, $key:expr, $now:expr) => {
         attempts(
@@ -44,7 +46,7 @@ macro_rules! hold {
     };
 }
 
-/// Within a transaction of either database that holds the key: what its attempts are from now on.
+/// Within a transaction of either database that holds the key: stores its attempts.
 macro_rules! put {
     ($transaction:expr, $key:expr, $attempts:expr) => {{
         let attempts: Attempts = $attempts;
@@ -62,7 +64,7 @@ macro_rules! put {
     }};
 }
 
-/// Within a transaction of either database: as if there had been none. How many rows that took.
+/// Within a transaction of either database: deletes the attempts of a key and returns how many rows that were.
 macro_rules! forget {
     ($transaction:expr, $key:expr) => {
         sqlx::query(for_request("DELETE FROM attempts WHERE key = $1"))
@@ -74,13 +76,14 @@ macro_rules! forget {
 }
 
 impl Store {
-    /// Counts one attempt for each of these, or none where one of them has to wait: then the longest wait.
+    /// Counts one attempt for each of these keys. If one of them has reached its limit, none is counted and the longest wait
+    /// is returned.
     pub(crate) async fn count_attempt(
         &self,
         counted: &[Counted],
         now: Timestamp,
     ) -> sqlx::Result<Result<Vec<Attempted>, Refused>> {
-        // Whoever has to wait changes nothing, and need not queue up with those who write.
+        // A throttled attempt writes nothing, so it need not wait for the write lock.
         if let Some(refused) = self.refusal_of(counted, now).await? {
             return Ok(Err(refused));
         }
@@ -114,9 +117,9 @@ impl Store {
         Ok(longest)
     }
 
-    /// Takes an attempt back that turned out to be right.
+    /// Refunds an attempt whose password was correct.
     pub(crate) async fn take_attempt_back(&self, attempted: &[Attempted], now: Timestamp) -> sqlx::Result<()> {
-        // They are in the order in which they were counted, which is the one order.
+        // The keys are in the order in which they were counted, that of `in_one_order`, so no deadlock is possible.
         count_with!(self, |transaction| {
             for (key, counted) in attempted {
                 let attempts = hold!(transaction, key, now).take_back(counted);
@@ -129,12 +132,12 @@ impl Store {
         })
     }
 
-    /// Forgets all attempts of a key, and says whether there were any.
+    /// Deletes all attempts of a key and returns whether there were any.
     pub(crate) async fn forget_attempts(&self, key: AttemptKey) -> sqlx::Result<bool> {
         count_with!(self, |transaction| forget!(transaction, key) > 0)
     }
 
-    /// Removes so many rows that nothing depends on any more, or what there is, and says how many those were.
+    /// Deletes up to `most` rows that no limit depends on any more and returns how many.
     pub(crate) async fn purge_attempts(&self, now: Timestamp, most: usize) -> sqlx::Result<u64> {
         const SQL: &str = "DELETE FROM attempts WHERE key IN (SELECT key FROM attempts WHERE last_at <= $1 LIMIT $2)";
         let until = stored(now) - stored(Timestamp::from_unix_seconds(Attempts::FORGOTTEN_AFTER.as_secs()));
@@ -145,11 +148,10 @@ impl Store {
         })
     }
 
-    /// Where there are more rows than `kept`, removes so many of those beyond, or what there is, and says how many those
-    /// were.
+    /// If there are more rows than `kept`, deletes up to `most` of those in excess and returns how many.
     ///
-    /// Those with the fewest attempts go first. So to have `n` attempts at one account forgotten, somebody has to make
-    /// `n` at each of `kept` others, and each of these takes a hash.
+    /// Rows with the fewest attempts are deleted first. So to have `n` attempts on one account forgotten, an attacker has to
+    /// make `n` attempts on each of `kept` others, and each of these costs a hash.
     pub(crate) async fn prune_attempts(&self, kept: u64, most: usize) -> sqlx::Result<u64> {
         const COUNT: &str = "SELECT COUNT(*) FROM attempts";
         const SQL: &str =
@@ -167,7 +169,7 @@ impl Store {
     }
 }
 
-/// Whoever holds several keys takes them in one order, so that no two wait for one another.
+/// The keys in the one order in which all transactions lock them, so that no two wait for each other.
 fn in_one_order(counted: &[Counted]) -> Vec<Counted> {
     let mut counted = counted.to_vec();
     counted.sort_by_key(|(key, _)| *key);

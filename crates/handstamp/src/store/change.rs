@@ -1,103 +1,103 @@
-//! The log of changes, and the nodes that follow it: what the protocol of `sessions/` asks of a database. No SQL here.
+//! The types of the invalidation log, and the interface that the lease protocol needs of a database.
+//!
+//! The protocol is in `sessions/`; this module contains no SQL.
 
 use std::time::Duration;
 
 use handstamp_core::{SessionIdHash, Timestamp, UserId};
 use uuid::Uuid;
 
-/// A place in the log. Each change has the next, in the order of the commits.
+/// A position in the invalidation log. Positions are consecutive, in the order of the commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position(pub(crate) i64);
 
-/// Something that is no longer as it was.
+/// An invalidation: an entry of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) position: Position,
     pub(crate) subject: Subject,
 }
 
-/// Whom a change concerns.
+/// The sessions that an invalidation concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
-    /// A session has ended.
+    /// One session, which has ended.
     Session(SessionIdHash),
-    /// An account, or which sessions it has.
+    /// The sessions of a user: some have ended, or the user has changed.
     User(UserId),
-    /// All sessions that end at this time or earlier are gone.
+    /// All sessions that expire at this time or earlier, which were deleted.
     Expired(Timestamp),
-    /// All sessions are gone.
+    /// All sessions of all users.
     Everybody,
 }
 
-/// What was done, and the position of what it changed for others. It is in force everywhere only once every node has
-/// come so far: `Sessions::in_force` waits for that and then hands over what was done.
-#[must_use = "nodes may still believe what was"]
+/// The result of a committed transaction, and the position of its last invalidation. The change applies everywhere only once
+/// every node has reached that position: `Sessions::in_force` waits for it and then returns the result.
+#[must_use = "other nodes may still serve the old state from their caches"]
 #[derive(Debug, PartialEq)]
 pub(crate) struct Logged<T> {
     pub(crate) done: T,
-    /// None where nothing changed that anybody could have cached.
+    /// None where nothing changed that a node could have cached.
     pub(crate) position: Option<Position>,
 }
 
-/// A node for the length of one membership. Joining anew takes another id, since a statement that was given up may still
-/// be run.
+/// The id of a node for one membership. Rejoining takes a new id, since a statement that timed out may still be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NodeId(pub(crate) Uuid);
 
-/// What others see of a node.
+/// The row of a node, as other nodes read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NodeRow {
     pub(crate) id: NodeId,
-    /// Up to where it has forgotten what changed.
+    /// The position up to which it has applied the invalidation log.
     pub(crate) position: Position,
-    /// How often it has renewed its lease.
+    /// How many times it has renewed its lease.
     pub(crate) renewals: i64,
     pub(crate) lease: Duration,
 }
 
-/// The most changes that are read at once.
+/// The most invalidations that one statement reads.
 pub(crate) const CHANGES_AT_ONCE: usize = 1000;
 
-/// What the protocol asks of a database. Every method is one statement or one transaction.
+/// The database operations of the lease protocol. Every method is one statement or one transaction.
 pub(crate) trait ChangeLog: Send + Sync + 'static {
     type Error: std::fmt::Display + Send;
 
-    /// Inserts a node at the newest position, which it returns.
+    /// Inserts a node at the newest position and returns that position.
     fn join(&self, node: NodeId, lease: Duration) -> impl Future<Output = Result<Position, Self::Error>> + Send;
 
-    /// Renews the lease of a node that has come as far as `position`, and returns the newest one. None when its row is
-    /// gone: somebody has given it up.
+    /// Renews the lease of a node that has reached `position`, and returns the newest position. None when its row is gone
+    /// because another node has evicted it.
     fn renew(
         &self,
         node: NodeId,
         position: Position,
     ) -> impl Future<Output = Result<Option<Position>, Self::Error>> + Send;
 
-    /// Removes a node that caches no longer.
+    /// Deletes the row of a node that no longer caches.
     fn leave(&self, node: NodeId) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// The changes after a position, the oldest first, at most [`CHANGES_AT_ONCE`].
+    /// The invalidations after a position, the oldest first, at most [`CHANGES_AT_ONCE`].
     fn changes_after(&self, position: Position) -> impl Future<Output = Result<Vec<Change>, Self::Error>> + Send;
 
-    /// The newest position and all nodes, read at once: a server that does not know a change does not know who must hear of it.
+    /// The newest position and all nodes, read in one statement: a server that lacks a change may also lack nodes.
     fn nodes(&self) -> impl Future<Output = Result<(Position, Vec<NodeRow>), Self::Error>> + Send;
 
-    /// Removes a node that has not renewed since.
+    /// Evicts a node, unless it has renewed since this row was read.
     fn give_up(&self, node: NodeRow) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Removes the changes up to a position, which no node needs any more.
+    /// Deletes the invalidations up to a position, which no node needs any more.
     fn forget(&self, position: Position) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// What the database's clock shows, since the Unix epoch; none where that is the clock of this machine.
+    /// The time of the database's clock since the Unix epoch; none where that is the clock of this machine.
     fn clock(&self) -> impl Future<Output = Result<Option<Duration>, Self::Error>> + Send;
 
-    /// The newest position, once a commit has shown that the database leads.
+    /// The newest position, returned only after a commit has shown that the database leads.
     fn confirm(&self) -> impl Future<Output = Result<Position, Self::Error>> + Send;
 
-    /// Whether a server that no longer leads may go on answering reads. What it says is no authority then: a row counts only while
-    /// the lease holds.
+    /// Whether a deposed leader may go on answering reads. If so, a row is trusted only while the lease holds.
     fn may_be_superseded(&self) -> bool;
 
-    /// Wakes the followers, where the database can. They find out by themselves as well, only later.
+    /// Notifies the nodes, where the database can. They also poll, which takes longer.
     fn announce(&self) -> impl Future<Output = ()> + Send;
 }

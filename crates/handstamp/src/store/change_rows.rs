@@ -1,3 +1,5 @@
+//! The tables of the invalidation log and of the nodes.
+
 use std::time::Duration;
 
 use handstamp_core::{SessionIdHash, Timestamp, UserId};
@@ -6,12 +8,12 @@ use uuid::Uuid;
 use super::change::{CHANGES_AT_ONCE, Change, ChangeLog, NodeId, NodeRow, Position, Subject};
 use super::{Store, for_lease, keep_with, stored};
 
-/// Within a transaction of either database, and last of all since others wait from here until the commit: gives each of
-/// these changes its position. The last of them, or none.
+/// Within a transaction of either database: appends these invalidations to the log and returns the position of the last, or
+/// none. It must come last in the transaction, since other writers wait from here until the commit.
 macro_rules! log_changes {
     ($transaction:expr, $subjects:expr) => {{
         let subjects: &[$crate::store::change::Subject] = $subjects;
-        match i64::try_from(subjects.len()).expect("changes are counted in hundreds at most") {
+        match i64::try_from(subjects.len()).expect("a transaction logs hundreds of invalidations at most") {
             0 => None,
             count => {
                 let newest: i64 = sqlx::query_scalar($crate::store::for_request(
@@ -39,7 +41,7 @@ macro_rules! log_changes {
 
 pub(super) use log_changes;
 
-/// A subject as it is stored.
+/// The stored form of a subject.
 pub(super) fn columns(subject: &Subject) -> (&'static str, Vec<u8>) {
     match subject {
         Subject::Session(id_hash) => ("session", id_hash.as_bytes().to_vec()),
@@ -59,11 +61,11 @@ fn change((position, kind, subject): (i64, String, Vec<u8>)) -> Change {
             .map(|until| Subject::Expired(Timestamp::from_unix_seconds(u64::from_be_bytes(until)))),
         _ => None,
     };
-    // A newer version may know of more: whoever does not understand what changed forgets everything.
+    // A newer version may log other kinds. A node that does not know the kind invalidates its whole cache.
     Change { position: Position(position), subject: subject.unwrap_or(Subject::Everybody) }
 }
 
-/// The newest position, and a node where there is one.
+/// The newest position, and the columns of a node if there is one.
 type NodeColumns = (i64, Option<Uuid>, Option<i64>, Option<i64>, Option<i64>);
 
 fn node((_, id, position, renewals, lease): NodeColumns) -> Option<NodeRow> {
@@ -71,8 +73,8 @@ fn node((_, id, position, renewals, lease): NodeColumns) -> Option<NodeRow> {
     Some(NodeRow { id: NodeId(id?), position: Position(position?), renewals: renewals?, lease })
 }
 
-/// The row of a statement that writes one at most. All were asked for, though: a statement that gives a row has not been
-/// committed yet, and only whoever asks for another hears that it could not be.
+/// The row of a statement that writes one at most. All rows are fetched all the same: SQLite reports a failed commit of
+/// `… RETURNING` only when the statement is stepped to its end.
 fn only(mut rows: Vec<i64>) -> Option<i64> {
     rows.pop()
 }
@@ -91,7 +93,7 @@ impl ChangeLog for Store {
     }
 
     async fn renew(&self, node: NodeId, position: Position) -> sqlx::Result<Option<Position>> {
-        // What was reported stays reported: an older renewal may be run after a newer one.
+        // The reported position never decreases, since an older renewal may be run after a newer one.
         const SQL: &str = "UPDATE nodes SET renewals = renewals + 1,
                 position = CASE WHEN position < $2 THEN $2 ELSE position END
              WHERE id = $1 RETURNING (SELECT position FROM change_counter WHERE id = 1)";
@@ -147,7 +149,7 @@ impl ChangeLog for Store {
     }
 
     async fn confirm(&self) -> sqlx::Result<Position> {
-        // It changes nothing, and yet has to be committed as every write has.
+        // It changes nothing, but has to be committed like every write.
         const SQL: &str = "UPDATE change_counter SET position = position WHERE id = 1 RETURNING position";
         let rows = keep_with!(self, |pool| sqlx::query_scalar(for_lease(SQL)).fetch_all(pool).await)?;
         only(rows).map(Position).ok_or(sqlx::Error::RowNotFound)

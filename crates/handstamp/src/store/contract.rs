@@ -1,4 +1,4 @@
-//! What the store promises, on every database.
+//! The contract of the store: tests that run on SQLite and on PostgreSQL.
 
 use std::task::Poll;
 use std::time::Duration;
@@ -18,7 +18,7 @@ mod postgres_server;
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
-/// Runs each law on SQLite and on PostgreSQL.
+/// Declares each of these functions as a test on SQLite and as one on PostgreSQL.
 macro_rules! laws {
     ($($law:ident)*) => {
         mod sqlite {
@@ -43,39 +43,39 @@ mod changes;
 mod files;
 
 laws! {
-    an_account_is_found_by_any_case_of_its_address
+    an_account_is_found_by_its_address_in_any_case
     an_address_has_one_account
-    of_a_hundred_at_once_one_gets_the_address
+    one_of_a_hundred_concurrent_registrations_gets_the_address
     addresses_are_compared_byte_by_byte
-    a_session_is_live_from_its_beginning_to_its_end
+    a_session_is_live_until_it_expires_or_is_ended
     a_session_belongs_to_its_user_only
     a_disabled_account_has_no_live_session
-    a_sign_in_ends_the_session_that_the_browser_had
-    a_password_that_was_changed_meanwhile_signs_nobody_in
-    a_password_that_changes_while_the_old_one_signs_in_leaves_no_session_of_it
-    a_change_of_password_keeps_one_session_under_a_new_id
-    a_change_of_password_by_an_ended_session_changes_nothing
-    a_new_name_is_seen_by_the_next_request
-    somebody_is_in_the_groups_that_they_were_put_into_and_not_taken_out_of
-    somebody_is_in_fifty_groups_at_most
-    who_has_gone_is_in_no_group
-    a_renewed_hash_replaces_only_the_one_it_was_made_of
+    a_sign_in_ends_the_previous_session_of_the_browser
+    a_password_that_was_changed_meanwhile_does_not_sign_in
+    a_sign_in_during_a_password_change_leaves_no_session_of_the_old_password
+    a_password_change_keeps_one_session_under_a_new_secret
+    a_password_change_by_an_ended_session_changes_nothing
+    the_next_read_of_a_session_returns_a_changed_name
+    a_user_is_in_the_groups_that_were_added_and_not_removed
+    a_user_is_in_at_most_fifty_groups
+    a_deleted_user_is_in_no_group
+    a_rehash_replaces_only_the_verified_hash
     a_session_is_ended_by_its_owner_only
-    all_others_end_and_this_one_stays
-    seeing_an_ended_session_does_not_bring_it_back
-    last_seen_only_moves_forward
-    what_has_expired_is_purged
-    an_account_has_a_hundred_sessions_and_the_longest_unused_gives_way
-    the_list_has_the_newest_first
-    an_operator_sees_every_account
-    an_application_reads_accounts_by_a_view_of_its_own
-    an_address_is_verified_by_who_made_the_account_or_later
-    disabling_ends_the_sessions_for_good
-    deleting_an_account_takes_its_sessions_along
-    the_sessions_of_one_or_of_all_are_ended
+    ending_the_other_sessions_keeps_the_current_one
+    a_last_seen_update_does_not_revive_an_ended_session
+    last_seen_times_never_decrease
+    expired_sessions_are_purged
+    a_session_beyond_a_hundred_ends_the_longest_unused
+    sessions_are_listed_newest_first
+    the_list_of_accounts_contains_every_account
+    applications_read_users_through_a_database_view
+    an_address_is_verified_at_the_creation_of_the_account_or_later
+    disabling_an_account_ends_its_sessions_for_good
+    deleting_an_account_deletes_its_sessions
+    an_operator_ends_the_sessions_of_one_user_or_of_all
 }
 
-/// A folder that goes with the test.
+/// A folder that is deleted at the end of the test.
 struct Folder(std::path::PathBuf);
 
 impl Folder {
@@ -153,7 +153,7 @@ async fn is_live(store: &Store, session: &NewSession) -> bool {
     store.live_session(session.id_hash, session.user_id, NOW).await.unwrap().is_some()
 }
 
-/// Does all of it at once, and gives what came of it in the order in which it was done.
+/// Runs all futures concurrently and returns their results in the order in which they finished.
 async fn all_at_once<T>(acts: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut under_way: Vec<_> = acts.map(Box::pin).collect();
     let mut done = Vec::new();
@@ -181,7 +181,7 @@ async fn try_execute(store: &Store, sql: &'static str) -> sqlx::Result<()> {
     })
 }
 
-async fn an_account_is_found_by_any_case_of_its_address(store: &Store) {
+async fn an_account_is_found_by_its_address_in_any_case(store: &Store) {
     let user = new_user("Ada.Lovelace@Example.com");
     store.create_user(&user, Some(&new_session(user.id)), &[]).await.unwrap().done.unwrap();
     let found = store.credentials_by_email(&email("ADA.LOVELACE@EXAMPLE.COM")).await.unwrap().unwrap();
@@ -197,12 +197,12 @@ async fn an_address_has_one_account(store: &Store) {
     let again = new_user("ADA@example.com");
     let refused = new_session(again.id);
     assert_eq!(store.create_user(&again, Some(&refused), &[session.owned()]).await.unwrap().done, Err(AddressTaken));
-    assert!(!is_live(store, &refused).await, "no session without an account");
-    assert!(is_live(store, &session).await, "and nothing else happened");
+    assert!(!is_live(store, &refused).await, "there is no session without an account");
+    assert!(is_live(store, &session).await, "the presented session was not ended");
     assert_eq!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().unwrap().user_id, id);
 }
 
-async fn of_a_hundred_at_once_one_gets_the_address(store: &Store) {
+async fn one_of_a_hundred_concurrent_registrations_gets_the_address(store: &Store) {
     let wishes: Vec<_> = (0..100)
         .map(|i| new_user(if i % 2 == 0 { "ada@example.com" } else { "Ada@EXAMPLE.com" }))
         .map(|user| (new_session(user.id), user))
@@ -220,7 +220,7 @@ async fn addresses_are_compared_byte_by_byte(store: &Store) {
     }
 }
 
-async fn a_session_is_live_from_its_beginning_to_its_end(store: &Store) {
+async fn a_session_is_live_until_it_expires_or_is_ended(store: &Store) {
     let (id, session) = ada(store).await;
     let at = |seconds| store.live_session(session.id_hash, id, NOW.after(Duration::from_secs(seconds)));
     let (live, _) = at(0).await.unwrap().unwrap();
@@ -250,21 +250,21 @@ async fn a_disabled_account_has_no_live_session(store: &Store) {
     assert!(store.sign_in(&hash("first"), &attempt, &[]).await.unwrap().done.is_none());
 }
 
-async fn a_sign_in_ends_the_session_that_the_browser_had(store: &Store) {
+async fn a_sign_in_ends_the_previous_session_of_the_browser(store: &Store) {
     let (id, before) = ada(store).await;
     let after = new_session(id);
     assert!(store.sign_in(&hash("first"), &after, &[before.owned()]).await.unwrap().done.is_some());
     assert!(is_live(store, &after).await && !is_live(store, &before).await);
 }
 
-async fn a_password_that_was_changed_meanwhile_signs_nobody_in(store: &Store) {
+async fn a_password_that_was_changed_meanwhile_does_not_sign_in(store: &Store) {
     let (id, before) = ada(store).await;
     let attempt = new_session(id);
     assert!(store.sign_in(&hash("another"), &attempt, &[before.owned()]).await.unwrap().done.is_none());
     assert!(!is_live(store, &attempt).await && is_live(store, &before).await);
 }
 
-async fn a_password_that_changes_while_the_old_one_signs_in_leaves_no_session_of_it(store: &Store) {
+async fn a_sign_in_during_a_password_change_leaves_no_session_of_the_old_password(store: &Store) {
     let (id, mut current) = ada(store).await;
     for round in 0..30 {
         let (old, new) = if round % 2 == 0 { ("first", "second") } else { ("second", "first") };
@@ -278,7 +278,7 @@ async fn a_password_that_changes_while_the_old_one_signs_in_leaves_no_session_of
     }
 }
 
-async fn a_change_of_password_keeps_one_session_under_a_new_id(store: &Store) {
+async fn a_password_change_keeps_one_session_under_a_new_secret(store: &Store) {
     let (id, current) = ada(store).await;
     let other = one_more(store, id).await;
     let renamed = NewSession { id_hash: new_session(id).id_hash, ..current.clone() };
@@ -291,7 +291,7 @@ async fn a_change_of_password_keeps_one_session_under_a_new_id(store: &Store) {
     assert_eq!((credentials.password_hash, credentials.changed_at), (Some(hash("second")), Some(NOW)));
 }
 
-async fn a_change_of_password_by_an_ended_session_changes_nothing(store: &Store) {
+async fn a_password_change_by_an_ended_session_changes_nothing(store: &Store) {
     let (id, current) = ada(store).await;
     let other = one_more(store, id).await;
     let _ = store.end_sessions(&[current.owned()]).await.unwrap();
@@ -304,7 +304,7 @@ async fn a_change_of_password_by_an_ended_session_changes_nothing(store: &Store)
     assert_eq!(store.credentials_by_id(id).await.unwrap().unwrap().password_hash, Some(hash("first")));
 }
 
-async fn a_new_name_is_seen_by_the_next_request(store: &Store) {
+async fn the_next_read_of_a_session_returns_a_changed_name(store: &Store) {
     let (id, session) = ada(store).await;
     let _ = store.change_name(id, &DisplayName::parse("Countess Lovelace").unwrap()).await.unwrap();
     let (live, position) = store.live_session(session.id_hash, id, NOW).await.unwrap().unwrap();
@@ -316,13 +316,13 @@ fn groups(names: &[&str]) -> Vec<GroupName> {
     names.iter().map(|name| GroupName::parse(name).unwrap()).collect()
 }
 
-async fn somebody_is_in_the_groups_that_they_were_put_into_and_not_taken_out_of(store: &Store) {
+async fn a_user_is_in_the_groups_that_were_added_and_not_removed(store: &Store) {
     let (id, session) = ada(store).await;
     let user = async || store.live_session(session.id_hash, id, NOW).await.unwrap().unwrap().0.user;
     assert_eq!((user().await.groups(), user().await.is_in("")), ("", false));
     let change = async |added, removed| store.change_groups(id, &groups(added), &groups(removed)).await.unwrap().done;
     change(&["staff", "Editors", "staff"], &[]).await.unwrap();
-    assert_eq!(user().await.groups(), "Editors,staff", "compared byte by byte");
+    assert_eq!(user().await.groups(), "Editors,staff", "names are compared byte by byte");
     change(&["staff", "board"], &["Editors", "nobody"]).await.unwrap();
     let user = user().await;
     assert_eq!((user.groups(), user.name(), user.email()), ("board,staff", "Ada", "ada@example.com"));
@@ -333,18 +333,18 @@ async fn somebody_is_in_the_groups_that_they_were_put_into_and_not_taken_out_of(
     assert_eq!(store.account(&bob.email, NOW).await.unwrap().unwrap().groups, [""; 0]);
 }
 
-async fn somebody_is_in_fifty_groups_at_most(store: &Store) {
+async fn a_user_is_in_at_most_fifty_groups(store: &Store) {
     let (id, session) = ada(store).await;
     let many: Vec<_> = (0..50).map(|number| GroupName::parse(&format!("group-{number}")).unwrap()).collect();
     assert_eq!(store.change_groups(id, &many, &[]).await.unwrap().done, Ok(()));
     let one_more = store.change_groups(id, &groups(&["one-more"]), &[]).await.unwrap();
     assert_eq!((one_more.done, one_more.position), (Err(TooManyGroups), None));
     let live = store.live_session(session.id_hash, id, NOW).await.unwrap().unwrap().0;
-    assert!(live.user.is_in("group-49") && !live.user.is_in("one-more"), "nothing was done");
+    assert!(live.user.is_in("group-49") && !live.user.is_in("one-more"), "the refused change did nothing");
     assert_eq!(store.change_groups(id, &groups(&["one-more"]), &groups(&["group-0"])).await.unwrap().done, Ok(()));
 }
 
-async fn who_has_gone_is_in_no_group(store: &Store) {
+async fn a_deleted_user_is_in_no_group(store: &Store) {
     let (id, _) = ada(store).await;
     store.change_groups(id, &groups(&["staff"]), &[]).await.unwrap().done.unwrap();
     let _ = store.delete_user(id).await.unwrap();
@@ -355,7 +355,7 @@ async fn who_has_gone_is_in_no_group(store: &Store) {
     assert_eq!(left.unwrap(), 0);
 }
 
-async fn a_renewed_hash_replaces_only_the_one_it_was_made_of(store: &Store) {
+async fn a_rehash_replaces_only_the_verified_hash(store: &Store) {
     let (id, _) = ada(store).await;
     store.replace_hash(id, &hash("stale"), &hash("second")).await.unwrap();
     assert_eq!(store.credentials_by_id(id).await.unwrap().unwrap().password_hash, Some(hash("first")));
@@ -374,7 +374,7 @@ async fn a_session_is_ended_by_its_owner_only(store: &Store) {
     assert_eq!(store.end_session_by_handle(id, session.handle).await.unwrap().done, ByHandle::HadEnded);
 }
 
-async fn all_others_end_and_this_one_stays(store: &Store) {
+async fn ending_the_other_sessions_keeps_the_current_one(store: &Store) {
     let (id, first) = ada(store).await;
     let (second, third) = (one_more(store, id).await, one_more(store, id).await);
     let bob = new_user("bob@example.com");
@@ -385,7 +385,7 @@ async fn all_others_end_and_this_one_stays(store: &Store) {
     assert!(is_live(store, &bobs).await);
 }
 
-async fn seeing_an_ended_session_does_not_bring_it_back(store: &Store) {
+async fn a_last_seen_update_does_not_revive_an_ended_session(store: &Store) {
     let (id, session) = ada(store).await;
     let _ = store.end_sessions(&[session.owned()]).await.unwrap();
     store.note_last_seen(&[(session.id_hash, NOW.after(Duration::from_secs(5)))]).await.unwrap();
@@ -393,7 +393,7 @@ async fn seeing_an_ended_session_does_not_bring_it_back(store: &Store) {
     assert!(store.sessions_of(id, NOW).await.unwrap().is_empty());
 }
 
-async fn last_seen_only_moves_forward(store: &Store) {
+async fn last_seen_times_never_decrease(store: &Store) {
     let (id, session) = ada(store).await;
     for seconds in [10, 5] {
         store.note_last_seen(&[(session.id_hash, NOW.after(Duration::from_secs(seconds)))]).await.unwrap();
@@ -402,7 +402,7 @@ async fn last_seen_only_moves_forward(store: &Store) {
     }
 }
 
-async fn what_has_expired_is_purged(store: &Store) {
+async fn expired_sessions_are_purged(store: &Store) {
     let (id, session) = ada(store).await;
     let longer = NewSession { expires_at: session.expires_at.after(Duration::from_secs(1)), ..new_session(id) };
     assert!(store.sign_in(&hash("first"), &longer, &[]).await.unwrap().done.is_some());
@@ -410,7 +410,7 @@ async fn what_has_expired_is_purged(store: &Store) {
     assert!(is_live(store, &longer).await && !is_live(store, &session).await);
 }
 
-async fn an_account_has_a_hundred_sessions_and_the_longest_unused_gives_way(store: &Store) {
+async fn a_session_beyond_a_hundred_ends_the_longest_unused(store: &Store) {
     let (id, first) = ada(store).await;
     let at = |second| NOW.after(Duration::from_secs(second));
     let begin = async |second| {
@@ -419,16 +419,16 @@ async fn an_account_has_a_hundred_sessions_and_the_longest_unused_gives_way(stor
     };
     let (_, second) = begin(1).await;
     for later in 2..SESSIONS_PER_USER as u64 {
-        assert_eq!(begin(later).await.0, Some(0), "there is room for {later}");
+        assert_eq!(begin(later).await.0, Some(0), "session {later} is within the limit");
     }
     store.note_last_seen(&[(first.id_hash, at(1000))]).await.unwrap();
     assert_eq!(begin(1001).await.0, Some(1));
     assert_eq!(store.sessions_of(id, NOW).await.unwrap().len(), SESSIONS_PER_USER);
-    assert!(is_live(store, &first).await, "it began first, and is in use");
+    assert!(is_live(store, &first).await, "it is the oldest, but in use");
     assert!(!is_live(store, &second).await);
 }
 
-async fn the_list_has_the_newest_first(store: &Store) {
+async fn sessions_are_listed_newest_first(store: &Store) {
     let (id, old) = ada(store).await;
     let new = NewSession { created_at: NOW.after(Duration::from_secs(1)), ..new_session(id) };
     assert!(store.sign_in(&hash("first"), &new, &[]).await.unwrap().done.is_some());
@@ -439,7 +439,7 @@ async fn the_list_has_the_newest_first(store: &Store) {
     assert!(store.sessions_of(id, NOW.after(Duration::from_secs(3600))).await.unwrap().is_empty());
 }
 
-async fn an_application_reads_accounts_by_a_view_of_its_own(store: &Store) {
+async fn applications_read_users_through_a_database_view(store: &Store) {
     const SQL: &str = "SELECT id, name, email, created_at FROM handstamp_users";
     type Row = (Uuid, String, String, i64);
     let (id, _) = ada(store).await;
@@ -448,7 +448,7 @@ async fn an_application_reads_accounts_by_a_view_of_its_own(store: &Store) {
     assert_eq!(rows, [(id.as_uuid(), name, "ada@example.com".to_owned(), i64::try_from(NOW.unix_seconds()).unwrap())]);
 }
 
-async fn an_operator_sees_every_account(store: &Store) {
+async fn the_list_of_accounts_contains_every_account(store: &Store) {
     let (ada, _) = ada(store).await;
     let bob = new_user("Bob@example.com");
     store.create_user(&bob, None, &[]).await.unwrap().done.unwrap();
@@ -464,7 +464,7 @@ async fn an_operator_sees_every_account(store: &Store) {
     assert!(store.account(&email("eve@example.com"), NOW).await.unwrap().is_none());
 }
 
-async fn an_address_is_verified_by_who_made_the_account_or_later(store: &Store) {
+async fn an_address_is_verified_at_the_creation_of_the_account_or_later(store: &Store) {
     let verified = async |address: &str, session: &NewSession| {
         let account = store.account(&email(address), NOW).await.unwrap().unwrap();
         let (live, _) = store.live_session(session.id_hash, session.user_id, NOW).await.unwrap().unwrap();
@@ -472,17 +472,20 @@ async fn an_address_is_verified_by_who_made_the_account_or_later(store: &Store) 
         account.email_verified
     };
     let (id, session) = ada(store).await;
-    assert!(!verified("ada@example.com", &session).await, "it is what was typed");
-    assert!(store.verify_email(id, NOW).await.unwrap().position.is_some(), "nodes cache what they knew");
+    assert!(!verified("ada@example.com", &session).await, "it is only what the user entered");
+    assert!(store.verify_email(id, NOW).await.unwrap().position.is_some(), "nodes may have cached the old state");
     assert!(verified("ada@example.com", &session).await);
-    assert!(store.verify_email(id, NOW).await.unwrap().position.is_some(), "who verified it first may still wait");
+    assert!(
+        store.verify_email(id, NOW).await.unwrap().position.is_some(),
+        "the first verification may not have reached all nodes"
+    );
     let bob = NewUser { email_verified_at: Some(NOW), ..new_user("bob@example.com") };
     let bobs = new_session(bob.id);
     store.create_user(&bob, Some(&bobs), &[]).await.unwrap().done.unwrap();
     assert!(verified("bob@example.com", &bobs).await);
 }
 
-async fn disabling_ends_the_sessions_for_good(store: &Store) {
+async fn disabling_an_account_ends_its_sessions_for_good(store: &Store) {
     let (id, session) = ada(store).await;
     let _ = store.set_disabled(id, Some(NOW)).await.unwrap();
     assert!(
@@ -490,11 +493,11 @@ async fn disabling_ends_the_sessions_for_good(store: &Store) {
             && store.account(&email("ada@example.com"), NOW).await.unwrap().unwrap().disabled
     );
     let _ = store.set_disabled(id, None).await.unwrap();
-    assert!(!is_live(store, &session).await, "enabling brings no session back");
+    assert!(!is_live(store, &session).await, "enabling revives no session");
     one_more(store, id).await;
 }
 
-async fn deleting_an_account_takes_its_sessions_along(store: &Store) {
+async fn deleting_an_account_deletes_its_sessions(store: &Store) {
     let (id, session) = ada(store).await;
     let _ = store.delete_user(id).await.unwrap();
     assert!(!is_live(store, &session).await && store.sessions_of(id, NOW).await.unwrap().is_empty());
@@ -502,7 +505,7 @@ async fn deleting_an_account_takes_its_sessions_along(store: &Store) {
     ada(store).await;
 }
 
-async fn the_sessions_of_one_or_of_all_are_ended(store: &Store) {
+async fn an_operator_ends_the_sessions_of_one_user_or_of_all(store: &Store) {
     let (id, session) = ada(store).await;
     let bob = new_user("bob@example.com");
     let bobs = new_session(bob.id);
@@ -517,7 +520,7 @@ async fn the_sessions_of_one_or_of_all_are_ended(store: &Store) {
     assert!(!is_live(store, &bobs).await);
 }
 
-/// Makes a database as the first version did, and brings it up to date.
+/// Creates a database as the first version did, and migrates it.
 macro_rules! upgraded {
     ($pool:expr, $migrations:literal, $url:expr) => {{
         let pool = $pool;
@@ -545,15 +548,15 @@ macro_rules! upgraded {
         .unwrap();
         pool.close().await;
         let store = Store::open(&$url, true).await.unwrap();
-        assert!(is_live(&store, &session).await, "an upgrade signs nobody out");
+        assert!(is_live(&store, &session).await, "an upgrade ends no session");
         let account = store.account(&email("a@b.test"), NOW).await.unwrap().unwrap();
-        assert!(!account.email_verified, "nor does it believe what was typed");
+        assert!(!account.email_verified, "nor does it verify an address");
         assert!(store.end_sessions(&[session.owned()]).await.unwrap().position.is_some());
     }};
 }
 
 #[tokio::test]
-async fn a_filled_database_of_sqlite_is_upgraded() {
+async fn a_filled_sqlite_database_is_migrated() {
     let folder = Folder::new();
     crate::private_files::make_folder(&folder.0).unwrap();
     let path = folder.0.join("handstamp.db");
@@ -563,15 +566,15 @@ async fn a_filled_database_of_sqlite_is_upgraded() {
 }
 
 #[tokio::test]
-async fn a_filled_database_of_postgres_is_upgraded() {
+async fn a_filled_postgres_database_is_migrated() {
     let url = postgres_server::new_database();
     let pool = sqlx::PgPool::connect(&url).await.unwrap();
     upgraded!(pool, "migrations/postgres", DatabaseUrl::Postgres(url));
 }
 
-/// As CockroachDB.
+/// CockroachDB is such a database.
 #[tokio::test]
-async fn a_database_without_advisory_locks_and_notifications_will_do() {
+async fn a_database_without_advisory_locks_and_notifications_is_supported() {
     let url = postgres_server::new_database();
     let pool = sqlx::PgPool::connect(&url).await.unwrap();
     let mut connection = pool.acquire().await.unwrap();

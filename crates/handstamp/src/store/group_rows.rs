@@ -1,16 +1,18 @@
+//! The table of the groups that users are in.
+
 use handstamp_core::{GroupName, UserId};
 
 use super::change_rows::log_changes;
 use super::{Logged, Store, Subject, for_request, write_with};
 
-/// The most groups that somebody is in: their names must fit into a header.
+/// The most groups that a user is in: their names must fit into a header.
 pub(crate) const GROUPS_PER_USER: i64 = 50;
 
-/// There would be more groups than [`GROUPS_PER_USER`].
+/// The user would be in more groups than [`GROUPS_PER_USER`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooManyGroups;
 
-/// The groups of the row of `users` that the statement is about: their names in order, with commas between them.
+/// A column of a query on `users`: the names of the user's groups in order, separated by commas.
 macro_rules! groups_column {
     () => {
         "COALESCE((SELECT string_agg(name, ',' ORDER BY name) FROM user_groups WHERE user_id = users.id), '')"
@@ -20,7 +22,7 @@ macro_rules! groups_column {
 pub(super) use groups_column;
 
 impl Store {
-    /// Takes somebody out of some groups and puts them into others.
+    /// Removes a user from some groups and adds them to others.
     pub(crate) async fn change_groups(
         &self,
         id: UserId,

@@ -1,6 +1,7 @@
-//! All SQL of the house. One text serves SQLite and PostgreSQL; what differs is how they are opened.
+//! The database: all SQL of this crate, for SQLite and PostgreSQL.
 //!
-//! Every method is one statement or one transaction, and every method is a law in `contract.rs`, which runs on both.
+//! Both databases run the same SQL; only opening them differs. Every method is one statement or one transaction, and
+//! `contract.rs` tests every method on both databases.
 
 mod attempt_rows;
 mod change;
@@ -34,7 +35,7 @@ pub(crate) use session_rows::{ByHandle, NewSession, OwnedSession, SESSIONS_PER_U
 pub use user_rows::Account;
 pub(crate) use user_rows::{AddressTaken, Credentials, LiveSession, NewUser, User};
 
-/// The database.
+/// An open database.
 pub(crate) enum Store {
     #[cfg(feature = "sqlite")]
     Sqlite(sqlite::Sqlite),
@@ -42,7 +43,7 @@ pub(crate) enum Store {
     Postgres(postgres::Postgres),
 }
 
-/// Runs `$body` with `$pool`, which is this pool of SQLite or that of PostgreSQL, within the time limit.
+/// Runs `$body` within the time limit. `$pool` is the named pool of SQLite, or a connection of the named pool of PostgreSQL.
 macro_rules! on_pool {
     ($store:expr, $sqlite:ident, $postgres:ident, |$pool:ident| $body:expr) => {
         match $store {
@@ -64,45 +65,45 @@ macro_rules! on_pool {
     };
 }
 
-/// Reads for a request.
+/// Runs a read of a request.
 macro_rules! read_with {
     ($store:expr, |$pool:ident| $body:expr) => {
         $crate::store::on_pool!($store, readers, pool, |$pool| $body)
     };
 }
 
-/// Reads and writes what keeps this node's lease. It has connections of its own, since a flood of requests must not cost
-/// the lease that keeps them from the database; and on SQLite it waits for no disk, since a lease ends with the process.
+/// Runs a statement of the lease protocol, on connections of its own: a flood of requests must not cost this node the lease,
+/// which keeps requests from the database. On SQLite it does not wait for the disk, since a lease ends with the process.
 macro_rules! keep_with {
     ($store:expr, |$pool:ident| $body:expr) => {
         $crate::store::on_pool!($store, keeping, keeping, |$pool| $body)
     };
 }
 
-/// Writes within `$transaction` and the time limit. It commits after the body, gives what that gave, and rolls back where
-/// the body returns early, whatever it returns.
+/// Runs `$body` in a write transaction, within the time limit. Commits if the body runs to its end. **An early `return`, even
+/// `return Ok(…)`, rolls back.**
 macro_rules! write_with {
     ($store:expr, |$transaction:ident| $body:expr) => {
         $crate::store::in_transaction!($store, writer, |$transaction| $body)
     };
 }
 
-/// Writes how often somebody has guessed, as [`write_with`] does. On SQLite it waits for no disk: a process that is killed
-/// forgets nothing, and a machine that loses its power the last moments at most.
+/// Runs a write transaction for attempt counts, as [`write_with`] does. On SQLite it does not wait for the disk: a killed
+/// process loses no counts, and a power loss at most those of the last moments.
 macro_rules! count_with {
     ($store:expr, |$transaction:ident| $body:expr) => {
         $crate::store::in_transaction!($store, counting, |$transaction| $body)
     };
 }
 
-/// Runs `$body` within a transaction of this pool of SQLite or of PostgreSQL's.
+/// Runs `$body` in a transaction: on the named pool of SQLite, or on the main pool of PostgreSQL.
 macro_rules! in_transaction {
     ($store:expr, $sqlite:ident, |$transaction:ident| $body:expr) => {
         match $store {
             #[cfg(feature = "sqlite")]
             $crate::store::Store::Sqlite(database) => {
                 $crate::store::within_time(async {
-                    // Whatever does not come as far as the end is rolled back when the connection is released.
+                    // A body that does not run to its end is rolled back when the connection is released.
                     let mut $transaction = database.$sqlite.acquire().await?;
                     let _held = database.lock.begin(&mut $transaction).await?;
                     let done = $body;
@@ -130,13 +131,13 @@ macro_rules! in_transaction {
 use {count_with, in_transaction, keep_with, on_pool, read_with, write_with};
 
 impl Store {
-    /// Opens the database and brings its tables up to date.
+    /// Opens the database and runs the migrations.
     #[cfg_attr(
         not(feature = "postgres"),
         expect(unused_variables, reason = "only PostgreSQL notifies, and is connected to")
     )]
     pub(crate) async fn open_with(url: &DatabaseUrl, notify: bool, pool: PoolConfig) -> Result<Self, OpenError> {
-        metrics::describe_counter!(STATEMENTS, "Statements sent to the database, by what they were for");
+        metrics::describe_counter!(STATEMENTS, "Statements sent to the database, by purpose");
         match url {
             #[cfg(feature = "sqlite")]
             DatabaseUrl::Sqlite(path) => sqlite::Sqlite::open(path).await.map(Self::Sqlite),
@@ -150,8 +151,7 @@ impl Store {
         Self::open_with(url, notify, PoolConfig::default()).await
     }
 
-    /// Calls `wake` soon after anybody has changed something, in this process or another, and sometimes for nothing. It
-    /// never ends.
+    /// Calls `wake` soon after a commit of this process or another, and sometimes without one. Never returns.
     pub(crate) async fn watch_changes(&self, wake: impl Fn() + Send + Sync) {
         match self {
             #[cfg(feature = "sqlite")]
@@ -166,7 +166,7 @@ impl Store {
         read_with!(self, |pool| sqlx::query(for_upkeep("SELECT 1")).execute(pool).await.map(drop))
     }
 
-    /// Finishes what is under way and lets the database go.
+    /// Waits for running statements and closes all connections.
     pub(crate) async fn close(&self) {
         match self {
             #[cfg(feature = "sqlite")]
@@ -185,10 +185,10 @@ impl Store {
     }
 }
 
-/// How often followers ask whether something has changed, where nobody tells them.
+/// How often a node polls for changes, where it gets no notifications.
 const POLL_EVERY: Duration = Duration::from_millis(100);
 
-/// The longest that anybody waits for the database: one that is frozen, or cut off, does not say so.
+/// The longest that a statement or transaction may take: a database that is frozen or cut off returns no error.
 const TIME_LIMIT: Duration = Duration::from_millis(2500);
 
 async fn within_time<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
@@ -201,11 +201,11 @@ async fn within_time<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Re
 /// Why the database could not be opened.
 #[derive(Debug)]
 pub(crate) enum OpenError {
-    /// A file or folder that others may read, or that cannot be made.
+    /// A file or folder that other users may read, or that cannot be created.
     #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "PostgreSQL keeps its own files"))]
     File(String),
     Database(sqlx::Error),
-    /// What server does not take us, and why.
+    /// The server that does not accept connections, and its error.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "SQLite is no server"))]
     Unreachable(String, sqlx::Error),
     Migration(sqlx::migrate::MigrateError),
@@ -230,27 +230,27 @@ impl std::fmt::Display for OpenError {
             Self::Database(error) => write!(f, "the database cannot be opened: {error}"),
             Self::Unreachable(server, error) => write!(f, "the database cannot be opened: {server}: {error}"),
             Self::Migration(sqlx::migrate::MigrateError::VersionMissing(version)) => {
-                write!(f, "the database was made by a newer version of Handstamp (it has migration {version})")
+                write!(f, "the database was migrated by a newer version of Handstamp (it has migration {version})")
             }
-            Self::Migration(error) => write!(f, "the tables of the database cannot be brought up to date: {error}"),
+            Self::Migration(error) => write!(f, "the migrations of the database failed: {error}"),
         }
     }
 }
 
-/// The statement, counted: every statement of the house goes through one of these three. `BEGIN` and `COMMIT` are not
-/// counted.
+/// Counts and returns a statement of a request. Every statement passes through one of these three functions, except `BEGIN`
+/// and `COMMIT`, which are not counted.
 fn for_request(sql: &'static str) -> &'static str {
     metrics::counter!(STATEMENTS, "for" => "request").increment(1);
     sql
 }
 
-/// A statement that keeps this node's lease, or finds out how the other nodes stand.
+/// Counts and returns a statement of the lease protocol.
 fn for_lease(sql: &'static str) -> &'static str {
     metrics::counter!(STATEMENTS, "for" => "lease").increment(1);
     sql
 }
 
-/// A statement of the upkeep, now and then.
+/// Counts and returns a statement of the periodic maintenance.
 fn for_upkeep(sql: &'static str) -> &'static str {
     metrics::counter!(STATEMENTS, "for" => "upkeep").increment(1);
     sql
@@ -258,12 +258,12 @@ fn for_upkeep(sql: &'static str) -> &'static str {
 
 const STATEMENTS: &str = "handstamp_statements_total";
 
-/// A time as both databases keep it. Beyond the year 292 billion it stands still.
+/// A time as both databases store it. Times beyond the year 292 billion are stored as the last second that fits.
 fn stored(time: Timestamp) -> i64 {
     i64::try_from(time.unix_seconds()).unwrap_or(i64::MAX)
 }
 
-/// A stored time; nothing earlier than 1970 is ever stored.
+/// A stored time. No time before 1970 is ever stored.
 fn loaded(seconds: i64) -> Timestamp {
     Timestamp::from_unix_seconds(seconds.try_into().unwrap_or(0))
 }

@@ -1,3 +1,5 @@
+//! PostgreSQL and databases that speak its protocol: opening, notifications, and checks of the server.
+
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,33 +15,34 @@ use super::{OpenError, POLL_EVERY, TIME_LIMIT, for_lease, for_upkeep, within_tim
 use crate::config::PoolConfig;
 use crate::log;
 
-/// One follows, one waits for the others.
+/// One follows the log and renews the lease, one waits for the other nodes.
 const KEEPING_CONNECTIONS: u32 = 2;
-/// How soon a server is asked again that did not answer when it was opened, and how often the log says so.
+/// The delay before the next attempt to connect to a server that does not answer at the start.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// How often such attempts are logged.
 const SAY_EVERY: Duration = Duration::from_secs(5);
 
-/// The channel on which nodes wake one another, within one database.
+/// The NOTIFY channel on which nodes wake each other, within one database.
 const CHANNEL: &str = "handstamp";
-/// Sent to see whether notifications come through at all; wakes nobody.
+/// The payload of a notification that only tests whether notifications arrive; it wakes no node.
 const PROBE: &str = "probe";
-/// After how long without a word we see whether notifications still come through.
+/// The time without notifications after which a probe is sent.
 const PROBE_AFTER: Duration = Duration::from_secs(5);
-/// How long a notification takes at most, if it comes at all.
+/// The longest that a notification takes, if notifications work at all.
 const DEAF_AFTER: Duration = Duration::from_secs(1);
-/// When to try again where it did not.
+/// The delay before listening is tried again after notifications failed.
 const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 pub(crate) struct Postgres {
     pub(super) pool: Pool,
-    /// Connections for what keeps the lease.
+    /// Connections for the lease protocol.
     pub(super) keeping: Pool,
     /// Whether to use LISTEN and NOTIFY where they work.
     notify: bool,
 }
 
-/// Whether it is about a function that the database does not have. Not everything that speaks PostgreSQL's protocol has
-/// advisory locks, such as CockroachDB.
+/// Whether the error says that the database lacks a function. Some databases that speak PostgreSQL's protocol, such as
+/// CockroachDB, have no advisory locks.
 fn is_unknown_there(error: &sqlx::Error) -> bool {
     const UNDEFINED_FUNCTION: &str = "42883";
     const FEATURE_NOT_SUPPORTED: &str = "0A000";
@@ -49,8 +52,8 @@ fn is_unknown_there(error: &sqlx::Error) -> bool {
 
 impl Postgres {
     pub(super) async fn open(url: &str, notify: bool, config: PoolConfig) -> Result<Self, OpenError> {
-        // Ends a statement that the database would go on with for longer than anybody waits, and a transaction whose process
-        // is frozen or cut off: it would hold the counter of changes, and with it everybody's sign-outs.
+        // Ends statements that run longer than their caller waits, and transactions whose process is frozen or cut off. Such a
+        // transaction would hold the lock on the log's counter and block all sign-outs.
         let limit = TIME_LIMIT.as_millis();
         let options = PgConnectOptions::from_str(url)?.application_name("handstamp").options(
             ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"].map(|name| (name, limit)),
@@ -65,14 +68,14 @@ impl Postgres {
         }
         let first = first_connection(&options, config.wait).await;
         let first = first.map_err(|error| OpenError::Unreachable(name_of(&options), error))?;
-        // It was opened to hear why it cannot be: a pool says only that it has waited for long enough.
+        // This connection was opened only for its error message: a pool would report a time-out instead.
         let _ = first.close().await;
         let keeping = Pool::new(pool_options(), KEEPING_CONNECTIONS, &options);
         let pool = Pool::new(pool_options(), config.connections - PoolConfig::KEEPING_CONNECTIONS, &options);
         let mut migrations = sqlx::migrate!("migrations/postgres");
         match pool.migrate(&migrations).await {
             Err(MigrateError::Execute(error)) if is_unknown_there(&error) => {
-                log::warn!("the database has no advisory locks: of several new nodes, start one before the others");
+                log::warn!("the database has no advisory locks: start one new node before the others");
                 pool.migrate(migrations.set_locking(false)).await?;
             }
             migrated => migrated?,
@@ -80,14 +83,14 @@ impl Postgres {
         Ok(Self { pool, keeping, notify })
     }
 
-    /// Wakes everybody who listens.
+    /// Notifies all nodes that listen.
     pub(super) async fn announce(&self) {
         if self.notify {
             self.send("").await;
         }
     }
 
-    /// What its clock shows, since the Unix epoch.
+    /// The time of the server's clock since the Unix epoch.
     pub(super) async fn clock(&self) -> sqlx::Result<Option<Duration>> {
         const SQL: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
         let clock = within_time(async {
@@ -97,8 +100,7 @@ impl Postgres {
         Ok(clock.await?.try_into().ok().map(Duration::from_millis))
     }
 
-    /// Whoever cannot be woken finds out by itself, and whether notifications come through is for the listener to find
-    /// out: a database that has none says so here.
+    /// Sends a notification. Errors are ignored: nodes poll anyway, and `listen` detects missing NOTIFY support.
     async fn send(&self, payload: &str) {
         let sent = async {
             let mut connection = self.keeping.acquire().await?;
@@ -110,16 +112,16 @@ impl Postgres {
         }
     }
 
-    /// Listens, and polls where it hears nothing: LISTEN fails on databases that have none, and succeeds but is deaf
-    /// through a pooler that keeps notifications to itself.
+    /// Listens for notifications, and polls where none arrive. LISTEN fails on databases without it. Through a connection
+    /// pooler that drops notifications it succeeds, but receives none.
     pub(super) async fn watch_changes(&self, wake: impl Fn()) {
         let mut is_told = false;
         loop {
             if self.notify {
                 let (reason, heard) = self.listen(&wake).await;
-                // Where there are never any, once is enough.
+                // A database that never sends notifications is logged only once.
                 if heard || !is_told {
-                    log::info!(event = "polling", %reason, "no notifications from the database: polling for a while");
+                    log::info!(event = "polling", %reason, "no notifications from the database: polling instead");
                 }
                 is_told = true;
             }
@@ -131,10 +133,10 @@ impl Postgres {
         }
     }
 
-    /// Wakes whenever the database does, until it no longer can; the reason why, and whether it ever could. As long as it
-    /// is not proven that notifications come through, it polls as well.
+    /// Calls `wake` for each notification until they no longer arrive. Returns the reason, and whether any ever arrived. While
+    /// it is not proven that notifications arrive, it also polls.
     async fn listen(&self, wake: &impl Fn()) -> (sqlx::Error, bool) {
-        // A pool for this connection alone: what becomes of it when the server freezes costs nobody a place.
+        // A pool for this connection alone: when the server freezes, it takes no connection from the other pools.
         let pool = pool_options().max_connections(1).connect_lazy_with(self.keeping.options());
         let listening = async {
             let mut listener = PgListener::connect_with(&pool).await?;
@@ -171,7 +173,7 @@ impl Postgres {
     }
 }
 
-/// The first connection to a server, which is waited for as long as it may still come up.
+/// Opens the first connection, waiting up to `wait` for a server that may still start.
 async fn first_connection(options: &PgConnectOptions, wait: Duration) -> sqlx::Result<PgConnection> {
     let begun = Instant::now();
     let mut said: Option<Instant> = None;
@@ -202,8 +204,8 @@ async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     .await
 }
 
-/// Whether a server that refuses for this reason may take us later. It is no use to wait where the password is wrong, or the
-/// database is not there.
+/// Whether a server that returns this error may accept a connection later. Waiting is useless if the password is wrong or the
+/// database does not exist.
 fn may_come_up(error: &sqlx::Error) -> bool {
     const INVALID_AUTHORIZATION: &str = "28";
     const INVALID_CATALOG_NAME: &str = "3D";
@@ -216,7 +218,7 @@ fn may_come_up(error: &sqlx::Error) -> bool {
     }
 }
 
-/// What an operator knows the server by. There is no password in it.
+/// The name of the server in messages to the operator. It contains no password.
 fn name_of(options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or(options.get_username());
     let port = options.get_port();
@@ -226,8 +228,7 @@ fn name_of(options: &PgConnectOptions) -> String {
     }
 }
 
-/// Whether an attacker between us and the server can make us do without encryption, and the operator did not say that this is
-/// meant.
+/// Whether an attacker on the network can prevent encryption, without the operator having accepted that by an `sslmode`.
 fn may_be_read_on_the_way(url: &str, options: &PgConnectOptions) -> bool {
     let is_named = |url: Url| url.query_pairs().any(|(key, _)| key == "sslmode" || key == "ssl-mode");
     matches!(options.get_ssl_mode(), PgSslMode::Allow | PgSslMode::Prefer)
@@ -251,8 +252,8 @@ fn pool_options() -> PgPoolOptions {
         .after_release(|connection, _| Box::pin(still_answers(connection)))
 }
 
-/// Takes no server that is about to become the leader: it has received all that was answered, but may not have applied it.
-/// What it reads is older then, such as a session that has ended, and would be believed from then on.
+/// Rejects a server that is still in recovery. A standby that is being promoted has received all confirmed transactions, but may
+/// not have applied them. So it may return a session that has ended, and that row would then be cached.
 async fn has_caught_up(connection: &mut PgConnection) -> sqlx::Result<()> {
     const SQL: &str = "SELECT pg_is_in_recovery()";
     match sqlx::query_scalar(for_upkeep(SQL)).fetch_one(connection).await {
@@ -262,8 +263,8 @@ async fn has_caught_up(connection: &mut PgConnection) -> sqlx::Result<()> {
     }
 }
 
-/// Parts with a connection to a server that is frozen or cut off. sqlx itself would wait for it without end, and keep its
-/// place in the pool.
+/// Drops a connection to a server that is frozen or cut off. sqlx itself would wait for it forever, and the connection would
+/// count against the pool.
 async fn still_answers(connection: &mut PgConnection) -> sqlx::Result<bool> {
     within_time(connection.ping()).await.map(|()| true)
 }
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_connection_that_leaves_the_machine_without_a_word_on_tls_is_warned_of() {
+    fn only_remote_connections_without_an_sslmode_are_warned_about() {
         let is_warned = |url: &str| may_be_read_on_the_way(url, &options(url));
         for url in
             ["postgres://me:secret@db/accounts", "postgres://192.0.2.7:6432/accounts", "postgresql://[2001:db8::1]/a"]
@@ -299,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_named_without_its_password() {
+    fn the_server_name_in_messages_contains_no_password() {
         let name = |url| name_of(&options(url));
         assert_eq!(name("postgres://me:secret@db:6432/accounts"), "PostgreSQL at db:6432, database accounts");
         assert_eq!(name("postgres://me:secret@db"), "PostgreSQL at db:5432, database me");

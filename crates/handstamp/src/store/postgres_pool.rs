@@ -1,4 +1,4 @@
-//! The connections to PostgreSQL.
+//! A pool of connections to PostgreSQL that also works when the server grants fewer than configured.
 
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
@@ -14,31 +14,31 @@ use tokio::time::timeout;
 /// How often a task that waits for a new connection looks for a free one.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Connections to a server, as many as there may be or as it grants.
+/// Connections to a server: up to the configured number, or as many as the server grants.
 ///
-/// The pool of sqlx goes on trying to open a connection that the server refuses, for as long as one may wait at all, though
-/// others become free meanwhile. So a task that waits for a new connection looks for a free one as well.
+/// When the server refuses a connection, sqlx's pool retries until its time-out, although other connections become free
+/// meanwhile. So a task that waits for a new connection also looks for a free one.
 pub(crate) struct Pool {
     connections: PgPool,
-    /// As many as there may be connections. The pool of sqlx then has no queue, which would be served before a task that looks
-    /// for a free one.
+    /// One permit per connection. So sqlx's pool never has a queue, which would be served before a task that looks for a free
+    /// connection.
     places: Semaphore,
 }
 
-/// A connection that is in the pool again when this is dropped.
+/// A connection, returned to the pool on drop.
 pub(crate) struct Held<'a> {
     connection: PoolConnection<Postgres>,
     _place: SemaphorePermit<'a>,
 }
 
 impl Pool {
-    /// At most so many connections, each of which is opened when it is first needed.
+    /// A pool of at most `most` connections, each opened when it is first needed.
     pub(super) fn new(pool: PgPoolOptions, most: u32, options: &PgConnectOptions) -> Self {
         let connections = pool.max_connections(most).connect_lazy_with(options.clone());
         Self { connections, places: Semaphore::new(most as usize) }
     }
 
-    /// A connection, as soon as there is one.
+    /// Waits for a connection.
     pub(crate) async fn acquire(&self) -> sqlx::Result<Held<'_>> {
         let place = self.places.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
         let mut new = pin!(self.connections.acquire());

@@ -1,10 +1,12 @@
+//! The table of sessions.
+
 use handstamp_core::{SessionIdHash, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::change_rows::log_changes;
 use super::{Logged, Store, Subject, for_request, for_upkeep, loaded, read_with, stored, write_with};
 
-/// The most sessions an account has at once. One more ends the longest unused.
+/// The most sessions that an account has at once. One more ends the one that was unused for longest.
 pub(crate) const SESSIONS_PER_USER: usize = 100;
 
 /// A session that is about to begin.
@@ -19,16 +21,17 @@ pub(crate) struct NewSession {
     pub(crate) address: String,
 }
 
-/// What came of ending a session by its handle.
+/// The result of ending a session by its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ByHandle {
     Ended,
-    /// There is no such session, or no longer.
+    /// There is no such session, or it had ended before.
     HadEnded,
+    /// The session belongs to another user and was not ended.
     OfAnother,
 }
 
-/// A session, and whose it is: what its token says.
+/// A session and its user, as its token names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OwnedSession {
     pub(crate) id_hash: SessionIdHash,
@@ -36,14 +39,14 @@ pub(crate) struct OwnedSession {
 }
 
 impl NewSession {
-    /// What its token says.
+    /// The session and its user, as its token will name them.
     pub(crate) fn owned(&self) -> OwnedSession {
         OwnedSession { id_hash: self.id_hash, user_id: self.user_id }
     }
 }
 
-/// What the end of these sessions changes. Beyond one, their users stand for them: a browser can show a hundred tokens of one
-/// user, and each change is a row of the log.
+/// The invalidations for the end of these sessions. If there are several, their users are invalidated instead: a browser can
+/// present a hundred tokens of one user, and each invalidation is a row of the log.
 pub(super) fn subjects_of(ended: &[OwnedSession]) -> Vec<Subject> {
     if let [session] = ended {
         return vec![Subject::Session(session.id_hash)];
@@ -54,23 +57,23 @@ pub(super) fn subjects_of(ended: &[OwnedSession]) -> Vec<Subject> {
     users.into_iter().map(Subject::User).collect()
 }
 
-/// A live session, in a list of them.
+/// A live session in a list of sessions.
 #[derive(Clone, Debug)]
 pub struct ListedSession {
     pub(crate) id_hash: SessionIdHash,
-    /// What lists and forms call it; it opens nothing.
+    /// The session id for lists and forms; it does not authenticate.
     pub handle: Uuid,
-    /// Since when somebody is signed in.
+    /// When the user signed in.
     pub created_at: Timestamp,
-    /// When a request last came, give or take five minutes.
+    /// When the last request of the session came, to within five minutes.
     pub last_seen_at: Timestamp,
-    /// What the browser called itself at the sign-in.
+    /// The User-Agent header of the sign-in.
     pub user_agent: String,
     /// The address that the sign-in came from.
     pub address: String,
 }
 
-/// Within a transaction of either database, ends these sessions.
+/// Within a transaction of either database: deletes these sessions.
 macro_rules! end {
     ($ended:expr, $transaction:expr) => {{
         let ended: &[OwnedSession] = $ended;
@@ -83,8 +86,8 @@ macro_rules! end {
     }};
 }
 
-/// Within a transaction of either database, ends some sessions, inserts another, and ends the longest unused of the account
-/// beyond [`SESSIONS_PER_USER`]. Gives whom that changes, which is to be logged, and how many had to give way.
+/// Within a transaction of either database: deletes the `$ended` sessions, inserts `$session`, and deletes the longest unused
+/// of the account beyond [`SESSIONS_PER_USER`]. Returns the invalidations to log, and how many unused sessions were deleted.
 macro_rules! replace {
     ($ended:expr, $session:expr, $transaction:expr) => {{
         const ROOM: i64 = ($crate::store::session_rows::SESSIONS_PER_USER - 1) as i64;
@@ -127,7 +130,7 @@ type ListedRow = (Vec<u8>, Uuid, i64, i64, String, String);
 
 fn listed(row: ListedRow) -> sqlx::Result<ListedSession> {
     let (id_hash, handle, created_at, last_seen_at, user_agent, address) = row;
-    let id_hash = id_hash.try_into().map_err(|_| sqlx::Error::Decode("a session id hash of another length".into()))?;
+    let id_hash = id_hash.try_into().map_err(|_| sqlx::Error::Decode("a session id hash of wrong length".into()))?;
     Ok(ListedSession {
         id_hash: SessionIdHash::from_bytes(id_hash),
         handle,
@@ -139,7 +142,7 @@ fn listed(row: ListedRow) -> sqlx::Result<ListedSession> {
 }
 
 impl Store {
-    /// The live sessions of an account, the newest first.
+    /// The live sessions of an account, newest first.
     pub(crate) async fn sessions_of(&self, user_id: UserId, now: Timestamp) -> sqlx::Result<Vec<ListedSession>> {
         const SQL: &str = "SELECT id_hash, handle, created_at, last_seen_at, user_agent, address
              FROM sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY created_at DESC, handle";
@@ -149,7 +152,7 @@ impl Store {
         rows.into_iter().map(listed).collect()
     }
 
-    /// Ends sessions. Where one has ended already, that may not yet be in force everywhere: it is logged once more.
+    /// Ends sessions. A session that had already ended is invalidated once more, since some node may still cache it.
     pub(crate) async fn end_sessions(&self, ended: &[OwnedSession]) -> sqlx::Result<Logged<()>> {
         write_with!(self, |transaction| {
             end!(ended, transaction);
@@ -157,8 +160,8 @@ impl Store {
         })
     }
 
-    /// Ends a session of this account by its handle. Where there is none any more, that may not yet be in force everywhere: it is logged
-    /// once more.
+    /// Ends a session of this account by its id. If it had already ended, it is invalidated once more, since some node may
+    /// still cache it.
     pub(crate) async fn end_session_by_handle(&self, user_id: UserId, handle: Uuid) -> sqlx::Result<Logged<ByHandle>> {
         write_with!(self, |transaction| {
             let ended = sqlx::query(for_request("DELETE FROM sessions WHERE user_id = $1 AND handle = $2"))
@@ -178,7 +181,7 @@ impl Store {
         })
     }
 
-    /// Ends all sessions of an account but one, and says how many those were.
+    /// Ends all sessions of an account but one and returns how many.
     pub(crate) async fn end_other_sessions(&self, user_id: UserId, kept: SessionIdHash) -> sqlx::Result<Logged<u64>> {
         write_with!(self, |transaction| {
             let ended = sqlx::query(for_request("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2"))
@@ -191,7 +194,7 @@ impl Store {
         })
     }
 
-    /// Ends all sessions of an account, and says how many those were.
+    /// Ends all sessions of an account and returns how many.
     pub(crate) async fn end_sessions_of(&self, user_id: UserId) -> sqlx::Result<Logged<u64>> {
         write_with!(self, |transaction| {
             let ended = sqlx::query(for_request("DELETE FROM sessions WHERE user_id = $1"))
@@ -203,7 +206,7 @@ impl Store {
         })
     }
 
-    /// Ends so many sessions of anybody's, or what there is, and says how many those were.
+    /// Ends up to `most` sessions of any users and returns how many.
     pub(crate) async fn end_some_sessions(&self, most: usize) -> sqlx::Result<Logged<u64>> {
         const SQL: &str = "DELETE FROM sessions WHERE id_hash IN (SELECT id_hash FROM sessions LIMIT $1)";
         write_with!(self, |transaction| {
@@ -213,7 +216,7 @@ impl Store {
         })
     }
 
-    /// Notes when sessions were last seen. It only updates: a session that has ended meanwhile stays ended.
+    /// Stores when sessions were last seen. It only updates rows, so a session that has ended meanwhile stays ended.
     pub(crate) async fn note_last_seen(&self, seen: &[(SessionIdHash, Timestamp)]) -> sqlx::Result<()> {
         write_with!(self, |transaction| {
             for (id_hash, time) in seen {
@@ -228,8 +231,8 @@ impl Store {
         })
     }
 
-    /// Removes so many rows of sessions that have expired, or what there is, and says how many those were. Nobody needs to wait for that: a token
-    /// knows its own end. But no clock that is set back later brings them to life again.
+    /// Deletes up to `most` expired sessions and returns how many. Callers need not wait for propagation, since expired tokens
+    /// are rejected anyway. The invalidation keeps a clock that is set back later from reviving a session.
     pub(crate) async fn purge_expired_sessions(&self, now: Timestamp, most: usize) -> sqlx::Result<Logged<u64>> {
         const SQL: &str = "DELETE FROM sessions WHERE id_hash IN
              (SELECT id_hash FROM sessions WHERE expires_at <= $1 LIMIT $2)";

@@ -1,3 +1,5 @@
+//! SQLite: opening the database file, its connections, and detecting commits of other processes.
+
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,19 +12,19 @@ use super::{OpenError, POLL_EVERY, for_lease};
 use crate::private_files;
 
 const READERS: u32 = 4;
-/// How soon after a change the next one is looked for.
+/// The polling interval right after a change.
 const POLL_AGAIN_AFTER: Duration = Duration::from_millis(5);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// One file, one connection that writes and several that read. SQLite has one writer at a time anyway; taking turns in
-/// our own queue is fair, where its busy time-out is not.
+/// A SQLite file with one connection that writes and several that read. SQLite has one writer at a time anyway. The queue of
+/// the pool is fair, while SQLite's busy time-out is not.
 pub(crate) struct Sqlite {
     pub(super) writer: SqlitePool,
     pub(super) readers: SqlitePool,
-    /// One connection for what keeps the lease. Its commits wait for no disk.
+    /// One connection for the lease protocol. Its commits do not wait for the disk.
     pub(super) keeping: SqlitePool,
-    /// One connection that counts attempts. Its commits wait for no disk either.
+    /// One connection that counts attempts. Its commits do not wait for the disk either.
     pub(super) counting: SqlitePool,
     pub(super) lock: WriteLock,
 }
@@ -34,12 +36,12 @@ impl Sqlite {
             .filename(path)
             .create_if_missing(false)
             .journal_mode(SqliteJournalMode::Wal)
-            // With NORMAL, a power cut can bring an ended session back.
+            // With NORMAL, a power loss can bring an ended session back.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        // Connections are kept for good: one that is opened while the file is read-only will never write, and SQLite does not
-        // say so.
+        // Connections are never reopened: one that is opened while the file is read-only can never write, and SQLite reports
+        // no error.
         let pool = || {
             let options = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
             options.max_lifetime(None).idle_timeout(None)
@@ -61,12 +63,12 @@ impl Sqlite {
         Ok(Self { writer, readers, keeping, counting, lock: WriteLock::default() })
     }
 
-    /// Asks SQLite, whose answer changes with every commit of another connection (`PRAGMA data_version`).
+    /// Polls `PRAGMA data_version`, whose value changes with every commit of another connection.
     pub(super) async fn watch_changes(&self, wake: impl Fn()) {
         let mut version = None;
         let mut pause = POLL_EVERY;
         loop {
-            // One connection throughout: versions of different ones cannot be compared.
+            // The same connection is used throughout, since versions of different connections cannot be compared.
             let Ok(mut connection) = self.readers.connect_options().connect().await else {
                 tokio::time::sleep(POLL_EVERY).await;
                 continue;
@@ -88,26 +90,27 @@ impl Sqlite {
 
 #[cfg(test)]
 impl Sqlite {
-    /// Does to the database what no service does.
+    /// Runs a statement that no service runs.
     pub(crate) async fn execute(&self, sql: &'static str) {
         sqlx::query(sql).execute(&self.writer).await.unwrap();
     }
 
-    /// Counts in the database.
+    /// Runs a query that returns a count.
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&self.readers).await.unwrap()
     }
 }
 
-/// Leaves nothing open behind an act that failed or gave up waiting. sqlx would do that by counting what it has begun; but
-/// when the disk is full SQLite has rolled back already, sqlx fails to, and begins nothing on that connection ever again.
+/// Rolls back a transaction that failed or timed out. sqlx would do that itself, by counting the transactions it has begun.
+/// But when the disk is full, SQLite has already rolled back; sqlx's rollback fails, and it never begins a transaction on that
+/// connection again.
 async fn undo_what_was_not_committed(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
-    // It fails where there is nothing to undo, which is nearly always.
+    // It fails if no transaction is open, which is nearly always.
     let _ = sqlx::query("ROLLBACK").execute(connection).await;
     Ok(true)
 }
 
-/// Held while the tables are brought up to date: two processes that do so at once can fail.
+/// A file lock that is held during migrations: two processes that migrate at once can fail.
 struct MigrationLock(#[expect(dead_code, reason = "the lock is the open file")] File);
 
 impl MigrationLock {
@@ -124,19 +127,19 @@ impl MigrationLock {
                 Ok(Self(file))
             }
         };
-        // Waiting on this thread could keep whoever holds the lock from going on.
+        // Waiting on this thread could block the task that holds the lock.
         let taken = tokio::task::spawn_blocking(lock).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
         taken.map_err(|error| cannot("lock", &path, &error))
     }
 }
 
-/// Makes the file and its folder for us alone, and refuses one that others may read or own.
+/// Creates the file and its folder as private to this user, and rejects files that others may read or own.
 fn make_private(path: &Path) -> Result<(), OpenError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         private_files::make_folder(folder).map_err(OpenError::File)?;
     }
     private_files::make_file(path).map_err(|error| cannot("make", path, &error))?;
-    // SQLite gives its companions the mode of the database.
+    // SQLite gives its WAL and index files the mode of the database.
     [path.to_owned(), beside(path, "-wal"), beside(path, "-shm"), beside(path, "-lock")]
         .iter()
         .try_for_each(|path| private_files::refuse_if_open_to_others(path))

@@ -1,26 +1,26 @@
-//! Who holds the write lock of SQLite, so that an error says why a transaction had to give up.
+//! Tracks whether this process holds SQLite's write lock, so that errors can say why a transaction timed out.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sqlx::SqliteConnection;
 
-/// SQLite's one write lock: whether a transaction of ours holds it, or another process or connection. SQLite itself does not
-/// tell, and a transaction gives up before SQLite does.
+/// Whether a transaction of this store holds SQLite's one write lock, or another process or connection does. SQLite itself does
+/// not tell, and transactions time out before SQLite does.
 #[derive(Default)]
 pub(crate) struct WriteLock {
     ours: AtomicUsize,
     is_elsewhere: AtomicBool,
 }
 
-/// The lock, for as long as a transaction of ours has it.
+/// The write lock, while a transaction of this store holds it.
 pub(crate) struct Held<'a>(&'a WriteLock);
 
-/// A transaction of ours that waits for the lock. It has given up when this is dropped.
+/// A transaction of this store that waits for the lock. Dropping this means that it has timed out.
 struct Waiting<'a>(&'a WriteLock);
 
 impl WriteLock {
-    /// Begins a transaction that writes. It takes the lock at once: one that reads first can otherwise lose it for ever.
+    /// Begins a write transaction. It takes the lock at once, since a transaction that has read first may be unable to get it.
     pub(crate) async fn begin(&self, connection: &mut SqliteConnection) -> sqlx::Result<Held<'_>> {
         let waiting = Waiting(self);
         sqlx::query("BEGIN IMMEDIATE").execute(connection).await?;
@@ -30,7 +30,7 @@ impl WriteLock {
         Ok(Held(self))
     }
 
-    /// Why a transaction came to nothing, where it is for want of the lock.
+    /// Replaces the error of a transaction that timed out waiting for the lock by one that says so.
     pub(crate) fn explain(&self, error: sqlx::Error) -> sqlx::Error {
         if is_for_want_of_time(&error) && self.is_elsewhere.load(Ordering::Relaxed) {
             const REASON: &str =

@@ -1,3 +1,5 @@
+//! The table of users: accounts, their credentials, and the user of a live session.
+
 use std::sync::Arc;
 
 use handstamp_core::{DisplayName, EmailAddress, PasswordHash, SessionIdHash, Timestamp, UserId};
@@ -10,22 +12,22 @@ use super::{
     write_with,
 };
 
-/// What is known of somebody who is signed in. Nodes keep a million of these in memory, hence the one piece of text.
+/// The user of a session. A node may cache a million of these, so their texts share one allocation.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
     pub(crate) id: UserId,
     pub(crate) created_at: Timestamp,
-    /// The name, after it the address, and after that the groups.
+    /// The name, followed by the address and the groups.
     text: Arc<str>,
-    /// How many bytes of the text are the name, and how many the address.
+    /// The lengths of the name and of the address in the text.
     name_bytes: u32,
     email_bytes: u16,
-    /// Whether a link, a code or an operator has verified the address, rather than it being what its owner typed.
+    /// Whether a link, a code or an operator has verified the address. Otherwise it is only what the user entered.
     pub(crate) email_verified: bool,
 }
 
 impl User {
-    /// A user whose address is not verified. The groups are in order, with commas between them.
+    /// A user whose address is not verified. The groups are in order, separated by commas.
     pub(crate) fn new(id: UserId, name: &str, email: &str, groups: &str, created_at: Timestamp) -> Self {
         let name_bytes = name.len().try_into().expect("a name has 100 characters at most");
         let email_bytes = email.len().try_into().expect("an address has 254 bytes at most");
@@ -41,12 +43,12 @@ impl User {
         &self.text[self.name_bytes as usize..self.email_end()]
     }
 
-    /// The groups, with commas between them.
+    /// The groups, separated by commas.
     pub(crate) fn groups(&self) -> &str {
         &self.text[self.email_end()..]
     }
 
-    /// How long all of it is.
+    /// The length of the name, the address and the groups together.
     pub(crate) fn text_bytes(&self) -> usize {
         self.text.len()
     }
@@ -63,21 +65,21 @@ impl User {
         self.group_names().any(|name| name == group)
     }
 
-    /// Whether this is what was read of somebody once, rather than read anew, perhaps with something else in it.
+    /// Whether both values come from the same read of the row. A later read may have returned other values.
     pub(crate) fn is_same_reading(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.text, &other.text)
     }
 }
 
-/// What is known of a live session beside what its token says.
+/// The data of a live session that is not in its token.
 #[derive(Clone, Debug)]
 pub(crate) struct LiveSession {
-    /// What lists and forms call it.
+    /// The session id that lists and forms show.
     pub(crate) handle: Uuid,
     pub(crate) user: User,
 }
 
-/// An account that is about to be made.
+/// An account that is about to be created.
 pub(crate) struct NewUser {
     pub(crate) id: UserId,
     pub(crate) name: DisplayName,
@@ -91,27 +93,27 @@ pub(crate) struct NewUser {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Account {
-    /// Who it is, for ever.
+    /// The id of the user, which never changes.
     pub id: UserId,
-    /// What its owner wants to be called.
+    /// The display name.
     pub name: String,
-    /// Its address.
+    /// The e-mail address.
     pub email: String,
-    /// Whether the address is known to be its owner's. Otherwise it is what they typed.
+    /// Whether the address is known to be the user's. Otherwise it is only what they entered.
     pub email_verified: bool,
-    /// Since when there is this account.
+    /// When the account was created.
     pub created_at: Timestamp,
-    /// When somebody last signed in to it.
+    /// When the user last signed in, if ever.
     pub signed_in_at: Option<Timestamp>,
-    /// Whether nobody may sign in to it.
+    /// Whether sign-in is disabled.
     pub disabled: bool,
-    /// The groups that its owner is in, in order.
+    /// The names of the user's groups, in order.
     pub groups: Vec<String>,
-    /// How many sessions are live.
+    /// The number of live sessions.
     pub sessions: u64,
 }
 
-/// The columns of an [`AccountRow`], `$1` being the time, of the users that the rest of the statement names.
+/// A query for the columns of an [`AccountRow`]. `$1` is the time; the rest of the statement selects the users.
 macro_rules! select_accounts {
     ($rest:literal) => {
         concat!(
@@ -143,13 +145,13 @@ impl From<AccountRow> for Account {
     }
 }
 
-/// What an account is signed in to with.
+/// The credentials of an account.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Credentials {
     pub(crate) user_id: UserId,
     pub(crate) password_hash: Option<PasswordHash>,
     pub(crate) disabled: bool,
-    /// When they were last changed, if ever.
+    /// When the credentials were last changed, if ever.
     pub(crate) changed_at: Option<Timestamp>,
 }
 
@@ -174,8 +176,8 @@ impl From<CredentialsRow> for Credentials {
 type LiveSessionRow = (Uuid, Uuid, String, String, Option<i64>, String, i64, i64);
 
 impl Store {
-    /// Makes an account, together with its first session if its owner is there to have one. `ended` are the sessions that
-    /// their browser had before.
+    /// Creates an account, together with its first session if the user registers it themselves. `ended` are the previous
+    /// sessions of their browser.
     pub(crate) async fn create_user(
         &self,
         user: &NewUser,
@@ -216,7 +218,7 @@ impl Store {
     }
 
     pub(crate) async fn credentials_by_email(&self, email: &EmailAddress) -> sqlx::Result<Option<Credentials>> {
-        // A row comes whether there is such an account or not: reading one takes microseconds, which a stopwatch tells.
+        // A row is returned whether or not the account exists: reading one takes microseconds, and an attacker can measure that.
         const SQL: &str = "SELECT id, password_hash, disabled_at, credentials_changed_at
              FROM (SELECT 1) AS one LEFT JOIN users ON users.email_key = $1";
         let (id, password_hash, disabled_at, changed_at): (Option<Uuid>, Option<String>, Option<i64>, Option<i64>) =
@@ -231,12 +233,12 @@ impl Store {
         Ok(row.map(Credentials::from))
     }
 
-    /// Signs somebody in whose password matched `checked`, unless meanwhile it was changed or the account was disabled.
-    /// `ended` are the sessions that this browser had before, whosever they were. Gives how many sessions had to give way to
-    /// this one.
+    /// Signs a user in whose password matched `checked`, unless the password was changed or the account disabled meanwhile.
+    /// `ended` are the previous sessions of the browser, whichever users they belong to. Returns how many longest unused
+    /// sessions were ended to stay within the limit.
     ///
-    /// The update comes first: it waits for whoever is changing the row and then sees what they wrote, so that no
-    /// session of an old password outlives the change.
+    /// The update comes first: it waits for a concurrent change of the row and then sees it, so that no session of an old
+    /// password outlives the change.
     pub(crate) async fn sign_in(
         &self,
         checked: &PasswordHash,
@@ -261,7 +263,7 @@ impl Store {
         })
     }
 
-    /// All accounts, in the order of their addresses.
+    /// All accounts, ordered by address.
     pub(crate) async fn accounts(&self, now: Timestamp) -> sqlx::Result<Vec<Account>> {
         const SQL: &str = select_accounts!("ORDER BY email_key");
         let rows: Vec<AccountRow> =
@@ -269,7 +271,7 @@ impl Store {
         Ok(rows.into_iter().map(Account::from).collect())
     }
 
-    /// The account of an address.
+    /// The account with this address.
     pub(crate) async fn account(&self, email: &EmailAddress, now: Timestamp) -> sqlx::Result<Option<Account>> {
         const SQL: &str = select_accounts!("WHERE email_key = $2");
         let row: Option<AccountRow> = read_with!(self, |pool| {
@@ -278,7 +280,7 @@ impl Store {
         Ok(row.map(Account::from))
     }
 
-    /// Disables an account and ends its sessions for good, or enables it.
+    /// Disables an account and ends all its sessions, or enables it again.
     pub(crate) async fn set_disabled(&self, id: UserId, disabled_at: Option<Timestamp>) -> sqlx::Result<Logged<()>> {
         write_with!(self, |transaction| {
             sqlx::query(for_request("UPDATE users SET disabled_at = $2 WHERE id = $1"))
@@ -296,7 +298,7 @@ impl Store {
         })
     }
 
-    /// Notes that the address of an account is its owner's, unless that is known already.
+    /// Marks the address of an account as verified, unless it already is.
     pub(crate) async fn verify_email(&self, id: UserId, now: Timestamp) -> sqlx::Result<Logged<()>> {
         write_with!(self, |transaction| {
             sqlx::query(for_request(
@@ -310,7 +312,7 @@ impl Store {
         })
     }
 
-    /// Deletes an account with its sessions.
+    /// Deletes an account and its sessions.
     pub(crate) async fn delete_user(&self, id: UserId) -> sqlx::Result<Logged<()>> {
         write_with!(self, |transaction| {
             sqlx::query(for_request("DELETE FROM users WHERE id = $1"))
@@ -321,7 +323,7 @@ impl Store {
         })
     }
 
-    /// Keeps a hash of the same password that was made with other settings.
+    /// Replaces a hash by one of the same password that was made with other settings.
     pub(crate) async fn replace_hash(&self, id: UserId, old: &PasswordHash, new: &PasswordHash) -> sqlx::Result<()> {
         write_with!(self, |transaction| {
             sqlx::query(for_request("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2"))
@@ -333,9 +335,9 @@ impl Store {
         })
     }
 
-    /// Changes the password from `old` to `new`, ends all other sessions, and gives the session `current` the new id
-    /// `renamed`. False, with nothing done, when the password or the session is no longer what it was. What was earned with the old
-    /// password before `now` counts no longer.
+    /// Changes the password from `old` to `new`, ends all other sessions, and gives the session `current` the new hash `renamed`.
+    /// Returns false, with nothing done, if the password was changed or the session ended meanwhile. Entries of
+    /// device cookies that were issued for this user before `now` no longer count.
     pub(crate) async fn change_password(
         &self,
         id: UserId,
@@ -372,7 +374,8 @@ impl Store {
         })
     }
 
-    /// A session of this user, while neither it nor the account has ended, and how far the log had come then.
+    /// A session of this user and the newest log position, read together. None if the session has ended or expired or the
+    /// account is disabled.
     pub(crate) async fn live_session(
         &self,
         id_hash: SessionIdHash,

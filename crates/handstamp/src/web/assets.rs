@@ -1,3 +1,5 @@
+//! The static files: stylesheet, icons and `robots.txt`.
+
 use std::sync::LazyLock;
 
 use axum::extract::Path;
@@ -9,7 +11,7 @@ use super::failure::Failure;
 
 pub(super) const ROUTE: &str = "/account/static/{file}";
 
-/// simple.css with its notice, and our own rules after it.
+/// simple.css with its licence notice, followed by our own rules.
 const STYLESHEET: &str = concat!(
     "/*! simple.css 2.3.7\n\n",
     include_str!("../../static/simple.css.LICENSE"),
@@ -19,9 +21,9 @@ const STYLESHEET: &str = concat!(
     include_str!("../../static/handstamp.css")
 );
 const ICON: &str = include_str!("../../static/handstamp.svg");
-/// The same as a bitmap, for what asks for this name without having read a page.
+/// The icon as a bitmap, for clients that request this name without having read a page.
 const FAVICON: &[u8] = include_bytes!("../../static/favicon.ico");
-/// Crawlers may read everything: pages say themselves that they are not for an index, which has to be read.
+/// Crawlers may fetch everything: pages carry a `noindex` header, which a crawler sees only if it fetches them.
 const ROBOTS: &str = "User-agent: *\nDisallow:\n";
 
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
@@ -35,7 +37,7 @@ fn mark_of(content: &str) -> String {
     hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Where the stylesheet is, after the prefix. Another stylesheet has another name, so browsers may keep this one for ever.
+/// The path of the stylesheet beneath the prefix. Its name contains a hash of its content, so browsers may cache it for ever.
 pub(super) fn stylesheet_path() -> String {
     format!("/account/static/{}", *STYLESHEET_FILE)
 }

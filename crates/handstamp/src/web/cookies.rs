@@ -1,3 +1,5 @@
+//! The cookies of the site: their names, attributes and values.
+
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 use handstamp_core::DeviceTokens;
@@ -7,14 +9,14 @@ use crate::config::Config;
 use crate::services::Admitted;
 use crate::sessions::SignedIn;
 
-/// Our cookies: how they are called, and all their attributes but how long they are kept.
+/// The names of our cookies, and all their attributes but `Max-Age`.
 pub(crate) struct Cookies {
     session: String,
     device: String,
     signed_out: String,
     moved: String,
     attributes: String,
-    /// Those of a cookie for this host alone, where ours is for a domain.
+    /// The attributes of a host-only cookie, where ours are for a domain.
     host_only: Option<String>,
 }
 
@@ -39,49 +41,49 @@ impl Cookies {
         }
     }
 
-    /// Gives a browser what it needs after a sign-in, and takes away what could stand beside it.
+    /// The cookies of a sign-in: sets the session and the device cookie, and removes a host-only session cookie beside them.
     pub(super) fn admit(&self, admitted: &Admitted) -> impl Iterator<Item = HeaderValue> {
         let max_age = format!("; Max-Age={}", DeviceTokens::LIFETIME.as_secs());
         let given = [self.session(&admitted.signed_in), self.set(&self.device, &admitted.device, &max_age)];
         self.remove_host_only().into_iter().chain(given)
     }
 
-    /// Gives the browser the token of a session.
+    /// The cookie with the token of a session.
     pub(super) fn session(&self, signed_in: &SignedIn) -> HeaderValue {
         let max_age =
             signed_in.keep_for.map_or_else(String::new, |duration| format!("; Max-Age={}", duration.as_secs()));
         self.set(&self.session, signed_in.token.expose(), &max_age)
     }
 
-    /// Makes the browser forget the session, host-only and for the domain. The device it goes on to be.
+    /// Removes the session cookie, host-only and for the domain. The device cookie stays.
     pub(super) fn remove_session(&self) -> impl Iterator<Item = HeaderValue> {
         self.remove_host_only().into_iter().chain([self.set(&self.session, "", "; Max-Age=0")])
     }
 
-    /// Where the cookie is for a domain, a host-only one of the same name is removed as well: a browser sends both.
+    /// Where the cookie is for a domain, a host-only one of the same name is removed as well, since a browser sends both.
     fn remove_host_only(&self) -> Option<HeaderValue> {
         let attributes = self.host_only.as_deref()?;
         Some(header(format!("{}=; {attributes}; Max-Age=0", self.session)))
     }
 
-    /// A cookie that says nothing but that somebody has just signed out. Chromium keeps left pages to show them again on
-    /// the way back, and gives up those whose cookies have changed since; but when the page was reached by the very
-    /// sign-in that set our cookie, it finds none then and none now. It keeps such pages for three minutes.
+    /// A cookie that marks a recent sign-out, and nothing else. Chromium keeps pages for back navigation, and drops those whose
+    /// cookies have changed since. But if the page was reached by the very sign-in that set the session cookie, Chromium sees no
+    /// cookie then and none now. It keeps such pages for three minutes.
     pub(super) fn signed_out(&self) -> HeaderValue {
         self.set(&self.signed_out, "1", "; Max-Age=600")
     }
 
-    /// In place of [`signed_out`](Self::signed_out), once a page has said so.
+    /// Replaces [`signed_out`](Self::signed_out) once a page has shown the notice.
     pub(super) fn sign_out_shown(&self) -> HeaderValue {
         self.set(&self.signed_out, "shown", "; Max-Age=600")
     }
 
-    /// Whether the browser has just been signed out, and no page has said so yet.
+    /// Whether the browser has just signed out, and no page has shown the notice yet.
     pub(super) fn has_just_signed_out(&self, headers: &HeaderMap) -> bool {
         find(headers, &self.signed_out) == Presented::One("1")
     }
 
-    /// A cookie that says nothing but that a browser has just been sent from this name of the machine to another.
+    /// A cookie that marks a recent redirect from this name of the machine to another, and nothing else.
     pub(super) fn moved(&self) -> HeaderValue {
         self.set(&self.moved, "1", "; Max-Age=5")
     }
@@ -90,17 +92,17 @@ impl Cookies {
         find(headers, &self.moved) != Presented::Nothing
     }
 
-    /// What the session cookie is called.
+    /// The name of the session cookie.
     pub(super) fn session_name(&self) -> &str {
         &self.session
     }
 
-    /// Whether a request carries a cookie of a session, good or not.
+    /// Whether a request has a session cookie, valid or not.
     pub(super) fn has_session(&self, headers: &HeaderMap) -> bool {
         self.presented_session(headers) != Presented::Nothing
     }
 
-    /// The values of all cookies of the session's name.
+    /// The values of all session cookies of a request.
     pub(super) fn all_sessions<'a>(&self, headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> {
         cookie::all(lines(headers), &self.session)
     }
@@ -109,7 +111,7 @@ impl Cookies {
         find(headers, &self.session)
     }
 
-    /// The device cookie; empty where there is none, or more than one.
+    /// The value of the device cookie; empty where there is none, or more than one.
     pub(super) fn presented_device<'a>(&self, headers: &'a HeaderMap) -> &'a str {
         match find(headers, &self.device) {
             Presented::One(text) => text,
@@ -151,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_has_the_name_and_the_attributes_that_browsers_guard() {
+    fn cookies_have_the_name_prefix_and_attributes_that_browsers_enforce() {
         let removed = |url, domain| -> Vec<String> {
             cookies(url, domain).remove_session().map(|cookie| cookie.to_str().unwrap().to_owned()).collect()
         };
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn on_plain_http_the_names_carry_the_port() {
+    fn on_plain_http_cookie_names_contain_the_port() {
         let laptop = cookies("http://localhost:8080", None);
         let names = [laptop.session, laptop.device, laptop.signed_out];
         assert_eq!(names, ["session", "device", "signed_out"].map(|what| format!("handstamp_{what}_8080")));

@@ -1,3 +1,5 @@
+//! CSRF protection: rejects writes and WebSocket handshakes from other sites.
+
 use std::borrow::Cow;
 
 use axum::extract::{Request, State};
@@ -12,11 +14,11 @@ use crate::log;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Why a write, or a WebSocket, is refused that another site makes a browser send.
+/// Rejects a write or a WebSocket handshake that another site makes a browser send.
 ///
-/// As Go's CrossOriginProtection does, it goes by `Sec-Fetch-Site`, and by `Origin` where a browser sends none; but it
-/// compares the scheme as well as the host, and lets no origin pass whatever the browser says. With neither header Go takes
-/// the request for one of a program; we do not when a session cookie comes along: then a program has to say where it is.
+/// Like Go's CrossOriginProtection, it checks `Sec-Fetch-Site`, and `Origin` where a browser does not send that. Unlike Go's, it
+/// compares the scheme as well as the host. A request with neither header counts in Go as one of a program. Here it does so only
+/// without a session cookie: a program that sends one has to send `Origin` too.
 pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
     if only_reads(request) || comes_from_here(site, request) || comes_from_a_trusted_origin(site, request) {
         return None;
@@ -35,7 +37,8 @@ pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
     Some(Failure::refused(StatusCode::FORBIDDEN, message))
 }
 
-/// [`refusal`] as a layer around an application's own routes, where no page of ours stands around it.
+/// [`refusal`] as a layer around an application's own routes. It answers with a problem document, as no error page is rendered
+/// there.
 pub(super) async fn refuse(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
     match refusal(&site, &request) {
         Some(refusal) => respond::problem_of(refusal),
@@ -57,7 +60,7 @@ fn comes_from_here(site: &Site, request: &Request) -> bool {
     }
 }
 
-/// Exactly as the application names it, whatever `Sec-Fetch-Site` says of it.
+/// Whether `Origin` is exactly one of the trusted origins in the configuration, whatever `Sec-Fetch-Site` says.
 fn comes_from_a_trusted_origin(site: &Site, request: &Request) -> bool {
     let origin = request.headers().get(ORIGIN);
     origin.is_some_and(|origin| site.accounts.config.trusted_origins.iter().any(|trusted| *origin == *trusted.as_str()))

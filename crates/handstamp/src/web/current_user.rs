@@ -1,4 +1,4 @@
-//! Who asks, for the handlers of an application.
+//! The extractors with which the handlers of an application get the signed-in user and the session.
 
 use std::sync::Arc;
 
@@ -19,13 +19,14 @@ use crate::error::{Error, Fault};
 use crate::log;
 use crate::sessions::Session;
 
-/// Who is signed in, for the handlers of an application whose state holds a [`Handstamp`]. A stranger's navigation is sent
-/// to sign in and back again; any other request of a stranger gets 401, as `application/problem+json` (RFC 9457). With
-/// the session in memory, it costs no database statement.
+/// The signed-in user: an extractor for the handlers of an application whose state holds a [`Handstamp`]. A navigation of an
+/// anonymous visitor is redirected to the sign-in page, which leads back afterwards. Any other anonymous request gets 401, as
+/// `application/problem+json` (RFC 9457). If the session is cached in memory, no database statement is needed.
 ///
-/// `Option<CurrentUser>` is for pages that strangers see as well. Where the database cannot be asked, either is answered 503.
+/// `Option<CurrentUser>` is for pages that anonymous visitors see as well. If the database is needed and unavailable, both are
+/// answered 503.
 ///
-/// What the handler answers depends on the cookie, so it should say `Cache-Control: no-store`, as [`Handstamp::render`] does.
+/// The response depends on the cookie, so a handler should set `Cache-Control: no-store`, as [`Handstamp::render`] does.
 ///
 /// ```no_run
 /// use axum::{Router, response::Response, routing::get};
@@ -57,70 +58,70 @@ use crate::sessions::Session;
 pub struct CurrentUser(Arc<Session>);
 
 impl CurrentUser {
-    /// Who it is, for ever.
+    /// The permanent id of the user.
     pub fn id(&self) -> UserId {
         self.0.user.id
     }
 
-    /// What they want to be called.
+    /// The display name.
     pub fn name(&self) -> &str {
         self.0.user.name()
     }
 
-    /// Their e-mail address: what they typed when they registered, unless it [is verified](Self::email_verified). Know
-    /// people by [`id`](Self::id), and give rights by groups.
+    /// The e-mail address: as the user typed it at the registration, unless it [is verified](Self::email_verified). Identify
+    /// users by [`id`](Self::id), and grant rights by groups.
     pub fn email(&self) -> &str {
         self.0.user.email()
     }
 
-    /// Whether the address is known to be theirs: an operator made the account, or has verified it
+    /// Whether the address is known to belong to the user: an operator created the account, or has verified the address
     /// ([`Handstamp::verify_user`]).
     pub fn email_verified(&self) -> bool {
         self.0.user.email_verified
     }
 
-    /// Since when they have an account.
+    /// When the account was created.
     pub fn created_at(&self) -> Timestamp {
         self.0.user.created_at
     }
 
-    /// The groups that they are in, in the order of their names.
+    /// The groups of the user, sorted by name.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
         self.0.user.group_names()
     }
 
-    /// Whether they are in a group.
+    /// Whether the user is in a group.
     pub fn is_in(&self, group: &str) -> bool {
         self.0.user.is_in(group)
     }
 
-    /// Goes on for members of a group only.
+    /// Requires that the user is in a group.
     ///
     /// # Errors
-    /// For everybody else: 403, as `application/problem+json`.
+    /// For every other user: 403, as `application/problem+json`.
     #[expect(clippy::result_large_err, reason = "a handler gives it back as it is")]
     pub fn require(&self, group: &str) -> Result<(), Response> {
         if self.is_in(group) {
             return Ok(());
         }
-        log::info!(event = "group_refused", user = %self.id(), group, "is not in the group");
+        log::info!(event = "group_refused", user = %self.id(), group, "the user is not in the group");
         Err(refusal(Failure::not_in_the_group()))
     }
 
-    /// The session in which they are signed in.
+    /// The session in which the user is signed in.
     pub fn session(&self) -> CurrentSession {
         let session = &self.0;
         CurrentSession { user_id: session.user.id, id: session.handle, expires_at: session.claims.expires_at }
     }
 }
 
-/// Which session a request belongs to, and whose it is: ids only. It refuses strangers as [`CurrentUser`] does.
+/// The session of a request and its user: ids only. As an extractor it rejects anonymous visitors as [`CurrentUser`] does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CurrentSession {
-    /// Who is signed in.
+    /// The id of the signed-in user.
     pub user_id: UserId,
-    /// What lists of sessions call this one; it opens nothing, and stays the same for as long as the session lasts.
+    /// The session id, as in lists of sessions. It grants no access, and stays the same for as long as the session lasts.
     pub id: Uuid,
     /// When the session ends at the latest.
     pub expires_at: Timestamp,
@@ -180,7 +181,7 @@ async fn visitor(site: &SharedSite, parts: &Parts) -> Result<Visitor, Response> 
     session::find(site, &parts.headers).await.map_err(|fault| refusal(Failure::from(fault)))
 }
 
-/// A failure as programs read it: outside our own pages nobody dresses it.
+/// A failure as a problem document: outside our own routes no error page is rendered.
 fn refusal(failure: Failure) -> Response {
     let mut response = respond::problem_of(failure);
     keep_out_of_caches(response.headers_mut());
@@ -188,9 +189,9 @@ fn refusal(failure: Failure) -> Response {
 }
 
 impl Handstamp {
-    /// A page of the application: a template of its own, from `templates` or `templates_dir`, which may extend
-    /// `layout.html` as ours do. It gets `values`, and what every page has: `site_name`, `prefix`, `stylesheet`,
-    /// `registration_open`, and `visitor` with a `name` and an `email` where somebody is signed in.
+    /// Renders a page of the application: a template of its own, from `templates` or `templates_dir`, which may extend
+    /// `layout.html` as ours do. The template gets `values`, and those of every page: `site_name`, `prefix`, `stylesheet`,
+    /// `registration_open`, and `visitor` with a `name` and an `email` if the user is signed in.
     ///
     /// ```no_run
     /// # use axum::response::Response;
@@ -219,7 +220,7 @@ impl Handstamp {
     }
 }
 
-/// For handlers that pass an error on: what went wrong is logged, and not told.
+/// For handlers that return an error: the cause is logged, and not shown to the client.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let failure = match self.into_fault() {

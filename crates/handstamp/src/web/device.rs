@@ -1,5 +1,6 @@
-/// What a user agent calls itself, in words for a list of devices: `Firefox on Linux`. Every browser claims to be several
-/// others, so the order matters.
+//! Describes user agents in words, for the list of sessions.
+
+/// Describes a user agent in words: `Firefox on Linux`. Every browser claims to be several others, so the order matters.
 pub(super) fn describe(user_agent: &str) -> String {
     const BROWSERS: [(&str, &str); 10] = [
         ("Edg", "Edge"),
@@ -37,7 +38,7 @@ mod tests {
     use super::describe;
 
     #[test]
-    fn browsers_are_told_apart_though_they_claim_to_be_one_another() {
+    fn user_agents_are_recognised_although_browsers_claim_to_be_others() {
         let webkit = "AppleWebKit/537.36 (KHTML, like Gecko)";
         for (user_agent, description) in [
             ("Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0".to_owned(), "Firefox on Linux"),

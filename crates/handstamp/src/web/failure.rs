@@ -1,3 +1,5 @@
+//! The error responses of the web layer.
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -9,17 +11,17 @@ use handstamp_core::Wait;
 use crate::error::Fault;
 use crate::log;
 
-/// When to come back after a fault that heals by itself, in seconds.
+/// The `Retry-After` of a temporary failure, in seconds.
 const COME_BACK_AFTER: u64 = 5;
 
-/// Why a request has no page of its own for an answer.
+/// An error response: rejected, unauthorized, throttled or failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Only who is signed in gets this.
+    /// The request needs a live session.
     SignedOut,
-    /// The request is not one that we answer.
+    /// The request is rejected with this status and message.
     Refused(StatusCode, Cow<'static, str>),
-    /// Too many attempts; how long until one more is looked at.
+    /// The attempt is throttled; how long to wait before the next one.
     TooMany(Wait),
     Fault(Fault),
 }
@@ -41,7 +43,7 @@ impl Failure {
     pub(super) fn unknown_key() -> Self {
         log::error!(
             event = "session_key_unknown",
-            "a session could not be ended, as no secret here opens its token: give each node a new secret as a fallback first"
+            "cannot revoke a session: no secret of this node opens its token; give each node a new secret as a fallback first"
         );
         let message = "You are not signed out everywhere: this server does not know the key of your session, so it could not end \
                        it. Please try again in a moment. If that does not help, sign in and change your password, which \
@@ -61,7 +63,7 @@ impl Failure {
         }
     }
 
-    /// In seconds, where it makes sense to come back.
+    /// The value of `Retry-After` in seconds, where a retry makes sense.
     fn come_back_after(&self) -> Option<u64> {
         match self {
             Self::TooMany(Wait(wait)) => Some(wait.as_secs().max(1)),
@@ -94,11 +96,11 @@ impl<F: Into<Fault>> From<F> for Failure {
     }
 }
 
-/// What [`dress`](super::respond::dress) has to say about a response.
+/// The message that [`dress`](super::respond::dress) puts into an error response.
 #[derive(Clone)]
 pub(super) struct Explanation(pub(super) Cow<'static, str>);
 
-/// Logs a fault of ours, whose details stay out of the answer.
+/// Logs an internal error, whose details stay out of the response.
 pub(super) fn log_fault(fault: &dyn fmt::Display) {
     log::error!(event = "fault", %fault, "a request could not be answered");
 }
@@ -106,7 +108,7 @@ pub(super) fn log_fault(fault: &dyn fmt::Display) {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match &self {
-            Self::Fault(Fault::Overloaded) => log::warn!(event = "overloaded", "a password was not hashed"),
+            Self::Fault(Fault::Overloaded) => log::warn!(event = "overloaded", "the password hashing queue is full"),
             Self::Fault(fault) => log_fault(fault),
             Self::SignedOut | Self::Refused(..) | Self::TooMany(_) => {}
         }

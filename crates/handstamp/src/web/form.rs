@@ -1,3 +1,5 @@
+//! Reads the bodies of requests, and parses forms and queries.
+
 use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody, to_bytes};
@@ -8,11 +10,11 @@ use handstamp_core::{Form, FormError};
 
 use super::failure::Failure;
 
-/// The longest form.
+/// The size limit of a body.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The fields of a form, or why the request is refused.
+/// The fields of a form. As an extractor it rejects other bodies.
 pub(super) struct Fields(Form);
 
 impl Fields {
@@ -46,11 +48,11 @@ impl<S: Sync> FromRequest<S> for Fields {
     }
 }
 
-/// All of a body, or why it is refused.
+/// Reads a whole body, within a size limit and a timeout.
 pub(super) async fn read_body(request: Request) -> Result<Bytes, Failure> {
     let too_long = || Failure::refused(StatusCode::PAYLOAD_TOO_LARGE, "What was sent is longer than any form here.");
     let body = request.into_body();
-    // What is said to be too long need not arrive.
+    // A body whose declared length is too long is rejected without being read.
     if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
         return Err(too_long());
     }
@@ -62,7 +64,7 @@ pub(super) async fn read_body(request: Request) -> Result<Bytes, Failure> {
     }
 }
 
-/// Whether a body is said to be of this media type, whatever its parameters.
+/// Whether `Content-Type` names this media type, whatever its parameters.
 pub(super) fn has_type(headers: &HeaderMap, media_type: &str) -> bool {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)

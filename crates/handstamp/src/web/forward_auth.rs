@@ -1,7 +1,7 @@
-//! Forward authentication: a reverse proxy asks who a request comes from, before it lets it pass to an app.
+//! Forward authentication: before a reverse proxy passes a request on to an app, it sends an authorization subrequest.
 //!
-//! Every question is answered 200 with all that an app is told, or with a status that keeps the request from it. Nothing that
-//! is asked can shorten the way: the session is found first, whatever the rest of the question says.
+//! The response is 200 with all headers for the app, or a status that keeps the request from it. The session is always looked up
+//! first, so that no field of the subrequest can skip it.
 
 mod question;
 
@@ -33,19 +33,19 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 
-/// What stands before the path in the questions of Envoy.
+/// The path prefix of the subrequests of Envoy.
 const ENVOY: &str = "/auth/envoy";
 
-/// A request that a proxy asks about.
+/// The original request that a subrequest is about.
 struct Asked<'a> {
     method: Method,
     origin: Origin,
-    /// Its path and query, in ASCII.
+    /// The path and query, in ASCII.
     target: Cow<'a, str>,
 }
 
-/// For nginx's `auth_request`, which takes 200, 401 and 403, and anything else for a fault. The 401 tells in `Location` where
-/// to sign in.
+/// For nginx's `auth_request`, which takes 200, 401 and 403, and treats any other status as an error. The `Location` of the 401
+/// is the sign-in page.
 pub(super) fn request(
     State(site): State<SharedSite>,
     request: Request,
@@ -62,7 +62,7 @@ pub(super) fn request(
     })
 }
 
-/// For Caddy's `forward_auth` and Traefik's ForwardAuth, which send whatever is not 2xx to the client.
+/// For Caddy's `forward_auth` and Traefik's ForwardAuth, which pass every response but 2xx on to the client.
 pub(super) fn forward(
     State(site): State<SharedSite>,
     request: Request,
@@ -73,8 +73,8 @@ pub(super) fn forward(
     })
 }
 
-/// For Envoy's `ext_authz`, which asks with the method and the path of the request itself. So the query is the app's, and Envoy
-/// cannot ask for more than a member.
+/// For Envoy's `ext_authz`, which sends the method and the path of the original request. So the query is the app's, and Envoy
+/// cannot require more than a signed-in user.
 pub(super) fn envoy(
     State(site): State<SharedSite>,
     request: Request,
@@ -90,8 +90,8 @@ pub(super) fn envoy(
     })
 }
 
-/// Finds out who asks, and then what.
-#[expect(clippy::manual_async_fn, reason = "it would keep the request twice, which is large")]
+/// Looks up the visitor, and then answers the subrequest.
+#[expect(clippy::manual_async_fn, reason = "an async fn would store the request twice, which is large")]
 fn once_found(
     site: SharedSite,
     request: Request,
@@ -109,7 +109,8 @@ pub(super) async fn keys(State(site): State<SharedSite>) -> Response {
     (headers, site.accounts.assertions.published_keys()).into_response()
 }
 
-/// 200; or for a stranger the way to the sign-in page, if a person goes there, and 401 otherwise.
+/// The response: 200 if the request may pass. An anonymous visitor gets a redirect to the sign-in page for a navigation, and 401
+/// otherwise.
 fn answer(
     site: &SharedSite,
     headers: &HeaderMap,
@@ -128,7 +129,7 @@ fn answer(
     }
 }
 
-/// The answer for a request that may pass, and none for a stranger who has to sign in first.
+/// The response to a request that may pass, and none for an anonymous visitor who has to sign in first.
 fn admit(
     site: &SharedSite,
     headers: &HeaderMap,
@@ -141,7 +142,7 @@ fn admit(
         Some(session) => {
             let groups = &question.groups;
             if !groups.is_empty() && !groups.iter().any(|group| session.user.is_in(group.as_str())) {
-                log::info!(event = "group_refused", user = %session.user.id, origin = asked.origin.as_str(), "is in none of the groups");
+                log::info!(event = "group_refused", user = %session.user.id, origin = asked.origin.as_str(), "the user is in none of the groups");
                 return Err(Failure::not_in_the_group());
             }
             identify(site, headers, session, asked, groups)?
@@ -158,13 +159,12 @@ fn admit(
     Ok(Some(response))
 }
 
-/// Whether a browser asks for permission before a script's request to another origin (Fetch Standard, "CORS-preflight request").
-/// It sends no cookies then.
+/// Whether a request is a CORS preflight (Fetch Standard, "CORS-preflight request"). Browsers send no cookies with it.
 fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The headers that tell an app who somebody is.
+/// The response headers for a signed-in user: the identity headers, the cookies of the app, and a new session cookie if needed.
 fn identify(
     site: &SharedSite,
     sent: &HeaderMap,
@@ -180,14 +180,14 @@ fn identify(
     Ok(headers)
 }
 
-/// The app's own cookies: no proxy can take one out of a header, but all can copy a whole one.
+/// The app's own cookies, without ours. No proxy can remove one cookie from a header, but all can copy a whole header.
 fn cookies_of_the_app(sent: &HeaderMap) -> Result<HeaderValue, Failure> {
     let cookies = cookie::without_ours(sent.get_all(COOKIE).iter().map(HeaderValue::as_bytes));
     HeaderValue::try_from(cookies).map_err(|_| malformed())
 }
 
-/// The sign-in page, and on from there to what was asked for, or to the page with the form that was sent: what was filled in
-/// is lost, and a form's address need not have a page.
+/// The URL of the sign-in page. The return URL is the target of the original request, or for a form the page that contained it.
+/// The entered data is lost, and the target of a form need not be a page.
 fn location(site: &SharedSite, headers: &HeaderMap, asked: &Asked<'_>) -> Result<HeaderValue, Failure> {
     let place = if matches!(asked.method, Method::GET | Method::HEAD) {
         site.places.sign_in_from(&asked.origin, &asked.target)
@@ -199,8 +199,8 @@ fn location(site: &SharedSite, headers: &HeaderMap, asked: &Asked<'_>) -> Result
     HeaderValue::try_from(place).map_err(|_| malformed())
 }
 
-/// The request that the proxy forwards, by the headers in which Caddy and Traefik tell of it and nginx is made to, and what is
-/// asked of it. Without them it is a question about this site itself.
+/// The original request, and the access rules of the subrequest. Caddy and Traefik describe the request in `X-Forwarded` headers,
+/// and nginx is configured to do so. Without them the original request is one to this site itself.
 fn forwarded<'a>(site: &SharedSite, request: &'a Request) -> Result<(Asked<'a>, Question), Failure> {
     let headers = request.headers();
     let method = match one(headers, FORWARDED_METHOD)? {
@@ -222,26 +222,26 @@ fn forwarded<'a>(site: &SharedSite, request: &'a Request) -> Result<(Asked<'a>, 
     Ok((Asked { method, origin, target }, question))
 }
 
-/// A target as its client should have spelled it: clients that are no browsers send bytes beyond ASCII as they are, and proxies
-/// hand them on.
+/// A target as its client should have encoded it: clients that are no browsers send bytes beyond ASCII unencoded, and proxies
+/// pass them on.
 fn in_ascii(target: &[u8]) -> Cow<'_, str> {
     percent_encode(target, CONTROLS).into()
 }
 
-/// The header's value as text, if it is there, and there once.
+/// The value of a header as text, if it is present; an error if it is present more than once.
 fn one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Failure> {
     only(headers, name)?.map(HeaderValue::to_str).transpose().map_err(|_| malformed())
 }
 
-/// The header's value, if it is there, and there once.
+/// The value of a header, if it is present; an error if it is present more than once.
 fn only(headers: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, Failure> {
     let mut values = headers.get_all(name).iter();
     let value = values.next();
     if values.next().is_some() { Err(malformed()) } else { Ok(value) }
 }
 
-/// The scheme that the proxy was asked by. Where several proxies stand one before the other and each added its own, the first
-/// counts, if they are trusted: otherwise anybody may have written it.
+/// The scheme of the original request. Where each of several proxies in a row has added its own, the first counts, if the proxies
+/// are trusted: otherwise any client may have written it.
 fn scheme(site: &SharedSite, request: &Request) -> Result<&'static str, Failure> {
     let lines = request.headers().get_all(FORWARDED_PROTO);
     let mut schemes = lines.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(parse_scheme);
@@ -258,11 +258,12 @@ fn parse_scheme(text: &[u8]) -> Result<&'static str, Failure> {
     }
 }
 
-/// The most characters of a host (RFC 1035 §2.3.4 allows 255 bytes, two of which are not written), and of a colon and a port.
+/// The longest host in characters (RFC 1035 §2.3.4 allows 255 bytes, two of which are not written), and the longest port with its
+/// colon.
 const MAX_HOST: usize = 253;
 const MAX_PORT: usize = ":65535".len();
 
-/// An origin as browsers spell it (RFC 6454 §6.2).
+/// An origin as browsers serialize it (RFC 6454 §6.2).
 fn origin(scheme: &'static str, host: &str) -> Result<Origin, Failure> {
     if host.len() > MAX_HOST + MAX_PORT {
         return Err(malformed());
@@ -270,7 +271,7 @@ fn origin(scheme: &'static str, host: &str) -> Result<Origin, Failure> {
     if is_plain(host) {
         return Ok(Origin::new(scheme, host));
     }
-    // The parser would take what follows these, or stands before them, for another part of the URL.
+    // The parser would take the text after or before these characters for another part of the URL.
     let is_authority =
         !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/\\?#@".contains(&byte));
     let url = is_authority.then(|| Url::parse(&format!("{scheme}://{host}/")).ok()).flatten().ok_or_else(malformed)?;
@@ -278,7 +279,7 @@ fn origin(scheme: &'static str, host: &str) -> Result<Origin, Failure> {
     Ok(url.port().map_or_else(|| Origin::new(scheme, name), |port| Origin::new(scheme, &format!("{name}:{port}"))))
 }
 
-/// Whether a host is spelled as browsers do beyond doubt, as nearly every one is. To parse it would take 7,000 instructions.
+/// Whether a host is certainly spelled as browsers do, as nearly every host is. Parsing it would take 7,000 instructions.
 fn is_plain(host: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let mut labels = host.split('.');
@@ -312,8 +313,8 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_host_is_the_one_that_a_browser_would_make_of_it() {
-        // Counts through what may stand in a host, and what else comes close.
+    fn hosts_that_skip_the_url_parser_are_spelled_as_browsers_do() {
+        // Enumerates the hosts of four pieces, which are valid in a host or look similar.
         let pieces = ["a", "7", "0x7f", ".", "-", "xn--", "a--b", "A", ":80", "_", "é", "%61"];
         let (mut plain, mut others) = (0, 0);
         for count in 0..pieces.len().pow(4) {

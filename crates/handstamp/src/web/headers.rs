@@ -1,3 +1,5 @@
+//! The security and cache headers of every response.
+
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
     STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -8,24 +10,24 @@ use super::Places;
 use crate::config::Config;
 
 const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
-/// Pages about accounts are nothing to find by a search.
+/// Keeps account pages out of search engines.
 const ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// What a header says that is to say something else.
+/// Reserves the slot of a header whose value is set later.
 pub(super) const NOT_YET: HeaderValue = HeaderValue::from_static("");
 
-/// As many headers as a response has, or more.
+/// The capacity of a header map: at least the number of headers of any response.
 const MOST: usize = 20;
 
-/// In seconds. Without `includeSubDomains`: what other hosts of the domain do is not for an account page to decide.
+/// In seconds. Without `includeSubDomains`, since an account page must not decide for other hosts of the domain.
 const TWO_YEARS: &str = "max-age=63072000";
 
-/// What tells browsers and caches to be careful with every response, whatever it is.
+/// The security and cache headers of every response.
 pub(crate) struct CarefulHeaders {
     all: HeaderMap,
-    /// Those and what else a page has: a copied map has no room, and would be moved to get some.
+    /// The same plus the headers that every page adds, so that the cloned map never reallocates.
     of_page: HeaderMap,
 }
 
@@ -51,20 +53,20 @@ impl CarefulHeaders {
         Self { all: headers, of_page }
     }
 
-    /// The headers of a response to begin with that is for this request alone: to copy them takes a third of the instructions
-    /// of adding one by one.
+    /// The initial headers of a response that must not be cached. Cloning them takes a third of the instructions of inserting
+    /// them one by one.
     pub(super) fn copy(&self) -> HeaderMap {
         self.all.clone()
     }
 
-    /// The same for a page of so many bytes.
+    /// The same for an HTML page of `length` bytes.
     pub(super) fn of_page(&self, length: usize) -> HeaderMap {
         let mut headers = self.of_page.clone();
         headers.insert(CONTENT_LENGTH, length.into());
         headers
     }
 
-    /// Adds them to those of a response that did not begin with them.
+    /// Adds the headers to a response that was not built from a clone of them.
     pub(super) fn add_to(&self, headers: &mut HeaderMap) {
         if headers.contains_key(X_CONTENT_TYPE_OPTIONS) {
             return;
@@ -78,7 +80,8 @@ impl CarefulHeaders {
     }
 }
 
-/// Unless the handler said that it may be kept, a response is for this request and this cookie alone.
+/// Sets `no-store` and `Vary: Cookie`, since a response depends on the session cookie. A handler that allows caching has set
+/// `Cache-Control` itself.
 pub(super) fn keep_out_of_caches(headers: &mut HeaderMap) {
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

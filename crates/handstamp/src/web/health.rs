@@ -1,3 +1,5 @@
+//! The liveness and readiness endpoints.
+
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,17 +11,17 @@ use super::respond::ForMachines;
 use crate::log;
 use crate::sessions::Standing;
 
-/// The process runs.
+/// Liveness: the process runs.
 pub(super) async fn alive() -> Response {
     ([(CACHE_CONTROL, "no-store")], "ok\n").into_response()
 }
 
-/// The database answers, and this node holds its lease.
+/// Readiness: the database answers, and this node holds its lease.
 pub(super) async fn ready(State(site): State<SharedSite>) -> Response {
     let (status, text) = match why_not_ready(&site).await {
         None => (StatusCode::OK, "ready\n".to_owned()),
         Some(reason) => {
-            log::warn!(event = "not_ready", reason, "asked whether this node is ready, and it is not");
+            log::warn!(event = "not_ready", reason, "this node is not ready");
             (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n"))
         }
     };
@@ -28,7 +30,7 @@ pub(super) async fn ready(State(site): State<SharedSite>) -> Response {
 
 pub(crate) async fn why_not_ready(site: &SharedSite) -> Option<&'static str> {
     if let Err(error) = site.accounts.store.ping().await {
-        log::warn!(%error, "the database was asked whether it answers");
+        log::warn!(%error, "pinging the database failed");
         return Some("the database does not answer");
     }
     match site.accounts.sessions.standing() {

@@ -1,3 +1,5 @@
+//! The check that a request names the host of this site, and the redirect to its public name.
+
 use axum::extract::Request;
 use axum::http::header::{HOST, LOCATION, SET_COOKIE};
 use axum::http::{Method, StatusCode};
@@ -7,7 +9,7 @@ use super::Site;
 use super::failure::Failure;
 use super::user::{is_navigation, original_uri};
 
-/// Why a request that was not meant for this site is refused.
+/// Rejects a request whose host is not a name of this site.
 pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
     let public_url = &site.accounts.config.public_url;
     if asked_for(request).is_some_and(|host| public_url.answers_to(host)) {
@@ -19,11 +21,11 @@ pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
     Some(Failure::refused(StatusCode::MISDIRECTED_REQUEST, message))
 }
 
-/// On a laptop, the way to the same page at `public_url` for a browser that came by another name of the machine: its cookies
-/// are for one name, and the assertions of an app too.
+/// On a laptop, redirects a page that was requested under another name of the machine to the same page at `public_url`. Cookies
+/// and the assertions of apps are for one name only.
 ///
-/// A proxy that does not pass on `Host` makes every request look so, and a browser would go in circles. So the redirect leaves
-/// a cookie for a moment, and a browser that sends it stays.
+/// A proxy that does not pass on `Host` makes every request look like that, and a browser would be redirected in a loop. So the
+/// redirect sets a short-lived cookie, and a browser that sends it is not redirected again.
 pub(super) fn to_public_name(site: &Site, request: &Request) -> Option<Response> {
     let public_url = &site.accounts.config.public_url;
     let goes_to_a_page = *request.method() == Method::GET && is_navigation(request.method(), request.headers());

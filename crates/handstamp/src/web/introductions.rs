@@ -1,3 +1,5 @@
+//! The identity headers that tell an app behind a proxy which user a request comes from, and their cache.
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -15,12 +17,12 @@ use crate::log::{self, OnceAMinute};
 use crate::sessions::Session;
 use crate::store::User;
 
-/// So many introductions of the usual size are kept, and fewer of larger ones.
+/// The capacity of the cache in entries of the usual size; of larger entries it keeps fewer.
 const KEPT: usize = 10_000;
 const USUAL_BYTES: usize = 2_500;
-/// What one takes in memory beside the texts in it: the map of its headers, above all.
+/// The memory of an entry beside its texts: above all the map of its headers.
 const BYTES_BESIDE_TEXTS: usize = 2_000;
-/// An assertion is signed anew when the clock comes to the next of these, in seconds: so it holds for as long at least.
+/// Assertions are signed again at each multiple of this, in seconds; so a cached one stays valid for at least as long.
 const SLOT: u64 = 30;
 
 const USER: HeaderName = HeaderName::from_static("remote-user");
@@ -29,18 +31,18 @@ const EMAIL: HeaderName = HeaderName::from_static("remote-email");
 const GROUPS: HeaderName = HeaderName::from_static("remote-groups");
 const ASSERTION: HeaderName = HeaderName::from_static("handstamp-assertion");
 
-/// What an app is told in headers is visible ASCII and spaces; all else, and the percent sign, is percent-encoded as UTF-8
-/// (RFC 3986 §2.1).
+/// The values of identity headers are visible ASCII and spaces. Everything else, and the percent sign, is percent-encoded as
+/// UTF-8 (RFC 3986 §2.1).
 const IDENTITY: &AsciiSet = &CONTROLS.add(b'%');
 
-/// Tells apps who somebody is. To sign an assertion costs as much as all the rest of a request, so the headers are made once
-/// for a session, a question and half a minute.
+/// The cache of identity headers. Signing an assertion costs as much as the rest of a request. So the headers are built once for
+/// a session, an origin with its required groups, and half a minute.
 pub(crate) struct Introductions {
     kept: Cache<(SessionIdHash, u64), Arc<Introduction>, Bytes>,
     refused: OnceAMinute,
 }
 
-/// The headers for an app, with what they depend on.
+/// The identity headers for an app, with the inputs that they depend on.
 struct Introduction {
     user: User,
     audience: Box<str>,
@@ -49,7 +51,7 @@ struct Introduction {
     headers: HeaderMap,
 }
 
-/// Weighs introductions, since a client can make origins and groups long.
+/// Weighs entries by their bytes, since a client can make origins and groups long.
 #[derive(Clone)]
 struct Bytes;
 
@@ -68,15 +70,15 @@ impl Introductions {
         Self { kept, refused: OnceAMinute::default() }
     }
 
-    /// The headers that tell the app of this origin who has the session, with an assertion that it can verify for half a
-    /// minute or longer. Each is there, empty if need be: a proxy that copies a header overwrites what the client may have
-    /// sent under its name.
+    /// The identity headers for the app at this origin, with an assertion that it can verify for at least half a minute. Every
+    /// header is present, if need be empty: a proxy that copies a header overwrites one that the client may have sent under its
+    /// name.
     ///
-    /// For an origin of another site the assertion is empty, and nothing is kept: a client that reaches `/auth/…` could otherwise
-    /// get an assertion for any app.
+    /// For an origin of another site the assertion is empty and nothing is cached. Otherwise a client that reaches `/auth/…`
+    /// could get an assertion for any app.
     ///
     /// # Errors
-    /// When what somebody is called does not go into a header.
+    /// When a value of the user is not a valid header value.
     pub(super) fn of(
         &self,
         session: &Session,
@@ -126,7 +128,7 @@ impl Introductions {
     }
 }
 
-/// The same headers for the request of a stranger: each is there and empty, so that none that the client may have sent is left.
+/// The identity headers of an anonymous visitor: all present and empty, so that none that the client may have sent is left.
 pub(super) fn of_a_stranger(site: &Site) -> HeaderMap {
     let mut headers = site.headers.copy();
     headers.extend([USER, NAME, EMAIL, GROUPS, ASSERTION].map(|name| (name, HeaderValue::from_static(""))));
@@ -143,7 +145,7 @@ fn introduce(session: &Session, assertion: String, site: &Site) -> Result<Header
     headers.insert(EMAIL, encoded(email).try_into()?);
     headers.insert(GROUPS, user.groups().try_into()?);
     headers.insert(ASSERTION, assertion.try_into()?);
-    // What else the response will have, as a copied map has no room, and would be moved to get some.
+    // Reserves the slots of the headers that the response adds, so that the cloned map never reallocates.
     headers.insert(CONTENT_LENGTH, 0.into());
     headers.extend([(COOKIE, NOT_YET), (REQUEST_ID, NOT_YET)]);
     Ok(headers)
@@ -156,7 +158,7 @@ mod tests {
 
     use super::*;
 
-    /// An introduction whose assertion has so many characters.
+    /// A cache entry whose assertion has this many characters.
     fn of_length(assertion: usize) -> Arc<Introduction> {
         let now = Timestamp::from_unix_seconds(1_800_000_000);
         let user = User::new(UserId::from_uuid(Uuid::nil()), "Ada", "ada@example.com", "", now);
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_thousand_of_the_usual_size_are_kept_and_as_many_bytes_of_others() {
+    fn the_identity_header_cache_is_bounded_by_bytes() {
         for (length, most) in
             [(USUAL_BYTES - BYTES_BESIDE_TEXTS - "Adaada@example.com".len(), KEPT), (20_000, KEPT / 8)]
         {

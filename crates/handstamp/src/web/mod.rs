@@ -1,4 +1,4 @@
-//! Everything that knows of HTTP.
+//! The HTTP layer: routes, handlers, pages, the JSON API and forward authentication.
 
 mod api;
 mod assets;
@@ -40,7 +40,7 @@ pub(crate) use places::Places;
 pub(crate) use request::Warned;
 pub(crate) use views::Views;
 
-/// What every page works with.
+/// The shared state of all handlers.
 pub(crate) struct Site {
     pub(crate) accounts: Accounts,
     pub(crate) views: Views,

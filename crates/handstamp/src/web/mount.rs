@@ -1,4 +1,4 @@
-//! Whether the application has put our routes where our links lead.
+//! A check that an application has mounted our routes at the path that their links lead to.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,12 +11,12 @@ use super::routes::WELL_KNOWN;
 use super::user::original_uri;
 use crate::log;
 
-/// Set by the first request that comes by the right path, which ends the check.
+/// Set by the first request with the right path, which ends the check.
 #[derive(Default)]
 pub(crate) struct Mount(AtomicBool);
 
-/// Why a request is refused that comes by another path than our links lead to, since the application has nested the routes
-/// beneath a path that is not the prefix.
+/// Rejects a request whose path differs from the one that our links lead to. That happens if the application has nested the
+/// routes beneath a path that is not the prefix.
 pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
     let Mount(is_right) = &site.mount;
     if is_right.load(Ordering::Relaxed) {

@@ -1,25 +1,26 @@
+//! HTML pages that are rendered once, with placeholders for the per-user values.
+
 use std::fmt::Write;
 
 use minijinja::HtmlEscape;
 
-/// Around the number of a value: characters for private use, which stand in no template of ours.
+/// Delimiters around the number of a placeholder: private-use characters, which none of our templates contains.
 const MARKS: [char; 2] = ['\u{E000}', '\u{E001}'];
 
-/// A page that was rendered once, with marks where values of one person or another stand: what is the same for all need not
-/// be rendered again.
+/// A page rendered once with placeholders for the per-user values, so that the constant parts are not rendered again.
 pub(super) struct Pieces {
-    /// Each with the number of the value that follows it.
+    /// Constant parts, each with the number of the value that follows it.
     pieces: Vec<(Box<str>, usize)>,
     end: Box<str>,
 }
 
 impl Pieces {
-    /// What a template gets in place of a value.
+    /// The placeholder that a template gets in place of a value.
     pub(super) fn mark(number: usize) -> String {
         format!("{}{number}{}", MARKS[0], MARKS[1])
     }
 
-    /// Takes a page apart in which marks stand.
+    /// Splits a rendered page at its placeholders.
     pub(super) fn of(page: &str) -> Self {
         let mut pieces = Vec::new();
         let mut rest = page;
@@ -30,7 +31,7 @@ impl Pieces {
         Self { pieces, end: rest.into() }
     }
 
-    /// The page with these values, as HTML shows them.
+    /// The page with these values filled in, HTML-escaped.
     pub(super) fn with(&self, values: &[&str]) -> String {
         let length: usize = self.pieces.iter().map(|(piece, number)| piece.len() + values[*number].len()).sum();
         let mut page = String::with_capacity(length + self.end.len() + 64);
@@ -43,9 +44,9 @@ impl Pieces {
     }
 }
 
-/// As templates write a value. Most are plain, and seen to be in a tenth of the instructions.
+/// Appends a value as templates escape it. Most values need no escaping, and this check takes a tenth of the instructions.
 fn push_escaped(page: &mut String, value: &str) {
-    // Without a way out before the end, which lets the processor look at many bytes at once.
+    // No early exit from the loop, so that the processor can compare many bytes at once.
     let is_special = |byte| matches!(byte, b'<' | b'>' | b'&' | b'"' | b'\'' | b'/');
     if value.bytes().fold(false, |found, byte| found | is_special(byte)) {
         write!(page, "{}", HtmlEscape(value)).expect("a String takes whatever is written");

@@ -1,3 +1,5 @@
+//! The URLs of this site, its origin, and the return URLs that it accepts.
+
 use std::fmt::Write as _;
 
 use axum::http::HeaderValue;
@@ -7,7 +9,7 @@ use super::redirect::leading_to;
 use crate::config::{Config, Prefix, PublicUrl};
 use crate::log;
 
-/// Where people can be sent.
+/// The URLs of this site, and the return URLs that it accepts.
 pub(crate) struct Places {
     public_url: PublicUrl,
     prefix: Prefix,
@@ -21,7 +23,7 @@ impl Places {
     pub(crate) fn new(config: &Config) -> Self {
         let site = config.public_url.to_string();
         let return_hosts = ReturnHosts::new(&site, config.session.cookie_domain.as_deref(), &config.return_hosts);
-        // Chromium applies form-action to where a form leads in the end: after a sign-in, to an app on another host.
+        // Chromium applies form-action to the redirects after a form as well: a sign-in may lead to an app on another host.
         let policy = format!(
             "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'{}; base-uri 'none'; frame-ancestors 'none'",
             return_hosts.sources()
@@ -33,33 +35,33 @@ impl Places {
         Self { public_url: config.public_url.clone(), prefix, account, home, return_hosts, policy }
     }
 
-    /// Where a page of ours is, or one of the files that it needs.
+    /// The path of one of our pages or files, with the prefix.
     pub(super) fn page(&self, path: &str) -> String {
         format!("{}{path}", self.prefix)
     }
 
-    /// Where people go next who have no other wish.
+    /// The account page: the return URL where a request names none.
     pub(super) fn account(&self) -> &ReturnTo {
         &self.account
     }
 
-    /// Where people go next who have signed out.
+    /// The home page: the return URL after a sign-out that names none.
     pub(super) fn home(&self) -> &ReturnTo {
         &self.home
     }
 
-    /// Our sign-in page, and on from there to another page of ours.
+    /// The URL of the sign-in page, with another page of ours as its return URL.
     pub(super) fn sign_in_before(&self, path: &str) -> String {
         self.sign_in(&ReturnTo::parse(&self.page(path)).unwrap_or_else(|| self.account.clone()))
     }
 
-    /// Our sign-in page, and on from there.
+    /// The URL of the sign-in page, with this return URL.
     pub(super) fn sign_in(&self, next: &ReturnTo) -> String {
         leading_to(&self.page("/account/login"), next)
     }
 
-    /// Our sign-in page for a visitor whose form was not sent, and on from there to the page that it stood on: the `referer`, if
-    /// that is a page of the origin that the form was sent to, and otherwise the home page.
+    /// The URL of the sign-in page for a visitor whose form was not sent. The return URL is the page with the form: the
+    /// `referer`, if its origin is this site or the `host` of the request. Otherwise it is `own_form`, or else the home page.
     pub(super) fn sign_in_after_form(
         &self,
         own_form: Option<ReturnTo>,
@@ -78,7 +80,7 @@ impl Places {
         self.policy.clone()
     }
 
-    /// This site itself.
+    /// The origin of this site.
     pub(super) fn here(&self) -> Origin {
         Origin::new(self.scheme(), self.public_url.authority())
     }
@@ -87,16 +89,16 @@ impl Places {
         self.public_url.scheme()
     }
 
-    /// A place to go next that somebody asks for, if it is one.
+    /// Parses a return URL; none if redirects to it are not allowed.
     pub(super) fn parse(&self, text: &str) -> Option<ReturnTo> {
         self.return_hosts.parse(text)
     }
 
-    /// The sign-in page, and on from there to this path of an origin, if people may be sent there.
+    /// The URL of the sign-in page, with this path of an origin as its return URL if redirects to it are allowed.
     ///
-    /// Where the origin is this site, its own sign-in page is meant; otherwise the one at the public URL, and also for another
-    /// name of a laptop on the same port, where a cookie of the public URL would be missing. It is an absolute URL, since some
-    /// proxies resolve others against an address of their own.
+    /// Where the origin is this site, the sign-in page is on that origin; otherwise it is at the public URL. Another name of a
+    /// laptop on the same port also gets the public URL, as its browser would lack the cookie of the public URL. The URL is
+    /// absolute, since some proxies resolve relative ones against an address of their own.
     pub(super) fn sign_in_from(&self, origin: &Origin, path: &str) -> String {
         let is_here = self.is_here(origin);
         let base = if is_here && !self.public_url.is_other_name(origin.host()) {
@@ -109,7 +111,7 @@ impl Places {
             log::warn!(
                 event = "return_refused",
                 origin = origin.text,
-                "cannot send people back to this host: it is not under session.cookie_domain, nor in return_hosts"
+                "rejected a return URL: its host is not under session.cookie_domain, nor in return_hosts"
             );
         }
         let mut url = base;
@@ -118,28 +120,28 @@ impl Places {
         url
     }
 
-    /// Whether an app at this origin is one of this site's: at its own address, or at a host that people may be sent back to.
+    /// Whether an app at this origin belongs to this site: it is at the origin of the site, or at an allowed return host.
     pub(super) fn serves(&self, origin: &Origin) -> bool {
         self.return_hosts.includes(origin.as_str()) || self.is_here(origin)
     }
 
-    /// Whether an origin is this site, by whichever of its names.
+    /// Whether an origin is this site, under any of its names.
     fn is_here(&self, origin: &Origin) -> bool {
         origin.scheme == self.scheme() && self.public_url.answers_to(origin.host())
     }
 }
 
-/// What the address of the sign-in page says when a form led to it.
+/// The `notice` in the URL of the sign-in page when a form was not sent.
 pub(super) const FORM_NOT_SENT: &str = "form-not-sent";
 
-/// The address of the sign-in page, with a word about a form that was not sent.
+/// Adds the notice about a form that was not sent to a URL of the sign-in page.
 pub(super) fn saying_form_not_sent(mut url: String) -> String {
     let separator = if url.contains('?') { '&' } else { '?' };
     write!(url, "{separator}notice={FORM_NOT_SENT}").expect("a String takes whatever is written");
     url
 }
 
-/// A scheme, and a host with a port where it is not the usual one, as browsers spell them (RFC 6454 §6.2).
+/// A scheme and a host, with a port unless it is the default one, as browsers serialize them (RFC 6454 §6.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
     scheme: &'static str,

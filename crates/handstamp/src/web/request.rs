@@ -1,3 +1,5 @@
+//! Runs every handler behind its checks: host, CSRF, authentication, timeout and error rendering.
+
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::mem::take;
@@ -32,24 +34,24 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const MAX_USER_AGENT_CHARACTERS: usize = 256;
 
-/// Whose requests pass through a door.
+/// The access that a handler requires.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admits {
-    /// Those of anybody, by whatever name they call us.
+    /// Any request, whatever host it names.
     Anybody,
-    /// Those that were meant for this site, and not sent by another one.
+    /// A request that names this site, and that no other site made a browser send.
     ForThisSite,
-    /// The same, and the handler is told who asks.
+    /// The same, and the handler gets the visitor.
     Visitors,
-    /// The same, but strangers are sent to sign in.
+    /// The same, and an anonymous visitor is redirected to the sign-in page or gets 401.
     Members,
 }
 
-/// What handlers do their work with: the site, and who asks.
+/// The router state of a handler: the site, and the visitor.
 #[derive(Clone)]
 pub(super) struct Visit {
     pub(super) site: SharedSite,
-    /// Where nobody looked who it is, it is nobody.
+    /// An anonymous one where the session was not looked up.
     pub(super) visitor: Visitor,
 }
 
@@ -59,10 +61,10 @@ impl FromRef<Visit> for SharedSite {
     }
 }
 
-/// The answer of a handler, to be. It is what axum makes of functions.
+/// The future of a response: the type that axum makes of handler functions.
 pub(super) type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// The way of a request to a handler of ours.
+/// A handler behind its checks.
 #[derive(Clone)]
 pub(super) struct Door {
     pub(super) site: SharedSite,
@@ -71,11 +73,11 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// What every request passes through, whoever is to answer it. It gets an id, which all its lines in the log carry; and
-    /// whatever comes of it is dressed for people or for programs.
+    /// Runs the checks and then the handler. Each request gets an id, which all its log lines contain; errors are rendered as
+    /// pages or problem documents.
     ///
-    /// A request is large, and an asynchronous function keeps what it is given twice. So it stays here, in a block, and whoever
-    /// needs it further on borrows it, until the handler takes it.
+    /// A request is large, and an `async fn` stores its arguments twice in its future. So the request is owned by a block in this
+    /// function and borrowed from there, until the handler takes it.
     pub(super) fn receive(self, mut request: Request) -> impl Future<Output = Result<Response, Infallible>> + Send {
         let id = self.site.request_ids.next();
         let address = client_address(&self.site, request.extensions(), request.headers());
@@ -92,21 +94,21 @@ impl Door {
         log::within(for_log, work)
     }
 
-    /// What comes of a request, whatever happens on its way.
+    /// The response to a request, also after a timeout or a panic.
     async fn answer(&self, request: &mut Request) -> Response {
-        // A sign-out waits for a node that has died, and that takes a lease.
+        // A sign-out waits for a crashed node, for as long as a lease.
         let limit = REQUEST_TIMEOUT + self.site.accounts.config.session.lease;
         let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let done = if only_reads {
             let mut work = pin!(AssertUnwindSafe(self.pass(request)).catch_unwind());
-            // Most need no timer, and no place for one.
+            // Most requests finish at the first poll, and need neither a timer nor memory for one.
             match poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
                 Poll::Ready(done) => Ok(done),
                 Poll::Pending => Box::pin(timeout(limit, work)).await,
             }
         } else {
-            // What was begun is finished, even when the client does not wait for it: an act that is dropped half-way
-            // leaves nobody knowing whether it was done.
+            // A write that has begun is finished, even if the client disconnects: if it were dropped half-way, its outcome would
+            // be unknown.
             let (door, mut request) = (self.clone(), take(request));
             let work = AssertUnwindSafe(Box::pin(async move { door.pass(&mut request).await })).catch_unwind();
             match Box::pin(timeout(limit, tokio::spawn(log::within_current(work)))).await {
@@ -122,7 +124,7 @@ impl Door {
         }
     }
 
-    /// The answer of the handler, or why the door stays shut.
+    /// The response of the handler, or an error response if a check fails.
     async fn pass(&self, request: &mut Request) -> Response {
         let (visitor, renewed) = match self.admit(request).await {
             Continue(admitted) => admitted,
@@ -144,8 +146,8 @@ impl Door {
         matches!(self.admits, Admits::Visitors | Admits::Members)
     }
 
-    /// Who is let in, with another cookie for them if they need one; or why nobody is. The request stays as it is: but threads
-    /// cannot share one, so it is borrowed for this alone.
+    /// Authorizes the request: the visitor and, if the token needs re-signing, a new cookie; or an error response. The request
+    /// stays as it is; it is `&mut Request` only because `&Request` is not `Send`.
     async fn admit(&self, request: &mut Request) -> ControlFlow<Response, (Visitor, Option<HeaderValue>)> {
         let Self { site, admits, .. } = self;
         if let Some(refusal) = mount::refusal(site, request) {
@@ -170,7 +172,7 @@ impl Door {
     }
 }
 
-/// A refusal, with the visitor whom its page is for; without one where the database cannot be asked.
+/// An error response, with the visitor whom its page is for; without one if the database is needed and unavailable.
 async fn shown_to_visitor(site: &SharedSite, headers: &HeaderMap, refusal: Failure) -> Response {
     let mut response = refusal.into_response();
     if let Ok(visitor) = session::find(site, headers).await {
@@ -179,7 +181,7 @@ async fn shown_to_visitor(site: &SharedSite, headers: &HeaderMap, refusal: Failu
     response
 }
 
-/// The device at the other end, for handlers that keep note of it.
+/// The metadata of the client, for handlers that store or check it.
 impl FromRequestParts<Visit> for Device {
     type Rejection = Infallible;
 
@@ -196,13 +198,13 @@ impl FromRequestParts<Visit> for Device {
     }
 }
 
-/// Whether the peer is a proxy whose headers are believed.
+/// Whether the peer is a trusted proxy.
 pub(super) fn comes_through_a_trusted_proxy(site: &Site, request: &Request) -> bool {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     peer.is_some_and(|ConnectInfo(peer)| site.accounts.config.trusted_proxies.contain(peer.ip()))
 }
 
-/// Where a request comes from, as far as we trust whoever says so.
+/// The address of the client: that of the peer, or the one that trusted proxies name.
 fn client_address(site: &Site, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
     let trusted = &site.accounts.config.trusted_proxies;
     let Some(ConnectInfo(peer)) = extensions.get::<ConnectInfo<SocketAddr>>() else {
@@ -218,26 +220,26 @@ fn client_address(site: &Site, extensions: &Extensions, headers: &HeaderMap) -> 
     {
         log::warn!(
             event = "proxy_not_trusted",
-            "a request came with X-Forwarded-For from {}; if that is your proxy, name it in trusted_proxies: all who come through it count as one network",
+            "a request came with X-Forwarded-For from {}; if that is your proxy, name it in trusted_proxies: all its clients count as one network",
             peer.ip()
         );
     }
     Some(trusted.client(peer.ip(), forwarded_for.iter().map(HeaderValue::as_bytes)))
 }
 
-/// Which warnings about requests have been given: each is given once, whatever the number of requests.
+/// The warnings about requests that have been logged: each is logged once, whatever the number of requests.
 #[derive(Default)]
 pub(crate) struct Warned {
     address_unknown: AtomicBool,
     proxy_not_trusted: AtomicBool,
 }
 
-/// Without the addresses of peers one guesser keeps everybody else from signing in, and an application without a subscriber of
-/// `tracing` would not show it in a log.
+/// Without the addresses of peers, one attacker who guesses passwords keeps all other visitors from signing in. An application
+/// without a subscriber of `tracing` would not show that in a log.
 #[expect(clippy::print_stderr, reason = "there may be no log")]
 fn warn_of_unknown_addresses() {
-    const WHAT: &str = "requests come without the address of the peer, so all visitors count as one network, and one who \
-                        guesses passwords keeps the others from signing in. Serve the application with \
+    const WHAT: &str = "requests come without the address of the peer, so all visitors count as one network, and one attacker \
+                        who guesses passwords keeps the others from signing in. Serve the application with \
                         axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())";
     log::warn!(event = "address_unknown", "{WHAT}");
     if !tracing::dispatcher::has_been_set() {

@@ -1,4 +1,4 @@
-//! The one place where outcomes turn into pages.
+//! Renders responses: pages, error pages, and problem documents (RFC 9457) for programs.
 
 use std::any::Any;
 
@@ -13,12 +13,12 @@ use super::failure::{Explanation, Failure, log_fault};
 use super::user::{self, Visitor};
 use crate::log::{self, RequestId};
 
-/// The answer to a URL that is none of ours.
+/// The response to an unknown URL.
 pub(super) async fn not_found() -> Failure {
     Failure::not_found()
 }
 
-/// The answer of a handler that panicked. The message stays in the log, without what it was about.
+/// The response of a handler that panicked. The log gets the kind of the panic only, since its message may contain secrets.
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> Response {
     let kind = if panic.is::<String>() || panic.is::<&str>() { "message" } else { "value" };
     log::error!(event = "panic", kind, "a request panicked");
@@ -26,7 +26,7 @@ pub(super) fn panicked(panic: &(dyn Any + Send)) -> Response {
     Failure::refused(StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
 }
 
-/// A page of the site, for this visitor.
+/// Renders a page of the site for this visitor.
 pub(super) fn page(
     site: &Site,
     visitor: &Visitor,
@@ -40,7 +40,7 @@ pub(super) fn page(
     Ok(html_page(site, status, html))
 }
 
-/// A page that is rendered.
+/// The response with a rendered page.
 pub(super) fn html_page(site: &Site, status: StatusCode, html: String) -> Response {
     let headers = site.headers.of_page(html.len());
     let mut response = Response::new(html.into());
@@ -49,8 +49,7 @@ pub(super) fn html_page(site: &Site, status: StatusCode, html: String) -> Respon
     response
 }
 
-/// Gives every refusal and fault a page, or for a program a problem document (RFC 9457), wherever in the house it came
-/// from.
+/// Renders every error response as a page, or for a program as a problem document (RFC 9457), wherever it was created.
 pub(super) fn dress(site: &Site, bare: Response, is_program: bool, id: RequestId) -> Response {
     let status = bare.status();
     if !status.is_client_error() && !status.is_server_error() {
@@ -73,15 +72,16 @@ pub(super) fn dress(site: &Site, bare: Response, is_program: bool, id: RequestId
     Response::from_parts(parts, body)
 }
 
-/// Says whom an error page is for, which then has the navigation of every other page.
+/// The visitor whom an error page is for; such a page has the navigation of every other page.
 #[derive(Clone)]
 pub(super) struct ShownTo(pub(super) Visitor);
 
-/// Marks a response that is to stay as it is, whoever asks.
+/// Marks an error response whose body stays as it is, whatever the client accepts.
 #[derive(Clone)]
 pub(super) struct ForMachines;
 
-/// Whoever asks for the API, or says that they fetch, or where no browser says anything that they want JSON, gets no page.
+/// Whether the client is a program, which gets no error page. It is one if it requests the API, or if its `Sec-Fetch-Mode` is not
+/// `navigate`. Without that header it is one if it accepts JSON and not HTML.
 pub(super) fn is_program(request: &Request) -> bool {
     let headers = request.headers();
     let wants_json = || user::accepts(headers, "json") && !user::accepts(headers, "text/html");
@@ -94,14 +94,14 @@ pub(super) fn problem(status: StatusCode, message: &str) -> Response {
     problem_with(status, message, &[])
 }
 
-/// A failure as programs read it, where nobody dresses it.
+/// A failure as a problem document, where [`dress`] does not run.
 pub(super) fn problem_of(failure: Failure) -> Response {
     let mut response = problem(failure.status(), &failure.message());
     response.headers_mut().extend(failure.into_response().headers().clone());
     response
 }
 
-/// A problem document with members of its own (RFC 9457 §3.2).
+/// A problem document with extension members (RFC 9457 §3.2).
 pub(super) fn problem_with(status: StatusCode, message: &str, members: &[(&str, serde_json::Value)]) -> Response {
     let title = status.canonical_reason().unwrap_or("Error");
     let mut body =
@@ -112,7 +112,7 @@ pub(super) fn problem_with(status: StatusCode, message: &str, members: &[(&str, 
 
 fn error_page(site: &Site, bare: &Response, message: &str, id: RequestId) -> Response {
     let status = bare.status();
-    // Where something is wrong on our side, who it is may be what is wrong.
+    // After a server error the page shows no visitor, as the lookup of the visitor may be what failed.
     let shown_to = bare.extensions().get::<ShownTo>().filter(|_| status.is_client_error());
     let retry_after = bare.headers().get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok()?.parse::<u32>().ok());
     let values = context! {
@@ -150,7 +150,7 @@ fn heading(status: StatusCode) -> &'static str {
     }
 }
 
-/// For refusals that a layer made without a word.
+/// The message for an error that a layer returned without one.
 fn usual_message(status: StatusCode) -> &'static str {
     match status.as_u16() {
         404 => "There is nothing here. It may have been moved, or the address mistyped.",

@@ -1,4 +1,4 @@
-//! Every URL, and whom each is for.
+//! All routes, each with the access that it requires.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use super::pages::{account, home, password, profile, register, sessions, sign_in
 use super::request::{Admits, Answering, Door, Visit};
 use super::{SharedSite, api, assets, cross_site, forward_auth, health, respond};
 
-/// The one path of ours that stands at the root whatever the prefix.
+/// The only path of ours that is at the root whatever the prefix.
 pub(super) const WELL_KNOWN: &str = "/.well-known/change-password";
 
-/// Pages for everybody.
+/// Pages for all visitors.
 fn public(site: &SharedSite) -> Routes {
     Routes::behind(site, Admits::Visitors)
         .get("/account/register", register::show)
@@ -31,7 +31,7 @@ fn public(site: &SharedSite) -> Routes {
         .post("/account/logout", sign_out::submit)
 }
 
-/// Pages for whoever is signed in. A page belongs here unless everybody may see it.
+/// Pages for signed-in users. A page belongs here unless all visitors may see it.
 fn members(site: &SharedSite) -> Routes {
     Routes::behind(site, Admits::Members)
         .get("/account", account::show)
@@ -42,14 +42,15 @@ fn members(site: &SharedSite) -> Routes {
         .post("/account/sessions/revoke-others", sessions::revoke_others)
 }
 
-/// A page for members as well, which turns strangers away by itself: a form that was sent twice comes with a session that has ended.
+/// Another page for signed-in users. Its handlers redirect anonymous visitors themselves, since a form that was sent twice comes
+/// with a session that has ended.
 fn password_page(site: &SharedSite) -> Routes {
     Routes::behind(site, Admits::Visitors)
         .get("/account/password", password::show)
         .post("/account/password", password::submit)
 }
 
-/// The same acts for programs.
+/// The same actions for programs.
 fn api(site: &SharedSite) -> Routes {
     Routes::behind(site, Admits::Visitors)
         .get("/api/v1/session", api::show_session)
@@ -62,20 +63,20 @@ fn api(site: &SharedSite) -> Routes {
         .put("/api/v1/password", api::change_password)
 }
 
-/// What browsers fetch, and no cookie matters for.
+/// Files, for which no cookie matters.
 fn files(site: &SharedSite) -> Routes {
     Routes::behind(site, Admits::ForThisSite)
         .get(assets::ROUTE, assets::file)
         .get("/api/v1/openapi.json", api::description::openapi)
 }
 
-/// Where browsers and password managers look for the page to change a password (W3C, "A Well-Known URL for Changing Passwords"):
-/// at the root of an origin, whatever the prefix of our pages.
+/// The URL at which browsers and password managers look for the page to change a password (W3C, "A Well-Known URL for Changing
+/// Passwords"). It is at the root of an origin, whatever the prefix of our pages.
 fn well_known(site: &SharedSite) -> Routes {
     Routes::behind(site, Admits::ForThisSite).get(WELL_KNOWN, password::well_known)
 }
 
-/// What proxies ask, for apps beside us and by whatever name they call us.
+/// Authorization subrequests of proxies, for apps beside this site and under any host name.
 fn forward_auth(site: &SharedSite) -> Routes {
     Routes::behind(site, Admits::Anybody)
         .any("/auth/request", forward_auth::request)
@@ -86,12 +87,12 @@ fn forward_auth(site: &SharedSite) -> Routes {
         .get("/auth/jwks.json", forward_auth::keys)
 }
 
-/// What watches over this process asks, by address.
+/// Health checks, which monitors send to the address of the node instead of its host name.
 fn health(site: &SharedSite) -> Routes {
     Routes::behind(site, Admits::Anybody).get("/healthz", health::alive).get("/readyz", health::ready)
 }
 
-/// The home page, and the answer to every URL that is none of ours.
+/// The home page, and the response to every unknown URL.
 fn rest(site: &SharedSite) -> Router {
     let home = Routes::behind(site, Admits::Visitors).get("/", home::show);
     let files = Routes::behind(site, Admits::ForThisSite)
@@ -101,24 +102,24 @@ fn rest(site: &SharedSite) -> Router {
     home.router().merge(files.router()).merge(anything_else.router())
 }
 
-/// Leads on from a path with a slash at its end to the page itself.
+/// Redirects a path with a trailing slash to the page itself.
 async fn without_slash(State(site): State<SharedSite>, uri: Uri) -> Response {
     let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
     let page = site.places.page(uri.path().trim_end_matches('/'));
     (StatusCode::PERMANENT_REDIRECT, [(LOCATION, format!("{page}{query}"))]).into_response()
 }
 
-/// What an application can be merged with that has pages of its own.
+/// The routes that an application merges with its own.
 pub(crate) fn routes(site: &SharedSite) -> Router {
     nested(pages(site), site).merge(well_known(site).router())
 }
 
-/// An application's own routes, which other sites cannot make a browser write to.
+/// Protects an application's own routes against cross-site writes.
 pub(crate) fn protect(router: Router, site: &SharedSite) -> Router {
     router.layer(from_fn_with_state(site.clone(), cross_site::refuse))
 }
 
-/// A whole site.
+/// The routes of a site without an application.
 pub(crate) fn site(site: &SharedSite) -> Router {
     nested(pages(site).merge(health(site).router()).merge(rest(site)), site).merge(well_known(site).router())
 }
@@ -133,13 +134,13 @@ fn nested(router: Router, site: &SharedSite) -> Router {
     if prefix.is_empty() { router } else { Router::new().nest(&prefix, router) }
 }
 
-/// Routes to which there is no other way than the one door. It stands before each handler rather than around the router, since
-/// axum makes boxes and copies for every layer with every request.
+/// Routes whose handlers all run behind a [`Door`]. It wraps each handler rather than the router, since axum allocates and clones
+/// for every layer with every request.
 struct Routes {
     site: SharedSite,
     admits: Admits,
     router: Router,
-    /// The paths to which the same path with a slash at its end leads.
+    /// The paths that have a redirect from the same path with a trailing slash.
     slashed: HashSet<String>,
 }
 
@@ -181,7 +182,7 @@ impl Routes {
         self
     }
 
-    /// By whatever method.
+    /// A route for every method.
     fn any<T: 'static>(mut self, path: &str, handler: impl Handler<T, Visit, Future = Answering>) -> Self {
         let door = self.door(handler);
         self.router = self.router.route(path, any_service(service_fn(move |request| door.clone().receive(request))));

@@ -1,3 +1,5 @@
+//! Authenticates requests by their session cookies.
+
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 
@@ -13,11 +15,12 @@ use crate::error::Fault;
 use crate::log;
 use crate::sessions::{Found, Session};
 
-/// So many cookies of the session's name are looked up, each of which may cost a statement. Browsers keep 180 cookies of a domain.
+/// The number of session cookies of one request that are looked up, each of which may cost a database statement. Browsers keep
+/// 180 cookies of a domain.
 const MOST_COOKIES: usize = 200;
 
-/// Finds out, once for each request of a page, who asks, and whether they need another cookie. Whoever is in doubt is a
-/// stranger; when the database cannot be asked, nobody is anybody.
+/// Authenticates a request: the visitor and, if the token needs re-signing, a new cookie. Anything ambiguous counts as signed
+/// out. If the database is needed and unavailable, the response is 503.
 pub(super) async fn load(
     site: &SharedSite,
     request: &mut Request,
@@ -28,7 +31,8 @@ pub(super) async fn load(
     }
 }
 
-/// The same for pages that strangers do not see: they are sent to sign in, and back afterwards; programs are told 401.
+/// The same for pages that require a session. A navigation of an anonymous visitor is redirected to the sign-in page, which leads
+/// back afterwards; programs get 401.
 pub(super) async fn load_member(
     site: &SharedSite,
     request: &mut Request,
@@ -43,7 +47,7 @@ pub(super) async fn load_member(
     }
 }
 
-/// The answer to a stranger: a person is sent to sign in, a program is told 401.
+/// The response to an anonymous visitor: a redirect to the sign-in page for a navigation, and 401 otherwise.
 pub(super) fn turn_away(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
     if is_navigation(method, headers) {
         to_sign_in(site, method, uri, headers)
@@ -57,10 +61,10 @@ fn with_cookie(visitor: Visitor, site: &SharedSite) -> (Visitor, Option<HeaderVa
     (visitor, cookie)
 }
 
-/// Another cookie for a session whose token an earlier key has signed.
+/// A new cookie for a session whose token a fallback key has signed.
 pub(super) fn renewed(site: &SharedSite, session: &Session) -> Option<HeaderValue> {
     session.signed_by_fallback.then(|| {
-        log::info!(event = "session_token_reissued", user = %session.user.id, "signed with the current key");
+        log::info!(event = "session_token_reissued", user = %session.user.id, "re-signed a session token with the current key");
         site.cookies.session(&site.accounts.sessions.issue_again(session))
     })
 }
@@ -76,16 +80,17 @@ pub(super) async fn find(site: &SharedSite, headers: &HeaderMap) -> Result<Visit
 async fn find_one(site: &SharedSite, text: &str) -> Result<Visitor, Fault> {
     match site.accounts.sessions.find(text).await? {
         Found::Live(session) => return Ok(Visitor::Member(session)),
-        Found::Refused(reason) => log::info!(event = "session_token_refused", %reason, "refused a token"),
+        Found::Refused(reason) => log::info!(event = "session_token_refused", %reason, "rejected a session token"),
         Found::Ended(user) => {
-            log::info!(event = "session_token_refused", reason = "ended", %user, "refused the token of an ended session");
+            log::info!(event = "session_token_refused", reason = "ended", %user, "rejected the token of a session that has ended");
         }
     }
     Ok(Visitor::Stranger)
 }
 
-/// Of several cookies the one that opens to a live session, if exactly one does: a host of the same domain can add junk, and must
-/// not sign anybody out with it. Two live ones are signed out, as their order does not tell which of them the browser means.
+/// Looks up all of several session cookies, and takes the one with a live session if there is exactly one. A host of the same
+/// domain can add invalid cookies, and must not be able to sign users out with them. Two live sessions count as signed out, as
+/// the order of the cookies does not tell which one the browser means.
 async fn find_among_several(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, Fault> {
     let (mut live, mut count) = (Vec::new(), 0);
     for text in site.cookies.all_sessions(headers).take(MOST_COOKIES) {
@@ -98,6 +103,6 @@ async fn find_among_several(site: &SharedSite, headers: &HeaderMap) -> Result<Vi
         return Ok(Visitor::Member(Arc::clone(session)));
     }
     let live = live.len();
-    log::info!(event = "session_token_refused", reason = "several_cookies", count, live, "refused several cookies");
+    log::info!(event = "session_token_refused", reason = "several_cookies", count, live, "rejected several cookies");
     Ok(Visitor::Stranger)
 }

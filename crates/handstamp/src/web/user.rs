@@ -1,3 +1,5 @@
+//! The visitor of a request: its extractors, and the redirect to the sign-in page.
+
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use crate::sessions::{Session, Shown};
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// Whoever asks for a page.
+/// The visitor that a request comes from.
 #[derive(Clone)]
 pub(super) enum Visitor {
     Stranger,
@@ -24,7 +26,7 @@ pub(super) enum Visitor {
 }
 
 impl Visitor {
-    /// Their session, if they are signed in.
+    /// The session, if the visitor is signed in.
     pub(super) fn session(&self) -> Option<&Session> {
         match self {
             Self::Stranger => None,
@@ -41,7 +43,7 @@ impl FromRequestParts<Visit> for Visitor {
     }
 }
 
-/// Somebody who is signed in.
+/// A signed-in user. As an extractor it rejects anonymous visitors.
 pub(super) struct Member(pub(super) Arc<Session>);
 
 impl FromRequestParts<Visit> for Member {
@@ -55,7 +57,7 @@ impl FromRequestParts<Visit> for Member {
     }
 }
 
-/// The sessions that a request shows tokens of, for acts that end them.
+/// The sessions whose tokens a request presents, for handlers that revoke them.
 impl FromRequestParts<Visit> for Shown {
     type Rejection = Infallible;
 
@@ -65,13 +67,14 @@ impl FromRequestParts<Visit> for Shown {
     }
 }
 
-/// What was asked for. Where an application nests its routes, the rest of the path that they see would lead nowhere.
+/// The requested URI. Where an application nests its routes, its handlers see only the rest of the path, which would lead nowhere
+/// as a link.
 pub(super) fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
     extensions.get::<OriginalUri>().map_or(uri, |OriginalUri(uri)| uri)
 }
 
-/// To the sign-in page, and on from there to what was asked for, or to the page with the form that was sent: what was filled
-/// in is lost, and the address that a form is sent to need not be that of a page.
+/// Redirects to the sign-in page. The return URL is the requested page, or for a form the page that contained it. The entered
+/// data is lost, and the target of a form need not be a page.
 pub(super) fn to_sign_in(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
     if matches!(*method, Method::GET | Method::HEAD) {
         let wanted = uri.path_and_query().and_then(|place| ReturnTo::parse(place.as_str()));
@@ -82,19 +85,19 @@ pub(super) fn to_sign_in(site: &Site, method: &Method, uri: &Uri, headers: &Head
     see_other(&place)
 }
 
-/// The page with the form that was sent to a URL of ours.
+/// The page with the form that was sent to one of our URLs.
 fn page_of_own_form(site: &Site, uri: &Uri) -> Option<ReturnTo> {
     let is_ours = uri.path().starts_with(&site.places.page("/account/"));
     uri.path().split("/revoke").next().filter(|_| is_ours).and_then(ReturnTo::parse)
 }
 
-/// Whether a browser goes to a page, rather than a script or a program fetching something.
+/// Whether a browser navigates to a page, as opposed to a fetch by a script or a program.
 pub(super) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
     let seems_so = || matches!(*method, Method::GET | Method::HEAD) && accepts(headers, "text/html");
     says_navigation(headers).unwrap_or_else(seems_so)
 }
 
-/// The same by the word of the browser, if it says anything.
+/// The same according to `Sec-Fetch-Mode`; none where the browser does not send it.
 pub(super) fn says_navigation(headers: &HeaderMap) -> Option<bool> {
     headers.get(SEC_FETCH_MODE).map(|mode| mode == "navigate")
 }

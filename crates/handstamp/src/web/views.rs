@@ -1,3 +1,5 @@
+//! Renders the HTML templates, and formats dates and durations for them.
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,12 +34,12 @@ const TEMPLATES: &[(&str, &str)] = &[
 /// Renders pages.
 pub(crate) struct Views {
     embedded: Environment<'static>,
-    /// With the operator's templates and those of the application before our own.
+    /// The templates of the operator and of the application, before the embedded ones.
     replaced: Option<Environment<'static>>,
     site_name: String,
     registration_open: bool,
     prefix: String,
-    /// The account page, rendered for nobody in particular.
+    /// The account page, rendered with placeholders for the user.
     account: OnceLock<Pieces>,
 }
 
@@ -53,9 +55,9 @@ impl Views {
         }
     }
 
-    /// The account page of somebody to whom nothing else is to be said, as [`render`](Self::render) would give it. Rendering
-    /// it for each request costs more than all the rest; so it is rendered once, and their values are put in. Templates that
-    /// somebody has replaced may do anything with the values, and are rendered.
+    /// The account page without a notice, as [`render`](Self::render) would give it. Rendering it for each request costs more
+    /// than the rest of the request, so it is rendered once and the values of the user are filled in. Replaced templates may do
+    /// anything with the values, so they are rendered each time.
     pub(super) fn account_page(&self, session: &Session) -> Result<String, Error> {
         if self.replaced.is_some() {
             return self.account_page_of(self.visitor(Some(session)));
@@ -78,8 +80,8 @@ impl Views {
         self.render("account.html", context! { nav => true, visitor, done })
     }
 
-    /// Renders a template with what every page has and `values`. A replaced template that cannot be rendered is logged,
-    /// and our own page is served.
+    /// Renders a template with `values` and those of every page. If a replaced template cannot be rendered, the error is logged
+    /// and the embedded one is used.
     pub(super) fn render(&self, template: &str, values: Value) -> Result<String, Error> {
         let values = context! {
             site_name => self.site_name.as_str(),
@@ -92,14 +94,14 @@ impl Views {
         if let Some(replaced) = &self.replaced {
             match replaced.get_template(template).and_then(|template| template.render(&values)) {
                 Ok(html) => return Ok(html),
-                // There is none of our own to serve instead.
+                // There is no embedded template to use instead.
                 Err(error) if embedded(template).is_none() => return Err(error),
                 Err(error) => {
                     log::error!(
                         event = "template_broken",
                         template,
                         error = format!("{error:#}"),
-                        "serving our own page instead"
+                        "cannot render a replaced template; the embedded one is used"
                     );
                 }
             }
@@ -107,7 +109,7 @@ impl Views {
         self.embedded.get_template(template)?.render(&values)
     }
 
-    /// How templates see whoever is signed in.
+    /// The signed-in user as templates see it.
     pub(super) fn visitor(&self, session: Option<&Session>) -> Option<Value> {
         session.map(|session| {
             let user = &session.user;
@@ -131,7 +133,7 @@ fn embedded(name: &str) -> Option<&'static str> {
     TEMPLATES.iter().find(|(known, _)| *known == name).map(|(_, source)| *source)
 }
 
-/// The operator's templates, then the application's, then our own; none where nobody has any.
+/// The operator's templates, then the application's, then the embedded ones; none if there are only embedded ones.
 fn replaced(config: &Config) -> Option<Environment<'static>> {
     let folder = config.templates_dir.clone();
     let given: HashMap<String, String> = config.templates.iter().cloned().collect();
@@ -147,7 +149,8 @@ fn replaced(config: &Config) -> Option<Environment<'static>> {
     }))
 }
 
-/// The operator's file of this name if there is one, and what is beneath otherwise; either for as long as that stays so.
+/// The operator's file of this name if it exists, and `beneath` otherwise. The template is loaded again once the file changes,
+/// appears or disappears.
 fn load(folder: &Path, name: &str, beneath: impl FnOnce() -> Option<String>) -> Result<Option<TemplateSource>, Error> {
     if name.contains(['/', '\\']) || name.starts_with('.') {
         return Ok(None);
@@ -190,7 +193,7 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 
-/// A day, for people: `23 November 2026`. It is on the account page, and `strftime` takes four times the instructions.
+/// A date for people: `23 November 2026`. It is on the account page, and `strftime` takes four times the instructions.
 pub(super) fn day(time: Timestamp) -> String {
     let date = TimeZone::UTC.to_datetime(civil(time)).date();
     let (mut day, mut year) = (itoa::Buffer::new(), itoa::Buffer::new());
@@ -198,12 +201,12 @@ pub(super) fn day(time: Timestamp) -> String {
     [day.format(date.day()), " ", month, " ", year.format(date.year())].concat()
 }
 
-/// A moment, for people: `23 November 2026, 14:05 UTC`.
+/// A date and time for people: `23 November 2026, 14:05 UTC`.
 pub(super) fn moment(time: Timestamp) -> String {
     format!("{}, {}", day(time), civil(time).strftime("%H:%M UTC"))
 }
 
-/// A time, for machines (RFC 3339).
+/// A date and time for programs (RFC 3339).
 pub(super) fn iso(time: Timestamp) -> String {
     civil(time).to_string()
 }
@@ -219,7 +222,7 @@ pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A span of time, for people, in the largest unit that leaves no rest: `30 days`, `90 minutes`.
+/// A duration for people, in the largest unit that leaves no remainder: `30 days`, `90 minutes`.
 pub(super) fn lasting(span: Duration) -> String {
     let seconds = span.as_secs();
     let units = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];

@@ -1,6 +1,7 @@
-//! Every interleaving of the session cache with itself, explored by loom: fill against evict, two fills, the end of a lease
-//! against a look-up, joining anew with a fill under way. Beside each right order stand the wrong ones, which must be seen to
-//! serve somebody who was signed out.
+//! Explores every interleaving of operations of the session cache with loom.
+//!
+//! The scenarios are a fill during an invalidation, two concurrent fills, the end of a lease during a look-up, and rejoining
+//! during a fill. Tests that begin with `wrong_order_` run the steps in a wrong order, which must serve a stale session.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 #[path = "../../src/world.rs"]
@@ -52,7 +53,7 @@ impl World {
         Arc::clone(&self.cache.lock().unwrap())
     }
 
-    /// A request that does not find the session in the cache.
+    /// Handles a request that misses the cache.
     fn misses(&self) {
         let cache = self.cache();
         let noted = cache.position();
@@ -66,7 +67,7 @@ impl World {
         }
     }
 
-    /// A wrong order: the position is noted after the row was read.
+    /// A wrong order: notes the position after the row was read.
     fn misses_and_notes_afterwards(&self) {
         let cache = self.cache();
         let row = self.row.load(SeqCst);
@@ -75,7 +76,7 @@ impl World {
         }
     }
 
-    /// A wrong order: the entry goes into whichever cache there is once the row was read.
+    /// A wrong order: inserts the entry into the cache that is current after the row was read.
     fn misses_and_fills_another_cache(&self) {
         let noted = self.cache().position();
         let row = self.row.load(SeqCst);
@@ -84,7 +85,7 @@ impl World {
         }
     }
 
-    /// A request that begins after the change was answered: whether it is served by what was before.
+    /// Handles a request that begins after the change was confirmed. Returns whether it is served the old state.
     fn serves_what_was(&self) -> bool {
         self.serves_what_was_at(1)
     }
@@ -94,7 +95,7 @@ impl World {
     }
 }
 
-/// Whether any interleaving of the scene serves what was. A scene does not panic: loom cannot clean up after that.
+/// Whether any interleaving of the scene serves the old state. A scene does not panic, since loom cannot clean up after that.
 fn finds_a_stale_read(scene: impl Fn() -> bool + Sync + Send + 'static) -> bool {
     let found = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let seen = std::sync::Arc::clone(&found);
@@ -106,8 +107,8 @@ fn finds_a_stale_read(scene: impl Fn() -> bool + Sync + Send + 'static) -> bool 
     found.load(std::sync::atomic::Ordering::Relaxed)
 }
 
-/// A request misses while something happens to the session, which is answered when `happens` returns: whether what was
-/// is served after that, before the request has filled the cache or afterwards.
+/// Runs a cache miss concurrently with a change of the session, which is confirmed when `happens` returns. Returns whether the
+/// old state is served after that, before or after the miss has filled the cache.
 fn miss_while(miss: fn(&World), happens: impl Fn(&World) + Send + Sync + 'static) -> bool {
     finds_a_stale_read(move || {
         let world = World::new();
@@ -128,17 +129,17 @@ fn fill_against_evict(miss: fn(&World)) -> bool {
 }
 
 #[test]
-fn a_fill_against_an_eviction() {
+fn a_fill_during_an_invalidation_serves_no_ended_session() {
     assert!(!fill_against_evict(World::misses));
 }
 
 #[test]
-fn wrong_a_position_noted_after_the_row_was_read() {
+fn wrong_order_noting_the_position_after_the_read_serves_an_ended_session() {
     assert!(fill_against_evict(World::misses_and_notes_afterwards));
 }
 
 #[test]
-fn wrong_an_answer_before_the_eviction() {
+fn wrong_order_confirming_before_the_invalidation_serves_an_ended_session() {
     assert!(finds_a_stale_read(|| {
         let world = World::new();
         world.misses();
@@ -151,8 +152,8 @@ fn wrong_an_answer_before_the_eviction() {
     }));
 }
 
-/// The user takes another name while one request reads the row, and another request reads it then: once that is answered,
-/// nobody sees the old name, whichever fill comes last.
+/// The user changes their name while one request reads the row, and a second request reads it afterwards. Once the change is
+/// confirmed, no request may see the old name, whichever fill comes last.
 fn two_fills(miss: fn(&World)) -> bool {
     miss_while(miss, move |world| {
         world.row.store(2, SeqCst);
@@ -162,17 +163,17 @@ fn two_fills(miss: fn(&World)) -> bool {
 }
 
 #[test]
-fn two_fills_of_different_age() {
+fn two_concurrent_fills_serve_no_old_name() {
     assert!(!two_fills(World::misses));
 }
 
 #[test]
-fn wrong_two_fills_that_note_the_position_afterwards() {
+fn wrong_order_two_fills_that_note_the_position_after_the_read_serve_an_old_name() {
     assert!(two_fills(World::misses_and_notes_afterwards));
 }
 
-/// A renewal was sent at 0, and its answer comes whenever it does. At 100 the node is given up, so from then on whoever
-/// signs out is answered though nothing was evicted here.
+/// A renewal was sent at 0, and its response arrives at any time. At 100 the node is evicted, so from then on sign-outs are
+/// confirmed although nothing was invalidated in this cache.
 fn lease_end_against_look_up(counted_from: fn(sent: u64, now: u64) -> u64) -> bool {
     finds_a_stale_read(move || {
         let world = World::new();
@@ -190,16 +191,16 @@ fn lease_end_against_look_up(counted_from: fn(sent: u64, now: u64) -> u64) -> bo
 }
 
 #[test]
-fn the_end_of_a_lease_against_a_look_up() {
+fn a_look_up_during_the_end_of_a_lease_serves_no_ended_session() {
     assert!(!lease_end_against_look_up(|sent, _| sent));
 }
 
 #[test]
-fn wrong_a_lease_that_is_counted_from_the_answer() {
+fn wrong_order_counting_a_lease_from_the_response_serves_an_ended_session() {
     assert!(lease_end_against_look_up(|_, now| now));
 }
 
-/// The node was given up, and joins anew while a fill is under way.
+/// The node was evicted, and rejoins while a fill is under way.
 fn rejoin_with_a_fill_under_way(miss: fn(&World)) -> bool {
     miss_while(miss, |world| {
         world.row.store(0, SeqCst);
@@ -210,11 +211,11 @@ fn rejoin_with_a_fill_under_way(miss: fn(&World)) -> bool {
 }
 
 #[test]
-fn joining_anew_with_a_fill_under_way() {
+fn rejoining_during_a_fill_serves_no_ended_session() {
     assert!(!rejoin_with_a_fill_under_way(World::misses));
 }
 
 #[test]
-fn wrong_a_fill_of_the_cache_that_came_after() {
+fn wrong_order_filling_the_cache_of_the_next_membership_serves_an_ended_session() {
     assert!(rejoin_with_a_fill_under_way(World::misses_and_fills_another_cache));
 }

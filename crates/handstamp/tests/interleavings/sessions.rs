@@ -1,11 +1,11 @@
-//! The cache as it is, on a model checker's concurrent types.
+//! The unmodified session cache, on loom's concurrent types.
 
 #[path = "../../src/sessions/cache.rs"]
 mod cache;
 #[path = "../../src/sessions/lease.rs"]
 mod lease;
 
-/// In place of `src/sessions/sync.rs`.
+/// Replaces `src/sessions/sync.rs`.
 mod sync {
     use std::collections::HashMap;
     use std::hash::{BuildHasherDefault, DefaultHasher, Hash};
@@ -22,7 +22,7 @@ mod sync {
 
     impl Weighs for u64 {}
 
-    /// A map whose every act is one step: that is what the cache asks of it, and no more.
+    /// A map whose every operation is atomic: the cache requires that of its map, and no more.
     pub(super) struct Entries<K, V>(loom::sync::Mutex<HashMap<K, V, BuildHasherDefault<DefaultHasher>>>);
 
     impl<K: Eq + Hash, V: Clone> Entries<K, V> {
@@ -56,7 +56,7 @@ pub(crate) struct Cache(cache::Cache<u64>);
 
 pub(crate) use cache::SessionKey;
 
-/// What the cache lets its neighbours do, for this test.
+/// The operations of the cache that its sibling modules may use, for this test.
 impl Cache {
     pub(crate) fn new(position: i64) -> Self {
         Self(cache::Cache::new(crate::store::Position(position), 1))

@@ -1,7 +1,9 @@
+//! A seeded source of randomness for simulations.
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Chance that follows from a seed: SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators",
+/// A pseudorandom number generator: SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators",
 /// OOPSLA 2014).
 #[derive(Clone)]
 pub struct Chance(Arc<Mutex<u64>>);

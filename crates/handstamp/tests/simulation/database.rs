@@ -1,3 +1,5 @@
+//! A simulated database: slow, lossy and frozen connections, and a deposed leader that still answers reads.
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -12,10 +14,10 @@ use crate::chance::Chance;
 use crate::machine::LEASE;
 use crate::store::{CHANGES_AT_ONCE, Change, ChangeLog, NodeId, NodeRow, Position, Subject};
 
-/// What is stored. Statements run one after the other, each as a whole.
+/// The stored data. Statements run one at a time, each atomically.
 #[derive(Clone, Default)]
 pub struct Tables {
-    /// Whose each session is.
+    /// The user of each session.
     pub sessions: BTreeMap<[u8; 32], UserId>,
     /// The version of each user's name.
     pub names: BTreeMap<UserId, u64>,
@@ -33,29 +35,29 @@ impl Tables {
         position
     }
 
-    /// The version of the name of whose session this is, while it is live.
+    /// The version of the user's name and the newest position, if the session is live.
     pub fn name_of(&self, session: SessionIdHash, user: UserId) -> Option<(u64, Position)> {
         let owner = self.sessions.get(session.as_bytes()).filter(|owner| **owner == user)?;
         Some((self.names[owner], Position(self.position)))
     }
 }
 
-/// The database as one process reaches it: through a network.
+/// The database as one process reaches it over a network.
 #[derive(Clone)]
 pub struct Database {
     pub tables: Arc<Mutex<Tables>>,
     pub chance: Chance,
-    /// Until then it answers nobody.
+    /// The time until which it answers no statement.
     pub frozen_until: Arc<Mutex<Option<Instant>>>,
-    /// A server that no longer leads and that some connections of this process still lead to.
+    /// A deposed leader to which some connections of this process still go.
     old_leader: Arc<Mutex<Option<OldLeader>>>,
 }
 
-/// It answers reads from what it had, and can commit nothing.
+/// A deposed leader: it answers reads from its old data and can commit nothing.
 struct OldLeader {
     tables: Tables,
     until: Instant,
-    /// How many of a thousand statements go there.
+    /// How many of a thousand statements it receives.
     share: u64,
 }
 
@@ -96,13 +98,13 @@ impl Database {
         Self { old_leader: Arc::default(), ..self.clone() }
     }
 
-    /// From now on and for so long, some or all connections lead to a server that knows what there is now, and no longer leads.
+    /// For the given time, some or all connections go to a deposed leader that has the current data but no later changes.
     pub fn has_an_old_leader(&self, lasts: Duration, share: u64) {
         let tables = self.tables.lock().unwrap().clone();
         *self.old_leader.lock().unwrap() = Some(OldLeader { tables, until: Instant::now() + lasts, share });
     }
 
-    /// Sends a statement that writes. Whether anybody still waits for its answer does not matter to it.
+    /// Sends a statement that writes. It is run even if its caller no longer waits.
     pub async fn write<T: Send + 'static>(
         &self,
         statement: impl FnOnce(&mut Tables) -> T + Send + 'static,
@@ -120,7 +122,7 @@ impl Database {
         self.run_after(Kind::Read, there, back, statement).await
     }
 
-    /// What the old leader gives for a statement that reaches it; the statement, where it reaches the leader.
+    /// The result of a statement that reaches the deposed leader, or the statement back if it reaches the leader.
     fn at_the_old_leader<T, S: FnOnce(&mut Tables) -> T>(&self, kind: Kind, statement: S) -> Result<Option<T>, S> {
         let mut old_leader = self.old_leader.lock().unwrap();
         match old_leader.as_mut().filter(|old| Instant::now() < old.until && self.chance.happens(old.share)) {
@@ -173,7 +175,7 @@ impl Database {
         answered.await.map_err(|_| Lost)
     }
 
-    /// Mostly as on a good network; now and then longer than anybody waits.
+    /// A network delay: mostly that of a good network, now and then longer than any caller waits.
     fn delay(&self) -> Duration {
         match self.chance.below(100) {
             0..80 => self.chance.up_to(Duration::from_millis(5)),
@@ -187,7 +189,7 @@ impl ChangeLog for Database {
     type Error = Lost;
 
     async fn join(&self, node: NodeId, lease: Duration) -> Result<Position, Lost> {
-        // Joining is rare, and what can go wrong with it takes a late one.
+        // Joins are rare, and their failure modes need a late one, so many are delayed.
         let there = if self.chance.happens(250) { self.chance.up_to(LEASE * 2) } else { self.delay() };
         self.run_after(Kind::Write, there, self.delay(), move |tables| {
             let position = Position(tables.position);

@@ -1,3 +1,5 @@
+//! A simulated machine: a process that can be frozen and killed, and clocks that drift and are set.
+
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -14,7 +16,7 @@ use crate::world::{Clock, Rng, World};
 pub const LEASE: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A machine with a process on it that can be frozen and killed.
+/// A machine with one process that can be frozen and killed.
 pub struct Machine {
     pub database: Database,
     /// How many sessions its node caches.
@@ -27,7 +29,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Starts a node that caches; with no capacity it is one that does not, or a command in a shell.
+    /// Starts a node. With capacity 0 it does not cache, like a command in a shell.
     pub fn start(database: &Database, chance: &Chance, capacity: usize) -> Self {
         let clock = Arc::new(MachineClock::new(chance));
         let world = World { clock: clock.clone(), rng: Arc::new(chance.clone()) };
@@ -46,13 +48,13 @@ impl Machine {
         machine
     }
 
-    /// Runs something in the process: it stands still while the process is frozen, and ends with it.
+    /// Runs a task in the process: it is suspended while the process is frozen, and ends with it.
     pub fn runs(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(Freezable { task: Box::pin(task), freezer: self.freezer.clone() });
         while self.tasks.try_join_next().is_some() {}
     }
 
-    /// Stops the process where it is, for so long.
+    /// Freezes the process for `duration`.
     pub fn freeze(&self, duration: Duration) {
         let freezer = self.freezer.clone();
         freezer.0.lock().unwrap().frozen = true;
@@ -94,12 +96,12 @@ impl<F: Future<Output = ()>> Future for Freezable<F> {
     }
 }
 
-/// The clocks of a machine: one that nobody sets and that runs a little too fast or too slow, and one on the wall.
+/// The clocks of a machine: a monotonic clock that runs slightly too fast or too slow, and a wall clock that can be set.
 pub struct MachineClock {
     begun: Instant,
-    /// Parts in a thousand that it runs too fast.
+    /// How much too fast the clocks run, in parts per thousand.
     drift: i64,
-    /// In milliseconds.
+    /// The offset of the wall clock, in milliseconds.
     set_by: Mutex<i64>,
 }
 
@@ -109,7 +111,7 @@ impl MachineClock {
         Self { begun: Instant::now(), drift, set_by: Mutex::new(0) }
     }
 
-    /// Sets the clock on the wall, by up to a day forward or back.
+    /// Sets the wall clock by up to a day forward or back.
     pub fn is_set(&self, chance: &Chance) {
         let span = i64::try_from(DAY.as_millis()).unwrap();
         *self.set_by.lock().unwrap() = i64::try_from(chance.below(2 * DAY.as_millis() as u64)).unwrap() - span;

@@ -1,12 +1,13 @@
-//! The code of `sessions/` in a simulated world: several nodes, a database, statements that are slow, get lost or run late,
-//! nodes that freeze, die and come back, clocks that drift and are set, servers that no longer lead and still answer. All of
-//! it follows from a seed.
+//! A deterministic simulation of a cluster that runs the unmodified code of `sessions/`.
 //!
-//! What must hold throughout: nobody is served who began to ask after their session's end was answered, and nobody gets an
-//! older name than one whose change was answered. `mutants.py` breaks the code in all ways that matter, and must see each
-//! caught.
+//! Several nodes share a database. Statements are slow, get lost or run late. Nodes freeze, die and come back. Clocks drift
+//! and are set. Deposed leaders still answer reads. A seed determines all of it.
 //!
-//! `HANDSTAMP_SEED=7` replays a seed, `HANDSTAMP_STEPS=10000000` goes on for longer.
+//! Two invariants must always hold. No request is served that began after the end of its session was confirmed. No request
+//! sees an older name than one whose change was confirmed. `mutants.py` leaves out each rule of the protocol and checks that
+//! the simulation catches it.
+//!
+//! `HANDSTAMP_SEED=7` replays a seed, `HANDSTAMP_STEPS=10000000` runs more steps.
 #![allow(
     dead_code,
     missing_docs,
@@ -31,7 +32,7 @@ mod store;
 
 use people::People;
 
-/// What happened in a simulation, so that it is seen not to be idle.
+/// Counts of events in a simulation, which show that it was not idle.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub steps: u64,
@@ -63,7 +64,7 @@ fn number(name: &str) -> Option<u64> {
 const STEPS_A_SEED: u64 = 50_000;
 
 #[test]
-fn nobody_is_served_who_was_signed_out() {
+fn no_ended_session_is_served() {
     let steps = number("HANDSTAMP_STEPS").unwrap_or(1_000_000);
     let seeds = match number("HANDSTAMP_SEED") {
         Some(seed) => seed..=seed,
@@ -85,8 +86,8 @@ fn nobody_is_served_who_was_signed_out() {
                     tally.pauses,
                     tally.deaths,
                 ];
-                assert!(happened.iter().all(|count| *count > 10), "an idle world shows nothing: {tally:?}");
-                assert!(tally.hits > tally.misses / 3, "a cache that is never used shows nothing: {tally:?}");
+                assert!(happened.iter().all(|count| *count > 10), "the simulation was nearly idle: {tally:?}");
+                assert!(tally.hits > tally.misses / 3, "the cache was hardly used: {tally:?}");
             }
             Err(violation) => panic!("{violation}"),
         }

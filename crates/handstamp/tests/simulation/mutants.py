@@ -1,8 +1,8 @@
-"""Leaves out each rule of the lease protocol in the code of sessions/, and sees the simulation catch it.
+"""Leaves out each rule of the lease protocol in the code of sessions/, and checks that the simulation catches it.
 
-Usage: mutants.py [NAME ...]. Run by script/test. A mutant whose text is no longer in the code is a fault as well.
-mutants.py --bare FOLDER puts the protocol and its tests there as a package of their own, which builds in seconds: there
-script/mutants makes its own changes.
+Usage: mutants.py [NAME ...]. Run by script/test. A mutant whose text is no longer in the code is an error, too.
+mutants.py --bare FOLDER copies the protocol and its tests there as a separate package, which builds in seconds: script/mutants
+mutates that copy.
 """
 import os
 import pathlib
@@ -25,7 +25,7 @@ LOOKED = "        self.note(&rows);\n        for row in rows.iter().filter(|row|
 WAIT = """        let mut look_after = FIRST_LOOK_AFTER;"""
 RENEWED = "            cache.lease().renewed(sent, self.lease);\n            renewed = true;"
 
-# The rule that is left out, and the texts that are replaced for it.
+# Each rule that is left out, with the texts that are replaced to do so.
 MUTANTS = {
     "no_wait": [(FOLLOWER, WAIT, "        if true {\n            return Ok(());\n        }\n" + WAIT)],
     "no_lease": [(CACHE, "if !self.lease.holds(now)", "if false && !self.lease.holds(now)")],
@@ -159,8 +159,8 @@ def main():
     subprocess.run([*cargo, "--no-run"], env=environment, check=True)
     survivors = []
     for name in names:
-        run = subprocess.run([*cargo, "--test", name, "nobody_is_served"], env=environment, capture_output=True, text=True)
-        caught = re.search(r"^(somebody is served.*)$", run.stdout, re.M)
+        run = subprocess.run([*cargo, "--test", name, "no_ended_session_is_served"], env=environment, capture_output=True, text=True)
+        caught = re.search(r"^(violation: .*)$", run.stdout, re.M)
         print(f"{name}: {caught[1] if caught else 'SURVIVED'}", flush=True)
         if not caught:
             survivors.append(name)

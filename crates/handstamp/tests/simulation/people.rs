@@ -1,3 +1,5 @@
+//! Simulated users and an operator, the faults around them, and the check of what they are served.
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,31 +15,31 @@ use crate::machine::{LEASE, Machine};
 use crate::sessions::SessionKey;
 use crate::store::Subject;
 
-/// The last of them caches nothing.
+/// The number of machines. The node on the last one caches nothing.
 const MACHINES: usize = 4;
 const USERS: u64 = 4;
 const SESSIONS: usize = 8;
 const FORMER: usize = 6;
 const CAPACITY: usize = 10_000;
 
-/// People with sessions on several machines, and what they were told.
+/// Users with sessions that are used on several machines, and the confirmations that they received.
 pub struct People {
     chance: Chance,
     database: Database,
     machines: Vec<Machine>,
     sessions: Vec<(SessionIdHash, UserId)>,
-    /// Sessions that are about to end or have ended. Whoever has a copy of their token goes on asking.
+    /// Sessions that are about to end or have ended. Copies of their tokens are still sent.
     former: VecDeque<(SessionIdHash, UserId)>,
     told: Arc<Mutex<Told>>,
     next_session: u64,
 }
 
-/// What was answered, and whether anybody was served in spite of it.
+/// The changes that were confirmed, and the first request that was served in spite of them.
 #[derive(Default)]
 struct Told {
-    /// Sessions whose end was answered.
+    /// Sessions whose end was confirmed.
     ended: BTreeSet<[u8; 32]>,
-    /// The newest version of a name whose change was answered.
+    /// The newest version of each name whose change was confirmed.
     names: BTreeMap<UserId, u64>,
     violation: Option<String>,
 }
@@ -57,7 +59,7 @@ impl People {
         }
     }
 
-    /// Lets them live for so many steps; what happened, or the first who was served and should not have been.
+    /// Runs the simulation for so many steps. Returns what happened, or the first request that should not have been served.
     pub async fn live(mut self, steps: u64) -> Result<Tally, String> {
         for machine in 1..=MACHINES {
             let capacity = if machine == MACHINES { 0 } else { CAPACITY };
@@ -85,7 +87,7 @@ impl People {
 
     async fn step(&mut self) {
         self.database.tables.lock().unwrap().tally.steps += 1;
-        // Mostly one thing soon after another; sometimes long enough for leases to end.
+        // The pauses are mostly short; sometimes they are long enough for leases to end.
         sleep(self.chance.up_to(if self.chance.happens(5) { LEASE * 2 } else { Duration::from_millis(12) })).await;
         while self.sessions.len() < SESSIONS {
             self.somebody_signs_in();
@@ -110,7 +112,7 @@ impl People {
         self.next_session += 1;
         let mut hash = [0; 32];
         hash[..8].copy_from_slice(&self.next_session.to_be_bytes());
-        // Some share a place in the table of changes, and some share it with a user.
+        // Some sessions share a bucket of the cache's invalidations with each other, and some with a user.
         hash[31] = u8::try_from(self.next_session % 61).unwrap();
         let user = self.user(self.chance.below(USERS));
         self.database.tables.lock().unwrap().sessions.insert(hash, user);
@@ -125,7 +127,7 @@ impl People {
         let node = Arc::clone(&self.machines[machine].node);
         let clock = self.machines[machine].world.clone();
         self.machines[machine].runs(async move {
-            // The request begins when the process comes to it, not when it was sent.
+            // The request begins when the process reads it, not when it was sent.
             let (was_ended, newest_name) = {
                 let told = told.lock().unwrap();
                 (told.ended.contains(session.as_bytes()), told.names.get(&user).copied().unwrap_or(0))
@@ -144,8 +146,8 @@ impl People {
                 (Some(_), _) => tally.misses += 1,
             }
             let served_wrongly = match name {
-                Some(_) if was_ended => Some("somebody is served whose end of session was answered"),
-                Some(name) if name < newest_name => Some("somebody is served by an older name than was answered"),
+                Some(_) if was_ended => Some("violation: a session is served after its end was confirmed"),
+                Some(name) if name < newest_name => Some("violation: an older name is served than the one confirmed"),
                 _ => None,
             };
             if let Some(what) = served_wrongly {
@@ -154,7 +156,7 @@ impl People {
         });
     }
 
-    /// One session ends, or all of a user.
+    /// One session ends, or all sessions of a user.
     fn somebody_signs_out(&mut self, machine: usize) {
         let (session, user) = *self.chance.pick(&self.sessions).unwrap();
         let all = self.chance.happens(200);
@@ -162,7 +164,7 @@ impl People {
         self.end(machine, subject, move |(other, owner)| if all { *owner == user } else { *other == session });
     }
 
-    /// Somebody types a command in a shell of its own machine, which does not cache.
+    /// An operator runs a command in a shell on a separate machine, whose node does not cache.
     fn an_operator_ends_all(&mut self) {
         let shell = Machine::start(&self.database, &self.chance, 0);
         self.machines.push(shell);
@@ -228,7 +230,7 @@ impl People {
         self.machines[machine].freeze(self.chance.up_to(LEASE * 2));
     }
 
-    /// The process ends, by itself or not, and another one starts on the machine.
+    /// The process shuts down or is killed, and another one starts on the machine.
     fn dies(&mut self, machine: usize, properly: bool) {
         self.database.tables.lock().unwrap().tally.deaths += 1;
         let next = Machine::start(&self.database, &self.chance, self.machines[machine].capacity);
@@ -242,7 +244,7 @@ impl People {
         }
     }
 
-    /// Another server leads from now on, and a machine is not told for a while: some of its connections lead to the old one, or all.
+    /// Another server becomes the leader. For a while, some or all connections of one machine still go to the old one.
     fn another_server_leads(&self, machine: usize) {
         let share = if self.chance.happens(500) { 1000 } else { 400 };
         self.machines[machine].database.has_an_old_leader(self.chance.up_to(LEASE * 4), share);

@@ -1,4 +1,4 @@
-//! The code that is simulated, as it is.
+//! The unmodified code of `src/sessions/` that is simulated.
 
 #[path = "../../src/sessions/cache.rs"]
 mod cache;

@@ -1,4 +1,4 @@
-//! What the protocol asks of a database, as it is.
+//! The unmodified interface between the lease protocol and a database.
 
 #[path = "../../src/store/change.rs"]
 mod change;

@@ -1,5 +1,6 @@
-//! A private PostgreSQL server for tests, from the system's own binaries: one for each test program, stopped and removed
-//! when the program ends, however it ends.
+//! A private PostgreSQL server for tests, from the binaries that the system has installed.
+//!
+//! Each test program has one. It is stopped and deleted when the program ends, even if it is killed.
 
 use std::io::{Error, Write};
 use std::net::TcpListener;
@@ -9,8 +10,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Runs until its standard input ends, which is when the test program does. Until then it stops and starts the server when
-/// told to.
+/// A shell script that runs until its standard input ends, which is when the test program ends. Until then it stops and starts
+/// the server as commands on its standard input say.
 const KEEPER: &str = r#"
 set -eu
 trap '' INT TERM
@@ -47,7 +48,7 @@ pub struct Server {
     bin: PathBuf,
     folder: PathBuf,
     port: u16,
-    /// Its standard input is what keeps the server alive.
+    /// The server runs until the standard input of this process is closed.
     keeper: Child,
 }
 
@@ -65,11 +66,11 @@ impl Server {
         static DATABASES: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::SeqCst));
         let made = self.client("psql").args(["-d", "postgres", "-qc", &format!("CREATE DATABASE {name}")]).status();
-        assert!(made.unwrap().success(), "cannot make the database {name}");
+        assert!(made.unwrap().success(), "cannot create the database {name}");
         format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
     }
 
-    /// Stops all its processes where they are (`STOP`), or lets them go on (`CONT`).
+    /// Sends a signal to all processes of the server: `STOP` suspends them, `CONT` resumes them.
     pub fn signal(&self, signal: &str) {
         let tell = |processes: &[String]| {
             let told = Command::new("kill").arg(format!("-{signal}")).args(processes).status();
@@ -77,18 +78,18 @@ impl Server {
         };
         let (pid, _) = self.processes();
         if signal == "STOP" {
-            // First the one that makes the others, or one that it makes meanwhile would be left out.
+            // The parent is stopped first, since a process that it starts meanwhile would be left out.
             tell(std::slice::from_ref(&pid));
         }
-        // And to go on it comes last: it clears away those that have ended.
+        // It is resumed last, since it reaps children that have ended.
         let (_, children) = self.processes();
         tell(&[children, vec![pid]].concat());
     }
 
-    /// Ends all its connections at once; it recovers by itself, as after a crash.
+    /// Kills all child processes of the server at once; the server recovers by itself, as after a crash.
     pub fn crashes(&self) {
         let (_, children) = self.processes();
-        // Some may have ended by themselves.
+        // Some processes may have ended by themselves.
         let _ = Command::new("kill").arg("-KILL").args(children).stderr(Stdio::null()).status().unwrap();
     }
 
@@ -99,40 +100,40 @@ impl Server {
         (pid, children.split_whitespace().map(str::to_owned).collect())
     }
 
-    /// A server of one's own.
+    /// Starts a separate server.
     pub fn start() -> Self {
         Self::start_with(400, None)
     }
 
-    /// A server of one's own that takes no more connections than so many.
+    /// Starts a separate server that accepts at most so many connections.
     pub fn with_connections(connections: u32) -> Self {
         Self::start_with(connections, None)
     }
 
-    /// A server of its own that begins with all that this one has, as a standby does that is promoted.
+    /// Starts a separate server with a copy of the data of this one, like a standby that is promoted.
     pub fn copy(&self) -> Self {
         Self::start_with(400, Some(self.port))
     }
 
-    /// Commits nothing from now on, as a leader whose synchronous standby is gone; it goes on answering reads.
+    /// Makes all commits hang, like on a leader whose synchronous standby is gone. Reads are still answered.
     pub fn loses_its_standby(&self) {
         self.tell_all(&["ALTER SYSTEM SET synchronous_standby_names = 'gone'", "SELECT pg_reload_conf()"]);
     }
 
-    /// Commits again.
+    /// Lets commits succeed again.
     pub fn has_its_standby_again(&self) {
         self.tell_all(&["ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()"]);
     }
 
     fn tell_all(&self, statements: &[&str]) {
         for statement in statements {
-            // A change of the settings is in a file, and is not committed.
+            // ALTER SYSTEM writes to a file without a commit, so it works even while commits hang.
             let told = self.client("psql").args(["-d", "postgres", "-qAtc", statement]).stdout(Stdio::null()).status();
             assert!(told.unwrap().success(), "{statement}");
         }
     }
 
-    /// The URL of the database of this name, which another server gave.
+    /// The URL on this server of the database that `url` names on another server.
     pub fn database_of(&self, url: &str) -> String {
         let name = url.rsplit('/').next().unwrap();
         format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
@@ -155,7 +156,7 @@ impl Server {
         server
     }
 
-    /// Stops it as an operator would, and for good until it [starts](Self::starts).
+    /// Stops the server as an operator would, until it is [started](Self::starts) again.
     pub fn stops(&mut self) {
         self.tell("stop");
         self.answers(false);
@@ -170,7 +171,7 @@ impl Server {
         writeln!(self.keeper.stdin.as_mut().unwrap(), "{word}").unwrap();
     }
 
-    /// Waits until it answers, or no longer does.
+    /// Waits until the server answers, or until it no longer does.
     fn answers(&self, expected: bool) {
         for _ in 0..600 {
             if self.client("pg_isready").stdout(Stdio::null()).status().unwrap().success() == expected {
@@ -197,7 +198,7 @@ impl Drop for Server {
     }
 }
 
-/// The newest of Debian's versions, or whatever `pg_config` knows of.
+/// The folder of the newest version that Debian has installed, or else the one that `pg_config` reports.
 fn binaries() -> Option<PathBuf> {
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = debian.map(|entry| entry.path().join("bin")).filter(|bin| has_server(bin)).max();

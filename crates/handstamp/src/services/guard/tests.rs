@@ -1,4 +1,4 @@
-//! What is looked at, and when: by a clock that is turned.
+//! Tests of the rate limits, with a clock that the tests advance.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::{Handstamp, SecretKey};
 const PASSWORD: &str = "plum-octave-harbour";
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Accounts in a folder and at a time of their own, and the browser in which Ada has registered.
+/// An instance with its own folder and clock, and the browser in which Ada has registered.
 struct Here {
     handstamp: Handstamp,
     known: Device,
@@ -30,7 +30,7 @@ impl Drop for Here {
     }
 }
 
-/// What came of an attempt to sign in.
+/// The outcome of an attempt to sign in.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     SignedIn,
@@ -101,7 +101,7 @@ impl Here {
         self.accounts().sign_in(wish, &[], &Device::default()).await.unwrap_or_else(|error| panic!("{error:?}"))
     }
 
-    /// A session of Ada's, who has just signed in.
+    /// A session of Ada, who has just signed in.
     async fn session(&self) -> Arc<Session> {
         let signed_in = self.signs_in().await.signed_in;
         match self.accounts().sessions.find(signed_in.token.expose()).await.unwrap() {
@@ -124,7 +124,7 @@ impl Here {
         self.accounts().change_password(session, &Device::default(), wish).await
     }
 
-    /// Guesses the current password in a session.
+    /// Tries a current password in a session.
     async fn tries_in_the_session(&self, session: &Session, password: &str) -> Outcome {
         match self.changes_password_from(session, password, PASSWORD).await {
             Err(PasswordNotChanged::WrongPassword) => Outcome::Wrong,
@@ -139,14 +139,14 @@ impl Here {
         }
     }
 
-    /// What all hashes have cost so far, in KiB.
+    /// The cost of all hashes so far, in KiB.
     fn hashed(&self) -> u64 {
         self.accounts().hashing.passed_kib()
     }
 }
 
 #[tokio::test]
-async fn whoever_waits_as_long_as_told_is_looked_at_again() {
+async fn a_throttled_account_has_one_attempt_after_each_wait() {
     let here = Here::opens().await;
     here.tries_ten_times().await;
     for wait in [MINUTE, 2 * MINUTE, 4 * MINUTE] {
@@ -161,7 +161,7 @@ async fn whoever_waits_as_long_as_told_is_looked_at_again() {
 }
 
 #[tokio::test]
-async fn whoever_has_to_wait_costs_no_hash() {
+async fn a_throttled_attempt_costs_no_hash() {
     let here = Here::opens().await;
     here.tries_ten_times().await;
     let before = here.hashed();
@@ -172,18 +172,18 @@ async fn whoever_has_to_wait_costs_no_hash() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_remembered_for_its_second_and_no_longer() {
+async fn a_throttled_response_is_cached_for_one_second() {
     let here = Here::opens().await;
     here.tries_ten_times().await;
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
     assert!(here.handstamp.unlock_user("ada@example.com").await.unwrap());
-    assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE), "nobody was asked");
+    assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE), "from the cache");
     here.clock.advance(Duration::from_secs(1));
     assert_eq!(here.tries(PASSWORD).await, Outcome::SignedIn);
 }
 
 #[tokio::test]
-async fn whoever_was_refused_is_refused_again_without_a_word_to_the_database() {
+async fn a_repeated_throttled_attempt_costs_no_database_statement() {
     let here = Here::opens().await;
     here.tries_ten_times().await;
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
@@ -192,19 +192,19 @@ async fn whoever_was_refused_is_refused_again_without_a_word_to_the_database() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_not_remembered_for_those_who_share_a_network() {
+async fn a_cached_refusal_does_not_affect_other_accounts_of_the_network() {
     let here = Here::opens().await;
     here.tries_ten_times().await;
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
     assert_eq!(
         here.tries_as("bob@example.com", PASSWORD, &Device::default()).await,
         Outcome::Wrong,
-        "he has no account, and no wait either"
+        "there is no account, and no wait either"
     );
 }
 
 #[tokio::test]
-async fn what_was_right_is_taken_back() {
+async fn a_right_password_does_not_count_towards_the_limit() {
     let here = Here::opens().await;
     for _ in 0..15 {
         assert_eq!(here.tries(PASSWORD).await, Outcome::SignedIn);
@@ -214,7 +214,7 @@ async fn what_was_right_is_taken_back() {
 }
 
 #[tokio::test]
-async fn where_somebody_signed_in_before_they_are_counted_apart() {
+async fn a_known_device_is_counted_apart_from_unknown_devices() {
     let here = Here::opens().await;
     here.tries_ten_times().await;
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
@@ -226,7 +226,7 @@ async fn where_somebody_signed_in_before_they_are_counted_apart() {
 }
 
 #[tokio::test]
-async fn registrations_from_a_network_are_counted_whatever_comes_of_them() {
+async fn registrations_count_for_their_network_whatever_their_outcome() {
     let here = Here::opens().await;
     let again = async || here.registers_as("ada@example.com", "another password").await;
     for _ in 1..20 {
@@ -238,7 +238,7 @@ async fn registrations_from_a_network_are_counted_whatever_comes_of_them() {
 }
 
 #[tokio::test]
-async fn a_registration_that_is_sent_twice_signs_in_and_guesses_no_more_than_a_sign_in_does() {
+async fn a_registration_submitted_twice_signs_in_and_is_limited_as_a_sign_in() {
     let here = Here::opens().await;
     assert!(here.registers().await.is_ok(), "with the password of the account");
     for _ in 0..10 {
@@ -246,10 +246,10 @@ async fn a_registration_that_is_sent_twice_signs_in_and_guesses_no_more_than_a_s
         assert!(matches!(guess, Err(NotRegistered::AddressTaken)));
     }
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE), "each was a wrong password of the account");
-    assert!(matches!(here.registers().await, Err(NotRegistered::AddressTaken)), "and the right one is not looked at");
+    assert!(matches!(here.registers().await, Err(NotRegistered::AddressTaken)), "and the right one is not checked");
 }
 
-/// How many wrong ones are looked at in a day, where the next follows as soon as it may.
+/// How many wrong passwords are checked in a day by a client that retries as soon as possible.
 async fn wrong_in_a_day(here: &Here, tries: impl AsyncFn() -> Outcome) -> u32 {
     let mut wrong = 0;
     let mut waited = Duration::ZERO;
@@ -257,7 +257,8 @@ async fn wrong_in_a_day(here: &Here, tries: impl AsyncFn() -> Outcome) -> u32 {
         match tries().await {
             Outcome::Wrong => wrong += 1,
             Outcome::Waits(wait) => {
-                // Until a new run begins, which is the quickest way; or where a day is used up, until the others' next.
+                // It is quickest to wait until a new run of attempts begins. If the daily limit of one kind of attempt is used
+                // up, the other kinds go on after 15 minutes.
                 let wait = if wait > 60 * MINUTE { 15 * MINUTE } else { wait + 15 * MINUTE };
                 here.clock.advance(wait);
                 waited += wait;
@@ -269,7 +270,7 @@ async fn wrong_in_a_day(here: &Here, tries: impl AsyncFn() -> Outcome) -> u32 {
 }
 
 #[tokio::test]
-async fn a_day_has_a_hundred_wrong_passwords_whatever_cookies_come_along() {
+async fn an_account_has_a_hundred_wrong_passwords_a_day_whatever_cookies_are_sent() {
     let here = Here::opens().await;
     let mut devices = vec![here.known.clone()];
     for _ in 0..30 {
@@ -291,7 +292,7 @@ async fn a_day_has_a_hundred_wrong_passwords_whatever_cookies_come_along() {
 }
 
 #[tokio::test]
-async fn the_share_of_strangers_leaves_some_for_the_owner() {
+async fn unknown_devices_cannot_use_up_the_owners_share_of_the_daily_limit() {
     let here = Here::opens().await;
     assert_eq!(wrong_in_a_day(&here, async || here.tries("wrong").await).await, 80);
     for _ in 0..10 {
@@ -302,21 +303,21 @@ async fn the_share_of_strangers_leaves_some_for_the_owner() {
 }
 
 #[tokio::test]
-async fn a_device_that_signed_in_with_an_older_password_is_a_strangers() {
+async fn a_device_cookie_from_before_a_password_change_counts_as_an_unknown_device() {
     let here = Here::opens().await;
     let session = here.session().await;
     here.clock.advance(MINUTE);
     let changed = here.changes_password(&session, "walnut-trumpet-glacier").await.unwrap();
     here.tries_ten_times().await;
     let at_the_old = here.tries_as("ada@example.com", "walnut-trumpet-glacier", &here.known).await;
-    assert_eq!(at_the_old, Outcome::Waits(MINUTE), "what was earned with the old password ended with it");
+    assert_eq!(at_the_old, Outcome::Waits(MINUTE), "the cookie of the old password is no longer valid");
     let known = Device { cookie: changed.device, ..Device::default() };
     let at_the_new = here.tries_as("ada@example.com", "walnut-trumpet-glacier", &known).await;
     assert_eq!(at_the_new, Outcome::SignedIn, "the browser that changed it is known");
 }
 
 #[tokio::test]
-async fn a_session_that_has_ended_lets_nobody_guess_but_right_after_a_change() {
+async fn an_ended_session_allows_a_password_check_only_right_after_a_password_change() {
     let here = Here::opens().await;
     let session = here.session().await;
     let accounts = here.accounts();
@@ -337,11 +338,11 @@ async fn a_session_that_has_ended_lets_nobody_guess_but_right_after_a_change() {
     here.clock.advance(MINUTE);
     let before = here.hashed();
     assert!(!sends_again("walnut-trumpet-glacier").await);
-    assert_eq!(here.hashed(), before, "nor is a wrong one looked at, or counted");
+    assert_eq!(here.hashed(), before, "no password is checked or counted");
 }
 
 #[tokio::test]
-async fn new_passwords_that_are_refused_count_for_the_session() {
+async fn rejected_new_passwords_count_for_the_session() {
     let here = Here::opens().await;
     let session = here.session().await;
     for _ in 0..10 {
@@ -350,11 +351,11 @@ async fn new_passwords_that_are_refused_count_for_the_session() {
     let before = here.hashed();
     let again = here.changes_password(&session, "password").await;
     assert!(matches!(again, Err(PasswordNotChanged::TooMany(Wait(MINUTE)))));
-    assert_eq!(here.hashed(), before, "and are judged no more");
+    assert_eq!(here.hashed(), before, "and are no longer evaluated");
 }
 
 #[tokio::test]
-async fn a_cookie_costs_the_same_whether_there_is_such_an_account_or_not() {
+async fn a_device_cookie_costs_the_same_whether_or_not_the_account_exists() {
     let here = Here::opens().await;
     let mut cookie = here.known.cookie.clone();
     for number in 0..3 {
@@ -370,15 +371,15 @@ async fn a_cookie_costs_the_same_whether_there_is_such_an_account_or_not() {
     };
     here.registers_as("bob@example.com", PASSWORD).await.unwrap();
     for number in 0..100 {
-        cost(&format!("nobody{number}@example.com")).await;
+        cost(&format!("unknown{number}@example.com")).await;
     }
     let (exists, absent) = (cost("bob@example.com").await, cost("carol@example.com").await);
-    assert_eq!(exists, absent, "the network has had its share, and is answered the same at the same cost");
+    assert_eq!(exists, absent, "the network is throttled, and both get the same answer at the same cost");
     assert!(matches!(exists, (Outcome::Waits(_), 4, 0)), "{exists:?}");
 }
 
 #[tokio::test]
-async fn where_there_is_no_place_for_a_hash_nothing_is_counted() {
+async fn an_attempt_that_gets_no_hash_permit_is_not_counted() {
     let here = Here::opens().await;
     let share = Share { network: Network::Unknown, account: AttemptKey::network(Network::Unknown) };
     let place = here.accounts().hashing.reserve(share).await.unwrap();
@@ -387,18 +388,18 @@ async fn where_there_is_no_place_for_a_hash_nothing_is_counted() {
     for _ in 0..20 {
         assert_eq!(here.tries("wrong").await, Outcome::Overloaded);
     }
-    assert!(begun.elapsed() >= Duration::from_secs(20), "who is refused at once tries again at once");
+    assert!(begun.elapsed() >= Duration::from_secs(20), "a client that is refused at once retries at once");
     tokio::time::resume();
     drop(place);
     here.tries_ten_times().await;
 }
 
 #[tokio::test]
-async fn counts_that_nothing_depends_on_are_purged() {
+async fn expired_counts_are_purged() {
     let here = Here::opens().await;
     let crate::store::Store::Sqlite(database) = &*here.accounts().store else { panic!("this is SQLite") };
     here.tries_ten_times().await;
-    // More than are removed at once, and older than those.
+    // More counts than are removed at once, and older than those above.
     database
         .execute(
             "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 2500)

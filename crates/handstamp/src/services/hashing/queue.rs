@@ -1,5 +1,7 @@
-//! The order in which passwords are hashed, and who gives way where there are too many: networks take turns, and within a network
-//! accounts do, so that neither a flood from one address nor one account keeps the others waiting.
+//! The fair queue of passwords to hash: networks take turns, and within a network accounts take turns.
+//!
+//! So neither a flood from one address nor one account keeps the others waiting. If the queue is full, the party over its share
+//! loses a permit.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -7,24 +9,24 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use handstamp_core::{AttemptKey, Network};
 use tokio::sync::oneshot;
 
-/// For whom a password is hashed.
+/// The network and the account for which a password is hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Share {
     pub(crate) network: Network,
     pub(crate) account: AttemptKey,
 }
 
-/// All places there are. Every look goes over all of them: there are some sixty.
+/// All permits that are held. Operations scan the whole list, since there are some sixty.
 pub(super) struct Queue(Mutex<Places>);
 
 struct Places {
     most: usize,
-    /// How many more hashes may be computed at once.
+    /// How many more hashes may start now.
     free_turns: usize,
     newest: u64,
     places: Vec<Place>,
-    /// How many turns each network and each account of a network has had, beyond the fewest when it came. Only of those that have
-    /// a place.
+    /// How many turns each network and each account of a network has had. A new party begins with the fewest that the others have
+    /// had, and is kept only while it holds a permit.
     turns: HashMap<Party, u64>,
 }
 
@@ -41,31 +43,31 @@ struct Place {
 }
 
 enum State {
-    /// It is not yet known what to hash.
+    /// The permit is held, but there is nothing to hash yet.
     Reserved,
-    /// Told when its turn comes; dropped when it has to give way.
+    /// The sender is notified when its turn comes, and dropped when the permit is taken away.
     Waiting(oneshot::Sender<()>),
     Hashing,
 }
 
-/// A place in the queue, left when this is dropped.
+/// A permit, returned when dropped.
 pub(super) struct Held {
     queue: Arc<Queue>,
     number: u64,
 }
 
-/// There is no place, or no longer.
+/// There is no permit, or it was taken away.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Crowded;
 
 impl Queue {
-    /// So many turns at once, and so many places more to wait in.
+    /// A queue for `turns` hashes at once and `waiting` more that wait.
     pub(super) fn new(turns: usize, waiting: usize) -> Self {
         let most = turns.saturating_add(waiting);
         Self(Mutex::new(Places { most, free_turns: turns, newest: 0, places: Vec::new(), turns: HashMap::new() }))
     }
 
-    /// A place, which another one has to give up where all are taken and its network or its account has more than its share.
+    /// Acquires a permit. If all are held, it takes one from a network or an account that has more than its share.
     pub(super) fn reserve(self: &Arc<Self>, share: Share) -> Result<Held, Crowded> {
         let mut places = self.places();
         if places.places.len() >= places.most {
@@ -81,7 +83,7 @@ impl Queue {
 }
 
 impl Held {
-    /// Waits for its turn, which lasts until this is dropped.
+    /// Waits for the turn of this permit, which lasts until the permit is dropped.
     pub(super) async fn turn(&self) -> Result<(), Crowded> {
         let called = {
             let (call, called) = oneshot::channel();
@@ -111,7 +113,7 @@ impl Places {
     }
 
     fn add(&mut self, share: Share) -> u64 {
-        // A network that comes anew is not behind those that have been here for long, and not before them either.
+        // A new network begins with the fewest turns of the others, so that it goes neither before nor behind all of them.
         let fewest = |turns: &HashMap<Party, u64>, among: &dyn Fn(&Party) -> bool| {
             turns.iter().filter(|(party, _)| among(party)).map(|(_, turns)| *turns).min().unwrap_or(0)
         };
@@ -138,8 +140,8 @@ impl Places {
         }
     }
 
-    /// Gives free turns to those that wait: first to the network that has had the fewest, within it to the account that has, and
-    /// of that to whoever came first.
+    /// Gives free turns to waiting permits: those of the network with the fewest turns first, within it those of the account with
+    /// the fewest, and of that account the oldest.
     fn call(&mut self) {
         while self.free_turns > 0 {
             let waiting = self.places.iter_mut().filter(|place| matches!(place.state, State::Waiting(_)));
@@ -151,7 +153,7 @@ impl Places {
             let Some(next) = waiting.min_by_key(order) else { return };
             let share = next.share;
             if let State::Waiting(call) = std::mem::replace(&mut next.state, State::Hashing) {
-                // One that no longer waits leaves, and gives its turn back then.
+                // If the waiter was cancelled, dropping its permit returns the turn.
                 let _ = call.send(());
             }
             self.free_turns -= 1;
@@ -169,8 +171,9 @@ impl Places {
         self.places.iter().filter(|place| place.share == share).count()
     }
 
-    /// The newest place, not yet being hashed, of the network that has the most, if that has more than the network of `share`
-    /// would have; or of the account of this network that has the most, if that has more than the account of `share` would.
+    /// The permit to take away for one of `share`, never one whose hash is running. It is the newest of the largest account: of the
+    /// network with the most permits, if that has more than the network of `share` would have. Otherwise it is of the network of
+    /// `share`, if its largest account has more than the account of `share` would have.
     fn over_its_share(&self, share: Share) -> Option<usize> {
         let most = self.places.iter().map(|place| place.share.network).max_by_key(|one| self.held_by_network(*one))?;
         if self.held_by_network(most) > self.held_by_network(share.network) + 1 {
@@ -211,7 +214,7 @@ mod tests {
         Arc::new(Queue::new(turns, waiting))
     }
 
-    /// Places of a share that wait for their turns, which are written down when they come.
+    /// Acquires permits of a share that wait for their turns, and records each turn in `turns`.
     fn wait(
         queue: &Arc<Queue>,
         share: Share,
@@ -233,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn networks_take_turns_and_so_do_the_accounts_of_one() {
+    async fn networks_take_turns_and_so_do_the_accounts_of_a_network() {
         let (queue, turns) = (queue(1, 100), Arc::default());
         let first = queue.reserve(share(9, 9)).unwrap();
         first.turn().await.unwrap();
@@ -252,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_of_a_network_waits_for_one_turn_whatever_another_has_waiting() {
+    async fn a_new_network_waits_one_turn_at_most_behind_the_flood_of_another() {
         let (queue, turns) = (queue(1, 100), Arc::default());
         let first = queue.reserve(share(1, 1)).unwrap();
         first.turn().await.unwrap();
@@ -268,17 +271,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_has_more_than_a_share_gives_way_and_who_has_not_does_not() {
+    async fn a_full_queue_takes_permits_only_from_parties_over_their_share() {
         let queue = queue(1, 3);
         let flood: Vec<_> = (0..4).map(|_| queue.reserve(share(1, 1)).unwrap()).collect();
         flood[0].turn().await.unwrap();
-        assert!(queue.reserve(share(1, 1)).is_err(), "all places are its own");
+        assert!(queue.reserve(share(1, 1)).is_err(), "it holds all permits itself");
         let of_the_network = queue.reserve(share(1, 2)).unwrap();
         let of_another = queue.reserve(share(2, 1)).unwrap();
         let one_more = queue.reserve(share(1, 3)).unwrap();
-        assert!(queue.reserve(share(1, 4)).is_err(), "all have one each");
+        assert!(queue.reserve(share(1, 4)).is_err(), "every account has one");
         for given_up in flood[1..].iter() {
-            assert_eq!(given_up.turn().await, Err(Crowded), "but for the one that is being hashed");
+            assert_eq!(given_up.turn().await, Err(Crowded), "all but the one whose hash is running");
         }
         drop((flood, one_more));
         of_another.turn().await.unwrap();
@@ -287,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_no_longer_waits_gives_its_turn_back() {
+    async fn a_cancelled_waiter_returns_its_turn() {
         let queue = queue(1, 3);
         let first = queue.reserve(share(1, 1)).unwrap();
         first.turn().await.unwrap();
@@ -296,6 +299,9 @@ mod tests {
         drop(first);
         drop(gone);
         queue.reserve(share(1, 1)).unwrap().turn().await.unwrap();
-        assert!(queue.places().turns.is_empty() && queue.places().places.is_empty(), "nothing is kept of who has left");
+        assert!(
+            queue.places().turns.is_empty() && queue.places().places.is_empty(),
+            "parties without a permit are forgotten"
+        );
     }
 }

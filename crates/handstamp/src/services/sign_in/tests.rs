@@ -1,4 +1,4 @@
-//! Who tries to sign in learns nothing from how long it takes: every attempt costs the same work, whoever it is for.
+//! Tests that the time of a sign-in reveals nothing: every attempt costs the same work, whether or not the account exists.
 
 use handstamp_core::{DisplayName, HashSettings};
 
@@ -35,7 +35,7 @@ async fn register(handstamp: &Handstamp, email: &str) {
     handstamp.0.site.accounts.register(wish, &[], &Device::default()).await.unwrap();
 }
 
-/// Whether the attempt succeeds, and how many KiB its hashes pass over.
+/// Whether the attempt succeeds, and how many KiB of memory its hashes pass over.
 async fn attempt(handstamp: &Handstamp, email: &str, password: &str) -> (bool, u64) {
     let accounts = &handstamp.0.site.accounts;
     let before = accounts.hashing.passed_kib();

@@ -1,4 +1,4 @@
-//! Laws of the log of changes, and of the nodes that follow it.
+//! The contract of the invalidation log and of the nodes, for every database.
 
 use super::*;
 use crate::store::{Change, ChangeLog, Logged, NodeId, NodeRow, Position, Subject};
@@ -6,15 +6,15 @@ use crate::store::{Change, ChangeLog, Logged, NodeId, NodeRow, Position, Subject
 const LEASE: Duration = Duration::from_millis(1500);
 
 laws! {
-    every_act_says_whom_it_changes
-    what_changes_nothing_for_others_takes_no_position
-    positions_have_no_gaps_though_many_write_at_once
+    every_write_logs_what_it_invalidates
+    a_write_that_invalidates_nothing_takes_no_position
+    positions_of_concurrent_writes_have_no_gaps
     a_node_joins_at_the_newest_position
-    a_renewal_tells_the_newest_position_and_takes_nothing_back
-    a_node_that_was_given_up_renews_no_more
-    a_node_that_has_renewed_is_not_given_up
-    joining_anew_leaves_no_row_behind
-    what_is_forgotten_is_gone_and_the_rest_stays
+    a_renewal_returns_the_newest_position_and_never_lowers_the_reported_one
+    an_evicted_node_cannot_renew_its_lease
+    a_node_that_has_renewed_meanwhile_is_not_evicted
+    rejoining_leaves_no_row_of_the_previous_membership
+    trimming_the_log_keeps_the_later_invalidations
 }
 
 fn node() -> NodeId {
@@ -32,14 +32,14 @@ async fn row(store: &Store, id: NodeId) -> Option<NodeRow> {
     store.nodes().await.unwrap().1.into_iter().find(|row| row.id == id)
 }
 
-/// Whom an act has changed, by its answer and by the log.
+/// The invalidations that a write has logged. Their last position must be the one that the write returned.
 async fn changed<T>(store: &Store, before: Position, logged: Logged<T>) -> Vec<Subject> {
     let changes = store.changes_after(before).await.unwrap();
     assert_eq!(changes.last().map(|change| change.position), logged.position);
     changes.into_iter().map(|change| change.subject).collect()
 }
 
-async fn every_act_says_whom_it_changes(store: &Store) {
+async fn every_write_logs_what_it_invalidates(store: &Store) {
     let (id, first) = ada(store).await;
     let user = vec![Subject::User(id)];
     macro_rules! changes {
@@ -56,7 +56,7 @@ async fn every_act_says_whom_it_changes(store: &Store) {
     assert_eq!(
         changes!(store.end_sessions(&[first.owned()])),
         [Subject::Session(first.id_hash)],
-        "the one before may not be in force yet"
+        "the first end may not have reached all nodes"
     );
     let (bob, bobs) = (new_user("bob@example.com"), new_session(UserId::from_uuid(unique())));
     let bobs = NewSession { user_id: bob.id, ..bobs };
@@ -64,16 +64,24 @@ async fn every_act_says_whom_it_changes(store: &Store) {
     let more = [one_more(store, id).await.owned(), bobs.owned(), one_more(store, id).await.owned()];
     let mut users = [id, bob.id];
     users.sort_unstable_by_key(UserId::as_uuid);
-    assert_eq!(changes!(store.end_sessions(&more)), users.map(Subject::User), "beyond one session, the users");
+    assert_eq!(
+        changes!(store.end_sessions(&more)),
+        users.map(Subject::User),
+        "for several sessions, the users are logged"
+    );
     let second = one_more(store, id).await;
     let third = new_session(id);
     assert_eq!(
         changes!(store.sign_in(&hash("first"), &third, &[second.owned()])),
         [Subject::Session(second.id_hash)],
-        "the session that the browser had"
+        "the previous session of the browser"
     );
     assert_eq!(changes!(store.end_session_by_handle(id, third.handle)), user);
-    assert_eq!(changes!(store.end_session_by_handle(id, third.handle)), user, "the end before may not be in force yet");
+    assert_eq!(
+        changes!(store.end_session_by_handle(id, third.handle)),
+        user,
+        "the first end may not have reached all nodes"
+    );
     let fourth = one_more(store, id).await;
     let renamed = new_session(id).id_hash;
     assert_eq!(
@@ -88,7 +96,7 @@ async fn every_act_says_whom_it_changes(store: &Store) {
     assert_eq!(changes!(store.delete_user(id)), user);
 }
 
-async fn what_changes_nothing_for_others_takes_no_position(store: &Store) {
+async fn a_write_that_invalidates_nothing_takes_no_position(store: &Store) {
     let (id, first) = ada(store).await;
     let none = None;
     let taken = new_user("ada@example.com");
@@ -106,7 +114,7 @@ async fn what_changes_nothing_for_others_takes_no_position(store: &Store) {
     assert_eq!(store.changes_after(Position(0)).await.unwrap(), []);
 }
 
-async fn positions_have_no_gaps_though_many_write_at_once(store: &Store) {
+async fn positions_of_concurrent_writes_have_no_gaps(store: &Store) {
     let (id, _) = ada(store).await;
     let name = DisplayName::parse("Augusta").unwrap();
     let acts = (0..20).map(|_| store.change_name(id, &name));
@@ -128,25 +136,29 @@ async fn a_node_joins_at_the_newest_position(store: &Store) {
     let joined = NodeRow { id, position: Position(1), renewals: 0, lease: LEASE };
     assert_eq!(store.nodes().await.unwrap(), (Position(1), vec![joined]));
     store.leave(id).await.unwrap();
-    assert_eq!(store.nodes().await.unwrap(), (Position(1), vec![]), "the position is told though there is no node");
+    assert_eq!(
+        store.nodes().await.unwrap(),
+        (Position(1), vec![]),
+        "the position is returned even if there is no node"
+    );
     assert_eq!(store.confirm().await.unwrap(), Position(1));
 }
 
-async fn a_renewal_tells_the_newest_position_and_takes_nothing_back(store: &Store) {
+async fn a_renewal_returns_the_newest_position_and_never_lowers_the_reported_one(store: &Store) {
     let (_, session) = ada(store).await;
     let id = node();
     store.join(id, LEASE).await.unwrap();
     assert_eq!(store.renew(id, Position(0)).await.unwrap(), Some(Position(0)));
     let _ = store.end_sessions(&[session.owned()]).await.unwrap();
     assert_eq!(store.renew(id, Position(0)).await.unwrap(), Some(Position(1)));
-    assert_eq!(row(store, id).await.unwrap().position, Position(0), "it has not come so far");
+    assert_eq!(row(store, id).await.unwrap().position, Position(0), "it has not reached that position");
     assert_eq!(store.renew(id, Position(1)).await.unwrap(), Some(Position(1)));
-    // One that was sent before and is run only now.
+    // This renewal was sent earlier and is run only now.
     assert_eq!(store.renew(id, Position(0)).await.unwrap(), Some(Position(1)));
     assert_eq!(row(store, id).await, Some(NodeRow { id, position: Position(1), renewals: 4, lease: LEASE }));
 }
 
-async fn a_node_that_was_given_up_renews_no_more(store: &Store) {
+async fn an_evicted_node_cannot_renew_its_lease(store: &Store) {
     let (gone, other) = (node(), node());
     store.join(gone, LEASE).await.unwrap();
     store.join(other, LEASE).await.unwrap();
@@ -156,7 +168,7 @@ async fn a_node_that_was_given_up_renews_no_more(store: &Store) {
     assert!(row(store, other).await.is_some());
 }
 
-async fn a_node_that_has_renewed_is_not_given_up(store: &Store) {
+async fn a_node_that_has_renewed_meanwhile_is_not_evicted(store: &Store) {
     let id = node();
     store.join(id, LEASE).await.unwrap();
     let seen = row(store, id).await.unwrap();
@@ -165,7 +177,7 @@ async fn a_node_that_has_renewed_is_not_given_up(store: &Store) {
     assert!(store.renew(id, Position(0)).await.unwrap().is_some());
 }
 
-async fn joining_anew_leaves_no_row_behind(store: &Store) {
+async fn rejoining_leaves_no_row_of_the_previous_membership(store: &Store) {
     let (before, now) = (node(), node());
     store.join(before, LEASE).await.unwrap();
     store.leave(before).await.unwrap();
@@ -173,7 +185,7 @@ async fn joining_anew_leaves_no_row_behind(store: &Store) {
     assert_eq!(store.nodes().await.unwrap().1.iter().map(|row| row.id).collect::<Vec<_>>(), [now]);
 }
 
-async fn what_is_forgotten_is_gone_and_the_rest_stays(store: &Store) {
+async fn trimming_the_log_keeps_the_later_invalidations(store: &Store) {
     let (_, session) = ada(store).await;
     for _ in 0..3 {
         let _ = store.end_sessions(&[session.owned()]).await.unwrap();
@@ -182,12 +194,12 @@ async fn what_is_forgotten_is_gone_and_the_rest_stays(store: &Store) {
     let left = store.changes_after(Position(0)).await.unwrap();
     assert_eq!(left.iter().map(|change| change.position).collect::<Vec<_>>(), [Position(3)]);
     let next = store.end_sessions(&[session.owned()]).await.unwrap();
-    assert_eq!(next.position, Some(Position(4)), "positions are never given twice");
+    assert_eq!(next.position, Some(Position(4)), "positions are never reused");
 }
 
-/// A process that is frozen in the middle of a transaction holds the counter, and nobody could sign out.
+/// A process that is frozen in the middle of a transaction holds the counter and would block all sign-outs.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transaction_that_nobody_goes_on_with_is_ended() {
+async fn an_abandoned_transaction_is_ended() {
     let url = DatabaseUrl::Postgres(postgres_server::new_database());
     let (frozen, store) = (Store::open(&url, true).await.unwrap(), Store::open(&url, true).await.unwrap());
     let (_, session) = ada(&store).await;
@@ -197,14 +209,14 @@ async fn a_transaction_that_nobody_goes_on_with_is_ended() {
     sqlx::query("UPDATE change_counter SET position = position + 1").execute(&mut *transaction).await.unwrap();
     let begun = std::time::Instant::now();
     while store.end_sessions(&[session.owned()]).await.is_err() {
-        assert!(begun.elapsed() < Duration::from_secs(8), "nobody can sign out");
+        assert!(begun.elapsed() < Duration::from_secs(8), "sign-outs are still blocked");
     }
     assert!(transaction.commit().await.is_err());
-    assert_eq!(newest(&store).await, Position(1), "what was not committed took no position");
+    assert_eq!(newest(&store).await, Position(1), "the rolled-back transaction took no position");
 }
 
-/// `cargo test -p handstamp --lib revocations_a_second -- --ignored --nocapture`. The counter row lets one commit through
-/// at a time, so this is what a database can do, whatever the number of nodes. ARCHITECTURE.md has the figures.
+/// `cargo test -p handstamp --lib revocations_a_second -- --ignored --nocapture`. The counter row admits one commit
+/// at a time, so this is the limit of a database, whatever the number of nodes. ARCHITECTURE.md has the figures.
 #[expect(clippy::print_stdout, reason = "a measurement")]
 mod revocations_a_second {
     use std::time::Instant;

@@ -1,4 +1,4 @@
-//! What holds of SQLite's files.
+//! Tests of SQLite's files: permissions, durability, locking and full disks.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ fn mode(path: &std::path::Path) -> u32 {
 }
 
 #[tokio::test]
-async fn they_are_for_us_alone() {
+async fn sqlite_files_are_readable_only_by_their_owner() {
     let folder = Folder::new();
     let store = folder.store().await;
     ada(&store).await;
@@ -24,7 +24,7 @@ async fn they_are_for_us_alone() {
 }
 
 #[tokio::test]
-async fn one_that_others_may_read_is_refused() {
+async fn a_sqlite_file_that_others_may_read_is_refused() {
     let folder = Folder::new();
     folder.store().await.close().await;
     let database = folder.0.join("handstamp.db");
@@ -34,7 +34,7 @@ async fn one_that_others_may_read_is_refused() {
 }
 
 #[tokio::test]
-async fn a_newer_database_is_refused() {
+async fn a_database_of_a_newer_version_is_refused() {
     let folder = Folder::new();
     let store = folder.store().await;
     execute(
@@ -49,7 +49,7 @@ async fn a_newer_database_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_may_open_a_new_one_at_once() {
+async fn a_new_database_can_be_opened_concurrently() {
     let folder = Folder::new();
     let stores = (0..4).map(|_| {
         let url = DatabaseUrl::Sqlite(folder.0.join("handstamp.db"));
@@ -61,7 +61,7 @@ async fn several_may_open_a_new_one_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_that_gave_up_waiting_leaves_the_next_one_free() {
+async fn a_write_that_timed_out_does_not_block_the_next_one() {
     let folder = Folder::new();
     let store = folder.store().await;
     let (id, session) = ada(&store).await;
@@ -74,7 +74,7 @@ async fn a_write_that_gave_up_waiting_leaves_the_next_one_free() {
     }
     held.rollback().await.unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(is_live(&store, &session).await, "what was not answered was not done");
+    assert!(is_live(&store, &session).await, "a write that was not confirmed was not committed");
     for _ in 0..3 {
         one_more(&store, id).await;
     }
@@ -83,7 +83,7 @@ async fn a_write_that_gave_up_waiting_leaves_the_next_one_free() {
 }
 
 #[tokio::test]
-async fn a_power_cut_loses_no_answered_write() {
+async fn a_power_loss_loses_no_confirmed_write() {
     let folder = Folder::new();
     let Store::Sqlite(database) = folder.store().await else { panic!("this is SQLite") };
     let pragma = async |sql: &'static str| sqlx::query_scalar::<_, i64>(sql).fetch_one(&database.writer).await;
@@ -94,31 +94,31 @@ async fn a_power_cut_loses_no_answered_write() {
 }
 
 #[tokio::test]
-async fn a_write_that_found_no_room_leaves_the_next_one_free() {
+async fn a_write_that_found_the_disk_full_does_not_block_the_next_one() {
     let folder = Folder::new();
     let store = folder.store().await;
     let (id, session) = ada(&store).await;
-    // No page more than there are.
+    // The file cannot grow, since SQLite sets the limit to its current size.
     execute(&store, "PRAGMA max_page_count = 1").await;
     let begin = async || store.sign_in(&hash("first"), &new_session(id), &[]).await;
     let mut begun = 0;
     while begin().await.is_ok() {
         begun += 1;
-        assert!(begun < 1000, "there was always room");
+        assert!(begun < 1000, "the database never became full");
     }
     execute(&store, "PRAGMA max_page_count = 1000000").await;
     assert!(begin().await.unwrap().done.is_some() && is_live(&store, &session).await);
 }
 
 #[tokio::test]
-async fn a_lease_that_could_not_be_written_is_none() {
+async fn a_lease_renewal_that_cannot_be_committed_fails() {
     let folder = Folder::new();
     let store = folder.store().await;
     let (node, other) = (NodeId(unique()), NodeId(unique()));
     store.join(node, Duration::from_secs(5)).await.unwrap();
     let Store::Sqlite(database) = &store else { unreachable!() };
     let mut keeping = database.keeping.acquire().await.unwrap();
-    // The statement does what it is told and gives its row; only then it fails, as where the disk is full.
+    // The statement is run and returns its row; only its commit fails, as on a full disk.
     keeping.lock_handle().await.unwrap().set_commit_hook(|| false);
     drop(keeping);
     assert!(store.renew(node, Position(0)).await.is_err());

@@ -1,3 +1,5 @@
+//! The JSON bodies of the API, and their errors.
+
 use axum::Extension;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
@@ -10,7 +12,7 @@ use crate::web::failure::Failure;
 use crate::web::form::{has_type, read_body};
 use crate::web::respond::{ForMachines, problem_of, problem_with};
 
-/// What a program sends.
+/// The JSON body of a request.
 pub(in crate::web) struct JsonBody<T>(pub(super) T);
 
 impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
@@ -23,7 +25,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
             );
         }
         let body = read_body(request).await?;
-        // What serde says of a value may repeat it, and it may be a password.
+        // The messages of serde may repeat the value, which may be a password.
         serde_json::from_slice(&body).map(Self).map_err(|error| {
             let (status, message) = match error.is_data() {
                 true => (
@@ -37,11 +39,11 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     }
 }
 
-/// What is wrong with fields.
+/// The errors of the fields of a request.
 #[derive(Default)]
 pub(in crate::web) struct Invalid(Vec<FieldError>);
 
-/// What is wrong with one field.
+/// The error of one field.
 #[derive(Serialize)]
 struct FieldError {
     field: &'static str,
@@ -53,13 +55,13 @@ impl Invalid {
         Self(vec![FieldError { field, message: message.to_string() }])
     }
 
-    /// The value, or one more error.
+    /// The parsed value; if parsing fails, the error is recorded.
     pub(super) fn parse<T>(&mut self, field: &'static str, parsed: Result<T, impl ToString>) -> Option<T> {
         parsed.map_err(|error| self.0.push(FieldError { field, message: error.to_string() })).ok()
     }
 }
 
-/// Why a request is answered with a problem document.
+/// An error of the API, answered with a problem document.
 pub(in crate::web) enum Refusal {
     Invalid(Invalid),
     Failure(Failure),

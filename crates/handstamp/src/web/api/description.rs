@@ -1,4 +1,4 @@
-//! The API in OpenAPI 3.1, made of the handlers themselves.
+//! The OpenAPI 3.1 description of the API, generated from the handlers.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +9,7 @@ use utoipa::{IntoResponses, Modify, OpenApi, ToResponse, ToSchema};
 
 use super::super::SharedSite;
 
-/// What went wrong (RFC 9457).
+/// A problem document (RFC 9457).
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it only describes what `respond::problem` makes")]
 struct Problem {
@@ -18,11 +18,11 @@ struct Problem {
     /// The status in words.
     title: String,
     status: u16,
-    /// What went wrong, for people.
+    /// A message for people.
     detail: String,
 }
 
-/// Which fields cannot be accepted (RFC 9457).
+/// A problem document that lists the fields that cannot be accepted (RFC 9457).
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it only describes what `body::Refusal` makes")]
 struct InvalidProblem {
@@ -30,16 +30,16 @@ struct InvalidProblem {
     title: String,
     status: u16,
     detail: String,
-    /// What is wrong with each field; not there where the body as a whole is not as described.
+    /// The error of each field; absent where the body as a whole does not match the description.
     errors: Option<Vec<FieldError>>,
 }
 
-/// What is wrong with one field.
+/// The error of one field.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it only describes what `body::Refusal` makes")]
 struct FieldError {
     field: String,
-    /// In words for whoever filled it in.
+    /// A message for the user who filled in the field.
     message: String,
 }
 
@@ -56,13 +56,13 @@ macro_rules! problems {
 problems! {
     /// The body is not JSON.
     Malformed(Problem);
-    /// Nobody is signed in.
+    /// The request has no live session.
     Unauthorized(Problem);
-    /// It came from another site, or with a session cookie and without an `Origin`; or registration is closed.
+    /// The request came from another site, or with a session cookie and without an `Origin`; or registration is closed.
     CrossSite(Problem);
-    /// There is no such session of this account.
+    /// The account has no such session.
     NotFound(Problem);
-    /// The body is longer than any that is understood.
+    /// The body is longer than the server accepts.
     TooLong(Problem);
     /// The body is not sent as `application/json`.
     NotJson(Problem);
@@ -70,11 +70,11 @@ problems! {
     Invalid(InvalidProblem);
     /// Too many attempts; `Retry-After` tells how many seconds to wait.
     TooMany(Problem);
-    /// The database or this server cannot answer just now; `Retry-After` tells when to try again.
+    /// The database or this server is temporarily unavailable; `Retry-After` tells when to try again.
     Unavailable(Problem);
 }
 
-/// What a request with a body may be answered when it is not done.
+/// The error responses of a request with a body.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "it only describes")]
 pub(super) enum WithABody {
@@ -116,7 +116,7 @@ pub(super) enum WithABody {
 )]
 struct Description;
 
-/// The description is of a site, whose content is its owner's.
+/// Removes the licence, since the description is of a site, whose content belongs to its operator.
 struct NoLicence;
 
 impl Modify for NoLicence {
@@ -125,7 +125,7 @@ impl Modify for NoLicence {
     }
 }
 
-/// The whole description, for this site.
+/// The OpenAPI document of this site.
 pub(in crate::web) async fn openapi(State(site): State<SharedSite>) -> Response {
     let mut openapi = Description::openapi();
     openapi.servers = Some(vec![ServerBuilder::new().url(site.places.page("/api/v1")).build()]);

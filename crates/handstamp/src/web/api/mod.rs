@@ -1,5 +1,5 @@
-//! The same acts as on the pages, as JSON under `/api/v1`, for programs in any language. The same services do them, under the
-//! same limits; what is refused is told as a problem document (RFC 9457). `openapi.json` describes it.
+//! The JSON API under `/api/v1`, for programs in any language. It offers the same actions as the pages, by the same services and
+//! under the same limits. Errors are problem documents (RFC 9457). `openapi.json` describes it.
 
 mod body;
 pub(super) mod description;
@@ -30,28 +30,28 @@ use crate::sessions::{Device, Found, Session as LiveSession, Shown};
 use crate::store::ByHandle;
 use body::{Invalid, JsonBody, Refusal};
 
-/// Who is signed in, and in which session.
+/// The signed-in user and the session.
 #[derive(Serialize, ToSchema)]
 pub(super) struct SignedIn {
     user: User,
     session: Session,
 }
 
-/// Somebody who has an account.
+/// A user.
 #[derive(Serialize, ToSchema)]
 struct User {
-    /// Who it is, for ever: a UUID of version 7 (RFC 9562).
+    /// The permanent id of the user: a UUID of version 7 (RFC 9562).
     #[schema(format = Uuid)]
     id: String,
-    /// What they want to be called.
+    /// The display name.
     name: String,
-    /// Their address: what they typed, unless it is verified.
+    /// The e-mail address: as the user typed it, unless it is verified.
     email: String,
-    /// Whether the address is known to be theirs.
+    /// Whether the address is known to belong to the user.
     email_verified: bool,
-    /// The groups that they are in, in the order of their names.
+    /// The groups of the user, sorted by name.
     groups: Vec<String>,
-    /// Since when they have an account (RFC 3339).
+    /// When the account was created (RFC 3339).
     #[schema(format = DateTime)]
     created_at: String,
 }
@@ -59,7 +59,7 @@ struct User {
 /// The session that a request belongs to.
 #[derive(Serialize, ToSchema)]
 struct Session {
-    /// What the list of sessions calls it; it opens nothing.
+    /// The session id, as in the list of sessions; it grants no access.
     #[schema(format = Uuid)]
     id: String,
     /// When it ends at the latest (RFC 3339).
@@ -67,34 +67,34 @@ struct Session {
     expires_at: String,
 }
 
-/// A device on which somebody is signed in.
+/// A session of the user.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ListedSession {
-    /// What it is called; it opens nothing.
+    /// The session id; it grants no access.
     #[schema(format = Uuid)]
     id: String,
-    /// Whether it is the session that asks.
+    /// Whether it is the session of this request.
     current: bool,
-    /// What the browser or program called itself at the sign-in.
+    /// The `User-Agent` of the sign-in.
     user_agent: String,
-    /// The address that the sign-in came from; empty where that is not known.
+    /// The client address of the sign-in; empty where it is not known.
     address: String,
-    /// When somebody signed in (RFC 3339).
+    /// When the user signed in (RFC 3339).
     #[schema(format = DateTime)]
     created_at: String,
-    /// When a request last came, give or take five minutes (RFC 3339).
+    /// When the last request came, to within five minutes (RFC 3339).
     #[schema(format = DateTime)]
     last_seen_at: String,
 }
 
-/// What somebody signs in with.
+/// The credentials of a sign-in.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct Credentials {
     #[schema(example = "ada@example.com")]
     email: String,
     password: String,
-    /// Whether to stay signed in for as long as the site allows, 30 days unless its operator says less, rather than for a day at
-    /// most.
+    /// Whether the session lasts for as long as the site allows, rather than for a day at most. The site allows 30 days, unless
+    /// its operator sets less.
     #[serde(default = "yes")]
     #[schema(default = true)]
     remember: bool,
@@ -104,7 +104,7 @@ fn yes() -> bool {
     true
 }
 
-/// What an account is made of.
+/// The data of a new account.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct NewUser {
     name: String,
@@ -113,19 +113,19 @@ pub(super) struct NewUser {
     password: String,
 }
 
-/// A wish for another password.
+/// A change of the password.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct ChangePassword {
     current_password: String,
     password: String,
 }
 
-/// Who is signed in. With the session in memory it costs no database statement.
+/// Shows the signed-in user. If the session is cached in memory, this needs no database statement.
 #[utoipa::path(
     get,
     path = "/session",
     responses(
-        (status = 200, description = "Somebody is signed in.", body = SignedIn),
+        (status = 200, description = "The user is signed in.", body = SignedIn),
         (status = 401, response = description::Unauthorized),
         (status = 503, response = description::Unavailable),
     ),
@@ -135,7 +135,7 @@ pub(super) async fn show_session(Member(session): Member) -> Json<SignedIn> {
     Json(SignedIn::from(&*session))
 }
 
-/// Signs in, and ends the sessions that came with the request. The answer sets the cookies.
+/// Signs in, and revokes the sessions whose tokens came with the request. The response sets the cookies.
 #[utoipa::path(
     post,
     path = "/session",
@@ -164,12 +164,12 @@ pub(super) async fn sign_in(
     }
 }
 
-/// Signs out: when it is answered, the session is over on every node.
+/// Signs out: before the response, the session is revoked on every node.
 #[utoipa::path(
     delete,
     path = "/session",
     responses(
-        (status = 204, description = "Nobody is signed in any more.", headers(("Set-Cookie", description = "Removes the session cookie."))),
+        (status = 204, description = "No user is signed in any more.", headers(("Set-Cookie", description = "Removes the session cookie."))),
         (status = 403, response = description::CrossSite),
         (status = 503, response = description::Unavailable),
     ),
@@ -179,7 +179,7 @@ pub(super) async fn sign_out(State(site): State<SharedSite>, shown: Shown) -> Re
     Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.remove_session()))
 }
 
-/// Makes an account, and signs its owner in.
+/// Creates an account, and signs its user in.
 #[utoipa::path(
     post,
     path = "/users",
@@ -212,7 +212,7 @@ pub(super) async fn register(
     }
 }
 
-/// The devices on which whoever asks is signed in, the newest sign-in first.
+/// Lists the live sessions of the user, the newest sign-in first.
 #[utoipa::path(
     get,
     path = "/sessions",
@@ -239,13 +239,13 @@ pub(super) async fn list_sessions(
     Ok(Json(listed.collect()))
 }
 
-/// Signs out one of one's own devices.
+/// Revokes one session of the user.
 #[utoipa::path(
     delete,
     path = "/sessions/{id}",
-    params(("id" = String, Path, format = Uuid, description = "What the list of sessions calls it.")),
+    params(("id" = String, Path, format = Uuid, description = "The session id, as in the list of sessions.")),
     responses(
-        (status = 204, description = "The session is over on every node."),
+        (status = 204, description = "The session is revoked on every node."),
         (status = 401, response = description::Unauthorized),
         (status = 403, response = description::CrossSite),
         (status = 404, response = description::NotFound),
@@ -265,12 +265,12 @@ pub(super) async fn revoke_session(
     }
 }
 
-/// Signs out all of one's devices but the one that asks.
+/// Revokes all sessions of the user but the one of this request.
 #[utoipa::path(
     post,
     path = "/sessions/revoke-others",
     responses(
-        (status = 204, description = "All other sessions are over on every node."),
+        (status = 204, description = "All other sessions are revoked on every node."),
         (status = 401, response = description::Unauthorized),
         (status = 403, response = description::CrossSite),
         (status = 503, response = description::Unavailable),
@@ -285,7 +285,7 @@ pub(super) async fn revoke_other_sessions(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Changes the password, ends all other sessions and gives this one a new token.
+/// Changes the password, revokes all other sessions and gives this one a new token.
 #[utoipa::path(
     put,
     path = "/password",
@@ -318,10 +318,10 @@ pub(super) async fn change_password(
     }
 }
 
-/// Tells somebody who has just signed in who they are, and gives them their cookies.
+/// The response after a sign-in: the user, the session and the cookies.
 async fn welcome(site: &SharedSite, admitted: &Admitted) -> Result<Response, Refusal> {
     let Found::Live(session) = site.accounts.sessions.find(admitted.signed_in.token.expose()).await? else {
-        // Somebody has ended it in the meantime.
+        // The session was revoked in the meantime.
         return Err(Failure::SignedOut.into());
     };
     let response = (StatusCode::CREATED, Json(SignedIn::from(&*session))).into_response();

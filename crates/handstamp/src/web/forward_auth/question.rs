@@ -1,28 +1,28 @@
-//! The fields of a question that a proxy asks.
+//! The query of an authorization subrequest: the access rules that the configuration of the proxy sets.
 
 use handstamp_core::{Form, GroupName};
 
-/// What a proxy asks of everyone who wants to pass: the query of its question. Without one, members pass.
+/// The access rules for a request: the query of the subrequest. Without a query, signed-in users pass.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Question {
-    /// The groups of which one is enough; empty where every member passes.
+    /// The user has to be in one of these groups; empty where every signed-in user passes.
     pub(super) groups: Vec<GroupName>,
-    /// Strangers pass too, as strangers.
+    /// Anonymous visitors pass too, with empty identity headers.
     pub(super) for_everybody: bool,
-    /// CORS preflights pass, as strangers.
+    /// CORS preflights pass, with empty identity headers.
     pub(super) passes_preflights: bool,
 }
 
 impl Question {
-    /// The question in a query, about a request whose target (path and query) is given.
+    /// Parses the query of a subrequest about a request whose target (path and query) is given.
     ///
-    /// Caddy sends the client's own query along if its configuration gives the question none. A client that names groups keeps
-    /// only itself out, and fields of its own mean nothing here; but it must not open the door, so what would do so is refused
-    /// if the target has the same query.
+    /// Caddy sends the client's own query along if its configuration gives the subrequest none. A client that names groups only
+    /// restricts itself, and its other fields mean nothing here. But it must not grant itself access, so fields that would do so
+    /// are rejected if the target has the same query.
     ///
     /// # Errors
-    /// In words for the operator: a field or value that has no meaning here, a field that is given twice, or two that
-    /// contradict each other. What is misspelt must not let more people pass than was meant.
+    /// In words for the operator: a field or value that has no meaning here, a repeated field, or two that contradict each other.
+    /// A misspelt rule must not let more requests pass than the operator meant.
     pub(super) fn parse(query: &str, target: &str) -> Result<Self, String> {
         if query.is_empty() {
             return Ok(Self::default());
@@ -71,13 +71,13 @@ mod tests {
     }
 
     #[test]
-    fn without_a_query_it_is_about_members() {
+    fn without_a_query_only_signed_in_users_pass() {
         assert_eq!(parsed(""), Some(Question::default()));
         assert_eq!(parsed("access=members"), Some(Question::default()));
     }
 
     #[test]
-    fn each_field_has_its_meaning() {
+    fn the_query_sets_groups_public_access_and_preflights() {
         let groups = ["board", "staff"].map(|name| GroupName::parse(name).unwrap()).to_vec();
         let everybody = Question { for_everybody: true, ..Question::default() };
         let preflights = Question { groups, passes_preflights: true, for_everybody: false };
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_misspelt_empty_repeated_or_contradictory_is_refused() {
+    fn misspelt_empty_repeated_or_contradictory_access_rules_are_rejected() {
         for query in [
             "access",
             "access=",
@@ -110,13 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn a_client_whose_query_is_sent_along_does_not_open_the_door() {
+    fn a_client_cannot_grant_itself_access_by_its_own_query() {
         let asked = |query: &str| Question::parse(query, &format!("/notes?{query}"));
         for query in ["access=everybody", "preflight=pass", "a=b&access=everybody"] {
             assert!(asked(query).is_err(), "{query}");
         }
         assert_eq!(asked("a=b&access=members"), Ok(Question::default()));
-        assert_eq!(asked("group=staff").unwrap().groups.len(), 1, "it is kept out itself");
-        assert!(asked("access=public").is_err(), "it may be the question");
+        assert_eq!(asked("group=staff").unwrap().groups.len(), 1, "the client restricts only itself");
+        assert!(asked("access=public").is_err(), "the query may be that of the subrequest");
     }
 }

@@ -1,3 +1,5 @@
+//! The account page.
+
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -22,7 +24,7 @@ pub(in crate::web) async fn show(
     page(&site, &Visitor::Member(session), StatusCode::OK, "account.html", values)
 }
 
-/// What was just done, for somebody whom a form sent here: one of our own sentences, never a text from the address.
+/// The notice after a form has redirected here: one of our own sentences, never text from the URL.
 fn done(query: &str) -> Option<&'static str> {
     let query = Fields::parse(query.as_bytes()).ok()?;
     match query.get("done").ok()? {

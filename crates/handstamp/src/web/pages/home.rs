@@ -1,3 +1,5 @@
+//! The home page.
+
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;

@@ -1,4 +1,4 @@
-//! The pages, one act a file: `show` gives the page, `submit` does what its form asks.
+//! The HTML pages, one action per file: `show` renders the page, `submit` handles its form.
 
 pub(super) mod account;
 pub(super) mod home;
@@ -21,44 +21,44 @@ use super::form::Fields;
 use super::redirect::{leading_to, see_other};
 use super::user::Visitor;
 
-/// What is wrong with a field, in words for whoever filled it in.
+/// The error of a field, in words for the user.
 type FieldError = Option<String>;
 
-/// A new password as far as it can be judged without a wait: not too long, not too short.
+/// Parses a new password with the checks that need no waiting: not too long, not too short.
 pub(super) fn parse_new_password(text: &str, policy: &PasswordPolicy) -> Result<Password, String> {
     let password = Password::parse(text).map_err(|error| error.to_string())?;
     policy.check_length(&password).map_err(|error| error.to_string())?;
     Ok(password)
 }
 
-/// Where a link to this page said to go next, if people may be sent there.
+/// The return URL in the query of a link, if redirects to it are allowed.
 fn next_of_link(site: &Site, uri: &Uri) -> Option<ReturnTo> {
     Fields::parse(uri.query()?.as_bytes()).ok().and_then(|query| next_of_form(site, &query).ok()?)
 }
 
-/// Where a form said to go next, if people may be sent there.
+/// The return URL in a form, if redirects to it are allowed.
 fn next_of_form(site: &Site, fields: &Fields) -> Result<Option<ReturnTo>, Failure> {
     Ok(site.places.parse(fields.get("next")?))
 }
 
-/// A place to go next as a hidden field carries it: empty for none.
+/// A return URL as the value of a hidden field: empty for none.
 fn next_value(next: Option<&ReturnTo>) -> &str {
     next.map_or("", ReturnTo::as_str)
 }
 
-/// A link to a page that leads on to `next`. Prefix and query are percent-encoded, so there is nothing in it to escape.
+/// A link to a page with `next` as its return URL. Prefix and query are percent-encoded, so nothing in it needs escaping.
 fn with_next(site: &Site, page: &str, next: Option<&ReturnTo>) -> Value {
     let page = site.places.page(page);
     Value::from_safe_string(next.map_or_else(|| page.clone(), |next| leading_to(&page, next)))
 }
 
-/// What the first page of ours says to a stranger who has just signed out.
+/// The notice for an anonymous visitor on the first page after a sign-out.
 fn notice_of_sign_out(site: &Site, visitor: &Visitor, headers: &HeaderMap) -> Option<&'static str> {
     let is_news = visitor.session().is_none() && site.cookies.has_just_signed_out(headers);
     is_news.then_some("You are signed out.")
 }
 
-/// A page with that notice, which the next page does not repeat.
+/// Marks the notice of a page as shown, so that the next page does not repeat it.
 fn with_notice_shown(site: &Site, mut response: Response, notice: Option<&str>) -> Response {
     if notice.is_some() {
         response.headers_mut().append(SET_COOKIE, site.cookies.sign_out_shown());
@@ -66,7 +66,7 @@ fn with_notice_shown(site: &Site, mut response: Response, notice: Option<&str>) 
     response
 }
 
-/// On to another page, with cookies.
+/// A 303 redirect that sets cookies.
 fn see_other_with(cookies: impl IntoIterator<Item = HeaderValue>, place: &str) -> Response {
     let mut response = see_other(place);
     response.headers_mut().extend(cookies.into_iter().map(|cookie| (SET_COOKIE, cookie)));

@@ -1,3 +1,5 @@
+//! The page to change the password.
+
 use std::convert::Infallible;
 
 use axum::extract::{FromRequestParts, State};
@@ -38,7 +40,7 @@ pub(in crate::web) async fn show(
     }
 }
 
-/// The way here from the well-known URL.
+/// Redirects the well-known URL to this page.
 pub(in crate::web) async fn well_known(State(site): State<SharedSite>) -> Response {
     see_other(&site.places.page("/account/password"))
 }
@@ -83,7 +85,7 @@ pub(in crate::web) async fn submit(
     form_page(&site, Member(session), StatusCode::UNPROCESSABLE_ENTITY, &errors)
 }
 
-/// The answer to a form that has changed the password already, when it was sent before; none where that is not so.
+/// The response to a form that was sent twice and has already changed the password; none otherwise.
 async fn sent_twice(site: &SharedSite, sender: &Sender, new: Password) -> Option<Result<Response, Failure>> {
     match site.accounts.sign_in_after_change(&sender.shown, &sender.device, new).await {
         Ok(admitted) => admitted.map(|admitted| Ok(changed(site, &admitted))),
@@ -95,7 +97,7 @@ fn changed(site: &SharedSite, admitted: &Admitted) -> Response {
     see_other_with(site.cookies.admit(admitted), &site.places.page("/account?done=password"))
 }
 
-/// The browser that sent a form, whether it is signed in or no longer.
+/// The client that sent a form, whether it is still signed in or not.
 pub(in crate::web) struct Sender {
     shown: Shown,
     device: Device,
@@ -125,7 +127,7 @@ impl FromRequestParts<Visit> for Sender {
 }
 
 impl Errors {
-    /// Both passwords, or every error there is.
+    /// Parses both passwords, and records every error.
     fn parse(&mut self, current: &str, new: &str, policy: &PasswordPolicy) -> Option<ChangePassword> {
         let current = Password::parse(current).map_err(|_| self.current_password = Some(WRONG.to_owned())).ok();
         let new = parse_new_password(new, policy).map_err(|error| self.password = Some(error)).ok();

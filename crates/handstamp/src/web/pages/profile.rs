@@ -1,3 +1,5 @@
+//! The page to change the display name.
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;

@@ -1,3 +1,5 @@
+//! The registration page.
+
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
@@ -14,7 +16,7 @@ use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::Visitor;
 
-/// What somebody filled in, and what is wrong with it.
+/// The submitted values and their errors.
 #[derive(Default)]
 struct Form {
     name: String,
@@ -78,7 +80,7 @@ pub(in crate::web) async fn submit(
 }
 
 impl Form {
-    /// All fields, or every error there is.
+    /// Parses all fields, and records every error.
     fn parse(&mut self, password: &str, policy: &PasswordPolicy) -> Option<Register> {
         let name = DisplayName::parse(&self.name).map_err(|error| self.errors.name = Some(error.to_string())).ok();
         let email = EmailAddress::parse(&self.email).map_err(|error| self.errors.email = Some(error.to_string())).ok();

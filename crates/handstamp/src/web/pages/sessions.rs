@@ -1,3 +1,5 @@
+//! The page that lists the sessions of the user, and revokes them.
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -19,7 +21,7 @@ const HERE: &str = "/account/sessions";
 
 pub(in crate::web) async fn show(State(site): State<SharedSite>, Member(session): Member) -> Result<Response, Failure> {
     let mut list = site.accounts.sessions.list(session.user.id).await?;
-    // This one first: whoever looks for a stranger begins with what they know.
+    // The current session comes first, since a user who looks for an unknown device starts with the known one.
     list.sort_by_key(|listed| listed.id_hash != session.id_hash);
     let now = site.accounts.sessions.now();
     let rows: Vec<Value> = list.iter().map(|listed| row(listed, &session, now)).collect();
@@ -48,7 +50,7 @@ pub(in crate::web) async fn revoke(
     let handle = Uuid::try_parse(fields.get("session")?).ok().filter(|handle| handle.get_version_num() == 4);
     let handle = handle.ok_or_else(Failure::not_found)?;
     match site.accounts.end_session(&session, handle).await? {
-        // A form that is sent twice finds it ended.
+        // A form that is sent twice finds the session revoked.
         ByHandle::Ended | ByHandle::HadEnded => Ok(see_other(&site.places.page(HERE))),
         ByHandle::OfAnother => Err(Failure::not_found()),
     }

@@ -1,3 +1,5 @@
+//! The sign-in page.
+
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
@@ -21,7 +23,7 @@ use crate::web::views::lasting;
 
 pub(in crate::web) const WRONG: &str = "The e-mail address or the password is wrong.";
 
-/// What somebody filled in, and what is wrong with it.
+/// The submitted values and their errors.
 struct Form {
     email: String,
     remember: bool,
@@ -52,7 +54,7 @@ pub(in crate::web) async fn show(
     Ok(with_notice_shown(&site, response, notice))
 }
 
-/// Whether a form led here that was not sent.
+/// Whether the request was redirected here from a form that was not sent.
 fn says_form_not_sent(uri: &Uri) -> bool {
     let query = uri.query().and_then(|query| Fields::parse(query.as_bytes()).ok());
     query.is_some_and(|query| query.get("notice").is_ok_and(|notice| notice == FORM_NOT_SENT))
@@ -94,7 +96,7 @@ pub(in crate::web) async fn submit(
 }
 
 impl Form {
-    /// All fields, or every error there is. A password that is too long is wrong, since nobody could have chosen it.
+    /// Parses all fields, and records every error. A password that is too long is wrong, since no user could have chosen it.
     fn parse(&mut self, password: &str) -> Option<SignIn> {
         let email = EmailAddress::parse(&self.email).map_err(|error| self.errors.email = Some(error.to_string())).ok();
         let password = Password::parse(password).map_err(|_| self.errors.password = Some(WRONG.to_owned())).ok();

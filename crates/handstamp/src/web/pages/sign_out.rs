@@ -1,3 +1,5 @@
+//! The sign-out page.
+
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::Response;
@@ -12,7 +14,7 @@ use crate::web::respond::page;
 use crate::web::user::Visitor;
 use crate::web::{SharedSite, Site};
 
-/// Asks first: a link that somebody follows changes nothing.
+/// Asks for confirmation, since a link must not change anything.
 pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
     visitor: Visitor,
@@ -30,22 +32,22 @@ pub(in crate::web) async fn submit(
     shown: Shown,
     request: Request,
 ) -> Result<Response, Failure> {
-    // A form that cannot be read names no place to go to, and signs out all the same.
+    // A form that cannot be read has no return URL, and signs out all the same.
     let fields = Fields::from_request(request, &()).await.ok();
     let next = fields.and_then(|fields| next_of_form(&site, &fields).ok().flatten());
     end(&site, &shown).await?;
     let place = next.as_ref().unwrap_or(site.places.home()).as_str();
     let mut response = see_other_with(site.cookies.remove_session().chain([site.cookies.signed_out()]), place);
     if site.accounts.config.session.clear_site_data {
-        // Not "cookies": that would reach the cookies of sibling domains as well.
+        // Not "cookies", which would delete the cookies of sibling domains as well.
         let name = HeaderName::from_static("clear-site-data");
         response.headers_mut().insert(name, HeaderValue::from_static("\"storage\""));
     }
     Ok(response)
 }
 
-/// Ends every session that a browser showed. Where it could end none, because no key here opens the token, it fails: another
-/// node may know the key, and there the session would live on.
+/// Revokes every session whose token a client presents. If it can revoke none because no key of this node opens the token, it
+/// fails: another node may know the key, and the session would stay live there.
 pub(in crate::web) async fn end(site: &Site, shown: &Shown) -> Result<(), Failure> {
     if shown.sessions.is_empty() {
         return if shown.of_unknown_key { Err(Failure::unknown_key()) } else { Ok(()) };

@@ -1,4 +1,4 @@
-//! What holds of every URL, and of the layers around them all.
+//! Tests of all routes, and of the checks in front of every handler.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::config::{Config, DatabaseUrl, PublicUrl};
 use crate::world::{ManualClock, World};
 use crate::{Handstamp, SecretKey, Timestamp};
 
-mod everywhere;
-mod inside_an_application;
+mod embedding;
+mod propagation;
 
 const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A site in a folder and at a time of its own.
+/// A site with a data folder and a clock of its own.
 struct Here {
     handstamp: Handstamp,
     clock: Arc<ManualClock>,
@@ -38,7 +38,7 @@ impl Here {
         Self::with(public_url, |_| ()).await
     }
 
-    /// With more settings.
+    /// The same with further settings.
     async fn with(public_url: &str, set: impl FnOnce(&mut Config)) -> Self {
         let name: [u8; 8] = World::system().random();
         let folder = std::env::temp_dir().join(format!("handstamp-routes-{:016x}", u64::from_be_bytes(name)));
@@ -70,13 +70,13 @@ impl Here {
         self.send(request.body(Body::from(fields)).unwrap()).await
     }
 
-    /// The token of somebody who registers now.
+    /// Registers Ada, and returns the session token.
     async fn registers(&self) -> String {
         let fields = "name=Ada&email=ada@example.com&password=plum-octave-harbour";
         token_of(&self.submits("/account/register", fields).await)
     }
 
-    /// The token of somebody who signs in now and is not to be remembered.
+    /// Signs Ada in without "remember me", and returns the session token.
     async fn signs_in_for_now(&self) -> String {
         token_of(&self.submits("/account/login", "email=ada@example.com&password=plum-octave-harbour").await)
     }
@@ -92,7 +92,7 @@ async fn text(response: Response<Body>) -> String {
 }
 
 #[tokio::test]
-async fn only_these_pages_are_for_everybody() {
+async fn only_the_listed_pages_are_public() {
     let here = Here::at("http://localhost").await;
     let mut open = Vec::new();
     let routes = include_str!("../routes.rs");
@@ -106,7 +106,7 @@ async fn only_these_pages_are_for_everybody() {
         match (response.status().as_u16(), response.headers().get(header::LOCATION)) {
             (302 | 303, Some(to)) if to.to_str().unwrap().contains("/account/login?next=") => {}
             (401, _) => {}
-            // Not to be read at all: asked for as a stranger would.
+            // Not readable, and a write of an anonymous visitor gets 401.
             (405, _) if self::writes(&here, path).await == StatusCode::UNAUTHORIZED => {}
             _ => open.push(path.to_owned()),
         }
@@ -116,7 +116,7 @@ async fn only_these_pages_are_for_everybody() {
     assert_eq!(open, [public.as_slice(), &files].concat());
 }
 
-/// What a stranger is answered who writes where nothing can be read.
+/// The status that an anonymous visitor gets for a write to a URL that cannot be read.
 async fn writes(here: &Here, path: &str) -> StatusCode {
     let mut answer = StatusCode::METHOD_NOT_ALLOWED;
     for method in ["POST", "PUT", "DELETE"] {
@@ -130,7 +130,7 @@ async fn writes(here: &Here, path: &str) -> StatusCode {
 }
 
 #[tokio::test]
-async fn a_panic_is_a_page_and_the_house_stands() {
+async fn a_panic_gives_an_error_page_and_the_server_keeps_running() {
     let here = Here::at("http://localhost").await;
     #[expect(unreachable_code, reason = "it panics, and a handler has to answer something")]
     async fn panics() -> &'static str {
@@ -152,7 +152,7 @@ async fn a_panic_is_a_page_and_the_house_stands() {
 }
 
 #[tokio::test]
-async fn a_request_has_an_id_that_no_other_has() {
+async fn every_request_has_a_unique_id() {
     let here = Here::at("http://localhost").await;
     let mut ids = std::collections::HashSet::new();
     for _ in 0..1_000 {
@@ -163,7 +163,7 @@ async fn a_request_has_an_id_that_no_other_has() {
 }
 
 #[tokio::test]
-async fn a_request_that_takes_too_long_is_given_up_once_a_lease_is_over_as_well() {
+async fn requests_are_aborted_after_the_timeout_plus_a_lease() {
     let here = Here::at("http://localhost").await;
     let slow = std::future::pending::<()>;
     let router = Routes::behind(&here.handstamp.0.site, Admits::Anybody).any("/slow", slow).router();
@@ -177,7 +177,7 @@ async fn a_request_that_takes_too_long_is_given_up_once_a_lease_is_over_as_well(
     }
 }
 
-/// Ada's assertion now, in its three parts: what it says of itself and what it says of her, and its signature.
+/// The current assertion about Ada, in its three parts: header, claims and signature.
 async fn assertion_of(here: &Here, token: &str) -> (serde_json::Value, serde_json::Value, String) {
     let assertion =
         here.opens("/auth/request", token).await.headers()["handstamp-assertion"].to_str().unwrap().to_owned();
@@ -190,14 +190,14 @@ async fn assertion_of(here: &Here, token: &str) -> (serde_json::Value, serde_jso
 }
 
 #[tokio::test]
-async fn an_assertion_is_of_this_half_minute_and_names_a_key_that_is_published() {
+async fn assertions_are_signed_again_every_half_minute_with_a_published_key() {
     let here = Here::at("http://localhost").await;
     let token = here.registers().await;
     let (header, claims, signature) = assertion_of(&here, &token).await;
     let keys: serde_json::Value = serde_json::from_str(&text(here.opens("/auth/jwks.json", "").await).await).unwrap();
     assert!(header["kid"].is_string() && header["kid"] == keys["keys"][0]["kid"], "{header} {keys}");
     let (issued, expires) = (claims["iat"].as_u64().unwrap(), claims["exp"].as_u64().unwrap());
-    assert_eq!(issued, NOW.unix_seconds() - 30, "a clock that is behind finds nothing of the future in it");
+    assert_eq!(issued, NOW.unix_seconds() - 30, "it is not in the future for a clock that is behind");
     assert_eq!(expires, NOW.unix_seconds() + 60);
     here.clock.advance(Duration::from_secs(29));
     assert_eq!(assertion_of(&here, &token).await, (header, claims, signature), "it is not signed again");
@@ -206,7 +206,7 @@ async fn an_assertion_is_of_this_half_minute_and_names_a_key_that_is_published()
 }
 
 #[tokio::test]
-async fn the_key_of_an_earlier_secret_is_published_for_an_hour_after_the_start() {
+async fn assertion_keys_of_fallback_secrets_are_published_for_an_hour_after_the_start() {
     let earlier = SecretKey::parse("Zm9vYmFyYmF6cXV4-3k9TTdhLWJ2LXp5NGpzNm1wMA8").unwrap();
     let here = Here::with("http://localhost", |config| config.secret_key_fallbacks = vec![earlier]).await;
     let keys = async || {
@@ -218,14 +218,14 @@ async fn the_key_of_an_earlier_secret_is_published_for_an_hour_after_the_start()
     assert_eq!(both.len(), 2);
     here.clock.set(NOW.after(DAY));
     here.clock.advance(Duration::from_secs(3599));
-    assert_eq!(keys().await, both, "a clock that is set ends nothing");
+    assert_eq!(keys().await, both, "setting the wall clock ends nothing");
     here.clock.advance(Duration::from_secs(1));
-    assert_eq!(keys().await, both[..1], "the current one goes on");
+    assert_eq!(keys().await, both[..1], "the current key stays");
 }
 
-/// As when a password is to be changed and the session ends meanwhile.
+/// For example, when the session is revoked while the user changes the password.
 #[tokio::test]
-async fn whoever_is_signed_out_on_the_way_comes_back_to_the_page_by_the_sign_in() {
+async fn a_user_signed_out_meanwhile_returns_to_the_page_after_sign_in() {
     let here = Here::at("http://localhost").await;
     let to = here.handstamp.0.site.places.sign_in_before("/account/password");
     assert_eq!(to, "/account/login?next=%2Faccount%2Fpassword");
@@ -233,7 +233,7 @@ async fn whoever_is_signed_out_on_the_way_comes_back_to_the_page_by_the_sign_in(
 }
 
 #[tokio::test]
-async fn on_https_the_cookie_is_for_this_host_and_browsers_come_back_by_https() {
+async fn on_https_cookies_are_host_only_and_secure_and_hsts_is_sent() {
     let here = Here::at("https://id.example.com").await;
     let request = Request::post("/account/register")
         .header("host", "id.example.com")
@@ -255,7 +255,7 @@ async fn on_https_the_cookie_is_for_this_host_and_browsers_come_back_by_https() 
 }
 
 #[tokio::test]
-async fn a_write_that_another_site_has_sent_does_nothing() {
+async fn cross_site_writes_are_rejected() {
     let here = Here::at("http://localhost").await;
     let token = here.registers().await;
     let signs_out = async |headers: &[(&str, &str)], cookie: &str| {
@@ -278,27 +278,27 @@ async fn a_write_that_another_site_has_sent_does_nothing() {
         assert_eq!(signs_out(headers, &adas).await, StatusCode::FORBIDDEN, "{headers:?}");
         assert_eq!(here.opens("/account", &token).await.status(), StatusCode::OK, "{headers:?}");
     }
-    assert_eq!(signs_out(&[], "none=of-ours").await, StatusCode::SEE_OTHER, "a program");
+    assert_eq!(signs_out(&[], "none=of-ours").await, StatusCode::SEE_OTHER, "a program without a session cookie");
     for headers in [("sec-fetch-site", "same-origin"), ("sec-fetch-site", "none"), ("origin", "http://localhost")] {
         assert_eq!(signs_out(&[headers], &adas).await, StatusCode::SEE_OTHER, "{headers:?}");
     }
 }
 
 #[tokio::test]
-async fn on_a_laptop_a_write_comes_from_here_by_whichever_name() {
+async fn on_a_laptop_writes_under_every_local_name_are_same_origin() {
     let here = Here::at("http://localhost").await;
     let answer = async |host: &str, origin: &str| {
         let request = Request::post("/account/login").header("host", host).header("origin", origin);
         here.send(request.body(Body::empty()).unwrap()).await.status()
     };
     for (host, origin) in [("127.0.0.1:8000", "http://127.0.0.1:8000"), ("localhost:8000", "http://localhost")] {
-        assert_eq!(answer(host, origin).await, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{origin}: it is let in");
+        assert_eq!(answer(host, origin).await, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{origin}: it passes the check");
     }
     assert_eq!(answer("127.0.0.1:8000", "http://127.0.0.1:9000").await, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]
-async fn whoever_has_to_register_first_or_not_at_all_still_gets_to_where_they_wanted() {
+async fn links_between_sign_in_and_registration_keep_the_return_url() {
     let here = Here::at("http://localhost").await;
     for (page, other) in [("login", "register"), ("register", "login")] {
         let shown = text(here.opens(&format!("/account/{page}?next=/notes%3Fa=b"), "").await).await;
@@ -309,7 +309,7 @@ async fn whoever_has_to_register_first_or_not_at_all_still_gets_to_where_they_wa
 }
 
 #[tokio::test]
-async fn a_stranger_who_navigates_is_sent_to_sign_in_and_one_who_fetches_is_told_401() {
+async fn anonymous_navigations_are_redirected_to_sign_in_and_fetches_get_401() {
     let here = Here::at("http://localhost").await;
     for (method, path, header, status) in [
         ("GET", "/account", ("sec-fetch-mode", "navigate"), 303),
@@ -332,7 +332,7 @@ async fn a_stranger_who_navigates_is_sent_to_sign_in_and_one_who_fetches_is_told
 }
 
 #[tokio::test]
-async fn a_body_has_at_most_64_kib() {
+async fn request_bodies_are_limited_to_64_kib() {
     let here = Here::at("http://localhost").await;
     for (bytes, status) in
         [(64 * 1024, StatusCode::UNPROCESSABLE_ENTITY), (64 * 1024 + 1, StatusCode::PAYLOAD_TOO_LARGE)]
@@ -345,7 +345,7 @@ async fn a_body_has_at_most_64_kib() {
 }
 
 #[tokio::test]
-async fn a_request_for_another_host_is_sent_away() {
+async fn requests_for_another_host_are_rejected() {
     let here = Here::at("http://localhost").await;
     for (target, hosts, status) in [
         ("/", &["localhost"][..], StatusCode::OK),
@@ -369,7 +369,7 @@ async fn a_request_for_another_host_is_sent_away() {
 }
 
 #[tokio::test]
-async fn who_signs_in_is_sent_to_a_place_on_this_site_only() {
+async fn a_sign_in_redirects_to_this_site_only() {
     let here = Here::at("http://localhost").await;
     here.registers().await;
     for (next, place) in [
@@ -409,7 +409,7 @@ async fn a_session_that_is_not_remembered_lasts_for_a_day() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_set_never_revives_what_ended() {
+async fn setting_the_clock_never_revives_an_expired_session() {
     let here = Here::at("http://localhost").await;
     let token = here.registers().await;
     for _ in 0..10 {
@@ -425,7 +425,7 @@ async fn a_clock_that_is_set_never_revives_what_ended() {
 }
 
 #[tokio::test]
-async fn a_clock_that_jumps_ahead_costs_nobody_a_session() {
+async fn a_clock_that_jumps_ahead_deletes_no_session() {
     let here = Here::at("http://localhost").await;
     let token = here.registers().await;
     let sessions = &here.handstamp.0.site.accounts.sessions;
@@ -440,11 +440,11 @@ async fn a_clock_that_jumps_ahead_costs_nobody_a_session() {
     assert_eq!(here.opens("/account", &token).await.status(), StatusCode::OK);
     sessions.write_last_seen().await.unwrap();
     let listed = here.handstamp.sessions("ada@example.com").await.unwrap();
-    assert_eq!(listed[0].last_seen_at, NOW, "no time of a clock that had jumped was written");
+    assert_eq!(listed[0].last_seen_at, NOW, "no time of a clock that had jumped is written");
 }
 
 #[tokio::test]
-async fn what_has_expired_is_purged_and_counted() {
+async fn expired_sessions_are_purged_and_counted() {
     let here = Here::at("http://localhost").await;
     here.registers().await;
     let sessions = &here.handstamp.0.site.accounts.sessions;
@@ -454,7 +454,7 @@ async fn what_has_expired_is_purged_and_counted() {
 }
 
 #[tokio::test]
-async fn a_new_password_gives_the_session_a_new_id_and_no_more_time() {
+async fn a_password_change_gives_the_session_a_new_secret_id_and_the_same_expiry() {
     let here = Here::at("http://localhost").await;
     let old = here.registers().await;
     here.clock.advance(DAY);
@@ -474,7 +474,7 @@ async fn a_new_password_gives_the_session_a_new_id_and_no_more_time() {
 }
 
 #[tokio::test]
-async fn a_token_that_our_key_signed_opens_nothing_without_its_row() {
+async fn a_token_signed_with_our_key_is_worthless_without_its_session_row() {
     let here = Here::at("http://localhost").await;
     let token = here.registers().await;
     let tokens = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap();
@@ -484,26 +484,26 @@ async fn a_token_that_our_key_signed_opens_nothing_without_its_row() {
     let for_another = tokens.issue(&Claims { user_id: UserId::new(NOW, [7; 10]), ..claims.clone() });
     assert_eq!(here.opens("/account", for_another.expose()).await.status(), StatusCode::SEE_OTHER);
     let longer = tokens.issue(&Claims { expires_at: NOW.after(90 * DAY), ..claims });
-    assert_eq!(here.opens("/account", longer.expose()).await.status(), StatusCode::OK, "it has its row");
+    assert_eq!(here.opens("/account", longer.expose()).await.status(), StatusCode::OK, "its row exists");
     here.clock.advance(30 * DAY);
-    assert_eq!(here.opens("/account", longer.expose()).await.status(), StatusCode::SEE_OTHER, "whose end counts");
+    assert_eq!(here.opens("/account", longer.expose()).await.status(), StatusCode::SEE_OTHER, "its expiry counts");
 }
 
 #[tokio::test]
-async fn the_database_holds_nothing_that_signs_anybody_in() {
+async fn the_database_contains_nothing_that_signs_a_user_in() {
     let here = Here::at("http://localhost").await;
     let token = here.registers().await;
     let claims = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap().open(&token, NOW).unwrap().claims;
     let files = std::fs::read_dir(&here.folder).unwrap().map(|entry| entry.unwrap().path());
     let kept: Vec<u8> = files.flat_map(|file| std::fs::read(file).unwrap()).collect();
     let holds = |bytes: &[u8]| kept.windows(bytes.len()).any(|window| window == bytes);
-    assert!(holds(claims.session_id.hash().as_bytes()), "the session is there, by the hash of its id");
+    assert!(holds(claims.session_id.hash().as_bytes()), "the session is stored by the hash of its secret id");
     let id = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(&token).unwrap()[23..39].to_vec();
     assert!(!holds(&id) && !holds(token.as_bytes()) && !holds(b"plum-octave-harbour") && !holds(SECRET.as_bytes()));
 }
 
 #[tokio::test]
-async fn the_stylesheet_is_kept_for_ever_under_its_name() {
+async fn the_stylesheet_is_cached_for_ever_under_a_hashed_name() {
     let here = Here::at("http://localhost").await;
     let response = here.opens(&assets::stylesheet_path(), "").await;
     assert_eq!(response.status(), StatusCode::OK);

@@ -1,4 +1,4 @@
-//! Every template renders, with every kind of value that the pages give it.
+//! Tests of the templates: each renders with every kind of value that the pages give it.
 
 use std::fs;
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn visitor(name: &str) -> Value {
     context! { name, email => "ada@example.com", since => "1 May 2026", since_iso => "2026-05-01T00:00:00Z" }
 }
 
-/// Values for every template, each without and with what may be missing.
+/// Values for every template, with and without the optional ones.
 fn samples(name: &str) -> Vec<(&'static str, Value)> {
     let none: Option<&str> = None;
     let session = |current: bool| {
@@ -96,7 +96,7 @@ fn every_template_is_among_the_samples() {
 }
 
 #[test]
-fn the_title_says_that_there_is_an_error() {
+fn the_page_title_announces_an_error() {
     let views = Views::new(&config());
     for (template, values) in samples("Wrong!") {
         let html = views.render(template, context! { nav => true, visitor => visitor("Ada"), ..values }).unwrap();
@@ -107,7 +107,7 @@ fn the_title_says_that_there_is_an_error() {
 }
 
 #[test]
-fn a_file_outside_the_folder_is_no_template() {
+fn templates_outside_the_template_folder_are_not_loaded() {
     let folder = std::env::temp_dir().join(format!("handstamp-templates-{}", std::process::id()));
     fs::create_dir_all(folder.join("inside")).unwrap();
     fs::write(folder.join("outside.html"), "outside").unwrap();
@@ -118,7 +118,7 @@ fn a_file_outside_the_folder_is_no_template() {
 }
 
 #[test]
-fn times_are_told_as_people_do() {
+fn dates_and_relative_times_are_formatted_for_people() {
     let now = Timestamp::from_unix_seconds(1_800_000_000);
     let told = |seconds| ago(Timestamp::from_unix_seconds(now.unix_seconds() - seconds), now);
     assert_eq!(told(0), "just now");
@@ -131,11 +131,11 @@ fn times_are_told_as_people_do() {
     assert_eq!(day(Timestamp::from_unix_seconds(0)), "1 January 1970");
     assert_eq!(moment(now), "15 January 2027, 08:00 UTC");
     assert_eq!(iso(now), "2027-01-15T08:00:00Z");
-    assert!(!day(Timestamp::from_unix_seconds(u64::MAX)).is_empty(), "and the end of time is no panic");
+    assert!(!day(Timestamp::from_unix_seconds(u64::MAX)).is_empty(), "the largest time does not panic");
 }
 
 #[test]
-fn a_span_of_time_is_told_in_the_unit_that_it_was_set_in() {
+fn durations_are_formatted_in_the_largest_exact_unit() {
     let told = |seconds| lasting(Duration::from_secs(seconds));
     assert_eq!(told(30 * 86_400), "30 days");
     assert_eq!(told(86_400), "1 day");
@@ -147,7 +147,7 @@ fn a_span_of_time_is_told_in_the_unit_that_it_was_set_in() {
 }
 
 #[test]
-fn the_account_page_in_pieces_is_the_page_as_it_is_rendered() {
+fn the_prerendered_account_page_equals_the_rendered_one() {
     let views = Views::new(&config());
     for name in NAMES {
         let created_at = Timestamp::from_unix_seconds(1_800_000_000);

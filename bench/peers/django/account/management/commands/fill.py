@@ -1,3 +1,5 @@
+"""The command `fill`, which adds accounts to the database."""
+
 from django.contrib.auth.hashers import make_password
 from django.core.management.base import BaseCommand
 from django.db import connection
@@ -18,7 +20,7 @@ FROM numbers WHERE number <= %(users)s
 
 
 class Command(BaseCommand):
-    help = "Makes accounts until there are so many."
+    help = "Adds accounts until there are USERS."
 
     def add_arguments(self, parser):
         parser.add_argument("users", type=int)

@@ -1,0 +1,79 @@
+//! Locks in the database that block sign-ins, and the log lines about them.
+
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::house::{ADAS_PASSWORD, House};
+use crate::visitor::Page;
+
+/// More users than there are database connections.
+pub const PEOPLE: usize = 25;
+
+/// Registers the users that sign in later.
+pub async fn many_register(house: &House) {
+    for number in 0..PEOPLE {
+        house.visitor().registers("Bob", &format!("person{number}@example.com"), ADAS_PASSWORD).await;
+    }
+}
+
+/// Signs in all these users at once. Returns the responses, and how long each took.
+pub async fn many_sign_in(house: &House) -> Vec<(Page, Duration)> {
+    let mut tasks = JoinSet::new();
+    for number in 0..PEOPLE {
+        let visitor = house.visitor();
+        tasks.spawn(async move {
+            let begun = Instant::now();
+            (visitor.signs_in(&format!("person{number}@example.com"), ADAS_PASSWORD).await, begun.elapsed())
+        });
+    }
+    tasks.join_all().await
+}
+
+crate::stories! {
+    async fn requests_to_a_locked_database_are_answered_503_in_time(mut house: House) {
+        house.restart_with("HANDSTAMP_SESSION__LEASE", "1s");
+        let (ada, phone) = (house.ada().await, house.visitor());
+        phone.signs_in("ada@example.com", ADAS_PASSWORD).await;
+        many_register(&house).await;
+        let thief = phone.copy();
+        phone.signs_out().await;
+        assert!(ada.is_signed_in().await);
+        let lock = house.holds_up_the_database().await;
+        let mut crowd = std::pin::pin!(many_sign_in(&house));
+        let pages = loop {
+            tokio::select! {
+                pages = &mut crowd => break pages,
+                signed_in = ada.is_signed_in() => assert!(signed_in, "a live session is unaffected"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        for (page, took) in &pages {
+            assert_eq!((page.status, page.header("retry-after"), page.set_cookie()), (503, "5", ""));
+            assert!(*took < Duration::from_secs(5), "the limit is 2.5 seconds: {took:?}");
+        }
+        assert!([303, 503].contains(&thief.opens("/account").await.status));
+        drop(lock);
+        let begun = Instant::now();
+        while house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status != 303 {
+            assert!(begun.elapsed() < Duration::from_secs(5));
+        }
+        assert!(many_sign_in(&house).await.iter().all(|(page, _)| page.status == 303));
+        assert_eq!(house.count("SELECT COUNT(*) FROM sessions").await, 2 + 2 * i64::try_from(PEOPLE).unwrap());
+        assert!(ada.is_signed_in().await && !thief.is_signed_in().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_reports_a_process_that_holds_the_write_lock() {
+    let house = House::on_sqlite();
+    let ada = house.ada().await;
+    let lock = house.holds_up_the_database().await;
+    let pages = tokio::join!(ada.submits("/account/profile", &[("name", "Augusta")]), many_sign_in(&house));
+    assert_eq!((pages.0.status, pages.1[0].0.status), (503, 503));
+    drop(lock);
+    let faults = house.events("fault").await;
+    let says =
+        |line: &serde_json::Value| line["fault"].as_str().unwrap().contains("holds the write lock of the database");
+    assert!(faults.len() > PEOPLE / 2 && faults.iter().all(says), "{faults:?}");
+}

@@ -1,0 +1,117 @@
+//! Tests that a change is answered only after every node has applied it.
+
+use std::cell::Cell;
+
+use handstamp_core::{SessionIdHash, Timestamp, UserId};
+use tokio::time::{sleep, timeout};
+
+use super::*;
+use crate::store::{ChangeLog, NodeId, OwnedSession, Position};
+
+const LEASE: Duration = Duration::from_secs(60);
+const MOMENT: Duration = Duration::from_millis(10);
+
+impl Here {
+    /// Sends a form with a session token.
+    async fn sends(&self, token: &str, path: &str, fields: &str) -> Response<Body> {
+        let request = Request::post(path)
+            .header("host", "localhost")
+            .header("cookie", format!("handstamp_session={token}"))
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", "application/x-www-form-urlencoded");
+        self.send(request.body(Body::from(fields.to_owned())).unwrap()).await
+    }
+
+    /// Runs `act` beside another node that applies changes slowly, and checks that `act` notifies that node and waits for it.
+    async fn waits_for_another_node<T>(&self, act: impl Future<Output = T>) -> T {
+        let store = &self.handstamp.0.site.accounts.store;
+        let other = NodeId(uuid::Uuid::from_bytes(World::system().random()));
+        let mut known = store.join(other, LEASE).await.unwrap();
+        let knows = Cell::new(false);
+        let follows = async {
+            loop {
+                if let Some(last) = store.changes_after(known).await.unwrap().last() {
+                    known = last.position;
+                    sleep(MOMENT * 10).await;
+                    knows.set(true);
+                    store.renew(other, known).await.unwrap();
+                }
+                sleep(MOMENT).await;
+            }
+        };
+        let done = tokio::select! { done = act => done, () = follows => unreachable!("it follows the log for ever") };
+        assert!(knows.get(), "it returned before the other node had applied it");
+        store.leave(other).await.unwrap();
+        done
+    }
+
+    /// Sends a form that changes something, and returns the response.
+    async fn changes(&self, token: &str, path: &str, fields: &str) -> Response<Body> {
+        let answer = self.waits_for_another_node(self.sends(token, path, fields)).await;
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{path}");
+        answer
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_by_users_are_applied_on_every_node_before_the_response() {
+    let here = Here::at("http://localhost").await;
+    let ada = here.registers().await;
+    here.changes(&ada, "/account/profile", "name=Augusta").await;
+
+    here.clock.advance(Duration::from_secs(1));
+    here.signs_in_for_now().await;
+    let other = here.handstamp.sessions("ada@example.com").await.unwrap()[0].handle;
+    here.changes(&ada, "/account/sessions/revoke", &format!("session={other}")).await;
+    here.changes(&ada, "/account/sessions/revoke-others", "").await;
+
+    let passwords = "current_password=plum-octave-harbour&password=walnut-trumpet-glacier";
+    let ada = token_of(&here.changes(&ada, "/account/password", passwords).await);
+    let again = "email=ada@example.com&password=walnut-trumpet-glacier";
+    let ada = token_of(&here.changes(&ada, "/account/login", again).await);
+    let somebody_else = "name=Bob&email=bob@example.com&password=plum-octave-harbour";
+    let bob = token_of(&here.changes(&ada, "/account/register", somebody_else).await);
+    here.changes(&bob, "/account/logout", "").await;
+    here.changes(&bob, "/account/logout", "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_by_operators_are_applied_on_every_node_before_they_return() {
+    let here = Here::at("http://localhost").await;
+    let ada = "ada@example.com";
+    here.registers().await;
+    assert_eq!(here.waits_for_another_node(here.handstamp.revoke_sessions(Some(ada))).await.unwrap(), 1);
+    here.signs_in_for_now().await;
+    here.signs_in_for_now().await;
+    assert_eq!(here.waits_for_another_node(here.handstamp.revoke_sessions(None)).await.unwrap(), 2);
+    assert_eq!(here.handstamp.revoke_sessions(None).await.unwrap(), 0, "no session is left");
+    let token = here.signs_in_for_now().await;
+    assert_eq!(here.opens("/account", &token).await.status(), StatusCode::OK);
+    here.waits_for_another_node(here.handstamp.change_groups(ada, &["staff"], &[])).await.unwrap();
+    here.waits_for_another_node(here.handstamp.change_groups(ada, &[], &["staff"])).await.unwrap();
+    let verified = here.waits_for_another_node(here.handstamp.verify_user(ada)).await.unwrap();
+    assert!(verified.email_verified && here.handstamp.user(ada).await.unwrap().email_verified);
+    here.waits_for_another_node(here.handstamp.disable_user(ada)).await.unwrap();
+    assert_eq!(here.opens("/account", &token).await.status(), StatusCode::SEE_OTHER);
+    here.waits_for_another_node(here.handstamp.enable_user(ada)).await.unwrap();
+    here.waits_for_another_node(here.handstamp.delete_user(ada)).await.unwrap();
+    assert!(here.handstamp.user(ada).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invalidations_that_every_node_has_applied_are_deleted() {
+    let here = Here::at("http://localhost").await;
+    let accounts = &here.handstamp.0.site.accounts;
+    let session = OwnedSession {
+        id_hash: SessionIdHash::from_bytes([7; 32]),
+        user_id: UserId::new(Timestamp::from_unix_seconds(0), [7; 10]),
+    };
+    let ended = accounts.store.end_sessions(&[session]).await.unwrap();
+    accounts.sessions.in_force(ended).await.unwrap();
+    let forgotten = async {
+        while !accounts.store.changes_after(Position(0)).await.unwrap().is_empty() {
+            sleep(MOMENT).await;
+        }
+    };
+    timeout(LEASE, forgotten).await.expect("a node trims the invalidation log with each renewal");
+}
