@@ -94,7 +94,7 @@ pub use web::{CurrentSession, CurrentUser};
 use services::{Accounts, Assertions, Guard, Hashing};
 use sessions::Sessions;
 use store::Store;
-use web::{CarefulHeaders, Cookies, Introductions, Mount, Places, Site, Views, Warned};
+use web::{SecurityHeaders, Cookies, IdentityHeaderCache, Mount, Urls, Site, Templates, Warned};
 use world::World;
 
 /// How often last-seen times are flushed to the database, because writing one costs more than a request. The session lists of
@@ -135,13 +135,13 @@ impl Handstamp {
         let tokens = SessionTokens::new(secret, fallbacks).map_err(|error| Error::config(error.to_string()))?;
         let devices = DeviceTokens::new(secret, fallbacks).map_err(|error| Error::config(error.to_string()))?;
         let store = Arc::new(Store::open_with(&config.database, config.session.notify, config.pool).await?);
-        let places = Places::new(&config);
+        let urls = Urls::new(&config);
         let site = Arc::new(Site {
-            headers: CarefulHeaders::new(&config, &places),
-            views: Views::new(&config),
+            headers: SecurityHeaders::new(&config, &urls),
+            templates: Templates::new(&config),
             cookies: Cookies::new(&config),
-            places,
-            introductions: Introductions::new(),
+            urls,
+            identity_headers: IdentityHeaderCache::new(),
             request_ids: log::RequestIds::default(),
             mount: Mount::default(),
             warned: Warned::default(),

@@ -42,7 +42,7 @@ impl Cookies {
     }
 
     /// The cookies of a sign-in: sets the session and the device cookie, and removes a host-only session cookie beside them.
-    pub(super) fn admit(&self, admitted: &Admitted) -> impl Iterator<Item = HeaderValue> {
+    pub(super) fn sign_in_cookies(&self, admitted: &Admitted) -> impl Iterator<Item = HeaderValue> {
         let max_age = format!("; Max-Age={}", DeviceTokens::LIFETIME.as_secs());
         let given = [self.session(&admitted.signed_in), self.set(&self.device, &admitted.device, &max_age)];
         self.remove_host_only().into_iter().chain(given)

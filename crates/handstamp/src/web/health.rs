@@ -7,7 +7,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 
 use super::SharedSite;
-use super::respond::ForMachines;
+use super::respond::NoErrorPage;
 use crate::log;
 use crate::sessions::Standing;
 
@@ -25,7 +25,7 @@ pub(super) async fn ready(State(site): State<SharedSite>) -> Response {
             (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n"))
         }
     };
-    (status, [(CACHE_CONTROL, "no-store")], Extension(ForMachines), text).into_response()
+    (status, [(CACHE_CONTROL, "no-store")], Extension(NoErrorPage), text).into_response()
 }
 
 pub(crate) async fn why_not_ready(site: &SharedSite) -> Option<&'static str> {

@@ -6,11 +6,11 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::Site;
-use super::failure::Failure;
+use super::web_error::WebError;
 use super::user::{is_navigation, original_uri};
 
 /// Rejects a request whose host is not a name of this site.
-pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
+pub(super) fn refusal(site: &Site, request: &Request) -> Option<WebError> {
     let public_url = &site.accounts.config.public_url;
     if asked_for(request).is_some_and(|host| public_url.answers_to(host)) {
         return None;
@@ -18,7 +18,7 @@ pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
     let message = format!(
         "This server answers for {public_url}. If it stands behind a proxy, the proxy must pass on the Host header."
     );
-    Some(Failure::refused(StatusCode::MISDIRECTED_REQUEST, message))
+    Some(WebError::refused(StatusCode::MISDIRECTED_REQUEST, message))
 }
 
 /// On a laptop, redirects a page that was requested under another name of the machine to the same page at `public_url`. Cookies
@@ -34,8 +34,8 @@ pub(super) fn to_public_name(site: &Site, request: &Request) -> Option<Response>
         return None;
     }
     let uri = original_uri(request.uri(), request.extensions());
-    let place = format!("{public_url}{}", uri.path_and_query().map_or("/", |place| place.as_str()));
-    let headers = [(LOCATION, place.try_into().ok()?), (SET_COOKIE, site.cookies.moved())];
+    let url = format!("{public_url}{}", uri.path_and_query().map_or("/", |url| url.as_str()));
+    let headers = [(LOCATION, url.try_into().ok()?), (SET_COOKIE, site.cookies.moved())];
     Some((StatusCode::PERMANENT_REDIRECT, headers).into_response())
 }
 

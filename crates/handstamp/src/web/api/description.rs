@@ -128,7 +128,7 @@ impl Modify for NoLicence {
 /// The OpenAPI document of this site.
 pub(in crate::web) async fn openapi(State(site): State<SharedSite>) -> Response {
     let mut openapi = Description::openapi();
-    openapi.servers = Some(vec![ServerBuilder::new().url(site.places.page("/api/v1")).build()]);
+    openapi.servers = Some(vec![ServerBuilder::new().url(site.urls.page("/api/v1")).build()]);
     let cookie = ApiKey::Cookie(ApiKeyValue::new(site.cookies.session_name()));
     openapi.components.get_or_insert_default().add_security_scheme("session", SecurityScheme::ApiKey(cookie));
     Json(openapi).into_response()

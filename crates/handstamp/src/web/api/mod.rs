@@ -15,13 +15,13 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::SharedSite;
-use super::failure::Failure;
+use super::web_error::WebError;
 use super::pages::parse_new_password;
 use super::pages::password::WRONG as WRONG_CURRENT;
 use super::pages::sign_in::WRONG;
 use super::pages::sign_out::end;
-use super::user::Member;
-use super::views::iso;
+use super::user::SignedInUser;
+use super::templates::format_rfc3339;
 use crate::error::Fault;
 use crate::services::{
     Admitted, ChangePassword as ChangePasswordWish, NotRegistered, NotSignedIn, PasswordNotChanged, Register, SignIn,
@@ -131,7 +131,7 @@ pub(super) struct ChangePassword {
     ),
     security(("session" = [])),
 )]
-pub(super) async fn show_session(Member(session): Member) -> Json<SignedIn> {
+pub(super) async fn show_session(SignedInUser(session): SignedInUser) -> Json<SignedIn> {
     Json(SignedIn::from(&*session))
 }
 
@@ -159,7 +159,7 @@ pub(super) async fn sign_in(
     match site.accounts.sign_in(wish, &shown.sessions, &device).await {
         Ok(admitted) => welcome(&site, &admitted).await,
         Err(NotSignedIn::Wrong) => Err(Invalid::of("password", WRONG).into()),
-        Err(NotSignedIn::TooMany(wait)) => Err(Failure::TooMany(wait).into()),
+        Err(NotSignedIn::TooMany(wait)) => Err(WebError::TooMany(wait).into()),
         Err(NotSignedIn::Fault(fault)) => Err(fault.into()),
     }
 }
@@ -202,12 +202,12 @@ pub(super) async fn register(
     let (Some(name), Some(email), Some(password)) = (name, email, password) else { return Err(invalid.into()) };
     match site.accounts.register(Register { name, email, password }, &shown.sessions, &device).await {
         Ok(admitted) => welcome(&site, &admitted).await,
-        Err(NotRegistered::Closed) => Err(Failure::refused(StatusCode::FORBIDDEN, "Registration is closed.").into()),
+        Err(NotRegistered::Closed) => Err(WebError::refused(StatusCode::FORBIDDEN, "Registration is closed.").into()),
         Err(NotRegistered::AddressTaken) => {
             Err(Invalid::of("email", "This e-mail address already has an account.").into())
         }
         Err(NotRegistered::Password(refusal)) => Err(Invalid::of("password", refusal).into()),
-        Err(NotRegistered::TooMany(wait)) => Err(Failure::TooMany(wait).into()),
+        Err(NotRegistered::TooMany(wait)) => Err(WebError::TooMany(wait).into()),
         Err(NotRegistered::Fault(fault)) => Err(fault.into()),
     }
 }
@@ -225,7 +225,7 @@ pub(super) async fn register(
 )]
 pub(super) async fn list_sessions(
     State(site): State<SharedSite>,
-    Member(session): Member,
+    SignedInUser(session): SignedInUser,
 ) -> Result<Json<Vec<ListedSession>>, Refusal> {
     let list = site.accounts.sessions.list(session.user.id).await.map_err(Fault::from)?;
     let listed = list.into_iter().map(|listed| ListedSession {
@@ -233,8 +233,8 @@ pub(super) async fn list_sessions(
         current: listed.id_hash == session.id_hash,
         user_agent: listed.user_agent,
         address: listed.address,
-        created_at: iso(listed.created_at),
-        last_seen_at: iso(listed.last_seen_at),
+        created_at: format_rfc3339(listed.created_at),
+        last_seen_at: format_rfc3339(listed.last_seen_at),
     });
     Ok(Json(listed.collect()))
 }
@@ -255,13 +255,13 @@ pub(super) async fn list_sessions(
 )]
 pub(super) async fn revoke_session(
     State(site): State<SharedSite>,
-    Member(session): Member,
+    SignedInUser(session): SignedInUser,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    let handle = Uuid::try_parse(&id).map_err(|_| Failure::not_found())?;
+    let handle = Uuid::try_parse(&id).map_err(|_| WebError::not_found())?;
     match site.accounts.end_session(&session, handle).await? {
         ByHandle::Ended => Ok(StatusCode::NO_CONTENT),
-        ByHandle::HadEnded | ByHandle::OfAnother => Err(Failure::not_found().into()),
+        ByHandle::HadEnded | ByHandle::OfAnother => Err(WebError::not_found().into()),
     }
 }
 
@@ -279,7 +279,7 @@ pub(super) async fn revoke_session(
 )]
 pub(super) async fn revoke_other_sessions(
     State(site): State<SharedSite>,
-    Member(session): Member,
+    SignedInUser(session): SignedInUser,
 ) -> Result<StatusCode, Refusal> {
     site.accounts.end_other_sessions(&session).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -299,7 +299,7 @@ pub(super) async fn revoke_other_sessions(
 )]
 pub(super) async fn change_password(
     State(site): State<SharedSite>,
-    Member(session): Member,
+    SignedInUser(session): SignedInUser,
     device: Device,
     JsonBody(given): JsonBody<ChangePassword>,
 ) -> Result<Response, Refusal> {
@@ -309,11 +309,11 @@ pub(super) async fn change_password(
     let new = invalid.parse("password", parse_new_password(&given.password, &site.accounts.config.password));
     let (Some(current), Some(new)) = (current, new) else { return Err(invalid.into()) };
     match site.accounts.change_password(&session, &device, ChangePasswordWish { current, new }).await {
-        Ok(admitted) => Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.admit(&admitted))),
+        Ok(admitted) => Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.sign_in_cookies(&admitted))),
         Err(PasswordNotChanged::WrongPassword) => Err(Invalid::of("current_password", WRONG_CURRENT).into()),
         Err(PasswordNotChanged::Password(refusal)) => Err(Invalid::of("password", refusal).into()),
-        Err(PasswordNotChanged::SignedOut) => Err(Failure::SignedOut.into()),
-        Err(PasswordNotChanged::TooMany(wait)) => Err(Failure::TooMany(wait).into()),
+        Err(PasswordNotChanged::SignedOut) => Err(WebError::SignedOut.into()),
+        Err(PasswordNotChanged::TooMany(wait)) => Err(WebError::TooMany(wait).into()),
         Err(PasswordNotChanged::Fault(fault)) => Err(fault.into()),
     }
 }
@@ -322,10 +322,10 @@ pub(super) async fn change_password(
 async fn welcome(site: &SharedSite, admitted: &Admitted) -> Result<Response, Refusal> {
     let Found::Live(session) = site.accounts.sessions.find(admitted.signed_in.token.expose()).await? else {
         // The session was revoked in the meantime.
-        return Err(Failure::SignedOut.into());
+        return Err(WebError::SignedOut.into());
     };
     let response = (StatusCode::CREATED, Json(SignedIn::from(&*session))).into_response();
-    Ok(with_cookies(response, site.cookies.admit(admitted)))
+    Ok(with_cookies(response, site.cookies.sign_in_cookies(admitted)))
 }
 
 fn with_cookies(mut response: Response, cookies: impl IntoIterator<Item = HeaderValue>) -> Response {
@@ -343,9 +343,9 @@ impl From<&LiveSession> for SignedIn {
                 email: user.email().to_owned(),
                 email_verified: user.email_verified,
                 groups: user.group_names().map(str::to_owned).collect(),
-                created_at: iso(user.created_at),
+                created_at: format_rfc3339(user.created_at),
             },
-            session: Session { id: session.handle.to_string(), expires_at: iso(session.claims.expires_at) },
+            session: Session { id: session.handle.to_string(), expires_at: format_rfc3339(session.claims.expires_at) },
         }
     }
 }

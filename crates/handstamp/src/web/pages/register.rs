@@ -6,12 +6,12 @@ use axum::response::Response;
 use handstamp_core::{DisplayName, EmailAddress, PasswordPolicy, ReturnTo};
 use minijinja::context;
 
-use super::{FieldError, next_of_form, next_of_link, next_value, parse_new_password, see_other_with, with_next};
+use super::{FieldError, next_from_form, next_from_query, next_value, parse_new_password, see_other_with, link_with_next};
 use crate::services::{NotRegistered, Register};
 use crate::sessions::{Device, Shown};
 use crate::web::SharedSite;
-use crate::web::failure::Failure;
-use crate::web::form::Fields;
+use crate::web::web_error::WebError;
+use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::Visitor;
@@ -36,10 +36,10 @@ pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
     visitor: Visitor,
     uri: Uri,
-) -> Result<Response, Failure> {
-    let next = next_of_link(&site, &uri);
+) -> Result<Response, WebError> {
+    let next = next_from_query(&site, &uri);
     if visitor.session().is_some() {
-        return Ok(see_other(next.as_ref().unwrap_or(site.places.account()).as_str()));
+        return Ok(see_other(next.as_ref().unwrap_or(site.urls.account()).as_str()));
     }
     form_page(&site, &visitor, StatusCode::OK, &Form { next, ..Form::default() })
 }
@@ -49,12 +49,12 @@ pub(in crate::web) async fn submit(
     visitor: Visitor,
     shown: Shown,
     device: Device,
-    fields: Fields,
-) -> Result<Response, Failure> {
+    fields: FormFields,
+) -> Result<Response, WebError> {
     let mut form = Form {
         name: fields.get("name")?.to_owned(),
         email: fields.get("email")?.to_owned(),
-        next: next_of_form(&site, &fields)?,
+        next: next_from_form(&site, &fields)?,
         errors: Errors::default(),
     };
     let outcome = match form.parse(fields.get("password")?, &site.accounts.config.password) {
@@ -64,11 +64,11 @@ pub(in crate::web) async fn submit(
     match outcome {
         Ok(admitted) => {
             return Ok(see_other_with(
-                site.cookies.admit(&admitted),
-                form.next.as_ref().unwrap_or(site.places.account()).as_str(),
+                site.cookies.sign_in_cookies(&admitted),
+                form.next.as_ref().unwrap_or(site.urls.account()).as_str(),
             ));
         }
-        Err(NotRegistered::TooMany(wait)) => return Err(Failure::TooMany(wait)),
+        Err(NotRegistered::TooMany(wait)) => return Err(WebError::TooMany(wait)),
         Err(NotRegistered::Fault(fault)) => return Err(fault.into()),
         Err(NotRegistered::Closed) => return form_page(&site, &visitor, StatusCode::FORBIDDEN, &form),
         Err(NotRegistered::AddressTaken) => {
@@ -89,7 +89,7 @@ impl Form {
     }
 }
 
-fn form_page(site: &SharedSite, visitor: &Visitor, status: StatusCode, form: &Form) -> Result<Response, Failure> {
+fn form_page(site: &SharedSite, visitor: &Visitor, status: StatusCode, form: &Form) -> Result<Response, WebError> {
     let values = context! {
         values => context! { name => form.name.as_str(), email => form.email.as_str() },
         errors => context! {
@@ -99,8 +99,8 @@ fn form_page(site: &SharedSite, visitor: &Visitor, status: StatusCode, form: &Fo
         },
         next => next_value(form.next.as_ref()),
         min_length => site.accounts.config.password.min_length,
-        sign_in_url => with_next(site, "/account/login", form.next.as_ref()),
-        register_url => with_next(site, "/account/register", form.next.as_ref()),
+        sign_in_url => link_with_next(site, "/account/login", form.next.as_ref()),
+        register_url => link_with_next(site, "/account/register", form.next.as_ref()),
     };
     page(site, visitor, status, "register.html", values)
 }

@@ -137,7 +137,7 @@ async fn a_panic_gives_an_error_page_and_the_server_keeps_running() {
         panic!("with a secret in its message");
         ""
     }
-    let router = Routes::behind(&here.handstamp.0.site, Admits::ForThisSite).any("/panic", panics).router();
+    let router = Routes::new(&here.handstamp.0.site, Access::SameSite).any("/panic", panics).router();
     for method in ["GET", "POST"] {
         let request = Request::builder().method(method).uri("/panic").header("host", "localhost");
         let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
@@ -166,7 +166,7 @@ async fn every_request_has_a_unique_id() {
 async fn requests_are_aborted_after_the_timeout_plus_a_lease() {
     let here = Here::at("http://localhost").await;
     let slow = std::future::pending::<()>;
-    let router = Routes::behind(&here.handstamp.0.site, Admits::Anybody).any("/slow", slow).router();
+    let router = Routes::new(&here.handstamp.0.site, Access::Unchecked).any("/slow", slow).router();
     tokio::time::pause();
     for method in ["GET", "POST"] {
         let begun = tokio::time::Instant::now();
@@ -227,7 +227,7 @@ async fn assertion_keys_of_fallback_secrets_are_published_for_an_hour_after_the_
 #[tokio::test]
 async fn a_user_signed_out_meanwhile_returns_to_the_page_after_sign_in() {
     let here = Here::at("http://localhost").await;
-    let to = here.handstamp.0.site.places.sign_in_before("/account/password");
+    let to = here.handstamp.0.site.urls.sign_in_url("/account/password");
     assert_eq!(to, "/account/login?next=%2Faccount%2Fpassword");
     assert!(text(here.opens(&to, "").await).await.contains("name=\"next\" value=\"&#x2f;account&#x2f;password\""));
 }

@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::failure::Failure;
+use super::web_error::WebError;
 use super::{SharedSite, Site, host, respond};
 use crate::log;
 
@@ -19,7 +19,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Like Go's CrossOriginProtection, it checks `Sec-Fetch-Site`, and `Origin` where a browser does not send that. Unlike Go's, it
 /// compares the scheme as well as the host. A request with neither header counts in Go as one of a program. Here it does so only
 /// without a session cookie: a program that sends one has to send `Origin` too.
-pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
+pub(super) fn refusal(site: &Site, request: &Request) -> Option<WebError> {
     if only_reads(request) || comes_from_here(site, request) || comes_from_a_trusted_origin(site, request) {
         return None;
     }
@@ -34,14 +34,14 @@ pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
     } else {
         Cow::from("This request came from another site, so nothing was done. Please use the form on our own page.")
     };
-    Some(Failure::refused(StatusCode::FORBIDDEN, message))
+    Some(WebError::refused(StatusCode::FORBIDDEN, message))
 }
 
 /// [`refusal`] as a layer around an application's own routes. It answers with a problem document, as no error page is rendered
 /// there.
 pub(super) async fn refuse(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
     match refusal(&site, &request) {
-        Some(refusal) => respond::problem_of(refusal),
+        Some(refusal) => respond::problem_response(refusal),
         None => next.run(request).await,
     }
 }

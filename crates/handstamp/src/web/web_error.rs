@@ -12,11 +12,11 @@ use crate::error::Fault;
 use crate::log;
 
 /// The `Retry-After` of a temporary failure, in seconds.
-const COME_BACK_AFTER: u64 = 5;
+const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// An error response: rejected, unauthorized, throttled or failed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum WebError {
     /// The request needs a live session.
     SignedOut,
     /// The request is rejected with this status and message.
@@ -26,7 +26,7 @@ pub(super) enum Failure {
     Fault(Fault),
 }
 
-impl Failure {
+impl WebError {
     pub(super) fn refused(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self::Refused(status, message.into())
     }
@@ -64,10 +64,10 @@ impl Failure {
     }
 
     /// The value of `Retry-After` in seconds, where a retry makes sense.
-    fn come_back_after(&self) -> Option<u64> {
+    fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooMany(Wait(wait)) => Some(wait.as_secs().max(1)),
-            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(COME_BACK_AFTER),
+            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_AFTER_SECONDS),
             _ => None,
         }
     }
@@ -90,22 +90,22 @@ impl Failure {
     }
 }
 
-impl<F: Into<Fault>> From<F> for Failure {
+impl<F: Into<Fault>> From<F> for WebError {
     fn from(fault: F) -> Self {
         Self::Fault(fault.into())
     }
 }
 
-/// The message that [`dress`](super::respond::dress) puts into an error response.
+/// The message that [`render_error`](super::respond::render_error) puts into an error response.
 #[derive(Clone)]
-pub(super) struct Explanation(pub(super) Cow<'static, str>);
+pub(super) struct ErrorMessage(pub(super) Cow<'static, str>);
 
 /// Logs an internal error, whose details stay out of the response.
 pub(super) fn log_fault(fault: &dyn fmt::Display) {
     log::error!(event = "fault", %fault, "a request could not be answered");
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for WebError {
     fn into_response(self) -> Response {
         match &self {
             Self::Fault(Fault::Overloaded) => log::warn!(event = "overloaded", "the password hashing queue is full"),
@@ -113,8 +113,8 @@ impl IntoResponse for Failure {
             Self::SignedOut | Self::Refused(..) | Self::TooMany(_) => {}
         }
         let mut response = self.status().into_response();
-        response.extensions_mut().insert(Explanation(self.message()));
-        if let Some(seconds) = self.come_back_after() {
+        response.extensions_mut().insert(ErrorMessage(self.message()));
+        if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         response
