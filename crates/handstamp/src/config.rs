@@ -623,8 +623,8 @@ mod tests {
             Config::new(url, DatabaseUrl::parse("sqlite:unused").unwrap(), secret)
         };
         assert!(config().validate().is_ok());
-        type Fault = (&'static str, fn(&mut Config));
-        let faults: [Fault; 10] = [
+        type InternalError = (&'static str, fn(&mut Config));
+        let faults: [InternalError; 10] = [
             ("site_name", |config| config.site_name = "\u{200B}".to_owned()),
             ("session.lifetime", |config| config.session.lifetime = Duration::from_secs(31 * 86_400)),
             ("session.lease", |config| config.session.lease = Duration::ZERO),

@@ -17,7 +17,7 @@ enum Kind {
     Config(String),
     NoSuchAccount,
     Refused(String),
-    Fault(Fault),
+    Internal(InternalError),
 }
 
 impl Error {
@@ -36,7 +36,7 @@ impl Error {
         matches!(
             self.0,
             Kind::Open(OpenError::Database(_) | OpenError::Unreachable(..) | OpenError::Migration(_))
-                | Kind::Fault(Fault::Store(_) | Fault::Outdated | Fault::NoLease | Fault::NotInForce(_))
+                | Kind::Internal(InternalError::Store(_) | InternalError::Outdated | InternalError::NoLease | InternalError::NotInForce(_))
         )
     }
 
@@ -52,9 +52,9 @@ impl Error {
     }
 
     /// The internal error behind it, or this error unchanged if there is none.
-    pub(crate) fn into_fault(self) -> Result<Fault, Self> {
+    pub(crate) fn into_internal(self) -> Result<InternalError, Self> {
         match self.0 {
-            Kind::Fault(fault) => Ok(fault),
+            Kind::Internal(error) => Ok(error),
             other => Err(Self(other)),
         }
     }
@@ -78,9 +78,9 @@ impl From<OpenError> for Error {
     }
 }
 
-impl<F: Into<Fault>> From<F> for Error {
-    fn from(fault: F) -> Self {
-        Self(Kind::Fault(fault.into()))
+impl<F: Into<InternalError>> From<F> for Error {
+    fn from(error: F) -> Self {
+        Self(Kind::Internal(error.into()))
     }
 }
 
@@ -90,7 +90,7 @@ impl fmt::Display for Error {
             Kind::Open(error) => error.fmt(f),
             Kind::Config(message) | Kind::Refused(message) => f.write_str(message),
             Kind::NoSuchAccount => f.write_str("there is no account of that address"),
-            Kind::Fault(fault) => fault.fmt(f),
+            Kind::Internal(error) => error.fmt(f),
         }
     }
 }
@@ -99,7 +99,7 @@ impl std::error::Error for Error {}
 
 /// An internal error: the caller could not have avoided it.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum InternalError {
     /// The database did not answer, or a write failed.
     Store(sqlx::Error),
     /// A stale read: the database lacks changes that this node has seen already.
@@ -118,49 +118,49 @@ pub(crate) enum Fault {
     Task(tokio::task::JoinError),
 }
 
-impl From<sqlx::Error> for Fault {
+impl From<sqlx::Error> for InternalError {
     fn from(error: sqlx::Error) -> Self {
         Self::Store(error)
     }
 }
 
-impl From<Outdated> for Fault {
+impl From<Outdated> for InternalError {
     fn from(_: Outdated) -> Self {
         Self::Outdated
     }
 }
 
-impl From<NoLease> for Fault {
+impl From<NoLease> for InternalError {
     fn from(_: NoLease) -> Self {
         Self::NoLease
     }
 }
 
-impl From<NotInForce> for Fault {
-    fn from(fault: NotInForce) -> Self {
-        Self::NotInForce(fault)
+impl From<NotInForce> for InternalError {
+    fn from(error: NotInForce) -> Self {
+        Self::NotInForce(error)
     }
 }
 
-impl From<HashFault> for Fault {
-    fn from(fault: HashFault) -> Self {
-        Self::Hash(fault)
+impl From<HashFault> for InternalError {
+    fn from(error: HashFault) -> Self {
+        Self::Hash(error)
     }
 }
 
-impl From<minijinja::Error> for Fault {
+impl From<minijinja::Error> for InternalError {
     fn from(error: minijinja::Error) -> Self {
         Self::Template(error)
     }
 }
 
-impl From<tokio::task::JoinError> for Fault {
+impl From<tokio::task::JoinError> for InternalError {
     fn from(error: tokio::task::JoinError) -> Self {
         Self::Task(error)
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for InternalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => write!(f, "the database: {error}"),
@@ -172,7 +172,7 @@ impl fmt::Display for Fault {
                 write!(f, "the change is committed, but some node may not have applied it: {reason}")
             }
             Self::Overloaded => f.write_str("too many passwords are waiting to be hashed"),
-            Self::Hash(fault) => fault.fmt(f),
+            Self::Hash(error) => error.fmt(f),
             Self::Template(error) => write!(f, "a template: {error:#}"),
             Self::Task(error) => write!(f, "a task: {error}"),
         }

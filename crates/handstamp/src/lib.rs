@@ -91,7 +91,7 @@ pub use handstamp_core::{
 pub use store::{Account, ListedSession};
 pub use web::{CurrentSession, CurrentUser};
 
-use services::{Accounts, Assertions, Guard, Hashing};
+use services::{Services, Assertions, LoginThrottle, PasswordHasher};
 use sessions::Sessions;
 use store::Store;
 use web::{SecurityHeaders, Cookies, IdentityHeaderCache, Mount, Urls, Site, Templates, Warned};
@@ -105,11 +105,11 @@ const PURGE_ATTEMPTS_EVERY: Duration = Duration::from_secs(300);
 
 /// The accounts of one site: the open database, the background tasks and the routes. Clones share one instance.
 #[derive(Clone)]
-pub struct Handstamp(Arc<Open>);
+pub struct Handstamp(Arc<Inner>);
 
-struct Open {
+struct Inner {
     site: Arc<Site>,
-    upkeep: JoinHandle<()>,
+    maintenance: JoinHandle<()>,
     /// The task that renews this node's lease.
     node: Mutex<Option<JoinHandle<()>>>,
 }
@@ -145,24 +145,24 @@ impl Handstamp {
             request_ids: log::RequestIds::default(),
             mount: Mount::default(),
             warned: Warned::default(),
-            accounts: Accounts {
+            services: Services {
                 assertions: Assertions::new(&config, &world),
                 devices,
-                guard: Guard::new(&config.limits),
+                throttle: LoginThrottle::new(&config.limits),
                 sessions: Sessions::new(tokens, Arc::clone(&store), world.clone(), &config.session),
-                hashing: Hashing::new(&config.hashing),
+                hashing: PasswordHasher::new(&config.hashing),
                 config,
                 world,
                 store,
             },
         });
-        let upkeep = tokio::spawn(keep_up(Arc::clone(&site)));
+        let maintenance = tokio::spawn(run_maintenance(Arc::clone(&site)));
         let node = tokio::spawn({
             let site = Arc::clone(&site);
-            async move { site.accounts.sessions.follow().await }
+            async move { site.services.sessions.follow().await }
         });
-        site.accounts.sessions.joined().await;
-        Ok(Self(Arc::new(Open { site, upkeep, node: Mutex::new(Some(node)) })))
+        site.services.sessions.joined().await;
+        Ok(Self(Arc::new(Inner { site, maintenance, node: Mutex::new(Some(node)) })))
     }
 
     /// The routes to merge into an axum application: the pages under `/account`, the authorization subrequests of proxies under
@@ -198,7 +198,7 @@ impl Handstamp {
     /// Updates the gauges; call it before each scrape. Metrics go to the recorder of the crate `metrics` that is installed when
     /// this instance is opened.
     pub fn update_gauges(&self) {
-        self.0.site.accounts.sessions.measure();
+        self.0.site.services.sessions.measure();
     }
 
     /// All accounts, ordered by address.
@@ -206,7 +206,7 @@ impl Handstamp {
     /// # Errors
     /// When the database cannot be read.
     pub async fn users(&self) -> Result<Vec<Account>, Error> {
-        self.0.site.accounts.users().await
+        self.0.site.services.users().await
     }
 
     /// The account of an address.
@@ -214,7 +214,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, the address is not valid, or the database cannot be read.
     pub async fn user(&self, email: &str) -> Result<Account, Error> {
-        self.0.site.accounts.user(email).await
+        self.0.site.services.user(email).await
     }
 
     /// Creates an account on behalf of a user, whether registration is open or not. Its address counts as verified.
@@ -222,7 +222,7 @@ impl Handstamp {
     /// # Errors
     /// When the name, the address or the password is refused, or the database cannot be written.
     pub async fn add_user(&self, name: &str, email: &str, password: &str) -> Result<UserId, Error> {
-        self.0.site.accounts.add_user(name, email, password).await
+        self.0.site.services.add_user(name, email, password).await
     }
 
     /// Marks the address of an account as verified, so that apps receive it: users can register with any address. Every node has
@@ -231,7 +231,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn verify_user(&self, email: &str) -> Result<Account, Error> {
-        self.0.site.accounts.verify_user(email).await
+        self.0.site.services.verify_user(email).await
     }
 
     /// Disables an account: it rejects sign-ins, and its sessions are revoked for good. They are dead on every node when this
@@ -240,7 +240,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn disable_user(&self, email: &str) -> Result<Account, Error> {
-        self.0.site.accounts.set_user_disabled(email, true).await
+        self.0.site.services.set_user_disabled(email, true).await
     }
 
     /// Allows sign-ins to a disabled account again. Returns the account as it was before.
@@ -248,7 +248,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn enable_user(&self, email: &str) -> Result<Account, Error> {
-        self.0.site.accounts.set_user_disabled(email, false).await
+        self.0.site.services.set_user_disabled(email, false).await
     }
 
     /// Adds a user to groups and removes them from others. Every node has applied the change when this returns. Returns the
@@ -258,7 +258,7 @@ impl Handstamp {
     /// When there is no such account, a group name is not valid, the account would be in more than fifty groups, or the database
     /// cannot be written.
     pub async fn change_groups(&self, email: &str, add: &[&str], remove: &[&str]) -> Result<Account, Error> {
-        self.0.site.accounts.change_groups(email, add, remove).await
+        self.0.site.services.change_groups(email, add, remove).await
     }
 
     /// Clears the count of wrong passwords for an account, so that its owner can sign in at once, and returns whether there were
@@ -267,7 +267,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn unlock_user(&self, email: &str) -> Result<bool, Error> {
-        self.0.site.accounts.unlock_user(email).await
+        self.0.site.services.unlock_user(email).await
     }
 
     /// Deletes an account with all its data. Its sessions are dead on every node when this returns. Returns the account as it
@@ -276,7 +276,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn delete_user(&self, email: &str) -> Result<Account, Error> {
-        self.0.site.accounts.delete_user(email).await
+        self.0.site.services.delete_user(email).await
     }
 
     /// The live sessions of an account, the newest first.
@@ -284,7 +284,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be read.
     pub async fn sessions(&self, email: &str) -> Result<Vec<ListedSession>, Error> {
-        self.0.site.accounts.sessions_of(email).await
+        self.0.site.services.sessions_of(email).await
     }
 
     /// Revokes all sessions of one account, or of all accounts if `email` is none, and returns their number. They are dead on
@@ -293,42 +293,42 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn revoke_sessions(&self, email: Option<&str>) -> Result<u64, Error> {
-        self.0.site.accounts.end_sessions_of(email).await
+        self.0.site.services.end_sessions_of(email).await
     }
 
     /// Flushes the last-seen times to the database, leaves the cluster, so that no other node waits for this one, and closes the
     /// database.
     pub async fn close(self) {
-        self.0.upkeep.abort();
-        self.0.site.accounts.write_last_seen().await;
-        self.0.site.accounts.sessions.stop_following();
+        self.0.maintenance.abort();
+        self.0.site.services.write_last_seen().await;
+        self.0.site.services.sessions.stop_following();
         let node = self.0.node.lock().expect("nothing panics while it holds the task").take();
         if let Some(node) = node {
             // It fails only if the task panicked, and then nothing is left to do.
             let _ = node.await;
         }
-        self.0.site.accounts.store.close().await;
+        self.0.site.services.store.close().await;
     }
 }
 
-impl Drop for Open {
+impl Drop for Inner {
     fn drop(&mut self) {
-        self.upkeep.abort();
+        self.maintenance.abort();
         if let Some(node) = self.node.get_mut().ok().and_then(Option::take) {
             node.abort();
         }
     }
 }
 
-async fn keep_up(site: Arc<Site>) {
+async fn run_maintenance(site: Arc<Site>) {
     let mut write = tokio::time::interval(WRITE_LAST_SEEN_EVERY);
     let mut purge = tokio::time::interval(PURGE_EVERY);
     let mut purge_attempts = tokio::time::interval(PURGE_ATTEMPTS_EVERY);
     loop {
         tokio::select! {
-            _ = write.tick() => site.accounts.write_last_seen().await,
-            _ = purge.tick() => site.accounts.purge().await,
-            _ = purge_attempts.tick() => site.accounts.purge_attempts().await,
+            _ = write.tick() => site.services.write_last_seen().await,
+            _ = purge.tick() => site.services.purge().await,
+            _ = purge_attempts.tick() => site.services.purge_attempts().await,
         }
     }
 }

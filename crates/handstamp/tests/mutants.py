@@ -16,14 +16,14 @@ TREE = PLACE / "surely"
 CORE, LIBRARY = "crates/handstamp-core", "crates/handstamp"
 TOKEN, PASSWORD = f"{CORE}/src/token.rs", f"{CORE}/src/password.rs"
 SESSIONS, USERS = f"{LIBRARY}/src/store/session_rows.rs", f"{LIBRARY}/src/store/user_rows.rs"
-SIGN_IN, GUARD, WEB = f"{LIBRARY}/src/services/sign_in.rs", f"{LIBRARY}/src/services/guard.rs", f"{LIBRARY}/src/web"
+SIGN_IN, GUARD, WEB = f"{LIBRARY}/src/services/sign_in.rs", f"{LIBRARY}/src/services/throttle.rs", f"{LIBRARY}/src/web"
 
 # The location of a test: the arguments of `cargo test`, and the beginning of its path.
 CORE_TOKEN = ("-p handstamp-core --test token", "")
 CORE_LIB = ("-p handstamp-core --lib", "")
 STORE = ("-p handstamp --lib", "store::contract::sqlite::")
 LOG = ("-p handstamp --lib", "store::contract::changes::sqlite::")
-GUESSING = ("-p handstamp --lib", "services::guard::tests::")
+GUESSING = ("-p handstamp --lib", "services::throttle::tests::")
 HASHING = ("-p handstamp --lib", "services::hashing::queue::tests::")
 ROUTES = ("-p handstamp --lib", "web::routes::tests::")
 PROXIES = ("-p handstamp-server --test stories", "a_proxy_asks_who_it_is::sqlite::")
@@ -75,7 +75,7 @@ MUTANTS = {
     "counted_after_hashing": (GUARD, COUNTS, HASHES + COUNTS, GUESSING, "whoever_has_to_wait_costs_no_hash"),
     "guesses_uncounted": (GUARD, "self.count(&counts).await?.map_err", "self.count(&[]).await?.map_err", GUESSING,
                           "whoever_waits_as_long_as_told_is_looked_at_again"),
-    "owner_has_no_bound": (GUARD, "vec![(key, person), (shared, self.guard.owner)]", "vec![(key, person)]", GUESSING,
+    "owner_has_no_bound": (GUARD, "vec![(key, person), (shared, self.throttle.owner)]", "vec![(key, person)]", GUESSING,
                            "a_day_has_a_hundred_wrong_passwords_whatever_cookies_come_along"),
     "refused_password_uncounted": (f"{LIBRARY}/src/services/change_password.rs", "self.count_refused_password(session).await?;", "",
                                    GUESSING, "new_passwords_that_are_refused_count_for_the_session"),
@@ -84,7 +84,7 @@ MUTANTS = {
     "taken_back_from_the_next_run": (f"{CORE}/src/throttle.rs", "self.since == counted.since", "true", CORE_LIB,
                                      "throttle::tests::what_was_right_is_not_taken_from_a_run_that_began_meanwhile"),
     "cookie_opened_for_an_account_only": (SIGN_IN, "let known = self.devices.open(&device.cookie, self.sessions.now());",
-                                          """let exists = self.store.has_account(&wish.email).await?;
+                                          """let exists = self.store.has_account(&request.email).await?;
         let cookie = if exists { device.cookie.as_str() } else { "" };
         let known = self.devices.open(cookie, self.sessions.now());""", GUESSING,
                                           "a_cookie_costs_the_same_whether_there_is_such_an_account_or_not"),
@@ -100,7 +100,7 @@ MUTANTS = {
     "rest_of_the_work_off": (PASSWORD, "if let Some(rest) = self.rest_after(&parsed.settings)",
                              "if let Some(rest) = self.rest_after(&parsed.settings).filter(|_| false)", CORE_LIB,
                              "password::tests::a_check_costs_the_same_whoever_it_is_for"),
-    "stranger_costs_nothing": (SIGN_IN, ACCOUNT, "if account.is_none() {\n            return Err(NotSignedIn::Wrong);\n        }\n        "
+    "stranger_costs_nothing": (SIGN_IN, ACCOUNT, "if account.is_none() {\n            return Err(SignInError::Wrong);\n        }\n        "
                                + ACCOUNT, ("-p handstamp --lib", "services::sign_in::tests::"), "every_wrong_sign_in_costs_the_same_work"),
     "costly_hash_of_a_row": (PASSWORD, "memory_kib <= Self::MAX_MEMORY_KIB", "true", CORE_LIB,
                              "password::tests::settings_out_of_bounds_are_refused"),

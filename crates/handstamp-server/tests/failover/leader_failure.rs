@@ -94,7 +94,7 @@ fn tell(entries: &[Entry], failed: Instant, replaced: Instant, houses: &[House])
     for line in houses.iter().map(House::log).collect::<String>().lines() {
         let line = serde_json::from_str::<serde_json::Value>(line).unwrap_or_default();
         if line["event"] == "fault" {
-            *faults.entry(line["fault"].to_string()).or_default() += 1;
+            *faults.entry(line["error"].to_string()).or_default() += 1;
         }
     }
     for (fault, count) in faults {

@@ -74,6 +74,6 @@ async fn the_log_reports_a_process_that_holds_the_write_lock() {
     drop(lock);
     let faults = house.events("fault").await;
     let says =
-        |line: &serde_json::Value| line["fault"].as_str().unwrap().contains("holds the write lock of the database");
+        |line: &serde_json::Value| line["error"].as_str().unwrap().contains("holds the write lock of the database");
     assert!(faults.len() > PEOPLE / 2 && faults.iter().all(says), "{faults:?}");
 }

@@ -2,71 +2,71 @@
 
 use handstamp_core::{AttemptKey, Password, PasswordHash, PasswordRefusal, Timestamp, Wait};
 
-use super::guard::Asking;
+use super::throttle::PasswordAttempt;
 use super::hashing::{Checked, Share};
-use super::{Accounts, Admitted, SENT_TWICE_WITHIN};
-use crate::error::Fault;
+use super::{Services, SignInCookies, SENT_TWICE_WITHIN};
+use crate::error::InternalError;
 use crate::log;
 use crate::sessions::{Device, Session, Shown};
 use crate::store::{Credentials, OwnedSession};
 
 /// A request to change the password.
-pub(crate) struct ChangePassword {
+pub(crate) struct ChangePasswordRequest {
     pub(crate) current: Password,
     pub(crate) new: Password,
 }
 
 /// Why the password was not changed.
 #[derive(Debug)]
-pub(crate) enum PasswordNotChanged {
+pub(crate) enum ChangePasswordError {
     WrongPassword,
     /// Throttled: there were too many wrong passwords.
-    TooMany(Wait),
+    Throttled(Wait),
     Password(PasswordRefusal),
     /// The session ended before the change was committed.
     SignedOut,
-    Fault(Fault),
+    Internal(InternalError),
 }
 
-impl<F: Into<Fault>> From<F> for PasswordNotChanged {
-    fn from(fault: F) -> Self {
-        Self::Fault(fault.into())
+impl<F: Into<InternalError>> From<F> for ChangePasswordError {
+    fn from(error: F) -> Self {
+        Self::Internal(error.into())
     }
 }
 
-impl Accounts {
+impl Services {
     /// Changes the password, revokes all other sessions and gives this one a new token. All earlier device cookies of the account
     /// become invalid; this browser gets a new one.
     pub(crate) async fn change_password(
         &self,
         session: &Session,
         device: &Device,
-        wish: ChangePassword,
-    ) -> Result<Admitted, PasswordNotChanged> {
+        request: ChangePasswordRequest,
+    ) -> Result<SignInCookies, ChangePasswordError> {
         let share = Share { network: device.network, account: AttemptKey::user(session.user.id) };
         // The second try is for a password hash that a concurrent sign-in renewed between our read and our write.
         for _ in 0..2 {
-            let old = self.check_current(session, device, share, wish.current.clone()).await?;
-            let place = self.hashing.reserve(share).await?;
+            let old = self.check_current(session, device, share, request.current.clone()).await?;
+            let permit = self.hashing.reserve(share).await?;
             let new =
-                self.hash_new_password(place, wish.new.clone(), session.user.name(), session.user.email()).await?;
+                self.hash_new_password(permit, request.new.clone(), session.user.name(), session.user.email()).await?;
             let new = match new {
                 Ok(new) => new,
                 Err(refusal) => {
                     self.count_refused_password(session).await?;
-                    return Err(PasswordNotChanged::Password(refusal));
+                    return Err(ChangePasswordError::Password(refusal));
                 }
             };
-            let (renamed, signed_in) = self.sessions.rename(session);
+            let (renamed, token) = self.sessions.rename(session);
             let (ids, now) = ((session.id_hash, renamed), self.sessions.now());
             let changed = self.store.change_password(session.user.id, (&old, &new), ids, now).await?;
             if self.sessions.in_force(changed).await? {
                 log::info!(event = "authn_password_change", user = %session.user.id, "changed the password");
                 let session = OwnedSession { id_hash: renamed, user_id: session.user.id };
-                return Ok(self.admit(session, Some(now), signed_in, device));
+                return Ok(self.complete_sign_in(session, Some(now), token, device));
             }
         }
-        Err(PasswordNotChanged::SignedOut)
+        Err(ChangePasswordError::SignedOut)
     }
 
     async fn check_current(
@@ -75,17 +75,17 @@ impl Accounts {
         device: &Device,
         share: Share,
         password: Password,
-    ) -> Result<PasswordHash, PasswordNotChanged> {
+    ) -> Result<PasswordHash, ChangePasswordError> {
         let user = session.user.id;
         let stored = self.store.credentials_by_id(user).await?.and_then(|account| account.password_hash);
-        let place = self.hashing.reserve(share).await?;
-        let asking = Asking::Member { session, device };
-        let checked = self.check_password(place, &asking, stored.clone(), password).await?;
-        match (stored, checked.map_err(PasswordNotChanged::TooMany)?) {
+        let permit = self.hashing.reserve(share).await?;
+        let attempt = PasswordAttempt::Reauthenticate { session, device };
+        let checked = self.check_password(permit, &attempt, stored.clone(), password).await?;
+        match (stored, checked.map_err(ChangePasswordError::Throttled)?) {
             (Some(stored), Checked::Right { .. }) => Ok(stored),
             _ => {
                 log::info!(event = "authn_password_change_fail", %user, "refused a change of password");
-                Err(PasswordNotChanged::WrongPassword)
+                Err(ChangePasswordError::WrongPassword)
             }
         }
     }
@@ -98,7 +98,7 @@ impl Accounts {
         shown: &Shown,
         device: &Device,
         password: Password,
-    ) -> Result<Option<Admitted>, Fault> {
+    ) -> Result<Option<SignInCookies>, InternalError> {
         let [former] = *shown.sessions.as_slice() else { return Ok(None) };
         let OwnedSession { id_hash, user_id } = former;
         let now = self.sessions.now();
@@ -112,16 +112,16 @@ impl Accounts {
         let Some(account) = account.filter(changed) else { return Ok(None) };
         let Some(hash) = account.password_hash else { return Ok(None) };
         let share = Share { network: device.network, account: AttemptKey::user(user_id) };
-        let place = self.hashing.reserve(share).await?;
-        let checked = self.check_password(place, &Asking::Former(former), Some(hash.clone()), password).await?;
+        let permit = self.hashing.reserve(share).await?;
+        let checked = self.check_password(permit, &PasswordAttempt::Resubmitted(former), Some(hash.clone()), password).await?;
         let Ok(Checked::Right { .. }) = checked else { return Ok(None) };
-        let (session, signed_in) = self.sessions.begin(user_id, self.lasts(shown.remembered), device);
+        let (session, token) = self.sessions.begin(user_id, self.session_lifetime(shown.remembered), device);
         let begun = self.store.sign_in(&hash, &session, &shown.sessions).await?;
         if self.sessions.in_force(begun).await?.is_none() {
             return Ok(None);
         }
-        let admitted = self.admit(session.owned(), account.changed_at, signed_in, device);
-        self.end_all_but(&admitted).await?;
-        Ok(Some(admitted))
+        let cookies = self.complete_sign_in(session.owned(), account.changed_at, token, device);
+        self.end_all_other_sessions(&cookies).await?;
+        Ok(Some(cookies))
     }
 }

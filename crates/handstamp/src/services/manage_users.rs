@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use handstamp_core::{AttemptKey, EmailAddress, GroupName};
 
-use super::Accounts;
+use super::Services;
 use crate::error::Error;
 use crate::log;
-use crate::store::{Account, GROUPS_PER_USER, ListedSession, TooManyGroups};
+use crate::store::{Account, GROUPS_PER_USER, ListedSession, TooManyGroupsError};
 
-/// How long `Guard::remembered` caches a refusal.
+/// How long `LoginThrottle::remembered` caches a refusal.
 const REMEMBERED_FOR: Duration = Duration::from_secs(1);
 
 /// The operator's commands. Each returns once every node has applied its change.
-impl Accounts {
+impl Services {
     /// The account of an address.
     pub(crate) async fn user(&self, email: &str) -> Result<Account, Error> {
         let email = EmailAddress::parse(email).map_err(Error::refused)?;
@@ -52,7 +52,7 @@ impl Accounts {
         self.sessions
             .in_force(changed)
             .await?
-            .map_err(|TooManyGroups| Error::refused(format!("An account is in {GROUPS_PER_USER} groups at most.")))?;
+            .map_err(|TooManyGroupsError| Error::refused(format!("An account is in {GROUPS_PER_USER} groups at most.")))?;
         log::info!(event = "user_groups_changed", user = %account.id, by = "operator", "changed an account");
         self.user(email).await
     }

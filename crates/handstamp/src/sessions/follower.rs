@@ -72,7 +72,7 @@ pub(crate) struct NotInForce(pub(crate) String);
 
 /// Whether this node is still a member.
 enum Membership {
-    Lasts {
+    Active {
         /// Whether the lease was renewed just now.
         renewed: bool,
     },
@@ -313,7 +313,7 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
                     log::info!(event = "lease_lost", node = %id.0, "rejoining with an empty cache");
                     return;
                 }
-                Ok(Membership::Lasts { renewed }) => {
+                Ok(Membership::Active { renewed }) => {
                     // A deposed leader may answer that the log has not grown, so only a renewal ends a failure.
                     if renewed && self.attempted(false) {
                         log::info!(event = "lease_renewed", node = %id.0, "the database answers again");
@@ -347,7 +347,7 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
                 return Ok(Membership::Lost);
             }
             if changes.is_empty() && (renewed || !due) {
-                return Ok(Membership::Lasts { renewed });
+                return Ok(Membership::Active { renewed });
             }
             let sent = self.world.moment();
             match self.ask(self.log.renew(id, cache.position())).await? {
@@ -357,7 +357,7 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
             cache.lease().renewed(sent, self.lease);
             renewed = true;
             if newest == cache.position() {
-                return Ok(Membership::Lasts { renewed });
+                return Ok(Membership::Active { renewed });
             }
         }
     }

@@ -26,7 +26,7 @@ use handstamp_core::{
 use uuid::Uuid;
 
 use crate::config::SessionConfig;
-use crate::error::Fault;
+use crate::error::InternalError;
 use crate::store::{ChangeLog, ListedSession, LiveSession, Logged, NewSession, OwnedSession, Store, User};
 use crate::world::World;
 
@@ -87,10 +87,10 @@ pub(crate) struct Session {
 }
 
 /// The token of a session and how long the browser keeps it.
-pub(crate) struct SignedIn {
-    pub(crate) token: TokenText,
+pub(crate) struct IssuedToken {
+    pub(crate) text: TokenText,
     /// The max-age of the cookie; none for a cookie that lasts until the browser is closed.
-    pub(crate) keep_for: Option<Duration>,
+    pub(crate) max_age: Option<Duration>,
 }
 
 /// The result of looking up the session of a token.
@@ -145,7 +145,7 @@ impl Sessions {
     }
 
     /// Waits until every node has applied the change, then returns the result.
-    pub(crate) async fn in_force<T>(&self, logged: Logged<T>) -> Result<T, Fault> {
+    pub(crate) async fn in_force<T>(&self, logged: Logged<T>) -> Result<T, InternalError> {
         if let Some(position) = logged.position {
             let begun = self.world.moment().uptime;
             self.node.in_force(position).await?;
@@ -160,7 +160,7 @@ impl Sessions {
     }
 
     /// Looks up the session of a token. A forged token costs no statement, nor does a live session once its row was read.
-    pub(crate) async fn find(&self, text: &str) -> Result<Found, Fault> {
+    pub(crate) async fn find(&self, text: &str) -> Result<Found, InternalError> {
         let moment = self.world.moment();
         // Where the clocks differ, a token has expired as soon as one of them is past its expiry.
         let agreed = self.node.agreed(moment);
@@ -178,7 +178,7 @@ impl Sessions {
             }
             None => {
                 self.metrics.misses.increment(1);
-                let read = async { Ok::<_, Fault>(self.store.live_session(id_hash, user_id, now).await?) };
+                let read = async { Ok::<_, InternalError>(self.store.live_session(id_hash, user_id, now).await?) };
                 // Boxed because it is rare and large: otherwise the future of every request would be as large.
                 Box::pin(self.node.read_through(&key, read)).await?
             }
@@ -209,14 +209,14 @@ impl Sessions {
     }
 
     /// A new session of this account: the row to store, and the token that opens it once it is stored.
-    pub(crate) fn begin(&self, user_id: UserId, lasts: Lasts, device: &Device) -> (NewSession, SignedIn) {
+    pub(crate) fn begin(&self, user_id: UserId, lifetime: SessionLifetime, device: &Device) -> (NewSession, IssuedToken) {
         let now = self.now();
         let claims = Claims {
             user_id,
             session_id: self.new_id(),
             issued_at: now,
-            expires_at: now.after(lasts.duration),
-            remembered: lasts.remembered,
+            expires_at: now.after(lifetime.duration),
+            remembered: lifetime.remembered,
             assurance: Assurance::Password,
         };
         let session = NewSession {
@@ -232,20 +232,20 @@ impl Sessions {
     }
 
     /// The same session under a new secret: the hash to store, and the token that opens it once it is stored.
-    pub(crate) fn rename(&self, session: &Session) -> (SessionIdHash, SignedIn) {
+    pub(crate) fn rename(&self, session: &Session) -> (SessionIdHash, IssuedToken) {
         let now = self.now();
         let claims = Claims { session_id: self.new_id(), issued_at: now, ..session.claims.clone() };
         (claims.session_id.hash(), self.sign(&claims, now))
     }
 
     /// The token of a live session, signed with the current key.
-    pub(crate) fn issue_again(&self, session: &Session) -> SignedIn {
+    pub(crate) fn issue_again(&self, session: &Session) -> IssuedToken {
         self.sign(&session.claims, self.now())
     }
 
-    fn sign(&self, claims: &Claims, now: Timestamp) -> SignedIn {
-        let keep_for = claims.remembered.then(|| claims.expires_at.since(now));
-        SignedIn { token: self.tokens.issue(claims), keep_for }
+    fn sign(&self, claims: &Claims, now: Timestamp) -> IssuedToken {
+        let max_age = claims.remembered.then(|| claims.expires_at.since(now));
+        IssuedToken { text: self.tokens.issue(claims), max_age }
     }
 
     /// The live sessions of an account, with the last-seen times that are not yet in the database.
@@ -278,7 +278,7 @@ impl Sessions {
     }
 
     /// Ends all sessions of all users and returns how many.
-    pub(crate) async fn end_all(&self) -> Result<u64, Fault> {
+    pub(crate) async fn end_all(&self) -> Result<u64, InternalError> {
         let mut sessions = 0;
         loop {
             let some = self.store.end_some_sessions(ROWS_AT_ONCE).await?;
@@ -322,7 +322,7 @@ impl Sessions {
 
 /// How long a session lasts.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Lasts {
+pub(crate) struct SessionLifetime {
     pub(crate) duration: Duration,
     /// Whether the browser keeps the cookie after it is closed.
     pub(crate) remembered: bool,

@@ -5,10 +5,10 @@ use handstamp_core::{AttemptKey, Attempts, Limit, Timestamp, Wait};
 use super::{Store, count_with, for_request, for_upkeep, loaded, read_with, stored};
 
 /// The key under which an attempt is counted, and the limit of that key.
-pub(crate) type Counted = (AttemptKey, Limit);
+pub(crate) type AttemptLimit = (AttemptKey, Limit);
 
 /// A key under which an attempt was counted, and its counts including that attempt.
-pub(crate) type Attempted = (AttemptKey, Attempts);
+pub(crate) type CountedAttempt = (AttemptKey, Attempts);
 
 /// How long to wait, and the key whose limit requires it.
 pub(crate) type Refused = (Wait, AttemptKey);
@@ -80,9 +80,9 @@ impl Store {
     /// is returned.
     pub(crate) async fn count_attempt(
         &self,
-        counted: &[Counted],
+        counted: &[AttemptLimit],
         now: Timestamp,
-    ) -> sqlx::Result<Result<Vec<Attempted>, Refused>> {
+    ) -> sqlx::Result<Result<Vec<CountedAttempt>, Refused>> {
         // A throttled attempt writes nothing, so it need not wait for the write lock.
         if let Some(refused) = self.refusal_of(counted, now).await? {
             return Ok(Err(refused));
@@ -106,7 +106,7 @@ impl Store {
         })
     }
 
-    async fn refusal_of(&self, counted: &[Counted], now: Timestamp) -> sqlx::Result<Option<Refused>> {
+    async fn refusal_of(&self, counted: &[AttemptLimit], now: Timestamp) -> sqlx::Result<Option<Refused>> {
         let mut longest = None;
         for (key, limit) in counted {
             let row: Option<AttemptsRow> = read_with!(self, |pool| {
@@ -118,7 +118,7 @@ impl Store {
     }
 
     /// Refunds an attempt whose password was correct.
-    pub(crate) async fn take_attempt_back(&self, attempted: &[Attempted], now: Timestamp) -> sqlx::Result<()> {
+    pub(crate) async fn refund_attempt(&self, attempted: &[CountedAttempt], now: Timestamp) -> sqlx::Result<()> {
         // The keys are in the order in which they were counted, that of `in_one_order`, so no deadlock is possible.
         count_with!(self, |transaction| {
             for (key, counted) in attempted {
@@ -170,7 +170,7 @@ impl Store {
 }
 
 /// The keys in the one order in which all transactions lock them, so that no two wait for each other.
-fn in_one_order(counted: &[Counted]) -> Vec<Counted> {
+fn in_one_order(counted: &[AttemptLimit]) -> Vec<AttemptLimit> {
     let mut counted = counted.to_vec();
     counted.sort_by_key(|(key, _)| *key);
     counted

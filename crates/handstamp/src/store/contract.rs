@@ -10,7 +10,7 @@ use handstamp_core::{
 use uuid::Uuid;
 
 use super::session_rows::SESSIONS_PER_USER;
-use super::{AddressTaken, ByHandle, NewSession, NewUser, Store, TooManyGroups, read_with};
+use super::{EmailTakenError, ByHandle, NewSession, NewUser, Store, TooManyGroupsError, read_with};
 use crate::config::DatabaseUrl;
 
 #[path = "../../tests/support/postgres.rs"]
@@ -196,7 +196,7 @@ async fn an_address_has_one_account(store: &Store) {
     let (id, session) = ada(store).await;
     let again = new_user("ADA@example.com");
     let refused = new_session(again.id);
-    assert_eq!(store.create_user(&again, Some(&refused), &[session.owned()]).await.unwrap().done, Err(AddressTaken));
+    assert_eq!(store.create_user(&again, Some(&refused), &[session.owned()]).await.unwrap().done, Err(EmailTakenError));
     assert!(!is_live(store, &refused).await, "there is no session without an account");
     assert!(is_live(store, &session).await, "the presented session was not ended");
     assert_eq!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().unwrap().user_id, id);
@@ -338,7 +338,7 @@ async fn a_user_is_in_at_most_fifty_groups(store: &Store) {
     let many: Vec<_> = (0..50).map(|number| GroupName::parse(&format!("group-{number}")).unwrap()).collect();
     assert_eq!(store.change_groups(id, &many, &[]).await.unwrap().done, Ok(()));
     let one_more = store.change_groups(id, &groups(&["one-more"]), &[]).await.unwrap();
-    assert_eq!((one_more.done, one_more.position), (Err(TooManyGroups), None));
+    assert_eq!((one_more.done, one_more.position), (Err(TooManyGroupsError), None));
     let live = store.live_session(session.id_hash, id, NOW).await.unwrap().unwrap().0;
     assert!(live.user.is_in("group-49") && !live.user.is_in("one-more"), "the refused change did nothing");
     assert_eq!(store.change_groups(id, &groups(&["one-more"]), &groups(&["group-0"])).await.unwrap().done, Ok(()));

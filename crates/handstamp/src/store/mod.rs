@@ -27,13 +27,13 @@ use handstamp_core::Timestamp;
 
 use crate::config::{DatabaseUrl, PoolConfig};
 
-pub(crate) use attempt_rows::{Attempted, Counted};
+pub(crate) use attempt_rows::{CountedAttempt, AttemptLimit};
 pub(crate) use change::{Change, ChangeLog, Logged, NodeId, NodeRow, Position, Subject};
-pub(crate) use group_rows::{GROUPS_PER_USER, TooManyGroups};
+pub(crate) use group_rows::{GROUPS_PER_USER, TooManyGroupsError};
 pub use session_rows::ListedSession;
 pub(crate) use session_rows::{ByHandle, NewSession, OwnedSession, SESSIONS_PER_USER};
 pub use user_rows::Account;
-pub(crate) use user_rows::{AddressTaken, Credentials, LiveSession, NewUser, User};
+pub(crate) use user_rows::{EmailTakenError, Credentials, LiveSession, NewUser, User};
 
 /// An open database.
 pub(crate) enum Store {

@@ -157,7 +157,7 @@ pub(crate) struct Credentials {
 
 /// The address already has an account.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct AddressTaken;
+pub(crate) struct EmailTakenError;
 
 type CredentialsRow = (Uuid, Option<String>, Option<i64>, Option<i64>);
 
@@ -183,7 +183,7 @@ impl Store {
         user: &NewUser,
         session: Option<&NewSession>,
         ended: &[OwnedSession],
-    ) -> sqlx::Result<Logged<Result<(), AddressTaken>>> {
+    ) -> sqlx::Result<Logged<Result<(), EmailTakenError>>> {
         write_with!(self, |transaction| {
             let made = sqlx::query(for_request(
                 "INSERT INTO users
@@ -202,7 +202,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
             if made.rows_affected() == 0 {
-                return Ok(Logged { done: Err(AddressTaken), position: None });
+                return Ok(Logged { done: Err(EmailTakenError), position: None });
             }
             let changed = match session {
                 Some(session) => session_rows::replace!(ended, session, transaction).0,

@@ -11,7 +11,7 @@ use handstamp_core::cookie::Presented;
 use super::web_error::WebError;
 use super::user::{Visitor, is_navigation, original_uri, redirect_to_sign_in};
 use super::{SharedSite, Site};
-use crate::error::Fault;
+use crate::error::InternalError;
 use crate::log;
 use crate::sessions::{Found, Session};
 
@@ -27,7 +27,7 @@ pub(super) async fn authenticate(
 ) -> ControlFlow<Response, (Visitor, Option<HeaderValue>)> {
     match look_up(site, request.headers()).await {
         Ok(visitor) => Continue(with_cookie(visitor, site)),
-        Err(fault) => Break(WebError::from(fault).into_response()),
+        Err(error) => Break(WebError::from(error).into_response()),
     }
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn require_session(
             let uri = original_uri(request.uri(), request.extensions());
             Break(reject_anonymous(site, request.method(), uri, request.headers()))
         }
-        Err(fault) => Break(WebError::from(fault).into_response()),
+        Err(error) => Break(WebError::from(error).into_response()),
     }
 }
 
@@ -65,11 +65,11 @@ fn with_cookie(visitor: Visitor, site: &SharedSite) -> (Visitor, Option<HeaderVa
 pub(super) fn reissued_cookie(site: &SharedSite, session: &Session) -> Option<HeaderValue> {
     session.signed_by_fallback.then(|| {
         log::info!(event = "session_token_reissued", user = %session.user.id, "re-signed a session token with the current key");
-        site.cookies.session(&site.accounts.sessions.issue_again(session))
+        site.cookies.session(&site.services.sessions.issue_again(session))
     })
 }
 
-pub(super) async fn look_up(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, Fault> {
+pub(super) async fn look_up(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, InternalError> {
     match site.cookies.presented_session(headers) {
         Presented::Nothing => Ok(Visitor::Anonymous),
         Presented::One(text) => look_up_one(site, text).await,
@@ -77,8 +77,8 @@ pub(super) async fn look_up(site: &SharedSite, headers: &HeaderMap) -> Result<Vi
     }
 }
 
-async fn look_up_one(site: &SharedSite, text: &str) -> Result<Visitor, Fault> {
-    match site.accounts.sessions.find(text).await? {
+async fn look_up_one(site: &SharedSite, text: &str) -> Result<Visitor, InternalError> {
+    match site.services.sessions.find(text).await? {
         Found::Live(session) => return Ok(Visitor::Authenticated(session)),
         Found::Refused(reason) => log::info!(event = "session_token_refused", %reason, "rejected a session token"),
         Found::Ended(user) => {
@@ -91,11 +91,11 @@ async fn look_up_one(site: &SharedSite, text: &str) -> Result<Visitor, Fault> {
 /// Looks up all of several session cookies, and takes the one with a live session if there is exactly one. A host of the same
 /// domain can add invalid cookies, and must not be able to sign users out with them. Two live sessions count as signed out, as
 /// the order of the cookies does not tell which one the browser means.
-async fn look_up_several(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, Fault> {
+async fn look_up_several(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, InternalError> {
     let (mut live, mut count) = (Vec::new(), 0);
     for text in site.cookies.all_sessions(headers).take(MAX_COOKIES) {
         count += 1;
-        if let Found::Live(session) = site.accounts.sessions.find(text).await? {
+        if let Found::Live(session) = site.services.sessions.find(text).await? {
             live.push(session);
         }
     }

@@ -6,8 +6,8 @@ use handstamp_core::DeviceTokens;
 use handstamp_core::cookie::{self, Presented};
 
 use crate::config::Config;
-use crate::services::Admitted;
-use crate::sessions::SignedIn;
+use crate::services::SignInCookies;
+use crate::sessions::IssuedToken;
 
 /// The names of our cookies, and all their attributes but `Max-Age`.
 pub(crate) struct Cookies {
@@ -42,17 +42,17 @@ impl Cookies {
     }
 
     /// The cookies of a sign-in: sets the session and the device cookie, and removes a host-only session cookie beside them.
-    pub(super) fn sign_in_cookies(&self, admitted: &Admitted) -> impl Iterator<Item = HeaderValue> {
+    pub(super) fn sign_in_cookies(&self, cookies: &SignInCookies) -> impl Iterator<Item = HeaderValue> {
         let max_age = format!("; Max-Age={}", DeviceTokens::LIFETIME.as_secs());
-        let given = [self.session(&admitted.signed_in), self.set(&self.device, &admitted.device, &max_age)];
+        let given = [self.session(&cookies.token), self.set(&self.device, &cookies.device, &max_age)];
         self.remove_host_only().into_iter().chain(given)
     }
 
     /// The cookie with the token of a session.
-    pub(super) fn session(&self, signed_in: &SignedIn) -> HeaderValue {
+    pub(super) fn session(&self, token: &IssuedToken) -> HeaderValue {
         let max_age =
-            signed_in.keep_for.map_or_else(String::new, |duration| format!("; Max-Age={}", duration.as_secs()));
-        self.set(&self.session, signed_in.token.expose(), &max_age)
+            token.max_age.map_or_else(String::new, |duration| format!("; Max-Age={}", duration.as_secs()));
+        self.set(&self.session, token.text.expose(), &max_age)
     }
 
     /// Removes the session cookie, host-only and for the domain. The device cookie stays.

@@ -25,7 +25,7 @@ pub(super) fn refusal(site: &Site, request: &Request) -> Option<WebError> {
     }
     log::warn!(event = "cross_site_refused", "refused a write from another site");
     let message = if request.uri().path().starts_with("/api/") {
-        let public_url = &site.accounts.config.public_url;
+        let public_url = &site.services.config.public_url;
         format!(
             "Nothing was done: this request came from another site, or from a program that sends a session cookie without \
              the header Origin: {public_url}"
@@ -51,7 +51,7 @@ fn comes_from_here(site: &Site, request: &Request) -> bool {
     match (header(SEC_FETCH_SITE), request.headers().get(ORIGIN)) {
         (Some(fetch_site), _) => fetch_site == "same-origin" || fetch_site == "none",
         (None, Some(origin)) => {
-            let public_url = &site.accounts.config.public_url;
+            let public_url = &site.services.config.public_url;
             // On a laptop the site has several names, and `Host` is one of them.
             let asked_for = host::asked_for(request).map(|host| format!("{}://{host}", public_url.scheme()));
             *origin == *public_url.to_string() || asked_for.is_some_and(|asked_for| *origin == *asked_for)
@@ -63,7 +63,7 @@ fn comes_from_here(site: &Site, request: &Request) -> bool {
 /// Whether `Origin` is exactly one of the trusted origins in the configuration, whatever `Sec-Fetch-Site` says.
 fn comes_from_a_trusted_origin(site: &Site, request: &Request) -> bool {
     let origin = request.headers().get(ORIGIN);
-    origin.is_some_and(|origin| site.accounts.config.trusted_origins.iter().any(|trusted| *origin == *trusted.as_str()))
+    origin.is_some_and(|origin| site.services.config.trusted_origins.iter().any(|trusted| *origin == *trusted.as_str()))
 }
 
 /// A WebSocket begins with a GET, may do anything afterwards, and is not subject to CORS.

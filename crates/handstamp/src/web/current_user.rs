@@ -10,12 +10,12 @@ use handstamp_core::{Timestamp, UserId};
 use minijinja::{Value, context};
 use uuid::Uuid;
 
-use super::web_error::{WebError, log_fault};
+use super::web_error::{WebError, log_internal_error};
 use super::headers::set_no_store;
 use super::user::{Visitor, is_navigation, original_uri, redirect_to_sign_in};
 use super::{SharedSite, respond, authenticate};
 use crate::Handstamp;
-use crate::error::{Error, Fault};
+use crate::error::{Error, InternalError};
 use crate::log;
 use crate::sessions::Session;
 
@@ -178,7 +178,7 @@ where
 }
 
 async fn visitor(site: &SharedSite, parts: &Parts) -> Result<Visitor, Response> {
-    authenticate::look_up(site, &parts.headers).await.map_err(|fault| refusal(WebError::from(fault)))
+    authenticate::look_up(site, &parts.headers).await.map_err(|error| refusal(WebError::from(error)))
 }
 
 /// A failure as a problem document: outside our own routes no error page is rendered.
@@ -213,7 +213,7 @@ impl Handstamp {
         let templates = &self.shared_site().templates;
         let visitor = templates.visitor(user.map(|user| &*user.0));
         let values = Value::from(minijinja::value::Serde(values));
-        let html = templates.render(template, context! { nav => true, visitor, ..values }).map_err(Fault::from)?;
+        let html = templates.render(template, context! { nav => true, visitor, ..values }).map_err(InternalError::from)?;
         let mut response = Html(html).into_response();
         set_no_store(response.headers_mut());
         Ok(response)
@@ -223,12 +223,12 @@ impl Handstamp {
 /// For handlers that return an error: the cause is logged, and not shown to the client.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let failure = match self.into_fault() {
-            Ok(fault) => WebError::from(fault),
+        let failure = match self.into_internal() {
+            Ok(error) => WebError::from(error),
             Err(error) if error.is_no_such_account() => WebError::not_found(),
             Err(error) if error.is_refused() => WebError::refused(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
             Err(error) => {
-                log_fault(&error);
+                log_internal_error(&error);
                 WebError::refused(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "Something went wrong on our side. We have taken a note of it.",

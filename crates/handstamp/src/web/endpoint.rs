@@ -26,7 +26,7 @@ use super::headers::REQUEST_ID;
 use super::respond::ErrorPageVisitor;
 use super::user::Visitor;
 use super::{SharedSite, Site, csrf, host, mount, respond, authenticate};
-use crate::error::Fault;
+use crate::error::InternalError;
 use crate::log;
 use crate::sessions::Device;
 
@@ -97,7 +97,7 @@ impl Endpoint {
     /// The response to a request, also after a timeout or a panic.
     async fn run_with_timeout(&self, request: &mut Request) -> Response {
         // A sign-out waits for a crashed node, for as long as a lease.
-        let limit = REQUEST_TIMEOUT + self.site.accounts.config.session.lease;
+        let limit = REQUEST_TIMEOUT + self.site.services.config.session.lease;
         let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let done = if only_reads {
             let mut work = pin!(AssertUnwindSafe(self.run(request)).catch_unwind());
@@ -112,7 +112,7 @@ impl Endpoint {
             let (endpoint, mut request) = (self.clone(), take(request));
             let work = AssertUnwindSafe(Box::pin(async move { endpoint.run(&mut request).await })).catch_unwind();
             match Box::pin(timeout(limit, tokio::spawn(log::within_current(work)))).await {
-                Ok(Err(error)) => return WebError::from(Fault::from(error)).into_response(),
+                Ok(Err(error)) => return WebError::from(InternalError::from(error)).into_response(),
                 Ok(Ok(done)) => Ok(done),
                 Err(elapsed) => Err(elapsed),
             }
@@ -201,12 +201,12 @@ impl FromRequestParts<RequestContext> for Device {
 /// Whether the peer is a trusted proxy.
 pub(super) fn comes_through_a_trusted_proxy(site: &Site, request: &Request) -> bool {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    peer.is_some_and(|ConnectInfo(peer)| site.accounts.config.trusted_proxies.contain(peer.ip()))
+    peer.is_some_and(|ConnectInfo(peer)| site.services.config.trusted_proxies.contain(peer.ip()))
 }
 
 /// The address of the client: that of the peer, or the one that trusted proxies name.
 fn client_address(site: &Site, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
-    let trusted = &site.accounts.config.trusted_proxies;
+    let trusted = &site.services.config.trusted_proxies;
     let Some(ConnectInfo(peer)) = extensions.get::<ConnectInfo<SocketAddr>>() else {
         if !site.warned.address_unknown.swap(true, Ordering::Relaxed) {
             warn_of_unknown_addresses();

@@ -52,8 +52,8 @@ pub(super) fn request(
 ) -> impl Future<Output = Result<Response, WebError>> + Send {
     with_visitor(site, request, |site, request, visitor| {
         let (original, options) = original_request(site, request)?;
-        if let Some(admitted) = allow(site, request.headers(), visitor, &original, &options)? {
-            return Ok(admitted);
+        if let Some(allowed) = allow(site, request.headers(), visitor, &original, &options)? {
+            return Ok(allowed);
         }
         let sign_in = location(site, request.headers(), &original)?;
         let mut response = WebError::SignedOut.into_response();
@@ -106,7 +106,7 @@ fn with_visitor(
 /// The keys that verify assertions.
 pub(super) async fn keys(State(site): State<SharedSite>) -> Response {
     let headers = [(CONTENT_TYPE, "application/jwk-set+json"), (CACHE_CONTROL, "public, max-age=300")];
-    (headers, site.accounts.assertions.published_keys()).into_response()
+    (headers, site.services.assertions.published_keys()).into_response()
 }
 
 /// The response: 200 if the request may pass. An anonymous visitor gets a redirect to the sign-in page for a navigation, and 401
@@ -119,7 +119,7 @@ fn answer(
     options: &SubrequestOptions,
 ) -> Result<Response, WebError> {
     match allow(site, headers, visitor, original, options)? {
-        Some(admitted) => Ok(admitted),
+        Some(allowed) => Ok(allowed),
         None if is_navigation(&original.method, headers) => {
             let carries_over = matches!(original.method, Method::GET | Method::HEAD);
             let status = if carries_over { StatusCode::FOUND } else { StatusCode::SEE_OTHER };

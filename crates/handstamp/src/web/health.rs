@@ -29,11 +29,11 @@ pub(super) async fn ready(State(site): State<SharedSite>) -> Response {
 }
 
 pub(crate) async fn why_not_ready(site: &SharedSite) -> Option<&'static str> {
-    if let Err(error) = site.accounts.store.ping().await {
+    if let Err(error) = site.services.store.ping().await {
         log::warn!(%error, "pinging the database failed");
         return Some("the database does not answer");
     }
-    match site.accounts.sessions.standing() {
+    match site.services.sessions.standing() {
         Standing::Member { lease_left, .. } if lease_left.is_zero() => Some("this node's lease has ended"),
         Standing::Outside => Some("this node has not joined the others yet"),
         Standing::Member { .. } | Standing::NoCache => None,

@@ -11,7 +11,7 @@ use super::user::{is_navigation, original_uri};
 
 /// Rejects a request whose host is not a name of this site.
 pub(super) fn refusal(site: &Site, request: &Request) -> Option<WebError> {
-    let public_url = &site.accounts.config.public_url;
+    let public_url = &site.services.config.public_url;
     if asked_for(request).is_some_and(|host| public_url.answers_to(host)) {
         return None;
     }
@@ -27,7 +27,7 @@ pub(super) fn refusal(site: &Site, request: &Request) -> Option<WebError> {
 /// A proxy that does not pass on `Host` makes every request look like that, and a browser would be redirected in a loop. So the
 /// redirect sets a short-lived cookie, and a browser that sends it is not redirected again.
 pub(super) fn to_public_name(site: &Site, request: &Request) -> Option<Response> {
-    let public_url = &site.accounts.config.public_url;
+    let public_url = &site.services.config.public_url;
     let goes_to_a_page = *request.method() == Method::GET && is_navigation(request.method(), request.headers());
     let is_elsewhere = || asked_for(request).is_some_and(|host| public_url.is_other_name(host));
     if !goes_to_a_page || !is_elsewhere() || site.cookies.has_moved(request.headers()) {

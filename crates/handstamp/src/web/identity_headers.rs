@@ -86,7 +86,7 @@ impl IdentityHeaderCache {
         required_groups: &[GroupName],
         site: &Site,
     ) -> Result<HeaderMap, InvalidHeaderValue> {
-        let slot = Timestamp::from_unix_seconds(site.accounts.sessions.now().unix_seconds() / REFRESH_SECONDS * REFRESH_SECONDS);
+        let slot = Timestamp::from_unix_seconds(site.services.sessions.now().unix_seconds() / REFRESH_SECONDS * REFRESH_SECONDS);
         let audience = origin.as_str();
         let mut hasher = DefaultHasher::new();
         (audience, required_groups).hash(&mut hasher);
@@ -103,7 +103,7 @@ impl IdentityHeaderCache {
             self.log_refusal(origin, site);
             return identity_headers(session, String::new(), site);
         }
-        let assertion = site.accounts.assertions.sign(session, audience, required_groups, slot);
+        let assertion = site.services.assertions.sign(session, audience, required_groups, slot);
         let headers = identity_headers(session, assertion, site)?;
         let cached = CachedHeaders {
             user: session.user.clone(),
@@ -117,7 +117,7 @@ impl IdentityHeaderCache {
     }
 
     fn log_refusal(&self, origin: &Origin, site: &Site) {
-        if let Some(unsaid) = self.refused.is_due(site.accounts.world.moment().uptime) {
+        if let Some(unsaid) = self.refused.is_due(site.services.world.moment().uptime) {
             log::warn!(
                 event = "assertion_refused",
                 origin = origin.as_str(),
@@ -138,7 +138,7 @@ pub(super) fn anonymous_identity_headers(site: &Site) -> HeaderMap {
 fn identity_headers(session: &Session, assertion: String, site: &Site) -> Result<HeaderMap, InvalidHeaderValue> {
     let encoded = |text| utf8_percent_encode(text, IDENTITY).to_string();
     let user = &session.user;
-    let email = site.accounts.assertions.email_of(session).unwrap_or_default();
+    let email = site.services.assertions.email_of(session).unwrap_or_default();
     let mut headers = site.headers.copy();
     headers.insert(USER, user.id.to_string().try_into()?);
     headers.insert(NAME, encoded(user.name()).try_into()?);

@@ -28,7 +28,7 @@ mod templates;
 use std::sync::Arc;
 
 use crate::log::RequestIds;
-use crate::services::Accounts;
+use crate::services::Services;
 
 pub(crate) use cookies::Cookies;
 pub use current_user::{CurrentSession, CurrentUser};
@@ -42,7 +42,7 @@ pub(crate) use templates::Templates;
 
 /// The shared state of all handlers.
 pub(crate) struct Site {
-    pub(crate) accounts: Accounts,
+    pub(crate) services: Services,
     pub(crate) templates: Templates,
     pub(crate) cookies: Cookies,
     pub(crate) urls: Urls,

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use minijinja::{Value, context};
 
 use super::Site;
-use super::web_error::{ErrorMessage, WebError, log_fault};
+use super::web_error::{ErrorMessage, WebError, log_internal_error};
 use super::user::{self, Visitor};
 use crate::log::{self, RequestId};
 
@@ -129,7 +129,7 @@ fn error_page(site: &Site, bare: &Response, message: &str, id: RequestId) -> Res
     match site.templates.render("error.html", values) {
         Ok(html) => html_page(site, status, html),
         Err(error) => {
-            log_fault(&format_args!("the error page: {error:#}"));
+            log_internal_error(&format_args!("the error page: {error:#}"));
             (status, message.to_owned()).into_response()
         }
     }

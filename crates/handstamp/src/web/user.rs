@@ -63,7 +63,7 @@ impl FromRequestParts<RequestContext> for Shown {
 
     async fn from_request_parts(parts: &mut Parts, context: &RequestContext) -> Result<Self, Infallible> {
         let site = &context.site;
-        Ok(site.accounts.sessions.shown(site.cookies.all_sessions(&parts.headers)))
+        Ok(site.services.sessions.shown(site.cookies.all_sessions(&parts.headers)))
     }
 }
 

@@ -8,7 +8,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use handstamp_core::Wait;
 
-use crate::error::Fault;
+use crate::error::InternalError;
 use crate::log;
 
 /// The `Retry-After` of a temporary failure, in seconds.
@@ -22,8 +22,8 @@ pub(super) enum WebError {
     /// The request is rejected with this status and message.
     Refused(StatusCode, Cow<'static, str>),
     /// The attempt is throttled; how long to wait before the next one.
-    TooMany(Wait),
-    Fault(Fault),
+    Throttled(Wait),
+    Internal(InternalError),
 }
 
 impl WebError {
@@ -55,18 +55,18 @@ impl WebError {
         match self {
             Self::SignedOut => StatusCode::UNAUTHORIZED,
             Self::Refused(status, _) => *status,
-            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Fault(
-                Fault::Store(_) | Fault::Outdated | Fault::NoLease | Fault::NotInForce(_) | Fault::Overloaded,
+            Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal(
+                InternalError::Store(_) | InternalError::Outdated | InternalError::NoLease | InternalError::NotInForce(_) | InternalError::Overloaded,
             ) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Fault(Fault::Hash(_) | Fault::Template(_) | Fault::Task(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Internal(InternalError::Hash(_) | InternalError::Template(_) | InternalError::Task(_)) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     /// The value of `Retry-After` in seconds, where a retry makes sense.
     fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::TooMany(Wait(wait)) => Some(wait.as_secs().max(1)),
+            Self::Throttled(Wait(wait)) => Some(wait.as_secs().max(1)),
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_AFTER_SECONDS),
             _ => None,
         }
@@ -76,23 +76,23 @@ impl WebError {
         match self {
             Self::SignedOut => "Please sign in first.".into(),
             Self::Refused(_, message) => message.clone(),
-            Self::TooMany(_) => "There were too many attempts for this account, or from your network. \
+            Self::Throttled(_) => "There were too many attempts for this account, or from your network. \
                  Devices on which you have signed in before are not affected."
                 .into(),
-            Self::Fault(Fault::Overloaded) => {
+            Self::Internal(InternalError::Overloaded) => {
                 "Many people are signing in right now. Please try again in a moment.".into()
             }
-            Self::Fault(Fault::Store(_) | Fault::Outdated | Fault::NoLease | Fault::NotInForce(_)) => {
+            Self::Internal(InternalError::Store(_) | InternalError::Outdated | InternalError::NoLease | InternalError::NotInForce(_)) => {
                 "We cannot do this right now. Please try again in a moment.".into()
             }
-            Self::Fault(_) => "Something went wrong on our side. We have taken a note of it.".into(),
+            Self::Internal(_) => "Something went wrong on our side. We have taken a note of it.".into(),
         }
     }
 }
 
-impl<F: Into<Fault>> From<F> for WebError {
-    fn from(fault: F) -> Self {
-        Self::Fault(fault.into())
+impl<F: Into<InternalError>> From<F> for WebError {
+    fn from(error: F) -> Self {
+        Self::Internal(error.into())
     }
 }
 
@@ -101,16 +101,16 @@ impl<F: Into<Fault>> From<F> for WebError {
 pub(super) struct ErrorMessage(pub(super) Cow<'static, str>);
 
 /// Logs an internal error, whose details stay out of the response.
-pub(super) fn log_fault(fault: &dyn fmt::Display) {
-    log::error!(event = "fault", %fault, "a request could not be answered");
+pub(super) fn log_internal_error(error: &dyn fmt::Display) {
+    log::error!(event = "fault", %error, "a request could not be answered");
 }
 
 impl IntoResponse for WebError {
     fn into_response(self) -> Response {
         match &self {
-            Self::Fault(Fault::Overloaded) => log::warn!(event = "overloaded", "the password hashing queue is full"),
-            Self::Fault(fault) => log_fault(fault),
-            Self::SignedOut | Self::Refused(..) | Self::TooMany(_) => {}
+            Self::Internal(InternalError::Overloaded) => log::warn!(event = "overloaded", "the password hashing queue is full"),
+            Self::Internal(error) => log_internal_error(error),
+            Self::SignedOut | Self::Refused(..) | Self::Throttled(_) => {}
         }
         let mut response = self.status().into_response();
         response.extensions_mut().insert(ErrorMessage(self.message()));

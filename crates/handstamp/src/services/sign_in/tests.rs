@@ -4,7 +4,7 @@ use handstamp_core::{DisplayName, HashSettings};
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
-use crate::services::Register;
+use crate::services::RegisterRequest;
 use crate::{Handstamp, SecretKey};
 
 const PASSWORD: &str = "plum-octave-harbour";
@@ -27,29 +27,29 @@ async fn open(folder: &Folder, memory_kib: u32) -> Handstamp {
 }
 
 async fn register(handstamp: &Handstamp, email: &str) {
-    let wish = Register {
+    let request = RegisterRequest {
         name: DisplayName::parse("Ada").unwrap(),
         email: EmailAddress::parse(email).unwrap(),
         password: Password::parse(PASSWORD).unwrap(),
     };
-    handstamp.0.site.accounts.register(wish, &[], &Device::default()).await.unwrap();
+    handstamp.0.site.services.register(request, &[], &Device::default()).await.unwrap();
 }
 
 /// Whether the attempt succeeds, and how many KiB of memory its hashes pass over.
 async fn attempt(handstamp: &Handstamp, email: &str, password: &str) -> (bool, u64) {
-    let accounts = &handstamp.0.site.accounts;
+    let accounts = &handstamp.0.site.services;
     let before = accounts.hashing.passed_kib();
-    let wish = SignIn {
+    let request = SignInRequest {
         email: EmailAddress::parse(email).unwrap(),
         password: Password::parse(password).unwrap(),
         remember: true,
     };
-    let signed_in = accounts.sign_in(wish, &[], &Device::default()).await.is_ok();
-    (signed_in, accounts.hashing.passed_kib() - before)
+    let token = accounts.sign_in(request, &[], &Device::default()).await.is_ok();
+    (token, accounts.hashing.passed_kib() - before)
 }
 
 async fn execute(handstamp: &Handstamp, sql: &'static str) {
-    let crate::store::Store::Sqlite(database) = &*handstamp.0.site.accounts.store else { panic!("this is SQLite") };
+    let crate::store::Store::Sqlite(database) = &*handstamp.0.site.services.store else { panic!("this is SQLite") };
     database.execute(sql).await;
 }
 

@@ -3,7 +3,7 @@
 use handstamp_core::{AttemptKey, Attempts, Limit, Wait};
 
 use super::*;
-use crate::store::Counted;
+use crate::store::AttemptLimit;
 
 laws! {
     ten_attempts_are_counted_and_the_eleventh_is_throttled
@@ -18,19 +18,19 @@ laws! {
     attempt_counts_survive_a_restart
 }
 
-fn account(name: &str) -> Counted {
+fn account(name: &str) -> AttemptLimit {
     (AttemptKey::account(&email(&format!("{name}@example.com"))), Limit::of_a_person(10).unwrap())
 }
 
 /// Counts `times` attempts, each of which must be allowed.
-async fn attempt(store: &Store, counted: Counted, times: u32, now: Timestamp) {
+async fn attempt(store: &Store, counted: AttemptLimit, times: u32, now: Timestamp) {
     for _ in 0..times {
         assert!(store.count_attempt(&[counted], now).await.unwrap().is_ok());
     }
 }
 
 /// Counts attempts until one is throttled, and returns how many were allowed.
-async fn left(store: &Store, counted: Counted, now: Timestamp) -> u32 {
+async fn left(store: &Store, counted: AttemptLimit, now: Timestamp) -> u32 {
     let mut count = 0;
     while store.count_attempt(&[counted], now).await.unwrap().is_ok() {
         count += 1;
@@ -76,16 +76,16 @@ async fn a_refunded_attempt_does_not_count(store: &Store) {
     let both = [account("ada"), account("bob")];
     for _ in 0..30 {
         let attempted = store.count_attempt(&both, NOW).await.unwrap().unwrap();
-        store.take_attempt_back(&attempted, NOW).await.unwrap();
+        store.refund_attempt(&attempted, NOW).await.unwrap();
     }
     attempt(store, account("ada"), 8, NOW).await;
     let right = store.count_attempt(&[account("ada")], NOW).await.unwrap().unwrap();
-    store.take_attempt_back(&right, NOW).await.unwrap();
+    store.refund_attempt(&right, NOW).await.unwrap();
     assert_eq!(left(store, account("ada"), NOW).await, 2);
     let carol = store.count_attempt(&[account("carol")], NOW).await.unwrap().unwrap();
-    store.take_attempt_back(&carol, NOW).await.unwrap();
+    store.refund_attempt(&carol, NOW).await.unwrap();
     assert!(!store.forget_attempts(account("carol").0).await.unwrap(), "a key without attempts has no row");
-    store.take_attempt_back(&carol, NOW).await.unwrap();
+    store.refund_attempt(&carol, NOW).await.unwrap();
     assert!(!store.forget_attempts(account("carol").0).await.unwrap(), "nor does a key that was purged meanwhile");
     assert_eq!(left(store, account("carol"), NOW).await, 10);
 }
@@ -95,7 +95,7 @@ async fn a_late_refund_is_not_subtracted_from_the_next_window(store: &Store) {
     let right = store.count_attempt(&[network], NOW).await.unwrap().unwrap();
     let later = NOW.after(Duration::from_secs(15 * 60));
     attempt(store, network, 1, later).await;
-    store.take_attempt_back(&right, later).await.unwrap();
+    store.refund_attempt(&right, later).await.unwrap();
     assert_eq!(left(store, network, later).await, 9, "the failed attempt of this window still counts");
 }
 

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::Fault;
+use crate::error::InternalError;
 use crate::web::web_error::WebError;
 use crate::web::form::{has_type, read_body};
 use crate::web::respond::{NoErrorPage, problem_response, problem_with};
@@ -79,9 +79,9 @@ impl From<WebError> for Refusal {
     }
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
-        Self::WebError(fault.into())
+impl From<InternalError> for Refusal {
+    fn from(error: InternalError) -> Self {
+        Self::WebError(error.into())
     }
 }
 

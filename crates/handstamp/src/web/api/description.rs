@@ -69,7 +69,7 @@ problems! {
     /// A field cannot be accepted.
     Invalid(InvalidProblem);
     /// Too many attempts; `Retry-After` tells how many seconds to wait.
-    TooMany(Problem);
+    Throttled(Problem);
     /// The database or this server is temporarily unavailable; `Retry-After` tells when to try again.
     Unavailable(Problem);
 }
@@ -89,7 +89,7 @@ pub(super) enum WithABody {
     #[response(status = 422)]
     Invalid(#[ref_response] Invalid),
     #[response(status = 429)]
-    TooMany(#[ref_response] TooMany),
+    Throttled(#[ref_response] Throttled),
     #[response(status = 503)]
     Unavailable(#[ref_response] Unavailable),
 }
@@ -111,7 +111,7 @@ pub(super) enum WithABody {
         super::revoke_other_sessions,
         super::change_password,
     ),
-    components(schemas(Problem, InvalidProblem, FieldError), responses(Malformed, Unauthorized, CrossSite, NotFound, TooLong, NotJson, Invalid, TooMany, Unavailable)),
+    components(schemas(Problem, InvalidProblem, FieldError), responses(Malformed, Unauthorized, CrossSite, NotFound, TooLong, NotJson, Invalid, Throttled, Unavailable)),
     modifiers(&NoLicence),
 )]
 struct Description;

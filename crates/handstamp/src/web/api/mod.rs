@@ -22,9 +22,9 @@ use super::pages::sign_in::WRONG;
 use super::pages::sign_out::end;
 use super::user::SignedInUser;
 use super::templates::format_rfc3339;
-use crate::error::Fault;
+use crate::error::InternalError;
 use crate::services::{
-    Admitted, ChangePassword as ChangePasswordWish, NotRegistered, NotSignedIn, PasswordNotChanged, Register, SignIn,
+    SignInCookies, ChangePasswordRequest, RegisterError, SignInError, ChangePasswordError, RegisterRequest, SignInRequest,
 };
 use crate::sessions::{Device, Found, Session as LiveSession, Shown};
 use crate::store::ByHandle;
@@ -155,12 +155,12 @@ pub(super) async fn sign_in(
     let email = invalid.parse("email", EmailAddress::parse(&given.email));
     let password = invalid.parse("password", Password::parse(&given.password).map_err(|_| WRONG));
     let (Some(email), Some(password)) = (email, password) else { return Err(invalid.into()) };
-    let wish = SignIn { email, password, remember: given.remember };
-    match site.accounts.sign_in(wish, &shown.sessions, &device).await {
-        Ok(admitted) => welcome(&site, &admitted).await,
-        Err(NotSignedIn::Wrong) => Err(Invalid::of("password", WRONG).into()),
-        Err(NotSignedIn::TooMany(wait)) => Err(WebError::TooMany(wait).into()),
-        Err(NotSignedIn::Fault(fault)) => Err(fault.into()),
+    let request = SignInRequest { email, password, remember: given.remember };
+    match site.services.sign_in(request, &shown.sessions, &device).await {
+        Ok(cookies) => welcome(&site, &cookies).await,
+        Err(SignInError::Wrong) => Err(Invalid::of("password", WRONG).into()),
+        Err(SignInError::Throttled(wait)) => Err(WebError::Throttled(wait).into()),
+        Err(SignInError::Internal(error)) => Err(error.into()),
     }
 }
 
@@ -198,17 +198,17 @@ pub(super) async fn register(
     let mut invalid = Invalid::default();
     let name = invalid.parse("name", DisplayName::parse(&given.name));
     let email = invalid.parse("email", EmailAddress::parse(&given.email));
-    let password = invalid.parse("password", parse_new_password(&given.password, &site.accounts.config.password));
+    let password = invalid.parse("password", parse_new_password(&given.password, &site.services.config.password));
     let (Some(name), Some(email), Some(password)) = (name, email, password) else { return Err(invalid.into()) };
-    match site.accounts.register(Register { name, email, password }, &shown.sessions, &device).await {
-        Ok(admitted) => welcome(&site, &admitted).await,
-        Err(NotRegistered::Closed) => Err(WebError::refused(StatusCode::FORBIDDEN, "Registration is closed.").into()),
-        Err(NotRegistered::AddressTaken) => {
+    match site.services.register(RegisterRequest { name, email, password }, &shown.sessions, &device).await {
+        Ok(cookies) => welcome(&site, &cookies).await,
+        Err(RegisterError::Closed) => Err(WebError::refused(StatusCode::FORBIDDEN, "Registration is closed.").into()),
+        Err(RegisterError::EmailTaken) => {
             Err(Invalid::of("email", "This e-mail address already has an account.").into())
         }
-        Err(NotRegistered::Password(refusal)) => Err(Invalid::of("password", refusal).into()),
-        Err(NotRegistered::TooMany(wait)) => Err(WebError::TooMany(wait).into()),
-        Err(NotRegistered::Fault(fault)) => Err(fault.into()),
+        Err(RegisterError::Password(refusal)) => Err(Invalid::of("password", refusal).into()),
+        Err(RegisterError::Throttled(wait)) => Err(WebError::Throttled(wait).into()),
+        Err(RegisterError::Internal(error)) => Err(error.into()),
     }
 }
 
@@ -227,7 +227,7 @@ pub(super) async fn list_sessions(
     State(site): State<SharedSite>,
     SignedInUser(session): SignedInUser,
 ) -> Result<Json<Vec<ListedSession>>, Refusal> {
-    let list = site.accounts.sessions.list(session.user.id).await.map_err(Fault::from)?;
+    let list = site.services.sessions.list(session.user.id).await.map_err(InternalError::from)?;
     let listed = list.into_iter().map(|listed| ListedSession {
         id: listed.handle.to_string(),
         current: listed.id_hash == session.id_hash,
@@ -259,7 +259,7 @@ pub(super) async fn revoke_session(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
     let handle = Uuid::try_parse(&id).map_err(|_| WebError::not_found())?;
-    match site.accounts.end_session(&session, handle).await? {
+    match site.services.end_session(&session, handle).await? {
         ByHandle::Ended => Ok(StatusCode::NO_CONTENT),
         ByHandle::HadEnded | ByHandle::OfAnother => Err(WebError::not_found().into()),
     }
@@ -281,7 +281,7 @@ pub(super) async fn revoke_other_sessions(
     State(site): State<SharedSite>,
     SignedInUser(session): SignedInUser,
 ) -> Result<StatusCode, Refusal> {
-    site.accounts.end_other_sessions(&session).await?;
+    site.services.end_other_sessions(&session).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -306,26 +306,26 @@ pub(super) async fn change_password(
     let mut invalid = Invalid::default();
     let current =
         invalid.parse("current_password", Password::parse(&given.current_password).map_err(|_| WRONG_CURRENT));
-    let new = invalid.parse("password", parse_new_password(&given.password, &site.accounts.config.password));
+    let new = invalid.parse("password", parse_new_password(&given.password, &site.services.config.password));
     let (Some(current), Some(new)) = (current, new) else { return Err(invalid.into()) };
-    match site.accounts.change_password(&session, &device, ChangePasswordWish { current, new }).await {
-        Ok(admitted) => Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.sign_in_cookies(&admitted))),
-        Err(PasswordNotChanged::WrongPassword) => Err(Invalid::of("current_password", WRONG_CURRENT).into()),
-        Err(PasswordNotChanged::Password(refusal)) => Err(Invalid::of("password", refusal).into()),
-        Err(PasswordNotChanged::SignedOut) => Err(WebError::SignedOut.into()),
-        Err(PasswordNotChanged::TooMany(wait)) => Err(WebError::TooMany(wait).into()),
-        Err(PasswordNotChanged::Fault(fault)) => Err(fault.into()),
+    match site.services.change_password(&session, &device, ChangePasswordRequest { current, new }).await {
+        Ok(cookies) => Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.sign_in_cookies(&cookies))),
+        Err(ChangePasswordError::WrongPassword) => Err(Invalid::of("current_password", WRONG_CURRENT).into()),
+        Err(ChangePasswordError::Password(refusal)) => Err(Invalid::of("password", refusal).into()),
+        Err(ChangePasswordError::SignedOut) => Err(WebError::SignedOut.into()),
+        Err(ChangePasswordError::Throttled(wait)) => Err(WebError::Throttled(wait).into()),
+        Err(ChangePasswordError::Internal(error)) => Err(error.into()),
     }
 }
 
 /// The response after a sign-in: the user, the session and the cookies.
-async fn welcome(site: &SharedSite, admitted: &Admitted) -> Result<Response, Refusal> {
-    let Found::Live(session) = site.accounts.sessions.find(admitted.signed_in.token.expose()).await? else {
+async fn welcome(site: &SharedSite, cookies: &SignInCookies) -> Result<Response, Refusal> {
+    let Found::Live(session) = site.services.sessions.find(cookies.token.text.expose()).await? else {
         // The session was revoked in the meantime.
         return Err(WebError::SignedOut.into());
     };
     let response = (StatusCode::CREATED, Json(SignedIn::from(&*session))).into_response();
-    Ok(with_cookies(response, site.cookies.sign_in_cookies(admitted)))
+    Ok(with_cookies(response, site.cookies.sign_in_cookies(cookies)))
 }
 
 fn with_cookies(mut response: Response, cookies: impl IntoIterator<Item = HeaderValue>) -> Response {

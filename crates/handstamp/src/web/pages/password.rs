@@ -10,7 +10,7 @@ use handstamp_core::{Password, PasswordPolicy};
 use minijinja::context;
 
 use super::{FieldError, parse_new_password, see_other_with};
-use crate::services::{Admitted, ChangePassword, PasswordNotChanged};
+use crate::services::{SignInCookies, ChangePasswordRequest, ChangePasswordError};
 use crate::sessions::{Device, Shown};
 use crate::web::SharedSite;
 use crate::web::web_error::WebError;
@@ -56,30 +56,30 @@ pub(in crate::web) async fn submit(
         (fields, _) => fields?,
     };
     let mut errors = Errors::default();
-    let wish = errors.parse(fields.get("current_password")?, fields.get("password")?, &site.accounts.config.password);
+    let request = errors.parse(fields.get("current_password")?, fields.get("password")?, &site.services.config.password);
     let Visitor::Authenticated(session) = visitor else {
-        return match wish {
-            Some(wish) => sent_twice(&site, &sender, wish.new).await.unwrap_or_else(|| Ok(sender.reject_anonymous(&site))),
+        return match request {
+            Some(request) => sent_twice(&site, &sender, request.new).await.unwrap_or_else(|| Ok(sender.reject_anonymous(&site))),
             None => Ok(sender.reject_anonymous(&site)),
         };
     };
-    if let Some(wish) = wish {
-        let new = wish.new.clone();
-        match site.accounts.change_password(&session, &sender.device, wish).await {
-            Ok(admitted) => return Ok(changed(&site, &admitted)),
-            Err(PasswordNotChanged::TooMany(wait)) => return Err(WebError::TooMany(wait)),
-            Err(PasswordNotChanged::Fault(fault)) => return Err(fault.into()),
-            Err(PasswordNotChanged::SignedOut) => {
+    if let Some(request) = request {
+        let new = request.new.clone();
+        match site.services.change_password(&session, &sender.device, request).await {
+            Ok(cookies) => return Ok(changed(&site, &cookies)),
+            Err(ChangePasswordError::Throttled(wait)) => return Err(WebError::Throttled(wait)),
+            Err(ChangePasswordError::Internal(error)) => return Err(error.into()),
+            Err(ChangePasswordError::SignedOut) => {
                 let redirect_to_sign_in = || Ok(see_other(&site.urls.sign_in_url("/account/password")));
                 return sent_twice(&site, &sender, new).await.unwrap_or_else(redirect_to_sign_in);
             }
-            Err(PasswordNotChanged::WrongPassword) => {
+            Err(ChangePasswordError::WrongPassword) => {
                 if let Some(answer) = sent_twice(&site, &sender, new).await {
                     return answer;
                 }
                 errors.current_password = Some(WRONG.to_owned());
             }
-            Err(PasswordNotChanged::Password(refusal)) => errors.password = Some(refusal.to_string()),
+            Err(ChangePasswordError::Password(refusal)) => errors.password = Some(refusal.to_string()),
         }
     }
     form_page(&site, SignedInUser(session), StatusCode::UNPROCESSABLE_ENTITY, &errors)
@@ -87,14 +87,14 @@ pub(in crate::web) async fn submit(
 
 /// The response to a form that was sent twice and has already changed the password; none otherwise.
 async fn sent_twice(site: &SharedSite, sender: &Sender, new: Password) -> Option<Result<Response, WebError>> {
-    match site.accounts.sign_in_after_change(&sender.shown, &sender.device, new).await {
-        Ok(admitted) => admitted.map(|admitted| Ok(changed(site, &admitted))),
-        Err(fault) => Some(Err(fault.into())),
+    match site.services.sign_in_after_change(&sender.shown, &sender.device, new).await {
+        Ok(cookies) => cookies.map(|cookies| Ok(changed(site, &cookies))),
+        Err(error) => Some(Err(error.into())),
     }
 }
 
-fn changed(site: &SharedSite, admitted: &Admitted) -> Response {
-    see_other_with(site.cookies.sign_in_cookies(admitted), &site.urls.page("/account?done=password"))
+fn changed(site: &SharedSite, cookies: &SignInCookies) -> Response {
+    see_other_with(site.cookies.sign_in_cookies(cookies), &site.urls.page("/account?done=password"))
 }
 
 /// The client that sent a form, whether it is still signed in or not.
@@ -128,10 +128,10 @@ impl FromRequestParts<RequestContext> for Sender {
 
 impl Errors {
     /// Parses both passwords, and records every error.
-    fn parse(&mut self, current: &str, new: &str, policy: &PasswordPolicy) -> Option<ChangePassword> {
+    fn parse(&mut self, current: &str, new: &str, policy: &PasswordPolicy) -> Option<ChangePasswordRequest> {
         let current = Password::parse(current).map_err(|_| self.current_password = Some(WRONG.to_owned())).ok();
         let new = parse_new_password(new, policy).map_err(|error| self.password = Some(error)).ok();
-        Some(ChangePassword { current: current?, new: new? })
+        Some(ChangePasswordRequest { current: current?, new: new? })
     }
 }
 
@@ -145,6 +145,6 @@ fn form_page(
         current_password => errors.current_password.as_deref(),
         password => errors.password.as_deref(),
     };
-    let values = context! { errors, min_length => site.accounts.config.password.min_length };
+    let values = context! { errors, min_length => site.services.config.password.min_length };
     page(site, &Visitor::Authenticated(session), status, "password.html", values)
 }

@@ -27,7 +27,7 @@ pub(in crate::web) async fn submit(
     let typed = fields.get("name")?;
     match DisplayName::parse(typed) {
         Ok(name) => {
-            site.accounts.change_name(&user.0, &name).await?;
+            site.services.change_name(&user.0, &name).await?;
             Ok(see_other(&site.urls.page("/account?done=name")))
         }
         Err(error) => form_page(&site, user, StatusCode::UNPROCESSABLE_ENTITY, typed, Some(error.to_string())),

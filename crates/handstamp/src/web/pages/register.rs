@@ -7,7 +7,7 @@ use handstamp_core::{DisplayName, EmailAddress, PasswordPolicy, ReturnTo};
 use minijinja::context;
 
 use super::{FieldError, next_from_form, next_from_query, next_value, parse_new_password, see_other_with, link_with_next};
-use crate::services::{NotRegistered, Register};
+use crate::services::{RegisterError, RegisterRequest};
 use crate::sessions::{Device, Shown};
 use crate::web::SharedSite;
 use crate::web::web_error::WebError;
@@ -57,35 +57,35 @@ pub(in crate::web) async fn submit(
         next: next_from_form(&site, &fields)?,
         errors: Errors::default(),
     };
-    let outcome = match form.parse(fields.get("password")?, &site.accounts.config.password) {
-        Some(wish) => site.accounts.register_or_sign_in(wish, &shown.sessions, &device).await,
+    let outcome = match form.parse(fields.get("password")?, &site.services.config.password) {
+        Some(request) => site.services.register_or_sign_in(request, &shown.sessions, &device).await,
         None => return form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &form),
     };
     match outcome {
-        Ok(admitted) => {
+        Ok(cookies) => {
             return Ok(see_other_with(
-                site.cookies.sign_in_cookies(&admitted),
+                site.cookies.sign_in_cookies(&cookies),
                 form.next.as_ref().unwrap_or(site.urls.account()).as_str(),
             ));
         }
-        Err(NotRegistered::TooMany(wait)) => return Err(WebError::TooMany(wait)),
-        Err(NotRegistered::Fault(fault)) => return Err(fault.into()),
-        Err(NotRegistered::Closed) => return form_page(&site, &visitor, StatusCode::FORBIDDEN, &form),
-        Err(NotRegistered::AddressTaken) => {
+        Err(RegisterError::Throttled(wait)) => return Err(WebError::Throttled(wait)),
+        Err(RegisterError::Internal(error)) => return Err(error.into()),
+        Err(RegisterError::Closed) => return form_page(&site, &visitor, StatusCode::FORBIDDEN, &form),
+        Err(RegisterError::EmailTaken) => {
             form.errors.email = Some("This e-mail address already has an account. You can sign in instead.".to_owned());
         }
-        Err(NotRegistered::Password(refusal)) => form.errors.password = Some(refusal.to_string()),
+        Err(RegisterError::Password(refusal)) => form.errors.password = Some(refusal.to_string()),
     }
     form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &form)
 }
 
 impl Form {
     /// Parses all fields, and records every error.
-    fn parse(&mut self, password: &str, policy: &PasswordPolicy) -> Option<Register> {
+    fn parse(&mut self, password: &str, policy: &PasswordPolicy) -> Option<RegisterRequest> {
         let name = DisplayName::parse(&self.name).map_err(|error| self.errors.name = Some(error.to_string())).ok();
         let email = EmailAddress::parse(&self.email).map_err(|error| self.errors.email = Some(error.to_string())).ok();
         let password = parse_new_password(password, policy).map_err(|error| self.errors.password = Some(error)).ok();
-        Some(Register { name: name?, email: email?, password: password? })
+        Some(RegisterRequest { name: name?, email: email?, password: password? })
     }
 }
 
@@ -98,7 +98,7 @@ fn form_page(site: &SharedSite, visitor: &Visitor, status: StatusCode, form: &Fo
             password => form.errors.password.as_deref(),
         },
         next => next_value(form.next.as_ref()),
-        min_length => site.accounts.config.password.min_length,
+        min_length => site.services.config.password.min_length,
         sign_in_url => link_with_next(site, "/account/login", form.next.as_ref()),
         register_url => link_with_next(site, "/account/register", form.next.as_ref()),
     };

@@ -20,10 +20,10 @@ use crate::web::templates::{format_relative, format_rfc3339, format_datetime};
 const HERE: &str = "/account/sessions";
 
 pub(in crate::web) async fn show(State(site): State<SharedSite>, SignedInUser(session): SignedInUser) -> Result<Response, WebError> {
-    let mut list = site.accounts.sessions.list(session.user.id).await?;
+    let mut list = site.services.sessions.list(session.user.id).await?;
     // The current session comes first, since a user who looks for an unknown device starts with the known one.
     list.sort_by_key(|listed| listed.id_hash != session.id_hash);
-    let now = site.accounts.sessions.now();
+    let now = site.services.sessions.now();
     let rows: Vec<Value> = list.iter().map(|listed| row(listed, &session, now)).collect();
     let values = context! { sessions => rows, has_others => list.len() > 1 };
     page(&site, &Visitor::Authenticated(session), StatusCode::OK, "sessions.html", values)
@@ -49,7 +49,7 @@ pub(in crate::web) async fn revoke(
 ) -> Result<Response, WebError> {
     let handle = Uuid::try_parse(fields.get("session")?).ok().filter(|handle| handle.get_version_num() == 4);
     let handle = handle.ok_or_else(WebError::not_found)?;
-    match site.accounts.end_session(&session, handle).await? {
+    match site.services.end_session(&session, handle).await? {
         // A form that is sent twice finds the session revoked.
         ByHandle::Ended | ByHandle::HadEnded => Ok(see_other(&site.urls.page(HERE))),
         ByHandle::OfAnother => Err(WebError::not_found()),
@@ -60,6 +60,6 @@ pub(in crate::web) async fn revoke_others(
     State(site): State<SharedSite>,
     SignedInUser(session): SignedInUser,
 ) -> Result<Response, WebError> {
-    site.accounts.end_other_sessions(&session).await?;
+    site.services.end_other_sessions(&session).await?;
     Ok(see_other(&site.urls.page(HERE)))
 }

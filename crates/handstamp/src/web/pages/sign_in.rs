@@ -10,7 +10,7 @@ use super::{
     FieldError, next_from_form, next_from_query, next_value, notice_of_sign_out, see_other_with, link_with_next,
     with_notice_shown,
 };
-use crate::services::{NotSignedIn, SignIn};
+use crate::services::{SignInError, SignInRequest};
 use crate::sessions::{Device, Shown};
 use crate::web::SharedSite;
 use crate::web::web_error::WebError;
@@ -73,17 +73,17 @@ pub(in crate::web) async fn submit(
         next: next_from_form(&site, &fields)?,
         errors: Errors::default(),
     };
-    if let Some(wish) = form.parse(fields.get("password")?) {
-        match site.accounts.sign_in(wish, &shown.sessions, &device).await {
-            Ok(admitted) => {
+    if let Some(request) = form.parse(fields.get("password")?) {
+        match site.services.sign_in(request, &shown.sessions, &device).await {
+            Ok(cookies) => {
                 return Ok(see_other_with(
-                    site.cookies.sign_in_cookies(&admitted),
+                    site.cookies.sign_in_cookies(&cookies),
                     form.next.as_ref().unwrap_or(site.urls.account()).as_str(),
                 ));
             }
-            Err(NotSignedIn::TooMany(wait)) => return Err(WebError::TooMany(wait)),
-            Err(NotSignedIn::Fault(fault)) => return Err(fault.into()),
-            Err(NotSignedIn::Wrong) => form.errors.password = Some(WRONG.to_owned()),
+            Err(SignInError::Throttled(wait)) => return Err(WebError::Throttled(wait)),
+            Err(SignInError::Internal(error)) => return Err(error.into()),
+            Err(SignInError::Wrong) => form.errors.password = Some(WRONG.to_owned()),
         }
     }
     form_page(
@@ -97,10 +97,10 @@ pub(in crate::web) async fn submit(
 
 impl Form {
     /// Parses all fields, and records every error. A password that is too long is wrong, since no user could have chosen it.
-    fn parse(&mut self, password: &str) -> Option<SignIn> {
+    fn parse(&mut self, password: &str) -> Option<SignInRequest> {
         let email = EmailAddress::parse(&self.email).map_err(|error| self.errors.email = Some(error.to_string())).ok();
         let password = Password::parse(password).map_err(|_| self.errors.password = Some(WRONG.to_owned())).ok();
-        Some(SignIn { email: email?, password: password?, remember: self.remember })
+        Some(SignInRequest { email: email?, password: password?, remember: self.remember })
     }
 }
 
@@ -115,7 +115,7 @@ fn form_page(
         values => context! { email => form.email.as_str(), remember => form.remember },
         errors => context! { email => form.errors.email.as_deref(), password => form.errors.password.as_deref() },
         next => next_value(form.next.as_ref()),
-        lifetime => lasting(site.accounts.config.session.lifetime),
+        lifetime => lasting(site.services.config.session.lifetime),
         sign_in_url => link_with_next(site, "/account/login", form.next.as_ref()),
         register_url => link_with_next(site, "/account/register", form.next.as_ref()),
         ..notices

@@ -38,7 +38,7 @@ pub(in crate::web) async fn submit(
     end(&site, &shown).await?;
     let place = next.as_ref().unwrap_or(site.urls.home()).as_str();
     let mut response = see_other_with(site.cookies.remove_session().chain([site.cookies.signed_out()]), place);
-    if site.accounts.config.session.clear_site_data {
+    if site.services.config.session.clear_site_data {
         // Not "cookies", which would delete the cookies of sibling domains as well.
         let name = HeaderName::from_static("clear-site-data");
         response.headers_mut().insert(name, HeaderValue::from_static("\"storage\""));
@@ -52,5 +52,5 @@ pub(in crate::web) async fn end(site: &Site, shown: &Shown) -> Result<(), WebErr
     if shown.sessions.is_empty() {
         return if shown.of_unknown_key { Err(WebError::unknown_key()) } else { Ok(()) };
     }
-    Ok(site.accounts.sign_out(&shown.sessions).await?)
+    Ok(site.services.sign_out(&shown.sessions).await?)
 }

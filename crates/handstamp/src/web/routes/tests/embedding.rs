@@ -69,7 +69,7 @@ async fn the_current_user_of_a_cached_session_needs_no_database_statement() {
 
     // The session is cached now, so that no request needs the database.
     assert_eq!(here.handstamp.why_not_ready().await, None);
-    here.handstamp.0.site.accounts.store.close().await;
+    here.handstamp.0.site.services.store.close().await;
     for _ in 0..100 {
         assert_eq!(text(ask(&app, request("cors"), &token).await).await, "the notes of Ada <ada@example.com>");
     }

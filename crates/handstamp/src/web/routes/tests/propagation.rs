@@ -24,7 +24,7 @@ impl Here {
 
     /// Runs `act` beside another node that applies changes slowly, and checks that `act` notifies that node and waits for it.
     async fn waits_for_another_node<T>(&self, act: impl Future<Output = T>) -> T {
-        let store = &self.handstamp.0.site.accounts.store;
+        let store = &self.handstamp.0.site.services.store;
         let other = NodeId(uuid::Uuid::from_bytes(World::system().random()));
         let mut known = store.join(other, LEASE).await.unwrap();
         let knows = Cell::new(false);
@@ -101,7 +101,7 @@ async fn changes_by_operators_are_applied_on_every_node_before_they_return() {
 #[tokio::test(flavor = "multi_thread")]
 async fn invalidations_that_every_node_has_applied_are_deleted() {
     let here = Here::at("http://localhost").await;
-    let accounts = &here.handstamp.0.site.accounts;
+    let accounts = &here.handstamp.0.site.services;
     let session = OwnedSession {
         id_hash: SessionIdHash::from_bytes([7; 32]),
         user_id: UserId::new(Timestamp::from_unix_seconds(0), [7; 10]),
