@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use handstamp_core::{
-    Assurance, Claims, HashMemory, HashSettings, NewPassword, Password, PasswordPolicy, SecretKey, SessionId,
+    Assurance, Claims, HashMemory, HashSettings, NewPassword, Password, PasswordPolicy, SecretKey, SessionSecret,
     SessionTokens, Timestamp, UserId,
 };
 use hmac::{Hmac, KeyInit, Mac};
@@ -23,7 +23,7 @@ pub fn tokens() -> SessionTokens {
 pub fn claims() -> Claims {
     Claims {
         user_id: UserId::new(NOW, [7; 10]),
-        session_id: SessionId::from_bytes([9; 16]),
+        session_secret: SessionSecret::from_bytes([9; 16]),
         issued_at: NOW,
         expires_at: Timestamp::from_unix_seconds(1_802_592_000),
         remembered: true,

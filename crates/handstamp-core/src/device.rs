@@ -168,7 +168,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Assurance, Claims, SessionId, SessionTokens};
+    use crate::{Assurance, Claims, SessionSecret, SessionTokens};
 
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
     const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
@@ -263,7 +263,7 @@ mod tests {
         let sessions = SessionTokens::new(&secret(SECRET), &[]).unwrap();
         let claims = Claims {
             user_id: user(1),
-            session_id: SessionId::from_bytes([9; 16]),
+            session_secret: SessionSecret::from_bytes([9; 16]),
             issued_at: NOW,
             expires_at: NOW.after(Duration::from_secs(60)),
             remembered: true,

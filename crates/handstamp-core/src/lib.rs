@@ -28,7 +28,7 @@ pub use device::{DeviceId, DeviceTokens, KnownDevices};
 pub use email::{EmailAddress, EmailError};
 pub use form::{Form, FormError};
 pub use group::{GroupName, GroupNameError};
-pub use identity::{SessionId, SessionIdHash, UserId};
+pub use identity::{SessionSecret, SessionSecretHash, UserId};
 pub use keyring::{KeyRingError, SecretKey, WeakSecret};
 pub use name::{DisplayName, NameError};
 pub use password::{

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::{DeviceId, EmailAddress, Network, SessionIdHash, Timestamp, UserId};
+use crate::{DeviceId, EmailAddress, Network, SessionSecretHash, Timestamp, UserId};
 
 /// The time in which attempts count together.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
@@ -190,7 +190,7 @@ impl AttemptKey {
     }
 
     /// Re-authentications within a session.
-    pub fn session(session: SessionIdHash) -> Self {
+    pub fn session(session: SessionSecretHash) -> Self {
         Self::new("session", &[session.as_bytes()])
     }
 
@@ -431,7 +431,7 @@ mod tests {
         let network = Network::of("192.0.2.1".parse().unwrap());
         let user = UserId::new(NOW, [7; 10]);
         let email = EmailAddress::parse("ada@example.com").unwrap();
-        let session = crate::SessionId::from_bytes([1; 16]).hash();
+        let session = crate::SessionSecret::from_bytes([1; 16]).hash();
         let device = |byte| AttemptKey::device(user, DeviceId::from_bytes([byte; 8]));
         let of_a_site = Network::of("2001:db8:1:2::1".parse().unwrap());
         assert_eq!(AttemptKey::site(network), None);

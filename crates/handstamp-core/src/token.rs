@@ -15,7 +15,7 @@ use uuid::Uuid;
 use zeroize::Zeroize;
 
 use crate::keyring::{KeyRing, KeyRingError, Purpose, SecretKey};
-use crate::{SessionId, SessionIdHash, Timestamp, UserId};
+use crate::{SessionSecret, SessionSecretHash, Timestamp, UserId};
 
 const VERSION: u8 = 1;
 const SIGNED_BYTES: usize = 55;
@@ -35,7 +35,7 @@ pub struct Claims {
     /// The user who signed in.
     pub user_id: UserId,
     /// The secret of the session.
-    pub session_id: SessionId,
+    pub session_secret: SessionSecret,
     /// When the token was issued.
     pub issued_at: Timestamp,
     /// When the token expires; at that second it is no longer valid.
@@ -99,7 +99,7 @@ impl SessionTokens {
         bytes[1..5].copy_from_slice(&key.id());
         bytes[5..7].copy_from_slice(&flags(claims).to_be_bytes());
         bytes[7..23].copy_from_slice(claims.user_id.as_uuid().as_bytes());
-        bytes[23..39].copy_from_slice(claims.session_id.as_bytes());
+        bytes[23..39].copy_from_slice(claims.session_secret.as_bytes());
         bytes[39..47].copy_from_slice(&claims.issued_at.unix_seconds().to_be_bytes());
         bytes[47..55].copy_from_slice(&claims.expires_at.unix_seconds().to_be_bytes());
         let tag = key.tag(&bytes[..SIGNED_BYTES]);
@@ -134,7 +134,7 @@ impl SessionTokens {
         }
         let claims = Claims {
             user_id: UserId::from_uuid(Uuid::from_bytes(field(bytes, 7))),
-            session_id: SessionId::from_bytes(field(bytes, 23)),
+            session_secret: SessionSecret::from_bytes(field(bytes, 23)),
             issued_at: Timestamp::from_unix_seconds(u64::from_be_bytes(field(bytes, 39))),
             expires_at: Timestamp::from_unix_seconds(u64::from_be_bytes(field(bytes, 47))),
             remembered,
@@ -159,7 +159,7 @@ impl SessionTokens {
         }
         Ok(TokenToEnd {
             user_id: UserId::from_uuid(Uuid::from_bytes(field(&bytes, 7))),
-            id_hash: SessionId::from_bytes(field(&bytes, 23)).hash(),
+            secret_hash: SessionSecret::from_bytes(field(&bytes, 23)).hash(),
             remembered: u16::from_be_bytes(field(&bytes, 5)) & REMEMBERED != 0,
         })
     }
@@ -209,7 +209,7 @@ pub struct TokenToEnd {
     /// The user of the session.
     pub user_id: UserId,
     /// The hash of the session's secret.
-    pub id_hash: SessionIdHash,
+    pub secret_hash: SessionSecretHash,
     /// Whether the browser keeps the cookie after it is closed.
     pub remembered: bool,
 }

@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use handstamp_core::{
-    Assurance, Claims, KeyRingError, SecretKey, SessionId, SessionTokens, Timestamp, TokenRefusal, TokenToEnd, UserId,
+    Assurance, Claims, KeyRingError, SecretKey, SessionSecret, SessionTokens, Timestamp, TokenRefusal, TokenToEnd, UserId,
 };
 use proptest::prelude::*;
 
@@ -35,7 +35,7 @@ fn at(seconds: u64) -> Timestamp {
 fn claims() -> Claims {
     Claims {
         user_id: UserId::from_uuid("019aaf3c-5c00-7a11-8b22-c33d44e55f66".parse().unwrap()),
-        session_id: SessionId::from_bytes(std::array::from_fn(|i| i as u8)),
+        session_secret: SessionSecret::from_bytes(std::array::from_fn(|i| i as u8)),
         issued_at: at(ISSUED),
         expires_at: at(EXPIRES),
         remembered: true,
@@ -45,7 +45,7 @@ fn claims() -> Claims {
 
 fn extreme_claims() -> Claims {
     Claims {
-        session_id: SessionId::from_bytes([0xff; 16]),
+        session_secret: SessionSecret::from_bytes([0xff; 16]),
         issued_at: at(0),
         expires_at: at(u64::MAX),
         remembered: false,
@@ -126,7 +126,7 @@ fn every_splice_of_two_tokens_is_refused() {
     let tokens = tokens();
     let other = Claims {
         user_id: UserId::new(at(ISSUED + 5), [1; 10]),
-        session_id: SessionId::from_bytes([0xa5; 16]),
+        session_secret: SessionSecret::from_bytes([0xa5; 16]),
         issued_at: at(ISSUED - 1000),
         expires_at: at(EXPIRES + 1000),
         ..extreme_claims()
@@ -169,8 +169,8 @@ fn a_token_under_an_unknown_key_is_refused() {
 
 #[test]
 fn a_token_that_is_no_longer_valid_can_still_end_its_session() {
-    let Claims { user_id, session_id, .. } = claims();
-    let ended = Ok(TokenToEnd { user_id, id_hash: session_id.hash(), remembered: true });
+    let Claims { user_id, session_secret, .. } = claims();
+    let ended = Ok(TokenToEnd { user_id, secret_hash: session_secret.hash(), remembered: true });
     let expired = tokens().issue(&Claims { issued_at: at(1), expires_at: at(2), ..claims() });
     let not_yet = tokens().issue(&Claims { issued_at: at(u64::MAX - 1), expires_at: at(u64::MAX), ..claims() });
     for text in [GOLDEN, expired.expose(), not_yet.expose(), &resigned(|bytes| bytes[6] = 0xff)] {
@@ -276,7 +276,7 @@ prop_compose! {
     ) -> Claims {
         Claims {
             user_id: UserId::from_uuid(uuid::Uuid::from_u128(user)),
-            session_id: SessionId::from_bytes(session),
+            session_secret: SessionSecret::from_bytes(session),
             issued_at: at(issued),
             expires_at: at(issued + lifetime),
             remembered,

@@ -5,7 +5,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
-use handstamp::{Account, Handstamp, ListedSession, Timestamp};
+use handstamp::{User, Handstamp, ListedSession, Timestamp};
 use serde_json::{Value, json};
 use tracing::Level;
 use zeroize::Zeroizing;
@@ -99,7 +99,7 @@ fn read_password() -> Result<Zeroizing<String>, Problem> {
     }
 }
 
-fn show_accounts(accounts: &[Account], output: OutputFlags) -> Result<(), Problem> {
+fn show_accounts(accounts: &[User], output: OutputFlags) -> Result<(), Problem> {
     if output.json {
         return show_json(&accounts.iter().map(account_json).collect());
     }
@@ -127,11 +127,11 @@ fn show_accounts(accounts: &[Account], output: OutputFlags) -> Result<(), Proble
         .map_err(Problem::failed)
 }
 
-fn show_account(account: &Account, output: OutputFlags) -> Result<(), Problem> {
+fn show_account(account: &User, output: OutputFlags) -> Result<(), Problem> {
     if output.json { show_json(&account_json(account)) } else { show_accounts(std::slice::from_ref(account), output) }
 }
 
-fn show_groups(account: &Account, output: OutputFlags) -> Result<(), Problem> {
+fn show_groups(account: &User, output: OutputFlags) -> Result<(), Problem> {
     match account.groups.as_slice() {
         groups if output.json => show_json(&json!(groups)),
         [] => say(&format!("{} is in no group", account.email)),
@@ -149,14 +149,14 @@ fn show_sessions(sessions: &[ListedSession], output: OutputFlags) -> Result<(), 
     let rows: Vec<_> = sessions
         .iter()
         .map(|session| {
-            let (handle, address) = (session.handle.to_string(), session.address.clone());
-            vec![handle, time(session.created_at), time(session.last_seen_at), address, session.user_agent.clone()]
+            let (session_id, address) = (session.session_id.to_string(), session.address.clone());
+            vec![session_id, time(session.created_at), time(session.last_seen_at), address, session.user_agent.clone()]
         })
         .collect();
     table::print(&["session", "since", "last seen", "address", "browser"], &rows).map_err(Problem::failed)
 }
 
-fn account_json(account: &Account) -> Value {
+fn account_json(account: &User) -> Value {
     json!({
         "id": account.id.to_string(),
         "email": account.email,
@@ -172,7 +172,7 @@ fn account_json(account: &Account) -> Value {
 
 fn session_json(session: &ListedSession) -> Value {
     json!({
-        "session": session.handle.to_string(),
+        "session": session.session_id.to_string(),
         "created_at": time(session.created_at),
         "last_seen_at": time(session.last_seen_at),
         "address": session.address,

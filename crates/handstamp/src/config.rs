@@ -166,9 +166,9 @@ pub struct PoolConfig {
 
 impl PoolConfig {
     /// The connections reserved for the lease: two for heartbeats and for requests that wait for the other nodes, one for LISTEN.
-    pub(crate) const KEEPING_CONNECTIONS: u32 = 3;
+    pub(crate) const LEASE_CONNECTIONS: u32 = 3;
     /// The three connections reserved for the lease, and one for everything else.
-    pub const MIN_CONNECTIONS: u32 = Self::KEEPING_CONNECTIONS + 1;
+    pub const MIN_CONNECTIONS: u32 = Self::LEASE_CONNECTIONS + 1;
 }
 
 impl Default for PoolConfig {

@@ -8,7 +8,7 @@ use handstamp_core::SecretKey;
 use zeroize::Zeroizing;
 
 use crate::private_files;
-use crate::world::{Rng, SystemRng};
+use crate::environment::{Rng, SystemRng};
 
 /// A folder that only the user of this process can enter. It holds the secret key and, with SQLite, the database.
 #[derive(Clone, Debug)]

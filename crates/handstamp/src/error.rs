@@ -4,7 +4,7 @@ use std::fmt;
 
 use handstamp_core::HashFault;
 
-use crate::sessions::{NoLease, NotInForce, Outdated};
+use crate::sessions::{NoLease, PropagationUnknown, StaleRead};
 use crate::store::OpenError;
 
 /// Why a [`Handstamp`](crate::Handstamp) could not be opened, or an operator's command failed. The message is for the operator.
@@ -36,7 +36,7 @@ impl Error {
         matches!(
             self.0,
             Kind::Open(OpenError::Database(_) | OpenError::Unreachable(..) | OpenError::Migration(_))
-                | Kind::Internal(InternalError::Store(_) | InternalError::Outdated | InternalError::NoLease | InternalError::NotInForce(_))
+                | Kind::Internal(InternalError::Store(_) | InternalError::StaleRead | InternalError::NoLease | InternalError::PropagationUnknown(_))
         )
     }
 
@@ -103,11 +103,11 @@ pub(crate) enum InternalError {
     /// The database did not answer, or a write failed.
     Store(sqlx::Error),
     /// A stale read: the database lacks changes that this node has seen already.
-    Outdated,
+    StaleRead,
     /// This node does not hold its lease, and the database server may no longer be the leader.
     NoLease,
     /// The change is committed, but some node may not have applied it yet.
-    NotInForce(NotInForce),
+    PropagationUnknown(PropagationUnknown),
     /// The queue of passwords to hash is full.
     Overloaded,
     /// A stored password hash cannot be parsed.
@@ -124,9 +124,9 @@ impl From<sqlx::Error> for InternalError {
     }
 }
 
-impl From<Outdated> for InternalError {
-    fn from(_: Outdated) -> Self {
-        Self::Outdated
+impl From<StaleRead> for InternalError {
+    fn from(_: StaleRead) -> Self {
+        Self::StaleRead
     }
 }
 
@@ -136,9 +136,9 @@ impl From<NoLease> for InternalError {
     }
 }
 
-impl From<NotInForce> for InternalError {
-    fn from(error: NotInForce) -> Self {
-        Self::NotInForce(error)
+impl From<PropagationUnknown> for InternalError {
+    fn from(error: PropagationUnknown) -> Self {
+        Self::PropagationUnknown(error)
     }
 }
 
@@ -164,11 +164,11 @@ impl fmt::Display for InternalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => write!(f, "the database: {error}"),
-            Self::Outdated => f.write_str("the database: it lacks changes that this node has seen"),
+            Self::StaleRead => f.write_str("the database: it lacks changes that this node has seen"),
             Self::NoLease => {
                 f.write_str("this node holds no lease, so the database server may no longer be the leader")
             }
-            Self::NotInForce(NotInForce(reason)) => {
+            Self::PropagationUnknown(PropagationUnknown(reason)) => {
                 write!(f, "the change is committed, but some node may not have applied it: {reason}")
             }
             Self::Overloaded => f.write_str("too many passwords are waiting to be hashed"),

@@ -33,7 +33,7 @@
 //! - [`Handstamp::protect`] rejects writes and WebSockets to your routes that other sites make a browser send.
 //! - Serve with `into_make_service_with_connect_info::<SocketAddr>()`, because rate limits count attempts by network. Without it
 //!   all visitors count as one network, and the first request prints a warning to standard error.
-//! - [`Config`] holds all settings, and [`world::World`] the clock and the randomness, so one process can hold several sites.
+//! - [`Config`] holds all settings, and [`environment::Environment`] the clock and the randomness, so one process can hold several sites.
 //!   Logs go to the installed `tracing` subscriber, and metrics to the installed `metrics` recorder.
 //!
 //! # Tables of your own
@@ -70,7 +70,7 @@ mod services;
 mod sessions;
 mod store;
 mod web;
-pub mod world;
+pub mod environment;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -88,14 +88,14 @@ pub use error::Error;
 pub use handstamp_core::{
     HashSettings, Network, PasswordPolicy, ReturnHost, SecretKey, Timestamp, TrustedProxies, UserId,
 };
-pub use store::{Account, ListedSession};
+pub use store::{User, ListedSession};
 pub use web::{CurrentSession, CurrentUser};
 
 use services::{Services, Assertions, LoginThrottle, PasswordHasher};
 use sessions::Sessions;
 use store::Store;
 use web::{SecurityHeaders, Cookies, IdentityHeaderCache, Mount, Urls, Site, Templates, Warned};
-use world::World;
+use environment::Environment;
 
 /// How often last-seen times are flushed to the database, because writing one costs more than a request. The session lists of
 /// this node are always current; those of other nodes may be out of date by as much.
@@ -122,14 +122,14 @@ impl Handstamp {
     /// When [`Config::validate`] rejects a setting, two secrets are the same, the database cannot be opened, or other users can
     /// read its files.
     pub async fn open(config: Config) -> Result<Self, Error> {
-        Self::open_in(config, World::system()).await
+        Self::open_with(config, Environment::system()).await
     }
 
     /// Opens it like [`open`](Self::open), with your own clock and randomness, such as a clock that a test advances.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub async fn open_in(config: Config, world: World) -> Result<Self, Error> {
+    pub async fn open_with(config: Config, environment: Environment) -> Result<Self, Error> {
         config.validate()?;
         let (secret, fallbacks) = (&config.secret_key, &config.secret_key_fallbacks);
         let tokens = SessionTokens::new(secret, fallbacks).map_err(|error| Error::config(error.to_string()))?;
@@ -146,22 +146,22 @@ impl Handstamp {
             mount: Mount::default(),
             warned: Warned::default(),
             services: Services {
-                assertions: Assertions::new(&config, &world),
+                assertions: Assertions::new(&config, &environment),
                 devices,
                 throttle: LoginThrottle::new(&config.limits),
-                sessions: Sessions::new(tokens, Arc::clone(&store), world.clone(), &config.session),
+                sessions: Sessions::new(tokens, Arc::clone(&store), environment.clone(), &config.session),
                 hashing: PasswordHasher::new(&config.hashing),
                 config,
-                world,
+                environment,
                 store,
             },
         });
         let maintenance = tokio::spawn(run_maintenance(Arc::clone(&site)));
         let node = tokio::spawn({
             let site = Arc::clone(&site);
-            async move { site.services.sessions.follow().await }
+            async move { site.services.sessions.run_node().await }
         });
-        site.services.sessions.joined().await;
+        site.services.sessions.wait_until_joined().await;
         Ok(Self(Arc::new(Inner { site, maintenance, node: Mutex::new(Some(node)) })))
     }
 
@@ -198,14 +198,14 @@ impl Handstamp {
     /// Updates the gauges; call it before each scrape. Metrics go to the recorder of the crate `metrics` that is installed when
     /// this instance is opened.
     pub fn update_gauges(&self) {
-        self.0.site.services.sessions.measure();
+        self.0.site.services.sessions.record_gauges();
     }
 
     /// All accounts, ordered by address.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn users(&self) -> Result<Vec<Account>, Error> {
+    pub async fn users(&self) -> Result<Vec<User>, Error> {
         self.0.site.services.users().await
     }
 
@@ -213,7 +213,7 @@ impl Handstamp {
     ///
     /// # Errors
     /// When there is no such account, the address is not valid, or the database cannot be read.
-    pub async fn user(&self, email: &str) -> Result<Account, Error> {
+    pub async fn user(&self, email: &str) -> Result<User, Error> {
         self.0.site.services.user(email).await
     }
 
@@ -230,7 +230,7 @@ impl Handstamp {
     ///
     /// # Errors
     /// When there is no such account, or the database cannot be written.
-    pub async fn verify_user(&self, email: &str) -> Result<Account, Error> {
+    pub async fn verify_user(&self, email: &str) -> Result<User, Error> {
         self.0.site.services.verify_user(email).await
     }
 
@@ -239,7 +239,7 @@ impl Handstamp {
     ///
     /// # Errors
     /// When there is no such account, or the database cannot be written.
-    pub async fn disable_user(&self, email: &str) -> Result<Account, Error> {
+    pub async fn disable_user(&self, email: &str) -> Result<User, Error> {
         self.0.site.services.set_user_disabled(email, true).await
     }
 
@@ -247,7 +247,7 @@ impl Handstamp {
     ///
     /// # Errors
     /// When there is no such account, or the database cannot be written.
-    pub async fn enable_user(&self, email: &str) -> Result<Account, Error> {
+    pub async fn enable_user(&self, email: &str) -> Result<User, Error> {
         self.0.site.services.set_user_disabled(email, false).await
     }
 
@@ -257,7 +257,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, a group name is not valid, the account would be in more than fifty groups, or the database
     /// cannot be written.
-    pub async fn change_groups(&self, email: &str, add: &[&str], remove: &[&str]) -> Result<Account, Error> {
+    pub async fn change_groups(&self, email: &str, add: &[&str], remove: &[&str]) -> Result<User, Error> {
         self.0.site.services.change_groups(email, add, remove).await
     }
 
@@ -275,7 +275,7 @@ impl Handstamp {
     ///
     /// # Errors
     /// When there is no such account, or the database cannot be written.
-    pub async fn delete_user(&self, email: &str) -> Result<Account, Error> {
+    pub async fn delete_user(&self, email: &str) -> Result<User, Error> {
         self.0.site.services.delete_user(email).await
     }
 
@@ -301,7 +301,7 @@ impl Handstamp {
     pub async fn close(self) {
         self.0.maintenance.abort();
         self.0.site.services.write_last_seen().await;
-        self.0.site.services.sessions.stop_following();
+        self.0.site.services.sessions.stop_node();
         let node = self.0.node.lock().expect("nothing panics while it holds the task").take();
         if let Some(node) = node {
             // It fails only if the task panicked, and then nothing is left to do.

@@ -15,7 +15,7 @@ TREE = PLACE / "surely"
 
 CORE, LIBRARY = "crates/handstamp-core", "crates/handstamp"
 TOKEN, PASSWORD = f"{CORE}/src/token.rs", f"{CORE}/src/password.rs"
-SESSIONS, USERS = f"{LIBRARY}/src/store/session_rows.rs", f"{LIBRARY}/src/store/user_rows.rs"
+SESSIONS, USERS = f"{LIBRARY}/src/store/sessions.rs", f"{LIBRARY}/src/store/users.rs"
 SIGN_IN, GUARD, WEB = f"{LIBRARY}/src/services/sign_in.rs", f"{LIBRARY}/src/services/throttle.rs", f"{LIBRARY}/src/web"
 
 # The location of a test: the arguments of `cargo test`, and the beginning of its path.
@@ -31,12 +31,12 @@ EVERYWHERE = ("-p handstamp --lib", "web::routes::tests::everywhere::")
 
 BY_MEMBERS = "whatever_a_member_changes_is_in_force_everywhere_when_it_is_answered"
 BY_OPERATORS = "whatever_an_operator_changes_is_in_force_everywhere_when_it_returns"
-ENDS_SOME = "Logged { done: (), position: log_changes!(transaction, &subjects_of(ended)) }"
-ENDS_BY_HANDLE = "Logged { done, position: log_changes!(transaction, &[Subject::User(user_id)]) }"
-SEEN = '"UPDATE sessions SET last_seen_at = $2 WHERE id_hash = $1 AND last_seen_at < $2",'
-REVIVES = '''"INSERT INTO sessions (id_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address)
+ENDS_SOME = "Committed { value: (), position: log_invalidations!(transaction, &scopes_of(ended)) }"
+ENDS_BY_HANDLE = "Committed { value, position: log_invalidations!(transaction, &[InvalidationScope::User(user_id)]) }"
+SEEN = '"UPDATE sessions SET last_seen_at = $2 WHERE secret_hash = $1 AND last_seen_at < $2",'
+REVIVES = '''"INSERT INTO sessions (secret_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address)
                  SELECT $1, randomblob(16), id, $2, $2 + 3600, $2, '', '' FROM users WHERE true LIMIT 1
-                 ON CONFLICT (id_hash) DO UPDATE SET last_seen_at = excluded.last_seen_at",'''
+                 ON CONFLICT (secret_hash) DO UPDATE SET last_seen_at = excluded.last_seen_at",'''
 MAC = """if !key.verifies(&bytes[..SIGNED_BYTES], &bytes[SIGNED_BYTES..]) {
             return Err(TokenRefusal::Tag);
         }
@@ -64,10 +64,10 @@ MUTANTS = {
     "same_key_twice": (f"{CORE}/src/keyring.rs", "pair[0] == pair[1]", "false && pair[0] == pair[1]", CORE_TOKEN,
                        "a_secret_that_is_listed_twice_is_refused"),
     "row_unread": (f"{LIBRARY}/src/sessions/mod.rs", "live.filter(|live| live.user.id == user_id)",
-                   'live.or(Some(LiveSession { handle: Uuid::nil(), user: User::new(user_id, "", "", "", now) }))', ROUTES,
+                   'live.or(Some(LiveSession { handle: Uuid::nil(), user: SessionUser::new(user_id, "", "", "", now) }))', ROUTES,
                    "a_token_that_our_key_signed_opens_nothing_without_its_row"),
-    "row_of_anybody": (USERS, "WHERE sessions.id_hash = $1 AND sessions.user_id = $2 AND",
-                       "WHERE sessions.id_hash = $1 AND ($2 = $2) AND", STORE, "a_session_belongs_to_its_user_only"),
+    "row_of_anybody": (USERS, "WHERE sessions.secret_hash = $1 AND sessions.user_id = $2 AND",
+                       "WHERE sessions.secret_hash = $1 AND ($2 = $2) AND", STORE, "a_session_belongs_to_its_user_only"),
     "two_cookies": (f"{CORE}/src/cookie.rs", "(Some(_), Some(_)) => Presented::Several",
                     "(Some(value), Some(_)) => Presented::One(text(value))", CORE_LIB,
                     "cookie::tests::all_cookies_of_the_name_are_found"),
@@ -106,16 +106,16 @@ MUTANTS = {
                              "password::tests::settings_out_of_bounds_are_refused"),
     # Ended sessions stay ended, and every node learns of it.
     "ended_session_revived": (SESSIONS, SEEN, REVIVES, STORE, "a_last_seen_update_does_not_revive_an_ended_session"),
-    "end_not_logged": (SESSIONS, ENDS_SOME, "Logged { done: (), position: None }", LOG, "every_write_logs_what_it_invalidates"),
-    "end_by_handle_not_logged": (SESSIONS, ENDS_BY_HANDLE, "Logged { done, position: None }", LOG,
+    "end_not_logged": (SESSIONS, ENDS_SOME, "Committed { value: (), position: None }", LOG, "every_write_logs_what_it_invalidates"),
+    "end_by_handle_not_logged": (SESSIONS, ENDS_BY_HANDLE, "Committed { value, position: None }", LOG,
                                  "every_write_logs_what_it_invalidates"),
     "sign_out_not_announced": (f"{LIBRARY}/src/services/sign_out.rs",
-                               "self.sessions.in_force(self.store.end_sessions(shown).await?).await?;",
+                               "self.sessions.wait_until_applied(self.store.end_sessions(shown).await?).await?;",
                                "let _ = self.store.end_sessions(shown).await?;", EVERYWHERE, BY_MEMBERS),
-    "password_not_announced": (f"{LIBRARY}/src/services/change_password.rs", "if self.sessions.in_force(changed).await? {",
-                               "if changed.done {", EVERYWHERE, BY_MEMBERS),
-    "sign_in_not_announced": (SIGN_IN, "self.sessions.in_force(signed).await?", "signed.done", EVERYWHERE, BY_MEMBERS),
-    "disabling_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions.in_force(changed).await?;",
+    "password_not_announced": (f"{LIBRARY}/src/services/change_password.rs", "if self.sessions.wait_until_applied(changed).await? {",
+                               "if changed.value {", EVERYWHERE, BY_MEMBERS),
+    "sign_in_not_announced": (SIGN_IN, "self.sessions.wait_until_applied(signed).await?", "signed.value", EVERYWHERE, BY_MEMBERS),
+    "disabling_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions.wait_until_applied(changed).await?;",
                                 "let _ = changed;", EVERYWHERE, BY_OPERATORS),
     "disabled_keeps_sessions": (USERS, "if disabled_at.is_some() {", "if false {", STORE, "disabling_an_account_ends_its_sessions_for_good"),
     "disabled_signs_in": (USERS, "WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL\",\n            ))\n            .bind(session",
@@ -126,7 +126,7 @@ MUTANTS = {
                               "a_password_that_was_changed_meanwhile_does_not_sign_in"),
     "anybodys_session_ended": (SESSIONS, '"DELETE FROM sessions WHERE user_id = $1 AND handle = $2"',
                                '"DELETE FROM sessions WHERE ($1 = $1) AND handle = $2"', STORE, "a_session_is_ended_by_its_owner_only"),
-    "new_password_keeps_others": (USERS, "WHERE user_id = $1 AND id_hash <> $2", "WHERE user_id = $1 AND id_hash <> $2 AND false",
+    "new_password_keeps_others": (USERS, "WHERE user_id = $1 AND secret_hash <> $2", "WHERE user_id = $1 AND secret_hash <> $2 AND false",
                                   STORE, "a_password_change_keeps_one_session_under_a_new_secret"),
     # Requests from other sites, and redirects to them.
     "cross_site_unchecked": (f"{WEB}/cross_site.rs", "if only_reads(request) ||", "if true || only_reads(request) ||",
@@ -144,15 +144,15 @@ MUTANTS = {
                         "and_only_members_of_a_group_pass"),
     "any_group_will_do": (USERS, "any(|name| name == group)", "any(|_| true)", STORE,
                           "a_user_is_in_the_groups_that_were_added_and_not_removed"),
-    "groups_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions\n            .in_force(changed)\n            .await?\n            .map_err(",
-                             "changed\n            .done\n            .map_err(", EVERYWHERE, BY_OPERATORS),
-    "verified_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions.in_force(self.store.verify_email(account.id, self.world.now()).await?).await?;",
+    "groups_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions\n            .wait_until_applied(changed)\n            .await?\n            .map_err(",
+                             "changed\n            .value\n            .map_err(", EVERYWHERE, BY_OPERATORS),
+    "verified_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions.wait_until_applied(self.store.verify_email(account.id, self.world.now()).await?).await?;",
                                "let _ = self.store.verify_email(account.id, self.world.now()).await?;", EVERYWHERE, BY_OPERATORS),
     "address_of_anybody": (f"{LIBRARY}/src/services/assertions.rs", "(user.email_verified || self.unverified_email).then(|| user.email())",
                            "Some(user.email())", PROXIES, "and_is_told_an_address_only_once_it_is_verified"),
     "assertion_for_any_app": (f"{WEB}/introductions.rs", "if !site.places.serves(origin)", "if false && !site.places.serves(origin)", PROXIES,
                               "and_an_app_of_another_site_gets_no_assertion"),
-    "assertion_of_what_was": (f"{WEB}/introductions.rs", "&& kept.user.is_same_reading(&session.user)", "",
+    "assertion_of_what_was": (f"{WEB}/introductions.rs", "&& kept.user.same_snapshot(&session.user)", "",
                               PROXIES, "and_an_assertion_is_signed_once_for_a_session_an_origin_and_half_a_minute"),
     "identity_incomplete": (f"{WEB}/introductions.rs", "headers.insert(GROUPS, user.groups().try_into()?);",
                             "if !user.groups().is_empty() {\n        headers.insert(GROUPS, user.groups().try_into()?);\n    }", PROXIES,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::http::Uri;
 use handstamp::Handstamp;
-use handstamp::world::{Clock, Rng, SystemClock, SystemRng};
+use handstamp::environment::{Clock, Rng, SystemClock, SystemRng};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -18,11 +18,11 @@ impl Services {
         let share = Share { network: Network::Unknown, account: AttemptKey::account(&email) };
         let permit = self.hashing.reserve(share).await?;
         let hashed = self.hash_new_password(permit, password, name.as_str(), email.as_str()).await?;
-        let created_at = self.world.now();
-        let id = UserId::new(created_at, self.world.random());
+        let created_at = self.environment.now();
+        let id = UserId::new(created_at, self.environment.random());
         let password_hash = hashed.map_err(Error::refused)?;
         let user = NewUser { id, name, email, password_hash, created_at, email_verified_at: Some(created_at) };
-        match self.sessions.in_force(self.store.create_user(&user, None, &[]).await?).await? {
+        match self.sessions.wait_until_applied(self.store.create_user(&user, None, &[]).await?).await? {
             Ok(()) => {
                 log::info!(event = "user_created", user = %id, by = "operator", "created an account");
                 Ok(id)

@@ -7,7 +7,7 @@ use super::hashing::{Checked, Share};
 use super::{Services, SignInCookies, SENT_TWICE_WITHIN};
 use crate::error::InternalError;
 use crate::log;
-use crate::sessions::{Device, Session, Shown};
+use crate::sessions::{ClientInfo, Session, PresentedSessions};
 use crate::store::{Credentials, OwnedSession};
 
 /// A request to change the password.
@@ -40,13 +40,13 @@ impl Services {
     pub(crate) async fn change_password(
         &self,
         session: &Session,
-        device: &Device,
+        client: &ClientInfo,
         request: ChangePasswordRequest,
     ) -> Result<SignInCookies, ChangePasswordError> {
-        let share = Share { network: device.network, account: AttemptKey::user(session.user.id) };
+        let share = Share { network: client.network, account: AttemptKey::user(session.user.id) };
         // The second try is for a password hash that a concurrent sign-in renewed between our read and our write.
         for _ in 0..2 {
-            let old = self.check_current(session, device, share, request.current.clone()).await?;
+            let old = self.check_current(session, client, share, request.current.clone()).await?;
             let permit = self.hashing.reserve(share).await?;
             let new =
                 self.hash_new_password(permit, request.new.clone(), session.user.name(), session.user.email()).await?;
@@ -57,13 +57,13 @@ impl Services {
                     return Err(ChangePasswordError::Password(refusal));
                 }
             };
-            let (renamed, token) = self.sessions.rename(session);
-            let (ids, now) = ((session.id_hash, renamed), self.sessions.now());
+            let (rotated, token) = self.sessions.rotate_secret(session);
+            let (ids, now) = ((session.secret_hash, rotated), self.sessions.now());
             let changed = self.store.change_password(session.user.id, (&old, &new), ids, now).await?;
-            if self.sessions.in_force(changed).await? {
+            if self.sessions.wait_until_applied(changed).await? {
                 log::info!(event = "authn_password_change", user = %session.user.id, "changed the password");
-                let session = OwnedSession { id_hash: renamed, user_id: session.user.id };
-                return Ok(self.complete_sign_in(session, Some(now), token, device));
+                let session = OwnedSession { secret_hash: rotated, user_id: session.user.id };
+                return Ok(self.complete_sign_in(session, Some(now), token, client));
             }
         }
         Err(ChangePasswordError::SignedOut)
@@ -72,14 +72,14 @@ impl Services {
     async fn check_current(
         &self,
         session: &Session,
-        device: &Device,
+        client: &ClientInfo,
         share: Share,
         password: Password,
     ) -> Result<PasswordHash, ChangePasswordError> {
         let user = session.user.id;
         let stored = self.store.credentials_by_id(user).await?.and_then(|account| account.password_hash);
         let permit = self.hashing.reserve(share).await?;
-        let attempt = PasswordAttempt::Reauthenticate { session, device };
+        let attempt = PasswordAttempt::Reauthenticate { session, client };
         let checked = self.check_password(permit, &attempt, stored.clone(), password).await?;
         match (stored, checked.map_err(ChangePasswordError::Throttled)?) {
             (Some(stored), Checked::Right { .. }) => Ok(stored),
@@ -95,14 +95,14 @@ impl Services {
     /// all other sessions are revoked. Returns none if there was no such change.
     pub(crate) async fn sign_in_after_change(
         &self,
-        shown: &Shown,
-        device: &Device,
+        presented: &PresentedSessions,
+        client: &ClientInfo,
         password: Password,
     ) -> Result<Option<SignInCookies>, InternalError> {
-        let [former] = *shown.sessions.as_slice() else { return Ok(None) };
-        let OwnedSession { id_hash, user_id } = former;
+        let [former] = *presented.sessions.as_slice() else { return Ok(None) };
+        let OwnedSession { secret_hash, user_id } = former;
         let now = self.sessions.now();
-        if self.store.live_session(id_hash, user_id, now).await?.is_some() {
+        if self.store.live_session(secret_hash, user_id, now).await?.is_some() {
             return Ok(None);
         }
         // Otherwise an attacker with the token of an ended session could use up the owner's share of the daily limit.
@@ -111,16 +111,16 @@ impl Services {
         let changed = |account: &Credentials| !account.disabled && account.changed_at.is_some_and(has_just_changed);
         let Some(account) = account.filter(changed) else { return Ok(None) };
         let Some(hash) = account.password_hash else { return Ok(None) };
-        let share = Share { network: device.network, account: AttemptKey::user(user_id) };
+        let share = Share { network: client.network, account: AttemptKey::user(user_id) };
         let permit = self.hashing.reserve(share).await?;
         let checked = self.check_password(permit, &PasswordAttempt::Resubmitted(former), Some(hash.clone()), password).await?;
         let Ok(Checked::Right { .. }) = checked else { return Ok(None) };
-        let (session, token) = self.sessions.begin(user_id, self.session_lifetime(shown.remembered), device);
-        let begun = self.store.sign_in(&hash, &session, &shown.sessions).await?;
-        if self.sessions.in_force(begun).await?.is_none() {
+        let (session, token) = self.sessions.begin(user_id, self.session_lifetime(presented.remembered), client);
+        let begun = self.store.sign_in(&hash, &session, &presented.sessions).await?;
+        if self.sessions.wait_until_applied(begun).await?.is_none() {
             return Ok(None);
         }
-        let cookies = self.complete_sign_in(session.owned(), account.changed_at, token, device);
+        let cookies = self.complete_sign_in(session.owned(), account.changed_at, token, client);
         self.end_all_other_sessions(&cookies).await?;
         Ok(Some(cookies))
     }

@@ -21,9 +21,9 @@ use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordHash, PasswordRef
 use crate::config::{Config, SessionConfig};
 use crate::error::InternalError;
 use crate::log;
-use crate::sessions::{Device, SessionLifetime, Sessions, IssuedToken};
+use crate::sessions::{ClientInfo, SessionLifetime, Sessions, IssuedToken};
 use crate::store::{OwnedSession, Store};
-use crate::world::World;
+use crate::environment::Environment;
 
 pub(crate) use assertions::Assertions;
 pub(crate) use change_password::{ChangePasswordRequest, ChangePasswordError};
@@ -39,7 +39,7 @@ const SENT_TWICE_WITHIN: Duration = Duration::from_secs(60);
 /// The services of a site: every act is a method, in a file of its own.
 pub(crate) struct Services {
     pub(crate) config: Config,
-    pub(crate) world: World,
+    pub(crate) environment: Environment,
     pub(crate) store: Arc<Store>,
     pub(crate) sessions: Sessions,
     pub(crate) hashing: PasswordHasher,
@@ -70,19 +70,19 @@ impl Services {
         session: OwnedSession,
         changed_at: Option<Timestamp>,
         token: IssuedToken,
-        device: &Device,
+        client: &ClientInfo,
     ) -> SignInCookies {
         let (user_id, now) = (session.user_id, self.sessions.now());
-        let known = self.devices.open(&device.cookie, now).find(user_id, changed_at);
-        let id = known.unwrap_or_else(|| DeviceId::from_bytes(self.world.random()));
-        SignInCookies { session, token, device: self.devices.note(&device.cookie, user_id, id, changed_at, now) }
+        let known = self.devices.open(&client.device_cookie, now).find(user_id, changed_at);
+        let id = known.unwrap_or_else(|| DeviceId::from_bytes(self.environment.random()));
+        SignInCookies { session, token, device: self.devices.note(&client.device_cookie, user_id, id, changed_at, now) }
     }
 
     /// Revokes all sessions of an account but the one that has just begun. Of a form that is submitted twice, the first submission
     /// has begun a session too, whose cookie the browser dropped with the response.
     async fn end_all_other_sessions(&self, cookies: &SignInCookies) -> Result<(), InternalError> {
-        let OwnedSession { id_hash, user_id } = cookies.session;
-        self.sessions.in_force(self.store.end_other_sessions(user_id, id_hash).await?).await?;
+        let OwnedSession { secret_hash, user_id } = cookies.session;
+        self.sessions.wait_until_applied(self.store.end_other_sessions(user_id, secret_hash).await?).await?;
         Ok(())
     }
 
@@ -95,7 +95,7 @@ impl Services {
         email: &str,
     ) -> Result<Result<PasswordHash, PasswordRefusal>, InternalError> {
         let context = vec![name.to_owned(), email.to_owned(), self.config.site_name.clone()];
-        permit.hash_new(self.config.password, password, context, self.world.random()).await
+        permit.hash_new(self.config.password, password, context, self.environment.random()).await
     }
 
     /// Flushes the last-seen times to the database.

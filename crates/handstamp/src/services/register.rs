@@ -7,7 +7,7 @@ use super::{Services, SignInCookies, SignInError, SENT_TWICE_WITHIN, SignInReque
 use crate::config::Registration;
 use crate::error::InternalError;
 use crate::log;
-use crate::sessions::Device;
+use crate::sessions::ClientInfo;
 use crate::store::{EmailTakenError, NewUser, OwnedSession};
 
 /// A request to create an account.
@@ -40,15 +40,15 @@ impl Services {
         &self,
         request: RegisterRequest,
         previous_sessions: &[OwnedSession],
-        device: &Device,
+        client: &ClientInfo,
     ) -> Result<SignInCookies, RegisterError> {
         if self.config.registration == Registration::Closed {
             return Err(RegisterError::Closed);
         }
-        let share = Share { network: device.network, account: AttemptKey::account(&request.email) };
+        let share = Share { network: client.network, account: AttemptKey::account(&request.email) };
         let permit = self.hashing.reserve(share).await?;
         // Counted before the response can reveal whether the address has an account.
-        self.count_registration(device).await?.map_err(RegisterError::Throttled)?;
+        self.count_registration(client).await?.map_err(RegisterError::Throttled)?;
         if self.store.has_account(&request.email).await? {
             return Err(Self::taken());
         }
@@ -58,16 +58,16 @@ impl Services {
             RegisterError::Password(refusal)
         })?;
 
-        let id = UserId::new(self.world.now(), self.world.random());
-        let (session, token) = self.sessions.begin(id, self.session_lifetime(true), device);
+        let id = UserId::new(self.environment.now(), self.environment.random());
+        let (session, token) = self.sessions.begin(id, self.session_lifetime(true), client);
         let created_at = session.created_at;
         let (name, email) = (request.name, request.email);
         let user = NewUser { id, name, email, password_hash, created_at, email_verified_at: None };
         let made = self.store.create_user(&user, Some(&session), previous_sessions).await?;
-        match self.sessions.in_force(made).await? {
+        match self.sessions.wait_until_applied(made).await? {
             Ok(()) => {
                 log::info!(event = "user_created", user = %id, "created an account");
-                Ok(self.complete_sign_in(session.owned(), None, token, device))
+                Ok(self.complete_sign_in(session.owned(), None, token, client))
             }
             Err(EmailTakenError) => Err(Self::taken()),
         }
@@ -79,14 +79,14 @@ impl Services {
         &self,
         request: RegisterRequest,
         previous_sessions: &[OwnedSession],
-        device: &Device,
+        client: &ClientInfo,
     ) -> Result<SignInCookies, RegisterError> {
         let instead = SignInRequest { email: request.email.clone(), password: request.password.clone(), remember: true };
-        match self.register(request, previous_sessions, device).await {
+        match self.register(request, previous_sessions, client).await {
             Err(RegisterError::EmailTaken) => {}
             outcome => return outcome,
         }
-        match self.sign_in(instead, previous_sessions, device).await {
+        match self.sign_in(instead, previous_sessions, client).await {
             Ok(cookies) => {
                 if self.sessions.now().since(cookies.session.user_id.made_at()) < SENT_TWICE_WITHIN {
                     self.end_all_other_sessions(&cookies).await?;

@@ -7,7 +7,7 @@ use super::hashing::{Checked, HashPermit, Share};
 use super::{Services, SignInCookies};
 use crate::error::InternalError;
 use crate::log;
-use crate::sessions::Device;
+use crate::sessions::ClientInfo;
 use crate::store::{Credentials, OwnedSession, SESSIONS_PER_USER};
 
 /// A request to sign in.
@@ -39,20 +39,20 @@ impl Services {
         &self,
         request: SignInRequest,
         previous_sessions: &[OwnedSession],
-        device: &Device,
+        client: &ClientInfo,
     ) -> Result<SignInCookies, SignInError> {
-        let known = self.devices.open(&device.cookie, self.sessions.now());
-        let share = Share { network: device.network, account: AttemptKey::account(&request.email) };
+        let known = self.devices.open(&client.device_cookie, self.sessions.now());
+        let share = Share { network: client.network, account: AttemptKey::account(&request.email) };
         // The second try is for a password hash that a concurrent sign-in renewed between our read and our write.
         for _ in 0..2 {
             // A throttled attempt is refused before any other work is done.
-            self.check_recent_refusal(&request.email, device).map_err(SignInError::Throttled)?;
+            self.check_recent_refusal(&request.email, client).map_err(SignInError::Throttled)?;
             let permit = self.hashing.reserve(share).await?;
             let account = self.store.credentials_by_email(&request.email).await?;
-            let (account, hash, renewed) = self.check_credentials(permit, account, &request, &known, device).await?;
-            let (session, token) = self.sessions.begin(account.user_id, self.session_lifetime(request.remember), device);
+            let (account, hash, renewed) = self.check_credentials(permit, account, &request, &known, client).await?;
+            let (session, token) = self.sessions.begin(account.user_id, self.session_lifetime(request.remember), client);
             let signed = self.store.sign_in(&hash, &session, previous_sessions).await?;
-            if let Some(unused) = self.sessions.in_force(signed).await? {
+            if let Some(unused) = self.sessions.wait_until_applied(signed).await? {
                 log::info!(event = "authn_login_success", user = %account.user_id, "signed in");
                 if unused > 0 {
                     log::info!(
@@ -67,7 +67,7 @@ impl Services {
                 {
                     log::warn!(%error, user = %account.user_id, "the renewed password hash could not be stored");
                 }
-                return Ok(self.complete_sign_in(session.owned(), account.changed_at, token, device));
+                return Ok(self.complete_sign_in(session.owned(), account.changed_at, token, client));
             }
         }
         Err(SignInError::Wrong)
@@ -81,11 +81,11 @@ impl Services {
         account: Option<Credentials>,
         request: &SignInRequest,
         known: &KnownDevices,
-        device: &Device,
+        client: &ClientInfo,
     ) -> Result<(Credentials, PasswordHash, Option<PasswordHash>), SignInError> {
         let hash =
             account.as_ref().filter(|account| !account.disabled).and_then(|account| account.password_hash.clone());
-        let attempt = PasswordAttempt::SignIn { email: &request.email, account: account.as_ref(), known, device };
+        let attempt = PasswordAttempt::SignIn { email: &request.email, account: account.as_ref(), known, client };
         let checked = self.check_password(permit, &attempt, hash.clone(), request.password.clone()).await?;
         match (account, hash, checked.map_err(SignInError::Throttled)?) {
             (Some(account), Some(hash), Checked::Right { renewed }) => Ok((account, hash, renewed)),

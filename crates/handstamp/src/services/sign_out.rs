@@ -8,9 +8,9 @@ use crate::store::OwnedSession;
 impl Services {
     /// Revokes sessions: when this returns, every copy of their tokens is dead on every node. It also waits for sessions that have
     /// ended already, since some node may not have applied that yet.
-    pub(crate) async fn sign_out(&self, shown: &[OwnedSession]) -> Result<(), InternalError> {
-        self.sessions.in_force(self.store.end_sessions(shown).await?).await?;
-        for session in shown {
+    pub(crate) async fn sign_out(&self, presented: &[OwnedSession]) -> Result<(), InternalError> {
+        self.sessions.wait_until_applied(self.store.end_sessions(presented).await?).await?;
+        for session in presented {
             log::info!(event = "session_logout", user = %session.user_id, "signed out");
         }
         Ok(())

@@ -13,7 +13,7 @@ use super::attack_detection::AttackDetector;
 use crate::config::LimitsConfig;
 use crate::error::InternalError;
 use crate::log;
-use crate::sessions::{Device, Session};
+use crate::sessions::{ClientInfo, Session};
 use crate::store::{CountedAttempt, AttemptLimit, Credentials, OwnedSession};
 
 /// The maximum number of stored counts, each of some hundred bytes; `Store::prune_attempts` removes the excess.
@@ -81,10 +81,10 @@ pub(super) enum PasswordAttempt<'a> {
         account: Option<&'a Credentials>,
         /// The claims of the device cookie.
         known: &'a KnownDevices,
-        device: &'a Device,
+        client: &'a ClientInfo,
     },
     /// A signed-in user, who enters the password again.
-    Reauthenticate { session: &'a Session, device: &'a Device },
+    Reauthenticate { session: &'a Session, client: &'a ClientInfo },
     /// A request with a session that has just ended, as by a form that is submitted twice.
     Resubmitted(OwnedSession),
 }
@@ -120,7 +120,7 @@ impl Services {
             }
         };
         let fingerprint = self.throttle.attacks.fingerprint(&password);
-        let checked = match permit.check(stored, password, self.world.random()).await {
+        let checked = match permit.check(stored, password, self.environment.random()).await {
             Err(InternalError::Overloaded) => {
                 // The attempt lost its permit to another network or account, so its password was not checked.
                 self.refund(&attempted).await;
@@ -136,8 +136,8 @@ impl Services {
             }
             Checked::Wrong => {
                 metrics::counter!(PASSWORD_CHECKS, "outcome" => "wrong").increment(1);
-                if let PasswordAttempt::SignIn { email, device, .. } = attempt {
-                    self.throttle.attacks.record_failure(device.network, email, fingerprint, self.sessions.now());
+                if let PasswordAttempt::SignIn { email, client, .. } = attempt {
+                    self.throttle.attacks.record_failure(client.network, email, fingerprint, self.sessions.now());
                 }
             }
         }
@@ -149,9 +149,9 @@ impl Services {
     ///
     /// # Errors
     /// The wait that was given then.
-    pub(super) fn check_recent_refusal(&self, email: &EmailAddress, device: &Device) -> Result<(), Wait> {
-        let attempt = PasswordAttempt::SignIn { email, account: None, known: &KnownDevices::default(), device };
-        let refused = device.cookie.is_empty().then(|| self.limits_of_anonymous(Some(email), device.network));
+    pub(super) fn check_recent_refusal(&self, email: &EmailAddress, client: &ClientInfo) -> Result<(), Wait> {
+        let attempt = PasswordAttempt::SignIn { email, account: None, known: &KnownDevices::default(), client };
+        let refused = client.device_cookie.is_empty().then(|| self.limits_of_anonymous(Some(email), client.network));
         match refused.and_then(|counted| self.throttle.recent_refusal(&counted, self.sessions.now())) {
             Some((wait, _)) => {
                 self.log_throttled(&attempt, wait);
@@ -168,8 +168,8 @@ impl Services {
     }
 
     /// Counts an attempt to register.
-    pub(super) async fn count_registration(&self, device: &Device) -> Result<Result<(), Wait>, InternalError> {
-        let network = device.network;
+    pub(super) async fn count_registration(&self, client: &ClientInfo) -> Result<Result<(), Wait>, InternalError> {
+        let network = client.network;
         let counted = [
             self.throttle.registration.map(|limit| (AttemptKey::registration(network), limit)),
             self.throttle
@@ -187,7 +187,7 @@ impl Services {
     /// Counts a rejected new password as an attempt of the session: the strength estimate takes as long as a hash, and a session
     /// could request it without limit.
     pub(super) async fn count_refused_password(&self, session: &Session) -> Result<(), InternalError> {
-        let counted = self.throttle.per_device.map(|limit| (AttemptKey::session(session.id_hash), limit));
+        let counted = self.throttle.per_device.map(|limit| (AttemptKey::session(session.secret_hash), limit));
         // If this exceeds the limit, the next attempt is throttled.
         let _ = self.count(counted.as_slice()).await?;
         Ok(())
@@ -207,10 +207,10 @@ impl Services {
             }
         }
         let counts = match attempt {
-            PasswordAttempt::SignIn { email, device, .. } => self.limits_of_anonymous(Some(email), device.network),
-            PasswordAttempt::Reauthenticate { session, device } => {
+            PasswordAttempt::SignIn { email, client, .. } => self.limits_of_anonymous(Some(email), client.network),
+            PasswordAttempt::Reauthenticate { session, client } => {
                 let email = EmailAddress::parse(session.user.email()).ok();
-                self.limits_of_anonymous(email.as_ref(), device.network)
+                self.limits_of_anonymous(email.as_ref(), client.network)
             }
             PasswordAttempt::Resubmitted(_) => return Ok(Err(Wait(DAY))),
         };
@@ -225,8 +225,8 @@ impl Services {
                 let device = known.find(account.user_id, account.changed_at)?;
                 Some((account.user_id, AttemptKey::device(account.user_id, device)))
             }
-            PasswordAttempt::Reauthenticate { session, .. } => Some((session.user.id, AttemptKey::session(session.id_hash))),
-            PasswordAttempt::Resubmitted(session) => Some((session.user_id, AttemptKey::session(session.id_hash))),
+            PasswordAttempt::Reauthenticate { session, .. } => Some((session.user.id, AttemptKey::session(session.secret_hash))),
+            PasswordAttempt::Resubmitted(session) => Some((session.user_id, AttemptKey::session(session.secret_hash))),
         }
     }
 

@@ -4,7 +4,7 @@ use metrics::{
     Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
-use super::Standing;
+use super::NodeStatus;
 
 /// The metrics of sessions, for applications that have installed a recorder of the crate `metrics`.
 pub(super) struct Metrics {
@@ -41,8 +41,8 @@ impl Metrics {
         }
     }
 
-    pub(super) fn measure(&self, standing: Standing) {
-        if let Standing::Member { lease_age, position, entries, .. } = standing {
+    pub(super) fn record_gauges(&self, status: NodeStatus) {
+        if let NodeStatus::Joined { lease_age, position, entries, .. } = status {
             self.entries.set(entries as f64);
             self.lease_age.set(lease_age.as_secs_f64());
             self.position.set(position.0 as f64);

@@ -13,7 +13,7 @@ use super::user::{Visitor, is_navigation, original_uri, redirect_to_sign_in};
 use super::{SharedSite, Site};
 use crate::error::InternalError;
 use crate::log;
-use crate::sessions::{Found, Session};
+use crate::sessions::{SessionLookup, Session};
 
 /// The number of session cookies of one request that are looked up, each of which may cost a database statement. Browsers keep
 /// 180 cookies of a domain.
@@ -65,7 +65,7 @@ fn with_cookie(visitor: Visitor, site: &SharedSite) -> (Visitor, Option<HeaderVa
 pub(super) fn reissued_cookie(site: &SharedSite, session: &Session) -> Option<HeaderValue> {
     session.signed_by_fallback.then(|| {
         log::info!(event = "session_token_reissued", user = %session.user.id, "re-signed a session token with the current key");
-        site.cookies.session(&site.services.sessions.issue_again(session))
+        site.cookies.session(&site.services.sessions.reissue(session))
     })
 }
 
@@ -79,9 +79,9 @@ pub(super) async fn look_up(site: &SharedSite, headers: &HeaderMap) -> Result<Vi
 
 async fn look_up_one(site: &SharedSite, text: &str) -> Result<Visitor, InternalError> {
     match site.services.sessions.find(text).await? {
-        Found::Live(session) => return Ok(Visitor::Authenticated(session)),
-        Found::Refused(reason) => log::info!(event = "session_token_refused", %reason, "rejected a session token"),
-        Found::Ended(user) => {
+        SessionLookup::Active(session) => return Ok(Visitor::Authenticated(session)),
+        SessionLookup::InvalidToken(reason) => log::info!(event = "session_token_refused", %reason, "rejected a session token"),
+        SessionLookup::Revoked(user) => {
             log::info!(event = "session_token_refused", reason = "ended", %user, "rejected the token of a session that has ended");
         }
     }
@@ -95,7 +95,7 @@ async fn look_up_several(site: &SharedSite, headers: &HeaderMap) -> Result<Visit
     let (mut live, mut count) = (Vec::new(), 0);
     for text in site.cookies.all_sessions(headers).take(MAX_COOKIES) {
         count += 1;
-        if let Found::Live(session) = site.services.sessions.find(text).await? {
+        if let SessionLookup::Active(session) = site.services.sessions.find(text).await? {
             live.push(session);
         }
     }

@@ -111,7 +111,7 @@ impl CurrentUser {
     /// The session in which the user is signed in.
     pub fn session(&self) -> CurrentSession {
         let session = &self.0;
-        CurrentSession { user_id: session.user.id, id: session.handle, expires_at: session.claims.expires_at }
+        CurrentSession { user_id: session.user.id, id: session.session_id, expires_at: session.claims.expires_at }
     }
 }
 

@@ -28,7 +28,7 @@ use super::user::Visitor;
 use super::{SharedSite, Site, csrf, host, mount, respond, authenticate};
 use crate::error::InternalError;
 use crate::log;
-use crate::sessions::Device;
+use crate::sessions::ClientInfo;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -182,7 +182,7 @@ async fn with_visitor(site: &SharedSite, headers: &HeaderMap, refusal: WebError)
 }
 
 /// The metadata of the client, for handlers that store or check it.
-impl FromRequestParts<RequestContext> for Device {
+impl FromRequestParts<RequestContext> for ClientInfo {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, context: &RequestContext) -> Result<Self, Infallible> {
@@ -193,7 +193,7 @@ impl FromRequestParts<RequestContext> for Device {
             user_agent: user_agent.chars().take(MAX_USER_AGENT_CHARACTERS).collect(),
             address: address.map_or_else(String::new, |address| address.to_string()),
             network: address.map_or(Network::Unknown, Network::of),
-            cookie: site.cookies.presented_device(&parts.headers).to_owned(),
+            device_cookie: site.cookies.presented_device(&parts.headers).to_owned(),
         })
     }
 }

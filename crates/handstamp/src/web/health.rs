@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::SharedSite;
 use super::respond::NoErrorPage;
 use crate::log;
-use crate::sessions::Standing;
+use crate::sessions::NodeStatus;
 
 /// Liveness: the process runs.
 pub(super) async fn alive() -> Response {
@@ -33,9 +33,9 @@ pub(crate) async fn why_not_ready(site: &SharedSite) -> Option<&'static str> {
         log::warn!(%error, "pinging the database failed");
         return Some("the database does not answer");
     }
-    match site.services.sessions.standing() {
-        Standing::Member { lease_left, .. } if lease_left.is_zero() => Some("this node's lease has ended"),
-        Standing::Outside => Some("this node has not joined the others yet"),
-        Standing::Member { .. } | Standing::NoCache => None,
+    match site.services.sessions.status() {
+        NodeStatus::Joined { lease_left, .. } if lease_left.is_zero() => Some("this node's lease has ended"),
+        NodeStatus::NotJoined => Some("this node has not joined the others yet"),
+        NodeStatus::Joined { .. } | NodeStatus::CacheDisabled => None,
     }
 }

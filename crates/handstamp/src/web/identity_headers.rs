@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::http::header::{CONTENT_LENGTH, COOKIE, HeaderName, InvalidHeaderValue};
 use axum::http::{HeaderMap, HeaderValue};
-use handstamp_core::{GroupName, SessionIdHash, Timestamp};
+use handstamp_core::{GroupName, SessionSecretHash, Timestamp};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -15,7 +15,7 @@ use super::headers::{PLACEHOLDER, REQUEST_ID};
 use super::urls::Origin;
 use crate::log::{self, OnceAMinute};
 use crate::sessions::Session;
-use crate::store::User;
+use crate::store::SessionUser;
 
 /// The capacity of the cache in entries of the usual size; of larger entries it keeps fewer.
 const CAPACITY: usize = 10_000;
@@ -38,13 +38,13 @@ const IDENTITY: &AsciiSet = &CONTROLS.add(b'%');
 /// The cache of identity headers. Signing an assertion costs as much as the rest of a request. So the headers are built once for
 /// a session, an origin with its required groups, and half a minute.
 pub(crate) struct IdentityHeaderCache {
-    kept: Cache<(SessionIdHash, u64), Arc<CachedHeaders>, Bytes>,
+    kept: Cache<(SessionSecretHash, u64), Arc<CachedHeaders>, Bytes>,
     refused: OnceAMinute,
 }
 
 /// The identity headers for an app, with the inputs that they depend on.
 struct CachedHeaders {
-    user: User,
+    user: SessionUser,
     audience: Box<str>,
     required_groups: Box<[GroupName]>,
     slot: Timestamp,
@@ -90,12 +90,12 @@ impl IdentityHeaderCache {
         let audience = origin.as_str();
         let mut hasher = DefaultHasher::new();
         (audience, required_groups).hash(&mut hasher);
-        let key = (session.id_hash, hasher.finish());
+        let key = (session.secret_hash, hasher.finish());
         if let Some(kept) = self.kept.get(&key)
             && kept.slot == slot
             && *kept.audience == *audience
             && *kept.required_groups == *required_groups
-            && kept.user.is_same_reading(&session.user)
+            && kept.user.same_snapshot(&session.user)
         {
             return Ok(kept.headers.clone());
         }
@@ -117,7 +117,7 @@ impl IdentityHeaderCache {
     }
 
     fn log_refusal(&self, origin: &Origin, site: &Site) {
-        if let Some(unsaid) = self.refused.is_due(site.services.world.moment().uptime) {
+        if let Some(unsaid) = self.refused.is_due(site.services.environment.clock_reading().monotonic) {
             log::warn!(
                 event = "assertion_refused",
                 origin = origin.as_str(),
@@ -161,7 +161,7 @@ mod tests {
     /// A cache entry whose assertion has this many characters.
     fn of_length(assertion: usize) -> Arc<CachedHeaders> {
         let now = Timestamp::from_unix_seconds(1_800_000_000);
-        let user = User::new(UserId::from_uuid(Uuid::nil()), "Ada", "ada@example.com", "", now);
+        let user = SessionUser::new(UserId::from_uuid(Uuid::nil()), "Ada", "ada@example.com", "", now);
         let headers = HeaderMap::from_iter([(ASSERTION, "a".repeat(assertion).try_into().unwrap())]);
         Arc::new(CachedHeaders { user, audience: "".into(), required_groups: [].into(), slot: now, headers })
     }
@@ -173,7 +173,7 @@ mod tests {
         {
             let cache = IdentityHeaderCache::new();
             for number in 0..2 * CAPACITY as u64 {
-                cache.kept.insert((SessionIdHash::from_bytes([0; 32]), number), of_length(length));
+                cache.kept.insert((SessionSecretHash::from_bytes([0; 32]), number), of_length(length));
             }
             let kept = cache.kept.len();
             assert!(kept <= most && kept > most * 8 / 10, "{kept} of {length} characters");

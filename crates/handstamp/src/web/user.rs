@@ -14,7 +14,7 @@ use super::Site;
 use super::web_error::WebError;
 use super::redirect::see_other;
 use super::endpoint::RequestContext;
-use crate::sessions::{Session, Shown};
+use crate::sessions::{Session, PresentedSessions};
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
@@ -58,12 +58,12 @@ impl FromRequestParts<RequestContext> for SignedInUser {
 }
 
 /// The sessions whose tokens a request presents, for handlers that revoke them.
-impl FromRequestParts<RequestContext> for Shown {
+impl FromRequestParts<RequestContext> for PresentedSessions {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, context: &RequestContext) -> Result<Self, Infallible> {
         let site = &context.site;
-        Ok(site.services.sessions.shown(site.cookies.all_sessions(&parts.headers)))
+        Ok(site.services.sessions.presented(site.cookies.all_sessions(&parts.headers)))
     }
 }
 

@@ -57,7 +57,7 @@ impl WebError {
             Self::Refused(status, _) => *status,
             Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(
-                InternalError::Store(_) | InternalError::Outdated | InternalError::NoLease | InternalError::NotInForce(_) | InternalError::Overloaded,
+                InternalError::Store(_) | InternalError::StaleRead | InternalError::NoLease | InternalError::PropagationUnknown(_) | InternalError::Overloaded,
             ) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(InternalError::Hash(_) | InternalError::Template(_) | InternalError::Task(_)) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -82,7 +82,7 @@ impl WebError {
             Self::Internal(InternalError::Overloaded) => {
                 "Many people are signing in right now. Please try again in a moment.".into()
             }
-            Self::Internal(InternalError::Store(_) | InternalError::Outdated | InternalError::NoLease | InternalError::NotInForce(_)) => {
+            Self::Internal(InternalError::Store(_) | InternalError::StaleRead | InternalError::NoLease | InternalError::PropagationUnknown(_)) => {
                 "We cannot do this right now. Please try again in a moment.".into()
             }
             Self::Internal(_) => "Something went wrong on our side. We have taken a note of it.".into(),

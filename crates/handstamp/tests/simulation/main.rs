@@ -21,7 +21,7 @@
 #[path = "../../src/log.rs"]
 mod log;
 #[path = "../../src/world.rs"]
-mod world;
+mod environment;
 
 mod chance;
 mod database;

@@ -9,8 +9,8 @@ use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
 use crate::services::hashing::Share;
 use crate::services::{SignInCookies, ChangePasswordRequest, RegisterError, SignInError, ChangePasswordError, RegisterRequest, SignInRequest};
-use crate::sessions::{Found, Shown};
-use crate::world::{Clock, ManualClock, World};
+use crate::sessions::{SessionLookup, PresentedSessions};
+use crate::environment::{Clock, ManualClock, Environment};
 use crate::{Handstamp, SecretKey};
 
 const PASSWORD: &str = "plum-octave-harbour";
@@ -19,7 +19,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// An instance with its own folder and clock, and the browser in which Ada has registered.
 struct Here {
     handstamp: Handstamp,
-    known: Device,
+    known: ClientInfo,
     clock: Arc<ManualClock>,
     folder: std::path::PathBuf,
 }
@@ -41,7 +41,7 @@ enum Outcome {
 
 impl Here {
     async fn opens() -> Self {
-        let name: [u8; 8] = World::system().random();
+        let name: [u8; 8] = Environment::system().random();
         let folder = std::env::temp_dir().join(format!("handstamp-guard-{:016x}", u64::from_be_bytes(name)));
         let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
         let database = DatabaseUrl::Sqlite(folder.join("handstamp.db"));
@@ -49,10 +49,10 @@ impl Here {
         config.hashing.settings = crate::HashSettings::new(8, 1, 1).unwrap();
         (config.hashing.concurrency, config.hashing.queue) = (1, 0);
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000)));
-        let world = World { clock: clock.clone(), ..World::system() };
-        let handstamp = Handstamp::open_in(config, world).await.unwrap();
-        let mut here = Self { handstamp, known: Device::default(), clock, folder };
-        here.known.cookie = here.registers().await.unwrap().device;
+        let environment = Environment { clock: clock.clone(), ..Environment::system() };
+        let handstamp = Handstamp::open_with(config, environment).await.unwrap();
+        let mut here = Self { handstamp, known: ClientInfo::default(), clock, folder };
+        here.known.device_cookie = here.registers().await.unwrap().device;
         here
     }
 
@@ -66,7 +66,7 @@ impl Here {
             email: EmailAddress::parse(email).unwrap(),
             password: Password::parse(password).unwrap(),
         };
-        self.accounts().register_or_sign_in(request, &[], &Device::default()).await
+        self.accounts().register_or_sign_in(request, &[], &ClientInfo::default()).await
     }
 
     fn accounts(&self) -> &Services {
@@ -74,16 +74,16 @@ impl Here {
     }
 
     async fn tries(&self, password: &str) -> Outcome {
-        self.tries_as("ada@example.com", password, &Device::default()).await
+        self.tries_as("ada@example.com", password, &ClientInfo::default()).await
     }
 
-    async fn tries_as(&self, email: &str, password: &str, device: &Device) -> Outcome {
+    async fn tries_as(&self, email: &str, password: &str, client: &ClientInfo) -> Outcome {
         let request = SignInRequest {
             email: EmailAddress::parse(email).unwrap(),
             password: Password::parse(password).unwrap(),
             remember: true,
         };
-        match self.accounts().sign_in(request, &[], device).await {
+        match self.accounts().sign_in(request, &[], client).await {
             Ok(_) => Outcome::IssuedToken,
             Err(SignInError::Wrong) => Outcome::Wrong,
             Err(SignInError::Throttled(Wait(wait))) => Outcome::Waits(wait),
@@ -98,15 +98,15 @@ impl Here {
             password: Password::parse(PASSWORD).unwrap(),
             remember: true,
         };
-        self.accounts().sign_in(request, &[], &Device::default()).await.unwrap_or_else(|error| panic!("{error:?}"))
+        self.accounts().sign_in(request, &[], &ClientInfo::default()).await.unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     /// A session of Ada, who has just signed in.
     async fn session(&self) -> Arc<Session> {
         let token = self.signs_in().await.token;
         match self.accounts().sessions.find(token.text.expose()).await.unwrap() {
-            Found::Live(session) => session,
-            Found::Refused(_) | Found::Ended(_) => panic!("it has just begun"),
+            SessionLookup::Active(session) => session,
+            SessionLookup::InvalidToken(_) | SessionLookup::Revoked(_) => panic!("it has just begun"),
         }
     }
 
@@ -121,7 +121,7 @@ impl Here {
         new: &str,
     ) -> Result<SignInCookies, ChangePasswordError> {
         let request = ChangePasswordRequest { current: Password::parse(current).unwrap(), new: Password::parse(new).unwrap() };
-        self.accounts().change_password(session, &Device::default(), request).await
+        self.accounts().change_password(session, &ClientInfo::default(), request).await
     }
 
     /// Tries a current password in a session.
@@ -197,7 +197,7 @@ async fn a_cached_refusal_does_not_affect_other_accounts_of_the_network() {
     here.tries_ten_times().await;
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
     assert_eq!(
-        here.tries_as("bob@example.com", PASSWORD, &Device::default()).await,
+        here.tries_as("bob@example.com", PASSWORD, &ClientInfo::default()).await,
         Outcome::Wrong,
         "there is no account, and no wait either"
     );
@@ -275,7 +275,7 @@ async fn an_account_has_a_hundred_wrong_passwords_a_day_whatever_cookies_are_sen
     let mut devices = vec![here.known.clone()];
     for _ in 0..30 {
         let token = here.signs_in().await;
-        devices.push(Device { cookie: token.device, ..Device::default() });
+        devices.push(ClientInfo { device_cookie: token.device, ..ClientInfo::default() });
     }
     let session = here.session().await;
     let next = std::cell::Cell::new(0);
@@ -311,7 +311,7 @@ async fn a_device_cookie_from_before_a_password_change_counts_as_an_unknown_devi
     here.tries_ten_times().await;
     let at_the_old = here.tries_as("ada@example.com", "walnut-trumpet-glacier", &here.known).await;
     assert_eq!(at_the_old, Outcome::Waits(MINUTE), "the cookie of the old password is no longer valid");
-    let known = Device { cookie: changed.device, ..Device::default() };
+    let known = ClientInfo { device_cookie: changed.device, ..ClientInfo::default() };
     let at_the_new = here.tries_as("ada@example.com", "walnut-trumpet-glacier", &known).await;
     assert_eq!(at_the_new, Outcome::IssuedToken, "the browser that changed it is known");
 }
@@ -321,13 +321,13 @@ async fn an_ended_session_allows_a_password_check_only_right_after_a_password_ch
     let here = Here::opens().await;
     let session = here.session().await;
     let accounts = here.accounts();
-    let shown = Shown {
-        sessions: vec![OwnedSession { id_hash: session.id_hash, user_id: session.user.id }],
-        ..Shown::default()
+    let presented = PresentedSessions {
+        sessions: vec![OwnedSession { secret_hash: session.secret_hash, user_id: session.user.id }],
+        ..PresentedSessions::default()
     };
     let sends_again = async |password: &str| {
         let password = Password::parse(password).unwrap();
-        accounts.sign_in_after_change(&shown, &Device::default(), password).await.unwrap().is_some()
+        accounts.sign_in_after_change(&presented, &ClientInfo::default(), password).await.unwrap().is_some()
     };
     assert!(!sends_again(PASSWORD).await, "the session is live");
     here.changes_password(&session, "walnut-trumpet-glacier").await.unwrap();
@@ -357,16 +357,16 @@ async fn rejected_new_passwords_count_for_the_session() {
 #[tokio::test]
 async fn a_device_cookie_costs_the_same_whether_or_not_the_account_exists() {
     let here = Here::opens().await;
-    let mut cookie = here.known.cookie.clone();
+    let mut cookie = here.known.device_cookie.clone();
     for number in 0..3 {
         let now = here.accounts().sessions.now();
         let (friend, device) = (UserId::new(now, [number; 10]), DeviceId::from_bytes([number; 8]));
         cookie = here.accounts().devices.note(&cookie, friend, device, None, now);
     }
-    let device = Device { cookie, ..Device::default() };
+    let client = ClientInfo { device_cookie: cookie, ..ClientInfo::default() };
     let cost = async |email: &str| {
         let (compared, hashed) = (here.accounts().devices.compared(), here.hashed());
-        let outcome = here.tries_as(email, "wrong", &device).await;
+        let outcome = here.tries_as(email, "wrong", &client).await;
         (outcome, here.accounts().devices.compared() - compared, here.hashed() - hashed)
     };
     here.registers_as("bob@example.com", PASSWORD).await.unwrap();

@@ -26,8 +26,8 @@ use crate::error::InternalError;
 use crate::services::{
     SignInCookies, ChangePasswordRequest, RegisterError, SignInError, ChangePasswordError, RegisterRequest, SignInRequest,
 };
-use crate::sessions::{Device, Found, Session as LiveSession, Shown};
-use crate::store::ByHandle;
+use crate::sessions::{ClientInfo, SessionLookup, Session as LiveSession, PresentedSessions};
+use crate::store::RevokeOutcome;
 use body::{Invalid, JsonBody, Refusal};
 
 /// The signed-in user and the session.
@@ -147,8 +147,8 @@ pub(super) async fn show_session(SignedInUser(session): SignedInUser) -> Json<Si
 )]
 pub(super) async fn sign_in(
     State(site): State<SharedSite>,
-    shown: Shown,
-    device: Device,
+    presented: PresentedSessions,
+    client: ClientInfo,
     JsonBody(given): JsonBody<Credentials>,
 ) -> Result<Response, Refusal> {
     let mut invalid = Invalid::default();
@@ -156,7 +156,7 @@ pub(super) async fn sign_in(
     let password = invalid.parse("password", Password::parse(&given.password).map_err(|_| WRONG));
     let (Some(email), Some(password)) = (email, password) else { return Err(invalid.into()) };
     let request = SignInRequest { email, password, remember: given.remember };
-    match site.services.sign_in(request, &shown.sessions, &device).await {
+    match site.services.sign_in(request, &presented.sessions, &client).await {
         Ok(cookies) => welcome(&site, &cookies).await,
         Err(SignInError::Wrong) => Err(Invalid::of("password", WRONG).into()),
         Err(SignInError::Throttled(wait)) => Err(WebError::Throttled(wait).into()),
@@ -174,8 +174,8 @@ pub(super) async fn sign_in(
         (status = 503, response = description::Unavailable),
     ),
 )]
-pub(super) async fn sign_out(State(site): State<SharedSite>, shown: Shown) -> Result<Response, Refusal> {
-    end(&site, &shown).await?;
+pub(super) async fn sign_out(State(site): State<SharedSite>, presented: PresentedSessions) -> Result<Response, Refusal> {
+    end(&site, &presented).await?;
     Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.remove_session()))
 }
 
@@ -191,8 +191,8 @@ pub(super) async fn sign_out(State(site): State<SharedSite>, shown: Shown) -> Re
 )]
 pub(super) async fn register(
     State(site): State<SharedSite>,
-    shown: Shown,
-    device: Device,
+    presented: PresentedSessions,
+    client: ClientInfo,
     JsonBody(given): JsonBody<NewUser>,
 ) -> Result<Response, Refusal> {
     let mut invalid = Invalid::default();
@@ -200,7 +200,7 @@ pub(super) async fn register(
     let email = invalid.parse("email", EmailAddress::parse(&given.email));
     let password = invalid.parse("password", parse_new_password(&given.password, &site.services.config.password));
     let (Some(name), Some(email), Some(password)) = (name, email, password) else { return Err(invalid.into()) };
-    match site.services.register(RegisterRequest { name, email, password }, &shown.sessions, &device).await {
+    match site.services.register(RegisterRequest { name, email, password }, &presented.sessions, &client).await {
         Ok(cookies) => welcome(&site, &cookies).await,
         Err(RegisterError::Closed) => Err(WebError::refused(StatusCode::FORBIDDEN, "Registration is closed.").into()),
         Err(RegisterError::EmailTaken) => {
@@ -229,8 +229,8 @@ pub(super) async fn list_sessions(
 ) -> Result<Json<Vec<ListedSession>>, Refusal> {
     let list = site.services.sessions.list(session.user.id).await.map_err(InternalError::from)?;
     let listed = list.into_iter().map(|listed| ListedSession {
-        id: listed.handle.to_string(),
-        current: listed.id_hash == session.id_hash,
+        id: listed.session_id.to_string(),
+        current: listed.secret_hash == session.secret_hash,
         user_agent: listed.user_agent,
         address: listed.address,
         created_at: format_rfc3339(listed.created_at),
@@ -258,10 +258,10 @@ pub(super) async fn revoke_session(
     SignedInUser(session): SignedInUser,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    let handle = Uuid::try_parse(&id).map_err(|_| WebError::not_found())?;
-    match site.services.end_session(&session, handle).await? {
-        ByHandle::Ended => Ok(StatusCode::NO_CONTENT),
-        ByHandle::HadEnded | ByHandle::OfAnother => Err(WebError::not_found().into()),
+    let session_id = Uuid::try_parse(&id).map_err(|_| WebError::not_found())?;
+    match site.services.end_session(&session, session_id).await? {
+        RevokeOutcome::Revoked => Ok(StatusCode::NO_CONTENT),
+        RevokeOutcome::AlreadyEnded | RevokeOutcome::OfAnotherUser => Err(WebError::not_found().into()),
     }
 }
 
@@ -300,7 +300,7 @@ pub(super) async fn revoke_other_sessions(
 pub(super) async fn change_password(
     State(site): State<SharedSite>,
     SignedInUser(session): SignedInUser,
-    device: Device,
+    client: ClientInfo,
     JsonBody(given): JsonBody<ChangePassword>,
 ) -> Result<Response, Refusal> {
     let mut invalid = Invalid::default();
@@ -308,7 +308,7 @@ pub(super) async fn change_password(
         invalid.parse("current_password", Password::parse(&given.current_password).map_err(|_| WRONG_CURRENT));
     let new = invalid.parse("password", parse_new_password(&given.password, &site.services.config.password));
     let (Some(current), Some(new)) = (current, new) else { return Err(invalid.into()) };
-    match site.services.change_password(&session, &device, ChangePasswordRequest { current, new }).await {
+    match site.services.change_password(&session, &client, ChangePasswordRequest { current, new }).await {
         Ok(cookies) => Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.sign_in_cookies(&cookies))),
         Err(ChangePasswordError::WrongPassword) => Err(Invalid::of("current_password", WRONG_CURRENT).into()),
         Err(ChangePasswordError::Password(refusal)) => Err(Invalid::of("password", refusal).into()),
@@ -320,7 +320,7 @@ pub(super) async fn change_password(
 
 /// The response after a sign-in: the user, the session and the cookies.
 async fn welcome(site: &SharedSite, cookies: &SignInCookies) -> Result<Response, Refusal> {
-    let Found::Live(session) = site.services.sessions.find(cookies.token.text.expose()).await? else {
+    let SessionLookup::Active(session) = site.services.sessions.find(cookies.token.text.expose()).await? else {
         // The session was revoked in the meantime.
         return Err(WebError::SignedOut.into());
     };
@@ -345,7 +345,7 @@ impl From<&LiveSession> for SignedIn {
                 groups: user.group_names().map(str::to_owned).collect(),
                 created_at: format_rfc3339(user.created_at),
             },
-            session: Session { id: session.handle.to_string(), expires_at: format_rfc3339(session.claims.expires_at) },
+            session: Session { id: session.session_id.to_string(), expires_at: format_rfc3339(session.claims.expires_at) },
         }
     }
 }

@@ -11,7 +11,7 @@ use minijinja::context;
 
 use super::{FieldError, parse_new_password, see_other_with};
 use crate::services::{SignInCookies, ChangePasswordRequest, ChangePasswordError};
-use crate::sessions::{Device, Shown};
+use crate::sessions::{ClientInfo, PresentedSessions};
 use crate::web::SharedSite;
 use crate::web::web_error::WebError;
 use crate::web::form::FormFields;
@@ -65,7 +65,7 @@ pub(in crate::web) async fn submit(
     };
     if let Some(request) = request {
         let new = request.new.clone();
-        match site.services.change_password(&session, &sender.device, request).await {
+        match site.services.change_password(&session, &sender.client, request).await {
             Ok(cookies) => return Ok(changed(&site, &cookies)),
             Err(ChangePasswordError::Throttled(wait)) => return Err(WebError::Throttled(wait)),
             Err(ChangePasswordError::Internal(error)) => return Err(error.into()),
@@ -87,7 +87,7 @@ pub(in crate::web) async fn submit(
 
 /// The response to a form that was sent twice and has already changed the password; none otherwise.
 async fn sent_twice(site: &SharedSite, sender: &Sender, new: Password) -> Option<Result<Response, WebError>> {
-    match site.services.sign_in_after_change(&sender.shown, &sender.device, new).await {
+    match site.services.sign_in_after_change(&sender.presented, &sender.client, new).await {
         Ok(cookies) => cookies.map(|cookies| Ok(changed(site, &cookies))),
         Err(error) => Some(Err(error.into())),
     }
@@ -99,8 +99,8 @@ fn changed(site: &SharedSite, cookies: &SignInCookies) -> Response {
 
 /// The client that sent a form, whether it is still signed in or not.
 pub(in crate::web) struct Sender {
-    shown: Shown,
-    device: Device,
+    presented: PresentedSessions,
+    client: ClientInfo,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -117,8 +117,8 @@ impl FromRequestParts<RequestContext> for Sender {
 
     async fn from_request_parts(parts: &mut Parts, context: &RequestContext) -> Result<Self, Infallible> {
         Ok(Self {
-            shown: Shown::from_request_parts(parts, context).await?,
-            device: Device::from_request_parts(parts, context).await?,
+            presented: PresentedSessions::from_request_parts(parts, context).await?,
+            client: ClientInfo::from_request_parts(parts, context).await?,
             method: parts.method.clone(),
             uri: original_uri(&parts.uri, &parts.extensions).clone(),
             headers: parts.headers.clone(),

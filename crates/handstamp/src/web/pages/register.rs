@@ -8,7 +8,7 @@ use minijinja::context;
 
 use super::{FieldError, next_from_form, next_from_query, next_value, parse_new_password, see_other_with, link_with_next};
 use crate::services::{RegisterError, RegisterRequest};
-use crate::sessions::{Device, Shown};
+use crate::sessions::{ClientInfo, PresentedSessions};
 use crate::web::SharedSite;
 use crate::web::web_error::WebError;
 use crate::web::form::FormFields;
@@ -47,8 +47,8 @@ pub(in crate::web) async fn show(
 pub(in crate::web) async fn submit(
     State(site): State<SharedSite>,
     visitor: Visitor,
-    shown: Shown,
-    device: Device,
+    presented: PresentedSessions,
+    client: ClientInfo,
     fields: FormFields,
 ) -> Result<Response, WebError> {
     let mut form = Form {
@@ -58,7 +58,7 @@ pub(in crate::web) async fn submit(
         errors: Errors::default(),
     };
     let outcome = match form.parse(fields.get("password")?, &site.services.config.password) {
-        Some(request) => site.services.register_or_sign_in(request, &shown.sessions, &device).await,
+        Some(request) => site.services.register_or_sign_in(request, &presented.sessions, &client).await,
         None => return form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &form),
     };
     match outcome {

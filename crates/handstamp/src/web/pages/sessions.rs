@@ -7,7 +7,7 @@ use minijinja::{Value, context};
 use uuid::Uuid;
 
 use crate::sessions::Session;
-use crate::store::{ByHandle, ListedSession};
+use crate::store::{RevokeOutcome, ListedSession};
 use crate::web::SharedSite;
 use crate::web::user_agent::describe;
 use crate::web::web_error::WebError;
@@ -22,7 +22,7 @@ const HERE: &str = "/account/sessions";
 pub(in crate::web) async fn show(State(site): State<SharedSite>, SignedInUser(session): SignedInUser) -> Result<Response, WebError> {
     let mut list = site.services.sessions.list(session.user.id).await?;
     // The current session comes first, since a user who looks for an unknown device starts with the known one.
-    list.sort_by_key(|listed| listed.id_hash != session.id_hash);
+    list.sort_by_key(|listed| listed.secret_hash != session.secret_hash);
     let now = site.services.sessions.now();
     let rows: Vec<Value> = list.iter().map(|listed| row(listed, &session, now)).collect();
     let values = context! { sessions => rows, has_others => list.len() > 1 };
@@ -37,8 +37,8 @@ fn row(listed: &ListedSession, asking: &Session, now: handstamp_core::Timestamp)
         since_iso => format_rfc3339(listed.created_at),
         last_seen => format_relative(listed.last_seen_at, now),
         last_seen_iso => format_rfc3339(listed.last_seen_at),
-        current => listed.id_hash == asking.id_hash,
-        handle => listed.handle.to_string(),
+        current => listed.secret_hash == asking.secret_hash,
+        session_id => listed.session_id.to_string(),
     }
 }
 
@@ -47,12 +47,12 @@ pub(in crate::web) async fn revoke(
     SignedInUser(session): SignedInUser,
     fields: FormFields,
 ) -> Result<Response, WebError> {
-    let handle = Uuid::try_parse(fields.get("session")?).ok().filter(|handle| handle.get_version_num() == 4);
-    let handle = handle.ok_or_else(WebError::not_found)?;
-    match site.services.end_session(&session, handle).await? {
+    let session_id = Uuid::try_parse(fields.get("session")?).ok().filter(|session_id| session_id.get_version_num() == 4);
+    let session_id = session_id.ok_or_else(WebError::not_found)?;
+    match site.services.end_session(&session, session_id).await? {
         // A form that is sent twice finds the session revoked.
-        ByHandle::Ended | ByHandle::HadEnded => Ok(see_other(&site.urls.page(HERE))),
-        ByHandle::OfAnother => Err(WebError::not_found()),
+        RevokeOutcome::Revoked | RevokeOutcome::AlreadyEnded => Ok(see_other(&site.urls.page(HERE))),
+        RevokeOutcome::OfAnotherUser => Err(WebError::not_found()),
     }
 }
 

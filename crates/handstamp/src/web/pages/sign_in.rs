@@ -11,7 +11,7 @@ use super::{
     with_notice_shown,
 };
 use crate::services::{SignInError, SignInRequest};
-use crate::sessions::{Device, Shown};
+use crate::sessions::{ClientInfo, PresentedSessions};
 use crate::web::SharedSite;
 use crate::web::web_error::WebError;
 use crate::web::form::FormFields;
@@ -63,8 +63,8 @@ fn says_form_not_sent(uri: &Uri) -> bool {
 pub(in crate::web) async fn submit(
     State(site): State<SharedSite>,
     visitor: Visitor,
-    shown: Shown,
-    device: Device,
+    presented: PresentedSessions,
+    client: ClientInfo,
     fields: FormFields,
 ) -> Result<Response, WebError> {
     let mut form = Form {
@@ -74,7 +74,7 @@ pub(in crate::web) async fn submit(
         errors: Errors::default(),
     };
     if let Some(request) = form.parse(fields.get("password")?) {
-        match site.services.sign_in(request, &shown.sessions, &device).await {
+        match site.services.sign_in(request, &presented.sessions, &client).await {
             Ok(cookies) => {
                 return Ok(see_other_with(
                     site.cookies.sign_in_cookies(&cookies),

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
-use handstamp_core::{Claims, SessionId, SessionTokens, UserId};
+use handstamp_core::{Claims, SessionSecret, SessionTokens, UserId};
 use tower::ServiceExt;
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
-use crate::world::{ManualClock, World};
+use crate::environment::{ManualClock, Environment};
 use crate::{Handstamp, SecretKey, Timestamp};
 
 mod embedding;
@@ -40,7 +40,7 @@ impl Here {
 
     /// The same with further settings.
     async fn with(public_url: &str, set: impl FnOnce(&mut Config)) -> Self {
-        let name: [u8; 8] = World::system().random();
+        let name: [u8; 8] = Environment::system().random();
         let folder = std::env::temp_dir().join(format!("handstamp-routes-{:016x}", u64::from_be_bytes(name)));
         let secret = SecretKey::parse(SECRET).unwrap();
         let database = DatabaseUrl::Sqlite(folder.join("handstamp.db"));
@@ -48,8 +48,8 @@ impl Here {
         config.hashing.settings = crate::HashSettings::new(8, 1, 1).unwrap();
         set(&mut config);
         let clock = Arc::new(ManualClock::new(NOW));
-        let world = World { clock: clock.clone(), ..World::system() };
-        Self { handstamp: Handstamp::open_in(config, world).await.unwrap(), clock, folder }
+        let environment = Environment { clock: clock.clone(), ..Environment::system() };
+        Self { handstamp: Handstamp::open_with(config, environment).await.unwrap(), clock, folder }
     }
 
     async fn send(&self, request: Request<Body>) -> Response<Body> {
@@ -467,7 +467,7 @@ async fn a_password_change_gives_the_session_a_new_secret_id_and_the_same_expiry
     let new = token_of(&here.send(request.body(Body::from(fields)).unwrap()).await);
     let tokens = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap();
     let [before, after] = [&old, &new].map(|token| tokens.open(token, NOW.after(DAY)).unwrap().claims);
-    assert_ne!(after.session_id, before.session_id);
+    assert_ne!(after.session_secret, before.session_secret);
     assert_eq!((after.issued_at, after.expires_at), (NOW.after(DAY), before.expires_at));
     assert_eq!(here.opens("/account", &old).await.status(), StatusCode::SEE_OTHER);
     assert_eq!(here.opens("/account", &new).await.status(), StatusCode::OK);
@@ -479,7 +479,7 @@ async fn a_token_signed_with_our_key_is_worthless_without_its_session_row() {
     let token = here.registers().await;
     let tokens = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap();
     let claims = tokens.open(&token, NOW).unwrap().claims;
-    let forged = tokens.issue(&Claims { session_id: SessionId::from_bytes([7; 16]), ..claims.clone() });
+    let forged = tokens.issue(&Claims { session_secret: SessionSecret::from_bytes([7; 16]), ..claims.clone() });
     assert_eq!(here.opens("/account", forged.expose()).await.status(), StatusCode::SEE_OTHER);
     let for_another = tokens.issue(&Claims { user_id: UserId::new(NOW, [7; 10]), ..claims.clone() });
     assert_eq!(here.opens("/account", for_another.expose()).await.status(), StatusCode::SEE_OTHER);
@@ -497,7 +497,7 @@ async fn the_database_contains_nothing_that_signs_a_user_in() {
     let files = std::fs::read_dir(&here.folder).unwrap().map(|entry| entry.unwrap().path());
     let kept: Vec<u8> = files.flat_map(|file| std::fs::read(file).unwrap()).collect();
     let holds = |bytes: &[u8]| kept.windows(bytes.len()).any(|window| window == bytes);
-    assert!(holds(claims.session_id.hash().as_bytes()), "the session is stored by the hash of its secret id");
+    assert!(holds(claims.session_secret.hash().as_bytes()), "the session is stored by the hash of its secret id");
     let id = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(&token).unwrap()[23..39].to_vec();
     assert!(!holds(&id) && !holds(token.as_bytes()) && !holds(b"plum-octave-harbour") && !holds(SECRET.as_bytes()));
 }

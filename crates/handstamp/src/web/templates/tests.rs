@@ -3,11 +3,11 @@
 use std::fs;
 use std::time::Duration;
 
-use handstamp_core::{Assurance, Claims, SessionId, UserId};
+use handstamp_core::{Assurance, Claims, SessionSecret, UserId};
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
-use crate::store::User;
+use crate::store::SessionUser;
 
 const NAMES: [&str; 4] = ["Ada", "محمد", "<b>Bobby</b> \"Tables\" & Co", "Wolfeschlegelsteinhausenbergerdorff"];
 
@@ -26,7 +26,7 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
     let session = |current: bool| {
         context! {
             browser => name, address => "2001:db8::1", since => "1 May 2026", since_iso => "2026-05-01T00:00:00Z",
-            last_seen => "just now", last_seen_iso => "2026-05-01T00:00:00Z", current, handle => "h",
+            last_seen => "just now", last_seen_iso => "2026-05-01T00:00:00Z", current, session_id => "h",
         }
     };
     let mut samples = Vec::new();
@@ -151,7 +151,7 @@ fn the_prerendered_account_page_equals_the_rendered_one() {
     let templates = Templates::new(&config());
     for name in NAMES {
         let created_at = Timestamp::from_unix_seconds(1_800_000_000);
-        let session = session_of(User::new(UserId::new(created_at, [7; 10]), name, "a&b@example.com", "", created_at));
+        let session = session_of(SessionUser::new(UserId::new(created_at, [7; 10]), name, "a&b@example.com", "", created_at));
         for _ in 0..2 {
             assert_eq!(
                 templates.account_page(&session).unwrap(),
@@ -162,15 +162,15 @@ fn the_prerendered_account_page_equals_the_rendered_one() {
     }
 }
 
-fn session_of(user: User) -> Session {
+fn session_of(user: SessionUser) -> Session {
     let claims = Claims {
         user_id: user.id,
-        session_id: SessionId::from_bytes([7; 16]),
+        session_secret: SessionSecret::from_bytes([7; 16]),
         issued_at: user.created_at,
         expires_at: user.created_at,
         remembered: true,
         assurance: Assurance::Password,
     };
-    let id_hash = claims.session_id.hash();
-    Session { user, handle: uuid::Uuid::nil(), claims, id_hash, signed_by_fallback: false }
+    let secret_hash = claims.session_secret.hash();
+    Session { user, session_id: uuid::Uuid::nil(), claims, secret_hash, signed_by_fallback: false }
 }

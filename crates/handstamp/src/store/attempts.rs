@@ -2,7 +2,7 @@
 
 use handstamp_core::{AttemptKey, Attempts, Limit, Timestamp, Wait};
 
-use super::{Store, count_with, for_request, for_upkeep, loaded, read_with, stored};
+use super::{Store, count_with, for_request, for_maintenance, from_db_time, read_with, to_db_time};
 
 /// The key under which an attempt is counted, and the limit of that key.
 pub(crate) type AttemptLimit = (AttemptKey, Limit);
@@ -22,10 +22,10 @@ fn attempts((count, since, last_at, today, day_since): AttemptsRow) -> Attempts 
     let number = |stored: i64| u32::try_from(stored).unwrap_or(u32::MAX);
     Attempts {
         count: number(count),
-        since: loaded(since),
-        last_at: loaded(last_at),
+        since: from_db_time(since),
+        last_at: from_db_time(last_at),
         today: number(today),
-        day_since: loaded(day_since),
+        day_since: from_db_time(day_since),
     }
 }
 
@@ -39,7 +39,7 @@ macro_rules! hold {
                  RETURNING count, since, last_at, today, day_since",
             ))
             .bind($key.as_bytes().as_slice())
-            .bind(stored($now))
+            .bind(to_db_time($now))
             .fetch_one(&mut *$transaction)
             .await?,
         )
@@ -55,10 +55,10 @@ macro_rules! put {
         ))
         .bind($key.as_bytes().as_slice())
         .bind(i64::from(attempts.count))
-        .bind(stored(attempts.since))
-        .bind(stored(attempts.last_at))
+        .bind(to_db_time(attempts.since))
+        .bind(to_db_time(attempts.last_at))
         .bind(i64::from(attempts.today))
-        .bind(stored(attempts.day_since))
+        .bind(to_db_time(attempts.day_since))
         .execute(&mut *$transaction)
         .await?;
     }};
@@ -140,10 +140,10 @@ impl Store {
     /// Deletes up to `most` rows that no limit depends on any more and returns how many.
     pub(crate) async fn purge_attempts(&self, now: Timestamp, most: usize) -> sqlx::Result<u64> {
         const SQL: &str = "DELETE FROM attempts WHERE key IN (SELECT key FROM attempts WHERE last_at <= $1 LIMIT $2)";
-        let until = stored(now) - stored(Timestamp::from_unix_seconds(Attempts::FORGOTTEN_AFTER.as_secs()));
+        let until = to_db_time(now) - to_db_time(Timestamp::from_unix_seconds(Attempts::FORGOTTEN_AFTER.as_secs()));
         count_with!(self, |transaction| {
             let most = i64::try_from(most).unwrap_or(i64::MAX);
-            let purged = sqlx::query(for_upkeep(SQL)).bind(until).bind(most).execute(&mut *transaction).await?;
+            let purged = sqlx::query(for_maintenance(SQL)).bind(until).bind(most).execute(&mut *transaction).await?;
             purged.rows_affected()
         })
     }
@@ -156,14 +156,14 @@ impl Store {
         const COUNT: &str = "SELECT COUNT(*) FROM attempts";
         const SQL: &str =
             "DELETE FROM attempts WHERE key IN (SELECT key FROM attempts ORDER BY today, last_at LIMIT $1)";
-        let rows: i64 = read_with!(self, |pool| sqlx::query_scalar(for_upkeep(COUNT)).fetch_one(pool).await)?;
+        let rows: i64 = read_with!(self, |pool| sqlx::query_scalar(for_maintenance(COUNT)).fetch_one(pool).await)?;
         let beyond = u64::try_from(rows).unwrap_or(0).saturating_sub(kept).min(most as u64);
         if beyond == 0 {
             return Ok(0);
         }
         count_with!(self, |transaction| {
             let beyond = i64::try_from(beyond).unwrap_or(i64::MAX);
-            let pruned = sqlx::query(for_upkeep(SQL)).bind(beyond).execute(&mut *transaction).await?;
+            let pruned = sqlx::query(for_maintenance(SQL)).bind(beyond).execute(&mut *transaction).await?;
             pruned.rows_affected()
         })
     }
