@@ -12,10 +12,10 @@ mod device;
 mod email;
 mod form;
 mod group;
-mod identity;
+mod ids;
 mod invisible;
 mod keyring;
-mod name;
+mod display_name;
 mod password;
 mod return_to;
 mod throttle;
@@ -28,14 +28,14 @@ pub use device::{DeviceId, DeviceTokens, KnownDevices};
 pub use email::{EmailAddress, EmailError};
 pub use form::{Form, FormError};
 pub use group::{GroupName, GroupNameError};
-pub use identity::{SessionSecret, SessionSecretHash, UserId};
-pub use keyring::{KeyRingError, SecretKey, WeakSecret};
-pub use name::{DisplayName, NameError};
+pub use ids::{SessionSecret, SessionSecretHash, UserId};
+pub use keyring::{KeyRingError, SecretKey, SecretError};
+pub use display_name::{DisplayName, NameError};
 pub use password::{
-    HashFault, HashMemory, HashSettings, HashSettingsError, NewPassword, Password, PasswordHash, PasswordPolicy,
-    PasswordRefusal, PasswordTooLong, Verdict,
+    InvalidHashError, HashMemory, Argon2Params, Argon2ParamsError, NewPassword, Password, PasswordHash, PasswordPolicy,
+    PasswordError, PasswordTooLong, PasswordMatch,
 };
 pub use return_to::{ReturnHost, ReturnHosts, ReturnTo};
-pub use throttle::{AttemptKey, Attempts, Limit, Wait};
+pub use throttle::{AttemptKey, Attempts, Limit, RetryAfter};
 pub use time::Timestamp;
-pub use token::{Assurance, Claims, OpenedToken, SessionTokens, TokenRefusal, TokenText, TokenToEnd};
+pub use token::{Assurance, Claims, OpenedToken, SessionTokens, TokenError, TokenText, TokenToEnd};

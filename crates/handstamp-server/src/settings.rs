@@ -12,7 +12,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use handstamp::{
-    DatabaseUrl, ForwardAuthConfig, HashSettings, HashingConfig, LimitsConfig, PasswordPolicy, PoolConfig, PublicUrl,
+    DatabaseUrl, ForwardAuthConfig, Argon2Params, HashingConfig, LimitsConfig, PasswordPolicy, PoolConfig, PublicUrl,
     Registration, ReturnHost, SecretKey, SessionConfig, TrustedProxies, check_cookie_domain, check_return_host,
     check_site_name, private_files,
 };
@@ -318,7 +318,7 @@ impl Reader {
             trusted_proxies: self
                 .list("trusted_proxies", |text| TrustedProxies::parse([text]))
                 .into_iter()
-                .fold(TrustedProxies::default(), TrustedProxies::and),
+                .fold(TrustedProxies::default(), TrustedProxies::extend),
             connections: self.parse("limits.connections", |text| between(text, 10, 1_000_000)).unwrap_or(10_000),
             connections_per_network: self.parse("limits.connections_per_network", |text| between(text, 0, 1_000_000)),
             metrics_listen: self.metrics_listen(),
@@ -380,7 +380,7 @@ impl Reader {
         let memory_kib = self.parse("hashing.memory_kib", parse).unwrap_or(19_456);
         let iterations = self.parse("hashing.iterations", parse).unwrap_or(2);
         let parallelism = self.parse("hashing.parallelism", parse).unwrap_or(1);
-        let settings = HashSettings::new(memory_kib, iterations, parallelism).unwrap_or_else(|error| {
+        let settings = Argon2Params::new(memory_kib, iterations, parallelism).unwrap_or_else(|error| {
             self.faults.push(format!("hashing: {error}"));
             default.settings
         });

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use handstamp_core::{DisplayName, HashSettings, Limit, PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
+use handstamp_core::{DisplayName, Argon2Params, Limit, PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
 use url::{Host, Position, Url};
 
 use crate::Error;
@@ -268,7 +268,7 @@ pub struct ForwardAuthConfig {
 #[derive(Clone, Copy, Debug)]
 pub struct HashingConfig {
     /// The parameters of Argon2id: by default 19,456 KiB of memory, 2 passes and 1 lane.
-    pub settings: HashSettings,
+    pub settings: Argon2Params,
     /// How many hashes are computed at once, 1 to 1024; by default the number of cores. More than that slows down all hashes and
     /// all other requests.
     pub concurrency: usize,
@@ -279,7 +279,7 @@ pub struct HashingConfig {
 impl Default for HashingConfig {
     fn default() -> Self {
         Self {
-            settings: HashSettings::new(19_456, 2, 1).expect("the defaults are within the bounds"),
+            settings: Argon2Params::new(19_456, 2, 1).expect("the defaults are within the bounds"),
             concurrency: std::thread::available_parallelism().map_or(1, usize::from),
             queue: 64,
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use handstamp_core::HashFault;
+use handstamp_core::InvalidHashError;
 
 use crate::sessions::{NoLease, PropagationUnknown, StaleRead};
 use crate::store::OpenError;
@@ -111,7 +111,7 @@ pub(crate) enum InternalError {
     /// The queue of passwords to hash is full.
     Overloaded,
     /// A stored password hash cannot be parsed.
-    Hash(HashFault),
+    Hash(InvalidHashError),
     /// A page cannot be rendered.
     Template(minijinja::Error),
     /// A background task panicked or was cancelled.
@@ -142,8 +142,8 @@ impl From<PropagationUnknown> for InternalError {
     }
 }
 
-impl From<HashFault> for InternalError {
-    fn from(error: HashFault) -> Self {
+impl From<InvalidHashError> for InternalError {
+    fn from(error: InvalidHashError) -> Self {
         Self::Hash(error)
     }
 }

@@ -86,7 +86,7 @@ pub use config::{
 pub use data_dir::DataDir;
 pub use error::Error;
 pub use handstamp_core::{
-    HashSettings, Network, PasswordPolicy, ReturnHost, SecretKey, Timestamp, TrustedProxies, UserId,
+    Argon2Params, Network, PasswordPolicy, ReturnHost, SecretKey, Timestamp, TrustedProxies, UserId,
 };
 pub use store::{User, ListedSession};
 pub use web::{CurrentSession, CurrentUser};

@@ -38,11 +38,11 @@ REVIVES = '''"INSERT INTO sessions (secret_hash, handle, user_id, created_at, ex
                  SELECT $1, randomblob(16), id, $2, $2 + 3600, $2, '', '' FROM users WHERE true LIMIT 1
                  ON CONFLICT (secret_hash) DO UPDATE SET last_seen_at = excluded.last_seen_at",'''
 MAC = """if !key.verifies(&bytes[..SIGNED_BYTES], &bytes[SIGNED_BYTES..]) {
-            return Err(TokenRefusal::Tag);
+            return Err(TokenError::Tag);
         }
         """
 CLAIMS, TO_END = "let claims", "Ok(TokenToEnd"
-DECOY = "None => Parsed::new(&memory.decoy(self))?,"
+DECOY = "None => ParsedHash::new(&memory.decoy(self))?,"
 COUNTS = "let attempted = match self.count_attempt(asking).await? {"
 HASHES = """place.check(stored.clone(), password.clone(), self.world.random()).await?;
         let share = super::hashing::Share { network: Network::Unknown, account: AttemptKey::network(Network::Unknown) };
@@ -68,8 +68,8 @@ MUTANTS = {
                    "a_token_that_our_key_signed_opens_nothing_without_its_row"),
     "row_of_anybody": (USERS, "WHERE sessions.secret_hash = $1 AND sessions.user_id = $2 AND",
                        "WHERE sessions.secret_hash = $1 AND ($2 = $2) AND", STORE, "a_session_belongs_to_its_user_only"),
-    "two_cookies": (f"{CORE}/src/cookie.rs", "(Some(_), Some(_)) => Presented::Several",
-                    "(Some(value), Some(_)) => Presented::One(text(value))", CORE_LIB,
+    "two_cookies": (f"{CORE}/src/cookie.rs", "(Some(_), Some(_)) => CookieLookup::Ambiguous",
+                    "(Some(value), Some(_)) => CookieLookup::Found(text(value))", CORE_LIB,
                     "cookie::tests::all_cookies_of_the_name_are_found"),
     # Rate limits and password checks.
     "counted_after_hashing": (GUARD, COUNTS, HASHES + COUNTS, GUESSING, "whoever_has_to_wait_costs_no_hash"),
@@ -93,9 +93,9 @@ MUTANTS = {
     "nobody_gives_way": (f"{LIBRARY}/src/services/hashing/queue.rs", "let given_up = places.over_its_share(share).ok_or(Crowded)?;",
                          "let given_up = places.over_its_share(share).filter(|_| false).ok_or(Crowded)?;", HASHING,
                          "who_has_more_than_a_share_gives_way_and_who_has_not_does_not"),
-    "wrong_guesses_taken_back": (GUARD, "Checked::Wrong => {", "Checked::Wrong => {\n                self.take_back(&attempted).await;",
+    "wrong_guesses_taken_back": (GUARD, "Verification::Invalid => {", "Verification::Invalid => {\n                self.refund(&attempted).await;",
                                  GUESSING, "whoever_waits_as_long_as_told_is_looked_at_again"),
-    "decoy_off": (PASSWORD, DECOY, "None => return Ok(Verdict::Wrong),", CORE_LIB,
+    "decoy_off": (PASSWORD, DECOY, "None => return Ok(PasswordMatch::Invalid),", CORE_LIB,
                   "password::tests::a_check_costs_the_same_whoever_it_is_for"),
     "rest_of_the_work_off": (PASSWORD, "if let Some(rest) = self.rest_after(&parsed.settings)",
                              "if let Some(rest) = self.rest_after(&parsed.settings).filter(|_| false)", CORE_LIB,

@@ -31,7 +31,7 @@ fn every_setting_has_a_default() {
     assert!(settings.metrics_listen.is_none());
     assert_eq!((settings.pool.connections, settings.pool.wait), (13, Duration::from_secs(60)));
     assert_eq!((settings.password.min_length, settings.password.min_strength), (8, 3));
-    assert_eq!(settings.hashing.settings, HashSettings::new(19_456, 2, 1).unwrap());
+    assert_eq!(settings.hashing.settings, Argon2Params::new(19_456, 2, 1).unwrap());
     assert_eq!(settings.hashing.queue, 64);
     let limits = settings.limits;
     let limits = (limits.sign_in_per_account, limits.sign_in_per_network, limits.register_per_network);

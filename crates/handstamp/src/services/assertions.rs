@@ -69,6 +69,6 @@ impl Assertions {
     /// The keys that verify the assertions, as a JWK set.
     pub(crate) fn published_keys(&self) -> String {
         let running_for = self.environment.clock_reading().monotonic.saturating_sub(self.started_at);
-        if running_for < FALLBACKS_FOR { self.keys.published_with_fallbacks() } else { self.keys.published() }
+        if running_for < FALLBACKS_FOR { self.keys.jwks_with_fallbacks() } else { self.keys.jwks() }
     }
 }

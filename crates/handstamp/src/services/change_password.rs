@@ -1,9 +1,9 @@
 //! Changes the password of a signed-in user, and handles a form that was submitted twice.
 
-use handstamp_core::{AttemptKey, Password, PasswordHash, PasswordRefusal, Timestamp, Wait};
+use handstamp_core::{AttemptKey, Password, PasswordHash, PasswordError, Timestamp, RetryAfter};
 
 use super::throttle::PasswordAttempt;
-use super::hashing::{Checked, Share};
+use super::hashing::{Verification, Share};
 use super::{Services, SignInCookies, SENT_TWICE_WITHIN};
 use crate::error::InternalError;
 use crate::log;
@@ -21,8 +21,8 @@ pub(crate) struct ChangePasswordRequest {
 pub(crate) enum ChangePasswordError {
     WrongPassword,
     /// Throttled: there were too many wrong passwords.
-    Throttled(Wait),
-    Password(PasswordRefusal),
+    Throttled(RetryAfter),
+    Password(PasswordError),
     /// The session ended before the change was committed.
     SignedOut,
     Internal(InternalError),
@@ -82,7 +82,7 @@ impl Services {
         let attempt = PasswordAttempt::Reauthenticate { session, client };
         let checked = self.check_password(permit, &attempt, stored.clone(), password).await?;
         match (stored, checked.map_err(ChangePasswordError::Throttled)?) {
-            (Some(stored), Checked::Right { .. }) => Ok(stored),
+            (Some(stored), Verification::Valid { .. }) => Ok(stored),
             _ => {
                 log::info!(event = "authn_password_change_fail", %user, "refused a change of password");
                 Err(ChangePasswordError::WrongPassword)
@@ -114,7 +114,7 @@ impl Services {
         let share = Share { network: client.network, account: AttemptKey::user(user_id) };
         let permit = self.hashing.reserve(share).await?;
         let checked = self.check_password(permit, &PasswordAttempt::Resubmitted(former), Some(hash.clone()), password).await?;
-        let Ok(Checked::Right { .. }) = checked else { return Ok(None) };
+        let Ok(Verification::Valid { .. }) = checked else { return Ok(None) };
         let (session, token) = self.sessions.begin(user_id, self.session_lifetime(presented.remembered), client);
         let begun = self.store.sign_in(&hash, &session, &presented.sessions).await?;
         if self.sessions.wait_until_applied(begun).await?.is_none() {

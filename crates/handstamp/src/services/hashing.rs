@@ -5,7 +5,7 @@ mod queue;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use handstamp_core::{HashMemory, HashSettings, Password, PasswordHash, PasswordPolicy, PasswordRefusal, Verdict};
+use handstamp_core::{HashMemory, Argon2Params, Password, PasswordHash, PasswordPolicy, PasswordError, PasswordMatch};
 use tokio::time::sleep;
 
 use crate::config::HashingConfig;
@@ -20,7 +20,7 @@ const REFUSED_AFTER: Duration = Duration::from_secs(1);
 
 /// The password hasher, with its queue and its memory.
 pub(crate) struct PasswordHasher {
-    settings: HashSettings,
+    settings: Argon2Params,
     queue: Arc<Queue>,
     /// The working memory of the hashes, one for each that is computed at once, kept for reuse.
     memories: Arc<Mutex<Vec<HashMemory>>>,
@@ -34,11 +34,11 @@ pub(crate) struct HashPermit<'a> {
 }
 
 /// The result of a password check.
-pub(crate) enum Checked {
-    Wrong,
-    Right {
+pub(crate) enum Verification {
+    Invalid,
+    Valid {
         /// A new hash of the password, if the stored one was made with other settings.
-        renewed: Option<PasswordHash>,
+        rehashed: Option<PasswordHash>,
     },
 }
 
@@ -72,12 +72,12 @@ impl HashPermit<'_> {
         stored: Option<PasswordHash>,
         password: Password,
         salt: [u8; 16],
-    ) -> Result<Checked, InternalError> {
+    ) -> Result<Verification, InternalError> {
         let settings = self.hashing.settings;
         self.run(move |memory| match settings.check(stored.as_ref(), &password, memory)? {
-            Verdict::Wrong => Ok(Checked::Wrong),
-            Verdict::Right { to_hash_again } => {
-                Ok(Checked::Right { renewed: to_hash_again.map(|again| settings.hash(&again, salt, memory)) })
+            PasswordMatch::Invalid => Ok(Verification::Invalid),
+            PasswordMatch::Valid { needs_rehash } => {
+                Ok(Verification::Valid { rehashed: needs_rehash.map(|again| settings.hash(&again, salt, memory)) })
             }
         })
         .await?
@@ -90,7 +90,7 @@ impl HashPermit<'_> {
         password: Password,
         context: Vec<String>,
         salt: [u8; 16],
-    ) -> Result<Result<PasswordHash, PasswordRefusal>, InternalError> {
+    ) -> Result<Result<PasswordHash, PasswordError>, InternalError> {
         let settings = self.hashing.settings;
         // The strength estimate takes milliseconds as well, so it waits for a turn like a hash.
         self.run(move |memory| {
@@ -125,7 +125,7 @@ impl HashPermit<'_> {
 #[cfg(test)]
 impl PasswordHasher {
     /// The cost of all hashes so far, in KiB of memory passed over. Call it while no hash is running.
-    pub(crate) fn passed_kib(&self) -> u64 {
-        self.memories.lock().unwrap().iter().map(HashMemory::passed_kib).sum()
+    pub(crate) fn work_kib(&self) -> u64 {
+        self.memories.lock().unwrap().iter().map(HashMemory::work_kib).sum()
     }
 }

@@ -16,7 +16,7 @@ mod sign_out;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordHash, PasswordRefusal, Timestamp};
+use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordHash, PasswordError, Timestamp};
 
 use crate::config::{Config, SessionConfig};
 use crate::error::InternalError;
@@ -75,7 +75,7 @@ impl Services {
         let (user_id, now) = (session.user_id, self.sessions.now());
         let known = self.devices.open(&client.device_cookie, now).find(user_id, changed_at);
         let id = known.unwrap_or_else(|| DeviceId::from_bytes(self.environment.random()));
-        SignInCookies { session, token, device: self.devices.note(&client.device_cookie, user_id, id, changed_at, now) }
+        SignInCookies { session, token, device: self.devices.remember(&client.device_cookie, user_id, id, changed_at, now) }
     }
 
     /// Revokes all sessions of an account but the one that has just begun. Of a form that is submitted twice, the first submission
@@ -93,7 +93,7 @@ impl Services {
         password: Password,
         name: &str,
         email: &str,
-    ) -> Result<Result<PasswordHash, PasswordRefusal>, InternalError> {
+    ) -> Result<Result<PasswordHash, PasswordError>, InternalError> {
         let context = vec![name.to_owned(), email.to_owned(), self.config.site_name.clone()];
         permit.hash_new(self.config.password, password, context, self.environment.random()).await
     }

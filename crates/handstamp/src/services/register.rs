@@ -1,6 +1,6 @@
 //! Creates an account at a visitor's request, and handles a form that was submitted twice.
 
-use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Password, PasswordRefusal, UserId, Wait};
+use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Password, PasswordError, UserId, RetryAfter};
 
 use super::hashing::Share;
 use super::{Services, SignInCookies, SignInError, SENT_TWICE_WITHIN, SignInRequest};
@@ -22,9 +22,9 @@ pub(crate) struct RegisterRequest {
 pub(crate) enum RegisterError {
     Closed,
     /// Throttled: there were too many attempts from this network.
-    Throttled(Wait),
+    Throttled(RetryAfter),
     EmailTaken,
-    Password(PasswordRefusal),
+    Password(PasswordError),
     Internal(InternalError),
 }
 

@@ -1,9 +1,9 @@
 //! Signs a user in with an e-mail address and a password.
 
-use handstamp_core::{AttemptKey, EmailAddress, KnownDevices, Password, PasswordHash, Wait};
+use handstamp_core::{AttemptKey, EmailAddress, KnownDevices, Password, PasswordHash, RetryAfter};
 
 use super::throttle::PasswordAttempt;
-use super::hashing::{Checked, HashPermit, Share};
+use super::hashing::{Verification, HashPermit, Share};
 use super::{Services, SignInCookies};
 use crate::error::InternalError;
 use crate::log;
@@ -23,7 +23,7 @@ pub(crate) enum SignInError {
     /// The address or the password is wrong; the response must not tell which.
     Wrong,
     /// Throttled: there were too many wrong passwords, so this one was not checked.
-    Throttled(Wait),
+    Throttled(RetryAfter),
     Internal(InternalError),
 }
 
@@ -49,7 +49,7 @@ impl Services {
             self.check_recent_refusal(&request.email, client).map_err(SignInError::Throttled)?;
             let permit = self.hashing.reserve(share).await?;
             let account = self.store.credentials_by_email(&request.email).await?;
-            let (account, hash, renewed) = self.check_credentials(permit, account, &request, &known, client).await?;
+            let (account, hash, rehashed) = self.check_credentials(permit, account, &request, &known, client).await?;
             let (session, token) = self.sessions.begin(account.user_id, self.session_lifetime(request.remember), client);
             let signed = self.store.sign_in(&hash, &session, previous_sessions).await?;
             if let Some(unused) = self.sessions.wait_until_applied(signed).await? {
@@ -62,8 +62,8 @@ impl Services {
                         "ended the longest unused sessions, as an account has at most {SESSIONS_PER_USER}"
                     );
                 }
-                if let Some(renewed) = renewed
-                    && let Err(error) = self.store.replace_hash(account.user_id, &hash, &renewed).await
+                if let Some(rehashed) = rehashed
+                    && let Err(error) = self.store.replace_hash(account.user_id, &hash, &rehashed).await
                 {
                     log::warn!(%error, user = %account.user_id, "the renewed password hash could not be stored");
                 }
@@ -88,7 +88,7 @@ impl Services {
         let attempt = PasswordAttempt::SignIn { email: &request.email, account: account.as_ref(), known, client };
         let checked = self.check_password(permit, &attempt, hash.clone(), request.password.clone()).await?;
         match (account, hash, checked.map_err(SignInError::Throttled)?) {
-            (Some(account), Some(hash), Checked::Right { renewed }) => Ok((account, hash, renewed)),
+            (Some(account), Some(hash), Verification::Valid { rehashed }) => Ok((account, hash, rehashed)),
             (account, ..) => {
                 let user = account.map(|account| tracing::field::display(account.user_id));
                 log::info!(event = "authn_login_fail", user, "refused a sign-in");

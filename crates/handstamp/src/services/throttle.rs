@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use handstamp_core::{
-    AttemptKey, EmailAddress, KnownDevices, Limit, Network, Password, PasswordHash, Timestamp, UserId, Wait,
+    AttemptKey, EmailAddress, KnownDevices, Limit, Network, Password, PasswordHash, Timestamp, UserId, RetryAfter,
 };
 use quick_cache::sync::Cache;
 
 use super::Services;
-use super::hashing::{Checked, HashPermit};
+use super::hashing::{Verification, HashPermit};
 use super::attack_detection::AttackDetector;
 use crate::config::LimitsConfig;
 use crate::error::InternalError;
@@ -47,27 +47,27 @@ pub(crate) struct LoginThrottle {
     registration_of_a_site: Option<Limit>,
     attacks: AttackDetector,
     /// Recent refusals with their times, so that a client that retries at once costs no database statement each time.
-    refused: Cache<AttemptKey, (Wait, Timestamp)>,
+    refused: Cache<AttemptKey, (RetryAfter, Timestamp)>,
 }
 
 impl LoginThrottle {
     pub(crate) fn new(limits: &LimitsConfig) -> Self {
         metrics::describe_counter!(PASSWORD_CHECKS, "Password attempts, by outcome");
         Self {
-            per_device: Limit::of_a_person(limits.sign_in_per_account),
-            per_account: Limit::of_strangers(limits.sign_in_per_account),
-            per_owner: Limit::of_an_owner(limits.sign_in_per_account),
-            per_network: Limit::of_a_network(limits.sign_in_per_network),
-            per_site: Limit::of_a_network(limits.sign_in_per_network.saturating_mul(NETWORKS_OF_A_SITE)),
-            registration: Limit::of_a_network(limits.register_per_network),
-            registration_of_a_site: Limit::of_a_network(limits.register_per_network.saturating_mul(NETWORKS_OF_A_SITE)),
+            per_device: Limit::per_device(limits.sign_in_per_account),
+            per_account: Limit::per_account(limits.sign_in_per_account),
+            per_owner: Limit::per_owner(limits.sign_in_per_account),
+            per_network: Limit::per_network(limits.sign_in_per_network),
+            per_site: Limit::per_network(limits.sign_in_per_network.saturating_mul(NETWORKS_OF_A_SITE)),
+            registration: Limit::per_network(limits.register_per_network),
+            registration_of_a_site: Limit::per_network(limits.register_per_network.saturating_mul(NETWORKS_OF_A_SITE)),
             attacks: AttackDetector::default(),
             refused: Cache::new(MAX_RECENT_REFUSALS),
         }
     }
 
     /// The longest wait that was given for one of these keys within the current second.
-    fn recent_refusal(&self, counted: &[AttemptLimit], now: Timestamp) -> Option<(Wait, AttemptKey)> {
+    fn recent_refusal(&self, counted: &[AttemptLimit], now: Timestamp) -> Option<(RetryAfter, AttemptKey)> {
         let refused = counted.iter().filter_map(|(key, _)| Some((self.refused.get(key)?, *key)));
         refused.filter(|((_, at), _)| *at == now).map(|((wait, _), key)| (wait, key)).max()
     }
@@ -111,7 +111,7 @@ impl Services {
         attempt: &PasswordAttempt<'_>,
         stored: Option<PasswordHash>,
         password: Password,
-    ) -> Result<Result<Checked, Wait>, InternalError> {
+    ) -> Result<Result<Verification, RetryAfter>, InternalError> {
         let attempted = match self.count_attempt(attempt).await? {
             Ok(attempted) => attempted,
             Err(wait) => {
@@ -129,12 +129,12 @@ impl Services {
             checked => checked?,
         };
         match &checked {
-            Checked::Right { .. } => {
+            Verification::Valid { .. } => {
                 metrics::counter!(PASSWORD_CHECKS, "outcome" => "right").increment(1);
                 self.throttle.attacks.record_success(self.sessions.now());
                 self.refund(&attempted).await;
             }
-            Checked::Wrong => {
+            Verification::Invalid => {
                 metrics::counter!(PASSWORD_CHECKS, "outcome" => "wrong").increment(1);
                 if let PasswordAttempt::SignIn { email, client, .. } = attempt {
                     self.throttle.attacks.record_failure(client.network, email, fingerprint, self.sessions.now());
@@ -149,7 +149,7 @@ impl Services {
     ///
     /// # Errors
     /// The wait that was given then.
-    pub(super) fn check_recent_refusal(&self, email: &EmailAddress, client: &ClientInfo) -> Result<(), Wait> {
+    pub(super) fn check_recent_refusal(&self, email: &EmailAddress, client: &ClientInfo) -> Result<(), RetryAfter> {
         let attempt = PasswordAttempt::SignIn { email, account: None, known: &KnownDevices::default(), client };
         let refused = client.device_cookie.is_empty().then(|| self.limits_of_anonymous(Some(email), client.network));
         match refused.and_then(|counted| self.throttle.recent_refusal(&counted, self.sessions.now())) {
@@ -161,14 +161,14 @@ impl Services {
         }
     }
 
-    fn log_throttled(&self, attempt: &PasswordAttempt<'_>, wait: Wait) {
+    fn log_throttled(&self, attempt: &PasswordAttempt<'_>, wait: RetryAfter) {
         let (user, seconds) = (attempt.user().map(tracing::field::display), wait.0.as_secs());
         log::info!(event = "authn_login_fail_max", user, seconds, "throttled a password attempt");
         metrics::counter!(PASSWORD_CHECKS, "outcome" => "too_many").increment(1);
     }
 
     /// Counts an attempt to register.
-    pub(super) async fn count_registration(&self, client: &ClientInfo) -> Result<Result<(), Wait>, InternalError> {
+    pub(super) async fn count_registration(&self, client: &ClientInfo) -> Result<Result<(), RetryAfter>, InternalError> {
         let network = client.network;
         let counted = [
             self.throttle.registration.map(|limit| (AttemptKey::registration(network), limit)),
@@ -197,7 +197,7 @@ impl Services {
     /// attacker cannot lock the owner out by guessing, nor by sharing a network. All known devices and sessions of an account
     /// together have one share of the daily limit, and an attempt beyond it counts as one of an unknown device. So an account has
     /// a hundred attempts a day, whatever cookies are sent.
-    async fn count_attempt(&self, attempt: &PasswordAttempt<'_>) -> Result<Result<Vec<CountedAttempt>, Wait>, InternalError> {
+    async fn count_attempt(&self, attempt: &PasswordAttempt<'_>) -> Result<Result<Vec<CountedAttempt>, RetryAfter>, InternalError> {
         if let Some((user_id, key)) = Self::known_as(attempt) {
             let shared = AttemptKey::user(user_id);
             let limits = self.throttle.per_device.map(|per_device| vec![(key, per_device), (shared, self.throttle.per_owner)]);
@@ -212,7 +212,7 @@ impl Services {
                 let email = EmailAddress::parse(session.user.email()).ok();
                 self.limits_of_anonymous(email.as_ref(), client.network)
             }
-            PasswordAttempt::Resubmitted(_) => return Ok(Err(Wait(DAY))),
+            PasswordAttempt::Resubmitted(_) => return Ok(Err(RetryAfter(DAY))),
         };
         Ok(self.count(&counts).await?.map_err(|(wait, _)| wait))
     }
@@ -241,7 +241,7 @@ impl Services {
     }
 
     /// Counts one more attempt for each of these keys, or returns how long to wait instead, and for which key.
-    async fn count(&self, counted: &[AttemptLimit]) -> Result<Result<Vec<CountedAttempt>, (Wait, AttemptKey)>, InternalError> {
+    async fn count(&self, counted: &[AttemptLimit]) -> Result<Result<Vec<CountedAttempt>, (RetryAfter, AttemptKey)>, InternalError> {
         if counted.is_empty() {
             return Ok(Ok(Vec::new()));
         }

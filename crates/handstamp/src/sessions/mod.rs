@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handstamp_core::{
-    Assurance, Claims, Network, OpenedToken, SessionSecret, SessionSecretHash, SessionTokens, Timestamp, TokenRefusal,
+    Assurance, Claims, Network, OpenedToken, SessionSecret, SessionSecretHash, SessionTokens, Timestamp, TokenError,
     TokenText, TokenToEnd, UserId,
 };
 use uuid::Uuid;
@@ -97,7 +97,7 @@ pub(crate) struct IssuedToken {
 pub(crate) enum SessionLookup {
     Active(Arc<Session>),
     /// The token was not issued by us, or is no longer valid.
-    InvalidToken(TokenRefusal),
+    InvalidToken(TokenError),
     /// The token is valid, but its session has ended.
     Revoked(UserId),
 }
@@ -202,7 +202,7 @@ impl Sessions {
                         presented.sessions.push(session);
                     }
                 }
-                Err(reason) => presented.of_unknown_key |= reason == TokenRefusal::UnknownKey,
+                Err(reason) => presented.of_unknown_key |= reason == TokenError::UnknownKey,
             }
         }
         presented

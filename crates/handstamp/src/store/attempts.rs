@@ -1,6 +1,6 @@
 //! The table of attempts: counting, refunding and purging what rate limits count.
 
-use handstamp_core::{AttemptKey, Attempts, Limit, Timestamp, Wait};
+use handstamp_core::{AttemptKey, Attempts, Limit, Timestamp, RetryAfter};
 
 use super::{Store, count_with, for_request, for_maintenance, from_db_time, read_with, to_db_time};
 
@@ -11,7 +11,7 @@ pub(crate) type AttemptLimit = (AttemptKey, Limit);
 pub(crate) type CountedAttempt = (AttemptKey, Attempts);
 
 /// How long to wait, and the key whose limit requires it.
-pub(crate) type Refused = (Wait, AttemptKey);
+pub(crate) type Refused = (RetryAfter, AttemptKey);
 
 type AttemptsRow = (i64, i64, i64, i64, i64);
 
@@ -122,7 +122,7 @@ impl Store {
         // The keys are in the order in which they were counted, that of `in_one_order`, so no deadlock is possible.
         count_with!(self, |transaction| {
             for (key, counted) in attempted {
-                let attempts = hold!(transaction, key, now).take_back(counted);
+                let attempts = hold!(transaction, key, now).refund(counted);
                 if attempts.today == 0 {
                     forget!(transaction, key);
                 } else {

@@ -4,7 +4,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use handstamp_core::{
-    DisplayName, EmailAddress, GroupName, HashMemory, HashSettings, Password, PasswordHash, PasswordPolicy,
+    DisplayName, EmailAddress, GroupName, HashMemory, Argon2Params, Password, PasswordHash, PasswordPolicy,
     SessionSecretHash, Timestamp, UserId,
 };
 use uuid::Uuid;
@@ -103,7 +103,7 @@ fn unique() -> Uuid {
 fn hash(password: &str) -> PasswordHash {
     let policy = PasswordPolicy { min_length: 1, min_strength: 0 };
     let password = policy.accept(Password::parse(password).unwrap(), &[]).unwrap();
-    HashSettings::new(8, 1, 1).unwrap().hash(&password, [0; 16], &mut HashMemory::default())
+    Argon2Params::new(8, 1, 1).unwrap().hash(&password, [0; 16], &mut HashMemory::default())
 }
 
 fn email(text: &str) -> EmailAddress {

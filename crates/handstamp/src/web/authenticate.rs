@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::response::{IntoResponse, Response};
-use handstamp_core::cookie::Presented;
+use handstamp_core::cookie::CookieLookup;
 
 use super::web_error::WebError;
 use super::user::{Visitor, is_navigation, original_uri, redirect_to_sign_in};
@@ -71,9 +71,9 @@ pub(super) fn reissued_cookie(site: &SharedSite, session: &Session) -> Option<He
 
 pub(super) async fn look_up(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, InternalError> {
     match site.cookies.presented_session(headers) {
-        Presented::Nothing => Ok(Visitor::Anonymous),
-        Presented::One(text) => look_up_one(site, text).await,
-        Presented::Several => Box::pin(look_up_several(site, headers)).await,
+        CookieLookup::Missing => Ok(Visitor::Anonymous),
+        CookieLookup::Found(text) => look_up_one(site, text).await,
+        CookieLookup::Ambiguous => Box::pin(look_up_several(site, headers)).await,
     }
 }
 

@@ -3,7 +3,7 @@
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 use handstamp_core::DeviceTokens;
-use handstamp_core::cookie::{self, Presented};
+use handstamp_core::cookie::{self, CookieLookup};
 
 use crate::config::Config;
 use crate::services::SignInCookies;
@@ -80,7 +80,7 @@ impl Cookies {
 
     /// Whether the browser has just signed out, and no page has shown the notice yet.
     pub(super) fn has_just_signed_out(&self, headers: &HeaderMap) -> bool {
-        find(headers, &self.signed_out) == Presented::One("1")
+        find(headers, &self.signed_out) == CookieLookup::Found("1")
     }
 
     /// A cookie that marks a recent redirect from this name of the machine to another, and nothing else.
@@ -89,7 +89,7 @@ impl Cookies {
     }
 
     pub(super) fn has_moved(&self, headers: &HeaderMap) -> bool {
-        find(headers, &self.moved) != Presented::Nothing
+        find(headers, &self.moved) != CookieLookup::Missing
     }
 
     /// The name of the session cookie.
@@ -99,7 +99,7 @@ impl Cookies {
 
     /// Whether a request has a session cookie, valid or not.
     pub(super) fn has_session(&self, headers: &HeaderMap) -> bool {
-        self.presented_session(headers) != Presented::Nothing
+        self.presented_session(headers) != CookieLookup::Missing
     }
 
     /// The values of all session cookies of a request.
@@ -107,15 +107,15 @@ impl Cookies {
         cookie::all(lines(headers), &self.session)
     }
 
-    pub(super) fn presented_session<'a>(&self, headers: &'a HeaderMap) -> Presented<'a> {
+    pub(super) fn presented_session<'a>(&self, headers: &'a HeaderMap) -> CookieLookup<'a> {
         find(headers, &self.session)
     }
 
     /// The value of the device cookie; empty where there is none, or more than one.
     pub(super) fn presented_device<'a>(&self, headers: &'a HeaderMap) -> &'a str {
         match find(headers, &self.device) {
-            Presented::One(text) => text,
-            Presented::Nothing | Presented::Several => "",
+            CookieLookup::Found(text) => text,
+            CookieLookup::Missing | CookieLookup::Ambiguous => "",
         }
     }
 
@@ -130,7 +130,7 @@ fn header(text: String) -> HeaderValue {
     header
 }
 
-fn find<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
+fn find<'a>(headers: &'a HeaderMap, name: &str) -> CookieLookup<'a> {
     cookie::find(lines(headers), name)
 }
 

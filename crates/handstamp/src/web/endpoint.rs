@@ -215,7 +215,7 @@ fn client_address(site: &Site, extensions: &Extensions, headers: &HeaderMap) -> 
     };
     let forwarded_for = headers.get_all(FORWARDED_FOR);
     if forwarded_for.iter().next().is_some()
-        && trusted.seems_to_miss(peer.ip())
+        && trusted.looks_untrusted(peer.ip())
         && !site.warned.proxy_not_trusted.swap(true, Ordering::Relaxed)
     {
         log::warn!(

@@ -182,7 +182,7 @@ fn identity_response_headers(
 
 /// The app's own cookies, without ours. No proxy can remove one cookie from a header, but all can copy a whole header.
 fn cookies_of_the_app(sent: &HeaderMap) -> Result<HeaderValue, WebError> {
-    let cookies = cookie::without_ours(sent.get_all(COOKIE).iter().map(HeaderValue::as_bytes));
+    let cookies = cookie::strip_own(sent.get_all(COOKIE).iter().map(HeaderValue::as_bytes));
     HeaderValue::try_from(cookies).map_err(|_| malformed())
 }
 

@@ -26,7 +26,7 @@ impl Urls {
         // Chromium applies form-action to the redirects after a form as well: a sign-in may lead to an app on another host.
         let content_security_policy = format!(
             "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'{}; base-uri 'none'; frame-ancestors 'none'",
-            return_hosts.sources()
+            return_hosts.csp_sources()
         );
         let content_security_policy = HeaderValue::from_str(&content_security_policy).expect("hosts are visible ASCII");
         let prefix = config.prefix.clone();

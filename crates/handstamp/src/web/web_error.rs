@@ -6,7 +6,7 @@ use std::fmt;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
-use handstamp_core::Wait;
+use handstamp_core::RetryAfter;
 
 use crate::error::InternalError;
 use crate::log;
@@ -22,7 +22,7 @@ pub(super) enum WebError {
     /// The request is rejected with this status and message.
     Refused(StatusCode, Cow<'static, str>),
     /// The attempt is throttled; how long to wait before the next one.
-    Throttled(Wait),
+    Throttled(RetryAfter),
     Internal(InternalError),
 }
 
@@ -66,7 +66,7 @@ impl WebError {
     /// The value of `Retry-After` in seconds, where a retry makes sense.
     fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Throttled(Wait(wait)) => Some(wait.as_secs().max(1)),
+            Self::Throttled(RetryAfter(wait)) => Some(wait.as_secs().max(1)),
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_AFTER_SECONDS),
             _ => None,
         }

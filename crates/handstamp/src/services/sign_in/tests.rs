@@ -1,6 +1,6 @@
 //! Tests that the time of a sign-in reveals nothing: every attempt costs the same work, whether or not the account exists.
 
-use handstamp_core::{DisplayName, HashSettings};
+use handstamp_core::{DisplayName, Argon2Params};
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
@@ -21,7 +21,7 @@ async fn open(folder: &Folder, memory_kib: u32) -> Handstamp {
     let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
     let database = DatabaseUrl::Sqlite(folder.0.join("handstamp.db"));
     let mut config = Config::new(PublicUrl::parse("http://localhost").unwrap(), database, secret);
-    config.hashing.settings = HashSettings::new(memory_kib, 2, 1).unwrap();
+    config.hashing.settings = Argon2Params::new(memory_kib, 2, 1).unwrap();
     config.hashing.concurrency = 1;
     Handstamp::open(config).await.unwrap()
 }
@@ -38,14 +38,14 @@ async fn register(handstamp: &Handstamp, email: &str) {
 /// Whether the attempt succeeds, and how many KiB of memory its hashes pass over.
 async fn attempt(handstamp: &Handstamp, email: &str, password: &str) -> (bool, u64) {
     let accounts = &handstamp.0.site.services;
-    let before = accounts.hashing.passed_kib();
+    let before = accounts.hashing.work_kib();
     let request = SignInRequest {
         email: EmailAddress::parse(email).unwrap(),
         password: Password::parse(password).unwrap(),
         remember: true,
     };
     let token = accounts.sign_in(request, &[], &ClientInfo::default()).await.is_ok();
-    (token, accounts.hashing.passed_kib() - before)
+    (token, accounts.hashing.work_kib() - before)
 }
 
 async fn execute(handstamp: &Handstamp, sql: &'static str) {

@@ -46,7 +46,7 @@ impl Here {
         let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
         let database = DatabaseUrl::Sqlite(folder.join("handstamp.db"));
         let mut config = Config::new(PublicUrl::parse("http://localhost").unwrap(), database, secret);
-        config.hashing.settings = crate::HashSettings::new(8, 1, 1).unwrap();
+        config.hashing.settings = crate::Argon2Params::new(8, 1, 1).unwrap();
         (config.hashing.concurrency, config.hashing.queue) = (1, 0);
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000)));
         let environment = Environment { clock: clock.clone(), ..Environment::system() };
@@ -86,7 +86,7 @@ impl Here {
         match self.accounts().sign_in(request, &[], client).await {
             Ok(_) => Outcome::IssuedToken,
             Err(SignInError::Wrong) => Outcome::Wrong,
-            Err(SignInError::Throttled(Wait(wait))) => Outcome::Waits(wait),
+            Err(SignInError::Throttled(RetryAfter(wait))) => Outcome::Waits(wait),
             Err(SignInError::Internal(InternalError::Overloaded)) => Outcome::Overloaded,
             Err(SignInError::Internal(error)) => panic!("{error}"),
         }
@@ -128,7 +128,7 @@ impl Here {
     async fn tries_in_the_session(&self, session: &Session, password: &str) -> Outcome {
         match self.changes_password_from(session, password, PASSWORD).await {
             Err(ChangePasswordError::WrongPassword) => Outcome::Wrong,
-            Err(ChangePasswordError::Throttled(Wait(wait))) => Outcome::Waits(wait),
+            Err(ChangePasswordError::Throttled(RetryAfter(wait))) => Outcome::Waits(wait),
             other => panic!("{:?}", other.err()),
         }
     }
@@ -141,7 +141,7 @@ impl Here {
 
     /// The cost of all hashes so far, in KiB.
     fn hashed(&self) -> u64 {
-        self.accounts().hashing.passed_kib()
+        self.accounts().hashing.work_kib()
     }
 }
 
@@ -232,7 +232,7 @@ async fn registrations_count_for_their_network_whatever_their_outcome() {
     for _ in 1..20 {
         assert!(matches!(again().await, Err(RegisterError::EmailTaken)));
     }
-    assert!(matches!(again().await, Err(RegisterError::Throttled(Wait(wait))) if wait == 15 * MINUTE));
+    assert!(matches!(again().await, Err(RegisterError::Throttled(RetryAfter(wait))) if wait == 15 * MINUTE));
     here.clock.advance(15 * MINUTE);
     assert!(matches!(again().await, Err(RegisterError::EmailTaken)));
 }
@@ -350,7 +350,7 @@ async fn rejected_new_passwords_count_for_the_session() {
     }
     let before = here.hashed();
     let again = here.changes_password(&session, "password").await;
-    assert!(matches!(again, Err(ChangePasswordError::Throttled(Wait(MINUTE)))));
+    assert!(matches!(again, Err(ChangePasswordError::Throttled(RetryAfter(MINUTE)))));
     assert_eq!(here.hashed(), before, "and are no longer evaluated");
 }
 
@@ -361,7 +361,7 @@ async fn a_device_cookie_costs_the_same_whether_or_not_the_account_exists() {
     for number in 0..3 {
         let now = here.accounts().sessions.now();
         let (friend, device) = (UserId::new(now, [number; 10]), DeviceId::from_bytes([number; 8]));
-        cookie = here.accounts().devices.note(&cookie, friend, device, None, now);
+        cookie = here.accounts().devices.remember(&cookie, friend, device, None, now);
     }
     let client = ClientInfo { device_cookie: cookie, ..ClientInfo::default() };
     let cost = async |email: &str| {
