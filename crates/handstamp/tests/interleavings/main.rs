@@ -4,7 +4,7 @@
 //! during a fill. Tests that begin with `wrong_order_` run the steps in a wrong order, which must serve a stale session.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
-#[path = "../../src/world.rs"]
+#[path = "../../src/environment.rs"]
 mod environment;
 
 #[path = "../simulation/store.rs"]

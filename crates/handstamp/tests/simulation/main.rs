@@ -20,7 +20,7 @@
 
 #[path = "../../src/log.rs"]
 mod log;
-#[path = "../../src/world.rs"]
+#[path = "../../src/environment.rs"]
 mod environment;
 
 mod chance;
