@@ -9,13 +9,13 @@ mod assertion;
 mod client_address;
 pub mod cookie;
 mod device;
+mod display_name;
 mod email;
 mod form;
 mod group;
 mod ids;
 mod invisible;
 mod keyring;
-mod display_name;
 mod password;
 mod return_to;
 mod throttle;
@@ -25,15 +25,15 @@ mod token;
 pub use assertion::{Assertion, AssertionKeys};
 pub use client_address::{Network, TrustedProxies};
 pub use device::{DeviceId, DeviceTokens, KnownDevices};
+pub use display_name::{DisplayName, NameError};
 pub use email::{EmailAddress, EmailError};
 pub use form::{Form, FormError};
 pub use group::{GroupName, GroupNameError};
 pub use ids::{SessionSecret, SessionSecretHash, UserId};
-pub use keyring::{KeyRingError, SecretKey, SecretError};
-pub use display_name::{DisplayName, NameError};
+pub use keyring::{KeyRingError, SecretError, SecretKey};
 pub use password::{
-    InvalidHashError, HashMemory, Argon2Params, Argon2ParamsError, NewPassword, Password, PasswordHash, PasswordPolicy,
-    PasswordError, PasswordTooLong, PasswordMatch,
+    Argon2Params, Argon2ParamsError, HashMemory, InvalidHashError, NewPassword, Password, PasswordError, PasswordHash,
+    PasswordMatch, PasswordPolicy, PasswordTooLong,
 };
 pub use return_to::{ReturnHost, ReturnHosts, ReturnTo};
 pub use throttle::{AttemptKey, Attempts, Limit, RetryAfter};

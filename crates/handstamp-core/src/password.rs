@@ -386,7 +386,8 @@ impl ParsedHash {
             return Err(InvalidHashError);
         }
         let params = Params::try_from(&hash).map_err(|_| InvalidHashError)?;
-        let settings = Argon2Params::new(params.m_cost(), params.t_cost(), params.p_cost()).map_err(|_| InvalidHashError)?;
+        let settings =
+            Argon2Params::new(params.m_cost(), params.t_cost(), params.p_cost()).map_err(|_| InvalidHashError)?;
         Ok(Self { settings, salt: hash.salt.ok_or(InvalidHashError)?, output: hash.hash.ok_or(InvalidHashError)? })
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use handstamp_core::{
-    EmailError, FormError, InvalidHashError, Argon2ParamsError, KeyRingError, NameError, PasswordError, PasswordTooLong,
-    TokenError, SecretError,
+    Argon2ParamsError, EmailError, FormError, InvalidHashError, KeyRingError, NameError, PasswordError,
+    PasswordTooLong, SecretError, TokenError,
 };
 
 #[test]

@@ -5,7 +5,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
-use handstamp::{User, Handstamp, ListedSession, Timestamp};
+use handstamp::{Handstamp, ListedSession, Timestamp, User};
 use serde_json::{Value, json};
 use tracing::Level;
 use zeroize::Zeroizing;

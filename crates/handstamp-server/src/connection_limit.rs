@@ -13,8 +13,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::timeouts::{TimeoutService, TimeoutStream};
 use crate::network_shares::{NetworkShares, Share};
+use crate::timeouts::{TimeoutService, TimeoutStream};
 
 /// Open files that are not counted connections: of the database, the log and the runtime, and connections about to be closed.
 const OTHER_FILES: usize = 256;
@@ -73,7 +73,7 @@ impl ConnectionLimit {
         let affordable = limit.min(connections_with(files));
         if affordable < limit {
             tracing::warn!(
-                event = "few_files",
+                event = "open_file_limit_low",
                 files,
                 "limits.connections is {limit}, but the system allows {files} open files, enough for {affordable}"
             );
@@ -90,7 +90,7 @@ impl ConnectionLimit {
     /// Logs once that the system gave no connection, since the server retries continuously.
     pub(crate) fn accept_failed(&self, error: &io::Error) {
         if !self.0.out_of_files.swap(true, Ordering::Relaxed) {
-            tracing::warn!(event = "cannot_accept", %error, "cannot accept new connections; they wait in the backlog");
+            tracing::warn!(event = "accept_failed", %error, "cannot accept new connections; they wait in the backlog");
         }
     }
 
@@ -127,7 +127,7 @@ impl ConnectionLimit {
         self.0.out_of_files.store(false, Ordering::Relaxed);
         if self.0.refused.load(Ordering::Relaxed) > 0 {
             let refused = self.0.refused.swap(0, Ordering::Relaxed);
-            tracing::info!(event = "connections_fit_again", refused, "accepting new connections again");
+            tracing::info!(event = "connection_limit_cleared", refused, "accepting new connections again");
         }
     }
 }

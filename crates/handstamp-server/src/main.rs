@@ -1,17 +1,17 @@
 //! The `handstamp` command: serves user accounts and sessions for web apps, and manages them.
 
 mod cli;
-mod timeouts;
+mod commands;
 mod connection_limit;
 mod doctor;
 mod log;
 mod metrics;
 mod network_shares;
-mod commands;
 mod proxy_config;
 mod run;
 mod settings;
 mod table;
+mod timeouts;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -24,20 +24,20 @@ use proxy_config::Wanted;
 use settings::Settings;
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Serve { data, address } => settings(&data, &address).and_then(run::serve),
-        Command::User { command } => {
-            settings(command.data(), &AddressArgs::default()).and_then(|settings| commands::users(settings, command))
-        }
-        Command::Session { command } => settings(command.data(), &AddressArgs::default())
-            .and_then(|settings| commands::sessions(settings, command)),
-        Command::ProxyConfig { proxy, listen, app, handstamp, hosts, pass } => {
-            let (access, preflight) = (pass.access, pass.preflight);
-            proxy_config::print(&Wanted { proxy, listen, app, handstamp, hosts, access, preflight })
-        }
-        Command::Doctor { url, app, pass, output, data } => settings(&data, &AddressArgs::default())
-            .and_then(|settings| doctor::run(settings, &url, app.as_deref(), pass, output)),
-    };
+    let done =
+        match Cli::parse().command {
+            Command::Serve { data, address } => settings(&data, &address).and_then(run::serve),
+            Command::User { command } => settings(command.data(), &AddressArgs::default())
+                .and_then(|settings| commands::users(settings, command)),
+            Command::Session { command } => settings(command.data(), &AddressArgs::default())
+                .and_then(|settings| commands::sessions(settings, command)),
+            Command::ProxyConfig { proxy, listen, app, handstamp, hosts, pass } => {
+                let (access, preflight) = (pass.access, pass.preflight);
+                proxy_config::print(&Wanted { proxy, listen, app, handstamp, hosts, access, preflight })
+            }
+            Command::Doctor { url, app, pass, output, data } => settings(&data, &AddressArgs::default())
+                .and_then(|settings| doctor::run(settings, &url, app.as_deref(), pass, output)),
+        };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.exit(),

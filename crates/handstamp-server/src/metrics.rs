@@ -50,7 +50,7 @@ impl Exporter {
         let router = Router::new().route("/metrics", get(show));
         let server = crate::run::server(self.listener, ConnectionLimit::at_most(CONNECTIONS))?;
         tokio::spawn(server.serve(router.into_make_service()));
-        tracing::info!(event = "metrics", %address, "serving metrics at /metrics");
+        tracing::info!(event = "metrics_listening", %address, "serving metrics at /metrics");
         Ok(())
     }
 }

@@ -69,12 +69,13 @@ async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
     }
 
     let handle = Handle::new();
-    shutdown_signal(handle.clone()).map_err(|error| CliError::failure(format!("cannot listen for signals: {error}")))?;
+    shutdown_signal(handle.clone())
+        .map_err(|error| CliError::failure(format!("cannot listen for signals: {error}")))?;
     let server = server(listener, connections)?.handle(handle);
     print_address(&public_url, address);
     let served = server.serve(handstamp.site().into_make_service_with_connect_info::<SocketAddr>()).await;
     handstamp.close().await;
-    tracing::info!(event = "stopped", "stopped");
+    tracing::info!(event = "sys_shutdown", "stopped");
     served.map_err(|error| CliError::failure(format!("stopped serving: {error}")))
 }
 
@@ -171,7 +172,7 @@ pub(crate) fn config(settings: Settings, port: u16, folder: DataDirMode) -> Resu
 /// Prints the URL for the operator, whatever the log settings. Write errors are ignored, since standard output may be closed.
 fn print_address(public_url: &PublicUrl, address: SocketAddr) {
     let _ = writeln!(std::io::stdout(), "Handstamp is at {public_url} (listening on {address})");
-    tracing::info!(event = "started", %public_url, %address, "started");
+    tracing::info!(event = "sys_startup", %public_url, %address, "started");
 }
 
 /// Shuts down at SIGTERM and SIGINT, and at SIGHUP (a terminal that closes) unless the process was started to survive it.
@@ -184,7 +185,7 @@ fn shutdown_signal(handle: Handle<SocketAddr>) -> std::io::Result<()> {
             _ = interrupt.recv() => {}
             () = hung_up(hangup.as_mut()) => {}
         }
-        tracing::info!(event = "stopping", "finishing requests in progress");
+        tracing::info!(event = "sys_shutdown", "finishing requests in progress");
         handle.graceful_shutdown(Some(SHUTDOWN_TIMEOUT));
     });
     Ok(())

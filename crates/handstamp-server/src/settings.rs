@@ -12,7 +12,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use handstamp::{
-    DatabaseUrl, ForwardAuthConfig, Argon2Params, HashingConfig, LimitsConfig, PasswordPolicy, PoolConfig, PublicUrl,
+    Argon2Params, DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig, PasswordPolicy, PoolConfig, PublicUrl,
     Registration, ReturnHost, SecretKey, SessionConfig, TrustedProxies, check_cookie_domain, check_return_host,
     check_site_name, private_files,
 };

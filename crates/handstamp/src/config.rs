@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use handstamp_core::{DisplayName, Argon2Params, Limit, PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
+use handstamp_core::{Argon2Params, DisplayName, Limit, PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
 use url::{Host, Position, Url};
 
 use crate::Error;

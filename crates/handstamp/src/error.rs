@@ -36,7 +36,12 @@ impl Error {
         matches!(
             self.0,
             Kind::Open(OpenError::Database(_) | OpenError::Unreachable(..) | OpenError::Migration(_))
-                | Kind::Internal(InternalError::Store(_) | InternalError::StaleRead | InternalError::NoLease | InternalError::PropagationUnknown(_))
+                | Kind::Internal(
+                    InternalError::Store(_)
+                        | InternalError::StaleRead
+                        | InternalError::NoLease
+                        | InternalError::PropagationUnknown(_)
+                )
         )
     }
 

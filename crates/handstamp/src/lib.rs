@@ -63,6 +63,7 @@ compile_error!("handstamp stores accounts in a database: enable the feature `sql
 
 mod config;
 mod data_dir;
+pub mod environment;
 mod error;
 mod log;
 pub mod private_files;
@@ -70,7 +71,6 @@ mod services;
 mod sessions;
 mod store;
 mod web;
-pub mod environment;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -88,14 +88,14 @@ pub use error::Error;
 pub use handstamp_core::{
     Argon2Params, Network, PasswordPolicy, ReturnHost, SecretKey, Timestamp, TrustedProxies, UserId,
 };
-pub use store::{User, ListedSession};
+pub use store::{ListedSession, User};
 pub use web::{CurrentSession, CurrentUser};
 
-use services::{Services, Assertions, LoginThrottle, PasswordHasher};
+use environment::Environment;
+use services::{Assertions, LoginThrottle, PasswordHasher, Services};
 use sessions::Sessions;
 use store::Store;
-use web::{SecurityHeaders, Cookies, IdentityHeaderCache, Mount, Urls, Site, Templates, Warned};
-use environment::Environment;
+use web::{Cookies, IdentityHeaderCache, Mount, SecurityHeaders, Site, Templates, Urls, Warned};
 
 /// How often last-seen times are flushed to the database, because writing one costs more than a request. The session lists of
 /// this node are always current; those of other nodes may be out of date by as much.

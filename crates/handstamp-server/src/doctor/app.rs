@@ -4,7 +4,7 @@ use axum::http::Uri;
 use serde_json::{Value, json};
 
 use super::browser::{Answer, Browser, Extra};
-use super::{ADDRESS, FORGED, Outcome, CheckResult, path_of};
+use super::{ADDRESS, CheckResult, FORGED, Outcome, path_of};
 use Outcome::{Fail, Pass, Unknown};
 
 /// A header that no app uses as an identity.

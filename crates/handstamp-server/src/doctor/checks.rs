@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use super::Outcome::{self, Fail, Pass, Unknown};
 use super::browser::{self, Answer, Browser};
-use super::{ADDRESS, FORGED, CheckResult, app};
+use super::{ADDRESS, CheckResult, FORGED, app};
 use crate::cli::PassFlags;
 use crate::proxy_config::Access;
 
@@ -149,7 +149,13 @@ impl Target<'_> {
         })
     }
 
-    async fn a_member(&self, cookie: &str, page: &Answer, shows: bool, assertion: Option<&str>) -> CheckResult<Outcome> {
+    async fn a_member(
+        &self,
+        cookie: &str,
+        page: &Answer,
+        shows: bool,
+        assertion: Option<&str>,
+    ) -> CheckResult<Outcome> {
         if !page.keeps_out() {
             return Ok(self.good_if_seen(shows));
         }
@@ -395,7 +401,10 @@ impl Target<'_> {
         let has_forged_identity = |answer: &Answer| answer.body.contains(FORGED_USER);
         let is_member = self.pass.preflight && member.body.contains(ADDRESS);
         let remedy = "A preflight reaches the app with identity headers. Let the proxy copy the empty ones from Handstamp's response.";
-        Ok((check, Outcome::bad_if(has_forged_identity(&stranger) || has_forged_identity(&member) || is_member, remedy)))
+        Ok((
+            check,
+            Outcome::bad_if(has_forged_identity(&stranger) || has_forged_identity(&member) || is_member, remedy),
+        ))
     }
 
     async fn signs_out(&self, cookie: &str, shows: bool) -> CheckResult<Outcome> {

@@ -109,8 +109,7 @@ fn all_errors_in_the_settings_are_reported_at_once() {
 
 #[test]
 fn a_syntax_error_is_reported_without_the_line_that_may_hold_a_secret() {
-    let faults =
-        load(Some("listen = '127.0.0.1:1'\nsecret_key = \"hunter2"), &[], AddressArgs::default()).unwrap_err();
+    let faults = load(Some("listen = '127.0.0.1:1'\nsecret_key = \"hunter2"), &[], AddressArgs::default()).unwrap_err();
     assert!(faults.contains("line 2") && !faults.contains("hunter2"), "{faults}");
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use handstamp_core::{Assertion, AssertionKeys, GroupName, Timestamp};
 
 use crate::config::Config;
-use crate::sessions::Session;
 use crate::environment::Environment;
+use crate::sessions::Session;
 
 const SIGNED: &str = "handstamp_assertions_signed_total";
 

@@ -25,7 +25,7 @@ const GUESSED_AT_ONE: usize = 20;
 /// The maximum number of pairs noted in a window. By then the attack has been reported.
 const MAX_RECORDS: usize = 10_000;
 
-const ALARMS: &str = "handstamp_guessing_alarms_total";
+const ALARMS: &str = "handstamp_attacks_detected_total";
 
 /// The recent failed attempts, by which attacks are detected.
 #[derive(Default)]
@@ -130,7 +130,7 @@ impl Attack {
                 "guessing"
             }
         };
-        metrics::counter!(ALARMS, "pattern" => name).increment(1);
+        metrics::counter!(ALARMS, "kind" => name).increment(1);
     }
 }
 

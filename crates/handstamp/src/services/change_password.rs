@@ -1,13 +1,13 @@
 //! Changes the password of a signed-in user, and handles a form that was submitted twice.
 
-use handstamp_core::{AttemptKey, Password, PasswordHash, PasswordError, Timestamp, RetryAfter};
+use handstamp_core::{AttemptKey, Password, PasswordError, PasswordHash, RetryAfter, Timestamp};
 
+use super::hashing::{Share, Verification};
 use super::throttle::PasswordAttempt;
-use super::hashing::{Verification, Share};
-use super::{Services, SignInCookies, SENT_TWICE_WITHIN};
+use super::{SENT_TWICE_WITHIN, Services, SignInCookies};
 use crate::error::InternalError;
 use crate::log;
-use crate::sessions::{ClientInfo, Session, PresentedSessions};
+use crate::sessions::{ClientInfo, PresentedSessions, Session};
 use crate::store::{Credentials, OwnedSession};
 
 /// A request to change the password.
@@ -113,7 +113,8 @@ impl Services {
         let Some(hash) = account.password_hash else { return Ok(None) };
         let share = Share { network: client.network, account: AttemptKey::user(user_id) };
         let permit = self.hashing.reserve(share).await?;
-        let checked = self.check_password(permit, &PasswordAttempt::Resubmitted(former), Some(hash.clone()), password).await?;
+        let checked =
+            self.check_password(permit, &PasswordAttempt::Resubmitted(former), Some(hash.clone()), password).await?;
         let Ok(Verification::Valid { .. }) = checked else { return Ok(None) };
         let (session, token) = self.sessions.begin(user_id, self.session_lifetime(presented.remembered), client);
         let begun = self.store.sign_in(&hash, &session, &presented.sessions).await?;

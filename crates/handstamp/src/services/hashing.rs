@@ -5,14 +5,14 @@ mod queue;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use handstamp_core::{HashMemory, Argon2Params, Password, PasswordHash, PasswordPolicy, PasswordError, PasswordMatch};
+use handstamp_core::{Argon2Params, HashMemory, Password, PasswordError, PasswordHash, PasswordMatch, PasswordPolicy};
 use tokio::time::sleep;
 
 use crate::config::HashingConfig;
 use crate::error::InternalError;
 
 pub(crate) use queue::Share;
-use queue::{QueueFull, QueuePermit, Queue};
+use queue::{Queue, QueueFull, QueuePermit};
 
 /// The delay before a request is refused because the queue is full. A flooding client retries as soon as it is refused, and
 /// requests that were refused at once took half of a core from the hashes.

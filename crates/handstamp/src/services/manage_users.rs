@@ -7,7 +7,7 @@ use handstamp_core::{AttemptKey, EmailAddress, GroupName};
 use super::Services;
 use crate::error::Error;
 use crate::log;
-use crate::store::{User, GROUPS_PER_USER, ListedSession, TooManyGroupsError};
+use crate::store::{GROUPS_PER_USER, ListedSession, TooManyGroupsError, User};
 
 /// How long `LoginThrottle::remembered` caches a refusal.
 const REMEMBERED_FOR: Duration = Duration::from_secs(1);
@@ -49,10 +49,9 @@ impl Services {
         let removed = parse(removed).map_err(Error::refused)?;
         let account = self.user(email).await?;
         let changed = self.store.change_groups(account.id, &added, &removed).await?;
-        self.sessions
-            .wait_until_applied(changed)
-            .await?
-            .map_err(|TooManyGroupsError| Error::refused(format!("An account is in {GROUPS_PER_USER} groups at most.")))?;
+        self.sessions.wait_until_applied(changed).await?.map_err(|TooManyGroupsError| {
+            Error::refused(format!("An account is in {GROUPS_PER_USER} groups at most."))
+        })?;
         log::info!(event = "user_groups_changed", user = %account.id, by = "operator", "changed an account");
         self.user(email).await
     }

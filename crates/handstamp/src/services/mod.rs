@@ -2,36 +2,36 @@
 
 mod add_user;
 mod assertions;
+mod attack_detection;
 mod change_name;
 mod change_password;
 mod end_sessions;
-mod throttle;
 mod hashing;
 mod manage_users;
-mod attack_detection;
 mod register;
 mod sign_in;
 mod sign_out;
+mod throttle;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordHash, PasswordError, Timestamp};
+use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordError, PasswordHash, Timestamp};
 
 use crate::config::{Config, SessionConfig};
+use crate::environment::Environment;
 use crate::error::InternalError;
 use crate::log;
-use crate::sessions::{ClientInfo, SessionLifetime, Sessions, IssuedToken};
+use crate::sessions::{ClientInfo, IssuedToken, SessionLifetime, Sessions};
 use crate::store::{OwnedSession, Store};
-use crate::environment::Environment;
 
 pub(crate) use assertions::Assertions;
-pub(crate) use change_password::{ChangePasswordRequest, ChangePasswordError};
-pub(crate) use throttle::LoginThrottle;
-pub(crate) use hashing::PasswordHasher;
+pub(crate) use change_password::{ChangePasswordError, ChangePasswordRequest};
 use hashing::HashPermit;
+pub(crate) use hashing::PasswordHasher;
 pub(crate) use register::{RegisterError, RegisterRequest};
 pub(crate) use sign_in::{SignInError, SignInRequest};
+pub(crate) use throttle::LoginThrottle;
 
 /// How soon after the first submission of a form a second one counts as a duplicate.
 const SENT_TWICE_WITHIN: Duration = Duration::from_secs(60);
@@ -75,7 +75,11 @@ impl Services {
         let (user_id, now) = (session.user_id, self.sessions.now());
         let known = self.devices.open(&client.device_cookie, now).find(user_id, changed_at);
         let id = known.unwrap_or_else(|| DeviceId::from_bytes(self.environment.random()));
-        SignInCookies { session, token, device: self.devices.remember(&client.device_cookie, user_id, id, changed_at, now) }
+        SignInCookies {
+            session,
+            token,
+            device: self.devices.remember(&client.device_cookie, user_id, id, changed_at, now),
+        }
     }
 
     /// Revokes all sessions of an account but the one that has just begun. Of a form that is submitted twice, the first submission

@@ -1,9 +1,9 @@
 //! Creates an account at a visitor's request, and handles a form that was submitted twice.
 
-use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Password, PasswordError, UserId, RetryAfter};
+use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Password, PasswordError, RetryAfter, UserId};
 
 use super::hashing::Share;
-use super::{Services, SignInCookies, SignInError, SENT_TWICE_WITHIN, SignInRequest};
+use super::{SENT_TWICE_WITHIN, Services, SignInCookies, SignInError, SignInRequest};
 use crate::config::Registration;
 use crate::error::InternalError;
 use crate::log;
@@ -52,7 +52,8 @@ impl Services {
         if self.store.has_account(&request.email).await? {
             return Err(Self::taken());
         }
-        let hashed = self.hash_new_password(permit, request.password, request.name.as_str(), request.email.as_str()).await?;
+        let hashed =
+            self.hash_new_password(permit, request.password, request.name.as_str(), request.email.as_str()).await?;
         let password_hash = hashed.map_err(|refusal| {
             log::info!(event = "register_refused", reason = "password", "refused a registration");
             RegisterError::Password(refusal)
@@ -81,7 +82,8 @@ impl Services {
         previous_sessions: &[OwnedSession],
         client: &ClientInfo,
     ) -> Result<SignInCookies, RegisterError> {
-        let instead = SignInRequest { email: request.email.clone(), password: request.password.clone(), remember: true };
+        let instead =
+            SignInRequest { email: request.email.clone(), password: request.password.clone(), remember: true };
         match self.register(request, previous_sessions, client).await {
             Err(RegisterError::EmailTaken) => {}
             outcome => return outcome,

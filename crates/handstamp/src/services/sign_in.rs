@@ -2,8 +2,8 @@
 
 use handstamp_core::{AttemptKey, EmailAddress, KnownDevices, Password, PasswordHash, RetryAfter};
 
+use super::hashing::{HashPermit, Share, Verification};
 use super::throttle::PasswordAttempt;
-use super::hashing::{Verification, HashPermit, Share};
 use super::{Services, SignInCookies};
 use crate::error::InternalError;
 use crate::log;
@@ -50,7 +50,8 @@ impl Services {
             let permit = self.hashing.reserve(share).await?;
             let account = self.store.credentials_by_email(&request.email).await?;
             let (account, hash, rehashed) = self.check_credentials(permit, account, &request, &known, client).await?;
-            let (session, token) = self.sessions.begin(account.user_id, self.session_lifetime(request.remember), client);
+            let (session, token) =
+                self.sessions.begin(account.user_id, self.session_lifetime(request.remember), client);
             let signed = self.store.sign_in(&hash, &session, previous_sessions).await?;
             if let Some(unused) = self.sessions.wait_until_applied(signed).await? {
                 log::info!(event = "authn_login_success", user = %account.user_id, "signed in");

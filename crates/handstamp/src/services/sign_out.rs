@@ -11,7 +11,7 @@ impl Services {
     pub(crate) async fn sign_out(&self, presented: &[OwnedSession]) -> Result<(), InternalError> {
         self.sessions.wait_until_applied(self.store.end_sessions(presented).await?).await?;
         for session in presented {
-            log::info!(event = "session_logout", user = %session.user_id, "signed out");
+            log::info!(event = "session_ended", user = %session.user_id, "signed out");
         }
         Ok(())
     }

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use handstamp_core::{
-    AttemptKey, EmailAddress, KnownDevices, Limit, Network, Password, PasswordHash, Timestamp, UserId, RetryAfter,
+    AttemptKey, EmailAddress, KnownDevices, Limit, Network, Password, PasswordHash, RetryAfter, Timestamp, UserId,
 };
 use quick_cache::sync::Cache;
 
 use super::Services;
-use super::hashing::{Verification, HashPermit};
 use super::attack_detection::AttackDetector;
+use super::hashing::{HashPermit, Verification};
 use crate::config::LimitsConfig;
 use crate::error::InternalError;
 use crate::log;
 use crate::sessions::{ClientInfo, Session};
-use crate::store::{CountedAttempt, AttemptLimit, Credentials, OwnedSession};
+use crate::store::{AttemptLimit, CountedAttempt, Credentials, OwnedSession};
 
 /// The maximum number of stored counts, each of some hundred bytes; `Store::prune_attempts` removes the excess.
 const MAX_ATTEMPT_ROWS: u64 = 1_000_000;
@@ -130,12 +130,12 @@ impl Services {
         };
         match &checked {
             Verification::Valid { .. } => {
-                metrics::counter!(PASSWORD_CHECKS, "outcome" => "right").increment(1);
+                metrics::counter!(PASSWORD_CHECKS, "outcome" => "success").increment(1);
                 self.throttle.attacks.record_success(self.sessions.now());
                 self.refund(&attempted).await;
             }
             Verification::Invalid => {
-                metrics::counter!(PASSWORD_CHECKS, "outcome" => "wrong").increment(1);
+                metrics::counter!(PASSWORD_CHECKS, "outcome" => "failure").increment(1);
                 if let PasswordAttempt::SignIn { email, client, .. } = attempt {
                     self.throttle.attacks.record_failure(client.network, email, fingerprint, self.sessions.now());
                 }
@@ -164,11 +164,14 @@ impl Services {
     fn log_throttled(&self, attempt: &PasswordAttempt<'_>, wait: RetryAfter) {
         let (user, seconds) = (attempt.user().map(tracing::field::display), wait.0.as_secs());
         log::info!(event = "authn_login_fail_max", user, seconds, "throttled a password attempt");
-        metrics::counter!(PASSWORD_CHECKS, "outcome" => "too_many").increment(1);
+        metrics::counter!(PASSWORD_CHECKS, "outcome" => "throttled").increment(1);
     }
 
     /// Counts an attempt to register.
-    pub(super) async fn count_registration(&self, client: &ClientInfo) -> Result<Result<(), RetryAfter>, InternalError> {
+    pub(super) async fn count_registration(
+        &self,
+        client: &ClientInfo,
+    ) -> Result<Result<(), RetryAfter>, InternalError> {
         let network = client.network;
         let counted = [
             self.throttle.registration.map(|limit| (AttemptKey::registration(network), limit)),
@@ -197,10 +200,14 @@ impl Services {
     /// attacker cannot lock the owner out by guessing, nor by sharing a network. All known devices and sessions of an account
     /// together have one share of the daily limit, and an attempt beyond it counts as one of an unknown device. So an account has
     /// a hundred attempts a day, whatever cookies are sent.
-    async fn count_attempt(&self, attempt: &PasswordAttempt<'_>) -> Result<Result<Vec<CountedAttempt>, RetryAfter>, InternalError> {
+    async fn count_attempt(
+        &self,
+        attempt: &PasswordAttempt<'_>,
+    ) -> Result<Result<Vec<CountedAttempt>, RetryAfter>, InternalError> {
         if let Some((user_id, key)) = Self::known_as(attempt) {
             let shared = AttemptKey::user(user_id);
-            let limits = self.throttle.per_device.map(|per_device| vec![(key, per_device), (shared, self.throttle.per_owner)]);
+            let limits =
+                self.throttle.per_device.map(|per_device| vec![(key, per_device), (shared, self.throttle.per_owner)]);
             match self.count(&limits.unwrap_or_default()).await? {
                 Err((_, refused)) if refused == shared => {}
                 counted => return Ok(counted.map_err(|(wait, _)| wait)),
@@ -225,7 +232,9 @@ impl Services {
                 let device = known.find(account.user_id, account.changed_at)?;
                 Some((account.user_id, AttemptKey::device(account.user_id, device)))
             }
-            PasswordAttempt::Reauthenticate { session, .. } => Some((session.user.id, AttemptKey::session(session.secret_hash))),
+            PasswordAttempt::Reauthenticate { session, .. } => {
+                Some((session.user.id, AttemptKey::session(session.secret_hash)))
+            }
             PasswordAttempt::Resubmitted(session) => Some((session.user_id, AttemptKey::session(session.secret_hash))),
         }
     }
@@ -241,7 +250,10 @@ impl Services {
     }
 
     /// Counts one more attempt for each of these keys, or returns how long to wait instead, and for which key.
-    async fn count(&self, counted: &[AttemptLimit]) -> Result<Result<Vec<CountedAttempt>, (RetryAfter, AttemptKey)>, InternalError> {
+    async fn count(
+        &self,
+        counted: &[AttemptLimit],
+    ) -> Result<Result<Vec<CountedAttempt>, (RetryAfter, AttemptKey)>, InternalError> {
         if counted.is_empty() {
             return Ok(Ok(Vec::new()));
         }

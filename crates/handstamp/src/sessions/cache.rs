@@ -13,9 +13,9 @@
 use handstamp_core::{SessionSecretHash, Timestamp, UserId};
 
 use super::lease::Lease;
-use super::sync::{AtomicI64, AtomicU64, Entries, Ordering, BUCKETS, Weighs};
-use crate::store::{Invalidation, Position, InvalidationScope};
+use super::sync::{AtomicI64, AtomicU64, BUCKETS, Entries, Ordering, Weighs};
 use crate::environment::ClockReading;
+use crate::store::{Invalidation, InvalidationScope, Position};
 
 /// The session that a token names: the hash of its secret, its user and its expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,8 @@ impl<V: Clone + Weighs> Cache<V> {
             .load(Ordering::SeqCst)
             .max(self.bucket(key.user_id.as_uuid().as_bytes()).load(Ordering::SeqCst))
             .max(self.all_invalidated_at.load(Ordering::SeqCst));
-        let live = entry.position >= invalidated_at && key.expires_at.unix_seconds() > self.purged_until.load(Ordering::SeqCst);
+        let live = entry.position >= invalidated_at
+            && key.expires_at.unix_seconds() > self.purged_until.load(Ordering::SeqCst);
         live.then_some(entry.value)
     }
 

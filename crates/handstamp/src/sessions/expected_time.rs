@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use handstamp_core::Timestamp;
 
-use crate::log;
 use crate::environment::ClockReading;
+use crate::log;
 
 /// How far ahead of the expected time a clock may be.
 const TOLERANCE: Duration = Duration::from_secs(86_400);

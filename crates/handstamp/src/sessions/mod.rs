@@ -6,12 +6,12 @@
 
 mod cache;
 mod expected_time;
-mod node;
 mod last_seen;
 mod lease;
 #[cfg(test)]
 mod memory;
 mod metrics;
+mod node;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -26,18 +26,20 @@ use handstamp_core::{
 use uuid::Uuid;
 
 use crate::config::SessionConfig;
-use crate::error::InternalError;
-use crate::store::{InvalidationLog, ListedSession, LiveSession, Committed, NewSession, OwnedSession, Store, SessionUser};
 use crate::environment::Environment;
+use crate::error::InternalError;
+use crate::store::{
+    Committed, InvalidationLog, ListedSession, LiveSession, NewSession, OwnedSession, SessionUser, Store,
+};
 
 use cache::SessionKey;
 use expected_time::ExpectedTime;
-use node::Node;
 use last_seen::LastSeen;
 use metrics::Metrics;
+use node::Node;
 use sync::Weighs;
 
-pub(crate) use node::{NoLease, PropagationUnknown, StaleRead, NodeStatus};
+pub(crate) use node::{NoLease, NodeStatus, PropagationUnknown, StaleRead};
 
 /// The most rows that one transaction writes, so that none takes long.
 const ROWS_AT_ONCE: usize = 1000;
@@ -114,10 +116,23 @@ pub(crate) struct PresentedSessions {
 }
 
 impl Sessions {
-    pub(crate) fn new(tokens: SessionTokens, store: Arc<Store>, environment: Environment, config: &SessionConfig) -> Self {
+    pub(crate) fn new(
+        tokens: SessionTokens,
+        store: Arc<Store>,
+        environment: Environment,
+        config: &SessionConfig,
+    ) -> Self {
         let node = Node::new(Arc::clone(&store), environment.clone(), config.lease, config.cache_entries);
         let expected_time = ExpectedTime::new(environment.clock_reading());
-        Self { tokens, store, environment, node, last_seen: LastSeen::default(), expected_time, metrics: Metrics::new() }
+        Self {
+            tokens,
+            store,
+            environment,
+            node,
+            last_seen: LastSeen::default(),
+            expected_time,
+            metrics: Metrics::new(),
+        }
     }
 
     /// Runs this node until it is told to stop, and wakes it when the invalidation log has grown.
@@ -209,7 +224,12 @@ impl Sessions {
     }
 
     /// A new session of this account: the row to store, and the token that opens it once it is stored.
-    pub(crate) fn begin(&self, user_id: UserId, lifetime: SessionLifetime, client: &ClientInfo) -> (NewSession, IssuedToken) {
+    pub(crate) fn begin(
+        &self,
+        user_id: UserId,
+        lifetime: SessionLifetime,
+        client: &ClientInfo,
+    ) -> (NewSession, IssuedToken) {
         let now = self.now();
         let claims = Claims {
             user_id,
@@ -294,7 +314,9 @@ impl Sessions {
     pub(crate) async fn purge(&self) -> sqlx::Result<u64> {
         let clock = self.store.clock().await?;
         let now = clock.map_or(self.environment.now(), |clock| Timestamp::from_unix_seconds(clock.as_secs()));
-        let Some(now) = self.expected_time.believe(now, self.environment.clock_reading().monotonic) else { return Ok(0) };
+        let Some(now) = self.expected_time.believe(now, self.environment.clock_reading().monotonic) else {
+            return Ok(0);
+        };
         let mut purged = 0;
         loop {
             let some = self.store.purge_expired_sessions(now, ROWS_AT_ONCE).await?.value;

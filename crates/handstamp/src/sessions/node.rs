@@ -16,9 +16,9 @@ use uuid::Uuid;
 
 use super::cache::{Cache, SessionKey};
 use super::sync::Weighs;
+use crate::environment::{ClockReading, Environment};
 use crate::log;
 use crate::store::{InvalidationLog, NodeId, NodeRow, Position};
-use crate::environment::{ClockReading, Environment};
 
 /// The delay before the retry of a failed statement.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
@@ -378,7 +378,7 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         let (_, rows) = self.log.nodes().await?;
         self.record_heartbeats(&rows);
         for row in rows.iter().filter(|row| self.is_expired(row, EVICT_AFTER_LEASES)) {
-            log::info!(event = "node_given_up", node = %row.id.0, "evicting a node that has not renewed its lease for long");
+            log::info!(event = "node_evicted", node = %row.id.0, "evicting a node that has not renewed its lease for long");
             self.log.evict(*row).await?;
         }
         let needed = rows.iter().map(|row| row.position).min().unwrap_or(truncated);
@@ -420,7 +420,7 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         }
         self.record_heartbeats(&rows);
         for row in rows.iter().filter(|row| row.position < position && self.is_expired(row, 1)) {
-            log::warn!(event = "node_given_up", node = %row.id.0, "evicting a node that did not renew its lease in time");
+            log::warn!(event = "node_evicted", node = %row.id.0, "evicting a node that did not renew its lease in time");
             self.log.evict(*row).await.map_err(fault)?;
         }
         let found = rows.iter().map(|row| row.position).min().unwrap_or(position);
@@ -429,12 +429,19 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
     }
 
     fn record_heartbeats(&self, rows: &[NodeRow]) {
-        self.heartbeats.lock().expect("nothing panics while it holds the watch").record(rows, self.environment.clock_reading().monotonic);
+        self.heartbeats
+            .lock()
+            .expect("nothing panics while it holds the watch")
+            .record(rows, self.environment.clock_reading().monotonic);
     }
 
     fn is_expired(&self, row: &NodeRow, leases: u32) -> bool {
         let now = self.environment.clock_reading().monotonic;
-        self.heartbeats.lock().expect("nothing panics while it holds the watch").is_expired(row, row.lease * leases, now)
+        self.heartbeats.lock().expect("nothing panics while it holds the watch").is_expired(
+            row,
+            row.lease * leases,
+            now,
+        )
     }
 
     /// Limits a statement to a third of a lease, the interval of renewals: so at least two are sent before a lease ends.

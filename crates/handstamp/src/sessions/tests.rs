@@ -11,11 +11,13 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::cache::{Cache, SessionKey};
-use super::node::{NoLease, Node, StaleRead, NodeStatus};
 use super::lease::Lease;
+use super::node::{NoLease, Node, NodeStatus, StaleRead};
 use super::sync::Weighs;
-use crate::store::{Invalidation, InvalidationLog, LiveSession, NodeId, NodeRow, Position, InvalidationScope, SessionUser};
-use crate::environment::{ManualClock, ClockReading, Environment};
+use crate::environment::{ClockReading, Environment, ManualClock};
+use crate::store::{
+    Invalidation, InvalidationLog, InvalidationScope, LiveSession, NodeId, NodeRow, Position, SessionUser,
+};
 
 const LEASE: Duration = Duration::from_secs(5);
 

@@ -1,8 +1,8 @@
 //! The table of attempts: counting, refunding and purging what rate limits count.
 
-use handstamp_core::{AttemptKey, Attempts, Limit, Timestamp, RetryAfter};
+use handstamp_core::{AttemptKey, Attempts, Limit, RetryAfter, Timestamp};
 
-use super::{Store, count_with, for_request, for_maintenance, from_db_time, read_with, to_db_time};
+use super::{Store, count_with, for_maintenance, for_request, from_db_time, read_with, to_db_time};
 
 /// The key under which an attempt is counted, and the limit of that key.
 pub(crate) type AttemptLimit = (AttemptKey, Limit);

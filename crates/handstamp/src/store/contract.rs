@@ -4,13 +4,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use handstamp_core::{
-    DisplayName, EmailAddress, GroupName, HashMemory, Argon2Params, Password, PasswordHash, PasswordPolicy,
+    Argon2Params, DisplayName, EmailAddress, GroupName, HashMemory, Password, PasswordHash, PasswordPolicy,
     SessionSecretHash, Timestamp, UserId,
 };
 use uuid::Uuid;
 
 use super::sessions::SESSIONS_PER_USER;
-use super::{EmailTakenError, RevokeOutcome, NewSession, NewUser, Store, TooManyGroupsError, read_with};
+use super::{EmailTakenError, NewSession, NewUser, RevokeOutcome, Store, TooManyGroupsError, read_with};
 use crate::config::DatabaseUrl;
 
 #[path = "../../tests/support/postgres.rs"]
@@ -196,7 +196,10 @@ async fn an_address_has_one_account(store: &Store) {
     let (id, session) = ada(store).await;
     let again = new_user("ADA@example.com");
     let refused = new_session(again.id);
-    assert_eq!(store.create_user(&again, Some(&refused), &[session.owned()]).await.unwrap().value, Err(EmailTakenError));
+    assert_eq!(
+        store.create_user(&again, Some(&refused), &[session.owned()]).await.unwrap().value,
+        Err(EmailTakenError)
+    );
     assert!(!is_live(store, &refused).await, "there is no session without an account");
     assert!(is_live(store, &session).await, "the presented session was not ended");
     assert_eq!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().unwrap().user_id, id);
@@ -367,7 +370,10 @@ async fn a_session_is_ended_by_its_owner_only(store: &Store) {
     let (id, session) = ada(store).await;
     let thief = new_user("eve@example.com");
     store.create_user(&thief, Some(&new_session(thief.id)), &[]).await.unwrap().value.unwrap();
-    assert_eq!(store.end_session_by_id(thief.id, session.session_id).await.unwrap().value, RevokeOutcome::OfAnotherUser);
+    assert_eq!(
+        store.end_session_by_id(thief.id, session.session_id).await.unwrap().value,
+        RevokeOutcome::OfAnotherUser
+    );
     assert!(is_live(store, &session).await);
     assert_eq!(store.end_session_by_id(id, session.session_id).await.unwrap().value, RevokeOutcome::Revoked);
     assert!(!is_live(store, &session).await);

@@ -3,7 +3,7 @@
 use handstamp_core::{GroupName, UserId};
 
 use super::invalidations::log_invalidations;
-use super::{Committed, Store, InvalidationScope, for_request, write_with};
+use super::{Committed, InvalidationScope, Store, for_request, write_with};
 
 /// The most groups that a user is in: their names must fit into a header.
 pub(crate) const GROUPS_PER_USER: i64 = 50;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use handstamp_core::{SessionSecretHash, Timestamp, UserId};
 use uuid::Uuid;
 
-use super::protocol::{MAX_INVALIDATIONS, Invalidation, InvalidationLog, NodeId, NodeRow, Position, InvalidationScope};
+use super::protocol::{Invalidation, InvalidationLog, InvalidationScope, MAX_INVALIDATIONS, NodeId, NodeRow, Position};
 use super::{Store, for_lease, keep_with, to_db_time};
 
 /// Within a transaction of either database: appends these invalidations to the log and returns the position of the last, or

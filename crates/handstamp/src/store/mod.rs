@@ -4,15 +4,15 @@
 //! `contract.rs` tests every method on both databases.
 
 mod attempts;
-mod protocol;
-mod invalidations;
 #[cfg(test)]
 mod contract;
 mod groups;
+mod invalidations;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
 mod postgres_pool;
+mod protocol;
 mod sessions;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -27,13 +27,13 @@ use handstamp_core::Timestamp;
 
 use crate::config::{DatabaseUrl, PoolConfig};
 
-pub(crate) use attempts::{CountedAttempt, AttemptLimit};
-pub(crate) use protocol::{Invalidation, InvalidationLog, Committed, NodeId, NodeRow, Position, InvalidationScope};
+pub(crate) use attempts::{AttemptLimit, CountedAttempt};
 pub(crate) use groups::{GROUPS_PER_USER, TooManyGroupsError};
+pub(crate) use protocol::{Committed, Invalidation, InvalidationLog, InvalidationScope, NodeId, NodeRow, Position};
 pub use sessions::ListedSession;
-pub(crate) use sessions::{RevokeOutcome, NewSession, OwnedSession, SESSIONS_PER_USER};
+pub(crate) use sessions::{NewSession, OwnedSession, RevokeOutcome, SESSIONS_PER_USER};
 pub use users::User;
-pub(crate) use users::{EmailTakenError, Credentials, LiveSession, NewUser, SessionUser};
+pub(crate) use users::{Credentials, EmailTakenError, LiveSession, NewUser, SessionUser};
 
 /// An open database.
 pub(crate) enum Store {
@@ -240,23 +240,23 @@ impl std::fmt::Display for OpenError {
 /// Counts and returns a statement of a request. Every statement passes through one of these three functions, except `BEGIN`
 /// and `COMMIT`, which are not counted.
 fn for_request(sql: &'static str) -> &'static str {
-    metrics::counter!(STATEMENTS, "for" => "request").increment(1);
+    metrics::counter!(STATEMENTS, "purpose" => "request").increment(1);
     sql
 }
 
 /// Counts and returns a statement of the lease protocol.
 fn for_lease(sql: &'static str) -> &'static str {
-    metrics::counter!(STATEMENTS, "for" => "lease").increment(1);
+    metrics::counter!(STATEMENTS, "purpose" => "lease").increment(1);
     sql
 }
 
 /// Counts and returns a statement of the periodic maintenance.
 fn for_maintenance(sql: &'static str) -> &'static str {
-    metrics::counter!(STATEMENTS, "for" => "upkeep").increment(1);
+    metrics::counter!(STATEMENTS, "purpose" => "maintenance").increment(1);
     sql
 }
 
-const STATEMENTS: &str = "handstamp_statements_total";
+const STATEMENTS: &str = "handstamp_db_statements_total";
 
 /// A time as both databases store it. Times beyond the year 292 billion are stored as the last second that fits.
 fn to_db_time(time: Timestamp) -> i64 {

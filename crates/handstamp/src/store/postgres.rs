@@ -121,7 +121,7 @@ impl Postgres {
                 let (reason, heard) = self.listen(&wake).await;
                 // A database that never sends notifications is logged only once.
                 if heard || !is_told {
-                    log::info!(event = "polling", %reason, "no notifications from the database: polling instead");
+                    log::info!(event = "notify_unavailable", %reason, "no notifications from the database: polling instead");
                 }
                 is_told = true;
             }

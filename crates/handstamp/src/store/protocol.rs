@@ -78,7 +78,10 @@ pub(crate) trait InvalidationLog: Send + Sync + 'static {
     fn leave(&self, node: NodeId) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// The invalidations after a position, the oldest first, at most [`MAX_INVALIDATIONS`].
-    fn invalidations_after(&self, position: Position) -> impl Future<Output = Result<Vec<Invalidation>, Self::Error>> + Send;
+    fn invalidations_after(
+        &self,
+        position: Position,
+    ) -> impl Future<Output = Result<Vec<Invalidation>, Self::Error>> + Send;
 
     /// The newest position and all nodes, read in one statement: a server that lacks a change may also lack nodes.
     fn nodes(&self) -> impl Future<Output = Result<(Position, Vec<NodeRow>), Self::Error>> + Send;

@@ -4,7 +4,9 @@ use handstamp_core::{SessionSecretHash, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::invalidations::log_invalidations;
-use super::{Committed, Store, InvalidationScope, for_request, for_maintenance, from_db_time, read_with, to_db_time, write_with};
+use super::{
+    Committed, InvalidationScope, Store, for_maintenance, for_request, from_db_time, read_with, to_db_time, write_with,
+};
 
 /// The most sessions that an account has at once. One more ends the one that was unused for longest.
 pub(crate) const SESSIONS_PER_USER: usize = 100;
@@ -130,7 +132,8 @@ type ListedRow = (Vec<u8>, Uuid, i64, i64, String, String);
 
 fn listed(row: ListedRow) -> sqlx::Result<ListedSession> {
     let (secret_hash, session_id, created_at, last_seen_at, user_agent, address) = row;
-    let secret_hash = secret_hash.try_into().map_err(|_| sqlx::Error::Decode("a session id hash of wrong length".into()))?;
+    let secret_hash =
+        secret_hash.try_into().map_err(|_| sqlx::Error::Decode("a session id hash of wrong length".into()))?;
     Ok(ListedSession {
         secret_hash: SessionSecretHash::from_bytes(secret_hash),
         session_id,
@@ -162,7 +165,11 @@ impl Store {
 
     /// Ends a session of this account by its id. If it had already ended, it is invalidated once more, since some node may
     /// still cache it.
-    pub(crate) async fn end_session_by_id(&self, user_id: UserId, session_id: Uuid) -> sqlx::Result<Committed<RevokeOutcome>> {
+    pub(crate) async fn end_session_by_id(
+        &self,
+        user_id: UserId,
+        session_id: Uuid,
+    ) -> sqlx::Result<Committed<RevokeOutcome>> {
         write_with!(self, |transaction| {
             let ended = sqlx::query(for_request("DELETE FROM sessions WHERE user_id = $1 AND handle = $2"))
                 .bind(user_id.as_uuid())
@@ -182,7 +189,11 @@ impl Store {
     }
 
     /// Ends all sessions of an account but one and returns how many.
-    pub(crate) async fn end_other_sessions(&self, user_id: UserId, kept: SessionSecretHash) -> sqlx::Result<Committed<u64>> {
+    pub(crate) async fn end_other_sessions(
+        &self,
+        user_id: UserId,
+        kept: SessionSecretHash,
+    ) -> sqlx::Result<Committed<u64>> {
         write_with!(self, |transaction| {
             let ended = sqlx::query(for_request("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2"))
                 .bind(user_id.as_uuid())
@@ -212,7 +223,10 @@ impl Store {
         write_with!(self, |transaction| {
             let most = i64::try_from(most).unwrap_or(i64::MAX);
             let ended = sqlx::query(for_request(SQL)).bind(most).execute(&mut *transaction).await?;
-            Committed { value: ended.rows_affected(), position: log_invalidations!(transaction, &[InvalidationScope::All]) }
+            Committed {
+                value: ended.rows_affected(),
+                position: log_invalidations!(transaction, &[InvalidationScope::All]),
+            }
         })
     }
 
@@ -245,7 +259,10 @@ impl Store {
             if purged.rows_affected() == 0 {
                 return Ok(Committed { value: 0, position: None });
             }
-            Committed { value: purged.rows_affected(), position: log_invalidations!(transaction, &[InvalidationScope::Expired(now)]) }
+            Committed {
+                value: purged.rows_affected(),
+                position: log_invalidations!(transaction, &[InvalidationScope::Expired(now)]),
+            }
         })
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use handstamp_core::{DisplayName, EmailAddress, PasswordHash, SessionSecretHash, Timestamp, UserId};
 use uuid::Uuid;
 
-use super::invalidations::log_invalidations;
 use super::groups::groups_column;
+use super::invalidations::log_invalidations;
 use super::{
-    Committed, NewSession, OwnedSession, Position, Store, InvalidationScope, for_request, from_db_time, read_with, sessions, to_db_time,
-    write_with,
+    Committed, InvalidationScope, NewSession, OwnedSession, Position, Store, for_request, from_db_time, read_with,
+    sessions, to_db_time, write_with,
 };
 
 /// The user of a session. A node may cache a million of these, so their texts share one allocation.

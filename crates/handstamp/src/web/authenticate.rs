@@ -8,12 +8,12 @@ use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use handstamp_core::cookie::CookieLookup;
 
-use super::web_error::WebError;
 use super::user::{Visitor, is_navigation, original_uri, redirect_to_sign_in};
+use super::web_error::WebError;
 use super::{SharedSite, Site};
 use crate::error::InternalError;
 use crate::log;
-use crate::sessions::{SessionLookup, Session};
+use crate::sessions::{Session, SessionLookup};
 
 /// The number of session cookies of one request that are looked up, each of which may cost a database statement. Browsers keep
 /// 180 cookies of a domain.
@@ -80,7 +80,9 @@ pub(super) async fn look_up(site: &SharedSite, headers: &HeaderMap) -> Result<Vi
 async fn look_up_one(site: &SharedSite, text: &str) -> Result<Visitor, InternalError> {
     match site.services.sessions.find(text).await? {
         SessionLookup::Active(session) => return Ok(Visitor::Authenticated(session)),
-        SessionLookup::InvalidToken(reason) => log::info!(event = "session_token_refused", %reason, "rejected a session token"),
+        SessionLookup::InvalidToken(reason) => {
+            log::info!(event = "session_token_refused", %reason, "rejected a session token")
+        }
         SessionLookup::Revoked(user) => {
             log::info!(event = "session_token_refused", reason = "ended", %user, "rejected the token of a session that has ended");
         }

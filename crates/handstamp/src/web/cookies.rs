@@ -50,8 +50,7 @@ impl Cookies {
 
     /// The cookie with the token of a session.
     pub(super) fn session(&self, token: &IssuedToken) -> HeaderValue {
-        let max_age =
-            token.max_age.map_or_else(String::new, |duration| format!("; Max-Age={}", duration.as_secs()));
+        let max_age = token.max_age.map_or_else(String::new, |duration| format!("; Max-Age={}", duration.as_secs()));
         self.set(&self.session, token.text.expose(), &max_age)
     }
 

@@ -10,10 +10,10 @@ use handstamp_core::{Timestamp, UserId};
 use minijinja::{Value, context};
 use uuid::Uuid;
 
-use super::web_error::{WebError, log_internal_error};
 use super::headers::set_no_store;
 use super::user::{Visitor, is_navigation, original_uri, redirect_to_sign_in};
-use super::{SharedSite, respond, authenticate};
+use super::web_error::{WebError, log_internal_error};
+use super::{SharedSite, authenticate, respond};
 use crate::Handstamp;
 use crate::error::{Error, InternalError};
 use crate::log;
@@ -104,7 +104,7 @@ impl CurrentUser {
         if self.is_in(group) {
             return Ok(());
         }
-        log::info!(event = "group_refused", user = %self.id(), group, "the user is not in the group");
+        log::info!(event = "authz_fail", user = %self.id(), group, "the user is not in the group");
         Err(refusal(WebError::not_in_the_group()))
     }
 
@@ -213,7 +213,8 @@ impl Handstamp {
         let templates = &self.shared_site().templates;
         let visitor = templates.visitor(user.map(|user| &*user.0));
         let values = Value::from(minijinja::value::Serde(values));
-        let html = templates.render(template, context! { nav => true, visitor, ..values }).map_err(InternalError::from)?;
+        let html =
+            templates.render(template, context! { nav => true, visitor, ..values }).map_err(InternalError::from)?;
         let mut response = Html(html).into_response();
         set_no_store(response.headers_mut());
         Ok(response)

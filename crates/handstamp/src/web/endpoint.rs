@@ -21,11 +21,11 @@ use futures_util::FutureExt;
 use handstamp_core::Network;
 use tokio::time::timeout;
 
-use super::web_error::WebError;
 use super::headers::REQUEST_ID;
 use super::respond::ErrorPageVisitor;
 use super::user::Visitor;
-use super::{SharedSite, Site, csrf, host, mount, respond, authenticate};
+use super::web_error::WebError;
+use super::{SharedSite, Site, authenticate, csrf, host, mount, respond};
 use crate::error::InternalError;
 use crate::log;
 use crate::sessions::ClientInfo;

@@ -18,12 +18,12 @@ use percent_encoding::{CONTROLS, percent_encode};
 use url::Url;
 
 use super::SharedSite;
-use super::web_error::WebError;
+use super::authenticate;
+use super::endpoint::comes_through_a_trusted_proxy;
 use super::identity_headers;
 use super::urls::{Origin, with_form_not_sent};
-use super::endpoint::comes_through_a_trusted_proxy;
-use super::authenticate;
 use super::user::{Visitor, is_navigation};
+use super::web_error::WebError;
 use crate::log;
 use crate::sessions::Session;
 use subrequest::SubrequestOptions;
@@ -142,7 +142,7 @@ fn allow(
         Some(session) => {
             let groups = &options.groups;
             if !groups.is_empty() && !groups.iter().any(|group| session.user.is_in(group.as_str())) {
-                log::info!(event = "group_refused", user = %session.user.id, origin = original.origin.as_str(), "the user is in none of the groups");
+                log::info!(event = "authz_fail", user = %session.user.id, origin = original.origin.as_str(), "the user is in none of the groups");
                 return Err(WebError::not_in_the_group());
             }
             identity_response_headers(site, headers, session, original, groups)?
@@ -172,7 +172,8 @@ fn identity_response_headers(
     original: &OriginalRequest<'_>,
     groups: &[GroupName],
 ) -> Result<HeaderMap, WebError> {
-    let mut headers = site.identity_headers.get_or_sign(session, &original.origin, groups, site).map_err(|_| malformed())?;
+    let mut headers =
+        site.identity_headers.get_or_sign(session, &original.origin, groups, site).map_err(|_| malformed())?;
     headers.insert(COOKIE, cookies_of_the_app(sent)?);
     if let Some(cookie) = authenticate::reissued_cookie(site, session) {
         headers.insert(SET_COOKIE, cookie);
@@ -201,7 +202,10 @@ fn location(site: &SharedSite, headers: &HeaderMap, original: &OriginalRequest<'
 
 /// The original request, and the access rules of the subrequest. Caddy and Traefik describe the request in `X-Forwarded` headers,
 /// and nginx is configured to do so. Without them the original request is one to this site itself.
-fn original_request<'a>(site: &SharedSite, request: &'a Request) -> Result<(OriginalRequest<'a>, SubrequestOptions), WebError> {
+fn original_request<'a>(
+    site: &SharedSite,
+    request: &'a Request,
+) -> Result<(OriginalRequest<'a>, SubrequestOptions), WebError> {
     let headers = request.headers();
     let method = match single_text(headers, FORWARDED_METHOD)? {
         Some(method) => Method::from_bytes(method.as_bytes()).map_err(|_| malformed())?,
@@ -217,8 +221,8 @@ fn original_request<'a>(site: &SharedSite, request: &'a Request) -> Result<(Orig
         return Err(malformed());
     }
     let query = in_ascii(request.uri().query().unwrap_or_default().as_bytes());
-    let options =
-        SubrequestOptions::parse(&query, &target).map_err(|message| WebError::refused(StatusCode::BAD_REQUEST, message))?;
+    let options = SubrequestOptions::parse(&query, &target)
+        .map_err(|message| WebError::refused(StatusCode::BAD_REQUEST, message))?;
     Ok((OriginalRequest { method, origin, target }, options))
 }
 

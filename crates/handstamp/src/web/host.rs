@@ -6,8 +6,8 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::Site;
-use super::web_error::WebError;
 use super::user::{is_navigation, original_uri};
+use super::web_error::WebError;
 
 /// Rejects a request whose host is not a name of this site.
 pub(super) fn refusal(site: &Site, request: &Request) -> Option<WebError> {

@@ -86,7 +86,9 @@ impl IdentityHeaderCache {
         required_groups: &[GroupName],
         site: &Site,
     ) -> Result<HeaderMap, InvalidHeaderValue> {
-        let slot = Timestamp::from_unix_seconds(site.services.sessions.now().unix_seconds() / REFRESH_SECONDS * REFRESH_SECONDS);
+        let slot = Timestamp::from_unix_seconds(
+            site.services.sessions.now().unix_seconds() / REFRESH_SECONDS * REFRESH_SECONDS,
+        );
         let audience = origin.as_str();
         let mut hasher = DefaultHasher::new();
         (audience, required_groups).hash(&mut hasher);

@@ -2,11 +2,11 @@
 
 mod api;
 mod assets;
+mod authenticate;
 mod cookies;
 mod csrf;
 mod current_user;
-mod user_agent;
-mod web_error;
+mod endpoint;
 mod form;
 mod forward_auth;
 mod headers;
@@ -16,14 +16,14 @@ mod identity_headers;
 mod mount;
 mod pages;
 mod prerendered;
-mod urls;
 mod redirect;
-mod endpoint;
 mod respond;
 pub(crate) mod routes;
-mod authenticate;
-mod user;
 mod templates;
+mod urls;
+mod user;
+mod user_agent;
+mod web_error;
 
 use std::sync::Arc;
 
@@ -32,13 +32,13 @@ use crate::services::Services;
 
 pub(crate) use cookies::Cookies;
 pub use current_user::{CurrentSession, CurrentUser};
+pub(crate) use endpoint::Warned;
 pub(crate) use headers::SecurityHeaders;
 pub(crate) use health::why_not_ready;
 pub(crate) use identity_headers::IdentityHeaderCache;
 pub(crate) use mount::Mount;
-pub(crate) use urls::Urls;
-pub(crate) use endpoint::Warned;
 pub(crate) use templates::Templates;
+pub(crate) use urls::Urls;
 
 /// The shared state of all handlers.
 pub(crate) struct Site {

@@ -6,9 +6,9 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 
 use super::Site;
-use super::web_error::WebError;
 use super::routes::WELL_KNOWN;
 use super::user::original_uri;
+use super::web_error::WebError;
 use crate::log;
 
 /// Set by the first request with the right path, which ends the check.

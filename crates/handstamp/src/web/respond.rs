@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use minijinja::{Value, context};
 
 use super::Site;
-use super::web_error::{ErrorMessage, WebError, log_internal_error};
 use super::user::{self, Visitor};
+use super::web_error::{ErrorMessage, WebError, log_internal_error};
 use crate::log::{self, RequestId};
 
 /// The response to an unknown URL.

@@ -13,8 +13,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, any_service, on_service};
 use tower::service_fn;
 
+use super::endpoint::{Access, Endpoint, RequestContext, ResponseFuture};
 use super::pages::{account, home, password, profile, register, sessions, sign_in, sign_out};
-use super::endpoint::{Access, ResponseFuture, Endpoint, RequestContext};
 use super::{SharedSite, api, assets, csrf, forward_auth, health, respond};
 
 /// The only path of ours that is at the root whatever the prefix.
@@ -95,9 +95,8 @@ fn health(site: &SharedSite) -> Routes {
 /// The home page, and the response to every unknown URL.
 fn rest(site: &SharedSite) -> Router {
     let home = Routes::new(site, Access::OptionalSession).get("/", home::show);
-    let files = Routes::new(site, Access::SameSite)
-        .get("/favicon.ico", assets::favicon)
-        .get("/robots.txt", assets::robots);
+    let files =
+        Routes::new(site, Access::SameSite).get("/favicon.ico", assets::favicon).get("/robots.txt", assets::robots);
     let fallback = Routes::new(site, Access::OptionalSession).fallback(respond::not_found);
     home.router().merge(files.router()).merge(fallback.router())
 }
@@ -183,7 +182,11 @@ impl Routes {
     }
 
     /// A route for every method.
-    fn any<T: 'static>(mut self, path: &str, handler: impl Handler<T, RequestContext, Future = ResponseFuture>) -> Self {
+    fn any<T: 'static>(
+        mut self,
+        path: &str,
+        handler: impl Handler<T, RequestContext, Future = ResponseFuture>,
+    ) -> Self {
         let endpoint = self.endpoint(handler);
         self.router = self.router.route(path, any_service(service_fn(move |request| endpoint.clone().call(request))));
         self

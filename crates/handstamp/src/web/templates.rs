@@ -98,7 +98,7 @@ impl Templates {
                 Err(error) if embedded(template).is_none() => return Err(error),
                 Err(error) => {
                     log::error!(
-                        event = "template_broken",
+                        event = "template_error",
                         template,
                         error = format!("{error:#}"),
                         "cannot render a replaced template; the embedded one is used"

@@ -109,7 +109,7 @@ impl Urls {
         let next = if is_own { self.parse(path) } else { self.parse(&format!("{}{path}", origin.text)) };
         if next.is_none() && !is_own {
             log::warn!(
-                event = "return_refused",
+                event = "return_url_rejected",
                 origin = origin.text,
                 "rejected a return URL: its host is not under session.cookie_domain, nor in return_hosts"
             );

@@ -11,10 +11,10 @@ use axum::response::Response;
 use handstamp_core::ReturnTo;
 
 use super::Site;
-use super::web_error::WebError;
-use super::redirect::see_other;
 use super::endpoint::RequestContext;
-use crate::sessions::{Session, PresentedSessions};
+use super::redirect::see_other;
+use super::web_error::WebError;
+use crate::sessions::{PresentedSessions, Session};
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 

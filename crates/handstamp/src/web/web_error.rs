@@ -57,9 +57,15 @@ impl WebError {
             Self::Refused(status, _) => *status,
             Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(
-                InternalError::Store(_) | InternalError::StaleRead | InternalError::NoLease | InternalError::PropagationUnknown(_) | InternalError::Overloaded,
+                InternalError::Store(_)
+                | InternalError::StaleRead
+                | InternalError::NoLease
+                | InternalError::PropagationUnknown(_)
+                | InternalError::Overloaded,
             ) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal(InternalError::Hash(_) | InternalError::Template(_) | InternalError::Task(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Internal(InternalError::Hash(_) | InternalError::Template(_) | InternalError::Task(_)) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 
@@ -82,9 +88,12 @@ impl WebError {
             Self::Internal(InternalError::Overloaded) => {
                 "Many people are signing in right now. Please try again in a moment.".into()
             }
-            Self::Internal(InternalError::Store(_) | InternalError::StaleRead | InternalError::NoLease | InternalError::PropagationUnknown(_)) => {
-                "We cannot do this right now. Please try again in a moment.".into()
-            }
+            Self::Internal(
+                InternalError::Store(_)
+                | InternalError::StaleRead
+                | InternalError::NoLease
+                | InternalError::PropagationUnknown(_),
+            ) => "We cannot do this right now. Please try again in a moment.".into(),
             Self::Internal(_) => "Something went wrong on our side. We have taken a note of it.".into(),
         }
     }
@@ -102,13 +111,15 @@ pub(super) struct ErrorMessage(pub(super) Cow<'static, str>);
 
 /// Logs an internal error, whose details stay out of the response.
 pub(super) fn log_internal_error(error: &dyn fmt::Display) {
-    log::error!(event = "fault", %error, "a request could not be answered");
+    log::error!(event = "internal_error", %error, "a request could not be answered");
 }
 
 impl IntoResponse for WebError {
     fn into_response(self) -> Response {
         match &self {
-            Self::Internal(InternalError::Overloaded) => log::warn!(event = "overloaded", "the password hashing queue is full"),
+            Self::Internal(InternalError::Overloaded) => {
+                log::warn!(event = "hash_queue_full", "the password hashing queue is full")
+            }
             Self::Internal(error) => log_internal_error(error),
             Self::SignedOut | Self::Refused(..) | Self::Throttled(_) => {}
         }

@@ -19,14 +19,15 @@ use loom::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
-use sessions::{Cache, SessionKey};
-use store::{Invalidation, Position, InvalidationScope};
 use environment::ClockReading;
+use sessions::{Cache, SessionKey};
+use store::{Invalidation, InvalidationScope, Position};
 
 const LEASE: Duration = Duration::from_secs(100);
 const SESSION: SessionSecretHash = SessionSecretHash::from_bytes([1; 32]);
 const USER: UserId = UserId::from_uuid(uuid::Uuid::from_u128(2));
-const KEY: SessionKey = SessionKey { secret_hash: SESSION, user_id: USER, expires_at: Timestamp::from_unix_seconds(1_000) };
+const KEY: SessionKey =
+    SessionKey { secret_hash: SESSION, user_id: USER, expires_at: Timestamp::from_unix_seconds(1_000) };
 
 fn at(seconds: u64) -> ClockReading {
     ClockReading { wall: Duration::from_secs(seconds), monotonic: Duration::from_secs(seconds) }

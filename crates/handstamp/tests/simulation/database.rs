@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::Tally;
 use crate::chance::Chance;
 use crate::machine::LEASE;
-use crate::store::{MAX_INVALIDATIONS, Invalidation, InvalidationLog, NodeId, NodeRow, Position, InvalidationScope};
+use crate::store::{Invalidation, InvalidationLog, InvalidationScope, MAX_INVALIDATIONS, NodeId, NodeRow, Position};
 
 /// The stored data. Statements run one at a time, each atomically.
 #[derive(Clone, Default)]

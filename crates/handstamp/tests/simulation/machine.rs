@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::chance::Chance;
 use crate::database::Database;
+use crate::environment::{Clock, Environment, Rng};
 use crate::sessions::Node;
-use crate::environment::{Clock, Rng, Environment};
 
 pub const LEASE: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);

@@ -18,10 +18,10 @@
     clippy::print_stdout
 )]
 
-#[path = "../../src/log.rs"]
-mod log;
 #[path = "../../src/environment.rs"]
 mod environment;
+#[path = "../../src/log.rs"]
+mod log;
 
 mod chance;
 mod database;

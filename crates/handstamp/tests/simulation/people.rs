@@ -122,7 +122,8 @@ impl People {
     fn somebody_asks(&mut self, machine: usize) {
         let former = self.chance.happens(300).then(|| self.chance.pick(self.former.make_contiguous()).copied());
         let (session, user) = former.flatten().unwrap_or(*self.chance.pick(&self.sessions).unwrap());
-        let key = SessionKey { secret_hash: session, user_id: user, expires_at: Timestamp::from_unix_seconds(u64::MAX) };
+        let key =
+            SessionKey { secret_hash: session, user_id: user, expires_at: Timestamp::from_unix_seconds(u64::MAX) };
         let (told, database) = (Arc::clone(&self.told), self.machines[machine].database.clone());
         let node = Arc::clone(&self.machines[machine].node);
         let clock = self.machines[machine].environment.clone();

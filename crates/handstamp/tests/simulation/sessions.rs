@@ -2,10 +2,10 @@
 
 #[path = "../../src/sessions/cache.rs"]
 mod cache;
-#[path = "../../src/sessions/node.rs"]
-mod node;
 #[path = "../../src/sessions/lease.rs"]
 mod lease;
+#[path = "../../src/sessions/node.rs"]
+mod node;
 #[path = "../../src/sessions/sync.rs"]
 mod sync;
 

@@ -64,7 +64,13 @@ impl Queue {
     /// A queue for `turns` hashes at once and `waiting` more that wait.
     pub(super) fn new(turns: usize, waiting: usize) -> Self {
         let capacity = turns.saturating_add(waiting);
-        Self(Mutex::new(QueueState { capacity, free_slots: turns, newest: 0, entries: Vec::new(), turns: HashMap::new() }))
+        Self(Mutex::new(QueueState {
+            capacity,
+            free_slots: turns,
+            newest: 0,
+            entries: Vec::new(),
+            turns: HashMap::new(),
+        }))
     }
 
     /// Acquires a permit. If all are held, it takes one from a network or an account that has more than its share.
@@ -175,7 +181,8 @@ impl QueueState {
     /// network with the most permits, if that has more than the network of `share` would have. Otherwise it is of the network of
     /// `share`, if its largest account has more than the account of `share` would have.
     fn over_its_share(&self, share: Share) -> Option<usize> {
-        let capacity = self.entries.iter().map(|entry| entry.share.network).max_by_key(|one| self.held_by_network(*one))?;
+        let capacity =
+            self.entries.iter().map(|entry| entry.share.network).max_by_key(|one| self.held_by_network(*one))?;
         if self.held_by_network(capacity) > self.held_by_network(share.network) + 1 {
             return self.newest_of_the_largest_account(capacity);
         }

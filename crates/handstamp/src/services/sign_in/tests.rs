@@ -1,6 +1,6 @@
 //! Tests that the time of a sign-in reveals nothing: every attempt costs the same work, whether or not the account exists.
 
-use handstamp_core::{DisplayName, Argon2Params};
+use handstamp_core::{Argon2Params, DisplayName};
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};

@@ -7,10 +7,13 @@ use handstamp_core::{DeviceId, DisplayName, Timestamp};
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
+use crate::environment::{Clock, Environment, ManualClock};
 use crate::services::hashing::Share;
-use crate::services::{SignInCookies, ChangePasswordRequest, RegisterError, SignInError, ChangePasswordError, RegisterRequest, SignInRequest};
-use crate::sessions::{SessionLookup, PresentedSessions};
-use crate::environment::{Clock, ManualClock, Environment};
+use crate::services::{
+    ChangePasswordError, ChangePasswordRequest, RegisterError, RegisterRequest, SignInCookies, SignInError,
+    SignInRequest,
+};
+use crate::sessions::{PresentedSessions, SessionLookup};
 use crate::{Handstamp, SecretKey};
 
 const PASSWORD: &str = "plum-octave-harbour";
@@ -120,7 +123,8 @@ impl Here {
         current: &str,
         new: &str,
     ) -> Result<SignInCookies, ChangePasswordError> {
-        let request = ChangePasswordRequest { current: Password::parse(current).unwrap(), new: Password::parse(new).unwrap() };
+        let request =
+            ChangePasswordRequest { current: Password::parse(current).unwrap(), new: Password::parse(new).unwrap() };
         self.accounts().change_password(session, &ClientInfo::default(), request).await
     }
 

@@ -1,7 +1,7 @@
 //! The contract of the invalidation log and of the nodes, for every database.
 
 use super::*;
-use crate::store::{Invalidation, InvalidationLog, Committed, NodeId, NodeRow, Position, InvalidationScope};
+use crate::store::{Committed, Invalidation, InvalidationLog, InvalidationScope, NodeId, NodeRow, Position};
 
 const LEASE: Duration = Duration::from_millis(1500);
 
@@ -88,7 +88,10 @@ async fn every_write_logs_what_it_invalidates(store: &Store) {
         changes!(store.change_password(id, (&hash("first"), &hash("second")), (fourth.secret_hash, rotated), NOW)),
         user
     );
-    assert_eq!(changes!(store.purge_expired_sessions(fourth.expires_at, 10)), [InvalidationScope::Expired(fourth.expires_at)]);
+    assert_eq!(
+        changes!(store.purge_expired_sessions(fourth.expires_at, 10)),
+        [InvalidationScope::Expired(fourth.expires_at)]
+    );
     assert_eq!(changes!(store.end_sessions_of(id)), user);
     assert_eq!(changes!(store.end_some_sessions(10)), [InvalidationScope::All]);
     assert_eq!(changes!(store.set_disabled(id, Some(NOW))), user);

@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::InternalError;
-use crate::web::web_error::WebError;
 use crate::web::form::{has_type, read_body};
 use crate::web::respond::{NoErrorPage, problem_response, problem_with};
+use crate::web::web_error::WebError;
 
 /// The JSON body of a request.
 pub(in crate::web) struct JsonBody<T>(pub(super) T);

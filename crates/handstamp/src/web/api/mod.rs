@@ -15,18 +15,19 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::SharedSite;
-use super::web_error::WebError;
 use super::pages::parse_new_password;
 use super::pages::password::WRONG as WRONG_CURRENT;
 use super::pages::sign_in::WRONG;
 use super::pages::sign_out::end;
-use super::user::SignedInUser;
 use super::templates::format_rfc3339;
+use super::user::SignedInUser;
+use super::web_error::WebError;
 use crate::error::InternalError;
 use crate::services::{
-    SignInCookies, ChangePasswordRequest, RegisterError, SignInError, ChangePasswordError, RegisterRequest, SignInRequest,
+    ChangePasswordError, ChangePasswordRequest, RegisterError, RegisterRequest, SignInCookies, SignInError,
+    SignInRequest,
 };
-use crate::sessions::{ClientInfo, SessionLookup, Session as LiveSession, PresentedSessions};
+use crate::sessions::{ClientInfo, PresentedSessions, Session as LiveSession, SessionLookup};
 use crate::store::RevokeOutcome;
 use body::{Invalid, JsonBody, Refusal};
 
@@ -174,7 +175,10 @@ pub(super) async fn sign_in(
         (status = 503, response = description::Unavailable),
     ),
 )]
-pub(super) async fn sign_out(State(site): State<SharedSite>, presented: PresentedSessions) -> Result<Response, Refusal> {
+pub(super) async fn sign_out(
+    State(site): State<SharedSite>,
+    presented: PresentedSessions,
+) -> Result<Response, Refusal> {
     end(&site, &presented).await?;
     Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.remove_session()))
 }
@@ -345,7 +349,10 @@ impl From<&LiveSession> for SignedIn {
                 groups: user.group_names().map(str::to_owned).collect(),
                 created_at: format_rfc3339(user.created_at),
             },
-            session: Session { id: session.session_id.to_string(), expires_at: format_rfc3339(session.claims.expires_at) },
+            session: Session {
+                id: session.session_id.to_string(),
+                expires_at: format_rfc3339(session.claims.expires_at),
+            },
         }
     }
 }

@@ -6,10 +6,10 @@ use axum::response::Response;
 use minijinja::context;
 
 use crate::web::SharedSite;
-use crate::web::web_error::WebError;
 use crate::web::form::FormFields;
 use crate::web::respond::{html_page, page};
 use crate::web::user::{SignedInUser, Visitor};
+use crate::web::web_error::WebError;
 
 pub(in crate::web) async fn show(
     State(site): State<SharedSite>,

@@ -7,9 +7,9 @@ use minijinja::context;
 
 use super::{notice_of_sign_out, with_notice_shown};
 use crate::web::SharedSite;
-use crate::web::web_error::WebError;
 use crate::web::respond::page;
 use crate::web::user::Visitor;
+use crate::web::web_error::WebError;
 
 pub(in crate::web) async fn show(
     State(site): State<SharedSite>,

@@ -16,10 +16,10 @@ use handstamp_core::{Password, PasswordPolicy, ReturnTo};
 use minijinja::Value;
 
 use super::Site;
-use super::web_error::WebError;
 use super::form::FormFields;
-use super::redirect::{url_with_next, see_other};
+use super::redirect::{see_other, url_with_next};
 use super::user::Visitor;
+use super::web_error::WebError;
 
 /// The error of a field, in words for the user.
 type FieldError = Option<String>;

@@ -10,16 +10,16 @@ use handstamp_core::{Password, PasswordPolicy};
 use minijinja::context;
 
 use super::{FieldError, parse_new_password, see_other_with};
-use crate::services::{SignInCookies, ChangePasswordRequest, ChangePasswordError};
+use crate::services::{ChangePasswordError, ChangePasswordRequest, SignInCookies};
 use crate::sessions::{ClientInfo, PresentedSessions};
 use crate::web::SharedSite;
-use crate::web::web_error::WebError;
+use crate::web::authenticate::reject_anonymous;
+use crate::web::endpoint::RequestContext;
 use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
-use crate::web::endpoint::RequestContext;
 use crate::web::respond::page;
-use crate::web::authenticate::reject_anonymous;
 use crate::web::user::{SignedInUser, Visitor, original_uri};
+use crate::web::web_error::WebError;
 
 pub(in crate::web) const WRONG: &str = "This is not your current password.";
 
@@ -56,10 +56,13 @@ pub(in crate::web) async fn submit(
         (fields, _) => fields?,
     };
     let mut errors = Errors::default();
-    let request = errors.parse(fields.get("current_password")?, fields.get("password")?, &site.services.config.password);
+    let request =
+        errors.parse(fields.get("current_password")?, fields.get("password")?, &site.services.config.password);
     let Visitor::Authenticated(session) = visitor else {
         return match request {
-            Some(request) => sent_twice(&site, &sender, request.new).await.unwrap_or_else(|| Ok(sender.reject_anonymous(&site))),
+            Some(request) => {
+                sent_twice(&site, &sender, request.new).await.unwrap_or_else(|| Ok(sender.reject_anonymous(&site)))
+            }
             None => Ok(sender.reject_anonymous(&site)),
         };
     };

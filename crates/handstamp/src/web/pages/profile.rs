@@ -8,11 +8,11 @@ use minijinja::context;
 
 use super::FieldError;
 use crate::web::SharedSite;
-use crate::web::web_error::WebError;
 use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::{SignedInUser, Visitor};
+use crate::web::web_error::WebError;
 
 pub(in crate::web) async fn show(State(site): State<SharedSite>, user: SignedInUser) -> Result<Response, WebError> {
     let name = user.0.user.name().to_owned();

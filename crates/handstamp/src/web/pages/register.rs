@@ -6,15 +6,17 @@ use axum::response::Response;
 use handstamp_core::{DisplayName, EmailAddress, PasswordPolicy, ReturnTo};
 use minijinja::context;
 
-use super::{FieldError, next_from_form, next_from_query, next_value, parse_new_password, see_other_with, link_with_next};
+use super::{
+    FieldError, link_with_next, next_from_form, next_from_query, next_value, parse_new_password, see_other_with,
+};
 use crate::services::{RegisterError, RegisterRequest};
 use crate::sessions::{ClientInfo, PresentedSessions};
 use crate::web::SharedSite;
-use crate::web::web_error::WebError;
 use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::Visitor;
+use crate::web::web_error::WebError;
 
 /// The submitted values and their errors.
 #[derive(Default)]

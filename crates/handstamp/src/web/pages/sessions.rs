@@ -7,19 +7,22 @@ use minijinja::{Value, context};
 use uuid::Uuid;
 
 use crate::sessions::Session;
-use crate::store::{RevokeOutcome, ListedSession};
+use crate::store::{ListedSession, RevokeOutcome};
 use crate::web::SharedSite;
-use crate::web::user_agent::describe;
-use crate::web::web_error::WebError;
 use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
+use crate::web::templates::{format_datetime, format_relative, format_rfc3339};
 use crate::web::user::{SignedInUser, Visitor};
-use crate::web::templates::{format_relative, format_rfc3339, format_datetime};
+use crate::web::user_agent::describe;
+use crate::web::web_error::WebError;
 
 const HERE: &str = "/account/sessions";
 
-pub(in crate::web) async fn show(State(site): State<SharedSite>, SignedInUser(session): SignedInUser) -> Result<Response, WebError> {
+pub(in crate::web) async fn show(
+    State(site): State<SharedSite>,
+    SignedInUser(session): SignedInUser,
+) -> Result<Response, WebError> {
     let mut list = site.services.sessions.list(session.user.id).await?;
     // The current session comes first, since a user who looks for an unknown device starts with the known one.
     list.sort_by_key(|listed| listed.secret_hash != session.secret_hash);
@@ -47,7 +50,8 @@ pub(in crate::web) async fn revoke(
     SignedInUser(session): SignedInUser,
     fields: FormFields,
 ) -> Result<Response, WebError> {
-    let session_id = Uuid::try_parse(fields.get("session")?).ok().filter(|session_id| session_id.get_version_num() == 4);
+    let session_id =
+        Uuid::try_parse(fields.get("session")?).ok().filter(|session_id| session_id.get_version_num() == 4);
     let session_id = session_id.ok_or_else(WebError::not_found)?;
     match site.services.end_session(&session, session_id).await? {
         // A form that is sent twice finds the session revoked.

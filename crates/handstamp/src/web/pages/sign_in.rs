@@ -7,19 +7,19 @@ use handstamp_core::{EmailAddress, Password, ReturnTo};
 use minijinja::{Value, context};
 
 use super::{
-    FieldError, next_from_form, next_from_query, next_value, notice_of_sign_out, see_other_with, link_with_next,
+    FieldError, link_with_next, next_from_form, next_from_query, next_value, notice_of_sign_out, see_other_with,
     with_notice_shown,
 };
 use crate::services::{SignInError, SignInRequest};
 use crate::sessions::{ClientInfo, PresentedSessions};
 use crate::web::SharedSite;
-use crate::web::web_error::WebError;
 use crate::web::form::FormFields;
-use crate::web::urls::FORM_NOT_SENT;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
-use crate::web::user::Visitor;
 use crate::web::templates::lasting;
+use crate::web::urls::FORM_NOT_SENT;
+use crate::web::user::Visitor;
+use crate::web::web_error::WebError;
 
 pub(in crate::web) const WRONG: &str = "The e-mail address or the password is wrong.";
 

@@ -7,11 +7,11 @@ use minijinja::context;
 
 use super::{next_from_form, next_from_query, next_value, see_other_with};
 use crate::sessions::PresentedSessions;
-use crate::web::web_error::WebError;
 use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::Visitor;
+use crate::web::web_error::WebError;
 use crate::web::{SharedSite, Site};
 
 /// Asks for confirmation, since a link must not change anything.

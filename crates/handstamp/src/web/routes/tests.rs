@@ -10,7 +10,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
-use crate::environment::{ManualClock, Environment};
+use crate::environment::{Environment, ManualClock};
 use crate::{Handstamp, SecretKey, Timestamp};
 
 mod embedding;

@@ -76,7 +76,8 @@ fn every_template_renders_from_samples() {
                         continue;
                     }
                     let values = context! { nav => template != "error.html", visitor, ..values.clone() };
-                    let html = templates.render(template, values).unwrap_or_else(|error| panic!("{template}: {error:#}"));
+                    let html =
+                        templates.render(template, values).unwrap_or_else(|error| panic!("{template}: {error:#}"));
                     assert!(html.contains("<h1") && html.contains("<title>"), "{template}");
                     assert!(!html.contains("<b>"), "{template} does not escape");
                 }
@@ -151,7 +152,8 @@ fn the_prerendered_account_page_equals_the_rendered_one() {
     let templates = Templates::new(&config());
     for name in NAMES {
         let created_at = Timestamp::from_unix_seconds(1_800_000_000);
-        let session = session_of(SessionUser::new(UserId::new(created_at, [7; 10]), name, "a&b@example.com", "", created_at));
+        let session =
+            session_of(SessionUser::new(UserId::new(created_at, [7; 10]), name, "a&b@example.com", "", created_at));
         for _ in 0..2 {
             assert_eq!(
                 templates.account_page(&session).unwrap(),
