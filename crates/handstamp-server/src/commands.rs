@@ -153,7 +153,7 @@ fn show_sessions(sessions: &[ListedSession], output: OutputFlags) -> Result<(), 
             vec![session_id, time(session.created_at), time(session.last_seen_at), address, session.user_agent.clone()]
         })
         .collect();
-    table::print(&["session", "since", "last seen", "address", "browser"], &rows).map_err(CliError::failure)
+    table::print(&["id", "since", "last seen", "address", "browser"], &rows).map_err(CliError::failure)
 }
 
 fn account_json(account: &User) -> Value {
@@ -172,7 +172,7 @@ fn account_json(account: &User) -> Value {
 
 fn session_json(session: &ListedSession) -> Value {
     json!({
-        "session": session.session_id.to_string(),
+        "id": session.session_id.to_string(),
         "created_at": time(session.created_at),
         "last_seen_at": time(session.last_seen_at),
         "address": session.address,

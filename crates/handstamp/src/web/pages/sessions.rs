@@ -41,7 +41,7 @@ fn row(listed: &ListedSession, asking: &Session, now: handstamp_core::Timestamp)
         last_seen => format_relative(listed.last_seen_at, now),
         last_seen_iso => format_rfc3339(listed.last_seen_at),
         current => listed.secret_hash == asking.secret_hash,
-        session_id => listed.session_id.to_string(),
+        id => listed.session_id.to_string(),
     }
 }
 

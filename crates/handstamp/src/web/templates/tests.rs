@@ -26,7 +26,7 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
     let session = |current: bool| {
         context! {
             browser => name, address => "2001:db8::1", since => "1 May 2026", since_iso => "2026-05-01T00:00:00Z",
-            last_seen => "just now", last_seen_iso => "2026-05-01T00:00:00Z", current, session_id => "h",
+            last_seen => "just now", last_seen_iso => "2026-05-01T00:00:00Z", current, id => "h",
         }
     };
     let mut samples = Vec::new();
