@@ -1,7 +1,7 @@
 //! Fuzzes the search for a cookie: it finds what a plain byte-by-byte parser of the header finds.
 #![no_main]
 
-use handstamp_core::cookie::{self, Presented};
+use handstamp_core::cookie::{self, CookieLookup};
 use libfuzzer_sys::fuzz_target;
 
 const NAME: &[u8] = b"id";
@@ -37,8 +37,8 @@ fuzz_target!(|input: &[u8]| {
     }
     let found = cookie::find(lines.iter().copied(), "id");
     match values.as_slice() {
-        [] => assert_eq!(found, Presented::Nothing),
-        [value] => assert_eq!(found, Presented::One(std::str::from_utf8(value).unwrap_or(""))),
-        _ => assert_eq!(found, Presented::Several),
+        [] => assert_eq!(found, CookieLookup::Missing),
+        [value] => assert_eq!(found, CookieLookup::Found(std::str::from_utf8(value).unwrap_or(""))),
+        _ => assert_eq!(found, CookieLookup::Ambiguous),
     }
 });

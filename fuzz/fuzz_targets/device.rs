@@ -19,7 +19,7 @@ fuzz_target!(|text: &str| {
     let (phone, desk) = (DeviceId::from_bytes([7; 8]), DeviceId::from_bytes([8; 8]));
     assert_eq!(tokens.open(text, now).find(ada, None), None, "a cookie cannot be forged");
 
-    let issued = tokens.note("", ada, phone, None, now);
+    let issued = tokens.remember("", ada, phone, None, now);
     for cookie in
         [format!("{text}.{issued}"), format!("{issued}.{text}"), format!("{issued}{text}"), format!("{text}{issued}")]
     {
@@ -27,7 +27,7 @@ fuzz_target!(|text: &str| {
             assert_eq!(found, phone);
             assert!(cookie.split('.').any(|part| part == issued), "it was changed: {cookie}");
         }
-        let noted = tokens.note(&cookie, bob, desk, None, now);
+        let noted = tokens.remember(&cookie, bob, desk, None, now);
         assert_eq!(tokens.open(&noted, now).find(bob, None), Some(desk));
         assert!(noted.len() <= 92 + 93, "no forged part is kept");
     }

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use handstamp_core::{
-    Assurance, Claims, HashMemory, HashSettings, NewPassword, Password, PasswordPolicy, SecretKey, SessionId,
+    Assurance, Claims, HashMemory, Argon2Params, NewPassword, Password, PasswordPolicy, SecretKey, SessionSecret,
     SessionTokens, Timestamp, UserId,
 };
 use hmac::{Hmac, KeyInit, Mac};
@@ -23,7 +23,7 @@ pub fn tokens() -> SessionTokens {
 pub fn claims() -> Claims {
     Claims {
         user_id: UserId::new(NOW, [7; 10]),
-        session_id: SessionId::from_bytes([9; 16]),
+        session_secret: SessionSecret::from_bytes([9; 16]),
         issued_at: NOW,
         expires_at: Timestamp::from_unix_seconds(1_802_592_000),
         remembered: true,
@@ -44,7 +44,7 @@ pub fn bare_hmac(key: &Hmac<Sha256>) -> impl Sized {
 
 /// Hashes a password at the settings of every sign-in.
 pub struct Hasher {
-    settings: HashSettings,
+    settings: Argon2Params,
     memory: HashMemory,
     password: NewPassword,
 }
@@ -53,7 +53,7 @@ impl Default for Hasher {
     fn default() -> Self {
         let password = Password::parse("plum-octave-harbour").expect("it is short");
         Self {
-            settings: HashSettings::new(19_456, 2, 1).expect("RFC 9106 allows it"),
+            settings: Argon2Params::new(19_456, 2, 1).expect("RFC 9106 allows it"),
             memory: HashMemory::default(),
             password: PasswordPolicy { min_length: 15, min_strength: 3 }.accept(password, &[]).expect("it is strong"),
         }

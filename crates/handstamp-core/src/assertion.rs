@@ -80,24 +80,24 @@ impl AssertionKeys {
             claims["required_groups"] = assertion.required_groups.iter().map(GroupName::as_str).collect();
         }
         let signed = format!("{}.{}", encode(header.to_string()), encode(claims.to_string()));
-        let signature = self.current.signs.sign(signed.as_bytes());
+        let signature = self.current.signing_key.sign(signed.as_bytes());
         format!("{signed}.{}", encode(signature.to_bytes()))
     }
 
     /// The key that verifies assertions signed now, as a JWK set (RFC 7517 §5).
-    pub fn published(&self) -> String {
+    pub fn jwks(&self) -> String {
         jwk_set([&self.current])
     }
 
     /// The same, followed by the keys of the fallbacks. During a rotation another node, or this one a moment ago, signs with
     /// one of them.
-    pub fn published_with_fallbacks(&self) -> String {
+    pub fn jwks_with_fallbacks(&self) -> String {
         jwk_set(std::iter::once(&self.current).chain(&self.fallbacks))
     }
 }
 
 fn jwk_set<'a>(keys: impl IntoIterator<Item = &'a AssertionKey>) -> String {
-    json!({ "keys": keys.into_iter().map(AssertionKey::published).collect::<Vec<_>>() }).to_string()
+    json!({ "keys": keys.into_iter().map(AssertionKey::jwk).collect::<Vec<_>>() }).to_string()
 }
 
 impl fmt::Debug for AssertionKeys {
@@ -108,7 +108,7 @@ impl fmt::Debug for AssertionKeys {
 
 /// A key pair, wiped when dropped.
 struct AssertionKey {
-    signs: SigningKey,
+    signing_key: SigningKey,
     /// The public key, in base64url.
     public: String,
     /// The thumbprint of the public key (RFC 7638), by which its tokens name it.
@@ -117,14 +117,14 @@ struct AssertionKey {
 
 impl AssertionKey {
     fn new(secret: &SecretKey) -> Self {
-        let signs = SigningKey::from_bytes(&secret.derive(Purpose::Assertion));
-        let public = encode(signs.verifying_key().as_bytes());
+        let signing_key = SigningKey::from_bytes(&secret.derive(Purpose::Assertion));
+        let public = encode(signing_key.verifying_key().as_bytes());
         // The members that RFC 8037 §2 requires, in the order and the spelling that RFC 7638 §3.2 requires.
         let id = encode(Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{public}"}}"#)));
-        Self { signs, public, id }
+        Self { signing_key, public, id }
     }
 
-    fn published(&self) -> serde_json::Value {
+    fn jwk(&self) -> serde_json::Value {
         json!({ "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": self.id, "x": self.public })
     }
 }
@@ -224,28 +224,28 @@ mod tests {
     fn only_the_published_key_verifies_an_assertion() {
         let keys = AssertionKeys::new(&first(), &[]);
         let token = keys.issue(&ada(""));
-        assert!(verifies(&token, &keys.published()));
+        assert!(verifies(&token, &keys.jwks()));
         let forged = token.replacen(token.split('.').nth(1).unwrap(), &encode("{}"), 1);
-        assert!(!verifies(&forged, &keys.published()));
-        assert!(!verifies(&token, &AssertionKeys::new(&second(), &[]).published()));
+        assert!(!verifies(&forged, &keys.jwks()));
+        assert!(!verifies(&token, &AssertionKeys::new(&second(), &[]).jwks()));
     }
 
     #[test]
     fn assertion_keys_rotate_with_the_secrets() {
         let before = AssertionKeys::new(&first(), &[]);
         let after = AssertionKeys::new(&second(), &[first()]);
-        assert!(verifies(&before.issue(&ada("")), &after.published_with_fallbacks()), "the old key still verifies");
-        assert!(!verifies(&before.issue(&ada("")), &after.published()), "until it is no longer published");
-        assert!(verifies(&after.issue(&ada("")), &after.published()));
-        assert!(!verifies(&after.issue(&ada("")), &before.published()), "the new key signs");
+        assert!(verifies(&before.issue(&ada("")), &after.jwks_with_fallbacks()), "the old key still verifies");
+        assert!(!verifies(&before.issue(&ada("")), &after.jwks()), "until it is no longer published");
+        assert!(verifies(&after.issue(&ada("")), &after.jwks()));
+        assert!(!verifies(&after.issue(&ada("")), &before.jwks()), "the new key signs");
     }
 
     #[test]
     fn an_assertion_key_is_named_by_its_thumbprint() {
         // The key of RFC 8037 appendix A.1, whose thumbprint is in A.3.
         let seed = decoded("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A");
-        let signs = SigningKey::from_bytes(&seed.try_into().unwrap());
-        let public = encode(signs.verifying_key().as_bytes());
+        let signing_key = SigningKey::from_bytes(&seed.try_into().unwrap());
+        let public = encode(signing_key.verifying_key().as_bytes());
         assert_eq!(public, "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
         let id = encode(Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{public}"}}"#)));
         assert_eq!(id, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");

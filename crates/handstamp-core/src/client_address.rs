@@ -20,7 +20,7 @@ impl TrustedProxies {
 
     /// Adds the proxies of another list.
     #[must_use]
-    pub fn and(mut self, others: Self) -> Self {
+    pub fn extend(mut self, others: Self) -> Self {
         self.0.extend(others.0);
         self
     }
@@ -52,7 +52,7 @@ impl TrustedProxies {
 
     /// Whether a peer that sends `X-Forwarded-For` is probably a proxy that the operator forgot to list: its address is
     /// private, and it is not trusted.
-    pub fn seems_to_miss(&self, peer: IpAddr) -> bool {
+    pub fn looks_untrusted(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         let is_private = match peer {
             IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
@@ -194,14 +194,14 @@ mod tests {
         for bad in ["", "localhost", "10.0.0.0/33", "10.0.0", "*", "10.0.0.1:80"] {
             assert!(TrustedProxies::parse([bad]).is_err(), "{bad}");
         }
-        let both = TrustedProxies::parse(["127.0.0.1"]).unwrap().and(TrustedProxies::parse(["::1"]).unwrap());
+        let both = TrustedProxies::parse(["127.0.0.1"]).unwrap().extend(TrustedProxies::parse(["::1"]).unwrap());
         assert_eq!(both, TrustedProxies::parse(["127.0.0.1", "::1"]).unwrap());
     }
 
     #[test]
     fn an_untrusted_proxy_in_a_private_network_is_detected() {
         let trusted = TrustedProxies::parse(["127.0.0.1"]).unwrap();
-        let misses = |peer: &str| trusted.seems_to_miss(peer.parse().unwrap());
+        let misses = |peer: &str| trusted.looks_untrusted(peer.parse().unwrap());
         assert!(misses("10.0.0.1") && misses("192.168.1.1") && misses("::1") && misses("fd00::1"));
         assert!(
             !misses("127.0.0.1") && !misses("::ffff:127.0.0.1") && !misses("198.51.100.7") && !misses("2001:db8::1")

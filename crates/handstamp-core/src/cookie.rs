@@ -4,22 +4,22 @@ use memchr::memchr;
 
 /// The cookies of one name in the `Cookie` lines of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presented<'a> {
+pub enum CookieLookup<'a> {
     /// No cookie of the name.
-    Nothing,
+    Missing,
     /// One cookie, with its value; empty where that is not UTF-8.
-    One(&'a str),
+    Found(&'a str),
     /// Two or more, which [`all`] gives. Their order means nothing: by RFC 6265 §4.2.2 servers should not rely on it.
-    Several,
+    Ambiguous,
 }
 
 /// Finds the cookie of exactly this name. Nothing is decoded, unquoted or repaired, and the pairs around it may be anything.
-pub fn find<'a>(lines: impl IntoIterator<Item = &'a [u8]>, name: &str) -> Presented<'a> {
+pub fn find<'a>(lines: impl IntoIterator<Item = &'a [u8]>, name: &str) -> CookieLookup<'a> {
     let mut values = values(lines, name);
     match (values.next(), values.next()) {
-        (None, _) => Presented::Nothing,
-        (Some(value), None) => Presented::One(text(value)),
-        (Some(_), Some(_)) => Presented::Several,
+        (None, _) => CookieLookup::Missing,
+        (Some(value), None) => CookieLookup::Found(text(value)),
+        (Some(_), Some(_)) => CookieLookup::Ambiguous,
     }
 }
 
@@ -43,7 +43,7 @@ fn text(value: &[u8]) -> &str {
 }
 
 /// The `Cookie` lines of a request as one line without Handstamp's cookies, which no app behind the proxy needs.
-pub fn without_ours<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+pub fn strip_own<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let pairs = lines.into_iter().flat_map(pairs).map(<[u8]>::trim_ascii);
     let theirs: Vec<_> = pairs.filter(|pair| !pair.is_empty() && !is_ours(pair)).collect();
     theirs.join(b"; ".as_slice())
@@ -76,14 +76,14 @@ fn is_ours(pair: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn presented<'a>(lines: &[&'a str]) -> Presented<'a> {
+    fn presented<'a>(lines: &[&'a str]) -> CookieLookup<'a> {
         find(lines.iter().map(|line| line.as_bytes()), "handstamp_session")
     }
 
     #[test]
     fn a_cookie_is_found_among_others_by_its_exact_name() {
-        assert_eq!(presented(&["a=1; handstamp_session=x; b=2"]), Presented::One("x"));
-        assert_eq!(presented(&["a=1", "handstamp_session=x=y"]), Presented::One("x=y"));
+        assert_eq!(presented(&["a=1; handstamp_session=x; b=2"]), CookieLookup::Found("x"));
+        assert_eq!(presented(&["a=1", "handstamp_session=x=y"]), CookieLookup::Found("x=y"));
         for line in [
             "",
             "Handstamp_session=x",
@@ -92,21 +92,21 @@ mod tests {
             "handstamp_session2=x",
             "=handstamp_session",
         ] {
-            assert_eq!(presented(&[line]), Presented::Nothing, "{line}");
+            assert_eq!(presented(&[line]), CookieLookup::Missing, "{line}");
         }
-        assert_eq!(presented(&["handstamp_session"]), Presented::One(""));
-        assert_eq!(presented(&["handstamp_session=\"x\""]), Presented::One("\"x\""));
+        assert_eq!(presented(&["handstamp_session"]), CookieLookup::Found(""));
+        assert_eq!(presented(&["handstamp_session=\"x\""]), CookieLookup::Found("\"x\""));
     }
 
     #[test]
     fn a_cookie_value_that_is_not_utf_8_is_found_and_empty() {
-        assert_eq!(find([b"handstamp_session=\xff".as_slice()], "handstamp_session"), Presented::One(""));
+        assert_eq!(find([b"handstamp_session=\xff".as_slice()], "handstamp_session"), CookieLookup::Found(""));
     }
 
     #[test]
     fn all_cookies_of_the_name_are_found() {
-        assert_eq!(presented(&["handstamp_session=x; handstamp_session=x"]), Presented::Several);
-        assert_eq!(presented(&["handstamp_session=x", "handstamp_session="]), Presented::Several);
+        assert_eq!(presented(&["handstamp_session=x; handstamp_session=x"]), CookieLookup::Ambiguous);
+        assert_eq!(presented(&["handstamp_session=x", "handstamp_session="]), CookieLookup::Ambiguous);
         let lines =
             [b"handstamp_session=x; a=b; handstamp_session".as_slice(), b"handstamp_session=\xff; handstamp_session=y"];
         assert_eq!(all(lines, "handstamp_session").collect::<Vec<_>>(), ["x", "", "", "y"]);
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn an_app_gets_its_own_cookies_and_none_of_ours() {
         let left = |lines: &[&str]| {
-            let left = without_ours(lines.iter().map(|line| line.as_bytes()));
+            let left = strip_own(lines.iter().map(|line| line.as_bytes()));
             String::from_utf8(left).unwrap()
         };
         assert_eq!(left(&[]), "");

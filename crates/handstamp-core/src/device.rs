@@ -69,7 +69,7 @@ impl DeviceTokens {
     /// The valid claims of a cookie about accounts that have signed in in its browser. The cookie is opened before any account
     /// is looked up, so that the time it takes reveals nothing about one.
     pub fn open(&self, cookie: &str, now: Timestamp) -> KnownDevices {
-        KnownDevices(self.known(cookie, now).map(|(known, _)| known).collect())
+        KnownDevices(self.valid_claims(cookie, now).map(|(known, _)| known).collect())
     }
 
     /// How many tags have been compared so far, as a measure of what cookies cost.
@@ -79,7 +79,7 @@ impl DeviceTokens {
 
     /// The cookie of a browser in which `user_id` has just signed in as the device `device_id`, with credentials that were
     /// changed at `changed_at`. Valid claims about other accounts are kept.
-    pub fn note(
+    pub fn remember(
         &self,
         cookie: &str,
         user_id: UserId,
@@ -89,18 +89,18 @@ impl DeviceTokens {
     ) -> String {
         // A token issued within the second of the change may have been earned with the old credentials.
         let issued_at = changed_at.map_or(now, |changed_at| now.max(changed_at.after(Duration::from_secs(1))));
-        let newest = self.issue(&Known { user_id, device_id, expires_at: issued_at.after(Self::LIFETIME) });
-        let others = self.known(cookie, now).filter(|(known, _)| known.user_id != user_id).map(|(_, text)| text);
+        let newest = self.issue(&DeviceClaims { user_id, device_id, expires_at: issued_at.after(Self::LIFETIME) });
+        let others = self.valid_claims(cookie, now).filter(|(known, _)| known.user_id != user_id).map(|(_, text)| text);
         others.take(Self::MAX_ACCOUNTS - 1).fold(newest, |cookie, text| format!("{cookie}{SEPARATOR}{text}"))
     }
 
     /// The valid claims of a cookie, each with its token. Of a long cookie only the first tokens are read.
-    fn known<'a>(&'a self, cookie: &'a str, now: Timestamp) -> impl Iterator<Item = (Known, &'a str)> {
+    fn valid_claims<'a>(&'a self, cookie: &'a str, now: Timestamp) -> impl Iterator<Item = (DeviceClaims, &'a str)> {
         let texts = cookie.split(SEPARATOR).take(Self::MAX_ACCOUNTS);
         texts.filter_map(move |text| self.open_one(text, now).map(|known| (known, text)))
     }
 
-    fn issue(&self, known: &Known) -> String {
+    fn issue(&self, known: &DeviceClaims) -> String {
         let key = self.ring.current();
         let mut bytes = [0; TOKEN_BYTES];
         bytes[0] = VERSION;
@@ -113,7 +113,7 @@ impl DeviceTokens {
         URL_SAFE_NO_PAD.encode_to_string(bytes)
     }
 
-    fn open_one(&self, text: &str, now: Timestamp) -> Option<Known> {
+    fn open_one(&self, text: &str, now: Timestamp) -> Option<DeviceClaims> {
         let mut bytes = [0; TOKEN_BYTES];
         if text.len() != TEXT_CHARACTERS {
             return None;
@@ -126,7 +126,7 @@ impl DeviceTokens {
         }
         let expires_at = Timestamp::from_unix_seconds(u64::from_be_bytes(field(&bytes, 29)));
         let user_id = UserId::from_uuid(Uuid::from_bytes(field(&bytes, 5)));
-        let known = Known { user_id, device_id: DeviceId::from_bytes(field(&bytes, 21)), expires_at };
+        let known = DeviceClaims { user_id, device_id: DeviceId::from_bytes(field(&bytes, 21)), expires_at };
         (now < expires_at).then_some(known)
     }
 }
@@ -139,7 +139,7 @@ impl fmt::Debug for DeviceTokens {
 
 /// The accounts that have signed in in a browser.
 #[derive(Debug, Default)]
-pub struct KnownDevices(Vec<Known>);
+pub struct KnownDevices(Vec<DeviceClaims>);
 
 impl KnownDevices {
     /// The device of this account, if the account signed in there after its credentials were last changed: a claim ends with
@@ -153,13 +153,13 @@ impl KnownDevices {
 
 /// The claim of one token: in this browser, a user signed in to this account.
 #[derive(Debug)]
-struct Known {
+struct DeviceClaims {
     user_id: UserId,
     device_id: DeviceId,
     expires_at: Timestamp,
 }
 
-impl Known {
+impl DeviceClaims {
     fn issued_at(&self) -> Timestamp {
         Timestamp::from_unix_seconds(self.expires_at.unix_seconds().saturating_sub(DeviceTokens::LIFETIME.as_secs()))
     }
@@ -168,7 +168,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Assurance, Claims, SessionId, SessionTokens};
+    use crate::{Assurance, Claims, SessionSecret, SessionTokens};
 
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
     const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
@@ -196,12 +196,12 @@ mod tests {
 
     #[test]
     fn a_device_cookie_is_void_once_the_credentials_were_changed() {
-        let cookie = tokens().note("", user(1), device(7), None, NOW);
+        let cookie = tokens().remember("", user(1), device(7), None, NOW);
         let changed_at = |at| tokens().open(&cookie, NOW).find(user(1), Some(at));
         assert_eq!(changed_at(Timestamp::from_unix_seconds(NOW.unix_seconds() - 1)), Some(device(7)));
         assert_eq!(changed_at(NOW), None, "it may have been earned earlier in the same second");
         assert_eq!(changed_at(NOW.after(Duration::from_secs(1))), None);
-        let anew = tokens().note(&cookie, user(1), device(7), Some(NOW), NOW);
+        let anew = tokens().remember(&cookie, user(1), device(7), Some(NOW), NOW);
         assert_eq!(
             tokens().open(&anew, NOW).find(user(1), Some(NOW)),
             Some(device(7)),
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_device_is_known_for_a_year_after_a_sign_in() {
-        let cookie = tokens().note("", user(1), device(7), None, NOW);
+        let cookie = tokens().remember("", user(1), device(7), None, NOW);
         let last = NOW.after(DeviceTokens::LIFETIME - Duration::from_secs(1));
         assert_eq!(cookie.len(), 92);
         assert_eq!(find(&tokens(), &cookie, user(1), last), Some(device(7)));
@@ -222,17 +222,17 @@ mod tests {
     #[test]
     fn a_device_cookie_remembers_the_last_four_accounts() {
         let cookie = (1..=5)
-            .fold(String::new(), |cookie, number| tokens().note(&cookie, user(number), device(number), None, NOW));
+            .fold(String::new(), |cookie, number| tokens().remember(&cookie, user(number), device(number), None, NOW));
         let known = (1..=5).map(|number| find(&tokens(), &cookie, user(number), NOW));
         assert!(known.eq([None, Some(device(2)), Some(device(3)), Some(device(4)), Some(device(5))]));
-        let again = tokens().note(&cookie, user(3), device(3), None, NOW);
+        let again = tokens().remember(&cookie, user(3), device(3), None, NOW);
         assert_eq!(again.len(), cookie.len(), "no account is in it twice");
     }
 
     #[test]
     fn a_forged_device_cookie_is_neither_accepted_nor_kept() {
         let tokens = tokens();
-        let cookie = tokens.note("", user(1), device(7), None, NOW);
+        let cookie = tokens.remember("", user(1), device(7), None, NOW);
         for position in 0..cookie.len() {
             for bit in 0..7 {
                 let mut bytes = cookie.clone().into_bytes();
@@ -243,7 +243,7 @@ mod tests {
         }
         for junk in ["", ".", "....", "x", &cookie[1..], &format!("{cookie}A"), &"A".repeat(92), &"é".repeat(46)] {
             assert_eq!(find(&tokens, junk, user(1), NOW), None, "{junk}");
-            assert_eq!(tokens.note(junk, user(2), device(1), None, NOW).len(), 92);
+            assert_eq!(tokens.remember(junk, user(2), device(1), None, NOW).len(), 92);
         }
         let hidden = format!("{}{cookie}", "x.".repeat(DeviceTokens::MAX_ACCOUNTS));
         assert_eq!(find(&tokens, &hidden, user(1), NOW), None, "only the first tokens are read");
@@ -251,11 +251,11 @@ mod tests {
 
     #[test]
     fn a_fallback_key_verifies_a_device_cookie_and_a_removed_key_does_not() {
-        let old = tokens().note("", user(1), device(7), None, NOW);
+        let old = tokens().remember("", user(1), device(7), None, NOW);
         let rotated = DeviceTokens::new(&secret(OTHER), &[secret(SECRET)]).unwrap();
         assert_eq!(find(&rotated, &old, user(1), NOW), Some(device(7)));
         assert_eq!(find(&DeviceTokens::new(&secret(OTHER), &[]).unwrap(), &old, user(1), NOW), None);
-        assert_ne!(rotated.note(&old, user(1), device(7), None, NOW), old);
+        assert_ne!(rotated.remember(&old, user(1), device(7), None, NOW), old);
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
         let sessions = SessionTokens::new(&secret(SECRET), &[]).unwrap();
         let claims = Claims {
             user_id: user(1),
-            session_id: SessionId::from_bytes([9; 16]),
+            session_secret: SessionSecret::from_bytes([9; 16]),
             issued_at: NOW,
             expires_at: NOW.after(Duration::from_secs(60)),
             remembered: true,
@@ -272,7 +272,7 @@ mod tests {
         let session = sessions.issue(&claims);
         assert_eq!(find(&tokens(), session.expose(), user(1), NOW), None);
         assert_eq!(find(&tokens(), &session.expose()[..92], user(1), NOW), None);
-        assert!(sessions.open(&tokens().note("", user(1), device(7), None, NOW), NOW).is_err());
+        assert!(sessions.open(&tokens().remember("", user(1), device(7), None, NOW), NOW).is_err());
         let ring = |purpose| KeyRing::new(purpose, &secret(SECRET), &[]).unwrap();
         assert_ne!(ring(Purpose::Device).current().id(), ring(Purpose::Session).current().id());
     }
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn a_device_cookie_matches_the_golden_vector() {
         let user = UserId::from_uuid("019aaf3c-5c00-7a11-8b22-c33d44e55f66".parse().unwrap());
-        let cookie = tokens().note("", user, DeviceId::from_bytes([0, 1, 2, 3, 4, 5, 6, 7]), None, NOW);
+        let cookie = tokens().remember("", user, DeviceId::from_bytes([0, 1, 2, 3, 4, 5, 6, 7]), None, NOW);
         assert_eq!(cookie, GOLDEN);
     }
 

@@ -43,12 +43,12 @@ impl SecretKey {
     ///
     /// # Errors
     /// Refuses a text shorter than [`MIN_BYTES`](Self::MIN_BYTES), and one that is plainly not random.
-    pub fn parse(text: &str) -> Result<Self, WeakSecret> {
+    pub fn parse(text: &str) -> Result<Self, SecretError> {
         if text.len() < Self::MIN_BYTES {
-            return Err(WeakSecret::TooShort { bytes: text.len() });
+            return Err(SecretError::TooShort { bytes: text.len() });
         }
-        if is_obvious(text) {
-            return Err(WeakSecret::Obvious);
+        if is_guessable(text) {
+            return Err(SecretError::Obvious);
         }
         Ok(Self(Zeroizing::new(text.as_bytes().to_vec())))
     }
@@ -75,7 +75,7 @@ impl fmt::Debug for SecretKey {
 
 /// Words that occur in secrets that were not drawn at random: those of examples, and those of operators in a hurry. None is
 /// short enough to occur by chance.
-const TELLTALE_WORDS: [&str; 12] = [
+const PLACEHOLDER_WORDS: [&str; 12] = [
     "change",
     "secret",
     "password",
@@ -92,7 +92,7 @@ const TELLTALE_WORDS: [&str; 12] = [
 
 /// Whether a text is a repetition, a sequence, or a phrase of lower-case words, or contains a telltale word. Texts that were
 /// drawn at random, in base64, hexadecimal or otherwise, do not match.
-fn is_obvious(text: &str) -> bool {
+fn is_guessable(text: &str) -> bool {
     let mut distinct: Vec<u8> = text.bytes().collect();
     distinct.sort_unstable();
     distinct.dedup();
@@ -102,13 +102,13 @@ fn is_obvious(text: &str) -> bool {
     let head: String = text.chars().take(JUDGED_CHARACTERS).collect();
     distinct.len() < 10
         || is_phrase
-        || TELLTALE_WORDS.iter().any(|word| lower.contains(word))
+        || PLACEHOLDER_WORDS.iter().any(|word| lower.contains(word))
         || zxcvbn::zxcvbn(&head, &[]).guesses_log10() < 19.0
 }
 
 /// Why a text is refused as a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WeakSecret {
+pub enum SecretError {
     /// It has fewer than [`SecretKey::MIN_BYTES`] bytes.
     TooShort {
         /// How many it has.
@@ -118,7 +118,7 @@ pub enum WeakSecret {
     Obvious,
 }
 
-impl fmt::Display for WeakSecret {
+impl fmt::Display for SecretError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooShort { bytes } => {
@@ -129,7 +129,7 @@ impl fmt::Display for WeakSecret {
     }
 }
 
-impl std::error::Error for WeakSecret {}
+impl std::error::Error for SecretError {}
 
 /// The current key and its fallbacks, for one purpose.
 pub(crate) struct KeyRing {
@@ -225,7 +225,7 @@ mod tests {
             "My Super SECRET session signing key 2024",
             "00000000000000000000000000000000000001",
         ] {
-            assert_eq!(SecretKey::parse(obvious).err(), Some(WeakSecret::Obvious), "{obvious}");
+            assert_eq!(SecretKey::parse(obvious).err(), Some(SecretError::Obvious), "{obvious}");
         }
     }
 
@@ -237,7 +237,7 @@ mod tests {
             "mYq3t6w9z$C&FQwErTyNcRfUjXn2r5u8x!A",
             "qazwsxedcrfvtgbyhnujmikolpqazwsx",
         ] {
-            assert_eq!(SecretKey::parse(obvious).err(), Some(WeakSecret::Obvious), "{obvious}");
+            assert_eq!(SecretKey::parse(obvious).err(), Some(SecretError::Obvious), "{obvious}");
         }
         let ten_characters = "xkvbzqmwjfxzqkjvwbmqxjzkwvbmxqzf";
         assert!(SecretKey::parse(ten_characters).is_ok());
@@ -260,9 +260,9 @@ mod tests {
 
     #[test]
     fn a_secret_of_31_bytes_is_too_short_and_one_of_32_is_not() {
-        assert_eq!(SecretKey::parse(&SECRET[..31]).err(), Some(WeakSecret::TooShort { bytes: 31 }));
+        assert_eq!(SecretKey::parse(&SECRET[..31]).err(), Some(SecretError::TooShort { bytes: 31 }));
         assert!(SecretKey::parse(&SECRET[..32]).is_ok());
-        assert_eq!(SecretKey::parse("").err(), Some(WeakSecret::TooShort { bytes: 0 }));
+        assert_eq!(SecretKey::parse("").err(), Some(SecretError::TooShort { bytes: 0 }));
     }
 
     #[test]

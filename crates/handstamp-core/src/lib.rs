@@ -9,13 +9,13 @@ mod assertion;
 mod client_address;
 pub mod cookie;
 mod device;
+mod display_name;
 mod email;
 mod form;
 mod group;
-mod identity;
+mod ids;
 mod invisible;
 mod keyring;
-mod name;
 mod password;
 mod return_to;
 mod throttle;
@@ -25,17 +25,17 @@ mod token;
 pub use assertion::{Assertion, AssertionKeys};
 pub use client_address::{Network, TrustedProxies};
 pub use device::{DeviceId, DeviceTokens, KnownDevices};
+pub use display_name::{DisplayName, NameError};
 pub use email::{EmailAddress, EmailError};
 pub use form::{Form, FormError};
 pub use group::{GroupName, GroupNameError};
-pub use identity::{SessionId, SessionIdHash, UserId};
-pub use keyring::{KeyRingError, SecretKey, WeakSecret};
-pub use name::{DisplayName, NameError};
+pub use ids::{SessionSecret, SessionSecretHash, UserId};
+pub use keyring::{KeyRingError, SecretError, SecretKey};
 pub use password::{
-    HashFault, HashMemory, HashSettings, HashSettingsError, NewPassword, Password, PasswordHash, PasswordPolicy,
-    PasswordRefusal, PasswordTooLong, Verdict,
+    Argon2Params, Argon2ParamsError, HashMemory, InvalidHashError, NewPassword, Password, PasswordError, PasswordHash,
+    PasswordMatch, PasswordPolicy, PasswordTooLong,
 };
 pub use return_to::{ReturnHost, ReturnHosts, ReturnTo};
-pub use throttle::{AttemptKey, Attempts, Limit, Wait};
+pub use throttle::{AttemptKey, Attempts, Limit, RetryAfter};
 pub use time::Timestamp;
-pub use token::{Assurance, Claims, OpenedToken, SessionTokens, TokenRefusal, TokenText, TokenToEnd};
+pub use token::{Assurance, Claims, OpenedToken, SessionTokens, TokenError, TokenText, TokenToEnd};

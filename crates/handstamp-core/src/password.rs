@@ -70,9 +70,9 @@ impl PasswordPolicy {
     ///
     /// # Errors
     /// When it is too short.
-    pub fn check_length(&self, password: &Password) -> Result<(), PasswordRefusal> {
+    pub fn check_length(&self, password: &Password) -> Result<(), PasswordError> {
         let long_enough = password.0.chars().count() >= self.min_length;
-        long_enough.then_some(()).ok_or(PasswordRefusal::TooShort { min_length: self.min_length })
+        long_enough.then_some(()).ok_or(PasswordError::TooShort { min_length: self.min_length })
     }
 
     /// Checks a new password. `context` holds what an attacker would try first: names and addresses of the user and the
@@ -80,13 +80,13 @@ impl PasswordPolicy {
     ///
     /// # Errors
     /// The reason why it is refused, in words for the user.
-    pub fn accept(&self, password: Password, context: &[&str]) -> Result<NewPassword, PasswordRefusal> {
+    pub fn accept(&self, password: Password, context: &[&str]) -> Result<NewPassword, PasswordError> {
         self.check_length(&password)?;
         // Only the beginnings are compared, so that a long address that is the password is recognised as well.
         let words: Vec<&str> = context.iter().flat_map(|text| guesses_from(text)).map(head).collect();
         let estimate = zxcvbn::zxcvbn(head(&password.0), &words);
         if u8::from(estimate.score()) < self.min_strength {
-            return Err(PasswordRefusal::Guessable { advice: advice(&estimate) });
+            return Err(PasswordError::Guessable { advice: advice(&estimate) });
         }
         Ok(NewPassword(password))
     }
@@ -115,7 +115,7 @@ pub struct NewPassword(Password);
 
 /// Why a new password is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PasswordRefusal {
+pub enum PasswordError {
     /// It has too few code points.
     TooShort {
         /// The fewest that are accepted.
@@ -128,7 +128,7 @@ pub enum PasswordRefusal {
     },
 }
 
-impl fmt::Display for PasswordRefusal {
+impl fmt::Display for PasswordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooShort { min_length } => write!(f, "Use at least {min_length} characters."),
@@ -137,17 +137,17 @@ impl fmt::Display for PasswordRefusal {
     }
 }
 
-impl std::error::Error for PasswordRefusal {}
+impl std::error::Error for PasswordError {}
 
 /// The cost of a hash: the parameters of Argon2id (RFC 9106).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HashSettings {
+pub struct Argon2Params {
     memory_kib: u32,
     iterations: u32,
     parallelism: u32,
 }
 
-impl HashSettings {
+impl Argon2Params {
     const MAX_MEMORY_KIB: u32 = 1024 * 1024;
     const MAX_ITERATIONS: u32 = 64;
     const MAX_PARALLELISM: u32 = 64;
@@ -160,14 +160,14 @@ impl HashSettings {
     /// # Errors
     /// Outside of what RFC 9106 allows, and beyond 1 GiB, 64 passes, 64 lanes, or 4 GiB in all passes together. The same
     /// caps hold for hashes that are read from the database, so that no row can exhaust the machine.
-    pub fn new(memory_kib: u32, iterations: u32, parallelism: u32) -> Result<Self, HashSettingsError> {
+    pub fn new(memory_kib: u32, iterations: u32, parallelism: u32) -> Result<Self, Argon2ParamsError> {
         let settings = Self { memory_kib, iterations, parallelism };
         let capped = memory_kib <= Self::MAX_MEMORY_KIB
             && iterations <= Self::MAX_ITERATIONS
             && parallelism <= Self::MAX_PARALLELISM
             && settings.work_kib() <= Self::MAX_WORK_KIB;
         if !capped || Params::new(memory_kib, iterations, parallelism, None).is_err() {
-            return Err(HashSettingsError);
+            return Err(Argon2ParamsError);
         }
         Ok(settings)
     }
@@ -193,7 +193,7 @@ impl HashSettings {
     pub fn hash(&self, password: &NewPassword, salt: [u8; 16], memory: &mut HashMemory) -> PasswordHash {
         let mut output = [0; Self::OUTPUT_BYTES];
         self.run(&password.0, &salt, &mut output, memory).expect("the parameters were checked when they were set");
-        self.spell(&salt, &output)
+        self.to_phc(&salt, &output)
     }
 
     /// Whether `password` is the one that `stored` is the hash of.
@@ -209,26 +209,26 @@ impl HashSettings {
         stored: Option<&PasswordHash>,
         password: &Password,
         memory: &mut HashMemory,
-    ) -> Result<Verdict, HashFault> {
+    ) -> Result<PasswordMatch, InvalidHashError> {
         let parsed = match stored {
-            Some(stored) => Parsed::new(stored)?,
+            Some(stored) => ParsedHash::new(stored)?,
             // Parsed and compared like any other, as an attacker can measure microseconds.
-            None => Parsed::new(&memory.decoy(self))?,
+            None => ParsedHash::new(&memory.decoy(self))?,
         };
         let mut output = [0; 64];
-        let output = output.get_mut(..parsed.output.len()).ok_or(HashFault)?;
-        parsed.settings.run(password, &parsed.salt, output, memory).map_err(|_| HashFault)?;
-        memory.keep_at_most(self.memory_kib);
+        let output = output.get_mut(..parsed.output.len()).ok_or(InvalidHashError)?;
+        parsed.settings.run(password, &parsed.salt, output, memory).map_err(|_| InvalidHashError)?;
+        memory.shrink_to(self.memory_kib);
         if let Some(rest) = self.rest_after(&parsed.settings) {
-            rest.run(password, &[0; 16], &mut [0; Self::OUTPUT_BYTES], memory).map_err(|_| HashFault)?;
+            rest.run(password, &[0; 16], &mut [0; Self::OUTPUT_BYTES], memory).map_err(|_| InvalidHashError)?;
         }
         // `Output` compares in constant time.
-        let matches = phc::Output::new(output).map_err(|_| HashFault)? == parsed.output;
+        let matches = phc::Output::new(output).map_err(|_| InvalidHashError)? == parsed.output;
         if !matches || stored.is_none() {
-            return Ok(Verdict::Wrong);
+            return Ok(PasswordMatch::Invalid);
         }
         let outdated = parsed.settings != *self;
-        Ok(Verdict::Right { to_hash_again: outdated.then(|| NewPassword(password.clone())) })
+        Ok(PasswordMatch::Valid { needs_rehash: outdated.then(|| NewPassword(password.clone())) })
     }
 
     /// The work by which a hash with these settings exceeds one with `done`, as separate settings.
@@ -250,7 +250,7 @@ impl HashSettings {
         )
     }
 
-    fn spell(&self, salt: &[u8], output: &[u8]) -> PasswordHash {
+    fn to_phc(&self, salt: &[u8], output: &[u8]) -> PasswordHash {
         let params = Params::new(self.memory_kib, self.iterations, self.parallelism, None);
         let params = params.ok().and_then(|params| phc::ParamsString::try_from(&params).ok());
         let hash = phc::PasswordHash {
@@ -266,69 +266,69 @@ impl HashSettings {
 
 /// The result of checking a password.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum PasswordMatch {
     /// The password is wrong, or there was no hash to compare it with.
-    Wrong,
+    Invalid,
     /// The password is right.
-    Right {
+    Valid {
         /// The password, if the stored hash was made with other settings and should be replaced.
-        to_hash_again: Option<NewPassword>,
+        needs_rehash: Option<NewPassword>,
     },
 }
 
-impl Verdict {
+impl PasswordMatch {
     /// Whether the password is right.
     pub fn is_right(&self) -> bool {
-        matches!(self, Self::Right { .. })
+        matches!(self, Self::Valid { .. })
     }
 }
 
 /// The settings are out of bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HashSettingsError;
+pub struct Argon2ParamsError;
 
-impl fmt::Display for HashSettingsError {
+impl fmt::Display for Argon2ParamsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "memory_kib must be 8 times parallelism to {}, iterations 1 to {}, parallelism 1 to {}, and memory_kib times \
              iterations at most {}",
-            HashSettings::MAX_MEMORY_KIB,
-            HashSettings::MAX_ITERATIONS,
-            HashSettings::MAX_PARALLELISM,
-            HashSettings::MAX_WORK_KIB
+            Argon2Params::MAX_MEMORY_KIB,
+            Argon2Params::MAX_ITERATIONS,
+            Argon2Params::MAX_PARALLELISM,
+            Argon2Params::MAX_WORK_KIB
         )
     }
 }
 
-impl std::error::Error for HashSettingsError {}
+impl std::error::Error for Argon2ParamsError {}
 
 /// The memory that a hash works in, for reuse. Allocating 19 MiB for each hash costs milliseconds of page faults, and memory
 /// that many threads allocate at once may never be returned to the system.
 #[derive(Default)]
 pub struct HashMemory {
     blocks: Vec<Block>,
-    passed_kib: u64,
+    work_kib: u64,
     /// The hash that is checked where there is no stored one.
-    decoy: Option<(HashSettings, PasswordHash)>,
+    decoy: Option<(Argon2Params, PasswordHash)>,
 }
 
 impl HashMemory {
     /// How much memory hashes have processed in here, in KiB: a measure of their cost that is the same on every machine.
-    pub const fn passed_kib(&self) -> u64 {
-        self.passed_kib
+    pub const fn work_kib(&self) -> u64 {
+        self.work_kib
     }
 
     /// A hash with these settings that belongs to no account, encoded once and kept.
-    fn decoy(&mut self, settings: &HashSettings) -> PasswordHash {
+    fn decoy(&mut self, settings: &Argon2Params) -> PasswordHash {
         if self.decoy.as_ref().is_none_or(|(made_with, _)| made_with != settings) {
-            self.decoy = Some((*settings, settings.spell(&[0; 16], &[0; HashSettings::OUTPUT_BYTES])));
+            self.decoy = Some((*settings, settings.to_phc(&[0; 16], &[0; Argon2Params::OUTPUT_BYTES])));
         }
         self.decoy.as_ref().map(|(_, decoy)| decoy.clone()).expect("it was made if it was not there")
     }
 
     /// Frees the memory that only a costly stored hash needed.
-    fn keep_at_most(&mut self, kib: u32) {
+    fn shrink_to(&mut self, kib: u32) {
         let blocks = usize::try_from(kib).unwrap_or(usize::MAX);
         if self.blocks.len() > blocks {
             self.blocks.truncate(blocks);
@@ -340,7 +340,7 @@ impl HashMemory {
         if self.blocks.len() < count {
             self.blocks.resize_with(count, Block::new);
         }
-        self.passed_kib += count as u64 * u64::from(passes);
+        self.work_kib += count as u64 * u64::from(passes);
         &mut self.blocks[..count]
     }
 }
@@ -367,41 +367,42 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-struct Parsed {
-    settings: HashSettings,
+struct ParsedHash {
+    settings: Argon2Params,
     salt: phc::Salt,
     output: phc::Output,
 }
 
-impl Parsed {
-    fn new(stored: &PasswordHash) -> Result<Self, HashFault> {
-        let hash = phc::PasswordHash::new(&stored.0).map_err(|_| HashFault)?;
+impl ParsedHash {
+    fn new(stored: &PasswordHash) -> Result<Self, InvalidHashError> {
+        let hash = phc::PasswordHash::new(&stored.0).map_err(|_| InvalidHashError)?;
         if hash.algorithm != Algorithm::Argon2id.ident() || hash.version != Some(Version::V0x13.into()) {
-            return Err(HashFault);
+            return Err(InvalidHashError);
         }
         // A missing parameter would be taken from the defaults of this version of the crate. A key id or associated data
         // would be inputs of the hash, which are not supported here.
         let names: Vec<phc::Ident> = hash.params.iter().map(|(name, _)| name).collect();
         if !names.iter().map(phc::Ident::as_str).eq(["m", "t", "p"]) {
-            return Err(HashFault);
+            return Err(InvalidHashError);
         }
-        let params = Params::try_from(&hash).map_err(|_| HashFault)?;
-        let settings = HashSettings::new(params.m_cost(), params.t_cost(), params.p_cost()).map_err(|_| HashFault)?;
-        Ok(Self { settings, salt: hash.salt.ok_or(HashFault)?, output: hash.hash.ok_or(HashFault)? })
+        let params = Params::try_from(&hash).map_err(|_| InvalidHashError)?;
+        let settings =
+            Argon2Params::new(params.m_cost(), params.t_cost(), params.p_cost()).map_err(|_| InvalidHashError)?;
+        Ok(Self { settings, salt: hash.salt.ok_or(InvalidHashError)?, output: hash.hash.ok_or(InvalidHashError)? })
     }
 }
 
 /// A stored text is not a supported hash, or exceeds the caps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HashFault;
+pub struct InvalidHashError;
 
-impl fmt::Display for HashFault {
+impl fmt::Display for InvalidHashError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a stored password hash cannot be read")
     }
 }
 
-impl std::error::Error for HashFault {}
+impl std::error::Error for InvalidHashError {}
 
 #[cfg(test)]
 mod tests {
@@ -415,11 +416,11 @@ mod tests {
         Password::parse(text).unwrap()
     }
 
-    fn cheap() -> HashSettings {
-        HashSettings::new(8, 1, 1).unwrap()
+    fn cheap() -> Argon2Params {
+        Argon2Params::new(8, 1, 1).unwrap()
     }
 
-    fn hash(settings: HashSettings, text: &str) -> PasswordHash {
+    fn hash(settings: Argon2Params, text: &str) -> PasswordHash {
         settings.hash(&NewPassword(password(text)), [3; 16], &mut HashMemory::default())
     }
 
@@ -430,7 +431,7 @@ mod tests {
     #[test]
     fn the_default_settings_give_the_hash_of_the_reference_implementation() {
         // Made by argon2-cffi 25.1.0: low_level.hash_secret(b"plum-octave-harbour", b"\x03"*16, 2, 19456, 1, 32, Type.ID)
-        let settings = HashSettings::new(19456, 2, 1).unwrap();
+        let settings = Argon2Params::new(19456, 2, 1).unwrap();
         let golden =
             "$argon2id$v=19$m=19456,t=2,p=1$AwMDAwMDAwMDAwMDAwMDAw$bNAtXmQTyxyXCV5SufdPn/KJykax1do4gTakfsXcwIY";
         assert_eq!(hash(settings, GOOD).expose(), golden);
@@ -472,7 +473,7 @@ mod tests {
         assert!(Password::parse(&"e\u{0301}".repeat(256)).is_ok(), "counted after normalisation");
         let lenient = PasswordPolicy { min_strength: 0, ..POLICY };
         let short = lenient.accept(password("q7#Kv!z"), &[]);
-        assert_eq!(short.unwrap_err(), PasswordRefusal::TooShort { min_length: 8 });
+        assert_eq!(short.unwrap_err(), PasswordError::TooShort { min_length: 8 });
         assert!(lenient.accept(password("q7#Kv!zX"), &[]).is_ok());
         assert!(lenient.accept(password("ééééééé"), &[]).is_err(), "seven code points of two bytes");
         assert!(POLICY.accept(password("日曜の図書館で豆を煮る"), &[]).is_ok());
@@ -498,7 +499,7 @@ mod tests {
             "adalovelace",
             "notesnotes",
         ] {
-            let Err(PasswordRefusal::Guessable { advice }) = POLICY.accept(password(guess), &context) else {
+            let Err(PasswordError::Guessable { advice }) = POLICY.accept(password(guess), &context) else {
                 panic!("{guess} was accepted");
             };
             assert!(!advice.is_empty(), "{guess}");
@@ -531,13 +532,13 @@ mod tests {
 
     #[test]
     fn a_password_check_costs_the_same_for_every_account_and_for_none() {
-        let current = HashSettings::new(64, 3, 1).unwrap();
+        let current = Argon2Params::new(64, 3, 1).unwrap();
         let mut memory = HashMemory::default();
         let same = hash(current, GOOD);
-        let cheaper = hash(HashSettings::new(64, 1, 1).unwrap(), GOOD);
+        let cheaper = hash(Argon2Params::new(64, 1, 1).unwrap(), GOOD);
         for (checks, stored) in (1..).zip([None, Some(&same), Some(&cheaper)]) {
             let _ = current.check(stored, &password("wrong"), &mut memory);
-            assert_eq!(memory.passed_kib(), checks * 192, "{stored:?}");
+            assert_eq!(memory.work_kib(), checks * 192, "{stored:?}");
         }
     }
 
@@ -545,19 +546,19 @@ mod tests {
     fn a_decoy_costs_what_the_current_settings_require() {
         let mut memory = HashMemory::default();
         for (memory_kib, passed) in [(128, 128), (64, 128 + 64)] {
-            let settings = HashSettings::new(memory_kib, 1, 1).unwrap();
+            let settings = Argon2Params::new(memory_kib, 1, 1).unwrap();
             let _ = settings.check(None, &password("wrong"), &mut memory);
-            assert_eq!(memory.passed_kib(), passed);
+            assert_eq!(memory.work_kib(), passed);
         }
     }
 
     #[test]
     fn the_check_of_a_cheaper_hash_does_the_rest_of_the_work() {
-        let current = HashSettings::new(19456, 2, 1).unwrap();
+        let current = Argon2Params::new(19456, 2, 1).unwrap();
         for (memory_kib, iterations) in [(19456, 1), (12288, 3), (4096, 1), (64, 3), (19455, 2)] {
-            let old = HashSettings::new(memory_kib, iterations, 1).unwrap();
+            let old = Argon2Params::new(memory_kib, iterations, 1).unwrap();
             let rest = current.rest_after(&old).unwrap();
-            let work = |settings: HashSettings| i64::from(settings.memory_kib) * i64::from(settings.iterations);
+            let work = |settings: Argon2Params| i64::from(settings.memory_kib) * i64::from(settings.iterations);
             assert!((work(old) + work(rest) - work(current)).abs() <= 8, "{old:?} {rest:?}");
             assert!(rest.memory_kib <= current.memory_kib);
         }
@@ -567,13 +568,13 @@ mod tests {
 
     #[test]
     fn a_hash_with_other_settings_is_checked_and_marked_for_replacement() {
-        let raised = HashSettings::new(64, 2, 1).unwrap();
+        let raised = Argon2Params::new(64, 2, 1).unwrap();
         let old = hash(cheap(), GOOD);
         let check =
-            |settings: HashSettings, text| settings.check(Some(&old), &password(text), &mut HashMemory::default());
-        assert!(matches!(check(raised, GOOD), Ok(Verdict::Right { to_hash_again: Some(_) })));
-        assert!(matches!(check(cheap(), GOOD), Ok(Verdict::Right { to_hash_again: None })));
-        assert!(matches!(check(raised, "other"), Ok(Verdict::Wrong)));
+            |settings: Argon2Params, text| settings.check(Some(&old), &password(text), &mut HashMemory::default());
+        assert!(matches!(check(raised, GOOD), Ok(PasswordMatch::Valid { needs_rehash: Some(_) })));
+        assert!(matches!(check(cheap(), GOOD), Ok(PasswordMatch::Valid { needs_rehash: None })));
+        assert!(matches!(check(raised, "other"), Ok(PasswordMatch::Invalid)));
     }
 
     #[test]
@@ -600,13 +601,13 @@ mod tests {
         ] {
             let stored = PasswordHash::from_stored(text.clone());
             let checked = cheap().check(Some(&stored), &password(GOOD), &mut HashMemory::default());
-            assert_eq!(checked.err(), Some(HashFault), "{text}");
+            assert_eq!(checked.err(), Some(InvalidHashError), "{text}");
         }
     }
 
     #[test]
     fn the_memory_of_one_costly_hash_is_not_kept() {
-        let costly = hash(HashSettings::new(4096, 1, 1).unwrap(), GOOD);
+        let costly = hash(Argon2Params::new(4096, 1, 1).unwrap(), GOOD);
         let mut memory = HashMemory::default();
         assert!(cheap().check(Some(&costly), &password(GOOD), &mut memory).unwrap().is_right());
         assert!(memory.blocks.capacity() < 64, "{} KiB", memory.blocks.capacity());
@@ -624,16 +625,16 @@ mod tests {
             (1024, 1, 65),
             (1 << 20, 5, 1),
         ] {
-            assert!(HashSettings::new(memory_kib, iterations, parallelism).is_err());
+            assert!(Argon2Params::new(memory_kib, iterations, parallelism).is_err());
         }
         assert!(
-            HashSettings::new(1 << 20, 4, 1).is_ok() && HashSettings::new(512, 64, 64).is_ok(),
+            Argon2Params::new(1 << 20, 4, 1).is_ok() && Argon2Params::new(512, 64, 64).is_ok(),
             "just within the bounds"
         );
-        assert_eq!(HashSettings::new(512, 1, 1).unwrap().memory_kib(), 512);
-        assert!(HashSettings::new(19456, 2, 1).unwrap().is_recommended());
-        assert!(HashSettings::new(47104, 1, 1).unwrap().is_recommended());
-        assert!(!HashSettings::new(19455, 2, 1).unwrap().is_recommended());
+        assert_eq!(Argon2Params::new(512, 1, 1).unwrap().memory_kib(), 512);
+        assert!(Argon2Params::new(19456, 2, 1).unwrap().is_recommended());
+        assert!(Argon2Params::new(47104, 1, 1).unwrap().is_recommended());
+        assert!(!Argon2Params::new(19455, 2, 1).unwrap().is_recommended());
     }
 
     #[test]

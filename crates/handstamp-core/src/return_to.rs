@@ -142,7 +142,7 @@ impl ReturnHosts {
     }
 
     /// The hosts as sources of a Content-Security-Policy, each after a space.
-    pub fn sources(&self) -> String {
+    pub fn csp_sources(&self) -> String {
         let domain = self.domain.iter().map(|domain| format!(" https://{domain} https://*.{domain}"));
         domain.chain(self.listed.iter().map(|origin| format!(" {origin}"))).collect()
     }
@@ -344,8 +344,8 @@ mod tests {
     fn the_csp_sources_are_the_return_hosts() {
         let sources =
             " https://example.com https://*.example.com https://app.example.org https://notes.example.net:8443";
-        assert_eq!(hosts().sources(), sources);
-        assert_eq!(ReturnHosts::default().sources(), "");
+        assert_eq!(hosts().csp_sources(), sources);
+        assert_eq!(ReturnHosts::default().csp_sources(), "");
     }
 
     #[test]
@@ -395,7 +395,7 @@ mod tests {
             assert_eq!(laptop.parse(trick), None, "{trick:?}");
         }
         let sources = " http://localhost:15000 http://app.localhost http://127.0.0.1:81 https://app.example.com";
-        assert_eq!(laptop.sources(), sources);
+        assert_eq!(laptop.csp_sources(), sources);
         assert!(!listed[3].is_loopback() && !ReturnHost::parse("localhost.example.com").unwrap().is_loopback());
     }
 }

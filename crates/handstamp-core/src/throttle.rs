@@ -1,14 +1,14 @@
 //! Rate limits: whether one more attempt is allowed after those counted so far, or how long to wait.
 //!
 //! An attempt counts when it is made, before it is verified, so that a thousand at once get no more than a thousand one by
-//! one. A successful attempt is [taken back](Attempts::take_back); a failed one is forgotten with time only.
+//! one. A successful attempt is [taken back](Attempts::refund); a failed one is forgotten with time only.
 
 use std::fmt;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::{DeviceId, EmailAddress, Network, SessionIdHash, Timestamp, UserId};
+use crate::{DeviceId, EmailAddress, Network, SessionSecretHash, Timestamp, UserId};
 
 /// The time in which attempts count together.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
@@ -22,62 +22,62 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 /// The attempts allowed in a quarter of an hour, and the policy once they are used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    most: u32,
-    afterwards: Afterwards,
+    max: u32,
+    over_limit: OverLimit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Afterwards {
+enum OverLimit {
     /// One attempt after each wait; waits double from a minute to an hour. A day has at most `per_day` attempts.
-    OneByOne { per_day: u32 },
+    Backoff { per_day: u32 },
     /// No attempt until the quarter of an hour is over.
-    NextWindow,
+    FixedWindow,
 }
 
 impl Limit {
     /// The most wrong passwords that are evaluated for one account and day (NIST SP 800-63B-4 §3.2.2), whatever cookies are
-    /// sent: those of [unknown devices](Self::of_strangers) and those of [known ones](Self::of_an_owner) together.
+    /// sent: those of [unknown devices](Self::per_account) and those of [known ones](Self::per_owner) together.
     pub const PER_DAY: u32 = 100;
 
     /// How many of these are reserved for the known devices and the sessions of the account, so that unknown devices cannot use
     /// them up.
     const PER_DAY_OF_AN_OWNER: u32 = 20;
 
-    /// For an account on unknown devices, where it has not signed in before: as [`of_a_person`](Self::of_a_person), but without
-    /// the part of a day that is reserved for the owner. That part is smaller where `most` exceeds the rest of the day.
-    pub fn of_strangers(most: u32) -> Option<Self> {
-        let per_day = Self::per_day_of_strangers(most);
-        (most > 0).then_some(Self { most, afterwards: Afterwards::OneByOne { per_day } })
+    /// For an account on unknown devices, where it has not signed in before: as [`of_a_person`](Self::per_device), but without
+    /// the part of a day that is reserved for the owner. That part is smaller where `max` exceeds the rest of the day.
+    pub fn per_account(max: u32) -> Option<Self> {
+        let per_day = Self::per_day_of_strangers(max);
+        (max > 0).then_some(Self { max, over_limit: OverLimit::Backoff { per_day } })
     }
 
     /// For all known devices and sessions of an account together: the part of a day that unknown devices do not have. Those have
-    /// `most` in a quarter of an hour.
-    pub fn of_an_owner(most: u32) -> Self {
-        let per_day = Self::PER_DAY - Self::per_day_of_strangers(most);
-        Self { most: u32::MAX, afterwards: Afterwards::OneByOne { per_day } }
+    /// `max` in a quarter of an hour.
+    pub fn per_owner(max: u32) -> Self {
+        let per_day = Self::PER_DAY - Self::per_day_of_strangers(max);
+        Self { max: u32::MAX, over_limit: OverLimit::Backoff { per_day } }
     }
 
-    fn per_day_of_strangers(most: u32) -> u32 {
-        most.clamp(Self::PER_DAY - Self::PER_DAY_OF_AN_OWNER, Self::PER_DAY)
+    fn per_day_of_strangers(max: u32) -> u32 {
+        max.clamp(Self::PER_DAY - Self::PER_DAY_OF_AN_OWNER, Self::PER_DAY)
     }
 
-    /// For what belongs to one user: `most` attempts in a quarter of an hour, then one after a minute, one after two, and so on
-    /// up to an hour. A day has at most [`PER_DAY`](Self::PER_DAY). None, for no limit, where `most` is 0.
-    pub fn of_a_person(most: u32) -> Option<Self> {
-        (most > 0).then_some(Self { most, afterwards: Afterwards::OneByOne { per_day: Self::PER_DAY } })
+    /// For what belongs to one user: `max` attempts in a quarter of an hour, then one after a minute, one after two, and so on
+    /// up to an hour. A day has at most [`PER_DAY`](Self::PER_DAY). None, for no limit, where `max` is 0.
+    pub fn per_device(max: u32) -> Option<Self> {
+        (max > 0).then_some(Self { max, over_limit: OverLimit::Backoff { per_day: Self::PER_DAY } })
     }
 
-    /// For a network, which many users may share: `most` attempts in each quarter of an hour. None, for no limit, where `most`
+    /// For a network, which many users may share: `max` attempts in each quarter of an hour. None, for no limit, where `max`
     /// is 0.
-    pub fn of_a_network(most: u32) -> Option<Self> {
-        (most > 0).then_some(Self { most, afterwards: Afterwards::NextWindow })
+    pub fn per_network(max: u32) -> Option<Self> {
+        (max > 0).then_some(Self { max, over_limit: OverLimit::FixedWindow })
     }
 
     /// Counts one more attempt, after those that were counted before.
     ///
     /// # Errors
     /// The time to wait, where the attempt is throttled; it is not counted then.
-    pub fn count(&self, before: Option<Attempts>, now: Timestamp) -> Result<Attempts, Wait> {
+    pub fn count(&self, before: Option<Attempts>, now: Timestamp) -> Result<Attempts, RetryAfter> {
         let mut attempts = before.filter(|before| before.last_at <= now.after(CLOCK_TOLERANCE)).unwrap_or(Attempts {
             count: 0,
             since: now,
@@ -93,7 +93,7 @@ impl Limit {
         }
         let allowed_at = self.allowed_at(&attempts);
         if now < allowed_at {
-            return Err(Wait(allowed_at.since(now)));
+            return Err(RetryAfter(allowed_at.since(now)));
         }
         attempts.count = attempts.count.saturating_add(1);
         attempts.today = attempts.today.saturating_add(1);
@@ -103,13 +103,13 @@ impl Limit {
 
     /// When one more attempt is allowed after these.
     fn allowed_at(&self, attempts: &Attempts) -> Timestamp {
-        let after_the_run = match self.afterwards {
-            _ if attempts.count < self.most => attempts.since,
-            Afterwards::OneByOne { .. } => attempts.last_at.after(self.wait_after(attempts.count)),
-            Afterwards::NextWindow => attempts.since.after(WINDOW),
+        let after_the_run = match self.over_limit {
+            _ if attempts.count < self.max => attempts.since,
+            OverLimit::Backoff { .. } => attempts.last_at.after(self.wait_after(attempts.count)),
+            OverLimit::FixedWindow => attempts.since.after(WINDOW),
         };
-        match self.afterwards {
-            Afterwards::OneByOne { per_day } if attempts.today >= per_day => {
+        match self.over_limit {
+            OverLimit::Backoff { per_day } if attempts.today >= per_day => {
                 after_the_run.max(attempts.day_since.after(DAY))
             }
             _ => after_the_run,
@@ -118,8 +118,8 @@ impl Limit {
 
     /// When the next attempt begins a new run.
     fn forgotten_at(&self, attempts: &Attempts) -> Timestamp {
-        match self.afterwards {
-            Afterwards::OneByOne { .. } if attempts.count >= self.most => {
+        match self.over_limit {
+            OverLimit::Backoff { .. } if attempts.count >= self.max => {
                 attempts.last_at.after(self.wait_after(attempts.count)).after(WINDOW)
             }
             _ => attempts.since.after(WINDOW),
@@ -127,7 +127,7 @@ impl Limit {
     }
 
     fn wait_after(&self, count: u32) -> Duration {
-        let doublings = count.saturating_sub(self.most).min(31);
+        let doublings = count.saturating_sub(self.max).min(31);
         FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT)
     }
 }
@@ -154,7 +154,7 @@ impl Attempts {
     /// The counts without a successful attempt, which had brought them to `counted`. A run or a day that has begun since does
     /// not contain it.
     #[must_use]
-    pub fn take_back(self, counted: &Self) -> Self {
+    pub fn refund(self, counted: &Self) -> Self {
         let less = |count: u32, is_the_same: bool| count.saturating_sub(u32::from(is_the_same));
         Self {
             count: less(self.count, self.since == counted.since),
@@ -166,7 +166,7 @@ impl Attempts {
 
 /// The time until one more attempt is allowed, after too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Wait(pub Duration);
+pub struct RetryAfter(pub Duration);
 
 /// The key by which attempts count together. It is a hash, so that it does not reveal what a user typed, and has the same
 /// length for every input.
@@ -190,7 +190,7 @@ impl AttemptKey {
     }
 
     /// Re-authentications within a session.
-    pub fn session(session: SessionIdHash) -> Self {
+    pub fn session(session: SessionSecretHash) -> Self {
         Self::new("session", &[session.as_bytes()])
     }
 
@@ -260,7 +260,7 @@ mod tests {
             Self { limit: limit.unwrap(), counted: None, now: NOW }
         }
 
-        fn tries(&mut self) -> Result<(), Wait> {
+        fn tries(&mut self) -> Result<(), RetryAfter> {
             self.limit.count(self.counted, self.now).map(|counted| self.counted = Some(counted))
         }
 
@@ -270,7 +270,7 @@ mod tests {
             loop {
                 match self.tries() {
                     Ok(()) => count += 1,
-                    Err(Wait(wait)) => return (count, wait),
+                    Err(RetryAfter(wait)) => return (count, wait),
                 }
             }
         }
@@ -280,17 +280,17 @@ mod tests {
         }
 
         fn is_right(&mut self) {
-            self.counted = self.counted.map(|counted| counted.take_back(&counted));
+            self.counted = self.counted.map(|counted| counted.refund(&counted));
         }
     }
 
     #[test]
     fn ten_attempts_in_a_quarter_of_an_hour_and_then_waits_that_double_up_to_an_hour() {
-        let mut guesser = Guesser::new(Limit::of_a_person(10));
+        let mut guesser = Guesser::new(Limit::per_device(10));
         assert_eq!(guesser.tries_until_stopped(), (10, minutes(1)));
         for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
             guesser.waits(minutes(wait) - Duration::from_secs(1));
-            assert_eq!(guesser.tries(), Err(Wait(Duration::from_secs(1))), "not a second earlier");
+            assert_eq!(guesser.tries(), Err(RetryAfter(Duration::from_secs(1))), "not a second earlier");
             guesser.waits(Duration::from_secs(1));
             assert_eq!(guesser.tries_until_stopped(), (1, minutes((wait * 2).min(60))));
         }
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_wait_longer_by_a_quarter_of_an_hour_begins_a_new_run() {
-        let mut guesser = Guesser::new(Limit::of_a_person(10));
+        let mut guesser = Guesser::new(Limit::per_device(10));
         guesser.tries_until_stopped();
         guesser.waits(minutes(1));
         guesser.tries_until_stopped();
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn nine_attempts_are_forgotten_a_quarter_of_an_hour_after_the_first() {
-        let mut guesser = Guesser::new(Limit::of_a_person(10));
+        let mut guesser = Guesser::new(Limit::per_device(10));
         for _ in 0..9 {
             guesser.tries().unwrap();
             guesser.waits(minutes(1));
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_day_has_at_most_a_hundred_attempts() {
-        let mut guesser = Guesser::new(Limit::of_a_person(10));
+        let mut guesser = Guesser::new(Limit::per_device(10));
         let mut tried = 0;
         while guesser.now < NOW.after(DAY) {
             let (count, wait) = guesser.tries_until_stopped();
@@ -328,14 +328,14 @@ mod tests {
             guesser.waits(wait + WINDOW);
         }
         assert_eq!(tried, 100);
-        let mut patient = Guesser::new(Limit::of_a_person(10));
+        let mut patient = Guesser::new(Limit::per_device(10));
         for _ in 0..100 {
             patient.tries().unwrap();
             patient.waits(minutes(14));
         }
         assert_eq!(
             patient.tries(),
-            Err(Wait(DAY - minutes(1400))),
+            Err(RetryAfter(DAY - minutes(1400))),
             "though there were never more than two in a window"
         );
         patient.waits(DAY - minutes(1400));
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_network_has_its_limit_in_each_window() {
-        let mut network = Guesser::new(Limit::of_a_network(100));
+        let mut network = Guesser::new(Limit::per_network(100));
         assert_eq!(network.tries_until_stopped(), (100, minutes(15)));
         network.waits(minutes(5));
         assert_eq!(network.tries_until_stopped(), (0, minutes(10)));
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn successful_attempts_do_not_count_and_failed_ones_stay() {
-        let mut guesser = Guesser::new(Limit::of_a_person(10));
+        let mut guesser = Guesser::new(Limit::per_device(10));
         for _ in 0..1000 {
             guesser.tries().unwrap();
             guesser.is_right();
@@ -368,24 +368,24 @@ mod tests {
         guesser.waits(minutes(1));
         guesser.tries().unwrap();
         guesser.is_right();
-        assert_eq!(guesser.tries(), Err(Wait(minutes(1))), "as after ten, from the last attempt");
+        assert_eq!(guesser.tries(), Err(RetryAfter(minutes(1))), "as after ten, from the last attempt");
     }
 
     #[test]
     fn taking_back_an_attempt_never_underflows() {
         let attempts = Attempts { count: 0, since: NOW, last_at: NOW, today: 0, day_since: NOW };
-        assert_eq!(attempts.take_back(&attempts), attempts);
+        assert_eq!(attempts.refund(&attempts), attempts);
     }
 
     #[test]
     fn a_successful_attempt_is_not_taken_back_from_a_later_run() {
-        let limit = Limit::of_a_network(10).unwrap();
+        let limit = Limit::per_network(10).unwrap();
         let right = limit.count(None, NOW).unwrap();
         let wrong = limit.count(Some(right), NOW.after(WINDOW)).unwrap();
-        assert_eq!(wrong.take_back(&right).count, 1, "the wrong attempt of the next run stays");
-        assert_eq!(wrong.take_back(&right).today, 1, "and the right attempt of the same day is taken back");
+        assert_eq!(wrong.refund(&right).count, 1, "the wrong attempt of the next run stays");
+        assert_eq!(wrong.refund(&right).today, 1, "and the right attempt of the same day is taken back");
         let next_day = limit.count(Some(wrong), NOW.after(DAY)).unwrap();
-        assert_eq!(next_day.take_back(&right), next_day);
+        assert_eq!(next_day.refund(&right), next_day);
     }
 
     #[test]
@@ -400,8 +400,8 @@ mod tests {
             }
             tried
         };
-        for (most, each) in [(10, (80, 20)), (90, (90, 10)), (100, (100, 0))] {
-            let (strangers, owner) = (a_day_of(Limit::of_strangers(most).unwrap()), a_day_of(Limit::of_an_owner(most)));
+        for (max, each) in [(10, (80, 20)), (90, (90, 10)), (100, (100, 0))] {
+            let (strangers, owner) = (a_day_of(Limit::per_account(max).unwrap()), a_day_of(Limit::per_owner(max)));
             assert_eq!((strangers, owner), each);
             assert_eq!(strangers + owner, Limit::PER_DAY);
         }
@@ -409,21 +409,21 @@ mod tests {
 
     #[test]
     fn a_limit_of_zero_is_no_limit() {
-        assert_eq!((Limit::of_a_person(0), Limit::of_a_network(0)), (None, None));
+        assert_eq!((Limit::per_device(0), Limit::per_network(0)), (None, None));
     }
 
     #[test]
     fn a_clock_that_is_set_back_does_not_prolong_a_wait() {
-        let mut guesser = Guesser::new(Limit::of_a_person(10));
+        let mut guesser = Guesser::new(Limit::per_device(10));
         guesser.now = NOW.after(365 * DAY);
         guesser.tries_until_stopped();
         guesser.now = NOW;
         assert_eq!(guesser.tries(), Ok(()));
         // Nodes whose clocks differ a little keep the counts.
-        let mut guesser = Guesser::new(Limit::of_a_person(10));
+        let mut guesser = Guesser::new(Limit::per_device(10));
         guesser.tries_until_stopped();
         guesser.now = Timestamp::from_unix_seconds(NOW.unix_seconds() - 60);
-        assert_eq!(guesser.tries(), Err(Wait(minutes(2))));
+        assert_eq!(guesser.tries(), Err(RetryAfter(minutes(2))));
     }
 
     #[test]
@@ -431,7 +431,7 @@ mod tests {
         let network = Network::of("192.0.2.1".parse().unwrap());
         let user = UserId::new(NOW, [7; 10]);
         let email = EmailAddress::parse("ada@example.com").unwrap();
-        let session = crate::SessionId::from_bytes([1; 16]).hash();
+        let session = crate::SessionSecret::from_bytes([1; 16]).hash();
         let device = |byte| AttemptKey::device(user, DeviceId::from_bytes([byte; 8]));
         let of_a_site = Network::of("2001:db8:1:2::1".parse().unwrap());
         assert_eq!(AttemptKey::site(network), None);
@@ -461,7 +461,7 @@ mod tests {
         /// of ten, and the attempts after a wait.
         #[test]
         fn no_pattern_of_attempts_exceeds_the_limit(pauses in prop::collection::vec(0_u64..2000, 1..400)) {
-            let mut guesser = Guesser::new(Limit::of_a_person(10));
+            let mut guesser = Guesser::new(Limit::per_device(10));
             let mut allowed = Vec::new();
             for pause in pauses {
                 guesser.waits(Duration::from_secs(pause));

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use zeroize::Zeroize;
 
 use crate::keyring::{KeyRing, KeyRingError, Purpose, SecretKey};
-use crate::{SessionId, SessionIdHash, Timestamp, UserId};
+use crate::{SessionSecret, SessionSecretHash, Timestamp, UserId};
 
 const VERSION: u8 = 1;
 const SIGNED_BYTES: usize = 55;
@@ -35,7 +35,7 @@ pub struct Claims {
     /// The user who signed in.
     pub user_id: UserId,
     /// The secret of the session.
-    pub session_id: SessionId,
+    pub session_secret: SessionSecret,
     /// When the token was issued.
     pub issued_at: Timestamp,
     /// When the token expires; at that second it is no longer valid.
@@ -99,7 +99,7 @@ impl SessionTokens {
         bytes[1..5].copy_from_slice(&key.id());
         bytes[5..7].copy_from_slice(&flags(claims).to_be_bytes());
         bytes[7..23].copy_from_slice(claims.user_id.as_uuid().as_bytes());
-        bytes[23..39].copy_from_slice(claims.session_id.as_bytes());
+        bytes[23..39].copy_from_slice(claims.session_secret.as_bytes());
         bytes[39..47].copy_from_slice(&claims.issued_at.unix_seconds().to_be_bytes());
         bytes[47..55].copy_from_slice(&claims.expires_at.unix_seconds().to_be_bytes());
         let tag = key.tag(&bytes[..SIGNED_BYTES]);
@@ -119,22 +119,22 @@ impl SessionTokens {
     ///
     /// # Errors
     /// The first rule that the text breaks. The client only ever learns that it is signed out.
-    pub fn open(&self, text: &str, now: Timestamp) -> Result<OpenedToken, TokenRefusal> {
+    pub fn open(&self, text: &str, now: Timestamp) -> Result<OpenedToken, TokenError> {
         // The bytes stay where they are decoded: copying bytes just written makes the processor wait, 32 of 180 ns.
         let mut bytes = [0; TOKEN_BYTES];
         decode(text, &mut bytes)?;
         let bytes = &bytes;
         if bytes[0] != VERSION {
-            return Err(TokenRefusal::Version);
+            return Err(TokenError::Version);
         }
         let (remembered, assurance) = parse_flags(u16::from_be_bytes(field(bytes, 5)))?;
-        let key = self.ring.find(field(bytes, 1)).ok_or(TokenRefusal::UnknownKey)?;
+        let key = self.ring.find(field(bytes, 1)).ok_or(TokenError::UnknownKey)?;
         if !key.verifies(&bytes[..SIGNED_BYTES], &bytes[SIGNED_BYTES..]) {
-            return Err(TokenRefusal::Tag);
+            return Err(TokenError::Tag);
         }
         let claims = Claims {
             user_id: UserId::from_uuid(Uuid::from_bytes(field(bytes, 7))),
-            session_id: SessionId::from_bytes(field(bytes, 23)),
+            session_secret: SessionSecret::from_bytes(field(bytes, 23)),
             issued_at: Timestamp::from_unix_seconds(u64::from_be_bytes(field(bytes, 39))),
             expires_at: Timestamp::from_unix_seconds(u64::from_be_bytes(field(bytes, 47))),
             remembered,
@@ -148,27 +148,27 @@ impl SessionTokens {
     /// do not matter, since a session that may no longer be used must still be revocable.
     ///
     /// # Errors
-    /// [`Malformed`](TokenRefusal::Malformed) or [`Tag`](TokenRefusal::Tag) for a text that this service never signed. For one
-    /// that another key may have signed, [`UnknownKey`](TokenRefusal::UnknownKey): such a session may be live elsewhere.
-    pub fn open_to_end(&self, text: &str) -> Result<TokenToEnd, TokenRefusal> {
+    /// [`Malformed`](TokenError::Malformed) or [`Tag`](TokenError::Tag) for a text that this service never signed. For one
+    /// that another key may have signed, [`UnknownKey`](TokenError::UnknownKey): such a session may be live elsewhere.
+    pub fn open_to_end(&self, text: &str) -> Result<TokenToEnd, TokenError> {
         let mut bytes = [0; TOKEN_BYTES];
         decode(text, &mut bytes)?;
-        let key = self.ring.find(field(&bytes, 1)).ok_or(TokenRefusal::UnknownKey)?;
+        let key = self.ring.find(field(&bytes, 1)).ok_or(TokenError::UnknownKey)?;
         if !key.verifies(&bytes[..SIGNED_BYTES], &bytes[SIGNED_BYTES..]) {
-            return Err(TokenRefusal::Tag);
+            return Err(TokenError::Tag);
         }
         Ok(TokenToEnd {
             user_id: UserId::from_uuid(Uuid::from_bytes(field(&bytes, 7))),
-            id_hash: SessionId::from_bytes(field(&bytes, 23)).hash(),
+            secret_hash: SessionSecret::from_bytes(field(&bytes, 23)).hash(),
             remembered: u16::from_be_bytes(field(&bytes, 5)) & REMEMBERED != 0,
         })
     }
 }
 
-fn decode(text: &str, bytes: &mut [u8; TOKEN_BYTES]) -> Result<(), TokenRefusal> {
+fn decode(text: &str, bytes: &mut [u8; TOKEN_BYTES]) -> Result<(), TokenError> {
     let is_whole =
         text.len() == TEXT_CHARACTERS && URL_SAFE_NO_PAD.decode(text.as_bytes(), bytes.as_mut_slice().as_out()).is_ok();
-    if is_whole { Ok(()) } else { Err(TokenRefusal::Malformed) }
+    if is_whole { Ok(()) } else { Err(TokenError::Malformed) }
 }
 
 /// A field of a token of any layout.
@@ -180,24 +180,24 @@ fn flags(claims: &Claims) -> u16 {
     (u16::from(claims.remembered) * REMEMBERED) | ((claims.assurance as u16) << ASSURANCE_SHIFT)
 }
 
-fn parse_flags(flags: u16) -> Result<(bool, Assurance), TokenRefusal> {
+fn parse_flags(flags: u16) -> Result<(bool, Assurance), TokenError> {
     let assurance = match (flags & ASSURANCE) >> ASSURANCE_SHIFT {
         0 => Assurance::Password,
         1 => Assurance::SecondFactor,
         2 => Assurance::Passkey,
-        _ => return Err(TokenRefusal::Flags),
+        _ => return Err(TokenError::Flags),
     };
     if flags & !(REMEMBERED | ASSURANCE) != 0 {
-        return Err(TokenRefusal::Flags);
+        return Err(TokenError::Flags);
     }
     Ok((flags & REMEMBERED != 0, assurance))
 }
 
-fn check_time(claims: &Claims, now: Timestamp) -> Result<(), TokenRefusal> {
+fn check_time(claims: &Claims, now: Timestamp) -> Result<(), TokenError> {
     if claims.issued_at > now.after(CLOCK_TOLERANCE) {
-        Err(TokenRefusal::NotYet)
+        Err(TokenError::NotYet)
     } else if claims.expires_at <= claims.issued_at || now >= claims.expires_at {
-        Err(TokenRefusal::Expired)
+        Err(TokenError::Expired)
     } else {
         Ok(())
     }
@@ -209,7 +209,7 @@ pub struct TokenToEnd {
     /// The user of the session.
     pub user_id: UserId,
     /// The hash of the session's secret.
-    pub id_hash: SessionIdHash,
+    pub secret_hash: SessionSecretHash,
     /// Whether the browser keeps the cookie after it is closed.
     pub remembered: bool,
 }
@@ -225,7 +225,7 @@ pub struct OpenedToken {
 
 /// The first rule that a text broke. It is for the log; the client cannot tell one from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenRefusal {
+pub enum TokenError {
     /// Not 116 characters of base64url.
     Malformed,
     /// Not of version 1.
@@ -242,7 +242,7 @@ pub enum TokenRefusal {
     Expired,
 }
 
-impl fmt::Display for TokenRefusal {
+impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed => "malformed",
@@ -256,7 +256,7 @@ impl fmt::Display for TokenRefusal {
     }
 }
 
-impl std::error::Error for TokenRefusal {}
+impl std::error::Error for TokenError {}
 
 /// The text of a token, which signs in every client that presents it. Wiped when dropped, and never printed.
 #[derive(Clone)]

@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use handstamp_core::{
-    Assurance, Claims, KeyRingError, SecretKey, SessionId, SessionTokens, Timestamp, TokenRefusal, TokenToEnd, UserId,
+    Assurance, Claims, KeyRingError, SecretKey, SessionSecret, SessionTokens, Timestamp, TokenError, TokenToEnd, UserId,
 };
 use proptest::prelude::*;
 
@@ -35,7 +35,7 @@ fn at(seconds: u64) -> Timestamp {
 fn claims() -> Claims {
     Claims {
         user_id: UserId::from_uuid("019aaf3c-5c00-7a11-8b22-c33d44e55f66".parse().unwrap()),
-        session_id: SessionId::from_bytes(std::array::from_fn(|i| i as u8)),
+        session_secret: SessionSecret::from_bytes(std::array::from_fn(|i| i as u8)),
         issued_at: at(ISSUED),
         expires_at: at(EXPIRES),
         remembered: true,
@@ -45,7 +45,7 @@ fn claims() -> Claims {
 
 fn extreme_claims() -> Claims {
     Claims {
-        session_id: SessionId::from_bytes([0xff; 16]),
+        session_secret: SessionSecret::from_bytes([0xff; 16]),
         issued_at: at(0),
         expires_at: at(u64::MAX),
         remembered: false,
@@ -54,7 +54,7 @@ fn extreme_claims() -> Claims {
     }
 }
 
-fn refusal(text: &str) -> Option<TokenRefusal> {
+fn refusal(text: &str) -> Option<TokenError> {
     tokens().open(text, at(ISSUED)).err()
 }
 
@@ -112,13 +112,13 @@ fn a_token_with_a_changed_character_is_refused() {
 #[test]
 fn every_prefix_and_extension_of_a_token_is_refused() {
     for length in 0..GOLDEN.len() {
-        assert_eq!(refusal(&GOLDEN[..length]), Some(TokenRefusal::Malformed), "{length} characters");
-        assert_eq!(refusal(&GOLDEN[length + 1..]), Some(TokenRefusal::Malformed), "without the first {length}");
+        assert_eq!(refusal(&GOLDEN[..length]), Some(TokenError::Malformed), "{length} characters");
+        assert_eq!(refusal(&GOLDEN[length + 1..]), Some(TokenError::Malformed), "without the first {length}");
     }
     for extension in ["A", "=", "==", " ", "\n", "AAAA", GOLDEN] {
-        assert_eq!(refusal(&format!("{GOLDEN}{extension}")), Some(TokenRefusal::Malformed), "{extension:?}");
+        assert_eq!(refusal(&format!("{GOLDEN}{extension}")), Some(TokenError::Malformed), "{extension:?}");
     }
-    assert_eq!(refusal(&"é".repeat(58)), Some(TokenRefusal::Malformed), "116 bytes that are not ASCII");
+    assert_eq!(refusal(&"é".repeat(58)), Some(TokenError::Malformed), "116 bytes that are not ASCII");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn every_splice_of_two_tokens_is_refused() {
     let tokens = tokens();
     let other = Claims {
         user_id: UserId::new(at(ISSUED + 5), [1; 10]),
-        session_id: SessionId::from_bytes([0xa5; 16]),
+        session_secret: SessionSecret::from_bytes([0xa5; 16]),
         issued_at: at(ISSUED - 1000),
         expires_at: at(EXPIRES + 1000),
         ..extreme_claims()
@@ -145,7 +145,7 @@ fn every_splice_of_two_tokens_is_refused() {
 #[test]
 fn only_a_token_of_version_1_is_opened() {
     for version in (0..=255).filter(|version| *version != 1) {
-        assert_eq!(refusal(&resigned(|bytes| bytes[0] = version)), Some(TokenRefusal::Version));
+        assert_eq!(refusal(&resigned(|bytes| bytes[0] = version)), Some(TokenError::Version));
     }
 }
 
@@ -153,24 +153,24 @@ fn only_a_token_of_version_1_is_opened() {
 fn a_signed_token_with_an_undefined_flag_is_refused() {
     for flag in 3..16 {
         let text = resigned(|bytes| bytes[6 - flag / 8] |= 1 << (flag % 8));
-        assert_eq!(refusal(&text), Some(TokenRefusal::Flags), "flag {flag}");
+        assert_eq!(refusal(&text), Some(TokenError::Flags), "flag {flag}");
     }
-    assert_eq!(refusal(&resigned(|bytes| bytes[6] = 0b110)), Some(TokenRefusal::Flags), "assurance 3");
+    assert_eq!(refusal(&resigned(|bytes| bytes[6] = 0b110)), Some(TokenError::Flags), "assurance 3");
     assert_eq!(refusal(&resigned(|bytes| bytes[6] = 0b010)), None);
 }
 
 #[test]
 fn a_token_under_an_unknown_key_is_refused() {
     let text = resigned(|bytes| bytes[4] ^= 1);
-    assert_eq!(refusal(&text), Some(TokenRefusal::UnknownKey));
+    assert_eq!(refusal(&text), Some(TokenError::UnknownKey));
     let stranger = SessionTokens::new(&secret(OTHER_SECRET), &[]).unwrap();
-    assert_eq!(refusal(stranger.issue(&claims()).expose()), Some(TokenRefusal::UnknownKey));
+    assert_eq!(refusal(stranger.issue(&claims()).expose()), Some(TokenError::UnknownKey));
 }
 
 #[test]
 fn a_token_that_is_no_longer_valid_can_still_end_its_session() {
-    let Claims { user_id, session_id, .. } = claims();
-    let ended = Ok(TokenToEnd { user_id, id_hash: session_id.hash(), remembered: true });
+    let Claims { user_id, session_secret, .. } = claims();
+    let ended = Ok(TokenToEnd { user_id, secret_hash: session_secret.hash(), remembered: true });
     let expired = tokens().issue(&Claims { issued_at: at(1), expires_at: at(2), ..claims() });
     let not_yet = tokens().issue(&Claims { issued_at: at(u64::MAX - 1), expires_at: at(u64::MAX), ..claims() });
     for text in [GOLDEN, expired.expose(), not_yet.expose(), &resigned(|bytes| bytes[6] = 0xff)] {
@@ -179,7 +179,7 @@ fn a_token_that_is_no_longer_valid_can_still_end_its_session() {
     let rotated = SessionTokens::new(&secret(OTHER_SECRET), &[secret(SECRET)]).unwrap();
     assert_eq!(rotated.open_to_end(GOLDEN), ended, "signed by a fallback");
     let stranger = SessionTokens::new(&secret(OTHER_SECRET), &[]).unwrap();
-    assert_eq!(stranger.open_to_end(GOLDEN), Err(TokenRefusal::UnknownKey));
+    assert_eq!(stranger.open_to_end(GOLDEN), Err(TokenError::UnknownKey));
 }
 
 #[test]
@@ -189,20 +189,20 @@ fn a_changed_token_ends_no_session() {
         bytes[bit / 8] ^= 1 << (bit % 8);
         assert!(tokens().open_to_end(&text_of(&bytes)).is_err(), "bit {bit} of the token");
     }
-    assert_eq!(tokens().open_to_end(&GOLDEN[1..]), Err(TokenRefusal::Malformed));
+    assert_eq!(tokens().open_to_end(&GOLDEN[1..]), Err(TokenError::Malformed));
 }
 
 #[test]
 fn a_token_is_valid_from_a_minute_before_it_was_issued_until_it_expires() {
     let open_at = |seconds| tokens().open(GOLDEN, at(seconds)).err();
-    assert_eq!(open_at(0), Some(TokenRefusal::NotYet));
-    assert_eq!(open_at(ISSUED - 61), Some(TokenRefusal::NotYet));
+    assert_eq!(open_at(0), Some(TokenError::NotYet));
+    assert_eq!(open_at(ISSUED - 61), Some(TokenError::NotYet));
     assert_eq!(open_at(ISSUED - 60), None);
     assert_eq!(open_at(ISSUED - 59), None);
     assert_eq!(open_at(EXPIRES - 1), None);
-    assert_eq!(open_at(EXPIRES), Some(TokenRefusal::Expired));
-    assert_eq!(open_at(EXPIRES + 1), Some(TokenRefusal::Expired));
-    assert_eq!(open_at(u64::MAX), Some(TokenRefusal::Expired));
+    assert_eq!(open_at(EXPIRES), Some(TokenError::Expired));
+    assert_eq!(open_at(EXPIRES + 1), Some(TokenError::Expired));
+    assert_eq!(open_at(u64::MAX), Some(TokenError::Expired));
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn a_token_that_expires_no_later_than_it_was_issued_is_never_valid() {
     for expires in [0, ISSUED - 1, ISSUED] {
         let text = tokens().issue(&Claims { expires_at: at(expires), ..claims() });
         for now in [ISSUED - 60, ISSUED - 1, ISSUED] {
-            assert_eq!(tokens().open(text.expose(), at(now)).err(), Some(TokenRefusal::Expired));
+            assert_eq!(tokens().open(text.expose(), at(now)).err(), Some(TokenError::Expired));
         }
     }
     let shortest = tokens().issue(&Claims { expires_at: at(ISSUED + 1), ..claims() });
@@ -224,10 +224,10 @@ fn a_fallback_key_verifies_a_token_and_does_not_sign() {
     assert!(opened.signed_by_fallback);
     let again = rotated.issue(&opened.claims);
     assert!(!rotated.open(again.expose(), at(ISSUED)).unwrap().signed_by_fallback);
-    assert_eq!(refusal(again.expose()), Some(TokenRefusal::UnknownKey), "the old secret alone does not open it");
+    assert_eq!(refusal(again.expose()), Some(TokenError::UnknownKey), "the old secret alone does not open it");
 
     let removed = SessionTokens::new(&secret(OTHER_SECRET), &[]).unwrap();
-    assert_eq!(removed.open(GOLDEN, at(ISSUED)).err(), Some(TokenRefusal::UnknownKey));
+    assert_eq!(removed.open(GOLDEN, at(ISSUED)).err(), Some(TokenError::UnknownKey));
 }
 
 #[test]
@@ -276,7 +276,7 @@ prop_compose! {
     ) -> Claims {
         Claims {
             user_id: UserId::from_uuid(uuid::Uuid::from_u128(user)),
-            session_id: SessionId::from_bytes(session),
+            session_secret: SessionSecret::from_bytes(session),
             issued_at: at(issued),
             expires_at: at(issued + lifetime),
             remembered,

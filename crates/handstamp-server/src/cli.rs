@@ -31,9 +31,9 @@ pub(crate) enum Command {
     #[command(after_help = ABOUT_SETTINGS)]
     Serve {
         #[command(flatten)]
-        place: PlaceFlags,
+        data: DataArgs,
         #[command(flatten)]
-        address: AddressFlags,
+        address: AddressArgs,
     },
     /// Manage users, while the server runs or not.
     User {
@@ -82,7 +82,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         output: OutputFlags,
         #[command(flatten)]
-        place: PlaceFlags,
+        data: DataArgs,
     },
 }
 
@@ -97,14 +97,14 @@ pub(crate) enum UserCommand {
         #[arg(long)]
         name: Option<String>,
         #[command(flatten)]
-        place: PlaceFlags,
+        data: DataArgs,
     },
     /// List all users.
     List {
         #[command(flatten)]
         output: OutputFlags,
         #[command(flatten)]
-        place: PlaceFlags,
+        data: DataArgs,
     },
     /// Show one user.
     Show {
@@ -149,7 +149,7 @@ pub(crate) enum SessionCommand {
         #[command(flatten)]
         output: OutputFlags,
         #[command(flatten)]
-        place: PlaceFlags,
+        data: DataArgs,
     },
     /// Revoke all sessions of one user, or of all users.
     #[command(group = ArgGroup::new("whose").required(true).args(["user", "all"]))]
@@ -161,7 +161,7 @@ pub(crate) enum SessionCommand {
         #[arg(long)]
         all: bool,
         #[command(flatten)]
-        place: PlaceFlags,
+        data: DataArgs,
     },
 }
 
@@ -171,12 +171,12 @@ pub(crate) struct AccountArgument {
     /// The e-mail address of the user
     pub(crate) email: String,
     #[command(flatten)]
-    pub(crate) place: PlaceFlags,
+    pub(crate) data: DataArgs,
 }
 
 /// The paths of the settings and the data.
 #[derive(Args, Debug, Default)]
-pub(crate) struct PlaceFlags {
+pub(crate) struct DataArgs {
     /// The settings file [default: handstamp.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -188,7 +188,7 @@ pub(crate) struct PlaceFlags {
 
 /// The addresses of the server and of its proxies.
 #[derive(Args, Debug, Default)]
-pub(crate) struct AddressFlags {
+pub(crate) struct AddressArgs {
     /// The address and port to listen on [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
@@ -223,23 +223,23 @@ pub(crate) struct OutputFlags {
 }
 
 impl UserCommand {
-    pub(crate) fn place(&self) -> &PlaceFlags {
+    pub(crate) fn data(&self) -> &DataArgs {
         match self {
-            Self::Add { place, .. } | Self::List { place, .. } => place,
-            Self::Show { account, .. } | Self::Groups { account, .. } => &account.place,
+            Self::Add { data, .. } | Self::List { data, .. } => data,
+            Self::Show { account, .. } | Self::Groups { account, .. } => &account.data,
             Self::Verify(account)
             | Self::Disable(account)
             | Self::Enable(account)
             | Self::Unlock(account)
-            | Self::Delete(account) => &account.place,
+            | Self::Delete(account) => &account.data,
         }
     }
 }
 
 impl SessionCommand {
-    pub(crate) fn place(&self) -> &PlaceFlags {
+    pub(crate) fn data(&self) -> &DataArgs {
         match self {
-            Self::List { place, .. } | Self::Revoke { place, .. } => place,
+            Self::List { data, .. } | Self::Revoke { data, .. } => data,
         }
     }
 }

@@ -8,8 +8,8 @@ use axum::routing::get;
 use handstamp::Handstamp;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use crate::Problem;
-use crate::connections::Connections;
+use crate::CliError;
+use crate::connection_limit::ConnectionLimit;
 
 /// The buckets of the histograms in seconds: from a millisecond, when all nodes are healthy, to the longest lease.
 const WAITS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
@@ -28,18 +28,18 @@ impl Exporter {
     ///
     /// # Errors
     /// When it cannot listen on that address.
-    pub(crate) fn start(address: SocketAddr) -> Result<Self, Problem> {
+    pub(crate) fn start(address: SocketAddr) -> Result<Self, CliError> {
         let listener = crate::run::listen(address)?;
-        let builder = PrometheusBuilder::new().set_buckets(&WAITS).map_err(Problem::failed)?;
-        Ok(Self { handle: builder.install_recorder().map_err(Problem::failed)?, listener })
+        let builder = PrometheusBuilder::new().set_buckets(&WAITS).map_err(CliError::failure)?;
+        Ok(Self { handle: builder.install_recorder().map_err(CliError::failure)?, listener })
     }
 
     /// Serves the metrics until the process ends.
     ///
     /// # Errors
     /// When it cannot listen.
-    pub(crate) fn serve(self, handstamp: Handstamp, connections: Connections) -> Result<(), Problem> {
-        let address = self.listener.local_addr().map_err(Problem::failed)?;
+    pub(crate) fn serve(self, handstamp: Handstamp, connections: ConnectionLimit) -> Result<(), CliError> {
+        let address = self.listener.local_addr().map_err(CliError::failure)?;
         let handle = self.handle;
         let show = async move || {
             handstamp.update_gauges();
@@ -48,9 +48,9 @@ impl Exporter {
             ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
         };
         let router = Router::new().route("/metrics", get(show));
-        let server = crate::run::server(self.listener, Connections::at_most(CONNECTIONS))?;
+        let server = crate::run::server(self.listener, ConnectionLimit::at_most(CONNECTIONS))?;
         tokio::spawn(server.serve(router.into_make_service()));
-        tracing::info!(event = "metrics", %address, "serving metrics at /metrics");
+        tracing::info!(event = "metrics_listening", %address, "serving metrics at /metrics");
         Ok(())
     }
 }

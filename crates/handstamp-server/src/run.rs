@@ -11,10 +11,10 @@ use tokio::net::TcpSocket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Level;
 
-use crate::connections::Connections;
+use crate::connection_limit::ConnectionLimit;
 use crate::metrics::Exporter;
 use crate::settings::Settings;
-use crate::{Problem, log};
+use crate::{CliError, log};
 
 /// The maximum length of a request head. hyper checks before each read, so a head that arrives at once may be almost twice as
 /// long.
@@ -23,37 +23,37 @@ const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// The usual 128 are soon reached when many clients connect at once.
 const BACKLOG: u32 = 4096;
 /// The time that requests in progress have to finish after the signal to stop.
-const STOP_WITHIN: Duration = Duration::from_secs(10);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves until SIGTERM, SIGINT or SIGHUP.
 ///
 /// # Errors
 /// The message is for the operator.
-pub(crate) fn serve(settings: Settings) -> Result<(), Problem> {
+pub(crate) fn serve(settings: Settings) -> Result<(), CliError> {
     log::start(&settings, Level::INFO);
-    block_on(serve_until_told(settings))
+    block_on(serve_until_shutdown(settings))
 }
 
 /// Runs the work of a command on a new runtime.
 ///
 /// # Errors
 /// Those of the work, and when the runtime cannot start its threads.
-pub(crate) fn block_on(work: impl Future<Output = Result<(), Problem>>) -> Result<(), Problem> {
+pub(crate) fn block_on(work: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| Problem::failed(format!("cannot start: {error}")))?.block_on(work)
+    runtime.map_err(|error| CliError::failure(format!("cannot start: {error}")))?.block_on(work)
 }
 
-async fn serve_until_told(settings: Settings) -> Result<(), Problem> {
+async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
     let listener = listen(settings.listen)?;
-    let address = listener.local_addr().map_err(Problem::failed)?;
+    let address = listener.local_addr().map_err(CliError::failure)?;
     let metrics = settings.metrics_listen.map(Exporter::start).transpose()?;
 
-    let connections = Connections::at_most_with_files(
+    let connections = ConnectionLimit::capped_by_open_files(
         settings.connections,
         settings.connections_per_network,
         settings.trusted_proxies.clone(),
     );
-    let config = config(settings, address.port(), DataFolder::MayBeMade)?;
+    let config = config(settings, address.port(), DataDirMode::Create)?;
     let public_url = config.public_url.clone();
     if !address.ip().is_loopback() && !public_url.is_https() {
         tracing::warn!(
@@ -69,36 +69,37 @@ async fn serve_until_told(settings: Settings) -> Result<(), Problem> {
     }
 
     let handle = Handle::new();
-    stop_when_told(handle.clone()).map_err(|error| Problem::failed(format!("cannot listen for signals: {error}")))?;
+    shutdown_signal(handle.clone())
+        .map_err(|error| CliError::failure(format!("cannot listen for signals: {error}")))?;
     let server = server(listener, connections)?.handle(handle);
-    announce(&public_url, address);
+    print_address(&public_url, address);
     let served = server.serve(handstamp.site().into_make_service_with_connect_info::<SocketAddr>()).await;
     handstamp.close().await;
-    tracing::info!(event = "stopped", "stopped");
-    served.map_err(|error| Problem::failed(format!("stopped serving: {error}")))
+    tracing::info!(event = "sys_shutdown", "stopped");
+    served.map_err(|error| CliError::failure(format!("stopped serving: {error}")))
 }
 
 /// A listener on this address, for an asynchronous server.
-pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, Problem> {
+pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, CliError> {
     let listener = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)?.into_std()
     };
-    listener().map_err(|error| Problem::failed(format!("cannot listen on {address}: {error}")))
+    listener().map_err(|error| CliError::failure(format!("cannot listen on {address}: {error}")))
 }
 
 /// A server that closes silent and slow connections, and limits the number of connections.
 pub(crate) fn server(
     listener: TcpListener,
-    connections: Connections,
-) -> Result<Server<SocketAddr, Connections>, Problem> {
-    let server = axum_server::from_tcp(listener).map_err(Problem::failed)?.acceptor(connections.clone());
+    connections: ConnectionLimit,
+) -> Result<Server<SocketAddr, ConnectionLimit>, CliError> {
+    let server = axum_server::from_tcp(listener).map_err(CliError::failure)?.acceptor(connections.clone());
     // With a peer, the connection was accepted and then refused for want of a permit, which is reported elsewhere.
     let server = server.accept_error_handler(move |peer, error| {
         if peer.is_none() {
-            connections.none_to_be_had(error);
+            connections.accept_failed(error);
         }
     });
     let mut server = server.http1_only();
@@ -108,38 +109,38 @@ pub(crate) fn server(
 
 /// Whether a command may create the data folder, or needs an existing one.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DataFolder {
-    MayBeMade,
-    MustBeThere,
+pub(crate) enum DataDirMode {
+    Create,
+    MustExist,
 }
 
 /// Whether a file or folder is missing; an error if it is inaccessible, since it may exist then.
-fn is_missing(path: &Path) -> Result<bool, Problem> {
+fn is_missing(path: &Path) -> Result<bool, CliError> {
     let is_there = path.try_exists();
-    is_there.map(|is_there| !is_there).map_err(|error| Problem::failed(private_files::cannot("access", path, &error)))
+    is_there.map(|is_there| !is_there).map_err(|error| CliError::failure(private_files::cannot("access", path, &error)))
 }
 
 /// The configuration of the library. Files in the data folder stand in for a missing database URL and secret key.
 ///
 /// # Errors
 /// When a file or folder is missing, cannot be created, or can be read by others.
-pub(crate) fn config(settings: Settings, port: u16, folder: DataFolder) -> Result<Config, Problem> {
+pub(crate) fn config(settings: Settings, port: u16, folder: DataDirMode) -> Result<Config, CliError> {
     let public_url = match settings.public_url {
         Some(public_url) => public_url,
-        None => PublicUrl::parse(&format!("http://localhost:{port}")).map_err(Problem::wrong)?,
+        None => PublicUrl::parse(&format!("http://localhost:{port}")).map_err(CliError::usage)?,
     };
     let data_dir = &settings.data_dir;
     let is_in_folder = settings.database.is_none();
     if (is_in_folder || settings.secret_key.is_none()) && data_dir.is_file() {
         let data_dir = data_dir.display();
-        return Err(Problem::failed(format!(
+        return Err(CliError::failure(format!(
             "data_dir, {data_dir}, is a file, and must be the folder that holds the data"
         )));
     }
     let database = settings.database.unwrap_or_else(|| DatabaseUrl::in_folder(data_dir));
     let needed = database.path().or(settings.secret_key.is_none().then_some(data_dir.as_path()));
-    if folder == DataFolder::MustBeThere && needed.map_or(Ok(false), is_missing)? {
-        return Err(Problem::failed(format!(
+    if folder == DataDirMode::MustExist && needed.map_or(Ok(false), is_missing)? {
+        return Err(CliError::failure(format!(
             "there are no accounts in {}; name another folder with --data-dir, or create one with: handstamp serve",
             data_dir.display()
         )));
@@ -147,8 +148,8 @@ pub(crate) fn config(settings: Settings, port: u16, folder: DataFolder) -> Resul
     let secret_key = match settings.secret_key {
         Some(secret_key) if !is_in_folder => secret_key,
         given => {
-            let data_dir = DataDir::open(data_dir).map_err(Problem::failed)?;
-            given.map_or_else(|| data_dir.secret_key(), Ok).map_err(Problem::failed)?
+            let data_dir = DataDir::open(data_dir).map_err(CliError::failure)?;
+            given.map_or_else(|| data_dir.secret_key(), Ok).map_err(CliError::failure)?
         }
     };
     Ok(Config {
@@ -169,13 +170,13 @@ pub(crate) fn config(settings: Settings, port: u16, folder: DataFolder) -> Resul
 }
 
 /// Prints the URL for the operator, whatever the log settings. Write errors are ignored, since standard output may be closed.
-fn announce(public_url: &PublicUrl, address: SocketAddr) {
+fn print_address(public_url: &PublicUrl, address: SocketAddr) {
     let _ = writeln!(std::io::stdout(), "Handstamp is at {public_url} (listening on {address})");
-    tracing::info!(event = "started", %public_url, %address, "started");
+    tracing::info!(event = "sys_startup", %public_url, %address, "started");
 }
 
 /// Shuts down at SIGTERM and SIGINT, and at SIGHUP (a terminal that closes) unless the process was started to survive it.
-fn stop_when_told(handle: Handle<SocketAddr>) -> std::io::Result<()> {
+fn shutdown_signal(handle: Handle<SocketAddr>) -> std::io::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
     tokio::spawn(async move {
@@ -184,8 +185,8 @@ fn stop_when_told(handle: Handle<SocketAddr>) -> std::io::Result<()> {
             _ = interrupt.recv() => {}
             () = hung_up(hangup.as_mut()) => {}
         }
-        tracing::info!(event = "stopping", "finishing requests in progress");
-        handle.graceful_shutdown(Some(STOP_WITHIN));
+        tracing::info!(event = "sys_shutdown", "finishing requests in progress");
+        handle.graceful_shutdown(Some(SHUTDOWN_TIMEOUT));
     });
     Ok(())
 }

@@ -12,13 +12,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use handstamp::{
-    DatabaseUrl, ForwardAuthConfig, HashSettings, HashingConfig, LimitsConfig, PasswordPolicy, PoolConfig, PublicUrl,
+    Argon2Params, DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig, PasswordPolicy, PoolConfig, PublicUrl,
     Registration, ReturnHost, SecretKey, SessionConfig, TrustedProxies, check_cookie_domain, check_return_host,
     check_site_name, private_files,
 };
 use tracing::Level;
 
-use crate::cli::{AddressFlags, PlaceFlags};
+use crate::cli::{AddressArgs, DataArgs};
 use crate::log::Format;
 
 const DEFAULT_FILE: &str = "handstamp.toml";
@@ -26,45 +26,45 @@ const PREFIX: &str = "HANDSTAMP_";
 
 /// All settings. Values of secret ones are never shown, and can be read from a file.
 const KEYS: [(&str, Secrecy); 34] = [
-    ("listen", Secrecy::Open),
-    ("public_url", Secrecy::Open),
-    ("data_dir", Secrecy::Open),
+    ("listen", Secrecy::Public),
+    ("public_url", Secrecy::Public),
+    ("data_dir", Secrecy::Public),
     ("database_url", Secrecy::Secret),
-    ("database.connections", Secrecy::Open),
+    ("database.connections", Secrecy::Public),
     ("secret_key", Secrecy::Secret),
     ("secret_key_fallbacks", Secrecy::Secret),
-    ("site_name", Secrecy::Open),
-    ("templates_dir", Secrecy::Open),
-    ("registration", Secrecy::Open),
-    ("session.lifetime", Secrecy::Open),
-    ("session.cookie_domain", Secrecy::Open),
-    ("session.lease", Secrecy::Open),
-    ("session.cache_entries", Secrecy::Open),
-    ("session.notify", Secrecy::Open),
-    ("session.clear_site_data", Secrecy::Open),
-    ("password.min_length", Secrecy::Open),
-    ("password.min_strength", Secrecy::Open),
-    ("hashing.memory_kib", Secrecy::Open),
-    ("hashing.iterations", Secrecy::Open),
-    ("hashing.parallelism", Secrecy::Open),
-    ("hashing.concurrency", Secrecy::Open),
-    ("hashing.queue", Secrecy::Open),
-    ("limits.sign_in_per_account", Secrecy::Open),
-    ("limits.sign_in_per_network", Secrecy::Open),
-    ("limits.register_per_network", Secrecy::Open),
-    ("trusted_proxies", Secrecy::Open),
-    ("return_hosts", Secrecy::Open),
-    ("forward_auth.unverified_email", Secrecy::Open),
-    ("limits.connections", Secrecy::Open),
-    ("limits.connections_per_network", Secrecy::Open),
-    ("metrics.listen", Secrecy::Open),
-    ("log.format", Secrecy::Open),
-    ("log.level", Secrecy::Open),
+    ("site_name", Secrecy::Public),
+    ("templates_dir", Secrecy::Public),
+    ("registration", Secrecy::Public),
+    ("session.lifetime", Secrecy::Public),
+    ("session.cookie_domain", Secrecy::Public),
+    ("session.lease", Secrecy::Public),
+    ("session.cache_entries", Secrecy::Public),
+    ("session.notify", Secrecy::Public),
+    ("session.clear_site_data", Secrecy::Public),
+    ("password.min_length", Secrecy::Public),
+    ("password.min_strength", Secrecy::Public),
+    ("hashing.memory_kib", Secrecy::Public),
+    ("hashing.iterations", Secrecy::Public),
+    ("hashing.parallelism", Secrecy::Public),
+    ("hashing.concurrency", Secrecy::Public),
+    ("hashing.queue", Secrecy::Public),
+    ("limits.sign_in_per_account", Secrecy::Public),
+    ("limits.sign_in_per_network", Secrecy::Public),
+    ("limits.register_per_network", Secrecy::Public),
+    ("trusted_proxies", Secrecy::Public),
+    ("return_hosts", Secrecy::Public),
+    ("forward_auth.unverified_email", Secrecy::Public),
+    ("limits.connections", Secrecy::Public),
+    ("limits.connections_per_network", Secrecy::Public),
+    ("metrics.listen", Secrecy::Public),
+    ("log.format", Secrecy::Public),
+    ("log.level", Secrecy::Public),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Secrecy {
-    Open,
+    Public,
     Secret,
 }
 
@@ -124,9 +124,9 @@ impl Note {
 
 /// All errors in the settings.
 #[derive(Debug)]
-pub(crate) struct Faults(Vec<String>);
+pub(crate) struct SettingsErrors(Vec<String>);
 
-impl fmt::Display for Faults {
+impl fmt::Display for SettingsErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("cannot start with these settings:")?;
         self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
@@ -134,7 +134,7 @@ impl fmt::Display for Faults {
 }
 
 /// A value as it was given, and its source.
-struct Given {
+struct RawValue {
     value: Value,
     origin: String,
 }
@@ -150,25 +150,25 @@ impl Settings {
     /// # Errors
     /// All errors, as messages for the operator without the values of secrets.
     pub(crate) fn load(
-        place: &PlaceFlags,
-        address: &AddressFlags,
+        data: &DataArgs,
+        address: &AddressArgs,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Self, Faults> {
+    ) -> Result<Self, SettingsErrors> {
         let mut reader = Reader::default();
-        reader.take_file(place.config.as_deref());
+        reader.take_file(data.config.as_deref());
         reader.take_environment(environment);
-        reader.take_flags(place, address);
+        reader.take_flags(data, address);
         reader.read_secret_files();
         let mut settings = reader.settings();
         reader.refuse_unknown();
         settings.notes = reader.notes;
-        if reader.faults.is_empty() { Ok(settings) } else { Err(Faults(reader.faults)) }
+        if reader.faults.is_empty() { Ok(settings) } else { Err(SettingsErrors(reader.faults)) }
     }
 }
 
 #[derive(Default)]
 struct Reader {
-    given: BTreeMap<String, Given>,
+    given: BTreeMap<String, RawValue>,
     faults: Vec<String>,
     notes: Vec<Note>,
 }
@@ -226,7 +226,7 @@ impl Reader {
                 toml::Value::Array(items) => Value::List(items.into_iter().map(text_of).collect()),
                 other => Value::Text(text_of(other)),
             };
-            self.given.insert(key, Given { value, origin: origin.to_owned() });
+            self.given.insert(key, RawValue { value, origin: origin.to_owned() });
         }
     }
 
@@ -240,7 +240,7 @@ impl Reader {
                 Ok(value) if value.is_empty() => {}
                 Ok(value) if is_of_kubernetes(&name[PREFIX.len()..], &value) => of_kubernetes.push(name.to_owned()),
                 Ok(value) => {
-                    self.given.insert(key, Given { value: Value::Text(value), origin: name.to_owned() });
+                    self.given.insert(key, RawValue { value: Value::Text(value), origin: name.to_owned() });
                 }
                 Err(_) => self.faults.push(format!("{name} is not valid UTF-8")),
             }
@@ -253,17 +253,17 @@ impl Reader {
         }
     }
 
-    fn take_flags(&mut self, place: &PlaceFlags, address: &AddressFlags) {
-        let flags = [("listen", &address.listen), ("public_url", &address.public_url), ("data_dir", &place.data_dir)];
+    fn take_flags(&mut self, data: &DataArgs, address: &AddressArgs) {
+        let flags = [("listen", &address.listen), ("public_url", &address.public_url), ("data_dir", &data.data_dir)];
         for (key, value) in flags {
             if let Some(value) = value {
                 let origin = format!("--{}", key.replace('_', "-"));
-                self.given.insert(key.to_owned(), Given { value: Value::Text(value.clone()), origin });
+                self.given.insert(key.to_owned(), RawValue { value: Value::Text(value.clone()), origin });
             }
         }
         if !address.trusted_proxy.is_empty() {
             let given =
-                Given { value: Value::List(address.trusted_proxy.clone()), origin: "--trusted-proxy".to_owned() };
+                RawValue { value: Value::List(address.trusted_proxy.clone()), origin: "--trusted-proxy".to_owned() };
             self.given.insert("trusted_proxies".to_owned(), given);
         }
     }
@@ -271,7 +271,7 @@ impl Reader {
     /// Replaces the path of each secret that is given as a file by the text of that file.
     fn read_secret_files(&mut self) {
         for (key, _) in KEYS.iter().filter(|(_, secrecy)| *secrecy == Secrecy::Secret) {
-            let Some(Given { value: Value::Text(path), origin }) = self.given.remove(&format!("{key}_file")) else {
+            let Some(RawValue { value: Value::Text(path), origin }) = self.given.remove(&format!("{key}_file")) else {
                 continue;
             };
             if let Some(other) = self.given.get(*key) {
@@ -282,7 +282,7 @@ impl Reader {
                 Ok(text) => {
                     self.look_at_rights(Path::new(&path), true);
                     let value = Value::Text(text.trim_end().to_owned());
-                    self.given.insert((*key).to_owned(), Given { value, origin: format!("{origin}={path}") });
+                    self.given.insert((*key).to_owned(), RawValue { value, origin: format!("{origin}={path}") });
                 }
                 Err(error) => {
                     let cause = private_files::cannot("read", Path::new(&path), &error);
@@ -318,7 +318,7 @@ impl Reader {
             trusted_proxies: self
                 .list("trusted_proxies", |text| TrustedProxies::parse([text]))
                 .into_iter()
-                .fold(TrustedProxies::default(), TrustedProxies::and),
+                .fold(TrustedProxies::default(), TrustedProxies::extend),
             connections: self.parse("limits.connections", |text| between(text, 10, 1_000_000)).unwrap_or(10_000),
             connections_per_network: self.parse("limits.connections_per_network", |text| between(text, 0, 1_000_000)),
             metrics_listen: self.metrics_listen(),
@@ -380,7 +380,7 @@ impl Reader {
         let memory_kib = self.parse("hashing.memory_kib", parse).unwrap_or(19_456);
         let iterations = self.parse("hashing.iterations", parse).unwrap_or(2);
         let parallelism = self.parse("hashing.parallelism", parse).unwrap_or(1);
-        let settings = HashSettings::new(memory_kib, iterations, parallelism).unwrap_or_else(|error| {
+        let settings = Argon2Params::new(memory_kib, iterations, parallelism).unwrap_or_else(|error| {
             self.faults.push(format!("hashing: {error}"));
             default.settings
         });

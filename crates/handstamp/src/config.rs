@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use handstamp_core::{DisplayName, HashSettings, Limit, PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
+use handstamp_core::{Argon2Params, DisplayName, Limit, PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
 use url::{Host, Position, Url};
 
 use crate::Error;
@@ -166,9 +166,9 @@ pub struct PoolConfig {
 
 impl PoolConfig {
     /// The connections reserved for the lease: two for heartbeats and for requests that wait for the other nodes, one for LISTEN.
-    pub(crate) const KEEPING_CONNECTIONS: u32 = 3;
+    pub(crate) const LEASE_CONNECTIONS: u32 = 3;
     /// The three connections reserved for the lease, and one for everything else.
-    pub const MIN_CONNECTIONS: u32 = Self::KEEPING_CONNECTIONS + 1;
+    pub const MIN_CONNECTIONS: u32 = Self::LEASE_CONNECTIONS + 1;
 }
 
 impl Default for PoolConfig {
@@ -268,7 +268,7 @@ pub struct ForwardAuthConfig {
 #[derive(Clone, Copy, Debug)]
 pub struct HashingConfig {
     /// The parameters of Argon2id: by default 19,456 KiB of memory, 2 passes and 1 lane.
-    pub settings: HashSettings,
+    pub settings: Argon2Params,
     /// How many hashes are computed at once, 1 to 1024; by default the number of cores. More than that slows down all hashes and
     /// all other requests.
     pub concurrency: usize,
@@ -279,7 +279,7 @@ pub struct HashingConfig {
 impl Default for HashingConfig {
     fn default() -> Self {
         Self {
-            settings: HashSettings::new(19_456, 2, 1).expect("the defaults are within the bounds"),
+            settings: Argon2Params::new(19_456, 2, 1).expect("the defaults are within the bounds"),
             concurrency: std::thread::available_parallelism().map_or(1, usize::from),
             queue: 64,
         }
@@ -623,8 +623,8 @@ mod tests {
             Config::new(url, DatabaseUrl::parse("sqlite:unused").unwrap(), secret)
         };
         assert!(config().validate().is_ok());
-        type Fault = (&'static str, fn(&mut Config));
-        let faults: [Fault; 10] = [
+        type InternalError = (&'static str, fn(&mut Config));
+        let faults: [InternalError; 10] = [
             ("site_name", |config| config.site_name = "\u{200B}".to_owned()),
             ("session.lifetime", |config| config.session.lifetime = Duration::from_secs(31 * 86_400)),
             ("session.lease", |config| config.session.lease = Duration::ZERO),

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use handstamp_core::SecretKey;
 use zeroize::Zeroizing;
 
+use crate::environment::{Rng, SystemRng};
 use crate::private_files;
-use crate::world::{Rng, SystemRng};
 
 /// A folder that only the user of this process can enter. It holds the secret key and, with SQLite, the database.
 #[derive(Clone, Debug)]

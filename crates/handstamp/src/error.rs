@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use handstamp_core::HashFault;
+use handstamp_core::InvalidHashError;
 
-use crate::sessions::{NoLease, NotInForce, Outdated};
+use crate::sessions::{NoLease, PropagationUnknown, StaleRead};
 use crate::store::OpenError;
 
 /// Why a [`Handstamp`](crate::Handstamp) could not be opened, or an operator's command failed. The message is for the operator.
@@ -17,7 +17,7 @@ enum Kind {
     Config(String),
     NoSuchAccount,
     Refused(String),
-    Fault(Fault),
+    Internal(InternalError),
 }
 
 impl Error {
@@ -36,7 +36,12 @@ impl Error {
         matches!(
             self.0,
             Kind::Open(OpenError::Database(_) | OpenError::Unreachable(..) | OpenError::Migration(_))
-                | Kind::Fault(Fault::Store(_) | Fault::Outdated | Fault::NoLease | Fault::NotInForce(_))
+                | Kind::Internal(
+                    InternalError::Store(_)
+                        | InternalError::StaleRead
+                        | InternalError::NoLease
+                        | InternalError::PropagationUnknown(_)
+                )
         )
     }
 
@@ -52,9 +57,9 @@ impl Error {
     }
 
     /// The internal error behind it, or this error unchanged if there is none.
-    pub(crate) fn into_fault(self) -> Result<Fault, Self> {
+    pub(crate) fn into_internal(self) -> Result<InternalError, Self> {
         match self.0 {
-            Kind::Fault(fault) => Ok(fault),
+            Kind::Internal(error) => Ok(error),
             other => Err(Self(other)),
         }
     }
@@ -78,9 +83,9 @@ impl From<OpenError> for Error {
     }
 }
 
-impl<F: Into<Fault>> From<F> for Error {
-    fn from(fault: F) -> Self {
-        Self(Kind::Fault(fault.into()))
+impl<F: Into<InternalError>> From<F> for Error {
+    fn from(error: F) -> Self {
+        Self(Kind::Internal(error.into()))
     }
 }
 
@@ -90,7 +95,7 @@ impl fmt::Display for Error {
             Kind::Open(error) => error.fmt(f),
             Kind::Config(message) | Kind::Refused(message) => f.write_str(message),
             Kind::NoSuchAccount => f.write_str("there is no account of that address"),
-            Kind::Fault(fault) => fault.fmt(f),
+            Kind::Internal(error) => error.fmt(f),
         }
     }
 }
@@ -99,80 +104,80 @@ impl std::error::Error for Error {}
 
 /// An internal error: the caller could not have avoided it.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum InternalError {
     /// The database did not answer, or a write failed.
     Store(sqlx::Error),
     /// A stale read: the database lacks changes that this node has seen already.
-    Outdated,
+    StaleRead,
     /// This node does not hold its lease, and the database server may no longer be the leader.
     NoLease,
     /// The change is committed, but some node may not have applied it yet.
-    NotInForce(NotInForce),
+    PropagationUnknown(PropagationUnknown),
     /// The queue of passwords to hash is full.
     Overloaded,
     /// A stored password hash cannot be parsed.
-    Hash(HashFault),
+    Hash(InvalidHashError),
     /// A page cannot be rendered.
     Template(minijinja::Error),
     /// A background task panicked or was cancelled.
     Task(tokio::task::JoinError),
 }
 
-impl From<sqlx::Error> for Fault {
+impl From<sqlx::Error> for InternalError {
     fn from(error: sqlx::Error) -> Self {
         Self::Store(error)
     }
 }
 
-impl From<Outdated> for Fault {
-    fn from(_: Outdated) -> Self {
-        Self::Outdated
+impl From<StaleRead> for InternalError {
+    fn from(_: StaleRead) -> Self {
+        Self::StaleRead
     }
 }
 
-impl From<NoLease> for Fault {
+impl From<NoLease> for InternalError {
     fn from(_: NoLease) -> Self {
         Self::NoLease
     }
 }
 
-impl From<NotInForce> for Fault {
-    fn from(fault: NotInForce) -> Self {
-        Self::NotInForce(fault)
+impl From<PropagationUnknown> for InternalError {
+    fn from(error: PropagationUnknown) -> Self {
+        Self::PropagationUnknown(error)
     }
 }
 
-impl From<HashFault> for Fault {
-    fn from(fault: HashFault) -> Self {
-        Self::Hash(fault)
+impl From<InvalidHashError> for InternalError {
+    fn from(error: InvalidHashError) -> Self {
+        Self::Hash(error)
     }
 }
 
-impl From<minijinja::Error> for Fault {
+impl From<minijinja::Error> for InternalError {
     fn from(error: minijinja::Error) -> Self {
         Self::Template(error)
     }
 }
 
-impl From<tokio::task::JoinError> for Fault {
+impl From<tokio::task::JoinError> for InternalError {
     fn from(error: tokio::task::JoinError) -> Self {
         Self::Task(error)
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for InternalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => write!(f, "the database: {error}"),
-            Self::Outdated => f.write_str("the database: it lacks changes that this node has seen"),
+            Self::StaleRead => f.write_str("the database: it lacks changes that this node has seen"),
             Self::NoLease => {
                 f.write_str("this node holds no lease, so the database server may no longer be the leader")
             }
-            Self::NotInForce(NotInForce(reason)) => {
+            Self::PropagationUnknown(PropagationUnknown(reason)) => {
                 write!(f, "the change is committed, but some node may not have applied it: {reason}")
             }
             Self::Overloaded => f.write_str("too many passwords are waiting to be hashed"),
-            Self::Hash(fault) => fault.fmt(f),
+            Self::Hash(error) => error.fmt(f),
             Self::Template(error) => write!(f, "a template: {error:#}"),
             Self::Task(error) => write!(f, "a task: {error}"),
         }

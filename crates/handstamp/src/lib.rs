@@ -33,7 +33,7 @@
 //! - [`Handstamp::protect`] rejects writes and WebSockets to your routes that other sites make a browser send.
 //! - Serve with `into_make_service_with_connect_info::<SocketAddr>()`, because rate limits count attempts by network. Without it
 //!   all visitors count as one network, and the first request prints a warning to standard error.
-//! - [`Config`] holds all settings, and [`world::World`] the clock and the randomness, so one process can hold several sites.
+//! - [`Config`] holds all settings, and [`environment::Environment`] the clock and the randomness, so one process can hold several sites.
 //!   Logs go to the installed `tracing` subscriber, and metrics to the installed `metrics` recorder.
 //!
 //! # Tables of your own
@@ -63,6 +63,7 @@ compile_error!("handstamp stores accounts in a database: enable the feature `sql
 
 mod config;
 mod data_dir;
+pub mod environment;
 mod error;
 mod log;
 pub mod private_files;
@@ -70,7 +71,6 @@ mod services;
 mod sessions;
 mod store;
 mod web;
-pub mod world;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -86,16 +86,16 @@ pub use config::{
 pub use data_dir::DataDir;
 pub use error::Error;
 pub use handstamp_core::{
-    HashSettings, Network, PasswordPolicy, ReturnHost, SecretKey, Timestamp, TrustedProxies, UserId,
+    Argon2Params, Network, PasswordPolicy, ReturnHost, SecretKey, Timestamp, TrustedProxies, UserId,
 };
-pub use store::{Account, ListedSession};
+pub use store::{ListedSession, User};
 pub use web::{CurrentSession, CurrentUser};
 
-use services::{Accounts, Assertions, Guard, Hashing};
+use environment::Environment;
+use services::{Assertions, LoginThrottle, PasswordHasher, Services};
 use sessions::Sessions;
 use store::Store;
-use web::{CarefulHeaders, Cookies, Introductions, Mount, Places, Site, Views, Warned};
-use world::World;
+use web::{Cookies, IdentityHeaderCache, Mount, SecurityHeaders, Site, Templates, Urls, Warned};
 
 /// How often last-seen times are flushed to the database, because writing one costs more than a request. The session lists of
 /// this node are always current; those of other nodes may be out of date by as much.
@@ -105,11 +105,11 @@ const PURGE_ATTEMPTS_EVERY: Duration = Duration::from_secs(300);
 
 /// The accounts of one site: the open database, the background tasks and the routes. Clones share one instance.
 #[derive(Clone)]
-pub struct Handstamp(Arc<Open>);
+pub struct Handstamp(Arc<Inner>);
 
-struct Open {
+struct Inner {
     site: Arc<Site>,
-    upkeep: JoinHandle<()>,
+    maintenance: JoinHandle<()>,
     /// The task that renews this node's lease.
     node: Mutex<Option<JoinHandle<()>>>,
 }
@@ -122,47 +122,47 @@ impl Handstamp {
     /// When [`Config::validate`] rejects a setting, two secrets are the same, the database cannot be opened, or other users can
     /// read its files.
     pub async fn open(config: Config) -> Result<Self, Error> {
-        Self::open_in(config, World::system()).await
+        Self::open_with(config, Environment::system()).await
     }
 
     /// Opens it like [`open`](Self::open), with your own clock and randomness, such as a clock that a test advances.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub async fn open_in(config: Config, world: World) -> Result<Self, Error> {
+    pub async fn open_with(config: Config, environment: Environment) -> Result<Self, Error> {
         config.validate()?;
         let (secret, fallbacks) = (&config.secret_key, &config.secret_key_fallbacks);
         let tokens = SessionTokens::new(secret, fallbacks).map_err(|error| Error::config(error.to_string()))?;
         let devices = DeviceTokens::new(secret, fallbacks).map_err(|error| Error::config(error.to_string()))?;
         let store = Arc::new(Store::open_with(&config.database, config.session.notify, config.pool).await?);
-        let places = Places::new(&config);
+        let urls = Urls::new(&config);
         let site = Arc::new(Site {
-            headers: CarefulHeaders::new(&config, &places),
-            views: Views::new(&config),
+            headers: SecurityHeaders::new(&config, &urls),
+            templates: Templates::new(&config),
             cookies: Cookies::new(&config),
-            places,
-            introductions: Introductions::new(),
+            urls,
+            identity_headers: IdentityHeaderCache::new(),
             request_ids: log::RequestIds::default(),
             mount: Mount::default(),
             warned: Warned::default(),
-            accounts: Accounts {
-                assertions: Assertions::new(&config, &world),
+            services: Services {
+                assertions: Assertions::new(&config, &environment),
                 devices,
-                guard: Guard::new(&config.limits),
-                sessions: Sessions::new(tokens, Arc::clone(&store), world.clone(), &config.session),
-                hashing: Hashing::new(&config.hashing),
+                throttle: LoginThrottle::new(&config.limits),
+                sessions: Sessions::new(tokens, Arc::clone(&store), environment.clone(), &config.session),
+                hashing: PasswordHasher::new(&config.hashing),
                 config,
-                world,
+                environment,
                 store,
             },
         });
-        let upkeep = tokio::spawn(keep_up(Arc::clone(&site)));
+        let maintenance = tokio::spawn(run_maintenance(Arc::clone(&site)));
         let node = tokio::spawn({
             let site = Arc::clone(&site);
-            async move { site.accounts.sessions.follow().await }
+            async move { site.services.sessions.run_node().await }
         });
-        site.accounts.sessions.joined().await;
-        Ok(Self(Arc::new(Open { site, upkeep, node: Mutex::new(Some(node)) })))
+        site.services.sessions.wait_until_joined().await;
+        Ok(Self(Arc::new(Inner { site, maintenance, node: Mutex::new(Some(node)) })))
     }
 
     /// The routes to merge into an axum application: the pages under `/account`, the authorization subrequests of proxies under
@@ -198,23 +198,23 @@ impl Handstamp {
     /// Updates the gauges; call it before each scrape. Metrics go to the recorder of the crate `metrics` that is installed when
     /// this instance is opened.
     pub fn update_gauges(&self) {
-        self.0.site.accounts.sessions.measure();
+        self.0.site.services.sessions.record_gauges();
     }
 
     /// All accounts, ordered by address.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn users(&self) -> Result<Vec<Account>, Error> {
-        self.0.site.accounts.users().await
+    pub async fn users(&self) -> Result<Vec<User>, Error> {
+        self.0.site.services.users().await
     }
 
     /// The account of an address.
     ///
     /// # Errors
     /// When there is no such account, the address is not valid, or the database cannot be read.
-    pub async fn user(&self, email: &str) -> Result<Account, Error> {
-        self.0.site.accounts.user(email).await
+    pub async fn user(&self, email: &str) -> Result<User, Error> {
+        self.0.site.services.user(email).await
     }
 
     /// Creates an account on behalf of a user, whether registration is open or not. Its address counts as verified.
@@ -222,7 +222,7 @@ impl Handstamp {
     /// # Errors
     /// When the name, the address or the password is refused, or the database cannot be written.
     pub async fn add_user(&self, name: &str, email: &str, password: &str) -> Result<UserId, Error> {
-        self.0.site.accounts.add_user(name, email, password).await
+        self.0.site.services.add_user(name, email, password).await
     }
 
     /// Marks the address of an account as verified, so that apps receive it: users can register with any address. Every node has
@@ -230,8 +230,8 @@ impl Handstamp {
     ///
     /// # Errors
     /// When there is no such account, or the database cannot be written.
-    pub async fn verify_user(&self, email: &str) -> Result<Account, Error> {
-        self.0.site.accounts.verify_user(email).await
+    pub async fn verify_user(&self, email: &str) -> Result<User, Error> {
+        self.0.site.services.verify_user(email).await
     }
 
     /// Disables an account: it rejects sign-ins, and its sessions are revoked for good. They are dead on every node when this
@@ -239,16 +239,16 @@ impl Handstamp {
     ///
     /// # Errors
     /// When there is no such account, or the database cannot be written.
-    pub async fn disable_user(&self, email: &str) -> Result<Account, Error> {
-        self.0.site.accounts.set_user_disabled(email, true).await
+    pub async fn disable_user(&self, email: &str) -> Result<User, Error> {
+        self.0.site.services.set_user_disabled(email, true).await
     }
 
     /// Allows sign-ins to a disabled account again. Returns the account as it was before.
     ///
     /// # Errors
     /// When there is no such account, or the database cannot be written.
-    pub async fn enable_user(&self, email: &str) -> Result<Account, Error> {
-        self.0.site.accounts.set_user_disabled(email, false).await
+    pub async fn enable_user(&self, email: &str) -> Result<User, Error> {
+        self.0.site.services.set_user_disabled(email, false).await
     }
 
     /// Adds a user to groups and removes them from others. Every node has applied the change when this returns. Returns the
@@ -257,8 +257,8 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, a group name is not valid, the account would be in more than fifty groups, or the database
     /// cannot be written.
-    pub async fn change_groups(&self, email: &str, add: &[&str], remove: &[&str]) -> Result<Account, Error> {
-        self.0.site.accounts.change_groups(email, add, remove).await
+    pub async fn change_groups(&self, email: &str, add: &[&str], remove: &[&str]) -> Result<User, Error> {
+        self.0.site.services.change_groups(email, add, remove).await
     }
 
     /// Clears the count of wrong passwords for an account, so that its owner can sign in at once, and returns whether there were
@@ -267,7 +267,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn unlock_user(&self, email: &str) -> Result<bool, Error> {
-        self.0.site.accounts.unlock_user(email).await
+        self.0.site.services.unlock_user(email).await
     }
 
     /// Deletes an account with all its data. Its sessions are dead on every node when this returns. Returns the account as it
@@ -275,8 +275,8 @@ impl Handstamp {
     ///
     /// # Errors
     /// When there is no such account, or the database cannot be written.
-    pub async fn delete_user(&self, email: &str) -> Result<Account, Error> {
-        self.0.site.accounts.delete_user(email).await
+    pub async fn delete_user(&self, email: &str) -> Result<User, Error> {
+        self.0.site.services.delete_user(email).await
     }
 
     /// The live sessions of an account, the newest first.
@@ -284,7 +284,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be read.
     pub async fn sessions(&self, email: &str) -> Result<Vec<ListedSession>, Error> {
-        self.0.site.accounts.sessions_of(email).await
+        self.0.site.services.sessions_of(email).await
     }
 
     /// Revokes all sessions of one account, or of all accounts if `email` is none, and returns their number. They are dead on
@@ -293,42 +293,42 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn revoke_sessions(&self, email: Option<&str>) -> Result<u64, Error> {
-        self.0.site.accounts.end_sessions_of(email).await
+        self.0.site.services.end_sessions_of(email).await
     }
 
     /// Flushes the last-seen times to the database, leaves the cluster, so that no other node waits for this one, and closes the
     /// database.
     pub async fn close(self) {
-        self.0.upkeep.abort();
-        self.0.site.accounts.write_last_seen().await;
-        self.0.site.accounts.sessions.stop_following();
+        self.0.maintenance.abort();
+        self.0.site.services.write_last_seen().await;
+        self.0.site.services.sessions.stop_node();
         let node = self.0.node.lock().expect("nothing panics while it holds the task").take();
         if let Some(node) = node {
             // It fails only if the task panicked, and then nothing is left to do.
             let _ = node.await;
         }
-        self.0.site.accounts.store.close().await;
+        self.0.site.services.store.close().await;
     }
 }
 
-impl Drop for Open {
+impl Drop for Inner {
     fn drop(&mut self) {
-        self.upkeep.abort();
+        self.maintenance.abort();
         if let Some(node) = self.node.get_mut().ok().and_then(Option::take) {
             node.abort();
         }
     }
 }
 
-async fn keep_up(site: Arc<Site>) {
+async fn run_maintenance(site: Arc<Site>) {
     let mut write = tokio::time::interval(WRITE_LAST_SEEN_EVERY);
     let mut purge = tokio::time::interval(PURGE_EVERY);
     let mut purge_attempts = tokio::time::interval(PURGE_ATTEMPTS_EVERY);
     loop {
         tokio::select! {
-            _ = write.tick() => site.accounts.write_last_seen().await,
-            _ = purge.tick() => site.accounts.purge().await,
-            _ = purge_attempts.tick() => site.accounts.purge_attempts().await,
+            _ = write.tick() => site.services.write_last_seen().await,
+            _ = purge.tick() => site.services.purge().await,
+            _ = purge_attempts.tick() => site.services.purge_attempts().await,
         }
     }
 }

@@ -63,14 +63,14 @@ impl OnceAMinute {
     const MINUTE: Duration = Duration::from_secs(60);
 
     /// The number of messages suppressed since the last one, if one is due at this uptime; none if it is to be suppressed.
-    pub(crate) fn is_due(&self, uptime: Duration) -> Option<u64> {
+    pub(crate) fn is_due(&self, monotonic: Duration) -> Option<u64> {
         let mut said = self.0.lock().expect("nothing panics while it holds this");
         match &mut *said {
-            Some(said) if uptime.saturating_sub(said.at) < Self::MINUTE => {
+            Some(said) if monotonic.saturating_sub(said.at) < Self::MINUTE => {
                 said.unsaid += 1;
                 None
             }
-            before => Some(before.replace(Said { at: uptime, unsaid: 0 }).map_or(0, |said| said.unsaid)),
+            before => Some(before.replace(Said { at: monotonic, unsaid: 0 }).map_or(0, |said| said.unsaid)),
         }
     }
 }

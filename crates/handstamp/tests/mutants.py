@@ -15,34 +15,34 @@ TREE = PLACE / "surely"
 
 CORE, LIBRARY = "crates/handstamp-core", "crates/handstamp"
 TOKEN, PASSWORD = f"{CORE}/src/token.rs", f"{CORE}/src/password.rs"
-SESSIONS, USERS = f"{LIBRARY}/src/store/session_rows.rs", f"{LIBRARY}/src/store/user_rows.rs"
-SIGN_IN, GUARD, WEB = f"{LIBRARY}/src/services/sign_in.rs", f"{LIBRARY}/src/services/guard.rs", f"{LIBRARY}/src/web"
+SESSIONS, USERS = f"{LIBRARY}/src/store/sessions.rs", f"{LIBRARY}/src/store/users.rs"
+SIGN_IN, GUARD, WEB = f"{LIBRARY}/src/services/sign_in.rs", f"{LIBRARY}/src/services/throttle.rs", f"{LIBRARY}/src/web"
 
 # The location of a test: the arguments of `cargo test`, and the beginning of its path.
 CORE_TOKEN = ("-p handstamp-core --test token", "")
 CORE_LIB = ("-p handstamp-core --lib", "")
 STORE = ("-p handstamp --lib", "store::contract::sqlite::")
 LOG = ("-p handstamp --lib", "store::contract::changes::sqlite::")
-GUESSING = ("-p handstamp --lib", "services::guard::tests::")
+GUESSING = ("-p handstamp --lib", "services::throttle::tests::")
 HASHING = ("-p handstamp --lib", "services::hashing::queue::tests::")
 ROUTES = ("-p handstamp --lib", "web::routes::tests::")
 PROXIES = ("-p handstamp-server --test stories", "a_proxy_asks_who_it_is::sqlite::")
 EVERYWHERE = ("-p handstamp --lib", "web::routes::tests::everywhere::")
 
-BY_MEMBERS = "whatever_a_member_changes_is_in_force_everywhere_when_it_is_answered"
-BY_OPERATORS = "whatever_an_operator_changes_is_in_force_everywhere_when_it_returns"
-ENDS_SOME = "Logged { done: (), position: log_changes!(transaction, &subjects_of(ended)) }"
-ENDS_BY_HANDLE = "Logged { done, position: log_changes!(transaction, &[Subject::User(user_id)]) }"
-SEEN = '"UPDATE sessions SET last_seen_at = $2 WHERE id_hash = $1 AND last_seen_at < $2",'
-REVIVES = '''"INSERT INTO sessions (id_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address)
+BY_MEMBERS = "changes_by_users_are_applied_on_every_node_before_the_response"
+BY_OPERATORS = "changes_by_operators_are_applied_on_every_node_before_they_return"
+ENDS_SOME = "Committed { value: (), position: log_invalidations!(transaction, &scopes_of(ended)) }"
+ENDS_BY_HANDLE = "Committed { value, position: log_invalidations!(transaction, &[InvalidationScope::User(user_id)]) }"
+SEEN = '"UPDATE sessions SET last_seen_at = $2 WHERE secret_hash = $1 AND last_seen_at < $2",'
+REVIVES = '''"INSERT INTO sessions (secret_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address)
                  SELECT $1, randomblob(16), id, $2, $2 + 3600, $2, '', '' FROM users WHERE true LIMIT 1
-                 ON CONFLICT (id_hash) DO UPDATE SET last_seen_at = excluded.last_seen_at",'''
+                 ON CONFLICT (secret_hash) DO UPDATE SET last_seen_at = excluded.last_seen_at",'''
 MAC = """if !key.verifies(&bytes[..SIGNED_BYTES], &bytes[SIGNED_BYTES..]) {
-            return Err(TokenRefusal::Tag);
+            return Err(TokenError::Tag);
         }
         """
 CLAIMS, TO_END = "let claims", "Ok(TokenToEnd"
-DECOY = "None => Parsed::new(&memory.decoy(self))?,"
+DECOY = "None => ParsedHash::new(&memory.decoy(self))?,"
 COUNTS = "let attempted = match self.count_attempt(asking).await? {"
 HASHES = """place.check(stored.clone(), password.clone(), self.world.random()).await?;
         let share = super::hashing::Share { network: Network::Unknown, account: AttemptKey::network(Network::Unknown) };
@@ -53,69 +53,69 @@ ACCOUNT = "let hash =\n            account.as_ref()"
 # Each mutant: the file, the text to replace, its replacement, the location of the test that must fail, and its name.
 MUTANTS = {
     # Tokens.
-    "mac_unchecked": (TOKEN, MAC + CLAIMS, MAC.replace("!key", "false && !key") + CLAIMS, CORE_TOKEN, "every_flipped_bit_is_refused"),
+    "mac_unchecked": (TOKEN, MAC + CLAIMS, MAC.replace("!key", "false && !key") + CLAIMS, CORE_TOKEN, "a_token_with_a_flipped_bit_is_refused"),
     "mac_unchecked_to_end": (TOKEN, MAC + TO_END, MAC.replace("!key", "false && !key") + TO_END, CORE_TOKEN,
-                             "what_was_changed_ends_nothing"),
+                             "a_changed_token_ends_no_session"),
     "end_reads_the_flags": (TOKEN, MAC + TO_END, "parse_flags(u16::from_be_bytes(field(&bytes, 5)))?;\n        " + MAC + TO_END, CORE_TOKEN,
-                            "what_may_not_be_read_can_still_be_ended"),
+                            "a_token_that_is_no_longer_valid_can_still_end_its_session"),
     "mac_of_less": (TOKEN, "SIGNED_BYTES: usize = 55", "SIGNED_BYTES: usize = 54", CORE_TOKEN, "the_golden_vectors_open"),
     "expiry_unchecked": (TOKEN, " || now >= claims.expires_at", "", CORE_TOKEN,
-                         "a_token_holds_from_a_minute_before_it_was_issued_to_the_second_before_it_expires"),
+                         "a_token_is_valid_from_a_minute_before_it_was_issued_until_it_expires"),
     "same_key_twice": (f"{CORE}/src/keyring.rs", "pair[0] == pair[1]", "false && pair[0] == pair[1]", CORE_TOKEN,
                        "a_secret_that_is_listed_twice_is_refused"),
     "row_unread": (f"{LIBRARY}/src/sessions/mod.rs", "live.filter(|live| live.user.id == user_id)",
-                   'live.or(Some(LiveSession { handle: Uuid::nil(), user: User::new(user_id, "", "", "", now) }))', ROUTES,
-                   "a_token_that_our_key_signed_opens_nothing_without_its_row"),
-    "row_of_anybody": (USERS, "WHERE sessions.id_hash = $1 AND sessions.user_id = $2 AND",
-                       "WHERE sessions.id_hash = $1 AND ($2 = $2) AND", STORE, "a_session_belongs_to_its_user_only"),
-    "two_cookies": (f"{CORE}/src/cookie.rs", "(Some(_), Some(_)) => Presented::Several",
-                    "(Some(value), Some(_)) => Presented::One(text(value))", CORE_LIB,
+                   'live.or(Some(LiveSession { handle: Uuid::nil(), user: SessionUser::new(user_id, "", "", "", now) }))', ROUTES,
+                   "a_token_signed_with_our_key_is_worthless_without_its_session_row"),
+    "row_of_anybody": (USERS, "WHERE sessions.secret_hash = $1 AND sessions.user_id = $2 AND",
+                       "WHERE sessions.secret_hash = $1 AND ($2 = $2) AND", STORE, "a_session_belongs_to_its_user_only"),
+    "two_cookies": (f"{CORE}/src/cookie.rs", "(Some(_), Some(_)) => CookieLookup::Ambiguous",
+                    "(Some(value), Some(_)) => CookieLookup::Found(text(value))", CORE_LIB,
                     "cookie::tests::all_cookies_of_the_name_are_found"),
     # Rate limits and password checks.
-    "counted_after_hashing": (GUARD, COUNTS, HASHES + COUNTS, GUESSING, "whoever_has_to_wait_costs_no_hash"),
+    "counted_after_hashing": (GUARD, COUNTS, HASHES + COUNTS, GUESSING, "a_throttled_attempt_costs_no_hash"),
     "guesses_uncounted": (GUARD, "self.count(&counts).await?.map_err", "self.count(&[]).await?.map_err", GUESSING,
-                          "whoever_waits_as_long_as_told_is_looked_at_again"),
-    "owner_has_no_bound": (GUARD, "vec![(key, person), (shared, self.guard.owner)]", "vec![(key, person)]", GUESSING,
-                           "a_day_has_a_hundred_wrong_passwords_whatever_cookies_come_along"),
+                          "a_throttled_account_has_one_attempt_after_each_wait"),
+    "owner_has_no_bound": (GUARD, "vec![(key, person), (shared, self.throttle.owner)]", "vec![(key, person)]", GUESSING,
+                           "an_account_has_a_hundred_wrong_passwords_a_day_whatever_cookies_are_sent"),
     "refused_password_uncounted": (f"{LIBRARY}/src/services/change_password.rs", "self.count_refused_password(session).await?;", "",
-                                   GUESSING, "new_passwords_that_are_refused_count_for_the_session"),
+                                   GUESSING, "rejected_new_passwords_count_for_the_session"),
     "device_of_an_old_password": (f"{CORE}/src/device.rs", "known.issued_at() > changed_at", "known.issued_at() > changed_at || true",
-                                  GUESSING, "a_device_that_signed_in_with_an_older_password_is_a_strangers"),
+                                  GUESSING, "a_device_cookie_from_before_a_password_change_counts_as_an_unknown_device"),
     "taken_back_from_the_next_run": (f"{CORE}/src/throttle.rs", "self.since == counted.since", "true", CORE_LIB,
-                                     "throttle::tests::what_was_right_is_not_taken_from_a_run_that_began_meanwhile"),
+                                     "throttle::tests::a_successful_attempt_is_not_taken_back_from_a_later_run"),
     "cookie_opened_for_an_account_only": (SIGN_IN, "let known = self.devices.open(&device.cookie, self.sessions.now());",
-                                          """let exists = self.store.has_account(&wish.email).await?;
+                                          """let exists = self.store.has_account(&request.email).await?;
         let cookie = if exists { device.cookie.as_str() } else { "" };
         let known = self.devices.open(cookie, self.sessions.now());""", GUESSING,
-                                          "a_cookie_costs_the_same_whether_there_is_such_an_account_or_not"),
+                                          "a_device_cookie_costs_the_same_whether_or_not_the_account_exists"),
     "networks_take_no_turns": (f"{LIBRARY}/src/services/hashing/queue.rs", "(had(Party::Network(place.share.network)), had(",
-                               "(0, had(", HASHING, "networks_take_turns_and_so_do_the_accounts_of_one"),
+                               "(0, had(", HASHING, "networks_take_turns_and_so_do_the_accounts_of_a_network"),
     "nobody_gives_way": (f"{LIBRARY}/src/services/hashing/queue.rs", "let given_up = places.over_its_share(share).ok_or(Crowded)?;",
                          "let given_up = places.over_its_share(share).filter(|_| false).ok_or(Crowded)?;", HASHING,
-                         "who_has_more_than_a_share_gives_way_and_who_has_not_does_not"),
-    "wrong_guesses_taken_back": (GUARD, "Checked::Wrong => {", "Checked::Wrong => {\n                self.take_back(&attempted).await;",
-                                 GUESSING, "whoever_waits_as_long_as_told_is_looked_at_again"),
-    "decoy_off": (PASSWORD, DECOY, "None => return Ok(Verdict::Wrong),", CORE_LIB,
-                  "password::tests::a_check_costs_the_same_whoever_it_is_for"),
+                         "a_full_queue_takes_permits_only_from_parties_over_their_share"),
+    "wrong_guesses_taken_back": (GUARD, "Verification::Invalid => {", "Verification::Invalid => {\n                self.refund(&attempted).await;",
+                                 GUESSING, "a_throttled_account_has_one_attempt_after_each_wait"),
+    "decoy_off": (PASSWORD, DECOY, "None => return Ok(PasswordMatch::Invalid),", CORE_LIB,
+                  "password::tests::a_password_check_costs_the_same_for_every_account_and_for_none"),
     "rest_of_the_work_off": (PASSWORD, "if let Some(rest) = self.rest_after(&parsed.settings)",
                              "if let Some(rest) = self.rest_after(&parsed.settings).filter(|_| false)", CORE_LIB,
-                             "password::tests::a_check_costs_the_same_whoever_it_is_for"),
-    "stranger_costs_nothing": (SIGN_IN, ACCOUNT, "if account.is_none() {\n            return Err(NotSignedIn::Wrong);\n        }\n        "
+                             "password::tests::a_password_check_costs_the_same_for_every_account_and_for_none"),
+    "stranger_costs_nothing": (SIGN_IN, ACCOUNT, "if account.is_none() {\n            return Err(SignInError::Wrong);\n        }\n        "
                                + ACCOUNT, ("-p handstamp --lib", "services::sign_in::tests::"), "every_wrong_sign_in_costs_the_same_work"),
     "costly_hash_of_a_row": (PASSWORD, "memory_kib <= Self::MAX_MEMORY_KIB", "true", CORE_LIB,
-                             "password::tests::settings_out_of_bounds_are_refused"),
+                             "password::tests::hash_settings_out_of_bounds_are_refused"),
     # Ended sessions stay ended, and every node learns of it.
     "ended_session_revived": (SESSIONS, SEEN, REVIVES, STORE, "a_last_seen_update_does_not_revive_an_ended_session"),
-    "end_not_logged": (SESSIONS, ENDS_SOME, "Logged { done: (), position: None }", LOG, "every_write_logs_what_it_invalidates"),
-    "end_by_handle_not_logged": (SESSIONS, ENDS_BY_HANDLE, "Logged { done, position: None }", LOG,
+    "end_not_logged": (SESSIONS, ENDS_SOME, "Committed { value: (), position: None }", LOG, "every_write_logs_what_it_invalidates"),
+    "end_by_handle_not_logged": (SESSIONS, ENDS_BY_HANDLE, "Committed { value, position: None }", LOG,
                                  "every_write_logs_what_it_invalidates"),
     "sign_out_not_announced": (f"{LIBRARY}/src/services/sign_out.rs",
-                               "self.sessions.in_force(self.store.end_sessions(shown).await?).await?;",
+                               "self.sessions.wait_until_applied(self.store.end_sessions(shown).await?).await?;",
                                "let _ = self.store.end_sessions(shown).await?;", EVERYWHERE, BY_MEMBERS),
-    "password_not_announced": (f"{LIBRARY}/src/services/change_password.rs", "if self.sessions.in_force(changed).await? {",
-                               "if changed.done {", EVERYWHERE, BY_MEMBERS),
-    "sign_in_not_announced": (SIGN_IN, "self.sessions.in_force(signed).await?", "signed.done", EVERYWHERE, BY_MEMBERS),
-    "disabling_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions.in_force(changed).await?;",
+    "password_not_announced": (f"{LIBRARY}/src/services/change_password.rs", "if self.sessions.wait_until_applied(changed).await? {",
+                               "if changed.value {", EVERYWHERE, BY_MEMBERS),
+    "sign_in_not_announced": (SIGN_IN, "self.sessions.wait_until_applied(signed).await?", "signed.value", EVERYWHERE, BY_MEMBERS),
+    "disabling_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions.wait_until_applied(changed).await?;",
                                 "let _ = changed;", EVERYWHERE, BY_OPERATORS),
     "disabled_keeps_sessions": (USERS, "if disabled_at.is_some() {", "if false {", STORE, "disabling_an_account_ends_its_sessions_for_good"),
     "disabled_signs_in": (USERS, "WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL\",\n            ))\n            .bind(session",
@@ -126,37 +126,37 @@ MUTANTS = {
                               "a_password_that_was_changed_meanwhile_does_not_sign_in"),
     "anybodys_session_ended": (SESSIONS, '"DELETE FROM sessions WHERE user_id = $1 AND handle = $2"',
                                '"DELETE FROM sessions WHERE ($1 = $1) AND handle = $2"', STORE, "a_session_is_ended_by_its_owner_only"),
-    "new_password_keeps_others": (USERS, "WHERE user_id = $1 AND id_hash <> $2", "WHERE user_id = $1 AND id_hash <> $2 AND false",
+    "new_password_keeps_others": (USERS, "WHERE user_id = $1 AND secret_hash <> $2", "WHERE user_id = $1 AND secret_hash <> $2 AND false",
                                   STORE, "a_password_change_keeps_one_session_under_a_new_secret"),
     # Requests from other sites, and redirects to them.
     "cross_site_unchecked": (f"{WEB}/cross_site.rs", "if only_reads(request) ||", "if true || only_reads(request) ||",
-                             ROUTES, "a_write_that_another_site_has_sent_does_nothing"),
+                             ROUTES, "cross_site_writes_are_rejected"),
     "next_unchecked": (f"{CORE}/src/return_to.rs", "is_path(&path).then_some(path)", "Some(path)",
-                       CORE_LIB, "return_to::tests::every_way_off_the_site_is_refused"),
+                       CORE_LIB, "return_to::tests::every_return_path_that_leaves_the_site_is_refused"),
     "host_unchecked": (f"{WEB}/host.rs", "if asked_for(request).is_some_and(", "if true || asked_for(request).is_some_and(", ROUTES,
-                       "a_request_for_another_host_is_sent_away"),
+                       "requests_for_another_host_are_rejected"),
     "return_host_unchecked": (f"{CORE}/src/return_to.rs", " && self.includes(origin)", "",
-                              CORE_LIB, "return_to::tests::every_way_to_another_host_is_refused"),
+                              CORE_LIB, "return_to::tests::every_return_url_on_another_host_is_refused"),
     # The identity that applications behind a proxy receive.
     "app_gets_our_cookie": (f"{CORE}/src/cookie.rs", "!pair.is_empty() && !is_ours(pair)", "!pair.is_empty()", CORE_LIB,
                             "cookie::tests::an_app_gets_its_own_cookies_and_none_of_ours"),
     "group_unchecked": (f"{WEB}/forward_auth.rs", "if !groups.is_empty() &&", "if false &&", PROXIES,
-                        "and_only_members_of_a_group_pass"),
+                        "subrequests_for_a_group_need_a_member_of_it"),
     "any_group_will_do": (USERS, "any(|name| name == group)", "any(|_| true)", STORE,
                           "a_user_is_in_the_groups_that_were_added_and_not_removed"),
-    "groups_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions\n            .in_force(changed)\n            .await?\n            .map_err(",
-                             "changed\n            .done\n            .map_err(", EVERYWHERE, BY_OPERATORS),
-    "verified_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions.in_force(self.store.verify_email(account.id, self.world.now()).await?).await?;",
+    "groups_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions\n            .wait_until_applied(changed)\n            .await?\n            .map_err(",
+                             "changed\n            .value\n            .map_err(", EVERYWHERE, BY_OPERATORS),
+    "verified_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions.wait_until_applied(self.store.verify_email(account.id, self.world.now()).await?).await?;",
                                "let _ = self.store.verify_email(account.id, self.world.now()).await?;", EVERYWHERE, BY_OPERATORS),
     "address_of_anybody": (f"{LIBRARY}/src/services/assertions.rs", "(user.email_verified || self.unverified_email).then(|| user.email())",
-                           "Some(user.email())", PROXIES, "and_is_told_an_address_only_once_it_is_verified"),
+                           "Some(user.email())", PROXIES, "unverified_email_addresses_are_withheld_from_apps"),
     "assertion_for_any_app": (f"{WEB}/introductions.rs", "if !site.places.serves(origin)", "if false && !site.places.serves(origin)", PROXIES,
-                              "and_an_app_of_another_site_gets_no_assertion"),
-    "assertion_of_what_was": (f"{WEB}/introductions.rs", "&& kept.user.is_same_reading(&session.user)", "",
-                              PROXIES, "and_an_assertion_is_signed_once_for_a_session_an_origin_and_half_a_minute"),
+                              "apps_of_other_sites_get_no_assertion"),
+    "assertion_of_what_was": (f"{WEB}/introductions.rs", "&& kept.user.same_snapshot(&session.user)", "",
+                              PROXIES, "an_assertion_is_signed_once_per_session_origin_and_30_seconds"),
     "identity_incomplete": (f"{WEB}/introductions.rs", "headers.insert(GROUPS, user.groups().try_into()?);",
                             "if !user.groups().is_empty() {\n        headers.insert(GROUPS, user.groups().try_into()?);\n    }", PROXIES,
-                            "and_gets_every_header_though_there_is_nothing_to_tell"),
+                            "empty_identity_headers_are_sent_too"),
     "writes_to_applications_unchecked": (f"{WEB}/routes.rs", "router.layer(from_fn_with_state(site.clone(), cross_site::refuse))",
                                          "let _ = site;\n    router",
                                          ("-p handstamp --lib", "web::routes::tests::inside_an_application::"),

@@ -9,9 +9,9 @@ use axum::http::{Request, Uri};
 use handstamp::Handstamp;
 use tower_service::Service;
 
-use super::Finding::{self, Bad, Good, Unknown};
+use super::Outcome::{self, Fail, Pass, Unknown};
 use super::browser::{self, Answer, Browser};
-use super::{ADDRESS, FORGED, Tried, app};
+use super::{ADDRESS, CheckResult, FORGED, app};
 use crate::cli::PassFlags;
 use crate::proxy_config::Access;
 
@@ -38,7 +38,7 @@ const FORWARDED_WITH_UNDERSCORES: [&str; 11] = [
 ];
 
 /// The target of the checks, and the doctor's credentials there.
-pub(super) struct Patient<'a> {
+pub(super) struct Target<'a> {
     pub(super) handstamp: &'a Handstamp,
     pub(super) browser: Browser,
     /// A page of the app.
@@ -57,8 +57,8 @@ struct SignedIn {
 const NAVIGATION: (&str, &str) = ("sec-fetch-mode", "navigate");
 const PROGRAM: (&str, &str) = ("sec-fetch-mode", "cors");
 
-impl Patient<'_> {
-    pub(super) async fn findings(&self, app: Option<&Uri>) -> Tried<Vec<(&'static str, Finding)>> {
+impl Target<'_> {
+    pub(super) async fn findings(&self, app: Option<&Uri>) -> CheckResult<Vec<(&'static str, Outcome)>> {
         let mut findings = vec![self.a_stranger().await?];
         if self.pass.access == Access::Members {
             findings.push(("a stranger is sent to sign in, and back", self.a_stranger_who_navigates().await?));
@@ -66,15 +66,15 @@ impl Patient<'_> {
         findings.push(("the account pages have their security headers", self.headers_of_pages().await?));
         let member = self.signs_in(&[], "").await?;
         let Some(member) = member else {
-            let mend = "Signing in at this URL fails. Let the proxy forward /account and /account/… to Handstamp with the Host header, and set public_url to the URL that browsers use.";
-            findings.push(("somebody can sign in", Bad(mend.to_owned())));
+            let remedy = "Signing in at this URL fails. Let the proxy forward /account and /account/… to Handstamp with the Host header, and set public_url to the URL that browsers use.";
+            findings.push(("somebody can sign in", Fail(remedy.to_owned())));
             return Ok(findings);
         };
         let page = self.page(&member.cookie, &[]).await?;
         let shows = page.body.contains(ADDRESS);
         let assertion = self.assertion(&member.cookie).await;
         findings.extend([
-            ("somebody can sign in", Good),
+            ("somebody can sign in", Pass),
             ("the session cookie has all its attributes", self.attributes(&member.answer)),
             ("who is signed in gets through", self.a_member(&member.cookie, &page, shows, assertion.as_deref()).await?),
             ("a sign-in does not redirect to another site", self.a_sign_in_with_next_elsewhere().await?),
@@ -116,11 +116,11 @@ impl Patient<'_> {
         answer.headers().get("handstamp-assertion")?.to_str().ok().map(str::to_owned)
     }
 
-    async fn page(&self, cookie: &str, extra: &browser::Extra<'_>) -> Tried<Answer> {
+    async fn page(&self, cookie: &str, extra: &browser::Extra<'_>) -> CheckResult<Answer> {
         self.browser.get(&self.path, cookie, extra).await
     }
 
-    async fn signs_in(&self, extra: &browser::Extra<'_>, next: &str) -> Tried<Option<SignedIn>> {
+    async fn signs_in(&self, extra: &browser::Extra<'_>, next: &str) -> CheckResult<Option<SignedIn>> {
         let fields = [("email", ADDRESS), ("password", &self.password), ("remember", "on"), ("next", next)];
         let answer = self.browser.submit("/account/login", "", extra, &fields).await?;
         let ours = |cookie: &str| cookie.split(';').next().filter(|pair| is_session_cookie(pair)).map(str::to_owned);
@@ -128,39 +128,45 @@ impl Patient<'_> {
         Ok(cookie.map(|cookie| SignedIn { cookie, answer }))
     }
 
-    async fn a_stranger(&self) -> Tried<(&'static str, Finding)> {
+    async fn a_stranger(&self) -> CheckResult<(&'static str, Outcome)> {
         let answer = self.page("", &[PROGRAM]).await?;
         Ok(match self.pass.access {
             Access::Members => {
-                let mend = format!(
+                let remedy = format!(
                     "{} answers an anonymous client with {}. Let the proxy ask Handstamp before it forwards a request.",
                     self.path, answer.status
                 );
-                ("a stranger is kept out", Finding::bad_if(!answer.keeps_out(), &mend))
+                ("a stranger is kept out", Outcome::bad_if(!answer.keeps_out(), &remedy))
             }
             Access::Everybody => {
-                let mend = format!(
+                let remedy = format!(
                     "{} answers an anonymous client with {}. Let the proxy ask with access=everybody, and give the URL of a page of the app that is open to everybody.",
                     self.path, answer.status
                 );
                 let reaches_the_app = !answer.keeps_out() && self.is_for_a_stranger(&answer);
-                ("a stranger reaches the app, as a stranger", Finding::bad_if(!reaches_the_app, &mend))
+                ("a stranger reaches the app, as a stranger", Outcome::bad_if(!reaches_the_app, &remedy))
             }
         })
     }
 
-    async fn a_member(&self, cookie: &str, page: &Answer, shows: bool, assertion: Option<&str>) -> Tried<Finding> {
+    async fn a_member(
+        &self,
+        cookie: &str,
+        page: &Answer,
+        shows: bool,
+        assertion: Option<&str>,
+    ) -> CheckResult<Outcome> {
         if !page.keeps_out() {
             return Ok(self.good_if_seen(shows));
         }
         let navigating = self.page(cookie, &[NAVIGATION, ("accept", "text/html")]).await?;
         if page.refuses() && navigating.leads_to_sign_in() {
-            return Ok(Bad("A signed-in request does not reach the app. Let the proxy send the Cookie header with its authorization subrequest.".to_owned()));
+            return Ok(Fail("A signed-in request does not reach the app. Let the proxy send the Cookie header with its authorization subrequest.".to_owned()));
         }
         // A proxy that rejects anonymous clients redirects navigations to the sign-in page, and answers 401 to other requests.
         let claims = assertion.and_then(app::claims).unwrap_or_default();
         let said = |claim: &str| claims[claim].as_str().unwrap_or_default().to_owned();
-        Ok(Bad(format!(
+        Ok(Fail(format!(
             "{} answers a signed-in user with {}, although Handstamp allows the request. Probably the app rejects the assertion: it must expect exactly the audience {} and the issuer {}, and the keys of this Handstamp. If the proxy requires a group: the doctor's user is in none.",
             self.path,
             navigating.status,
@@ -169,13 +175,13 @@ impl Patient<'_> {
         )))
     }
 
-    async fn a_stranger_who_navigates(&self) -> Tried<Finding> {
+    async fn a_stranger_who_navigates(&self) -> CheckResult<Outcome> {
         let answer = self.page("", &[NAVIGATION, ("accept", "text/html")]).await?;
-        let mend = "An anonymous browser is not redirected to /account/login with a return URL. Let the proxy describe the original request in X-Forwarded-Proto, -Host, -Uri and -Method, and pass on Handstamp's redirect.";
-        Ok(Finding::bad_if(!answer.leads_to_sign_in() || !answer.location().contains("next="), mend))
+        let remedy = "An anonymous browser is not redirected to /account/login with a return URL. Let the proxy describe the original request in X-Forwarded-Proto, -Host, -Uri and -Method, and pass on Handstamp's redirect.";
+        Ok(Outcome::bad_if(!answer.leads_to_sign_in() || !answer.location().contains("next="), remedy))
     }
 
-    async fn headers_of_pages(&self) -> Tried<Finding> {
+    async fn headers_of_pages(&self) -> CheckResult<Outcome> {
         let page = self.browser.get("/account/login", "", &[NAVIGATION]).await?;
         let wanted = [
             ("content-security-policy", "frame-ancestors 'none'"),
@@ -186,11 +192,11 @@ impl Patient<'_> {
         ];
         let missing: Vec<_> =
             wanted.iter().filter(|(name, value)| !page.header(*name).contains(value)).map(|(name, _)| *name).collect();
-        let mend = format!("These headers are missing from /account/login, or changed: {}.", missing.join(", "));
-        Ok(Finding::bad_if(!missing.is_empty(), &mend))
+        let remedy = format!("These headers are missing from /account/login, or changed: {}.", missing.join(", "));
+        Ok(Outcome::bad_if(!missing.is_empty(), &remedy))
     }
 
-    fn attributes(&self, answer: &Answer) -> Finding {
+    fn attributes(&self, answer: &Answer) -> Outcome {
         let is_https = self.browser.origin().starts_with("https:");
         let cookie = answer.set_cookies().find(|cookie| is_session_cookie(cookie)).unwrap_or_default();
         let mut wanted = vec!["HttpOnly", "SameSite=Lax", "Path=/", "Max-Age="];
@@ -198,29 +204,29 @@ impl Patient<'_> {
             wanted.extend(["Secure", "__"]);
         }
         let missing: Vec<_> = wanted.into_iter().filter(|attribute| !cookie.contains(attribute)).collect();
-        let mend = format!(
+        let remedy = format!(
             "The session cookie lacks {}. Check that public_url is https and that the proxy does not change Set-Cookie.",
             missing.join(", ")
         );
-        Finding::bad_if(!missing.is_empty(), &mend)
+        Outcome::bad_if(!missing.is_empty(), &remedy)
     }
 
-    async fn a_sign_in_with_next_elsewhere(&self) -> Tried<Finding> {
+    async fn a_sign_in_with_next_elsewhere(&self) -> CheckResult<Outcome> {
         for next in [format!("https://{FORGED_HOST}/"), format!("//{FORGED_HOST}/"), format!("/\\{FORGED_HOST}/")] {
             let answer = self.signs_in(&[], &next).await?.map(|signed_in| signed_in.answer);
             if answer.is_none_or(|answer| answer.location().contains(FORGED_HOST)) {
-                return Ok(Bad(format!("A sign-in with next={next} redirects there.")));
+                return Ok(Fail(format!("A sign-in with next={next} redirects there.")));
             }
         }
-        Ok(Good)
+        Ok(Pass)
     }
 
-    async fn cookies_of_junk(&self, cookie: &str, shows: bool) -> Tried<Finding> {
+    async fn cookies_of_junk(&self, cookie: &str, shows: bool) -> CheckResult<Outcome> {
         let (name, token) = cookie.split_once('=').unwrap_or_default();
         let flipped = format!("{name}=B{}", token.get(1..).unwrap_or_default());
         for junk in [format!("{name}=junk"), format!("{name}="), flipped, format!("{cookie}; {cookie}")] {
             if !self.is_for_a_stranger(&self.page(&junk, &[PROGRAM]).await?) {
-                return Ok(Bad(
+                return Ok(Fail(
                     "The proxy accepts an invalid session cookie. Let it ask Handstamp about every request.".to_owned(),
                 ));
             }
@@ -228,27 +234,27 @@ impl Patient<'_> {
         Ok(self.good_if_seen(shows))
     }
 
-    async fn forged_identity_of_a_stranger(&self, shows: bool) -> Tried<Finding> {
+    async fn forged_identity_of_a_stranger(&self, shows: bool) -> CheckResult<Outcome> {
         for forged in spellings() {
             let extra: Vec<_> =
                 forged.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain([PROGRAM]).collect();
             if !self.is_for_a_stranger(&self.page("", &extra).await?) {
-                let mend = format!(
+                let remedy = format!(
                     "A request with a forged {} reaches the app. Let the proxy ask Handstamp about every request.",
                     forged[0].0
                 );
-                return Ok(Bad(mend));
+                return Ok(Fail(remedy));
             }
         }
         Ok(self.good_if_seen(shows))
     }
 
-    async fn forged_identity(&self, cookie: &str, shows: bool) -> Tried<Finding> {
+    async fn forged_identity(&self, cookie: &str, shows: bool) -> CheckResult<Outcome> {
         for forged in spellings() {
             let extra: Vec<_> = forged.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             if self.page(cookie, &extra).await?.body.contains(FORGED) {
                 let (name, _) = &forged[0];
-                let mend = match name.contains('_') {
+                let remedy = match name.contains('_') {
                     true => format!(
                         "{name} reaches the app, and CGI and WSGI treat it as Handstamp's header. Let the proxy remove it."
                     ),
@@ -256,39 +262,39 @@ impl Patient<'_> {
                         "{name} reaches the app as the client sent it. Let the proxy copy it from every response of Handstamp."
                     ),
                 };
-                return Ok(Bad(mend));
+                return Ok(Fail(remedy));
             }
         }
-        Ok(if shows { Good } else { self.unseen() })
+        Ok(if shows { Pass } else { self.not_observable() })
     }
 
-    async fn hop_by_hop(&self, cookie: &str, shows: bool) -> Tried<Finding> {
+    async fn hop_by_hop(&self, cookie: &str, shows: bool) -> CheckResult<Outcome> {
         let listed = "close, Remote-User, Remote-Name, Remote-Email, Remote-Groups, Handstamp-Assertion, X-Forwarded-For, X-Forwarded-Host";
         let wish = ("connection", listed);
         if !self.is_for_a_stranger(&self.page("", &[wish, PROGRAM]).await?) {
-            return Ok(Bad(
+            return Ok(Fail(
                 "A Connection header that lists other headers lets an anonymous request through to the app.".to_owned(),
             ));
         }
         let answer = self.page(cookie, &[wish]).await?;
-        let mend = "A client that lists identity headers in Connection can have them removed before they reach the app. Let the proxy remove the client's Connection header first.";
+        let remedy = "A client that lists identity headers in Connection can have them removed before they reach the app. Let the proxy remove the client's Connection header first.";
         match shows {
-            true => Ok(Finding::bad_if(!answer.keeps_out() && !answer.body.contains(ADDRESS), mend)),
-            false => Ok(self.unseen()),
+            true => Ok(Outcome::bad_if(!answer.keeps_out() && !answer.body.contains(ADDRESS), remedy)),
+            false => Ok(self.not_observable()),
         }
     }
 
-    fn our_cookie(&self, page: &Answer, cookie: &str, shows: bool) -> Finding {
+    fn our_cookie(&self, page: &Answer, cookie: &str, shows: bool) -> Outcome {
         let token = cookie.split_once('=').map_or("", |(_, token)| token);
-        let mend = "The app gets the session cookie, so the app, its logs and an attacker who controls it can impersonate every visitor. Let the proxy copy the header Cookie from Handstamp's response.";
+        let remedy = "The app gets the session cookie, so the app, its logs and an attacker who controls it can impersonate every visitor. Let the proxy copy the header Cookie from Handstamp's response.";
         match page.body.contains(token) {
-            true => Bad(mend.to_owned()),
-            false if shows => Good,
-            false => self.unseen(),
+            true => Fail(remedy.to_owned()),
+            false if shows => Pass,
+            false => self.not_observable(),
         }
     }
 
-    async fn forged_forwarding(&self, cookie: &str, shows: bool) -> Tried<Finding> {
+    async fn forged_forwarding(&self, cookie: &str, shows: bool) -> CheckResult<Outcome> {
         let forged_uri = format!("/{FORGED}");
         let mut forged = vec![
             ("x-forwarded-host", FORGED_HOST),
@@ -300,61 +306,61 @@ impl Patient<'_> {
         ];
         forged.extend(FORWARDED_WITH_UNDERSCORES.map(|name| (name, FORGED_HOST)));
         let stranger = self.page("", &[&forged, [NAVIGATION, ("accept", "text/html")].as_slice()].concat()).await?;
-        let mend = "X-Forwarded-… headers of a client reach Handstamp. Let the proxy set X-Forwarded-Proto, -Host, -Uri and -Method itself.";
+        let remedy = "X-Forwarded-… headers of a client reach Handstamp. Let the proxy set X-Forwarded-Proto, -Host, -Uri and -Method itself.";
         if !self.is_for_a_stranger(&stranger) || stranger.location().contains(FORGED) {
-            return Ok(Bad(mend.to_owned()));
+            return Ok(Fail(remedy.to_owned()));
         }
         let member = self.page(cookie, &forged).await?;
-        let mend = "X-Forwarded-… headers of a client reach the app. Let the proxy remove them or set them itself.";
+        let remedy = "X-Forwarded-… headers of a client reach the app. Let the proxy remove them or set them itself.";
         Ok(match shows {
             _ if member.body.contains(FORGED)
                 || app::audience(&member.body).is_some_and(|aud| aud != self.browser.origin()) =>
             {
-                Bad(mend.to_owned())
+                Fail(remedy.to_owned())
             }
-            true => Good,
-            false => self.unseen(),
+            true => Pass,
+            false => self.not_observable(),
         })
     }
 
-    async fn forged_host(&self, cookie: &str) -> Tried<Finding> {
+    async fn forged_host(&self, cookie: &str) -> CheckResult<Outcome> {
         let host = ("host", FORGED_HOST);
         let stranger = self.page("", &[host, NAVIGATION, ("accept", "text/html")]).await?;
         let member = self.page(cookie, &[host]).await?;
-        let mend = "Requests for any host reach the app, with an assertion for that host. Let the proxy accept only requests for your hosts: proxy-config --host NAME.";
+        let remedy = "Requests for any host reach the app, with an assertion for that host. Let the proxy accept only requests for your hosts: proxy-config --host NAME.";
         let reaches_the_app = member.body.contains(FORGED_HOST)
             || app::audience(&member.body).is_some_and(|aud| aud != self.browser.origin());
         let leads_there = [&stranger, &member].iter().any(|answer| answer.location().contains(FORGED_HOST));
-        Ok(Finding::bad_if(reaches_the_app || leads_there, mend))
+        Ok(Outcome::bad_if(reaches_the_app || leads_there, remedy))
     }
 
-    async fn forged_address(&self) -> Tried<Finding> {
+    async fn forged_address(&self) -> CheckResult<Outcome> {
         let forged =
             [("x-forwarded-for", FORGED_ADDRESS), ("forwarded", "for=203.0.113.77"), ("x-real-ip", FORGED_ADDRESS)];
         self.signs_in(&forged, "").await?;
         let sessions = self.handstamp.sessions(ADDRESS).await.map_err(|error| error.to_string())?;
-        let mend = "A client that sends X-Forwarded-For chooses the address under which its password guesses count. Let the proxy set this header itself for the account pages, and list only the proxy in trusted_proxies.";
-        Ok(Finding::bad_if(sessions.iter().any(|session| session.address == FORGED_ADDRESS), mend))
+        let remedy = "A client that sends X-Forwarded-For chooses the address under which its password guesses count. Let the proxy set this header itself for the account pages, and list only the proxy in trusted_proxies.";
+        Ok(Outcome::bad_if(sessions.iter().any(|session| session.address == FORGED_ADDRESS), remedy))
     }
 
-    async fn questions(&self, cookie: &str) -> Tried<Finding> {
+    async fn questions(&self, cookie: &str) -> CheckResult<Outcome> {
         for question in ["/auth/request", "/auth/forward", "/auth/envoy/"] {
             if !self.browser.get(question, cookie, &[PROGRAM]).await?.header("remote-user").is_empty() {
-                return Ok(Bad(format!(
+                return Ok(Fail(format!(
                     "{question} answers browsers, where scripts can read the app's cookies in the response. Forward only /account and /account/… to Handstamp."
                 )));
             }
         }
-        Ok(Good)
+        Ok(Pass)
     }
 
-    async fn well_known(&self) -> Tried<Finding> {
+    async fn well_known(&self) -> CheckResult<Outcome> {
         let answer = self.browser.get("/.well-known/change-password", "", &[NAVIGATION]).await?;
-        let mend = "/.well-known/change-password, which password managers open, does not redirect to /account/password. Let the proxy forward it to Handstamp.";
-        Ok(Finding::bad_if(!answer.location().ends_with("/account/password"), mend))
+        let remedy = "/.well-known/change-password, which password managers open, does not redirect to /account/password. Let the proxy forward it to Handstamp.";
+        Ok(Outcome::bad_if(!answer.location().ends_with("/account/password"), remedy))
     }
 
-    async fn long_post(&self, cookie: &str) -> Tried<Finding> {
+    async fn long_post(&self, cookie: &str) -> CheckResult<Outcome> {
         let short = self.browser.posts(&self.path, cookie, 1).await?.status;
         let long = self.browser.posts(&self.path, cookie, LONG_POST_BYTES).await?.status;
         let why = format!(
@@ -362,13 +368,13 @@ impl Patient<'_> {
             self.path
         );
         Ok(match long.as_u16() {
-            _ if long == short => Good,
+            _ if long == short => Pass,
             413 => Unknown(format!("{why} The app itself may have sent this response.")),
-            status => Finding::bad_if(status >= 500, &why),
+            status => Outcome::bad_if(status >= 500, &why),
         })
     }
 
-    async fn a_preflight(&self, cookie: &str) -> Tried<(&'static str, Finding)> {
+    async fn a_preflight(&self, cookie: &str) -> CheckResult<(&'static str, Outcome)> {
         let asking = [
             ("origin", "http://forged-by-the-doctor.invalid"),
             ("access-control-request-method", "POST"),
@@ -377,45 +383,48 @@ impl Patient<'_> {
         ];
         let stranger = self.browser.preflights(&self.path, "", &asking).await?;
         if self.pass.access == Access::Members && !self.pass.preflight {
-            let mend = "An anonymous preflight reaches the app, which may not expect it. If this is intended, pass --preflight here too.";
-            return Ok(("a preflight is kept out", Finding::bad_if(!stranger.keeps_out(), mend)));
+            let remedy = "An anonymous preflight reaches the app, which may not expect it. If this is intended, pass --preflight here too.";
+            return Ok(("a preflight is kept out", Outcome::bad_if(!stranger.keeps_out(), remedy)));
         }
         let member = self.browser.preflights(&self.path, cookie, &asking).await?;
         let check = "a preflight reaches the app, as a stranger's";
         if stranger.status == 401 || stranger.leads_to_sign_in() {
-            let mend =
+            let remedy =
                 format!("A preflight is answered with {}. Let the proxy ask with preflight=pass.", stranger.status);
-            return Ok((check, Bad(mend)));
+            return Ok((check, Fail(remedy)));
         }
         let pretends = [asking.as_slice(), &[("x-forwarded-method", "OPTIONS"), PROGRAM]].concat();
         if self.pass.access == Access::Members && !self.page("", &pretends).await?.keeps_out() {
-            let mend = "A request that claims to be a preflight in X-Forwarded-Method reaches the app. Let the proxy set that header.";
-            return Ok((check, Bad(mend.to_owned())));
+            let remedy = "A request that claims to be a preflight in X-Forwarded-Method reaches the app. Let the proxy set that header.";
+            return Ok((check, Fail(remedy.to_owned())));
         }
         let has_forged_identity = |answer: &Answer| answer.body.contains(FORGED_USER);
         let is_member = self.pass.preflight && member.body.contains(ADDRESS);
-        let mend = "A preflight reaches the app with identity headers. Let the proxy copy the empty ones from Handstamp's response.";
-        Ok((check, Finding::bad_if(has_forged_identity(&stranger) || has_forged_identity(&member) || is_member, mend)))
+        let remedy = "A preflight reaches the app with identity headers. Let the proxy copy the empty ones from Handstamp's response.";
+        Ok((
+            check,
+            Outcome::bad_if(has_forged_identity(&stranger) || has_forged_identity(&member) || is_member, remedy),
+        ))
     }
 
-    async fn signs_out(&self, cookie: &str, shows: bool) -> Tried<Finding> {
+    async fn signs_out(&self, cookie: &str, shows: bool) -> CheckResult<Outcome> {
         let answer = self.browser.submit("/account/logout", cookie, &[], &[]).await?;
         if answer.status != 303 {
-            return Ok(Bad(format!("Signing out is answered with {}.", answer.status)));
+            return Ok(Fail(format!("Signing out is answered with {}.", answer.status)));
         }
         let after = self.page(cookie, &[PROGRAM]).await?;
-        let mend =
+        let remedy =
             "The cookie of a revoked session is accepted. Check that the proxy does not cache Handstamp's responses.";
-        Ok(if self.is_for_a_stranger(&after) { self.good_if_seen(shows) } else { Bad(mend.to_owned()) })
+        Ok(if self.is_for_a_stranger(&after) { self.good_if_seen(shows) } else { Fail(remedy.to_owned()) })
     }
 
     /// Good, unless only a page that shows the signed-in user could tell, since anonymous requests reach the app too.
-    fn good_if_seen(&self, shows: bool) -> Finding {
-        if shows || self.pass.access == Access::Members { Good } else { self.unseen() }
+    fn good_if_seen(&self, shows: bool) -> Outcome {
+        if shows || self.pass.access == Access::Members { Pass } else { self.not_observable() }
     }
 
     /// Unknown, with the kind of page that would show the result.
-    fn unseen(&self) -> Finding {
+    fn not_observable(&self) -> Outcome {
         Unknown(format!(
             "{} does not show that {ADDRESS} is signed in. Give the URL of a page that shows the address of the signed-in user, such as a profile, or run an app there temporarily that echoes the request headers.",
             self.path

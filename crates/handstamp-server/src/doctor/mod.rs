@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use axum::http::Uri;
 use handstamp::Handstamp;
-use handstamp::world::{Clock, Rng, SystemClock, SystemRng};
+use handstamp::environment::{Clock, Rng, SystemClock, SystemRng};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::Problem;
+use crate::CliError;
 use crate::cli::{OutputFlags, PassFlags};
-use crate::operate::with_handstamp;
+use crate::commands::with_handstamp;
 use crate::settings::Settings;
 use browser::Browser;
-use checks::Patient;
+use checks::Target;
 
 /// The e-mail address of the doctor's user. It is always the same, so that apps can recognise it.
 const ADDRESS: &str = "doctor@handstamp.invalid";
@@ -29,64 +29,64 @@ const LONGEST: Duration = Duration::from_secs(120);
 const FORGED: &str = "forged-by-the-doctor";
 
 /// The result of a check, with the remedy if it failed.
-enum Finding {
-    Good,
-    Bad(String),
+enum Outcome {
+    Pass,
+    Fail(String),
     /// The result cannot be observed, for this reason.
     Unknown(String),
 }
 
-use Finding::{Bad, Good, Unknown};
+use Outcome::{Fail, Pass, Unknown};
 
-impl Finding {
-    fn bad_if(is_bad: bool, mend: &str) -> Self {
-        if is_bad { Bad(mend.to_owned()) } else { Good }
+impl Outcome {
+    fn bad_if(is_bad: bool, remedy: &str) -> Self {
+        if is_bad { Fail(remedy.to_owned()) } else { Pass }
     }
 }
 
 /// A value, or why the check could not be run.
-type Tried<T> = Result<T, String>;
+type CheckResult<T> = Result<T, String>;
 
 /// Runs the checks against the proxy, Handstamp and app behind a URL, and prints the results.
-pub(crate) fn examine(
+pub(crate) fn run(
     settings: Settings,
     url: &str,
     app: Option<&str>,
     pass: PassFlags,
     output: OutputFlags,
-) -> Result<(), Problem> {
-    let url: Uri = url.parse().map_err(|error| Problem::wrong(format!("{url}: {error}")))?;
-    let app = app.map(str::parse::<Uri>).transpose().map_err(|error| Problem::wrong(format!("--app: {error}")))?;
-    let browser = Browser::new(&url).map_err(|error| Problem::wrong(format!("{url}: {error}")))?;
+) -> Result<(), CliError> {
+    let url: Uri = url.parse().map_err(|error| CliError::usage(format!("{url}: {error}")))?;
+    let app = app.map(str::parse::<Uri>).transpose().map_err(|error| CliError::usage(format!("--app: {error}")))?;
+    let browser = Browser::new(&url).map_err(|error| CliError::usage(format!("{url}: {error}")))?;
     with_handstamp(settings, async |handstamp| {
-        let mut signals = Signals::new().map_err(Problem::failed)?;
+        let mut signals = Signals::new().map_err(CliError::failure)?;
         let mut random = [0; 16];
         SystemRng.fill(&mut random);
         let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         make_account(handstamp, &password).await?;
-        let patient = Patient { handstamp, browser, path: path_of(&url), pass, password };
+        let target = Target { handstamp, browser, path: path_of(&url), pass, password };
         let findings = tokio::select! {
-            findings = tokio::time::timeout(LONGEST, patient.findings(app.as_ref())) => match findings {
-                Ok(findings) => findings.map_err(Problem::failed),
-                Err(_) => Err(Problem::failed(format!("{url}: the responses take too long for the checks"))),
+            findings = tokio::time::timeout(LONGEST, target.findings(app.as_ref())) => match findings {
+                Ok(findings) => findings.map_err(CliError::failure),
+                Err(_) => Err(CliError::failure(format!("{url}: the responses take too long for the checks"))),
             },
-            () = signals.any() => Err(Problem::failed("interrupted")),
+            () = signals.any() => Err(CliError::failure("interrupted")),
         };
         match handstamp.delete_user(ADDRESS).await {
             Err(error) if !error.is_no_such_account() => Err(error.into()),
-            _ => tell(&findings?, output),
+            _ => report(&findings?, output),
         }
     })
 }
 
 /// Creates the doctor's user, after deleting one that a killed run left behind.
-async fn make_account(handstamp: &Handstamp, password: &str) -> Result<(), Problem> {
+async fn make_account(handstamp: &Handstamp, password: &str) -> Result<(), CliError> {
     match handstamp.user(ADDRESS).await {
         Ok(account) => {
             let now = Duration::from_secs(SystemClock.wall().as_secs());
             let age = now.saturating_sub(Duration::from_secs(account.created_at.unix_seconds()));
             if age < LONGEST {
-                return Err(Problem::failed(format!(
+                return Err(CliError::failure(format!(
                     "another doctor is at work, or was killed: the user {ADDRESS} was created {} s ago. Try again in {} s, or delete it with: handstamp user delete {ADDRESS}",
                     age.as_secs(),
                     (LONGEST - age).as_secs()
@@ -123,21 +123,21 @@ fn path_of(url: &Uri) -> String {
     url.path_and_query().map_or_else(|| "/".to_owned(), |path| path.as_str().to_owned())
 }
 
-fn tell(findings: &[(&str, Finding)], output: OutputFlags) -> Result<(), Problem> {
-    let bad = findings.iter().filter(|(_, finding)| matches!(finding, Bad(_))).count();
-    print(findings, output).map_err(Problem::failed)?;
+fn report(findings: &[(&str, Outcome)], output: OutputFlags) -> Result<(), CliError> {
+    let bad = findings.iter().filter(|(_, finding)| matches!(finding, Fail(_))).count();
+    print(findings, output).map_err(CliError::failure)?;
     match bad {
         0 => Ok(()),
-        1 => Err(Problem::failed("one check failed")),
-        _ => Err(Problem::failed(format!("{bad} checks failed"))),
+        1 => Err(CliError::failure("one check failed")),
+        _ => Err(CliError::failure(format!("{bad} checks failed"))),
     }
 }
 
-fn print(findings: &[(&str, Finding)], output: OutputFlags) -> io::Result<()> {
+fn print(findings: &[(&str, Outcome)], output: OutputFlags) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let told = findings.iter().map(|(check, finding)| match finding {
-        Good => (check, "ok", None),
-        Bad(mend) => (check, "FAIL", Some(mend)),
+        Pass => (check, "ok", None),
+        Fail(remedy) => (check, "FAIL", Some(remedy)),
         Unknown(why) => (check, "?", Some(why)),
     });
     if output.json {

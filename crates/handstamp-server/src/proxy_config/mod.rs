@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 
-use crate::Problem;
+use crate::CliError;
 
 /// A reverse proxy.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -107,13 +107,13 @@ pub(crate) struct Wanted {
 }
 
 /// Prints the configuration of a proxy.
-pub(crate) fn print(wanted: &Wanted) -> Result<(), Problem> {
+pub(crate) fn print(wanted: &Wanted) -> Result<(), CliError> {
     if wanted.access == Access::Everybody && matches!(wanted.proxy, Proxy::Envoy) {
-        return Err(Problem::wrong(
+        return Err(CliError::usage(
             "Envoy does not support --access everybody, since its authorization subrequest has the client's query: use nginx, Caddy or Traefik",
         ));
     }
-    io::stdout().lock().write_all(wanted.configuration().as_bytes()).map_err(Problem::failed)
+    io::stdout().lock().write_all(wanted.configuration().as_bytes()).map_err(CliError::failure)
 }
 
 impl Wanted {

@@ -6,22 +6,22 @@ use super::*;
 
 const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
 
-fn load(file: Option<&str>, environment: &[(&str, &str)], flags: AddressFlags) -> Result<Settings, String> {
+fn load(file: Option<&str>, environment: &[(&str, &str)], flags: AddressArgs) -> Result<Settings, String> {
     let thread = std::thread::current().id();
     let folder = std::env::temp_dir().join(format!("handstamp-settings-{}-{thread:?}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("handstamp.toml");
     std::fs::write(&path, file.unwrap_or_default()).unwrap();
     let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-    let place = PlaceFlags { config: Some(path), ..PlaceFlags::default() };
-    let loaded = Settings::load(&place, &flags, environment).map_err(|faults| faults.to_string());
+    let data = DataArgs { config: Some(path), ..DataArgs::default() };
+    let loaded = Settings::load(&data, &flags, environment).map_err(|faults| faults.to_string());
     std::fs::remove_dir_all(&folder).unwrap();
     loaded
 }
 
 #[test]
 fn every_setting_has_a_default() {
-    let settings = load(None, &[("PATH", "/bin")], AddressFlags::default()).unwrap();
+    let settings = load(None, &[("PATH", "/bin")], AddressArgs::default()).unwrap();
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.data_dir, PathBuf::from("handstamp-data"));
     assert!(settings.database.is_none() && settings.secret_key.is_none() && settings.public_url.is_none());
@@ -31,7 +31,7 @@ fn every_setting_has_a_default() {
     assert!(settings.metrics_listen.is_none());
     assert_eq!((settings.pool.connections, settings.pool.wait), (13, Duration::from_secs(60)));
     assert_eq!((settings.password.min_length, settings.password.min_strength), (8, 3));
-    assert_eq!(settings.hashing.settings, HashSettings::new(19_456, 2, 1).unwrap());
+    assert_eq!(settings.hashing.settings, Argon2Params::new(19_456, 2, 1).unwrap());
     assert_eq!(settings.hashing.queue, 64);
     let limits = settings.limits;
     let limits = (limits.sign_in_per_account, limits.sign_in_per_network, limits.register_per_network);
@@ -45,7 +45,7 @@ fn the_environment_overrides_the_file_and_a_flag_overrides_both() {
     let file =
         "listen = '127.0.0.1:1'\nsite_name = 'Notes'\npublic_url = 'https://a.example'\n[session]\nlifetime = '1h'";
     let environment = [("HANDSTAMP_LISTEN", "127.0.0.1:2"), ("HANDSTAMP_SESSION__LIFETIME", "7d")];
-    let flags = AddressFlags { listen: Some("127.0.0.1:3".into()), ..AddressFlags::default() };
+    let flags = AddressArgs { listen: Some("127.0.0.1:3".into()), ..AddressArgs::default() };
     let settings = load(Some(file), &environment, flags).unwrap();
     assert_eq!(settings.listen.port(), 3);
     assert_eq!(settings.site_name, "Notes");
@@ -72,7 +72,7 @@ fn all_errors_in_the_settings_are_reported_at_once() {
         ("HANDSTAMP_TRUSTED_PROXIES", "10.0.0.0/8, localhost"),
         ("HANDSTAMP_FORWARD_AUTH__UNVERIFIED_EMAIL", "yes"),
     ];
-    let faults = load(Some(file), &environment, AddressFlags::default()).unwrap_err();
+    let faults = load(Some(file), &environment, AddressArgs::default()).unwrap_err();
     for part in [
         "lissten (from",
         "no such setting",
@@ -109,15 +109,14 @@ fn all_errors_in_the_settings_are_reported_at_once() {
 
 #[test]
 fn a_syntax_error_is_reported_without_the_line_that_may_hold_a_secret() {
-    let faults =
-        load(Some("listen = '127.0.0.1:1'\nsecret_key = \"hunter2"), &[], AddressFlags::default()).unwrap_err();
+    let faults = load(Some("listen = '127.0.0.1:1'\nsecret_key = \"hunter2"), &[], AddressArgs::default()).unwrap_err();
     assert!(faults.contains("line 2") && !faults.contains("hunter2"), "{faults}");
 }
 
 #[test]
 fn a_syntax_error_is_reported_with_its_line_number() {
     for (file, line) in [("liste", 1), ("listen = '127.0.0.1:1'\n= 3", 2), ("\n\n[session]\nlifetime = =", 4)] {
-        let faults = load(Some(file), &[], AddressFlags::default()).unwrap_err();
+        let faults = load(Some(file), &[], AddressArgs::default()).unwrap_err();
         assert!(faults.contains(&format!("line {line}: ")), "{file:?}: {faults}");
     }
 }
@@ -135,11 +134,11 @@ fn variables_that_kubernetes_sets_for_services_are_ignored() {
         ("HANDSTAMP_POSTGRES_SERVICE_HOST", "10.0.0.2"),
         ("HANDSTAMP_POSTGRES_PORT_5432_TCP_PROTO", "tcp"),
     ];
-    let settings = load(None, &of_kubernetes, AddressFlags::default()).unwrap();
+    let settings = load(None, &of_kubernetes, AddressArgs::default()).unwrap();
     let [Note::Information(note)] = settings.notes.as_slice() else { panic!("{:?}", settings.notes) };
     assert!(of_kubernetes.iter().all(|(name, _)| note.contains(name)), "{note}");
 
-    let faults = load(None, &[("HANDSTAMP_PORT", "8080")], AddressFlags::default()).unwrap_err();
+    let faults = load(None, &[("HANDSTAMP_PORT", "8080")], AddressArgs::default()).unwrap_err();
     assert!(faults.contains("HANDSTAMP_PORT"), "it may be meant as a setting: {faults}");
     assert!(KEYS.iter().all(|(key, _)| !is_of_kubernetes(&key.to_uppercase().replace('.', "__"), "tcp://")));
 }
@@ -151,7 +150,7 @@ fn an_empty_variable_counts_as_not_set() {
     let names: Vec<_> = empty.chain(files).collect();
     let environment: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
     let file = "site_name = 'Notes'\ntrusted_proxies = ['10.0.0.1']";
-    let settings = load(Some(file), &environment, AddressFlags::default()).unwrap();
+    let settings = load(Some(file), &environment, AddressArgs::default()).unwrap();
     let proxies = TrustedProxies::parse(["10.0.0.1"]).unwrap();
     assert_eq!((settings.site_name.as_str(), settings.trusted_proxies), ("Notes", proxies));
 }
@@ -159,7 +158,7 @@ fn an_empty_variable_counts_as_not_set() {
 #[test]
 fn listen_accepts_a_host_name() {
     let listen = |text: &str| {
-        let flags = AddressFlags { listen: Some(text.to_owned()), ..AddressFlags::default() };
+        let flags = AddressArgs { listen: Some(text.to_owned()), ..AddressArgs::default() };
         load(None, &[], flags).map(|settings| settings.listen.to_string())
     };
     assert_eq!(listen("localhost:8081").unwrap(), "127.0.0.1:8081");
@@ -173,11 +172,11 @@ fn listen_accepts_a_host_name() {
 #[test]
 fn the_trusted_proxy_flag_overrides_the_environment() {
     let trusted_proxy = vec!["127.0.0.1".to_owned(), "10.0.0.0/8".to_owned()];
-    let flags = AddressFlags { trusted_proxy, ..AddressFlags::default() };
+    let flags = AddressArgs { trusted_proxy, ..AddressArgs::default() };
     let settings = load(None, &[("HANDSTAMP_TRUSTED_PROXIES", "192.0.2.1")], flags).unwrap();
     assert_eq!(settings.trusted_proxies, TrustedProxies::parse(["127.0.0.1", "10.0.0.0/8"]).unwrap());
 
-    let flags = AddressFlags { trusted_proxy: vec!["localhost".to_owned()], ..AddressFlags::default() };
+    let flags = AddressArgs { trusted_proxy: vec!["localhost".to_owned()], ..AddressArgs::default() };
     let faults = load(None, &[], flags).unwrap_err();
     assert!(faults.contains("\"localhost\" (from --trusted-proxy)"), "{faults}");
 }
@@ -187,8 +186,8 @@ fn said_of(text: &str, mode: u32) -> Result<Vec<Note>, String> {
     let path = std::env::temp_dir().join(format!("handstamp-rights-{}-{mode:o}-{}", std::process::id(), text.len()));
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-    let place = PlaceFlags { config: Some(path.clone()), ..PlaceFlags::default() };
-    let settings = Settings::load(&place, &AddressFlags::default(), []);
+    let data = DataArgs { config: Some(path.clone()), ..DataArgs::default() };
+    let settings = Settings::load(&data, &AddressArgs::default(), []);
     std::fs::remove_file(path).unwrap();
     settings.map(|settings| settings.notes).map_err(|faults| faults.to_string())
 }
@@ -217,7 +216,7 @@ fn a_secret_file_that_others_can_write_or_read_is_refused_or_warned_of() {
     let environment = [("HANDSTAMP_SECRET_KEY_FILE", path.to_str().unwrap())];
     let load_with = |mode| {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        load(None, &environment, AddressFlags::default())
+        load(None, &environment, AddressArgs::default())
     };
     assert!(load_with(0o400).unwrap().notes.is_empty());
     assert_eq!(load_with(0o444).unwrap().notes.len(), 1);
@@ -227,7 +226,7 @@ fn a_secret_file_that_others_can_write_or_read_is_refused_or_warned_of() {
 
 #[test]
 fn public_metrics_and_templates_that_others_can_write_are_warned_of() {
-    let told = |name, value| load(None, &[(name, value)], AddressFlags::default()).unwrap().notes;
+    let told = |name, value| load(None, &[(name, value)], AddressArgs::default()).unwrap().notes;
     for address in ["127.0.0.1:9100", "[::1]:9100", "10.0.0.5:9100", "[fd00::1]:9100"] {
         assert_eq!(told("HANDSTAMP_METRICS__LISTEN", address), [], "{address}");
     }
@@ -245,9 +244,9 @@ fn public_metrics_and_templates_that_others_can_write_are_warned_of() {
 
 #[test]
 fn a_config_file_given_by_a_flag_must_exist() {
-    let place = PlaceFlags { config: Some("/nonexistent/handstamp.toml".into()), ..PlaceFlags::default() };
+    let data = DataArgs { config: Some("/nonexistent/handstamp.toml".into()), ..DataArgs::default() };
     assert!(
-        Settings::load(&place, &AddressFlags::default(), [])
+        Settings::load(&data, &AddressArgs::default(), [])
             .unwrap_err()
             .to_string()
             .contains("/nonexistent/handstamp.toml")
@@ -259,15 +258,15 @@ fn a_secret_can_be_read_from_a_file() {
     let path = std::env::temp_dir().join(format!("handstamp-secret-{}", std::process::id()));
     std::fs::write(&path, format!("{SECRET}\n")).unwrap();
     let path = path.to_str().unwrap();
-    let settings = load(None, &[("HANDSTAMP_SECRET_KEY_FILE", path)], AddressFlags::default()).unwrap();
+    let settings = load(None, &[("HANDSTAMP_SECRET_KEY_FILE", path)], AddressArgs::default()).unwrap();
     assert!(settings.secret_key.is_some());
 
     let both = [("HANDSTAMP_SECRET_KEY_FILE", path), ("HANDSTAMP_SECRET_KEY", SECRET)];
-    let faults = load(None, &both, AddressFlags::default()).unwrap_err();
+    let faults = load(None, &both, AddressArgs::default()).unwrap_err();
     assert!(faults.contains("HANDSTAMP_SECRET_KEY and by HANDSTAMP_SECRET_KEY_FILE"), "{faults}");
 
     let missing = [("HANDSTAMP_SECRET_KEY_FILE", "/nonexistent/key")];
-    let faults = load(None, &missing, AddressFlags::default()).unwrap_err();
+    let faults = load(None, &missing, AddressArgs::default()).unwrap_err();
     assert!(faults.contains("cannot read /nonexistent/key"), "{faults}");
     std::fs::remove_file(path).unwrap();
 }
@@ -276,17 +275,17 @@ fn a_secret_can_be_read_from_a_file() {
 fn lists_are_arrays_or_separated_by_commas() {
     let other = "Zm9vYmFyYmF6cXV4-3k9TTdhLWJ2LXp5NGpzNm1wMA8";
     let file = format!("secret_key_fallbacks = ['{SECRET}', '{other}']");
-    assert_eq!(load(Some(&file), &[], AddressFlags::default()).unwrap().secret_key_fallbacks.len(), 2);
+    assert_eq!(load(Some(&file), &[], AddressArgs::default()).unwrap().secret_key_fallbacks.len(), 2);
     let commas = format!("{SECRET}, {other},");
     let environment = [("HANDSTAMP_SECRET_KEY_FALLBACKS", commas.as_str())];
-    assert_eq!(load(None, &environment, AddressFlags::default()).unwrap().secret_key_fallbacks.len(), 2);
+    assert_eq!(load(None, &environment, AddressArgs::default()).unwrap().secret_key_fallbacks.len(), 2);
 }
 
 #[test]
 fn localhost_is_a_return_host_only_for_a_site_on_localhost() {
     let hosts = [("HANDSTAMP_RETURN_HOSTS", "localhost:15000,app.example.com")];
-    assert_eq!(load(None, &hosts, AddressFlags::default()).unwrap().return_hosts.len(), 2);
-    let refusal = load(Some("public_url = 'https://id.example.com'"), &hosts, AddressFlags::default()).unwrap_err();
+    assert_eq!(load(None, &hosts, AddressArgs::default()).unwrap().return_hosts.len(), 2);
+    let refusal = load(Some("public_url = 'https://id.example.com'"), &hosts, AddressArgs::default()).unwrap_err();
     assert!(refusal.contains("return_hosts \"localhost:15000\" (from HANDSTAMP_RETURN_HOSTS)"), "{refusal}");
     assert!(refusal.contains("https://id.example.com") && !refusal.contains("app.example.com"), "{refusal}");
 }

@@ -93,8 +93,8 @@ fn tell(entries: &[Entry], failed: Instant, replaced: Instant, houses: &[House])
     let mut faults = BTreeMap::<String, usize>::new();
     for line in houses.iter().map(House::log).collect::<String>().lines() {
         let line = serde_json::from_str::<serde_json::Value>(line).unwrap_or_default();
-        if line["event"] == "fault" {
-            *faults.entry(line["fault"].to_string()).or_default() += 1;
+        if line["event"] == "internal_error" {
+            *faults.entry(line["error"].to_string()).or_default() += 1;
         }
     }
     for (fault, count) in faults {

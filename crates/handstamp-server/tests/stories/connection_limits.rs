@@ -113,7 +113,7 @@ crate::stories! {
         held.truncate(2);
         let _newcomers = [comes_in(&house).await, comes_in(&house).await];
         assert!(held.iter_mut().all(Held::is_answered));
-        assert_eq!(house.events("connections_fit_again").await.len(), 1);
+        assert_eq!(house.events("connection_limit_cleared").await.len(), 1);
         assert_eq!(house.events("too_many_connections").await.len(), 1, "a flood is logged once");
     }
 
@@ -143,12 +143,12 @@ crate::stories! {
         let pid = house.pid();
         assert!(prlimit(&["--pid", &pid, "--nofile=10:"]).status().unwrap().success());
         let waiting: Vec<Held> = (0..5).map(|_| Held::to(&house)).collect();
-        assert_eq!(house.events("cannot_accept").await.len(), 1);
+        assert_eq!(house.events("accept_failed").await.len(), 1);
         assert!(held.is_answered());
 
         assert!(prlimit(&["--pid", &pid, "--nofile=1000:"]).status().unwrap().success());
         assert!(waiting.into_iter().all(|mut held| held.is_answered()), "waiting connections are accepted");
-        assert!(house.is_running() && house.events("cannot_accept").await.len() == 1);
+        assert!(house.is_running() && house.events("accept_failed").await.len() == 1);
     }
 }
 

@@ -72,8 +72,8 @@ async fn the_log_reports_a_process_that_holds_the_write_lock() {
     let pages = tokio::join!(ada.submits("/account/profile", &[("name", "Augusta")]), many_sign_in(&house));
     assert_eq!((pages.0.status, pages.1[0].0.status), (503, 503));
     drop(lock);
-    let faults = house.events("fault").await;
+    let faults = house.events("internal_error").await;
     let says =
-        |line: &serde_json::Value| line["fault"].as_str().unwrap().contains("holds the write lock of the database");
+        |line: &serde_json::Value| line["error"].as_str().unwrap().contains("holds the write lock of the database");
     assert!(faults.len() > PEOPLE / 2 && faults.iter().all(says), "{faults:?}");
 }

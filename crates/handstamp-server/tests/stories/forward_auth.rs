@@ -179,7 +179,7 @@ crate::stories! {
         }
         let junk = [("cookie", format!("{COOKIE}=junk"))].map(|(name, value)| (name, value.leak() as &str));
         asks(&stranger, &"A".repeat(20_000), "/auth/request", &junk).await;
-        for event in ["return_refused", "assertion_refused", "group_refused", "session_token_refused"] {
+        for event in ["return_url_rejected", "assertion_refused", "authz_fail", "session_token_refused"] {
             assert!(!house.events(event).await.is_empty(), "{event}");
         }
         let log = house.log();
@@ -322,7 +322,7 @@ crate::stories! {
             let answer = asks(&stranger, "GET", "/auth/forward", &forwarded).await;
             assert_eq!((answer.status, answer.location()), (302, format!("{sign_in}{next}").as_str()), "{proto}://{host}");
         }
-        assert_eq!(house.events("return_refused").await.len(), 5);
+        assert_eq!(house.events("return_url_rejected").await.len(), 5);
         let policy = stranger.send(stranger.request(Method::GET, "/account/login").header("host", "id.example.com")).await;
         let policy = policy.header("content-security-policy");
         assert!(policy.contains("form-action 'self' https://example.com https://*.example.com https://notes.example.org https://tools.example.net:8443;"), "{policy}");
@@ -480,11 +480,11 @@ crate::stories! {
         house.measures();
         let ada = house.ada().await;
         asks(&ada, "GET", "/auth/request", &[]).await;
-        let before = house.metric("handstamp_statements_total{for=\"request\"}").await;
+        let before = house.metric("handstamp_db_statements_total{for=\"request\"}").await;
         for path in ["/auth/request", "/auth/forward?group=none", "/auth/envoy/x"].repeat(50) {
             asks(&ada, "GET", path, &[]).await;
         }
-        assert_eq!(house.metric("handstamp_statements_total{for=\"request\"}").await, before);
+        assert_eq!(house.metric("handstamp_db_statements_total{for=\"request\"}").await, before);
     }
 }
 

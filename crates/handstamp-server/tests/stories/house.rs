@@ -327,7 +327,7 @@ impl House {
 
     /// The value of a metric, named with its labels, or zero if it was never recorded.
     pub async fn metric(&self, name: &str) -> f64 {
-        let address = self.events("metrics").await.last().unwrap()["address"].as_str().unwrap().to_owned();
+        let address = self.events("metrics_listening").await.last().unwrap()["address"].as_str().unwrap().to_owned();
         let text = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())

@@ -33,7 +33,7 @@ crate::stories! {
         ada.signs_out().await;
         let refused = copy.opens("/account").await;
         let user = house.events("user_created").await[0]["user"].clone();
-        for event in ["authn_login_success", "authn_login_fail", "session_logout"] {
+        for event in ["authn_login_success", "authn_login_fail", "session_ended"] {
             let line = house.events(event).await.remove(0);
             assert_eq!(line["user"], user, "{event}");
             assert_eq!((line["spans"][0]["address"].as_str(), line["level"].as_str()), (Some("127.0.0.1"), Some("INFO")));

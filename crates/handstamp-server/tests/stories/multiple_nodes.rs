@@ -183,7 +183,7 @@ crate::stories! {
         house.measures();
         let ada = house.ada().await;
         assert!(ada.is_signed_in().await);
-        let statements = async |purpose: &str| house.metric(&format!("handstamp_statements_total{{for=\"{purpose}\"}}")).await;
+        let statements = async |purpose: &str| house.metric(&format!("handstamp_db_statements_total{{for=\"{purpose}\"}}")).await;
         let (before, begun, leases) = (statements("request").await, Instant::now(), statements("lease").await);
         assert!(before > 0.0);
         for _ in 0..10_000 {
@@ -201,13 +201,13 @@ crate::stories! {
         assert!(house.metric("handstamp_lease_age_seconds").await < LEASE.as_secs_f64() / 2.0);
         ada.signs_out().await;
         assert_eq!(house.metric("handstamp_revocation_wait_seconds_count").await, 1.0);
-        assert_eq!(house.metric("handstamp_change_position").await, 1.0);
+        assert_eq!(house.metric("handstamp_invalidation_log_position").await, 1.0);
     }
 
     async fn a_forged_token_costs_no_database_statement(mut house: House) {
         house.measures();
         let ada = house.ada().await;
-        let before = house.metric("handstamp_statements_total{for=\"request\"}").await;
+        let before = house.metric("handstamp_db_statements_total{for=\"request\"}").await;
         let thief = house.visitor();
         for position in 0..116 {
             let mut token = ada.token().into_bytes();
@@ -215,7 +215,7 @@ crate::stories! {
             thief.presents(&String::from_utf8(token).unwrap());
             assert!(!thief.is_signed_in().await);
         }
-        assert_eq!(house.metric("handstamp_statements_total{for=\"request\"}").await, before);
+        assert_eq!(house.metric("handstamp_db_statements_total{for=\"request\"}").await, before);
     }
 
     async fn a_sign_out_without_session_caches_waits_for_no_node(mut house: House) {
@@ -257,7 +257,7 @@ async fn a_node_polls_when_notifications_are_lost() {
     let taken = sign_out_takes(&[&house, &second]).await;
     assert!(taken < LEASE / 2, "{taken:?}");
     // The node detects that it gets no notifications, and polls.
-    assert_eq!(second.events("polling").await.len(), 1);
+    assert_eq!(second.events("notify_unavailable").await.len(), 1);
     for _ in 0..5 {
         assert!(sign_out_takes(&[&house, &second]).await < Duration::from_millis(500));
     }
@@ -274,5 +274,5 @@ async fn nodes_poll_where_listen_fails() {
         let taken = sign_out_takes(&[&house, &second]).await;
         assert!(taken < Duration::from_millis(500), "{taken:?}");
     }
-    assert!(house.events("polling").await[0]["reason"].as_str().unwrap().contains("LISTEM"));
+    assert!(house.events("notify_unavailable").await[0]["reason"].as_str().unwrap().contains("LISTEM"));
 }

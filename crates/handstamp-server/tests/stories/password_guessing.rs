@@ -216,7 +216,7 @@ crate::stories! {
         }
         assert_eq!(house.events("credential_stuffing").await.len(), 1);
         for pattern in ["spraying", "stuffing"] {
-            assert_eq!(house.metric(&format!("handstamp_guessing_alarms_total{{pattern=\"{pattern}\"}}")).await, 1.0);
+            assert_eq!(house.metric(&format!("handstamp_attacks_detected_total{{pattern=\"{pattern}\"}}")).await, 1.0);
         }
         assert_eq!(house.metric("handstamp_password_checks_total{outcome=\"wrong\"}").await, 112.0);
     }

@@ -16,7 +16,7 @@ crate::stories! {
         assert_eq!(house.count("SELECT COUNT(*) FROM sessions").await, 0);
         assert!(!copy.is_signed_in().await);
         assert_eq!(ada.opens("/account").await.location(), "/account/login?next=%2Faccount");
-        assert_eq!(house.events("session_logout").await.len(), 1);
+        assert_eq!(house.events("session_ended").await.len(), 1);
     }
 
     async fn a_link_to_sign_out_asks_for_confirmation(house: House) {

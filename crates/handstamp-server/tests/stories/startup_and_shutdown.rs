@@ -218,7 +218,7 @@ async fn a_template_is_replaced_while_the_server_runs() {
     fs::write(templates.join("home.html"), "{% block main %}{{ no_such_thing.at_all }}").unwrap();
     let page = visitor.opens("/").await;
     assert!(page.status == 200 && page.shows("Good to see you"), "a broken template is not used");
-    assert_eq!(house.events("template_broken").await.len(), 1);
+    assert_eq!(house.events("template_error").await.len(), 1);
     fs::remove_file(templates.join("home.html")).unwrap();
     assert!(visitor.opens("/").await.shows("Good to see you"));
 }

@@ -2,13 +2,13 @@
 
 use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Network, Password, UserId};
 
-use super::Accounts;
+use super::Services;
 use super::hashing::Share;
 use crate::error::Error;
 use crate::log;
-use crate::store::{AddressTaken, NewUser};
+use crate::store::{EmailTakenError, NewUser};
 
-impl Accounts {
+impl Services {
     /// Creates an account for a user, whether registration is open or not. Its address counts as verified, since an operator
     /// gave it.
     pub(crate) async fn add_user(&self, name: &str, email: &str, password: &str) -> Result<UserId, Error> {
@@ -16,18 +16,18 @@ impl Accounts {
         let email = EmailAddress::parse(email).map_err(Error::refused)?;
         let password = Password::parse(password).map_err(Error::refused)?;
         let share = Share { network: Network::Unknown, account: AttemptKey::account(&email) };
-        let place = self.hashing.reserve(share).await?;
-        let hashed = self.hash_new_password(place, password, name.as_str(), email.as_str()).await?;
-        let created_at = self.world.now();
-        let id = UserId::new(created_at, self.world.random());
+        let permit = self.hashing.reserve(share).await?;
+        let hashed = self.hash_new_password(permit, password, name.as_str(), email.as_str()).await?;
+        let created_at = self.environment.now();
+        let id = UserId::new(created_at, self.environment.random());
         let password_hash = hashed.map_err(Error::refused)?;
         let user = NewUser { id, name, email, password_hash, created_at, email_verified_at: Some(created_at) };
-        match self.sessions.in_force(self.store.create_user(&user, None, &[]).await?).await? {
+        match self.sessions.wait_until_applied(self.store.create_user(&user, None, &[]).await?).await? {
             Ok(()) => {
                 log::info!(event = "user_created", user = %id, by = "operator", "created an account");
                 Ok(id)
             }
-            Err(AddressTaken) => Err(Error::refused("This e-mail address already has an account.")),
+            Err(EmailTakenError) => Err(Error::refused("This e-mail address already has an account.")),
         }
     }
 }

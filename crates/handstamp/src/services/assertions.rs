@@ -5,8 +5,8 @@ use std::time::Duration;
 use handstamp_core::{Assertion, AssertionKeys, GroupName, Timestamp};
 
 use crate::config::Config;
+use crate::environment::Environment;
 use crate::sessions::Session;
-use crate::world::World;
 
 const SIGNED: &str = "handstamp_assertions_signed_total";
 
@@ -19,20 +19,20 @@ pub(crate) struct Assertions {
     keys: AssertionKeys,
     issuer: String,
     unverified_email: bool,
-    world: World,
+    environment: Environment,
     /// By the monotonic clock.
     started_at: Duration,
 }
 
 impl Assertions {
-    pub(crate) fn new(config: &Config, world: &World) -> Self {
+    pub(crate) fn new(config: &Config, environment: &Environment) -> Self {
         metrics::describe_counter!(SIGNED, "Assertions that were signed");
         Self {
             keys: AssertionKeys::new(&config.secret_key, &config.secret_key_fallbacks),
             issuer: config.public_url.to_string(),
             unverified_email: config.forward_auth.unverified_email,
-            world: world.clone(),
-            started_at: world.moment().uptime,
+            environment: environment.clone(),
+            started_at: environment.clock_reading().monotonic,
         }
     }
 
@@ -51,7 +51,7 @@ impl Assertions {
             audience,
             user_id: user.id,
             name: user.name(),
-            session_id: session.handle,
+            session_id: session.session_id,
             email: self.email_of(session),
             email_verified: user.email_verified,
             groups: user.groups(),
@@ -68,7 +68,7 @@ impl Assertions {
 
     /// The keys that verify the assertions, as a JWK set.
     pub(crate) fn published_keys(&self) -> String {
-        let running_for = self.world.moment().uptime.saturating_sub(self.started_at);
-        if running_for < FALLBACKS_FOR { self.keys.published_with_fallbacks() } else { self.keys.published() }
+        let running_for = self.environment.clock_reading().monotonic.saturating_sub(self.started_at);
+        if running_for < FALLBACKS_FOR { self.keys.jwks_with_fallbacks() } else { self.keys.jwks() }
     }
 }

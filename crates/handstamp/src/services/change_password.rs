@@ -1,91 +1,91 @@
 //! Changes the password of a signed-in user, and handles a form that was submitted twice.
 
-use handstamp_core::{AttemptKey, Password, PasswordHash, PasswordRefusal, Timestamp, Wait};
+use handstamp_core::{AttemptKey, Password, PasswordError, PasswordHash, RetryAfter, Timestamp};
 
-use super::guard::Asking;
-use super::hashing::{Checked, Share};
-use super::{Accounts, Admitted, SENT_TWICE_WITHIN};
-use crate::error::Fault;
+use super::hashing::{Share, Verification};
+use super::throttle::PasswordAttempt;
+use super::{SENT_TWICE_WITHIN, Services, SignInCookies};
+use crate::error::InternalError;
 use crate::log;
-use crate::sessions::{Device, Session, Shown};
+use crate::sessions::{ClientInfo, PresentedSessions, Session};
 use crate::store::{Credentials, OwnedSession};
 
 /// A request to change the password.
-pub(crate) struct ChangePassword {
+pub(crate) struct ChangePasswordRequest {
     pub(crate) current: Password,
     pub(crate) new: Password,
 }
 
 /// Why the password was not changed.
 #[derive(Debug)]
-pub(crate) enum PasswordNotChanged {
+pub(crate) enum ChangePasswordError {
     WrongPassword,
     /// Throttled: there were too many wrong passwords.
-    TooMany(Wait),
-    Password(PasswordRefusal),
+    Throttled(RetryAfter),
+    Password(PasswordError),
     /// The session ended before the change was committed.
     SignedOut,
-    Fault(Fault),
+    Internal(InternalError),
 }
 
-impl<F: Into<Fault>> From<F> for PasswordNotChanged {
-    fn from(fault: F) -> Self {
-        Self::Fault(fault.into())
+impl<F: Into<InternalError>> From<F> for ChangePasswordError {
+    fn from(error: F) -> Self {
+        Self::Internal(error.into())
     }
 }
 
-impl Accounts {
+impl Services {
     /// Changes the password, revokes all other sessions and gives this one a new token. All earlier device cookies of the account
     /// become invalid; this browser gets a new one.
     pub(crate) async fn change_password(
         &self,
         session: &Session,
-        device: &Device,
-        wish: ChangePassword,
-    ) -> Result<Admitted, PasswordNotChanged> {
-        let share = Share { network: device.network, account: AttemptKey::user(session.user.id) };
+        client: &ClientInfo,
+        request: ChangePasswordRequest,
+    ) -> Result<SignInCookies, ChangePasswordError> {
+        let share = Share { network: client.network, account: AttemptKey::user(session.user.id) };
         // The second try is for a password hash that a concurrent sign-in renewed between our read and our write.
         for _ in 0..2 {
-            let old = self.check_current(session, device, share, wish.current.clone()).await?;
-            let place = self.hashing.reserve(share).await?;
+            let old = self.check_current(session, client, share, request.current.clone()).await?;
+            let permit = self.hashing.reserve(share).await?;
             let new =
-                self.hash_new_password(place, wish.new.clone(), session.user.name(), session.user.email()).await?;
+                self.hash_new_password(permit, request.new.clone(), session.user.name(), session.user.email()).await?;
             let new = match new {
                 Ok(new) => new,
                 Err(refusal) => {
                     self.count_refused_password(session).await?;
-                    return Err(PasswordNotChanged::Password(refusal));
+                    return Err(ChangePasswordError::Password(refusal));
                 }
             };
-            let (renamed, signed_in) = self.sessions.rename(session);
-            let (ids, now) = ((session.id_hash, renamed), self.sessions.now());
+            let (rotated, token) = self.sessions.rotate_secret(session);
+            let (ids, now) = ((session.secret_hash, rotated), self.sessions.now());
             let changed = self.store.change_password(session.user.id, (&old, &new), ids, now).await?;
-            if self.sessions.in_force(changed).await? {
+            if self.sessions.wait_until_applied(changed).await? {
                 log::info!(event = "authn_password_change", user = %session.user.id, "changed the password");
-                let session = OwnedSession { id_hash: renamed, user_id: session.user.id };
-                return Ok(self.admit(session, Some(now), signed_in, device));
+                let session = OwnedSession { secret_hash: rotated, user_id: session.user.id };
+                return Ok(self.complete_sign_in(session, Some(now), token, client));
             }
         }
-        Err(PasswordNotChanged::SignedOut)
+        Err(ChangePasswordError::SignedOut)
     }
 
     async fn check_current(
         &self,
         session: &Session,
-        device: &Device,
+        client: &ClientInfo,
         share: Share,
         password: Password,
-    ) -> Result<PasswordHash, PasswordNotChanged> {
+    ) -> Result<PasswordHash, ChangePasswordError> {
         let user = session.user.id;
         let stored = self.store.credentials_by_id(user).await?.and_then(|account| account.password_hash);
-        let place = self.hashing.reserve(share).await?;
-        let asking = Asking::Member { session, device };
-        let checked = self.check_password(place, &asking, stored.clone(), password).await?;
-        match (stored, checked.map_err(PasswordNotChanged::TooMany)?) {
-            (Some(stored), Checked::Right { .. }) => Ok(stored),
+        let permit = self.hashing.reserve(share).await?;
+        let attempt = PasswordAttempt::Reauthenticate { session, client };
+        let checked = self.check_password(permit, &attempt, stored.clone(), password).await?;
+        match (stored, checked.map_err(ChangePasswordError::Throttled)?) {
+            (Some(stored), Verification::Valid { .. }) => Ok(stored),
             _ => {
                 log::info!(event = "authn_password_change_fail", %user, "refused a change of password");
-                Err(PasswordNotChanged::WrongPassword)
+                Err(ChangePasswordError::WrongPassword)
             }
         }
     }
@@ -95,14 +95,14 @@ impl Accounts {
     /// all other sessions are revoked. Returns none if there was no such change.
     pub(crate) async fn sign_in_after_change(
         &self,
-        shown: &Shown,
-        device: &Device,
+        presented: &PresentedSessions,
+        client: &ClientInfo,
         password: Password,
-    ) -> Result<Option<Admitted>, Fault> {
-        let [former] = *shown.sessions.as_slice() else { return Ok(None) };
-        let OwnedSession { id_hash, user_id } = former;
+    ) -> Result<Option<SignInCookies>, InternalError> {
+        let [former] = *presented.sessions.as_slice() else { return Ok(None) };
+        let OwnedSession { secret_hash, user_id } = former;
         let now = self.sessions.now();
-        if self.store.live_session(id_hash, user_id, now).await?.is_some() {
+        if self.store.live_session(secret_hash, user_id, now).await?.is_some() {
             return Ok(None);
         }
         // Otherwise an attacker with the token of an ended session could use up the owner's share of the daily limit.
@@ -111,17 +111,18 @@ impl Accounts {
         let changed = |account: &Credentials| !account.disabled && account.changed_at.is_some_and(has_just_changed);
         let Some(account) = account.filter(changed) else { return Ok(None) };
         let Some(hash) = account.password_hash else { return Ok(None) };
-        let share = Share { network: device.network, account: AttemptKey::user(user_id) };
-        let place = self.hashing.reserve(share).await?;
-        let checked = self.check_password(place, &Asking::Former(former), Some(hash.clone()), password).await?;
-        let Ok(Checked::Right { .. }) = checked else { return Ok(None) };
-        let (session, signed_in) = self.sessions.begin(user_id, self.lasts(shown.remembered), device);
-        let begun = self.store.sign_in(&hash, &session, &shown.sessions).await?;
-        if self.sessions.in_force(begun).await?.is_none() {
+        let share = Share { network: client.network, account: AttemptKey::user(user_id) };
+        let permit = self.hashing.reserve(share).await?;
+        let checked =
+            self.check_password(permit, &PasswordAttempt::Resubmitted(former), Some(hash.clone()), password).await?;
+        let Ok(Verification::Valid { .. }) = checked else { return Ok(None) };
+        let (session, token) = self.sessions.begin(user_id, self.session_lifetime(presented.remembered), client);
+        let begun = self.store.sign_in(&hash, &session, &presented.sessions).await?;
+        if self.sessions.wait_until_applied(begun).await?.is_none() {
             return Ok(None);
         }
-        let admitted = self.admit(session.owned(), account.changed_at, signed_in, device);
-        self.end_all_but(&admitted).await?;
-        Ok(Some(admitted))
+        let cookies = self.complete_sign_in(session.owned(), account.changed_at, token, client);
+        self.end_all_other_sessions(&cookies).await?;
+        Ok(Some(cookies))
     }
 }

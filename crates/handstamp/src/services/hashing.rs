@@ -5,22 +5,22 @@ mod queue;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use handstamp_core::{HashMemory, HashSettings, Password, PasswordHash, PasswordPolicy, PasswordRefusal, Verdict};
+use handstamp_core::{Argon2Params, HashMemory, Password, PasswordError, PasswordHash, PasswordMatch, PasswordPolicy};
 use tokio::time::sleep;
 
 use crate::config::HashingConfig;
-use crate::error::Fault;
+use crate::error::InternalError;
 
 pub(crate) use queue::Share;
-use queue::{Crowded, Held, Queue};
+use queue::{Queue, QueueFull, QueuePermit};
 
 /// The delay before a request is refused because the queue is full. A flooding client retries as soon as it is refused, and
 /// requests that were refused at once took half of a core from the hashes.
 const REFUSED_AFTER: Duration = Duration::from_secs(1);
 
 /// The password hasher, with its queue and its memory.
-pub(crate) struct Hashing {
-    settings: HashSettings,
+pub(crate) struct PasswordHasher {
+    settings: Argon2Params,
     queue: Arc<Queue>,
     /// The working memory of the hashes, one for each that is computed at once, kept for reuse.
     memories: Arc<Mutex<Vec<HashMemory>>>,
@@ -28,21 +28,21 @@ pub(crate) struct Hashing {
 
 /// A permit to hash one password, now or in turn. It is acquired first, so that a request without one is refused before any other
 /// work is done.
-pub(crate) struct Place<'a> {
-    hashing: &'a Hashing,
-    held: Held,
+pub(crate) struct HashPermit<'a> {
+    hashing: &'a PasswordHasher,
+    permit: QueuePermit,
 }
 
 /// The result of a password check.
-pub(crate) enum Checked {
-    Wrong,
-    Right {
+pub(crate) enum Verification {
+    Invalid,
+    Valid {
         /// A new hash of the password, if the stored one was made with other settings.
-        renewed: Option<PasswordHash>,
+        rehashed: Option<PasswordHash>,
     },
 }
 
-impl Hashing {
+impl PasswordHasher {
     pub(crate) fn new(config: &HashingConfig) -> Self {
         Self {
             settings: config.settings,
@@ -52,45 +52,45 @@ impl Hashing {
     }
 
     /// Acquires a permit for one hash. If the queue is full, it fails after a second.
-    pub(crate) async fn reserve(&self, share: Share) -> Result<Place<'_>, Fault> {
+    pub(crate) async fn reserve(&self, share: Share) -> Result<HashPermit<'_>, InternalError> {
         match self.queue.reserve(share) {
-            Ok(held) => Ok(Place { hashing: self, held }),
-            Err(crowded) => Err(overloaded(crowded).await),
+            Ok(permit) => Ok(HashPermit { hashing: self, permit }),
+            Err(full) => Err(overloaded(full).await),
         }
     }
 }
 
-async fn overloaded(_: Crowded) -> Fault {
+async fn overloaded(_: QueueFull) -> InternalError {
     sleep(REFUSED_AFTER).await;
-    Fault::Overloaded
+    InternalError::Overloaded
 }
 
-impl Place<'_> {
+impl HashPermit<'_> {
     /// Checks `password` against `stored`. The cost is the same if there is no stored hash.
     pub(crate) async fn check(
         self,
         stored: Option<PasswordHash>,
         password: Password,
         salt: [u8; 16],
-    ) -> Result<Checked, Fault> {
+    ) -> Result<Verification, InternalError> {
         let settings = self.hashing.settings;
         self.run(move |memory| match settings.check(stored.as_ref(), &password, memory)? {
-            Verdict::Wrong => Ok(Checked::Wrong),
-            Verdict::Right { to_hash_again } => {
-                Ok(Checked::Right { renewed: to_hash_again.map(|again| settings.hash(&again, salt, memory)) })
+            PasswordMatch::Invalid => Ok(Verification::Invalid),
+            PasswordMatch::Valid { needs_rehash } => {
+                Ok(Verification::Valid { rehashed: needs_rehash.map(|again| settings.hash(&again, salt, memory)) })
             }
         })
         .await?
     }
 
     /// Hashes a new password if the policy accepts it, or returns why it does not.
-    pub(crate) async fn accept(
+    pub(crate) async fn hash_new(
         self,
         policy: PasswordPolicy,
         password: Password,
         context: Vec<String>,
         salt: [u8; 16],
-    ) -> Result<Result<PasswordHash, PasswordRefusal>, Fault> {
+    ) -> Result<Result<PasswordHash, PasswordError>, InternalError> {
         let settings = self.hashing.settings;
         // The strength estimate takes milliseconds as well, so it waits for a turn like a hash.
         self.run(move |memory| {
@@ -103,10 +103,10 @@ impl Place<'_> {
     async fn run<T: Send + 'static>(
         self,
         work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
-    ) -> Result<T, Fault> {
-        let Self { hashing, held } = self;
-        if let Err(crowded) = held.turn().await {
-            return Err(overloaded(crowded).await);
+    ) -> Result<T, InternalError> {
+        let Self { hashing, permit } = self;
+        if let Err(full) = permit.turn().await {
+            return Err(overloaded(full).await);
         }
         let memories = Arc::clone(&hashing.memories);
         let done = tokio::task::spawn_blocking(move || {
@@ -115,7 +115,7 @@ impl Place<'_> {
             let result = work(&mut memory);
             memories.lock().expect("no hash panics while it holds the list").push(memory);
             // The turn and the permit end with the work, even if the request was cancelled.
-            drop(held);
+            drop(permit);
             result
         });
         Ok(done.await?)
@@ -123,9 +123,9 @@ impl Place<'_> {
 }
 
 #[cfg(test)]
-impl Hashing {
+impl PasswordHasher {
     /// The cost of all hashes so far, in KiB of memory passed over. Call it while no hash is running.
-    pub(crate) fn passed_kib(&self) -> u64 {
-        self.memories.lock().unwrap().iter().map(HashMemory::passed_kib).sum()
+    pub(crate) fn work_kib(&self) -> u64 {
+        self.memories.lock().unwrap().iter().map(HashMemory::work_kib).sum()
     }
 }

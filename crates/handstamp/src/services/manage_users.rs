@@ -4,55 +4,54 @@ use std::time::Duration;
 
 use handstamp_core::{AttemptKey, EmailAddress, GroupName};
 
-use super::Accounts;
+use super::Services;
 use crate::error::Error;
 use crate::log;
-use crate::store::{Account, GROUPS_PER_USER, ListedSession, TooManyGroups};
+use crate::store::{GROUPS_PER_USER, ListedSession, TooManyGroupsError, User};
 
-/// How long `Guard::remembered` caches a refusal.
+/// How long `LoginThrottle::remembered` caches a refusal.
 const REMEMBERED_FOR: Duration = Duration::from_secs(1);
 
 /// The operator's commands. Each returns once every node has applied its change.
-impl Accounts {
+impl Services {
     /// The account of an address.
-    pub(crate) async fn user(&self, email: &str) -> Result<Account, Error> {
+    pub(crate) async fn user(&self, email: &str) -> Result<User, Error> {
         let email = EmailAddress::parse(email).map_err(Error::refused)?;
-        self.store.account(&email, self.world.now()).await?.ok_or_else(Error::no_such_account)
+        self.store.user_by_email(&email, self.environment.now()).await?.ok_or_else(Error::no_such_account)
     }
 
-    pub(crate) async fn users(&self) -> Result<Vec<Account>, Error> {
-        Ok(self.store.accounts(self.world.now()).await?)
+    pub(crate) async fn users(&self) -> Result<Vec<User>, Error> {
+        Ok(self.store.users(self.environment.now()).await?)
     }
 
     /// Disables an account and revokes its sessions for good, or enables it again.
-    pub(crate) async fn set_user_disabled(&self, email: &str, disabled: bool) -> Result<Account, Error> {
+    pub(crate) async fn set_user_disabled(&self, email: &str, disabled: bool) -> Result<User, Error> {
         let account = self.user(email).await?;
-        let changed = self.store.set_disabled(account.id, disabled.then(|| self.world.now())).await?;
-        self.sessions.in_force(changed).await?;
+        let changed = self.store.set_disabled(account.id, disabled.then(|| self.environment.now())).await?;
+        self.sessions.wait_until_applied(changed).await?;
         let event = if disabled { "user_disabled" } else { "user_enabled" };
         log::info!(event, user = %account.id, by = "operator", "changed an account");
         Ok(account)
     }
 
     /// Marks the address of an account as verified, and returns the account as it is afterwards.
-    pub(crate) async fn verify_user(&self, email: &str) -> Result<Account, Error> {
+    pub(crate) async fn verify_user(&self, email: &str) -> Result<User, Error> {
         let account = self.user(email).await?;
-        self.sessions.in_force(self.store.verify_email(account.id, self.world.now()).await?).await?;
+        self.sessions.wait_until_applied(self.store.verify_email(account.id, self.environment.now()).await?).await?;
         log::info!(event = "user_verified", user = %account.id, by = "operator", "verified the address of an account");
-        Ok(Account { email_verified: true, ..account })
+        Ok(User { email_verified: true, ..account })
     }
 
     /// Adds a user to groups and removes them from others, and returns the account as it is afterwards.
-    pub(crate) async fn change_groups(&self, email: &str, added: &[&str], removed: &[&str]) -> Result<Account, Error> {
+    pub(crate) async fn change_groups(&self, email: &str, added: &[&str], removed: &[&str]) -> Result<User, Error> {
         let parse = |names: &[&str]| names.iter().map(|name| GroupName::parse(name)).collect::<Result<Vec<_>, _>>();
         let added = parse(added).map_err(Error::refused)?;
         let removed = parse(removed).map_err(Error::refused)?;
         let account = self.user(email).await?;
         let changed = self.store.change_groups(account.id, &added, &removed).await?;
-        self.sessions
-            .in_force(changed)
-            .await?
-            .map_err(|TooManyGroups| Error::refused(format!("An account is in {GROUPS_PER_USER} groups at most.")))?;
+        self.sessions.wait_until_applied(changed).await?.map_err(|TooManyGroupsError| {
+            Error::refused(format!("An account is in {GROUPS_PER_USER} groups at most."))
+        })?;
         log::info!(event = "user_groups_changed", user = %account.id, by = "operator", "changed an account");
         self.user(email).await
     }
@@ -72,9 +71,9 @@ impl Accounts {
         Ok(unlocked)
     }
 
-    pub(crate) async fn delete_user(&self, email: &str) -> Result<Account, Error> {
+    pub(crate) async fn delete_user(&self, email: &str) -> Result<User, Error> {
         let account = self.user(email).await?;
-        self.sessions.in_force(self.store.delete_user(account.id).await?).await?;
+        self.sessions.wait_until_applied(self.store.delete_user(account.id).await?).await?;
         log::info!(event = "user_deleted", user = %account.id, by = "operator", "deleted an account");
         Ok(account)
     }
@@ -91,7 +90,7 @@ impl Accounts {
             None => None,
         };
         let sessions = match &account {
-            Some(account) => self.sessions.in_force(self.store.end_sessions_of(account.id).await?).await?,
+            Some(account) => self.sessions.wait_until_applied(self.store.end_sessions_of(account.id).await?).await?,
             None => self.sessions.end_all().await?,
         };
         let user = account.map(|account| tracing::field::display(account.id));

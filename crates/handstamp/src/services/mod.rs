@@ -2,100 +2,104 @@
 
 mod add_user;
 mod assertions;
+mod attack_detection;
 mod change_name;
 mod change_password;
 mod end_sessions;
-mod guard;
 mod hashing;
 mod manage_users;
-mod patterns;
 mod register;
 mod sign_in;
 mod sign_out;
+mod throttle;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordHash, PasswordRefusal, Timestamp};
+use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordError, PasswordHash, Timestamp};
 
 use crate::config::{Config, SessionConfig};
-use crate::error::Fault;
+use crate::environment::Environment;
+use crate::error::InternalError;
 use crate::log;
-use crate::sessions::{Device, Lasts, Sessions, SignedIn};
+use crate::sessions::{ClientInfo, IssuedToken, SessionLifetime, Sessions};
 use crate::store::{OwnedSession, Store};
-use crate::world::World;
 
 pub(crate) use assertions::Assertions;
-pub(crate) use change_password::{ChangePassword, PasswordNotChanged};
-pub(crate) use guard::Guard;
-pub(crate) use hashing::Hashing;
-use hashing::Place;
-pub(crate) use register::{NotRegistered, Register};
-pub(crate) use sign_in::{NotSignedIn, SignIn};
+pub(crate) use change_password::{ChangePasswordError, ChangePasswordRequest};
+use hashing::HashPermit;
+pub(crate) use hashing::PasswordHasher;
+pub(crate) use register::{RegisterError, RegisterRequest};
+pub(crate) use sign_in::{SignInError, SignInRequest};
+pub(crate) use throttle::LoginThrottle;
 
 /// How soon after the first submission of a form a second one counts as a duplicate.
 const SENT_TWICE_WITHIN: Duration = Duration::from_secs(60);
 
 /// The services of a site: every act is a method, in a file of its own.
-pub(crate) struct Accounts {
+pub(crate) struct Services {
     pub(crate) config: Config,
-    pub(crate) world: World,
+    pub(crate) environment: Environment,
     pub(crate) store: Arc<Store>,
     pub(crate) sessions: Sessions,
-    pub(crate) hashing: Hashing,
-    pub(crate) guard: Guard,
+    pub(crate) hashing: PasswordHasher,
+    pub(crate) throttle: LoginThrottle,
     pub(crate) devices: DeviceTokens,
     pub(crate) assertions: Assertions,
 }
 
 /// The session and the cookies of a browser in which a user has just signed in.
-pub(crate) struct Admitted {
+pub(crate) struct SignInCookies {
     session: OwnedSession,
-    pub(crate) signed_in: SignedIn,
+    pub(crate) token: IssuedToken,
     /// The value of the device cookie.
     pub(crate) device: String,
 }
 
-impl Accounts {
-    fn lasts(&self, remembered: bool) -> Lasts {
+impl Services {
+    fn session_lifetime(&self, remembered: bool) -> SessionLifetime {
         let lifetime = self.config.session.lifetime;
         let unremembered = SessionConfig::UNREMEMBERED_LIFETIME.min(lifetime);
-        Lasts { duration: if remembered { lifetime } else { unremembered }, remembered }
+        SessionLifetime { duration: if remembered { lifetime } else { unremembered }, remembered }
     }
 
     /// Completes a sign-in: adds the account to the device cookie, as the device that it was before or as a new one. The
     /// credentials of the account were last changed at `changed_at`.
-    fn admit(
+    fn complete_sign_in(
         &self,
         session: OwnedSession,
         changed_at: Option<Timestamp>,
-        signed_in: SignedIn,
-        device: &Device,
-    ) -> Admitted {
+        token: IssuedToken,
+        client: &ClientInfo,
+    ) -> SignInCookies {
         let (user_id, now) = (session.user_id, self.sessions.now());
-        let known = self.devices.open(&device.cookie, now).find(user_id, changed_at);
-        let id = known.unwrap_or_else(|| DeviceId::from_bytes(self.world.random()));
-        Admitted { session, signed_in, device: self.devices.note(&device.cookie, user_id, id, changed_at, now) }
+        let known = self.devices.open(&client.device_cookie, now).find(user_id, changed_at);
+        let id = known.unwrap_or_else(|| DeviceId::from_bytes(self.environment.random()));
+        SignInCookies {
+            session,
+            token,
+            device: self.devices.remember(&client.device_cookie, user_id, id, changed_at, now),
+        }
     }
 
     /// Revokes all sessions of an account but the one that has just begun. Of a form that is submitted twice, the first submission
     /// has begun a session too, whose cookie the browser dropped with the response.
-    async fn end_all_but(&self, admitted: &Admitted) -> Result<(), Fault> {
-        let OwnedSession { id_hash, user_id } = admitted.session;
-        self.sessions.in_force(self.store.end_other_sessions(user_id, id_hash).await?).await?;
+    async fn end_all_other_sessions(&self, cookies: &SignInCookies) -> Result<(), InternalError> {
+        let OwnedSession { secret_hash, user_id } = cookies.session;
+        self.sessions.wait_until_applied(self.store.end_other_sessions(user_id, secret_hash).await?).await?;
         Ok(())
     }
 
     /// Hashes a new password for a user of this name and address, or returns why it is rejected.
     async fn hash_new_password(
         &self,
-        place: Place<'_>,
+        permit: HashPermit<'_>,
         password: Password,
         name: &str,
         email: &str,
-    ) -> Result<Result<PasswordHash, PasswordRefusal>, Fault> {
+    ) -> Result<Result<PasswordHash, PasswordError>, InternalError> {
         let context = vec![name.to_owned(), email.to_owned(), self.config.site_name.clone()];
-        place.accept(self.config.password, password, context, self.world.random()).await
+        permit.hash_new(self.config.password, password, context, self.environment.random()).await
     }
 
     /// Flushes the last-seen times to the database.

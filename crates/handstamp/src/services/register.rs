@@ -1,17 +1,17 @@
 //! Creates an account at a visitor's request, and handles a form that was submitted twice.
 
-use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Password, PasswordRefusal, UserId, Wait};
+use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Password, PasswordError, RetryAfter, UserId};
 
 use super::hashing::Share;
-use super::{Accounts, Admitted, NotSignedIn, SENT_TWICE_WITHIN, SignIn};
+use super::{SENT_TWICE_WITHIN, Services, SignInCookies, SignInError, SignInRequest};
 use crate::config::Registration;
-use crate::error::Fault;
+use crate::error::InternalError;
 use crate::log;
-use crate::sessions::Device;
-use crate::store::{AddressTaken, NewUser, OwnedSession};
+use crate::sessions::ClientInfo;
+use crate::store::{EmailTakenError, NewUser, OwnedSession};
 
 /// A request to create an account.
-pub(crate) struct Register {
+pub(crate) struct RegisterRequest {
     pub(crate) name: DisplayName,
     pub(crate) email: EmailAddress,
     pub(crate) password: Password,
@@ -19,57 +19,58 @@ pub(crate) struct Register {
 
 /// Why no account was created.
 #[derive(Debug)]
-pub(crate) enum NotRegistered {
+pub(crate) enum RegisterError {
     Closed,
     /// Throttled: there were too many attempts from this network.
-    TooMany(Wait),
-    AddressTaken,
-    Password(PasswordRefusal),
-    Fault(Fault),
+    Throttled(RetryAfter),
+    EmailTaken,
+    Password(PasswordError),
+    Internal(InternalError),
 }
 
-impl<F: Into<Fault>> From<F> for NotRegistered {
-    fn from(fault: F) -> Self {
-        Self::Fault(fault.into())
+impl<F: Into<InternalError>> From<F> for RegisterError {
+    fn from(error: F) -> Self {
+        Self::Internal(error.into())
     }
 }
 
-impl Accounts {
+impl Services {
     /// Creates an account and begins a remembered session of it; the earlier sessions of this browser are revoked.
     pub(crate) async fn register(
         &self,
-        wish: Register,
-        before: &[OwnedSession],
-        device: &Device,
-    ) -> Result<Admitted, NotRegistered> {
+        request: RegisterRequest,
+        previous_sessions: &[OwnedSession],
+        client: &ClientInfo,
+    ) -> Result<SignInCookies, RegisterError> {
         if self.config.registration == Registration::Closed {
-            return Err(NotRegistered::Closed);
+            return Err(RegisterError::Closed);
         }
-        let share = Share { network: device.network, account: AttemptKey::account(&wish.email) };
-        let place = self.hashing.reserve(share).await?;
+        let share = Share { network: client.network, account: AttemptKey::account(&request.email) };
+        let permit = self.hashing.reserve(share).await?;
         // Counted before the response can reveal whether the address has an account.
-        self.count_registration(device).await?.map_err(NotRegistered::TooMany)?;
-        if self.store.has_account(&wish.email).await? {
+        self.count_registration(client).await?.map_err(RegisterError::Throttled)?;
+        if self.store.has_account(&request.email).await? {
             return Err(Self::taken());
         }
-        let hashed = self.hash_new_password(place, wish.password, wish.name.as_str(), wish.email.as_str()).await?;
+        let hashed =
+            self.hash_new_password(permit, request.password, request.name.as_str(), request.email.as_str()).await?;
         let password_hash = hashed.map_err(|refusal| {
             log::info!(event = "register_refused", reason = "password", "refused a registration");
-            NotRegistered::Password(refusal)
+            RegisterError::Password(refusal)
         })?;
 
-        let id = UserId::new(self.world.now(), self.world.random());
-        let (session, signed_in) = self.sessions.begin(id, self.lasts(true), device);
+        let id = UserId::new(self.environment.now(), self.environment.random());
+        let (session, token) = self.sessions.begin(id, self.session_lifetime(true), client);
         let created_at = session.created_at;
-        let (name, email) = (wish.name, wish.email);
+        let (name, email) = (request.name, request.email);
         let user = NewUser { id, name, email, password_hash, created_at, email_verified_at: None };
-        let made = self.store.create_user(&user, Some(&session), before).await?;
-        match self.sessions.in_force(made).await? {
+        let made = self.store.create_user(&user, Some(&session), previous_sessions).await?;
+        match self.sessions.wait_until_applied(made).await? {
             Ok(()) => {
                 log::info!(event = "user_created", user = %id, "created an account");
-                Ok(self.admit(session.owned(), None, signed_in, device))
+                Ok(self.complete_sign_in(session.owned(), None, token, client))
             }
-            Err(AddressTaken) => Err(Self::taken()),
+            Err(EmailTakenError) => Err(Self::taken()),
         }
     }
 
@@ -77,29 +78,30 @@ impl Accounts {
     /// click, finds the account that it has just created. The attempt counts as any sign-in does.
     pub(crate) async fn register_or_sign_in(
         &self,
-        wish: Register,
-        before: &[OwnedSession],
-        device: &Device,
-    ) -> Result<Admitted, NotRegistered> {
-        let instead = SignIn { email: wish.email.clone(), password: wish.password.clone(), remember: true };
-        match self.register(wish, before, device).await {
-            Err(NotRegistered::AddressTaken) => {}
+        request: RegisterRequest,
+        previous_sessions: &[OwnedSession],
+        client: &ClientInfo,
+    ) -> Result<SignInCookies, RegisterError> {
+        let instead =
+            SignInRequest { email: request.email.clone(), password: request.password.clone(), remember: true };
+        match self.register(request, previous_sessions, client).await {
+            Err(RegisterError::EmailTaken) => {}
             outcome => return outcome,
         }
-        match self.sign_in(instead, before, device).await {
-            Ok(admitted) => {
-                if self.sessions.now().since(admitted.session.user_id.made_at()) < SENT_TWICE_WITHIN {
-                    self.end_all_but(&admitted).await?;
+        match self.sign_in(instead, previous_sessions, client).await {
+            Ok(cookies) => {
+                if self.sessions.now().since(cookies.session.user_id.made_at()) < SENT_TWICE_WITHIN {
+                    self.end_all_other_sessions(&cookies).await?;
                 }
-                Ok(admitted)
+                Ok(cookies)
             }
-            Err(NotSignedIn::Fault(fault)) => Err(fault.into()),
-            Err(NotSignedIn::Wrong | NotSignedIn::TooMany(_)) => Err(NotRegistered::AddressTaken),
+            Err(SignInError::Internal(error)) => Err(error.into()),
+            Err(SignInError::Wrong | SignInError::Throttled(_)) => Err(RegisterError::EmailTaken),
         }
     }
 
-    fn taken() -> NotRegistered {
+    fn taken() -> RegisterError {
         log::info!(event = "register_refused", reason = "address_taken", "refused a registration");
-        NotRegistered::AddressTaken
+        RegisterError::EmailTaken
     }
 }

@@ -1,17 +1,17 @@
 //! Signs a user in with an e-mail address and a password.
 
-use handstamp_core::{AttemptKey, EmailAddress, KnownDevices, Password, PasswordHash, Wait};
+use handstamp_core::{AttemptKey, EmailAddress, KnownDevices, Password, PasswordHash, RetryAfter};
 
-use super::guard::Asking;
-use super::hashing::{Checked, Place, Share};
-use super::{Accounts, Admitted};
-use crate::error::Fault;
+use super::hashing::{HashPermit, Share, Verification};
+use super::throttle::PasswordAttempt;
+use super::{Services, SignInCookies};
+use crate::error::InternalError;
 use crate::log;
-use crate::sessions::Device;
+use crate::sessions::ClientInfo;
 use crate::store::{Credentials, OwnedSession, SESSIONS_PER_USER};
 
 /// A request to sign in.
-pub(crate) struct SignIn {
+pub(crate) struct SignInRequest {
     pub(crate) email: EmailAddress,
     pub(crate) password: Password,
     pub(crate) remember: bool,
@@ -19,40 +19,41 @@ pub(crate) struct SignIn {
 
 /// Why a sign-in failed.
 #[derive(Debug)]
-pub(crate) enum NotSignedIn {
+pub(crate) enum SignInError {
     /// The address or the password is wrong; the response must not tell which.
     Wrong,
     /// Throttled: there were too many wrong passwords, so this one was not checked.
-    TooMany(Wait),
-    Fault(Fault),
+    Throttled(RetryAfter),
+    Internal(InternalError),
 }
 
-impl<F: Into<Fault>> From<F> for NotSignedIn {
-    fn from(fault: F) -> Self {
-        Self::Fault(fault.into())
+impl<F: Into<InternalError>> From<F> for SignInError {
+    fn from(error: F) -> Self {
+        Self::Internal(error.into())
     }
 }
 
-impl Accounts {
+impl Services {
     /// Begins a session, and revokes the earlier sessions of this browser.
     pub(crate) async fn sign_in(
         &self,
-        wish: SignIn,
-        before: &[OwnedSession],
-        device: &Device,
-    ) -> Result<Admitted, NotSignedIn> {
-        let known = self.devices.open(&device.cookie, self.sessions.now());
-        let share = Share { network: device.network, account: AttemptKey::account(&wish.email) };
+        request: SignInRequest,
+        previous_sessions: &[OwnedSession],
+        client: &ClientInfo,
+    ) -> Result<SignInCookies, SignInError> {
+        let known = self.devices.open(&client.device_cookie, self.sessions.now());
+        let share = Share { network: client.network, account: AttemptKey::account(&request.email) };
         // The second try is for a password hash that a concurrent sign-in renewed between our read and our write.
         for _ in 0..2 {
             // A throttled attempt is refused before any other work is done.
-            self.refuse_again(&wish.email, device).map_err(NotSignedIn::TooMany)?;
-            let place = self.hashing.reserve(share).await?;
-            let account = self.store.credentials_by_email(&wish.email).await?;
-            let (account, hash, renewed) = self.check_credentials(place, account, &wish, &known, device).await?;
-            let (session, signed_in) = self.sessions.begin(account.user_id, self.lasts(wish.remember), device);
-            let signed = self.store.sign_in(&hash, &session, before).await?;
-            if let Some(unused) = self.sessions.in_force(signed).await? {
+            self.check_recent_refusal(&request.email, client).map_err(SignInError::Throttled)?;
+            let permit = self.hashing.reserve(share).await?;
+            let account = self.store.credentials_by_email(&request.email).await?;
+            let (account, hash, rehashed) = self.check_credentials(permit, account, &request, &known, client).await?;
+            let (session, token) =
+                self.sessions.begin(account.user_id, self.session_lifetime(request.remember), client);
+            let signed = self.store.sign_in(&hash, &session, previous_sessions).await?;
+            if let Some(unused) = self.sessions.wait_until_applied(signed).await? {
                 log::info!(event = "authn_login_success", user = %account.user_id, "signed in");
                 if unused > 0 {
                     log::info!(
@@ -62,37 +63,37 @@ impl Accounts {
                         "ended the longest unused sessions, as an account has at most {SESSIONS_PER_USER}"
                     );
                 }
-                if let Some(renewed) = renewed
-                    && let Err(error) = self.store.replace_hash(account.user_id, &hash, &renewed).await
+                if let Some(rehashed) = rehashed
+                    && let Err(error) = self.store.replace_hash(account.user_id, &hash, &rehashed).await
                 {
                     log::warn!(%error, user = %account.user_id, "the renewed password hash could not be stored");
                 }
-                return Ok(self.admit(session.owned(), account.changed_at, signed_in, device));
+                return Ok(self.complete_sign_in(session.owned(), account.changed_at, token, client));
             }
         }
-        Err(NotSignedIn::Wrong)
+        Err(SignInError::Wrong)
     }
 
     /// The account and its hash, if the password is right and the account may sign in. A failure takes as long: if there is no
     /// valid hash, a decoy is computed.
     async fn check_credentials(
         &self,
-        place: Place<'_>,
+        permit: HashPermit<'_>,
         account: Option<Credentials>,
-        wish: &SignIn,
+        request: &SignInRequest,
         known: &KnownDevices,
-        device: &Device,
-    ) -> Result<(Credentials, PasswordHash, Option<PasswordHash>), NotSignedIn> {
+        client: &ClientInfo,
+    ) -> Result<(Credentials, PasswordHash, Option<PasswordHash>), SignInError> {
         let hash =
             account.as_ref().filter(|account| !account.disabled).and_then(|account| account.password_hash.clone());
-        let asking = Asking::Stranger { email: &wish.email, account: account.as_ref(), known, device };
-        let checked = self.check_password(place, &asking, hash.clone(), wish.password.clone()).await?;
-        match (account, hash, checked.map_err(NotSignedIn::TooMany)?) {
-            (Some(account), Some(hash), Checked::Right { renewed }) => Ok((account, hash, renewed)),
+        let attempt = PasswordAttempt::SignIn { email: &request.email, account: account.as_ref(), known, client };
+        let checked = self.check_password(permit, &attempt, hash.clone(), request.password.clone()).await?;
+        match (account, hash, checked.map_err(SignInError::Throttled)?) {
+            (Some(account), Some(hash), Verification::Valid { rehashed }) => Ok((account, hash, rehashed)),
             (account, ..) => {
                 let user = account.map(|account| tracing::field::display(account.user_id));
                 log::info!(event = "authn_login_fail", user, "refused a sign-in");
-                Err(NotSignedIn::Wrong)
+                Err(SignInError::Wrong)
             }
         }
     }

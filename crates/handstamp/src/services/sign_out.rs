@@ -1,17 +1,17 @@
 //! Signs out: revokes the sessions whose tokens a browser shows.
 
-use super::Accounts;
-use crate::error::Fault;
+use super::Services;
+use crate::error::InternalError;
 use crate::log;
 use crate::store::OwnedSession;
 
-impl Accounts {
+impl Services {
     /// Revokes sessions: when this returns, every copy of their tokens is dead on every node. It also waits for sessions that have
     /// ended already, since some node may not have applied that yet.
-    pub(crate) async fn sign_out(&self, shown: &[OwnedSession]) -> Result<(), Fault> {
-        self.sessions.in_force(self.store.end_sessions(shown).await?).await?;
-        for session in shown {
-            log::info!(event = "session_logout", user = %session.user_id, "signed out");
+    pub(crate) async fn sign_out(&self, presented: &[OwnedSession]) -> Result<(), InternalError> {
+        self.sessions.wait_until_applied(self.store.end_sessions(presented).await?).await?;
+        for session in presented {
+            log::info!(event = "session_ended", user = %session.user_id, "signed out");
         }
         Ok(())
     }

@@ -10,17 +10,17 @@
 //!
 //! Rejoining begins with a new cache, so it contains no entry of the previous membership.
 
-use handstamp_core::{SessionIdHash, Timestamp, UserId};
+use handstamp_core::{SessionSecretHash, Timestamp, UserId};
 
 use super::lease::Lease;
-use super::sync::{AtomicI64, AtomicU64, Entries, Ordering, PLACES, Weighs};
-use crate::store::{Change, Position, Subject};
-use crate::world::Moment;
+use super::sync::{AtomicI64, AtomicU64, BUCKETS, Entries, Ordering, Weighs};
+use crate::environment::ClockReading;
+use crate::store::{Invalidation, InvalidationScope, Position};
 
 /// The session that a token names: the hash of its secret, its user and its expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SessionKey {
-    pub(crate) id_hash: SessionIdHash,
+    pub(crate) secret_hash: SessionSecretHash,
     pub(crate) user_id: UserId,
     pub(crate) expires_at: Timestamp,
 }
@@ -46,12 +46,12 @@ pub(super) struct Cache<V: Clone + Weighs> {
     position: AtomicI64,
     /// The position of the last invalidation per bucket (hash of session or user id). A collision only causes an extra
     /// read of a row.
-    changed: Box<[AtomicI64]>,
+    invalidated_at: Box<[AtomicI64]>,
     /// The position of the last invalidation that concerns all sessions.
-    changed_for_all: AtomicI64,
+    all_invalidated_at: AtomicI64,
     /// Sessions that expire at this time or earlier have been purged.
-    expired: AtomicU64,
-    entries: Entries<SessionIdHash, Entry<V>>,
+    purged_until: AtomicU64,
+    entries: Entries<SessionSecretHash, Entry<V>>,
 }
 
 impl<V: Clone + Weighs> Cache<V> {
@@ -60,25 +60,26 @@ impl<V: Clone + Weighs> Cache<V> {
         Self {
             lease: Lease::ended(),
             position: AtomicI64::new(position.0),
-            changed: (0..PLACES).map(|_| AtomicI64::new(0)).collect(),
-            changed_for_all: AtomicI64::new(0),
-            expired: AtomicU64::new(0),
+            invalidated_at: (0..BUCKETS).map(|_| AtomicI64::new(0)).collect(),
+            all_invalidated_at: AtomicI64::new(0),
+            purged_until: AtomicU64::new(0),
             entries: Entries::new(capacity),
         }
     }
 
     /// The session, if the lease holds and it is cached as live.
-    pub(super) fn look_up(&self, key: &SessionKey, now: Moment) -> Option<V> {
+    pub(super) fn look_up(&self, key: &SessionKey, now: ClockReading) -> Option<V> {
         if !self.lease.holds(now) {
             return None;
         }
-        let entry = self.entries.get(&key.id_hash)?;
-        let changed = self
-            .place(key.id_hash.as_bytes())
+        let entry = self.entries.get(&key.secret_hash)?;
+        let invalidated_at = self
+            .bucket(key.secret_hash.as_bytes())
             .load(Ordering::SeqCst)
-            .max(self.place(key.user_id.as_uuid().as_bytes()).load(Ordering::SeqCst))
-            .max(self.changed_for_all.load(Ordering::SeqCst));
-        let live = entry.position >= changed && key.expires_at.unix_seconds() > self.expired.load(Ordering::SeqCst);
+            .max(self.bucket(key.user_id.as_uuid().as_bytes()).load(Ordering::SeqCst))
+            .max(self.all_invalidated_at.load(Ordering::SeqCst));
+        let live = entry.position >= invalidated_at
+            && key.expires_at.unix_seconds() > self.purged_until.load(Ordering::SeqCst);
         live.then_some(entry.value)
     }
 
@@ -87,38 +88,38 @@ impl<V: Clone + Weighs> Cache<V> {
         Position(self.position.load(Ordering::SeqCst))
     }
 
-    /// Inserts a live session whose row was read after the position `noted` was noted.
-    pub(super) fn fill(&self, noted: Position, key: &SessionKey, value: V) {
-        self.entries.insert(key.id_hash, Entry { position: noted.0, value });
+    /// Inserts a live session whose row was read after the position `read_position` was noted.
+    pub(super) fn insert(&self, read_position: Position, key: &SessionKey, value: V) {
+        self.entries.insert(key.secret_hash, Entry { position: read_position.0, value });
     }
 
     /// Applies invalidations and advances the position. Returns false, with nothing done, when there is a gap: entries that
     /// this node has not read are already deleted from the log.
-    pub(super) fn apply(&self, changes: &[Change]) -> bool {
+    pub(super) fn apply(&self, invalidations: &[Invalidation]) -> bool {
         let positions = self.position().0 + 1..;
-        if changes.iter().zip(positions).any(|(change, expected)| change.position.0 != expected) {
+        if invalidations.iter().zip(positions).any(|(invalidation, expected)| invalidation.position.0 != expected) {
             return false;
         }
-        changes.iter().for_each(|change| self.evict(change));
-        if let Some(last) = changes.last() {
+        invalidations.iter().for_each(|invalidation| self.evict(invalidation));
+        if let Some(last) = invalidations.last() {
             self.position.store(last.position.0, Ordering::SeqCst);
         }
         true
     }
 
-    fn evict(&self, change: &Change) {
-        let position = change.position.0;
-        match change.subject {
-            Subject::Session(id_hash) => {
-                self.place(id_hash.as_bytes()).store(position, Ordering::SeqCst);
-                self.entries.remove(&id_hash);
+    fn evict(&self, invalidation: &Invalidation) {
+        let position = invalidation.position.0;
+        match invalidation.scope {
+            InvalidationScope::Session(secret_hash) => {
+                self.bucket(secret_hash.as_bytes()).store(position, Ordering::SeqCst);
+                self.entries.remove(&secret_hash);
             }
-            Subject::User(id) => self.place(id.as_uuid().as_bytes()).store(position, Ordering::SeqCst),
-            Subject::Expired(until) => {
-                self.expired.fetch_max(until.unix_seconds(), Ordering::SeqCst);
+            InvalidationScope::User(id) => self.bucket(id.as_uuid().as_bytes()).store(position, Ordering::SeqCst),
+            InvalidationScope::Expired(until) => {
+                self.purged_until.fetch_max(until.unix_seconds(), Ordering::SeqCst);
             }
-            Subject::Everybody => {
-                self.changed_for_all.store(position, Ordering::SeqCst);
+            InvalidationScope::All => {
+                self.all_invalidated_at.store(position, Ordering::SeqCst);
                 self.entries.clear();
             }
         }
@@ -133,8 +134,8 @@ impl<V: Clone + Weighs> Cache<V> {
     }
 
     /// The bucket, by the last two bytes: hashes are random throughout, and user ids at their end.
-    fn place(&self, subject: &[u8]) -> &AtomicI64 {
-        let [.., high, low] = subject else { return &self.changed[0] };
-        &self.changed[usize::from(u16::from_be_bytes([*high, *low])) % PLACES]
+    fn bucket(&self, scope: &[u8]) -> &AtomicI64 {
+        let [.., high, low] = scope else { return &self.invalidated_at[0] };
+        &self.invalidated_at[usize::from(u16::from_be_bytes([*high, *low])) % BUCKETS]
     }
 }

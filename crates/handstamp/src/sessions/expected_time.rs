@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use handstamp_core::Timestamp;
 
+use crate::environment::ClockReading;
 use crate::log;
-use crate::world::Moment;
 
 /// How far ahead of the expected time a clock may be.
 const TOLERANCE: Duration = Duration::from_secs(86_400);
@@ -19,26 +19,26 @@ pub(super) struct ExpectedTime(Mutex<Known>);
 struct Known {
     /// The last time that was trusted, and the uptime at that moment.
     time: Timestamp,
-    uptime: Duration,
+    monotonic: Duration,
     is_doubted: bool,
 }
 
 impl ExpectedTime {
     /// At the start the wall clock is trusted.
-    pub(super) fn new(now: Moment) -> Self {
-        Self(Mutex::new(Known { time: now.timestamp(), uptime: now.uptime, is_doubted: false }))
+    pub(super) fn new(now: ClockReading) -> Self {
+        Self(Mutex::new(Known { time: now.timestamp(), monotonic: now.monotonic, is_doubted: false }))
     }
 
     /// Returns the time that a clock shows, unless it has jumped ahead. Logs when it has, and when it is right again.
-    pub(super) fn believe(&self, shown: Timestamp, uptime: Duration) -> Option<Timestamp> {
+    pub(super) fn believe(&self, shown: Timestamp, monotonic: Duration) -> Option<Timestamp> {
         let mut known = self.0.lock().expect("nothing panics while it holds the time");
-        let expected = known.time.after(uptime.saturating_sub(known.uptime));
+        let expected = known.time.after(monotonic.saturating_sub(known.monotonic));
         let was_doubted = known.is_doubted;
         known.is_doubted = shown > expected.after(TOLERANCE);
         // A clock that is far behind only delays deletions. It must not lower the expectation, or the clock would be distrusted
         // when it is right again.
         if !known.is_doubted && shown.after(TOLERANCE) >= expected {
-            (known.time, known.uptime) = (shown, uptime);
+            (known.time, known.monotonic) = (shown, monotonic);
         }
         let is_doubted = known.is_doubted;
         drop(known);
@@ -64,11 +64,11 @@ mod tests {
     const DAY: u64 = 24 * HOUR;
 
     fn started_at(wall: u64) -> ExpectedTime {
-        ExpectedTime::new(Moment { wall: Duration::from_secs(wall), uptime: Duration::ZERO })
+        ExpectedTime::new(ClockReading { wall: Duration::from_secs(wall), monotonic: Duration::ZERO })
     }
 
-    fn is_believed(expected: &ExpectedTime, shown: u64, uptime: u64) -> bool {
-        expected.believe(Timestamp::from_unix_seconds(shown), Duration::from_secs(uptime)).is_some()
+    fn is_believed(expected: &ExpectedTime, shown: u64, monotonic: u64) -> bool {
+        expected.believe(Timestamp::from_unix_seconds(shown), Duration::from_secs(monotonic)).is_some()
     }
 
     #[test]

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Mutex;
 
-use handstamp_core::{SessionIdHash, Timestamp};
+use handstamp_core::{SessionSecretHash, Timestamp};
 
 /// When each session was last seen, since the last write. A request records its time here and writes nothing.
 #[derive(Default)]
 pub(super) struct LastSeen(Mutex<Times>);
 
-type Times = HashMap<SessionIdHash, Timestamp, BuildHasherDefault<FirstBytes>>;
+type Times = HashMap<SessionSecretHash, Timestamp, BuildHasherDefault<FirstBytes>>;
 
 /// A hasher that uses the first eight bytes of a session's hash as they are. No client can choose that hash, so hashing it
 /// again would gain nothing.
@@ -30,24 +30,24 @@ impl Hasher for FirstBytes {
 }
 
 impl LastSeen {
-    pub(super) fn note(&self, session: SessionIdHash, now: Timestamp) {
+    pub(super) fn note(&self, session: SessionSecretHash, now: Timestamp) {
         self.times().insert(session, now);
     }
 
     /// When the session was last seen, or the epoch if it was not seen since the last [`take`](Self::take).
-    pub(super) fn of(&self, session: SessionIdHash) -> Timestamp {
+    pub(super) fn of(&self, session: SessionSecretHash) -> Timestamp {
         self.times().get(&session).copied().unwrap_or(Timestamp::from_unix_seconds(0))
     }
 
     /// Puts back times that were taken and could not be written. A later time that was recorded meanwhile wins.
-    pub(super) fn put_back(&self, seen: Vec<(SessionIdHash, Timestamp)>) {
+    pub(super) fn put_back(&self, seen: Vec<(SessionSecretHash, Timestamp)>) {
         let mut times = self.times();
         for (session, time) in seen {
             times.entry(session).and_modify(|later| *later = time.max(*later)).or_insert(time);
         }
     }
 
-    pub(super) fn take(&self) -> Vec<(SessionIdHash, Timestamp)> {
+    pub(super) fn take(&self) -> Vec<(SessionSecretHash, Timestamp)> {
         std::mem::take(&mut *self.times()).into_iter().collect()
     }
 
@@ -65,13 +65,13 @@ mod tests {
     #[test]
     fn hashes_of_sessions_spread_over_the_last_seen_map() {
         let hashers = BuildHasherDefault::<FirstBytes>::default();
-        let hash = |byte| hashers.hash_one(SessionIdHash::from_bytes([byte; 32]));
+        let hash = |byte| hashers.hash_one(SessionSecretHash::from_bytes([byte; 32]));
         assert_eq!([hash(1), hash(2)], [[1; 8], [2; 8]].map(u64::from_ne_bytes));
     }
 
     #[test]
     fn last_seen_times_that_could_not_be_written_are_kept_for_the_next_write() {
-        let (ada, bob) = (SessionIdHash::from_bytes([1; 32]), SessionIdHash::from_bytes([2; 32]));
+        let (ada, bob) = (SessionSecretHash::from_bytes([1; 32]), SessionSecretHash::from_bytes([2; 32]));
         let at = Timestamp::from_unix_seconds;
         let seen = LastSeen::default();
         seen.note(ada, at(10));

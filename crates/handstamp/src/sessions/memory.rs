@@ -2,11 +2,11 @@
 //!
 //! Run it with `cargo test -p handstamp --lib memory -- --ignored --nocapture`.
 
-use handstamp_core::{SessionIdHash, Timestamp, UserId};
+use handstamp_core::{SessionSecretHash, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::cache::{Cache, SessionKey};
-use crate::store::{LiveSession, Position, User};
+use crate::store::{LiveSession, Position, SessionUser};
 
 const SESSIONS: u64 = 1_000_000;
 
@@ -27,12 +27,12 @@ fn a_cached_session_takes_at_most_210_bytes() {
         // Spread as SHA-256 would spread them.
         hash[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
         let user_id = UserId::from_uuid(Uuid::from_u128(u128::from(number)));
-        let (id_hash, expires_at) = (SessionIdHash::from_bytes(hash), Timestamp::from_unix_seconds(u64::MAX));
+        let (secret_hash, expires_at) = (SessionSecretHash::from_bytes(hash), Timestamp::from_unix_seconds(u64::MAX));
         // Each session has its own user; two sessions of one user share no memory either.
         let created_at = Timestamp::from_unix_seconds(0);
-        let user = User::new(user_id, "Ada Lovelace", "ada.lovelace@example.com", "", created_at);
-        let live = LiveSession { handle: Uuid::from_u128(u128::from(number)), user };
-        cache.fill(Position(0), &SessionKey { id_hash, user_id, expires_at }, live);
+        let user = SessionUser::new(user_id, "Ada Lovelace", "ada.lovelace@example.com", "", created_at);
+        let live = LiveSession { session_id: Uuid::from_u128(u128::from(number)), user };
+        cache.insert(Position(0), &SessionKey { secret_hash, user_id, expires_at }, live);
     }
     let each = (resident_bytes() - before) / cache.len() as u64;
     println!("{} sessions: {each} bytes each; {} bytes for the empty cache", cache.len(), empty - before);

@@ -4,7 +4,7 @@ use metrics::{
     Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
-use super::Standing;
+use super::NodeStatus;
 
 /// The metrics of sessions, for applications that have installed a recorder of the crate `metrics`.
 pub(super) struct Metrics {
@@ -26,23 +26,26 @@ impl Metrics {
             "handstamp_lease_age_seconds",
             "Seconds since the last lease renewal was sent; beyond session.lease the cache is not used"
         );
-        describe_gauge!("handstamp_change_position", "Position up to which this node has applied the invalidation log");
+        describe_gauge!(
+            "handstamp_invalidation_log_position",
+            "Position up to which this node has applied the invalidation log"
+        );
         describe_histogram!(
-            "handstamp_revocation_wait_seconds",
+            "handstamp_change_propagation_seconds",
             "Seconds from the commit of a change until every node has applied it"
         );
         Self {
             hits: counter!("handstamp_session_cache_hits_total"),
             misses: counter!("handstamp_session_cache_misses_total"),
-            waits: histogram!("handstamp_revocation_wait_seconds"),
+            waits: histogram!("handstamp_change_propagation_seconds"),
             entries: gauge!("handstamp_session_cache_entries"),
             lease_age: gauge!("handstamp_lease_age_seconds"),
-            position: gauge!("handstamp_change_position"),
+            position: gauge!("handstamp_invalidation_log_position"),
         }
     }
 
-    pub(super) fn measure(&self, standing: Standing) {
-        if let Standing::Member { lease_age, position, entries, .. } = standing {
+    pub(super) fn record_gauges(&self, status: NodeStatus) {
+        if let NodeStatus::Joined { lease_age, position, entries, .. } = status {
             self.entries.set(entries as f64);
             self.lease_age.set(lease_age.as_secs_f64());
             self.position.set(position.0 as f64);

@@ -6,12 +6,12 @@
 
 mod cache;
 mod expected_time;
-mod follower;
 mod last_seen;
 mod lease;
 #[cfg(test)]
 mod memory;
 mod metrics;
+mod node;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -20,24 +20,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handstamp_core::{
-    Assurance, Claims, Network, OpenedToken, SessionId, SessionIdHash, SessionTokens, Timestamp, TokenRefusal,
+    Assurance, Claims, Network, OpenedToken, SessionSecret, SessionSecretHash, SessionTokens, Timestamp, TokenError,
     TokenText, TokenToEnd, UserId,
 };
 use uuid::Uuid;
 
 use crate::config::SessionConfig;
-use crate::error::Fault;
-use crate::store::{ChangeLog, ListedSession, LiveSession, Logged, NewSession, OwnedSession, Store, User};
-use crate::world::World;
+use crate::environment::Environment;
+use crate::error::InternalError;
+use crate::store::{
+    Committed, InvalidationLog, ListedSession, LiveSession, NewSession, OwnedSession, SessionUser, Store,
+};
 
 use cache::SessionKey;
 use expected_time::ExpectedTime;
-use follower::Node;
 use last_seen::LastSeen;
 use metrics::Metrics;
+use node::Node;
 use sync::Weighs;
 
-pub(crate) use follower::{NoLease, NotInForce, Outdated, Standing};
+pub(crate) use node::{NoLease, NodeStatus, PropagationUnknown, StaleRead};
 
 /// The most rows that one transaction writes, so that none takes long.
 const ROWS_AT_ONCE: usize = 1000;
@@ -46,7 +48,7 @@ const ROWS_AT_ONCE: usize = 1000;
 pub(crate) struct Sessions {
     tokens: SessionTokens,
     store: Arc<Store>,
-    world: World,
+    environment: Environment,
     node: Node<Store, LiveSession>,
     last_seen: LastSeen,
     expected_time: ExpectedTime,
@@ -64,47 +66,47 @@ impl Weighs for LiveSession {
 
 /// The client that a user signs in from.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Device {
+pub(crate) struct ClientInfo {
     /// The User-Agent header of the request.
     pub(crate) user_agent: String,
     pub(crate) address: String,
     pub(crate) network: Network,
     /// The device cookie, which says which accounts have signed in there before; empty where there is none.
-    pub(crate) cookie: String,
+    pub(crate) device_cookie: String,
 }
 
 /// A live session and its user.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
-    pub(crate) user: User,
+    pub(crate) user: SessionUser,
     /// The session id that lists and forms show.
-    pub(crate) handle: Uuid,
+    pub(crate) session_id: Uuid,
     /// The claims of the token; they contain the session's secret.
     pub(crate) claims: Claims,
-    pub(crate) id_hash: SessionIdHash,
+    pub(crate) secret_hash: SessionSecretHash,
     /// An earlier key signed the token: the browser should get a new token.
     pub(crate) signed_by_fallback: bool,
 }
 
 /// The token of a session and how long the browser keeps it.
-pub(crate) struct SignedIn {
-    pub(crate) token: TokenText,
+pub(crate) struct IssuedToken {
+    pub(crate) text: TokenText,
     /// The max-age of the cookie; none for a cookie that lasts until the browser is closed.
-    pub(crate) keep_for: Option<Duration>,
+    pub(crate) max_age: Option<Duration>,
 }
 
 /// The result of looking up the session of a token.
-pub(crate) enum Found {
-    Live(Arc<Session>),
+pub(crate) enum SessionLookup {
+    Active(Arc<Session>),
     /// The token was not issued by us, or is no longer valid.
-    Refused(TokenRefusal),
+    InvalidToken(TokenError),
     /// The token is valid, but its session has ended.
-    Ended(UserId),
+    Revoked(UserId),
 }
 
 /// The sessions whose tokens a browser presented, live or not: a token too old to authenticate can still end its session.
 #[derive(Debug, Default)]
-pub(crate) struct Shown {
+pub(crate) struct PresentedSessions {
     pub(crate) sessions: Vec<OwnedSession>,
     /// Whether the browser keeps one of the cookies after it is closed.
     pub(crate) remembered: bool,
@@ -114,145 +116,163 @@ pub(crate) struct Shown {
 }
 
 impl Sessions {
-    pub(crate) fn new(tokens: SessionTokens, store: Arc<Store>, world: World, config: &SessionConfig) -> Self {
-        let node = Node::new(Arc::clone(&store), world.clone(), config.lease, config.cache_entries);
-        let expected_time = ExpectedTime::new(world.moment());
-        Self { tokens, store, world, node, last_seen: LastSeen::default(), expected_time, metrics: Metrics::new() }
+    pub(crate) fn new(
+        tokens: SessionTokens,
+        store: Arc<Store>,
+        environment: Environment,
+        config: &SessionConfig,
+    ) -> Self {
+        let node = Node::new(Arc::clone(&store), environment.clone(), config.lease, config.cache_entries);
+        let expected_time = ExpectedTime::new(environment.clock_reading());
+        Self {
+            tokens,
+            store,
+            environment,
+            node,
+            last_seen: LastSeen::default(),
+            expected_time,
+            metrics: Metrics::new(),
+        }
     }
 
     /// Runs this node until it is told to stop, and wakes it when the invalidation log has grown.
-    pub(crate) async fn follow(&self) {
+    pub(crate) async fn run_node(&self) {
         tokio::select! {
             biased;
-            () = self.node.follow() => {}
+            () = self.node.run() => {}
             () = self.store.watch_changes(|| self.node.wake()) => {}
         }
     }
 
     /// Waits for the first lease, but no longer than the duration of one.
-    pub(crate) async fn joined(&self) {
-        self.node.joined().await;
+    pub(crate) async fn wait_until_joined(&self) {
+        self.node.wait_until_joined().await;
     }
 
-    /// Makes [`follow`](Self::follow) leave the cluster and return.
-    pub(crate) fn stop_following(&self) {
+    /// Makes [`follow`](Self::run_node) leave the cluster and return.
+    pub(crate) fn stop_node(&self) {
         self.node.stop();
     }
 
     /// The membership status of this node.
-    pub(crate) fn standing(&self) -> Standing {
-        self.node.standing()
+    pub(crate) fn status(&self) -> NodeStatus {
+        self.node.status()
     }
 
     /// Waits until every node has applied the change, then returns the result.
-    pub(crate) async fn in_force<T>(&self, logged: Logged<T>) -> Result<T, Fault> {
-        if let Some(position) = logged.position {
-            let begun = self.world.moment().uptime;
-            self.node.in_force(position).await?;
-            self.metrics.waits.record(self.world.moment().uptime.saturating_sub(begun));
+    pub(crate) async fn wait_until_applied<T>(&self, committed: Committed<T>) -> Result<T, InternalError> {
+        if let Some(position) = committed.position {
+            let begun = self.environment.clock_reading().monotonic;
+            self.node.wait_until_applied(position).await?;
+            self.metrics.waits.record(self.environment.clock_reading().monotonic.saturating_sub(begun));
         }
-        Ok(logged.done)
+        Ok(committed.value)
     }
 
     /// Updates the gauges.
-    pub(crate) fn measure(&self) {
-        self.metrics.measure(self.standing());
+    pub(crate) fn record_gauges(&self) {
+        self.metrics.record_gauges(self.status());
     }
 
     /// Looks up the session of a token. A forged token costs no statement, nor does a live session once its row was read.
-    pub(crate) async fn find(&self, text: &str) -> Result<Found, Fault> {
-        let moment = self.world.moment();
+    pub(crate) async fn find(&self, text: &str) -> Result<SessionLookup, InternalError> {
+        let now_reading = self.environment.clock_reading();
         // Where the clocks differ, a token has expired as soon as one of them is past its expiry.
-        let agreed = self.node.agreed(moment);
-        let now = agreed.max(moment.timestamp());
+        let cluster_time = self.node.cluster_time(now_reading);
+        let now = cluster_time.max(now_reading.timestamp());
         let OpenedToken { claims, signed_by_fallback } = match self.tokens.open(text, now) {
             Ok(opened) => opened,
-            Err(refusal) => return Ok(Found::Refused(refusal)),
+            Err(refusal) => return Ok(SessionLookup::InvalidToken(refusal)),
         };
-        let (id_hash, user_id) = (claims.session_id.hash(), claims.user_id);
-        let key = SessionKey { id_hash, user_id, expires_at: claims.expires_at };
-        let live = match self.node.look_up(&key, moment) {
+        let (secret_hash, user_id) = (claims.session_secret.hash(), claims.user_id);
+        let key = SessionKey { secret_hash, user_id, expires_at: claims.expires_at };
+        let live = match self.node.look_up(&key, now_reading) {
             Some(live) => {
                 self.metrics.hits.increment(1);
                 Some(live)
             }
             None => {
                 self.metrics.misses.increment(1);
-                let read = async { Ok::<_, Fault>(self.store.live_session(id_hash, user_id, now).await?) };
+                let read = async { Ok::<_, InternalError>(self.store.live_session(secret_hash, user_id, now).await?) };
                 // Boxed because it is rare and large: otherwise the future of every request would be as large.
                 Box::pin(self.node.read_through(&key, read)).await?
             }
         };
-        let Some(LiveSession { handle, user }) = live.filter(|live| live.user.id == user_id) else {
-            return Ok(Found::Ended(user_id));
+        let Some(LiveSession { session_id, user }) = live.filter(|live| live.user.id == user_id) else {
+            return Ok(SessionLookup::Revoked(user_id));
         };
-        self.last_seen.note(id_hash, agreed);
-        Ok(Found::Live(Arc::new(Session { user, handle, claims, id_hash, signed_by_fallback })))
+        self.last_seen.note(secret_hash, cluster_time);
+        Ok(SessionLookup::Active(Arc::new(Session { user, session_id, claims, secret_hash, signed_by_fallback })))
     }
 
     /// The sessions of tokens that are to be ended. The times in the tokens are not checked.
-    pub(crate) fn shown<'a>(&self, texts: impl Iterator<Item = &'a str>) -> Shown {
-        let mut shown = Shown::default();
+    pub(crate) fn presented<'a>(&self, texts: impl Iterator<Item = &'a str>) -> PresentedSessions {
+        let mut presented = PresentedSessions::default();
         for text in texts {
             match self.tokens.open_to_end(text) {
-                Ok(TokenToEnd { user_id, id_hash, remembered }) => {
-                    let session = OwnedSession { id_hash, user_id };
-                    shown.remembered |= remembered;
-                    if !shown.sessions.contains(&session) {
-                        shown.sessions.push(session);
+                Ok(TokenToEnd { user_id, secret_hash, remembered }) => {
+                    let session = OwnedSession { secret_hash, user_id };
+                    presented.remembered |= remembered;
+                    if !presented.sessions.contains(&session) {
+                        presented.sessions.push(session);
                     }
                 }
-                Err(reason) => shown.of_unknown_key |= reason == TokenRefusal::UnknownKey,
+                Err(reason) => presented.of_unknown_key |= reason == TokenError::UnknownKey,
             }
         }
-        shown
+        presented
     }
 
     /// A new session of this account: the row to store, and the token that opens it once it is stored.
-    pub(crate) fn begin(&self, user_id: UserId, lasts: Lasts, device: &Device) -> (NewSession, SignedIn) {
+    pub(crate) fn begin(
+        &self,
+        user_id: UserId,
+        lifetime: SessionLifetime,
+        client: &ClientInfo,
+    ) -> (NewSession, IssuedToken) {
         let now = self.now();
         let claims = Claims {
             user_id,
-            session_id: self.new_id(),
+            session_secret: self.new_secret(),
             issued_at: now,
-            expires_at: now.after(lasts.duration),
-            remembered: lasts.remembered,
+            expires_at: now.after(lifetime.duration),
+            remembered: lifetime.remembered,
             assurance: Assurance::Password,
         };
         let session = NewSession {
-            id_hash: claims.session_id.hash(),
-            handle: uuid::Builder::from_random_bytes(self.world.random()).into_uuid(),
+            secret_hash: claims.session_secret.hash(),
+            session_id: uuid::Builder::from_random_bytes(self.environment.random()).into_uuid(),
             user_id,
             created_at: now,
             expires_at: claims.expires_at,
-            user_agent: device.user_agent.clone(),
-            address: device.address.clone(),
+            user_agent: client.user_agent.clone(),
+            address: client.address.clone(),
         };
         (session, self.sign(&claims, now))
     }
 
     /// The same session under a new secret: the hash to store, and the token that opens it once it is stored.
-    pub(crate) fn rename(&self, session: &Session) -> (SessionIdHash, SignedIn) {
+    pub(crate) fn rotate_secret(&self, session: &Session) -> (SessionSecretHash, IssuedToken) {
         let now = self.now();
-        let claims = Claims { session_id: self.new_id(), issued_at: now, ..session.claims.clone() };
-        (claims.session_id.hash(), self.sign(&claims, now))
+        let claims = Claims { session_secret: self.new_secret(), issued_at: now, ..session.claims.clone() };
+        (claims.session_secret.hash(), self.sign(&claims, now))
     }
 
     /// The token of a live session, signed with the current key.
-    pub(crate) fn issue_again(&self, session: &Session) -> SignedIn {
+    pub(crate) fn reissue(&self, session: &Session) -> IssuedToken {
         self.sign(&session.claims, self.now())
     }
 
-    fn sign(&self, claims: &Claims, now: Timestamp) -> SignedIn {
-        let keep_for = claims.remembered.then(|| claims.expires_at.since(now));
-        SignedIn { token: self.tokens.issue(claims), keep_for }
+    fn sign(&self, claims: &Claims, now: Timestamp) -> IssuedToken {
+        let max_age = claims.remembered.then(|| claims.expires_at.since(now));
+        IssuedToken { text: self.tokens.issue(claims), max_age }
     }
 
     /// The live sessions of an account, with the last-seen times that are not yet in the database.
     pub(crate) async fn list(&self, user_id: UserId) -> sqlx::Result<Vec<ListedSession>> {
         let mut sessions = self.store.sessions_of(user_id, self.now()).await?;
         for session in &mut sessions {
-            session.last_seen_at = session.last_seen_at.max(self.last_seen.of(session.id_hash));
+            session.last_seen_at = session.last_seen_at.max(self.last_seen.of(session.secret_hash));
         }
         Ok(sessions)
     }
@@ -278,14 +298,14 @@ impl Sessions {
     }
 
     /// Ends all sessions of all users and returns how many.
-    pub(crate) async fn end_all(&self) -> Result<u64, Fault> {
+    pub(crate) async fn end_all(&self) -> Result<u64, InternalError> {
         let mut sessions = 0;
         loop {
             let some = self.store.end_some_sessions(ROWS_AT_ONCE).await?;
-            if some.done == 0 {
-                return Ok(sessions + self.in_force(some).await?);
+            if some.value == 0 {
+                return Ok(sessions + self.wait_until_applied(some).await?);
             }
-            sessions += some.done;
+            sessions += some.value;
         }
     }
 
@@ -293,11 +313,13 @@ impl Sessions {
     /// wrong clock must not sign all users out. While that clock has jumped ahead, nothing is deleted for the same reason.
     pub(crate) async fn purge(&self) -> sqlx::Result<u64> {
         let clock = self.store.clock().await?;
-        let now = clock.map_or(self.world.now(), |clock| Timestamp::from_unix_seconds(clock.as_secs()));
-        let Some(now) = self.expected_time.believe(now, self.world.moment().uptime) else { return Ok(0) };
+        let now = clock.map_or(self.environment.now(), |clock| Timestamp::from_unix_seconds(clock.as_secs()));
+        let Some(now) = self.expected_time.believe(now, self.environment.clock_reading().monotonic) else {
+            return Ok(0);
+        };
         let mut purged = 0;
         loop {
-            let some = self.store.purge_expired_sessions(now, ROWS_AT_ONCE).await?.done;
+            let some = self.store.purge_expired_sessions(now, ROWS_AT_ONCE).await?.value;
             purged += some;
             if some == 0 {
                 return Ok(purged);
@@ -307,22 +329,22 @@ impl Sessions {
 
     /// The cluster time, on which all nodes agree: a token issued by one node never lies in the future of another.
     pub(crate) fn now(&self) -> Timestamp {
-        self.node.agreed(self.world.moment())
+        self.node.cluster_time(self.environment.clock_reading())
     }
 
     /// The cluster time for changes that cannot be undone, such as deletions; none while it has jumped ahead.
     pub(crate) fn believed_now(&self) -> Option<Timestamp> {
-        self.expected_time.believe(self.now(), self.world.moment().uptime)
+        self.expected_time.believe(self.now(), self.environment.clock_reading().monotonic)
     }
 
-    fn new_id(&self) -> SessionId {
-        SessionId::from_bytes(self.world.random())
+    fn new_secret(&self) -> SessionSecret {
+        SessionSecret::from_bytes(self.environment.random())
     }
 }
 
 /// How long a session lasts.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Lasts {
+pub(crate) struct SessionLifetime {
     pub(crate) duration: Duration,
     /// Whether the browser keeps the cookie after it is closed.
     pub(crate) remembered: bool,

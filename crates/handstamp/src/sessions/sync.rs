@@ -7,7 +7,7 @@ use std::hash::Hash;
 pub(super) use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// The number of buckets for invalidations: at a million changes a day, each bucket gets one every 95 minutes.
-pub(super) const PLACES: usize = 1 << 16;
+pub(super) const BUCKETS: usize = 1 << 16;
 
 /// A value that counts as several entries if it takes the memory of several.
 pub(crate) trait Weighs {

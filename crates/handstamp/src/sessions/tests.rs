@@ -6,28 +6,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use handstamp_core::{SessionIdHash, Timestamp, UserId};
+use handstamp_core::{SessionSecretHash, Timestamp, UserId};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::cache::{Cache, SessionKey};
-use super::follower::{NoLease, Node, Outdated, Standing};
 use super::lease::Lease;
+use super::node::{NoLease, Node, NodeStatus, StaleRead};
 use super::sync::Weighs;
-use crate::store::{Change, ChangeLog, LiveSession, NodeId, NodeRow, Position, Subject, User};
-use crate::world::{ManualClock, Moment, World};
+use crate::environment::{ClockReading, Environment, ManualClock};
+use crate::store::{
+    Invalidation, InvalidationLog, InvalidationScope, LiveSession, NodeId, NodeRow, Position, SessionUser,
+};
 
 const LEASE: Duration = Duration::from_secs(5);
 
 impl Weighs for &'static str {}
 
-fn at(wall: u64, uptime: u64) -> Moment {
-    Moment { wall: Duration::from_secs(wall), uptime: Duration::from_secs(uptime) }
+fn at(wall: u64, monotonic: u64) -> ClockReading {
+    ClockReading { wall: Duration::from_secs(wall), monotonic: Duration::from_secs(monotonic) }
 }
 
 fn key(number: u8) -> SessionKey {
     SessionKey {
-        id_hash: SessionIdHash::from_bytes([number; 32]),
+        secret_hash: SessionSecretHash::from_bytes([number; 32]),
         user_id: UserId::from_uuid(Uuid::from_u64_pair(u64::from(number), u64::from(number))),
         expires_at: Timestamp::from_unix_seconds(2_000),
     }
@@ -36,9 +38,9 @@ fn key(number: u8) -> SessionKey {
 /// A cache at position 0 with two sessions.
 fn cache() -> Cache<&'static str> {
     let cache = Cache::new(Position(0), 100);
-    cache.lease().renewed(at(1_000, 0), LEASE);
-    cache.fill(Position(0), &key(1), "Ada");
-    cache.fill(Position(0), &key(2), "Bob");
+    cache.lease().renew(at(1_000, 0), LEASE);
+    cache.insert(Position(0), &key(1), "Ada");
+    cache.insert(Position(0), &key(2), "Bob");
     cache
 }
 
@@ -46,8 +48,8 @@ fn known(cache: &Cache<&'static str>) -> Vec<&'static str> {
     [1, 2].into_iter().filter_map(|number| cache.look_up(&key(number), at(1_001, 1))).collect()
 }
 
-fn change(position: i64, subject: Subject) -> Change {
-    Change { position: Position(position), subject }
+fn change(position: i64, scope: InvalidationScope) -> Invalidation {
+    Invalidation { position: Position(position), scope }
 }
 
 #[test]
@@ -61,12 +63,12 @@ fn a_cache_holds_its_capacity_and_fewer_sessions_with_longer_names_and_groups() 
         let cache = Cache::new(Position(0), 10_000);
         for number in 0..20_000 {
             let user_id = UserId::from_uuid(Uuid::from_u128(number));
-            let user = User::new(user_id, &name, &email, &groups, Timestamp::from_unix_seconds(0));
+            let user = SessionUser::new(user_id, &name, &email, &groups, Timestamp::from_unix_seconds(0));
             let id = [number.to_be_bytes(), number.to_be_bytes()].concat();
-            let id_hash = SessionIdHash::from_bytes(id.try_into().unwrap());
+            let secret_hash = SessionSecretHash::from_bytes(id.try_into().unwrap());
             let expires_at = Timestamp::from_unix_seconds(2_000);
-            let live = LiveSession { handle: Uuid::nil(), user };
-            cache.fill(Position(0), &SessionKey { id_hash, user_id, expires_at }, live);
+            let live = LiveSession { session_id: Uuid::nil(), user };
+            cache.insert(Position(0), &SessionKey { secret_hash, user_id, expires_at }, live);
         }
         assert!(cache.len() <= most && cache.len() > most * 8 / 10, "{} and {} at most", cache.len(), most);
     }
@@ -75,11 +77,11 @@ fn a_cache_holds_its_capacity_and_fewer_sessions_with_longer_names_and_groups() 
 #[test]
 fn an_invalidation_removes_exactly_the_sessions_that_it_concerns() {
     for (subject, left) in [
-        (Subject::Session(key(1).id_hash), &["Bob"][..]),
-        (Subject::User(key(1).user_id), &["Bob"]),
-        (Subject::Everybody, &[]),
-        (Subject::Expired(Timestamp::from_unix_seconds(1_999)), &["Ada", "Bob"]),
-        (Subject::Expired(Timestamp::from_unix_seconds(2_000)), &[]),
+        (InvalidationScope::Session(key(1).secret_hash), &["Bob"][..]),
+        (InvalidationScope::User(key(1).user_id), &["Bob"]),
+        (InvalidationScope::All, &[]),
+        (InvalidationScope::Expired(Timestamp::from_unix_seconds(1_999)), &["Ada", "Bob"]),
+        (InvalidationScope::Expired(Timestamp::from_unix_seconds(2_000)), &[]),
     ] {
         let cache = cache();
         assert_eq!(known(&cache), ["Ada", "Bob"]);
@@ -91,17 +93,17 @@ fn an_invalidation_removes_exactly_the_sessions_that_it_concerns() {
 #[test]
 fn an_invalidated_session_is_cached_again_only_from_a_later_read() {
     let cache = cache();
-    assert!(cache.apply(&[change(1, Subject::User(key(1).user_id))]));
-    cache.fill(Position(0), &key(1), "Ada");
+    assert!(cache.apply(&[change(1, InvalidationScope::User(key(1).user_id))]));
+    cache.insert(Position(0), &key(1), "Ada");
     assert_eq!(known(&cache), ["Bob"], "a row that was read before the invalidation is ignored");
-    cache.fill(Position(1), &key(1), "Augusta");
+    cache.insert(Position(1), &key(1), "Augusta");
     assert_eq!(known(&cache), ["Augusta", "Bob"]);
 }
 
 #[test]
 fn a_gap_in_the_invalidation_log_is_detected() {
     let cache = cache();
-    let [one, two, three] = [1, 2, 3].map(|position| change(position, Subject::User(key(1).user_id)));
+    let [one, two, three] = [1, 2, 3].map(|position| change(position, InvalidationScope::User(key(1).user_id)));
     assert!(!cache.apply(&[two]) && !cache.apply(&[one, three]));
     assert_eq!((known(&cache), cache.position()), (vec!["Ada", "Bob"], Position(0)), "nothing was applied");
     assert!(cache.apply(&[one, two]) && cache.apply(&[]) && cache.apply(&[three]));
@@ -111,7 +113,7 @@ fn a_gap_in_the_invalidation_log_is_detected() {
 #[test]
 fn a_cache_without_a_lease_returns_no_session() {
     let cache = Cache::new(Position(0), 100);
-    cache.fill(Position(0), &key(1), "Ada");
+    cache.insert(Position(0), &key(1), "Ada");
     assert_eq!(cache.look_up(&key(1), at(1_000, 0)), None);
 }
 
@@ -119,7 +121,7 @@ fn a_cache_without_a_lease_returns_no_session() {
 fn a_lease_ends_by_the_clock_that_has_advanced_further() {
     let lease = Lease::ended();
     assert!(!lease.holds(at(0, 0)));
-    lease.renewed(at(1_000, 10), LEASE);
+    lease.renew(at(1_000, 10), LEASE);
     assert!(lease.holds(at(1_000, 10)) && lease.holds(at(1_004, 14)));
     assert!(!lease.holds(at(1_005, 15)));
     assert!(!lease.holds(at(1_005, 11)), "the monotonic clock stood still");
@@ -131,17 +133,17 @@ fn a_lease_ends_by_the_clock_that_has_advanced_further() {
 #[test]
 fn a_renewal_that_is_processed_late_does_not_shorten_a_lease() {
     let lease = Lease::ended();
-    lease.renewed(at(1_000, 10), LEASE);
-    lease.renewed(at(1_000, 8), LEASE);
+    lease.renew(at(1_000, 10), LEASE);
+    lease.renew(at(1_000, 8), LEASE);
     assert!(lease.holds(at(1_000, 14)));
 }
 
 #[test]
 fn a_clock_that_is_one_percent_slow_does_not_extend_a_lease() {
     let lease = Lease::ended();
-    lease.renewed(at(0, 0), Duration::from_secs(60));
+    lease.renew(at(0, 0), Duration::from_secs(60));
     assert!(lease.holds(at(59, 59)));
-    assert!(lease.left(at(0, 0)) <= Duration::from_secs(60) * 99 / 100);
+    assert!(lease.remaining(at(0, 0)) <= Duration::from_secs(60) * 99 / 100);
 }
 
 /// An invalidation log that does not grow, of a database whose clock stands still. It counts the statements.
@@ -169,7 +171,7 @@ impl QuietLog {
     }
 }
 
-impl ChangeLog for QuietLog {
+impl InvalidationLog for QuietLog {
     type Error = &'static str;
 
     async fn join(&self, _: NodeId, _: Duration) -> Result<Position, &'static str> {
@@ -184,7 +186,7 @@ impl ChangeLog for QuietLog {
         Ok(())
     }
 
-    async fn changes_after(&self, _: Position) -> Result<Vec<Change>, &'static str> {
+    async fn invalidations_after(&self, _: Position) -> Result<Vec<Invalidation>, &'static str> {
         self.readings.fetch_add(1, Ordering::SeqCst);
         Ok(Vec::new())
     }
@@ -193,7 +195,7 @@ impl ChangeLog for QuietLog {
         Ok((self.newest(), Vec::new()))
     }
 
-    async fn give_up(&self, _: NodeRow) -> Result<(), &'static str> {
+    async fn evict(&self, _: NodeRow) -> Result<(), &'static str> {
         Ok(())
     }
 
@@ -213,7 +215,7 @@ impl ChangeLog for QuietLog {
         self.may_be_superseded
     }
 
-    async fn announce(&self) {}
+    async fn notify(&self) {}
 }
 
 /// A node of such a log at position 7. Its wall clock shows 1000 seconds, its monotonic clock 0.
@@ -223,19 +225,19 @@ fn node(capacity: usize, clock: Option<Duration>) -> Node<QuietLog, &'static str
 
 fn node_of(log: &Arc<QuietLog>, capacity: usize, lease: Duration) -> Node<QuietLog, &'static str> {
     let wall = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_000)));
-    Node::new(Arc::clone(log), World { clock: wall, ..World::system() }, lease, capacity)
+    Node::new(Arc::clone(log), Environment { clock: wall, ..Environment::system() }, lease, capacity)
 }
 
 /// Why a row is rejected.
 #[derive(Debug, PartialEq)]
 enum Refused {
-    Outdated,
+    StaleRead,
     NoLease,
 }
 
-impl From<Outdated> for Refused {
-    fn from(_: Outdated) -> Self {
-        Self::Outdated
+impl From<StaleRead> for Refused {
+    fn from(_: StaleRead) -> Self {
+        Self::StaleRead
     }
 }
 
@@ -257,11 +259,11 @@ async fn soon(is_so: impl Fn() -> bool) {
 /// Runs `act` while a node follows, and checks that the node stops when it is told to.
 async fn while_following(node: &Node<QuietLog, &'static str>, act: impl Future<Output = ()>) {
     let told = async {
-        node.joined().await;
+        node.wait_until_joined().await;
         act.await;
         node.stop();
     };
-    let both = async { tokio::join!(node.follow(), told) };
+    let both = async { tokio::join!(node.run(), told) };
     timeout(Duration::from_secs(10), both).await.expect("it stops when it is told to");
 }
 
@@ -286,15 +288,15 @@ async fn read(node: &Node<QuietLog, &'static str>, position: i64) -> Result<Opti
 async fn a_node_without_a_lease_rejects_rows_where_another_server_may_lead() {
     for may_be_superseded in [true, false] {
         let log = Arc::new(QuietLog { newest: 7.into(), may_be_superseded, ..QuietLog::default() });
-        let node = Node::new(Arc::clone(&log), World::system(), Duration::from_millis(300), 100);
+        let node = Node::new(Arc::clone(&log), Environment::system(), Duration::from_millis(300), 100);
         while_following(&node, async {
             assert_eq!(read(&node, 7).await, Ok(Some("Ada")));
             log.fails.store(true, Ordering::SeqCst);
-            soon(|| matches!(node.standing(), Standing::Member { lease_left, .. } if lease_left.is_zero())).await;
-            let believed = read(&node, 7).await;
-            assert_eq!(believed, if may_be_superseded { Err(Refused::NoLease) } else { Ok(Some("Ada")) });
+            soon(|| matches!(node.status(), NodeStatus::Joined { lease_left, .. } if lease_left.is_zero())).await;
+            let minus_drift = read(&node, 7).await;
+            assert_eq!(minus_drift, if may_be_superseded { Err(Refused::NoLease) } else { Ok(Some("Ada")) });
             log.fails.store(false, Ordering::SeqCst);
-            soon(|| matches!(node.standing(), Standing::Member { lease_left, .. } if !lease_left.is_zero())).await;
+            soon(|| matches!(node.status(), NodeStatus::Joined { lease_left, .. } if !lease_left.is_zero())).await;
             assert_eq!(read(&node, 7).await, Ok(Some("Ada")), "it recovers by itself");
         })
         .await;
@@ -305,14 +307,14 @@ async fn a_node_without_a_lease_rejects_rows_where_another_server_may_lead() {
 async fn a_lease_that_lapsed_during_a_pause_is_renewed_before_the_row_is_read() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_000)));
     let log = Arc::new(QuietLog { newest: 7.into(), may_be_superseded: true, ..QuietLog::default() });
-    let world = World { clock: clock.clone(), ..World::system() };
-    let node = Node::new(Arc::clone(&log), world, Duration::from_secs(60), 100);
+    let environment = Environment { clock: clock.clone(), ..Environment::system() };
+    let node = Node::new(Arc::clone(&log), environment, Duration::from_secs(60), 100);
     while_following(&node, async {
         // As after a pause of the process, which its own timers do not notice.
         clock.advance(Duration::from_secs(61));
-        assert!(matches!(node.standing(), Standing::Member { lease_left, .. } if lease_left.is_zero()));
-        let believed = timeout(Duration::from_secs(5), read(&node, 7)).await.expect("it renews at once");
-        assert_eq!(believed, Ok(Some("Ada")));
+        assert!(matches!(node.status(), NodeStatus::Joined { lease_left, .. } if lease_left.is_zero()));
+        let minus_drift = timeout(Duration::from_secs(5), read(&node, 7)).await.expect("it renews at once");
+        assert_eq!(minus_drift, Ok(Some("Ada")));
         assert_eq!(log.renewals.load(Ordering::SeqCst), 1);
     })
     .await;
@@ -323,7 +325,7 @@ async fn a_node_without_a_cache_has_the_leader_confirmed_for_each_row() {
     let log = Arc::new(QuietLog { newest: 7.into(), may_be_superseded: true, ..QuietLog::default() });
     let node = node_of(&log, 0, Duration::from_secs(60));
     assert_eq!(read(&node, 7).await, Ok(Some("Ada")));
-    assert_eq!(read(&node, 6).await, Err(Refused::Outdated), "the row of a server that lacks the last change");
+    assert_eq!(read(&node, 6).await, Err(Refused::StaleRead), "the row of a server that lacks the last change");
     assert_eq!(log.confirmations.load(Ordering::SeqCst), 2);
     log.fails.store(true, Ordering::SeqCst);
     assert_eq!(read(&node, 7).await, Err(Refused::NoLease));
@@ -333,31 +335,31 @@ async fn a_node_without_a_cache_has_the_leader_confirmed_for_each_row() {
 async fn a_server_that_lacks_a_change_cannot_confirm_its_propagation() {
     let log = Arc::new(QuietLog { newest: 7.into(), ..QuietLog::default() });
     let node = node_of(&log, 0, Duration::from_secs(60));
-    assert!(node.in_force(Position(7)).await.is_ok(), "there is no node to wait for");
-    assert!(node.in_force(Position(8)).await.is_err(), "it may lack the nodes too");
+    assert!(node.wait_until_applied(Position(7)).await.is_ok(), "there is no node to wait for");
+    assert!(node.wait_until_applied(Position(8)).await.is_err(), "it may lack the nodes too");
 }
 
 #[tokio::test]
 async fn a_node_reports_its_membership_status() {
-    assert!(matches!(node(0, None).standing(), Standing::NoCache));
+    assert!(matches!(node(0, None).status(), NodeStatus::CacheDisabled));
     let node = node(100, None);
-    assert!(matches!(node.standing(), Standing::Outside));
+    assert!(matches!(node.status(), NodeStatus::NotJoined));
     while_following(&node, async {
-        assert!(matches!(node.standing(), Standing::Member { position: Position(7), entries: 0, .. }));
+        assert!(matches!(node.status(), NodeStatus::Joined { position: Position(7), entries: 0, .. }));
         let row = async { Ok::<_, Refused>(Some(("Ada", Position(7)))) };
         assert!(node.read_through(&key(1), row).await.is_ok());
-        assert!(matches!(node.standing(), Standing::Member { entries: 1, .. }));
+        assert!(matches!(node.status(), NodeStatus::Joined { entries: 1, .. }));
     })
     .await;
-    assert!(matches!(node.standing(), Standing::Outside), "it has left");
+    assert!(matches!(node.status(), NodeStatus::NotJoined), "it has left");
 }
 
 #[tokio::test]
 async fn nodes_agree_on_the_time_of_the_database() {
-    for (clock, agreed) in [(None, 1_030), (Some(Duration::from_secs(5_000)), 5_030)] {
+    for (clock, cluster_time) in [(None, 1_030), (Some(Duration::from_secs(5_000)), 5_030)] {
         let node = node(100, clock);
         while_following(&node, async {
-            assert_eq!(node.agreed(at(1_030, 30)), Timestamp::from_unix_seconds(agreed));
+            assert_eq!(node.cluster_time(at(1_030, 30)), Timestamp::from_unix_seconds(cluster_time));
         })
         .await;
     }
@@ -385,7 +387,7 @@ async fn a_node_that_has_missed_invalidations_rejoins() {
     let node = node_of(&log, 100, Duration::from_millis(300));
     while_following(&node, async {
         log.newest.store(9, Ordering::SeqCst);
-        soon(|| matches!(node.standing(), Standing::Member { position: Position(9), .. })).await;
+        soon(|| matches!(node.status(), NodeStatus::Joined { position: Position(9), .. })).await;
         assert_eq!(log.joins.load(Ordering::SeqCst), 2);
     })
     .await;
@@ -399,7 +401,7 @@ async fn a_failing_node_retries_after_a_delay() {
         sleep(Duration::from_millis(400)).await;
         assert!((1..=10).contains(&log.joins.load(Ordering::SeqCst)), "{:?}", log.joins);
         log.fails.store(false, Ordering::SeqCst);
-        soon(|| matches!(node.standing(), Standing::Member { .. })).await;
+        soon(|| matches!(node.status(), NodeStatus::Joined { .. })).await;
         log.fails.store(true, Ordering::SeqCst);
         let before = log.renewals.load(Ordering::SeqCst);
         soon(|| log.renewals.load(Ordering::SeqCst) > before).await;
@@ -408,6 +410,6 @@ async fn a_failing_node_retries_after_a_delay() {
         assert!(tried <= 11, "{tried}");
         node.stop();
     };
-    let both = async { tokio::join!(node.follow(), told) };
+    let both = async { tokio::join!(node.run(), told) };
     timeout(Duration::from_secs(20), both).await.expect("it stops when it is told to");
 }

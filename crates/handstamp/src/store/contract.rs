@@ -4,13 +4,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use handstamp_core::{
-    DisplayName, EmailAddress, GroupName, HashMemory, HashSettings, Password, PasswordHash, PasswordPolicy,
-    SessionIdHash, Timestamp, UserId,
+    Argon2Params, DisplayName, EmailAddress, GroupName, HashMemory, Password, PasswordHash, PasswordPolicy,
+    SessionSecretHash, Timestamp, UserId,
 };
 use uuid::Uuid;
 
-use super::session_rows::SESSIONS_PER_USER;
-use super::{AddressTaken, ByHandle, NewSession, NewUser, Store, TooManyGroups, read_with};
+use super::sessions::SESSIONS_PER_USER;
+use super::{EmailTakenError, NewSession, NewUser, RevokeOutcome, Store, TooManyGroupsError, read_with};
 use crate::config::DatabaseUrl;
 
 #[path = "../../tests/support/postgres.rs"]
@@ -96,14 +96,14 @@ impl Drop for Folder {
 
 fn unique() -> Uuid {
     let mut bytes = [0; 16];
-    crate::world::Rng::fill(&crate::world::SystemRng, &mut bytes);
+    crate::environment::Rng::fill(&crate::environment::SystemRng, &mut bytes);
     Uuid::from_bytes(bytes)
 }
 
 fn hash(password: &str) -> PasswordHash {
     let policy = PasswordPolicy { min_length: 1, min_strength: 0 };
     let password = policy.accept(Password::parse(password).unwrap(), &[]).unwrap();
-    HashSettings::new(8, 1, 1).unwrap().hash(&password, [0; 16], &mut HashMemory::default())
+    Argon2Params::new(8, 1, 1).unwrap().hash(&password, [0; 16], &mut HashMemory::default())
 }
 
 fn email(text: &str) -> EmailAddress {
@@ -124,8 +124,8 @@ fn new_user(address: &str) -> NewUser {
 fn new_session(user_id: UserId) -> NewSession {
     let id = [unique().into_bytes(), unique().into_bytes()].concat();
     NewSession {
-        id_hash: SessionIdHash::from_bytes(id.try_into().unwrap()),
-        handle: unique(),
+        secret_hash: SessionSecretHash::from_bytes(id.try_into().unwrap()),
+        session_id: unique(),
         user_id,
         created_at: NOW,
         expires_at: NOW.after(Duration::from_secs(3600)),
@@ -138,29 +138,29 @@ fn new_session(user_id: UserId) -> NewSession {
 async fn ada(store: &Store) -> (UserId, NewSession) {
     let user = new_user("ada@example.com");
     let session = new_session(user.id);
-    store.create_user(&user, Some(&session), &[]).await.unwrap().done.unwrap();
+    store.create_user(&user, Some(&session), &[]).await.unwrap().value.unwrap();
     (user.id, session)
 }
 
 /// One more session of an account whose password is still the first.
 async fn one_more(store: &Store, user: UserId) -> NewSession {
     let session = new_session(user);
-    assert!(store.sign_in(&hash("first"), &session, &[]).await.unwrap().done.is_some());
+    assert!(store.sign_in(&hash("first"), &session, &[]).await.unwrap().value.is_some());
     session
 }
 
 async fn is_live(store: &Store, session: &NewSession) -> bool {
-    store.live_session(session.id_hash, session.user_id, NOW).await.unwrap().is_some()
+    store.live_session(session.secret_hash, session.user_id, NOW).await.unwrap().is_some()
 }
 
 /// Runs all futures concurrently and returns their results in the order in which they finished.
 async fn all_at_once<T>(acts: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut under_way: Vec<_> = acts.map(Box::pin).collect();
-    let mut done = Vec::new();
+    let mut value = Vec::new();
     std::future::poll_fn(|context| {
         under_way.retain_mut(|act| match act.as_mut().poll(context) {
             Poll::Ready(outcome) => {
-                done.push(outcome);
+                value.push(outcome);
                 false
             }
             Poll::Pending => true,
@@ -168,7 +168,7 @@ async fn all_at_once<T>(acts: impl Iterator<Item = impl Future<Output = T>>) -> 
         if under_way.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    done
+    value
 }
 
 async fn execute(store: &Store, sql: &'static str) {
@@ -183,9 +183,9 @@ async fn try_execute(store: &Store, sql: &'static str) -> sqlx::Result<()> {
 
 async fn an_account_is_found_by_its_address_in_any_case(store: &Store) {
     let user = new_user("Ada.Lovelace@Example.com");
-    store.create_user(&user, Some(&new_session(user.id)), &[]).await.unwrap().done.unwrap();
+    store.create_user(&user, Some(&new_session(user.id)), &[]).await.unwrap().value.unwrap();
     let found = store.credentials_by_email(&email("ADA.LOVELACE@EXAMPLE.COM")).await.unwrap().unwrap();
-    let account = store.account(&email("ADA.LOVELACE@EXAMPLE.COM"), NOW).await.unwrap().unwrap();
+    let account = store.user_by_email(&email("ADA.LOVELACE@EXAMPLE.COM"), NOW).await.unwrap().unwrap();
     assert_eq!((found.user_id, account.email.as_str()), (user.id, "Ada.Lovelace@example.com"));
     assert_eq!(found.password_hash, Some(hash("first")));
     assert_eq!(store.credentials_by_id(user.id).await.unwrap(), Some(found));
@@ -196,7 +196,10 @@ async fn an_address_has_one_account(store: &Store) {
     let (id, session) = ada(store).await;
     let again = new_user("ADA@example.com");
     let refused = new_session(again.id);
-    assert_eq!(store.create_user(&again, Some(&refused), &[session.owned()]).await.unwrap().done, Err(AddressTaken));
+    assert_eq!(
+        store.create_user(&again, Some(&refused), &[session.owned()]).await.unwrap().value,
+        Err(EmailTakenError)
+    );
     assert!(!is_live(store, &refused).await, "there is no session without an account");
     assert!(is_live(store, &session).await, "the presented session was not ended");
     assert_eq!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().unwrap().user_id, id);
@@ -208,24 +211,24 @@ async fn one_of_a_hundred_concurrent_registrations_gets_the_address(store: &Stor
         .map(|user| (new_session(user.id), user))
         .collect();
     let acts = wishes.iter().map(|(session, user)| store.create_user(user, Some(session), &[]));
-    let made = all_at_once(acts).await.into_iter().filter(|outcome| outcome.as_ref().unwrap().done.is_ok()).count();
+    let made = all_at_once(acts).await.into_iter().filter(|outcome| outcome.as_ref().unwrap().value.is_ok()).count();
     assert_eq!(made, 1);
 }
 
 async fn addresses_are_compared_byte_by_byte(store: &Store) {
     for address in ["a-b@example.com", "ab@example.com", "a.b@example.com", "a_b@example.com"] {
         let user = new_user(address);
-        store.create_user(&user, Some(&new_session(user.id)), &[]).await.unwrap().done.unwrap();
+        store.create_user(&user, Some(&new_session(user.id)), &[]).await.unwrap().value.unwrap();
         assert_eq!(store.credentials_by_email(&email(address)).await.unwrap().unwrap().user_id, user.id);
     }
 }
 
 async fn a_session_is_live_until_it_expires_or_is_ended(store: &Store) {
     let (id, session) = ada(store).await;
-    let at = |seconds| store.live_session(session.id_hash, id, NOW.after(Duration::from_secs(seconds)));
+    let at = |seconds| store.live_session(session.secret_hash, id, NOW.after(Duration::from_secs(seconds)));
     let (live, _) = at(0).await.unwrap().unwrap();
     let user = live.user;
-    assert_eq!(live.handle, session.handle);
+    assert_eq!(live.session_id, session.session_id);
     assert_eq!((user.id, user.name(), user.email()), (id, "Ada", "ada@example.com"));
     assert_eq!(user.created_at, NOW);
     assert!(at(3599).await.unwrap().is_some());
@@ -237,8 +240,8 @@ async fn a_session_is_live_until_it_expires_or_is_ended(store: &Store) {
 async fn a_session_belongs_to_its_user_only(store: &Store) {
     let (_, session) = ada(store).await;
     let other = new_user("bob@example.com");
-    store.create_user(&other, Some(&new_session(other.id)), &[]).await.unwrap().done.unwrap();
-    assert!(store.live_session(session.id_hash, other.id, NOW).await.unwrap().is_none());
+    store.create_user(&other, Some(&new_session(other.id)), &[]).await.unwrap().value.unwrap();
+    assert!(store.live_session(session.secret_hash, other.id, NOW).await.unwrap().is_none());
 }
 
 async fn a_disabled_account_has_no_live_session(store: &Store) {
@@ -247,20 +250,20 @@ async fn a_disabled_account_has_no_live_session(store: &Store) {
     assert!(!is_live(store, &session).await);
     assert!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().unwrap().disabled);
     let attempt = new_session(session.user_id);
-    assert!(store.sign_in(&hash("first"), &attempt, &[]).await.unwrap().done.is_none());
+    assert!(store.sign_in(&hash("first"), &attempt, &[]).await.unwrap().value.is_none());
 }
 
 async fn a_sign_in_ends_the_previous_session_of_the_browser(store: &Store) {
     let (id, before) = ada(store).await;
     let after = new_session(id);
-    assert!(store.sign_in(&hash("first"), &after, &[before.owned()]).await.unwrap().done.is_some());
+    assert!(store.sign_in(&hash("first"), &after, &[before.owned()]).await.unwrap().value.is_some());
     assert!(is_live(store, &after).await && !is_live(store, &before).await);
 }
 
 async fn a_password_that_was_changed_meanwhile_does_not_sign_in(store: &Store) {
     let (id, before) = ada(store).await;
     let attempt = new_session(id);
-    assert!(store.sign_in(&hash("another"), &attempt, &[before.owned()]).await.unwrap().done.is_none());
+    assert!(store.sign_in(&hash("another"), &attempt, &[before.owned()]).await.unwrap().value.is_none());
     assert!(!is_live(store, &attempt).await && is_live(store, &before).await);
 }
 
@@ -268,25 +271,25 @@ async fn a_sign_in_during_a_password_change_leaves_no_session_of_the_old_passwor
     let (id, mut current) = ada(store).await;
     for round in 0..30 {
         let (old, new) = if round % 2 == 0 { ("first", "second") } else { ("second", "first") };
-        let (renamed, attempt) = (new_session(id), new_session(id));
+        let (rotated, attempt) = (new_session(id), new_session(id));
         let (old_hash, new_hash) = (hash(old), hash(new));
-        let change = store.change_password(id, (&old_hash, &new_hash), (current.id_hash, renamed.id_hash), NOW);
+        let change = store.change_password(id, (&old_hash, &new_hash), (current.secret_hash, rotated.secret_hash), NOW);
         let (changed, signed_in) = tokio::join!(change, store.sign_in(&old_hash, &attempt, &[]));
-        assert!(changed.unwrap().done, "round {round}");
-        assert!(!is_live(store, &attempt).await, "round {round}, signed in: {:?}", signed_in.unwrap().done);
-        current.id_hash = renamed.id_hash;
+        assert!(changed.unwrap().value, "round {round}");
+        assert!(!is_live(store, &attempt).await, "round {round}, signed in: {:?}", signed_in.unwrap().value);
+        current.secret_hash = rotated.secret_hash;
     }
 }
 
 async fn a_password_change_keeps_one_session_under_a_new_secret(store: &Store) {
     let (id, current) = ada(store).await;
     let other = one_more(store, id).await;
-    let renamed = NewSession { id_hash: new_session(id).id_hash, ..current.clone() };
+    let rotated = NewSession { secret_hash: new_session(id).secret_hash, ..current.clone() };
     let hashes = (hash("first"), hash("second"));
-    let ids = (current.id_hash, renamed.id_hash);
-    assert!(store.change_password(id, (&hashes.0, &hashes.1), ids, NOW).await.unwrap().done);
-    assert!(is_live(store, &renamed).await && !is_live(store, &current).await && !is_live(store, &other).await);
-    assert_eq!(store.sessions_of(id, NOW).await.unwrap()[0].handle, current.handle);
+    let ids = (current.secret_hash, rotated.secret_hash);
+    assert!(store.change_password(id, (&hashes.0, &hashes.1), ids, NOW).await.unwrap().value);
+    assert!(is_live(store, &rotated).await && !is_live(store, &current).await && !is_live(store, &other).await);
+    assert_eq!(store.sessions_of(id, NOW).await.unwrap()[0].session_id, current.session_id);
     let credentials = store.credentials_by_id(id).await.unwrap().unwrap();
     assert_eq!((credentials.password_hash, credentials.changed_at), (Some(hash("second")), Some(NOW)));
 }
@@ -296,10 +299,10 @@ async fn a_password_change_by_an_ended_session_changes_nothing(store: &Store) {
     let other = one_more(store, id).await;
     let _ = store.end_sessions(&[current.owned()]).await.unwrap();
     let hashes = (hash("first"), hash("second"));
-    let ids = (current.id_hash, new_session(id).id_hash);
-    assert!(!store.change_password(id, (&hashes.0, &hashes.1), ids, NOW).await.unwrap().done);
+    let ids = (current.secret_hash, new_session(id).secret_hash);
+    assert!(!store.change_password(id, (&hashes.0, &hashes.1), ids, NOW).await.unwrap().value);
     let wrong = (hash("wrong"), hash("second"));
-    assert!(!store.change_password(id, (&wrong.0, &wrong.1), (other.id_hash, ids.1), NOW).await.unwrap().done);
+    assert!(!store.change_password(id, (&wrong.0, &wrong.1), (other.secret_hash, ids.1), NOW).await.unwrap().value);
     assert!(is_live(store, &other).await);
     assert_eq!(store.credentials_by_id(id).await.unwrap().unwrap().password_hash, Some(hash("first")));
 }
@@ -307,7 +310,7 @@ async fn a_password_change_by_an_ended_session_changes_nothing(store: &Store) {
 async fn the_next_read_of_a_session_returns_a_changed_name(store: &Store) {
     let (id, session) = ada(store).await;
     let _ = store.change_name(id, &DisplayName::parse("Countess Lovelace").unwrap()).await.unwrap();
-    let (live, position) = store.live_session(session.id_hash, id, NOW).await.unwrap().unwrap();
+    let (live, position) = store.live_session(session.secret_hash, id, NOW).await.unwrap().unwrap();
     assert_eq!(position, super::Position(1));
     assert_eq!(live.user.name(), "Countess Lovelace");
 }
@@ -318,37 +321,37 @@ fn groups(names: &[&str]) -> Vec<GroupName> {
 
 async fn a_user_is_in_the_groups_that_were_added_and_not_removed(store: &Store) {
     let (id, session) = ada(store).await;
-    let user = async || store.live_session(session.id_hash, id, NOW).await.unwrap().unwrap().0.user;
+    let user = async || store.live_session(session.secret_hash, id, NOW).await.unwrap().unwrap().0.user;
     assert_eq!((user().await.groups(), user().await.is_in("")), ("", false));
-    let change = async |added, removed| store.change_groups(id, &groups(added), &groups(removed)).await.unwrap().done;
+    let change = async |added, removed| store.change_groups(id, &groups(added), &groups(removed)).await.unwrap().value;
     change(&["staff", "Editors", "staff"], &[]).await.unwrap();
     assert_eq!(user().await.groups(), "Editors,staff", "names are compared byte by byte");
     change(&["staff", "board"], &["Editors", "nobody"]).await.unwrap();
     let user = user().await;
     assert_eq!((user.groups(), user.name(), user.email()), ("board,staff", "Ada", "ada@example.com"));
     assert!(user.is_in("staff") && !user.is_in("Editors") && !user.is_in("staf") && !user.is_in("board,staff"));
-    assert_eq!(store.accounts(NOW).await.unwrap()[0].groups, ["board", "staff"]);
+    assert_eq!(store.users(NOW).await.unwrap()[0].groups, ["board", "staff"]);
     let bob = new_user("bob@example.com");
-    store.create_user(&bob, None, &[]).await.unwrap().done.unwrap();
-    assert_eq!(store.account(&bob.email, NOW).await.unwrap().unwrap().groups, [""; 0]);
+    store.create_user(&bob, None, &[]).await.unwrap().value.unwrap();
+    assert_eq!(store.user_by_email(&bob.email, NOW).await.unwrap().unwrap().groups, [""; 0]);
 }
 
 async fn a_user_is_in_at_most_fifty_groups(store: &Store) {
     let (id, session) = ada(store).await;
     let many: Vec<_> = (0..50).map(|number| GroupName::parse(&format!("group-{number}")).unwrap()).collect();
-    assert_eq!(store.change_groups(id, &many, &[]).await.unwrap().done, Ok(()));
+    assert_eq!(store.change_groups(id, &many, &[]).await.unwrap().value, Ok(()));
     let one_more = store.change_groups(id, &groups(&["one-more"]), &[]).await.unwrap();
-    assert_eq!((one_more.done, one_more.position), (Err(TooManyGroups), None));
-    let live = store.live_session(session.id_hash, id, NOW).await.unwrap().unwrap().0;
+    assert_eq!((one_more.value, one_more.position), (Err(TooManyGroupsError), None));
+    let live = store.live_session(session.secret_hash, id, NOW).await.unwrap().unwrap().0;
     assert!(live.user.is_in("group-49") && !live.user.is_in("one-more"), "the refused change did nothing");
-    assert_eq!(store.change_groups(id, &groups(&["one-more"]), &groups(&["group-0"])).await.unwrap().done, Ok(()));
+    assert_eq!(store.change_groups(id, &groups(&["one-more"]), &groups(&["group-0"])).await.unwrap().value, Ok(()));
 }
 
 async fn a_deleted_user_is_in_no_group(store: &Store) {
     let (id, _) = ada(store).await;
-    store.change_groups(id, &groups(&["staff"]), &[]).await.unwrap().done.unwrap();
+    store.change_groups(id, &groups(&["staff"]), &[]).await.unwrap().value.unwrap();
     let _ = store.delete_user(id).await.unwrap();
-    store.change_groups(id, &groups(&["staff"]), &[]).await.unwrap().done.unwrap();
+    store.change_groups(id, &groups(&["staff"]), &[]).await.unwrap().value.unwrap();
     let left: sqlx::Result<i64> = super::read_with!(store, |pool| {
         sqlx::query_scalar("SELECT COUNT(*) FROM user_groups").fetch_one(pool).await
     });
@@ -366,12 +369,15 @@ async fn a_rehash_replaces_only_the_verified_hash(store: &Store) {
 async fn a_session_is_ended_by_its_owner_only(store: &Store) {
     let (id, session) = ada(store).await;
     let thief = new_user("eve@example.com");
-    store.create_user(&thief, Some(&new_session(thief.id)), &[]).await.unwrap().done.unwrap();
-    assert_eq!(store.end_session_by_handle(thief.id, session.handle).await.unwrap().done, ByHandle::OfAnother);
+    store.create_user(&thief, Some(&new_session(thief.id)), &[]).await.unwrap().value.unwrap();
+    assert_eq!(
+        store.end_session_by_id(thief.id, session.session_id).await.unwrap().value,
+        RevokeOutcome::OfAnotherUser
+    );
     assert!(is_live(store, &session).await);
-    assert_eq!(store.end_session_by_handle(id, session.handle).await.unwrap().done, ByHandle::Ended);
+    assert_eq!(store.end_session_by_id(id, session.session_id).await.unwrap().value, RevokeOutcome::Revoked);
     assert!(!is_live(store, &session).await);
-    assert_eq!(store.end_session_by_handle(id, session.handle).await.unwrap().done, ByHandle::HadEnded);
+    assert_eq!(store.end_session_by_id(id, session.session_id).await.unwrap().value, RevokeOutcome::AlreadyEnded);
 }
 
 async fn ending_the_other_sessions_keeps_the_current_one(store: &Store) {
@@ -379,8 +385,8 @@ async fn ending_the_other_sessions_keeps_the_current_one(store: &Store) {
     let (second, third) = (one_more(store, id).await, one_more(store, id).await);
     let bob = new_user("bob@example.com");
     let bobs = new_session(bob.id);
-    store.create_user(&bob, Some(&bobs), &[]).await.unwrap().done.unwrap();
-    assert_eq!(store.end_other_sessions(id, second.id_hash).await.unwrap().done, 2);
+    store.create_user(&bob, Some(&bobs), &[]).await.unwrap().value.unwrap();
+    assert_eq!(store.end_other_sessions(id, second.secret_hash).await.unwrap().value, 2);
     assert!(!is_live(store, &first).await && is_live(store, &second).await && !is_live(store, &third).await);
     assert!(is_live(store, &bobs).await);
 }
@@ -388,7 +394,7 @@ async fn ending_the_other_sessions_keeps_the_current_one(store: &Store) {
 async fn a_last_seen_update_does_not_revive_an_ended_session(store: &Store) {
     let (id, session) = ada(store).await;
     let _ = store.end_sessions(&[session.owned()]).await.unwrap();
-    store.note_last_seen(&[(session.id_hash, NOW.after(Duration::from_secs(5)))]).await.unwrap();
+    store.note_last_seen(&[(session.secret_hash, NOW.after(Duration::from_secs(5)))]).await.unwrap();
     assert!(!is_live(store, &session).await);
     assert!(store.sessions_of(id, NOW).await.unwrap().is_empty());
 }
@@ -396,7 +402,7 @@ async fn a_last_seen_update_does_not_revive_an_ended_session(store: &Store) {
 async fn last_seen_times_never_decrease(store: &Store) {
     let (id, session) = ada(store).await;
     for seconds in [10, 5] {
-        store.note_last_seen(&[(session.id_hash, NOW.after(Duration::from_secs(seconds)))]).await.unwrap();
+        store.note_last_seen(&[(session.secret_hash, NOW.after(Duration::from_secs(seconds)))]).await.unwrap();
         let seen = store.sessions_of(id, NOW).await.unwrap()[0].last_seen_at;
         assert_eq!(seen, NOW.after(Duration::from_secs(10)));
     }
@@ -405,8 +411,8 @@ async fn last_seen_times_never_decrease(store: &Store) {
 async fn expired_sessions_are_purged(store: &Store) {
     let (id, session) = ada(store).await;
     let longer = NewSession { expires_at: session.expires_at.after(Duration::from_secs(1)), ..new_session(id) };
-    assert!(store.sign_in(&hash("first"), &longer, &[]).await.unwrap().done.is_some());
-    assert_eq!(store.purge_expired_sessions(session.expires_at, 10).await.unwrap().done, 1);
+    assert!(store.sign_in(&hash("first"), &longer, &[]).await.unwrap().value.is_some());
+    assert_eq!(store.purge_expired_sessions(session.expires_at, 10).await.unwrap().value, 1);
     assert!(is_live(store, &longer).await && !is_live(store, &session).await);
 }
 
@@ -415,13 +421,13 @@ async fn a_session_beyond_a_hundred_ends_the_longest_unused(store: &Store) {
     let at = |second| NOW.after(Duration::from_secs(second));
     let begin = async |second| {
         let session = NewSession { created_at: at(second), ..new_session(id) };
-        (store.sign_in(&hash("first"), &session, &[]).await.unwrap().done, session)
+        (store.sign_in(&hash("first"), &session, &[]).await.unwrap().value, session)
     };
     let (_, second) = begin(1).await;
     for later in 2..SESSIONS_PER_USER as u64 {
         assert_eq!(begin(later).await.0, Some(0), "session {later} is within the limit");
     }
-    store.note_last_seen(&[(first.id_hash, at(1000))]).await.unwrap();
+    store.note_last_seen(&[(first.secret_hash, at(1000))]).await.unwrap();
     assert_eq!(begin(1001).await.0, Some(1));
     assert_eq!(store.sessions_of(id, NOW).await.unwrap().len(), SESSIONS_PER_USER);
     assert!(is_live(store, &first).await, "it is the oldest, but in use");
@@ -431,11 +437,11 @@ async fn a_session_beyond_a_hundred_ends_the_longest_unused(store: &Store) {
 async fn sessions_are_listed_newest_first(store: &Store) {
     let (id, old) = ada(store).await;
     let new = NewSession { created_at: NOW.after(Duration::from_secs(1)), ..new_session(id) };
-    assert!(store.sign_in(&hash("first"), &new, &[]).await.unwrap().done.is_some());
+    assert!(store.sign_in(&hash("first"), &new, &[]).await.unwrap().value.is_some());
     let listed = store.sessions_of(id, NOW).await.unwrap();
-    assert_eq!(listed.iter().map(|session| session.handle).collect::<Vec<_>>(), [new.handle, old.handle]);
+    assert_eq!(listed.iter().map(|session| session.session_id).collect::<Vec<_>>(), [new.session_id, old.session_id]);
     assert_eq!((listed[0].user_agent.as_str(), listed[0].address.as_str()), ("Firefox", "192.0.2.1"));
-    assert_eq!((listed[0].id_hash, listed[0].created_at), (new.id_hash, new.created_at));
+    assert_eq!((listed[0].secret_hash, listed[0].created_at), (new.secret_hash, new.created_at));
     assert!(store.sessions_of(id, NOW.after(Duration::from_secs(3600))).await.unwrap().is_empty());
 }
 
@@ -451,23 +457,23 @@ async fn applications_read_users_through_a_database_view(store: &Store) {
 async fn the_list_of_accounts_contains_every_account(store: &Store) {
     let (ada, _) = ada(store).await;
     let bob = new_user("Bob@example.com");
-    store.create_user(&bob, None, &[]).await.unwrap().done.unwrap();
-    let accounts = store.accounts(NOW).await.unwrap();
+    store.create_user(&bob, None, &[]).await.unwrap().value.unwrap();
+    let accounts = store.users(NOW).await.unwrap();
     let seen: Vec<_> = accounts.iter().map(|account| (account.id, account.sessions, account.signed_in_at)).collect();
     assert_eq!(seen, [(ada, 1, Some(NOW)), (bob.id, 0, None)]);
-    assert_eq!(store.accounts(NOW.after(Duration::from_secs(3600))).await.unwrap()[0].sessions, 0);
-    let found = store.account(&email("BOB@example.com"), NOW).await.unwrap().unwrap();
+    assert_eq!(store.users(NOW.after(Duration::from_secs(3600))).await.unwrap()[0].sessions, 0);
+    let found = store.user_by_email(&email("BOB@example.com"), NOW).await.unwrap().unwrap();
     assert_eq!(
         (found.id, found.email.as_str(), found.created_at, found.disabled),
         (bob.id, "Bob@example.com", NOW, false)
     );
-    assert!(store.account(&email("eve@example.com"), NOW).await.unwrap().is_none());
+    assert!(store.user_by_email(&email("eve@example.com"), NOW).await.unwrap().is_none());
 }
 
 async fn an_address_is_verified_at_the_creation_of_the_account_or_later(store: &Store) {
     let verified = async |address: &str, session: &NewSession| {
-        let account = store.account(&email(address), NOW).await.unwrap().unwrap();
-        let (live, _) = store.live_session(session.id_hash, session.user_id, NOW).await.unwrap().unwrap();
+        let account = store.user_by_email(&email(address), NOW).await.unwrap().unwrap();
+        let (live, _) = store.live_session(session.secret_hash, session.user_id, NOW).await.unwrap().unwrap();
         assert_eq!(account.email_verified, live.user.email_verified);
         account.email_verified
     };
@@ -481,7 +487,7 @@ async fn an_address_is_verified_at_the_creation_of_the_account_or_later(store: &
     );
     let bob = NewUser { email_verified_at: Some(NOW), ..new_user("bob@example.com") };
     let bobs = new_session(bob.id);
-    store.create_user(&bob, Some(&bobs), &[]).await.unwrap().done.unwrap();
+    store.create_user(&bob, Some(&bobs), &[]).await.unwrap().value.unwrap();
     assert!(verified("bob@example.com", &bobs).await);
 }
 
@@ -490,7 +496,7 @@ async fn disabling_an_account_ends_its_sessions_for_good(store: &Store) {
     let _ = store.set_disabled(id, Some(NOW)).await.unwrap();
     assert!(
         !is_live(store, &session).await
-            && store.account(&email("ada@example.com"), NOW).await.unwrap().unwrap().disabled
+            && store.user_by_email(&email("ada@example.com"), NOW).await.unwrap().unwrap().disabled
     );
     let _ = store.set_disabled(id, None).await.unwrap();
     assert!(!is_live(store, &session).await, "enabling revives no session");
@@ -509,13 +515,13 @@ async fn an_operator_ends_the_sessions_of_one_user_or_of_all(store: &Store) {
     let (id, session) = ada(store).await;
     let bob = new_user("bob@example.com");
     let bobs = new_session(bob.id);
-    store.create_user(&bob, Some(&bobs), &[]).await.unwrap().done.unwrap();
+    store.create_user(&bob, Some(&bobs), &[]).await.unwrap().value.unwrap();
     one_more(store, id).await;
-    assert_eq!(store.end_sessions_of(id).await.unwrap().done, 2);
+    assert_eq!(store.end_sessions_of(id).await.unwrap().value, 2);
     assert!(!is_live(store, &session).await && is_live(store, &bobs).await);
     let more = one_more(store, id).await;
-    assert_eq!(store.end_some_sessions(1).await.unwrap().done, 1);
-    assert_eq!(store.end_some_sessions(10).await.unwrap().done, 1);
+    assert_eq!(store.end_some_sessions(1).await.unwrap().value, 1);
+    assert_eq!(store.end_some_sessions(10).await.unwrap().value, 1);
     assert!(!is_live(store, &more).await);
     assert!(!is_live(store, &bobs).await);
 }
@@ -539,17 +545,17 @@ macro_rules! upgraded {
             "INSERT INTO sessions (id_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address)
              VALUES ($1, $2, $3, 0, $4, 0, '', '')",
         )
-        .bind(session.id_hash.as_bytes().as_slice())
-        .bind(session.handle)
+        .bind(session.secret_hash.as_bytes().as_slice())
+        .bind(session.session_id)
         .bind(session.user_id.as_uuid())
-        .bind(super::stored(session.expires_at))
+        .bind(super::to_db_time(session.expires_at))
         .execute(&pool)
         .await
         .unwrap();
         pool.close().await;
         let store = Store::open(&$url, true).await.unwrap();
         assert!(is_live(&store, &session).await, "an upgrade ends no session");
-        let account = store.account(&email("a@b.test"), NOW).await.unwrap().unwrap();
+        let account = store.user_by_email(&email("a@b.test"), NOW).await.unwrap().unwrap();
         assert!(!account.email_verified, "nor does it verify an address");
         assert!(store.end_sessions(&[session.owned()]).await.unwrap().position.is_some());
     }};
@@ -589,5 +595,5 @@ async fn a_database_without_advisory_locks_and_notifications_is_supported() {
     let store = Store::open(&DatabaseUrl::Postgres(url), true).await.unwrap();
     let (_, session) = ada(&store).await;
     assert!(store.end_sessions(&[session.owned()]).await.unwrap().position.is_some());
-    super::ChangeLog::announce(&store).await;
+    super::InvalidationLog::notify(&store).await;
 }

@@ -3,22 +3,22 @@
 //! Both databases run the same SQL; only opening them differs. Every method is one statement or one transaction, and
 //! `contract.rs` tests every method on both databases.
 
-mod attempt_rows;
-mod change;
-mod change_rows;
+mod attempts;
 #[cfg(test)]
 mod contract;
-mod group_rows;
+mod groups;
+mod invalidations;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
 mod postgres_pool;
-mod session_rows;
+mod protocol;
+mod sessions;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "sqlite")]
 mod sqlite_lock;
-mod user_rows;
+mod users;
 
 use std::io;
 use std::time::Duration;
@@ -27,13 +27,13 @@ use handstamp_core::Timestamp;
 
 use crate::config::{DatabaseUrl, PoolConfig};
 
-pub(crate) use attempt_rows::{Attempted, Counted};
-pub(crate) use change::{Change, ChangeLog, Logged, NodeId, NodeRow, Position, Subject};
-pub(crate) use group_rows::{GROUPS_PER_USER, TooManyGroups};
-pub use session_rows::ListedSession;
-pub(crate) use session_rows::{ByHandle, NewSession, OwnedSession, SESSIONS_PER_USER};
-pub use user_rows::Account;
-pub(crate) use user_rows::{AddressTaken, Credentials, LiveSession, NewUser, User};
+pub(crate) use attempts::{AttemptLimit, CountedAttempt};
+pub(crate) use groups::{GROUPS_PER_USER, TooManyGroupsError};
+pub(crate) use protocol::{Committed, Invalidation, InvalidationLog, InvalidationScope, NodeId, NodeRow, Position};
+pub use sessions::ListedSession;
+pub(crate) use sessions::{NewSession, OwnedSession, RevokeOutcome, SESSIONS_PER_USER};
+pub use users::User;
+pub(crate) use users::{Credentials, EmailTakenError, LiveSession, NewUser, SessionUser};
 
 /// An open database.
 pub(crate) enum Store {
@@ -76,7 +76,7 @@ macro_rules! read_with {
 /// which keeps requests from the database. On SQLite it does not wait for the disk, since a lease ends with the process.
 macro_rules! keep_with {
     ($store:expr, |$pool:ident| $body:expr) => {
-        $crate::store::on_pool!($store, keeping, keeping, |$pool| $body)
+        $crate::store::on_pool!($store, lease_pool, lease_pool, |$pool| $body)
     };
 }
 
@@ -92,7 +92,7 @@ macro_rules! write_with {
 /// process loses no counts, and a power loss at most those of the last moments.
 macro_rules! count_with {
     ($store:expr, |$transaction:ident| $body:expr) => {
-        $crate::store::in_transaction!($store, counting, |$transaction| $body)
+        $crate::store::in_transaction!($store, attempts_pool, |$transaction| $body)
     };
 }
 
@@ -106,9 +106,9 @@ macro_rules! in_transaction {
                     // A body that does not run to its end is rolled back when the connection is released.
                     let mut $transaction = database.$sqlite.acquire().await?;
                     let _held = database.lock.begin(&mut $transaction).await?;
-                    let done = $body;
+                    let value = $body;
                     sqlx::query("COMMIT").execute(&mut *$transaction).await?;
-                    Ok(done)
+                    Ok(value)
                 })
                 .await
                 .map_err(|error| database.lock.explain(error))
@@ -118,9 +118,9 @@ macro_rules! in_transaction {
                 $crate::store::within_time(async {
                     let mut connection = database.pool.acquire().await?;
                     let mut $transaction = sqlx::Connection::begin(&mut *connection).await?;
-                    let done = $body;
+                    let value = $body;
                     $transaction.commit().await?;
-                    Ok(done)
+                    Ok(value)
                 })
                 .await
             }
@@ -163,7 +163,7 @@ impl Store {
 
     /// Whether the database answers.
     pub(crate) async fn ping(&self) -> sqlx::Result<()> {
-        read_with!(self, |pool| sqlx::query(for_upkeep("SELECT 1")).execute(pool).await.map(drop))
+        read_with!(self, |pool| sqlx::query(for_maintenance("SELECT 1")).execute(pool).await.map(drop))
     }
 
     /// Waits for running statements and closes all connections.
@@ -172,13 +172,13 @@ impl Store {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(database) => {
                 database.readers.close().await;
-                database.keeping.close().await;
-                database.counting.close().await;
+                database.lease_pool.close().await;
+                database.attempts_pool.close().await;
                 database.writer.close().await;
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(database) => {
-                database.keeping.close().await;
+                database.lease_pool.close().await;
                 database.pool.close().await;
             }
         }
@@ -240,30 +240,30 @@ impl std::fmt::Display for OpenError {
 /// Counts and returns a statement of a request. Every statement passes through one of these three functions, except `BEGIN`
 /// and `COMMIT`, which are not counted.
 fn for_request(sql: &'static str) -> &'static str {
-    metrics::counter!(STATEMENTS, "for" => "request").increment(1);
+    metrics::counter!(STATEMENTS, "purpose" => "request").increment(1);
     sql
 }
 
 /// Counts and returns a statement of the lease protocol.
 fn for_lease(sql: &'static str) -> &'static str {
-    metrics::counter!(STATEMENTS, "for" => "lease").increment(1);
+    metrics::counter!(STATEMENTS, "purpose" => "lease").increment(1);
     sql
 }
 
 /// Counts and returns a statement of the periodic maintenance.
-fn for_upkeep(sql: &'static str) -> &'static str {
-    metrics::counter!(STATEMENTS, "for" => "upkeep").increment(1);
+fn for_maintenance(sql: &'static str) -> &'static str {
+    metrics::counter!(STATEMENTS, "purpose" => "maintenance").increment(1);
     sql
 }
 
-const STATEMENTS: &str = "handstamp_statements_total";
+const STATEMENTS: &str = "handstamp_db_statements_total";
 
 /// A time as both databases store it. Times beyond the year 292 billion are stored as the last second that fits.
-fn stored(time: Timestamp) -> i64 {
+fn to_db_time(time: Timestamp) -> i64 {
     i64::try_from(time.unix_seconds()).unwrap_or(i64::MAX)
 }
 
 /// A stored time. No time before 1970 is ever stored.
-fn loaded(seconds: i64) -> Timestamp {
+fn from_db_time(seconds: i64) -> Timestamp {
     Timestamp::from_unix_seconds(seconds.try_into().unwrap_or(0))
 }

@@ -11,12 +11,12 @@ use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
 use super::postgres_pool::Pool;
-use super::{OpenError, POLL_EVERY, TIME_LIMIT, for_lease, for_upkeep, within_time};
+use super::{OpenError, POLL_EVERY, TIME_LIMIT, for_lease, for_maintenance, within_time};
 use crate::config::PoolConfig;
 use crate::log;
 
 /// One follows the log and renews the lease, one waits for the other nodes.
-const KEEPING_CONNECTIONS: u32 = 2;
+const LEASE_CONNECTIONS: u32 = 2;
 /// The delay before the next attempt to connect to a server that does not answer at the start.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// How often such attempts are logged.
@@ -29,21 +29,21 @@ const PROBE: &str = "probe";
 /// The time without notifications after which a probe is sent.
 const PROBE_AFTER: Duration = Duration::from_secs(5);
 /// The longest that a notification takes, if notifications work at all.
-const DEAF_AFTER: Duration = Duration::from_secs(1);
+const NOTIFY_TIMEOUT: Duration = Duration::from_secs(1);
 /// The delay before listening is tried again after notifications failed.
 const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 pub(crate) struct Postgres {
     pub(super) pool: Pool,
     /// Connections for the lease protocol.
-    pub(super) keeping: Pool,
+    pub(super) lease_pool: Pool,
     /// Whether to use LISTEN and NOTIFY where they work.
     notify: bool,
 }
 
 /// Whether the error says that the database lacks a function. Some databases that speak PostgreSQL's protocol, such as
 /// CockroachDB, have no advisory locks.
-fn is_unknown_there(error: &sqlx::Error) -> bool {
+fn is_unsupported(error: &sqlx::Error) -> bool {
     const UNDEFINED_FUNCTION: &str = "42883";
     const FEATURE_NOT_SUPPORTED: &str = "0A000";
     let sqlx::Error::Database(error) = error else { return false };
@@ -70,21 +70,21 @@ impl Postgres {
         let first = first.map_err(|error| OpenError::Unreachable(name_of(&options), error))?;
         // This connection was opened only for its error message: a pool would report a time-out instead.
         let _ = first.close().await;
-        let keeping = Pool::new(pool_options(), KEEPING_CONNECTIONS, &options);
-        let pool = Pool::new(pool_options(), config.connections - PoolConfig::KEEPING_CONNECTIONS, &options);
+        let lease_pool = Pool::new(pool_options(), LEASE_CONNECTIONS, &options);
+        let pool = Pool::new(pool_options(), config.connections - PoolConfig::LEASE_CONNECTIONS, &options);
         let mut migrations = sqlx::migrate!("migrations/postgres");
         match pool.migrate(&migrations).await {
-            Err(MigrateError::Execute(error)) if is_unknown_there(&error) => {
+            Err(MigrateError::Execute(error)) if is_unsupported(&error) => {
                 log::warn!("the database has no advisory locks: start one new node before the others");
                 pool.migrate(migrations.set_locking(false)).await?;
             }
             migrated => migrated?,
         }
-        Ok(Self { pool, keeping, notify })
+        Ok(Self { pool, lease_pool, notify })
     }
 
     /// Notifies all nodes that listen.
-    pub(super) async fn announce(&self) {
+    pub(super) async fn notify(&self) {
         if self.notify {
             self.send("").await;
         }
@@ -94,7 +94,7 @@ impl Postgres {
     pub(super) async fn clock(&self) -> sqlx::Result<Option<Duration>> {
         const SQL: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
         let clock = within_time(async {
-            let mut connection = self.keeping.acquire().await?;
+            let mut connection = self.lease_pool.acquire().await?;
             sqlx::query_scalar::<_, i64>(for_lease(SQL)).fetch_one(&mut *connection).await
         });
         Ok(clock.await?.try_into().ok().map(Duration::from_millis))
@@ -103,11 +103,11 @@ impl Postgres {
     /// Sends a notification. Errors are ignored: nodes poll anyway, and `listen` detects missing NOTIFY support.
     async fn send(&self, payload: &str) {
         let sent = async {
-            let mut connection = self.keeping.acquire().await?;
+            let mut connection = self.lease_pool.acquire().await?;
             let notify = sqlx::query(for_lease("SELECT pg_notify($1, $2)")).bind(CHANNEL).bind(payload);
             notify.execute(&mut *connection).await
         };
-        if let Ok(Err(error)) = timeout(DEAF_AFTER, sent).await {
+        if let Ok(Err(error)) = timeout(NOTIFY_TIMEOUT, sent).await {
             tracing::debug!(%error, "a notification could not be sent");
         }
     }
@@ -121,7 +121,7 @@ impl Postgres {
                 let (reason, heard) = self.listen(&wake).await;
                 // A database that never sends notifications is logged only once.
                 if heard || !is_told {
-                    log::info!(event = "polling", %reason, "no notifications from the database: polling instead");
+                    log::info!(event = "notify_unavailable", %reason, "no notifications from the database: polling instead");
                 }
                 is_told = true;
             }
@@ -137,7 +137,7 @@ impl Postgres {
     /// it is not proven that notifications arrive, it also polls.
     async fn listen(&self, wake: &impl Fn()) -> (sqlx::Error, bool) {
         // A pool for this connection alone: when the server freezes, it takes no connection from the other pools.
-        let pool = pool_options().max_connections(1).connect_lazy_with(self.keeping.options());
+        let pool = pool_options().max_connections(1).connect_lazy_with(self.lease_pool.options());
         let listening = async {
             let mut listener = PgListener::connect_with(&pool).await?;
             listener.listen(CHANNEL).await?;
@@ -163,7 +163,7 @@ impl Postgres {
                 Ok(Err(error)) => return (error, heard),
                 Err(_) => {
                     wake();
-                    if probed.get_or_insert_with(Instant::now).elapsed() > DEAF_AFTER {
+                    if probed.get_or_insert_with(Instant::now).elapsed() > NOTIFY_TIMEOUT {
                         return (sqlx::Error::PoolTimedOut, heard);
                     }
                     self.send(PROBE).await;
@@ -256,9 +256,9 @@ fn pool_options() -> PgPoolOptions {
 /// not have applied them. So it may return a session that has ended, and that row would then be cached.
 async fn has_caught_up(connection: &mut PgConnection) -> sqlx::Result<()> {
     const SQL: &str = "SELECT pg_is_in_recovery()";
-    match sqlx::query_scalar(for_upkeep(SQL)).fetch_one(connection).await {
+    match sqlx::query_scalar(for_maintenance(SQL)).fetch_one(connection).await {
         Ok(true) => Err(sqlx::Error::Protocol("the server is not the leader, or not yet".to_owned())),
-        Err(error) if !is_unknown_there(&error) => Err(error),
+        Err(error) if !is_unsupported(&error) => Err(error),
         Ok(false) | Err(_) => Ok(()),
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 /// How often a task that waits for a new connection looks for a free one.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Connections to a server: up to the configured number, or as many as the server grants.
 ///
@@ -22,34 +22,34 @@ pub(crate) struct Pool {
     connections: PgPool,
     /// One permit per connection. So sqlx's pool never has a queue, which would be served before a task that looks for a free
     /// connection.
-    places: Semaphore,
+    permits: Semaphore,
 }
 
 /// A connection, returned to the pool on drop.
-pub(crate) struct Held<'a> {
+pub(crate) struct PooledConnection<'a> {
     connection: PoolConnection<Postgres>,
-    _place: SemaphorePermit<'a>,
+    _permit: SemaphorePermit<'a>,
 }
 
 impl Pool {
-    /// A pool of at most `most` connections, each opened when it is first needed.
-    pub(super) fn new(pool: PgPoolOptions, most: u32, options: &PgConnectOptions) -> Self {
-        let connections = pool.max_connections(most).connect_lazy_with(options.clone());
-        Self { connections, places: Semaphore::new(most as usize) }
+    /// A pool of at most `max` connections, each opened when it is first needed.
+    pub(super) fn new(pool: PgPoolOptions, max: u32, options: &PgConnectOptions) -> Self {
+        let connections = pool.max_connections(max).connect_lazy_with(options.clone());
+        Self { connections, permits: Semaphore::new(max as usize) }
     }
 
     /// Waits for a connection.
-    pub(crate) async fn acquire(&self) -> sqlx::Result<Held<'_>> {
-        let place = self.places.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
+    pub(crate) async fn acquire(&self) -> sqlx::Result<PooledConnection<'_>> {
+        let permit = self.permits.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
         let mut new = pin!(self.connections.acquire());
         loop {
-            if let Ok(connection) = timeout(LOOK_EVERY, &mut new).await {
-                return Ok(Held { connection: connection?, _place: place });
+            if let Ok(connection) = timeout(POLL_INTERVAL, &mut new).await {
+                return Ok(PooledConnection { connection: connection?, _permit: permit });
             }
             if let Some(mut connection) = self.connections.try_acquire()
                 && connection.ping().await.is_ok()
             {
-                return Ok(Held { connection, _place: place });
+                return Ok(PooledConnection { connection, _permit: permit });
             }
         }
     }
@@ -67,7 +67,7 @@ impl Pool {
     }
 }
 
-impl Deref for Held<'_> {
+impl Deref for PooledConnection<'_> {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
@@ -75,7 +75,7 @@ impl Deref for Held<'_> {
     }
 }
 
-impl DerefMut for Held<'_> {
+impl DerefMut for PooledConnection<'_> {
     fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.connection
     }

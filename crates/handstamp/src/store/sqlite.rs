@@ -23,9 +23,9 @@ pub(crate) struct Sqlite {
     pub(super) writer: SqlitePool,
     pub(super) readers: SqlitePool,
     /// One connection for the lease protocol. Its commits do not wait for the disk.
-    pub(super) keeping: SqlitePool,
+    pub(super) lease_pool: SqlitePool,
     /// One connection that counts attempts. Its commits do not wait for the disk either.
-    pub(super) counting: SqlitePool,
+    pub(super) attempts_pool: SqlitePool,
     pub(super) lock: WriteLock,
 }
 
@@ -48,7 +48,7 @@ impl Sqlite {
         };
         let writing = || {
             let one = pool().max_connections(1).min_connections(1);
-            one.after_release(|connection, _| Box::pin(undo_what_was_not_committed(connection)))
+            one.after_release(|connection, _| Box::pin(rollback_open_transaction(connection)))
         };
         let writer = {
             let _alone = MigrationLock::take(path).await?;
@@ -57,10 +57,10 @@ impl Sqlite {
             writer
         };
         let without_sync = options.clone().synchronous(SqliteSynchronous::Normal);
-        let keeping = pool().max_connections(1).connect_with(without_sync.clone()).await?;
-        let counting = writing().connect_with(without_sync).await?;
+        let lease_pool = pool().max_connections(1).connect_with(without_sync.clone()).await?;
+        let attempts_pool = writing().connect_with(without_sync).await?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers, keeping, counting, lock: WriteLock::default() })
+        Ok(Self { writer, readers, lease_pool, attempts_pool, lock: WriteLock::default() })
     }
 
     /// Polls `PRAGMA data_version`, whose value changes with every commit of another connection.
@@ -104,7 +104,7 @@ impl Sqlite {
 /// Rolls back a transaction that failed or timed out. sqlx would do that itself, by counting the transactions it has begun.
 /// But when the disk is full, SQLite has already rolled back; sqlx's rollback fails, and it never begins a transaction on that
 /// connection again.
-async fn undo_what_was_not_committed(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+async fn rollback_open_transaction(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
     // It fails if no transaction is open, which is nearly always.
     let _ = sqlx::query("ROLLBACK").execute(connection).await;
     Ok(true)

@@ -7,7 +7,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
-use super::failure::Failure;
+use super::web_error::WebError;
 
 pub(super) const ROUTE: &str = "/account/static/{file}";
 
@@ -47,11 +47,11 @@ pub(super) fn icon_path() -> String {
     format!("/account/static/{}", *ICON_FILE)
 }
 
-pub(super) async fn file(Path(file): Path<String>) -> Result<Response, Failure> {
+pub(super) async fn file(Path(file): Path<String>) -> Result<Response, WebError> {
     let (kind, content) = match () {
         () if file == *STYLESHEET_FILE => ("text/css; charset=utf-8", STYLESHEET),
         () if file == *ICON_FILE => ("image/svg+xml", ICON),
-        () => return Err(Failure::not_found()),
+        () => return Err(WebError::not_found()),
     };
     Ok(([(CONTENT_TYPE, kind), (CACHE_CONTROL, FOR_EVER)], content).into_response())
 }

@@ -3,11 +3,11 @@
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 use handstamp_core::DeviceTokens;
-use handstamp_core::cookie::{self, Presented};
+use handstamp_core::cookie::{self, CookieLookup};
 
 use crate::config::Config;
-use crate::services::Admitted;
-use crate::sessions::SignedIn;
+use crate::services::SignInCookies;
+use crate::sessions::IssuedToken;
 
 /// The names of our cookies, and all their attributes but `Max-Age`.
 pub(crate) struct Cookies {
@@ -42,17 +42,16 @@ impl Cookies {
     }
 
     /// The cookies of a sign-in: sets the session and the device cookie, and removes a host-only session cookie beside them.
-    pub(super) fn admit(&self, admitted: &Admitted) -> impl Iterator<Item = HeaderValue> {
+    pub(super) fn sign_in_cookies(&self, cookies: &SignInCookies) -> impl Iterator<Item = HeaderValue> {
         let max_age = format!("; Max-Age={}", DeviceTokens::LIFETIME.as_secs());
-        let given = [self.session(&admitted.signed_in), self.set(&self.device, &admitted.device, &max_age)];
+        let given = [self.session(&cookies.token), self.set(&self.device, &cookies.device, &max_age)];
         self.remove_host_only().into_iter().chain(given)
     }
 
     /// The cookie with the token of a session.
-    pub(super) fn session(&self, signed_in: &SignedIn) -> HeaderValue {
-        let max_age =
-            signed_in.keep_for.map_or_else(String::new, |duration| format!("; Max-Age={}", duration.as_secs()));
-        self.set(&self.session, signed_in.token.expose(), &max_age)
+    pub(super) fn session(&self, token: &IssuedToken) -> HeaderValue {
+        let max_age = token.max_age.map_or_else(String::new, |duration| format!("; Max-Age={}", duration.as_secs()));
+        self.set(&self.session, token.text.expose(), &max_age)
     }
 
     /// Removes the session cookie, host-only and for the domain. The device cookie stays.
@@ -80,7 +79,7 @@ impl Cookies {
 
     /// Whether the browser has just signed out, and no page has shown the notice yet.
     pub(super) fn has_just_signed_out(&self, headers: &HeaderMap) -> bool {
-        find(headers, &self.signed_out) == Presented::One("1")
+        find(headers, &self.signed_out) == CookieLookup::Found("1")
     }
 
     /// A cookie that marks a recent redirect from this name of the machine to another, and nothing else.
@@ -89,7 +88,7 @@ impl Cookies {
     }
 
     pub(super) fn has_moved(&self, headers: &HeaderMap) -> bool {
-        find(headers, &self.moved) != Presented::Nothing
+        find(headers, &self.moved) != CookieLookup::Missing
     }
 
     /// The name of the session cookie.
@@ -99,7 +98,7 @@ impl Cookies {
 
     /// Whether a request has a session cookie, valid or not.
     pub(super) fn has_session(&self, headers: &HeaderMap) -> bool {
-        self.presented_session(headers) != Presented::Nothing
+        self.presented_session(headers) != CookieLookup::Missing
     }
 
     /// The values of all session cookies of a request.
@@ -107,15 +106,15 @@ impl Cookies {
         cookie::all(lines(headers), &self.session)
     }
 
-    pub(super) fn presented_session<'a>(&self, headers: &'a HeaderMap) -> Presented<'a> {
+    pub(super) fn presented_session<'a>(&self, headers: &'a HeaderMap) -> CookieLookup<'a> {
         find(headers, &self.session)
     }
 
     /// The value of the device cookie; empty where there is none, or more than one.
     pub(super) fn presented_device<'a>(&self, headers: &'a HeaderMap) -> &'a str {
         match find(headers, &self.device) {
-            Presented::One(text) => text,
-            Presented::Nothing | Presented::Several => "",
+            CookieLookup::Found(text) => text,
+            CookieLookup::Missing | CookieLookup::Ambiguous => "",
         }
     }
 
@@ -130,7 +129,7 @@ fn header(text: String) -> HeaderValue {
     header
 }
 
-fn find<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
+fn find<'a>(headers: &'a HeaderMap, name: &str) -> CookieLookup<'a> {
     cookie::find(lines(headers), name)
 }
 

@@ -10,12 +10,12 @@ use handstamp_core::{Timestamp, UserId};
 use minijinja::{Value, context};
 use uuid::Uuid;
 
-use super::failure::{Failure, log_fault};
-use super::headers::keep_out_of_caches;
-use super::user::{Visitor, is_navigation, original_uri, to_sign_in};
-use super::{SharedSite, respond, session};
+use super::headers::set_no_store;
+use super::user::{Visitor, is_navigation, original_uri, redirect_to_sign_in};
+use super::web_error::{WebError, log_internal_error};
+use super::{SharedSite, authenticate, respond};
 use crate::Handstamp;
-use crate::error::{Error, Fault};
+use crate::error::{Error, InternalError};
 use crate::log;
 use crate::sessions::Session;
 
@@ -104,14 +104,14 @@ impl CurrentUser {
         if self.is_in(group) {
             return Ok(());
         }
-        log::info!(event = "group_refused", user = %self.id(), group, "the user is not in the group");
-        Err(refusal(Failure::not_in_the_group()))
+        log::info!(event = "authz_fail", user = %self.id(), group, "the user is not in the group");
+        Err(refusal(WebError::not_in_the_group()))
     }
 
     /// The session in which the user is signed in.
     pub fn session(&self) -> CurrentSession {
         let session = &self.0;
-        CurrentSession { user_id: session.user.id, id: session.handle, expires_at: session.claims.expires_at }
+        CurrentSession { user_id: session.user.id, id: session.session_id, expires_at: session.claims.expires_at }
     }
 }
 
@@ -138,14 +138,14 @@ where
         let handstamp = Handstamp::from_ref(state);
         let site = handstamp.shared_site();
         match visitor(site, parts).await? {
-            Visitor::Member(session) => Ok(Self(session)),
-            Visitor::Stranger if is_navigation(&parts.method, &parts.headers) => {
+            Visitor::Authenticated(session) => Ok(Self(session)),
+            Visitor::Anonymous if is_navigation(&parts.method, &parts.headers) => {
                 let uri = original_uri(&parts.uri, &parts.extensions);
-                let mut response = to_sign_in(site, &parts.method, uri, &parts.headers);
-                keep_out_of_caches(response.headers_mut());
+                let mut response = redirect_to_sign_in(site, &parts.method, uri, &parts.headers);
+                set_no_store(response.headers_mut());
                 Err(response)
             }
-            Visitor::Stranger => Err(refusal(Failure::SignedOut)),
+            Visitor::Anonymous => Err(refusal(WebError::SignedOut)),
         }
     }
 }
@@ -159,8 +159,8 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Response> {
         match visitor(Handstamp::from_ref(state).shared_site(), parts).await? {
-            Visitor::Member(session) => Ok(Some(Self(session))),
-            Visitor::Stranger => Ok(None),
+            Visitor::Authenticated(session) => Ok(Some(Self(session))),
+            Visitor::Anonymous => Ok(None),
         }
     }
 }
@@ -178,13 +178,13 @@ where
 }
 
 async fn visitor(site: &SharedSite, parts: &Parts) -> Result<Visitor, Response> {
-    session::find(site, &parts.headers).await.map_err(|fault| refusal(Failure::from(fault)))
+    authenticate::look_up(site, &parts.headers).await.map_err(|error| refusal(WebError::from(error)))
 }
 
 /// A failure as a problem document: outside our own routes no error page is rendered.
-fn refusal(failure: Failure) -> Response {
-    let mut response = respond::problem_of(failure);
-    keep_out_of_caches(response.headers_mut());
+fn refusal(failure: WebError) -> Response {
+    let mut response = respond::problem_response(failure);
+    set_no_store(response.headers_mut());
     response
 }
 
@@ -210,12 +210,13 @@ impl Handstamp {
         user: Option<&CurrentUser>,
         values: impl serde::Serialize,
     ) -> Result<Response, Error> {
-        let views = &self.shared_site().views;
-        let visitor = views.visitor(user.map(|user| &*user.0));
+        let templates = &self.shared_site().templates;
+        let visitor = templates.visitor(user.map(|user| &*user.0));
         let values = Value::from(minijinja::value::Serde(values));
-        let html = views.render(template, context! { nav => true, visitor, ..values }).map_err(Fault::from)?;
+        let html =
+            templates.render(template, context! { nav => true, visitor, ..values }).map_err(InternalError::from)?;
         let mut response = Html(html).into_response();
-        keep_out_of_caches(response.headers_mut());
+        set_no_store(response.headers_mut());
         Ok(response)
     }
 }
@@ -223,13 +224,13 @@ impl Handstamp {
 /// For handlers that return an error: the cause is logged, and not shown to the client.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let failure = match self.into_fault() {
-            Ok(fault) => Failure::from(fault),
-            Err(error) if error.is_no_such_account() => Failure::not_found(),
-            Err(error) if error.is_refused() => Failure::refused(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+        let failure = match self.into_internal() {
+            Ok(error) => WebError::from(error),
+            Err(error) if error.is_no_such_account() => WebError::not_found(),
+            Err(error) if error.is_refused() => WebError::refused(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
             Err(error) => {
-                log_fault(&error);
-                Failure::refused(
+                log_internal_error(&error);
+                WebError::refused(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "Something went wrong on our side. We have taken a note of it.",
                 )

@@ -3,7 +3,7 @@
 //! The response is 200 with all headers for the app, or a status that keeps the request from it. The session is always looked up
 //! first, so that no field of the subrequest can skip it.
 
-mod question;
+mod subrequest;
 
 use std::borrow::Cow;
 
@@ -18,15 +18,15 @@ use percent_encoding::{CONTROLS, percent_encode};
 use url::Url;
 
 use super::SharedSite;
-use super::failure::Failure;
-use super::introductions;
-use super::places::{Origin, saying_form_not_sent};
-use super::request::comes_through_a_trusted_proxy;
-use super::session;
+use super::authenticate;
+use super::endpoint::comes_through_a_trusted_proxy;
+use super::identity_headers;
+use super::urls::{Origin, with_form_not_sent};
 use super::user::{Visitor, is_navigation};
+use super::web_error::WebError;
 use crate::log;
 use crate::sessions::Session;
-use question::Question;
+use subrequest::SubrequestOptions;
 
 const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -37,7 +37,7 @@ const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 const ENVOY: &str = "/auth/envoy";
 
 /// The original request that a subrequest is about.
-struct Asked<'a> {
+struct OriginalRequest<'a> {
     method: Method,
     origin: Origin,
     /// The path and query, in ASCII.
@@ -49,14 +49,14 @@ struct Asked<'a> {
 pub(super) fn request(
     State(site): State<SharedSite>,
     request: Request,
-) -> impl Future<Output = Result<Response, Failure>> + Send {
-    once_found(site, request, |site, request, visitor| {
-        let (asked, question) = forwarded(site, request)?;
-        if let Some(admitted) = admit(site, request.headers(), visitor, &asked, &question)? {
-            return Ok(admitted);
+) -> impl Future<Output = Result<Response, WebError>> + Send {
+    with_visitor(site, request, |site, request, visitor| {
+        let (original, options) = original_request(site, request)?;
+        if let Some(allowed) = allow(site, request.headers(), visitor, &original, &options)? {
+            return Ok(allowed);
         }
-        let sign_in = location(site, request.headers(), &asked)?;
-        let mut response = Failure::SignedOut.into_response();
+        let sign_in = location(site, request.headers(), &original)?;
+        let mut response = WebError::SignedOut.into_response();
         response.headers_mut().insert(LOCATION, sign_in);
         Ok(response)
     })
@@ -66,10 +66,10 @@ pub(super) fn request(
 pub(super) fn forward(
     State(site): State<SharedSite>,
     request: Request,
-) -> impl Future<Output = Result<Response, Failure>> + Send {
-    once_found(site, request, |site, request, visitor| {
-        let (asked, question) = forwarded(site, request)?;
-        answer(site, request.headers(), visitor, &asked, &question)
+) -> impl Future<Output = Result<Response, WebError>> + Send {
+    with_visitor(site, request, |site, request, visitor| {
+        let (original, options) = original_request(site, request)?;
+        answer(site, request.headers(), visitor, &original, &options)
     })
 }
 
@@ -78,27 +78,27 @@ pub(super) fn forward(
 pub(super) fn envoy(
     State(site): State<SharedSite>,
     request: Request,
-) -> impl Future<Output = Result<Response, Failure>> + Send {
-    once_found(site, request, |site, request, visitor| {
+) -> impl Future<Output = Result<Response, WebError>> + Send {
+    with_visitor(site, request, |site, request, visitor| {
         let sent = request.uri().path_and_query().map_or("", |target| target.as_str());
         let target = sent.split_once(ENVOY).map_or("", |(_, target)| target);
         let target = if target.starts_with('/') { in_ascii(target.as_bytes()) } else { format!("/{target}").into() };
         let scheme = scheme(site, request)?;
-        let host = one(request.headers(), HOST)?.ok_or_else(malformed)?;
-        let asked = Asked { method: request.method().clone(), origin: origin(scheme, host)?, target };
-        answer(site, request.headers(), visitor, &asked, &Question::default())
+        let host = single_text(request.headers(), HOST)?.ok_or_else(malformed)?;
+        let original = OriginalRequest { method: request.method().clone(), origin: origin(scheme, host)?, target };
+        answer(site, request.headers(), visitor, &original, &SubrequestOptions::default())
     })
 }
 
 /// Looks up the visitor, and then answers the subrequest.
 #[expect(clippy::manual_async_fn, reason = "an async fn would store the request twice, which is large")]
-fn once_found(
+fn with_visitor(
     site: SharedSite,
     request: Request,
-    answer: impl FnOnce(&SharedSite, &Request, &Visitor) -> Result<Response, Failure> + Send,
-) -> impl Future<Output = Result<Response, Failure>> + Send {
+    answer: impl FnOnce(&SharedSite, &Request, &Visitor) -> Result<Response, WebError> + Send,
+) -> impl Future<Output = Result<Response, WebError>> + Send {
     async move {
-        let visitor = session::find(&site, request.headers()).await?;
+        let visitor = authenticate::look_up(&site, request.headers()).await?;
         answer(&site, &request, &visitor)
     }
 }
@@ -106,7 +106,7 @@ fn once_found(
 /// The keys that verify assertions.
 pub(super) async fn keys(State(site): State<SharedSite>) -> Response {
     let headers = [(CONTENT_TYPE, "application/jwk-set+json"), (CACHE_CONTROL, "public, max-age=300")];
-    (headers, site.accounts.assertions.published_keys()).into_response()
+    (headers, site.services.assertions.published_keys()).into_response()
 }
 
 /// The response: 200 if the request may pass. An anonymous visitor gets a redirect to the sign-in page for a navigation, and 401
@@ -115,40 +115,40 @@ fn answer(
     site: &SharedSite,
     headers: &HeaderMap,
     visitor: &Visitor,
-    asked: &Asked<'_>,
-    question: &Question,
-) -> Result<Response, Failure> {
-    match admit(site, headers, visitor, asked, question)? {
-        Some(admitted) => Ok(admitted),
-        None if is_navigation(&asked.method, headers) => {
-            let carries_over = matches!(asked.method, Method::GET | Method::HEAD);
+    original: &OriginalRequest<'_>,
+    options: &SubrequestOptions,
+) -> Result<Response, WebError> {
+    match allow(site, headers, visitor, original, options)? {
+        Some(allowed) => Ok(allowed),
+        None if is_navigation(&original.method, headers) => {
+            let carries_over = matches!(original.method, Method::GET | Method::HEAD);
             let status = if carries_over { StatusCode::FOUND } else { StatusCode::SEE_OTHER };
-            Ok((status, [(LOCATION, location(site, headers, asked)?)]).into_response())
+            Ok((status, [(LOCATION, location(site, headers, original)?)]).into_response())
         }
-        None => Err(Failure::SignedOut),
+        None => Err(WebError::SignedOut),
     }
 }
 
 /// The response to a request that may pass, and none for an anonymous visitor who has to sign in first.
-fn admit(
+fn allow(
     site: &SharedSite,
     headers: &HeaderMap,
     visitor: &Visitor,
-    asked: &Asked<'_>,
-    question: &Question,
-) -> Result<Option<Response>, Failure> {
-    let is_preflight = question.passes_preflights && is_preflight(&asked.method, headers);
+    original: &OriginalRequest<'_>,
+    options: &SubrequestOptions,
+) -> Result<Option<Response>, WebError> {
+    let is_preflight = options.passes_preflights && is_preflight(&original.method, headers);
     let identity = match visitor.session().filter(|_| !is_preflight) {
         Some(session) => {
-            let groups = &question.groups;
+            let groups = &options.groups;
             if !groups.is_empty() && !groups.iter().any(|group| session.user.is_in(group.as_str())) {
-                log::info!(event = "group_refused", user = %session.user.id, origin = asked.origin.as_str(), "the user is in none of the groups");
-                return Err(Failure::not_in_the_group());
+                log::info!(event = "authz_fail", user = %session.user.id, origin = original.origin.as_str(), "the user is in none of the groups");
+                return Err(WebError::not_in_the_group());
             }
-            identify(site, headers, session, asked, groups)?
+            identity_response_headers(site, headers, session, original, groups)?
         }
-        None if is_preflight || question.for_everybody => {
-            let mut identity = introductions::of_a_stranger(site);
+        None if is_preflight || options.for_everybody => {
+            let mut identity = identity_headers::anonymous_identity_headers(site);
             identity.insert(COOKIE, cookies_of_the_app(headers)?);
             identity
         }
@@ -165,61 +165,65 @@ fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// The response headers for a signed-in user: the identity headers, the cookies of the app, and a new session cookie if needed.
-fn identify(
+fn identity_response_headers(
     site: &SharedSite,
     sent: &HeaderMap,
     session: &Session,
-    asked: &Asked<'_>,
+    original: &OriginalRequest<'_>,
     groups: &[GroupName],
-) -> Result<HeaderMap, Failure> {
-    let mut headers = site.introductions.of(session, &asked.origin, groups, site).map_err(|_| malformed())?;
+) -> Result<HeaderMap, WebError> {
+    let mut headers =
+        site.identity_headers.get_or_sign(session, &original.origin, groups, site).map_err(|_| malformed())?;
     headers.insert(COOKIE, cookies_of_the_app(sent)?);
-    if let Some(cookie) = session::renewed(site, session) {
+    if let Some(cookie) = authenticate::reissued_cookie(site, session) {
         headers.insert(SET_COOKIE, cookie);
     }
     Ok(headers)
 }
 
 /// The app's own cookies, without ours. No proxy can remove one cookie from a header, but all can copy a whole header.
-fn cookies_of_the_app(sent: &HeaderMap) -> Result<HeaderValue, Failure> {
-    let cookies = cookie::without_ours(sent.get_all(COOKIE).iter().map(HeaderValue::as_bytes));
+fn cookies_of_the_app(sent: &HeaderMap) -> Result<HeaderValue, WebError> {
+    let cookies = cookie::strip_own(sent.get_all(COOKIE).iter().map(HeaderValue::as_bytes));
     HeaderValue::try_from(cookies).map_err(|_| malformed())
 }
 
 /// The URL of the sign-in page. The return URL is the target of the original request, or for a form the page that contained it.
 /// The entered data is lost, and the target of a form need not be a page.
-fn location(site: &SharedSite, headers: &HeaderMap, asked: &Asked<'_>) -> Result<HeaderValue, Failure> {
-    let place = if matches!(asked.method, Method::GET | Method::HEAD) {
-        site.places.sign_in_from(&asked.origin, &asked.target)
+fn location(site: &SharedSite, headers: &HeaderMap, original: &OriginalRequest<'_>) -> Result<HeaderValue, WebError> {
+    let url = if matches!(original.method, Method::GET | Method::HEAD) {
+        site.urls.sign_in_url_for(&original.origin, &original.target)
     } else {
         let referer = headers.get(REFERER).and_then(|referer| referer.to_str().ok());
-        let page = referer.and_then(|referer| asked.origin.path_of(referer)).unwrap_or("/");
-        saying_form_not_sent(site.places.sign_in_from(&asked.origin, page))
+        let page = referer.and_then(|referer| original.origin.path_of(referer)).unwrap_or("/");
+        with_form_not_sent(site.urls.sign_in_url_for(&original.origin, page))
     };
-    HeaderValue::try_from(place).map_err(|_| malformed())
+    HeaderValue::try_from(url).map_err(|_| malformed())
 }
 
 /// The original request, and the access rules of the subrequest. Caddy and Traefik describe the request in `X-Forwarded` headers,
 /// and nginx is configured to do so. Without them the original request is one to this site itself.
-fn forwarded<'a>(site: &SharedSite, request: &'a Request) -> Result<(Asked<'a>, Question), Failure> {
+fn original_request<'a>(
+    site: &SharedSite,
+    request: &'a Request,
+) -> Result<(OriginalRequest<'a>, SubrequestOptions), WebError> {
     let headers = request.headers();
-    let method = match one(headers, FORWARDED_METHOD)? {
+    let method = match single_text(headers, FORWARDED_METHOD)? {
         Some(method) => Method::from_bytes(method.as_bytes()).map_err(|_| malformed())?,
         None => request.method().clone(),
     };
     let scheme = scheme(site, request)?;
-    let origin = match one(headers, FORWARDED_HOST)? {
+    let origin = match single_text(headers, FORWARDED_HOST)? {
         Some(host) => origin(scheme, host)?,
-        None => site.places.here(),
+        None => site.urls.origin(),
     };
-    let target = in_ascii(only(headers, FORWARDED_URI)?.map_or(b"/", HeaderValue::as_bytes));
+    let target = in_ascii(single_header(headers, FORWARDED_URI)?.map_or(b"/", HeaderValue::as_bytes));
     if !target.starts_with('/') {
         return Err(malformed());
     }
     let query = in_ascii(request.uri().query().unwrap_or_default().as_bytes());
-    let question =
-        Question::parse(&query, &target).map_err(|message| Failure::refused(StatusCode::BAD_REQUEST, message))?;
-    Ok((Asked { method, origin, target }, question))
+    let options = SubrequestOptions::parse(&query, &target)
+        .map_err(|message| WebError::refused(StatusCode::BAD_REQUEST, message))?;
+    Ok((OriginalRequest { method, origin, target }, options))
 }
 
 /// A target as its client should have encoded it: clients that are no browsers send bytes beyond ASCII unencoded, and proxies
@@ -229,12 +233,12 @@ fn in_ascii(target: &[u8]) -> Cow<'_, str> {
 }
 
 /// The value of a header as text, if it is present; an error if it is present more than once.
-fn one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Failure> {
-    only(headers, name)?.map(HeaderValue::to_str).transpose().map_err(|_| malformed())
+fn single_text(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, WebError> {
+    single_header(headers, name)?.map(HeaderValue::to_str).transpose().map_err(|_| malformed())
 }
 
 /// The value of a header, if it is present; an error if it is present more than once.
-fn only(headers: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, Failure> {
+fn single_header(headers: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, WebError> {
     let mut values = headers.get_all(name).iter();
     let value = values.next();
     if values.next().is_some() { Err(malformed()) } else { Ok(value) }
@@ -242,15 +246,15 @@ fn only(headers: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, F
 
 /// The scheme of the original request. Where each of several proxies in a row has added its own, the first counts, if the proxies
 /// are trusted: otherwise any client may have written it.
-fn scheme(site: &SharedSite, request: &Request) -> Result<&'static str, Failure> {
+fn scheme(site: &SharedSite, request: &Request) -> Result<&'static str, WebError> {
     let lines = request.headers().get_all(FORWARDED_PROTO);
     let mut schemes = lines.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(parse_scheme);
-    let Some(first) = schemes.next().transpose()? else { return Ok(site.places.scheme()) };
+    let Some(first) = schemes.next().transpose()? else { return Ok(site.urls.scheme()) };
     let others: Vec<_> = schemes.collect::<Result<_, _>>()?;
     if others.is_empty() || comes_through_a_trusted_proxy(site, request) { Ok(first) } else { Err(malformed()) }
 }
 
-fn parse_scheme(text: &[u8]) -> Result<&'static str, Failure> {
+fn parse_scheme(text: &[u8]) -> Result<&'static str, WebError> {
     match text.trim_ascii() {
         b"https" | b"wss" => Ok("https"),
         b"http" | b"ws" => Ok("http"),
@@ -264,11 +268,11 @@ const MAX_HOST: usize = 253;
 const MAX_PORT: usize = ":65535".len();
 
 /// An origin as browsers serialize it (RFC 6454 §6.2).
-fn origin(scheme: &'static str, host: &str) -> Result<Origin, Failure> {
+fn origin(scheme: &'static str, host: &str) -> Result<Origin, WebError> {
     if host.len() > MAX_HOST + MAX_PORT {
         return Err(malformed());
     }
-    if is_plain(host) {
+    if is_canonical_host(host) {
         return Ok(Origin::new(scheme, host));
     }
     // The parser would take the text after or before these characters for another part of the URL.
@@ -280,18 +284,18 @@ fn origin(scheme: &'static str, host: &str) -> Result<Origin, Failure> {
 }
 
 /// Whether a host is certainly spelled as browsers do, as nearly every host is. Parsing it would take 7,000 instructions.
-fn is_plain(host: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+fn is_canonical_host(host: &str) -> bool {
+    let is_canonical_host = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let mut labels = host.split('.');
-    let all_plain = labels.clone().all(|label| !label.starts_with("xn--") && label.bytes().all(is_plain));
+    let all_plain = labels.clone().all(|label| !label.starts_with("xn--") && label.bytes().all(is_canonical_host));
     // A last label that begins with a digit may be that of an IPv4 address.
     host.len() <= MAX_HOST
         && all_plain
         && labels.next_back().is_some_and(|last| last.starts_with(|first: char| first.is_ascii_lowercase()))
 }
 
-fn malformed() -> Failure {
-    Failure::refused(StatusCode::BAD_REQUEST, "The proxy's question is not one that we understand.")
+fn malformed() -> WebError {
+    WebError::refused(StatusCode::BAD_REQUEST, "The proxy's question is not one that we understand.")
 }
 
 #[cfg(test)]
@@ -318,8 +322,8 @@ mod tests {
         let pieces = ["a", "7", "0x7f", ".", "-", "xn--", "a--b", "A", ":80", "_", "é", "%61"];
         let (mut plain, mut others) = (0, 0);
         for count in 0..pieces.len().pow(4) {
-            let host: String = (0..4).map(|place| pieces[count / pieces.len().pow(place) % pieces.len()]).collect();
-            if is_plain(&host) {
+            let host: String = (0..4).map(|url| pieces[count / pieces.len().pow(url) % pieces.len()]).collect();
+            if is_canonical_host(&host) {
                 let url = Url::parse(&format!("https://{host}/")).unwrap();
                 assert_eq!((url.host_str(), url.port()), (Some(host.as_str()), None));
                 plain += 1;

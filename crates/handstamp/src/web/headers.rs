@@ -6,7 +6,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue};
 
-use super::Places;
+use super::Urls;
 use crate::config::Config;
 
 const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
@@ -16,23 +16,23 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Reserves the slot of a header whose value is set later.
-pub(super) const NOT_YET: HeaderValue = HeaderValue::from_static("");
+pub(super) const PLACEHOLDER: HeaderValue = HeaderValue::from_static("");
 
 /// The capacity of a header map: at least the number of headers of any response.
-const MOST: usize = 20;
+const CAPACITY: usize = 20;
 
 /// In seconds. Without `includeSubDomains`, since an account page must not decide for other hosts of the domain.
 const TWO_YEARS: &str = "max-age=63072000";
 
 /// The security and cache headers of every response.
-pub(crate) struct CarefulHeaders {
+pub(crate) struct SecurityHeaders {
     all: HeaderMap,
     /// The same plus the headers that every page adds, so that the cloned map never reallocates.
-    of_page: HeaderMap,
+    for_html: HeaderMap,
 }
 
-impl CarefulHeaders {
-    pub(crate) fn new(config: &Config, places: &Places) -> Self {
+impl SecurityHeaders {
+    pub(crate) fn new(config: &Config, urls: &Urls) -> Self {
         let careful = [
             (X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (X_FRAME_OPTIONS, "DENY"),
@@ -43,14 +43,14 @@ impl CarefulHeaders {
         ];
         let security = config.public_url.is_https().then_some((STRICT_TRANSPORT_SECURITY, TWO_YEARS));
         let all = careful.into_iter().chain(security).map(|(name, value)| (name, HeaderValue::from_static(value)));
-        let mut headers = HeaderMap::with_capacity(MOST);
-        headers.extend(all.chain([(CONTENT_SECURITY_POLICY, places.policy())]));
-        keep_out_of_caches(&mut headers);
-        let mut of_page = headers.clone();
-        of_page.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-        of_page.insert(ROBOTS_TAG, HeaderValue::from_static("noindex"));
-        of_page.extend([(CONTENT_LENGTH, NOT_YET), (REQUEST_ID, NOT_YET)]);
-        Self { all: headers, of_page }
+        let mut headers = HeaderMap::with_capacity(CAPACITY);
+        headers.extend(all.chain([(CONTENT_SECURITY_POLICY, urls.content_security_policy())]));
+        set_no_store(&mut headers);
+        let mut for_html = headers.clone();
+        for_html.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        for_html.insert(ROBOTS_TAG, HeaderValue::from_static("noindex"));
+        for_html.extend([(CONTENT_LENGTH, PLACEHOLDER), (REQUEST_ID, PLACEHOLDER)]);
+        Self { all: headers, for_html }
     }
 
     /// The initial headers of a response that must not be cached. Cloning them takes a third of the instructions of inserting
@@ -60,8 +60,8 @@ impl CarefulHeaders {
     }
 
     /// The same for an HTML page of `length` bytes.
-    pub(super) fn of_page(&self, length: usize) -> HeaderMap {
-        let mut headers = self.of_page.clone();
+    pub(super) fn for_html(&self, length: usize) -> HeaderMap {
+        let mut headers = self.for_html.clone();
         headers.insert(CONTENT_LENGTH, length.into());
         headers
     }
@@ -76,13 +76,13 @@ impl CarefulHeaders {
                 headers.insert(name, value.clone());
             }
         }
-        keep_out_of_caches(headers);
+        set_no_store(headers);
     }
 }
 
 /// Sets `no-store` and `Vary: Cookie`, since a response depends on the session cookie. A handler that allows caching has set
 /// `Cache-Control` itself.
-pub(super) fn keep_out_of_caches(headers: &mut HeaderMap) {
+pub(super) fn set_no_store(headers: &mut HeaderMap) {
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(VARY, HeaderValue::from_static("Cookie"));

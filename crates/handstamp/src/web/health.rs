@@ -7,9 +7,9 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 
 use super::SharedSite;
-use super::respond::ForMachines;
+use super::respond::NoErrorPage;
 use crate::log;
-use crate::sessions::Standing;
+use crate::sessions::NodeStatus;
 
 /// Liveness: the process runs.
 pub(super) async fn alive() -> Response {
@@ -25,17 +25,17 @@ pub(super) async fn ready(State(site): State<SharedSite>) -> Response {
             (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n"))
         }
     };
-    (status, [(CACHE_CONTROL, "no-store")], Extension(ForMachines), text).into_response()
+    (status, [(CACHE_CONTROL, "no-store")], Extension(NoErrorPage), text).into_response()
 }
 
 pub(crate) async fn why_not_ready(site: &SharedSite) -> Option<&'static str> {
-    if let Err(error) = site.accounts.store.ping().await {
+    if let Err(error) = site.services.store.ping().await {
         log::warn!(%error, "pinging the database failed");
         return Some("the database does not answer");
     }
-    match site.accounts.sessions.standing() {
-        Standing::Member { lease_left, .. } if lease_left.is_zero() => Some("this node's lease has ended"),
-        Standing::Outside => Some("this node has not joined the others yet"),
-        Standing::Member { .. } | Standing::NoCache => None,
+    match site.services.sessions.status() {
+        NodeStatus::Joined { lease_left, .. } if lease_left.is_zero() => Some("this node's lease has ended"),
+        NodeStatus::NotJoined => Some("this node has not joined the others yet"),
+        NodeStatus::Joined { .. } | NodeStatus::CacheDisabled => None,
     }
 }

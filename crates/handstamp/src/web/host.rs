@@ -6,19 +6,19 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::Site;
-use super::failure::Failure;
 use super::user::{is_navigation, original_uri};
+use super::web_error::WebError;
 
 /// Rejects a request whose host is not a name of this site.
-pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
-    let public_url = &site.accounts.config.public_url;
+pub(super) fn refusal(site: &Site, request: &Request) -> Option<WebError> {
+    let public_url = &site.services.config.public_url;
     if asked_for(request).is_some_and(|host| public_url.answers_to(host)) {
         return None;
     }
     let message = format!(
         "This server answers for {public_url}. If it stands behind a proxy, the proxy must pass on the Host header."
     );
-    Some(Failure::refused(StatusCode::MISDIRECTED_REQUEST, message))
+    Some(WebError::refused(StatusCode::MISDIRECTED_REQUEST, message))
 }
 
 /// On a laptop, redirects a page that was requested under another name of the machine to the same page at `public_url`. Cookies
@@ -27,15 +27,15 @@ pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
 /// A proxy that does not pass on `Host` makes every request look like that, and a browser would be redirected in a loop. So the
 /// redirect sets a short-lived cookie, and a browser that sends it is not redirected again.
 pub(super) fn to_public_name(site: &Site, request: &Request) -> Option<Response> {
-    let public_url = &site.accounts.config.public_url;
+    let public_url = &site.services.config.public_url;
     let goes_to_a_page = *request.method() == Method::GET && is_navigation(request.method(), request.headers());
     let is_elsewhere = || asked_for(request).is_some_and(|host| public_url.is_other_name(host));
     if !goes_to_a_page || !is_elsewhere() || site.cookies.has_moved(request.headers()) {
         return None;
     }
     let uri = original_uri(request.uri(), request.extensions());
-    let place = format!("{public_url}{}", uri.path_and_query().map_or("/", |place| place.as_str()));
-    let headers = [(LOCATION, place.try_into().ok()?), (SET_COOKIE, site.cookies.moved())];
+    let url = format!("{public_url}{}", uri.path_and_query().map_or("/", |url| url.as_str()));
+    let headers = [(LOCATION, url.try_into().ok()?), (SET_COOKIE, site.cookies.moved())];
     Some((StatusCode::PERMANENT_REDIRECT, headers).into_response())
 }
 

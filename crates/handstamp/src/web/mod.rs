@@ -2,52 +2,52 @@
 
 mod api;
 mod assets;
+mod authenticate;
 mod cookies;
-mod cross_site;
+mod csrf;
 mod current_user;
-mod device;
-mod failure;
+mod endpoint;
 mod form;
 mod forward_auth;
 mod headers;
 mod health;
 mod host;
-mod introductions;
+mod identity_headers;
 mod mount;
 mod pages;
-mod pieces;
-mod places;
+mod prerendered;
 mod redirect;
-mod request;
 mod respond;
 pub(crate) mod routes;
-mod session;
+mod templates;
+mod urls;
 mod user;
-mod views;
+mod user_agent;
+mod web_error;
 
 use std::sync::Arc;
 
 use crate::log::RequestIds;
-use crate::services::Accounts;
+use crate::services::Services;
 
 pub(crate) use cookies::Cookies;
 pub use current_user::{CurrentSession, CurrentUser};
-pub(crate) use headers::CarefulHeaders;
+pub(crate) use endpoint::Warned;
+pub(crate) use headers::SecurityHeaders;
 pub(crate) use health::why_not_ready;
-pub(crate) use introductions::Introductions;
+pub(crate) use identity_headers::IdentityHeaderCache;
 pub(crate) use mount::Mount;
-pub(crate) use places::Places;
-pub(crate) use request::Warned;
-pub(crate) use views::Views;
+pub(crate) use templates::Templates;
+pub(crate) use urls::Urls;
 
 /// The shared state of all handlers.
 pub(crate) struct Site {
-    pub(crate) accounts: Accounts,
-    pub(crate) views: Views,
+    pub(crate) services: Services,
+    pub(crate) templates: Templates,
     pub(crate) cookies: Cookies,
-    pub(crate) places: Places,
-    pub(crate) introductions: Introductions,
-    pub(crate) headers: CarefulHeaders,
+    pub(crate) urls: Urls,
+    pub(crate) identity_headers: IdentityHeaderCache,
+    pub(crate) headers: SecurityHeaders,
     pub(crate) request_ids: RequestIds,
     pub(crate) mount: Mount,
     pub(crate) warned: Warned,

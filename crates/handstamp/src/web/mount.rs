@@ -6,9 +6,9 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 
 use super::Site;
-use super::failure::Failure;
 use super::routes::WELL_KNOWN;
 use super::user::original_uri;
+use super::web_error::WebError;
 use crate::log;
 
 /// Set by the first request with the right path, which ends the check.
@@ -17,7 +17,7 @@ pub(crate) struct Mount(AtomicBool);
 
 /// Rejects a request whose path differs from the one that our links lead to. That happens if the application has nested the
 /// routes beneath a path that is not the prefix.
-pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
+pub(super) fn refusal(site: &Site, request: &Request) -> Option<WebError> {
     let Mount(is_right) = &site.mount;
     if is_right.load(Ordering::Relaxed) {
         return None;
@@ -26,7 +26,7 @@ pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
         return None;
     }
     let asked_for = original_uri(request.uri(), request.extensions()).path();
-    let ours = site.places.page(request.uri().path());
+    let ours = site.urls.page(request.uri().path());
     if asked_for == ours {
         is_right.store(true, Ordering::Relaxed);
         return None;
@@ -36,5 +36,5 @@ pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
          stand, and merge Handstamp::routes() into the router instead of nesting it: they stand beneath the prefix already."
     );
     log::error!(event = "prefix_wrong", "{message}");
-    Some(Failure::refused(StatusCode::INTERNAL_SERVER_ERROR, message))
+    Some(WebError::refused(StatusCode::INTERNAL_SERVER_ERROR, message))
 }

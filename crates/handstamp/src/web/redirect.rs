@@ -7,15 +7,15 @@ use handstamp_core::ReturnTo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// A 303 redirect: after a POST, and wherever else the next request has to be a GET.
-pub(super) fn see_other(place: &str) -> Response {
-    let place = HeaderValue::from_str(place).expect("redirect targets are visible ASCII");
-    (StatusCode::SEE_OTHER, [(LOCATION, place)]).into_response()
+pub(super) fn see_other(url: &str) -> Response {
+    let url = HeaderValue::from_str(url).expect("redirect targets are visible ASCII");
+    (StatusCode::SEE_OTHER, [(LOCATION, url)]).into_response()
 }
 
 /// Encodes everything in a query value but the unreserved characters (RFC 3986 §2.3).
 const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The URL of a page with `next` as its return URL.
-pub(super) fn leading_to(page: &str, next: &ReturnTo) -> String {
+pub(super) fn url_with_next(page: &str, next: &ReturnTo) -> String {
     format!("{page}?next={}", utf8_percent_encode(next.as_str(), QUERY_VALUE))
 }

@@ -9,13 +9,13 @@ use axum::response::{IntoResponse, Response};
 use minijinja::{Value, context};
 
 use super::Site;
-use super::failure::{Explanation, Failure, log_fault};
 use super::user::{self, Visitor};
+use super::web_error::{ErrorMessage, WebError, log_internal_error};
 use crate::log::{self, RequestId};
 
 /// The response to an unknown URL.
-pub(super) async fn not_found() -> Failure {
-    Failure::not_found()
+pub(super) async fn not_found() -> WebError {
+    WebError::not_found()
 }
 
 /// The response of a handler that panicked. The log gets the kind of the panic only, since its message may contain secrets.
@@ -23,7 +23,7 @@ pub(super) fn panicked(panic: &(dyn Any + Send)) -> Response {
     let kind = if panic.is::<String>() || panic.is::<&str>() { "message" } else { "value" };
     log::error!(event = "panic", kind, "a request panicked");
     let message = "Something went wrong on our side. We have taken a note of it.";
-    Failure::refused(StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
+    WebError::refused(StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
 }
 
 /// Renders a page of the site for this visitor.
@@ -33,16 +33,16 @@ pub(super) fn page(
     status: StatusCode,
     template: &'static str,
     values: Value,
-) -> Result<Response, Failure> {
+) -> Result<Response, WebError> {
     let html = site
-        .views
-        .render(template, context! { nav => true, visitor => site.views.visitor(visitor.session()), ..values })?;
+        .templates
+        .render(template, context! { nav => true, visitor => site.templates.visitor(visitor.session()), ..values })?;
     Ok(html_page(site, status, html))
 }
 
 /// The response with a rendered page.
 pub(super) fn html_page(site: &Site, status: StatusCode, html: String) -> Response {
-    let headers = site.headers.of_page(html.len());
+    let headers = site.headers.for_html(html.len());
     let mut response = Response::new(html.into());
     *response.status_mut() = status;
     *response.headers_mut() = headers;
@@ -50,42 +50,42 @@ pub(super) fn html_page(site: &Site, status: StatusCode, html: String) -> Respon
 }
 
 /// Renders every error response as a page, or for a program as a problem document (RFC 9457), wherever it was created.
-pub(super) fn dress(site: &Site, bare: Response, is_program: bool, id: RequestId) -> Response {
+pub(super) fn render_error(site: &Site, bare: Response, is_program: bool, id: RequestId) -> Response {
     let status = bare.status();
     if !status.is_client_error() && !status.is_server_error() {
         return bare;
     }
     let is_page = bare.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-    if is_page || bare.extensions().get::<ForMachines>().is_some() {
+    if is_page || bare.extensions().get::<NoErrorPage>().is_some() {
         return bare;
     }
-    let message = match bare.extensions().get::<Explanation>() {
-        Some(Explanation(message)) => message.clone(),
+    let message = match bare.extensions().get::<ErrorMessage>() {
+        Some(ErrorMessage(message)) => message.clone(),
         None => usual_message(status).into(),
     };
     let wants_page = status != StatusCode::UNAUTHORIZED && !is_program;
-    let dressed = if wants_page { error_page(site, &bare, &message, id) } else { problem(status, &message) };
+    let rendered = if wants_page { error_page(site, &bare, &message, id) } else { problem(status, &message) };
     let (mut parts, _) = bare.into_parts();
-    let (dressed_parts, body) = dressed.into_parts();
+    let (rendered_parts, body) = rendered.into_parts();
     parts.headers.remove(CONTENT_LENGTH);
-    parts.headers.extend(dressed_parts.headers);
+    parts.headers.extend(rendered_parts.headers);
     Response::from_parts(parts, body)
 }
 
 /// The visitor whom an error page is for; such a page has the navigation of every other page.
 #[derive(Clone)]
-pub(super) struct ShownTo(pub(super) Visitor);
+pub(super) struct ErrorPageVisitor(pub(super) Visitor);
 
 /// Marks an error response whose body stays as it is, whatever the client accepts.
 #[derive(Clone)]
-pub(super) struct ForMachines;
+pub(super) struct NoErrorPage;
 
 /// Whether the client is a program, which gets no error page. It is one if it requests the API, or if its `Sec-Fetch-Mode` is not
 /// `navigate`. Without that header it is one if it accepts JSON and not HTML.
 pub(super) fn is_program(request: &Request) -> bool {
     let headers = request.headers();
     let wants_json = || user::accepts(headers, "json") && !user::accepts(headers, "text/html");
-    let navigates = user::says_navigation(headers);
+    let navigates = user::sec_fetch_navigate(headers);
     request.uri().path().starts_with("/api/") || navigates.map_or_else(wants_json, |navigates| !navigates)
 }
 
@@ -94,8 +94,8 @@ pub(super) fn problem(status: StatusCode, message: &str) -> Response {
     problem_with(status, message, &[])
 }
 
-/// A failure as a problem document, where [`dress`] does not run.
-pub(super) fn problem_of(failure: Failure) -> Response {
+/// A failure as a problem document, where [`render_error`] does not run.
+pub(super) fn problem_response(failure: WebError) -> Response {
     let mut response = problem(failure.status(), &failure.message());
     response.headers_mut().extend(failure.into_response().headers().clone());
     response
@@ -113,11 +113,11 @@ pub(super) fn problem_with(status: StatusCode, message: &str, members: &[(&str, 
 fn error_page(site: &Site, bare: &Response, message: &str, id: RequestId) -> Response {
     let status = bare.status();
     // After a server error the page shows no visitor, as the lookup of the visitor may be what failed.
-    let shown_to = bare.extensions().get::<ShownTo>().filter(|_| status.is_client_error());
+    let error_page_visitor = bare.extensions().get::<ErrorPageVisitor>().filter(|_| status.is_client_error());
     let retry_after = bare.headers().get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok()?.parse::<u32>().ok());
     let values = context! {
-        nav => shown_to.is_some(),
-        visitor => shown_to.and_then(|ShownTo(visitor)| site.views.visitor(visitor.session())),
+        nav => error_page_visitor.is_some(),
+        visitor => error_page_visitor.and_then(|ErrorPageVisitor(visitor)| site.templates.visitor(visitor.session())),
         status => status.as_u16(),
         heading => heading(status),
         message,
@@ -126,10 +126,10 @@ fn error_page(site: &Site, bare: &Response, message: &str, id: RequestId) -> Res
         link_href => "/",
         link_text => "Go to the home page",
     };
-    match site.views.render("error.html", values) {
+    match site.templates.render("error.html", values) {
         Ok(html) => html_page(site, status, html),
         Err(error) => {
-            log_fault(&format_args!("the error page: {error:#}"));
+            log_internal_error(&format_args!("the error page: {error:#}"));
             (status, message.to_owned()).into_response()
         }
     }

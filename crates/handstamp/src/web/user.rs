@@ -11,59 +11,59 @@ use axum::response::Response;
 use handstamp_core::ReturnTo;
 
 use super::Site;
-use super::failure::Failure;
+use super::endpoint::RequestContext;
 use super::redirect::see_other;
-use super::request::Visit;
-use crate::sessions::{Session, Shown};
+use super::web_error::WebError;
+use crate::sessions::{PresentedSessions, Session};
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// The visitor that a request comes from.
 #[derive(Clone)]
 pub(super) enum Visitor {
-    Stranger,
-    Member(Arc<Session>),
+    Anonymous,
+    Authenticated(Arc<Session>),
 }
 
 impl Visitor {
     /// The session, if the visitor is signed in.
     pub(super) fn session(&self) -> Option<&Session> {
         match self {
-            Self::Stranger => None,
-            Self::Member(session) => Some(session),
+            Self::Anonymous => None,
+            Self::Authenticated(session) => Some(session),
         }
     }
 }
 
-impl FromRequestParts<Visit> for Visitor {
+impl FromRequestParts<RequestContext> for Visitor {
     type Rejection = Infallible;
 
-    async fn from_request_parts(_: &mut Parts, visit: &Visit) -> Result<Self, Infallible> {
-        Ok(visit.visitor.clone())
+    async fn from_request_parts(_: &mut Parts, context: &RequestContext) -> Result<Self, Infallible> {
+        Ok(context.visitor.clone())
     }
 }
 
 /// A signed-in user. As an extractor it rejects anonymous visitors.
-pub(super) struct Member(pub(super) Arc<Session>);
+pub(super) struct SignedInUser(pub(super) Arc<Session>);
 
-impl FromRequestParts<Visit> for Member {
-    type Rejection = Failure;
+impl FromRequestParts<RequestContext> for SignedInUser {
+    type Rejection = WebError;
 
-    async fn from_request_parts(_: &mut Parts, visit: &Visit) -> Result<Self, Failure> {
-        match &visit.visitor {
-            Visitor::Member(session) => Ok(Self(Arc::clone(session))),
-            Visitor::Stranger => Err(Failure::SignedOut),
+    async fn from_request_parts(_: &mut Parts, context: &RequestContext) -> Result<Self, WebError> {
+        match &context.visitor {
+            Visitor::Authenticated(session) => Ok(Self(Arc::clone(session))),
+            Visitor::Anonymous => Err(WebError::SignedOut),
         }
     }
 }
 
 /// The sessions whose tokens a request presents, for handlers that revoke them.
-impl FromRequestParts<Visit> for Shown {
+impl FromRequestParts<RequestContext> for PresentedSessions {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, visit: &Visit) -> Result<Self, Infallible> {
-        let site = &visit.site;
-        Ok(site.accounts.sessions.shown(site.cookies.all_sessions(&parts.headers)))
+    async fn from_request_parts(parts: &mut Parts, context: &RequestContext) -> Result<Self, Infallible> {
+        let site = &context.site;
+        Ok(site.services.sessions.presented(site.cookies.all_sessions(&parts.headers)))
     }
 }
 
@@ -75,30 +75,30 @@ pub(super) fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a 
 
 /// Redirects to the sign-in page. The return URL is the requested page, or for a form the page that contained it. The entered
 /// data is lost, and the target of a form need not be a page.
-pub(super) fn to_sign_in(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
+pub(super) fn redirect_to_sign_in(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
     if matches!(*method, Method::GET | Method::HEAD) {
-        let wanted = uri.path_and_query().and_then(|place| ReturnTo::parse(place.as_str()));
-        return see_other(&site.places.sign_in(wanted.as_ref().unwrap_or(site.places.account())));
+        let return_target = uri.path_and_query().and_then(|url| ReturnTo::parse(url.as_str()));
+        return see_other(&site.urls.sign_in(return_target.as_ref().unwrap_or(site.urls.account())));
     }
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let place = site.places.sign_in_after_form(page_of_own_form(site, uri), text(REFERER), text(HOST));
-    see_other(&place)
+    let url = site.urls.sign_in_after_form(page_of_own_form(site, uri), text(REFERER), text(HOST));
+    see_other(&url)
 }
 
 /// The page with the form that was sent to one of our URLs.
 fn page_of_own_form(site: &Site, uri: &Uri) -> Option<ReturnTo> {
-    let is_ours = uri.path().starts_with(&site.places.page("/account/"));
+    let is_ours = uri.path().starts_with(&site.urls.page("/account/"));
     uri.path().split("/revoke").next().filter(|_| is_ours).and_then(ReturnTo::parse)
 }
 
 /// Whether a browser navigates to a page, as opposed to a fetch by a script or a program.
 pub(super) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
     let seems_so = || matches!(*method, Method::GET | Method::HEAD) && accepts(headers, "text/html");
-    says_navigation(headers).unwrap_or_else(seems_so)
+    sec_fetch_navigate(headers).unwrap_or_else(seems_so)
 }
 
 /// The same according to `Sec-Fetch-Mode`; none where the browser does not send it.
-pub(super) fn says_navigation(headers: &HeaderMap) -> Option<bool> {
+pub(super) fn sec_fetch_navigate(headers: &HeaderMap) -> Option<bool> {
     headers.get(SEC_FETCH_MODE).map(|mode| mode == "navigate")
 }
 

@@ -4,8 +4,8 @@
 //! during a fill. Tests that begin with `wrong_order_` run the steps in a wrong order, which must serve a stale session.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
-#[path = "../../src/world.rs"]
-mod world;
+#[path = "../../src/environment.rs"]
+mod environment;
 
 #[path = "../simulation/store.rs"]
 mod store;
@@ -14,26 +14,27 @@ mod sessions;
 
 use std::time::Duration;
 
-use handstamp_core::{SessionIdHash, Timestamp, UserId};
+use handstamp_core::{SessionSecretHash, Timestamp, UserId};
 use loom::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
+use environment::ClockReading;
 use sessions::{Cache, SessionKey};
-use store::{Change, Position, Subject};
-use world::Moment;
+use store::{Invalidation, InvalidationScope, Position};
 
 const LEASE: Duration = Duration::from_secs(100);
-const SESSION: SessionIdHash = SessionIdHash::from_bytes([1; 32]);
+const SESSION: SessionSecretHash = SessionSecretHash::from_bytes([1; 32]);
 const USER: UserId = UserId::from_uuid(uuid::Uuid::from_u128(2));
-const KEY: SessionKey = SessionKey { id_hash: SESSION, user_id: USER, expires_at: Timestamp::from_unix_seconds(1_000) };
+const KEY: SessionKey =
+    SessionKey { secret_hash: SESSION, user_id: USER, expires_at: Timestamp::from_unix_seconds(1_000) };
 
-fn at(seconds: u64) -> Moment {
-    Moment { wall: Duration::from_secs(seconds), uptime: Duration::from_secs(seconds) }
+fn at(seconds: u64) -> ClockReading {
+    ClockReading { wall: Duration::from_secs(seconds), monotonic: Duration::from_secs(seconds) }
 }
 
-fn change(position: i64, subject: Subject) -> Change {
-    Change { position: Position(position), subject }
+fn change(position: i64, scope: InvalidationScope) -> Invalidation {
+    Invalidation { position: Position(position), scope }
 }
 
 /// The row of the session: the version of its user's name, or 0 once it is gone.
@@ -45,7 +46,7 @@ struct World {
 impl World {
     fn new() -> Arc<Self> {
         let cache = Cache::new(0);
-        cache.renewed(at(0), LEASE);
+        cache.renew(at(0), LEASE);
         Arc::new(Self { row: AtomicU64::new(1), cache: Mutex::new(Arc::new(cache)) })
     }
 
@@ -56,14 +57,14 @@ impl World {
     /// Handles a request that misses the cache.
     fn misses(&self) {
         let cache = self.cache();
-        let noted = cache.position();
-        self.fills(&cache, noted);
+        let read_position = cache.position();
+        self.fills(&cache, read_position);
     }
 
-    fn fills(&self, cache: &Cache, noted: Position) {
+    fn fills(&self, cache: &Cache, read_position: Position) {
         let row = self.row.load(SeqCst);
         if row > 0 {
-            cache.fill(noted, &KEY, row);
+            cache.insert(read_position, &KEY, row);
         }
     }
 
@@ -72,16 +73,16 @@ impl World {
         let cache = self.cache();
         let row = self.row.load(SeqCst);
         if row > 0 {
-            cache.fill(cache.position(), &KEY, row);
+            cache.insert(cache.position(), &KEY, row);
         }
     }
 
     /// A wrong order: inserts the entry into the cache that is current after the row was read.
     fn misses_and_fills_another_cache(&self) {
-        let noted = self.cache().position();
+        let read_position = self.cache().position();
         let row = self.row.load(SeqCst);
         if row > 0 {
-            self.cache().fill(noted, &KEY, row);
+            self.cache().insert(read_position, &KEY, row);
         }
     }
 
@@ -124,7 +125,7 @@ fn miss_while(miss: fn(&World), happens: impl Fn(&World) + Send + Sync + 'static
 fn fill_against_evict(miss: fn(&World)) -> bool {
     miss_while(miss, |world| {
         world.row.store(0, SeqCst);
-        world.cache().apply(&[change(1, Subject::Session(SESSION))]);
+        world.cache().apply(&[change(1, InvalidationScope::Session(SESSION))]);
     })
 }
 
@@ -144,7 +145,7 @@ fn wrong_order_confirming_before_the_invalidation_serves_an_ended_session() {
         let world = World::new();
         world.misses();
         let other = Arc::clone(&world);
-        let following = thread::spawn(move || other.cache().apply(&[change(1, Subject::Session(SESSION))]));
+        let following = thread::spawn(move || other.cache().apply(&[change(1, InvalidationScope::Session(SESSION))]));
         world.row.store(0, SeqCst);
         let stale = world.serves_what_was();
         following.join().unwrap();
@@ -157,7 +158,7 @@ fn wrong_order_confirming_before_the_invalidation_serves_an_ended_session() {
 fn two_fills(miss: fn(&World)) -> bool {
     miss_while(miss, move |world| {
         world.row.store(2, SeqCst);
-        world.cache().apply(&[change(1, Subject::User(USER))]);
+        world.cache().apply(&[change(1, InvalidationScope::User(USER))]);
         miss(world);
     })
 }
@@ -181,7 +182,7 @@ fn lease_end_against_look_up(counted_from: fn(sent: u64, now: u64) -> u64) -> bo
         let clock = Arc::new(AtomicU64::new(50));
         let (other, its_clock) = (Arc::clone(&world), Arc::clone(&clock));
         let renewing = thread::spawn(move || {
-            other.cache().renewed(at(counted_from(0, its_clock.load(SeqCst))), LEASE);
+            other.cache().renew(at(counted_from(0, its_clock.load(SeqCst))), LEASE);
         });
         clock.store(100, SeqCst);
         let stale = world.serves_what_was_at(clock.load(SeqCst));
@@ -205,7 +206,7 @@ fn rejoin_with_a_fill_under_way(miss: fn(&World)) -> bool {
     miss_while(miss, |world| {
         world.row.store(0, SeqCst);
         let cache = Cache::new(1);
-        cache.renewed(at(0), LEASE);
+        cache.renew(at(0), LEASE);
         *world.cache.lock().unwrap() = Arc::new(cache);
     })
 }

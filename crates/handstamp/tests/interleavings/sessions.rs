@@ -12,7 +12,7 @@ mod sync {
 
     pub(super) use loom::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-    pub(super) const PLACES: usize = 2;
+    pub(super) const BUCKETS: usize = 2;
 
     pub(crate) trait Weighs {
         fn weight(&self) -> u64 {
@@ -62,11 +62,11 @@ impl Cache {
         Self(cache::Cache::new(crate::store::Position(position), 1))
     }
 
-    pub(crate) fn renewed(&self, sent: crate::world::Moment, lease: std::time::Duration) {
-        self.0.lease().renewed(sent, lease);
+    pub(crate) fn renew(&self, sent: crate::environment::ClockReading, lease: std::time::Duration) {
+        self.0.lease().renew(sent, lease);
     }
 
-    pub(crate) fn look_up(&self, key: &SessionKey, now: crate::world::Moment) -> Option<u64> {
+    pub(crate) fn look_up(&self, key: &SessionKey, now: crate::environment::ClockReading) -> Option<u64> {
         self.0.look_up(key, now)
     }
 
@@ -74,11 +74,11 @@ impl Cache {
         self.0.position()
     }
 
-    pub(crate) fn fill(&self, noted: crate::store::Position, key: &SessionKey, value: u64) {
-        self.0.fill(noted, key, value);
+    pub(crate) fn insert(&self, read_position: crate::store::Position, key: &SessionKey, value: u64) {
+        self.0.insert(read_position, key, value);
     }
 
-    pub(crate) fn apply(&self, changes: &[crate::store::Change]) -> bool {
+    pub(crate) fn apply(&self, changes: &[crate::store::Invalidation]) -> bool {
         self.0.apply(changes)
     }
 }

@@ -5,14 +5,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use handstamp_core::{SessionIdHash, UserId};
+use handstamp_core::{SessionSecretHash, UserId};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::Tally;
 use crate::chance::Chance;
 use crate::machine::LEASE;
-use crate::store::{CHANGES_AT_ONCE, Change, ChangeLog, NodeId, NodeRow, Position, Subject};
+use crate::store::{Invalidation, InvalidationLog, InvalidationScope, MAX_INVALIDATIONS, NodeId, NodeRow, Position};
 
 /// The stored data. Statements run one at a time, each atomically.
 #[derive(Clone, Default)]
@@ -22,21 +22,21 @@ pub struct Tables {
     /// The version of each user's name.
     pub names: BTreeMap<UserId, u64>,
     position: i64,
-    changes: BTreeMap<i64, Change>,
+    changes: BTreeMap<i64, Invalidation>,
     nodes: BTreeMap<NodeId, NodeRow>,
     pub tally: Tally,
 }
 
 impl Tables {
-    pub fn log(&mut self, subject: Subject) -> Position {
+    pub fn log(&mut self, scope: InvalidationScope) -> Position {
         self.position += 1;
         let position = Position(self.position);
-        self.changes.insert(self.position, Change { position, subject });
+        self.changes.insert(self.position, Invalidation { position, scope });
         position
     }
 
     /// The version of the user's name and the newest position, if the session is live.
-    pub fn name_of(&self, session: SessionIdHash, user: UserId) -> Option<(u64, Position)> {
+    pub fn name_of(&self, session: SessionSecretHash, user: UserId) -> Option<(u64, Position)> {
         let owner = self.sessions.get(session.as_bytes()).filter(|owner| **owner == user)?;
         Some((self.names[owner], Position(self.position)))
     }
@@ -76,8 +76,8 @@ impl From<crate::sessions::NoLease> for Lost {
     }
 }
 
-impl From<crate::sessions::Outdated> for Lost {
-    fn from(_: crate::sessions::Outdated) -> Self {
+impl From<crate::sessions::StaleRead> for Lost {
+    fn from(_: crate::sessions::StaleRead) -> Self {
         Self
     }
 }
@@ -185,7 +185,7 @@ impl Database {
     }
 }
 
-impl ChangeLog for Database {
+impl InvalidationLog for Database {
     type Error = Lost;
 
     async fn join(&self, node: NodeId, lease: Duration) -> Result<Position, Lost> {
@@ -216,10 +216,10 @@ impl ChangeLog for Database {
         .await
     }
 
-    async fn changes_after(&self, position: Position) -> Result<Vec<Change>, Lost> {
+    async fn invalidations_after(&self, position: Position) -> Result<Vec<Invalidation>, Lost> {
         self.read(move |tables| {
             let changes = tables.changes.range(position.0 + 1..);
-            changes.map(|(_, change)| *change).take(CHANGES_AT_ONCE).collect()
+            changes.map(|(_, change)| *change).take(MAX_INVALIDATIONS).collect()
         })
         .await
     }
@@ -228,7 +228,7 @@ impl ChangeLog for Database {
         self.read(|tables| (Position(tables.position), tables.nodes.values().copied().collect())).await
     }
 
-    async fn give_up(&self, node: NodeRow) -> Result<(), Lost> {
+    async fn evict(&self, node: NodeRow) -> Result<(), Lost> {
         self.write(move |tables| {
             if tables.nodes.get(&node.id).is_some_and(|row| row.renewals == node.renewals) {
                 tables.nodes.remove(&node.id);
@@ -254,5 +254,5 @@ impl ChangeLog for Database {
         true
     }
 
-    async fn announce(&self) {}
+    async fn notify(&self) {}
 }

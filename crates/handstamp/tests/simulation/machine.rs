@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::chance::Chance;
 use crate::database::Database;
+use crate::environment::{Clock, Environment, Rng};
 use crate::sessions::Node;
-use crate::world::{Clock, Rng, World};
 
 pub const LEASE: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -23,7 +23,7 @@ pub struct Machine {
     pub capacity: usize,
     pub node: Arc<Node<Database, u64>>,
     pub clock: Arc<MachineClock>,
-    pub world: World,
+    pub environment: Environment,
     freezer: Freezer,
     tasks: JoinSet<()>,
 }
@@ -32,19 +32,19 @@ impl Machine {
     /// Starts a node. With capacity 0 it does not cache, like a command in a shell.
     pub fn start(database: &Database, chance: &Chance, capacity: usize) -> Self {
         let clock = Arc::new(MachineClock::new(chance));
-        let world = World { clock: clock.clone(), rng: Arc::new(chance.clone()) };
+        let environment = Environment { clock: clock.clone(), rng: Arc::new(chance.clone()) };
         let database = database.for_another_process();
-        let node = Arc::new(Node::new(Arc::new(database.clone()), world.clone(), LEASE, capacity));
+        let node = Arc::new(Node::new(Arc::new(database.clone()), environment.clone(), LEASE, capacity));
         let mut machine = Self {
             database,
             capacity,
             node: Arc::clone(&node),
             clock,
-            world,
+            environment,
             freezer: Freezer::default(),
             tasks: JoinSet::new(),
         };
-        machine.runs(async move { node.follow().await });
+        machine.runs(async move { node.run().await });
         machine
     }
 
@@ -120,13 +120,13 @@ impl MachineClock {
 
 impl Clock for MachineClock {
     fn wall(&self) -> Duration {
-        let wall = 20_000 * DAY + self.uptime();
+        let wall = 20_000 * DAY + self.monotonic();
         let set_by = *self.set_by.lock().unwrap();
         let by = Duration::from_millis(set_by.unsigned_abs());
         if set_by < 0 { wall - by } else { wall + by }
     }
 
-    fn uptime(&self) -> Duration {
+    fn monotonic(&self) -> Duration {
         let micros = i64::try_from(self.begun.elapsed().as_micros()).unwrap();
         Duration::from_micros(u64::try_from(micros + micros * self.drift / 1000).unwrap())
     }

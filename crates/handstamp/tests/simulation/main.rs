@@ -18,10 +18,10 @@
     clippy::print_stdout
 )]
 
+#[path = "../../src/environment.rs"]
+mod environment;
 #[path = "../../src/log.rs"]
 mod log;
-#[path = "../../src/world.rs"]
-mod world;
 
 mod chance;
 mod database;

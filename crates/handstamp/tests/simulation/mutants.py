@@ -15,51 +15,51 @@ CRATE = pathlib.Path(__file__).resolve().parents[2]
 ROOT = CRATE.parents[1]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PLACE = TARGET / "lease-mutants"
-FOLLOWER, CACHE, DATABASE = "src/sessions/follower.rs", "src/sessions/cache.rs", "tests/simulation/database.rs"
+FOLLOWER, CACHE, DATABASE = "src/sessions/node.rs", "src/sessions/cache.rs", "tests/simulation/database.rs"
 DEPENDENCIES = "arc-swap axum getrandom handstamp-core quick_cache rustix tracing uuid".split()
 SESSIONS = [f"src/sessions/{name}.rs" for name in "cache follower lease sync".split()]
-FILES = ["src/log.rs", "src/world.rs", "src/store/change.rs", *SESSIONS]
+FILES = ["src/log.rs", "src/environment.rs", "src/store/protocol.rs", *SESSIONS]
 
 LOOK = "        let (newest, rows) = self.log.nodes().await.map_err(fault)?;"
-LOOKED = "        self.note(&rows);\n        for row in rows.iter().filter(|row| row.position < position"
-WAIT = """        let mut look_after = FIRST_LOOK_AFTER;"""
-RENEWED = "            cache.lease().renewed(sent, self.lease);\n            renewed = true;"
+LOOKED = "        self.record_heartbeats(&rows);\n        for row in rows.iter().filter(|row| row.position < position"
+WAIT = """        let mut poll_after = FIRST_POLL_AFTER;"""
+RENEWED = "            cache.lease().renew(sent, self.lease);\n            renewed = true;"
 
 # Each rule that is left out, with the texts that are replaced to do so.
 MUTANTS = {
     "no_wait": [(FOLLOWER, WAIT, "        if true {\n            return Ok(());\n        }\n" + WAIT)],
     "no_lease": [(CACHE, "if !self.lease.holds(now)", "if false && !self.lease.holds(now)")],
     "no_stamp": [(CACHE, "entry.position >= changed", "(entry.position >= changed || true)")],
-    "stamp_after_read": [(FOLLOWER, "cache.fill(noted, key", "cache.fill(noted.max(cache.position()), key")],
+    "stamp_after_read": [(FOLLOWER, "cache.insert(read_position, key", "cache.insert(read_position.max(cache.position()), key")],
     "report_before_evict": [
         (FOLLOWER, "gap || !cache.apply(&changes)", "gap"),
         (FOLLOWER, "self.log.renew(id, cache.position())",
          "self.log.renew(id, changes.last().map_or(cache.position(), |last| last.position))"),
         (FOLLOWER, RENEWED, "            cache.apply(&changes);\n" + RENEWED),
     ],
-    "lease_from_answer": [(FOLLOWER, RENEWED, RENEWED.replace("sent", "self.world.moment()"))],
+    "lease_from_answer": [(FOLLOWER, RENEWED, RENEWED.replace("sent", "self.environment.clock_reading()"))],
     "keep_cache": [
         (FOLLOWER, "                    self.cache.store(None);\n", ""),
         (FOLLOWER, "Arc::new(Cache::new(position, self.capacity))",
          "self.cache.load_full().unwrap_or_else(|| Arc::new(Cache::new(position, self.capacity)))"),
-        (FOLLOWER, "        cache.lease().renewed(sent, self.lease);\n        self.cache",
-         "        cache.skip_to(position);\n        cache.lease().renewed(sent, self.lease);\n        self.cache"),
+        (FOLLOWER, "        cache.lease().renew(sent, self.lease);\n        self.cache",
+         "        cache.skip_to(position);\n        cache.lease().renew(sent, self.lease);\n        self.cache"),
         (CACHE, "    pub(super) fn lease(&self)",
          "    pub(super) fn skip_to(&self, position: Position) {\n        self.position.store(position.0, Ordering::SeqCst);\n"
          "    }\n\n    pub(super) fn lease(&self)"),
     ],
     "stale_fill": [
-        (FOLLOWER, "if let (Some(cache), Some(noted)) = (cache, noted)",
-         "if let (Some(cache), Some(noted)) = (self.cache.load_full(), noted)"),
+        (FOLLOWER, "if let (Some(cache), Some(read_position)) = (cache, read_position)",
+         "if let (Some(cache), Some(read_position)) = (self.cache.load_full(), read_position)"),
     ],
     "not_deleted": [
-        (FOLLOWER, "            self.log.give_up(*row).await.map_err(fault)?;\n", ""),
-        (FOLLOWER, "let found = rows.iter().map", "let found = rows.iter().filter(|row| !self.is_silent(row, 1)).map"),
+        (FOLLOWER, "            self.log.evict(*row).await.map_err(fault)?;\n", ""),
+        (FOLLOWER, "let found = rows.iter().map", "let found = rows.iter().filter(|row| !self.is_expired(row, 1)).map"),
     ],
-    "delete_early": [(FOLLOWER, "self.is_silent(row, 1)", "(true || self.is_silent(row, 1))")],
+    "delete_early": [(FOLLOWER, "self.is_expired(row, 1)", "(true || self.is_expired(row, 1))")],
     "watch_from_question": [
-        (FOLLOWER, LOOK, "        let asked = self.world.moment().uptime;\n" + LOOK),
-        (FOLLOWER, LOOKED, LOOKED.replace("self.note(&rows)", 'self.watch.lock().expect("").note(&rows, asked)')),
+        (FOLLOWER, LOOK, "        let asked = self.environment.clock_reading().monotonic;\n" + LOOK),
+        (FOLLOWER, LOOKED, LOOKED.replace("self.record_heartbeats(&rows)", 'self.heartbeats.lock().expect("").note(&rows, asked)')),
     ],
     "delete_renewed": [
         (FOLLOWER, "Some((renewals, since)) if *renewals == row.renewals => *since", "Some((_, since)) => *since"),
@@ -70,14 +70,14 @@ MUTANTS = {
     ],
     "row_without_lease": [(FOLLOWER, "                if self.holds_lease() {", "                if true || self.holds_lease() {")],
     "row_of_an_old_leader": [
-        (FOLLOWER, "if Some(position) < noted.max(confirmed)", "if false && Some(position) < noted.max(confirmed)"),
+        (FOLLOWER, "if Some(position) < read_position.max(confirmed)", "if false && Some(position) < read_position.max(confirmed)"),
     ],
     "row_without_confirmation": [
         (FOLLOWER, "let confirmed = self.confirmed_position().await?;",
          "let confirmed = if self.capacity > 0 { self.confirmed_position().await? } else { None };"),
     ],
-    "same_id": [(FOLLOWER, "NodeId(Uuid::from_bytes(self.world.random()))",
-                 "before.unwrap_or_else(|| NodeId(Uuid::from_bytes(self.world.random())))")],
+    "same_id": [(FOLLOWER, "NodeId(Uuid::from_bytes(self.environment.random()))",
+                 "before.unwrap_or_else(|| NodeId(Uuid::from_bytes(self.environment.random())))")],
 }
 
 
@@ -111,14 +111,14 @@ def plant(name, replacements):
 
 
 BARE_LIBRARY = """#![allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
-mod world;
+mod environment;
 mod store {
     mod change;
     pub(crate) use change::*;
 }
 mod sessions {
     mod cache;
-    mod follower;
+    mod node;
     mod lease;
     mod sync;
     #[cfg(test)]

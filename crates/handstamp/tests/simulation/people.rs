@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use handstamp_core::{SessionIdHash, Timestamp, UserId};
+use handstamp_core::{SessionSecretHash, Timestamp, UserId};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use crate::chance::Chance;
 use crate::database::Database;
 use crate::machine::{LEASE, Machine};
 use crate::sessions::SessionKey;
-use crate::store::Subject;
+use crate::store::InvalidationScope;
 
 /// The number of machines. The node on the last one caches nothing.
 const MACHINES: usize = 4;
@@ -27,9 +27,9 @@ pub struct People {
     chance: Chance,
     database: Database,
     machines: Vec<Machine>,
-    sessions: Vec<(SessionIdHash, UserId)>,
+    sessions: Vec<(SessionSecretHash, UserId)>,
     /// Sessions that are about to end or have ended. Copies of their tokens are still sent.
-    former: VecDeque<(SessionIdHash, UserId)>,
+    former: VecDeque<(SessionSecretHash, UserId)>,
     told: Arc<Mutex<Told>>,
     next_session: u64,
 }
@@ -116,23 +116,24 @@ impl People {
         hash[31] = u8::try_from(self.next_session % 61).unwrap();
         let user = self.user(self.chance.below(USERS));
         self.database.tables.lock().unwrap().sessions.insert(hash, user);
-        self.sessions.push((SessionIdHash::from_bytes(hash), user));
+        self.sessions.push((SessionSecretHash::from_bytes(hash), user));
     }
 
     fn somebody_asks(&mut self, machine: usize) {
         let former = self.chance.happens(300).then(|| self.chance.pick(self.former.make_contiguous()).copied());
         let (session, user) = former.flatten().unwrap_or(*self.chance.pick(&self.sessions).unwrap());
-        let key = SessionKey { id_hash: session, user_id: user, expires_at: Timestamp::from_unix_seconds(u64::MAX) };
+        let key =
+            SessionKey { secret_hash: session, user_id: user, expires_at: Timestamp::from_unix_seconds(u64::MAX) };
         let (told, database) = (Arc::clone(&self.told), self.machines[machine].database.clone());
         let node = Arc::clone(&self.machines[machine].node);
-        let clock = self.machines[machine].world.clone();
+        let clock = self.machines[machine].environment.clone();
         self.machines[machine].runs(async move {
             // The request begins when the process reads it, not when it was sent.
             let (was_ended, newest_name) = {
                 let told = told.lock().unwrap();
                 (told.ended.contains(session.as_bytes()), told.names.get(&user).copied().unwrap_or(0))
             };
-            let (name, how) = match node.look_up(&key, clock.moment()) {
+            let (name, how) = match node.look_up(&key, clock.clock_reading()) {
                 Some(name) => (Some(name), "from the cache"),
                 None => {
                     let row = database.read(move |tables| tables.name_of(session, user));
@@ -160,15 +161,15 @@ impl People {
     fn somebody_signs_out(&mut self, machine: usize) {
         let (session, user) = *self.chance.pick(&self.sessions).unwrap();
         let all = self.chance.happens(200);
-        let subject = if all { Subject::User(user) } else { Subject::Session(session) };
-        self.end(machine, subject, move |(other, owner)| if all { *owner == user } else { *other == session });
+        let scope = if all { InvalidationScope::User(user) } else { InvalidationScope::Session(session) };
+        self.end(machine, scope, move |(other, owner)| if all { *owner == user } else { *other == session });
     }
 
     /// An operator runs a command in a shell on a separate machine, whose node does not cache.
     fn an_operator_ends_all(&mut self) {
         let shell = Machine::start(&self.database, &self.chance, 0);
         self.machines.push(shell);
-        self.end(self.machines.len() - 1, Subject::Everybody, |_| true);
+        self.end(self.machines.len() - 1, InvalidationScope::All, |_| true);
         let shell = self.machines.pop().unwrap();
         tokio::spawn(async move {
             sleep(LEASE * 10).await;
@@ -176,7 +177,7 @@ impl People {
         });
     }
 
-    fn end(&mut self, machine: usize, subject: Subject, ends: impl Fn(&(SessionIdHash, UserId)) -> bool) {
+    fn end(&mut self, machine: usize, scope: InvalidationScope, ends: impl Fn(&(SessionSecretHash, UserId)) -> bool) {
         let ended: Vec<_> = self.sessions.extract_if(.., |session| ends(session)).collect();
         self.former.extend(&ended);
         self.former.drain(..self.former.len().saturating_sub(FORMER));
@@ -187,10 +188,10 @@ impl People {
         self.machines[machine].runs(async move {
             let commit = database.write(move |tables| {
                 tables.sessions.retain(|session, _| !deleted.contains(session));
-                tables.log(subject)
+                tables.log(scope)
             });
             let Ok(position) = commit.await else { return };
-            let answered = node.in_force(position).await.is_ok();
+            let answered = node.wait_until_applied(position).await.is_ok();
             {
                 let tally = &mut database.tables.lock().unwrap().tally;
                 if answered {
@@ -214,10 +215,10 @@ impl People {
                 let name = tables.names.get_mut(&user).unwrap();
                 *name += 1;
                 let name = *name;
-                (name, tables.log(Subject::User(user)))
+                (name, tables.log(InvalidationScope::User(user)))
             });
             let Ok((name, position)) = commit.await else { return };
-            if node.in_force(position).await.is_ok() {
+            if node.wait_until_applied(position).await.is_ok() {
                 let mut told = told.lock().unwrap();
                 let newest = told.names.entry(user).or_default();
                 *newest = name.max(*newest);

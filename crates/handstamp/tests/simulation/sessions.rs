@@ -2,14 +2,14 @@
 
 #[path = "../../src/sessions/cache.rs"]
 mod cache;
-#[path = "../../src/sessions/follower.rs"]
-mod follower;
 #[path = "../../src/sessions/lease.rs"]
 mod lease;
+#[path = "../../src/sessions/node.rs"]
+mod node;
 #[path = "../../src/sessions/sync.rs"]
 mod sync;
 
 impl sync::Weighs for u64 {}
 
 pub(crate) use cache::SessionKey;
-pub(crate) use follower::{NoLease, Node, Outdated};
+pub(crate) use node::{NoLease, Node, StaleRead};

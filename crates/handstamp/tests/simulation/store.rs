@@ -1,6 +1,6 @@
 //! The unmodified interface between the lease protocol and a database.
 
-#[path = "../../src/store/change.rs"]
-mod change;
+#[path = "../../src/store/protocol.rs"]
+mod protocol;
 
-pub(crate) use change::*;
+pub(crate) use protocol::*;

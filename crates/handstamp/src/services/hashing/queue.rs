@@ -17,14 +17,14 @@ pub(crate) struct Share {
 }
 
 /// All permits that are held. Operations scan the whole list, since there are some sixty.
-pub(super) struct Queue(Mutex<Places>);
+pub(super) struct Queue(Mutex<QueueState>);
 
-struct Places {
-    most: usize,
+struct QueueState {
+    capacity: usize,
     /// How many more hashes may start now.
-    free_turns: usize,
+    free_slots: usize,
     newest: u64,
-    places: Vec<Place>,
+    entries: Vec<Entry>,
     /// How many turns each network and each account of a network has had. A new party begins with the fewest that the others have
     /// had, and is kept only while it holds a permit.
     turns: HashMap<Party, u64>,
@@ -36,7 +36,7 @@ enum Party {
     Account(Share),
 }
 
-struct Place {
+struct Entry {
     number: u64,
     share: Share,
     state: State,
@@ -51,65 +51,71 @@ enum State {
 }
 
 /// A permit, returned when dropped.
-pub(super) struct Held {
+pub(super) struct QueuePermit {
     queue: Arc<Queue>,
     number: u64,
 }
 
 /// There is no permit, or it was taken away.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Crowded;
+pub(super) struct QueueFull;
 
 impl Queue {
     /// A queue for `turns` hashes at once and `waiting` more that wait.
     pub(super) fn new(turns: usize, waiting: usize) -> Self {
-        let most = turns.saturating_add(waiting);
-        Self(Mutex::new(Places { most, free_turns: turns, newest: 0, places: Vec::new(), turns: HashMap::new() }))
+        let capacity = turns.saturating_add(waiting);
+        Self(Mutex::new(QueueState {
+            capacity,
+            free_slots: turns,
+            newest: 0,
+            entries: Vec::new(),
+            turns: HashMap::new(),
+        }))
     }
 
     /// Acquires a permit. If all are held, it takes one from a network or an account that has more than its share.
-    pub(super) fn reserve(self: &Arc<Self>, share: Share) -> Result<Held, Crowded> {
-        let mut places = self.places();
-        if places.places.len() >= places.most {
-            let given_up = places.over_its_share(share).ok_or(Crowded)?;
-            places.remove(given_up);
+    pub(super) fn reserve(self: &Arc<Self>, share: Share) -> Result<QueuePermit, QueueFull> {
+        let mut entries = self.entries();
+        if entries.entries.len() >= entries.capacity {
+            let evicted = entries.over_its_share(share).ok_or(QueueFull)?;
+            entries.remove(evicted);
         }
-        Ok(Held { queue: Arc::clone(self), number: places.add(share) })
+        Ok(QueuePermit { queue: Arc::clone(self), number: entries.add(share) })
     }
 
-    fn places(&self) -> MutexGuard<'_, Places> {
+    fn entries(&self) -> MutexGuard<'_, QueueState> {
         self.0.lock().expect("nothing panics while it holds the queue")
     }
 }
 
-impl Held {
+impl QueuePermit {
     /// Waits for the turn of this permit, which lasts until the permit is dropped.
-    pub(super) async fn turn(&self) -> Result<(), Crowded> {
+    pub(super) async fn turn(&self) -> Result<(), QueueFull> {
         let called = {
             let (call, called) = oneshot::channel();
-            let mut places = self.queue.places();
-            let index = places.index_of(self.number).ok_or(Crowded)?;
-            places.places[index].state = State::Waiting(call);
-            places.call();
+            let mut entries = self.queue.entries();
+            let index = entries.index_of(self.number).ok_or(QueueFull)?;
+            entries.entries[index].state = State::Waiting(call);
+            entries.call();
             called
         };
-        called.await.map_err(|_| Crowded)
+        called.await.map_err(|_| QueueFull)
     }
 }
 
-impl Drop for Held {
+impl Drop for QueuePermit {
     fn drop(&mut self) {
-        let mut places = self.queue.places();
-        if let Some(index) = places.index_of(self.number) {
-            places.remove(index);
-            places.call();
+        let mut entries = self.queue.entries();
+        if let Some(index) = entries.index_of(self.number) {
+            entries.remove(index);
+            entries.call();
         }
     }
 }
 
-impl Places {
+impl QueueState {
     fn index_of(&self, number: u64) -> Option<usize> {
-        self.places.iter().position(|place| place.number == number)
+        self.entries.iter().position(|entry| entry.number == number)
     }
 
     fn add(&mut self, share: Share) -> u64 {
@@ -123,14 +129,14 @@ impl Places {
         self.turns.entry(Party::Network(share.network)).or_insert(of_networks);
         self.turns.entry(Party::Account(share)).or_insert(of_accounts);
         self.newest += 1;
-        self.places.push(Place { number: self.newest, share, state: State::Reserved });
+        self.entries.push(Entry { number: self.newest, share, state: State::Reserved });
         self.newest
     }
 
     fn remove(&mut self, index: usize) {
-        let Place { share, state, .. } = self.places.remove(index);
+        let Entry { share, state, .. } = self.entries.remove(index);
         if matches!(state, State::Hashing) {
-            self.free_turns += 1;
+            self.free_slots += 1;
         }
         if self.held_by_network(share.network) == 0 {
             self.turns.remove(&Party::Network(share.network));
@@ -143,12 +149,12 @@ impl Places {
     /// Gives free turns to waiting permits: those of the network with the fewest turns first, within it those of the account with
     /// the fewest, and of that account the oldest.
     fn call(&mut self) {
-        while self.free_turns > 0 {
-            let waiting = self.places.iter_mut().filter(|place| matches!(place.state, State::Waiting(_)));
+        while self.free_slots > 0 {
+            let waiting = self.entries.iter_mut().filter(|entry| matches!(entry.state, State::Waiting(_)));
             let turns = &self.turns;
             let had = |party| turns.get(&party).copied().unwrap_or(0);
-            let order = |place: &&mut Place| {
-                (had(Party::Network(place.share.network)), had(Party::Account(place.share)), place.number)
+            let order = |entry: &&mut Entry| {
+                (had(Party::Network(entry.share.network)), had(Party::Account(entry.share)), entry.number)
             };
             let Some(next) = waiting.min_by_key(order) else { return };
             let share = next.share;
@@ -156,7 +162,7 @@ impl Places {
                 // If the waiter was cancelled, dropping its permit returns the turn.
                 let _ = call.send(());
             }
-            self.free_turns -= 1;
+            self.free_slots -= 1;
             for party in [Party::Network(share.network), Party::Account(share)] {
                 *self.turns.entry(party).or_default() += 1;
             }
@@ -164,33 +170,34 @@ impl Places {
     }
 
     fn held_by_network(&self, network: Network) -> usize {
-        self.places.iter().filter(|place| place.share.network == network).count()
+        self.entries.iter().filter(|entry| entry.share.network == network).count()
     }
 
     fn held_by(&self, share: Share) -> usize {
-        self.places.iter().filter(|place| place.share == share).count()
+        self.entries.iter().filter(|entry| entry.share == share).count()
     }
 
     /// The permit to take away for one of `share`, never one whose hash is running. It is the newest of the largest account: of the
     /// network with the most permits, if that has more than the network of `share` would have. Otherwise it is of the network of
     /// `share`, if its largest account has more than the account of `share` would have.
     fn over_its_share(&self, share: Share) -> Option<usize> {
-        let most = self.places.iter().map(|place| place.share.network).max_by_key(|one| self.held_by_network(*one))?;
-        if self.held_by_network(most) > self.held_by_network(share.network) + 1 {
-            return self.newest_of_the_largest_account(most);
+        let capacity =
+            self.entries.iter().map(|entry| entry.share.network).max_by_key(|one| self.held_by_network(*one))?;
+        if self.held_by_network(capacity) > self.held_by_network(share.network) + 1 {
+            return self.newest_of_the_largest_account(capacity);
         }
         let index = self.newest_of_the_largest_account(share.network)?;
-        (self.held_by(self.places[index].share) > self.held_by(share) + 1).then_some(index)
+        (self.held_by(self.entries[index].share) > self.held_by(share) + 1).then_some(index)
     }
 
     fn newest_of_the_largest_account(&self, network: Network) -> Option<usize> {
-        let gives_way = |place: &Place| place.share.network == network && !matches!(place.state, State::Hashing);
+        let gives_way = |entry: &Entry| entry.share.network == network && !matches!(entry.state, State::Hashing);
         let (index, _) = self
-            .places
+            .entries
             .iter()
             .enumerate()
-            .filter(|(_, place)| gives_way(place))
-            .max_by_key(|(_, place)| (self.held_by(place.share), place.number))?;
+            .filter(|(_, entry)| gives_way(entry))
+            .max_by_key(|(_, entry)| (self.held_by(entry.share), entry.number))?;
         Some(index)
     }
 }
@@ -220,7 +227,7 @@ mod tests {
         share: Share,
         count: usize,
         turns: &Arc<Mutex<Vec<Share>>>,
-    ) -> Vec<Result<(), Crowded>> {
+    ) -> Vec<Result<(), QueueFull>> {
         (0..count)
             .map(|_| {
                 queue.reserve(share).map(|held| {
@@ -249,9 +256,9 @@ mod tests {
             tokio::task::yield_now().await;
         }
         let turns = turns.lock().unwrap();
-        let place = |wanted| turns.iter().rposition(|share| *share == wanted);
-        assert_eq!(place(share(2, 1)), Some(5), "every other turn: {turns:?}");
-        assert_eq!(place(share(1, 2)), Some(6), "every other turn of its network: {turns:?}");
+        let entry = |wanted| turns.iter().rposition(|share| *share == wanted);
+        assert_eq!(entry(share(2, 1)), Some(5), "every other turn: {turns:?}");
+        assert_eq!(entry(share(1, 2)), Some(6), "every other turn of its network: {turns:?}");
     }
 
     #[tokio::test]
@@ -280,8 +287,8 @@ mod tests {
         let of_another = queue.reserve(share(2, 1)).unwrap();
         let one_more = queue.reserve(share(1, 3)).unwrap();
         assert!(queue.reserve(share(1, 4)).is_err(), "every account has one");
-        for given_up in flood[1..].iter() {
-            assert_eq!(given_up.turn().await, Err(Crowded), "all but the one whose hash is running");
+        for evicted in flood[1..].iter() {
+            assert_eq!(evicted.turn().await, Err(QueueFull), "all but the one whose hash is running");
         }
         drop((flood, one_more));
         of_another.turn().await.unwrap();
@@ -300,7 +307,7 @@ mod tests {
         drop(gone);
         queue.reserve(share(1, 1)).unwrap().turn().await.unwrap();
         assert!(
-            queue.places().turns.is_empty() && queue.places().places.is_empty(),
+            queue.entries().turns.is_empty() && queue.entries().entries.is_empty(),
             "parties without a permit are forgotten"
         );
     }

@@ -1,10 +1,10 @@
 //! Tests that the time of a sign-in reveals nothing: every attempt costs the same work, whether or not the account exists.
 
-use handstamp_core::{DisplayName, HashSettings};
+use handstamp_core::{Argon2Params, DisplayName};
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
-use crate::services::Register;
+use crate::services::RegisterRequest;
 use crate::{Handstamp, SecretKey};
 
 const PASSWORD: &str = "plum-octave-harbour";
@@ -21,35 +21,35 @@ async fn open(folder: &Folder, memory_kib: u32) -> Handstamp {
     let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
     let database = DatabaseUrl::Sqlite(folder.0.join("handstamp.db"));
     let mut config = Config::new(PublicUrl::parse("http://localhost").unwrap(), database, secret);
-    config.hashing.settings = HashSettings::new(memory_kib, 2, 1).unwrap();
+    config.hashing.settings = Argon2Params::new(memory_kib, 2, 1).unwrap();
     config.hashing.concurrency = 1;
     Handstamp::open(config).await.unwrap()
 }
 
 async fn register(handstamp: &Handstamp, email: &str) {
-    let wish = Register {
+    let request = RegisterRequest {
         name: DisplayName::parse("Ada").unwrap(),
         email: EmailAddress::parse(email).unwrap(),
         password: Password::parse(PASSWORD).unwrap(),
     };
-    handstamp.0.site.accounts.register(wish, &[], &Device::default()).await.unwrap();
+    handstamp.0.site.services.register(request, &[], &ClientInfo::default()).await.unwrap();
 }
 
 /// Whether the attempt succeeds, and how many KiB of memory its hashes pass over.
 async fn attempt(handstamp: &Handstamp, email: &str, password: &str) -> (bool, u64) {
-    let accounts = &handstamp.0.site.accounts;
-    let before = accounts.hashing.passed_kib();
-    let wish = SignIn {
+    let accounts = &handstamp.0.site.services;
+    let before = accounts.hashing.work_kib();
+    let request = SignInRequest {
         email: EmailAddress::parse(email).unwrap(),
         password: Password::parse(password).unwrap(),
         remember: true,
     };
-    let signed_in = accounts.sign_in(wish, &[], &Device::default()).await.is_ok();
-    (signed_in, accounts.hashing.passed_kib() - before)
+    let token = accounts.sign_in(request, &[], &ClientInfo::default()).await.is_ok();
+    (token, accounts.hashing.work_kib() - before)
 }
 
 async fn execute(handstamp: &Handstamp, sql: &'static str) {
-    let crate::store::Store::Sqlite(database) = &*handstamp.0.site.accounts.store else { panic!("this is SQLite") };
+    let crate::store::Store::Sqlite(database) = &*handstamp.0.site.services.store else { panic!("this is SQLite") };
     database.execute(sql).await;
 }
 

@@ -1,9 +1,9 @@
 //! The contract of the attempt counts, for every database.
 
-use handstamp_core::{AttemptKey, Attempts, Limit, Wait};
+use handstamp_core::{AttemptKey, Attempts, Limit, RetryAfter};
 
 use super::*;
-use crate::store::Counted;
+use crate::store::AttemptLimit;
 
 laws! {
     ten_attempts_are_counted_and_the_eleventh_is_throttled
@@ -18,19 +18,19 @@ laws! {
     attempt_counts_survive_a_restart
 }
 
-fn account(name: &str) -> Counted {
-    (AttemptKey::account(&email(&format!("{name}@example.com"))), Limit::of_a_person(10).unwrap())
+fn account(name: &str) -> AttemptLimit {
+    (AttemptKey::account(&email(&format!("{name}@example.com"))), Limit::per_device(10).unwrap())
 }
 
 /// Counts `times` attempts, each of which must be allowed.
-async fn attempt(store: &Store, counted: Counted, times: u32, now: Timestamp) {
+async fn attempt(store: &Store, counted: AttemptLimit, times: u32, now: Timestamp) {
     for _ in 0..times {
         assert!(store.count_attempt(&[counted], now).await.unwrap().is_ok());
     }
 }
 
 /// Counts attempts until one is throttled, and returns how many were allowed.
-async fn left(store: &Store, counted: Counted, now: Timestamp) -> u32 {
+async fn left(store: &Store, counted: AttemptLimit, now: Timestamp) -> u32 {
     let mut count = 0;
     while store.count_attempt(&[counted], now).await.unwrap().is_ok() {
         count += 1;
@@ -41,7 +41,7 @@ async fn left(store: &Store, counted: Counted, now: Timestamp) -> u32 {
 async fn ten_attempts_are_counted_and_the_eleventh_is_throttled(store: &Store) {
     assert_eq!(left(store, account("ada"), NOW).await, 10);
     let waits = store.count_attempt(&[account("ada")], NOW.after(Duration::from_secs(20))).await.unwrap();
-    assert_eq!(waits, Err((Wait(Duration::from_secs(40)), account("ada").0)));
+    assert_eq!(waits, Err((RetryAfter(Duration::from_secs(40)), account("ada").0)));
     assert_eq!(left(store, account("ada"), NOW.after(Duration::from_secs(60))).await, 1);
     assert_eq!(left(store, account("bob"), NOW).await, 10, "each account has its own count");
 }
@@ -63,7 +63,7 @@ async fn an_attempt_that_one_limit_throttles_is_counted_under_no_key(store: &Sto
 }
 
 async fn attempts_under_the_same_keys_in_another_order_do_not_deadlock(store: &Store) {
-    let many = |name| (account(name).0, Limit::of_a_network(1000).unwrap());
+    let many = |name| (account(name).0, Limit::per_network(1000).unwrap());
     let (there, back) = ([many("ada"), many("bob")], [many("bob"), many("ada")]);
     let attempts = (0..100).map(|i| {
         let counted = if i % 2 == 0 { there } else { back };
@@ -76,26 +76,26 @@ async fn a_refunded_attempt_does_not_count(store: &Store) {
     let both = [account("ada"), account("bob")];
     for _ in 0..30 {
         let attempted = store.count_attempt(&both, NOW).await.unwrap().unwrap();
-        store.take_attempt_back(&attempted, NOW).await.unwrap();
+        store.refund_attempt(&attempted, NOW).await.unwrap();
     }
     attempt(store, account("ada"), 8, NOW).await;
     let right = store.count_attempt(&[account("ada")], NOW).await.unwrap().unwrap();
-    store.take_attempt_back(&right, NOW).await.unwrap();
+    store.refund_attempt(&right, NOW).await.unwrap();
     assert_eq!(left(store, account("ada"), NOW).await, 2);
     let carol = store.count_attempt(&[account("carol")], NOW).await.unwrap().unwrap();
-    store.take_attempt_back(&carol, NOW).await.unwrap();
+    store.refund_attempt(&carol, NOW).await.unwrap();
     assert!(!store.forget_attempts(account("carol").0).await.unwrap(), "a key without attempts has no row");
-    store.take_attempt_back(&carol, NOW).await.unwrap();
+    store.refund_attempt(&carol, NOW).await.unwrap();
     assert!(!store.forget_attempts(account("carol").0).await.unwrap(), "nor does a key that was purged meanwhile");
     assert_eq!(left(store, account("carol"), NOW).await, 10);
 }
 
 async fn a_late_refund_is_not_subtracted_from_the_next_window(store: &Store) {
-    let network = (AttemptKey::network(handstamp_core::Network::Unknown), Limit::of_a_network(10).unwrap());
+    let network = (AttemptKey::network(handstamp_core::Network::Unknown), Limit::per_network(10).unwrap());
     let right = store.count_attempt(&[network], NOW).await.unwrap().unwrap();
     let later = NOW.after(Duration::from_secs(15 * 60));
     attempt(store, network, 1, later).await;
-    store.take_attempt_back(&right, later).await.unwrap();
+    store.refund_attempt(&right, later).await.unwrap();
     assert_eq!(left(store, network, later).await, 9, "the failed attempt of this window still counts");
 }
 

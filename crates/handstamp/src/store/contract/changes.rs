@@ -1,7 +1,7 @@
 //! The contract of the invalidation log and of the nodes, for every database.
 
 use super::*;
-use crate::store::{Change, ChangeLog, Logged, NodeId, NodeRow, Position, Subject};
+use crate::store::{Committed, Invalidation, InvalidationLog, InvalidationScope, NodeId, NodeRow, Position};
 
 const LEASE: Duration = Duration::from_millis(1500);
 
@@ -33,15 +33,15 @@ async fn row(store: &Store, id: NodeId) -> Option<NodeRow> {
 }
 
 /// The invalidations that a write has logged. Their last position must be the one that the write returned.
-async fn changed<T>(store: &Store, before: Position, logged: Logged<T>) -> Vec<Subject> {
-    let changes = store.changes_after(before).await.unwrap();
+async fn changed<T>(store: &Store, before: Position, logged: Committed<T>) -> Vec<InvalidationScope> {
+    let changes = store.invalidations_after(before).await.unwrap();
     assert_eq!(changes.last().map(|change| change.position), logged.position);
-    changes.into_iter().map(|change| change.subject).collect()
+    changes.into_iter().map(|change| change.scope).collect()
 }
 
 async fn every_write_logs_what_it_invalidates(store: &Store) {
     let (id, first) = ada(store).await;
-    let user = vec![Subject::User(id)];
+    let user = vec![InvalidationScope::User(id)];
     macro_rules! changes {
         ($act:expr) => {{
             let before = newest(store).await;
@@ -51,11 +51,11 @@ async fn every_write_logs_what_it_invalidates(store: &Store) {
     }
     assert_eq!(changes!(store.change_name(id, &DisplayName::parse("Augusta").unwrap())), user);
     assert_eq!(changes!(store.change_groups(id, &[GroupName::parse("staff").unwrap()], &[])), user);
-    assert_eq!(changes!(store.end_other_sessions(id, first.id_hash)), user);
-    assert_eq!(changes!(store.end_sessions(&[first.owned()])), [Subject::Session(first.id_hash)]);
+    assert_eq!(changes!(store.end_other_sessions(id, first.secret_hash)), user);
+    assert_eq!(changes!(store.end_sessions(&[first.owned()])), [InvalidationScope::Session(first.secret_hash)]);
     assert_eq!(
         changes!(store.end_sessions(&[first.owned()])),
-        [Subject::Session(first.id_hash)],
+        [InvalidationScope::Session(first.secret_hash)],
         "the first end may not have reached all nodes"
     );
     let (bob, bobs) = (new_user("bob@example.com"), new_session(UserId::from_uuid(unique())));
@@ -66,31 +66,34 @@ async fn every_write_logs_what_it_invalidates(store: &Store) {
     users.sort_unstable_by_key(UserId::as_uuid);
     assert_eq!(
         changes!(store.end_sessions(&more)),
-        users.map(Subject::User),
+        users.map(InvalidationScope::User),
         "for several sessions, the users are logged"
     );
     let second = one_more(store, id).await;
     let third = new_session(id);
     assert_eq!(
         changes!(store.sign_in(&hash("first"), &third, &[second.owned()])),
-        [Subject::Session(second.id_hash)],
+        [InvalidationScope::Session(second.secret_hash)],
         "the previous session of the browser"
     );
-    assert_eq!(changes!(store.end_session_by_handle(id, third.handle)), user);
+    assert_eq!(changes!(store.end_session_by_id(id, third.session_id)), user);
     assert_eq!(
-        changes!(store.end_session_by_handle(id, third.handle)),
+        changes!(store.end_session_by_id(id, third.session_id)),
         user,
         "the first end may not have reached all nodes"
     );
     let fourth = one_more(store, id).await;
-    let renamed = new_session(id).id_hash;
+    let rotated = new_session(id).secret_hash;
     assert_eq!(
-        changes!(store.change_password(id, (&hash("first"), &hash("second")), (fourth.id_hash, renamed), NOW)),
+        changes!(store.change_password(id, (&hash("first"), &hash("second")), (fourth.secret_hash, rotated), NOW)),
         user
     );
-    assert_eq!(changes!(store.purge_expired_sessions(fourth.expires_at, 10)), [Subject::Expired(fourth.expires_at)]);
+    assert_eq!(
+        changes!(store.purge_expired_sessions(fourth.expires_at, 10)),
+        [InvalidationScope::Expired(fourth.expires_at)]
+    );
     assert_eq!(changes!(store.end_sessions_of(id)), user);
-    assert_eq!(changes!(store.end_some_sessions(10)), [Subject::Everybody]);
+    assert_eq!(changes!(store.end_some_sessions(10)), [InvalidationScope::All]);
     assert_eq!(changes!(store.set_disabled(id, Some(NOW))), user);
     assert_eq!(changes!(store.set_disabled(id, None)), user);
     assert_eq!(changes!(store.delete_user(id)), user);
@@ -106,26 +109,26 @@ async fn a_write_that_invalidates_nothing_takes_no_position(store: &Store) {
     let (eve, eves) = (new_user("eve@example.com"), new_session(id));
     let eves = NewSession { user_id: eve.id, ..eves };
     let _ = store.create_user(&eve, Some(&eves), &[]).await.unwrap();
-    assert_eq!(store.end_session_by_handle(id, eves.handle).await.unwrap().position, none);
+    assert_eq!(store.end_session_by_id(id, eves.session_id).await.unwrap().position, none);
     assert_eq!(store.purge_expired_sessions(NOW, 10).await.unwrap().position, none);
-    let ids = (new_session(id).id_hash, new_session(id).id_hash);
+    let ids = (new_session(id).secret_hash, new_session(id).secret_hash);
     assert_eq!(store.change_password(id, (&hash("wrong"), &hash("new")), ids, NOW).await.unwrap().position, none);
     assert_eq!(newest(store).await, Position(0));
-    assert_eq!(store.changes_after(Position(0)).await.unwrap(), []);
+    assert_eq!(store.invalidations_after(Position(0)).await.unwrap(), []);
 }
 
 async fn positions_of_concurrent_writes_have_no_gaps(store: &Store) {
     let (id, _) = ada(store).await;
     let name = DisplayName::parse("Augusta").unwrap();
     let acts = (0..20).map(|_| store.change_name(id, &name));
-    let done = all_at_once(acts).await.into_iter();
-    let mut positions: Vec<_> = done.map(|logged| logged.unwrap().position.unwrap().0).collect();
+    let value = all_at_once(acts).await.into_iter();
+    let mut positions: Vec<_> = value.map(|logged| logged.unwrap().position.unwrap().0).collect();
     positions.sort_unstable();
     assert_eq!(positions, (1..=20).collect::<Vec<_>>());
-    let logged = store.changes_after(Position(0)).await.unwrap();
-    let expected = |position| Change { position: Position(position), subject: Subject::User(id) };
+    let logged = store.invalidations_after(Position(0)).await.unwrap();
+    let expected = |position| Invalidation { position: Position(position), scope: InvalidationScope::User(id) };
     assert_eq!(logged, (1..=20).map(expected).collect::<Vec<_>>());
-    assert_eq!(store.changes_after(Position(18)).await.unwrap(), [expected(19), expected(20)]);
+    assert_eq!(store.invalidations_after(Position(18)).await.unwrap(), [expected(19), expected(20)]);
 }
 
 async fn a_node_joins_at_the_newest_position(store: &Store) {
@@ -162,7 +165,7 @@ async fn an_evicted_node_cannot_renew_its_lease(store: &Store) {
     let (gone, other) = (node(), node());
     store.join(gone, LEASE).await.unwrap();
     store.join(other, LEASE).await.unwrap();
-    store.give_up(row(store, gone).await.unwrap()).await.unwrap();
+    store.evict(row(store, gone).await.unwrap()).await.unwrap();
     assert_eq!(store.renew(gone, Position(0)).await.unwrap(), None);
     assert_eq!(row(store, gone).await, None);
     assert!(row(store, other).await.is_some());
@@ -173,7 +176,7 @@ async fn a_node_that_has_renewed_meanwhile_is_not_evicted(store: &Store) {
     store.join(id, LEASE).await.unwrap();
     let seen = row(store, id).await.unwrap();
     store.renew(id, Position(0)).await.unwrap();
-    store.give_up(seen).await.unwrap();
+    store.evict(seen).await.unwrap();
     assert!(store.renew(id, Position(0)).await.unwrap().is_some());
 }
 
@@ -191,7 +194,7 @@ async fn trimming_the_log_keeps_the_later_invalidations(store: &Store) {
         let _ = store.end_sessions(&[session.owned()]).await.unwrap();
     }
     store.forget(Position(2)).await.unwrap();
-    let left = store.changes_after(Position(0)).await.unwrap();
+    let left = store.invalidations_after(Position(0)).await.unwrap();
     assert_eq!(left.iter().map(|change| change.position).collect::<Vec<_>>(), [Position(3)]);
     let next = store.end_sessions(&[session.owned()]).await.unwrap();
     assert_eq!(next.position, Some(Position(4)), "positions are never reused");
@@ -225,13 +228,13 @@ mod revocations_a_second {
 
     async fn measure(name: &str, store: &Store) {
         for at_once in [1, 8, 64] {
-            let (begun, mut done) = (Instant::now(), 0);
+            let (begun, mut value) = (Instant::now(), 0);
             while begun.elapsed() < Duration::from_secs(3) {
                 let ids: Vec<_> = (0..at_once).map(|_| [new_session(UserId::from_uuid(unique())).owned()]).collect();
                 let outcomes = all_at_once(ids.iter().map(|ended| store.end_sessions(ended))).await;
-                done += outcomes.into_iter().filter(Result::is_ok).count();
+                value += outcomes.into_iter().filter(Result::is_ok).count();
             }
-            println!("{name}, {at_once} at once: {:.0} a second", done as f64 / begun.elapsed().as_secs_f64());
+            println!("{name}, {at_once} at once: {:.0} a second", value as f64 / begun.elapsed().as_secs_f64());
         }
     }
 

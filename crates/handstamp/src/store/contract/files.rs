@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::store::{ChangeLog, NodeId, Position};
+use crate::store::{InvalidationLog, NodeId, Position};
 
 fn mode(path: &std::path::Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -107,7 +107,7 @@ async fn a_write_that_found_the_disk_full_does_not_block_the_next_one() {
         assert!(begun < 1000, "the database never became full");
     }
     execute(&store, "PRAGMA max_page_count = 1000000").await;
-    assert!(begin().await.unwrap().done.is_some() && is_live(&store, &session).await);
+    assert!(begin().await.unwrap().value.is_some() && is_live(&store, &session).await);
 }
 
 #[tokio::test]
@@ -117,10 +117,10 @@ async fn a_lease_renewal_that_cannot_be_committed_fails() {
     let (node, other) = (NodeId(unique()), NodeId(unique()));
     store.join(node, Duration::from_secs(5)).await.unwrap();
     let Store::Sqlite(database) = &store else { unreachable!() };
-    let mut keeping = database.keeping.acquire().await.unwrap();
+    let mut lease_pool = database.lease_pool.acquire().await.unwrap();
     // The statement is run and returns its row; only its commit fails, as on a full disk.
-    keeping.lock_handle().await.unwrap().set_commit_hook(|| false);
-    drop(keeping);
+    lease_pool.lock_handle().await.unwrap().set_commit_hook(|| false);
+    drop(lease_pool);
     assert!(store.renew(node, Position(0)).await.is_err());
     assert!(store.join(other, Duration::from_secs(5)).await.is_err());
     assert_eq!(

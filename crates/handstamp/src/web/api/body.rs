@@ -7,10 +7,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::Fault;
-use crate::web::failure::Failure;
+use crate::error::InternalError;
 use crate::web::form::{has_type, read_body};
-use crate::web::respond::{ForMachines, problem_of, problem_with};
+use crate::web::respond::{NoErrorPage, problem_response, problem_with};
+use crate::web::web_error::WebError;
 
 /// The JSON body of a request.
 pub(in crate::web) struct JsonBody<T>(pub(super) T);
@@ -21,7 +21,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
         if !has_type(request.headers(), "application/json") {
             return Err(
-                Failure::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json.").into()
+                WebError::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json.").into()
             );
         }
         let body = read_body(request).await?;
@@ -34,7 +34,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
                 ),
                 false => (StatusCode::BAD_REQUEST, "The body is not JSON."),
             };
-            Failure::refused(status, format!("{message} (Line {}, column {}.)", error.line(), error.column())).into()
+            WebError::refused(status, format!("{message} (Line {}, column {}.)", error.line(), error.column())).into()
         })
     }
 }
@@ -64,7 +64,7 @@ impl Invalid {
 /// An error of the API, answered with a problem document.
 pub(in crate::web) enum Refusal {
     Invalid(Invalid),
-    Failure(Failure),
+    WebError(WebError),
 }
 
 impl From<Invalid> for Refusal {
@@ -73,15 +73,15 @@ impl From<Invalid> for Refusal {
     }
 }
 
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
-        Self::Failure(failure)
+impl From<WebError> for Refusal {
+    fn from(failure: WebError) -> Self {
+        Self::WebError(failure)
     }
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
-        Self::Failure(fault.into())
+impl From<InternalError> for Refusal {
+    fn from(error: InternalError) -> Self {
+        Self::WebError(error.into())
     }
 }
 
@@ -92,8 +92,8 @@ impl IntoResponse for Refusal {
                 let message = errors.first().map_or_else(String::new, |error| error.message.clone());
                 problem_with(StatusCode::UNPROCESSABLE_ENTITY, &message, &[("errors", serde_json::json!(errors))])
             }
-            Self::Failure(failure) => problem_of(failure),
+            Self::WebError(failure) => problem_response(failure),
         };
-        (Extension(ForMachines), response).into_response()
+        (Extension(NoErrorPage), response).into_response()
     }
 }

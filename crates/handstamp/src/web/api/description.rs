@@ -69,7 +69,7 @@ problems! {
     /// A field cannot be accepted.
     Invalid(InvalidProblem);
     /// Too many attempts; `Retry-After` tells how many seconds to wait.
-    TooMany(Problem);
+    Throttled(Problem);
     /// The database or this server is temporarily unavailable; `Retry-After` tells when to try again.
     Unavailable(Problem);
 }
@@ -89,7 +89,7 @@ pub(super) enum WithABody {
     #[response(status = 422)]
     Invalid(#[ref_response] Invalid),
     #[response(status = 429)]
-    TooMany(#[ref_response] TooMany),
+    Throttled(#[ref_response] Throttled),
     #[response(status = 503)]
     Unavailable(#[ref_response] Unavailable),
 }
@@ -111,7 +111,7 @@ pub(super) enum WithABody {
         super::revoke_other_sessions,
         super::change_password,
     ),
-    components(schemas(Problem, InvalidProblem, FieldError), responses(Malformed, Unauthorized, CrossSite, NotFound, TooLong, NotJson, Invalid, TooMany, Unavailable)),
+    components(schemas(Problem, InvalidProblem, FieldError), responses(Malformed, Unauthorized, CrossSite, NotFound, TooLong, NotJson, Invalid, Throttled, Unavailable)),
     modifiers(&NoLicence),
 )]
 struct Description;
@@ -128,7 +128,7 @@ impl Modify for NoLicence {
 /// The OpenAPI document of this site.
 pub(in crate::web) async fn openapi(State(site): State<SharedSite>) -> Response {
     let mut openapi = Description::openapi();
-    openapi.servers = Some(vec![ServerBuilder::new().url(site.places.page("/api/v1")).build()]);
+    openapi.servers = Some(vec![ServerBuilder::new().url(site.urls.page("/api/v1")).build()]);
     let cookie = ApiKey::Cookie(ApiKeyValue::new(site.cookies.session_name()));
     openapi.components.get_or_insert_default().add_security_scheme("session", SecurityScheme::ApiKey(cookie));
     Json(openapi).into_response()

@@ -15,19 +15,20 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::SharedSite;
-use super::failure::Failure;
 use super::pages::parse_new_password;
 use super::pages::password::WRONG as WRONG_CURRENT;
 use super::pages::sign_in::WRONG;
 use super::pages::sign_out::end;
-use super::user::Member;
-use super::views::iso;
-use crate::error::Fault;
+use super::templates::format_rfc3339;
+use super::user::SignedInUser;
+use super::web_error::WebError;
+use crate::error::InternalError;
 use crate::services::{
-    Admitted, ChangePassword as ChangePasswordWish, NotRegistered, NotSignedIn, PasswordNotChanged, Register, SignIn,
+    ChangePasswordError, ChangePasswordRequest, RegisterError, RegisterRequest, SignInCookies, SignInError,
+    SignInRequest,
 };
-use crate::sessions::{Device, Found, Session as LiveSession, Shown};
-use crate::store::ByHandle;
+use crate::sessions::{ClientInfo, PresentedSessions, Session as LiveSession, SessionLookup};
+use crate::store::RevokeOutcome;
 use body::{Invalid, JsonBody, Refusal};
 
 /// The signed-in user and the session.
@@ -131,7 +132,7 @@ pub(super) struct ChangePassword {
     ),
     security(("session" = [])),
 )]
-pub(super) async fn show_session(Member(session): Member) -> Json<SignedIn> {
+pub(super) async fn show_session(SignedInUser(session): SignedInUser) -> Json<SignedIn> {
     Json(SignedIn::from(&*session))
 }
 
@@ -147,20 +148,20 @@ pub(super) async fn show_session(Member(session): Member) -> Json<SignedIn> {
 )]
 pub(super) async fn sign_in(
     State(site): State<SharedSite>,
-    shown: Shown,
-    device: Device,
+    presented: PresentedSessions,
+    client: ClientInfo,
     JsonBody(given): JsonBody<Credentials>,
 ) -> Result<Response, Refusal> {
     let mut invalid = Invalid::default();
     let email = invalid.parse("email", EmailAddress::parse(&given.email));
     let password = invalid.parse("password", Password::parse(&given.password).map_err(|_| WRONG));
     let (Some(email), Some(password)) = (email, password) else { return Err(invalid.into()) };
-    let wish = SignIn { email, password, remember: given.remember };
-    match site.accounts.sign_in(wish, &shown.sessions, &device).await {
-        Ok(admitted) => welcome(&site, &admitted).await,
-        Err(NotSignedIn::Wrong) => Err(Invalid::of("password", WRONG).into()),
-        Err(NotSignedIn::TooMany(wait)) => Err(Failure::TooMany(wait).into()),
-        Err(NotSignedIn::Fault(fault)) => Err(fault.into()),
+    let request = SignInRequest { email, password, remember: given.remember };
+    match site.services.sign_in(request, &presented.sessions, &client).await {
+        Ok(cookies) => welcome(&site, &cookies).await,
+        Err(SignInError::Wrong) => Err(Invalid::of("password", WRONG).into()),
+        Err(SignInError::Throttled(wait)) => Err(WebError::Throttled(wait).into()),
+        Err(SignInError::Internal(error)) => Err(error.into()),
     }
 }
 
@@ -174,8 +175,11 @@ pub(super) async fn sign_in(
         (status = 503, response = description::Unavailable),
     ),
 )]
-pub(super) async fn sign_out(State(site): State<SharedSite>, shown: Shown) -> Result<Response, Refusal> {
-    end(&site, &shown).await?;
+pub(super) async fn sign_out(
+    State(site): State<SharedSite>,
+    presented: PresentedSessions,
+) -> Result<Response, Refusal> {
+    end(&site, &presented).await?;
     Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.remove_session()))
 }
 
@@ -191,24 +195,24 @@ pub(super) async fn sign_out(State(site): State<SharedSite>, shown: Shown) -> Re
 )]
 pub(super) async fn register(
     State(site): State<SharedSite>,
-    shown: Shown,
-    device: Device,
+    presented: PresentedSessions,
+    client: ClientInfo,
     JsonBody(given): JsonBody<NewUser>,
 ) -> Result<Response, Refusal> {
     let mut invalid = Invalid::default();
     let name = invalid.parse("name", DisplayName::parse(&given.name));
     let email = invalid.parse("email", EmailAddress::parse(&given.email));
-    let password = invalid.parse("password", parse_new_password(&given.password, &site.accounts.config.password));
+    let password = invalid.parse("password", parse_new_password(&given.password, &site.services.config.password));
     let (Some(name), Some(email), Some(password)) = (name, email, password) else { return Err(invalid.into()) };
-    match site.accounts.register(Register { name, email, password }, &shown.sessions, &device).await {
-        Ok(admitted) => welcome(&site, &admitted).await,
-        Err(NotRegistered::Closed) => Err(Failure::refused(StatusCode::FORBIDDEN, "Registration is closed.").into()),
-        Err(NotRegistered::AddressTaken) => {
+    match site.services.register(RegisterRequest { name, email, password }, &presented.sessions, &client).await {
+        Ok(cookies) => welcome(&site, &cookies).await,
+        Err(RegisterError::Closed) => Err(WebError::refused(StatusCode::FORBIDDEN, "Registration is closed.").into()),
+        Err(RegisterError::EmailTaken) => {
             Err(Invalid::of("email", "This e-mail address already has an account.").into())
         }
-        Err(NotRegistered::Password(refusal)) => Err(Invalid::of("password", refusal).into()),
-        Err(NotRegistered::TooMany(wait)) => Err(Failure::TooMany(wait).into()),
-        Err(NotRegistered::Fault(fault)) => Err(fault.into()),
+        Err(RegisterError::Password(refusal)) => Err(Invalid::of("password", refusal).into()),
+        Err(RegisterError::Throttled(wait)) => Err(WebError::Throttled(wait).into()),
+        Err(RegisterError::Internal(error)) => Err(error.into()),
     }
 }
 
@@ -225,16 +229,16 @@ pub(super) async fn register(
 )]
 pub(super) async fn list_sessions(
     State(site): State<SharedSite>,
-    Member(session): Member,
+    SignedInUser(session): SignedInUser,
 ) -> Result<Json<Vec<ListedSession>>, Refusal> {
-    let list = site.accounts.sessions.list(session.user.id).await.map_err(Fault::from)?;
+    let list = site.services.sessions.list(session.user.id).await.map_err(InternalError::from)?;
     let listed = list.into_iter().map(|listed| ListedSession {
-        id: listed.handle.to_string(),
-        current: listed.id_hash == session.id_hash,
+        id: listed.session_id.to_string(),
+        current: listed.secret_hash == session.secret_hash,
         user_agent: listed.user_agent,
         address: listed.address,
-        created_at: iso(listed.created_at),
-        last_seen_at: iso(listed.last_seen_at),
+        created_at: format_rfc3339(listed.created_at),
+        last_seen_at: format_rfc3339(listed.last_seen_at),
     });
     Ok(Json(listed.collect()))
 }
@@ -255,13 +259,13 @@ pub(super) async fn list_sessions(
 )]
 pub(super) async fn revoke_session(
     State(site): State<SharedSite>,
-    Member(session): Member,
+    SignedInUser(session): SignedInUser,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    let handle = Uuid::try_parse(&id).map_err(|_| Failure::not_found())?;
-    match site.accounts.end_session(&session, handle).await? {
-        ByHandle::Ended => Ok(StatusCode::NO_CONTENT),
-        ByHandle::HadEnded | ByHandle::OfAnother => Err(Failure::not_found().into()),
+    let session_id = Uuid::try_parse(&id).map_err(|_| WebError::not_found())?;
+    match site.services.end_session(&session, session_id).await? {
+        RevokeOutcome::Revoked => Ok(StatusCode::NO_CONTENT),
+        RevokeOutcome::AlreadyEnded | RevokeOutcome::OfAnotherUser => Err(WebError::not_found().into()),
     }
 }
 
@@ -279,9 +283,9 @@ pub(super) async fn revoke_session(
 )]
 pub(super) async fn revoke_other_sessions(
     State(site): State<SharedSite>,
-    Member(session): Member,
+    SignedInUser(session): SignedInUser,
 ) -> Result<StatusCode, Refusal> {
-    site.accounts.end_other_sessions(&session).await?;
+    site.services.end_other_sessions(&session).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -299,33 +303,33 @@ pub(super) async fn revoke_other_sessions(
 )]
 pub(super) async fn change_password(
     State(site): State<SharedSite>,
-    Member(session): Member,
-    device: Device,
+    SignedInUser(session): SignedInUser,
+    client: ClientInfo,
     JsonBody(given): JsonBody<ChangePassword>,
 ) -> Result<Response, Refusal> {
     let mut invalid = Invalid::default();
     let current =
         invalid.parse("current_password", Password::parse(&given.current_password).map_err(|_| WRONG_CURRENT));
-    let new = invalid.parse("password", parse_new_password(&given.password, &site.accounts.config.password));
+    let new = invalid.parse("password", parse_new_password(&given.password, &site.services.config.password));
     let (Some(current), Some(new)) = (current, new) else { return Err(invalid.into()) };
-    match site.accounts.change_password(&session, &device, ChangePasswordWish { current, new }).await {
-        Ok(admitted) => Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.admit(&admitted))),
-        Err(PasswordNotChanged::WrongPassword) => Err(Invalid::of("current_password", WRONG_CURRENT).into()),
-        Err(PasswordNotChanged::Password(refusal)) => Err(Invalid::of("password", refusal).into()),
-        Err(PasswordNotChanged::SignedOut) => Err(Failure::SignedOut.into()),
-        Err(PasswordNotChanged::TooMany(wait)) => Err(Failure::TooMany(wait).into()),
-        Err(PasswordNotChanged::Fault(fault)) => Err(fault.into()),
+    match site.services.change_password(&session, &client, ChangePasswordRequest { current, new }).await {
+        Ok(cookies) => Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.sign_in_cookies(&cookies))),
+        Err(ChangePasswordError::WrongPassword) => Err(Invalid::of("current_password", WRONG_CURRENT).into()),
+        Err(ChangePasswordError::Password(refusal)) => Err(Invalid::of("password", refusal).into()),
+        Err(ChangePasswordError::SignedOut) => Err(WebError::SignedOut.into()),
+        Err(ChangePasswordError::Throttled(wait)) => Err(WebError::Throttled(wait).into()),
+        Err(ChangePasswordError::Internal(error)) => Err(error.into()),
     }
 }
 
 /// The response after a sign-in: the user, the session and the cookies.
-async fn welcome(site: &SharedSite, admitted: &Admitted) -> Result<Response, Refusal> {
-    let Found::Live(session) = site.accounts.sessions.find(admitted.signed_in.token.expose()).await? else {
+async fn welcome(site: &SharedSite, cookies: &SignInCookies) -> Result<Response, Refusal> {
+    let SessionLookup::Active(session) = site.services.sessions.find(cookies.token.text.expose()).await? else {
         // The session was revoked in the meantime.
-        return Err(Failure::SignedOut.into());
+        return Err(WebError::SignedOut.into());
     };
     let response = (StatusCode::CREATED, Json(SignedIn::from(&*session))).into_response();
-    Ok(with_cookies(response, site.cookies.admit(admitted)))
+    Ok(with_cookies(response, site.cookies.sign_in_cookies(cookies)))
 }
 
 fn with_cookies(mut response: Response, cookies: impl IntoIterator<Item = HeaderValue>) -> Response {
@@ -343,9 +347,12 @@ impl From<&LiveSession> for SignedIn {
                 email: user.email().to_owned(),
                 email_verified: user.email_verified,
                 groups: user.group_names().map(str::to_owned).collect(),
-                created_at: iso(user.created_at),
+                created_at: format_rfc3339(user.created_at),
             },
-            session: Session { id: session.handle.to_string(), expires_at: iso(session.claims.expires_at) },
+            session: Session {
+                id: session.session_id.to_string(),
+                expires_at: format_rfc3339(session.claims.expires_at),
+            },
         }
     }
 }

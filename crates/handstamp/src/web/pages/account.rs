@@ -6,27 +6,27 @@ use axum::response::Response;
 use minijinja::context;
 
 use crate::web::SharedSite;
-use crate::web::failure::Failure;
-use crate::web::form::Fields;
+use crate::web::form::FormFields;
 use crate::web::respond::{html_page, page};
-use crate::web::user::{Member, Visitor};
+use crate::web::user::{SignedInUser, Visitor};
+use crate::web::web_error::WebError;
 
 pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
-    Member(session): Member,
+    SignedInUser(session): SignedInUser,
     RawQuery(query): RawQuery,
-) -> Result<Response, Failure> {
+) -> Result<Response, WebError> {
     let done = query.and_then(|query| done(&query));
     if done.is_none() {
-        return Ok(html_page(&site, StatusCode::OK, site.views.account_page(&session)?));
+        return Ok(html_page(&site, StatusCode::OK, site.templates.account_page(&session)?));
     }
     let values = context! { done };
-    page(&site, &Visitor::Member(session), StatusCode::OK, "account.html", values)
+    page(&site, &Visitor::Authenticated(session), StatusCode::OK, "account.html", values)
 }
 
 /// The notice after a form has redirected here: one of our own sentences, never text from the URL.
 fn done(query: &str) -> Option<&'static str> {
-    let query = Fields::parse(query.as_bytes()).ok()?;
+    let query = FormFields::parse(query.as_bytes()).ok()?;
     match query.get("done").ok()? {
         "name" => Some("Your name was changed."),
         "password" => Some("Your password was changed, and your other devices were signed out."),

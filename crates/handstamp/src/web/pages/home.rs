@@ -7,15 +7,15 @@ use minijinja::context;
 
 use super::{notice_of_sign_out, with_notice_shown};
 use crate::web::SharedSite;
-use crate::web::failure::Failure;
 use crate::web::respond::page;
 use crate::web::user::Visitor;
+use crate::web::web_error::WebError;
 
 pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
     visitor: Visitor,
     request: Request,
-) -> Result<Response, Failure> {
+) -> Result<Response, WebError> {
     let notice = notice_of_sign_out(&site, &visitor, request.headers());
     let response = page(&site, &visitor, StatusCode::OK, "home.html", context! { notice })?;
     Ok(with_notice_shown(&site, response, notice))

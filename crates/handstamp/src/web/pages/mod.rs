@@ -16,10 +16,10 @@ use handstamp_core::{Password, PasswordPolicy, ReturnTo};
 use minijinja::Value;
 
 use super::Site;
-use super::failure::Failure;
-use super::form::Fields;
-use super::redirect::{leading_to, see_other};
+use super::form::FormFields;
+use super::redirect::{see_other, url_with_next};
 use super::user::Visitor;
+use super::web_error::WebError;
 
 /// The error of a field, in words for the user.
 type FieldError = Option<String>;
@@ -32,13 +32,13 @@ pub(super) fn parse_new_password(text: &str, policy: &PasswordPolicy) -> Result<
 }
 
 /// The return URL in the query of a link, if redirects to it are allowed.
-fn next_of_link(site: &Site, uri: &Uri) -> Option<ReturnTo> {
-    Fields::parse(uri.query()?.as_bytes()).ok().and_then(|query| next_of_form(site, &query).ok()?)
+fn next_from_query(site: &Site, uri: &Uri) -> Option<ReturnTo> {
+    FormFields::parse(uri.query()?.as_bytes()).ok().and_then(|query| next_from_form(site, &query).ok()?)
 }
 
 /// The return URL in a form, if redirects to it are allowed.
-fn next_of_form(site: &Site, fields: &Fields) -> Result<Option<ReturnTo>, Failure> {
-    Ok(site.places.parse(fields.get("next")?))
+fn next_from_form(site: &Site, fields: &FormFields) -> Result<Option<ReturnTo>, WebError> {
+    Ok(site.urls.parse(fields.get("next")?))
 }
 
 /// A return URL as the value of a hidden field: empty for none.
@@ -47,9 +47,9 @@ fn next_value(next: Option<&ReturnTo>) -> &str {
 }
 
 /// A link to a page with `next` as its return URL. Prefix and query are percent-encoded, so nothing in it needs escaping.
-fn with_next(site: &Site, page: &str, next: Option<&ReturnTo>) -> Value {
-    let page = site.places.page(page);
-    Value::from_safe_string(next.map_or_else(|| page.clone(), |next| leading_to(&page, next)))
+fn link_with_next(site: &Site, page: &str, next: Option<&ReturnTo>) -> Value {
+    let page = site.urls.page(page);
+    Value::from_safe_string(next.map_or_else(|| page.clone(), |next| url_with_next(&page, next)))
 }
 
 /// The notice for an anonymous visitor on the first page after a sign-out.
@@ -67,8 +67,8 @@ fn with_notice_shown(site: &Site, mut response: Response, notice: Option<&str>) 
 }
 
 /// A 303 redirect that sets cookies.
-fn see_other_with(cookies: impl IntoIterator<Item = HeaderValue>, place: &str) -> Response {
-    let mut response = see_other(place);
+fn see_other_with(cookies: impl IntoIterator<Item = HeaderValue>, url: &str) -> Response {
+    let mut response = see_other(url);
     response.headers_mut().extend(cookies.into_iter().map(|cookie| (SET_COOKIE, cookie)));
     response
 }

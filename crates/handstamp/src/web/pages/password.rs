@@ -10,16 +10,16 @@ use handstamp_core::{Password, PasswordPolicy};
 use minijinja::context;
 
 use super::{FieldError, parse_new_password, see_other_with};
-use crate::services::{Admitted, ChangePassword, PasswordNotChanged};
-use crate::sessions::{Device, Shown};
+use crate::services::{ChangePasswordError, ChangePasswordRequest, SignInCookies};
+use crate::sessions::{ClientInfo, PresentedSessions};
 use crate::web::SharedSite;
-use crate::web::failure::Failure;
-use crate::web::form::Fields;
+use crate::web::authenticate::reject_anonymous;
+use crate::web::endpoint::RequestContext;
+use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
-use crate::web::request::Visit;
 use crate::web::respond::page;
-use crate::web::session::turn_away;
-use crate::web::user::{Member, Visitor, original_uri};
+use crate::web::user::{SignedInUser, Visitor, original_uri};
+use crate::web::web_error::WebError;
 
 pub(in crate::web) const WRONG: &str = "This is not your current password.";
 
@@ -33,92 +33,95 @@ pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
     visitor: Visitor,
     sender: Sender,
-) -> Result<Response, Failure> {
+) -> Result<Response, WebError> {
     match visitor {
-        Visitor::Member(session) => form_page(&site, Member(session), StatusCode::OK, &Errors::default()),
-        Visitor::Stranger => Ok(sender.turn_away(&site)),
+        Visitor::Authenticated(session) => form_page(&site, SignedInUser(session), StatusCode::OK, &Errors::default()),
+        Visitor::Anonymous => Ok(sender.reject_anonymous(&site)),
     }
 }
 
 /// Redirects the well-known URL to this page.
 pub(in crate::web) async fn well_known(State(site): State<SharedSite>) -> Response {
-    see_other(&site.places.page("/account/password"))
+    see_other(&site.urls.page("/account/password"))
 }
 
 pub(in crate::web) async fn submit(
     State(site): State<SharedSite>,
     visitor: Visitor,
     sender: Sender,
-    fields: Result<Fields, Failure>,
-) -> Result<Response, Failure> {
+    fields: Result<FormFields, WebError>,
+) -> Result<Response, WebError> {
     let fields = match (fields, &visitor) {
-        (Err(_), Visitor::Stranger) => return Ok(sender.turn_away(&site)),
+        (Err(_), Visitor::Anonymous) => return Ok(sender.reject_anonymous(&site)),
         (fields, _) => fields?,
     };
     let mut errors = Errors::default();
-    let wish = errors.parse(fields.get("current_password")?, fields.get("password")?, &site.accounts.config.password);
-    let Visitor::Member(session) = visitor else {
-        return match wish {
-            Some(wish) => sent_twice(&site, &sender, wish.new).await.unwrap_or_else(|| Ok(sender.turn_away(&site))),
-            None => Ok(sender.turn_away(&site)),
+    let request =
+        errors.parse(fields.get("current_password")?, fields.get("password")?, &site.services.config.password);
+    let Visitor::Authenticated(session) = visitor else {
+        return match request {
+            Some(request) => {
+                sent_twice(&site, &sender, request.new).await.unwrap_or_else(|| Ok(sender.reject_anonymous(&site)))
+            }
+            None => Ok(sender.reject_anonymous(&site)),
         };
     };
-    if let Some(wish) = wish {
-        let new = wish.new.clone();
-        match site.accounts.change_password(&session, &sender.device, wish).await {
-            Ok(admitted) => return Ok(changed(&site, &admitted)),
-            Err(PasswordNotChanged::TooMany(wait)) => return Err(Failure::TooMany(wait)),
-            Err(PasswordNotChanged::Fault(fault)) => return Err(fault.into()),
-            Err(PasswordNotChanged::SignedOut) => {
-                let to_sign_in = || Ok(see_other(&site.places.sign_in_before("/account/password")));
-                return sent_twice(&site, &sender, new).await.unwrap_or_else(to_sign_in);
+    if let Some(request) = request {
+        let new = request.new.clone();
+        match site.services.change_password(&session, &sender.client, request).await {
+            Ok(cookies) => return Ok(changed(&site, &cookies)),
+            Err(ChangePasswordError::Throttled(wait)) => return Err(WebError::Throttled(wait)),
+            Err(ChangePasswordError::Internal(error)) => return Err(error.into()),
+            Err(ChangePasswordError::SignedOut) => {
+                let redirect_to_sign_in = || Ok(see_other(&site.urls.sign_in_url("/account/password")));
+                return sent_twice(&site, &sender, new).await.unwrap_or_else(redirect_to_sign_in);
             }
-            Err(PasswordNotChanged::WrongPassword) => {
+            Err(ChangePasswordError::WrongPassword) => {
                 if let Some(answer) = sent_twice(&site, &sender, new).await {
                     return answer;
                 }
                 errors.current_password = Some(WRONG.to_owned());
             }
-            Err(PasswordNotChanged::Password(refusal)) => errors.password = Some(refusal.to_string()),
+            Err(ChangePasswordError::Password(refusal)) => errors.password = Some(refusal.to_string()),
         }
     }
-    form_page(&site, Member(session), StatusCode::UNPROCESSABLE_ENTITY, &errors)
+    form_page(&site, SignedInUser(session), StatusCode::UNPROCESSABLE_ENTITY, &errors)
 }
 
 /// The response to a form that was sent twice and has already changed the password; none otherwise.
-async fn sent_twice(site: &SharedSite, sender: &Sender, new: Password) -> Option<Result<Response, Failure>> {
-    match site.accounts.sign_in_after_change(&sender.shown, &sender.device, new).await {
-        Ok(admitted) => admitted.map(|admitted| Ok(changed(site, &admitted))),
-        Err(fault) => Some(Err(fault.into())),
+async fn sent_twice(site: &SharedSite, sender: &Sender, new: Password) -> Option<Result<Response, WebError>> {
+    match site.services.sign_in_after_change(&sender.presented, &sender.client, new).await {
+        Ok(cookies) => cookies.map(|cookies| Ok(changed(site, &cookies))),
+        Err(error) => Some(Err(error.into())),
     }
 }
 
-fn changed(site: &SharedSite, admitted: &Admitted) -> Response {
-    see_other_with(site.cookies.admit(admitted), &site.places.page("/account?done=password"))
+fn changed(site: &SharedSite, cookies: &SignInCookies) -> Response {
+    see_other_with(site.cookies.sign_in_cookies(cookies), &site.urls.page("/account?done=password"))
 }
 
 /// The client that sent a form, whether it is still signed in or not.
 pub(in crate::web) struct Sender {
-    shown: Shown,
-    device: Device,
+    presented: PresentedSessions,
+    client: ClientInfo,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
 }
 
 impl Sender {
-    fn turn_away(&self, site: &SharedSite) -> Response {
-        turn_away(site, &self.method, &self.uri, &self.headers)
+    fn reject_anonymous(&self, site: &SharedSite) -> Response {
+        reject_anonymous(site, &self.method, &self.uri, &self.headers)
     }
 }
 
-impl FromRequestParts<Visit> for Sender {
+impl FromRequestParts<RequestContext> for Sender {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, visit: &Visit) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, context: &RequestContext) -> Result<Self, Infallible> {
         Ok(Self {
-            shown: Shown::from_request_parts(parts, visit).await?,
-            device: Device::from_request_parts(parts, visit).await?,
+            presented: PresentedSessions::from_request_parts(parts, context).await?,
+            client: ClientInfo::from_request_parts(parts, context).await?,
             method: parts.method.clone(),
             uri: original_uri(&parts.uri, &parts.extensions).clone(),
             headers: parts.headers.clone(),
@@ -128,23 +131,23 @@ impl FromRequestParts<Visit> for Sender {
 
 impl Errors {
     /// Parses both passwords, and records every error.
-    fn parse(&mut self, current: &str, new: &str, policy: &PasswordPolicy) -> Option<ChangePassword> {
+    fn parse(&mut self, current: &str, new: &str, policy: &PasswordPolicy) -> Option<ChangePasswordRequest> {
         let current = Password::parse(current).map_err(|_| self.current_password = Some(WRONG.to_owned())).ok();
         let new = parse_new_password(new, policy).map_err(|error| self.password = Some(error)).ok();
-        Some(ChangePassword { current: current?, new: new? })
+        Some(ChangePasswordRequest { current: current?, new: new? })
     }
 }
 
 fn form_page(
     site: &SharedSite,
-    Member(session): Member,
+    SignedInUser(session): SignedInUser,
     status: StatusCode,
     errors: &Errors,
-) -> Result<Response, Failure> {
+) -> Result<Response, WebError> {
     let errors = context! {
         current_password => errors.current_password.as_deref(),
         password => errors.password.as_deref(),
     };
-    let values = context! { errors, min_length => site.accounts.config.password.min_length };
-    page(site, &Visitor::Member(session), status, "password.html", values)
+    let values = context! { errors, min_length => site.services.config.password.min_length };
+    page(site, &Visitor::Authenticated(session), status, "password.html", values)
 }

@@ -8,39 +8,39 @@ use minijinja::context;
 
 use super::FieldError;
 use crate::web::SharedSite;
-use crate::web::failure::Failure;
-use crate::web::form::Fields;
+use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
-use crate::web::user::{Member, Visitor};
+use crate::web::user::{SignedInUser, Visitor};
+use crate::web::web_error::WebError;
 
-pub(in crate::web) async fn show(State(site): State<SharedSite>, member: Member) -> Result<Response, Failure> {
-    let name = member.0.user.name().to_owned();
-    form_page(&site, member, StatusCode::OK, &name, None)
+pub(in crate::web) async fn show(State(site): State<SharedSite>, user: SignedInUser) -> Result<Response, WebError> {
+    let name = user.0.user.name().to_owned();
+    form_page(&site, user, StatusCode::OK, &name, None)
 }
 
 pub(in crate::web) async fn submit(
     State(site): State<SharedSite>,
-    member: Member,
-    fields: Fields,
-) -> Result<Response, Failure> {
+    user: SignedInUser,
+    fields: FormFields,
+) -> Result<Response, WebError> {
     let typed = fields.get("name")?;
     match DisplayName::parse(typed) {
         Ok(name) => {
-            site.accounts.change_name(&member.0, &name).await?;
-            Ok(see_other(&site.places.page("/account?done=name")))
+            site.services.change_name(&user.0, &name).await?;
+            Ok(see_other(&site.urls.page("/account?done=name")))
         }
-        Err(error) => form_page(&site, member, StatusCode::UNPROCESSABLE_ENTITY, typed, Some(error.to_string())),
+        Err(error) => form_page(&site, user, StatusCode::UNPROCESSABLE_ENTITY, typed, Some(error.to_string())),
     }
 }
 
 fn form_page(
     site: &SharedSite,
-    Member(session): Member,
+    SignedInUser(session): SignedInUser,
     status: StatusCode,
     name: &str,
     error: FieldError,
-) -> Result<Response, Failure> {
+) -> Result<Response, WebError> {
     let values = context! { values => context! { name }, errors => context! { name => error } };
-    page(site, &Visitor::Member(session), status, "profile.html", values)
+    page(site, &Visitor::Authenticated(session), status, "profile.html", values)
 }

@@ -7,19 +7,19 @@ use handstamp_core::{EmailAddress, Password, ReturnTo};
 use minijinja::{Value, context};
 
 use super::{
-    FieldError, next_of_form, next_of_link, next_value, notice_of_sign_out, see_other_with, with_next,
+    FieldError, link_with_next, next_from_form, next_from_query, next_value, notice_of_sign_out, see_other_with,
     with_notice_shown,
 };
-use crate::services::{NotSignedIn, SignIn};
-use crate::sessions::{Device, Shown};
+use crate::services::{SignInError, SignInRequest};
+use crate::sessions::{ClientInfo, PresentedSessions};
 use crate::web::SharedSite;
-use crate::web::failure::Failure;
-use crate::web::form::Fields;
-use crate::web::places::FORM_NOT_SENT;
+use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
+use crate::web::templates::lasting;
+use crate::web::urls::FORM_NOT_SENT;
 use crate::web::user::Visitor;
-use crate::web::views::lasting;
+use crate::web::web_error::WebError;
 
 pub(in crate::web) const WRONG: &str = "The e-mail address or the password is wrong.";
 
@@ -41,10 +41,10 @@ pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
     visitor: Visitor,
     request: Request,
-) -> Result<Response, Failure> {
-    let next = next_of_link(&site, request.uri());
+) -> Result<Response, WebError> {
+    let next = next_from_query(&site, request.uri());
     if visitor.session().is_some() {
-        return Ok(see_other(next.as_ref().unwrap_or(site.places.account()).as_str()));
+        return Ok(see_other(next.as_ref().unwrap_or(site.urls.account()).as_str()));
     }
     let form = Form { email: String::new(), remember: true, next, errors: Errors::default() };
     let (form_not_sent, notice) =
@@ -56,34 +56,34 @@ pub(in crate::web) async fn show(
 
 /// Whether the request was redirected here from a form that was not sent.
 fn says_form_not_sent(uri: &Uri) -> bool {
-    let query = uri.query().and_then(|query| Fields::parse(query.as_bytes()).ok());
+    let query = uri.query().and_then(|query| FormFields::parse(query.as_bytes()).ok());
     query.is_some_and(|query| query.get("notice").is_ok_and(|notice| notice == FORM_NOT_SENT))
 }
 
 pub(in crate::web) async fn submit(
     State(site): State<SharedSite>,
     visitor: Visitor,
-    shown: Shown,
-    device: Device,
-    fields: Fields,
-) -> Result<Response, Failure> {
+    presented: PresentedSessions,
+    client: ClientInfo,
+    fields: FormFields,
+) -> Result<Response, WebError> {
     let mut form = Form {
         email: fields.get("email")?.to_owned(),
         remember: !fields.get("remember")?.is_empty(),
-        next: next_of_form(&site, &fields)?,
+        next: next_from_form(&site, &fields)?,
         errors: Errors::default(),
     };
-    if let Some(wish) = form.parse(fields.get("password")?) {
-        match site.accounts.sign_in(wish, &shown.sessions, &device).await {
-            Ok(admitted) => {
+    if let Some(request) = form.parse(fields.get("password")?) {
+        match site.services.sign_in(request, &presented.sessions, &client).await {
+            Ok(cookies) => {
                 return Ok(see_other_with(
-                    site.cookies.admit(&admitted),
-                    form.next.as_ref().unwrap_or(site.places.account()).as_str(),
+                    site.cookies.sign_in_cookies(&cookies),
+                    form.next.as_ref().unwrap_or(site.urls.account()).as_str(),
                 ));
             }
-            Err(NotSignedIn::TooMany(wait)) => return Err(Failure::TooMany(wait)),
-            Err(NotSignedIn::Fault(fault)) => return Err(fault.into()),
-            Err(NotSignedIn::Wrong) => form.errors.password = Some(WRONG.to_owned()),
+            Err(SignInError::Throttled(wait)) => return Err(WebError::Throttled(wait)),
+            Err(SignInError::Internal(error)) => return Err(error.into()),
+            Err(SignInError::Wrong) => form.errors.password = Some(WRONG.to_owned()),
         }
     }
     form_page(
@@ -97,10 +97,10 @@ pub(in crate::web) async fn submit(
 
 impl Form {
     /// Parses all fields, and records every error. A password that is too long is wrong, since no user could have chosen it.
-    fn parse(&mut self, password: &str) -> Option<SignIn> {
+    fn parse(&mut self, password: &str) -> Option<SignInRequest> {
         let email = EmailAddress::parse(&self.email).map_err(|error| self.errors.email = Some(error.to_string())).ok();
         let password = Password::parse(password).map_err(|_| self.errors.password = Some(WRONG.to_owned())).ok();
-        Some(SignIn { email: email?, password: password?, remember: self.remember })
+        Some(SignInRequest { email: email?, password: password?, remember: self.remember })
     }
 }
 
@@ -110,14 +110,14 @@ fn form_page(
     status: StatusCode,
     form: &Form,
     notices: Value,
-) -> Result<Response, Failure> {
+) -> Result<Response, WebError> {
     let values = context! {
         values => context! { email => form.email.as_str(), remember => form.remember },
         errors => context! { email => form.errors.email.as_deref(), password => form.errors.password.as_deref() },
         next => next_value(form.next.as_ref()),
-        lifetime => lasting(site.accounts.config.session.lifetime),
-        sign_in_url => with_next(site, "/account/login", form.next.as_ref()),
-        register_url => with_next(site, "/account/register", form.next.as_ref()),
+        lifetime => lasting(site.services.config.session.lifetime),
+        sign_in_url => link_with_next(site, "/account/login", form.next.as_ref()),
+        register_url => link_with_next(site, "/account/register", form.next.as_ref()),
         ..notices
     };
     page(site, visitor, status, "sign_in.html", values)

@@ -5,13 +5,13 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use minijinja::context;
 
-use super::{next_of_form, next_of_link, next_value, see_other_with};
-use crate::sessions::Shown;
-use crate::web::failure::Failure;
-use crate::web::form::Fields;
+use super::{next_from_form, next_from_query, next_value, see_other_with};
+use crate::sessions::PresentedSessions;
+use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::Visitor;
+use crate::web::web_error::WebError;
 use crate::web::{SharedSite, Site};
 
 /// Asks for confirmation, since a link must not change anything.
@@ -19,26 +19,26 @@ pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
     visitor: Visitor,
     uri: Uri,
-) -> Result<Response, Failure> {
-    let next = next_of_link(&site, &uri);
+) -> Result<Response, WebError> {
+    let next = next_from_query(&site, &uri);
     if visitor.session().is_none() {
-        return Ok(see_other(next.as_ref().unwrap_or(site.places.home()).as_str()));
+        return Ok(see_other(next.as_ref().unwrap_or(site.urls.home()).as_str()));
     }
     page(&site, &visitor, StatusCode::OK, "sign_out.html", context! { next => next_value(next.as_ref()) })
 }
 
 pub(in crate::web) async fn submit(
     State(site): State<SharedSite>,
-    shown: Shown,
+    presented: PresentedSessions,
     request: Request,
-) -> Result<Response, Failure> {
+) -> Result<Response, WebError> {
     // A form that cannot be read has no return URL, and signs out all the same.
-    let fields = Fields::from_request(request, &()).await.ok();
-    let next = fields.and_then(|fields| next_of_form(&site, &fields).ok().flatten());
-    end(&site, &shown).await?;
-    let place = next.as_ref().unwrap_or(site.places.home()).as_str();
+    let fields = FormFields::from_request(request, &()).await.ok();
+    let next = fields.and_then(|fields| next_from_form(&site, &fields).ok().flatten());
+    end(&site, &presented).await?;
+    let place = next.as_ref().unwrap_or(site.urls.home()).as_str();
     let mut response = see_other_with(site.cookies.remove_session().chain([site.cookies.signed_out()]), place);
-    if site.accounts.config.session.clear_site_data {
+    if site.services.config.session.clear_site_data {
         // Not "cookies", which would delete the cookies of sibling domains as well.
         let name = HeaderName::from_static("clear-site-data");
         response.headers_mut().insert(name, HeaderValue::from_static("\"storage\""));
@@ -48,9 +48,9 @@ pub(in crate::web) async fn submit(
 
 /// Revokes every session whose token a client presents. If it can revoke none because no key of this node opens the token, it
 /// fails: another node may know the key, and the session would stay live there.
-pub(in crate::web) async fn end(site: &Site, shown: &Shown) -> Result<(), Failure> {
-    if shown.sessions.is_empty() {
-        return if shown.of_unknown_key { Err(Failure::unknown_key()) } else { Ok(()) };
+pub(in crate::web) async fn end(site: &Site, presented: &PresentedSessions) -> Result<(), WebError> {
+    if presented.sessions.is_empty() {
+        return if presented.of_unknown_key { Err(WebError::unknown_key()) } else { Ok(()) };
     }
-    Ok(site.accounts.sign_out(&shown.sessions).await?)
+    Ok(site.services.sign_out(&presented.sessions).await?)
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
-use handstamp_core::{Claims, SessionId, SessionTokens, UserId};
+use handstamp_core::{Claims, SessionSecret, SessionTokens, UserId};
 use tower::ServiceExt;
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
-use crate::world::{ManualClock, World};
+use crate::environment::{Environment, ManualClock};
 use crate::{Handstamp, SecretKey, Timestamp};
 
 mod embedding;
@@ -40,16 +40,16 @@ impl Here {
 
     /// The same with further settings.
     async fn with(public_url: &str, set: impl FnOnce(&mut Config)) -> Self {
-        let name: [u8; 8] = World::system().random();
+        let name: [u8; 8] = Environment::system().random();
         let folder = std::env::temp_dir().join(format!("handstamp-routes-{:016x}", u64::from_be_bytes(name)));
         let secret = SecretKey::parse(SECRET).unwrap();
         let database = DatabaseUrl::Sqlite(folder.join("handstamp.db"));
         let mut config = Config::new(PublicUrl::parse(public_url).unwrap(), database, secret);
-        config.hashing.settings = crate::HashSettings::new(8, 1, 1).unwrap();
+        config.hashing.settings = crate::Argon2Params::new(8, 1, 1).unwrap();
         set(&mut config);
         let clock = Arc::new(ManualClock::new(NOW));
-        let world = World { clock: clock.clone(), ..World::system() };
-        Self { handstamp: Handstamp::open_in(config, world).await.unwrap(), clock, folder }
+        let environment = Environment { clock: clock.clone(), ..Environment::system() };
+        Self { handstamp: Handstamp::open_with(config, environment).await.unwrap(), clock, folder }
     }
 
     async fn send(&self, request: Request<Body>) -> Response<Body> {
@@ -137,7 +137,7 @@ async fn a_panic_gives_an_error_page_and_the_server_keeps_running() {
         panic!("with a secret in its message");
         ""
     }
-    let router = Routes::behind(&here.handstamp.0.site, Admits::ForThisSite).any("/panic", panics).router();
+    let router = Routes::new(&here.handstamp.0.site, Access::SameSite).any("/panic", panics).router();
     for method in ["GET", "POST"] {
         let request = Request::builder().method(method).uri("/panic").header("host", "localhost");
         let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
@@ -166,7 +166,7 @@ async fn every_request_has_a_unique_id() {
 async fn requests_are_aborted_after_the_timeout_plus_a_lease() {
     let here = Here::at("http://localhost").await;
     let slow = std::future::pending::<()>;
-    let router = Routes::behind(&here.handstamp.0.site, Admits::Anybody).any("/slow", slow).router();
+    let router = Routes::new(&here.handstamp.0.site, Access::Unchecked).any("/slow", slow).router();
     tokio::time::pause();
     for method in ["GET", "POST"] {
         let begun = tokio::time::Instant::now();
@@ -227,7 +227,7 @@ async fn assertion_keys_of_fallback_secrets_are_published_for_an_hour_after_the_
 #[tokio::test]
 async fn a_user_signed_out_meanwhile_returns_to_the_page_after_sign_in() {
     let here = Here::at("http://localhost").await;
-    let to = here.handstamp.0.site.places.sign_in_before("/account/password");
+    let to = here.handstamp.0.site.urls.sign_in_url("/account/password");
     assert_eq!(to, "/account/login?next=%2Faccount%2Fpassword");
     assert!(text(here.opens(&to, "").await).await.contains("name=\"next\" value=\"&#x2f;account&#x2f;password\""));
 }
@@ -416,7 +416,7 @@ async fn setting_the_clock_never_revives_an_expired_session() {
         here.clock.advance(365 * DAY);
         assert_eq!(here.opens("/account", &token).await.status(), StatusCode::SEE_OTHER);
     }
-    here.handstamp.0.site.accounts.purge().await;
+    here.handstamp.0.site.services.purge().await;
     for now in [NOW.unix_seconds(), NOW.unix_seconds() - 59, 0, u64::MAX] {
         here.clock.set(Timestamp::from_unix_seconds(now));
         assert_eq!(here.opens("/account", &token).await.status(), StatusCode::SEE_OTHER, "{now}");
@@ -428,7 +428,7 @@ async fn setting_the_clock_never_revives_an_expired_session() {
 async fn a_clock_that_jumps_ahead_deletes_no_session() {
     let here = Here::at("http://localhost").await;
     let token = here.registers().await;
-    let sessions = &here.handstamp.0.site.accounts.sessions;
+    let sessions = &here.handstamp.0.site.services.sessions;
     assert_eq!(here.opens("/account", &token).await.status(), StatusCode::OK);
     here.clock.set(NOW.after(40 * DAY));
     assert_eq!(here.opens("/account", &token).await.status(), StatusCode::SEE_OTHER);
@@ -447,7 +447,7 @@ async fn a_clock_that_jumps_ahead_deletes_no_session() {
 async fn expired_sessions_are_purged_and_counted() {
     let here = Here::at("http://localhost").await;
     here.registers().await;
-    let sessions = &here.handstamp.0.site.accounts.sessions;
+    let sessions = &here.handstamp.0.site.services.sessions;
     assert_eq!(sessions.purge().await.unwrap(), 0);
     here.clock.advance(30 * DAY);
     assert_eq!(sessions.purge().await.unwrap(), 1);
@@ -467,7 +467,7 @@ async fn a_password_change_gives_the_session_a_new_secret_id_and_the_same_expiry
     let new = token_of(&here.send(request.body(Body::from(fields)).unwrap()).await);
     let tokens = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap();
     let [before, after] = [&old, &new].map(|token| tokens.open(token, NOW.after(DAY)).unwrap().claims);
-    assert_ne!(after.session_id, before.session_id);
+    assert_ne!(after.session_secret, before.session_secret);
     assert_eq!((after.issued_at, after.expires_at), (NOW.after(DAY), before.expires_at));
     assert_eq!(here.opens("/account", &old).await.status(), StatusCode::SEE_OTHER);
     assert_eq!(here.opens("/account", &new).await.status(), StatusCode::OK);
@@ -479,7 +479,7 @@ async fn a_token_signed_with_our_key_is_worthless_without_its_session_row() {
     let token = here.registers().await;
     let tokens = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap();
     let claims = tokens.open(&token, NOW).unwrap().claims;
-    let forged = tokens.issue(&Claims { session_id: SessionId::from_bytes([7; 16]), ..claims.clone() });
+    let forged = tokens.issue(&Claims { session_secret: SessionSecret::from_bytes([7; 16]), ..claims.clone() });
     assert_eq!(here.opens("/account", forged.expose()).await.status(), StatusCode::SEE_OTHER);
     let for_another = tokens.issue(&Claims { user_id: UserId::new(NOW, [7; 10]), ..claims.clone() });
     assert_eq!(here.opens("/account", for_another.expose()).await.status(), StatusCode::SEE_OTHER);
@@ -497,7 +497,7 @@ async fn the_database_contains_nothing_that_signs_a_user_in() {
     let files = std::fs::read_dir(&here.folder).unwrap().map(|entry| entry.unwrap().path());
     let kept: Vec<u8> = files.flat_map(|file| std::fs::read(file).unwrap()).collect();
     let holds = |bytes: &[u8]| kept.windows(bytes.len()).any(|window| window == bytes);
-    assert!(holds(claims.session_id.hash().as_bytes()), "the session is stored by the hash of its secret id");
+    assert!(holds(claims.session_secret.hash().as_bytes()), "the session is stored by the hash of its secret id");
     let id = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(&token).unwrap()[23..39].to_vec();
     assert!(!holds(&id) && !holds(token.as_bytes()) && !holds(b"plum-octave-harbour") && !holds(SECRET.as_bytes()));
 }

@@ -69,7 +69,7 @@ async fn the_current_user_of_a_cached_session_needs_no_database_statement() {
 
     // The session is cached now, so that no request needs the database.
     assert_eq!(here.handstamp.why_not_ready().await, None);
-    here.handstamp.0.site.accounts.store.close().await;
+    here.handstamp.0.site.services.store.close().await;
     for _ in 0..100 {
         assert_eq!(text(ask(&app, request("cors"), &token).await).await, "the notes of Ada <ada@example.com>");
     }
@@ -86,7 +86,7 @@ async fn the_current_user_of_a_cached_session_needs_no_database_statement() {
     // visitors may see.
     let tokens = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap();
     let mut claims = tokens.open(&token, NOW).unwrap().claims;
-    claims.session_id = SessionId::from_bytes([7; 16]);
+    claims.session_secret = SessionSecret::from_bytes([7; 16]);
     for path in ["/notes", "/", "/deep/session"] {
         let unknown = ask(&app, Request::get(path), tokens.issue(&claims).expose()).await;
         assert_eq!(unknown.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
@@ -128,7 +128,7 @@ async fn the_current_session_has_the_id_that_the_list_of_sessions_shows() {
     let account = here.handstamp.user("ada@example.com").await.unwrap();
     let ends = NOW.after(30 * DAY).unix_seconds();
     let told = text(ask(&app(&here), Request::get("/deep/session"), &token).await).await;
-    assert_eq!(told, format!("{} {} {ends}", account.id, listed.handle));
+    assert_eq!(told, format!("{} {} {ends}", account.id, listed.session_id));
     let navigation = Request::get("/deep/session?a=b").header("sec-fetch-mode", "navigate");
     let stranger = ask(&app(&here), navigation, "").await;
     assert_eq!(stranger.headers()[header::LOCATION], "/account/login?next=%2Fdeep%2Fsession%3Fa%3Db", "the whole path");

@@ -2,11 +2,11 @@
 
 use std::cell::Cell;
 
-use handstamp_core::{SessionIdHash, Timestamp, UserId};
+use handstamp_core::{SessionSecretHash, Timestamp, UserId};
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::store::{ChangeLog, NodeId, OwnedSession, Position};
+use crate::store::{InvalidationLog, NodeId, OwnedSession, Position};
 
 const LEASE: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_millis(10);
@@ -24,13 +24,13 @@ impl Here {
 
     /// Runs `act` beside another node that applies changes slowly, and checks that `act` notifies that node and waits for it.
     async fn waits_for_another_node<T>(&self, act: impl Future<Output = T>) -> T {
-        let store = &self.handstamp.0.site.accounts.store;
-        let other = NodeId(uuid::Uuid::from_bytes(World::system().random()));
+        let store = &self.handstamp.0.site.services.store;
+        let other = NodeId(uuid::Uuid::from_bytes(Environment::system().random()));
         let mut known = store.join(other, LEASE).await.unwrap();
         let knows = Cell::new(false);
         let follows = async {
             loop {
-                if let Some(last) = store.changes_after(known).await.unwrap().last() {
+                if let Some(last) = store.invalidations_after(known).await.unwrap().last() {
                     known = last.position;
                     sleep(MOMENT * 10).await;
                     knows.set(true);
@@ -61,7 +61,7 @@ async fn changes_by_users_are_applied_on_every_node_before_the_response() {
 
     here.clock.advance(Duration::from_secs(1));
     here.signs_in_for_now().await;
-    let other = here.handstamp.sessions("ada@example.com").await.unwrap()[0].handle;
+    let other = here.handstamp.sessions("ada@example.com").await.unwrap()[0].session_id;
     here.changes(&ada, "/account/sessions/revoke", &format!("session={other}")).await;
     here.changes(&ada, "/account/sessions/revoke-others", "").await;
 
@@ -101,15 +101,15 @@ async fn changes_by_operators_are_applied_on_every_node_before_they_return() {
 #[tokio::test(flavor = "multi_thread")]
 async fn invalidations_that_every_node_has_applied_are_deleted() {
     let here = Here::at("http://localhost").await;
-    let accounts = &here.handstamp.0.site.accounts;
+    let accounts = &here.handstamp.0.site.services;
     let session = OwnedSession {
-        id_hash: SessionIdHash::from_bytes([7; 32]),
+        secret_hash: SessionSecretHash::from_bytes([7; 32]),
         user_id: UserId::new(Timestamp::from_unix_seconds(0), [7; 10]),
     };
     let ended = accounts.store.end_sessions(&[session]).await.unwrap();
-    accounts.sessions.in_force(ended).await.unwrap();
+    accounts.sessions.wait_until_applied(ended).await.unwrap();
     let forgotten = async {
-        while !accounts.store.changes_after(Position(0)).await.unwrap().is_empty() {
+        while !accounts.store.invalidations_after(Position(0)).await.unwrap().is_empty() {
             sleep(MOMENT).await;
         }
     };

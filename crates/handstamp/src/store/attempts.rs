@@ -1,17 +1,17 @@
 //! The table of attempts: counting, refunding and purging what rate limits count.
 
-use handstamp_core::{AttemptKey, Attempts, Limit, Timestamp, Wait};
+use handstamp_core::{AttemptKey, Attempts, Limit, RetryAfter, Timestamp};
 
-use super::{Store, count_with, for_request, for_upkeep, loaded, read_with, stored};
+use super::{Store, count_with, for_maintenance, for_request, from_db_time, read_with, to_db_time};
 
 /// The key under which an attempt is counted, and the limit of that key.
-pub(crate) type Counted = (AttemptKey, Limit);
+pub(crate) type AttemptLimit = (AttemptKey, Limit);
 
 /// A key under which an attempt was counted, and its counts including that attempt.
-pub(crate) type Attempted = (AttemptKey, Attempts);
+pub(crate) type CountedAttempt = (AttemptKey, Attempts);
 
 /// How long to wait, and the key whose limit requires it.
-pub(crate) type Refused = (Wait, AttemptKey);
+pub(crate) type Refused = (RetryAfter, AttemptKey);
 
 type AttemptsRow = (i64, i64, i64, i64, i64);
 
@@ -22,10 +22,10 @@ fn attempts((count, since, last_at, today, day_since): AttemptsRow) -> Attempts 
     let number = |stored: i64| u32::try_from(stored).unwrap_or(u32::MAX);
     Attempts {
         count: number(count),
-        since: loaded(since),
-        last_at: loaded(last_at),
+        since: from_db_time(since),
+        last_at: from_db_time(last_at),
         today: number(today),
-        day_since: loaded(day_since),
+        day_since: from_db_time(day_since),
     }
 }
 
@@ -39,7 +39,7 @@ macro_rules! hold {
                  RETURNING count, since, last_at, today, day_since",
             ))
             .bind($key.as_bytes().as_slice())
-            .bind(stored($now))
+            .bind(to_db_time($now))
             .fetch_one(&mut *$transaction)
             .await?,
         )
@@ -55,10 +55,10 @@ macro_rules! put {
         ))
         .bind($key.as_bytes().as_slice())
         .bind(i64::from(attempts.count))
-        .bind(stored(attempts.since))
-        .bind(stored(attempts.last_at))
+        .bind(to_db_time(attempts.since))
+        .bind(to_db_time(attempts.last_at))
         .bind(i64::from(attempts.today))
-        .bind(stored(attempts.day_since))
+        .bind(to_db_time(attempts.day_since))
         .execute(&mut *$transaction)
         .await?;
     }};
@@ -80,9 +80,9 @@ impl Store {
     /// is returned.
     pub(crate) async fn count_attempt(
         &self,
-        counted: &[Counted],
+        counted: &[AttemptLimit],
         now: Timestamp,
-    ) -> sqlx::Result<Result<Vec<Attempted>, Refused>> {
+    ) -> sqlx::Result<Result<Vec<CountedAttempt>, Refused>> {
         // A throttled attempt writes nothing, so it need not wait for the write lock.
         if let Some(refused) = self.refusal_of(counted, now).await? {
             return Ok(Err(refused));
@@ -106,7 +106,7 @@ impl Store {
         })
     }
 
-    async fn refusal_of(&self, counted: &[Counted], now: Timestamp) -> sqlx::Result<Option<Refused>> {
+    async fn refusal_of(&self, counted: &[AttemptLimit], now: Timestamp) -> sqlx::Result<Option<Refused>> {
         let mut longest = None;
         for (key, limit) in counted {
             let row: Option<AttemptsRow> = read_with!(self, |pool| {
@@ -118,11 +118,11 @@ impl Store {
     }
 
     /// Refunds an attempt whose password was correct.
-    pub(crate) async fn take_attempt_back(&self, attempted: &[Attempted], now: Timestamp) -> sqlx::Result<()> {
+    pub(crate) async fn refund_attempt(&self, attempted: &[CountedAttempt], now: Timestamp) -> sqlx::Result<()> {
         // The keys are in the order in which they were counted, that of `in_one_order`, so no deadlock is possible.
         count_with!(self, |transaction| {
             for (key, counted) in attempted {
-                let attempts = hold!(transaction, key, now).take_back(counted);
+                let attempts = hold!(transaction, key, now).refund(counted);
                 if attempts.today == 0 {
                     forget!(transaction, key);
                 } else {
@@ -140,10 +140,10 @@ impl Store {
     /// Deletes up to `most` rows that no limit depends on any more and returns how many.
     pub(crate) async fn purge_attempts(&self, now: Timestamp, most: usize) -> sqlx::Result<u64> {
         const SQL: &str = "DELETE FROM attempts WHERE key IN (SELECT key FROM attempts WHERE last_at <= $1 LIMIT $2)";
-        let until = stored(now) - stored(Timestamp::from_unix_seconds(Attempts::FORGOTTEN_AFTER.as_secs()));
+        let until = to_db_time(now) - to_db_time(Timestamp::from_unix_seconds(Attempts::FORGOTTEN_AFTER.as_secs()));
         count_with!(self, |transaction| {
             let most = i64::try_from(most).unwrap_or(i64::MAX);
-            let purged = sqlx::query(for_upkeep(SQL)).bind(until).bind(most).execute(&mut *transaction).await?;
+            let purged = sqlx::query(for_maintenance(SQL)).bind(until).bind(most).execute(&mut *transaction).await?;
             purged.rows_affected()
         })
     }
@@ -156,21 +156,21 @@ impl Store {
         const COUNT: &str = "SELECT COUNT(*) FROM attempts";
         const SQL: &str =
             "DELETE FROM attempts WHERE key IN (SELECT key FROM attempts ORDER BY today, last_at LIMIT $1)";
-        let rows: i64 = read_with!(self, |pool| sqlx::query_scalar(for_upkeep(COUNT)).fetch_one(pool).await)?;
+        let rows: i64 = read_with!(self, |pool| sqlx::query_scalar(for_maintenance(COUNT)).fetch_one(pool).await)?;
         let beyond = u64::try_from(rows).unwrap_or(0).saturating_sub(kept).min(most as u64);
         if beyond == 0 {
             return Ok(0);
         }
         count_with!(self, |transaction| {
             let beyond = i64::try_from(beyond).unwrap_or(i64::MAX);
-            let pruned = sqlx::query(for_upkeep(SQL)).bind(beyond).execute(&mut *transaction).await?;
+            let pruned = sqlx::query(for_maintenance(SQL)).bind(beyond).execute(&mut *transaction).await?;
             pruned.rows_affected()
         })
     }
 }
 
 /// The keys in the one order in which all transactions lock them, so that no two wait for each other.
-fn in_one_order(counted: &[Counted]) -> Vec<Counted> {
+fn in_one_order(counted: &[AttemptLimit]) -> Vec<AttemptLimit> {
     let mut counted = counted.to_vec();
     counted.sort_by_key(|(key, _)| *key);
     counted

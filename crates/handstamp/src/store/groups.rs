@@ -2,15 +2,15 @@
 
 use handstamp_core::{GroupName, UserId};
 
-use super::change_rows::log_changes;
-use super::{Logged, Store, Subject, for_request, write_with};
+use super::invalidations::log_invalidations;
+use super::{Committed, InvalidationScope, Store, for_request, write_with};
 
 /// The most groups that a user is in: their names must fit into a header.
 pub(crate) const GROUPS_PER_USER: i64 = 50;
 
 /// The user would be in more groups than [`GROUPS_PER_USER`].
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct TooManyGroups;
+pub(crate) struct TooManyGroupsError;
 
 /// A column of a query on `users`: the names of the user's groups in order, separated by commas.
 macro_rules! groups_column {
@@ -28,7 +28,7 @@ impl Store {
         id: UserId,
         added: &[GroupName],
         removed: &[GroupName],
-    ) -> sqlx::Result<Logged<Result<(), TooManyGroups>>> {
+    ) -> sqlx::Result<Committed<Result<(), TooManyGroupsError>>> {
         write_with!(self, |transaction| {
             for name in removed {
                 sqlx::query(for_request("DELETE FROM user_groups WHERE user_id = $1 AND name = $2"))
@@ -52,9 +52,9 @@ impl Store {
                 .fetch_one(&mut *transaction)
                 .await?;
             if count > GROUPS_PER_USER && !added.is_empty() {
-                return Ok(Logged { done: Err(TooManyGroups), position: None });
+                return Ok(Committed { value: Err(TooManyGroupsError), position: None });
             }
-            Logged { done: Ok(()), position: log_changes!(transaction, &[Subject::User(id)]) }
+            Committed { value: Ok(()), position: log_invalidations!(transaction, &[InvalidationScope::User(id)]) }
         })
     }
 }

@@ -5,26 +5,26 @@ use std::fmt::Write;
 use minijinja::HtmlEscape;
 
 /// Delimiters around the number of a placeholder: private-use characters, which none of our templates contains.
-const MARKS: [char; 2] = ['\u{E000}', '\u{E001}'];
+const DELIMITERS: [char; 2] = ['\u{E000}', '\u{E001}'];
 
 /// A page rendered once with placeholders for the per-user values, so that the constant parts are not rendered again.
-pub(super) struct Pieces {
+pub(super) struct Prerendered {
     /// Constant parts, each with the number of the value that follows it.
     pieces: Vec<(Box<str>, usize)>,
     end: Box<str>,
 }
 
-impl Pieces {
+impl Prerendered {
     /// The placeholder that a template gets in place of a value.
-    pub(super) fn mark(number: usize) -> String {
-        format!("{}{number}{}", MARKS[0], MARKS[1])
+    pub(super) fn placeholder(number: usize) -> String {
+        format!("{}{number}{}", DELIMITERS[0], DELIMITERS[1])
     }
 
     /// Splits a rendered page at its placeholders.
-    pub(super) fn of(page: &str) -> Self {
+    pub(super) fn parse(page: &str) -> Self {
         let mut pieces = Vec::new();
         let mut rest = page;
-        while let Some((before, number, after)) = next_mark(rest) {
+        while let Some((before, number, after)) = next_placeholder(rest) {
             pieces.push((before.into(), number));
             rest = after;
         }
@@ -32,7 +32,7 @@ impl Pieces {
     }
 
     /// The page with these values filled in, HTML-escaped.
-    pub(super) fn with(&self, values: &[&str]) -> String {
+    pub(super) fn fill(&self, values: &[&str]) -> String {
         let length: usize = self.pieces.iter().map(|(piece, number)| piece.len() + values[*number].len()).sum();
         let mut page = String::with_capacity(length + self.end.len() + 64);
         for (piece, number) in &self.pieces {
@@ -55,8 +55,8 @@ fn push_escaped(page: &mut String, value: &str) {
     }
 }
 
-fn next_mark(text: &str) -> Option<(&str, usize, &str)> {
-    let (before, rest) = text.split_once(MARKS[0])?;
-    let (number, after) = rest.split_once(MARKS[1])?;
+fn next_placeholder(text: &str) -> Option<(&str, usize, &str)> {
+    let (before, rest) = text.split_once(DELIMITERS[0])?;
+    let (number, after) = rest.split_once(DELIMITERS[1])?;
     Some((before, number.parse().ok()?, after))
 }

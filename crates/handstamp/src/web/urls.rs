@@ -5,34 +5,34 @@ use std::fmt::Write as _;
 use axum::http::HeaderValue;
 use handstamp_core::{ReturnHosts, ReturnTo};
 
-use super::redirect::leading_to;
+use super::redirect::url_with_next;
 use crate::config::{Config, Prefix, PublicUrl};
 use crate::log;
 
 /// The URLs of this site, and the return URLs that it accepts.
-pub(crate) struct Places {
+pub(crate) struct Urls {
     public_url: PublicUrl,
     prefix: Prefix,
     account: ReturnTo,
     home: ReturnTo,
     return_hosts: ReturnHosts,
-    policy: HeaderValue,
+    content_security_policy: HeaderValue,
 }
 
-impl Places {
+impl Urls {
     pub(crate) fn new(config: &Config) -> Self {
         let site = config.public_url.to_string();
         let return_hosts = ReturnHosts::new(&site, config.session.cookie_domain.as_deref(), &config.return_hosts);
         // Chromium applies form-action to the redirects after a form as well: a sign-in may lead to an app on another host.
-        let policy = format!(
+        let content_security_policy = format!(
             "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'{}; base-uri 'none'; frame-ancestors 'none'",
-            return_hosts.sources()
+            return_hosts.csp_sources()
         );
-        let policy = HeaderValue::from_str(&policy).expect("hosts are visible ASCII");
+        let content_security_policy = HeaderValue::from_str(&content_security_policy).expect("hosts are visible ASCII");
         let prefix = config.prefix.clone();
         let account = ReturnTo::parse(&format!("{prefix}/account")).expect("a prefix is a path");
         let home = ReturnTo::parse("/").expect("it is a path");
-        Self { public_url: config.public_url.clone(), prefix, account, home, return_hosts, policy }
+        Self { public_url: config.public_url.clone(), prefix, account, home, return_hosts, content_security_policy }
     }
 
     /// The path of one of our pages or files, with the prefix.
@@ -51,13 +51,13 @@ impl Places {
     }
 
     /// The URL of the sign-in page, with another page of ours as its return URL.
-    pub(super) fn sign_in_before(&self, path: &str) -> String {
+    pub(super) fn sign_in_url(&self, path: &str) -> String {
         self.sign_in(&ReturnTo::parse(&self.page(path)).unwrap_or_else(|| self.account.clone()))
     }
 
     /// The URL of the sign-in page, with this return URL.
     pub(super) fn sign_in(&self, next: &ReturnTo) -> String {
-        leading_to(&self.page("/account/login"), next)
+        url_with_next(&self.page("/account/login"), next)
     }
 
     /// The URL of the sign-in page for a visitor whose form was not sent. The return URL is the page with the form: the
@@ -69,19 +69,19 @@ impl Places {
         host: Option<&str>,
     ) -> String {
         let asked_for = host.map(|host| Origin::new(self.scheme(), host));
-        let origins = [Some(self.here()), asked_for];
+        let origins = [Some(self.origin()), asked_for];
         let came_from = || origins.iter().flatten().find_map(|origin| ReturnTo::parse(origin.path_of(referer?)?));
         let next = came_from().or(own_form).unwrap_or_else(|| self.home.clone());
-        saying_form_not_sent(self.sign_in(&next))
+        with_form_not_sent(self.sign_in(&next))
     }
 
     /// The Content-Security-Policy of every response: our stylesheet, our icon and our forms, and nothing else.
-    pub(super) fn policy(&self) -> HeaderValue {
-        self.policy.clone()
+    pub(super) fn content_security_policy(&self) -> HeaderValue {
+        self.content_security_policy.clone()
     }
 
     /// The origin of this site.
-    pub(super) fn here(&self) -> Origin {
+    pub(super) fn origin(&self) -> Origin {
         Origin::new(self.scheme(), self.public_url.authority())
     }
 
@@ -99,17 +99,17 @@ impl Places {
     /// Where the origin is this site, the sign-in page is on that origin; otherwise it is at the public URL. Another name of a
     /// laptop on the same port also gets the public URL, as its browser would lack the cookie of the public URL. The URL is
     /// absolute, since some proxies resolve relative ones against an address of their own.
-    pub(super) fn sign_in_from(&self, origin: &Origin, path: &str) -> String {
-        let is_here = self.is_here(origin);
-        let base = if is_here && !self.public_url.is_other_name(origin.host()) {
+    pub(super) fn sign_in_url_for(&self, origin: &Origin, path: &str) -> String {
+        let is_own = self.is_own(origin);
+        let base = if is_own && !self.public_url.is_other_name(origin.host()) {
             origin.text.clone()
         } else {
             self.public_url.to_string()
         };
-        let next = if is_here { self.parse(path) } else { self.parse(&format!("{}{path}", origin.text)) };
-        if next.is_none() && !is_here {
+        let next = if is_own { self.parse(path) } else { self.parse(&format!("{}{path}", origin.text)) };
+        if next.is_none() && !is_own {
             log::warn!(
-                event = "return_refused",
+                event = "return_url_rejected",
                 origin = origin.text,
                 "rejected a return URL: its host is not under session.cookie_domain, nor in return_hosts"
             );
@@ -122,11 +122,11 @@ impl Places {
 
     /// Whether an app at this origin belongs to this site: it is at the origin of the site, or at an allowed return host.
     pub(super) fn serves(&self, origin: &Origin) -> bool {
-        self.return_hosts.includes(origin.as_str()) || self.is_here(origin)
+        self.return_hosts.includes(origin.as_str()) || self.is_own(origin)
     }
 
     /// Whether an origin is this site, under any of its names.
-    fn is_here(&self, origin: &Origin) -> bool {
+    fn is_own(&self, origin: &Origin) -> bool {
         origin.scheme == self.scheme() && self.public_url.answers_to(origin.host())
     }
 }
@@ -135,7 +135,7 @@ impl Places {
 pub(super) const FORM_NOT_SENT: &str = "form-not-sent";
 
 /// Adds the notice about a form that was not sent to a URL of the sign-in page.
-pub(super) fn saying_form_not_sent(mut url: String) -> String {
+pub(super) fn with_form_not_sent(mut url: String) -> String {
     let separator = if url.contains('?') { '&' } else { '?' };
     write!(url, "{separator}notice={FORM_NOT_SENT}").expect("a String takes whatever is written");
     url

@@ -25,7 +25,7 @@ impl DisplayName {
             Err(NameError::Empty)
         } else if name.chars().count() > Self::MAX_LENGTH {
             Err(NameError::TooLong)
-        } else if name.chars().any(disturbs) {
+        } else if name.chars().any(is_invisible_control) {
             Err(NameError::ControlCharacter)
         } else {
             Ok(Self(name))
@@ -46,7 +46,7 @@ fn is_pasted_along(c: char) -> bool {
 /// Whether a name may not contain this character: control characters, line and paragraph separators, annotations, and every
 /// invisible character that a name does not need. Examples of the last are marks that turn the direction of text (UAX #9),
 /// and tags, which spell whole sentences invisibly.
-fn disturbs(c: char) -> bool {
+fn is_invisible_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FFF9}'..='\u{FFFB}')
         || (is_ignorable(c) && !is_shaping(c))

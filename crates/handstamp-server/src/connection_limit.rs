@@ -13,8 +13,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::connection::{Answers, Connection};
 use crate::network_shares::{NetworkShares, Share};
+use crate::timeouts::{TimeoutService, TimeoutStream};
 
 /// Open files that are not counted connections: of the database, the log and the runtime, and connections about to be closed.
 const OTHER_FILES: usize = 256;
@@ -24,11 +24,11 @@ const PER_NETWORK: usize = 256;
 
 /// The permits for the connections of a listener. A connection that gets none is closed at once.
 #[derive(Clone)]
-pub(crate) struct Connections(Arc<State>);
+pub(crate) struct ConnectionLimit(Arc<State>);
 
 struct State {
     limit: usize,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     shares: Arc<NetworkShares>,
     /// Connections refused since the current flood began; 0 means that there is no flood.
     refused: AtomicUsize,
@@ -37,12 +37,12 @@ struct State {
 }
 
 /// The permit of one connection. Dropping it releases the permit.
-pub(crate) struct Place {
+pub(crate) struct ConnectionPermit {
     _permit: OwnedSemaphorePermit,
     _share: Share,
 }
 
-impl Connections {
+impl ConnectionLimit {
     /// At most `limit` connections, without a limit for each network.
     pub(crate) fn at_most(limit: usize) -> Self {
         Self::shared(limit, NetworkShares::without_limit())
@@ -56,7 +56,7 @@ impl Connections {
         );
         Self(Arc::new(State {
             limit,
-            places: Arc::new(Semaphore::new(limit)),
+            permits: Arc::new(Semaphore::new(limit)),
             shares: Arc::new(shares),
             refused: AtomicUsize::new(0),
             out_of_files: AtomicBool::new(false),
@@ -68,12 +68,12 @@ impl Connections {
     ///
     /// One network has at most `per_network` of them; 0 means no limit. By default one network has at most half of them, so
     /// that one address cannot hold them all when the limit is low.
-    pub(crate) fn at_most_with_files(limit: usize, per_network: Option<usize>, proxies: TrustedProxies) -> Self {
+    pub(crate) fn capped_by_open_files(limit: usize, per_network: Option<usize>, proxies: TrustedProxies) -> Self {
         let files = allow_files(limit.saturating_add(OTHER_FILES));
         let affordable = limit.min(connections_with(files));
         if affordable < limit {
             tracing::warn!(
-                event = "few_files",
+                event = "open_file_limit_low",
                 files,
                 "limits.connections is {limit}, but the system allows {files} open files, enough for {affordable}"
             );
@@ -84,13 +84,13 @@ impl Connections {
 
     /// Updates the gauge, since connections do not update it one by one.
     pub(crate) fn measure(&self) {
-        gauge!("handstamp_connections").set((self.0.limit - self.0.places.available_permits()) as f64);
+        gauge!("handstamp_connections").set((self.0.limit - self.0.permits.available_permits()) as f64);
     }
 
     /// Logs once that the system gave no connection, since the server retries continuously.
-    pub(crate) fn none_to_be_had(&self, error: &io::Error) {
+    pub(crate) fn accept_failed(&self, error: &io::Error) {
         if !self.0.out_of_files.swap(true, Ordering::Relaxed) {
-            tracing::warn!(event = "cannot_accept", %error, "cannot accept new connections; they wait in the backlog");
+            tracing::warn!(event = "accept_failed", %error, "cannot accept new connections; they wait in the backlog");
         }
     }
 
@@ -98,20 +98,20 @@ impl Connections {
     ///
     /// # Errors
     /// When the limit of its network or the limit of all connections is reached.
-    pub(crate) fn admit(&self, peer: IpAddr) -> io::Result<Place> {
+    pub(crate) fn acquire(&self, peer: IpAddr) -> io::Result<ConnectionPermit> {
         let Some(share) = self.0.shares.take(peer) else {
             self.0.refusals.increment(1);
             return Err(io::ErrorKind::ConnectionRefused.into());
         };
-        let Ok(permit) = Arc::clone(&self.0.places).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.0.permits).try_acquire_owned() else {
             self.refuse();
             return Err(io::ErrorKind::ConnectionRefused.into());
         };
         // Only below half of the limit: at the limit, a flood would begin and end with every connection.
-        if self.0.places.available_permits() > self.0.limit / 2 {
-            self.breathe();
+        if self.0.permits.available_permits() > self.0.limit / 2 {
+            self.flood_over();
         }
-        Ok(Place { _permit: permit, _share: share })
+        Ok(ConnectionPermit { _permit: permit, _share: share })
     }
 
     fn refuse(&self) {
@@ -123,33 +123,33 @@ impl Connections {
     }
 
     /// Ends the current flood, if there is one, and logs that.
-    fn breathe(&self) {
+    fn flood_over(&self) {
         self.0.out_of_files.store(false, Ordering::Relaxed);
         if self.0.refused.load(Ordering::Relaxed) > 0 {
             let refused = self.0.refused.swap(0, Ordering::Relaxed);
-            tracing::info!(event = "connections_fit_again", refused, "accepting new connections again");
+            tracing::info!(event = "connection_limit_cleared", refused, "accepting new connections again");
         }
     }
 }
 
-impl<S> Accept<TcpStream, S> for Connections {
-    type Stream = Connection;
-    type Service = Answers<S>;
-    type Future = Ready<io::Result<(Connection, Answers<S>)>>;
+impl<S> Accept<TcpStream, S> for ConnectionLimit {
+    type Stream = TimeoutStream;
+    type Service = TimeoutService<S>;
+    type Future = Ready<io::Result<(TimeoutStream, TimeoutService<S>)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let place = stream.peer_addr().and_then(|peer| self.admit(peer.ip()));
-        ready(place.map(|place| Connection::new(stream, service, place)))
+        let permit = stream.peer_addr().and_then(|peer| self.acquire(peer.ip()));
+        ready(permit.map(|permit| TimeoutStream::new(stream, service, permit)))
     }
 }
 
-/// Raises the limit on open files to `wanted` if the system permits it, and gives the limit in force. Most processes start
+/// Raises the limit on open files to `requested` if the system permits it, and gives the limit in force. Most processes start
 /// with a soft limit of 1,024 and may raise it.
-fn allow_files(wanted: usize) -> usize {
+fn allow_files(requested: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
-    let wanted = wanted as u64;
-    if limit.current.is_some_and(|current| current < wanted) {
-        let raised = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let requested = requested as u64;
+    if limit.current.is_some_and(|current| current < requested) {
+        let raised = limit.maximum.map_or(requested, |maximum| maximum.min(requested));
         // The limit is read again below, which shows whether this succeeded.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), ..limit });
     }
@@ -175,9 +175,9 @@ mod tests {
     #[test]
     fn one_network_gets_half_of_a_low_connection_limit_unless_the_operator_sets_a_share() {
         for (per_network, most) in [(None, 5), (Some(8), 8), (Some(0), 10)] {
-            let connections = Connections::at_most_with_files(10, per_network, TrustedProxies::default());
-            let places: Vec<_> = (0..20).flat_map(|_| connections.admit([192, 0, 2, 1].into())).collect();
-            assert_eq!(places.len(), most, "{per_network:?}");
+            let connections = ConnectionLimit::capped_by_open_files(10, per_network, TrustedProxies::default());
+            let permits: Vec<_> = (0..20).flat_map(|_| connections.acquire([192, 0, 2, 1].into())).collect();
+            assert_eq!(permits.len(), most, "{per_network:?}");
         }
     }
 }

@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::failure::Failure;
+use super::web_error::WebError;
 use super::{SharedSite, Site, host, respond};
 use crate::log;
 
@@ -19,13 +19,13 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Like Go's CrossOriginProtection, it checks `Sec-Fetch-Site`, and `Origin` where a browser does not send that. Unlike Go's, it
 /// compares the scheme as well as the host. A request with neither header counts in Go as one of a program. Here it does so only
 /// without a session cookie: a program that sends one has to send `Origin` too.
-pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
+pub(super) fn refusal(site: &Site, request: &Request) -> Option<WebError> {
     if only_reads(request) || comes_from_here(site, request) || comes_from_a_trusted_origin(site, request) {
         return None;
     }
     log::warn!(event = "cross_site_refused", "refused a write from another site");
     let message = if request.uri().path().starts_with("/api/") {
-        let public_url = &site.accounts.config.public_url;
+        let public_url = &site.services.config.public_url;
         format!(
             "Nothing was done: this request came from another site, or from a program that sends a session cookie without \
              the header Origin: {public_url}"
@@ -34,14 +34,14 @@ pub(super) fn refusal(site: &Site, request: &Request) -> Option<Failure> {
     } else {
         Cow::from("This request came from another site, so nothing was done. Please use the form on our own page.")
     };
-    Some(Failure::refused(StatusCode::FORBIDDEN, message))
+    Some(WebError::refused(StatusCode::FORBIDDEN, message))
 }
 
 /// [`refusal`] as a layer around an application's own routes. It answers with a problem document, as no error page is rendered
 /// there.
 pub(super) async fn refuse(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
     match refusal(&site, &request) {
-        Some(refusal) => respond::problem_of(refusal),
+        Some(refusal) => respond::problem_response(refusal),
         None => next.run(request).await,
     }
 }
@@ -51,7 +51,7 @@ fn comes_from_here(site: &Site, request: &Request) -> bool {
     match (header(SEC_FETCH_SITE), request.headers().get(ORIGIN)) {
         (Some(fetch_site), _) => fetch_site == "same-origin" || fetch_site == "none",
         (None, Some(origin)) => {
-            let public_url = &site.accounts.config.public_url;
+            let public_url = &site.services.config.public_url;
             // On a laptop the site has several names, and `Host` is one of them.
             let asked_for = host::asked_for(request).map(|host| format!("{}://{host}", public_url.scheme()));
             *origin == *public_url.to_string() || asked_for.is_some_and(|asked_for| *origin == *asked_for)
@@ -63,7 +63,7 @@ fn comes_from_here(site: &Site, request: &Request) -> bool {
 /// Whether `Origin` is exactly one of the trusted origins in the configuration, whatever `Sec-Fetch-Site` says.
 fn comes_from_a_trusted_origin(site: &Site, request: &Request) -> bool {
     let origin = request.headers().get(ORIGIN);
-    origin.is_some_and(|origin| site.accounts.config.trusted_origins.iter().any(|trusted| *origin == *trusted.as_str()))
+    origin.is_some_and(|origin| site.services.config.trusted_origins.iter().any(|trusted| *origin == *trusted.as_str()))
 }
 
 /// A WebSocket begins with a GET, may do anything afterwards, and is not subject to CORS.

@@ -5,16 +5,16 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
-use handstamp::{Account, Handstamp, ListedSession, Timestamp};
+use handstamp::{Handstamp, ListedSession, Timestamp, User};
 use serde_json::{Value, json};
 use tracing::Level;
 use zeroize::Zeroizing;
 
 use crate::cli::{OutputFlags, SessionCommand, UserCommand};
 use crate::settings::Settings;
-use crate::{Problem, log, run, table};
+use crate::{CliError, log, run, table};
 
-pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), Problem> {
+pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliError> {
     with_handstamp(settings, async |handstamp| match command {
         UserCommand::Add { email, name, .. } => {
             let name = name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().to_owned());
@@ -52,7 +52,7 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), Prob
     })
 }
 
-pub(crate) fn sessions(settings: Settings, command: SessionCommand) -> Result<(), Problem> {
+pub(crate) fn sessions(settings: Settings, command: SessionCommand) -> Result<(), CliError> {
     with_handstamp(settings, async |handstamp| match command {
         SessionCommand::List { user, output, .. } => show_sessions(&handstamp.sessions(&user).await?, output),
         SessionCommand::Revoke { user, .. } => {
@@ -65,12 +65,12 @@ pub(crate) fn sessions(settings: Settings, command: SessionCommand) -> Result<()
 /// Opens the existing site of these settings for one command, and closes it afterwards.
 pub(crate) fn with_handstamp(
     settings: Settings,
-    act: impl AsyncFnOnce(&Handstamp) -> Result<(), Problem>,
-) -> Result<(), Problem> {
+    act: impl AsyncFnOnce(&Handstamp) -> Result<(), CliError>,
+) -> Result<(), CliError> {
     log::start(&settings, Level::WARN);
     run::block_on(async {
         let port = settings.listen.port();
-        let mut config = run::config(settings, port, run::DataFolder::MustBeThere)?;
+        let mut config = run::config(settings, port, run::DataDirMode::MustExist)?;
         // A node without a cache takes no lease, so no other node waits for it.
         config.session.cache_entries = 0;
         // The operator waits for the command, and can repeat it when the database is available.
@@ -83,23 +83,23 @@ pub(crate) fn with_handstamp(
 }
 
 /// Prompts twice at a terminal, so that a typing error locks no user out; otherwise reads one line of standard input.
-fn read_password() -> Result<Zeroizing<String>, Problem> {
+fn read_password() -> Result<Zeroizing<String>, CliError> {
     if !io::stdin().is_terminal() {
         let mut line = Zeroizing::new(String::new());
-        io::stdin().lock().read_line(&mut line).map_err(Problem::wrong)?;
+        io::stdin().lock().read_line(&mut line).map_err(CliError::usage)?;
         let password = line.strip_suffix('\n').map_or(line.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
         return Ok(Zeroizing::new(password.to_owned()));
     }
-    let ask = |prompt: &str| rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(Problem::wrong);
+    let ask = |prompt: &str| rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(CliError::usage);
     let password = ask("Password: ")?;
     if *password == *ask("Repeat the password: ")? {
         Ok(password)
     } else {
-        Err(Problem::wrong("the two passwords differ"))
+        Err(CliError::usage("the two passwords differ"))
     }
 }
 
-fn show_accounts(accounts: &[Account], output: OutputFlags) -> Result<(), Problem> {
+fn show_accounts(accounts: &[User], output: OutputFlags) -> Result<(), CliError> {
     if output.json {
         return show_json(&accounts.iter().map(account_json).collect());
     }
@@ -124,14 +124,14 @@ fn show_accounts(accounts: &[Account], output: OutputFlags) -> Result<(), Proble
         })
         .collect();
     table::print(&["email", "verified", "name", "created", "last sign-in", "sessions", "state"], &rows)
-        .map_err(Problem::failed)
+        .map_err(CliError::failure)
 }
 
-fn show_account(account: &Account, output: OutputFlags) -> Result<(), Problem> {
+fn show_account(account: &User, output: OutputFlags) -> Result<(), CliError> {
     if output.json { show_json(&account_json(account)) } else { show_accounts(std::slice::from_ref(account), output) }
 }
 
-fn show_groups(account: &Account, output: OutputFlags) -> Result<(), Problem> {
+fn show_groups(account: &User, output: OutputFlags) -> Result<(), CliError> {
     match account.groups.as_slice() {
         groups if output.json => show_json(&json!(groups)),
         [] => say(&format!("{} is in no group", account.email)),
@@ -139,7 +139,7 @@ fn show_groups(account: &Account, output: OutputFlags) -> Result<(), Problem> {
     }
 }
 
-fn show_sessions(sessions: &[ListedSession], output: OutputFlags) -> Result<(), Problem> {
+fn show_sessions(sessions: &[ListedSession], output: OutputFlags) -> Result<(), CliError> {
     if output.json {
         return show_json(&sessions.iter().map(session_json).collect());
     }
@@ -149,14 +149,14 @@ fn show_sessions(sessions: &[ListedSession], output: OutputFlags) -> Result<(), 
     let rows: Vec<_> = sessions
         .iter()
         .map(|session| {
-            let (handle, address) = (session.handle.to_string(), session.address.clone());
-            vec![handle, time(session.created_at), time(session.last_seen_at), address, session.user_agent.clone()]
+            let (session_id, address) = (session.session_id.to_string(), session.address.clone());
+            vec![session_id, time(session.created_at), time(session.last_seen_at), address, session.user_agent.clone()]
         })
         .collect();
-    table::print(&["session", "since", "last seen", "address", "browser"], &rows).map_err(Problem::failed)
+    table::print(&["id", "since", "last seen", "address", "browser"], &rows).map_err(CliError::failure)
 }
 
-fn account_json(account: &Account) -> Value {
+fn account_json(account: &User) -> Value {
     json!({
         "id": account.id.to_string(),
         "email": account.email,
@@ -172,7 +172,7 @@ fn account_json(account: &Account) -> Value {
 
 fn session_json(session: &ListedSession) -> Value {
     json!({
-        "session": session.handle.to_string(),
+        "id": session.session_id.to_string(),
         "created_at": time(session.created_at),
         "last_seen_at": time(session.last_seen_at),
         "address": session.address,
@@ -180,12 +180,12 @@ fn session_json(session: &ListedSession) -> Value {
     })
 }
 
-fn show_json(value: &Value) -> Result<(), Problem> {
+fn show_json(value: &Value) -> Result<(), CliError> {
     say(&format!("{value:#}"))
 }
 
-fn say(text: &str) -> Result<(), Problem> {
-    writeln!(io::stdout(), "{text}").map_err(Problem::failed)
+fn say(text: &str) -> Result<(), CliError> {
+    writeln!(io::stdout(), "{text}").map_err(CliError::failure)
 }
 
 fn sessions_in_words(count: u64) -> String {

@@ -3,11 +3,11 @@
 use std::fs;
 use std::time::Duration;
 
-use handstamp_core::{Assurance, Claims, SessionId, UserId};
+use handstamp_core::{Assurance, Claims, SessionSecret, UserId};
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
-use crate::store::User;
+use crate::store::SessionUser;
 
 const NAMES: [&str; 4] = ["Ada", "محمد", "<b>Bobby</b> \"Tables\" & Co", "Wolfeschlegelsteinhausenbergerdorff"];
 
@@ -26,7 +26,7 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
     let session = |current: bool| {
         context! {
             browser => name, address => "2001:db8::1", since => "1 May 2026", since_iso => "2026-05-01T00:00:00Z",
-            last_seen => "just now", last_seen_iso => "2026-05-01T00:00:00Z", current, handle => "h",
+            last_seen => "just now", last_seen_iso => "2026-05-01T00:00:00Z", current, id => "h",
         }
     };
     let mut samples = Vec::new();
@@ -67,7 +67,7 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
 #[test]
 fn every_template_renders_from_samples() {
     for registration in [Registration::Open, Registration::Closed] {
-        let views = Views::new(&Config { registration, ..config() });
+        let templates = Templates::new(&Config { registration, ..config() });
         for name in NAMES {
             for (template, values) in samples(name) {
                 for visitor in [None, Some(visitor(name))] {
@@ -76,7 +76,8 @@ fn every_template_renders_from_samples() {
                         continue;
                     }
                     let values = context! { nav => template != "error.html", visitor, ..values.clone() };
-                    let html = views.render(template, values).unwrap_or_else(|error| panic!("{template}: {error:#}"));
+                    let html =
+                        templates.render(template, values).unwrap_or_else(|error| panic!("{template}: {error:#}"));
                     assert!(html.contains("<h1") && html.contains("<title>"), "{template}");
                     assert!(!html.contains("<b>"), "{template} does not escape");
                 }
@@ -97,9 +98,9 @@ fn every_template_is_among_the_samples() {
 
 #[test]
 fn the_page_title_announces_an_error() {
-    let views = Views::new(&config());
+    let templates = Templates::new(&config());
     for (template, values) in samples("Wrong!") {
-        let html = views.render(template, context! { nav => true, visitor => visitor("Ada"), ..values }).unwrap();
+        let html = templates.render(template, context! { nav => true, visitor => visitor("Ada"), ..values }).unwrap();
         let errs = html.contains("aria-invalid=\"true\"") || template == "error.html";
         assert_eq!(html.contains("<title>Error: "), errs, "{template}");
         assert_eq!(html.matches(" autofocus").count(), usize::from(errs && template != "error.html"), "{template}");
@@ -120,18 +121,18 @@ fn templates_outside_the_template_folder_are_not_loaded() {
 #[test]
 fn dates_and_relative_times_are_formatted_for_people() {
     let now = Timestamp::from_unix_seconds(1_800_000_000);
-    let told = |seconds| ago(Timestamp::from_unix_seconds(now.unix_seconds() - seconds), now);
+    let told = |seconds| format_relative(Timestamp::from_unix_seconds(now.unix_seconds() - seconds), now);
     assert_eq!(told(0), "just now");
     assert_eq!(told(89), "just now");
     assert_eq!(told(120), "2 minutes ago");
     assert_eq!(told(3600), "60 minutes ago");
     assert_eq!(told(7200), "2 hours ago");
     assert_eq!(told(200_000), "13 January 2027");
-    assert_eq!(ago(now.after(Duration::from_secs(500)), now), "just now", "the clock was set back");
-    assert_eq!(day(Timestamp::from_unix_seconds(0)), "1 January 1970");
-    assert_eq!(moment(now), "15 January 2027, 08:00 UTC");
-    assert_eq!(iso(now), "2027-01-15T08:00:00Z");
-    assert!(!day(Timestamp::from_unix_seconds(u64::MAX)).is_empty(), "the largest time does not panic");
+    assert_eq!(format_relative(now.after(Duration::from_secs(500)), now), "just now", "the clock was set back");
+    assert_eq!(format_date(Timestamp::from_unix_seconds(0)), "1 January 1970");
+    assert_eq!(format_datetime(now), "15 January 2027, 08:00 UTC");
+    assert_eq!(format_rfc3339(now), "2027-01-15T08:00:00Z");
+    assert!(!format_date(Timestamp::from_unix_seconds(u64::MAX)).is_empty(), "the largest time does not panic");
 }
 
 #[test]
@@ -148,29 +149,30 @@ fn durations_are_formatted_in_the_largest_exact_unit() {
 
 #[test]
 fn the_prerendered_account_page_equals_the_rendered_one() {
-    let views = Views::new(&config());
+    let templates = Templates::new(&config());
     for name in NAMES {
         let created_at = Timestamp::from_unix_seconds(1_800_000_000);
-        let session = session_of(User::new(UserId::new(created_at, [7; 10]), name, "a&b@example.com", "", created_at));
+        let session =
+            session_of(SessionUser::new(UserId::new(created_at, [7; 10]), name, "a&b@example.com", "", created_at));
         for _ in 0..2 {
             assert_eq!(
-                views.account_page(&session).unwrap(),
-                views.account_page_of(views.visitor(Some(&session))).unwrap(),
+                templates.account_page(&session).unwrap(),
+                templates.account_page_of(templates.visitor(Some(&session))).unwrap(),
                 "{name}"
             );
         }
     }
 }
 
-fn session_of(user: User) -> Session {
+fn session_of(user: SessionUser) -> Session {
     let claims = Claims {
         user_id: user.id,
-        session_id: SessionId::from_bytes([7; 16]),
+        session_secret: SessionSecret::from_bytes([7; 16]),
         issued_at: user.created_at,
         expires_at: user.created_at,
         remembered: true,
         assurance: Assurance::Password,
     };
-    let id_hash = claims.session_id.hash();
-    Session { user, handle: uuid::Uuid::nil(), claims, id_hash, signed_by_fallback: false }
+    let secret_hash = claims.session_secret.hash();
+    Session { user, session_id: uuid::Uuid::nil(), claims, secret_hash, signed_by_fallback: false }
 }

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tower_service::Service;
 
-use crate::connections::Place;
+use crate::connection_limit::ConnectionPermit;
 
 /// The maximum time for the head of a request to arrive, and for a connection to be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,62 +25,66 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The phase of a connection. A connection runs in one task, so no reader sees an outdated phase.
 #[derive(Clone, Default)]
-struct Turn(Arc<AtomicU8>);
+struct Phase(Arc<AtomicU8>);
 
-impl Turn {
+impl Phase {
     /// The client has to send the head of a request.
-    const CLIENTS: u8 = 0;
+    const READING_HEAD: u8 = 0;
     /// The head has arrived and the handler runs. The limits of forms cover the rest of the request.
-    const OURS: u8 = 1;
+    const HANDLING: u8 = 1;
     /// The response is ready and is being written.
-    const ANSWERED: u8 = 2;
+    const WRITING: u8 = 2;
 
-    fn is(&self, turn: u8) -> bool {
-        self.0.load(Ordering::Relaxed) == turn
+    fn is(&self, phase: u8) -> bool {
+        self.0.load(Ordering::Relaxed) == phase
     }
 
-    fn becomes(&self, turn: u8) {
-        self.0.store(turn, Ordering::Relaxed);
+    fn set(&self, phase: u8) {
+        self.0.store(phase, Ordering::Relaxed);
     }
 }
 
 /// A connection that fails when its client is too slow.
-pub(crate) struct Connection {
+pub(crate) struct TimeoutStream {
     stream: TcpStream,
-    turn: Turn,
-    /// The start of the phase [`Turn::CLIENTS`], while the connection is in it.
+    phase: Phase,
+    /// The start of the phase [`Phase::READING_HEAD`], while the connection is in it.
     since: Instant,
     /// The timer for [`HEAD_TIMEOUT`].
-    alarm: Option<Pin<Box<Sleep>>>,
+    timer: Option<Pin<Box<Sleep>>>,
     /// When the client must have read the response. None while the send buffer takes everything that is written.
     deadline: Option<Pin<Box<Sleep>>>,
-    _place: Place,
+    _permit: ConnectionPermit,
 }
 
-impl Connection {
+impl TimeoutStream {
     /// A connection that holds its permit, and the service that answers on it.
-    pub(crate) fn new<S>(stream: TcpStream, service: S, place: Place) -> (Self, Answers<S>) {
-        let turn = Turn::default();
-        let answers = Answers { service, turn: turn.clone() };
-        (Self { stream, turn, since: Instant::now(), alarm: None, deadline: None, _place: place }, answers)
+    pub(crate) fn new<S>(stream: TcpStream, service: S, permit: ConnectionPermit) -> (Self, TimeoutService<S>) {
+        let phase = Phase::default();
+        let answers = TimeoutService { service, phase: phase.clone() };
+        (Self { stream, phase, since: Instant::now(), timer: None, deadline: None, _permit: permit }, answers)
     }
 
     /// Fails if the client has had longer than [`HEAD_TIMEOUT`] to send the head of a request.
-    fn is_heard(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_head_timeout(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let ends = self.since + HEAD_TIMEOUT;
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(ends)));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(ends)));
         loop {
-            ready!(alarm.as_mut().poll(context));
+            ready!(timer.as_mut().poll(context));
             let now = Instant::now();
-            match self.turn.is(Turn::CLIENTS) {
+            match self.phase.is(Phase::READING_HEAD) {
                 true if ends <= now => return Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-                true => alarm.as_mut().reset(ends),
-                false => alarm.as_mut().reset(now + HEAD_TIMEOUT),
+                true => timer.as_mut().reset(ends),
+                false => timer.as_mut().reset(now + HEAD_TIMEOUT),
             }
         }
     }
 
-    fn in_time(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn poll_write_timeout(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             return written;
         }
@@ -90,19 +94,19 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for TimeoutStream {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_read(context, bytes) {
-            Poll::Pending => self.is_heard(context),
+            Poll::Pending => self.poll_head_timeout(context),
             read => read,
         }
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for TimeoutStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.in_time(context, written)
+        self.poll_write_timeout(context, written)
     }
 
     fn poll_write_vectored(
@@ -111,7 +115,7 @@ impl AsyncWrite for Connection {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.in_time(context, written)
+        self.poll_write_timeout(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -122,8 +126,8 @@ impl AsyncWrite for Connection {
     /// a connection for ever by reading single bytes.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.deadline = None;
-        if self.turn.is(Turn::ANSWERED) {
-            self.turn.becomes(Turn::CLIENTS);
+        if self.phase.is(Phase::WRITING) {
+            self.phase.set(Phase::READING_HEAD);
             self.since = Instant::now();
         }
         Pin::new(&mut self.stream).poll_flush(context)
@@ -136,41 +140,41 @@ impl AsyncWrite for Connection {
 
 /// The service of a connection. hyper calls it with the head of each request.
 #[derive(Clone)]
-pub(crate) struct Answers<S> {
+pub(crate) struct TimeoutService<S> {
     service: S,
-    turn: Turn,
+    phase: Phase,
 }
 
-impl<S: Service<R>, R> Service<R> for Answers<S> {
+impl<S: Service<R>, R> Service<R> for TimeoutService<S> {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = Answer<S::Future>;
+    type Future = TimeoutFuture<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.service.poll_ready(context)
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        self.turn.becomes(Turn::OURS);
-        Answer { answer: self.service.call(request), turn: self.turn.clone() }
+        self.phase.set(Phase::HANDLING);
+        TimeoutFuture { answer: self.service.call(request), phase: self.phase.clone() }
     }
 }
 
 pin_project! {
-    pub(crate) struct Answer<F> {
+    pub(crate) struct TimeoutFuture<F> {
         #[pin]
         answer: F,
-        turn: Turn,
+        phase: Phase,
     }
 }
 
-impl<F: Future> Future for Answer<F> {
+impl<F: Future> Future for TimeoutFuture<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let answer = ready!(this.answer.poll(context));
-        this.turn.becomes(Turn::ANSWERED);
+        this.phase.set(Phase::WRITING);
         Poll::Ready(answer)
     }
 }
@@ -183,7 +187,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::connections::Connections;
+    use crate::connection_limit::ConnectionLimit;
 
     struct Echo;
 
@@ -202,7 +206,7 @@ mod tests {
     }
 
     /// The seconds until reading from a silent client times out; None if that takes a minute or more.
-    async fn patience(connection: &mut Connection) -> Option<u64> {
+    async fn patience(connection: &mut TimeoutStream) -> Option<u64> {
         let begun = Instant::now();
         let heard = tokio::time::timeout(Duration::from_secs(60), connection.read_u8()).await.ok()?;
         assert_eq!(heard.unwrap_err().kind(), io::ErrorKind::TimedOut);
@@ -213,9 +217,9 @@ mod tests {
     async fn a_silent_client_times_out_only_while_a_request_head_is_due() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let place = Connections::at_most(1).admit([127, 0, 0, 1].into()).unwrap();
+        let permit = ConnectionLimit::at_most(1).acquire([127, 0, 0, 1].into()).unwrap();
         tokio::time::pause();
-        let (mut connection, mut answers) = Connection::new(listener.accept().await.unwrap().0, Echo, place);
+        let (mut connection, mut answers) = TimeoutStream::new(listener.accept().await.unwrap().0, Echo, permit);
         assert_eq!(patience(&mut connection).await, Some(10));
 
         let answer = answers.call(7);

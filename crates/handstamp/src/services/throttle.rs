@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use handstamp_core::{
-    AttemptKey, EmailAddress, KnownDevices, Limit, Network, Password, PasswordHash, Timestamp, UserId, Wait,
+    AttemptKey, EmailAddress, KnownDevices, Limit, Network, Password, PasswordHash, RetryAfter, Timestamp, UserId,
 };
 use quick_cache::sync::Cache;
 
-use super::Accounts;
-use super::hashing::{Checked, Place};
-use super::patterns::Patterns;
+use super::Services;
+use super::attack_detection::AttackDetector;
+use super::hashing::{HashPermit, Verification};
 use crate::config::LimitsConfig;
-use crate::error::Fault;
+use crate::error::InternalError;
 use crate::log;
-use crate::sessions::{Device, Session};
-use crate::store::{Attempted, Counted, Credentials, OwnedSession};
+use crate::sessions::{ClientInfo, Session};
+use crate::store::{AttemptLimit, CountedAttempt, Credentials, OwnedSession};
 
 /// The maximum number of stored counts, each of some hundred bytes; `Store::prune_attempts` removes the excess.
-const KEPT_ATTEMPTS: u64 = 1_000_000;
+const MAX_ATTEMPT_ROWS: u64 = 1_000_000;
 const ATTEMPTS_AT_ONCE: usize = 1000;
 
 /// An IPv6 site (the first 48 bits of an address) has the limit of this many networks. It contains 65,536 networks, and a
@@ -31,113 +31,113 @@ const PASSWORD_CHECKS: &str = "handstamp_password_checks_total";
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// How many refusals are cached, each for the second in which it was given.
-const REMEMBERED_REFUSALS: usize = 10_000;
+const MAX_RECENT_REFUSALS: usize = 10_000;
 
 /// The rate limits, the cache of recent refusals, and the detection of attacks.
-pub(crate) struct Guard {
+pub(crate) struct LoginThrottle {
     /// For one known device or one session.
-    person: Option<Limit>,
+    per_device: Option<Limit>,
     /// For all unknown devices of an account together.
-    strangers: Option<Limit>,
+    per_account: Option<Limit>,
     /// For all known devices and all sessions of an account together.
-    owner: Limit,
-    network: Option<Limit>,
-    site: Option<Limit>,
+    per_owner: Limit,
+    per_network: Option<Limit>,
+    per_site: Option<Limit>,
     registration: Option<Limit>,
     registration_of_a_site: Option<Limit>,
-    patterns: Patterns,
+    attacks: AttackDetector,
     /// Recent refusals with their times, so that a client that retries at once costs no database statement each time.
-    refused: Cache<AttemptKey, (Wait, Timestamp)>,
+    refused: Cache<AttemptKey, (RetryAfter, Timestamp)>,
 }
 
-impl Guard {
+impl LoginThrottle {
     pub(crate) fn new(limits: &LimitsConfig) -> Self {
         metrics::describe_counter!(PASSWORD_CHECKS, "Password attempts, by outcome");
         Self {
-            person: Limit::of_a_person(limits.sign_in_per_account),
-            strangers: Limit::of_strangers(limits.sign_in_per_account),
-            owner: Limit::of_an_owner(limits.sign_in_per_account),
-            network: Limit::of_a_network(limits.sign_in_per_network),
-            site: Limit::of_a_network(limits.sign_in_per_network.saturating_mul(NETWORKS_OF_A_SITE)),
-            registration: Limit::of_a_network(limits.register_per_network),
-            registration_of_a_site: Limit::of_a_network(limits.register_per_network.saturating_mul(NETWORKS_OF_A_SITE)),
-            patterns: Patterns::default(),
-            refused: Cache::new(REMEMBERED_REFUSALS),
+            per_device: Limit::per_device(limits.sign_in_per_account),
+            per_account: Limit::per_account(limits.sign_in_per_account),
+            per_owner: Limit::per_owner(limits.sign_in_per_account),
+            per_network: Limit::per_network(limits.sign_in_per_network),
+            per_site: Limit::per_network(limits.sign_in_per_network.saturating_mul(NETWORKS_OF_A_SITE)),
+            registration: Limit::per_network(limits.register_per_network),
+            registration_of_a_site: Limit::per_network(limits.register_per_network.saturating_mul(NETWORKS_OF_A_SITE)),
+            attacks: AttackDetector::default(),
+            refused: Cache::new(MAX_RECENT_REFUSALS),
         }
     }
 
     /// The longest wait that was given for one of these keys within the current second.
-    fn remembered(&self, counted: &[Counted], now: Timestamp) -> Option<(Wait, AttemptKey)> {
+    fn recent_refusal(&self, counted: &[AttemptLimit], now: Timestamp) -> Option<(RetryAfter, AttemptKey)> {
         let refused = counted.iter().filter_map(|(key, _)| Some((self.refused.get(key)?, *key)));
         refused.filter(|((_, at), _)| *at == now).map(|((wait, _), key)| (wait, key)).max()
     }
 }
 
 /// A request to check a password, by what authenticates the client so far.
-pub(super) enum Asking<'a> {
+pub(super) enum PasswordAttempt<'a> {
     /// A sign-in, to an account that may or may not exist.
-    Stranger {
+    SignIn {
         email: &'a EmailAddress,
         account: Option<&'a Credentials>,
         /// The claims of the device cookie.
         known: &'a KnownDevices,
-        device: &'a Device,
+        client: &'a ClientInfo,
     },
     /// A signed-in user, who enters the password again.
-    Member { session: &'a Session, device: &'a Device },
+    Reauthenticate { session: &'a Session, client: &'a ClientInfo },
     /// A request with a session that has just ended, as by a form that is submitted twice.
-    Former(OwnedSession),
+    Resubmitted(OwnedSession),
 }
 
-impl Asking<'_> {
+impl PasswordAttempt<'_> {
     /// The account whose password is checked, if it exists.
     fn user(&self) -> Option<UserId> {
         match self {
-            Self::Stranger { account, .. } => account.map(|account| account.user_id),
-            Self::Member { session, .. } => Some(session.user.id),
-            Self::Former(session) => Some(session.user_id),
+            Self::SignIn { account, .. } => account.map(|account| account.user_id),
+            Self::Reauthenticate { session, .. } => Some(session.user.id),
+            Self::Resubmitted(session) => Some(session.user_id),
         }
     }
 }
 
-impl Accounts {
+impl Services {
     /// Checks a password, unless the attempt is throttled.
     ///
     /// The attempt is counted before the password is checked, so that parallel attempts cannot exceed the limit. The request
     /// decides which counts apply, and the work is the same whether or not the account exists.
     pub(super) async fn check_password(
         &self,
-        place: Place<'_>,
-        asking: &Asking<'_>,
+        permit: HashPermit<'_>,
+        attempt: &PasswordAttempt<'_>,
         stored: Option<PasswordHash>,
         password: Password,
-    ) -> Result<Result<Checked, Wait>, Fault> {
-        let attempted = match self.count_attempt(asking).await? {
+    ) -> Result<Result<Verification, RetryAfter>, InternalError> {
+        let attempted = match self.count_attempt(attempt).await? {
             Ok(attempted) => attempted,
             Err(wait) => {
-                self.tell_of_refusal(asking, wait);
+                self.log_throttled(attempt, wait);
                 return Ok(Err(wait));
             }
         };
-        let fingerprint = self.guard.patterns.fingerprint(&password);
-        let checked = match place.check(stored, password, self.world.random()).await {
-            Err(Fault::Overloaded) => {
+        let fingerprint = self.throttle.attacks.fingerprint(&password);
+        let checked = match permit.check(stored, password, self.environment.random()).await {
+            Err(InternalError::Overloaded) => {
                 // The attempt lost its permit to another network or account, so its password was not checked.
-                self.take_back(&attempted).await;
-                return Err(Fault::Overloaded);
+                self.refund(&attempted).await;
+                return Err(InternalError::Overloaded);
             }
             checked => checked?,
         };
         match &checked {
-            Checked::Right { .. } => {
-                metrics::counter!(PASSWORD_CHECKS, "outcome" => "right").increment(1);
-                self.guard.patterns.note_right(self.sessions.now());
-                self.take_back(&attempted).await;
+            Verification::Valid { .. } => {
+                metrics::counter!(PASSWORD_CHECKS, "outcome" => "success").increment(1);
+                self.throttle.attacks.record_success(self.sessions.now());
+                self.refund(&attempted).await;
             }
-            Checked::Wrong => {
-                metrics::counter!(PASSWORD_CHECKS, "outcome" => "wrong").increment(1);
-                if let Asking::Stranger { email, device, .. } = asking {
-                    self.guard.patterns.note_wrong(device.network, email, fingerprint, self.sessions.now());
+            Verification::Invalid => {
+                metrics::counter!(PASSWORD_CHECKS, "outcome" => "failure").increment(1);
+                if let PasswordAttempt::SignIn { email, client, .. } = attempt {
+                    self.throttle.attacks.record_failure(client.network, email, fingerprint, self.sessions.now());
                 }
             }
         }
@@ -149,30 +149,33 @@ impl Accounts {
     ///
     /// # Errors
     /// The wait that was given then.
-    pub(super) fn refuse_again(&self, email: &EmailAddress, device: &Device) -> Result<(), Wait> {
-        let asking = Asking::Stranger { email, account: None, known: &KnownDevices::default(), device };
-        let refused = device.cookie.is_empty().then(|| self.counts_of_strangers(Some(email), device.network));
-        match refused.and_then(|counted| self.guard.remembered(&counted, self.sessions.now())) {
+    pub(super) fn check_recent_refusal(&self, email: &EmailAddress, client: &ClientInfo) -> Result<(), RetryAfter> {
+        let attempt = PasswordAttempt::SignIn { email, account: None, known: &KnownDevices::default(), client };
+        let refused = client.device_cookie.is_empty().then(|| self.limits_of_anonymous(Some(email), client.network));
+        match refused.and_then(|counted| self.throttle.recent_refusal(&counted, self.sessions.now())) {
             Some((wait, _)) => {
-                self.tell_of_refusal(&asking, wait);
+                self.log_throttled(&attempt, wait);
                 Err(wait)
             }
             None => Ok(()),
         }
     }
 
-    fn tell_of_refusal(&self, asking: &Asking<'_>, wait: Wait) {
-        let (user, seconds) = (asking.user().map(tracing::field::display), wait.0.as_secs());
+    fn log_throttled(&self, attempt: &PasswordAttempt<'_>, wait: RetryAfter) {
+        let (user, seconds) = (attempt.user().map(tracing::field::display), wait.0.as_secs());
         log::info!(event = "authn_login_fail_max", user, seconds, "throttled a password attempt");
-        metrics::counter!(PASSWORD_CHECKS, "outcome" => "too_many").increment(1);
+        metrics::counter!(PASSWORD_CHECKS, "outcome" => "throttled").increment(1);
     }
 
     /// Counts an attempt to register.
-    pub(super) async fn count_registration(&self, device: &Device) -> Result<Result<(), Wait>, Fault> {
-        let network = device.network;
+    pub(super) async fn count_registration(
+        &self,
+        client: &ClientInfo,
+    ) -> Result<Result<(), RetryAfter>, InternalError> {
+        let network = client.network;
         let counted = [
-            self.guard.registration.map(|limit| (AttemptKey::registration(network), limit)),
-            self.guard
+            self.throttle.registration.map(|limit| (AttemptKey::registration(network), limit)),
+            self.throttle
                 .registration_of_a_site
                 .zip(AttemptKey::registration_of_a_site(network))
                 .map(|(limit, key)| (key, limit)),
@@ -186,8 +189,8 @@ impl Accounts {
 
     /// Counts a rejected new password as an attempt of the session: the strength estimate takes as long as a hash, and a session
     /// could request it without limit.
-    pub(super) async fn count_refused_password(&self, session: &Session) -> Result<(), Fault> {
-        let counted = self.guard.person.map(|limit| (AttemptKey::session(session.id_hash), limit));
+    pub(super) async fn count_refused_password(&self, session: &Session) -> Result<(), InternalError> {
+        let counted = self.throttle.per_device.map(|limit| (AttemptKey::session(session.secret_hash), limit));
         // If this exceeds the limit, the next attempt is throttled.
         let _ = self.count(counted.as_slice()).await?;
         Ok(())
@@ -197,66 +200,75 @@ impl Accounts {
     /// attacker cannot lock the owner out by guessing, nor by sharing a network. All known devices and sessions of an account
     /// together have one share of the daily limit, and an attempt beyond it counts as one of an unknown device. So an account has
     /// a hundred attempts a day, whatever cookies are sent.
-    async fn count_attempt(&self, asking: &Asking<'_>) -> Result<Result<Vec<Attempted>, Wait>, Fault> {
-        if let Some((user_id, key)) = Self::known_as(asking) {
+    async fn count_attempt(
+        &self,
+        attempt: &PasswordAttempt<'_>,
+    ) -> Result<Result<Vec<CountedAttempt>, RetryAfter>, InternalError> {
+        if let Some((user_id, key)) = Self::known_as(attempt) {
             let shared = AttemptKey::user(user_id);
-            let limits = self.guard.person.map(|person| vec![(key, person), (shared, self.guard.owner)]);
+            let limits =
+                self.throttle.per_device.map(|per_device| vec![(key, per_device), (shared, self.throttle.per_owner)]);
             match self.count(&limits.unwrap_or_default()).await? {
                 Err((_, refused)) if refused == shared => {}
                 counted => return Ok(counted.map_err(|(wait, _)| wait)),
             }
         }
-        let counts = match asking {
-            Asking::Stranger { email, device, .. } => self.counts_of_strangers(Some(email), device.network),
-            Asking::Member { session, device } => {
+        let counts = match attempt {
+            PasswordAttempt::SignIn { email, client, .. } => self.limits_of_anonymous(Some(email), client.network),
+            PasswordAttempt::Reauthenticate { session, client } => {
                 let email = EmailAddress::parse(session.user.email()).ok();
-                self.counts_of_strangers(email.as_ref(), device.network)
+                self.limits_of_anonymous(email.as_ref(), client.network)
             }
-            Asking::Former(_) => return Ok(Err(Wait(DAY))),
+            PasswordAttempt::Resubmitted(_) => return Ok(Err(RetryAfter(DAY))),
         };
         Ok(self.count(&counts).await?.map_err(|(wait, _)| wait))
     }
 
     /// The account whose owner this client is known to be, and the key that counts its device or session.
-    fn known_as(asking: &Asking<'_>) -> Option<(UserId, AttemptKey)> {
-        match asking {
-            Asking::Stranger { account, known, .. } => {
+    fn known_as(attempt: &PasswordAttempt<'_>) -> Option<(UserId, AttemptKey)> {
+        match attempt {
+            PasswordAttempt::SignIn { account, known, .. } => {
                 let account = (*account)?;
                 let device = known.find(account.user_id, account.changed_at)?;
                 Some((account.user_id, AttemptKey::device(account.user_id, device)))
             }
-            Asking::Member { session, .. } => Some((session.user.id, AttemptKey::session(session.id_hash))),
-            Asking::Former(session) => Some((session.user_id, AttemptKey::session(session.id_hash))),
+            PasswordAttempt::Reauthenticate { session, .. } => {
+                Some((session.user.id, AttemptKey::session(session.secret_hash)))
+            }
+            PasswordAttempt::Resubmitted(session) => Some((session.user_id, AttemptKey::session(session.secret_hash))),
         }
     }
 
     /// The counts that apply to an attempt from an unknown device.
-    fn counts_of_strangers(&self, email: Option<&EmailAddress>, network: Network) -> Vec<Counted> {
+    fn limits_of_anonymous(&self, email: Option<&EmailAddress>, network: Network) -> Vec<AttemptLimit> {
         let counts = [
-            self.guard.strangers.zip(email).map(|(limit, email)| (AttemptKey::account(email), limit)),
-            self.guard.network.map(|limit| (AttemptKey::network(network), limit)),
-            self.guard.site.zip(AttemptKey::site(network)).map(|(limit, key)| (key, limit)),
+            self.throttle.per_account.zip(email).map(|(limit, email)| (AttemptKey::account(email), limit)),
+            self.throttle.per_network.map(|limit| (AttemptKey::network(network), limit)),
+            self.throttle.per_site.zip(AttemptKey::site(network)).map(|(limit, key)| (key, limit)),
         ];
         counts.into_iter().flatten().collect()
     }
 
     /// Counts one more attempt for each of these keys, or returns how long to wait instead, and for which key.
-    async fn count(&self, counted: &[Counted]) -> Result<Result<Vec<Attempted>, (Wait, AttemptKey)>, Fault> {
+    async fn count(
+        &self,
+        counted: &[AttemptLimit],
+    ) -> Result<Result<Vec<CountedAttempt>, (RetryAfter, AttemptKey)>, InternalError> {
         if counted.is_empty() {
             return Ok(Ok(Vec::new()));
         }
         let now = self.sessions.now();
-        if let Some(refused) = self.guard.remembered(counted, now) {
+        if let Some(refused) = self.throttle.recent_refusal(counted, now) {
             return Ok(Err(refused));
         }
         let counted = self.store.count_attempt(counted, now).await?;
-        Ok(counted.inspect_err(|(wait, key)| self.guard.refused.insert(*key, (*wait, now))))
+        Ok(counted.inspect_err(|(wait, key)| self.throttle.refused.insert(*key, (*wait, now))))
     }
 
     /// Takes back an attempt. A failure of the database is only logged, so that a correct password still signs in.
-    async fn take_back(&self, attempted: &[Attempted]) {
+    async fn refund(&self, attempted: &[CountedAttempt]) {
         if !attempted.is_empty()
-            && let Err(error) = self.store.take_attempt_back(attempted, self.sessions.now()).await
+            && let Err(error) = self.store.refund_attempt(attempted, self.sessions.now()).await
         {
             log::warn!(%error, "an attempt could not be taken back and still counts as wrong");
         }
@@ -268,7 +280,7 @@ impl Accounts {
             if let Some(now) = self.sessions.believed_now() {
                 while self.store.purge_attempts(now, ATTEMPTS_AT_ONCE).await? > 0 {}
             }
-            while self.store.prune_attempts(KEPT_ATTEMPTS, ATTEMPTS_AT_ONCE).await? > 0 {}
+            while self.store.prune_attempts(MAX_ATTEMPT_ROWS, ATTEMPTS_AT_ONCE).await? > 0 {}
             Ok::<_, sqlx::Error>(())
         };
         if let Err(error) = purged.await {

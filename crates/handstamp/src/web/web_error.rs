@@ -6,27 +6,27 @@ use std::fmt;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
-use handstamp_core::Wait;
+use handstamp_core::RetryAfter;
 
-use crate::error::Fault;
+use crate::error::InternalError;
 use crate::log;
 
 /// The `Retry-After` of a temporary failure, in seconds.
-const COME_BACK_AFTER: u64 = 5;
+const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// An error response: rejected, unauthorized, throttled or failed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum WebError {
     /// The request needs a live session.
     SignedOut,
     /// The request is rejected with this status and message.
     Refused(StatusCode, Cow<'static, str>),
     /// The attempt is throttled; how long to wait before the next one.
-    TooMany(Wait),
-    Fault(Fault),
+    Throttled(RetryAfter),
+    Internal(InternalError),
 }
 
-impl Failure {
+impl WebError {
     pub(super) fn refused(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self::Refused(status, message.into())
     }
@@ -55,19 +55,25 @@ impl Failure {
         match self {
             Self::SignedOut => StatusCode::UNAUTHORIZED,
             Self::Refused(status, _) => *status,
-            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Fault(
-                Fault::Store(_) | Fault::Outdated | Fault::NoLease | Fault::NotInForce(_) | Fault::Overloaded,
+            Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal(
+                InternalError::Store(_)
+                | InternalError::StaleRead
+                | InternalError::NoLease
+                | InternalError::PropagationUnknown(_)
+                | InternalError::Overloaded,
             ) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Fault(Fault::Hash(_) | Fault::Template(_) | Fault::Task(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Internal(InternalError::Hash(_) | InternalError::Template(_) | InternalError::Task(_)) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 
     /// The value of `Retry-After` in seconds, where a retry makes sense.
-    fn come_back_after(&self) -> Option<u64> {
+    fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::TooMany(Wait(wait)) => Some(wait.as_secs().max(1)),
-            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(COME_BACK_AFTER),
+            Self::Throttled(RetryAfter(wait)) => Some(wait.as_secs().max(1)),
+            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_AFTER_SECONDS),
             _ => None,
         }
     }
@@ -76,45 +82,50 @@ impl Failure {
         match self {
             Self::SignedOut => "Please sign in first.".into(),
             Self::Refused(_, message) => message.clone(),
-            Self::TooMany(_) => "There were too many attempts for this account, or from your network. \
+            Self::Throttled(_) => "There were too many attempts for this account, or from your network. \
                  Devices on which you have signed in before are not affected."
                 .into(),
-            Self::Fault(Fault::Overloaded) => {
+            Self::Internal(InternalError::Overloaded) => {
                 "Many people are signing in right now. Please try again in a moment.".into()
             }
-            Self::Fault(Fault::Store(_) | Fault::Outdated | Fault::NoLease | Fault::NotInForce(_)) => {
-                "We cannot do this right now. Please try again in a moment.".into()
-            }
-            Self::Fault(_) => "Something went wrong on our side. We have taken a note of it.".into(),
+            Self::Internal(
+                InternalError::Store(_)
+                | InternalError::StaleRead
+                | InternalError::NoLease
+                | InternalError::PropagationUnknown(_),
+            ) => "We cannot do this right now. Please try again in a moment.".into(),
+            Self::Internal(_) => "Something went wrong on our side. We have taken a note of it.".into(),
         }
     }
 }
 
-impl<F: Into<Fault>> From<F> for Failure {
-    fn from(fault: F) -> Self {
-        Self::Fault(fault.into())
+impl<F: Into<InternalError>> From<F> for WebError {
+    fn from(error: F) -> Self {
+        Self::Internal(error.into())
     }
 }
 
-/// The message that [`dress`](super::respond::dress) puts into an error response.
+/// The message that [`render_error`](super::respond::render_error) puts into an error response.
 #[derive(Clone)]
-pub(super) struct Explanation(pub(super) Cow<'static, str>);
+pub(super) struct ErrorMessage(pub(super) Cow<'static, str>);
 
 /// Logs an internal error, whose details stay out of the response.
-pub(super) fn log_fault(fault: &dyn fmt::Display) {
-    log::error!(event = "fault", %fault, "a request could not be answered");
+pub(super) fn log_internal_error(error: &dyn fmt::Display) {
+    log::error!(event = "internal_error", %error, "a request could not be answered");
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for WebError {
     fn into_response(self) -> Response {
         match &self {
-            Self::Fault(Fault::Overloaded) => log::warn!(event = "overloaded", "the password hashing queue is full"),
-            Self::Fault(fault) => log_fault(fault),
-            Self::SignedOut | Self::Refused(..) | Self::TooMany(_) => {}
+            Self::Internal(InternalError::Overloaded) => {
+                log::warn!(event = "hash_queue_full", "the password hashing queue is full")
+            }
+            Self::Internal(error) => log_internal_error(error),
+            Self::SignedOut | Self::Refused(..) | Self::Throttled(_) => {}
         }
         let mut response = self.status().into_response();
-        response.extensions_mut().insert(Explanation(self.message()));
-        if let Some(seconds) = self.come_back_after() {
+        response.extensions_mut().insert(ErrorMessage(self.message()));
+        if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         response

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use handstamp_core::{SessionIdHash, Timestamp, UserId};
+use handstamp_core::{SessionSecretHash, Timestamp, UserId};
 use uuid::Uuid;
 
 /// A position in the invalidation log. Positions are consecutive, in the order of the commits.
@@ -13,30 +13,30 @@ pub(crate) struct Position(pub(crate) i64);
 
 /// An invalidation: an entry of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct Invalidation {
     pub(crate) position: Position,
-    pub(crate) subject: Subject,
+    pub(crate) scope: InvalidationScope,
 }
 
 /// The sessions that an invalidation concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Subject {
+pub(crate) enum InvalidationScope {
     /// One session, which has ended.
-    Session(SessionIdHash),
+    Session(SessionSecretHash),
     /// The sessions of a user: some have ended, or the user has changed.
     User(UserId),
     /// All sessions that expire at this time or earlier, which were deleted.
     Expired(Timestamp),
     /// All sessions of all users.
-    Everybody,
+    All,
 }
 
 /// The result of a committed transaction, and the position of its last invalidation. The change applies everywhere only once
-/// every node has reached that position: `Sessions::in_force` waits for it and then returns the result.
+/// every node has reached that position: `Sessions::wait_until_applied` waits for it and then returns the result.
 #[must_use = "other nodes may still serve the old state from their caches"]
 #[derive(Debug, PartialEq)]
-pub(crate) struct Logged<T> {
-    pub(crate) done: T,
+pub(crate) struct Committed<T> {
+    pub(crate) value: T,
     /// None where nothing changed that a node could have cached.
     pub(crate) position: Option<Position>,
 }
@@ -57,10 +57,10 @@ pub(crate) struct NodeRow {
 }
 
 /// The most invalidations that one statement reads.
-pub(crate) const CHANGES_AT_ONCE: usize = 1000;
+pub(crate) const MAX_INVALIDATIONS: usize = 1000;
 
 /// The database operations of the lease protocol. Every method is one statement or one transaction.
-pub(crate) trait ChangeLog: Send + Sync + 'static {
+pub(crate) trait InvalidationLog: Send + Sync + 'static {
     type Error: std::fmt::Display + Send;
 
     /// Inserts a node at the newest position and returns that position.
@@ -77,14 +77,17 @@ pub(crate) trait ChangeLog: Send + Sync + 'static {
     /// Deletes the row of a node that no longer caches.
     fn leave(&self, node: NodeId) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// The invalidations after a position, the oldest first, at most [`CHANGES_AT_ONCE`].
-    fn changes_after(&self, position: Position) -> impl Future<Output = Result<Vec<Change>, Self::Error>> + Send;
+    /// The invalidations after a position, the oldest first, at most [`MAX_INVALIDATIONS`].
+    fn invalidations_after(
+        &self,
+        position: Position,
+    ) -> impl Future<Output = Result<Vec<Invalidation>, Self::Error>> + Send;
 
     /// The newest position and all nodes, read in one statement: a server that lacks a change may also lack nodes.
     fn nodes(&self) -> impl Future<Output = Result<(Position, Vec<NodeRow>), Self::Error>> + Send;
 
     /// Evicts a node, unless it has renewed since this row was read.
-    fn give_up(&self, node: NodeRow) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn evict(&self, node: NodeRow) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Deletes the invalidations up to a position, which no node needs any more.
     fn forget(&self, position: Position) -> impl Future<Output = Result<(), Self::Error>> + Send;
@@ -99,5 +102,5 @@ pub(crate) trait ChangeLog: Send + Sync + 'static {
     fn may_be_superseded(&self) -> bool;
 
     /// Notifies the nodes, where the database can. They also poll, which takes longer.
-    fn announce(&self) -> impl Future<Output = ()> + Send;
+    fn notify(&self) -> impl Future<Output = ()> + Send;
 }

@@ -5,25 +5,25 @@ use std::sync::Arc;
 
 use axum::http::header::{CONTENT_LENGTH, COOKIE, HeaderName, InvalidHeaderValue};
 use axum::http::{HeaderMap, HeaderValue};
-use handstamp_core::{GroupName, SessionIdHash, Timestamp};
+use handstamp_core::{GroupName, SessionSecretHash, Timestamp};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::Site;
-use super::headers::{NOT_YET, REQUEST_ID};
-use super::places::Origin;
+use super::headers::{PLACEHOLDER, REQUEST_ID};
+use super::urls::Origin;
 use crate::log::{self, OnceAMinute};
 use crate::sessions::Session;
-use crate::store::User;
+use crate::store::SessionUser;
 
 /// The capacity of the cache in entries of the usual size; of larger entries it keeps fewer.
-const KEPT: usize = 10_000;
+const CAPACITY: usize = 10_000;
 const USUAL_BYTES: usize = 2_500;
 /// The memory of an entry beside its texts: above all the map of its headers.
 const BYTES_BESIDE_TEXTS: usize = 2_000;
 /// Assertions are signed again at each multiple of this, in seconds; so a cached one stays valid for at least as long.
-const SLOT: u64 = 30;
+const REFRESH_SECONDS: u64 = 30;
 
 const USER: HeaderName = HeaderName::from_static("remote-user");
 const NAME: HeaderName = HeaderName::from_static("remote-name");
@@ -37,14 +37,14 @@ const IDENTITY: &AsciiSet = &CONTROLS.add(b'%');
 
 /// The cache of identity headers. Signing an assertion costs as much as the rest of a request. So the headers are built once for
 /// a session, an origin with its required groups, and half a minute.
-pub(crate) struct Introductions {
-    kept: Cache<(SessionIdHash, u64), Arc<Introduction>, Bytes>,
+pub(crate) struct IdentityHeaderCache {
+    kept: Cache<(SessionSecretHash, u64), Arc<CachedHeaders>, Bytes>,
     refused: OnceAMinute,
 }
 
 /// The identity headers for an app, with the inputs that they depend on.
-struct Introduction {
-    user: User,
+struct CachedHeaders {
+    user: SessionUser,
     audience: Box<str>,
     required_groups: Box<[GroupName]>,
     slot: Timestamp,
@@ -55,8 +55,8 @@ struct Introduction {
 #[derive(Clone)]
 struct Bytes;
 
-impl<K> Weighter<K, Arc<Introduction>> for Bytes {
-    fn weight(&self, _: &K, kept: &Arc<Introduction>) -> u64 {
+impl<K> Weighter<K, Arc<CachedHeaders>> for Bytes {
+    fn weight(&self, _: &K, kept: &Arc<CachedHeaders>) -> u64 {
         let groups: usize = kept.required_groups.iter().map(|group| group.as_str().len()).sum();
         let headers: usize = kept.headers.values().map(HeaderValue::len).sum();
         let texts = headers + kept.audience.len() + groups + kept.user.text_bytes();
@@ -64,9 +64,9 @@ impl<K> Weighter<K, Arc<Introduction>> for Bytes {
     }
 }
 
-impl Introductions {
+impl IdentityHeaderCache {
     pub(crate) fn new() -> Self {
-        let kept = Cache::with_weighter(KEPT, (KEPT * USUAL_BYTES) as u64, Bytes);
+        let kept = Cache::with_weighter(CAPACITY, (CAPACITY * USUAL_BYTES) as u64, Bytes);
         Self { kept, refused: OnceAMinute::default() }
     }
 
@@ -79,45 +79,47 @@ impl Introductions {
     ///
     /// # Errors
     /// When a value of the user is not a valid header value.
-    pub(super) fn of(
+    pub(super) fn get_or_sign(
         &self,
         session: &Session,
         origin: &Origin,
         required_groups: &[GroupName],
         site: &Site,
     ) -> Result<HeaderMap, InvalidHeaderValue> {
-        let slot = Timestamp::from_unix_seconds(site.accounts.sessions.now().unix_seconds() / SLOT * SLOT);
+        let slot = Timestamp::from_unix_seconds(
+            site.services.sessions.now().unix_seconds() / REFRESH_SECONDS * REFRESH_SECONDS,
+        );
         let audience = origin.as_str();
         let mut hasher = DefaultHasher::new();
         (audience, required_groups).hash(&mut hasher);
-        let key = (session.id_hash, hasher.finish());
+        let key = (session.secret_hash, hasher.finish());
         if let Some(kept) = self.kept.get(&key)
             && kept.slot == slot
             && *kept.audience == *audience
             && *kept.required_groups == *required_groups
-            && kept.user.is_same_reading(&session.user)
+            && kept.user.same_snapshot(&session.user)
         {
             return Ok(kept.headers.clone());
         }
-        if !site.places.serves(origin) {
+        if !site.urls.serves(origin) {
             self.log_refusal(origin, site);
-            return introduce(session, String::new(), site);
+            return identity_headers(session, String::new(), site);
         }
-        let assertion = site.accounts.assertions.sign(session, audience, required_groups, slot);
-        let headers = introduce(session, assertion, site)?;
-        let introduction = Introduction {
+        let assertion = site.services.assertions.sign(session, audience, required_groups, slot);
+        let headers = identity_headers(session, assertion, site)?;
+        let cached = CachedHeaders {
             user: session.user.clone(),
             audience: audience.into(),
             required_groups: required_groups.into(),
             slot,
             headers: headers.clone(),
         };
-        self.kept.insert(key, Arc::new(introduction));
+        self.kept.insert(key, Arc::new(cached));
         Ok(headers)
     }
 
     fn log_refusal(&self, origin: &Origin, site: &Site) {
-        if let Some(unsaid) = self.refused.is_due(site.accounts.world.moment().uptime) {
+        if let Some(unsaid) = self.refused.is_due(site.services.environment.clock_reading().monotonic) {
             log::warn!(
                 event = "assertion_refused",
                 origin = origin.as_str(),
@@ -129,16 +131,16 @@ impl Introductions {
 }
 
 /// The identity headers of an anonymous visitor: all present and empty, so that none that the client may have sent is left.
-pub(super) fn of_a_stranger(site: &Site) -> HeaderMap {
+pub(super) fn anonymous_identity_headers(site: &Site) -> HeaderMap {
     let mut headers = site.headers.copy();
     headers.extend([USER, NAME, EMAIL, GROUPS, ASSERTION].map(|name| (name, HeaderValue::from_static(""))));
     headers
 }
 
-fn introduce(session: &Session, assertion: String, site: &Site) -> Result<HeaderMap, InvalidHeaderValue> {
+fn identity_headers(session: &Session, assertion: String, site: &Site) -> Result<HeaderMap, InvalidHeaderValue> {
     let encoded = |text| utf8_percent_encode(text, IDENTITY).to_string();
     let user = &session.user;
-    let email = site.accounts.assertions.email_of(session).unwrap_or_default();
+    let email = site.services.assertions.email_of(session).unwrap_or_default();
     let mut headers = site.headers.copy();
     headers.insert(USER, user.id.to_string().try_into()?);
     headers.insert(NAME, encoded(user.name()).try_into()?);
@@ -147,7 +149,7 @@ fn introduce(session: &Session, assertion: String, site: &Site) -> Result<Header
     headers.insert(ASSERTION, assertion.try_into()?);
     // Reserves the slots of the headers that the response adds, so that the cloned map never reallocates.
     headers.insert(CONTENT_LENGTH, 0.into());
-    headers.extend([(COOKIE, NOT_YET), (REQUEST_ID, NOT_YET)]);
+    headers.extend([(COOKIE, PLACEHOLDER), (REQUEST_ID, PLACEHOLDER)]);
     Ok(headers)
 }
 
@@ -159,23 +161,23 @@ mod tests {
     use super::*;
 
     /// A cache entry whose assertion has this many characters.
-    fn of_length(assertion: usize) -> Arc<Introduction> {
+    fn of_length(assertion: usize) -> Arc<CachedHeaders> {
         let now = Timestamp::from_unix_seconds(1_800_000_000);
-        let user = User::new(UserId::from_uuid(Uuid::nil()), "Ada", "ada@example.com", "", now);
+        let user = SessionUser::new(UserId::from_uuid(Uuid::nil()), "Ada", "ada@example.com", "", now);
         let headers = HeaderMap::from_iter([(ASSERTION, "a".repeat(assertion).try_into().unwrap())]);
-        Arc::new(Introduction { user, audience: "".into(), required_groups: [].into(), slot: now, headers })
+        Arc::new(CachedHeaders { user, audience: "".into(), required_groups: [].into(), slot: now, headers })
     }
 
     #[test]
     fn the_identity_header_cache_is_bounded_by_bytes() {
         for (length, most) in
-            [(USUAL_BYTES - BYTES_BESIDE_TEXTS - "Adaada@example.com".len(), KEPT), (20_000, KEPT / 8)]
+            [(USUAL_BYTES - BYTES_BESIDE_TEXTS - "Adaada@example.com".len(), CAPACITY), (20_000, CAPACITY / 8)]
         {
-            let introductions = Introductions::new();
-            for number in 0..2 * KEPT as u64 {
-                introductions.kept.insert((SessionIdHash::from_bytes([0; 32]), number), of_length(length));
+            let cache = IdentityHeaderCache::new();
+            for number in 0..2 * CAPACITY as u64 {
+                cache.kept.insert((SessionSecretHash::from_bytes([0; 32]), number), of_length(length));
             }
-            let kept = introductions.kept.len();
+            let kept = cache.kept.len();
             assert!(kept <= most && kept > most * 8 / 10, "{kept} of {length} characters");
         }
     }

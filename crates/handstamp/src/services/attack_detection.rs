@@ -23,13 +23,13 @@ const STUFFING_NETWORKS: usize = 20;
 /// Password guessing: this many wrong passwords at one account, which are more than its owner mistypes.
 const GUESSED_AT_ONE: usize = 20;
 /// The maximum number of pairs noted in a window. By then the attack has been reported.
-const MOST_NOTES: usize = 10_000;
+const MAX_RECORDS: usize = 10_000;
 
-const ALARMS: &str = "handstamp_guessing_alarms_total";
+const ALARMS: &str = "handstamp_attacks_detected_total";
 
 /// The recent failed attempts, by which attacks are detected.
 #[derive(Default)]
-pub(super) struct Patterns {
+pub(super) struct AttackDetector {
     hasher: RandomState,
     window: Mutex<Window>,
 }
@@ -54,30 +54,30 @@ struct Window {
 
 /// A kind of attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pattern {
+enum Attack {
     /// One password at many accounts from one network.
-    Spraying,
+    PasswordSpraying,
     /// Many pairs from many networks, as when they were stolen from another site.
-    Stuffing,
+    CredentialStuffing,
     /// Many passwords at one account.
-    Guessing,
+    PasswordGuessing,
 }
 
-impl Patterns {
+impl AttackDetector {
     pub(super) fn fingerprint(&self, password: &Password) -> Fingerprint {
         Fingerprint(password.fingerprint(&self.hasher))
     }
 
-    pub(super) fn note_right(&self, now: Timestamp) {
+    pub(super) fn record_success(&self, now: Timestamp) {
         self.window(now, |window| window.right += 1);
     }
 
     /// Notes a wrong password, and reports an attack when it reaches its threshold, once in a window.
-    pub(super) fn note_wrong(&self, network: Network, email: &EmailAddress, password: Fingerprint, now: Timestamp) {
+    pub(super) fn record_failure(&self, network: Network, email: &EmailAddress, password: Fingerprint, now: Timestamp) {
         let account = self.hasher.hash_one(email.key());
         let pair = self.hasher.hash_one((account, password.0));
-        for pattern in self.window(now, |window| window.note(network, account, password, pair)) {
-            pattern.tell();
+        for attack in self.window(now, |window| window.record(network, account, password, pair)) {
+            attack.report();
         }
     }
 
@@ -91,8 +91,8 @@ impl Patterns {
 }
 
 impl Window {
-    fn note(&mut self, network: Network, account: u64, password: Fingerprint, pair: u64) -> Vec<Pattern> {
-        if self.pairs.len() >= MOST_NOTES || !self.pairs.insert(pair) {
+    fn record(&mut self, network: Network, account: u64, password: Fingerprint, pair: u64) -> Vec<Attack> {
+        if self.pairs.len() >= MAX_RECORDS || !self.pairs.insert(pair) {
             return Vec::new();
         }
         self.networks.insert(network);
@@ -105,32 +105,32 @@ impl Window {
         self.is_stuffing |= is_stuffing;
         let guessed = self.accounts.entry(account).or_default();
         *guessed += 1;
-        let patterns = [
-            (is_spraying, Pattern::Spraying),
-            (is_stuffing, Pattern::Stuffing),
-            (*guessed == GUESSED_AT_ONE, Pattern::Guessing),
+        let attacks = [
+            (is_spraying, Attack::PasswordSpraying),
+            (is_stuffing, Attack::CredentialStuffing),
+            (*guessed == GUESSED_AT_ONE, Attack::PasswordGuessing),
         ];
-        patterns.into_iter().filter_map(|(is_so, pattern)| is_so.then_some(pattern)).collect()
+        attacks.into_iter().filter_map(|(is_so, attack)| is_so.then_some(attack)).collect()
     }
 }
 
-impl Pattern {
-    fn tell(self) {
+impl Attack {
+    fn report(self) {
         let name = match self {
-            Self::Spraying => {
+            Self::PasswordSpraying => {
                 log::warn!(event = "password_spraying", "one password is tried at many accounts from one network");
                 "spraying"
             }
-            Self::Stuffing => {
+            Self::CredentialStuffing => {
                 log::warn!(event = "credential_stuffing", "many passwords are tried from many networks");
                 "stuffing"
             }
-            Self::Guessing => {
+            Self::PasswordGuessing => {
                 log::warn!(event = "password_guessing", "many passwords are tried at one account");
                 "guessing"
             }
         };
-        metrics::counter!(ALARMS, "pattern" => name).increment(1);
+        metrics::counter!(ALARMS, "kind" => name).increment(1);
     }
 }
 
@@ -140,32 +140,32 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
-    /// Feeds wrong passwords to [`Patterns`] one after the other, and returns the attacks detected.
-    struct Watch(Patterns);
+    /// Feeds wrong passwords to [`AttackDetector`] one after the other, and returns the attacks detected.
+    struct Watch(AttackDetector);
 
     impl Watch {
-        fn wrong(&self, network: u8, account: usize, password: &str, now: Timestamp) -> Vec<Pattern> {
-            let Self(patterns) = self;
-            let fingerprint = patterns.fingerprint(&Password::parse(password).unwrap());
+        fn wrong(&self, network: u8, account: usize, password: &str, now: Timestamp) -> Vec<Attack> {
+            let Self(attacks) = self;
+            let fingerprint = attacks.fingerprint(&Password::parse(password).unwrap());
             let network = Network::V4([192, 0, 2, network].into());
-            let account = patterns.hasher.hash_one(account);
-            let pair = patterns.hasher.hash_one((account, fingerprint.0));
-            patterns.window(now, |window| window.note(network, account, fingerprint, pair))
+            let account = attacks.hasher.hash_one(account);
+            let pair = attacks.hasher.hash_one((account, fingerprint.0));
+            attacks.window(now, |window| window.record(network, account, fingerprint, pair))
         }
     }
 
     fn watch() -> Watch {
-        Watch(Patterns::default())
+        Watch(AttackDetector::default())
     }
 
     #[test]
     fn password_spraying_from_one_network_is_reported_once_in_a_window() {
         let watch = watch();
         let told: Vec<_> = (0..30).flat_map(|account| watch.wrong(1, account, "Summer2026!", NOW)).collect();
-        assert_eq!(told, [Pattern::Spraying]);
+        assert_eq!(told, [Attack::PasswordSpraying]);
         let later = NOW.after(WINDOW);
         let told: Vec<_> = (0..10).flat_map(|account| watch.wrong(1, account, "Summer2026!", later)).collect();
-        assert_eq!(told, [Pattern::Spraying], "and once more in the next window");
+        assert_eq!(told, [Attack::PasswordSpraying], "and once more in the next window");
     }
 
     #[test]
@@ -173,7 +173,7 @@ mod tests {
         let watch = watch();
         let minutes = |count| NOW.after(Duration::from_secs(60 * count));
         let told = (0..10).flat_map(|account| watch.wrong(1, account, "Summer2026!", minutes(account as u64)));
-        assert_eq!(told.collect::<Vec<_>>(), [Pattern::Spraying]);
+        assert_eq!(told.collect::<Vec<_>>(), [Attack::PasswordSpraying]);
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
         let watch = watch();
         let wrong = |i: usize| watch.wrong((i % 20) as u8, i, &format!("stolen elsewhere {i}"), NOW);
         assert_eq!((0..99).flat_map(wrong).count(), 0);
-        assert_eq!(wrong(99), [Pattern::Stuffing]);
+        assert_eq!(wrong(99), [Attack::CredentialStuffing]);
         assert_eq!((100..300).flat_map(wrong).count(), 0);
     }
 
@@ -210,27 +210,27 @@ mod tests {
         let watch = watch();
         let wrong = |i: usize| watch.wrong((i % 10) as u8, 7, &format!("a guess {i}"), NOW);
         assert_eq!((0..19).flat_map(wrong).count(), 0);
-        assert_eq!(wrong(19), [Pattern::Guessing]);
+        assert_eq!(wrong(19), [Attack::PasswordGuessing]);
         assert_eq!((20..90).flat_map(wrong).count(), 0);
     }
 
     #[test]
     fn credential_stuffing_is_not_reported_while_most_passwords_are_right() {
         let watch = watch();
-        (0..150).for_each(|_| watch.0.note_right(NOW));
+        (0..150).for_each(|_| watch.0.record_success(NOW));
         let wrong = |i: usize| watch.wrong((i % 20) as u8, i, &format!("mistyped {i}"), NOW);
         assert_eq!((0..150).flat_map(wrong).count(), 0);
-        assert_eq!(wrong(150), [Pattern::Stuffing]);
+        assert_eq!(wrong(150), [Attack::CredentialStuffing]);
     }
 
     #[test]
     fn a_window_holds_a_bounded_number_of_pairs() {
         let watch = watch();
-        for i in 0..MOST_NOTES + 100 {
+        for i in 0..MAX_RECORDS + 100 {
             watch.wrong((i % 200) as u8, i, "x", NOW);
         }
         let window = watch.0.window.lock().unwrap();
-        assert_eq!(window.pairs.len(), MOST_NOTES);
-        assert_eq!(window.sprayed.values().map(HashSet::len).sum::<usize>(), MOST_NOTES);
+        assert_eq!(window.pairs.len(), MAX_RECORDS);
+        assert_eq!(window.sprayed.values().map(HashSet::len).sum::<usize>(), MAX_RECORDS);
     }
 }

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use minijinja::{AutoEscape, Environment, Error, TemplateSource, UndefinedBehavior, Value, context};
 
 use super::assets;
-use super::pieces::Pieces;
+use super::prerendered::Prerendered;
 use crate::config::{Config, Registration};
 use crate::log;
 use crate::sessions::Session;
@@ -32,7 +32,7 @@ const TEMPLATES: &[(&str, &str)] = &[
 ];
 
 /// Renders pages.
-pub(crate) struct Views {
+pub(crate) struct Templates {
     embedded: Environment<'static>,
     /// The templates of the operator and of the application, before the embedded ones.
     replaced: Option<Environment<'static>>,
@@ -40,10 +40,10 @@ pub(crate) struct Views {
     registration_open: bool,
     prefix: String,
     /// The account page, rendered with placeholders for the user.
-    account: OnceLock<Pieces>,
+    account: OnceLock<Prerendered>,
 }
 
-impl Views {
+impl Templates {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             embedded: environment(|name| Ok(embedded(name).map(TemplateSource::from))),
@@ -65,14 +65,14 @@ impl Views {
         let account = match self.account.get() {
             Some(account) => account,
             None => {
-                let mark = Pieces::mark;
+                let mark = Prerendered::placeholder;
                 let anybody = context! { name => mark(0), email => mark(1), since => mark(2), since_iso => mark(3) };
                 let page = self.account_page_of(Some(anybody))?;
-                self.account.get_or_init(|| Pieces::of(&page))
+                self.account.get_or_init(|| Prerendered::parse(&page))
             }
         };
         let user = &session.user;
-        Ok(account.with(&[user.name(), user.email(), &day(user.created_at), &iso(user.created_at)]))
+        Ok(account.fill(&[user.name(), user.email(), &format_date(user.created_at), &format_rfc3339(user.created_at)]))
     }
 
     fn account_page_of(&self, visitor: Option<Value>) -> Result<String, Error> {
@@ -98,7 +98,7 @@ impl Views {
                 Err(error) if embedded(template).is_none() => return Err(error),
                 Err(error) => {
                     log::error!(
-                        event = "template_broken",
+                        event = "template_error",
                         template,
                         error = format!("{error:#}"),
                         "cannot render a replaced template; the embedded one is used"
@@ -113,7 +113,7 @@ impl Views {
     pub(super) fn visitor(&self, session: Option<&Session>) -> Option<Value> {
         session.map(|session| {
             let user = &session.user;
-            context! { name => user.name(), email => user.email(), since => day(user.created_at), since_iso => iso(user.created_at) }
+            context! { name => user.name(), email => user.email(), since => format_date(user.created_at), since_iso => format_rfc3339(user.created_at) }
         })
     }
 }
@@ -194,7 +194,7 @@ const MONTHS: [&str; 12] = [
 ];
 
 /// A date for people: `23 November 2026`. It is on the account page, and `strftime` takes four times the instructions.
-pub(super) fn day(time: Timestamp) -> String {
+pub(super) fn format_date(time: Timestamp) -> String {
     let date = TimeZone::UTC.to_datetime(civil(time)).date();
     let (mut day, mut year) = (itoa::Buffer::new(), itoa::Buffer::new());
     let month = MONTHS[usize::from(date.month().unsigned_abs()) - 1];
@@ -202,23 +202,23 @@ pub(super) fn day(time: Timestamp) -> String {
 }
 
 /// A date and time for people: `23 November 2026, 14:05 UTC`.
-pub(super) fn moment(time: Timestamp) -> String {
-    format!("{}, {}", day(time), civil(time).strftime("%H:%M UTC"))
+pub(super) fn format_datetime(time: Timestamp) -> String {
+    format!("{}, {}", format_date(time), civil(time).strftime("%H:%M UTC"))
 }
 
 /// A date and time for programs (RFC 3339).
-pub(super) fn iso(time: Timestamp) -> String {
+pub(super) fn format_rfc3339(time: Timestamp) -> String {
     civil(time).to_string()
 }
 
 /// How long ago something was, for people.
-pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
+pub(super) fn format_relative(time: Timestamp, now: Timestamp) -> String {
     let plural = |count: u64, unit: &str| format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" });
     match now.since(time).as_secs() {
         0..=89 => "just now".to_owned(),
         seconds @ 90..=5_399 => plural(seconds.div_ceil(60), "minute"),
         seconds @ 5_400..=129_599 => plural(seconds.div_ceil(3600), "hour"),
-        _ => day(time),
+        _ => format_date(time),
     }
 }
 

@@ -1,5 +1,5 @@
 //! Sources of time and randomness. No other code reads the clocks or the random number generator of the operating system, so a
-//! test that passes its own [`World`] decides what time it is.
+//! test that passes its own [`Environment`] decides what time it is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,20 +14,20 @@ pub trait Clock: Send + Sync + 'static {
     fn wall(&self) -> Duration;
 
     /// The monotonic clock: the time since an arbitrary start. It cannot be set, and runs on while the machine sleeps.
-    fn uptime(&self) -> Duration;
+    fn monotonic(&self) -> Duration;
 }
 
 /// A simultaneous reading of both clocks. Two readings show how much time has passed at least, even if the wall clock was set
 /// in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
+pub struct ClockReading {
     /// The wall clock: the time since the Unix epoch.
     pub wall: Duration,
     /// The monotonic clock: the time since an arbitrary start.
-    pub uptime: Duration,
+    pub monotonic: Duration,
 }
 
-impl Moment {
+impl ClockReading {
     /// The reading of the wall clock, in whole seconds.
     pub fn timestamp(self) -> Timestamp {
         Timestamp::from_unix_seconds(self.wall.as_secs())
@@ -35,7 +35,7 @@ impl Moment {
 
     /// The reading of both clocks once `duration` has passed.
     pub(crate) fn after(self, duration: Duration) -> Self {
-        Self { wall: self.wall + duration, uptime: self.uptime + duration }
+        Self { wall: self.wall + duration, monotonic: self.monotonic + duration }
     }
 }
 
@@ -47,25 +47,25 @@ pub trait Rng: Send + Sync + 'static {
 
 /// The clocks and the source of randomness that an instance uses.
 #[derive(Clone)]
-pub struct World {
+pub struct Environment {
     /// The clocks.
     pub clock: Arc<dyn Clock>,
     /// The source of randomness.
     pub rng: Arc<dyn Rng>,
 }
 
-impl World {
+impl Environment {
     /// The clocks and the randomness of the operating system.
     pub fn system() -> Self {
         Self { clock: Arc::new(SystemClock), rng: Arc::new(SystemRng) }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        self.moment().timestamp()
+        self.clock_reading().timestamp()
     }
 
-    pub(crate) fn moment(&self) -> Moment {
-        Moment { wall: self.clock.wall(), uptime: self.clock.uptime() }
+    pub(crate) fn clock_reading(&self) -> ClockReading {
+        ClockReading { wall: self.clock.wall(), monotonic: self.clock.monotonic() }
     }
 
     pub(crate) fn random<const LENGTH: usize>(&self) -> [u8; LENGTH] {
@@ -80,10 +80,10 @@ pub struct SystemClock;
 
 /// A monotonic clock that runs on while the machine sleeps.
 #[cfg(target_os = "linux")]
-const UPTIME: ClockId = ClockId::Boottime;
+const MONOTONIC: ClockId = ClockId::Boottime;
 /// A monotonic clock; on Apple's systems it runs on while the machine sleeps, elsewhere it may not.
 #[cfg(not(target_os = "linux"))]
-const UPTIME: ClockId = ClockId::Monotonic;
+const MONOTONIC: ClockId = ClockId::Monotonic;
 
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the only place that reads the wall clock")]
@@ -92,8 +92,8 @@ impl Clock for SystemClock {
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
     }
 
-    fn uptime(&self) -> Duration {
-        clock_gettime(UPTIME).try_into().expect("a monotonic clock is never negative")
+    fn monotonic(&self) -> Duration {
+        clock_gettime(MONOTONIC).try_into().expect("a monotonic clock is never negative")
     }
 }
 
@@ -110,19 +110,19 @@ impl Rng for SystemRng {
 /// Clocks for tests, which stand still until they are advanced or set. Their resolution is one second.
 pub struct ManualClock {
     wall: AtomicU64,
-    uptime: AtomicU64,
+    monotonic: AtomicU64,
 }
 
 impl ManualClock {
     /// Clocks of a machine that started at `now`: the monotonic clock begins at zero.
     pub fn new(now: Timestamp) -> Self {
-        Self { wall: AtomicU64::new(now.unix_seconds()), uptime: AtomicU64::new(0) }
+        Self { wall: AtomicU64::new(now.unix_seconds()), monotonic: AtomicU64::new(0) }
     }
 
     /// Advances both clocks, by the whole seconds of `duration`.
     pub fn advance(&self, duration: Duration) {
         self.wall.fetch_add(duration.as_secs(), Ordering::SeqCst);
-        self.uptime.fetch_add(duration.as_secs(), Ordering::SeqCst);
+        self.monotonic.fetch_add(duration.as_secs(), Ordering::SeqCst);
     }
 
     /// Sets the wall clock, forward or back; the monotonic clock stays.
@@ -136,7 +136,7 @@ impl Clock for ManualClock {
         Duration::from_secs(self.wall.load(Ordering::SeqCst))
     }
 
-    fn uptime(&self) -> Duration {
-        Duration::from_secs(self.uptime.load(Ordering::SeqCst))
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(self.monotonic.load(Ordering::SeqCst))
     }
 }

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use handstamp_core::{SessionIdHash, Timestamp, UserId};
+use handstamp_core::{SessionSecretHash, Timestamp, UserId};
 use uuid::Uuid;
 
-use super::change::{CHANGES_AT_ONCE, Change, ChangeLog, NodeId, NodeRow, Position, Subject};
-use super::{Store, for_lease, keep_with, stored};
+use super::protocol::{Invalidation, InvalidationLog, InvalidationScope, MAX_INVALIDATIONS, NodeId, NodeRow, Position};
+use super::{Store, for_lease, keep_with, to_db_time};
 
 /// Within a transaction of either database: appends these invalidations to the log and returns the position of the last, or
 /// none. It must come last in the transaction, since other writers wait from here until the commit.
-macro_rules! log_changes {
-    ($transaction:expr, $subjects:expr) => {{
-        let subjects: &[$crate::store::change::Subject] = $subjects;
-        match i64::try_from(subjects.len()).expect("a transaction logs hundreds of invalidations at most") {
+macro_rules! log_invalidations {
+    ($transaction:expr, $scopes:expr) => {{
+        let scopes: &[$crate::store::protocol::InvalidationScope] = $scopes;
+        match i64::try_from(scopes.len()).expect("a transaction logs hundreds of invalidations at most") {
             0 => None,
             count => {
                 let newest: i64 = sqlx::query_scalar($crate::store::for_request(
@@ -22,8 +22,8 @@ macro_rules! log_changes {
                 .bind(count)
                 .fetch_one(&mut *$transaction)
                 .await?;
-                for (subject, position) in subjects.iter().zip(newest - count + 1..) {
-                    let (kind, bytes) = $crate::store::change_rows::columns(subject);
+                for (scope, position) in scopes.iter().zip(newest - count + 1..) {
+                    let (kind, bytes) = $crate::store::invalidations::columns(scope);
                     sqlx::query($crate::store::for_request(
                         "INSERT INTO changes (position, kind, subject) VALUES ($1, $2, $3)",
                     ))
@@ -33,36 +33,36 @@ macro_rules! log_changes {
                     .execute(&mut *$transaction)
                     .await?;
                 }
-                Some($crate::store::change::Position(newest))
+                Some($crate::store::protocol::Position(newest))
             }
         }
     }};
 }
 
-pub(super) use log_changes;
+pub(super) use log_invalidations;
 
 /// The stored form of a subject.
-pub(super) fn columns(subject: &Subject) -> (&'static str, Vec<u8>) {
-    match subject {
-        Subject::Session(id_hash) => ("session", id_hash.as_bytes().to_vec()),
-        Subject::User(id) => ("user", id.as_uuid().as_bytes().to_vec()),
-        Subject::Expired(until) => ("expired", stored(*until).to_be_bytes().to_vec()),
-        Subject::Everybody => ("everybody", Vec::new()),
+pub(super) fn columns(scope: &InvalidationScope) -> (&'static str, Vec<u8>) {
+    match scope {
+        InvalidationScope::Session(secret_hash) => ("session", secret_hash.as_bytes().to_vec()),
+        InvalidationScope::User(id) => ("user", id.as_uuid().as_bytes().to_vec()),
+        InvalidationScope::Expired(until) => ("expired", to_db_time(*until).to_be_bytes().to_vec()),
+        InvalidationScope::All => ("everybody", Vec::new()),
     }
 }
 
-fn change((position, kind, subject): (i64, String, Vec<u8>)) -> Change {
-    let subject = match kind.as_str() {
-        "session" => subject.try_into().ok().map(|hash| Subject::Session(SessionIdHash::from_bytes(hash))),
-        "user" => Uuid::from_slice(&subject).ok().map(|id| Subject::User(UserId::from_uuid(id))),
-        "expired" => subject
+fn invalidation((position, kind, scope): (i64, String, Vec<u8>)) -> Invalidation {
+    let scope = match kind.as_str() {
+        "session" => scope.try_into().ok().map(|hash| InvalidationScope::Session(SessionSecretHash::from_bytes(hash))),
+        "user" => Uuid::from_slice(&scope).ok().map(|id| InvalidationScope::User(UserId::from_uuid(id))),
+        "expired" => scope
             .try_into()
             .ok()
-            .map(|until| Subject::Expired(Timestamp::from_unix_seconds(u64::from_be_bytes(until)))),
+            .map(|until| InvalidationScope::Expired(Timestamp::from_unix_seconds(u64::from_be_bytes(until)))),
         _ => None,
     };
     // A newer version may log other kinds. A node that does not know the kind invalidates its whole cache.
-    Change { position: Position(position), subject: subject.unwrap_or(Subject::Everybody) }
+    Invalidation { position: Position(position), scope: scope.unwrap_or(InvalidationScope::All) }
 }
 
 /// The newest position, and the columns of a node if there is one.
@@ -79,7 +79,7 @@ fn only(mut rows: Vec<i64>) -> Option<i64> {
     rows.pop()
 }
 
-impl ChangeLog for Store {
+impl InvalidationLog for Store {
     type Error = sqlx::Error;
 
     async fn join(&self, node: NodeId, lease: Duration) -> sqlx::Result<Position> {
@@ -108,12 +108,12 @@ impl ChangeLog for Store {
         keep_with!(self, |pool| sqlx::query(for_lease(SQL)).bind(node.0).execute(pool).await.map(drop))
     }
 
-    async fn changes_after(&self, position: Position) -> sqlx::Result<Vec<Change>> {
+    async fn invalidations_after(&self, position: Position) -> sqlx::Result<Vec<Invalidation>> {
         const SQL: &str = "SELECT position, kind, subject FROM changes WHERE position > $1 ORDER BY position LIMIT $2";
-        let most = i64::try_from(CHANGES_AT_ONCE).unwrap_or(i64::MAX);
+        let most = i64::try_from(MAX_INVALIDATIONS).unwrap_or(i64::MAX);
         let rows: Vec<(i64, String, Vec<u8>)> =
             keep_with!(self, |pool| sqlx::query_as(for_lease(SQL)).bind(position.0).bind(most).fetch_all(pool).await)?;
-        Ok(rows.into_iter().map(change).collect())
+        Ok(rows.into_iter().map(invalidation).collect())
     }
 
     async fn nodes(&self) -> sqlx::Result<(Position, Vec<NodeRow>)> {
@@ -124,7 +124,7 @@ impl ChangeLog for Store {
         Ok((Position(newest), rows.into_iter().filter_map(node).collect()))
     }
 
-    async fn give_up(&self, node: NodeRow) -> sqlx::Result<()> {
+    async fn evict(&self, node: NodeRow) -> sqlx::Result<()> {
         const SQL: &str = "DELETE FROM nodes WHERE id = $1 AND renewals = $2";
         keep_with!(self, |pool| sqlx::query(for_lease(SQL))
             .bind(node.id.0)
@@ -164,12 +164,12 @@ impl ChangeLog for Store {
         }
     }
 
-    async fn announce(&self) {
+    async fn notify(&self) {
         match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(_) => {}
             #[cfg(feature = "postgres")]
-            Self::Postgres(database) => database.announce().await,
+            Self::Postgres(database) => database.notify().await,
         }
     }
 }

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use handstamp_core::{DisplayName, EmailAddress, PasswordHash, SessionIdHash, Timestamp, UserId};
+use handstamp_core::{DisplayName, EmailAddress, PasswordHash, SessionSecretHash, Timestamp, UserId};
 use uuid::Uuid;
 
-use super::change_rows::log_changes;
-use super::group_rows::groups_column;
+use super::groups::groups_column;
+use super::invalidations::log_invalidations;
 use super::{
-    Logged, NewSession, OwnedSession, Position, Store, Subject, for_request, loaded, read_with, session_rows, stored,
-    write_with,
+    Committed, InvalidationScope, NewSession, OwnedSession, Position, Store, for_request, from_db_time, read_with,
+    sessions, to_db_time, write_with,
 };
 
 /// The user of a session. A node may cache a million of these, so their texts share one allocation.
 #[derive(Clone, Debug)]
-pub(crate) struct User {
+pub(crate) struct SessionUser {
     pub(crate) id: UserId,
     pub(crate) created_at: Timestamp,
     /// The name, followed by the address and the groups.
@@ -26,7 +26,7 @@ pub(crate) struct User {
     pub(crate) email_verified: bool,
 }
 
-impl User {
+impl SessionUser {
     /// A user whose address is not verified. The groups are in order, separated by commas.
     pub(crate) fn new(id: UserId, name: &str, email: &str, groups: &str, created_at: Timestamp) -> Self {
         let name_bytes = name.len().try_into().expect("a name has 100 characters at most");
@@ -66,7 +66,7 @@ impl User {
     }
 
     /// Whether both values come from the same read of the row. A later read may have returned other values.
-    pub(crate) fn is_same_reading(&self, other: &Self) -> bool {
+    pub(crate) fn same_snapshot(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.text, &other.text)
     }
 }
@@ -75,8 +75,8 @@ impl User {
 #[derive(Clone, Debug)]
 pub(crate) struct LiveSession {
     /// The session id that lists and forms show.
-    pub(crate) handle: Uuid,
-    pub(crate) user: User,
+    pub(crate) session_id: Uuid,
+    pub(crate) user: SessionUser,
 }
 
 /// An account that is about to be created.
@@ -92,7 +92,7 @@ pub(crate) struct NewUser {
 /// An account as an operator sees it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Account {
+pub struct User {
     /// The id of the user, which never changes.
     pub id: UserId,
     /// The display name.
@@ -113,8 +113,8 @@ pub struct Account {
     pub sessions: u64,
 }
 
-/// A query for the columns of an [`AccountRow`]. `$1` is the time; the rest of the statement selects the users.
-macro_rules! select_accounts {
+/// A query for the columns of an [`UserRow`]. `$1` is the time; the rest of the statement selects the users.
+macro_rules! select_users {
     ($rest:literal) => {
         concat!(
             "SELECT id, name, email, email_verified_at, created_at, signed_in_at, disabled_at,
@@ -126,18 +126,18 @@ macro_rules! select_accounts {
     };
 }
 
-type AccountRow = (Uuid, String, String, Option<i64>, i64, Option<i64>, Option<i64>, i64, String);
+type UserRow = (Uuid, String, String, Option<i64>, i64, Option<i64>, Option<i64>, i64, String);
 
-impl From<AccountRow> for Account {
-    fn from(row: AccountRow) -> Self {
+impl From<UserRow> for User {
+    fn from(row: UserRow) -> Self {
         let (id, name, email, email_verified_at, created_at, signed_in_at, disabled_at, sessions, groups) = row;
         Self {
             id: UserId::from_uuid(id),
             name,
             email,
             email_verified: email_verified_at.is_some(),
-            created_at: loaded(created_at),
-            signed_in_at: signed_in_at.map(loaded),
+            created_at: from_db_time(created_at),
+            signed_in_at: signed_in_at.map(from_db_time),
             disabled: disabled_at.is_some(),
             groups: groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
             sessions: sessions.try_into().unwrap_or(0),
@@ -157,7 +157,7 @@ pub(crate) struct Credentials {
 
 /// The address already has an account.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct AddressTaken;
+pub(crate) struct EmailTakenError;
 
 type CredentialsRow = (Uuid, Option<String>, Option<i64>, Option<i64>);
 
@@ -167,7 +167,7 @@ impl From<CredentialsRow> for Credentials {
             user_id: UserId::from_uuid(id),
             password_hash: password_hash.map(PasswordHash::from_stored),
             disabled: disabled_at.is_some(),
-            changed_at: changed_at.map(loaded),
+            changed_at: changed_at.map(from_db_time),
         }
     }
 }
@@ -183,7 +183,7 @@ impl Store {
         user: &NewUser,
         session: Option<&NewSession>,
         ended: &[OwnedSession],
-    ) -> sqlx::Result<Logged<Result<(), AddressTaken>>> {
+    ) -> sqlx::Result<Committed<Result<(), EmailTakenError>>> {
         write_with!(self, |transaction| {
             let made = sqlx::query(for_request(
                 "INSERT INTO users
@@ -196,19 +196,19 @@ impl Store {
             .bind(user.email.as_str())
             .bind(user.email.key())
             .bind(user.password_hash.expose())
-            .bind(stored(user.created_at))
-            .bind(session.map(|session| stored(session.created_at)))
-            .bind(user.email_verified_at.map(stored))
+            .bind(to_db_time(user.created_at))
+            .bind(session.map(|session| to_db_time(session.created_at)))
+            .bind(user.email_verified_at.map(to_db_time))
             .execute(&mut *transaction)
             .await?;
             if made.rows_affected() == 0 {
-                return Ok(Logged { done: Err(AddressTaken), position: None });
+                return Ok(Committed { value: Err(EmailTakenError), position: None });
             }
             let changed = match session {
-                Some(session) => session_rows::replace!(ended, session, transaction).0,
+                Some(session) => sessions::replace!(ended, session, transaction).0,
                 None => Vec::new(),
             };
-            Logged { done: Ok(()), position: log_changes!(transaction, &changed) }
+            Committed { value: Ok(()), position: log_invalidations!(transaction, &changed) }
         })
     }
 
@@ -244,7 +244,7 @@ impl Store {
         checked: &PasswordHash,
         session: &NewSession,
         ended: &[OwnedSession],
-    ) -> sqlx::Result<Logged<Option<u64>>> {
+    ) -> sqlx::Result<Committed<Option<u64>>> {
         write_with!(self, |transaction| {
             let unchanged = sqlx::query(for_request(
                 "UPDATE users SET signed_in_at = $3
@@ -252,40 +252,40 @@ impl Store {
             ))
             .bind(session.user_id.as_uuid())
             .bind(checked.expose())
-            .bind(stored(session.created_at))
+            .bind(to_db_time(session.created_at))
             .execute(&mut *transaction)
             .await?;
             if unchanged.rows_affected() == 0 {
-                return Ok(Logged { done: None, position: None });
+                return Ok(Committed { value: None, position: None });
             }
-            let (changed, unused) = session_rows::replace!(ended, session, transaction);
-            Logged { done: Some(unused), position: log_changes!(transaction, &changed) }
+            let (changed, unused) = sessions::replace!(ended, session, transaction);
+            Committed { value: Some(unused), position: log_invalidations!(transaction, &changed) }
         })
     }
 
     /// All accounts, ordered by address.
-    pub(crate) async fn accounts(&self, now: Timestamp) -> sqlx::Result<Vec<Account>> {
-        const SQL: &str = select_accounts!("ORDER BY email_key");
-        let rows: Vec<AccountRow> =
-            read_with!(self, |pool| sqlx::query_as(for_request(SQL)).bind(stored(now)).fetch_all(pool).await)?;
-        Ok(rows.into_iter().map(Account::from).collect())
+    pub(crate) async fn users(&self, now: Timestamp) -> sqlx::Result<Vec<User>> {
+        const SQL: &str = select_users!("ORDER BY email_key");
+        let rows: Vec<UserRow> =
+            read_with!(self, |pool| sqlx::query_as(for_request(SQL)).bind(to_db_time(now)).fetch_all(pool).await)?;
+        Ok(rows.into_iter().map(User::from).collect())
     }
 
     /// The account with this address.
-    pub(crate) async fn account(&self, email: &EmailAddress, now: Timestamp) -> sqlx::Result<Option<Account>> {
-        const SQL: &str = select_accounts!("WHERE email_key = $2");
-        let row: Option<AccountRow> = read_with!(self, |pool| {
-            sqlx::query_as(for_request(SQL)).bind(stored(now)).bind(email.key()).fetch_optional(pool).await
+    pub(crate) async fn user_by_email(&self, email: &EmailAddress, now: Timestamp) -> sqlx::Result<Option<User>> {
+        const SQL: &str = select_users!("WHERE email_key = $2");
+        let row: Option<UserRow> = read_with!(self, |pool| {
+            sqlx::query_as(for_request(SQL)).bind(to_db_time(now)).bind(email.key()).fetch_optional(pool).await
         })?;
-        Ok(row.map(Account::from))
+        Ok(row.map(User::from))
     }
 
     /// Disables an account and ends all its sessions, or enables it again.
-    pub(crate) async fn set_disabled(&self, id: UserId, disabled_at: Option<Timestamp>) -> sqlx::Result<Logged<()>> {
+    pub(crate) async fn set_disabled(&self, id: UserId, disabled_at: Option<Timestamp>) -> sqlx::Result<Committed<()>> {
         write_with!(self, |transaction| {
             sqlx::query(for_request("UPDATE users SET disabled_at = $2 WHERE id = $1"))
                 .bind(id.as_uuid())
-                .bind(disabled_at.map(stored))
+                .bind(disabled_at.map(to_db_time))
                 .execute(&mut *transaction)
                 .await?;
             if disabled_at.is_some() {
@@ -294,32 +294,32 @@ impl Store {
                     .execute(&mut *transaction)
                     .await?;
             }
-            Logged { done: (), position: log_changes!(transaction, &[Subject::User(id)]) }
+            Committed { value: (), position: log_invalidations!(transaction, &[InvalidationScope::User(id)]) }
         })
     }
 
     /// Marks the address of an account as verified, unless it already is.
-    pub(crate) async fn verify_email(&self, id: UserId, now: Timestamp) -> sqlx::Result<Logged<()>> {
+    pub(crate) async fn verify_email(&self, id: UserId, now: Timestamp) -> sqlx::Result<Committed<()>> {
         write_with!(self, |transaction| {
             sqlx::query(for_request(
                 "UPDATE users SET email_verified_at = $2 WHERE id = $1 AND email_verified_at IS NULL",
             ))
             .bind(id.as_uuid())
-            .bind(stored(now))
+            .bind(to_db_time(now))
             .execute(&mut *transaction)
             .await?;
-            Logged { done: (), position: log_changes!(transaction, &[Subject::User(id)]) }
+            Committed { value: (), position: log_invalidations!(transaction, &[InvalidationScope::User(id)]) }
         })
     }
 
     /// Deletes an account and its sessions.
-    pub(crate) async fn delete_user(&self, id: UserId) -> sqlx::Result<Logged<()>> {
+    pub(crate) async fn delete_user(&self, id: UserId) -> sqlx::Result<Committed<()>> {
         write_with!(self, |transaction| {
             sqlx::query(for_request("DELETE FROM users WHERE id = $1"))
                 .bind(id.as_uuid())
                 .execute(&mut *transaction)
                 .await?;
-            Logged { done: (), position: log_changes!(transaction, &[Subject::User(id)]) }
+            Committed { value: (), position: log_invalidations!(transaction, &[InvalidationScope::User(id)]) }
         })
     }
 
@@ -335,16 +335,16 @@ impl Store {
         })
     }
 
-    /// Changes the password from `old` to `new`, ends all other sessions, and gives the session `current` the new hash `renamed`.
+    /// Changes the password from `old` to `new`, ends all other sessions, and gives the session `current` the new hash `rotated`.
     /// Returns false, with nothing done, if the password was changed or the session ended meanwhile. Entries of
     /// device cookies that were issued for this user before `now` no longer count.
     pub(crate) async fn change_password(
         &self,
         id: UserId,
         (old, new): (&PasswordHash, &PasswordHash),
-        (current, renamed): (SessionIdHash, SessionIdHash),
+        (current, rotated): (SessionSecretHash, SessionSecretHash),
         now: Timestamp,
-    ) -> sqlx::Result<Logged<bool>> {
+    ) -> sqlx::Result<Committed<bool>> {
         write_with!(self, |transaction| {
             let changed = sqlx::query(for_request(
                 "UPDATE users SET password_hash = $3, credentials_changed_at = $4
@@ -353,7 +353,7 @@ impl Store {
             .bind(id.as_uuid())
             .bind(old.expose())
             .bind(new.expose())
-            .bind(stored(now))
+            .bind(to_db_time(now))
             .execute(&mut *transaction)
             .await?;
             sqlx::query(for_request("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2"))
@@ -364,13 +364,13 @@ impl Store {
             let kept = sqlx::query(for_request("UPDATE sessions SET id_hash = $3 WHERE user_id = $1 AND id_hash = $2"))
                 .bind(id.as_uuid())
                 .bind(current.as_bytes().as_slice())
-                .bind(renamed.as_bytes().as_slice())
+                .bind(rotated.as_bytes().as_slice())
                 .execute(&mut *transaction)
                 .await?;
             if changed.rows_affected() == 0 || kept.rows_affected() == 0 {
-                return Ok(Logged { done: false, position: None });
+                return Ok(Committed { value: false, position: None });
             }
-            Logged { done: true, position: log_changes!(transaction, &[Subject::User(id)]) }
+            Committed { value: true, position: log_invalidations!(transaction, &[InvalidationScope::User(id)]) }
         })
     }
 
@@ -378,7 +378,7 @@ impl Store {
     /// account is disabled.
     pub(crate) async fn live_session(
         &self,
-        id_hash: SessionIdHash,
+        secret_hash: SessionSecretHash,
         user_id: UserId,
         now: Timestamp,
     ) -> sqlx::Result<Option<(LiveSession, Position)>> {
@@ -392,27 +392,27 @@ impl Store {
         );
         let row: Option<LiveSessionRow> = read_with!(self, |pool| {
             sqlx::query_as(for_request(SQL))
-                .bind(id_hash.as_bytes().as_slice())
+                .bind(secret_hash.as_bytes().as_slice())
                 .bind(user_id.as_uuid())
-                .bind(stored(now))
+                .bind(to_db_time(now))
                 .fetch_optional(pool)
                 .await
         })?;
-        Ok(row.map(|(handle, id, name, email, email_verified_at, groups, created_at, position)| {
-            let user = User::new(UserId::from_uuid(id), &name, &email, &groups, loaded(created_at));
-            let user = User { email_verified: email_verified_at.is_some(), ..user };
-            (LiveSession { handle, user }, Position(position))
+        Ok(row.map(|(session_id, id, name, email, email_verified_at, groups, created_at, position)| {
+            let user = SessionUser::new(UserId::from_uuid(id), &name, &email, &groups, from_db_time(created_at));
+            let user = SessionUser { email_verified: email_verified_at.is_some(), ..user };
+            (LiveSession { session_id, user }, Position(position))
         }))
     }
 
-    pub(crate) async fn change_name(&self, id: UserId, name: &DisplayName) -> sqlx::Result<Logged<()>> {
+    pub(crate) async fn change_name(&self, id: UserId, name: &DisplayName) -> sqlx::Result<Committed<()>> {
         write_with!(self, |transaction| {
             sqlx::query(for_request("UPDATE users SET name = $2 WHERE id = $1"))
                 .bind(id.as_uuid())
                 .bind(name.as_str())
                 .execute(&mut *transaction)
                 .await?;
-            Logged { done: (), position: log_changes!(transaction, &[Subject::User(id)]) }
+            Committed { value: (), position: log_invalidations!(transaction, &[InvalidationScope::User(id)]) }
         })
     }
 }

@@ -6,103 +6,105 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::response::{IntoResponse, Response};
-use handstamp_core::cookie::Presented;
+use handstamp_core::cookie::CookieLookup;
 
-use super::failure::Failure;
-use super::user::{Visitor, is_navigation, original_uri, to_sign_in};
+use super::user::{Visitor, is_navigation, original_uri, redirect_to_sign_in};
+use super::web_error::WebError;
 use super::{SharedSite, Site};
-use crate::error::Fault;
+use crate::error::InternalError;
 use crate::log;
-use crate::sessions::{Found, Session};
+use crate::sessions::{Session, SessionLookup};
 
 /// The number of session cookies of one request that are looked up, each of which may cost a database statement. Browsers keep
 /// 180 cookies of a domain.
-const MOST_COOKIES: usize = 200;
+const MAX_COOKIES: usize = 200;
 
 /// Authenticates a request: the visitor and, if the token needs re-signing, a new cookie. Anything ambiguous counts as signed
 /// out. If the database is needed and unavailable, the response is 503.
-pub(super) async fn load(
+pub(super) async fn authenticate(
     site: &SharedSite,
     request: &mut Request,
 ) -> ControlFlow<Response, (Visitor, Option<HeaderValue>)> {
-    match find(site, request.headers()).await {
+    match look_up(site, request.headers()).await {
         Ok(visitor) => Continue(with_cookie(visitor, site)),
-        Err(fault) => Break(Failure::from(fault).into_response()),
+        Err(error) => Break(WebError::from(error).into_response()),
     }
 }
 
 /// The same for pages that require a session. A navigation of an anonymous visitor is redirected to the sign-in page, which leads
 /// back afterwards; programs get 401.
-pub(super) async fn load_member(
+pub(super) async fn require_session(
     site: &SharedSite,
     request: &mut Request,
 ) -> ControlFlow<Response, (Visitor, Option<HeaderValue>)> {
-    match find(site, request.headers()).await {
-        Ok(visitor @ Visitor::Member(_)) => Continue(with_cookie(visitor, site)),
+    match look_up(site, request.headers()).await {
+        Ok(visitor @ Visitor::Authenticated(_)) => Continue(with_cookie(visitor, site)),
         Ok(_) => {
             let uri = original_uri(request.uri(), request.extensions());
-            Break(turn_away(site, request.method(), uri, request.headers()))
+            Break(reject_anonymous(site, request.method(), uri, request.headers()))
         }
-        Err(fault) => Break(Failure::from(fault).into_response()),
+        Err(error) => Break(WebError::from(error).into_response()),
     }
 }
 
 /// The response to an anonymous visitor: a redirect to the sign-in page for a navigation, and 401 otherwise.
-pub(super) fn turn_away(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
+pub(super) fn reject_anonymous(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
     if is_navigation(method, headers) {
-        to_sign_in(site, method, uri, headers)
+        redirect_to_sign_in(site, method, uri, headers)
     } else {
-        Failure::SignedOut.into_response()
+        WebError::SignedOut.into_response()
     }
 }
 
 fn with_cookie(visitor: Visitor, site: &SharedSite) -> (Visitor, Option<HeaderValue>) {
-    let cookie = visitor.session().and_then(|session| renewed(site, session));
+    let cookie = visitor.session().and_then(|session| reissued_cookie(site, session));
     (visitor, cookie)
 }
 
 /// A new cookie for a session whose token a fallback key has signed.
-pub(super) fn renewed(site: &SharedSite, session: &Session) -> Option<HeaderValue> {
+pub(super) fn reissued_cookie(site: &SharedSite, session: &Session) -> Option<HeaderValue> {
     session.signed_by_fallback.then(|| {
         log::info!(event = "session_token_reissued", user = %session.user.id, "re-signed a session token with the current key");
-        site.cookies.session(&site.accounts.sessions.issue_again(session))
+        site.cookies.session(&site.services.sessions.reissue(session))
     })
 }
 
-pub(super) async fn find(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, Fault> {
+pub(super) async fn look_up(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, InternalError> {
     match site.cookies.presented_session(headers) {
-        Presented::Nothing => Ok(Visitor::Stranger),
-        Presented::One(text) => find_one(site, text).await,
-        Presented::Several => Box::pin(find_among_several(site, headers)).await,
+        CookieLookup::Missing => Ok(Visitor::Anonymous),
+        CookieLookup::Found(text) => look_up_one(site, text).await,
+        CookieLookup::Ambiguous => Box::pin(look_up_several(site, headers)).await,
     }
 }
 
-async fn find_one(site: &SharedSite, text: &str) -> Result<Visitor, Fault> {
-    match site.accounts.sessions.find(text).await? {
-        Found::Live(session) => return Ok(Visitor::Member(session)),
-        Found::Refused(reason) => log::info!(event = "session_token_refused", %reason, "rejected a session token"),
-        Found::Ended(user) => {
+async fn look_up_one(site: &SharedSite, text: &str) -> Result<Visitor, InternalError> {
+    match site.services.sessions.find(text).await? {
+        SessionLookup::Active(session) => return Ok(Visitor::Authenticated(session)),
+        SessionLookup::InvalidToken(reason) => {
+            log::info!(event = "session_token_refused", %reason, "rejected a session token")
+        }
+        SessionLookup::Revoked(user) => {
             log::info!(event = "session_token_refused", reason = "ended", %user, "rejected the token of a session that has ended");
         }
     }
-    Ok(Visitor::Stranger)
+    Ok(Visitor::Anonymous)
 }
 
 /// Looks up all of several session cookies, and takes the one with a live session if there is exactly one. A host of the same
 /// domain can add invalid cookies, and must not be able to sign users out with them. Two live sessions count as signed out, as
 /// the order of the cookies does not tell which one the browser means.
-async fn find_among_several(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, Fault> {
+async fn look_up_several(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, InternalError> {
     let (mut live, mut count) = (Vec::new(), 0);
-    for text in site.cookies.all_sessions(headers).take(MOST_COOKIES) {
+    for text in site.cookies.all_sessions(headers).take(MAX_COOKIES) {
         count += 1;
-        if let Found::Live(session) = site.accounts.sessions.find(text).await? {
+        if let SessionLookup::Active(session) = site.services.sessions.find(text).await? {
             live.push(session);
         }
     }
     if let [session] = live.as_slice() {
-        return Ok(Visitor::Member(Arc::clone(session)));
+        return Ok(Visitor::Authenticated(Arc::clone(session)));
     }
     let live = live.len();
     log::info!(event = "session_token_refused", reason = "several_cookies", count, live, "rejected several cookies");
-    Ok(Visitor::Stranger)
+    Ok(Visitor::Anonymous)
 }

@@ -7,10 +7,13 @@ use handstamp_core::{DeviceId, DisplayName, Timestamp};
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
+use crate::environment::{Clock, Environment, ManualClock};
 use crate::services::hashing::Share;
-use crate::services::{Admitted, ChangePassword, NotRegistered, NotSignedIn, PasswordNotChanged, Register, SignIn};
-use crate::sessions::{Found, Shown};
-use crate::world::{Clock, ManualClock, World};
+use crate::services::{
+    ChangePasswordError, ChangePasswordRequest, RegisterError, RegisterRequest, SignInCookies, SignInError,
+    SignInRequest,
+};
+use crate::sessions::{PresentedSessions, SessionLookup};
 use crate::{Handstamp, SecretKey};
 
 const PASSWORD: &str = "plum-octave-harbour";
@@ -19,7 +22,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// An instance with its own folder and clock, and the browser in which Ada has registered.
 struct Here {
     handstamp: Handstamp,
-    known: Device,
+    known: ClientInfo,
     clock: Arc<ManualClock>,
     folder: std::path::PathBuf,
 }
@@ -33,7 +36,7 @@ impl Drop for Here {
 /// The outcome of an attempt to sign in.
 #[derive(Debug, PartialEq)]
 enum Outcome {
-    SignedIn,
+    IssuedToken,
     Wrong,
     Waits(Duration),
     Overloaded,
@@ -41,76 +44,76 @@ enum Outcome {
 
 impl Here {
     async fn opens() -> Self {
-        let name: [u8; 8] = World::system().random();
+        let name: [u8; 8] = Environment::system().random();
         let folder = std::env::temp_dir().join(format!("handstamp-guard-{:016x}", u64::from_be_bytes(name)));
         let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
         let database = DatabaseUrl::Sqlite(folder.join("handstamp.db"));
         let mut config = Config::new(PublicUrl::parse("http://localhost").unwrap(), database, secret);
-        config.hashing.settings = crate::HashSettings::new(8, 1, 1).unwrap();
+        config.hashing.settings = crate::Argon2Params::new(8, 1, 1).unwrap();
         (config.hashing.concurrency, config.hashing.queue) = (1, 0);
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000)));
-        let world = World { clock: clock.clone(), ..World::system() };
-        let handstamp = Handstamp::open_in(config, world).await.unwrap();
-        let mut here = Self { handstamp, known: Device::default(), clock, folder };
-        here.known.cookie = here.registers().await.unwrap().device;
+        let environment = Environment { clock: clock.clone(), ..Environment::system() };
+        let handstamp = Handstamp::open_with(config, environment).await.unwrap();
+        let mut here = Self { handstamp, known: ClientInfo::default(), clock, folder };
+        here.known.device_cookie = here.registers().await.unwrap().device;
         here
     }
 
-    async fn registers(&self) -> Result<Admitted, NotRegistered> {
+    async fn registers(&self) -> Result<SignInCookies, RegisterError> {
         self.registers_as("ada@example.com", PASSWORD).await
     }
 
-    async fn registers_as(&self, email: &str, password: &str) -> Result<Admitted, NotRegistered> {
-        let wish = Register {
+    async fn registers_as(&self, email: &str, password: &str) -> Result<SignInCookies, RegisterError> {
+        let request = RegisterRequest {
             name: DisplayName::parse("Ada").unwrap(),
             email: EmailAddress::parse(email).unwrap(),
             password: Password::parse(password).unwrap(),
         };
-        self.accounts().register_or_sign_in(wish, &[], &Device::default()).await
+        self.accounts().register_or_sign_in(request, &[], &ClientInfo::default()).await
     }
 
-    fn accounts(&self) -> &Accounts {
-        &self.handstamp.0.site.accounts
+    fn accounts(&self) -> &Services {
+        &self.handstamp.0.site.services
     }
 
     async fn tries(&self, password: &str) -> Outcome {
-        self.tries_as("ada@example.com", password, &Device::default()).await
+        self.tries_as("ada@example.com", password, &ClientInfo::default()).await
     }
 
-    async fn tries_as(&self, email: &str, password: &str, device: &Device) -> Outcome {
-        let wish = SignIn {
+    async fn tries_as(&self, email: &str, password: &str, client: &ClientInfo) -> Outcome {
+        let request = SignInRequest {
             email: EmailAddress::parse(email).unwrap(),
             password: Password::parse(password).unwrap(),
             remember: true,
         };
-        match self.accounts().sign_in(wish, &[], device).await {
-            Ok(_) => Outcome::SignedIn,
-            Err(NotSignedIn::Wrong) => Outcome::Wrong,
-            Err(NotSignedIn::TooMany(Wait(wait))) => Outcome::Waits(wait),
-            Err(NotSignedIn::Fault(Fault::Overloaded)) => Outcome::Overloaded,
-            Err(NotSignedIn::Fault(fault)) => panic!("{fault}"),
+        match self.accounts().sign_in(request, &[], client).await {
+            Ok(_) => Outcome::IssuedToken,
+            Err(SignInError::Wrong) => Outcome::Wrong,
+            Err(SignInError::Throttled(RetryAfter(wait))) => Outcome::Waits(wait),
+            Err(SignInError::Internal(InternalError::Overloaded)) => Outcome::Overloaded,
+            Err(SignInError::Internal(error)) => panic!("{error}"),
         }
     }
 
-    async fn signs_in(&self) -> Admitted {
-        let wish = SignIn {
+    async fn signs_in(&self) -> SignInCookies {
+        let request = SignInRequest {
             email: EmailAddress::parse("ada@example.com").unwrap(),
             password: Password::parse(PASSWORD).unwrap(),
             remember: true,
         };
-        self.accounts().sign_in(wish, &[], &Device::default()).await.unwrap_or_else(|error| panic!("{error:?}"))
+        self.accounts().sign_in(request, &[], &ClientInfo::default()).await.unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     /// A session of Ada, who has just signed in.
     async fn session(&self) -> Arc<Session> {
-        let signed_in = self.signs_in().await.signed_in;
-        match self.accounts().sessions.find(signed_in.token.expose()).await.unwrap() {
-            Found::Live(session) => session,
-            Found::Refused(_) | Found::Ended(_) => panic!("it has just begun"),
+        let token = self.signs_in().await.token;
+        match self.accounts().sessions.find(token.text.expose()).await.unwrap() {
+            SessionLookup::Active(session) => session,
+            SessionLookup::InvalidToken(_) | SessionLookup::Revoked(_) => panic!("it has just begun"),
         }
     }
 
-    async fn changes_password(&self, session: &Session, new: &str) -> Result<Admitted, PasswordNotChanged> {
+    async fn changes_password(&self, session: &Session, new: &str) -> Result<SignInCookies, ChangePasswordError> {
         self.changes_password_from(session, PASSWORD, new).await
     }
 
@@ -119,16 +122,17 @@ impl Here {
         session: &Session,
         current: &str,
         new: &str,
-    ) -> Result<Admitted, PasswordNotChanged> {
-        let wish = ChangePassword { current: Password::parse(current).unwrap(), new: Password::parse(new).unwrap() };
-        self.accounts().change_password(session, &Device::default(), wish).await
+    ) -> Result<SignInCookies, ChangePasswordError> {
+        let request =
+            ChangePasswordRequest { current: Password::parse(current).unwrap(), new: Password::parse(new).unwrap() };
+        self.accounts().change_password(session, &ClientInfo::default(), request).await
     }
 
     /// Tries a current password in a session.
     async fn tries_in_the_session(&self, session: &Session, password: &str) -> Outcome {
         match self.changes_password_from(session, password, PASSWORD).await {
-            Err(PasswordNotChanged::WrongPassword) => Outcome::Wrong,
-            Err(PasswordNotChanged::TooMany(Wait(wait))) => Outcome::Waits(wait),
+            Err(ChangePasswordError::WrongPassword) => Outcome::Wrong,
+            Err(ChangePasswordError::Throttled(RetryAfter(wait))) => Outcome::Waits(wait),
             other => panic!("{:?}", other.err()),
         }
     }
@@ -141,7 +145,7 @@ impl Here {
 
     /// The cost of all hashes so far, in KiB.
     fn hashed(&self) -> u64 {
-        self.accounts().hashing.passed_kib()
+        self.accounts().hashing.work_kib()
     }
 }
 
@@ -157,7 +161,7 @@ async fn a_throttled_account_has_one_attempt_after_each_wait() {
         assert_eq!(here.tries("wrong").await, Outcome::Wrong);
     }
     here.clock.advance(8 * MINUTE);
-    assert_eq!(here.tries(PASSWORD).await, Outcome::SignedIn);
+    assert_eq!(here.tries(PASSWORD).await, Outcome::IssuedToken);
 }
 
 #[tokio::test]
@@ -179,7 +183,7 @@ async fn a_throttled_response_is_cached_for_one_second() {
     assert!(here.handstamp.unlock_user("ada@example.com").await.unwrap());
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE), "from the cache");
     here.clock.advance(Duration::from_secs(1));
-    assert_eq!(here.tries(PASSWORD).await, Outcome::SignedIn);
+    assert_eq!(here.tries(PASSWORD).await, Outcome::IssuedToken);
 }
 
 #[tokio::test]
@@ -197,7 +201,7 @@ async fn a_cached_refusal_does_not_affect_other_accounts_of_the_network() {
     here.tries_ten_times().await;
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
     assert_eq!(
-        here.tries_as("bob@example.com", PASSWORD, &Device::default()).await,
+        here.tries_as("bob@example.com", PASSWORD, &ClientInfo::default()).await,
         Outcome::Wrong,
         "there is no account, and no wait either"
     );
@@ -207,7 +211,7 @@ async fn a_cached_refusal_does_not_affect_other_accounts_of_the_network() {
 async fn a_right_password_does_not_count_towards_the_limit() {
     let here = Here::opens().await;
     for _ in 0..15 {
-        assert_eq!(here.tries(PASSWORD).await, Outcome::SignedIn);
+        assert_eq!(here.tries(PASSWORD).await, Outcome::IssuedToken);
     }
     here.tries_ten_times().await;
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
@@ -218,7 +222,7 @@ async fn a_known_device_is_counted_apart_from_unknown_devices() {
     let here = Here::opens().await;
     here.tries_ten_times().await;
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
-    assert_eq!(here.tries_as("ada@example.com", PASSWORD, &here.known).await, Outcome::SignedIn);
+    assert_eq!(here.tries_as("ada@example.com", PASSWORD, &here.known).await, Outcome::IssuedToken);
     for _ in 0..10 {
         assert_eq!(here.tries_as("ada@example.com", "wrong", &here.known).await, Outcome::Wrong);
     }
@@ -230,11 +234,11 @@ async fn registrations_count_for_their_network_whatever_their_outcome() {
     let here = Here::opens().await;
     let again = async || here.registers_as("ada@example.com", "another password").await;
     for _ in 1..20 {
-        assert!(matches!(again().await, Err(NotRegistered::AddressTaken)));
+        assert!(matches!(again().await, Err(RegisterError::EmailTaken)));
     }
-    assert!(matches!(again().await, Err(NotRegistered::TooMany(Wait(wait))) if wait == 15 * MINUTE));
+    assert!(matches!(again().await, Err(RegisterError::Throttled(RetryAfter(wait))) if wait == 15 * MINUTE));
     here.clock.advance(15 * MINUTE);
-    assert!(matches!(again().await, Err(NotRegistered::AddressTaken)));
+    assert!(matches!(again().await, Err(RegisterError::EmailTaken)));
 }
 
 #[tokio::test]
@@ -243,10 +247,10 @@ async fn a_registration_submitted_twice_signs_in_and_is_limited_as_a_sign_in() {
     assert!(here.registers().await.is_ok(), "with the password of the account");
     for _ in 0..10 {
         let guess = here.registers_as("ada@example.com", "wrong").await;
-        assert!(matches!(guess, Err(NotRegistered::AddressTaken)));
+        assert!(matches!(guess, Err(RegisterError::EmailTaken)));
     }
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE), "each was a wrong password of the account");
-    assert!(matches!(here.registers().await, Err(NotRegistered::AddressTaken)), "and the right one is not checked");
+    assert!(matches!(here.registers().await, Err(RegisterError::EmailTaken)), "and the right one is not checked");
 }
 
 /// How many wrong passwords are checked in a day by a client that retries as soon as possible.
@@ -274,8 +278,8 @@ async fn an_account_has_a_hundred_wrong_passwords_a_day_whatever_cookies_are_sen
     let here = Here::opens().await;
     let mut devices = vec![here.known.clone()];
     for _ in 0..30 {
-        let signed_in = here.signs_in().await;
-        devices.push(Device { cookie: signed_in.device, ..Device::default() });
+        let token = here.signs_in().await;
+        devices.push(ClientInfo { device_cookie: token.device, ..ClientInfo::default() });
     }
     let session = here.session().await;
     let next = std::cell::Cell::new(0);
@@ -299,7 +303,7 @@ async fn unknown_devices_cannot_use_up_the_owners_share_of_the_daily_limit() {
         assert_eq!(here.tries_as("ada@example.com", "wrong", &here.known).await, Outcome::Wrong);
     }
     here.clock.advance(MINUTE);
-    assert_eq!(here.tries_as("ada@example.com", PASSWORD, &here.known).await, Outcome::SignedIn);
+    assert_eq!(here.tries_as("ada@example.com", PASSWORD, &here.known).await, Outcome::IssuedToken);
 }
 
 #[tokio::test]
@@ -311,9 +315,9 @@ async fn a_device_cookie_from_before_a_password_change_counts_as_an_unknown_devi
     here.tries_ten_times().await;
     let at_the_old = here.tries_as("ada@example.com", "walnut-trumpet-glacier", &here.known).await;
     assert_eq!(at_the_old, Outcome::Waits(MINUTE), "the cookie of the old password is no longer valid");
-    let known = Device { cookie: changed.device, ..Device::default() };
+    let known = ClientInfo { device_cookie: changed.device, ..ClientInfo::default() };
     let at_the_new = here.tries_as("ada@example.com", "walnut-trumpet-glacier", &known).await;
-    assert_eq!(at_the_new, Outcome::SignedIn, "the browser that changed it is known");
+    assert_eq!(at_the_new, Outcome::IssuedToken, "the browser that changed it is known");
 }
 
 #[tokio::test]
@@ -321,13 +325,13 @@ async fn an_ended_session_allows_a_password_check_only_right_after_a_password_ch
     let here = Here::opens().await;
     let session = here.session().await;
     let accounts = here.accounts();
-    let shown = Shown {
-        sessions: vec![OwnedSession { id_hash: session.id_hash, user_id: session.user.id }],
-        ..Shown::default()
+    let presented = PresentedSessions {
+        sessions: vec![OwnedSession { secret_hash: session.secret_hash, user_id: session.user.id }],
+        ..PresentedSessions::default()
     };
     let sends_again = async |password: &str| {
         let password = Password::parse(password).unwrap();
-        accounts.sign_in_after_change(&shown, &Device::default(), password).await.unwrap().is_some()
+        accounts.sign_in_after_change(&presented, &ClientInfo::default(), password).await.unwrap().is_some()
     };
     assert!(!sends_again(PASSWORD).await, "the session is live");
     here.changes_password(&session, "walnut-trumpet-glacier").await.unwrap();
@@ -346,27 +350,27 @@ async fn rejected_new_passwords_count_for_the_session() {
     let here = Here::opens().await;
     let session = here.session().await;
     for _ in 0..10 {
-        assert!(matches!(here.changes_password(&session, "password").await, Err(PasswordNotChanged::Password(_))));
+        assert!(matches!(here.changes_password(&session, "password").await, Err(ChangePasswordError::Password(_))));
     }
     let before = here.hashed();
     let again = here.changes_password(&session, "password").await;
-    assert!(matches!(again, Err(PasswordNotChanged::TooMany(Wait(MINUTE)))));
+    assert!(matches!(again, Err(ChangePasswordError::Throttled(RetryAfter(MINUTE)))));
     assert_eq!(here.hashed(), before, "and are no longer evaluated");
 }
 
 #[tokio::test]
 async fn a_device_cookie_costs_the_same_whether_or_not_the_account_exists() {
     let here = Here::opens().await;
-    let mut cookie = here.known.cookie.clone();
+    let mut cookie = here.known.device_cookie.clone();
     for number in 0..3 {
         let now = here.accounts().sessions.now();
         let (friend, device) = (UserId::new(now, [number; 10]), DeviceId::from_bytes([number; 8]));
-        cookie = here.accounts().devices.note(&cookie, friend, device, None, now);
+        cookie = here.accounts().devices.remember(&cookie, friend, device, None, now);
     }
-    let device = Device { cookie, ..Device::default() };
+    let client = ClientInfo { device_cookie: cookie, ..ClientInfo::default() };
     let cost = async |email: &str| {
         let (compared, hashed) = (here.accounts().devices.compared(), here.hashed());
-        let outcome = here.tries_as(email, "wrong", &device).await;
+        let outcome = here.tries_as(email, "wrong", &client).await;
         (outcome, here.accounts().devices.compared() - compared, here.hashed() - hashed)
     };
     here.registers_as("bob@example.com", PASSWORD).await.unwrap();
@@ -382,7 +386,7 @@ async fn a_device_cookie_costs_the_same_whether_or_not_the_account_exists() {
 async fn an_attempt_that_gets_no_hash_permit_is_not_counted() {
     let here = Here::opens().await;
     let share = Share { network: Network::Unknown, account: AttemptKey::network(Network::Unknown) };
-    let place = here.accounts().hashing.reserve(share).await.unwrap();
+    let permit = here.accounts().hashing.reserve(share).await.unwrap();
     tokio::time::pause();
     let begun = tokio::time::Instant::now();
     for _ in 0..20 {
@@ -390,7 +394,7 @@ async fn an_attempt_that_gets_no_hash_permit_is_not_counted() {
     }
     assert!(begun.elapsed() >= Duration::from_secs(20), "a client that is refused at once retries at once");
     tokio::time::resume();
-    drop(place);
+    drop(permit);
     here.tries_ten_times().await;
 }
 

@@ -16,24 +16,24 @@ use uuid::Uuid;
 
 use super::cache::{Cache, SessionKey};
 use super::sync::Weighs;
+use crate::environment::{ClockReading, Environment};
 use crate::log;
-use crate::store::{ChangeLog, NodeId, NodeRow, Position};
-use crate::world::{Moment, World};
+use crate::store::{InvalidationLog, NodeId, NodeRow, Position};
 
 /// The delay before the retry of a failed statement.
-const AGAIN_AFTER: Duration = Duration::from_millis(200);
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// The first and the longest interval at which a caller that waits for the other nodes reads their positions.
-const FIRST_LOOK_AFTER: Duration = Duration::from_millis(1);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const FIRST_POLL_AFTER: Duration = Duration::from_millis(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// The longest that such a caller waits for the database to answer.
-const ANSWER_WITHIN: Duration = Duration::from_millis(2500);
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(2500);
 /// The number of leases without a renewal after which a node is evicted even if no caller waits for it.
-const GONE_AFTER_LEASES: u32 = 12;
+const EVICT_AFTER_LEASES: u32 = 12;
 
 /// One of the nodes that share a database.
-pub(crate) struct Node<L: ChangeLog, V: Clone + Weighs> {
+pub(crate) struct Node<L: InvalidationLog, V: Clone + Weighs> {
     log: Arc<L>,
-    world: World,
+    environment: Environment,
     lease: Duration,
     /// How many sessions it caches. With 0 the node does not join, since no revocation has to wait for it.
     capacity: usize,
@@ -48,10 +48,10 @@ pub(crate) struct Node<L: ChangeLog, V: Clone + Weighs> {
     stopping: AtomicBool,
     /// By how many milliseconds the database's clock is ahead of this node's monotonic clock; negative while unknown.
     database_ahead: AtomicI64,
-    watch: Mutex<Watch>,
+    heartbeats: Mutex<HeartbeatMonitor>,
     /// The lowest position that all nodes had applied, and when it was read. Shared by concurrent waiters for
-    /// [`LOOK_EVERY`]; not longer, because a restored database reuses positions.
-    in_force: tokio::sync::Mutex<(Position, Duration)>,
+    /// [`POLL_INTERVAL`]; not longer, because a restored database reuses positions.
+    applied: tokio::sync::Mutex<(Position, Duration)>,
     /// The newest log position when the database last confirmed that it leads, and when that statement was sent. One
     /// statement serves all requests that came before it was sent.
     confirmed: tokio::sync::Mutex<Option<(Position, Duration)>>,
@@ -60,7 +60,7 @@ pub(crate) struct Node<L: ChangeLog, V: Clone + Weighs> {
 /// The database is behind what this node has read before: a deposed leader that has come back, or a promoted standby that
 /// lacks confirmed transactions. The session in the row may have been revoked.
 #[derive(Debug)]
-pub(crate) struct Outdated;
+pub(crate) struct StaleRead;
 
 /// This node does not hold its lease, and the database may be a server that no longer leads: its rows are no authority.
 #[derive(Debug)]
@@ -68,11 +68,11 @@ pub(crate) struct NoLease;
 
 /// The change is committed, but some node may not have applied it yet.
 #[derive(Debug)]
-pub(crate) struct NotInForce(pub(crate) String);
+pub(crate) struct PropagationUnknown(pub(crate) String);
 
 /// Whether this node is still a member.
 enum Membership {
-    Lasts {
+    Active {
         /// Whether the lease was renewed just now.
         renewed: bool,
     },
@@ -82,12 +82,12 @@ enum Membership {
 
 /// The membership status of a node, for health checks and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum NodeStatus {
     /// The node caches nothing, so no revocation has to wait for it.
-    NoCache,
+    CacheDisabled,
     /// The node has not joined yet, or was evicted and is rejoining.
-    Outside,
-    Member {
+    NotJoined,
+    Joined {
         /// How much longer the lease lasts; zero when it has ended.
         lease_left: Duration,
         /// How long ago the last renewal was sent.
@@ -99,11 +99,11 @@ pub(crate) enum Standing {
     },
 }
 
-impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
-    pub(crate) fn new(log: Arc<L>, world: World, lease: Duration, capacity: usize) -> Self {
+impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
+    pub(crate) fn new(log: Arc<L>, environment: Environment, lease: Duration, capacity: usize) -> Self {
         Self {
             log,
-            world,
+            environment,
             lease,
             capacity,
             cache: ArcSwapOption::empty(),
@@ -113,21 +113,21 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
             failing: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             database_ahead: AtomicI64::new(-1),
-            watch: Mutex::default(),
-            in_force: tokio::sync::Mutex::new((Position(0), Duration::ZERO)),
+            heartbeats: Mutex::default(),
+            applied: tokio::sync::Mutex::new((Position(0), Duration::ZERO)),
             confirmed: tokio::sync::Mutex::default(),
         }
     }
 
     /// The session, if it is cached as live. Sends no statement.
-    pub(crate) fn look_up(&self, key: &SessionKey, now: Moment) -> Option<V> {
+    pub(crate) fn look_up(&self, key: &SessionKey, now: ClockReading) -> Option<V> {
         self.cache.load().as_ref()?.look_up(key, now)
     }
 
     /// The cluster time, on which all nodes agree whatever their wall clocks show: the database's, once it is known.
-    pub(crate) fn agreed(&self, now: Moment) -> Timestamp {
+    pub(crate) fn cluster_time(&self, now: ClockReading) -> Timestamp {
         let ahead = u64::try_from(self.database_ahead.load(Ordering::SeqCst)).ok();
-        let database = ahead.map(|ahead| now.uptime + Duration::from_millis(ahead));
+        let database = ahead.map(|ahead| now.monotonic + Duration::from_millis(ahead));
         database.map_or(now.timestamp(), |clock| Timestamp::from_unix_seconds(clock.as_secs()))
     }
 
@@ -135,23 +135,23 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
     /// returns the newest log position together with the row.
     ///
     /// # Errors
-    /// Those of `read`, [`NoLease`] and [`Outdated`].
-    pub(crate) async fn read_through<E: From<NoLease> + From<Outdated>>(
+    /// Those of `read`, [`NoLease`] and [`StaleRead`].
+    pub(crate) async fn read_through<E: From<NoLease> + From<StaleRead>>(
         &self,
         key: &SessionKey,
         read: impl Future<Output = Result<Option<(V, Position)>, E>>,
     ) -> Result<Option<V>, E> {
         let confirmed = self.confirmed_position().await?;
         let cache = self.cache.load_full();
-        let noted = cache.as_ref().map(|cache| cache.position());
+        let read_position = cache.as_ref().map(|cache| cache.position());
         let Some((value, position)) = read.await? else { return Ok(None) };
-        if Some(position) < noted.max(confirmed) {
-            return Err(Outdated.into());
+        if Some(position) < read_position.max(confirmed) {
+            return Err(StaleRead.into());
         }
-        if let (Some(cache), Some(noted)) = (cache, noted)
-            && cache.lease().holds(self.world.moment())
+        if let (Some(cache), Some(read_position)) = (cache, read_position)
+            && cache.lease().holds(self.environment.clock_reading())
         {
-            cache.fill(noted, key, value.clone());
+            cache.insert(read_position, key, value.clone());
         }
         Ok(Some(value))
     }
@@ -161,20 +161,20 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
     async fn confirmed_position(&self) -> Result<Option<Position>, NoLease> {
         match self.log.may_be_superseded() {
             false => Ok(None),
-            true if self.capacity > 0 => self.lease_or_refusal().await.map(|()| None),
-            true => timeout(ANSWER_WITHIN, self.confirm()).await.unwrap_or(Err(NoLease)).map(Some),
+            true if self.capacity > 0 => self.wait_for_lease().await.map(|()| None),
+            true => timeout(ANSWER_TIMEOUT, self.confirm()).await.unwrap_or(Err(NoLease)).map(Some),
         }
     }
 
     async fn confirm(&self) -> Result<Position, NoLease> {
-        let asked = self.world.moment().uptime;
+        let asked = self.environment.clock_reading().monotonic;
         let mut confirmed = self.confirmed.lock().await;
         if let Some((position, sent)) = *confirmed
             && sent > asked
         {
             return Ok(position);
         }
-        let sent = self.world.moment().uptime;
+        let sent = self.environment.clock_reading().monotonic;
         let position = self.log.confirm().await.map_err(|error| {
             tracing::debug!(%error, "the database did not confirm that it leads");
             NoLease
@@ -185,7 +185,7 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
 
     /// Returns as soon as the lease holds. If it has lapsed without a failure, as after a pause of the process, this waits for
     /// the renewal that is due. If renewals fail, it returns [`NoLease`] at once.
-    async fn lease_or_refusal(&self) -> Result<(), NoLease> {
+    async fn wait_for_lease(&self) -> Result<(), NoLease> {
         let renewed = async {
             loop {
                 let mut tried = pin!(self.tried.notified());
@@ -200,16 +200,16 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
                 tried.await;
             }
         };
-        timeout(ANSWER_WITHIN, renewed).await.unwrap_or(Err(NoLease))
+        timeout(ANSWER_TIMEOUT, renewed).await.unwrap_or(Err(NoLease))
     }
 
     fn holds_lease(&self) -> bool {
-        self.cache.load().as_ref().is_some_and(|cache| cache.lease().holds(self.world.moment()))
+        self.cache.load().as_ref().is_some_and(|cache| cache.lease().holds(self.environment.clock_reading()))
     }
 
     /// Records the outcome of an attempt to join or to renew and notifies its waiters. Returns whether the previous attempt
     /// had failed.
-    fn attempted(&self, failed: bool) -> bool {
+    fn record_attempt(&self, failed: bool) -> bool {
         let failed_before = self.failing.swap(failed, Ordering::SeqCst);
         self.tried.notify_waiters();
         failed_before
@@ -221,62 +221,62 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
     }
 
     /// Waits until the node has joined for the first time, but no longer than a lease.
-    pub(crate) async fn joined(&self) {
+    pub(crate) async fn wait_until_joined(&self) {
         if self.capacity > 0 {
             let _ = timeout(self.lease, self.joined.notified()).await;
         }
     }
 
-    /// Makes [`follow`](Self::follow) leave the cluster and return.
+    /// Makes [`follow`](Self::run) leave the cluster and return.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.wake();
     }
 
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn status(&self) -> NodeStatus {
         match self.cache.load_full() {
-            _ if self.capacity == 0 => Standing::NoCache,
-            None => Standing::Outside,
+            _ if self.capacity == 0 => NodeStatus::CacheDisabled,
+            None => NodeStatus::NotJoined,
             Some(cache) => {
-                let (now, lease) = (self.world.moment(), cache.lease());
-                let (lease_left, lease_age) = (lease.left(now), lease.age(now, self.lease));
-                Standing::Member { lease_left, lease_age, position: cache.position(), entries: cache.len() }
+                let (now, lease) = (self.environment.clock_reading(), cache.lease());
+                let (lease_left, lease_age) = (lease.remaining(now), lease.age(now, self.lease));
+                NodeStatus::Joined { lease_left, lease_age, position: cache.position(), entries: cache.len() }
             }
         }
     }
 
     /// Keeps this node a member until it is told to stop, through any failure of the database. Without a cache it only
     /// follows the database's clock.
-    pub(crate) async fn follow(&self) {
+    pub(crate) async fn run(&self) {
         let mut before = None;
         while !self.is_stopping() {
-            if let Err(reason) = self.ask(self.look_at_the_clock()).await {
+            if let Err(reason) = self.with_timeout(self.sync_clock()).await {
                 tracing::debug!(%reason, "the database's clock could not be read");
             }
             if self.capacity == 0 {
-                self.pause(Instant::now() + self.lease / 3).await;
+                self.wait(Instant::now() + self.lease / 3).await;
                 continue;
             }
-            let id = NodeId(Uuid::from_bytes(self.world.random()));
+            let id = NodeId(Uuid::from_bytes(self.environment.random()));
             let joined = self.join(id, before).await;
             before = Some(id);
             match joined {
                 Ok(cache) => {
-                    self.attempted(false);
-                    self.stay(id, &cache).await;
+                    self.record_attempt(false);
+                    self.run_membership(id, &cache).await;
                     self.cache.store(None);
                 }
                 Err(reason) => {
-                    if !self.attempted(true) {
+                    if !self.record_attempt(true) {
                         log::warn!(event = "node_not_joined", %reason, "this node has no lease and caches no sessions");
                     }
-                    self.pause(Instant::now() + AGAIN_AFTER).await;
+                    self.wait(Instant::now() + RETRY_INTERVAL).await;
                 }
             }
         }
-        self.attempted(true);
+        self.record_attempt(true);
         if let Some(id) = before
-            && let Err(reason) = self.ask(self.log.leave(id)).await
+            && let Err(reason) = self.with_timeout(self.log.leave(id)).await
         {
             log::warn!(event = "node_not_left", %reason, "sign-outs on other nodes may wait for this node's lease to end");
         }
@@ -285,12 +285,12 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
     /// Joins with a new, empty cache. The row of the previous membership is deleted first, so that no revocation waits for it.
     async fn join(&self, id: NodeId, before: Option<NodeId>) -> Result<Arc<Cache<V>>, String> {
         if let Some(before) = before {
-            self.ask(self.log.leave(before)).await?;
+            self.with_timeout(self.log.leave(before)).await?;
         }
-        let sent = self.world.moment();
-        let position = self.ask(self.log.join(id, self.lease)).await?;
+        let sent = self.environment.clock_reading();
+        let position = self.with_timeout(self.log.join(id, self.lease)).await?;
         let cache = Arc::new(Cache::new(position, self.capacity));
-        cache.lease().renewed(sent, self.lease);
+        cache.lease().renew(sent, self.lease);
         self.cache.store(Some(Arc::clone(&cache)));
         self.joined.notify_one();
         tracing::debug!(event = "node_joined", node = %id.0, position = position.0, "caching sessions");
@@ -298,39 +298,39 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
     }
 
     /// Follows the log and renews until another node evicts this one, it has missed invalidations, or it is told to stop.
-    async fn stay(&self, id: NodeId, cache: &Cache<V>) {
+    async fn run_membership(&self, id: NodeId, cache: &Cache<V>) {
         let mut renew_at = Instant::now() + self.lease / 3;
-        let mut forgotten = cache.position();
+        let mut truncated = cache.position();
         loop {
-            self.pause(renew_at).await;
+            self.wait(renew_at).await;
             if self.is_stopping() {
                 return;
             }
             // A lapsed lease is renewed at once, since requests may be waiting for it.
-            let due = Instant::now() >= renew_at || !cache.lease().holds(self.world.moment());
+            let due = Instant::now() >= renew_at || !cache.lease().holds(self.environment.clock_reading());
             match self.follow_and_renew(id, cache, due).await {
                 Ok(Membership::Lost) => {
                     log::info!(event = "lease_lost", node = %id.0, "rejoining with an empty cache");
                     return;
                 }
-                Ok(Membership::Lasts { renewed }) => {
+                Ok(Membership::Active { renewed }) => {
                     // A deposed leader may answer that the log has not grown, so only a renewal ends a failure.
-                    if renewed && self.attempted(false) {
+                    if renewed && self.record_attempt(false) {
                         log::info!(event = "lease_renewed", node = %id.0, "the database answers again");
                     }
                     if due {
                         renew_at = Instant::now() + self.lease / 3;
-                        match self.ask(self.look_around(forgotten)).await {
-                            Ok(position) => forgotten = position,
+                        match self.with_timeout(self.maintain_cluster(truncated)).await {
+                            Ok(position) => truncated = position,
                             Err(reason) => tracing::debug!(%reason, "the other nodes could not be observed"),
                         }
                     }
                 }
                 Err(reason) => {
-                    if !self.attempted(true) {
+                    if !self.record_attempt(true) {
                         log::warn!(event = "lease_not_renewed", node = %id.0, %reason, "trying again");
                     }
-                    renew_at = Instant::now() + AGAIN_AFTER;
+                    renew_at = Instant::now() + RETRY_INTERVAL;
                 }
             }
         }
@@ -341,104 +341,111 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         let mut newest = cache.position();
         let mut renewed = false;
         loop {
-            let changes = self.ask(self.log.changes_after(cache.position())).await?;
+            let changes = self.with_timeout(self.log.invalidations_after(cache.position())).await?;
             let gap = changes.is_empty() && newest != cache.position();
             if gap || !cache.apply(&changes) {
                 return Ok(Membership::Lost);
             }
             if changes.is_empty() && (renewed || !due) {
-                return Ok(Membership::Lasts { renewed });
+                return Ok(Membership::Active { renewed });
             }
-            let sent = self.world.moment();
-            match self.ask(self.log.renew(id, cache.position())).await? {
+            let sent = self.environment.clock_reading();
+            match self.with_timeout(self.log.renew(id, cache.position())).await? {
                 Some(position) => newest = position,
                 None => return Ok(Membership::Lost),
             }
-            cache.lease().renewed(sent, self.lease);
+            cache.lease().renew(sent, self.lease);
             renewed = true;
             if newest == cache.position() {
-                return Ok(Membership::Lasts { renewed });
+                return Ok(Membership::Active { renewed });
             }
         }
     }
 
     /// Reads the database's clock, so that nodes agree on the time whatever their own clocks show.
-    async fn look_at_the_clock(&self) -> Result<(), L::Error> {
+    async fn sync_clock(&self) -> Result<(), L::Error> {
         if let Some(clock) = self.log.clock().await? {
-            let ahead = clock.saturating_sub(self.world.moment().uptime);
+            let ahead = clock.saturating_sub(self.environment.clock_reading().monotonic);
             self.database_ahead.store(i64::try_from(ahead.as_millis()).unwrap_or(-1), Ordering::SeqCst);
         }
         Ok(())
     }
 
     /// Reads the database's clock, observes the other nodes, evicts those that are long gone, and deletes the invalidations
-    /// that no node needs any more. Those up to `forgotten` are deleted already.
-    async fn look_around(&self, forgotten: Position) -> Result<Position, L::Error> {
-        self.look_at_the_clock().await?;
+    /// that no node needs any more. Those up to `truncated` are deleted already.
+    async fn maintain_cluster(&self, truncated: Position) -> Result<Position, L::Error> {
+        self.sync_clock().await?;
         let (_, rows) = self.log.nodes().await?;
-        self.note(&rows);
-        for row in rows.iter().filter(|row| self.is_silent(row, GONE_AFTER_LEASES)) {
-            log::info!(event = "node_given_up", node = %row.id.0, "evicting a node that has not renewed its lease for long");
-            self.log.give_up(*row).await?;
+        self.record_heartbeats(&rows);
+        for row in rows.iter().filter(|row| self.is_expired(row, EVICT_AFTER_LEASES)) {
+            log::info!(event = "node_evicted", node = %row.id.0, "evicting a node that has not renewed its lease for long");
+            self.log.evict(*row).await?;
         }
-        let needed = rows.iter().map(|row| row.position).min().unwrap_or(forgotten);
-        if needed > forgotten {
+        let needed = rows.iter().map(|row| row.position).min().unwrap_or(truncated);
+        if needed > truncated {
             self.log.forget(needed).await?;
         }
-        Ok(needed.max(forgotten))
+        Ok(needed.max(truncated))
     }
 
     /// Waits until every node has applied the invalidation at this position.
     ///
     /// # Errors
     /// When the positions of the nodes cannot be read from the database.
-    pub(crate) async fn in_force(&self, position: Position) -> Result<(), NotInForce> {
+    pub(crate) async fn wait_until_applied(&self, position: Position) -> Result<(), PropagationUnknown> {
         self.wake();
-        self.log.announce().await;
-        let mut look_after = FIRST_LOOK_AFTER;
+        self.log.notify().await;
+        let mut poll_after = FIRST_POLL_AFTER;
         // The task that holds the lock may wait for a database that does not answer, and many tasks may queue for the lock.
-        while !timeout(ANSWER_WITHIN, self.is_in_force(position))
+        while !timeout(ANSWER_TIMEOUT, self.is_applied(position))
             .await
-            .map_err(|_| NotInForce("no answer in time".to_owned()))??
+            .map_err(|_| PropagationUnknown("no answer in time".to_owned()))??
         {
-            sleep(look_after).await;
-            look_after = (look_after * 2).min(LOOK_EVERY);
+            sleep(poll_after).await;
+            poll_after = (poll_after * 2).min(POLL_INTERVAL);
         }
         Ok(())
     }
 
-    async fn is_in_force(&self, position: Position) -> Result<bool, NotInForce> {
-        let fault = |error: L::Error| NotInForce(error.to_string());
-        let mut in_force = self.in_force.lock().await;
-        let (found, when) = *in_force;
-        if found >= position && self.world.moment().uptime < when + LOOK_EVERY {
+    async fn is_applied(&self, position: Position) -> Result<bool, PropagationUnknown> {
+        let fault = |error: L::Error| PropagationUnknown(error.to_string());
+        let mut applied = self.applied.lock().await;
+        let (found, when) = *applied;
+        if found >= position && self.environment.clock_reading().monotonic < when + POLL_INTERVAL {
             return Ok(true);
         }
         let (newest, rows) = self.log.nodes().await.map_err(fault)?;
         if newest < position {
-            return Err(NotInForce("the server that answered no longer leads".to_owned()));
+            return Err(PropagationUnknown("the server that answered no longer leads".to_owned()));
         }
-        self.note(&rows);
-        for row in rows.iter().filter(|row| row.position < position && self.is_silent(row, 1)) {
-            log::warn!(event = "node_given_up", node = %row.id.0, "evicting a node that did not renew its lease in time");
-            self.log.give_up(*row).await.map_err(fault)?;
+        self.record_heartbeats(&rows);
+        for row in rows.iter().filter(|row| row.position < position && self.is_expired(row, 1)) {
+            log::warn!(event = "node_evicted", node = %row.id.0, "evicting a node that did not renew its lease in time");
+            self.log.evict(*row).await.map_err(fault)?;
         }
         let found = rows.iter().map(|row| row.position).min().unwrap_or(position);
-        *in_force = (found, self.world.moment().uptime);
+        *applied = (found, self.environment.clock_reading().monotonic);
         Ok(found >= position)
     }
 
-    fn note(&self, rows: &[NodeRow]) {
-        self.watch.lock().expect("nothing panics while it holds the watch").note(rows, self.world.moment().uptime);
+    fn record_heartbeats(&self, rows: &[NodeRow]) {
+        self.heartbeats
+            .lock()
+            .expect("nothing panics while it holds the watch")
+            .record(rows, self.environment.clock_reading().monotonic);
     }
 
-    fn is_silent(&self, row: &NodeRow, leases: u32) -> bool {
-        let now = self.world.moment().uptime;
-        self.watch.lock().expect("nothing panics while it holds the watch").is_silent(row, row.lease * leases, now)
+    fn is_expired(&self, row: &NodeRow, leases: u32) -> bool {
+        let now = self.environment.clock_reading().monotonic;
+        self.heartbeats.lock().expect("nothing panics while it holds the watch").is_expired(
+            row,
+            row.lease * leases,
+            now,
+        )
     }
 
     /// Limits a statement to a third of a lease, the interval of renewals: so at least two are sent before a lease ends.
-    async fn ask<T>(&self, statement: impl Future<Output = Result<T, L::Error>>) -> Result<T, String> {
+    async fn with_timeout<T>(&self, statement: impl Future<Output = Result<T, L::Error>>) -> Result<T, String> {
         match timeout(self.lease / 3, statement).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(error.to_string()),
@@ -446,7 +453,7 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         }
     }
 
-    async fn pause(&self, until: Instant) {
+    async fn wait(&self, until: Instant) {
         tokio::select! {
             biased;
             () = self.wake.notified() => {}
@@ -461,11 +468,11 @@ impl<L: ChangeLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
 
 /// Since when the row of each node has not been renewed, as observed by this node. It needs no clock but this node's.
 #[derive(Default)]
-struct Watch(BTreeMap<NodeId, (i64, Duration)>);
+struct HeartbeatMonitor(BTreeMap<NodeId, (i64, Duration)>);
 
-impl Watch {
+impl HeartbeatMonitor {
     /// Records the rows that were received at `now`, and forgets nodes whose row is gone.
-    fn note(&mut self, rows: &[NodeRow], now: Duration) {
+    fn record(&mut self, rows: &[NodeRow], now: Duration) {
         let before = std::mem::take(&mut self.0);
         for row in rows {
             let since = match before.get(&row.id) {
@@ -477,7 +484,7 @@ impl Watch {
     }
 
     /// Whether the row is known not to have been renewed for `duration`.
-    fn is_silent(&self, row: &NodeRow, duration: Duration, now: Duration) -> bool {
+    fn is_expired(&self, row: &NodeRow, duration: Duration, now: Duration) -> bool {
         self.0.get(&row.id).is_some_and(|(renewals, since)| *renewals == row.renewals && now >= *since + duration)
     }
 }

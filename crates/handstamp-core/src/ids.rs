@@ -46,17 +46,17 @@ impl fmt::Display for UserId {
 ///
 /// The database stores only its [`hash`](Self::hash). Wiped when dropped, and never printed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SessionId([u8; 16]);
+pub struct SessionSecret([u8; 16]);
 
-impl SessionId {
+impl SessionSecret {
     /// The secret made of these random bytes, which come from the operating system.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
     /// The hash that the database stores. Its preimage cannot be found, so a leaked database opens no session.
-    pub fn hash(&self) -> SessionIdHash {
-        SessionIdHash(Sha256::digest(self.0).into())
+    pub fn hash(&self) -> SessionSecretHash {
+        SessionSecretHash(Sha256::digest(self.0).into())
     }
 
     pub(crate) const fn as_bytes(&self) -> &[u8; 16] {
@@ -64,24 +64,24 @@ impl SessionId {
     }
 }
 
-impl Drop for SessionId {
+impl Drop for SessionSecret {
     fn drop(&mut self) {
         // As a slice: of an array each byte would be written by itself.
         self.0.as_mut_slice().zeroize();
     }
 }
 
-impl fmt::Debug for SessionId {
+impl fmt::Debug for SessionSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SessionId(…)")
     }
 }
 
-/// SHA-256 of a [`SessionId`]: the key of the session's row.
+/// SHA-256 of a [`SessionSecret`]: the key of the session's row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionIdHash([u8; 32]);
+pub struct SessionSecretHash([u8; 32]);
 
-impl SessionIdHash {
+impl SessionSecretHash {
     /// The hash that was stored as these bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -93,7 +93,7 @@ impl SessionIdHash {
     }
 }
 
-impl fmt::Debug for SessionIdHash {
+impl fmt::Debug for SessionSecretHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SessionIdHash(…)")
     }
@@ -115,8 +115,8 @@ mod tests {
     #[test]
     fn a_session_secret_is_stored_as_a_hash_and_neither_is_printed() {
         // SHA-256 (FIPS 180-4) of sixteen zero bytes: `head -c 16 /dev/zero | sha256sum`.
-        let hash = SessionId::from_bytes([0; 16]).hash();
+        let hash = SessionSecret::from_bytes([0; 16]).hash();
         assert_eq!(hash.as_bytes()[..4], [0x37, 0x47, 0x08, 0xff]);
-        assert_eq!(format!("{hash:?} {:?}", SessionId::from_bytes([0; 16])), "SessionIdHash(…) SessionId(…)");
+        assert_eq!(format!("{hash:?} {:?}", SessionSecret::from_bytes([0; 16])), "SessionIdHash(…) SessionId(…)");
     }
 }

@@ -4,7 +4,7 @@ use handstamp_core::{Form, GroupName};
 
 /// The access rules for a request: the query of the subrequest. Without a query, signed-in users pass.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Question {
+pub(super) struct SubrequestOptions {
     /// The user has to be in one of these groups; empty where every signed-in user passes.
     pub(super) groups: Vec<GroupName>,
     /// Anonymous visitors pass too, with empty identity headers.
@@ -13,7 +13,7 @@ pub(super) struct Question {
     pub(super) passes_preflights: bool,
 }
 
-impl Question {
+impl SubrequestOptions {
     /// Parses the query of a subrequest about a request whose target (path and query) is given.
     ///
     /// Caddy sends the client's own query along if its configuration gives the subrequest none. A client that names groups only
@@ -66,21 +66,21 @@ fn one_of<const N: usize>(
 mod tests {
     use super::*;
 
-    fn parsed(query: &str) -> Option<Question> {
-        Question::parse(query, "/notes?a=b").ok()
+    fn parsed(query: &str) -> Option<SubrequestOptions> {
+        SubrequestOptions::parse(query, "/notes?a=b").ok()
     }
 
     #[test]
     fn without_a_query_only_signed_in_users_pass() {
-        assert_eq!(parsed(""), Some(Question::default()));
-        assert_eq!(parsed("access=members"), Some(Question::default()));
+        assert_eq!(parsed(""), Some(SubrequestOptions::default()));
+        assert_eq!(parsed("access=members"), Some(SubrequestOptions::default()));
     }
 
     #[test]
     fn the_query_sets_groups_public_access_and_preflights() {
         let groups = ["board", "staff"].map(|name| GroupName::parse(name).unwrap()).to_vec();
-        let everybody = Question { for_everybody: true, ..Question::default() };
-        let preflights = Question { groups, passes_preflights: true, for_everybody: false };
+        let everybody = SubrequestOptions { for_everybody: true, ..SubrequestOptions::default() };
+        let preflights = SubrequestOptions { groups, passes_preflights: true, for_everybody: false };
         assert_eq!(parsed("access=everybody"), Some(everybody));
         assert_eq!(parsed("group=board&preflight=pass&access=members&group=staff"), Some(preflights));
     }
@@ -111,11 +111,11 @@ mod tests {
 
     #[test]
     fn a_client_cannot_grant_itself_access_by_its_own_query() {
-        let asked = |query: &str| Question::parse(query, &format!("/notes?{query}"));
+        let asked = |query: &str| SubrequestOptions::parse(query, &format!("/notes?{query}"));
         for query in ["access=everybody", "preflight=pass", "a=b&access=everybody"] {
             assert!(asked(query).is_err(), "{query}");
         }
-        assert_eq!(asked("a=b&access=members"), Ok(Question::default()));
+        assert_eq!(asked("a=b&access=members"), Ok(SubrequestOptions::default()));
         assert_eq!(asked("group=staff").unwrap().groups.len(), 1, "the client restricts only itself");
         assert!(asked("access=public").is_err(), "the query may be that of the subrequest");
     }
