@@ -66,6 +66,7 @@ mod data_dir;
 pub mod environment;
 mod error;
 mod log;
+mod model;
 pub mod private_files;
 mod services;
 mod sessions;
@@ -88,7 +89,7 @@ pub use error::Error;
 pub use handstamp_core::{
     Argon2Params, Network, PasswordPolicy, ReturnHost, SecretKey, Timestamp, TrustedProxies, UserId,
 };
-pub use store::{ListedSession, User};
+pub use model::{ListedSession, User};
 pub use web::{CurrentSession, CurrentUser};
 
 use environment::Environment;

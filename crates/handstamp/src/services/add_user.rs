@@ -6,7 +6,8 @@ use super::Services;
 use super::hashing::Share;
 use crate::error::Error;
 use crate::log;
-use crate::store::{EmailTakenError, NewUser};
+use crate::model::NewUser;
+use crate::store::EmailTakenError;
 
 impl Services {
     /// Creates an account for a user, whether registration is open or not. Its address counts as verified, since an operator

@@ -7,8 +7,8 @@ use super::throttle::PasswordAttempt;
 use super::{SENT_TWICE_WITHIN, Services, SignInCookies};
 use crate::error::InternalError;
 use crate::log;
+use crate::model::{Credentials, OwnedSession};
 use crate::sessions::{ClientInfo, PresentedSessions, Session};
-use crate::store::{Credentials, OwnedSession};
 
 /// A request to change the password.
 pub(crate) struct ChangePasswordRequest {

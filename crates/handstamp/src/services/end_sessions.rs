@@ -5,8 +5,8 @@ use uuid::Uuid;
 use super::Services;
 use crate::error::InternalError;
 use crate::log;
+use crate::model::RevokeOutcome;
 use crate::sessions::Session;
-use crate::store::RevokeOutcome;
 
 impl Services {
     /// Revokes one session of the signed-in user, by its session id (`session_id`).

@@ -7,7 +7,8 @@ use handstamp_core::{AttemptKey, EmailAddress, GroupName};
 use super::Services;
 use crate::error::Error;
 use crate::log;
-use crate::store::{GROUPS_PER_USER, ListedSession, TooManyGroupsError, User};
+use crate::model::{ListedSession, User};
+use crate::store::{GROUPS_PER_USER, TooManyGroupsError};
 
 /// How long `LoginThrottle::remembered` caches a refusal.
 const REMEMBERED_FOR: Duration = Duration::from_secs(1);

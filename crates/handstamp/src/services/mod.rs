@@ -22,8 +22,9 @@ use crate::config::{Config, SessionConfig};
 use crate::environment::Environment;
 use crate::error::InternalError;
 use crate::log;
+use crate::model::OwnedSession;
 use crate::sessions::{ClientInfo, IssuedToken, SessionLifetime, Sessions};
-use crate::store::{OwnedSession, Store};
+use crate::store::Store;
 
 pub(crate) use assertions::Assertions;
 pub(crate) use change_password::{ChangePasswordError, ChangePasswordRequest};

@@ -7,8 +7,9 @@ use super::{SENT_TWICE_WITHIN, Services, SignInCookies, SignInError, SignInReque
 use crate::config::Registration;
 use crate::error::InternalError;
 use crate::log;
+use crate::model::{NewUser, OwnedSession};
 use crate::sessions::ClientInfo;
-use crate::store::{EmailTakenError, NewUser, OwnedSession};
+use crate::store::EmailTakenError;
 
 /// A request to create an account.
 pub(crate) struct RegisterRequest {

@@ -7,8 +7,9 @@ use super::throttle::PasswordAttempt;
 use super::{Services, SignInCookies};
 use crate::error::InternalError;
 use crate::log;
+use crate::model::{Credentials, OwnedSession};
 use crate::sessions::ClientInfo;
-use crate::store::{Credentials, OwnedSession, SESSIONS_PER_USER};
+use crate::store::SESSIONS_PER_USER;
 
 /// A request to sign in.
 pub(crate) struct SignInRequest {

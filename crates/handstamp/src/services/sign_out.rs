@@ -3,7 +3,7 @@
 use super::Services;
 use crate::error::InternalError;
 use crate::log;
-use crate::store::OwnedSession;
+use crate::model::OwnedSession;
 
 impl Services {
     /// Revokes sessions: when this returns, every copy of their tokens is dead on every node. It also waits for sessions that have

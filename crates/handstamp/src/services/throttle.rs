@@ -13,8 +13,9 @@ use super::hashing::{HashPermit, Verification};
 use crate::config::LimitsConfig;
 use crate::error::InternalError;
 use crate::log;
+use crate::model::{Credentials, OwnedSession};
 use crate::sessions::{ClientInfo, Session};
-use crate::store::{AttemptLimit, CountedAttempt, Credentials, OwnedSession};
+use crate::store::{self, AttemptLimit, CountedAttempt};
 
 /// The maximum number of stored counts, each of some hundred bytes; `Store::prune_attempts` removes the excess.
 const MAX_ATTEMPT_ROWS: u64 = 1_000_000;
@@ -281,7 +282,7 @@ impl Services {
                 while self.store.purge_attempts(now, ATTEMPTS_AT_ONCE).await? > 0 {}
             }
             while self.store.prune_attempts(MAX_ATTEMPT_ROWS, ATTEMPTS_AT_ONCE).await? > 0 {}
-            Ok::<_, sqlx::Error>(())
+            Ok::<_, store::Error>(())
         };
         if let Err(error) = purged.await {
             log::warn!(%error, "old counts of attempts could not be removed");

@@ -6,7 +6,8 @@ use handstamp_core::{SessionSecretHash, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::cache::{Cache, SessionKey};
-use crate::store::{LiveSession, Position, SessionUser};
+use crate::model::{LiveSession, SessionUser};
+use crate::store::Position;
 
 const SESSIONS: u64 = 1_000_000;
 

@@ -28,9 +28,8 @@ use uuid::Uuid;
 use crate::config::SessionConfig;
 use crate::environment::Environment;
 use crate::error::InternalError;
-use crate::store::{
-    Committed, InvalidationLog, ListedSession, LiveSession, NewSession, OwnedSession, SessionUser, Store,
-};
+use crate::model::{ListedSession, LiveSession, NewSession, OwnedSession, SessionUser};
+use crate::store::{self, Committed, InvalidationLog, Store};
 
 use cache::SessionKey;
 use expected_time::ExpectedTime;
@@ -39,7 +38,7 @@ use metrics::Metrics;
 use node::Node;
 use sync::Weighs;
 
-pub(crate) use node::{NoLease, NodeStatus, PropagationUnknown, StaleRead};
+pub(crate) use node::NodeStatus;
 
 /// The most rows that one transaction writes, so that none takes long.
 const ROWS_AT_ONCE: usize = 1000;
@@ -269,7 +268,7 @@ impl Sessions {
     }
 
     /// The live sessions of an account, with the last-seen times that are not yet in the database.
-    pub(crate) async fn list(&self, user_id: UserId) -> sqlx::Result<Vec<ListedSession>> {
+    pub(crate) async fn list(&self, user_id: UserId) -> store::Result<Vec<ListedSession>> {
         let mut sessions = self.store.sessions_of(user_id, self.now()).await?;
         for session in &mut sessions {
             session.last_seen_at = session.last_seen_at.max(self.last_seen.of(session.secret_hash));
@@ -279,7 +278,7 @@ impl Sessions {
 
     /// Writes the last-seen times since the last call, many in one transaction. While the clock has jumped ahead, none is
     /// written: a time in the future would stay until the clock has caught up with it.
-    pub(crate) async fn write_last_seen(&self) -> sqlx::Result<()> {
+    pub(crate) async fn write_last_seen(&self) -> store::Result<()> {
         let mut seen = self.last_seen.take();
         let Some(now) = self.believed_now() else { return Ok(()) };
         for (_, time) in &mut seen {
@@ -311,7 +310,7 @@ impl Sessions {
 
     /// Deletes the expired sessions and returns how many. Expiry is measured by the database's clock, since one node with a
     /// wrong clock must not sign all users out. While that clock has jumped ahead, nothing is deleted for the same reason.
-    pub(crate) async fn purge(&self) -> sqlx::Result<u64> {
+    pub(crate) async fn purge(&self) -> store::Result<u64> {
         let clock = self.store.clock().await?;
         let now = clock.map_or(self.environment.now(), |clock| Timestamp::from_unix_seconds(clock.as_secs()));
         let Some(now) = self.expected_time.believe(now, self.environment.clock_reading().monotonic) else {

@@ -18,7 +18,7 @@ use super::cache::{Cache, SessionKey};
 use super::sync::Weighs;
 use crate::environment::{ClockReading, Environment};
 use crate::log;
-use crate::store::{InvalidationLog, NodeId, NodeRow, Position};
+use crate::store::{InvalidationLog, NoLease, NodeId, NodeRow, Position, PropagationUnknown, StaleRead};
 
 /// The delay before the retry of a failed statement.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
@@ -56,19 +56,6 @@ pub(crate) struct Node<L: InvalidationLog, V: Clone + Weighs> {
     /// statement serves all requests that came before it was sent.
     confirmed: tokio::sync::Mutex<Option<(Position, Duration)>>,
 }
-
-/// The database is behind what this node has read before: a deposed leader that has come back, or a promoted standby that
-/// lacks confirmed transactions. The session in the row may have been revoked.
-#[derive(Debug)]
-pub(crate) struct StaleRead;
-
-/// This node does not hold its lease, and the database may be a server that no longer leads: its rows are no authority.
-#[derive(Debug)]
-pub(crate) struct NoLease;
-
-/// The change is committed, but some node may not have applied it yet.
-#[derive(Debug)]
-pub(crate) struct PropagationUnknown(pub(crate) String);
 
 /// Whether this node is still a member.
 enum Membership {

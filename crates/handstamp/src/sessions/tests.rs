@@ -12,12 +12,11 @@ use uuid::Uuid;
 
 use super::cache::{Cache, SessionKey};
 use super::lease::Lease;
-use super::node::{NoLease, Node, NodeStatus, StaleRead};
+use super::node::{Node, NodeStatus};
 use super::sync::Weighs;
 use crate::environment::{ClockReading, Environment, ManualClock};
-use crate::store::{
-    Invalidation, InvalidationLog, InvalidationScope, LiveSession, NodeId, NodeRow, Position, SessionUser,
-};
+use crate::model::{LiveSession, SessionUser};
+use crate::store::{Invalidation, InvalidationLog, InvalidationScope, NoLease, NodeId, NodeRow, Position, StaleRead};
 
 const LEASE: Duration = Duration::from_secs(5);
 
@@ -293,8 +292,8 @@ async fn a_node_without_a_lease_rejects_rows_where_another_server_may_lead() {
             assert_eq!(read(&node, 7).await, Ok(Some("Ada")));
             log.fails.store(true, Ordering::SeqCst);
             soon(|| matches!(node.status(), NodeStatus::Joined { lease_left, .. } if lease_left.is_zero())).await;
-            let minus_drift = read(&node, 7).await;
-            assert_eq!(minus_drift, if may_be_superseded { Err(Refused::NoLease) } else { Ok(Some("Ada")) });
+            let outcome = read(&node, 7).await;
+            assert_eq!(outcome, if may_be_superseded { Err(Refused::NoLease) } else { Ok(Some("Ada")) });
             log.fails.store(false, Ordering::SeqCst);
             soon(|| matches!(node.status(), NodeStatus::Joined { lease_left, .. } if !lease_left.is_zero())).await;
             assert_eq!(read(&node, 7).await, Ok(Some("Ada")), "it recovers by itself");
@@ -313,8 +312,8 @@ async fn a_lease_that_lapsed_during_a_pause_is_renewed_before_the_row_is_read() 
         // As after a pause of the process, which its own timers do not notice.
         clock.advance(Duration::from_secs(61));
         assert!(matches!(node.status(), NodeStatus::Joined { lease_left, .. } if lease_left.is_zero()));
-        let minus_drift = timeout(Duration::from_secs(5), read(&node, 7)).await.expect("it renews at once");
-        assert_eq!(minus_drift, Ok(Some("Ada")));
+        let outcome = timeout(Duration::from_secs(5), read(&node, 7)).await.expect("it renews at once");
+        assert_eq!(outcome, Ok(Some("Ada")));
         assert_eq!(log.renewals.load(Ordering::SeqCst), 1);
     })
     .await;

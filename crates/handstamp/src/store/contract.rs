@@ -10,8 +10,10 @@ use handstamp_core::{
 use uuid::Uuid;
 
 use super::sessions::SESSIONS_PER_USER;
-use super::{EmailTakenError, NewSession, NewUser, RevokeOutcome, Store, TooManyGroupsError, read_with};
+use super::statement::{Pool, Sql, request};
+use super::{EmailTakenError, Store, TooManyGroupsError};
 use crate::config::DatabaseUrl;
+use crate::model::{NewSession, NewUser, RevokeOutcome};
 
 #[path = "../../tests/support/postgres.rs"]
 mod postgres_server;
@@ -43,6 +45,7 @@ mod changes;
 mod files;
 
 laws! {
+    a_transaction_changes_nothing_until_it_is_committed
     an_account_is_found_by_its_address_in_any_case
     an_address_has_one_account
     one_of_a_hundred_concurrent_registrations_gets_the_address
@@ -175,10 +178,37 @@ async fn execute(store: &Store, sql: &'static str) {
     try_execute(store, sql).await.unwrap();
 }
 
-async fn try_execute(store: &Store, sql: &'static str) -> sqlx::Result<()> {
-    super::write_with!(store, |transaction| {
-        sqlx::query(sql).execute(&mut *transaction).await?;
-    })
+async fn try_execute(store: &Store, sql: &'static str) -> super::Result<()> {
+    let mut tx = store.begin().await?;
+    tx.execute(request(sql), &[]).await?;
+    tx.commit().await
+}
+
+async fn count(store: &Store, sql: &'static str) -> i64 {
+    let (count,): (i64,) = store.fetch_one(Pool::Read, request(sql), &[]).await.unwrap();
+    count
+}
+
+async fn a_transaction_changes_nothing_until_it_is_committed(store: &Store) {
+    const INSERT: Sql =
+        request("INSERT INTO attempts (key, count, since, last_at, today, day_since) VALUES ($1, 1, 1, 1, 1, 1)");
+    const COUNT: &str = "SELECT COUNT(*) FROM attempts";
+    let key: &[u8] = &[7; 17];
+    let mut dropped = store.begin().await.unwrap();
+    assert_eq!(dropped.execute(INSERT, &[key.into()]).await.unwrap(), 1);
+    assert_eq!(count(store, COUNT).await, 0, "another connection sees nothing");
+    drop(dropped);
+    let mut rolled_back = store.begin().await.unwrap();
+    assert_eq!(rolled_back.execute(INSERT, &[key.into()]).await.unwrap(), 1, "the dropped transaction left no row");
+    rolled_back.rollback().await.unwrap();
+    let mut failed = store.begin().await.unwrap();
+    failed.execute(INSERT, &[key.into()]).await.unwrap();
+    assert!(failed.execute(INSERT, &[key.into()]).await.is_err(), "the key is unique");
+    drop(failed);
+    let mut committed = store.begin().await.unwrap();
+    committed.execute(INSERT, &[key.into()]).await.unwrap();
+    committed.commit().await.unwrap();
+    assert_eq!(count(store, COUNT).await, 1);
 }
 
 async fn an_account_is_found_by_its_address_in_any_case(store: &Store) {
@@ -352,10 +382,7 @@ async fn a_deleted_user_is_in_no_group(store: &Store) {
     store.change_groups(id, &groups(&["staff"]), &[]).await.unwrap().value.unwrap();
     let _ = store.delete_user(id).await.unwrap();
     store.change_groups(id, &groups(&["staff"]), &[]).await.unwrap().value.unwrap();
-    let left: sqlx::Result<i64> = super::read_with!(store, |pool| {
-        sqlx::query_scalar("SELECT COUNT(*) FROM user_groups").fetch_one(pool).await
-    });
-    assert_eq!(left.unwrap(), 0);
+    assert_eq!(count(store, "SELECT COUNT(*) FROM user_groups").await, 0);
 }
 
 async fn a_rehash_replaces_only_the_verified_hash(store: &Store) {
@@ -449,7 +476,7 @@ async fn applications_read_users_through_a_database_view(store: &Store) {
     const SQL: &str = "SELECT id, name, email, created_at FROM handstamp_users";
     type Row = (Uuid, String, String, i64);
     let (id, _) = ada(store).await;
-    let rows: Vec<Row> = read_with!(store, |pool| sqlx::query_as(SQL).fetch_all(pool).await).unwrap();
+    let rows: Vec<Row> = store.fetch_all(Pool::Read, request(SQL), &[]).await.unwrap();
     let name = new_user("ada@example.com").name.as_str().to_owned();
     assert_eq!(rows, [(id.as_uuid(), name, "ada@example.com".to_owned(), i64::try_from(NOW.unix_seconds()).unwrap())]);
 }

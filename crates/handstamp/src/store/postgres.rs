@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
 use super::postgres_pool::Pool;
-use super::{OpenError, POLL_EVERY, TIME_LIMIT, for_lease, for_maintenance, within_time};
+use super::statement::{self, TIME_LIMIT, lease, maintenance, within_time};
+use super::{OpenError, POLL_EVERY};
 use crate::config::PoolConfig;
 use crate::log;
 
@@ -83,6 +84,14 @@ impl Postgres {
         Ok(Self { pool, lease_pool, notify })
     }
 
+    /// The connections for statements outside of transactions.
+    pub(super) fn pool(&self, pool: statement::Pool) -> &Pool {
+        match pool {
+            statement::Pool::Read => &self.pool,
+            statement::Pool::Lease => &self.lease_pool,
+        }
+    }
+
     /// Notifies all nodes that listen.
     pub(super) async fn notify(&self) {
         if self.notify {
@@ -95,7 +104,7 @@ impl Postgres {
         const SQL: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
         let clock = within_time(async {
             let mut connection = self.lease_pool.acquire().await?;
-            sqlx::query_scalar::<_, i64>(for_lease(SQL)).fetch_one(&mut *connection).await
+            sqlx::query_scalar::<_, i64>(lease(SQL).counted()).fetch_one(&mut *connection).await
         });
         Ok(clock.await?.try_into().ok().map(Duration::from_millis))
     }
@@ -104,7 +113,7 @@ impl Postgres {
     async fn send(&self, payload: &str) {
         let sent = async {
             let mut connection = self.lease_pool.acquire().await?;
-            let notify = sqlx::query(for_lease("SELECT pg_notify($1, $2)")).bind(CHANNEL).bind(payload);
+            let notify = sqlx::query(lease("SELECT pg_notify($1, $2)").counted()).bind(CHANNEL).bind(payload);
             notify.execute(&mut *connection).await
         };
         if let Ok(Err(error)) = timeout(NOTIFY_TIMEOUT, sent).await {
@@ -256,7 +265,7 @@ fn pool_options() -> PgPoolOptions {
 /// not have applied them. So it may return a session that has ended, and that row would then be cached.
 async fn has_caught_up(connection: &mut PgConnection) -> sqlx::Result<()> {
     const SQL: &str = "SELECT pg_is_in_recovery()";
-    match sqlx::query_scalar(for_maintenance(SQL)).fetch_one(connection).await {
+    match sqlx::query_scalar(maintenance(SQL).counted()).fetch_one(connection).await {
         Ok(true) => Err(sqlx::Error::Protocol("the server is not the leader, or not yet".to_owned())),
         Err(error) if !is_unsupported(&error) => Err(error),
         Ok(false) | Err(_) => Ok(()),

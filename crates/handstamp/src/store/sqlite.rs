@@ -8,7 +8,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
 use super::sqlite_lock::WriteLock;
-use super::{OpenError, POLL_EVERY, for_lease};
+use super::statement::{Durability, Pool, lease};
+use super::{OpenError, POLL_EVERY};
 use crate::private_files;
 
 const READERS: u32 = 4;
@@ -63,6 +64,22 @@ impl Sqlite {
         Ok(Self { writer, readers, lease_pool, attempts_pool, lock: WriteLock::default() })
     }
 
+    /// The connections for statements outside of transactions.
+    pub(super) fn pool(&self, pool: Pool) -> &SqlitePool {
+        match pool {
+            Pool::Read => &self.readers,
+            Pool::Lease => &self.lease_pool,
+        }
+    }
+
+    /// The connection for transactions.
+    pub(super) fn writing_pool(&self, durability: Durability) -> &SqlitePool {
+        match durability {
+            Durability::Synced => &self.writer,
+            Durability::NotSynced => &self.attempts_pool,
+        }
+    }
+
     /// Polls `PRAGMA data_version`, whose value changes with every commit of another connection.
     pub(super) async fn watch_changes(&self, wake: impl Fn()) {
         let mut version = None;
@@ -74,7 +91,7 @@ impl Sqlite {
                 continue;
             };
             while let Ok(now) =
-                sqlx::query_scalar::<_, i64>(for_lease("PRAGMA data_version")).fetch_one(&mut connection).await
+                sqlx::query_scalar::<_, i64>(lease("PRAGMA data_version").counted()).fetch_one(&mut connection).await
             {
                 // One change is often followed by another.
                 pause = (pause * 2).min(POLL_EVERY);

@@ -14,8 +14,8 @@ use super::Site;
 use super::headers::{PLACEHOLDER, REQUEST_ID};
 use super::urls::Origin;
 use crate::log::{self, OnceAMinute};
+use crate::model::SessionUser;
 use crate::sessions::Session;
-use crate::store::SessionUser;
 
 /// The capacity of the cache in entries of the usual size; of larger entries it keeps fewer.
 const CAPACITY: usize = 10_000;

@@ -23,12 +23,12 @@ use super::templates::format_rfc3339;
 use super::user::SignedInUser;
 use super::web_error::WebError;
 use crate::error::InternalError;
+use crate::model::RevokeOutcome;
 use crate::services::{
     ChangePasswordError, ChangePasswordRequest, RegisterError, RegisterRequest, SignInCookies, SignInError,
     SignInRequest,
 };
 use crate::sessions::{ClientInfo, PresentedSessions, Session as LiveSession, SessionLookup};
-use crate::store::RevokeOutcome;
 use body::{Invalid, JsonBody, Refusal};
 
 /// The signed-in user and the session.

@@ -6,8 +6,8 @@ use axum::response::Response;
 use minijinja::{Value, context};
 use uuid::Uuid;
 
+use crate::model::{ListedSession, RevokeOutcome};
 use crate::sessions::Session;
-use crate::store::{ListedSession, RevokeOutcome};
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
 use crate::web::redirect::see_other;

@@ -7,7 +7,7 @@ use handstamp_core::{Assurance, Claims, SessionSecret, UserId};
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
-use crate::store::SessionUser;
+use crate::model::SessionUser;
 
 const NAMES: [&str; 4] = ["Ada", "محمد", "<b>Bobby</b> \"Tables\" & Co", "Wolfeschlegelsteinhausenbergerdorff"];
 
