@@ -4,7 +4,7 @@ mod credentials;
 mod session;
 mod user;
 
-pub(crate) use credentials::Credentials;
+pub(crate) use credentials::{Credentials, CredentialsVersion};
 pub use session::ListedSession;
 pub(crate) use session::{LiveSession, NewSession, OwnedSession, RevokeOutcome};
 pub use user::User;

@@ -1,6 +1,6 @@
 //! Sessions: one to be created, a live one, one in a list, and the result of revoking one.
 
-use handstamp_core::{SessionSecretHash, Timestamp, UserId};
+use handstamp_core::{Authentication, SessionSecretHash, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::SessionUser;
@@ -10,6 +10,7 @@ use super::SessionUser;
 pub(crate) struct LiveSession {
     /// The session id that lists and forms show.
     pub(crate) session_id: Uuid,
+    pub(crate) authentication: Authentication,
     pub(crate) user: SessionUser,
 }
 
@@ -19,6 +20,7 @@ pub(crate) struct NewSession {
     pub(crate) secret_hash: SessionSecretHash,
     pub(crate) session_id: Uuid,
     pub(crate) user_id: UserId,
+    pub(crate) authentication: Authentication,
     pub(crate) created_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     pub(crate) user_agent: String,

@@ -44,7 +44,7 @@ impl Services {
     ) -> Result<SignInCookies, SignInError> {
         let known = self.devices.open(&client.device_cookie, self.sessions.now());
         let share = Share { network: client.network, account: AttemptKey::account(&request.email) };
-        // The second try is for a password hash that a concurrent sign-in renewed between our read and our write.
+        // The second try is for credentials that were changed between our read and our write.
         for _ in 0..2 {
             // A throttled attempt is refused before any other work is done.
             self.check_recent_refusal(&request.email, client).map_err(SignInError::Throttled)?;
@@ -53,7 +53,7 @@ impl Services {
             let (account, hash, rehashed) = self.check_credentials(permit, account, &request, &known, client).await?;
             let (session, token) =
                 self.sessions.begin(account.user_id, self.session_lifetime(request.remember), client);
-            let signed = self.store.sign_in(&hash, &session, previous_sessions).await?;
+            let signed = self.store.sign_in(account.version, &session, previous_sessions).await?;
             if let Some(unused) = self.sessions.wait_until_applied(signed).await? {
                 log::info!(event = "authn_login_success", user = %account.user_id, "signed in");
                 if unused > 0 {

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handstamp_core::{
-    Assurance, Claims, Network, OpenedToken, SessionSecret, SessionSecretHash, SessionTokens, Timestamp, TokenError,
-    TokenText, TokenToEnd, UserId,
+    Authentication, Claims, Network, OpenedToken, SessionSecret, SessionSecretHash, SessionTokens, Timestamp,
+    TokenError, TokenText, TokenToEnd, UserId,
 };
 use uuid::Uuid;
 
@@ -80,6 +80,7 @@ pub(crate) struct Session {
     pub(crate) user: SessionUser,
     /// The session id that lists and forms show.
     pub(crate) session_id: Uuid,
+    pub(crate) authentication: Authentication,
     /// The claims of the token; they contain the session's secret.
     pub(crate) claims: Claims,
     pub(crate) secret_hash: SessionSecretHash,
@@ -197,11 +198,18 @@ impl Sessions {
                 Box::pin(self.node.read_through(&key, read)).await?
             }
         };
-        let Some(LiveSession { session_id, user }) = live.filter(|live| live.user.id == user_id) else {
+        let Some(LiveSession { session_id, authentication, user }) = live.filter(|live| live.user.id == user_id) else {
             return Ok(SessionLookup::Revoked(user_id));
         };
         self.last_seen.note(secret_hash, cluster_time);
-        Ok(SessionLookup::Active(Arc::new(Session { user, session_id, claims, secret_hash, signed_by_fallback })))
+        Ok(SessionLookup::Active(Arc::new(Session {
+            user,
+            session_id,
+            authentication,
+            claims,
+            secret_hash,
+            signed_by_fallback,
+        })))
     }
 
     /// The sessions of tokens that are to be ended. The times in the tokens are not checked.
@@ -236,12 +244,12 @@ impl Sessions {
             issued_at: now,
             expires_at: now.after(lifetime.duration),
             remembered: lifetime.remembered,
-            assurance: Assurance::Password,
         };
         let session = NewSession {
             secret_hash: claims.session_secret.hash(),
             session_id: uuid::Builder::from_random_bytes(self.environment.random()).into_uuid(),
             user_id,
+            authentication: Authentication::by_password(now),
             created_at: now,
             expires_at: claims.expires_at,
             user_agent: client.user_agent.clone(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use handstamp_core::{SessionSecretHash, Timestamp, UserId};
+use handstamp_core::{Authentication, SessionSecretHash, Timestamp, UserId};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -66,7 +66,11 @@ fn a_cache_holds_its_capacity_and_fewer_sessions_with_longer_names_and_groups() 
             let id = [number.to_be_bytes(), number.to_be_bytes()].concat();
             let secret_hash = SessionSecretHash::from_bytes(id.try_into().unwrap());
             let expires_at = Timestamp::from_unix_seconds(2_000);
-            let live = LiveSession { session_id: Uuid::nil(), user };
+            let live = LiveSession {
+                session_id: Uuid::nil(),
+                authentication: Authentication::by_password(user.created_at),
+                user,
+            };
             cache.insert(Position(0), &SessionKey { secret_hash, user_id, expires_at }, live);
         }
         assert!(cache.len() <= most && cache.len() > most * 8 / 10, "{} and {} at most", cache.len(), most);

@@ -44,9 +44,12 @@ impl Tx<'_> {
               ORDER BY last_seen_at DESC, created_at DESC, id_hash LIMIT $2)",
         );
         const INSERT: Sql = request(
-            "INSERT INTO sessions (id_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address)
-             VALUES ($1, $2, $3, $4, $5, $4, $6, $7)",
+            "INSERT INTO sessions (id_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address,
+                methods, assurance, authenticated_at)
+             VALUES ($1, $2, $3, $4, $5, $4, $6, $7, $8, $9, $10)",
         );
+        let authentication = session.authentication;
+        let methods = authentication.methods().to_string();
         self.end_sessions(ended).await?;
         let mut changed = scopes_of(ended);
         let unused = self.execute(DELETE_UNUSED, &[session.user_id.into(), limit(SESSIONS_PER_USER - 1)]).await?;
@@ -61,6 +64,9 @@ impl Tx<'_> {
             session.expires_at.into(),
             session.user_agent.as_str().into(),
             session.address.as_str().into(),
+            methods.as_str().into(),
+            i64::from(authentication.assurance().get()).into(),
+            authentication.at().into(),
         ];
         self.execute(INSERT, &columns).await?;
         Ok((changed, unused))

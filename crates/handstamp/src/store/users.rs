@@ -1,12 +1,17 @@
 //! The table of users: accounts, their credentials, and the user of a live session.
 
-use handstamp_core::{DisplayName, EmailAddress, PasswordHash, SessionSecretHash, Timestamp, UserId};
+use handstamp_core::{
+    AssuranceLevel, Authentication, AuthenticationMethods, DisplayName, EmailAddress, PasswordHash, SessionSecretHash,
+    Timestamp, UserId,
+};
 use uuid::Uuid;
 
 use super::groups::groups_column;
 use super::statement::{Pool, request};
 use super::{Committed, InvalidationScope, Position, Result, Store, from_db_time};
-use crate::model::{Credentials, LiveSession, NewSession, NewUser, OwnedSession, SessionUser, User};
+use crate::model::{
+    Credentials, CredentialsVersion, LiveSession, NewSession, NewUser, OwnedSession, SessionUser, User,
+};
 
 /// A query for the columns of an [`UserRow`]. `$1` is the time; the rest of the statement selects the users.
 macro_rules! select_users {
@@ -44,12 +49,14 @@ impl From<UserRow> for User {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct EmailTakenError;
 
-type CredentialsRow = (Uuid, Option<String>, Option<i64>, Option<i64>);
+/// The id, the credentials version, the password hash, and the times of disabling and of the last change.
+type CredentialsRow = (Uuid, i64, Option<String>, Option<i64>, Option<i64>);
 
 impl From<CredentialsRow> for Credentials {
-    fn from((id, password_hash, disabled_at, changed_at): CredentialsRow) -> Self {
+    fn from((id, version, password_hash, disabled_at, changed_at): CredentialsRow) -> Self {
         Self {
             user_id: UserId::from_uuid(id),
+            version: CredentialsVersion(version),
             password_hash: password_hash.map(PasswordHash::from_stored),
             disabled: disabled_at.is_some(),
             changed_at: changed_at.map(from_db_time),
@@ -57,8 +64,8 @@ impl From<CredentialsRow> for Credentials {
     }
 }
 
-/// The columns of a session and its user.
-type LiveSessionRow = (Uuid, Uuid, String, String, Option<i64>, String, i64, i64);
+/// The id and the authentication of a session, its user, and the newest log position.
+type LiveSessionRow = (Uuid, String, i64, i64, Uuid, String, String, Option<i64>, String, i64, i64);
 
 impl Store {
     /// Creates an account, together with its first session if the user registers it themselves. `ended` are the previous
@@ -107,42 +114,37 @@ impl Store {
 
     pub(crate) async fn credentials_by_email(&self, email: &EmailAddress) -> Result<Option<Credentials>> {
         // A row is returned whether or not the account exists: reading one takes microseconds, and an attacker can measure that.
-        const SQL: &str = "SELECT id, password_hash, disabled_at, credentials_changed_at
+        const SQL: &str = "SELECT id, credentials_version, password_hash, disabled_at, credentials_changed_at
              FROM (SELECT 1) AS one LEFT JOIN users ON users.email_key = $1";
-        let (id, password_hash, disabled_at, changed_at): (Option<Uuid>, Option<String>, Option<i64>, Option<i64>) =
+        type Row = (Option<Uuid>, Option<i64>, Option<String>, Option<i64>, Option<i64>);
+        let (id, version, password_hash, disabled_at, changed_at): Row =
             self.fetch_one(Pool::Read, request(SQL), &[email.key().into()]).await?;
-        Ok(id.map(|id| Credentials::from((id, password_hash, disabled_at, changed_at))))
+        Ok(id.zip(version).map(|(id, version)| (id, version, password_hash, disabled_at, changed_at).into()))
     }
 
     pub(crate) async fn credentials_by_id(&self, id: UserId) -> Result<Option<Credentials>> {
-        const SQL: &str = "SELECT id, password_hash, disabled_at, credentials_changed_at FROM users WHERE id = $1";
+        const SQL: &str = "SELECT id, credentials_version, password_hash, disabled_at, credentials_changed_at FROM users WHERE id = $1";
         let row: Option<CredentialsRow> = self.fetch_optional(Pool::Read, request(SQL), &[id.into()]).await?;
         Ok(row.map(Credentials::from))
     }
 
-    /// Signs a user in whose password matched `checked`, unless the password was changed or the account disabled meanwhile.
-    /// `ended` are the previous sessions of the browser, whichever users they belong to. Returns how many longest unused
-    /// sessions were ended to stay within the limit.
+    /// Signs a user in who authenticated against the credentials of version `checked`, unless they were changed or the account
+    /// was disabled meanwhile. `ended` are the previous sessions of the browser, whichever users they belong to. Returns how many
+    /// longest unused sessions were ended to stay within the limit.
     ///
-    /// The update comes first: it waits for a concurrent change of the row and then sees it, so that no session of an old
-    /// password outlives the change.
+    /// The update comes first: it waits for a concurrent change of the row and then sees it, so that no session of old
+    /// credentials outlives the change.
     pub(crate) async fn sign_in(
         &self,
-        checked: &PasswordHash,
+        checked: CredentialsVersion,
         session: &NewSession,
         ended: &[OwnedSession],
     ) -> Result<Committed<Option<u64>>> {
+        const SQL: &str = "UPDATE users SET signed_in_at = $3
+             WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL";
         let mut tx = self.begin().await?;
-        let unchanged = tx
-            .execute(
-                request(
-                    "UPDATE users SET signed_in_at = $3
-                 WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL",
-                ),
-                &[session.user_id.into(), checked.expose().into(), session.created_at.into()],
-            )
-            .await?;
-        if unchanged == 0 {
+        let args = [session.user_id.into(), checked.0.into(), session.created_at.into()];
+        if tx.execute(request(SQL), &args).await? == 0 {
             return tx.rollback_with(None).await;
         }
         let (changed, unused) = tx.replace_sessions(ended, session).await?;
@@ -204,37 +206,28 @@ impl Store {
         tx.commit().await
     }
 
-    /// Changes the password from `old` to `new`, ends all other sessions, and gives the session `current` the new hash `rotated`.
-    /// Returns false, with nothing done, if the password was changed or the session ended meanwhile. Entries of
-    /// device cookies that were issued for this user before `now` no longer count.
+    /// Changes the password of a user who authenticated against the credentials of version `checked`, ends all other sessions,
+    /// and gives the session `current` the new hash `rotated`. Returns false, with nothing done, if the credentials were changed
+    /// or the session ended meanwhile. Entries of device cookies that were issued for this user before `now` no longer count.
     pub(crate) async fn change_password(
         &self,
         id: UserId,
-        (old, new): (&PasswordHash, &PasswordHash),
+        checked: CredentialsVersion,
+        new: &PasswordHash,
         (current, rotated): (SessionSecretHash, SessionSecretHash),
         now: Timestamp,
     ) -> Result<Committed<bool>> {
+        const CHANGE: &str = "UPDATE users SET password_hash = $3, credentials_changed_at = $4,
+                credentials_version = credentials_version + 1
+             WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL";
+        const END_OTHERS: &str = "DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2";
+        const ROTATE: &str =
+            "UPDATE sessions SET id_hash = $3, authenticated_at = $4 WHERE user_id = $1 AND id_hash = $2";
         let mut tx = self.begin().await?;
-        let changed = tx
-            .execute(
-                request(
-                    "UPDATE users SET password_hash = $3, credentials_changed_at = $4
-                 WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL",
-                ),
-                &[id.into(), old.expose().into(), new.expose().into(), now.into()],
-            )
-            .await?;
-        tx.execute(
-            request("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2"),
-            &[id.into(), (&current).into()],
-        )
-        .await?;
-        let kept = tx
-            .execute(
-                request("UPDATE sessions SET id_hash = $3 WHERE user_id = $1 AND id_hash = $2"),
-                &[id.into(), (&current).into(), (&rotated).into()],
-            )
-            .await?;
+        let changed =
+            tx.execute(request(CHANGE), &[id.into(), checked.0.into(), new.expose().into(), now.into()]).await?;
+        tx.execute(request(END_OTHERS), &[id.into(), (&current).into()]).await?;
+        let kept = tx.execute(request(ROTATE), &[id.into(), (&current).into(), (&rotated).into(), now.into()]).await?;
         if changed == 0 || kept == 0 {
             return tx.rollback_with(false).await;
         }
@@ -250,7 +243,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<(LiveSession, Position)>> {
         const SQL: &str = concat!(
-            "SELECT sessions.handle, users.id, users.name, users.email, users.email_verified_at, ",
+            "SELECT sessions.handle, sessions.methods, sessions.assurance, sessions.authenticated_at, users.id, users.name, users.email, users.email_verified_at, ",
             groups_column!(),
             ", users.created_at, (SELECT position FROM change_counter WHERE id = 1)
              FROM sessions JOIN users ON users.id = sessions.user_id
@@ -259,11 +252,30 @@ impl Store {
         );
         let row: Option<LiveSessionRow> =
             self.fetch_optional(Pool::Read, request(SQL), &[(&secret_hash).into(), user_id.into(), now.into()]).await?;
-        Ok(row.map(|(session_id, id, name, email, email_verified_at, groups, created_at, position)| {
-            let user = SessionUser::new(UserId::from_uuid(id), &name, &email, &groups, from_db_time(created_at));
-            let user = user.with_email_verified(email_verified_at.is_some());
-            (LiveSession { session_id, user }, Position(position))
-        }))
+        Ok(row.map(
+            |(
+                session_id,
+                methods,
+                assurance,
+                authenticated_at,
+                id,
+                name,
+                email,
+                verified_at,
+                groups,
+                created_at,
+                position,
+            )| {
+                let authentication = Authentication::new(
+                    AuthenticationMethods::from_stored(&methods),
+                    AssuranceLevel::from_stored(assurance),
+                    from_db_time(authenticated_at),
+                );
+                let user = SessionUser::new(UserId::from_uuid(id), &name, &email, &groups, from_db_time(created_at));
+                let user = user.with_email_verified(verified_at.is_some());
+                (LiveSession { session_id, authentication, user }, Position(position))
+            },
+        ))
     }
 
     pub(crate) async fn change_name(&self, id: UserId, name: &DisplayName) -> Result<Committed<()>> {
