@@ -62,9 +62,11 @@
 compile_error!("handstamp stores accounts in a database: enable the feature `sqlite`, `postgres`, or both");
 
 mod config;
+mod context;
 mod data_dir;
 pub mod environment;
 mod error;
+mod events;
 mod log;
 mod model;
 pub mod private_files;
@@ -92,6 +94,7 @@ pub use handstamp_core::{
 pub use model::{ListedSession, User};
 pub use web::{CurrentSession, CurrentUser};
 
+use context::Context;
 use environment::Environment;
 use services::{Assertions, LoginThrottle, PasswordHasher, Services};
 use sessions::Sessions;
@@ -223,7 +226,7 @@ impl Handstamp {
     /// # Errors
     /// When the name, the address or the password is refused, or the database cannot be written.
     pub async fn add_user(&self, name: &str, email: &str, password: &str) -> Result<UserId, Error> {
-        self.0.site.services.add_user(name, email, password).await
+        self.0.site.services.add_user(&Context::operator(), name, email, password).await
     }
 
     /// Marks the address of an account as verified, so that apps receive it: users can register with any address. Every node has
@@ -232,7 +235,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn verify_user(&self, email: &str) -> Result<User, Error> {
-        self.0.site.services.verify_user(email).await
+        self.0.site.services.verify_user(&Context::operator(), email).await
     }
 
     /// Disables an account: it rejects sign-ins, and its sessions are revoked for good. They are dead on every node when this
@@ -241,7 +244,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn disable_user(&self, email: &str) -> Result<User, Error> {
-        self.0.site.services.set_user_disabled(email, true).await
+        self.0.site.services.set_user_disabled(&Context::operator(), email, true).await
     }
 
     /// Allows sign-ins to a disabled account again. Returns the account as it was before.
@@ -249,7 +252,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn enable_user(&self, email: &str) -> Result<User, Error> {
-        self.0.site.services.set_user_disabled(email, false).await
+        self.0.site.services.set_user_disabled(&Context::operator(), email, false).await
     }
 
     /// Adds a user to groups and removes them from others. Every node has applied the change when this returns. Returns the
@@ -259,7 +262,7 @@ impl Handstamp {
     /// When there is no such account, a group name is not valid, the account would be in more than fifty groups, or the database
     /// cannot be written.
     pub async fn change_groups(&self, email: &str, add: &[&str], remove: &[&str]) -> Result<User, Error> {
-        self.0.site.services.change_groups(email, add, remove).await
+        self.0.site.services.change_groups(&Context::operator(), email, add, remove).await
     }
 
     /// Clears the count of wrong passwords for an account, so that its owner can sign in at once, and returns whether there were
@@ -268,7 +271,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn unlock_user(&self, email: &str) -> Result<bool, Error> {
-        self.0.site.services.unlock_user(email).await
+        self.0.site.services.unlock_user(&Context::operator(), email).await
     }
 
     /// Deletes an account with all its data. Its sessions are dead on every node when this returns. Returns the account as it
@@ -277,7 +280,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn delete_user(&self, email: &str) -> Result<User, Error> {
-        self.0.site.services.delete_user(email).await
+        self.0.site.services.delete_user(&Context::operator(), email).await
     }
 
     /// The live sessions of an account, the newest first.
@@ -294,7 +297,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn revoke_sessions(&self, email: Option<&str>) -> Result<u64, Error> {
-        self.0.site.services.end_sessions_of(email).await
+        self.0.site.services.end_sessions_of(&Context::operator(), email).await
     }
 
     /// Flushes the last-seen times to the database, leaves the cluster, so that no other node waits for this one, and closes the

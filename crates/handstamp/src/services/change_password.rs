@@ -5,10 +5,11 @@ use handstamp_core::{AttemptKey, Password, PasswordError, RetryAfter, Timestamp}
 use super::hashing::{Share, Verification};
 use super::throttle::PasswordAttempt;
 use super::{SENT_TWICE_WITHIN, Services, SignInCookies};
+use crate::context::{ClientInfo, Context};
 use crate::error::InternalError;
-use crate::log;
+use crate::events::Event;
 use crate::model::{Credentials, CredentialsVersion, OwnedSession};
-use crate::sessions::{ClientInfo, PresentedSessions, Session};
+use crate::sessions::{PresentedSessions, Session};
 
 /// A request to change the password.
 pub(crate) struct ChangePasswordRequest {
@@ -39,10 +40,11 @@ impl Services {
     /// become invalid; this browser gets a new one.
     pub(crate) async fn change_password(
         &self,
+        context: &Context,
         session: &Session,
-        client: &ClientInfo,
         request: ChangePasswordRequest,
     ) -> Result<SignInCookies, ChangePasswordError> {
+        let client = &context.client;
         let share = Share { network: client.network, account: AttemptKey::user(session.user.id) };
         // The second try is for credentials that were changed between our read and our write.
         for _ in 0..2 {
@@ -61,7 +63,7 @@ impl Services {
             let (ids, now) = ((session.secret_hash, rotated), self.sessions.now());
             let changed = self.store.change_password(session.user.id, checked, &new, ids, now).await?;
             if self.sessions.wait_until_applied(changed).await? {
-                log::info!(event = "authn_password_change", user = %session.user.id, "changed the password");
+                Event::AuthnPasswordChange { user: session.user.id }.record_for(context);
                 let session = OwnedSession { secret_hash: rotated, user_id: session.user.id };
                 return Ok(self.complete_sign_in(session, Some(now), token, client));
             }
@@ -86,7 +88,7 @@ impl Services {
         match (version, checked.map_err(ChangePasswordError::Throttled)?) {
             (Some(version), Verification::Valid { .. }) => Ok(version),
             _ => {
-                log::info!(event = "authn_password_change_fail", %user, "refused a change of password");
+                Event::AuthnPasswordChangeFail { user }.record();
                 Err(ChangePasswordError::WrongPassword)
             }
         }
@@ -97,8 +99,8 @@ impl Services {
     /// all other sessions are revoked. Returns none if there was no such change.
     pub(crate) async fn sign_in_after_change(
         &self,
+        context: &Context,
         presented: &PresentedSessions,
-        client: &ClientInfo,
         password: Password,
     ) -> Result<Option<SignInCookies>, InternalError> {
         let [former] = *presented.sessions.as_slice() else { return Ok(None) };
@@ -113,6 +115,7 @@ impl Services {
         let changed = |account: &Credentials| !account.disabled && account.changed_at.is_some_and(has_just_changed);
         let Some(account) = account.filter(changed) else { return Ok(None) };
         let Some(hash) = account.password_hash else { return Ok(None) };
+        let client = &context.client;
         let share = Share { network: client.network, account: AttemptKey::user(user_id) };
         let permit = self.hashing.reserve(share).await?;
         let checked = self.check_password(permit, &PasswordAttempt::Resubmitted(former), Some(hash), password).await?;

@@ -19,11 +19,12 @@ use std::time::Duration;
 use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordError, PasswordHash, Timestamp};
 
 use crate::config::{Config, SessionConfig};
+use crate::context::ClientInfo;
 use crate::environment::Environment;
 use crate::error::InternalError;
-use crate::log;
+use crate::events::Event;
 use crate::model::OwnedSession;
-use crate::sessions::{ClientInfo, IssuedToken, SessionLifetime, Sessions};
+use crate::sessions::{IssuedToken, SessionLifetime, Sessions};
 use crate::store::Store;
 
 pub(crate) use assertions::Assertions;
@@ -106,7 +107,7 @@ impl Services {
     /// Flushes the last-seen times to the database.
     pub(crate) async fn write_last_seen(&self) {
         if let Err(error) = self.sessions.write_last_seen().await {
-            log::warn!(%error, "the last-seen times of sessions could not be written");
+            Event::LastSeenNotWritten { error: &error }.record();
         }
     }
 
@@ -114,8 +115,8 @@ impl Services {
     pub(crate) async fn purge(&self) {
         match self.sessions.purge().await {
             Ok(0) => {}
-            Ok(sessions) => log::info!(event = "sessions_purged", sessions, "removed expired sessions"),
-            Err(error) => log::warn!(%error, "expired sessions could not be removed"),
+            Ok(sessions) => Event::SessionsPurged { sessions }.record(),
+            Err(error) => Event::SessionsNotPurged { error: &error }.record(),
         }
     }
 }

@@ -20,12 +20,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handstamp_core::{
-    Authentication, Claims, Network, OpenedToken, SessionSecret, SessionSecretHash, SessionTokens, Timestamp,
-    TokenError, TokenText, TokenToEnd, UserId,
+    Authentication, Claims, OpenedToken, SessionSecret, SessionSecretHash, SessionTokens, Timestamp, TokenError,
+    TokenText, TokenToEnd, UserId,
 };
 use uuid::Uuid;
 
 use crate::config::SessionConfig;
+use crate::context::ClientInfo;
 use crate::environment::Environment;
 use crate::error::InternalError;
 use crate::model::{ListedSession, LiveSession, NewSession, OwnedSession, SessionUser};
@@ -61,17 +62,6 @@ impl Weighs for LiveSession {
     fn weight(&self) -> u64 {
         1 + (self.user.text_bytes() / USUAL_TEXT_BYTES) as u64
     }
-}
-
-/// The client that a user signs in from.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ClientInfo {
-    /// The User-Agent header of the request.
-    pub(crate) user_agent: String,
-    pub(crate) address: String,
-    pub(crate) network: Network,
-    /// The device cookie, which says which accounts have signed in there before; empty where there is none.
-    pub(crate) device_cookie: String,
 }
 
 /// A live session and its user.

@@ -34,7 +34,6 @@ pub(crate) use protocol::{
     Committed, Invalidation, InvalidationLog, InvalidationScope, NoLease, NodeId, NodeRow, Position,
     PropagationUnknown, StaleRead,
 };
-pub(crate) use sessions::SESSIONS_PER_USER;
 pub(crate) use users::EmailTakenError;
 
 use statement::{Pool, maintenance};

@@ -14,7 +14,7 @@ use super::postgres_pool::Pool;
 use super::statement::{self, TIME_LIMIT, lease, maintenance, within_time};
 use super::{MIGRATIONS_TABLE, OpenError, POLL_EVERY};
 use crate::config::PoolConfig;
-use crate::log;
+use crate::events::Event;
 
 /// One follows the log and renews the lease, one waits for the other nodes.
 const LEASE_CONNECTIONS: u32 = 2;
@@ -60,12 +60,7 @@ impl Postgres {
             ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"].map(|name| (name, limit)),
         );
         if may_be_read_on_the_way(url, &options) {
-            let server = name_of(&options);
-            log::warn!(
-                event = "database_not_encrypted",
-                "the connection to {server} may go unencrypted: add ?sslmode=verify-full to database_url, or \
-                 ?sslmode=disable where the network between them is trusted"
-            );
+            Event::DatabaseNotEncrypted { server: &name_of(&options) }.record();
         }
         let first = first_connection(&options, config.wait).await;
         let first = first.map_err(|error| OpenError::Unreachable(name_of(&options), error))?;
@@ -76,7 +71,7 @@ impl Postgres {
         let mut migrations = migrations();
         match pool.migrate(&migrations).await {
             Err(MigrateError::Execute(error)) if is_unsupported(&error) => {
-                log::warn!("the database has no advisory locks: start one new node before the others");
+                Event::DatabaseWithoutLocks {}.record();
                 pool.migrate(migrations.set_locking(false)).await?;
             }
             migrated => migrated?,
@@ -130,7 +125,7 @@ impl Postgres {
                 let (reason, heard) = self.listen(&wake).await;
                 // A database that never sends notifications is logged only once.
                 if heard || !is_told {
-                    log::info!(event = "notify_unavailable", %reason, "no notifications from the database: polling instead");
+                    Event::NotifyUnavailable { reason: &reason }.record();
                 }
                 is_told = true;
             }
@@ -205,7 +200,7 @@ async fn first_connection(options: &PgConnectOptions, wait: Duration) -> sqlx::R
         if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
             said = Some(Instant::now());
             let (server, seconds) = (name_of(options), (wait - waited).as_secs());
-            log::warn!(event = "database_awaited", server, %error, seconds, "waiting for the database to answer");
+            Event::DatabaseAwaited { server: &server, error: &error, seconds }.record();
         }
         sleep(ASK_AGAIN_AFTER).await;
     }

@@ -7,6 +7,7 @@ use handstamp_core::{DeviceId, DisplayName, Timestamp};
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
+use crate::context::{ClientInfo, Context};
 use crate::environment::{Clock, Environment, ManualClock};
 use crate::services::hashing::Share;
 use crate::services::{
@@ -69,7 +70,7 @@ impl Here {
             email: EmailAddress::parse(email).unwrap(),
             password: Password::parse(password).unwrap(),
         };
-        self.accounts().register_or_sign_in(request, &[], &ClientInfo::default()).await
+        self.accounts().register_or_sign_in(&Context::visitor(), request, &[]).await
     }
 
     fn accounts(&self) -> &Services {
@@ -86,7 +87,7 @@ impl Here {
             password: Password::parse(password).unwrap(),
             remember: true,
         };
-        match self.accounts().sign_in(request, &[], client).await {
+        match self.accounts().sign_in(&Context::of(client), request, &[]).await {
             Ok(_) => Outcome::IssuedToken,
             Err(SignInError::Wrong) => Outcome::Wrong,
             Err(SignInError::Throttled(RetryAfter(wait))) => Outcome::Waits(wait),
@@ -101,7 +102,7 @@ impl Here {
             password: Password::parse(PASSWORD).unwrap(),
             remember: true,
         };
-        self.accounts().sign_in(request, &[], &ClientInfo::default()).await.unwrap_or_else(|error| panic!("{error:?}"))
+        self.accounts().sign_in(&Context::visitor(), request, &[]).await.unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     /// A session of Ada, who has just signed in.
@@ -125,7 +126,7 @@ impl Here {
     ) -> Result<SignInCookies, ChangePasswordError> {
         let request =
             ChangePasswordRequest { current: Password::parse(current).unwrap(), new: Password::parse(new).unwrap() };
-        self.accounts().change_password(session, &ClientInfo::default(), request).await
+        self.accounts().change_password(&Context::visitor(), session, request).await
     }
 
     /// Tries a current password in a session.
@@ -331,7 +332,7 @@ async fn an_ended_session_allows_a_password_check_only_right_after_a_password_ch
     };
     let sends_again = async |password: &str| {
         let password = Password::parse(password).unwrap();
-        accounts.sign_in_after_change(&presented, &ClientInfo::default(), password).await.unwrap().is_some()
+        accounts.sign_in_after_change(&Context::visitor(), &presented, password).await.unwrap().is_some()
     };
     assert!(!sends_again(PASSWORD).await, "the session is live");
     here.changes_password(&session, "walnut-trumpet-glacier").await.unwrap();
