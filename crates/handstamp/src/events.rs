@@ -148,12 +148,8 @@ events! {
     error SessionKeyUnknown "session_key_unknown" "cannot revoke a session: no secret of this node opens its token; give each node a new secret as a fallback first" {}
     /// Expired sessions were deleted.
     info SessionsPurged "sessions_purged" "removed expired sessions" { sessions: u64 }
-    /// Expired sessions could not be deleted.
-    warn SessionsNotPurged "sessions_not_purged" "expired sessions could not be removed" { error: &'a dyn fmt::Display }
-    /// The last-seen times of sessions could not be written. They are written later.
-    warn LastSeenNotWritten "last_seen_not_written" "the last-seen times of sessions could not be written" { error: &'a dyn fmt::Display }
-    /// Old counts of attempts could not be deleted.
-    warn AttemptsNotPurged "attempts_not_purged" "old counts of attempts could not be removed" { error: &'a dyn fmt::Display }
+    /// A background job failed. It is tried again.
+    warn JobFailed "job_failed" "a background job failed and is tried again" { job: &'a str, error: &'a dyn fmt::Display }
     /// The clock has jumped ahead, so nothing that has expired by it is deleted.
     warn PurgePaused "purge_paused" "the clock has jumped ahead by this many seconds: nothing that has expired by it is deleted until it is right again, or until this node restarts with a wall clock that agrees with it" { seconds: u64 }
     /// The clock is right again.

@@ -67,6 +67,7 @@ mod data_dir;
 pub mod environment;
 mod error;
 mod events;
+mod jobs;
 mod log;
 mod model;
 pub mod private_files;
@@ -76,7 +77,6 @@ mod store;
 mod web;
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use handstamp_core::{DeviceTokens, SessionTokens};
@@ -96,16 +96,12 @@ pub use web::{CurrentSession, CurrentUser};
 
 use context::Context;
 use environment::Environment;
+use events::Event;
+use jobs::Jobs;
 use services::{Assertions, LoginThrottle, PasswordHasher, Services};
 use sessions::Sessions;
 use store::Store;
 use web::{Cookies, IdentityHeaderCache, Mount, SecurityHeaders, Site, Templates, Urls, Warned};
-
-/// How often last-seen times are flushed to the database, because writing one costs more than a request. The session lists of
-/// this node are always current; those of other nodes may be out of date by as much.
-const WRITE_LAST_SEEN_EVERY: Duration = Duration::from_secs(300);
-const PURGE_EVERY: Duration = Duration::from_secs(3600);
-const PURGE_ATTEMPTS_EVERY: Duration = Duration::from_secs(300);
 
 /// The accounts of one site: the open database, the background tasks and the routes. Clones share one instance.
 #[derive(Clone)]
@@ -113,7 +109,7 @@ pub struct Handstamp(Arc<Inner>);
 
 struct Inner {
     site: Arc<Site>,
-    maintenance: JoinHandle<()>,
+    jobs: Mutex<Jobs>,
     /// The task that renews this node's lease.
     node: Mutex<Option<JoinHandle<()>>>,
 }
@@ -149,7 +145,7 @@ impl Handstamp {
             request_ids: log::RequestIds::default(),
             mount: Mount::default(),
             warned: Warned::default(),
-            services: Services {
+            services: Arc::new(Services {
                 assertions: Assertions::new(&config, &environment),
                 devices,
                 throttle: LoginThrottle::new(&config.limits),
@@ -158,15 +154,15 @@ impl Handstamp {
                 config,
                 environment,
                 store,
-            },
+            }),
         });
-        let maintenance = tokio::spawn(run_maintenance(Arc::clone(&site)));
         let node = tokio::spawn({
             let site = Arc::clone(&site);
             async move { site.services.sessions.run_node().await }
         });
         site.services.sessions.wait_until_joined().await;
-        Ok(Self(Arc::new(Inner { site, maintenance, node: Mutex::new(Some(node)) })))
+        let jobs = Mutex::new(Jobs::start(&site.services));
+        Ok(Self(Arc::new(Inner { site, jobs, node: Mutex::new(Some(node)) })))
     }
 
     /// The routes to merge into an axum application: the pages under `/account`, the authorization subrequests of proxies under
@@ -202,7 +198,9 @@ impl Handstamp {
     /// Updates the gauges; call it before each scrape. Metrics go to the recorder of the crate `metrics` that is installed when
     /// this instance is opened.
     pub fn update_gauges(&self) {
-        self.0.site.services.sessions.record_gauges();
+        let sessions = &self.0.site.services.sessions;
+        sessions.record_gauges();
+        self.0.jobs.lock().expect("nothing panics while it holds the jobs").record_gauges(sessions.now());
     }
 
     /// All accounts, ordered by address.
@@ -303,8 +301,11 @@ impl Handstamp {
     /// Flushes the last-seen times to the database, leaves the cluster, so that no other node waits for this one, and closes the
     /// database.
     pub async fn close(self) {
-        self.0.maintenance.abort();
-        self.0.site.services.write_last_seen().await;
+        let mut jobs = std::mem::take(&mut *self.0.jobs.lock().expect("nothing panics while it holds the jobs"));
+        jobs.drain().await;
+        if let Err(error) = self.0.site.services.write_last_seen().await {
+            Event::JobFailed { job: "write_last_seen", error: &error }.record();
+        }
         self.0.site.services.sessions.stop_node();
         let node = self.0.node.lock().expect("nothing panics while it holds the task").take();
         if let Some(node) = node {
@@ -317,22 +318,8 @@ impl Handstamp {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.maintenance.abort();
         if let Some(node) = self.node.get_mut().ok().and_then(Option::take) {
             node.abort();
-        }
-    }
-}
-
-async fn run_maintenance(site: Arc<Site>) {
-    let mut write = tokio::time::interval(WRITE_LAST_SEEN_EVERY);
-    let mut purge = tokio::time::interval(PURGE_EVERY);
-    let mut purge_attempts = tokio::time::interval(PURGE_ATTEMPTS_EVERY);
-    loop {
-        tokio::select! {
-            _ = write.tick() => site.services.write_last_seen().await,
-            _ = purge.tick() => site.services.purge().await,
-            _ = purge_attempts.tick() => site.services.purge_attempts().await,
         }
     }
 }

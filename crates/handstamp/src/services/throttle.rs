@@ -7,16 +7,16 @@ use handstamp_core::{
 };
 use quick_cache::sync::Cache;
 
-use super::Services;
 use super::attack_detection::AttackDetector;
 use super::hashing::{HashPermit, Verification};
+use super::{JobOutcome, Services};
 use crate::config::LimitsConfig;
 use crate::context::ClientInfo;
 use crate::error::InternalError;
 use crate::events::Event;
 use crate::model::{Credentials, OwnedSession};
 use crate::sessions::Session;
-use crate::store::{self, AttemptLimit, CountedAttempt};
+use crate::store::{AttemptLimit, CountedAttempt};
 
 /// The maximum number of stored counts, each of some hundred bytes; `Store::prune_attempts` removes the excess.
 const MAX_ATTEMPT_ROWS: u64 = 1_000_000;
@@ -275,18 +275,13 @@ impl Services {
         }
     }
 
-    /// Removes expired counts, and those beyond the maximum number.
-    pub(crate) async fn purge_attempts(&self) {
-        let purged = async {
-            if let Some(now) = self.sessions.believed_now() {
-                while self.store.purge_attempts(now, ATTEMPTS_AT_ONCE).await? > 0 {}
-            }
-            while self.store.prune_attempts(MAX_ATTEMPT_ROWS, ATTEMPTS_AT_ONCE).await? > 0 {}
-            Ok::<_, store::Error>(())
-        };
-        if let Err(error) = purged.await {
-            Event::AttemptsNotPurged { error: &error }.record();
+    /// Deletes expired counts, and those beyond the maximum number.
+    pub(crate) async fn purge_attempts(&self) -> Result<JobOutcome, InternalError> {
+        if let Some(now) = self.sessions.believed_now() {
+            while self.store.purge_attempts(now, ATTEMPTS_AT_ONCE).await? > 0 {}
         }
+        while self.store.prune_attempts(MAX_ATTEMPT_ROWS, ATTEMPTS_AT_ONCE).await? > 0 {}
+        Ok(JobOutcome::Done)
     }
 }
 

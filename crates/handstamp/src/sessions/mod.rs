@@ -307,19 +307,20 @@ impl Sessions {
     }
 
     /// Deletes the expired sessions and returns how many. Expiry is measured by the database's clock, since one node with a
-    /// wrong clock must not sign all users out. While that clock has jumped ahead, nothing is deleted for the same reason.
-    pub(crate) async fn purge(&self) -> store::Result<u64> {
+    /// wrong clock must not sign all users out. While that clock has jumped ahead, nothing is deleted for the same reason, and it
+    /// returns none.
+    pub(crate) async fn purge(&self) -> store::Result<Option<u64>> {
         let clock = self.store.clock().await?;
         let now = clock.map_or(self.environment.now(), |clock| Timestamp::from_unix_seconds(clock.as_secs()));
         let Some(now) = self.expected_time.believe(now, self.environment.clock_reading().monotonic) else {
-            return Ok(0);
+            return Ok(None);
         };
         let mut purged = 0;
         loop {
             let some = self.store.purge_expired_sessions(now, ROWS_AT_ONCE).await?.value;
             purged += some;
             if some == 0 {
-                return Ok(purged);
+                return Ok(Some(purged));
             }
         }
     }

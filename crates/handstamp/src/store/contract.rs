@@ -43,6 +43,7 @@ macro_rules! laws {
 mod attempts;
 mod changes;
 mod files;
+mod jobs;
 mod migrations;
 
 laws! {

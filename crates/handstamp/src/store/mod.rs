@@ -8,6 +8,7 @@ mod attempts;
 mod contract;
 mod groups;
 mod invalidations;
+mod jobs;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
@@ -30,6 +31,7 @@ use crate::config::{DatabaseUrl, PoolConfig};
 
 pub(crate) use attempts::{AttemptLimit, CountedAttempt};
 pub(crate) use groups::{GROUPS_PER_USER, TooManyGroupsError};
+pub(crate) use jobs::JobState;
 pub(crate) use protocol::{
     Committed, Invalidation, InvalidationLog, InvalidationScope, NoLease, NodeId, NodeRow, Position,
     PropagationUnknown, StaleRead,

@@ -411,17 +411,17 @@ async fn expired_counts_are_purged() {
              INSERT INTO attempts SELECT CAST(n AS BLOB), 1, 0, 0, 1, 0 FROM numbers",
         )
         .await;
-    here.accounts().purge_attempts().await;
+    here.accounts().purge_attempts().await.unwrap();
     assert_eq!(database.count("SELECT COUNT(*) FROM attempts WHERE last_at = 0").await, 0);
     let now = here.clock.wall();
     here.clock.set(Timestamp::from_unix_seconds(now.as_secs() + 30 * 86_400));
-    here.accounts().purge_attempts().await;
+    here.accounts().purge_attempts().await.unwrap();
     assert!(database.count("SELECT COUNT(*) FROM attempts").await > 0, "a clock that has jumped ahead");
     here.clock.set(Timestamp::from_unix_seconds(now.as_secs()));
     here.clock.advance(Duration::from_secs(86_399));
-    here.accounts().purge_attempts().await;
+    here.accounts().purge_attempts().await.unwrap();
     assert!(database.count("SELECT COUNT(*) FROM attempts").await > 0);
     here.clock.advance(Duration::from_secs(1));
-    here.accounts().purge_attempts().await;
+    here.accounts().purge_attempts().await.unwrap();
     assert_eq!(database.count("SELECT COUNT(*) FROM attempts").await, 0);
 }

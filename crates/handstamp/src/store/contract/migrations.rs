@@ -23,11 +23,13 @@ fn earlier_versions(all: &Migrator) -> Vec<i64> {
 }
 
 /// A user with a password and a session, in the columns of the first schema.
-const FILL: [&str; 2] = [
+const FILL: [&str; 3] = [
     "INSERT INTO users (id, name, email, email_key, password_hash, created_at, signed_in_at)
      VALUES ($1, 'Ada', 'Ada@example.com', 'ada@example.com', 'a hash', 1700000000, 1700000600)",
     "INSERT INTO sessions (id_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address)
      VALUES ($2, $1, $1, 1700000600, 1900000000, 1700000700, 'Firefox', '192.0.2.1')",
+    // From version 8 on, a new session has this column.
+    "UPDATE sessions SET authenticated_at = created_at",
 ];
 
 /// All that was stored is there after the migration, and the new columns have the values that it had in effect.
@@ -63,6 +65,9 @@ async fn sqlite_migrates_from_every_earlier_schema_with_its_data() {
         up_to(version, &all).run(&pool).await.unwrap();
         sqlx::query(FILL[0]).bind(USER).execute(&pool).await.unwrap();
         sqlx::query(FILL[1]).bind(USER).bind(SESSION.as_slice()).execute(&pool).await.unwrap();
+        if version >= 8 {
+            sqlx::query(FILL[2]).execute(&pool).await.unwrap();
+        }
         pool.close().await;
         has_kept_everything(&folder.store().await, version).await;
     }
@@ -78,6 +83,9 @@ async fn postgres_migrates_from_every_earlier_schema_with_its_data() {
         up_to(version, &all).run(&pool).await.unwrap();
         sqlx::query(FILL[0]).bind(USER).execute(&pool).await.unwrap();
         sqlx::query(FILL[1]).bind(USER).bind(SESSION.as_slice()).execute(&pool).await.unwrap();
+        if version >= 8 {
+            sqlx::query(FILL[2]).execute(&pool).await.unwrap();
+        }
         pool.close().await;
         has_kept_everything(&Store::open(&DatabaseUrl::Postgres(url), true).await.unwrap(), version).await;
     }
