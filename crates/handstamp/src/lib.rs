@@ -166,8 +166,8 @@ impl Handstamp {
         Ok(Self(Arc::new(Inner { site, maintenance, node: Mutex::new(Some(node)) })))
     }
 
-    /// The routes to merge into an axum application: the pages under `/account`, the authorization subrequests of proxies under
-    /// `/auth`, and the JSON API under `/api/v1`, all after [`Config::prefix`]. If they are nested beneath another path, they
+    /// The routes to merge into an axum application: the pages under `/account`, with the JSON API under
+    /// `/account/api/v1`, and the authorization subrequests of proxies under `/auth`, all after [`Config::prefix`]. If they are nested beneath another path, they
     /// answer 500 and explain why, since their links would lead elsewhere.
     pub fn routes(&self) -> Router {
         web::routes::routes(&self.0.site)

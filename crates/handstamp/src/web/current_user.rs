@@ -11,7 +11,8 @@ use minijinja::{Value, context};
 use uuid::Uuid;
 
 use super::headers::set_no_store;
-use super::user::{Visitor, is_navigation, original_uri, redirect_to_sign_in};
+use super::negotiate::is_navigation;
+use super::user::{Visitor, original_uri, redirect_to_sign_in};
 use super::web_error::{WebError, log_internal_error};
 use super::{SharedSite, authenticate, respond};
 use crate::Handstamp;

@@ -2,14 +2,13 @@
 
 use std::any::Any;
 
-use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use minijinja::{Value, context};
 
 use super::Site;
-use super::user::{self, Visitor};
+use super::user::Visitor;
 use super::web_error::{ErrorMessage, WebError, log_internal_error};
 use crate::log::{self, RequestId};
 
@@ -79,15 +78,6 @@ pub(super) struct ErrorPageVisitor(pub(super) Visitor);
 /// Marks an error response whose body stays as it is, whatever the client accepts.
 #[derive(Clone)]
 pub(super) struct NoErrorPage;
-
-/// Whether the client is a program, which gets no error page. It is one if it requests the API, or if its `Sec-Fetch-Mode` is not
-/// `navigate`. Without that header it is one if it accepts JSON and not HTML.
-pub(super) fn is_program(request: &Request) -> bool {
-    let headers = request.headers();
-    let wants_json = || user::accepts(headers, "json") && !user::accepts(headers, "text/html");
-    let navigates = user::sec_fetch_navigate(headers);
-    request.uri().path().starts_with("/api/") || navigates.map_or_else(wants_json, |navigates| !navigates)
-}
 
 /// A problem document (RFC 9457).
 pub(super) fn problem(status: StatusCode, message: &str) -> Response {

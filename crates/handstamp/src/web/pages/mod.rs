@@ -12,7 +12,7 @@ pub(super) mod sign_out;
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::Response;
-use handstamp_core::{Password, PasswordPolicy, ReturnTo};
+use handstamp_core::ReturnTo;
 use minijinja::Value;
 
 use super::Site;
@@ -23,13 +23,6 @@ use super::web_error::WebError;
 
 /// The error of a field, in words for the user.
 type FieldError = Option<String>;
-
-/// Parses a new password with the checks that need no waiting: not too long, not too short.
-pub(super) fn parse_new_password(text: &str, policy: &PasswordPolicy) -> Result<Password, String> {
-    let password = Password::parse(text).map_err(|error| error.to_string())?;
-    policy.check_length(&password).map_err(|error| error.to_string())?;
-    Ok(password)
-}
 
 /// The return URL in the query of a link, if redirects to it are allowed.
 fn next_from_query(site: &Site, uri: &Uri) -> Option<ReturnTo> {

@@ -9,19 +9,18 @@ use axum::response::Response;
 use handstamp_core::{Password, PasswordPolicy};
 use minijinja::context;
 
-use super::{FieldError, parse_new_password, see_other_with};
+use super::{FieldError, see_other_with};
 use crate::services::{ChangePasswordError, ChangePasswordRequest, SignInCookies};
 use crate::sessions::{ClientInfo, PresentedSessions};
 use crate::web::SharedSite;
 use crate::web::authenticate::reject_anonymous;
 use crate::web::endpoint::RequestContext;
 use crate::web::form::FormFields;
+use crate::web::messages::{WRONG_CURRENT_PASSWORD, parse_new_password};
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::{SignedInUser, Visitor, original_uri};
 use crate::web::web_error::WebError;
-
-pub(in crate::web) const WRONG: &str = "This is not your current password.";
 
 #[derive(Default)]
 struct Errors {
@@ -80,7 +79,7 @@ pub(in crate::web) async fn submit(
                 if let Some(answer) = sent_twice(&site, &sender, new).await {
                     return answer;
                 }
-                errors.current_password = Some(WRONG.to_owned());
+                errors.current_password = Some(WRONG_CURRENT_PASSWORD.to_owned());
             }
             Err(ChangePasswordError::Password(refusal)) => errors.password = Some(refusal.to_string()),
         }
@@ -132,7 +131,8 @@ impl FromRequestParts<RequestContext> for Sender {
 impl Errors {
     /// Parses both passwords, and records every error.
     fn parse(&mut self, current: &str, new: &str, policy: &PasswordPolicy) -> Option<ChangePasswordRequest> {
-        let current = Password::parse(current).map_err(|_| self.current_password = Some(WRONG.to_owned())).ok();
+        let current =
+            Password::parse(current).map_err(|_| self.current_password = Some(WRONG_CURRENT_PASSWORD.to_owned())).ok();
         let new = parse_new_password(new, policy).map_err(|error| self.password = Some(error)).ok();
         Some(ChangePasswordRequest { current: current?, new: new? })
     }

@@ -6,13 +6,12 @@ use axum::response::Response;
 use handstamp_core::{DisplayName, EmailAddress, PasswordPolicy, ReturnTo};
 use minijinja::context;
 
-use super::{
-    FieldError, link_with_next, next_from_form, next_from_query, next_value, parse_new_password, see_other_with,
-};
+use super::{FieldError, link_with_next, next_from_form, next_from_query, next_value, see_other_with};
 use crate::services::{RegisterError, RegisterRequest};
 use crate::sessions::{ClientInfo, PresentedSessions};
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
+use crate::web::messages::parse_new_password;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::Visitor;

@@ -14,14 +14,13 @@ use crate::services::{SignInError, SignInRequest};
 use crate::sessions::{ClientInfo, PresentedSessions};
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
+use crate::web::messages::WRONG_CREDENTIALS;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::templates::lasting;
 use crate::web::urls::FORM_NOT_SENT;
 use crate::web::user::Visitor;
 use crate::web::web_error::WebError;
-
-pub(in crate::web) const WRONG: &str = "The e-mail address or the password is wrong.";
 
 /// The submitted values and their errors.
 struct Form {
@@ -83,7 +82,7 @@ pub(in crate::web) async fn submit(
             }
             Err(SignInError::Throttled(wait)) => return Err(WebError::Throttled(wait)),
             Err(SignInError::Internal(error)) => return Err(error.into()),
-            Err(SignInError::Wrong) => form.errors.password = Some(WRONG.to_owned()),
+            Err(SignInError::Wrong) => form.errors.password = Some(WRONG_CREDENTIALS.to_owned()),
         }
     }
     form_page(
@@ -99,7 +98,8 @@ impl Form {
     /// Parses all fields, and records every error. A password that is too long is wrong, since no user could have chosen it.
     fn parse(&mut self, password: &str) -> Option<SignInRequest> {
         let email = EmailAddress::parse(&self.email).map_err(|error| self.errors.email = Some(error.to_string())).ok();
-        let password = Password::parse(password).map_err(|_| self.errors.password = Some(WRONG.to_owned())).ok();
+        let password =
+            Password::parse(password).map_err(|_| self.errors.password = Some(WRONG_CREDENTIALS.to_owned())).ok();
         Some(SignInRequest { email: email?, password: password?, remember: self.remember })
     }
 }

@@ -38,7 +38,14 @@ fn app(here: &Here) -> Router {
 #[tokio::test]
 async fn our_routes_can_be_merged_with_those_of_an_application() {
     let here = Here::at("http://localhost").await;
-    for (path, status) in [("/", 200), ("/account/login", 200), ("/auth/jwks.json", 200), ("/nowhere", 404)] {
+    for (path, status) in [
+        ("/", 200),
+        ("/account/login", 200),
+        ("/auth/jwks.json", 200),
+        ("/account/jwks.json", 200),
+        ("/api/v1/session", 404),
+        ("/nowhere", 404),
+    ] {
         assert_eq!(ask(&app(&here), Request::get(path), "").await.status().as_u16(), status, "{path}");
     }
 }
@@ -205,7 +212,11 @@ async fn a_browser_application_on_a_trusted_origin_may_write() {
     for origin in origins {
         for site in ["same-site", "cross-site", ""] {
             assert_eq!(send("/notes", origin, site).await, 200, "{origin} {site}");
-            assert_eq!(send("/api/v1/session", origin, site).await, 422, "{origin} {site}: it passes the check");
+            assert_eq!(
+                send("/account/api/v1/session", origin, site).await,
+                422,
+                "{origin} {site}: it passes the check"
+            );
         }
     }
     for origin in [
@@ -217,7 +228,7 @@ async fn a_browser_application_on_a_trusted_origin_may_write() {
         "null",
     ] {
         assert_eq!(send("/notes", origin, "same-site").await, 403, "{origin}");
-        assert_eq!(send("/api/v1/session", origin, "same-site").await, 403, "{origin}");
+        assert_eq!(send("/account/api/v1/session", origin, "same-site").await, 403, "{origin}");
     }
     for bad in [
         "https://app.example.com/",
@@ -236,7 +247,9 @@ async fn a_browser_application_on_a_trusted_origin_may_write() {
 async fn routes_nested_without_their_prefix_explain_the_fix() {
     let here = Here::at("http://localhost").await;
     let nested = Router::new().nest("/members", here.handstamp.routes());
-    for path in ["/members/account", "/members/account/login", "/members/auth/forward", "/members/api/v1/session"] {
+    for path in
+        ["/members/account", "/members/account/login", "/members/auth/forward", "/members/account/api/v1/session"]
+    {
         let answer = ask(&nested, Request::get(path).header("sec-fetch-mode", "navigate"), "").await;
         assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR, "{path}");
         let says = text(answer).await.replace("&#x2f;", "/");
