@@ -48,14 +48,15 @@ pub(super) type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// A handler behind its checks. All requests to a route share it.
 #[derive(Clone)]
-pub(super) struct Endpoint(Arc<Checked<dyn Fn(Request, RequestContext) -> ResponseFuture + Send + Sync>>);
+pub(super) struct Endpoint(Arc<Checked>);
 
-struct Checked<H: ?Sized> {
+/// The handler is boxed so that the pointer to this struct is a thin one, since the future of every request stores it.
+struct Checked {
     site: SharedSite,
     access: Access,
     /// The Content-Security-Policy of its pages, if it is not that of every page.
     own_policy: Option<HeaderValue>,
-    handler: H,
+    handler: Box<dyn Fn(Request, RequestContext) -> ResponseFuture + Send + Sync>,
 }
 
 impl Endpoint {
@@ -65,7 +66,7 @@ impl Endpoint {
         handler: impl Fn(Request, RequestContext) -> ResponseFuture + Send + Sync + 'static,
     ) -> Self {
         let own_policy = (access.policy != PagePolicy::STRICT).then(|| access.policy.header(&site.urls));
-        Self(Arc::new(Checked { site: Arc::clone(site), access, own_policy, handler }))
+        Self(Arc::new(Checked { site: Arc::clone(site), access, own_policy, handler: Box::new(handler) }))
     }
 
     /// The access to the handler.
@@ -136,15 +137,17 @@ impl Endpoint {
             Continue(authorized) => authorized,
             Break(refusal) => return refusal,
         };
-        let Checked { site, access, own_policy, handler } = &*self.0;
-        let knows_the_visitor = access.session != SessionAccess::Ignored;
+        let knows_the_visitor = self.0.access.session != SessionAccess::Ignored;
         let error_page_visitor = knows_the_visitor.then(|| ErrorPageVisitor(visitor.clone()));
-        let mut response = match access.refusal(&visitor) {
+        let mut response = match self.0.access.refusal(&visitor) {
             Some(refusal) => refusal.into_response(),
-            None => handler(take(request), RequestContext { site: Arc::clone(site), visitor }).await,
+            None => {
+                let context = RequestContext { site: Arc::clone(&self.0.site), visitor };
+                (self.0.handler)(take(request), context).await
+            }
         };
         // Only a page has the header already: everything else, and every error page, gets the strict policy.
-        if let Some(own) = own_policy
+        if let Some(own) = &self.0.own_policy
             && let Some(policy) = response.headers_mut().get_mut(CONTENT_SECURITY_POLICY)
         {
             policy.clone_from(own);

@@ -325,6 +325,17 @@ async fn a_panic_gives_an_error_page_and_the_server_keeps_running() {
     assert_eq!(here.opens("/", "").await.status(), StatusCode::OK);
 }
 
+/// axum allocates the future of each request. glibc serves up to 1,032 bytes from a cache of the thread.
+#[tokio::test]
+async fn the_future_of_a_request_fits_into_the_thread_cache_of_the_allocator() {
+    let here = Here::at("http://localhost").await;
+    let endpoint = endpoint(&here.handstamp.0.site, Access::PAGE, async || StatusCode::OK);
+    let request = Request::get("/").header("host", "localhost").body(Body::empty()).unwrap();
+    let future = endpoint.call(request);
+    assert!(size_of_val(&future) <= 1032, "{} bytes", size_of_val(&future));
+    assert_eq!(future.await.unwrap().status(), StatusCode::OK);
+}
+
 #[tokio::test]
 async fn every_request_has_a_unique_id() {
     let here = Here::at("http://localhost").await;
