@@ -18,6 +18,7 @@ mod ids;
 mod invisible;
 mod keyring;
 mod password;
+mod password_advice;
 mod return_to;
 mod throttle;
 mod time;
@@ -37,6 +38,7 @@ pub use password::{
     Argon2Params, Argon2ParamsError, HashMemory, InvalidHashError, NewPassword, Password, PasswordError, PasswordHash,
     PasswordMatch, PasswordPolicy, PasswordTooLong,
 };
+pub use password_advice::PasswordAdvice;
 pub use return_to::{ReturnHost, ReturnHosts, ReturnTo};
 pub use throttle::{AttemptKey, Attempts, Limit, RetryAfter};
 pub use time::Timestamp;

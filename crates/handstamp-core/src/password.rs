@@ -3,6 +3,7 @@
 use std::fmt;
 use std::hash::BuildHasher;
 
+use crate::PasswordAdvice;
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use unicode_normalization::UnicodeNormalization;
@@ -50,7 +51,7 @@ pub struct PasswordTooLong;
 
 impl fmt::Display for PasswordTooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Use at most {} characters.", Password::MAX_LENGTH)
+        write!(f, "the password has more than {} characters", Password::MAX_LENGTH)
     }
 }
 
@@ -79,14 +80,16 @@ impl PasswordPolicy {
     /// site.
     ///
     /// # Errors
-    /// The reason why it is refused, in words for the user.
+    /// The reason why it is refused.
     pub fn accept(&self, password: Password, context: &[&str]) -> Result<NewPassword, PasswordError> {
         self.check_length(&password)?;
         // Only the beginnings are compared, so that a long address that is the password is recognised as well.
         let words: Vec<&str> = context.iter().flat_map(|text| guesses_from(text)).map(head).collect();
         let estimate = zxcvbn::zxcvbn(head(&password.0), &words);
         if u8::from(estimate.score()) < self.min_strength {
-            return Err(PasswordError::Guessable { advice: advice(&estimate) });
+            return Err(PasswordError::Guessable {
+                advice: estimate.feedback().map(PasswordAdvice::of).unwrap_or_default(),
+            });
         }
         Ok(NewPassword(password))
     }
@@ -100,13 +103,6 @@ fn head(text: &str) -> &str {
 /// A text, and the words of more than two characters in it.
 fn guesses_from(text: &str) -> impl Iterator<Item = &str> {
     std::iter::once(text).chain(text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.chars().count() > 2))
-}
-
-fn advice(estimate: &zxcvbn::Entropy) -> String {
-    let Some(feedback) = estimate.feedback() else { return String::new() };
-    let warning = feedback.warning().map(|warning| warning.to_string());
-    let suggestions = feedback.suggestions().iter().map(ToString::to_string);
-    warning.into_iter().chain(suggestions).collect::<Vec<_>>().join(" ")
 }
 
 /// A password that the policy accepts, or accepted earlier: the only kind that is stored.
@@ -123,16 +119,16 @@ pub enum PasswordError {
     },
     /// It is too easy to guess.
     Guessable {
-        /// Sentences that say why, and what to do instead.
-        advice: String,
+        /// Why it is, and how to do better.
+        advice: Vec<PasswordAdvice>,
     },
 }
 
 impl fmt::Display for PasswordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooShort { min_length } => write!(f, "Use at least {min_length} characters."),
-            Self::Guessable { advice } => write!(f, "This password is easy to guess. {advice}"),
+            Self::TooShort { min_length } => write!(f, "the password has fewer than {min_length} characters"),
+            Self::Guessable { .. } => f.write_str("the password is easy to guess"),
         }
     }
 }

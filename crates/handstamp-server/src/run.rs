@@ -1,27 +1,21 @@
 //! `handstamp serve`: start, serve, and shut down within a deadline.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use axum_server::{Handle, Server};
+use axum_server::Handle;
 use handstamp::{Config, DataDir, DatabaseUrl, Handstamp, PublicUrl, private_files};
-use tokio::net::TcpSocket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Level;
 
 use crate::connection_limit::ConnectionLimit;
+use crate::listener::{listen, server};
 use crate::metrics::Exporter;
 use crate::settings::Settings;
 use crate::{CliError, log};
 
-/// The maximum length of a request head. hyper checks before each read, so a head that arrives at once may be almost twice as
-/// long.
-const MAX_HEADER_BYTES: usize = 32 * 1024;
-/// Connections that the system queues until we accept them. It drops those beyond, and their clients retry a second later.
-/// The usual 128 are soon reached when many clients connect at once.
-const BACKLOG: u32 = 4096;
 /// The time that requests in progress have to finish after the signal to stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -78,34 +72,6 @@ async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
     handstamp.close().await;
     tracing::info!(event = "sys_shutdown", "stopped");
     served.map_err(|error| CliError::failure(format!("stopped serving: {error}")))
-}
-
-/// A listener on this address, for an asynchronous server.
-pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, CliError> {
-    let listener = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)?.into_std()
-    };
-    listener().map_err(|error| CliError::failure(format!("cannot listen on {address}: {error}")))
-}
-
-/// A server that closes silent and slow connections, and limits the number of connections.
-pub(crate) fn server(
-    listener: TcpListener,
-    connections: ConnectionLimit,
-) -> Result<Server<SocketAddr, ConnectionLimit>, CliError> {
-    let server = axum_server::from_tcp(listener).map_err(CliError::failure)?.acceptor(connections.clone());
-    // With a peer, the connection was accepted and then refused for want of a permit, which is reported elsewhere.
-    let server = server.accept_error_handler(move |peer, error| {
-        if peer.is_none() {
-            connections.accept_failed(error);
-        }
-    });
-    let mut server = server.http1_only();
-    server.http_builder().http1().max_buf_size(MAX_HEADER_BYTES);
-    Ok(server)
 }
 
 /// Whether a command may create the data folder, or needs an existing one.

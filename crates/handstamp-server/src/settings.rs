@@ -19,7 +19,7 @@ use handstamp::{
 use tracing::Level;
 
 use crate::cli::{AddressArgs, DataArgs};
-use crate::log::Format;
+use crate::log_format::LogFormat;
 
 const DEFAULT_FILE: &str = "handstamp.toml";
 const PREFIX: &str = "HANDSTAMP_";
@@ -97,7 +97,7 @@ pub(crate) struct Settings {
     pub(crate) connections_per_network: Option<usize>,
     /// None for no metrics.
     pub(crate) metrics_listen: Option<SocketAddr>,
-    pub(crate) log_format: Option<Format>,
+    pub(crate) log_format: Option<LogFormat>,
     /// None for the default of the command.
     pub(crate) log_level: Option<Level>,
     /// Messages about the settings, for the log once it has started.
@@ -322,7 +322,7 @@ impl Reader {
             connections: self.parse("limits.connections", |text| between(text, 10, 1_000_000)).unwrap_or(10_000),
             connections_per_network: self.parse("limits.connections_per_network", |text| between(text, 0, 1_000_000)),
             metrics_listen: self.metrics_listen(),
-            log_format: self.parse("log.format", Format::from_str),
+            log_format: self.parse("log.format", LogFormat::from_str),
             log_level: self.parse("log.level", level),
             public_url,
             session,

@@ -9,7 +9,7 @@ use handstamp_core::{Argon2Params, HashMemory, Password, PasswordError, Password
 use tokio::time::sleep;
 
 use crate::config::HashingConfig;
-use crate::error::InternalError;
+use crate::internal_error::InternalError;
 
 pub(crate) use queue::Share;
 use queue::{Queue, QueueFull, QueuePermit};
