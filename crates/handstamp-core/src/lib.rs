@@ -19,6 +19,7 @@ mod invisible;
 mod keyring;
 mod password;
 mod return_to;
+mod setting;
 mod throttle;
 mod time;
 mod token;
@@ -38,6 +39,7 @@ pub use password::{
     PasswordMatch, PasswordPolicy, PasswordTooLong,
 };
 pub use return_to::{ReturnHost, ReturnHosts, ReturnTo};
+pub use setting::InvalidSetting;
 pub use throttle::{AttemptKey, Attempts, Limit, RetryAfter};
 pub use time::Timestamp;
 pub use token::{Claims, OpenedToken, SessionTokens, TokenError, TokenText, TokenToEnd};
