@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(feature = "sqlite")]
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use handstamp_core::InvalidSetting;
+#[cfg(feature = "postgres")]
 use url::Url;
 
 use super::setting::parse;

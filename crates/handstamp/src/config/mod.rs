@@ -104,6 +104,22 @@ impl Config {
 
     /// The definitions of the settings, for programs that read them from files or the environment. [`prefix`](Self::prefix),
     /// [`templates`](Self::templates), [`trusted_origins`](Self::trusted_origins) and [`PoolConfig::wait`] have none.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use handstamp::{Config, SettingValue};
+    ///
+    /// let mut config = Config::in_folder("handstamp-data", "http://localhost:3000")?;
+    /// for setting in Config::settings() {
+    ///     let variable = format!("ACCOUNTS_{}", setting.name().to_uppercase().replace('.', "_"));
+    ///     if let Ok(text) = std::env::var(variable) {
+    ///         setting.set(&mut config, "", &SettingValue::Text(text))?;
+    ///     }
+    /// }
+    /// config.validate()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn settings() -> Vec<Setting<Self>> {
         [
             public_url::settings(),
