@@ -20,6 +20,7 @@ mod keyring;
 mod password;
 mod password_advice;
 mod return_to;
+mod setting;
 mod throttle;
 mod time;
 mod token;
@@ -40,6 +41,7 @@ pub use password::{
 };
 pub use password_advice::PasswordAdvice;
 pub use return_to::{ReturnHost, ReturnHosts, ReturnTo};
+pub use setting::InvalidSetting;
 pub use throttle::{AttemptKey, Attempts, Limit, RetryAfter};
 pub use time::Timestamp;
 pub use token::{Claims, OpenedToken, SessionTokens, TokenError, TokenText, TokenToEnd};

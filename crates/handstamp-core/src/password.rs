@@ -58,12 +58,19 @@ impl fmt::Display for PasswordTooLong {
 impl std::error::Error for PasswordTooLong {}
 
 /// The requirements for a new password (NIST SP 800-63B-4 §3.1.1.2): long enough and hard to guess, and nothing else.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PasswordPolicy {
-    /// The fewest code points.
+    /// The fewest code points; 8 by default.
     pub min_length: usize,
-    /// The least strength, 0 to 4 (Wheeler, "zxcvbn: Low-Budget Password Strength Estimation", USENIX Security 2016).
+    /// The least strength, 0 to 4; 3 by default (Wheeler, "zxcvbn: Low-Budget Password Strength Estimation", USENIX Security 2016).
     pub min_strength: u8,
+}
+
+impl Default for PasswordPolicy {
+    fn default() -> Self {
+        Self { min_length: 8, min_strength: 3 }
+    }
 }
 
 impl PasswordPolicy {
@@ -143,10 +150,20 @@ pub struct Argon2Params {
     parallelism: u32,
 }
 
+/// The recommendation of OWASP's Password Storage Cheat Sheet: 19,456 KiB of memory, 2 passes and 1 lane.
+impl Default for Argon2Params {
+    fn default() -> Self {
+        Self { memory_kib: 19_456, iterations: 2, parallelism: 1 }
+    }
+}
+
 impl Argon2Params {
-    const MAX_MEMORY_KIB: u32 = 1024 * 1024;
-    const MAX_ITERATIONS: u32 = 64;
-    const MAX_PARALLELISM: u32 = 64;
+    /// The most memory of a hash, in KiB: 1 GiB.
+    pub const MAX_MEMORY_KIB: u32 = 1024 * 1024;
+    /// The most passes.
+    pub const MAX_ITERATIONS: u32 = 64;
+    /// The most lanes.
+    pub const MAX_PARALLELISM: u32 = 64;
     /// Four passes over 1 GiB, the most expensive preset of libsodium: some seconds of one core.
     const MAX_WORK_KIB: u64 = 4 * 1024 * 1024;
     const OUTPUT_BYTES: usize = 32;
@@ -171,6 +188,16 @@ impl Argon2Params {
     /// Memory of one hash, in KiB.
     pub const fn memory_kib(&self) -> u32 {
         self.memory_kib
+    }
+
+    /// Passes over the memory.
+    pub const fn iterations(&self) -> u32 {
+        self.iterations
+    }
+
+    /// Lanes, which may be computed in parallel.
+    pub const fn parallelism(&self) -> u32 {
+        self.parallelism
     }
 
     /// How much memory all passes of one hash process together.
@@ -406,6 +433,14 @@ mod tests {
     use proptest::prelude::*;
 
     const POLICY: PasswordPolicy = PasswordPolicy { min_length: 8, min_strength: 3 };
+
+    #[test]
+    fn the_defaults_are_the_recommended_ones() {
+        assert_eq!(PasswordPolicy::default(), POLICY);
+        let params = Argon2Params::default();
+        assert_eq!((params.memory_kib(), params.iterations(), params.parallelism()), (19_456, 2, 1));
+        assert!(params.is_recommended() && Argon2Params::new(19_456, 2, 1) == Ok(params));
+    }
     const GOOD: &str = "plum-octave-harbour";
 
     fn password(text: &str) -> Password {

@@ -11,7 +11,7 @@ use tracing::Level;
 use zeroize::Zeroizing;
 
 use crate::cli::{OutputFlags, SessionCommand, UserCommand};
-use crate::settings::Settings;
+use crate::settings::{DataDirMode, Settings};
 use crate::{CliError, log, run, table};
 
 pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliError> {
@@ -109,7 +109,7 @@ pub(crate) fn with_handstamp(
     log::start(&settings, Level::WARN);
     run::block_on(async {
         let port = settings.listen.port();
-        let mut config = run::config(settings, port, run::DataDirMode::MustExist)?;
+        let mut config = settings.into_config(port, DataDirMode::MustExist)?;
         // A node without a cache takes no lease, so no other node waits for it.
         config.session.cache_entries = 0;
         // The operator waits for the command, and can repeat it when the database is available.

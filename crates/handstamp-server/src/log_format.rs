@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use handstamp::InvalidSetting;
+
 /// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -12,13 +14,13 @@ pub(crate) enum LogFormat {
 }
 
 impl FromStr for LogFormat {
-    type Err = String;
+    type Err = InvalidSetting;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidSetting> {
         match text {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
-            _ => Err("must be text or json".to_owned()),
+            _ => Err(InvalidSetting::new("must be text or json")),
         }
     }
 }

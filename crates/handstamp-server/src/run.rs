@@ -2,18 +2,17 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use axum_server::Handle;
-use handstamp::{Config, DataDir, DatabaseUrl, Handstamp, PublicUrl, private_files};
+use handstamp::{Handstamp, PublicUrl};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Level;
 
 use crate::connection_limit::ConnectionLimit;
 use crate::listener::{listen, server};
 use crate::metrics::Exporter;
-use crate::settings::Settings;
+use crate::settings::{DataDirMode, Settings};
 use crate::{CliError, log};
 
 /// The time that requests in progress have to finish after the signal to stop.
@@ -45,14 +44,14 @@ async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
     let connections = ConnectionLimit::capped_by_open_files(
         settings.connections,
         settings.connections_per_network,
-        settings.trusted_proxies.clone(),
+        settings.trusted_proxies().clone(),
     );
-    let config = config(settings, address.port(), DataDirMode::Create)?;
+    let config = settings.into_config(address.port(), DataDirMode::Create)?;
     let public_url = config.public_url.clone();
     if !address.ip().is_loopback() && !public_url.is_https() {
         tracing::warn!(event = "public_url_local", %public_url, %address, "listening for other machines, but public_url can only be reached from this one");
     }
-    if !config.hashing.settings.is_recommended() {
+    if !config.hashing.params.is_recommended() {
         tracing::warn!(
             event = "hashing_weak",
             "the hashing settings are weaker than OWASP recommends for passwords; use them for tests only"
@@ -72,68 +71,6 @@ async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
     handstamp.close().await;
     tracing::info!(event = "sys_shutdown", "stopped");
     served.map_err(|error| CliError::failure(format!("stopped serving: {error}")))
-}
-
-/// Whether a command may create the data folder, or needs an existing one.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DataDirMode {
-    Create,
-    MustExist,
-}
-
-/// Whether a file or folder is missing; an error if it is inaccessible, since it may exist then.
-fn is_missing(path: &Path) -> Result<bool, CliError> {
-    let is_there = path.try_exists();
-    is_there.map(|is_there| !is_there).map_err(|error| CliError::failure(private_files::cannot("access", path, &error)))
-}
-
-/// The configuration of the library. Files in the data folder stand in for a missing database URL and secret key.
-///
-/// # Errors
-/// When a file or folder is missing, cannot be created, or can be read by others.
-pub(crate) fn config(settings: Settings, port: u16, folder: DataDirMode) -> Result<Config, CliError> {
-    let public_url = match settings.public_url {
-        Some(public_url) => public_url,
-        None => PublicUrl::parse(&format!("http://localhost:{port}")).map_err(CliError::usage)?,
-    };
-    let data_dir = &settings.data_dir;
-    let is_in_folder = settings.database.is_none();
-    if (is_in_folder || settings.secret_key.is_none()) && data_dir.is_file() {
-        let data_dir = data_dir.display();
-        return Err(CliError::failure(format!(
-            "data_dir, {data_dir}, is a file, and must be the folder that holds the data"
-        )));
-    }
-    let database = settings.database.unwrap_or_else(|| DatabaseUrl::in_folder(data_dir));
-    let needed = database.path().or(settings.secret_key.is_none().then_some(data_dir.as_path()));
-    if folder == DataDirMode::MustExist && needed.map_or(Ok(false), is_missing)? {
-        return Err(CliError::failure(format!(
-            "there are no accounts in {}; name another folder with --data-dir, or create one with: handstamp serve",
-            data_dir.display()
-        )));
-    }
-    let secret_key = match settings.secret_key {
-        Some(secret_key) if !is_in_folder => secret_key,
-        given => {
-            let data_dir = DataDir::open(data_dir).map_err(CliError::failure)?;
-            given.map_or_else(|| data_dir.secret_key(), Ok).map_err(CliError::failure)?
-        }
-    };
-    Ok(Config {
-        pool: settings.pool,
-        secret_key_fallbacks: settings.secret_key_fallbacks,
-        site_name: settings.site_name,
-        templates_dir: settings.templates_dir,
-        registration: settings.registration,
-        session: settings.session,
-        password: settings.password,
-        hashing: settings.hashing,
-        limits: settings.limits,
-        trusted_proxies: settings.trusted_proxies,
-        return_hosts: settings.return_hosts,
-        forward_auth: settings.forward_auth,
-        ..Config::new(public_url, database, secret_key)
-    })
 }
 
 /// Prints the URL for the operator, whatever the log settings. Write errors are ignored, since standard output may be closed.

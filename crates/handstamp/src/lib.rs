@@ -86,14 +86,15 @@ use handstamp_core::{DeviceTokens, SessionTokens};
 use tokio::task::JoinHandle;
 
 pub use config::{
-    Config, DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig, PoolConfig, Prefix, PublicUrl, Registration,
-    SessionConfig, TrustedOrigin, check_cookie_domain, check_return_host, check_site_name,
+    BoundedValue, Config, ConfigError, ConfigErrors, DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig,
+    PoolConfig, Prefix, PublicUrl, Registration, SessionConfig, Setting, SettingValue, TrustedOrigin,
 };
 pub use data_dir::DataDir;
 pub use embed::{NewUser, Sessions, Users};
 pub use error::Error;
 pub use handstamp_core::{
-    Argon2Params, Network, PasswordPolicy, ReturnHost, SecretKey, Timestamp, TrustedProxies, UserId,
+    Argon2Params, Argon2ParamsError, InvalidSetting, Network, PasswordPolicy, ReturnHost, SecretError, SecretKey,
+    Timestamp, TrustedProxies, UserId,
 };
 pub use model::{ListUsers, ListedSession, User};
 pub use web::{CurrentSession, CurrentUser};
@@ -121,8 +122,7 @@ impl Handstamp {
     /// does not answer for [`PoolConfig::wait`], and for this node's first lease for [`SessionConfig::lease`] at most.
     ///
     /// # Errors
-    /// When [`Config::validate`] rejects a setting, two secrets are the same, the database cannot be opened, or other users can
-    /// read its files.
+    /// When [`Config::validate`] rejects a setting, the database cannot be opened, or other users can read its files.
     pub async fn open(config: Config) -> Result<Self, Error> {
         Self::open_with(config, Environment::system()).await
     }

@@ -45,7 +45,7 @@ pub(crate) enum Verification {
 impl PasswordHasher {
     pub(crate) fn new(config: &HashingConfig) -> Self {
         Self {
-            settings: config.settings,
+            settings: config.params,
             queue: Arc::new(Queue::new(config.concurrency, config.queue)),
             memories: Arc::new(Mutex::new(Vec::new())),
         }

@@ -114,7 +114,8 @@ const FIRST: CredentialsVersion = CredentialsVersion(1);
 const ANOTHER: CredentialsVersion = CredentialsVersion(2);
 
 fn hash(password: &str) -> PasswordHash {
-    let policy = PasswordPolicy { min_length: 1, min_strength: 0 };
+    let mut policy = PasswordPolicy::default();
+    (policy.min_length, policy.min_strength) = (1, 0);
     let password = policy.accept(Password::parse(password).unwrap(), &[]).unwrap();
     Argon2Params::new(8, 1, 1).unwrap().hash(&password, [0; 16], &mut HashMemory::default())
 }

@@ -56,7 +56,7 @@ impl Here {
         let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
         let database = DatabaseUrl::Sqlite(folder.join("handstamp.db"));
         let mut config = Config::new(PublicUrl::parse("http://localhost").unwrap(), database, secret);
-        config.hashing.settings = crate::Argon2Params::new(8, 1, 1).unwrap();
+        config.hashing.params = crate::Argon2Params::new(8, 1, 1).unwrap();
         (config.hashing.concurrency, config.hashing.queue) = (1, 0);
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000)));
         let environment = Environment { clock: clock.clone(), ..Environment::system() };

@@ -52,7 +52,7 @@ impl Here {
         let secret = SecretKey::parse(SECRET).unwrap();
         let database = DatabaseUrl::Sqlite(folder.join("handstamp.db"));
         let mut config = Config::new(PublicUrl::parse(public_url).unwrap(), database, secret);
-        config.hashing.settings = crate::Argon2Params::new(8, 1, 1).unwrap();
+        config.hashing.params = crate::Argon2Params::new(8, 1, 1).unwrap();
         set(&mut config);
         let clock = Arc::new(ManualClock::new(NOW));
         let environment = Environment { clock: clock.clone(), ..Environment::system() };
