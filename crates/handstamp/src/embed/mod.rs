@@ -1,4 +1,4 @@
-//! What applications call: handles for users and sessions.
+//! The public interface for applications: handles for users and sessions.
 
 mod sessions;
 mod users;
