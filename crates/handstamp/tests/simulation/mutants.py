@@ -1,6 +1,6 @@
 """Leaves out each rule of the lease protocol in the code of sessions/, and checks that the simulation catches it.
 
-Usage: mutants.py [NAME ...]. Run by script/test. A mutant whose text is no longer in the code is an error, too.
+Usage: mutants.py [NAME ...]. Run by script/test-all. A mutant whose text is no longer in the code is an error, too.
 mutants.py --bare FOLDER copies the protocol and its tests there as a separate package, which builds in seconds: script/mutants
 mutates that copy.
 """
