@@ -51,6 +51,10 @@ impl AsValue for &dyn fmt::Display {
 macro_rules! events {
     ($($(#[doc = $about:literal])+ $level:ident $variant:ident $name:literal $message:literal { $($field:ident: $kind:ty),* })*) => {
         /// An event.
+        #[cfg_attr(
+            not(all(feature = "sqlite", feature = "postgres")),
+            allow(dead_code, reason = "some events are of one database")
+        )]
         pub(crate) enum Event<'a> {
             $($(#[doc = $about])+ $variant { $($field: $kind),* },)*
             #[expect(dead_code, reason = "an event without borrowed fields has no lifetime")]
