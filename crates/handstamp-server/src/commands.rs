@@ -22,7 +22,7 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliE
                 let name = name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().to_owned());
                 let password = read_password()?;
                 let id = users.create(NewUser { name: &name, email: &email, password: &password }).await?;
-                say(&format!("made the account {id}"))
+                say(&format!("created user {id}"))
             }
             UserCommand::List { output, .. } => show_accounts(&all_users(&users).await?, output),
             UserCommand::Show { account, output } => show_account(&find(&users, &account.email).await?, output),
@@ -79,7 +79,7 @@ pub(crate) fn sessions(settings: Settings, command: SessionCommand) -> Result<()
                     Some(email) => sessions.revoke_all_of(find(&users, &email).await?.id).await?,
                     None => sessions.revoke_everyone().await?,
                 };
-                say(&format!("ended {}", sessions_in_words(ended)))
+                say(&format!("revoked {}", sessions_in_words(ended)))
             }
         }
     })
