@@ -26,8 +26,8 @@ LOG = ("-p handstamp --lib", "store::contract::changes::sqlite::")
 GUESSING = ("-p handstamp --lib", "services::throttle::tests::")
 HASHING = ("-p handstamp --lib", "services::hashing::queue::tests::")
 ROUTES = ("-p handstamp --lib", "web::routes::tests::")
-PROXIES = ("-p handstamp-server --test stories", "a_proxy_asks_who_it_is::sqlite::")
-EVERYWHERE = ("-p handstamp --lib", "web::routes::tests::everywhere::")
+PROXIES = ("-p handstamp-server --test stories", "forward_auth::sqlite::")
+EVERYWHERE = ("-p handstamp --lib", "web::routes::tests::propagation::")
 
 BY_MEMBERS = "changes_by_users_are_applied_on_every_node_before_the_response"
 BY_OPERATORS = "changes_by_operators_are_applied_on_every_node_before_they_return"
@@ -159,7 +159,7 @@ MUTANTS = {
                             "empty_identity_headers_are_sent_too"),
     "writes_to_applications_unchecked": (f"{WEB}/routes.rs", "router.layer(from_fn_with_state(site.clone(), cross_site::refuse))",
                                          "let _ = site;\n    router",
-                                         ("-p handstamp --lib", "web::routes::tests::inside_an_application::"),
+                                         ("-p handstamp --lib", "web::routes::tests::embedding::"),
                                          "other_sites_cannot_make_a_browser_write_to_an_application"),
 }
 

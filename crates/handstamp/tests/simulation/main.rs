@@ -23,7 +23,6 @@ mod environment;
 #[path = "../../src/log.rs"]
 mod log;
 
-mod chance;
 mod database;
 mod machine;
 mod people;

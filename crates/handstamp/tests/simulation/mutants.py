@@ -16,8 +16,8 @@ ROOT = CRATE.parents[1]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PLACE = TARGET / "lease-mutants"
 FOLLOWER, CACHE, DATABASE = "src/sessions/node.rs", "src/sessions/cache.rs", "tests/simulation/database.rs"
-DEPENDENCIES = "arc-swap axum getrandom handstamp-core quick_cache rustix tracing uuid".split()
-SESSIONS = [f"src/sessions/{name}.rs" for name in "cache follower lease sync".split()]
+DEPENDENCIES = "arc-swap axum getrandom handstamp-core handstamp-testing quick_cache rustix tracing uuid".split()
+SESSIONS = [f"src/sessions/{name}.rs" for name in "cache lease node sync".split()]
 FILES = ["src/log.rs", "src/environment.rs", "src/store/protocol.rs", *SESSIONS]
 
 LOOK = "        let (newest, rows) = self.log.nodes().await.map_err(fault)?;"
@@ -29,7 +29,7 @@ RENEWED = "            cache.lease().renew(sent, self.lease);\n            renew
 MUTANTS = {
     "no_wait": [(FOLLOWER, WAIT, "        if true {\n            return Ok(());\n        }\n" + WAIT)],
     "no_lease": [(CACHE, "if !self.lease.holds(now)", "if false && !self.lease.holds(now)")],
-    "no_stamp": [(CACHE, "entry.position >= changed", "(entry.position >= changed || true)")],
+    "no_stamp": [(CACHE, "entry.position >= invalidated_at", "(entry.position >= invalidated_at || true)")],
     "stamp_after_read": [(FOLLOWER, "cache.insert(read_position, key", "cache.insert(read_position.max(cache.position()), key")],
     "report_before_evict": [
         (FOLLOWER, "gap || !cache.apply(&changes)", "gap"),
@@ -84,7 +84,7 @@ MUTANTS = {
 def dependencies(*more):
     own = (CRATE / "Cargo.toml").read_text()
     lines = [re.search(rf"^{name} = .*$", own, re.M)[0] for name in [*DEPENDENCIES, *more]]
-    lines = [line.replace('"../handstamp-core"', f'"{ROOT}/crates/handstamp-core"') for line in lines]
+    lines = [line.replace('"../', f'"{ROOT}/crates/') for line in lines]
     lines.append('tokio = { version = "1.54", features = ["macros", "rt", "sync", "time", "test-util"] }')
     return lines
 
@@ -113,8 +113,8 @@ def plant(name, replacements):
 BARE_LIBRARY = """#![allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
 mod environment;
 mod store {
-    mod change;
-    pub(crate) use change::*;
+    mod protocol;
+    pub(crate) use protocol::*;
 }
 mod sessions {
     mod cache;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
 use handstamp_core::{Claims, SessionSecret, SessionTokens, UserId};
+use handstamp_testing::TempFolder;
 use tower::ServiceExt;
 
 use super::*;
@@ -21,29 +22,22 @@ const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// A site with a data folder and a clock of its own.
-struct Here {
+struct TestSite {
     handstamp: Handstamp,
     clock: Arc<ManualClock>,
-    folder: std::path::PathBuf,
+    folder: TempFolder,
 }
 
-impl Drop for Here {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-impl Here {
+impl TestSite {
     async fn at(public_url: &str) -> Self {
         Self::with(public_url, |_| ()).await
     }
 
     /// The same with further settings.
     async fn with(public_url: &str, set: impl FnOnce(&mut Config)) -> Self {
-        let name: [u8; 8] = Environment::system().random();
-        let folder = std::env::temp_dir().join(format!("handstamp-routes-{:016x}", u64::from_be_bytes(name)));
+        let folder = TempFolder::new();
         let secret = SecretKey::parse(SECRET).unwrap();
-        let database = DatabaseUrl::Sqlite(folder.join("handstamp.db"));
+        let database = DatabaseUrl::Sqlite(folder.path().join("data/handstamp.db"));
         let mut config = Config::new(PublicUrl::parse(public_url).unwrap(), database, secret);
         config.hashing.settings = crate::Argon2Params::new(8, 1, 1).unwrap();
         set(&mut config);
@@ -93,7 +87,7 @@ async fn text(response: Response<Body>) -> String {
 
 #[tokio::test]
 async fn only_the_listed_pages_are_public() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let mut open = Vec::new();
     let routes = include_str!("../routes.rs");
     let mut paths: Vec<&str> = routes.split("(\"/").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
@@ -117,7 +111,7 @@ async fn only_the_listed_pages_are_public() {
 }
 
 /// The status that an anonymous visitor gets for a write to a URL that cannot be read.
-async fn writes(here: &Here, path: &str) -> StatusCode {
+async fn writes(here: &TestSite, path: &str) -> StatusCode {
     let mut answer = StatusCode::METHOD_NOT_ALLOWED;
     for method in ["POST", "PUT", "DELETE"] {
         let request = Request::builder().method(method).uri(path).header("host", "localhost");
@@ -131,7 +125,7 @@ async fn writes(here: &Here, path: &str) -> StatusCode {
 
 #[tokio::test]
 async fn a_panic_gives_an_error_page_and_the_server_keeps_running() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     #[expect(unreachable_code, reason = "it panics, and a handler has to answer something")]
     async fn panics() -> &'static str {
         panic!("with a secret in its message");
@@ -153,7 +147,7 @@ async fn a_panic_gives_an_error_page_and_the_server_keeps_running() {
 
 #[tokio::test]
 async fn every_request_has_a_unique_id() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let mut ids = std::collections::HashSet::new();
     for _ in 0..1_000 {
         let id = here.opens("/healthz", "").await.headers()["x-request-id"].to_str().unwrap().to_owned();
@@ -164,7 +158,7 @@ async fn every_request_has_a_unique_id() {
 
 #[tokio::test]
 async fn requests_are_aborted_after_the_timeout_plus_a_lease() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let slow = std::future::pending::<()>;
     let router = Routes::new(&here.handstamp.0.site, Access::Unchecked).any("/slow", slow).router();
     tokio::time::pause();
@@ -178,7 +172,7 @@ async fn requests_are_aborted_after_the_timeout_plus_a_lease() {
 }
 
 /// The current assertion about Ada, in its three parts: header, claims and signature.
-async fn assertion_of(here: &Here, token: &str) -> (serde_json::Value, serde_json::Value, String) {
+async fn assertion_of(here: &TestSite, token: &str) -> (serde_json::Value, serde_json::Value, String) {
     let assertion =
         here.opens("/auth/request", token).await.headers()["handstamp-assertion"].to_str().unwrap().to_owned();
     let [header, claims, signature] = assertion.split('.').collect::<Vec<_>>().try_into().unwrap();
@@ -191,7 +185,7 @@ async fn assertion_of(here: &Here, token: &str) -> (serde_json::Value, serde_jso
 
 #[tokio::test]
 async fn assertions_are_signed_again_every_half_minute_with_a_published_key() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let (header, claims, signature) = assertion_of(&here, &token).await;
     let keys: serde_json::Value = serde_json::from_str(&text(here.opens("/auth/jwks.json", "").await).await).unwrap();
@@ -208,7 +202,7 @@ async fn assertions_are_signed_again_every_half_minute_with_a_published_key() {
 #[tokio::test]
 async fn assertion_keys_of_fallback_secrets_are_published_for_an_hour_after_the_start() {
     let earlier = SecretKey::parse("Zm9vYmFyYmF6cXV4-3k9TTdhLWJ2LXp5NGpzNm1wMA8").unwrap();
-    let here = Here::with("http://localhost", |config| config.secret_key_fallbacks = vec![earlier]).await;
+    let here = TestSite::with("http://localhost", |config| config.secret_key_fallbacks = vec![earlier]).await;
     let keys = async || {
         let set: serde_json::Value =
             serde_json::from_str(&text(here.opens("/auth/jwks.json", "").await).await).unwrap();
@@ -226,7 +220,7 @@ async fn assertion_keys_of_fallback_secrets_are_published_for_an_hour_after_the_
 /// For example, when the session is revoked while the user changes the password.
 #[tokio::test]
 async fn a_user_signed_out_meanwhile_returns_to_the_page_after_sign_in() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let to = here.handstamp.0.site.urls.sign_in_url("/account/password");
     assert_eq!(to, "/account/login?next=%2Faccount%2Fpassword");
     assert!(text(here.opens(&to, "").await).await.contains("name=\"next\" value=\"&#x2f;account&#x2f;password\""));
@@ -234,7 +228,7 @@ async fn a_user_signed_out_meanwhile_returns_to_the_page_after_sign_in() {
 
 #[tokio::test]
 async fn on_https_cookies_are_host_only_and_secure_and_hsts_is_sent() {
-    let here = Here::at("https://id.example.com").await;
+    let here = TestSite::at("https://id.example.com").await;
     let request = Request::post("/account/register")
         .header("host", "id.example.com")
         .header("origin", "https://id.example.com")
@@ -250,13 +244,13 @@ async fn on_https_cookies_are_host_only_and_secure_and_hsts_is_sent() {
     let plain =
         Request::post("/account/login").header("host", "id.example.com").header("origin", "http://id.example.com");
     assert_eq!(here.send(plain.body(Body::empty()).unwrap()).await.status(), StatusCode::FORBIDDEN);
-    let laptop = Here::at("http://localhost").await.opens("/", "").await;
+    let laptop = TestSite::at("http://localhost").await.opens("/", "").await;
     assert!(!laptop.headers().contains_key(header::STRICT_TRANSPORT_SECURITY));
 }
 
 #[tokio::test]
 async fn cross_site_writes_are_rejected() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let signs_out = async |headers: &[(&str, &str)], cookie: &str| {
         let mut request = Request::post("/account/logout").header("host", "localhost").header("cookie", cookie);
@@ -286,7 +280,7 @@ async fn cross_site_writes_are_rejected() {
 
 #[tokio::test]
 async fn on_a_laptop_writes_under_every_local_name_are_same_origin() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let answer = async |host: &str, origin: &str| {
         let request = Request::post("/account/login").header("host", host).header("origin", origin);
         here.send(request.body(Body::empty()).unwrap()).await.status()
@@ -299,7 +293,7 @@ async fn on_a_laptop_writes_under_every_local_name_are_same_origin() {
 
 #[tokio::test]
 async fn links_between_sign_in_and_registration_keep_the_return_url() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     for (page, other) in [("login", "register"), ("register", "login")] {
         let shown = text(here.opens(&format!("/account/{page}?next=/notes%3Fa=b"), "").await).await;
         assert!(shown.contains(&format!("/account/{other}?next=%2Fnotes%3Fa%3Db\"")), "{shown}");
@@ -310,7 +304,7 @@ async fn links_between_sign_in_and_registration_keep_the_return_url() {
 
 #[tokio::test]
 async fn anonymous_navigations_are_redirected_to_sign_in_and_fetches_get_401() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     for (method, path, header, status) in [
         ("GET", "/account", ("sec-fetch-mode", "navigate"), 303),
         ("POST", "/account/profile", ("sec-fetch-mode", "navigate"), 303),
@@ -333,7 +327,7 @@ async fn anonymous_navigations_are_redirected_to_sign_in_and_fetches_get_401() {
 
 #[tokio::test]
 async fn request_bodies_are_limited_to_64_kib() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     for (bytes, status) in
         [(64 * 1024, StatusCode::UNPROCESSABLE_ENTITY), (64 * 1024 + 1, StatusCode::PAYLOAD_TOO_LARGE)]
     {
@@ -346,7 +340,7 @@ async fn request_bodies_are_limited_to_64_kib() {
 
 #[tokio::test]
 async fn requests_for_another_host_are_rejected() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     for (target, hosts, status) in [
         ("/", &["localhost"][..], StatusCode::OK),
         ("/", &["evil.example"], StatusCode::MISDIRECTED_REQUEST),
@@ -370,7 +364,7 @@ async fn requests_for_another_host_are_rejected() {
 
 #[tokio::test]
 async fn a_sign_in_redirects_to_this_site_only() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     here.registers().await;
     for (next, place) in [
         ("/account/profile?x=1", "/account/profile?x=1"),
@@ -389,7 +383,7 @@ async fn a_sign_in_redirects_to_this_site_only() {
 
 #[tokio::test]
 async fn a_remembered_session_lasts_for_30_days_to_the_second() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     here.clock.advance(30 * DAY - Duration::from_secs(1));
     assert_eq!(here.opens("/account", &token).await.status(), StatusCode::OK);
@@ -399,7 +393,7 @@ async fn a_remembered_session_lasts_for_30_days_to_the_second() {
 
 #[tokio::test]
 async fn a_session_that_is_not_remembered_lasts_for_a_day() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     here.registers().await;
     let token = here.signs_in_for_now().await;
     here.clock.advance(DAY - Duration::from_secs(1));
@@ -410,7 +404,7 @@ async fn a_session_that_is_not_remembered_lasts_for_a_day() {
 
 #[tokio::test]
 async fn setting_the_clock_never_revives_an_expired_session() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     for _ in 0..10 {
         here.clock.advance(365 * DAY);
@@ -426,7 +420,7 @@ async fn setting_the_clock_never_revives_an_expired_session() {
 
 #[tokio::test]
 async fn a_clock_that_jumps_ahead_deletes_no_session() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let sessions = &here.handstamp.0.site.services.sessions;
     assert_eq!(here.opens("/account", &token).await.status(), StatusCode::OK);
@@ -445,7 +439,7 @@ async fn a_clock_that_jumps_ahead_deletes_no_session() {
 
 #[tokio::test]
 async fn expired_sessions_are_purged_and_counted() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     here.registers().await;
     let sessions = &here.handstamp.0.site.services.sessions;
     assert_eq!(sessions.purge().await.unwrap(), 0);
@@ -455,7 +449,7 @@ async fn expired_sessions_are_purged_and_counted() {
 
 #[tokio::test]
 async fn a_password_change_gives_the_session_a_new_secret_id_and_the_same_expiry() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let old = here.registers().await;
     here.clock.advance(DAY);
     let request = Request::post("/account/password")
@@ -475,7 +469,7 @@ async fn a_password_change_gives_the_session_a_new_secret_id_and_the_same_expiry
 
 #[tokio::test]
 async fn a_token_signed_with_our_key_is_worthless_without_its_session_row() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let tokens = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap();
     let claims = tokens.open(&token, NOW).unwrap().claims;
@@ -491,10 +485,10 @@ async fn a_token_signed_with_our_key_is_worthless_without_its_session_row() {
 
 #[tokio::test]
 async fn the_database_contains_nothing_that_signs_a_user_in() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let claims = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap().open(&token, NOW).unwrap().claims;
-    let files = std::fs::read_dir(&here.folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir(here.folder.path().join("data")).unwrap().map(|entry| entry.unwrap().path());
     let kept: Vec<u8> = files.flat_map(|file| std::fs::read(file).unwrap()).collect();
     let holds = |bytes: &[u8]| kept.windows(bytes.len()).any(|window| window == bytes);
     assert!(holds(claims.session_secret.hash().as_bytes()), "the session is stored by the hash of its secret id");
@@ -504,7 +498,7 @@ async fn the_database_contains_nothing_that_signs_a_user_in() {
 
 #[tokio::test]
 async fn the_stylesheet_is_cached_for_ever_under_a_hashed_name() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let response = here.opens(&assets::stylesheet_path(), "").await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");

@@ -11,7 +11,7 @@ use crate::store::{InvalidationLog, NodeId, OwnedSession, Position};
 const LEASE: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_millis(10);
 
-impl Here {
+impl TestSite {
     /// Sends a form with a session token.
     async fn sends(&self, token: &str, path: &str, fields: &str) -> Response<Body> {
         let request = Request::post(path)
@@ -55,7 +55,7 @@ impl Here {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_by_users_are_applied_on_every_node_before_the_response() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let ada = here.registers().await;
     here.changes(&ada, "/account/profile", "name=Augusta").await;
 
@@ -77,7 +77,7 @@ async fn changes_by_users_are_applied_on_every_node_before_the_response() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_by_operators_are_applied_on_every_node_before_they_return() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let ada = "ada@example.com";
     here.registers().await;
     assert_eq!(here.waits_for_another_node(here.handstamp.revoke_sessions(Some(ada))).await.unwrap(), 1);
@@ -100,7 +100,7 @@ async fn changes_by_operators_are_applied_on_every_node_before_they_return() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalidations_that_every_node_has_applied_are_deleted() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let accounts = &here.handstamp.0.site.services;
     let session = OwnedSession {
         secret_hash: SessionSecretHash::from_bytes([7; 32]),
