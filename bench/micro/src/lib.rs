@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use handstamp_core::{
-    Assurance, Claims, HashMemory, Argon2Params, NewPassword, Password, PasswordPolicy, SecretKey, SessionSecret,
+    Claims, HashMemory, Argon2Params, NewPassword, Password, PasswordPolicy, SecretKey, SessionSecret,
     SessionTokens, Timestamp, UserId,
 };
 use hmac::{Hmac, KeyInit, Mac};
@@ -27,7 +27,6 @@ pub fn claims() -> Claims {
         issued_at: NOW,
         expires_at: Timestamp::from_unix_seconds(1_802_592_000),
         remembered: true,
-        assurance: Assurance::Password,
     }
 }
 

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::keyring::{Purpose, SecretKey};
-use crate::{GroupName, Timestamp, UserId};
+use crate::{Authentication, GroupName, Timestamp, UserId};
 
 /// The claims of an assertion: about one user, and for one app.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,8 @@ pub struct Assertion<'a> {
     pub name: &'a str,
     /// The session id, which opens nothing.
     pub session_id: Uuid,
+    /// How and when the user authenticated: the claims `amr` (RFC 8176), `acr` and `auth_time` (OpenID Connect Core 1.0 §2).
+    pub authentication: Authentication,
     /// The user's e-mail address, if the app receives it.
     pub email: Option<&'a str>,
     /// Whether the e-mail address is verified.
@@ -61,12 +63,16 @@ impl AssertionKeys {
     /// The signed assertion, in the compact form of RFC 7515 §7.1.
     pub fn issue(&self, assertion: &Assertion<'_>) -> String {
         let issued_at = assertion.issued_at.unix_seconds();
+        let authentication = &assertion.authentication;
         let header = json!({ "alg": "EdDSA", "kid": self.current.id, "typ": "JWT" });
         let mut claims = json!({
             "iss": assertion.issuer,
             "aud": assertion.audience,
             "sub": assertion.user_id.to_string(),
             "sid": assertion.session_id.to_string(),
+            "amr": authentication.methods().names().collect::<Vec<_>>(),
+            "acr": authentication.assurance().get().to_string(),
+            "auth_time": authentication.at().unix_seconds(),
             "name": assertion.name,
             "email_verified": assertion.email_verified,
             "groups": assertion.groups.split(',').filter(|group| !group.is_empty()).collect::<Vec<_>>(),
@@ -161,6 +167,7 @@ mod tests {
             user_id: UserId::new(NOW, [7; 10]),
             name: "Ada \"Countess\" Łovelace",
             session_id: Uuid::from_bytes([9; 16]),
+            authentication: Authentication::by_password(Timestamp::from_unix_seconds(1_799_999_000)),
             email: Some("ada@example.com"),
             email_verified: true,
             groups,

@@ -168,7 +168,7 @@ impl DeviceClaims {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Assurance, Claims, SessionSecret, SessionTokens};
+    use crate::{Claims, SessionSecret, SessionTokens};
 
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
     const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
@@ -267,7 +267,6 @@ mod tests {
             issued_at: NOW,
             expires_at: NOW.after(Duration::from_secs(60)),
             remembered: true,
-            assurance: Assurance::Password,
         };
         let session = sessions.issue(&claims);
         assert_eq!(find(&tokens(), session.expose(), user(1), NOW), None);

@@ -6,6 +6,7 @@
 //! Start with [`SessionTokens`], which issues and opens the token of the session cookie.
 
 mod assertion;
+mod authentication;
 mod client_address;
 pub mod cookie;
 mod device;
@@ -23,6 +24,7 @@ mod time;
 mod token;
 
 pub use assertion::{Assertion, AssertionKeys};
+pub use authentication::{AssuranceLevel, Authentication, AuthenticationMethods};
 pub use client_address::{Network, TrustedProxies};
 pub use device::{DeviceId, DeviceTokens, KnownDevices};
 pub use display_name::{DisplayName, NameError};
@@ -38,4 +40,4 @@ pub use password::{
 pub use return_to::{ReturnHost, ReturnHosts, ReturnTo};
 pub use throttle::{AttemptKey, Attempts, Limit, RetryAfter};
 pub use time::Timestamp;
-pub use token::{Assurance, Claims, OpenedToken, SessionTokens, TokenError, TokenText, TokenToEnd};
+pub use token::{Claims, OpenedToken, SessionTokens, TokenError, TokenText, TokenToEnd};

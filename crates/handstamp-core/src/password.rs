@@ -250,7 +250,7 @@ impl Argon2Params {
         )
     }
 
-    fn to_phc(&self, salt: &[u8], output: &[u8]) -> PasswordHash {
+    fn to_phc(self, salt: &[u8], output: &[u8]) -> PasswordHash {
         let params = Params::new(self.memory_kib, self.iterations, self.parallelism, None);
         let params = params.ok().and_then(|params| phc::ParamsString::try_from(&params).ok());
         let hash = phc::PasswordHash {

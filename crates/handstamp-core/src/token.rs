@@ -22,9 +22,7 @@ const SIGNED_BYTES: usize = 55;
 const TOKEN_BYTES: usize = 87;
 const TEXT_CHARACTERS: usize = 116;
 
-const REMEMBERED: u16 = 0b001;
-const ASSURANCE_SHIFT: u32 = 1;
-const ASSURANCE: u16 = 0b110;
+const REMEMBERED: u16 = 1;
 
 /// How far the clock of the node that issued a token may be ahead of the one that opens it.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
@@ -42,36 +40,22 @@ pub struct Claims {
     pub expires_at: Timestamp,
     /// Whether the browser keeps the cookie after it is closed.
     pub remembered: bool,
-    /// How the user authenticated.
-    pub assurance: Assurance,
-}
-
-/// How a user authenticated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Assurance {
-    /// By a password.
-    Password = 0,
-    /// By a password and a second factor.
-    SecondFactor = 1,
-    /// By a passkey.
-    Passkey = 2,
 }
 
 /// Issues and opens session tokens.
 ///
 /// ```
-/// use handstamp_core::{Assurance, Claims, SecretKey, SessionId, SessionTokens, Timestamp, UserId};
+/// use handstamp_core::{Claims, SecretKey, SessionSecret, SessionTokens, Timestamp, UserId};
 ///
 /// let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg")?;
 /// let tokens = SessionTokens::new(&secret, &[])?;
 /// let now = Timestamp::from_unix_seconds(1_800_000_000);
 /// let claims = Claims {
 ///     user_id: UserId::new(now, [7; 10]),
-///     session_id: SessionId::from_bytes([9; 16]),
+///     session_secret: SessionSecret::from_bytes([9; 16]),
 ///     issued_at: now,
 ///     expires_at: Timestamp::from_unix_seconds(1_802_592_000),
 ///     remembered: true,
-///     assurance: Assurance::Password,
 /// };
 ///
 /// let token = tokens.issue(&claims);
@@ -127,7 +111,7 @@ impl SessionTokens {
         if bytes[0] != VERSION {
             return Err(TokenError::Version);
         }
-        let (remembered, assurance) = parse_flags(u16::from_be_bytes(field(bytes, 5)))?;
+        let remembered = parse_flags(u16::from_be_bytes(field(bytes, 5)))?;
         let key = self.ring.find(field(bytes, 1)).ok_or(TokenError::UnknownKey)?;
         if !key.verifies(&bytes[..SIGNED_BYTES], &bytes[SIGNED_BYTES..]) {
             return Err(TokenError::Tag);
@@ -138,7 +122,6 @@ impl SessionTokens {
             issued_at: Timestamp::from_unix_seconds(u64::from_be_bytes(field(bytes, 39))),
             expires_at: Timestamp::from_unix_seconds(u64::from_be_bytes(field(bytes, 47))),
             remembered,
-            assurance,
         };
         check_time(&claims, now)?;
         Ok(OpenedToken { claims, signed_by_fallback: key.id() != self.ring.current().id() })
@@ -177,20 +160,11 @@ pub(crate) fn field<const LENGTH: usize, const TOTAL: usize>(bytes: &[u8; TOTAL]
 }
 
 fn flags(claims: &Claims) -> u16 {
-    (u16::from(claims.remembered) * REMEMBERED) | ((claims.assurance as u16) << ASSURANCE_SHIFT)
+    u16::from(claims.remembered) * REMEMBERED
 }
 
-fn parse_flags(flags: u16) -> Result<(bool, Assurance), TokenError> {
-    let assurance = match (flags & ASSURANCE) >> ASSURANCE_SHIFT {
-        0 => Assurance::Password,
-        1 => Assurance::SecondFactor,
-        2 => Assurance::Passkey,
-        _ => return Err(TokenError::Flags),
-    };
-    if flags & !(REMEMBERED | ASSURANCE) != 0 {
-        return Err(TokenError::Flags);
-    }
-    Ok((flags & REMEMBERED != 0, assurance))
+fn parse_flags(flags: u16) -> Result<bool, TokenError> {
+    if flags & !REMEMBERED == 0 { Ok(flags == REMEMBERED) } else { Err(TokenError::Flags) }
 }
 
 fn check_time(claims: &Claims, now: Timestamp) -> Result<(), TokenError> {

@@ -40,5 +40,7 @@ USER = uuid.UUID("019aaf3c-5c00-7a11-8b22-c33d44e55f66")
 
 if __name__ == "__main__":
     print(token(SECRET, 0b001, USER, bytes(range(16)), 1_763_900_000, 1_766_492_000))
+    print(token(SECRET, 0, USER, b"\xff" * 16, 0, 2**64 - 1))
+    # Flags that the layout does not use.
     print(token(SECRET, 0b100, USER, b"\xff" * 16, 0, 2**64 - 1))
     print(device_token(SECRET, USER, bytes(range(8)), 1_831_536_000))

@@ -56,12 +56,13 @@ async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
     let config = config(settings, address.port(), DataDirMode::Create)?;
     let public_url = config.public_url.clone();
     if !address.ip().is_loopback() && !public_url.is_https() {
-        tracing::warn!(
-            "listening on {address}, which other machines can reach, but {public_url} works on this machine only"
-        );
+        tracing::warn!(event = "public_url_local", %public_url, %address, "listening for other machines, but public_url can only be reached from this one");
     }
     if !config.hashing.settings.is_recommended() {
-        tracing::warn!("the hashing settings are weaker than OWASP recommends for passwords; use them for tests only");
+        tracing::warn!(
+            event = "hashing_weak",
+            "the hashing settings are weaker than OWASP recommends for passwords; use them for tests only"
+        );
     }
     let handstamp = Handstamp::open(config).await?;
     if let Some(metrics) = metrics {

@@ -4,8 +4,7 @@ use std::fmt;
 
 use handstamp_core::InvalidHashError;
 
-use crate::sessions::{NoLease, PropagationUnknown, StaleRead};
-use crate::store::OpenError;
+use crate::store::{self, NoLease, OpenError, PropagationUnknown, StaleRead};
 
 /// Why a [`Handstamp`](crate::Handstamp) could not be opened, or an operator's command failed. The message is for the operator.
 #[derive(Debug)]
@@ -106,7 +105,7 @@ impl std::error::Error for Error {}
 #[derive(Debug)]
 pub(crate) enum InternalError {
     /// The database did not answer, or a write failed.
-    Store(sqlx::Error),
+    Store(store::Error),
     /// A stale read: the database lacks changes that this node has seen already.
     StaleRead,
     /// This node does not hold its lease, and the database server may no longer be the leader.
@@ -123,8 +122,8 @@ pub(crate) enum InternalError {
     Task(tokio::task::JoinError),
 }
 
-impl From<sqlx::Error> for InternalError {
-    fn from(error: sqlx::Error) -> Self {
+impl From<store::Error> for InternalError {
+    fn from(error: store::Error) -> Self {
         Self::Store(error)
     }
 }

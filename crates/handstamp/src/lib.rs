@@ -62,10 +62,14 @@
 compile_error!("handstamp stores accounts in a database: enable the feature `sqlite`, `postgres`, or both");
 
 mod config;
+mod context;
 mod data_dir;
 pub mod environment;
 mod error;
+mod events;
+mod jobs;
 mod log;
+mod model;
 pub mod private_files;
 mod services;
 mod sessions;
@@ -73,7 +77,6 @@ mod store;
 mod web;
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use handstamp_core::{DeviceTokens, SessionTokens};
@@ -88,20 +91,17 @@ pub use error::Error;
 pub use handstamp_core::{
     Argon2Params, Network, PasswordPolicy, ReturnHost, SecretKey, Timestamp, TrustedProxies, UserId,
 };
-pub use store::{ListedSession, User};
+pub use model::{ListedSession, User};
 pub use web::{CurrentSession, CurrentUser};
 
+use context::Context;
 use environment::Environment;
+use events::Event;
+use jobs::Jobs;
 use services::{Assertions, LoginThrottle, PasswordHasher, Services};
 use sessions::Sessions;
 use store::Store;
 use web::{Cookies, IdentityHeaderCache, Mount, SecurityHeaders, Site, Templates, Urls, Warned};
-
-/// How often last-seen times are flushed to the database, because writing one costs more than a request. The session lists of
-/// this node are always current; those of other nodes may be out of date by as much.
-const WRITE_LAST_SEEN_EVERY: Duration = Duration::from_secs(300);
-const PURGE_EVERY: Duration = Duration::from_secs(3600);
-const PURGE_ATTEMPTS_EVERY: Duration = Duration::from_secs(300);
 
 /// The accounts of one site: the open database, the background tasks and the routes. Clones share one instance.
 #[derive(Clone)]
@@ -109,7 +109,7 @@ pub struct Handstamp(Arc<Inner>);
 
 struct Inner {
     site: Arc<Site>,
-    maintenance: JoinHandle<()>,
+    jobs: Mutex<Jobs>,
     /// The task that renews this node's lease.
     node: Mutex<Option<JoinHandle<()>>>,
 }
@@ -145,7 +145,7 @@ impl Handstamp {
             request_ids: log::RequestIds::default(),
             mount: Mount::default(),
             warned: Warned::default(),
-            services: Services {
+            services: Arc::new(Services {
                 assertions: Assertions::new(&config, &environment),
                 devices,
                 throttle: LoginThrottle::new(&config.limits),
@@ -154,15 +154,15 @@ impl Handstamp {
                 config,
                 environment,
                 store,
-            },
+            }),
         });
-        let maintenance = tokio::spawn(run_maintenance(Arc::clone(&site)));
         let node = tokio::spawn({
             let site = Arc::clone(&site);
             async move { site.services.sessions.run_node().await }
         });
         site.services.sessions.wait_until_joined().await;
-        Ok(Self(Arc::new(Inner { site, maintenance, node: Mutex::new(Some(node)) })))
+        let jobs = Mutex::new(Jobs::start(&site.services));
+        Ok(Self(Arc::new(Inner { site, jobs, node: Mutex::new(Some(node)) })))
     }
 
     /// The routes to merge into an axum application: the pages under `/account`, the authorization subrequests of proxies under
@@ -198,7 +198,9 @@ impl Handstamp {
     /// Updates the gauges; call it before each scrape. Metrics go to the recorder of the crate `metrics` that is installed when
     /// this instance is opened.
     pub fn update_gauges(&self) {
-        self.0.site.services.sessions.record_gauges();
+        let sessions = &self.0.site.services.sessions;
+        sessions.record_gauges();
+        self.0.jobs.lock().expect("nothing panics while it holds the jobs").record_gauges(sessions.now());
     }
 
     /// All accounts, ordered by address.
@@ -222,7 +224,7 @@ impl Handstamp {
     /// # Errors
     /// When the name, the address or the password is refused, or the database cannot be written.
     pub async fn add_user(&self, name: &str, email: &str, password: &str) -> Result<UserId, Error> {
-        self.0.site.services.add_user(name, email, password).await
+        self.0.site.services.add_user(&Context::operator(), name, email, password).await
     }
 
     /// Marks the address of an account as verified, so that apps receive it: users can register with any address. Every node has
@@ -231,7 +233,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn verify_user(&self, email: &str) -> Result<User, Error> {
-        self.0.site.services.verify_user(email).await
+        self.0.site.services.verify_user(&Context::operator(), email).await
     }
 
     /// Disables an account: it rejects sign-ins, and its sessions are revoked for good. They are dead on every node when this
@@ -240,7 +242,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn disable_user(&self, email: &str) -> Result<User, Error> {
-        self.0.site.services.set_user_disabled(email, true).await
+        self.0.site.services.set_user_disabled(&Context::operator(), email, true).await
     }
 
     /// Allows sign-ins to a disabled account again. Returns the account as it was before.
@@ -248,7 +250,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn enable_user(&self, email: &str) -> Result<User, Error> {
-        self.0.site.services.set_user_disabled(email, false).await
+        self.0.site.services.set_user_disabled(&Context::operator(), email, false).await
     }
 
     /// Adds a user to groups and removes them from others. Every node has applied the change when this returns. Returns the
@@ -258,7 +260,7 @@ impl Handstamp {
     /// When there is no such account, a group name is not valid, the account would be in more than fifty groups, or the database
     /// cannot be written.
     pub async fn change_groups(&self, email: &str, add: &[&str], remove: &[&str]) -> Result<User, Error> {
-        self.0.site.services.change_groups(email, add, remove).await
+        self.0.site.services.change_groups(&Context::operator(), email, add, remove).await
     }
 
     /// Clears the count of wrong passwords for an account, so that its owner can sign in at once, and returns whether there were
@@ -267,7 +269,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn unlock_user(&self, email: &str) -> Result<bool, Error> {
-        self.0.site.services.unlock_user(email).await
+        self.0.site.services.unlock_user(&Context::operator(), email).await
     }
 
     /// Deletes an account with all its data. Its sessions are dead on every node when this returns. Returns the account as it
@@ -276,7 +278,7 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn delete_user(&self, email: &str) -> Result<User, Error> {
-        self.0.site.services.delete_user(email).await
+        self.0.site.services.delete_user(&Context::operator(), email).await
     }
 
     /// The live sessions of an account, the newest first.
@@ -293,14 +295,17 @@ impl Handstamp {
     /// # Errors
     /// When there is no such account, or the database cannot be written.
     pub async fn revoke_sessions(&self, email: Option<&str>) -> Result<u64, Error> {
-        self.0.site.services.end_sessions_of(email).await
+        self.0.site.services.end_sessions_of(&Context::operator(), email).await
     }
 
     /// Flushes the last-seen times to the database, leaves the cluster, so that no other node waits for this one, and closes the
     /// database.
     pub async fn close(self) {
-        self.0.maintenance.abort();
-        self.0.site.services.write_last_seen().await;
+        let mut jobs = std::mem::take(&mut *self.0.jobs.lock().expect("nothing panics while it holds the jobs"));
+        jobs.drain().await;
+        if let Err(error) = self.0.site.services.write_last_seen().await {
+            Event::JobFailed { job: "write_last_seen", error: &error }.record();
+        }
         self.0.site.services.sessions.stop_node();
         let node = self.0.node.lock().expect("nothing panics while it holds the task").take();
         if let Some(node) = node {
@@ -313,22 +318,8 @@ impl Handstamp {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.maintenance.abort();
         if let Some(node) = self.node.get_mut().ok().and_then(Option::take) {
             node.abort();
-        }
-    }
-}
-
-async fn run_maintenance(site: Arc<Site>) {
-    let mut write = tokio::time::interval(WRITE_LAST_SEEN_EVERY);
-    let mut purge = tokio::time::interval(PURGE_EVERY);
-    let mut purge_attempts = tokio::time::interval(PURGE_ATTEMPTS_EVERY);
-    loop {
-        tokio::select! {
-            _ = write.tick() => site.services.write_last_seen().await,
-            _ = purge.tick() => site.services.purge().await,
-            _ = purge_attempts.tick() => site.services.purge_attempts().await,
         }
     }
 }

@@ -75,7 +75,9 @@ handstamp_testing::stories! {
     async fn the_assertion_carries_the_listed_session_id(server: TestServer) {
         let ada = server.ada().await;
         let claims = claims(asks(&ada, "GET", "/auth/request", &[]).await.header("handstamp-assertion"));
-        assert_eq!(claims["sid"], server.cli_json(&["session", "list", "--user", "ada@example.com"])[0]["session"]);
+        assert_eq!(claims["sid"], server.cli_json(&["session", "list", "--user", "ada@example.com"])[0]["id"]);
+        assert_eq!((&claims["amr"], &claims["acr"]), (&serde_json::json!(["pwd"]), &serde_json::json!("1")));
+        assert!(claims["auth_time"].as_u64().unwrap().abs_diff(claims["iat"].as_u64().unwrap()) < 120);
     }
 
     async fn the_assertion_names_the_required_groups(server: TestServer) {

@@ -4,14 +4,22 @@ use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Network, Password, U
 
 use super::Services;
 use super::hashing::Share;
+use crate::context::Context;
 use crate::error::Error;
-use crate::log;
-use crate::store::{EmailTakenError, NewUser};
+use crate::events::Event;
+use crate::model::NewUser;
+use crate::store::EmailTakenError;
 
 impl Services {
     /// Creates an account for a user, whether registration is open or not. Its address counts as verified, since an operator
     /// gave it.
-    pub(crate) async fn add_user(&self, name: &str, email: &str, password: &str) -> Result<UserId, Error> {
+    pub(crate) async fn add_user(
+        &self,
+        context: &Context,
+        name: &str,
+        email: &str,
+        password: &str,
+    ) -> Result<UserId, Error> {
         let name = DisplayName::parse(name).map_err(Error::refused)?;
         let email = EmailAddress::parse(email).map_err(Error::refused)?;
         let password = Password::parse(password).map_err(Error::refused)?;
@@ -24,7 +32,7 @@ impl Services {
         let user = NewUser { id, name, email, password_hash, created_at, email_verified_at: Some(created_at) };
         match self.sessions.wait_until_applied(self.store.create_user(&user, None, &[]).await?).await? {
             Ok(()) => {
-                log::info!(event = "user_created", user = %id, by = "operator", "created an account");
+                Event::UserCreated { user: id }.record_for(context);
                 Ok(id)
             }
             Err(EmailTakenError) => Err(Error::refused("This e-mail address already has an account.")),

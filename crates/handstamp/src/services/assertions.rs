@@ -52,6 +52,7 @@ impl Assertions {
             user_id: user.id,
             name: user.name(),
             session_id: session.session_id,
+            authentication: session.authentication,
             email: self.email_of(session),
             email_verified: user.email_verified,
             groups: user.groups(),

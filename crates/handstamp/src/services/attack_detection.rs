@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use handstamp_core::{EmailAddress, Network, Password, Timestamp};
 
-use crate::log;
+use crate::events::Event;
 
 const WINDOW: Duration = Duration::from_secs(15 * 60);
 /// Password spraying: one password tried at this many accounts from one network.
@@ -118,15 +118,15 @@ impl Attack {
     fn report(self) {
         let name = match self {
             Self::PasswordSpraying => {
-                log::warn!(event = "password_spraying", "one password is tried at many accounts from one network");
+                Event::PasswordSpraying {}.record();
                 "spraying"
             }
             Self::CredentialStuffing => {
-                log::warn!(event = "credential_stuffing", "many passwords are tried from many networks");
+                Event::CredentialStuffing {}.record();
                 "stuffing"
             }
             Self::PasswordGuessing => {
-                log::warn!(event = "password_guessing", "many passwords are tried at one account");
+                Event::PasswordGuessing {}.record();
                 "guessing"
             }
         };

@@ -1,14 +1,15 @@
 //! Changes the password of a signed-in user, and handles a form that was submitted twice.
 
-use handstamp_core::{AttemptKey, Password, PasswordError, PasswordHash, RetryAfter, Timestamp};
+use handstamp_core::{AttemptKey, Password, PasswordError, RetryAfter, Timestamp};
 
 use super::hashing::{Share, Verification};
 use super::throttle::PasswordAttempt;
 use super::{SENT_TWICE_WITHIN, Services, SignInCookies};
+use crate::context::{ClientInfo, Context};
 use crate::error::InternalError;
-use crate::log;
-use crate::sessions::{ClientInfo, PresentedSessions, Session};
-use crate::store::{Credentials, OwnedSession};
+use crate::events::Event;
+use crate::model::{Credentials, CredentialsVersion, OwnedSession};
+use crate::sessions::{PresentedSessions, Session};
 
 /// A request to change the password.
 pub(crate) struct ChangePasswordRequest {
@@ -39,14 +40,15 @@ impl Services {
     /// become invalid; this browser gets a new one.
     pub(crate) async fn change_password(
         &self,
+        context: &Context,
         session: &Session,
-        client: &ClientInfo,
         request: ChangePasswordRequest,
     ) -> Result<SignInCookies, ChangePasswordError> {
+        let client = &context.client;
         let share = Share { network: client.network, account: AttemptKey::user(session.user.id) };
-        // The second try is for a password hash that a concurrent sign-in renewed between our read and our write.
+        // The second try is for credentials that were changed between our read and our write.
         for _ in 0..2 {
-            let old = self.check_current(session, client, share, request.current.clone()).await?;
+            let checked = self.check_current(session, client, share, request.current.clone()).await?;
             let permit = self.hashing.reserve(share).await?;
             let new =
                 self.hash_new_password(permit, request.new.clone(), session.user.name(), session.user.email()).await?;
@@ -59,9 +61,9 @@ impl Services {
             };
             let (rotated, token) = self.sessions.rotate_secret(session);
             let (ids, now) = ((session.secret_hash, rotated), self.sessions.now());
-            let changed = self.store.change_password(session.user.id, (&old, &new), ids, now).await?;
+            let changed = self.store.change_password(session.user.id, checked, &new, ids, now).await?;
             if self.sessions.wait_until_applied(changed).await? {
-                log::info!(event = "authn_password_change", user = %session.user.id, "changed the password");
+                Event::AuthnPasswordChange { user: session.user.id }.record_for(context);
                 let session = OwnedSession { secret_hash: rotated, user_id: session.user.id };
                 return Ok(self.complete_sign_in(session, Some(now), token, client));
             }
@@ -75,16 +77,18 @@ impl Services {
         client: &ClientInfo,
         share: Share,
         password: Password,
-    ) -> Result<PasswordHash, ChangePasswordError> {
+    ) -> Result<CredentialsVersion, ChangePasswordError> {
         let user = session.user.id;
-        let stored = self.store.credentials_by_id(user).await?.and_then(|account| account.password_hash);
+        let account = self.store.credentials_by_id(user).await?;
+        let version = account.as_ref().map(|account| account.version);
+        let stored = account.and_then(|account| account.password_hash);
         let permit = self.hashing.reserve(share).await?;
         let attempt = PasswordAttempt::Reauthenticate { session, client };
-        let checked = self.check_password(permit, &attempt, stored.clone(), password).await?;
-        match (stored, checked.map_err(ChangePasswordError::Throttled)?) {
-            (Some(stored), Verification::Valid { .. }) => Ok(stored),
+        let checked = self.check_password(permit, &attempt, stored, password).await?;
+        match (version, checked.map_err(ChangePasswordError::Throttled)?) {
+            (Some(version), Verification::Valid { .. }) => Ok(version),
             _ => {
-                log::info!(event = "authn_password_change_fail", %user, "refused a change of password");
+                Event::AuthnPasswordChangeFail { user }.record();
                 Err(ChangePasswordError::WrongPassword)
             }
         }
@@ -95,8 +99,8 @@ impl Services {
     /// all other sessions are revoked. Returns none if there was no such change.
     pub(crate) async fn sign_in_after_change(
         &self,
+        context: &Context,
         presented: &PresentedSessions,
-        client: &ClientInfo,
         password: Password,
     ) -> Result<Option<SignInCookies>, InternalError> {
         let [former] = *presented.sessions.as_slice() else { return Ok(None) };
@@ -111,13 +115,13 @@ impl Services {
         let changed = |account: &Credentials| !account.disabled && account.changed_at.is_some_and(has_just_changed);
         let Some(account) = account.filter(changed) else { return Ok(None) };
         let Some(hash) = account.password_hash else { return Ok(None) };
+        let client = &context.client;
         let share = Share { network: client.network, account: AttemptKey::user(user_id) };
         let permit = self.hashing.reserve(share).await?;
-        let checked =
-            self.check_password(permit, &PasswordAttempt::Resubmitted(former), Some(hash.clone()), password).await?;
+        let checked = self.check_password(permit, &PasswordAttempt::Resubmitted(former), Some(hash), password).await?;
         let Ok(Verification::Valid { .. }) = checked else { return Ok(None) };
         let (session, token) = self.sessions.begin(user_id, self.session_lifetime(presented.remembered), client);
-        let begun = self.store.sign_in(&hash, &session, &presented.sessions).await?;
+        let begun = self.store.sign_in(account.version, &session, &presented.sessions).await?;
         if self.sessions.wait_until_applied(begun).await?.is_none() {
             return Ok(None);
         }

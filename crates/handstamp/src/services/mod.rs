@@ -19,11 +19,13 @@ use std::time::Duration;
 use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordError, PasswordHash, Timestamp};
 
 use crate::config::{Config, SessionConfig};
+use crate::context::ClientInfo;
 use crate::environment::Environment;
 use crate::error::InternalError;
-use crate::log;
-use crate::sessions::{ClientInfo, IssuedToken, SessionLifetime, Sessions};
-use crate::store::{OwnedSession, Store};
+use crate::events::Event;
+use crate::model::OwnedSession;
+use crate::sessions::{IssuedToken, SessionLifetime, Sessions};
+use crate::store::Store;
 
 pub(crate) use assertions::Assertions;
 pub(crate) use change_password::{ChangePasswordError, ChangePasswordRequest};
@@ -35,6 +37,14 @@ pub(crate) use throttle::LoginThrottle;
 
 /// How soon after the first submission of a form a second one counts as a duplicate.
 const SENT_TWICE_WITHIN: Duration = Duration::from_secs(60);
+
+/// The outcome of a background job that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JobOutcome {
+    Done,
+    /// This node cannot do it now, but another may.
+    Deferred,
+}
 
 /// The services of a site: every act is a method, in a file of its own.
 pub(crate) struct Services {
@@ -103,18 +113,17 @@ impl Services {
     }
 
     /// Flushes the last-seen times to the database.
-    pub(crate) async fn write_last_seen(&self) {
-        if let Err(error) = self.sessions.write_last_seen().await {
-            log::warn!(%error, "the last-seen times of sessions could not be written");
-        }
+    pub(crate) async fn write_last_seen(&self) -> Result<JobOutcome, InternalError> {
+        self.sessions.write_last_seen().await?;
+        Ok(JobOutcome::Done)
     }
 
-    /// Removes expired sessions.
-    pub(crate) async fn purge(&self) {
-        match self.sessions.purge().await {
-            Ok(0) => {}
-            Ok(sessions) => log::info!(event = "sessions_purged", sessions, "removed expired sessions"),
-            Err(error) => log::warn!(%error, "expired sessions could not be removed"),
+    /// Deletes expired sessions.
+    pub(crate) async fn purge_sessions(&self) -> Result<JobOutcome, InternalError> {
+        let Some(sessions) = self.sessions.purge().await? else { return Ok(JobOutcome::Deferred) };
+        if sessions > 0 {
+            Event::SessionsPurged { sessions }.record();
         }
+        Ok(JobOutcome::Done)
     }
 }

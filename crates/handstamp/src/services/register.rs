@@ -5,10 +5,11 @@ use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Password, PasswordEr
 use super::hashing::Share;
 use super::{SENT_TWICE_WITHIN, Services, SignInCookies, SignInError, SignInRequest};
 use crate::config::Registration;
+use crate::context::Context;
 use crate::error::InternalError;
-use crate::log;
-use crate::sessions::ClientInfo;
-use crate::store::{EmailTakenError, NewUser, OwnedSession};
+use crate::events::Event;
+use crate::model::{NewUser, OwnedSession};
+use crate::store::EmailTakenError;
 
 /// A request to create an account.
 pub(crate) struct RegisterRequest {
@@ -38,13 +39,14 @@ impl Services {
     /// Creates an account and begins a remembered session of it; the earlier sessions of this browser are revoked.
     pub(crate) async fn register(
         &self,
+        context: &Context,
         request: RegisterRequest,
         previous_sessions: &[OwnedSession],
-        client: &ClientInfo,
     ) -> Result<SignInCookies, RegisterError> {
         if self.config.registration == Registration::Closed {
             return Err(RegisterError::Closed);
         }
+        let client = &context.client;
         let share = Share { network: client.network, account: AttemptKey::account(&request.email) };
         let permit = self.hashing.reserve(share).await?;
         // Counted before the response can reveal whether the address has an account.
@@ -55,7 +57,7 @@ impl Services {
         let hashed =
             self.hash_new_password(permit, request.password, request.name.as_str(), request.email.as_str()).await?;
         let password_hash = hashed.map_err(|refusal| {
-            log::info!(event = "register_refused", reason = "password", "refused a registration");
+            Event::RegisterRefused { reason: "password" }.record();
             RegisterError::Password(refusal)
         })?;
 
@@ -67,7 +69,7 @@ impl Services {
         let made = self.store.create_user(&user, Some(&session), previous_sessions).await?;
         match self.sessions.wait_until_applied(made).await? {
             Ok(()) => {
-                log::info!(event = "user_created", user = %id, "created an account");
+                Event::UserCreated { user: id }.record_for(context);
                 Ok(self.complete_sign_in(session.owned(), None, token, client))
             }
             Err(EmailTakenError) => Err(Self::taken()),
@@ -78,17 +80,17 @@ impl Services {
     /// click, finds the account that it has just created. The attempt counts as any sign-in does.
     pub(crate) async fn register_or_sign_in(
         &self,
+        context: &Context,
         request: RegisterRequest,
         previous_sessions: &[OwnedSession],
-        client: &ClientInfo,
     ) -> Result<SignInCookies, RegisterError> {
         let instead =
             SignInRequest { email: request.email.clone(), password: request.password.clone(), remember: true };
-        match self.register(request, previous_sessions, client).await {
+        match self.register(context, request, previous_sessions).await {
             Err(RegisterError::EmailTaken) => {}
             outcome => return outcome,
         }
-        match self.sign_in(instead, previous_sessions, client).await {
+        match self.sign_in(context, instead, previous_sessions).await {
             Ok(cookies) => {
                 if self.sessions.now().since(cookies.session.user_id.made_at()) < SENT_TWICE_WITHIN {
                     self.end_all_other_sessions(&cookies).await?;
@@ -101,7 +103,7 @@ impl Services {
     }
 
     fn taken() -> RegisterError {
-        log::info!(event = "register_refused", reason = "address_taken", "refused a registration");
+        Event::RegisterRefused { reason: "address_taken" }.record();
         RegisterError::EmailTaken
     }
 }

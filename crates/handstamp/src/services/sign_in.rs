@@ -5,10 +5,10 @@ use handstamp_core::{AttemptKey, EmailAddress, KnownDevices, Password, PasswordH
 use super::hashing::{HashPermit, Share, Verification};
 use super::throttle::PasswordAttempt;
 use super::{Services, SignInCookies};
+use crate::context::{ClientInfo, Context};
 use crate::error::InternalError;
-use crate::log;
-use crate::sessions::ClientInfo;
-use crate::store::{Credentials, OwnedSession, SESSIONS_PER_USER};
+use crate::events::Event;
+use crate::model::{Credentials, OwnedSession};
 
 /// A request to sign in.
 pub(crate) struct SignInRequest {
@@ -37,13 +37,14 @@ impl Services {
     /// Begins a session, and revokes the earlier sessions of this browser.
     pub(crate) async fn sign_in(
         &self,
+        context: &Context,
         request: SignInRequest,
         previous_sessions: &[OwnedSession],
-        client: &ClientInfo,
     ) -> Result<SignInCookies, SignInError> {
+        let client = &context.client;
         let known = self.devices.open(&client.device_cookie, self.sessions.now());
         let share = Share { network: client.network, account: AttemptKey::account(&request.email) };
-        // The second try is for a password hash that a concurrent sign-in renewed between our read and our write.
+        // The second try is for credentials that were changed between our read and our write.
         for _ in 0..2 {
             // A throttled attempt is refused before any other work is done.
             self.check_recent_refusal(&request.email, client).map_err(SignInError::Throttled)?;
@@ -52,21 +53,16 @@ impl Services {
             let (account, hash, rehashed) = self.check_credentials(permit, account, &request, &known, client).await?;
             let (session, token) =
                 self.sessions.begin(account.user_id, self.session_lifetime(request.remember), client);
-            let signed = self.store.sign_in(&hash, &session, previous_sessions).await?;
+            let signed = self.store.sign_in(account.version, &session, previous_sessions).await?;
             if let Some(unused) = self.sessions.wait_until_applied(signed).await? {
-                log::info!(event = "authn_login_success", user = %account.user_id, "signed in");
+                Event::AuthnLoginSuccess { user: account.user_id }.record();
                 if unused > 0 {
-                    log::info!(
-                        event = "session_limit",
-                        user = %account.user_id,
-                        sessions = unused,
-                        "ended the longest unused sessions, as an account has at most {SESSIONS_PER_USER}"
-                    );
+                    Event::SessionLimit { user: account.user_id, sessions: unused }.record();
                 }
                 if let Some(rehashed) = rehashed
                     && let Err(error) = self.store.replace_hash(account.user_id, &hash, &rehashed).await
                 {
-                    log::warn!(%error, user = %account.user_id, "the renewed password hash could not be stored");
+                    Event::RehashFailed { user: account.user_id, error: &error }.record();
                 }
                 return Ok(self.complete_sign_in(session.owned(), account.changed_at, token, client));
             }
@@ -91,8 +87,8 @@ impl Services {
         match (account, hash, checked.map_err(SignInError::Throttled)?) {
             (Some(account), Some(hash), Verification::Valid { rehashed }) => Ok((account, hash, rehashed)),
             (account, ..) => {
-                let user = account.map(|account| tracing::field::display(account.user_id));
-                log::info!(event = "authn_login_fail", user, "refused a sign-in");
+                let user = account.map(|account| account.user_id);
+                Event::AuthnLoginFail { user }.record();
                 Err(SignInError::Wrong)
             }
         }

@@ -1,17 +1,18 @@
 //! Signs out: revokes the sessions whose tokens a browser shows.
 
 use super::Services;
+use crate::context::Context;
 use crate::error::InternalError;
-use crate::log;
-use crate::store::OwnedSession;
+use crate::events::Event;
+use crate::model::OwnedSession;
 
 impl Services {
     /// Revokes sessions: when this returns, every copy of their tokens is dead on every node. It also waits for sessions that have
     /// ended already, since some node may not have applied that yet.
-    pub(crate) async fn sign_out(&self, presented: &[OwnedSession]) -> Result<(), InternalError> {
+    pub(crate) async fn sign_out(&self, context: &Context, presented: &[OwnedSession]) -> Result<(), InternalError> {
         self.sessions.wait_until_applied(self.store.end_sessions(presented).await?).await?;
         for session in presented {
-            log::info!(event = "session_ended", user = %session.user_id, "signed out");
+            Event::SessionEnded { user: session.user_id }.record_for(context);
         }
         Ok(())
     }

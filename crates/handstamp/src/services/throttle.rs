@@ -7,14 +7,16 @@ use handstamp_core::{
 };
 use quick_cache::sync::Cache;
 
-use super::Services;
 use super::attack_detection::AttackDetector;
 use super::hashing::{HashPermit, Verification};
+use super::{JobOutcome, Services};
 use crate::config::LimitsConfig;
+use crate::context::ClientInfo;
 use crate::error::InternalError;
-use crate::log;
-use crate::sessions::{ClientInfo, Session};
-use crate::store::{AttemptLimit, CountedAttempt, Credentials, OwnedSession};
+use crate::events::Event;
+use crate::model::{Credentials, OwnedSession};
+use crate::sessions::Session;
+use crate::store::{AttemptLimit, CountedAttempt};
 
 /// The maximum number of stored counts, each of some hundred bytes; `Store::prune_attempts` removes the excess.
 const MAX_ATTEMPT_ROWS: u64 = 1_000_000;
@@ -162,8 +164,7 @@ impl Services {
     }
 
     fn log_throttled(&self, attempt: &PasswordAttempt<'_>, wait: RetryAfter) {
-        let (user, seconds) = (attempt.user().map(tracing::field::display), wait.0.as_secs());
-        log::info!(event = "authn_login_fail_max", user, seconds, "throttled a password attempt");
+        Event::AuthnLoginFailMax { user: attempt.user(), seconds: wait.0.as_secs() }.record();
         metrics::counter!(PASSWORD_CHECKS, "outcome" => "throttled").increment(1);
     }
 
@@ -182,7 +183,7 @@ impl Services {
         ];
         let counted = self.count(&counted.into_iter().flatten().collect::<Vec<_>>()).await?;
         if counted.is_err() {
-            log::info!(event = "register_refused", reason = "too_many", "refused a registration");
+            Event::RegisterRefused { reason: "too_many" }.record();
         }
         Ok(counted.map(drop).map_err(|(wait, _)| wait))
     }
@@ -270,22 +271,17 @@ impl Services {
         if !attempted.is_empty()
             && let Err(error) = self.store.refund_attempt(attempted, self.sessions.now()).await
         {
-            log::warn!(%error, "an attempt could not be taken back and still counts as wrong");
+            Event::RefundFailed { error: &error }.record();
         }
     }
 
-    /// Removes expired counts, and those beyond the maximum number.
-    pub(crate) async fn purge_attempts(&self) {
-        let purged = async {
-            if let Some(now) = self.sessions.believed_now() {
-                while self.store.purge_attempts(now, ATTEMPTS_AT_ONCE).await? > 0 {}
-            }
-            while self.store.prune_attempts(MAX_ATTEMPT_ROWS, ATTEMPTS_AT_ONCE).await? > 0 {}
-            Ok::<_, sqlx::Error>(())
-        };
-        if let Err(error) = purged.await {
-            log::warn!(%error, "old counts of attempts could not be removed");
+    /// Deletes expired counts, and those beyond the maximum number.
+    pub(crate) async fn purge_attempts(&self) -> Result<JobOutcome, InternalError> {
+        if let Some(now) = self.sessions.believed_now() {
+            while self.store.purge_attempts(now, ATTEMPTS_AT_ONCE).await? > 0 {}
         }
+        while self.store.prune_attempts(MAX_ATTEMPT_ROWS, ATTEMPTS_AT_ONCE).await? > 0 {}
+        Ok(JobOutcome::Done)
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use handstamp_core::Timestamp;
 
 use crate::environment::ClockReading;
-use crate::log;
+use crate::events::Event;
 
 /// How far ahead of the expected time a clock may be.
 const TOLERANCE: Duration = Duration::from_secs(86_400);
@@ -43,13 +43,8 @@ impl ExpectedTime {
         let is_doubted = known.is_doubted;
         drop(known);
         match (was_doubted, is_doubted) {
-            (false, true) => log::warn!(
-                event = "purge_paused",
-                seconds = shown.since(expected).as_secs(),
-                "the clock has jumped ahead by this many seconds: nothing that has expired by it is deleted until it is right \
-                 again, or until this node restarts with a wall clock that agrees with it"
-            ),
-            (true, false) => log::info!(event = "purge_resumed", "the clock is right again"),
+            (false, true) => Event::PurgePaused { seconds: shown.since(expected).as_secs() }.record(),
+            (true, false) => Event::PurgeResumed {}.record(),
             _ => {}
         }
         (!is_doubted).then_some(shown)

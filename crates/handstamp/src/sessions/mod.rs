@@ -20,17 +20,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handstamp_core::{
-    Assurance, Claims, Network, OpenedToken, SessionSecret, SessionSecretHash, SessionTokens, Timestamp, TokenError,
+    Authentication, Claims, OpenedToken, SessionSecret, SessionSecretHash, SessionTokens, Timestamp, TokenError,
     TokenText, TokenToEnd, UserId,
 };
 use uuid::Uuid;
 
 use crate::config::SessionConfig;
+use crate::context::ClientInfo;
 use crate::environment::Environment;
 use crate::error::InternalError;
-use crate::store::{
-    Committed, InvalidationLog, ListedSession, LiveSession, NewSession, OwnedSession, SessionUser, Store,
-};
+use crate::model::{ListedSession, LiveSession, NewSession, OwnedSession, SessionUser};
+use crate::store::{self, Committed, InvalidationLog, Store};
 
 use cache::SessionKey;
 use expected_time::ExpectedTime;
@@ -39,7 +39,7 @@ use metrics::Metrics;
 use node::Node;
 use sync::Weighs;
 
-pub(crate) use node::{NoLease, NodeStatus, PropagationUnknown, StaleRead};
+pub(crate) use node::NodeStatus;
 
 /// The most rows that one transaction writes, so that none takes long.
 const ROWS_AT_ONCE: usize = 1000;
@@ -64,23 +64,13 @@ impl Weighs for LiveSession {
     }
 }
 
-/// The client that a user signs in from.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ClientInfo {
-    /// The User-Agent header of the request.
-    pub(crate) user_agent: String,
-    pub(crate) address: String,
-    pub(crate) network: Network,
-    /// The device cookie, which says which accounts have signed in there before; empty where there is none.
-    pub(crate) device_cookie: String,
-}
-
 /// A live session and its user.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) user: SessionUser,
     /// The session id that lists and forms show.
     pub(crate) session_id: Uuid,
+    pub(crate) authentication: Authentication,
     /// The claims of the token; they contain the session's secret.
     pub(crate) claims: Claims,
     pub(crate) secret_hash: SessionSecretHash,
@@ -198,11 +188,18 @@ impl Sessions {
                 Box::pin(self.node.read_through(&key, read)).await?
             }
         };
-        let Some(LiveSession { session_id, user }) = live.filter(|live| live.user.id == user_id) else {
+        let Some(LiveSession { session_id, authentication, user }) = live.filter(|live| live.user.id == user_id) else {
             return Ok(SessionLookup::Revoked(user_id));
         };
         self.last_seen.note(secret_hash, cluster_time);
-        Ok(SessionLookup::Active(Arc::new(Session { user, session_id, claims, secret_hash, signed_by_fallback })))
+        Ok(SessionLookup::Active(Arc::new(Session {
+            user,
+            session_id,
+            authentication,
+            claims,
+            secret_hash,
+            signed_by_fallback,
+        })))
     }
 
     /// The sessions of tokens that are to be ended. The times in the tokens are not checked.
@@ -237,12 +234,12 @@ impl Sessions {
             issued_at: now,
             expires_at: now.after(lifetime.duration),
             remembered: lifetime.remembered,
-            assurance: Assurance::Password,
         };
         let session = NewSession {
             secret_hash: claims.session_secret.hash(),
             session_id: uuid::Builder::from_random_bytes(self.environment.random()).into_uuid(),
             user_id,
+            authentication: Authentication::by_password(now),
             created_at: now,
             expires_at: claims.expires_at,
             user_agent: client.user_agent.clone(),
@@ -269,7 +266,7 @@ impl Sessions {
     }
 
     /// The live sessions of an account, with the last-seen times that are not yet in the database.
-    pub(crate) async fn list(&self, user_id: UserId) -> sqlx::Result<Vec<ListedSession>> {
+    pub(crate) async fn list(&self, user_id: UserId) -> store::Result<Vec<ListedSession>> {
         let mut sessions = self.store.sessions_of(user_id, self.now()).await?;
         for session in &mut sessions {
             session.last_seen_at = session.last_seen_at.max(self.last_seen.of(session.secret_hash));
@@ -279,7 +276,7 @@ impl Sessions {
 
     /// Writes the last-seen times since the last call, many in one transaction. While the clock has jumped ahead, none is
     /// written: a time in the future would stay until the clock has caught up with it.
-    pub(crate) async fn write_last_seen(&self) -> sqlx::Result<()> {
+    pub(crate) async fn write_last_seen(&self) -> store::Result<()> {
         let mut seen = self.last_seen.take();
         let Some(now) = self.believed_now() else { return Ok(()) };
         for (_, time) in &mut seen {
@@ -310,19 +307,20 @@ impl Sessions {
     }
 
     /// Deletes the expired sessions and returns how many. Expiry is measured by the database's clock, since one node with a
-    /// wrong clock must not sign all users out. While that clock has jumped ahead, nothing is deleted for the same reason.
-    pub(crate) async fn purge(&self) -> sqlx::Result<u64> {
+    /// wrong clock must not sign all users out. While that clock has jumped ahead, nothing is deleted for the same reason, and it
+    /// returns none.
+    pub(crate) async fn purge(&self) -> store::Result<Option<u64>> {
         let clock = self.store.clock().await?;
         let now = clock.map_or(self.environment.now(), |clock| Timestamp::from_unix_seconds(clock.as_secs()));
         let Some(now) = self.expected_time.believe(now, self.environment.clock_reading().monotonic) else {
-            return Ok(0);
+            return Ok(None);
         };
         let mut purged = 0;
         loop {
             let some = self.store.purge_expired_sessions(now, ROWS_AT_ONCE).await?.value;
             purged += some;
             if some == 0 {
-                return Ok(purged);
+                return Ok(Some(purged));
             }
         }
     }

@@ -17,8 +17,8 @@ use uuid::Uuid;
 use super::cache::{Cache, SessionKey};
 use super::sync::Weighs;
 use crate::environment::{ClockReading, Environment};
-use crate::log;
-use crate::store::{InvalidationLog, NodeId, NodeRow, Position};
+use crate::events::Event;
+use crate::store::{InvalidationLog, NoLease, NodeId, NodeRow, Position, PropagationUnknown, StaleRead};
 
 /// The delay before the retry of a failed statement.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
@@ -56,19 +56,6 @@ pub(crate) struct Node<L: InvalidationLog, V: Clone + Weighs> {
     /// statement serves all requests that came before it was sent.
     confirmed: tokio::sync::Mutex<Option<(Position, Duration)>>,
 }
-
-/// The database is behind what this node has read before: a deposed leader that has come back, or a promoted standby that
-/// lacks confirmed transactions. The session in the row may have been revoked.
-#[derive(Debug)]
-pub(crate) struct StaleRead;
-
-/// This node does not hold its lease, and the database may be a server that no longer leads: its rows are no authority.
-#[derive(Debug)]
-pub(crate) struct NoLease;
-
-/// The change is committed, but some node may not have applied it yet.
-#[derive(Debug)]
-pub(crate) struct PropagationUnknown(pub(crate) String);
 
 /// Whether this node is still a member.
 enum Membership {
@@ -268,7 +255,7 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
                 }
                 Err(reason) => {
                     if !self.record_attempt(true) {
-                        log::warn!(event = "node_not_joined", %reason, "this node has no lease and caches no sessions");
+                        Event::NodeNotJoined { reason: &reason }.record();
                     }
                     self.wait(Instant::now() + RETRY_INTERVAL).await;
                 }
@@ -278,7 +265,7 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         if let Some(id) = before
             && let Err(reason) = self.with_timeout(self.log.leave(id)).await
         {
-            log::warn!(event = "node_not_left", %reason, "sign-outs on other nodes may wait for this node's lease to end");
+            Event::NodeNotLeft { reason: &reason }.record();
         }
     }
 
@@ -310,13 +297,13 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
             let due = Instant::now() >= renew_at || !cache.lease().holds(self.environment.clock_reading());
             match self.follow_and_renew(id, cache, due).await {
                 Ok(Membership::Lost) => {
-                    log::info!(event = "lease_lost", node = %id.0, "rejoining with an empty cache");
+                    Event::LeaseLost { node: &id.0 }.record();
                     return;
                 }
                 Ok(Membership::Active { renewed }) => {
                     // A deposed leader may answer that the log has not grown, so only a renewal ends a failure.
                     if renewed && self.record_attempt(false) {
-                        log::info!(event = "lease_renewed", node = %id.0, "the database answers again");
+                        Event::LeaseRenewed { node: &id.0 }.record();
                     }
                     if due {
                         renew_at = Instant::now() + self.lease / 3;
@@ -328,7 +315,7 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
                 }
                 Err(reason) => {
                     if !self.record_attempt(true) {
-                        log::warn!(event = "lease_not_renewed", node = %id.0, %reason, "trying again");
+                        Event::LeaseNotRenewed { node: &id.0, reason: &reason }.record();
                     }
                     renew_at = Instant::now() + RETRY_INTERVAL;
                 }
@@ -378,7 +365,7 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         let (_, rows) = self.log.nodes().await?;
         self.record_heartbeats(&rows);
         for row in rows.iter().filter(|row| self.is_expired(row, EVICT_AFTER_LEASES)) {
-            log::info!(event = "node_evicted", node = %row.id.0, "evicting a node that has not renewed its lease for long");
+            Event::NodeForgotten { node: &row.id.0 }.record();
             self.log.evict(*row).await?;
         }
         let needed = rows.iter().map(|row| row.position).min().unwrap_or(truncated);
@@ -420,7 +407,7 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         }
         self.record_heartbeats(&rows);
         for row in rows.iter().filter(|row| row.position < position && self.is_expired(row, 1)) {
-            log::warn!(event = "node_evicted", node = %row.id.0, "evicting a node that did not renew its lease in time");
+            Event::NodeEvicted { node: &row.id.0 }.record();
             self.log.evict(*row).await.map_err(fault)?;
         }
         let found = rows.iter().map(|row| row.position).min().unwrap_or(position);

@@ -6,18 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use handstamp_core::{SessionSecretHash, Timestamp, UserId};
+use handstamp_core::{Authentication, SessionSecretHash, Timestamp, UserId};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::cache::{Cache, SessionKey};
 use super::lease::Lease;
-use super::node::{NoLease, Node, NodeStatus, StaleRead};
+use super::node::{Node, NodeStatus};
 use super::sync::Weighs;
 use crate::environment::{ClockReading, Environment, ManualClock};
-use crate::store::{
-    Invalidation, InvalidationLog, InvalidationScope, LiveSession, NodeId, NodeRow, Position, SessionUser,
-};
+use crate::model::{LiveSession, SessionUser};
+use crate::store::{Invalidation, InvalidationLog, InvalidationScope, NoLease, NodeId, NodeRow, Position, StaleRead};
 
 const LEASE: Duration = Duration::from_secs(5);
 
@@ -67,7 +66,11 @@ fn a_cache_holds_its_capacity_and_fewer_sessions_with_longer_names_and_groups() 
             let id = [number.to_be_bytes(), number.to_be_bytes()].concat();
             let secret_hash = SessionSecretHash::from_bytes(id.try_into().unwrap());
             let expires_at = Timestamp::from_unix_seconds(2_000);
-            let live = LiveSession { session_id: Uuid::nil(), user };
+            let live = LiveSession {
+                session_id: Uuid::nil(),
+                authentication: Authentication::by_password(user.created_at),
+                user,
+            };
             cache.insert(Position(0), &SessionKey { secret_hash, user_id, expires_at }, live);
         }
         assert!(cache.len() <= most && cache.len() > most * 8 / 10, "{} and {} at most", cache.len(), most);
@@ -293,8 +296,8 @@ async fn a_node_without_a_lease_rejects_rows_where_another_server_may_lead() {
             assert_eq!(read(&node, 7).await, Ok(Some("Ada")));
             log.fails.store(true, Ordering::SeqCst);
             soon(|| matches!(node.status(), NodeStatus::Joined { lease_left, .. } if lease_left.is_zero())).await;
-            let minus_drift = read(&node, 7).await;
-            assert_eq!(minus_drift, if may_be_superseded { Err(Refused::NoLease) } else { Ok(Some("Ada")) });
+            let outcome = read(&node, 7).await;
+            assert_eq!(outcome, if may_be_superseded { Err(Refused::NoLease) } else { Ok(Some("Ada")) });
             log.fails.store(false, Ordering::SeqCst);
             soon(|| matches!(node.status(), NodeStatus::Joined { lease_left, .. } if !lease_left.is_zero())).await;
             assert_eq!(read(&node, 7).await, Ok(Some("Ada")), "it recovers by itself");
@@ -313,8 +316,8 @@ async fn a_lease_that_lapsed_during_a_pause_is_renewed_before_the_row_is_read() 
         // As after a pause of the process, which its own timers do not notice.
         clock.advance(Duration::from_secs(61));
         assert!(matches!(node.status(), NodeStatus::Joined { lease_left, .. } if lease_left.is_zero()));
-        let minus_drift = timeout(Duration::from_secs(5), read(&node, 7)).await.expect("it renews at once");
-        assert_eq!(minus_drift, Ok(Some("Ada")));
+        let outcome = timeout(Duration::from_secs(5), read(&node, 7)).await.expect("it renews at once");
+        assert_eq!(outcome, Ok(Some("Ada")));
         assert_eq!(log.renewals.load(Ordering::SeqCst), 1);
     })
     .await;

@@ -2,7 +2,8 @@
 
 use handstamp_core::{AttemptKey, Attempts, Limit, RetryAfter, Timestamp};
 
-use super::{Store, count_with, for_maintenance, for_request, from_db_time, read_with, to_db_time};
+use super::statement::{Pool, Sql, Tx, limit, maintenance, request};
+use super::{Result, Store, from_db_time, to_db_time};
 
 /// The key under which an attempt is counted, and the limit of that key.
 pub(crate) type AttemptLimit = (AttemptKey, Limit);
@@ -29,50 +30,37 @@ fn attempts((count, since, last_at, today, day_since): AttemptsRow) -> Attempts 
     }
 }
 
-/// Within a transaction of either database: locks the row of a key until the transaction ends, and returns its attempts.
-macro_rules! hold {
-    ($transaction:expr, $key:expr, $now:expr) => {
-        attempts(
-            sqlx::query_as(for_request(
-                "INSERT INTO attempts (key, count, since, last_at, today, day_since) VALUES ($1, 0, $2, $2, 0, $2)
-                 ON CONFLICT (key) DO UPDATE SET key = excluded.key
-                 RETURNING count, since, last_at, today, day_since",
-            ))
-            .bind($key.as_bytes().as_slice())
-            .bind(to_db_time($now))
-            .fetch_one(&mut *$transaction)
-            .await?,
-        )
-    };
-}
+impl Tx<'_> {
+    /// Locks the row of a key until the transaction ends, and returns its attempts.
+    async fn lock_attempts(&mut self, key: &AttemptKey, now: Timestamp) -> Result<Attempts> {
+        const LOCK: Sql = request(
+            "INSERT INTO attempts (key, count, since, last_at, today, day_since) VALUES ($1, 0, $2, $2, 0, $2)
+             ON CONFLICT (key) DO UPDATE SET key = excluded.key
+             RETURNING count, since, last_at, today, day_since",
+        );
+        Ok(attempts(self.fetch_one(LOCK, &[key.into(), now.into()]).await?))
+    }
 
-/// Within a transaction of either database that holds the key: stores its attempts.
-macro_rules! put {
-    ($transaction:expr, $key:expr, $attempts:expr) => {{
-        let attempts: Attempts = $attempts;
-        sqlx::query(for_request(
+    /// Stores the attempts of a key that the transaction has locked.
+    async fn store_attempts(&mut self, key: &AttemptKey, attempts: Attempts) -> Result<()> {
+        const UPDATE: Sql = request(
             "UPDATE attempts SET count = $2, since = $3, last_at = $4, today = $5, day_since = $6 WHERE key = $1",
-        ))
-        .bind($key.as_bytes().as_slice())
-        .bind(i64::from(attempts.count))
-        .bind(to_db_time(attempts.since))
-        .bind(to_db_time(attempts.last_at))
-        .bind(i64::from(attempts.today))
-        .bind(to_db_time(attempts.day_since))
-        .execute(&mut *$transaction)
-        .await?;
-    }};
-}
+        );
+        let columns = [
+            key.into(),
+            i64::from(attempts.count).into(),
+            attempts.since.into(),
+            attempts.last_at.into(),
+            i64::from(attempts.today).into(),
+            attempts.day_since.into(),
+        ];
+        self.execute(UPDATE, &columns).await.map(drop)
+    }
 
-/// Within a transaction of either database: deletes the attempts of a key and returns how many rows that were.
-macro_rules! forget {
-    ($transaction:expr, $key:expr) => {
-        sqlx::query(for_request("DELETE FROM attempts WHERE key = $1"))
-            .bind($key.as_bytes().as_slice())
-            .execute(&mut *$transaction)
-            .await?
-            .rows_affected()
-    };
+    /// Deletes the attempts of a key and returns how many rows that were.
+    async fn delete_attempts(&mut self, key: &AttemptKey) -> Result<u64> {
+        self.execute(request("DELETE FROM attempts WHERE key = $1"), &[key.into()]).await
+    }
 }
 
 impl Store {
@@ -82,90 +70,90 @@ impl Store {
         &self,
         counted: &[AttemptLimit],
         now: Timestamp,
-    ) -> sqlx::Result<Result<Vec<CountedAttempt>, Refused>> {
+    ) -> Result<Result<Vec<CountedAttempt>, Refused>> {
         // A throttled attempt writes nothing, so it need not wait for the write lock.
         if let Some(refused) = self.refusal_of(counted, now).await? {
             return Ok(Err(refused));
         }
         let counted = in_one_order(counted);
-        count_with!(self, |transaction| {
-            let (mut attempted, mut longest) = (Vec::new(), None);
-            for (key, limit) in &counted {
-                match limit.count(Some(hold!(transaction, key, now)), now) {
-                    Ok(attempts) => {
-                        put!(transaction, key, attempts);
-                        attempted.push((*key, attempts));
-                    }
-                    Err(wait) => longest = longest.max(Some((wait, *key))),
+        let mut tx = self.begin_attempts().await?;
+        let (mut attempted, mut longest) = (Vec::new(), None);
+        for (key, limit) in &counted {
+            match limit.count(Some(tx.lock_attempts(key, now).await?), now) {
+                Ok(attempts) => {
+                    tx.store_attempts(key, attempts).await?;
+                    attempted.push((*key, attempts));
                 }
+                Err(wait) => longest = longest.max(Some((wait, *key))),
             }
-            match longest {
-                None => Ok(attempted),
-                Some(refused) => return Ok(Err(refused)),
-            }
-        })
+        }
+        match longest {
+            None => tx.commit().await.map(|()| Ok(attempted)),
+            Some(refused) => tx.rollback().await.map(|()| Err(refused)),
+        }
     }
 
-    async fn refusal_of(&self, counted: &[AttemptLimit], now: Timestamp) -> sqlx::Result<Option<Refused>> {
+    async fn refusal_of(&self, counted: &[AttemptLimit], now: Timestamp) -> Result<Option<Refused>> {
         let mut longest = None;
         for (key, limit) in counted {
-            let row: Option<AttemptsRow> = read_with!(self, |pool| {
-                sqlx::query_as(for_request(COLUMNS_OF_ONE)).bind(key.as_bytes().as_slice()).fetch_optional(pool).await
-            })?;
+            let row: Option<AttemptsRow> =
+                self.fetch_optional(Pool::Read, request(COLUMNS_OF_ONE), &[key.into()]).await?;
             longest = longest.max(limit.count(row.map(attempts), now).err().map(|wait| (wait, *key)));
         }
         Ok(longest)
     }
 
     /// Refunds an attempt whose password was correct.
-    pub(crate) async fn refund_attempt(&self, attempted: &[CountedAttempt], now: Timestamp) -> sqlx::Result<()> {
+    pub(crate) async fn refund_attempt(&self, attempted: &[CountedAttempt], now: Timestamp) -> Result<()> {
         // The keys are in the order in which they were counted, that of `in_one_order`, so no deadlock is possible.
-        count_with!(self, |transaction| {
-            for (key, counted) in attempted {
-                let attempts = hold!(transaction, key, now).refund(counted);
-                if attempts.today == 0 {
-                    forget!(transaction, key);
-                } else {
-                    put!(transaction, key, attempts);
-                }
+        let mut tx = self.begin_attempts().await?;
+        for (key, counted) in attempted {
+            let attempts = tx.lock_attempts(key, now).await?.refund(counted);
+            if attempts.today == 0 {
+                tx.delete_attempts(key).await?;
+            } else {
+                tx.store_attempts(key, attempts).await?;
             }
-        })
+        }
+        tx.commit().await
     }
 
     /// Deletes all attempts of a key and returns whether there were any.
-    pub(crate) async fn forget_attempts(&self, key: AttemptKey) -> sqlx::Result<bool> {
-        count_with!(self, |transaction| forget!(transaction, key) > 0)
+    pub(crate) async fn forget_attempts(&self, key: AttemptKey) -> Result<bool> {
+        let mut tx = self.begin_attempts().await?;
+        let deleted = tx.delete_attempts(&key).await?;
+        tx.commit().await?;
+        Ok(deleted > 0)
     }
 
     /// Deletes up to `most` rows that no limit depends on any more and returns how many.
-    pub(crate) async fn purge_attempts(&self, now: Timestamp, most: usize) -> sqlx::Result<u64> {
+    pub(crate) async fn purge_attempts(&self, now: Timestamp, most: usize) -> Result<u64> {
         const SQL: &str = "DELETE FROM attempts WHERE key IN (SELECT key FROM attempts WHERE last_at <= $1 LIMIT $2)";
         let until = to_db_time(now) - to_db_time(Timestamp::from_unix_seconds(Attempts::FORGOTTEN_AFTER.as_secs()));
-        count_with!(self, |transaction| {
-            let most = i64::try_from(most).unwrap_or(i64::MAX);
-            let purged = sqlx::query(for_maintenance(SQL)).bind(until).bind(most).execute(&mut *transaction).await?;
-            purged.rows_affected()
-        })
+        let mut tx = self.begin_attempts().await?;
+        let purged = tx.execute(maintenance(SQL), &[until.into(), limit(most)]).await?;
+        tx.commit().await?;
+        Ok(purged)
     }
 
     /// If there are more rows than `kept`, deletes up to `most` of those in excess and returns how many.
     ///
     /// Rows with the fewest attempts are deleted first. So to have `n` attempts on one account forgotten, an attacker has to
     /// make `n` attempts on each of `kept` others, and each of these costs a hash.
-    pub(crate) async fn prune_attempts(&self, kept: u64, most: usize) -> sqlx::Result<u64> {
+    pub(crate) async fn prune_attempts(&self, kept: u64, most: usize) -> Result<u64> {
         const COUNT: &str = "SELECT COUNT(*) FROM attempts";
         const SQL: &str =
             "DELETE FROM attempts WHERE key IN (SELECT key FROM attempts ORDER BY today, last_at LIMIT $1)";
-        let rows: i64 = read_with!(self, |pool| sqlx::query_scalar(for_maintenance(COUNT)).fetch_one(pool).await)?;
+        let (rows,): (i64,) = self.fetch_one(Pool::Read, maintenance(COUNT), &[]).await?;
         let beyond = u64::try_from(rows).unwrap_or(0).saturating_sub(kept).min(most as u64);
         if beyond == 0 {
             return Ok(0);
         }
-        count_with!(self, |transaction| {
-            let beyond = i64::try_from(beyond).unwrap_or(i64::MAX);
-            let pruned = sqlx::query(for_maintenance(SQL)).bind(beyond).execute(&mut *transaction).await?;
-            pruned.rows_affected()
-        })
+        let mut tx = self.begin_attempts().await?;
+        let beyond = i64::try_from(beyond).unwrap_or(i64::MAX);
+        let pruned = tx.execute(maintenance(SQL), &[beyond.into()]).await?;
+        tx.commit().await?;
+        Ok(pruned)
     }
 }
 

@@ -4,15 +4,17 @@ use std::task::Poll;
 use std::time::Duration;
 
 use handstamp_core::{
-    Argon2Params, DisplayName, EmailAddress, GroupName, HashMemory, Password, PasswordHash, PasswordPolicy,
-    SessionSecretHash, Timestamp, UserId,
+    Argon2Params, Authentication, DisplayName, EmailAddress, GroupName, HashMemory, Password, PasswordHash,
+    PasswordPolicy, SessionSecretHash, Timestamp, UserId,
 };
 use handstamp_testing::{Postgres, TempFolder};
 use uuid::Uuid;
 
 use super::sessions::SESSIONS_PER_USER;
-use super::{EmailTakenError, NewSession, NewUser, RevokeOutcome, Store, TooManyGroupsError, read_with};
+use super::statement::{Pool, Sql, request};
+use super::{EmailTakenError, Store, TooManyGroupsError};
 use crate::config::DatabaseUrl;
+use crate::model::{CredentialsVersion, NewSession, NewUser, RevokeOutcome};
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
@@ -39,8 +41,11 @@ macro_rules! laws {
 mod attempts;
 mod changes;
 mod files;
+mod jobs;
+mod migrations;
 
 laws! {
+    a_transaction_changes_nothing_until_it_is_committed
     an_account_is_found_by_its_address_in_any_case
     an_address_has_one_account
     one_of_a_hundred_concurrent_registrations_gets_the_address
@@ -49,7 +54,7 @@ laws! {
     a_session_belongs_to_its_user_only
     a_disabled_account_has_no_live_session
     a_sign_in_ends_the_previous_session_of_the_browser
-    a_password_that_was_changed_meanwhile_does_not_sign_in
+    credentials_that_were_changed_meanwhile_do_not_sign_in
     a_sign_in_during_a_password_change_leaves_no_session_of_the_old_password
     a_password_change_keeps_one_session_under_a_new_secret
     a_password_change_by_an_ended_session_changes_nothing
@@ -57,7 +62,9 @@ laws! {
     a_user_is_in_the_groups_that_were_added_and_not_removed
     a_user_is_in_at_most_fifty_groups
     a_deleted_user_is_in_no_group
+    the_authentication_of_a_session_is_read_with_it
     a_rehash_replaces_only_the_verified_hash
+    a_rehash_is_no_change_of_the_credentials
     a_session_is_ended_by_its_owner_only
     ending_the_other_sessions_keeps_the_current_one
     a_last_seen_update_does_not_revive_an_ended_session
@@ -89,6 +96,10 @@ fn unique() -> Uuid {
     Uuid::from_bytes(bytes)
 }
 
+/// The version of new credentials, and another.
+const FIRST: CredentialsVersion = CredentialsVersion(1);
+const ANOTHER: CredentialsVersion = CredentialsVersion(2);
+
 fn hash(password: &str) -> PasswordHash {
     let policy = PasswordPolicy { min_length: 1, min_strength: 0 };
     let password = policy.accept(Password::parse(password).unwrap(), &[]).unwrap();
@@ -116,6 +127,7 @@ fn new_session(user_id: UserId) -> NewSession {
         secret_hash: SessionSecretHash::from_bytes(id.try_into().unwrap()),
         session_id: unique(),
         user_id,
+        authentication: Authentication::by_password(NOW),
         created_at: NOW,
         expires_at: NOW.after(Duration::from_secs(3600)),
         user_agent: "Firefox".to_owned(),
@@ -134,7 +146,7 @@ async fn ada(store: &Store) -> (UserId, NewSession) {
 /// One more session of an account whose password is still the first.
 async fn one_more(store: &Store, user: UserId) -> NewSession {
     let session = new_session(user);
-    assert!(store.sign_in(&hash("first"), &session, &[]).await.unwrap().value.is_some());
+    assert!(store.sign_in(FIRST, &session, &[]).await.unwrap().value.is_some());
     session
 }
 
@@ -164,10 +176,37 @@ async fn execute(store: &Store, sql: &'static str) {
     try_execute(store, sql).await.unwrap();
 }
 
-async fn try_execute(store: &Store, sql: &'static str) -> sqlx::Result<()> {
-    super::write_with!(store, |transaction| {
-        sqlx::query(sql).execute(&mut *transaction).await?;
-    })
+async fn try_execute(store: &Store, sql: &'static str) -> super::Result<()> {
+    let mut tx = store.begin().await?;
+    tx.execute(request(sql), &[]).await?;
+    tx.commit().await
+}
+
+async fn count(store: &Store, sql: &'static str) -> i64 {
+    let (count,): (i64,) = store.fetch_one(Pool::Read, request(sql), &[]).await.unwrap();
+    count
+}
+
+async fn a_transaction_changes_nothing_until_it_is_committed(store: &Store) {
+    const INSERT: Sql =
+        request("INSERT INTO attempts (key, count, since, last_at, today, day_since) VALUES ($1, 1, 1, 1, 1, 1)");
+    const COUNT: &str = "SELECT COUNT(*) FROM attempts";
+    let key: &[u8] = &[7; 17];
+    let mut dropped = store.begin().await.unwrap();
+    assert_eq!(dropped.execute(INSERT, &[key.into()]).await.unwrap(), 1);
+    assert_eq!(count(store, COUNT).await, 0, "another connection sees nothing");
+    drop(dropped);
+    let mut rolled_back = store.begin().await.unwrap();
+    assert_eq!(rolled_back.execute(INSERT, &[key.into()]).await.unwrap(), 1, "the dropped transaction left no row");
+    rolled_back.rollback().await.unwrap();
+    let mut failed = store.begin().await.unwrap();
+    failed.execute(INSERT, &[key.into()]).await.unwrap();
+    assert!(failed.execute(INSERT, &[key.into()]).await.is_err(), "the key is unique");
+    drop(failed);
+    let mut committed = store.begin().await.unwrap();
+    committed.execute(INSERT, &[key.into()]).await.unwrap();
+    committed.commit().await.unwrap();
+    assert_eq!(count(store, COUNT).await, 1);
 }
 
 async fn an_account_is_found_by_its_address_in_any_case(store: &Store) {
@@ -239,31 +278,32 @@ async fn a_disabled_account_has_no_live_session(store: &Store) {
     assert!(!is_live(store, &session).await);
     assert!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().unwrap().disabled);
     let attempt = new_session(session.user_id);
-    assert!(store.sign_in(&hash("first"), &attempt, &[]).await.unwrap().value.is_none());
+    assert!(store.sign_in(FIRST, &attempt, &[]).await.unwrap().value.is_none());
 }
 
 async fn a_sign_in_ends_the_previous_session_of_the_browser(store: &Store) {
     let (id, before) = ada(store).await;
     let after = new_session(id);
-    assert!(store.sign_in(&hash("first"), &after, &[before.owned()]).await.unwrap().value.is_some());
+    assert!(store.sign_in(FIRST, &after, &[before.owned()]).await.unwrap().value.is_some());
     assert!(is_live(store, &after).await && !is_live(store, &before).await);
 }
 
-async fn a_password_that_was_changed_meanwhile_does_not_sign_in(store: &Store) {
+async fn credentials_that_were_changed_meanwhile_do_not_sign_in(store: &Store) {
     let (id, before) = ada(store).await;
     let attempt = new_session(id);
-    assert!(store.sign_in(&hash("another"), &attempt, &[before.owned()]).await.unwrap().value.is_none());
+    assert!(store.sign_in(ANOTHER, &attempt, &[before.owned()]).await.unwrap().value.is_none());
     assert!(!is_live(store, &attempt).await && is_live(store, &before).await);
 }
 
 async fn a_sign_in_during_a_password_change_leaves_no_session_of_the_old_password(store: &Store) {
     let (id, mut current) = ada(store).await;
     for round in 0..30 {
-        let (old, new) = if round % 2 == 0 { ("first", "second") } else { ("second", "first") };
+        let version = store.credentials_by_id(id).await.unwrap().unwrap().version;
         let (rotated, attempt) = (new_session(id), new_session(id));
-        let (old_hash, new_hash) = (hash(old), hash(new));
-        let change = store.change_password(id, (&old_hash, &new_hash), (current.secret_hash, rotated.secret_hash), NOW);
-        let (changed, signed_in) = tokio::join!(change, store.sign_in(&old_hash, &attempt, &[]));
+        let ids = (current.secret_hash, rotated.secret_hash);
+        let new = hash("second");
+        let change = store.change_password(id, version, &new, ids, NOW);
+        let (changed, signed_in) = tokio::join!(change, store.sign_in(version, &attempt, &[]));
         assert!(changed.unwrap().value, "round {round}");
         assert!(!is_live(store, &attempt).await, "round {round}, signed in: {:?}", signed_in.unwrap().value);
         current.secret_hash = rotated.secret_hash;
@@ -274,24 +314,24 @@ async fn a_password_change_keeps_one_session_under_a_new_secret(store: &Store) {
     let (id, current) = ada(store).await;
     let other = one_more(store, id).await;
     let rotated = NewSession { secret_hash: new_session(id).secret_hash, ..current.clone() };
-    let hashes = (hash("first"), hash("second"));
-    let ids = (current.secret_hash, rotated.secret_hash);
-    assert!(store.change_password(id, (&hashes.0, &hashes.1), ids, NOW).await.unwrap().value);
+    let (later, ids) = (NOW.after(Duration::from_secs(60)), (current.secret_hash, rotated.secret_hash));
+    assert!(store.change_password(id, FIRST, &hash("second"), ids, later).await.unwrap().value);
     assert!(is_live(store, &rotated).await && !is_live(store, &current).await && !is_live(store, &other).await);
     assert_eq!(store.sessions_of(id, NOW).await.unwrap()[0].session_id, current.session_id);
     let credentials = store.credentials_by_id(id).await.unwrap().unwrap();
-    assert_eq!((credentials.password_hash, credentials.changed_at), (Some(hash("second")), Some(NOW)));
+    assert_eq!((credentials.password_hash, credentials.changed_at), (Some(hash("second")), Some(later)));
+    assert_eq!(credentials.version, ANOTHER);
+    let (live, _) = store.live_session(rotated.secret_hash, id, NOW).await.unwrap().unwrap();
+    assert_eq!(live.authentication, Authentication::by_password(later), "the current password was proved");
 }
 
 async fn a_password_change_by_an_ended_session_changes_nothing(store: &Store) {
     let (id, current) = ada(store).await;
     let other = one_more(store, id).await;
     let _ = store.end_sessions(&[current.owned()]).await.unwrap();
-    let hashes = (hash("first"), hash("second"));
-    let ids = (current.secret_hash, new_session(id).secret_hash);
-    assert!(!store.change_password(id, (&hashes.0, &hashes.1), ids, NOW).await.unwrap().value);
-    let wrong = (hash("wrong"), hash("second"));
-    assert!(!store.change_password(id, (&wrong.0, &wrong.1), (other.secret_hash, ids.1), NOW).await.unwrap().value);
+    let (new, ids) = (hash("second"), (current.secret_hash, new_session(id).secret_hash));
+    assert!(!store.change_password(id, FIRST, &new, ids, NOW).await.unwrap().value);
+    assert!(!store.change_password(id, ANOTHER, &new, (other.secret_hash, ids.1), NOW).await.unwrap().value);
     assert!(is_live(store, &other).await);
     assert_eq!(store.credentials_by_id(id).await.unwrap().unwrap().password_hash, Some(hash("first")));
 }
@@ -341,10 +381,13 @@ async fn a_deleted_user_is_in_no_group(store: &Store) {
     store.change_groups(id, &groups(&["staff"]), &[]).await.unwrap().value.unwrap();
     let _ = store.delete_user(id).await.unwrap();
     store.change_groups(id, &groups(&["staff"]), &[]).await.unwrap().value.unwrap();
-    let left: sqlx::Result<i64> = super::read_with!(store, |pool| {
-        sqlx::query_scalar("SELECT COUNT(*) FROM user_groups").fetch_one(pool).await
-    });
-    assert_eq!(left.unwrap(), 0);
+    assert_eq!(count(store, "SELECT COUNT(*) FROM user_groups").await, 0);
+}
+
+async fn the_authentication_of_a_session_is_read_with_it(store: &Store) {
+    let (id, session) = ada(store).await;
+    let (live, _) = store.live_session(session.secret_hash, id, NOW).await.unwrap().unwrap();
+    assert_eq!((live.session_id, live.authentication), (session.session_id, Authentication::by_password(NOW)));
 }
 
 async fn a_rehash_replaces_only_the_verified_hash(store: &Store) {
@@ -353,6 +396,12 @@ async fn a_rehash_replaces_only_the_verified_hash(store: &Store) {
     assert_eq!(store.credentials_by_id(id).await.unwrap().unwrap().password_hash, Some(hash("first")));
     store.replace_hash(id, &hash("first"), &hash("second")).await.unwrap();
     assert_eq!(store.credentials_by_id(id).await.unwrap().unwrap().password_hash, Some(hash("second")));
+}
+
+async fn a_rehash_is_no_change_of_the_credentials(store: &Store) {
+    let (id, _) = ada(store).await;
+    store.replace_hash(id, &hash("first"), &hash("second")).await.unwrap();
+    assert!(store.sign_in(FIRST, &new_session(id), &[]).await.unwrap().value.is_some());
 }
 
 async fn a_session_is_ended_by_its_owner_only(store: &Store) {
@@ -400,7 +449,7 @@ async fn last_seen_times_never_decrease(store: &Store) {
 async fn expired_sessions_are_purged(store: &Store) {
     let (id, session) = ada(store).await;
     let longer = NewSession { expires_at: session.expires_at.after(Duration::from_secs(1)), ..new_session(id) };
-    assert!(store.sign_in(&hash("first"), &longer, &[]).await.unwrap().value.is_some());
+    assert!(store.sign_in(FIRST, &longer, &[]).await.unwrap().value.is_some());
     assert_eq!(store.purge_expired_sessions(session.expires_at, 10).await.unwrap().value, 1);
     assert!(is_live(store, &longer).await && !is_live(store, &session).await);
 }
@@ -410,7 +459,7 @@ async fn a_session_beyond_a_hundred_ends_the_longest_unused(store: &Store) {
     let at = |second| NOW.after(Duration::from_secs(second));
     let begin = async |second| {
         let session = NewSession { created_at: at(second), ..new_session(id) };
-        (store.sign_in(&hash("first"), &session, &[]).await.unwrap().value, session)
+        (store.sign_in(FIRST, &session, &[]).await.unwrap().value, session)
     };
     let (_, second) = begin(1).await;
     for later in 2..SESSIONS_PER_USER as u64 {
@@ -426,7 +475,7 @@ async fn a_session_beyond_a_hundred_ends_the_longest_unused(store: &Store) {
 async fn sessions_are_listed_newest_first(store: &Store) {
     let (id, old) = ada(store).await;
     let new = NewSession { created_at: NOW.after(Duration::from_secs(1)), ..new_session(id) };
-    assert!(store.sign_in(&hash("first"), &new, &[]).await.unwrap().value.is_some());
+    assert!(store.sign_in(FIRST, &new, &[]).await.unwrap().value.is_some());
     let listed = store.sessions_of(id, NOW).await.unwrap();
     assert_eq!(listed.iter().map(|session| session.session_id).collect::<Vec<_>>(), [new.session_id, old.session_id]);
     assert_eq!((listed[0].user_agent.as_str(), listed[0].address.as_str()), ("Firefox", "192.0.2.1"));
@@ -438,7 +487,7 @@ async fn applications_read_users_through_a_database_view(store: &Store) {
     const SQL: &str = "SELECT id, name, email, created_at FROM handstamp_users";
     type Row = (Uuid, String, String, i64);
     let (id, _) = ada(store).await;
-    let rows: Vec<Row> = read_with!(store, |pool| sqlx::query_as(SQL).fetch_all(pool).await).unwrap();
+    let rows: Vec<Row> = store.fetch_all(Pool::Read, request(SQL), &[]).await.unwrap();
     let name = new_user("ada@example.com").name.as_str().to_owned();
     assert_eq!(rows, [(id.as_uuid(), name, "ada@example.com".to_owned(), i64::try_from(NOW.unix_seconds()).unwrap())]);
 }
@@ -513,59 +562,6 @@ async fn an_operator_ends_the_sessions_of_one_user_or_of_all(store: &Store) {
     assert_eq!(store.end_some_sessions(10).await.unwrap().value, 1);
     assert!(!is_live(store, &more).await);
     assert!(!is_live(store, &bobs).await);
-}
-
-/// Creates a database as the first version did, and migrates it.
-macro_rules! upgraded {
-    ($pool:expr, $migrations:literal, $url:expr) => {{
-        let pool = $pool;
-        let mut first = sqlx::migrate!($migrations);
-        first.migrations.to_mut().truncate(1);
-        first.run(&pool).await.unwrap();
-        let session = new_session(UserId::from_uuid(unique()));
-        sqlx::query(
-            "INSERT INTO users (id, name, email, email_key, created_at) VALUES ($1, 'Ada', 'a@b.test', 'a@b.test', 0)",
-        )
-        .bind(session.user_id.as_uuid())
-        .execute(&pool)
-        .await
-        .unwrap();
-        sqlx::query(
-            "INSERT INTO sessions (id_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address)
-             VALUES ($1, $2, $3, 0, $4, 0, '', '')",
-        )
-        .bind(session.secret_hash.as_bytes().as_slice())
-        .bind(session.session_id)
-        .bind(session.user_id.as_uuid())
-        .bind(super::to_db_time(session.expires_at))
-        .execute(&pool)
-        .await
-        .unwrap();
-        pool.close().await;
-        let store = Store::open(&$url, true).await.unwrap();
-        assert!(is_live(&store, &session).await, "an upgrade ends no session");
-        let account = store.user_by_email(&email("a@b.test"), NOW).await.unwrap().unwrap();
-        assert!(!account.email_verified, "nor does it verify an address");
-        assert!(store.end_sessions(&[session.owned()]).await.unwrap().position.is_some());
-    }};
-}
-
-#[tokio::test]
-async fn a_filled_sqlite_database_is_migrated() {
-    let folder = TempFolder::new();
-    let data = folder.path().join("data");
-    crate::private_files::make_folder(&data).unwrap();
-    let path = data.join("handstamp.db");
-    crate::private_files::make_file(&path).unwrap();
-    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
-    upgraded!(pool, "migrations/sqlite", DatabaseUrl::Sqlite(path));
-}
-
-#[tokio::test]
-async fn a_filled_postgres_database_is_migrated() {
-    let url = Postgres::shared().new_database();
-    let pool = sqlx::PgPool::connect(&url).await.unwrap();
-    upgraded!(pool, "migrations/postgres", DatabaseUrl::Postgres(url));
 }
 
 /// CockroachDB is such a database.

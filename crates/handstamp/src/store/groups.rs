@@ -2,8 +2,8 @@
 
 use handstamp_core::{GroupName, UserId};
 
-use super::invalidations::log_invalidations;
-use super::{Committed, InvalidationScope, Store, for_request, write_with};
+use super::statement::request;
+use super::{Committed, InvalidationScope, Result, Store};
 
 /// The most groups that a user is in: their names must fit into a header.
 pub(crate) const GROUPS_PER_USER: i64 = 50;
@@ -28,33 +28,30 @@ impl Store {
         id: UserId,
         added: &[GroupName],
         removed: &[GroupName],
-    ) -> sqlx::Result<Committed<Result<(), TooManyGroupsError>>> {
-        write_with!(self, |transaction| {
-            for name in removed {
-                sqlx::query(for_request("DELETE FROM user_groups WHERE user_id = $1 AND name = $2"))
-                    .bind(id.as_uuid())
-                    .bind(name.as_str())
-                    .execute(&mut *transaction)
-                    .await?;
-            }
-            for name in added {
-                sqlx::query(for_request(
+    ) -> Result<Committed<Result<(), TooManyGroupsError>>> {
+        let mut tx = self.begin().await?;
+        for name in removed {
+            tx.execute(
+                request("DELETE FROM user_groups WHERE user_id = $1 AND name = $2"),
+                &[id.into(), name.as_str().into()],
+            )
+            .await?;
+        }
+        for name in added {
+            tx.execute(
+                request(
                     "INSERT INTO user_groups (user_id, name) SELECT id, $2 FROM users WHERE id = $1
                      ON CONFLICT (user_id, name) DO NOTHING",
-                ))
-                .bind(id.as_uuid())
-                .bind(name.as_str())
-                .execute(&mut *transaction)
-                .await?;
-            }
-            let count: i64 = sqlx::query_scalar(for_request("SELECT COUNT(*) FROM user_groups WHERE user_id = $1"))
-                .bind(id.as_uuid())
-                .fetch_one(&mut *transaction)
-                .await?;
-            if count > GROUPS_PER_USER && !added.is_empty() {
-                return Ok(Committed { value: Err(TooManyGroupsError), position: None });
-            }
-            Committed { value: Ok(()), position: log_invalidations!(transaction, &[InvalidationScope::User(id)]) }
-        })
+                ),
+                &[id.into(), name.as_str().into()],
+            )
+            .await?;
+        }
+        let (count,): (i64,) =
+            tx.fetch_one(request("SELECT COUNT(*) FROM user_groups WHERE user_id = $1"), &[id.into()]).await?;
+        if count > GROUPS_PER_USER && !added.is_empty() {
+            return tx.rollback_with(Err(TooManyGroupsError)).await;
+        }
+        tx.commit_invalidating(Ok(()), &[InvalidationScope::User(id)]).await
     }
 }

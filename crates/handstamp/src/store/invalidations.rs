@@ -6,43 +6,27 @@ use handstamp_core::{SessionSecretHash, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::protocol::{Invalidation, InvalidationLog, InvalidationScope, MAX_INVALIDATIONS, NodeId, NodeRow, Position};
-use super::{Store, for_lease, keep_with, to_db_time};
+use super::statement::{self, Pool, Sql, Tx, lease, limit, request};
+use super::{Error, Result, Store, to_db_time};
 
-/// Within a transaction of either database: appends these invalidations to the log and returns the position of the last, or
-/// none. It must come last in the transaction, since other writers wait from here until the commit.
-macro_rules! log_invalidations {
-    ($transaction:expr, $scopes:expr) => {{
-        let scopes: &[$crate::store::protocol::InvalidationScope] = $scopes;
-        match i64::try_from(scopes.len()).expect("a transaction logs hundreds of invalidations at most") {
-            0 => None,
-            count => {
-                let newest: i64 = sqlx::query_scalar($crate::store::for_request(
-                    "UPDATE change_counter SET position = position + $1 RETURNING position",
-                ))
-                .bind(count)
-                .fetch_one(&mut *$transaction)
-                .await?;
-                for (scope, position) in scopes.iter().zip(newest - count + 1..) {
-                    let (kind, bytes) = $crate::store::invalidations::columns(scope);
-                    sqlx::query($crate::store::for_request(
-                        "INSERT INTO changes (position, kind, subject) VALUES ($1, $2, $3)",
-                    ))
-                    .bind(position)
-                    .bind(kind)
-                    .bind(bytes)
-                    .execute(&mut *$transaction)
-                    .await?;
-                }
-                Some($crate::store::protocol::Position(newest))
-            }
-        }
-    }};
+/// Appends invalidations to the log within a transaction and returns the position of the last, or none.
+pub(super) async fn append(tx: &mut Tx<'_>, scopes: &[InvalidationScope]) -> Result<Option<Position>> {
+    const NEXT_POSITIONS: Sql = request("UPDATE change_counter SET position = position + $1 RETURNING position");
+    const APPEND: Sql = request("INSERT INTO changes (position, kind, subject) VALUES ($1, $2, $3)");
+    if scopes.is_empty() {
+        return Ok(None);
+    }
+    let count = i64::try_from(scopes.len()).expect("a transaction logs hundreds of invalidations at most");
+    let (newest,): (i64,) = tx.fetch_one(NEXT_POSITIONS, &[count.into()]).await?;
+    for (scope, position) in scopes.iter().zip(newest - count + 1..) {
+        let (kind, bytes) = columns(scope);
+        tx.execute(APPEND, &[position.into(), kind.into(), bytes.as_slice().into()]).await?;
+    }
+    Ok(Some(Position(newest)))
 }
 
-pub(super) use log_invalidations;
-
-/// The stored form of a subject.
-pub(super) fn columns(scope: &InvalidationScope) -> (&'static str, Vec<u8>) {
+/// The stored form of a scope.
+fn columns(scope: &InvalidationScope) -> (&'static str, Vec<u8>) {
     match scope {
         InvalidationScope::Session(secret_hash) => ("session", secret_hash.as_bytes().to_vec()),
         InvalidationScope::User(id) => ("user", id.as_uuid().as_bytes().to_vec()),
@@ -73,86 +57,72 @@ fn node((_, id, position, renewals, lease): NodeColumns) -> Option<NodeRow> {
     Some(NodeRow { id: NodeId(id?), position: Position(position?), renewals: renewals?, lease })
 }
 
-/// The row of a statement that writes one at most. All rows are fetched all the same: SQLite reports a failed commit of
-/// `… RETURNING` only when the statement is stepped to its end.
-fn only(mut rows: Vec<i64>) -> Option<i64> {
-    rows.pop()
-}
-
 impl InvalidationLog for Store {
-    type Error = sqlx::Error;
+    type Error = Error;
 
-    async fn join(&self, node: NodeId, lease: Duration) -> sqlx::Result<Position> {
+    async fn join(&self, node: NodeId, lease: Duration) -> Result<Position> {
         const SQL: &str = "INSERT INTO nodes (id, position, renewals, lease)
              SELECT $1, position, 0, $2 FROM change_counter WHERE id = 1 RETURNING position";
-        let lease = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-        let rows = keep_with!(self, |pool| {
-            sqlx::query_scalar(for_lease(SQL)).bind(node.0).bind(lease).fetch_all(pool).await
-        })?;
-        only(rows).map(Position).ok_or(sqlx::Error::RowNotFound)
+        let milliseconds = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+        let args = [node.0.into(), milliseconds.into()];
+        let (newest,): (i64,) = self.fetch_one(Pool::Lease, statement::lease(SQL), &args).await?;
+        Ok(Position(newest))
     }
 
-    async fn renew(&self, node: NodeId, position: Position) -> sqlx::Result<Option<Position>> {
+    async fn renew(&self, node: NodeId, position: Position) -> Result<Option<Position>> {
         // The reported position never decreases, since an older renewal may be run after a newer one.
         const SQL: &str = "UPDATE nodes SET renewals = renewals + 1,
                 position = CASE WHEN position < $2 THEN $2 ELSE position END
              WHERE id = $1 RETURNING (SELECT position FROM change_counter WHERE id = 1)";
-        let rows = keep_with!(self, |pool| {
-            sqlx::query_scalar(for_lease(SQL)).bind(node.0).bind(position.0).fetch_all(pool).await
-        })?;
-        Ok(only(rows).map(Position))
+        let args = [node.0.into(), position.0.into()];
+        let newest: Option<(i64,)> = self.fetch_optional(Pool::Lease, lease(SQL), &args).await?;
+        Ok(newest.map(|(newest,)| Position(newest)))
     }
 
-    async fn leave(&self, node: NodeId) -> sqlx::Result<()> {
+    async fn leave(&self, node: NodeId) -> Result<()> {
         const SQL: &str = "DELETE FROM nodes WHERE id = $1";
-        keep_with!(self, |pool| sqlx::query(for_lease(SQL)).bind(node.0).execute(pool).await.map(drop))
+        self.execute(Pool::Lease, lease(SQL), &[node.0.into()]).await.map(drop)
     }
 
-    async fn invalidations_after(&self, position: Position) -> sqlx::Result<Vec<Invalidation>> {
+    async fn invalidations_after(&self, position: Position) -> Result<Vec<Invalidation>> {
         const SQL: &str = "SELECT position, kind, subject FROM changes WHERE position > $1 ORDER BY position LIMIT $2";
-        let most = i64::try_from(MAX_INVALIDATIONS).unwrap_or(i64::MAX);
         let rows: Vec<(i64, String, Vec<u8>)> =
-            keep_with!(self, |pool| sqlx::query_as(for_lease(SQL)).bind(position.0).bind(most).fetch_all(pool).await)?;
+            self.fetch_all(Pool::Lease, lease(SQL), &[position.0.into(), limit(MAX_INVALIDATIONS)]).await?;
         Ok(rows.into_iter().map(invalidation).collect())
     }
 
-    async fn nodes(&self) -> sqlx::Result<(Position, Vec<NodeRow>)> {
+    async fn nodes(&self) -> Result<(Position, Vec<NodeRow>)> {
         const SQL: &str = "SELECT change_counter.position, nodes.id, nodes.position, nodes.renewals, nodes.lease
              FROM change_counter LEFT JOIN nodes ON 1 = 1 WHERE change_counter.id = 1 ORDER BY nodes.id";
-        let rows: Vec<NodeColumns> = keep_with!(self, |pool| sqlx::query_as(for_lease(SQL)).fetch_all(pool).await)?;
-        let newest = rows.first().ok_or(sqlx::Error::RowNotFound)?.0;
+        let rows: Vec<NodeColumns> = self.fetch_all(Pool::Lease, lease(SQL), &[]).await?;
+        let newest = rows.first().ok_or_else(Error::row_not_found)?.0;
         Ok((Position(newest), rows.into_iter().filter_map(node).collect()))
     }
 
-    async fn evict(&self, node: NodeRow) -> sqlx::Result<()> {
+    async fn evict(&self, node: NodeRow) -> Result<()> {
         const SQL: &str = "DELETE FROM nodes WHERE id = $1 AND renewals = $2";
-        keep_with!(self, |pool| sqlx::query(for_lease(SQL))
-            .bind(node.id.0)
-            .bind(node.renewals)
-            .execute(pool)
-            .await
-            .map(drop))
+        self.execute(Pool::Lease, lease(SQL), &[node.id.0.into(), node.renewals.into()]).await.map(drop)
     }
 
-    async fn forget(&self, position: Position) -> sqlx::Result<()> {
+    async fn forget(&self, position: Position) -> Result<()> {
         const SQL: &str = "DELETE FROM changes WHERE position <= $1";
-        keep_with!(self, |pool| sqlx::query(for_lease(SQL)).bind(position.0).execute(pool).await.map(drop))
+        self.execute(Pool::Lease, lease(SQL), &[position.0.into()]).await.map(drop)
     }
 
-    async fn clock(&self) -> sqlx::Result<Option<Duration>> {
+    async fn clock(&self) -> Result<Option<Duration>> {
         match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(_) => Ok(None),
             #[cfg(feature = "postgres")]
-            Self::Postgres(database) => database.clock().await,
+            Self::Postgres(database) => Ok(database.clock().await?),
         }
     }
 
-    async fn confirm(&self) -> sqlx::Result<Position> {
+    async fn confirm(&self) -> Result<Position> {
         // It changes nothing, but has to be committed like every write.
         const SQL: &str = "UPDATE change_counter SET position = position WHERE id = 1 RETURNING position";
-        let rows = keep_with!(self, |pool| sqlx::query_scalar(for_lease(SQL)).fetch_all(pool).await)?;
-        only(rows).map(Position).ok_or(sqlx::Error::RowNotFound)
+        let (newest,): (i64,) = self.fetch_one(Pool::Lease, lease(SQL), &[]).await?;
+        Ok(Position(newest))
     }
 
     fn may_be_superseded(&self) -> bool {

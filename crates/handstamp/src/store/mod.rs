@@ -8,6 +8,7 @@ mod attempts;
 mod contract;
 mod groups;
 mod invalidations;
+mod jobs;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
@@ -18,9 +19,10 @@ mod sessions;
 mod sqlite;
 #[cfg(feature = "sqlite")]
 mod sqlite_lock;
+mod statement;
 mod users;
 
-use std::io;
+use std::fmt;
 use std::time::Duration;
 
 use handstamp_core::Timestamp;
@@ -29,11 +31,17 @@ use crate::config::{DatabaseUrl, PoolConfig};
 
 pub(crate) use attempts::{AttemptLimit, CountedAttempt};
 pub(crate) use groups::{GROUPS_PER_USER, TooManyGroupsError};
-pub(crate) use protocol::{Committed, Invalidation, InvalidationLog, InvalidationScope, NodeId, NodeRow, Position};
-pub use sessions::ListedSession;
-pub(crate) use sessions::{NewSession, OwnedSession, RevokeOutcome, SESSIONS_PER_USER};
-pub use users::User;
-pub(crate) use users::{Credentials, EmailTakenError, LiveSession, NewUser, SessionUser};
+pub(crate) use jobs::JobState;
+pub(crate) use protocol::{
+    Committed, Invalidation, InvalidationLog, InvalidationScope, NoLease, NodeId, NodeRow, Position,
+    PropagationUnknown, StaleRead,
+};
+pub(crate) use users::EmailTakenError;
+
+use statement::{Pool, maintenance};
+
+/// A result of the store.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An open database.
 pub(crate) enum Store {
@@ -43,93 +51,6 @@ pub(crate) enum Store {
     Postgres(postgres::Postgres),
 }
 
-/// Runs `$body` within the time limit. `$pool` is the named pool of SQLite, or a connection of the named pool of PostgreSQL.
-macro_rules! on_pool {
-    ($store:expr, $sqlite:ident, $postgres:ident, |$pool:ident| $body:expr) => {
-        match $store {
-            #[cfg(feature = "sqlite")]
-            $crate::store::Store::Sqlite(database) => {
-                let $pool = &database.$sqlite;
-                $crate::store::within_time(async { $body }).await
-            }
-            #[cfg(feature = "postgres")]
-            $crate::store::Store::Postgres(database) => {
-                $crate::store::within_time(async {
-                    let mut connection = database.$postgres.acquire().await?;
-                    let $pool = &mut *connection;
-                    $body
-                })
-                .await
-            }
-        }
-    };
-}
-
-/// Runs a read of a request.
-macro_rules! read_with {
-    ($store:expr, |$pool:ident| $body:expr) => {
-        $crate::store::on_pool!($store, readers, pool, |$pool| $body)
-    };
-}
-
-/// Runs a statement of the lease protocol, on connections of its own: a flood of requests must not cost this node the lease,
-/// which keeps requests from the database. On SQLite it does not wait for the disk, since a lease ends with the process.
-macro_rules! keep_with {
-    ($store:expr, |$pool:ident| $body:expr) => {
-        $crate::store::on_pool!($store, lease_pool, lease_pool, |$pool| $body)
-    };
-}
-
-/// Runs `$body` in a write transaction, within the time limit. Commits if the body runs to its end. **An early `return`, even
-/// `return Ok(…)`, rolls back.**
-macro_rules! write_with {
-    ($store:expr, |$transaction:ident| $body:expr) => {
-        $crate::store::in_transaction!($store, writer, |$transaction| $body)
-    };
-}
-
-/// Runs a write transaction for attempt counts, as [`write_with`] does. On SQLite it does not wait for the disk: a killed
-/// process loses no counts, and a power loss at most those of the last moments.
-macro_rules! count_with {
-    ($store:expr, |$transaction:ident| $body:expr) => {
-        $crate::store::in_transaction!($store, attempts_pool, |$transaction| $body)
-    };
-}
-
-/// Runs `$body` in a transaction: on the named pool of SQLite, or on the main pool of PostgreSQL.
-macro_rules! in_transaction {
-    ($store:expr, $sqlite:ident, |$transaction:ident| $body:expr) => {
-        match $store {
-            #[cfg(feature = "sqlite")]
-            $crate::store::Store::Sqlite(database) => {
-                $crate::store::within_time(async {
-                    // A body that does not run to its end is rolled back when the connection is released.
-                    let mut $transaction = database.$sqlite.acquire().await?;
-                    let _held = database.lock.begin(&mut $transaction).await?;
-                    let value = $body;
-                    sqlx::query("COMMIT").execute(&mut *$transaction).await?;
-                    Ok(value)
-                })
-                .await
-                .map_err(|error| database.lock.explain(error))
-            }
-            #[cfg(feature = "postgres")]
-            $crate::store::Store::Postgres(database) => {
-                $crate::store::within_time(async {
-                    let mut connection = database.pool.acquire().await?;
-                    let mut $transaction = sqlx::Connection::begin(&mut *connection).await?;
-                    let value = $body;
-                    $transaction.commit().await?;
-                    Ok(value)
-                })
-                .await
-            }
-        }
-    };
-}
-
-use {count_with, in_transaction, keep_with, on_pool, read_with, write_with};
-
 impl Store {
     /// Opens the database and runs the migrations.
     #[cfg_attr(
@@ -137,7 +58,7 @@ impl Store {
         expect(unused_variables, reason = "only PostgreSQL notifies, and is connected to")
     )]
     pub(crate) async fn open_with(url: &DatabaseUrl, notify: bool, pool: PoolConfig) -> Result<Self, OpenError> {
-        metrics::describe_counter!(STATEMENTS, "Statements sent to the database, by purpose");
+        statement::describe_metrics();
         match url {
             #[cfg(feature = "sqlite")]
             DatabaseUrl::Sqlite(path) => sqlite::Sqlite::open(path).await.map(Self::Sqlite),
@@ -162,8 +83,8 @@ impl Store {
     }
 
     /// Whether the database answers.
-    pub(crate) async fn ping(&self) -> sqlx::Result<()> {
-        read_with!(self, |pool| sqlx::query(for_maintenance("SELECT 1")).execute(pool).await.map(drop))
+    pub(crate) async fn ping(&self) -> Result<()> {
+        self.execute(Pool::Read, maintenance("SELECT 1"), &[]).await.map(drop)
     }
 
     /// Waits for running statements and closes all connections.
@@ -185,17 +106,44 @@ impl Store {
     }
 }
 
+/// The table that records which migrations were run. It has a name of its own, since an application may keep the records of its
+/// migrations in the table that sqlx uses by default.
+const MIGRATIONS_TABLE: &str = "handstamp_migrations";
+
 /// How often a node polls for changes, where it gets no notifications.
 const POLL_EVERY: Duration = Duration::from_millis(100);
 
-/// The longest that a statement or transaction may take: a database that is frozen or cut off returns no error.
-const TIME_LIMIT: Duration = Duration::from_millis(2500);
+/// The database did not answer, refused a statement, or could not commit.
+#[derive(Debug)]
+pub(crate) struct Error(sqlx::Error);
 
-async fn within_time<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    tokio::time::timeout(TIME_LIMIT, work).await.unwrap_or_else(|_| {
-        let limit = TIME_LIMIT.as_secs_f32();
-        Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit} seconds"))))
-    })
+impl Error {
+    fn row_not_found() -> Self {
+        Self(sqlx::Error::RowNotFound)
+    }
+
+    /// A stored value that this version cannot have written.
+    fn decode(message: &'static str) -> Self {
+        Self(sqlx::Error::Decode(message.into()))
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
 }
 
 /// Why the database could not be opened.
@@ -236,27 +184,6 @@ impl std::fmt::Display for OpenError {
         }
     }
 }
-
-/// Counts and returns a statement of a request. Every statement passes through one of these three functions, except `BEGIN`
-/// and `COMMIT`, which are not counted.
-fn for_request(sql: &'static str) -> &'static str {
-    metrics::counter!(STATEMENTS, "purpose" => "request").increment(1);
-    sql
-}
-
-/// Counts and returns a statement of the lease protocol.
-fn for_lease(sql: &'static str) -> &'static str {
-    metrics::counter!(STATEMENTS, "purpose" => "lease").increment(1);
-    sql
-}
-
-/// Counts and returns a statement of the periodic maintenance.
-fn for_maintenance(sql: &'static str) -> &'static str {
-    metrics::counter!(STATEMENTS, "purpose" => "maintenance").increment(1);
-    sql
-}
-
-const STATEMENTS: &str = "handstamp_db_statements_total";
 
 /// A time as both databases store it. Times beyond the year 292 billion are stored as the last second that fits.
 fn to_db_time(time: Timestamp) -> i64 {

@@ -4,16 +4,17 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::migrate::MigrateError;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
 use super::postgres_pool::Pool;
-use super::{OpenError, POLL_EVERY, TIME_LIMIT, for_lease, for_maintenance, within_time};
+use super::statement::{self, TIME_LIMIT, lease, maintenance, within_time};
+use super::{MIGRATIONS_TABLE, OpenError, POLL_EVERY};
 use crate::config::PoolConfig;
-use crate::log;
+use crate::events::Event;
 
 /// One follows the log and renews the lease, one waits for the other nodes.
 const LEASE_CONNECTIONS: u32 = 2;
@@ -59,12 +60,7 @@ impl Postgres {
             ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"].map(|name| (name, limit)),
         );
         if may_be_read_on_the_way(url, &options) {
-            let server = name_of(&options);
-            log::warn!(
-                event = "database_not_encrypted",
-                "the connection to {server} may go unencrypted: add ?sslmode=verify-full to database_url, or \
-                 ?sslmode=disable where the network between them is trusted"
-            );
+            Event::DatabaseNotEncrypted { server: &name_of(&options) }.record();
         }
         let first = first_connection(&options, config.wait).await;
         let first = first.map_err(|error| OpenError::Unreachable(name_of(&options), error))?;
@@ -72,15 +68,23 @@ impl Postgres {
         let _ = first.close().await;
         let lease_pool = Pool::new(pool_options(), LEASE_CONNECTIONS, &options);
         let pool = Pool::new(pool_options(), config.connections - PoolConfig::LEASE_CONNECTIONS, &options);
-        let mut migrations = sqlx::migrate!("migrations/postgres");
+        let mut migrations = migrations();
         match pool.migrate(&migrations).await {
             Err(MigrateError::Execute(error)) if is_unsupported(&error) => {
-                log::warn!("the database has no advisory locks: start one new node before the others");
+                Event::DatabaseWithoutLocks {}.record();
                 pool.migrate(migrations.set_locking(false)).await?;
             }
             migrated => migrated?,
         }
         Ok(Self { pool, lease_pool, notify })
+    }
+
+    /// The connections for statements outside of transactions.
+    pub(super) fn pool(&self, pool: statement::Pool) -> &Pool {
+        match pool {
+            statement::Pool::Read => &self.pool,
+            statement::Pool::Lease => &self.lease_pool,
+        }
     }
 
     /// Notifies all nodes that listen.
@@ -95,7 +99,7 @@ impl Postgres {
         const SQL: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
         let clock = within_time(async {
             let mut connection = self.lease_pool.acquire().await?;
-            sqlx::query_scalar::<_, i64>(for_lease(SQL)).fetch_one(&mut *connection).await
+            sqlx::query_scalar::<_, i64>(lease(SQL).counted()).fetch_one(&mut *connection).await
         });
         Ok(clock.await?.try_into().ok().map(Duration::from_millis))
     }
@@ -104,7 +108,7 @@ impl Postgres {
     async fn send(&self, payload: &str) {
         let sent = async {
             let mut connection = self.lease_pool.acquire().await?;
-            let notify = sqlx::query(for_lease("SELECT pg_notify($1, $2)")).bind(CHANNEL).bind(payload);
+            let notify = sqlx::query(lease("SELECT pg_notify($1, $2)").counted()).bind(CHANNEL).bind(payload);
             notify.execute(&mut *connection).await
         };
         if let Ok(Err(error)) = timeout(NOTIFY_TIMEOUT, sent).await {
@@ -121,7 +125,7 @@ impl Postgres {
                 let (reason, heard) = self.listen(&wake).await;
                 // A database that never sends notifications is logged only once.
                 if heard || !is_told {
-                    log::info!(event = "notify_unavailable", %reason, "no notifications from the database: polling instead");
+                    Event::NotifyUnavailable { reason: &reason }.record();
                 }
                 is_told = true;
             }
@@ -173,6 +177,13 @@ impl Postgres {
     }
 }
 
+/// The migrations of PostgreSQL.
+pub(super) fn migrations() -> Migrator {
+    let mut migrations = sqlx::migrate!("migrations/postgres");
+    migrations.dangerous_set_table_name(MIGRATIONS_TABLE);
+    migrations
+}
+
 /// Opens the first connection, waiting up to `wait` for a server that may still start.
 async fn first_connection(options: &PgConnectOptions, wait: Duration) -> sqlx::Result<PgConnection> {
     let begun = Instant::now();
@@ -189,7 +200,7 @@ async fn first_connection(options: &PgConnectOptions, wait: Duration) -> sqlx::R
         if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
             said = Some(Instant::now());
             let (server, seconds) = (name_of(options), (wait - waited).as_secs());
-            log::warn!(event = "database_awaited", server, %error, seconds, "waiting for the database to answer");
+            Event::DatabaseAwaited { server: &server, error: &error, seconds }.record();
         }
         sleep(ASK_AGAIN_AFTER).await;
     }
@@ -256,7 +267,7 @@ fn pool_options() -> PgPoolOptions {
 /// not have applied them. So it may return a session that has ended, and that row would then be cached.
 async fn has_caught_up(connection: &mut PgConnection) -> sqlx::Result<()> {
     const SQL: &str = "SELECT pg_is_in_recovery()";
-    match sqlx::query_scalar(for_maintenance(SQL)).fetch_one(connection).await {
+    match sqlx::query_scalar(maintenance(SQL).counted()).fetch_one(connection).await {
         Ok(true) => Err(sqlx::Error::Protocol("the server is not the leader, or not yet".to_owned())),
         Err(error) if !is_unsupported(&error) => Err(error),
         Ok(false) | Err(_) => Ok(()),

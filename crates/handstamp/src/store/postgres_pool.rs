@@ -67,6 +67,13 @@ impl Pool {
     }
 }
 
+impl PooledConnection<'_> {
+    /// Closes the connection when this is dropped, instead of returning it to the pool.
+    pub(super) fn close_on_drop(&mut self) {
+        self.connection.close_on_drop();
+    }
+}
+
 impl Deref for PooledConnection<'_> {
     type Target = PgConnection;
 

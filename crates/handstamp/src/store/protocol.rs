@@ -59,6 +59,19 @@ pub(crate) struct NodeRow {
 /// The most invalidations that one statement reads.
 pub(crate) const MAX_INVALIDATIONS: usize = 1000;
 
+/// The database is behind what this node has read before: a deposed leader that has come back, or a promoted standby that
+/// lacks confirmed transactions. The session in the row may have been revoked.
+#[derive(Debug)]
+pub(crate) struct StaleRead;
+
+/// This node does not hold its lease, and the database may be a server that no longer leads: its rows are no authority.
+#[derive(Debug)]
+pub(crate) struct NoLease;
+
+/// The change is committed, but some node may not have applied it yet.
+#[derive(Debug)]
+pub(crate) struct PropagationUnknown(pub(crate) String);
+
 /// The database operations of the lease protocol. Every method is one statement or one transaction.
 pub(crate) trait InvalidationLog: Send + Sync + 'static {
     type Error: std::fmt::Display + Send;

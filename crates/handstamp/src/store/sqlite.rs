@@ -4,11 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
 use super::sqlite_lock::WriteLock;
-use super::{OpenError, POLL_EVERY, for_lease};
+use super::statement::{Durability, Pool, lease};
+use super::{MIGRATIONS_TABLE, OpenError, POLL_EVERY};
 use crate::private_files;
 
 const READERS: u32 = 4;
@@ -53,7 +55,7 @@ impl Sqlite {
         let writer = {
             let _alone = MigrationLock::take(path).await?;
             let writer = writing().connect_with(options.clone()).await?;
-            sqlx::migrate!("migrations/sqlite").run(&writer).await?;
+            migrations().run(&writer).await?;
             writer
         };
         let without_sync = options.clone().synchronous(SqliteSynchronous::Normal);
@@ -61,6 +63,22 @@ impl Sqlite {
         let attempts_pool = writing().connect_with(without_sync).await?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
         Ok(Self { writer, readers, lease_pool, attempts_pool, lock: WriteLock::default() })
+    }
+
+    /// The connections for statements outside of transactions.
+    pub(super) fn pool(&self, pool: Pool) -> &SqlitePool {
+        match pool {
+            Pool::Read => &self.readers,
+            Pool::Lease => &self.lease_pool,
+        }
+    }
+
+    /// The connection for transactions.
+    pub(super) fn writing_pool(&self, durability: Durability) -> &SqlitePool {
+        match durability {
+            Durability::Synced => &self.writer,
+            Durability::NotSynced => &self.attempts_pool,
+        }
     }
 
     /// Polls `PRAGMA data_version`, whose value changes with every commit of another connection.
@@ -74,7 +92,7 @@ impl Sqlite {
                 continue;
             };
             while let Ok(now) =
-                sqlx::query_scalar::<_, i64>(for_lease("PRAGMA data_version")).fetch_one(&mut connection).await
+                sqlx::query_scalar::<_, i64>(lease("PRAGMA data_version").counted()).fetch_one(&mut connection).await
             {
                 // One change is often followed by another.
                 pause = (pause * 2).min(POLL_EVERY);
@@ -86,6 +104,13 @@ impl Sqlite {
             }
         }
     }
+}
+
+/// The migrations of SQLite.
+pub(super) fn migrations() -> Migrator {
+    let mut migrations = sqlx::migrate!("migrations/sqlite");
+    migrations.dangerous_set_table_name(MIGRATIONS_TABLE);
+    migrations
 }
 
 #[cfg(test)]

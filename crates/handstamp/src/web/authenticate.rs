@@ -12,7 +12,7 @@ use super::user::{Visitor, is_navigation, original_uri, redirect_to_sign_in};
 use super::web_error::WebError;
 use super::{SharedSite, Site};
 use crate::error::InternalError;
-use crate::log;
+use crate::events::Event;
 use crate::sessions::{Session, SessionLookup};
 
 /// The number of session cookies of one request that are looked up, each of which may cost a database statement. Browsers keep
@@ -64,7 +64,7 @@ fn with_cookie(visitor: Visitor, site: &SharedSite) -> (Visitor, Option<HeaderVa
 /// A new cookie for a session whose token a fallback key has signed.
 pub(super) fn reissued_cookie(site: &SharedSite, session: &Session) -> Option<HeaderValue> {
     session.signed_by_fallback.then(|| {
-        log::info!(event = "session_token_reissued", user = %session.user.id, "re-signed a session token with the current key");
+        Event::SessionTokenReissued { user: session.user.id }.record();
         site.cookies.session(&site.services.sessions.reissue(session))
     })
 }
@@ -81,10 +81,10 @@ async fn look_up_one(site: &SharedSite, text: &str) -> Result<Visitor, InternalE
     match site.services.sessions.find(text).await? {
         SessionLookup::Active(session) => return Ok(Visitor::Authenticated(session)),
         SessionLookup::InvalidToken(reason) => {
-            log::info!(event = "session_token_refused", %reason, "rejected a session token")
+            Event::SessionTokenRefused { reason: &reason, count: None, live: None }.record()
         }
         SessionLookup::Revoked(user) => {
-            log::info!(event = "session_token_refused", reason = "ended", %user, "rejected the token of a session that has ended");
+            Event::SessionUseAfterExpire { user }.record();
         }
     }
     Ok(Visitor::Anonymous)
@@ -104,7 +104,7 @@ async fn look_up_several(site: &SharedSite, headers: &HeaderMap) -> Result<Visit
     if let [session] = live.as_slice() {
         return Ok(Visitor::Authenticated(Arc::clone(session)));
     }
-    let live = live.len();
-    log::info!(event = "session_token_refused", reason = "several_cookies", count, live, "rejected several cookies");
+    let (count, live) = (Some(count), Some(live.len() as u64));
+    Event::SessionTokenRefused { reason: &"several_cookies", count, live }.record();
     Ok(Visitor::Anonymous)
 }

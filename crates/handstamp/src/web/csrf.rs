@@ -10,7 +10,7 @@ use axum::response::Response;
 
 use super::web_error::WebError;
 use super::{SharedSite, Site, host, respond};
-use crate::log;
+use crate::events::Event;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -23,7 +23,7 @@ pub(super) fn refusal(site: &Site, request: &Request) -> Option<WebError> {
     if only_reads(request) || comes_from_here(site, request) || comes_from_a_trusted_origin(site, request) {
         return None;
     }
-    log::warn!(event = "cross_site_refused", "refused a write from another site");
+    Event::CrossSiteRefused {}.record();
     let message = if request.uri().path().starts_with("/api/") {
         let public_url = &site.services.config.public_url;
         format!(

@@ -16,7 +16,7 @@ use super::web_error::{WebError, log_internal_error};
 use super::{SharedSite, authenticate, respond};
 use crate::Handstamp;
 use crate::error::{Error, InternalError};
-use crate::log;
+use crate::events::Event;
 use crate::sessions::Session;
 
 /// The signed-in user: an extractor for the handlers of an application whose state holds a [`Handstamp`]. A navigation of an
@@ -104,7 +104,7 @@ impl CurrentUser {
         if self.is_in(group) {
             return Ok(());
         }
-        log::info!(event = "authz_fail", user = %self.id(), group, "the user is not in the group");
+        Event::AuthzFail { user: self.id(), group: Some(group), origin: None }.record();
         Err(refusal(WebError::not_in_the_group()))
     }
 

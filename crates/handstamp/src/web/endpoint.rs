@@ -26,9 +26,10 @@ use super::respond::ErrorPageVisitor;
 use super::user::Visitor;
 use super::web_error::WebError;
 use super::{SharedSite, Site, authenticate, csrf, host, mount, respond};
+use crate::context::{Actor, ClientInfo, Context};
 use crate::error::InternalError;
+use crate::events::Event;
 use crate::log;
-use crate::sessions::ClientInfo;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -181,20 +182,25 @@ async fn with_visitor(site: &SharedSite, headers: &HeaderMap, refusal: WebError)
     response
 }
 
-/// The metadata of the client, for handlers that store or check it.
-impl FromRequestParts<RequestContext> for ClientInfo {
+/// Who acts and from where, for handlers of acts.
+impl FromRequestParts<RequestContext> for Context {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, context: &RequestContext) -> Result<Self, Infallible> {
         let site = &context.site;
         let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let address = client_address(site, &parts.extensions, &parts.headers);
-        Ok(Self {
+        let client = ClientInfo {
             user_agent: user_agent.chars().take(MAX_USER_AGENT_CHARACTERS).collect(),
             address: address.map_or_else(String::new, |address| address.to_string()),
             network: address.map_or(Network::Unknown, Network::of),
             device_cookie: site.cookies.presented_device(&parts.headers).to_owned(),
-        })
+        };
+        let actor = context
+            .visitor
+            .session()
+            .map_or(Actor::Visitor, |session| Actor::User { id: session.user.id, session_id: session.session_id });
+        Ok(Self { actor, client })
     }
 }
 
@@ -218,11 +224,7 @@ fn client_address(site: &Site, extensions: &Extensions, headers: &HeaderMap) -> 
         && trusted.looks_untrusted(peer.ip())
         && !site.warned.proxy_not_trusted.swap(true, Ordering::Relaxed)
     {
-        log::warn!(
-            event = "proxy_not_trusted",
-            "a request came with X-Forwarded-For from {}; if that is your proxy, name it in trusted_proxies: all its clients count as one network",
-            peer.ip()
-        );
+        Event::ProxyNotTrusted { peer: &peer.ip() }.record();
     }
     Some(trusted.client(peer.ip(), forwarded_for.iter().map(HeaderValue::as_bytes)))
 }
@@ -241,7 +243,7 @@ fn warn_of_unknown_addresses() {
     const WHAT: &str = "requests come without the address of the peer, so all visitors count as one network, and one attacker \
                         who guesses passwords keeps the others from signing in. Serve the application with \
                         axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())";
-    log::warn!(event = "address_unknown", "{WHAT}");
+    Event::AddressUnknown {}.record();
     if !tracing::dispatcher::has_been_set() {
         eprintln!("handstamp: {WHAT}");
     }

@@ -24,7 +24,7 @@ use super::identity_headers;
 use super::urls::{Origin, with_form_not_sent};
 use super::user::{Visitor, is_navigation};
 use super::web_error::WebError;
-use crate::log;
+use crate::events::Event;
 use crate::sessions::Session;
 use subrequest::SubrequestOptions;
 
@@ -142,7 +142,8 @@ fn allow(
         Some(session) => {
             let groups = &options.groups;
             if !groups.is_empty() && !groups.iter().any(|group| session.user.is_in(group.as_str())) {
-                log::info!(event = "authz_fail", user = %session.user.id, origin = original.origin.as_str(), "the user is in none of the groups");
+                Event::AuthzFail { user: session.user.id, group: None, origin: Some(original.origin.as_str()) }
+                    .record();
                 return Err(WebError::not_in_the_group());
             }
             identity_response_headers(site, headers, session, original, groups)?

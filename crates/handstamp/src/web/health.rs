@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::SharedSite;
 use super::respond::NoErrorPage;
-use crate::log;
+use crate::events::Event;
 use crate::sessions::NodeStatus;
 
 /// Liveness: the process runs.
@@ -21,7 +21,7 @@ pub(super) async fn ready(State(site): State<SharedSite>) -> Response {
     let (status, text) = match why_not_ready(&site).await {
         None => (StatusCode::OK, "ready\n".to_owned()),
         Some(reason) => {
-            log::warn!(event = "not_ready", reason, "this node is not ready");
+            Event::NotReady { reason }.record();
             (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n"))
         }
     };
@@ -30,7 +30,7 @@ pub(super) async fn ready(State(site): State<SharedSite>) -> Response {
 
 pub(crate) async fn why_not_ready(site: &SharedSite) -> Option<&'static str> {
     if let Err(error) = site.services.store.ping().await {
-        log::warn!(%error, "pinging the database failed");
+        Event::DatabasePingFailed { error: &error }.record();
         return Some("the database does not answer");
     }
     match site.services.sessions.status() {

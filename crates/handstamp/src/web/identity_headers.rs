@@ -13,9 +13,10 @@ use quick_cache::sync::Cache;
 use super::Site;
 use super::headers::{PLACEHOLDER, REQUEST_ID};
 use super::urls::Origin;
-use crate::log::{self, OnceAMinute};
+use crate::events::Event;
+use crate::log::OnceAMinute;
+use crate::model::SessionUser;
 use crate::sessions::Session;
-use crate::store::SessionUser;
 
 /// The capacity of the cache in entries of the usual size; of larger entries it keeps fewer.
 const CAPACITY: usize = 10_000;
@@ -120,12 +121,7 @@ impl IdentityHeaderCache {
 
     fn log_refusal(&self, origin: &Origin, site: &Site) {
         if let Some(unsaid) = self.refused.is_due(site.services.environment.clock_reading().monotonic) {
-            log::warn!(
-                event = "assertion_refused",
-                origin = origin.as_str(),
-                unsaid,
-                "an app got no assertion: its origin is not public_url, not under session.cookie_domain, nor in return_hosts"
-            );
+            Event::AssertionRefused { origin: origin.as_str(), unsaid }.record();
         }
     }
 }

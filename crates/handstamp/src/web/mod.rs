@@ -42,7 +42,7 @@ pub(crate) use urls::Urls;
 
 /// The shared state of all handlers.
 pub(crate) struct Site {
-    pub(crate) services: Services,
+    pub(crate) services: Arc<Services>,
     pub(crate) templates: Templates,
     pub(crate) cookies: Cookies,
     pub(crate) urls: Urls,

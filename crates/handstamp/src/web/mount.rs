@@ -9,7 +9,7 @@ use super::Site;
 use super::routes::WELL_KNOWN;
 use super::user::original_uri;
 use super::web_error::WebError;
-use crate::log;
+use crate::events::Event;
 
 /// Set by the first request with the right path, which ends the check.
 #[derive(Default)]
@@ -35,6 +35,6 @@ pub(super) fn refusal(site: &Site, request: &Request) -> Option<WebError> {
         "This page is at {asked_for}, and its links lead to {ours}. Set Config::prefix to the path beneath which the pages are to \
          stand, and merge Handstamp::routes() into the router instead of nesting it: they stand beneath the prefix already."
     );
-    log::error!(event = "prefix_wrong", "{message}");
+    Event::PrefixWrong { reason: &message }.record();
     Some(WebError::refused(StatusCode::INTERNAL_SERVER_ERROR, message))
 }

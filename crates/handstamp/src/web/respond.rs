@@ -11,7 +11,8 @@ use minijinja::{Value, context};
 use super::Site;
 use super::user::{self, Visitor};
 use super::web_error::{ErrorMessage, WebError, log_internal_error};
-use crate::log::{self, RequestId};
+use crate::events::Event;
+use crate::log::RequestId;
 
 /// The response to an unknown URL.
 pub(super) async fn not_found() -> WebError {
@@ -21,7 +22,7 @@ pub(super) async fn not_found() -> WebError {
 /// The response of a handler that panicked. The log gets the kind of the panic only, since its message may contain secrets.
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> Response {
     let kind = if panic.is::<String>() || panic.is::<&str>() { "message" } else { "value" };
-    log::error!(event = "panic", kind, "a request panicked");
+    Event::Panic { kind }.record();
     let message = "Something went wrong on our side. We have taken a note of it.";
     WebError::refused(StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
 }

@@ -13,7 +13,7 @@ use minijinja::{AutoEscape, Environment, Error, TemplateSource, UndefinedBehavio
 use super::assets;
 use super::prerendered::Prerendered;
 use crate::config::{Config, Registration};
-use crate::log;
+use crate::events::Event;
 use crate::sessions::Session;
 
 /// The embedded templates. A file of the same name in `templates_dir` replaces one.
@@ -97,12 +97,8 @@ impl Templates {
                 // There is no embedded template to use instead.
                 Err(error) if embedded(template).is_none() => return Err(error),
                 Err(error) => {
-                    log::error!(
-                        event = "template_error",
-                        template,
-                        error = format!("{error:#}"),
-                        "cannot render a replaced template; the embedded one is used"
-                    );
+                    let error = format!("{error:#}");
+                    Event::TemplateError { template, error: &error }.record();
                 }
             }
         }

@@ -7,7 +7,7 @@ use handstamp_core::{ReturnHosts, ReturnTo};
 
 use super::redirect::url_with_next;
 use crate::config::{Config, Prefix, PublicUrl};
-use crate::log;
+use crate::events::Event;
 
 /// The URLs of this site, and the return URLs that it accepts.
 pub(crate) struct Urls {
@@ -108,11 +108,7 @@ impl Urls {
         };
         let next = if is_own { self.parse(path) } else { self.parse(&format!("{}{path}", origin.text)) };
         if next.is_none() && !is_own {
-            log::warn!(
-                event = "return_url_rejected",
-                origin = origin.text,
-                "rejected a return URL: its host is not under session.cookie_domain, nor in return_hosts"
-            );
+            Event::ReturnUrlRejected { origin: &origin.text }.record();
         }
         let mut url = base;
         let page = next.map_or_else(|| self.page("/account/login"), |next| self.sign_in(&next));

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use handstamp_core::RetryAfter;
 
 use crate::error::InternalError;
-use crate::log;
+use crate::events::Event;
 
 /// The `Retry-After` of a temporary failure, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -41,10 +41,7 @@ impl WebError {
     }
 
     pub(super) fn unknown_key() -> Self {
-        log::error!(
-            event = "session_key_unknown",
-            "cannot revoke a session: no secret of this node opens its token; give each node a new secret as a fallback first"
-        );
+        Event::SessionKeyUnknown {}.record();
         let message = "You are not signed out everywhere: this server does not know the key of your session, so it could not end \
                        it. Please try again in a moment. If that does not help, sign in and change your password, which \
                        ends all your sessions.";
@@ -111,15 +108,13 @@ pub(super) struct ErrorMessage(pub(super) Cow<'static, str>);
 
 /// Logs an internal error, whose details stay out of the response.
 pub(super) fn log_internal_error(error: &dyn fmt::Display) {
-    log::error!(event = "internal_error", %error, "a request could not be answered");
+    Event::InternalError { error }.record();
 }
 
 impl IntoResponse for WebError {
     fn into_response(self) -> Response {
         match &self {
-            Self::Internal(InternalError::Overloaded) => {
-                log::warn!(event = "hash_queue_full", "the password hashing queue is full")
-            }
+            Self::Internal(InternalError::Overloaded) => Event::HashQueueFull {}.record(),
             Self::Internal(error) => log_internal_error(error),
             Self::SignedOut | Self::Refused(..) | Self::Throttled(_) => {}
         }

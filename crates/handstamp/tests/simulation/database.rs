@@ -70,14 +70,14 @@ enum Kind {
 #[derive(Debug)]
 pub struct Lost;
 
-impl From<crate::sessions::NoLease> for Lost {
-    fn from(_: crate::sessions::NoLease) -> Self {
+impl From<crate::store::NoLease> for Lost {
+    fn from(_: crate::store::NoLease) -> Self {
         Self
     }
 }
 
-impl From<crate::sessions::StaleRead> for Lost {
-    fn from(_: crate::sessions::StaleRead) -> Self {
+impl From<crate::store::StaleRead> for Lost {
+    fn from(_: crate::store::StaleRead) -> Self {
         Self
     }
 }

@@ -18,8 +18,12 @@
     clippy::print_stdout
 )]
 
+#[path = "../../src/context.rs"]
+mod context;
 #[path = "../../src/environment.rs"]
 mod environment;
+#[path = "../../src/events.rs"]
+mod events;
 #[path = "../../src/log.rs"]
 mod log;
 

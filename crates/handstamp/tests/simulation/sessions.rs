@@ -12,4 +12,4 @@ mod sync;
 impl sync::Weighs for u64 {}
 
 pub(crate) use cache::SessionKey;
-pub(crate) use node::{NoLease, Node, StaleRead};
+pub(crate) use node::Node;

@@ -25,7 +25,7 @@ async fn register(handstamp: &Handstamp, email: &str) {
         email: EmailAddress::parse(email).unwrap(),
         password: Password::parse(PASSWORD).unwrap(),
     };
-    handstamp.0.site.services.register(request, &[], &ClientInfo::default()).await.unwrap();
+    handstamp.0.site.services.register(&Context::visitor(), request, &[]).await.unwrap();
 }
 
 /// Whether the attempt succeeds, and how many KiB of memory its hashes pass over.
@@ -37,7 +37,7 @@ async fn attempt(handstamp: &Handstamp, email: &str, password: &str) -> (bool, u
         password: Password::parse(password).unwrap(),
         remember: true,
     };
-    let token = accounts.sign_in(request, &[], &ClientInfo::default()).await.is_ok();
+    let token = accounts.sign_in(&Context::visitor(), request, &[]).await.is_ok();
     (token, accounts.hashing.work_kib() - before)
 }
 

@@ -8,6 +8,7 @@ use handstamp_testing::TempFolder;
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
+use crate::context::{ClientInfo, Context};
 use crate::environment::{Clock, Environment, ManualClock};
 use crate::services::hashing::Share;
 use crate::services::{
@@ -63,7 +64,7 @@ impl TestSite {
             email: EmailAddress::parse(email).unwrap(),
             password: Password::parse(password).unwrap(),
         };
-        self.accounts().register_or_sign_in(request, &[], &ClientInfo::default()).await
+        self.accounts().register_or_sign_in(&Context::visitor(), request, &[]).await
     }
 
     fn accounts(&self) -> &Services {
@@ -80,7 +81,7 @@ impl TestSite {
             password: Password::parse(password).unwrap(),
             remember: true,
         };
-        match self.accounts().sign_in(request, &[], client).await {
+        match self.accounts().sign_in(&Context::of(client), request, &[]).await {
             Ok(_) => Outcome::IssuedToken,
             Err(SignInError::Wrong) => Outcome::Wrong,
             Err(SignInError::Throttled(RetryAfter(wait))) => Outcome::Waits(wait),
@@ -95,7 +96,7 @@ impl TestSite {
             password: Password::parse(PASSWORD).unwrap(),
             remember: true,
         };
-        self.accounts().sign_in(request, &[], &ClientInfo::default()).await.unwrap_or_else(|error| panic!("{error:?}"))
+        self.accounts().sign_in(&Context::visitor(), request, &[]).await.unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     /// A session of Ada, who has just signed in.
@@ -119,7 +120,7 @@ impl TestSite {
     ) -> Result<SignInCookies, ChangePasswordError> {
         let request =
             ChangePasswordRequest { current: Password::parse(current).unwrap(), new: Password::parse(new).unwrap() };
-        self.accounts().change_password(session, &ClientInfo::default(), request).await
+        self.accounts().change_password(&Context::visitor(), session, request).await
     }
 
     /// Tries a current password in a session.
@@ -325,7 +326,7 @@ async fn an_ended_session_allows_a_password_check_only_right_after_a_password_ch
     };
     let sends_again = async |password: &str| {
         let password = Password::parse(password).unwrap();
-        accounts.sign_in_after_change(&presented, &ClientInfo::default(), password).await.unwrap().is_some()
+        accounts.sign_in_after_change(&Context::visitor(), &presented, password).await.unwrap().is_some()
     };
     assert!(!sends_again(PASSWORD).await, "the session is live");
     here.changes_password(&session, "walnut-trumpet-glacier").await.unwrap();
@@ -404,17 +405,17 @@ async fn expired_counts_are_purged() {
              INSERT INTO attempts SELECT CAST(n AS BLOB), 1, 0, 0, 1, 0 FROM numbers",
         )
         .await;
-    here.accounts().purge_attempts().await;
+    here.accounts().purge_attempts().await.unwrap();
     assert_eq!(database.count("SELECT COUNT(*) FROM attempts WHERE last_at = 0").await, 0);
     let now = here.clock.wall();
     here.clock.set(Timestamp::from_unix_seconds(now.as_secs() + 30 * 86_400));
-    here.accounts().purge_attempts().await;
+    here.accounts().purge_attempts().await.unwrap();
     assert!(database.count("SELECT COUNT(*) FROM attempts").await > 0, "a clock that has jumped ahead");
     here.clock.set(Timestamp::from_unix_seconds(now.as_secs()));
     here.clock.advance(Duration::from_secs(86_399));
-    here.accounts().purge_attempts().await;
+    here.accounts().purge_attempts().await.unwrap();
     assert!(database.count("SELECT COUNT(*) FROM attempts").await > 0);
     here.clock.advance(Duration::from_secs(1));
-    here.accounts().purge_attempts().await;
+    here.accounts().purge_attempts().await.unwrap();
     assert_eq!(database.count("SELECT COUNT(*) FROM attempts").await, 0);
 }

@@ -72,7 +72,7 @@ async fn every_write_logs_what_it_invalidates(store: &Store) {
     let second = one_more(store, id).await;
     let third = new_session(id);
     assert_eq!(
-        changes!(store.sign_in(&hash("first"), &third, &[second.owned()])),
+        changes!(store.sign_in(FIRST, &third, &[second.owned()])),
         [InvalidationScope::Session(second.secret_hash)],
         "the previous session of the browser"
     );
@@ -84,10 +84,7 @@ async fn every_write_logs_what_it_invalidates(store: &Store) {
     );
     let fourth = one_more(store, id).await;
     let rotated = new_session(id).secret_hash;
-    assert_eq!(
-        changes!(store.change_password(id, (&hash("first"), &hash("second")), (fourth.secret_hash, rotated), NOW)),
-        user
-    );
+    assert_eq!(changes!(store.change_password(id, FIRST, &hash("second"), (fourth.secret_hash, rotated), NOW)), user);
     assert_eq!(
         changes!(store.purge_expired_sessions(fourth.expires_at, 10)),
         [InvalidationScope::Expired(fourth.expires_at)]
@@ -104,15 +101,15 @@ async fn a_write_that_invalidates_nothing_takes_no_position(store: &Store) {
     let none = None;
     let taken = new_user("ada@example.com");
     assert_eq!(store.create_user(&taken, None, &[first.owned()]).await.unwrap().position, none);
-    assert_eq!(store.sign_in(&hash("first"), &new_session(id), &[]).await.unwrap().position, none);
-    assert_eq!(store.sign_in(&hash("wrong"), &new_session(id), &[first.owned()]).await.unwrap().position, none);
+    assert_eq!(store.sign_in(FIRST, &new_session(id), &[]).await.unwrap().position, none);
+    assert_eq!(store.sign_in(ANOTHER, &new_session(id), &[first.owned()]).await.unwrap().position, none);
     let (eve, eves) = (new_user("eve@example.com"), new_session(id));
     let eves = NewSession { user_id: eve.id, ..eves };
     let _ = store.create_user(&eve, Some(&eves), &[]).await.unwrap();
     assert_eq!(store.end_session_by_id(id, eves.session_id).await.unwrap().position, none);
     assert_eq!(store.purge_expired_sessions(NOW, 10).await.unwrap().position, none);
     let ids = (new_session(id).secret_hash, new_session(id).secret_hash);
-    assert_eq!(store.change_password(id, (&hash("wrong"), &hash("new")), ids, NOW).await.unwrap().position, none);
+    assert_eq!(store.change_password(id, ANOTHER, &hash("new"), ids, NOW).await.unwrap().position, none);
     assert_eq!(newest(store).await, Position(0));
     assert_eq!(store.invalidations_after(Position(0)).await.unwrap(), []);
 }

@@ -40,7 +40,7 @@ async fn a_database_of_a_newer_version_is_refused() {
     let store = store(&folder).await;
     execute(
         &store,
-        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+        "INSERT INTO handstamp_migrations (version, description, success, checksum, execution_time)
          VALUES (9999, 'later', TRUE, x'00', 0)",
     )
     .await;
@@ -101,7 +101,7 @@ async fn a_write_that_found_the_disk_full_does_not_block_the_next_one() {
     let (id, session) = ada(&store).await;
     // The file cannot grow, since SQLite sets the limit to its current size.
     execute(&store, "PRAGMA max_page_count = 1").await;
-    let begin = async || store.sign_in(&hash("first"), &new_session(id), &[]).await;
+    let begin = async || store.sign_in(FIRST, &new_session(id), &[]).await;
     let mut begun = 0;
     while begin().await.is_ok() {
         begun += 1;

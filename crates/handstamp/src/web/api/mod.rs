@@ -22,13 +22,14 @@ use super::pages::sign_out::end;
 use super::templates::format_rfc3339;
 use super::user::SignedInUser;
 use super::web_error::WebError;
+use crate::context::Context;
 use crate::error::InternalError;
+use crate::model::RevokeOutcome;
 use crate::services::{
     ChangePasswordError, ChangePasswordRequest, RegisterError, RegisterRequest, SignInCookies, SignInError,
     SignInRequest,
 };
-use crate::sessions::{ClientInfo, PresentedSessions, Session as LiveSession, SessionLookup};
-use crate::store::RevokeOutcome;
+use crate::sessions::{PresentedSessions, Session as LiveSession, SessionLookup};
 use body::{Invalid, JsonBody, Refusal};
 
 /// The signed-in user and the session.
@@ -149,7 +150,7 @@ pub(super) async fn show_session(SignedInUser(session): SignedInUser) -> Json<Si
 pub(super) async fn sign_in(
     State(site): State<SharedSite>,
     presented: PresentedSessions,
-    client: ClientInfo,
+    context: Context,
     JsonBody(given): JsonBody<Credentials>,
 ) -> Result<Response, Refusal> {
     let mut invalid = Invalid::default();
@@ -157,7 +158,7 @@ pub(super) async fn sign_in(
     let password = invalid.parse("password", Password::parse(&given.password).map_err(|_| WRONG));
     let (Some(email), Some(password)) = (email, password) else { return Err(invalid.into()) };
     let request = SignInRequest { email, password, remember: given.remember };
-    match site.services.sign_in(request, &presented.sessions, &client).await {
+    match site.services.sign_in(&context, request, &presented.sessions).await {
         Ok(cookies) => welcome(&site, &cookies).await,
         Err(SignInError::Wrong) => Err(Invalid::of("password", WRONG).into()),
         Err(SignInError::Throttled(wait)) => Err(WebError::Throttled(wait).into()),
@@ -177,9 +178,10 @@ pub(super) async fn sign_in(
 )]
 pub(super) async fn sign_out(
     State(site): State<SharedSite>,
+    context: Context,
     presented: PresentedSessions,
 ) -> Result<Response, Refusal> {
-    end(&site, &presented).await?;
+    end(&site, &context, &presented).await?;
     Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.remove_session()))
 }
 
@@ -196,7 +198,7 @@ pub(super) async fn sign_out(
 pub(super) async fn register(
     State(site): State<SharedSite>,
     presented: PresentedSessions,
-    client: ClientInfo,
+    context: Context,
     JsonBody(given): JsonBody<NewUser>,
 ) -> Result<Response, Refusal> {
     let mut invalid = Invalid::default();
@@ -204,7 +206,7 @@ pub(super) async fn register(
     let email = invalid.parse("email", EmailAddress::parse(&given.email));
     let password = invalid.parse("password", parse_new_password(&given.password, &site.services.config.password));
     let (Some(name), Some(email), Some(password)) = (name, email, password) else { return Err(invalid.into()) };
-    match site.services.register(RegisterRequest { name, email, password }, &presented.sessions, &client).await {
+    match site.services.register(&context, RegisterRequest { name, email, password }, &presented.sessions).await {
         Ok(cookies) => welcome(&site, &cookies).await,
         Err(RegisterError::Closed) => Err(WebError::refused(StatusCode::FORBIDDEN, "Registration is closed.").into()),
         Err(RegisterError::EmailTaken) => {
@@ -260,10 +262,11 @@ pub(super) async fn list_sessions(
 pub(super) async fn revoke_session(
     State(site): State<SharedSite>,
     SignedInUser(session): SignedInUser,
+    context: Context,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
     let session_id = Uuid::try_parse(&id).map_err(|_| WebError::not_found())?;
-    match site.services.end_session(&session, session_id).await? {
+    match site.services.end_session(&context, &session, session_id).await? {
         RevokeOutcome::Revoked => Ok(StatusCode::NO_CONTENT),
         RevokeOutcome::AlreadyEnded | RevokeOutcome::OfAnotherUser => Err(WebError::not_found().into()),
     }
@@ -284,8 +287,9 @@ pub(super) async fn revoke_session(
 pub(super) async fn revoke_other_sessions(
     State(site): State<SharedSite>,
     SignedInUser(session): SignedInUser,
+    context: Context,
 ) -> Result<StatusCode, Refusal> {
-    site.services.end_other_sessions(&session).await?;
+    site.services.end_other_sessions(&context, &session).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -304,7 +308,7 @@ pub(super) async fn revoke_other_sessions(
 pub(super) async fn change_password(
     State(site): State<SharedSite>,
     SignedInUser(session): SignedInUser,
-    client: ClientInfo,
+    context: Context,
     JsonBody(given): JsonBody<ChangePassword>,
 ) -> Result<Response, Refusal> {
     let mut invalid = Invalid::default();
@@ -312,7 +316,7 @@ pub(super) async fn change_password(
         invalid.parse("current_password", Password::parse(&given.current_password).map_err(|_| WRONG_CURRENT));
     let new = invalid.parse("password", parse_new_password(&given.password, &site.services.config.password));
     let (Some(current), Some(new)) = (current, new) else { return Err(invalid.into()) };
-    match site.services.change_password(&session, &client, ChangePasswordRequest { current, new }).await {
+    match site.services.change_password(&context, &session, ChangePasswordRequest { current, new }).await {
         Ok(cookies) => Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.sign_in_cookies(&cookies))),
         Err(ChangePasswordError::WrongPassword) => Err(Invalid::of("current_password", WRONG_CURRENT).into()),
         Err(ChangePasswordError::Password(refusal)) => Err(Invalid::of("password", refusal).into()),

@@ -10,8 +10,9 @@ use handstamp_core::{Password, PasswordPolicy};
 use minijinja::context;
 
 use super::{FieldError, parse_new_password, see_other_with};
+use crate::context::Context;
 use crate::services::{ChangePasswordError, ChangePasswordRequest, SignInCookies};
-use crate::sessions::{ClientInfo, PresentedSessions};
+use crate::sessions::PresentedSessions;
 use crate::web::SharedSite;
 use crate::web::authenticate::reject_anonymous;
 use crate::web::endpoint::RequestContext;
@@ -68,7 +69,7 @@ pub(in crate::web) async fn submit(
     };
     if let Some(request) = request {
         let new = request.new.clone();
-        match site.services.change_password(&session, &sender.client, request).await {
+        match site.services.change_password(&sender.context, &session, request).await {
             Ok(cookies) => return Ok(changed(&site, &cookies)),
             Err(ChangePasswordError::Throttled(wait)) => return Err(WebError::Throttled(wait)),
             Err(ChangePasswordError::Internal(error)) => return Err(error.into()),
@@ -90,7 +91,7 @@ pub(in crate::web) async fn submit(
 
 /// The response to a form that was sent twice and has already changed the password; none otherwise.
 async fn sent_twice(site: &SharedSite, sender: &Sender, new: Password) -> Option<Result<Response, WebError>> {
-    match site.services.sign_in_after_change(&sender.presented, &sender.client, new).await {
+    match site.services.sign_in_after_change(&sender.context, &sender.presented, new).await {
         Ok(cookies) => cookies.map(|cookies| Ok(changed(site, &cookies))),
         Err(error) => Some(Err(error.into())),
     }
@@ -103,7 +104,7 @@ fn changed(site: &SharedSite, cookies: &SignInCookies) -> Response {
 /// The client that sent a form, whether it is still signed in or not.
 pub(in crate::web) struct Sender {
     presented: PresentedSessions,
-    client: ClientInfo,
+    context: Context,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -121,7 +122,7 @@ impl FromRequestParts<RequestContext> for Sender {
     async fn from_request_parts(parts: &mut Parts, context: &RequestContext) -> Result<Self, Infallible> {
         Ok(Self {
             presented: PresentedSessions::from_request_parts(parts, context).await?,
-            client: ClientInfo::from_request_parts(parts, context).await?,
+            context: Context::from_request_parts(parts, context).await?,
             method: parts.method.clone(),
             uri: original_uri(&parts.uri, &parts.extensions).clone(),
             headers: parts.headers.clone(),

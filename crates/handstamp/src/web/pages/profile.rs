@@ -7,6 +7,7 @@ use handstamp_core::DisplayName;
 use minijinja::context;
 
 use super::FieldError;
+use crate::context::Context;
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
@@ -21,13 +22,14 @@ pub(in crate::web) async fn show(State(site): State<SharedSite>, user: SignedInU
 
 pub(in crate::web) async fn submit(
     State(site): State<SharedSite>,
+    context: Context,
     user: SignedInUser,
     fields: FormFields,
 ) -> Result<Response, WebError> {
     let typed = fields.get("name")?;
     match DisplayName::parse(typed) {
         Ok(name) => {
-            site.services.change_name(&user.0, &name).await?;
+            site.services.change_name(&context, &user.0, &name).await?;
             Ok(see_other(&site.urls.page("/account?done=name")))
         }
         Err(error) => form_page(&site, user, StatusCode::UNPROCESSABLE_ENTITY, typed, Some(error.to_string())),

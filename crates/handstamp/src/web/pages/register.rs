@@ -9,8 +9,9 @@ use minijinja::context;
 use super::{
     FieldError, link_with_next, next_from_form, next_from_query, next_value, parse_new_password, see_other_with,
 };
+use crate::context::Context;
 use crate::services::{RegisterError, RegisterRequest};
-use crate::sessions::{ClientInfo, PresentedSessions};
+use crate::sessions::PresentedSessions;
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
@@ -50,7 +51,7 @@ pub(in crate::web) async fn submit(
     State(site): State<SharedSite>,
     visitor: Visitor,
     presented: PresentedSessions,
-    client: ClientInfo,
+    context: Context,
     fields: FormFields,
 ) -> Result<Response, WebError> {
     let mut form = Form {
@@ -60,7 +61,7 @@ pub(in crate::web) async fn submit(
         errors: Errors::default(),
     };
     let outcome = match form.parse(fields.get("password")?, &site.services.config.password) {
-        Some(request) => site.services.register_or_sign_in(request, &presented.sessions, &client).await,
+        Some(request) => site.services.register_or_sign_in(&context, request, &presented.sessions).await,
         None => return form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &form),
     };
     match outcome {

@@ -6,8 +6,9 @@ use axum::response::Response;
 use minijinja::{Value, context};
 use uuid::Uuid;
 
+use crate::context::Context;
+use crate::model::{ListedSession, RevokeOutcome};
 use crate::sessions::Session;
-use crate::store::{ListedSession, RevokeOutcome};
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
@@ -47,13 +48,14 @@ fn row(listed: &ListedSession, asking: &Session, now: handstamp_core::Timestamp)
 
 pub(in crate::web) async fn revoke(
     State(site): State<SharedSite>,
+    context: Context,
     SignedInUser(session): SignedInUser,
     fields: FormFields,
 ) -> Result<Response, WebError> {
     let session_id =
         Uuid::try_parse(fields.get("session")?).ok().filter(|session_id| session_id.get_version_num() == 4);
     let session_id = session_id.ok_or_else(WebError::not_found)?;
-    match site.services.end_session(&session, session_id).await? {
+    match site.services.end_session(&context, &session, session_id).await? {
         // A form that is sent twice finds the session revoked.
         RevokeOutcome::Revoked | RevokeOutcome::AlreadyEnded => Ok(see_other(&site.urls.page(HERE))),
         RevokeOutcome::OfAnotherUser => Err(WebError::not_found()),
@@ -62,8 +64,9 @@ pub(in crate::web) async fn revoke(
 
 pub(in crate::web) async fn revoke_others(
     State(site): State<SharedSite>,
+    context: Context,
     SignedInUser(session): SignedInUser,
 ) -> Result<Response, WebError> {
-    site.services.end_other_sessions(&session).await?;
+    site.services.end_other_sessions(&context, &session).await?;
     Ok(see_other(&site.urls.page(HERE)))
 }

@@ -10,8 +10,9 @@ use super::{
     FieldError, link_with_next, next_from_form, next_from_query, next_value, notice_of_sign_out, see_other_with,
     with_notice_shown,
 };
+use crate::context::Context;
 use crate::services::{SignInError, SignInRequest};
-use crate::sessions::{ClientInfo, PresentedSessions};
+use crate::sessions::PresentedSessions;
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
@@ -64,7 +65,7 @@ pub(in crate::web) async fn submit(
     State(site): State<SharedSite>,
     visitor: Visitor,
     presented: PresentedSessions,
-    client: ClientInfo,
+    context: Context,
     fields: FormFields,
 ) -> Result<Response, WebError> {
     let mut form = Form {
@@ -74,7 +75,7 @@ pub(in crate::web) async fn submit(
         errors: Errors::default(),
     };
     if let Some(request) = form.parse(fields.get("password")?) {
-        match site.services.sign_in(request, &presented.sessions, &client).await {
+        match site.services.sign_in(&context, request, &presented.sessions).await {
             Ok(cookies) => {
                 return Ok(see_other_with(
                     site.cookies.sign_in_cookies(&cookies),

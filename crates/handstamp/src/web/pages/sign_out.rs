@@ -6,6 +6,7 @@ use axum::response::Response;
 use minijinja::context;
 
 use super::{next_from_form, next_from_query, next_value, see_other_with};
+use crate::context::Context;
 use crate::sessions::PresentedSessions;
 use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
@@ -29,13 +30,14 @@ pub(in crate::web) async fn show(
 
 pub(in crate::web) async fn submit(
     State(site): State<SharedSite>,
+    context: Context,
     presented: PresentedSessions,
     request: Request,
 ) -> Result<Response, WebError> {
     // A form that cannot be read has no return URL, and signs out all the same.
     let fields = FormFields::from_request(request, &()).await.ok();
     let next = fields.and_then(|fields| next_from_form(&site, &fields).ok().flatten());
-    end(&site, &presented).await?;
+    end(&site, &context, &presented).await?;
     let place = next.as_ref().unwrap_or(site.urls.home()).as_str();
     let mut response = see_other_with(site.cookies.remove_session().chain([site.cookies.signed_out()]), place);
     if site.services.config.session.clear_site_data {
@@ -48,9 +50,9 @@ pub(in crate::web) async fn submit(
 
 /// Revokes every session whose token a client presents. If it can revoke none because no key of this node opens the token, it
 /// fails: another node may know the key, and the session would stay live there.
-pub(in crate::web) async fn end(site: &Site, presented: &PresentedSessions) -> Result<(), WebError> {
+pub(in crate::web) async fn end(site: &Site, context: &Context, presented: &PresentedSessions) -> Result<(), WebError> {
     if presented.sessions.is_empty() {
         return if presented.of_unknown_key { Err(WebError::unknown_key()) } else { Ok(()) };
     }
-    Ok(site.services.sign_out(&presented.sessions).await?)
+    Ok(site.services.sign_out(context, &presented.sessions).await?)
 }

@@ -3,12 +3,12 @@
 use std::fs;
 use std::time::Duration;
 
-use handstamp_core::{Assurance, Claims, SessionSecret, UserId};
+use handstamp_core::{Authentication, Claims, SessionSecret, UserId};
 use handstamp_testing::TempFolder;
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
-use crate::store::SessionUser;
+use crate::model::SessionUser;
 
 const NAMES: [&str; 4] = ["Ada", "محمد", "<b>Bobby</b> \"Tables\" & Co", "Wolfeschlegelsteinhausenbergerdorff"];
 
@@ -172,8 +172,14 @@ fn session_of(user: SessionUser) -> Session {
         issued_at: user.created_at,
         expires_at: user.created_at,
         remembered: true,
-        assurance: Assurance::Password,
     };
     let secret_hash = claims.session_secret.hash();
-    Session { user, session_id: uuid::Uuid::nil(), claims, secret_hash, signed_by_fallback: false }
+    Session {
+        user,
+        session_id: uuid::Uuid::nil(),
+        authentication: Authentication::by_password(claims.issued_at),
+        claims,
+        secret_hash,
+        signed_by_fallback: false,
+    }
 }

@@ -6,7 +6,8 @@ use handstamp_core::{SessionSecretHash, Timestamp, UserId};
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::store::{InvalidationLog, NodeId, OwnedSession, Position};
+use crate::model::OwnedSession;
+use crate::store::{InvalidationLog, NodeId, Position};
 
 const LEASE: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_millis(10);

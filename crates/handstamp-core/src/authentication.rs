@@ -1,0 +1,133 @@
+//! The authentication of a session: its methods, its assurance level and its time.
+
+use std::fmt;
+
+use crate::Timestamp;
+
+/// How and when the user of a session authenticated: the methods, the assurance level that they reach together, and the time
+/// when the user last proved who they are. Nodes cache it for each session, so it is packed into eight bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Authentication(u64);
+
+/// The bits of the packed form: the time in the upper 40, then the methods, then the level.
+const TIME_SHIFT: u32 = 24;
+const METHODS_SHIFT: u32 = 8;
+const MAX_TIME: u64 = (1 << 40) - 1;
+
+impl Authentication {
+    /// An authentication by these methods. A time beyond the year 36,000 is stored as the last second that fits.
+    pub fn new(methods: AuthenticationMethods, assurance: AssuranceLevel, at: Timestamp) -> Self {
+        let time = at.unix_seconds().min(MAX_TIME) << TIME_SHIFT;
+        Self(time | u64::from(methods.0) << METHODS_SHIFT | u64::from(assurance.0))
+    }
+
+    /// An authentication by password at this time.
+    pub fn by_password(at: Timestamp) -> Self {
+        Self::new(AuthenticationMethods::PASSWORD, AssuranceLevel::ONE_FACTOR, at)
+    }
+
+    /// The methods that were used.
+    pub fn methods(self) -> AuthenticationMethods {
+        AuthenticationMethods((self.0 >> METHODS_SHIFT) as u16)
+    }
+
+    /// The level that the methods reach together.
+    pub fn assurance(self) -> AssuranceLevel {
+        AssuranceLevel(self.0 as u8)
+    }
+
+    /// When the user last proved who they are, in this session.
+    pub fn at(self) -> Timestamp {
+        Timestamp::from_unix_seconds(self.0 >> TIME_SHIFT)
+    }
+}
+
+impl fmt::Debug for Authentication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at level {}, {:?}", self.methods(), self.assurance().get(), self.at())
+    }
+}
+
+/// A set of authentication methods, by their names in RFC 8176 §2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuthenticationMethods(u16);
+
+/// Each method with its bit. A bit is never used for another method.
+const METHODS: [(&str, u16); 1] = [("pwd", 1)];
+
+impl AuthenticationMethods {
+    /// A password.
+    pub const PASSWORD: Self = Self(1);
+
+    /// The methods in a stored text, separated by spaces. A name that only a newer version knows is left out.
+    pub fn from_stored(text: &str) -> Self {
+        let bits = text.split(' ').filter_map(|name| METHODS.iter().find(|(known, _)| *known == name));
+        Self(bits.fold(0, |set, (_, bit)| set | bit))
+    }
+
+    /// The names of the methods.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        METHODS.iter().filter(move |(_, bit)| self.0 & bit != 0).map(|(name, _)| *name)
+    }
+}
+
+/// The names, separated by spaces, as they are stored.
+impl fmt::Display for AuthenticationMethods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, name) in self.names().enumerate() {
+            f.write_str(if index > 0 { " " } else { "" })?;
+            f.write_str(name)?;
+        }
+        Ok(())
+    }
+}
+
+/// An authenticator assurance level of NIST SP 800-63B-4: 1 is one factor, 2 two factors, 3 phishing-resistant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AssuranceLevel(u8);
+
+impl AssuranceLevel {
+    /// One factor.
+    pub const ONE_FACTOR: Self = Self(1);
+
+    /// A stored level. A number that is none counts as one factor, the least there is.
+    pub fn from_stored(level: i64) -> Self {
+        u8::try_from(level).ok().filter(|level| (1..=3).contains(level)).map_or(Self::ONE_FACTOR, Self)
+    }
+
+    /// The level as a number from 1 to 3.
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authentication_has_what_it_was_made_of() {
+        let time = Timestamp::from_unix_seconds;
+        for at in [0, 1, 1_800_000_000, MAX_TIME] {
+            for (methods, level) in [(0, 1), (1, 2), (u16::MAX, 3)] {
+                let made = Authentication::new(AuthenticationMethods(methods), AssuranceLevel(level), time(at));
+                assert_eq!((made.methods().0, made.assurance().0, made.at()), (methods, level, time(at)));
+            }
+        }
+        assert_eq!(Authentication::by_password(time(u64::MAX)).at(), time(MAX_TIME));
+    }
+
+    #[test]
+    fn methods_are_stored_by_name_and_unknown_names_are_left_out() {
+        assert_eq!(AuthenticationMethods::PASSWORD.to_string(), "pwd");
+        assert_eq!(AuthenticationMethods::from_stored("pwd"), AuthenticationMethods::PASSWORD);
+        assert_eq!(AuthenticationMethods::from_stored("face pwd"), AuthenticationMethods::PASSWORD);
+        assert_eq!(AuthenticationMethods::from_stored("face").to_string(), "");
+    }
+
+    #[test]
+    fn a_stored_level_out_of_bounds_is_the_least() {
+        let levels = [-1, 0, 1, 2, 3, 4, 257].map(|level| AssuranceLevel::from_stored(level).get());
+        assert_eq!(levels, [1, 1, 1, 2, 3, 1, 1]);
+    }
+}

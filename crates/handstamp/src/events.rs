@@ -1,0 +1,238 @@
+//! The events of this crate: the closed list of what it logs, with the name, the level and the fields of each.
+//!
+//! One call records an event: [`Event::record`], or [`Event::record_for`] for an act, which names an actor that is not the user.
+//! Names follow the OWASP Logging Vocabulary where it has one. `docs/src/reference/log-events.md` lists them, and a test compares.
+
+use std::fmt;
+
+use handstamp_core::UserId;
+use tracing::field;
+
+use crate::context::Context;
+use crate::log;
+
+/// A value of a field, as the log records it.
+trait AsValue {
+    fn as_value(&self) -> impl tracing::Value;
+}
+
+/// Values that the log records as they are.
+macro_rules! plain_values {
+    ($($kind:ty)*) => {
+        $(impl AsValue for $kind {
+            fn as_value(&self) -> impl tracing::Value {
+                *self
+            }
+        })*
+    };
+}
+
+plain_values!(u64 i64 Option<u64> &str Option<&str>);
+
+impl AsValue for UserId {
+    fn as_value(&self) -> impl tracing::Value {
+        field::display(self)
+    }
+}
+
+impl AsValue for Option<UserId> {
+    fn as_value(&self) -> impl tracing::Value {
+        self.map(field::display)
+    }
+}
+
+impl AsValue for &dyn fmt::Display {
+    fn as_value(&self) -> impl tracing::Value {
+        field::display(self)
+    }
+}
+
+/// Defines [`Event`] from one line for each event: its level, its variant, its name in the log, its message and its fields.
+macro_rules! events {
+    ($($(#[doc = $about:literal])+ $level:ident $variant:ident $name:literal $message:literal { $($field:ident: $kind:ty),* })*) => {
+        /// An event.
+        pub(crate) enum Event<'a> {
+            $($(#[doc = $about])+ $variant { $($field: $kind),* },)*
+            #[expect(dead_code, reason = "an event without borrowed fields has no lifetime")]
+            Never(std::convert::Infallible, std::marker::PhantomData<&'a ()>),
+        }
+
+        impl Event<'_> {
+            fn write(&self, by: Option<&'static str>) {
+                match self {
+                    $(Self::$variant { $($field),* } => {
+                        log::$level!(event = $name, $($field = $field.as_value(),)* by, $message);
+                    })*
+                    Self::Never(never, _) => match *never {},
+                }
+            }
+        }
+
+        /// Each event: its name, its level and its fields.
+        #[cfg(test)]
+        const EVENTS: &[(&str, &str, &[&str])] = &[$(($name, stringify!($level), &[$(stringify!($field)),*])),*];
+    };
+}
+
+impl Event<'_> {
+    /// Records an event that no act causes, or whose actor is the user that it names.
+    pub(crate) fn record(&self) {
+        self.write(None);
+    }
+
+    /// Records an event of an act, with its actor where that is not the user.
+    pub(crate) fn record_for(&self, context: &Context) {
+        self.write(context.actor.name());
+    }
+}
+
+events! {
+    // Signing in.
+    /// A user signed in.
+    info AuthnLoginSuccess "authn_login_success" "signed in" { user: UserId }
+    /// A sign-in failed: the password is wrong, or the account does not exist or is disabled.
+    info AuthnLoginFail "authn_login_fail" "refused a sign-in" { user: Option<UserId> }
+    /// A password was not checked, because the limit of attempts was reached. `seconds` is the wait.
+    info AuthnLoginFailMax "authn_login_fail_max" "throttled a password attempt" { user: Option<UserId>, seconds: u64 }
+    /// A user changed the password.
+    info AuthnPasswordChange "authn_password_change" "changed the password" { user: UserId }
+    /// The current password was wrong at a change of password.
+    info AuthnPasswordChangeFail "authn_password_change_fail" "refused a change of password" { user: UserId }
+    /// The attack detection saw one password tried at many accounts from one network.
+    warn PasswordSpraying "password_spraying" "one password is tried at many accounts from one network" {}
+    /// The attack detection saw many passwords tried from many networks.
+    warn CredentialStuffing "credential_stuffing" "many passwords are tried from many networks" {}
+    /// The attack detection saw many passwords tried at one account.
+    warn PasswordGuessing "password_guessing" "many passwords are tried at one account" {}
+    /// The hash of a password with the current parameters could not be stored. The old one still works.
+    warn RehashFailed "rehash_failed" "the renewed password hash could not be stored" { user: UserId, error: &'a dyn fmt::Display }
+    /// A correct password still counts as a wrong attempt.
+    warn RefundFailed "refund_failed" "an attempt could not be taken back and still counts as wrong" { error: &'a dyn fmt::Display }
+    /// The queue of passwords to be hashed is full.
+    warn HashQueueFull "hash_queue_full" "the password hashing queue is full" {}
+
+    // Accounts.
+    /// An account was created.
+    info UserCreated "user_created" "created an account" { user: UserId }
+    /// A registration was refused.
+    info RegisterRefused "register_refused" "refused a registration" { reason: &'a str }
+    /// A user changed the name.
+    info UserUpdated "user_updated" "changed the name" { user: UserId }
+    /// The address of an account was verified.
+    info UserVerified "user_verified" "verified the address of an account" { user: UserId }
+    /// An account was disabled, and its sessions were revoked.
+    info UserDisabled "user_disabled" "disabled an account" { user: UserId }
+    /// A disabled account was enabled.
+    info UserEnabled "user_enabled" "enabled an account" { user: UserId }
+    /// The groups of a user were changed.
+    info AuthzChange "authz_change" "changed the groups of a user" { user: UserId }
+    /// The count of wrong passwords of an account was cleared.
+    info UserUnlocked "user_unlocked" "cleared the count of wrong passwords" { user: UserId }
+    /// An account was deleted.
+    info UserDeleted "user_deleted" "deleted an account" { user: UserId }
+
+    // Sessions.
+    /// A user signed out.
+    info SessionEnded "session_ended" "signed out" { user: UserId }
+    /// Sessions were revoked: of one user, or of all users if there is no `user`.
+    info SessionRevoked "session_revoked" "revoked sessions" { user: Option<UserId>, sessions: u64 }
+    /// The longest unused sessions of a user were ended, because the number of sessions is limited.
+    info SessionLimit "session_limit" "ended the longest unused sessions, as an account has at most 100" { user: UserId, sessions: u64 }
+    /// A token that an earlier key had signed was signed with the current key.
+    info SessionTokenReissued "session_token_reissued" "re-signed a session token with the current key" { user: UserId }
+    /// A session cookie was refused. `count` and `live` are numbers of cookies, where there were several.
+    info SessionTokenRefused "session_token_refused" "rejected a session token" { reason: &'a dyn fmt::Display, count: Option<u64>, live: Option<u64> }
+    /// The token of a session that has ended was used.
+    info SessionUseAfterExpire "session_use_after_expire" "rejected the token of a session that has ended" { user: UserId }
+    /// A session could not be revoked, because no secret of this node opens its token.
+    error SessionKeyUnknown "session_key_unknown" "cannot revoke a session: no secret of this node opens its token; give each node a new secret as a fallback first" {}
+    /// Expired sessions were deleted.
+    info SessionsPurged "sessions_purged" "removed expired sessions" { sessions: u64 }
+    /// A background job failed. It is tried again.
+    warn JobFailed "job_failed" "a background job failed and is tried again" { job: &'a str, error: &'a dyn fmt::Display }
+    /// The clock has jumped ahead, so nothing that has expired by it is deleted.
+    warn PurgePaused "purge_paused" "the clock has jumped ahead by this many seconds: nothing that has expired by it is deleted until it is right again, or until this node restarts with a wall clock that agrees with it" { seconds: u64 }
+    /// The clock is right again.
+    info PurgeResumed "purge_resumed" "the clock is right again" {}
+
+    // Requests.
+    /// A user is not in a group that is required: one of `group`, or the groups that a subrequest of `origin` names.
+    info AuthzFail "authz_fail" "the user is in none of the required groups" { user: UserId, group: Option<&'a str>, origin: Option<&'a str> }
+    /// A write, or a WebSocket, from another site was refused.
+    warn CrossSiteRefused "cross_site_refused" "refused a write from another site" {}
+    /// A request came with X-Forwarded-For from an address that is no trusted proxy. Recorded once.
+    warn ProxyNotTrusted "proxy_not_trusted" "a request came with X-Forwarded-For from this peer; if that is your proxy, name it in trusted_proxies: all its clients count as one network" { peer: &'a dyn fmt::Display }
+    /// Requests come without the address of the peer. Recorded once.
+    warn AddressUnknown "address_unknown" "requests come without the address of the peer, so all visitors count as one network, and one attacker can block sign-ins for everybody; serve the application with axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())" {}
+    /// The routes are nested beneath a path that is not `Config::prefix`.
+    error PrefixWrong "prefix_wrong" "the routes are nested beneath another path than the prefix" { reason: &'a str }
+    /// An app got no assertion, because its origin is not one of this site. `unsaid` counts the requests that were not logged.
+    warn AssertionRefused "assertion_refused" "an app got no assertion: its origin is not public_url, not under session.cookie_domain, nor in return_hosts" { origin: &'a str, unsaid: u64 }
+    /// A visitor is not sent back to an app after the sign-in, because its host is not allowed.
+    warn ReturnUrlRejected "return_url_rejected" "rejected a return URL: its host is not under session.cookie_domain, nor in return_hosts" { origin: &'a str }
+    /// A request could not be answered.
+    error InternalError "internal_error" "a request could not be answered" { error: &'a dyn fmt::Display }
+    /// The handler of a request panicked.
+    error Panic "panic" "a request panicked" { kind: &'a str }
+    /// A replaced template cannot be rendered; the embedded one is used.
+    error TemplateError "template_error" "cannot render a replaced template; the embedded one is used" { template: &'a str, error: &'a str }
+
+    // Nodes and the database.
+    /// This node is not ready, as `/readyz` answers.
+    warn NotReady "not_ready" "this node is not ready" { reason: &'a str }
+    /// The database did not answer the readiness check.
+    warn DatabasePingFailed "database_ping_failed" "pinging the database failed" { error: &'a dyn fmt::Display }
+    /// The database does not answer at the start; it is tried again for `seconds` more.
+    warn DatabaseAwaited "database_awaited" "waiting for the database to answer" { server: &'a str, error: &'a dyn fmt::Display, seconds: u64 }
+    /// The connection to PostgreSQL may go unencrypted over a network.
+    warn DatabaseNotEncrypted "database_not_encrypted" "the connection to this server may go unencrypted: add ?sslmode=verify-full to database_url, or ?sslmode=disable where the network between them is trusted" { server: &'a str }
+    /// The database has no advisory locks, so concurrent migrations are not serialised.
+    warn DatabaseWithoutLocks "database_without_locks" "the database has no advisory locks: start one new node before the others" {}
+    /// The database sends no notifications, so this node polls.
+    info NotifyUnavailable "notify_unavailable" "no notifications from the database: polling instead" { reason: &'a dyn fmt::Display }
+    /// This node could not join the others, and caches no sessions.
+    warn NodeNotJoined "node_not_joined" "this node has no lease and caches no sessions" { reason: &'a str }
+    /// This node could not leave the others at its stop.
+    warn NodeNotLeft "node_not_left" "sign-outs on other nodes may wait for this node's lease to end" { reason: &'a str }
+    /// This node has lost its lease, and joins anew with an empty cache.
+    info LeaseLost "lease_lost" "rejoining with an empty cache" { node: &'a dyn fmt::Display }
+    /// This node could not renew its lease.
+    warn LeaseNotRenewed "lease_not_renewed" "trying again" { node: &'a dyn fmt::Display, reason: &'a str }
+    /// This node has renewed its lease after failures.
+    info LeaseRenewed "lease_renewed" "the database answers again" { node: &'a dyn fmt::Display }
+    /// This node has evicted another, which did not renew its lease in time.
+    warn NodeEvicted "node_evicted" "evicting a node that did not renew its lease in time" { node: &'a dyn fmt::Display }
+    /// This node has evicted another, which has not renewed its lease for long.
+    info NodeForgotten "node_forgotten" "evicting a node that has not renewed its lease for long" { node: &'a dyn fmt::Display }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows of the tables of events in the documentation: the name, the levels and the rest.
+    fn documented() -> Vec<[String; 3]> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/reference/log-events.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let rows = text.lines().filter(|line| line.starts_with("| `"));
+        let cells =
+            |row: &str| row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+        rows.map(cells)
+            .map(|cells| [cells[0].trim_matches('`').to_owned(), cells[1].clone(), cells[2..].join(" ")])
+            .collect()
+    }
+
+    #[test]
+    fn every_event_is_documented_with_its_level_and_its_fields() {
+        let documented = documented();
+        for (name, level, fields) in EVENTS {
+            let row = documented.iter().find(|[documented, ..]| documented == name);
+            let [_, levels, rest] = row.unwrap_or_else(|| panic!("docs/src/reference/log-events.md lacks {name}"));
+            assert!(levels.contains(level), "{name} is {level}, documented as {levels}");
+            for field in *fields {
+                assert!(rest.contains(&format!("`{field}`")), "{name} has the field {field}: {rest}");
+            }
+        }
+        assert!(EVENTS.len() > 45);
+    }
+}

@@ -1,0 +1,209 @@
+//! Background jobs: each runs at an interval, on every node or on one node at a time, and again after a failure.
+//!
+//! A job of the cluster is claimed in its row of the table `jobs`: the node that claims it runs it, and the others wait until it is
+//! due again. A claim lasts for [`CLAIM`] until the job is done, so a job of a node that dies is run by another one.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use handstamp_core::Timestamp;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::error::InternalError;
+use crate::events::Event;
+use crate::services::{JobOutcome, Services};
+use crate::store::JobState;
+
+/// How long a node may take for one run before another node may run the job too. Jobs are correct if that happens.
+const CLAIM: Duration = Duration::from_secs(60);
+/// The wait after the first failure. It doubles with each further one, up to the interval of the job.
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+/// How long a stop waits for a job that is running.
+const DRAIN: Duration = Duration::from_secs(10);
+
+const AGE: &str = "handstamp_job_age_seconds";
+
+/// A job.
+struct Job {
+    name: &'static str,
+    interval: Duration,
+    scope: Scope,
+    run: for<'a> fn(&'a Services) -> Run<'a>,
+}
+
+type Run<'a> = Pin<Box<dyn Future<Output = Result<JobOutcome, InternalError>> + Send + 'a>>;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// Every node runs it.
+    Node,
+    /// One node runs it for all.
+    Cluster,
+}
+
+/// All jobs.
+const JOBS: [Job; 3] = [
+    // The session lists of this node are always current; those of other nodes may be out of date by the interval. Writing more
+    // often would cost more than the requests.
+    Job {
+        name: "write_last_seen",
+        interval: minutes(5),
+        scope: Scope::Node,
+        run: |services| Box::pin(services.write_last_seen()),
+    },
+    Job {
+        name: "purge_sessions",
+        interval: minutes(60),
+        scope: Scope::Cluster,
+        run: |services| Box::pin(services.purge_sessions()),
+    },
+    Job {
+        name: "purge_attempts",
+        interval: minutes(5),
+        scope: Scope::Cluster,
+        run: |services| Box::pin(services.purge_attempts()),
+    },
+];
+
+const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(60 * count)
+}
+
+/// The running jobs of a node.
+#[derive(Default)]
+pub(crate) struct Jobs {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    /// For each job, when it last succeeded, as far as this node knows: seconds since the Unix epoch.
+    succeeded_at: Arc<[AtomicU64]>,
+}
+
+impl Jobs {
+    /// Starts all jobs, each of which runs at once if it is due.
+    pub(crate) fn start(services: &Arc<Services>) -> Self {
+        metrics::describe_gauge!(AGE, "Seconds since a job last succeeded, as far as this node knows");
+        let now = services.sessions.now().unix_seconds();
+        let succeeded_at: Arc<[AtomicU64]> = JOBS.iter().map(|_| AtomicU64::new(now)).collect();
+        let (stop, _) = watch::channel(false);
+        let start = |(index, job)| {
+            let runner = Runner { job, services: Arc::clone(services), succeeded_at: Arc::clone(&succeeded_at), index };
+            tokio::spawn(runner.run_until(stop.subscribe()))
+        };
+        Self { tasks: JOBS.iter().enumerate().map(start).collect(), stop, succeeded_at }
+    }
+
+    /// Updates the gauges of the jobs' ages.
+    pub(crate) fn record_gauges(&self, now: Timestamp) {
+        for (job, succeeded_at) in JOBS.iter().zip(self.succeeded_at.iter()) {
+            let age = now.unix_seconds().saturating_sub(succeeded_at.load(Ordering::Relaxed));
+            metrics::gauge!(AGE, "job" => job.name).set(age as f64);
+        }
+    }
+
+    /// Starts no further run, and waits for those that are running.
+    pub(crate) async fn drain(&mut self) {
+        let _ = self.stop.send(true);
+        for mut task in self.tasks.drain(..) {
+            if timeout(DRAIN, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+    }
+}
+
+impl Drop for Jobs {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// One job on this node.
+struct Runner {
+    job: &'static Job,
+    services: Arc<Services>,
+    succeeded_at: Arc<[AtomicU64]>,
+    index: usize,
+}
+
+impl Runner {
+    async fn run_until(self, mut stop: watch::Receiver<bool>) {
+        let mut failures = 0;
+        loop {
+            let wait = match self.run_if_due().await {
+                Ok(wait) => {
+                    failures = 0;
+                    wait
+                }
+                Err(error) => {
+                    failures += 1;
+                    Event::JobFailed { job: self.job.name, error: &error }.record();
+                    retry_after(failures, self.job.interval)
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = stop.changed() => return,
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Runs the job if it is due and no other node has claimed it. Returns how long to wait for the next time.
+    async fn run_if_due(&self) -> Result<Duration, InternalError> {
+        let Job { name, interval, scope, run } = self.job;
+        if *scope == Scope::Node {
+            if run(&self.services).await? == JobOutcome::Done {
+                self.succeeded(self.services.sessions.now());
+            }
+            return Ok(*interval);
+        }
+        let store = &self.services.store;
+        let now = self.services.sessions.now();
+        match store.claim_job(name, now, CLAIM.max(*interval), now.after(CLAIM)).await? {
+            JobState::Waiting { due_at, succeeded_at } => {
+                self.succeeded(succeeded_at);
+                Ok(due_at.since(now).clamp(Duration::from_secs(1), *interval))
+            }
+            JobState::Claimed => {
+                let outcome = run(&self.services).await?;
+                let now = self.services.sessions.now();
+                if outcome == JobOutcome::Done {
+                    store.finish_job(name, now, now.after(*interval)).await?;
+                    self.succeeded(now);
+                } else {
+                    store.release_job(name, now).await?;
+                }
+                Ok(*interval)
+            }
+        }
+    }
+
+    fn succeeded(&self, at: Timestamp) {
+        self.succeeded_at[self.index].fetch_max(at.unix_seconds(), Ordering::Relaxed);
+    }
+}
+
+fn retry_after(failures: u32, interval: Duration) -> Duration {
+    FIRST_RETRY.saturating_mul(1 << (failures - 1).min(16)).min(interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_wait_longer_each_time_up_to_the_interval() {
+        let waits = [1, 2, 3, 4, 100].map(|failures| retry_after(failures, minutes(1)).as_secs());
+        assert_eq!(waits, [5, 10, 20, 40, 60]);
+    }
+
+    #[test]
+    fn names_of_jobs_are_unique() {
+        let names: std::collections::BTreeSet<_> = JOBS.iter().map(|job| job.name).collect();
+        assert_eq!(names.len(), JOBS.len());
+    }
+}

@@ -1,0 +1,103 @@
+//! Users: the account as operators and applications see it, the user of a session, and an account to be created.
+
+use std::sync::Arc;
+
+use handstamp_core::{DisplayName, EmailAddress, PasswordHash, Timestamp, UserId};
+
+/// An account as an operator sees it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct User {
+    /// The id of the user, which never changes.
+    pub id: UserId,
+    /// The display name.
+    pub name: String,
+    /// The e-mail address.
+    pub email: String,
+    /// Whether the address is known to be the user's. Otherwise it is only what they entered.
+    pub email_verified: bool,
+    /// When the account was created.
+    pub created_at: Timestamp,
+    /// When the user last signed in, if ever.
+    pub signed_in_at: Option<Timestamp>,
+    /// Whether sign-in is disabled.
+    pub disabled: bool,
+    /// The names of the user's groups, in order.
+    pub groups: Vec<String>,
+    /// The number of live sessions.
+    pub sessions: u64,
+}
+
+/// The user of a session. A node may cache a million of these, so their texts share one allocation.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionUser {
+    pub(crate) id: UserId,
+    pub(crate) created_at: Timestamp,
+    /// The name, followed by the address and the groups.
+    text: Arc<str>,
+    /// The lengths of the name and of the address in the text.
+    name_bytes: u32,
+    email_bytes: u16,
+    /// Whether a link, a code or an operator has verified the address. Otherwise it is only what the user entered.
+    pub(crate) email_verified: bool,
+}
+
+impl SessionUser {
+    /// A user whose address is not verified. The groups are in order, separated by commas.
+    pub(crate) fn new(id: UserId, name: &str, email: &str, groups: &str, created_at: Timestamp) -> Self {
+        let name_bytes = name.len().try_into().expect("a name has 100 characters at most");
+        let email_bytes = email.len().try_into().expect("an address has 254 bytes at most");
+        let text = [name, email, groups].concat().into();
+        Self { id, created_at, text, name_bytes, email_bytes, email_verified: false }
+    }
+
+    /// The same user, whose address is verified or not.
+    pub(crate) fn with_email_verified(self, email_verified: bool) -> Self {
+        Self { email_verified, ..self }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.text[..self.name_bytes as usize]
+    }
+
+    pub(crate) fn email(&self) -> &str {
+        &self.text[self.name_bytes as usize..self.email_end()]
+    }
+
+    /// The groups, separated by commas.
+    pub(crate) fn groups(&self) -> &str {
+        &self.text[self.email_end()..]
+    }
+
+    /// The length of the name, the address and the groups together.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    fn email_end(&self) -> usize {
+        self.name_bytes as usize + usize::from(self.email_bytes)
+    }
+
+    pub(crate) fn group_names(&self) -> impl Iterator<Item = &str> {
+        self.groups().split(',').filter(|name| !name.is_empty())
+    }
+
+    pub(crate) fn is_in(&self, group: &str) -> bool {
+        self.group_names().any(|name| name == group)
+    }
+
+    /// Whether both values come from the same read of the row. A later read may have returned other values.
+    pub(crate) fn same_snapshot(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.text, &other.text)
+    }
+}
+
+/// An account that is about to be created.
+pub(crate) struct NewUser {
+    pub(crate) id: UserId,
+    pub(crate) name: DisplayName,
+    pub(crate) email: EmailAddress,
+    pub(crate) password_hash: PasswordHash,
+    pub(crate) created_at: Timestamp,
+    pub(crate) email_verified_at: Option<Timestamp>,
+}
