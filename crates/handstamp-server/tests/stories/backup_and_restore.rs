@@ -1,4 +1,4 @@
-//! Backup and restore with the commands of the README, run as they are printed there.
+//! Backup and restore with the commands of the guide, run as they are printed there.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -6,10 +6,11 @@ use std::process::Command;
 
 use handstamp_testing::{ADAS_PASSWORD, TestServer};
 
-/// The blocks of commands under a heading of the README.
+/// The blocks of commands under a heading of the guide.
 fn commands_under(heading: &str) -> Vec<String> {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md")).unwrap();
-    let rest = readme.split_once(&format!("### {heading}\n")).unwrap().1;
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/guide/backup.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    let rest = guide.split_once(&format!("### {heading}\n")).unwrap().1;
     let section = rest.split("\n### ").next().unwrap();
     section.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap().to_owned()).collect()
 }
@@ -68,5 +69,5 @@ async fn a_backup_without_the_write_ahead_log_is_incomplete() {
         (output.status.success(), String::from_utf8(output.stdout).unwrap())
     };
     assert_eq!(count(&data.join("handstamp.db")), (true, "1\n".to_owned()));
-    assert_ne!(count(&copy), (true, "1\n".to_owned()), "the README warns of this");
+    assert_ne!(count(&copy), (true, "1\n".to_owned()), "the guide warns of this");
 }

@@ -44,7 +44,7 @@ handstamp_testing::stories! {
         let account = server.cli_json(&["user", "show", "ada@example.com"]);
         assert_eq!([&who["user"]["id"], &who["user"]["name"], &who["user"]["email"]], [&account["id"], &json!("Ada"), &json!("ada@example.com")]);
         assert_eq!(who["user"]["email_verified"], false);
-        assert_eq!(who["session"]["id"], server.cli_json(&["session", "list", "--user", "ada@example.com"])[0]["session"]);
+        assert_eq!(who["session"]["id"], server.cli_json(&["session", "list", "--user", "ada@example.com"])[0]["id"]);
 
         let thief = program.copy();
         let signed_out = sends(&program, Method::DELETE, "/session", None).await;

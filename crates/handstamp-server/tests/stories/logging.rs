@@ -16,7 +16,7 @@ handstamp_testing::stories! {
         ada.signs_out().await;
         copy.opens("/account").await;
         copy.opens("/account/login?next=%2Fa-secret-place").await;
-        assert!(!server.events("session_token_refused").is_empty());
+        assert!(!server.events("session_use_after_expire").is_empty());
 
         let log = server.log();
         let secret = std::fs::read_to_string(server.folder().join("data/secret.key")).unwrap();
@@ -41,7 +41,7 @@ handstamp_testing::stories! {
         }
         let line = server.events("authn_login_success").remove(0);
         assert_eq!(line["spans"][0]["id"], page.header("x-request-id"));
-        let line = server.events("session_token_refused").remove(0);
+        let line = server.events("session_use_after_expire").remove(0);
         assert_eq!(line["spans"][0]["id"], refused.header("x-request-id"));
     }
 

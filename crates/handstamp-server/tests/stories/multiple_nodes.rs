@@ -196,7 +196,7 @@ handstamp_testing::stories! {
         assert_eq!(server.metric("handstamp_session_cache_entries").await, 1.0);
         assert!(server.metric("handstamp_lease_age_seconds").await < LEASE.as_secs_f64() / 2.0);
         ada.signs_out().await;
-        assert_eq!(server.metric("handstamp_revocation_wait_seconds_count").await, 1.0);
+        assert_eq!(server.metric("handstamp_change_propagation_seconds_count").await, 1.0);
         assert_eq!(server.metric("handstamp_invalidation_log_position").await, 1.0);
     }
 

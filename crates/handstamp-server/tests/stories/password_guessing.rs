@@ -214,10 +214,10 @@ handstamp_testing::stories! {
             visitor.signs_in(&format!("customer{number}@example.com"), &format!("stolen elsewhere {number}")).await;
         }
         assert_eq!(server.events("credential_stuffing").len(), 1);
-        for pattern in ["spraying", "stuffing"] {
-            assert_eq!(server.metric(&format!("handstamp_attacks_detected_total{{pattern=\"{pattern}\"}}")).await, 1.0);
+        for kind in ["spraying", "stuffing"] {
+            assert_eq!(server.metric(&format!("handstamp_attacks_detected_total{{kind=\"{kind}\"}}")).await, 1.0);
         }
-        assert_eq!(server.metric("handstamp_password_checks_total{outcome=\"wrong\"}").await, 112.0);
+        assert_eq!(server.metric("handstamp_password_checks_total{outcome=\"failure\"}").await, 112.0);
     }
 
     async fn user_unlock_ends_the_throttling(server: TestServer) {
