@@ -3,7 +3,6 @@
 //! A server is stopped and deleted when the test program ends, even if it is killed.
 
 use std::io::{Error, Write};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -139,7 +138,7 @@ impl Postgres {
 
     fn launch(connections: u32, copied: Option<u16>) -> Self {
         let bin = binaries().expect("PostgreSQL's server is missing: apt-get install postgresql");
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port: u16 = crate::free_address().rsplit(':').next().unwrap().parse().unwrap();
         let folder = std::env::temp_dir().join(format!("handstamp-postgres-{}-{port}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         let keeper = Command::new("sh")

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// A running program, which is killed when dropped.
@@ -109,9 +110,20 @@ impl Drop for Program {
     }
 }
 
-/// An address on loopback at which nothing listens at the moment.
+/// An address on loopback at which nothing listens at the moment. Each call returns another.
+///
+/// Its port is below those that the kernel gives to outgoing connections, which would otherwise take it now and then before it
+/// is used.
 pub fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(389);
+    loop {
+        let port = 20_000 + start.wrapping_add(CALLS.fetch_add(1, Ordering::SeqCst)) % 10_000;
+        let address = format!("127.0.0.1:{port}");
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
 }
 
 #[cfg(test)]

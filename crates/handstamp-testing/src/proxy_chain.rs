@@ -67,8 +67,9 @@ impl ProxyChain {
         flags: &[&str],
         changes: &[(&str, &str)],
     ) -> Self {
-        let app = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let app_address = app.local_addr().unwrap().to_string();
+        // The app may be started again at this address later.
+        let app_address = free_address();
+        let app = tokio::net::TcpListener::bind(&app_address).await.unwrap();
         let mut chain = Self::start(server, proxy, listen, &app_address, flags, changes).await;
         chain.app = Some(serve_echo_app(app));
         chain
@@ -197,8 +198,8 @@ impl Proxy {
 fn serve_echo_app(app: tokio::net::TcpListener) -> JoinHandle<()> {
     let routes = Router::new()
         .route("/believes", get(trust_identity_header))
-        .route("/refuses", any(StatusCode::UNAUTHORIZED))
-        .route("/silent", any(StatusCode::OK))
+        .route("/refuses", any(|request| read_and_answer(request, StatusCode::UNAUTHORIZED)))
+        .route("/silent", any(|request| read_and_answer(request, StatusCode::OK)))
         .route("/slow", any(slow))
         .fallback(echo);
     tokio::spawn(async { axum::serve(app, routes).await.unwrap() })
@@ -212,6 +213,12 @@ async fn echo(request: Request) -> Json<serde_json::Value> {
     let length = to_bytes(body, usize::MAX).await.unwrap().len();
     let (method, target) = (parts.method.as_str(), parts.uri.to_string());
     Json(serde_json::json!({ "method": method, "target": target, "headers": headers, "length": length }))
+}
+
+/// Answers with this status once it has read the body. Otherwise the connection would be closed while a proxy still sends it.
+async fn read_and_answer(request: Request, status: StatusCode) -> StatusCode {
+    to_bytes(request.into_body(), usize::MAX).await.unwrap();
+    status
 }
 
 /// Answers after ten seconds.
