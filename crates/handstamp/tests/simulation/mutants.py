@@ -18,7 +18,7 @@ PLACE = TARGET / "lease-mutants"
 FOLLOWER, CACHE, DATABASE = "src/sessions/node.rs", "src/sessions/cache.rs", "tests/simulation/database.rs"
 DEPENDENCIES = "arc-swap axum getrandom handstamp-core handstamp-testing quick_cache rustix tracing uuid".split()
 SESSIONS = [f"src/sessions/{name}.rs" for name in "cache lease node sync".split()]
-FILES = ["src/log.rs", "src/environment.rs", "src/store/protocol.rs", *SESSIONS]
+FILES = ["src/context.rs", "src/environment.rs", "src/events.rs", "src/log.rs", "src/store/protocol.rs", *SESSIONS]
 
 LOOK = "        let (newest, rows) = self.log.nodes().await.map_err(fault)?;"
 LOOKED = "        self.record_heartbeats(&rows);\n        for row in rows.iter().filter(|row| row.position < position"
@@ -111,7 +111,11 @@ def plant(name, replacements):
 
 
 BARE_LIBRARY = """#![allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+mod context;
 mod environment;
+mod events;
+mod log;
+mod model;
 mod store {
     mod protocol;
     pub(crate) use protocol::*;
@@ -123,18 +127,23 @@ mod sessions {
     mod sync;
     #[cfg(test)]
     mod tests;
+    use crate::model::LiveSession;
+    use sync::Weighs;
+    WEIGHT
 }
 """
 
 
 def bare(folder):
     crate = folder / "crates/handstamp"
-    for file in [*FILES, "src/sessions/tests.rs"]:
+    models = [f"src/model/{file.name}" for file in sorted((CRATE / "src/model").iterdir())]
+    for file in [*FILES, *models, "src/sessions/tests.rs"]:
         (crate / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(CRATE / file, crate / file)
     for tests in ["tests/interleavings", "tests/simulation"]:
         shutil.copytree(CRATE / tests, crate / tests)
-    (crate / "src/lib.rs").write_text(BARE_LIBRARY)
+    weight = re.search(r"^const USUAL_TEXT_BYTES.*?^}$", (CRATE / "src/sessions/mod.rs").read_text(), re.M | re.S)[0]
+    (crate / "src/lib.rs").write_text(BARE_LIBRARY.replace("WEIGHT", weight))
     (crate / "Cargo.toml").write_text(
         '[package]\nname = "bare"\nversion = "0.0.0"\nedition = "2024"\n\n[dependencies]\n'
         + "\n".join(dependencies("loom")) + "\n")
