@@ -1,4 +1,4 @@
-//! What tests and examples of Handstamp share: a test server, an HTTP visitor, databases, proxies and randomness.
+//! Helpers that tests and examples of Handstamp share: a test server, an HTTP visitor, databases, proxies and randomness.
 //!
 //! It does not depend on Handstamp, so that Handstamp's own tests can use it. Without features it has only what needs no HTTP
 //! client. The feature `visitor` adds the [`Visitor`], and `server` adds everything else.
@@ -11,6 +11,8 @@ mod rng;
 
 #[cfg(feature = "server")]
 mod faulty_tcp_proxy;
+#[cfg(feature = "server")]
+mod log;
 #[cfg(feature = "server")]
 mod proxy_chain;
 #[cfg(feature = "server")]
@@ -27,6 +29,8 @@ pub use rng::SeededRng;
 
 #[cfg(feature = "server")]
 pub use faulty_tcp_proxy::FaultyTcpProxy;
+#[cfg(feature = "server")]
+pub use log::wait_for_events;
 #[cfg(feature = "server")]
 pub use proxy_chain::{Proxy, ProxyChain};
 #[cfg(feature = "server")]

@@ -6,18 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
+use crate::log::{events_in, wait_for_events};
 use crate::{Postgres, Program, TempFolder, Visitor};
 
 /// The password of [`TestServer::ada`].
 pub const ADAS_PASSWORD: &str = "plum-octave-harbour";
-/// The maximum wait for a log line.
-const LOGGED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs every test twice: on SQLite and on PostgreSQL.
 #[macro_export]
@@ -340,40 +339,21 @@ impl TestServer {
     /// A request is logged before it is answered, so the lines of answered requests are complete. For events of background
     /// work, and for connections that are refused, use [`Self::wait_for_event`].
     pub fn events(&self, event: &str) -> Vec<Value> {
-        let log = self.log();
-        let lines = log.lines().filter_map(|line| serde_json::from_str(line).ok());
-        lines.filter(|line: &Value| line["event"] == event).collect()
+        events_in(&self.log_file(), event)
     }
 
     /// Waits until this event is logged, and returns its first line.
     ///
     /// # Panics
-    /// If it is not logged within ten seconds.
+    /// If it is not logged within twenty seconds.
     pub async fn wait_for_event(&self, event: &str) -> Value {
-        self.wait_for_events(event, 1).await.swap_remove(0)
-    }
-
-    /// Waits until this event is logged this many times, and returns all its lines.
-    ///
-    /// # Panics
-    /// If it is logged less often within ten seconds.
-    pub async fn wait_for_events(&self, event: &str, count: usize) -> Vec<Value> {
-        let begun = Instant::now();
-        loop {
-            let found = self.events(event);
-            if found.len() >= count {
-                return found;
-            }
-            let is_late = begun.elapsed() > LOGGED_WITHIN;
-            assert!(!is_late, "{event} was logged {} times, and not {count}:\n{}", found.len(), self.log());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        wait_for_events(&self.log_file(), event, 1).await.swap_remove(0)
     }
 
     /// Asserts that an event is not logged before another, which is certain to come and is waited for.
     ///
     /// # Panics
-    /// If `event` is logged, or if `later` is not logged within ten seconds.
+    /// If `event` is logged, or if `later` is not logged within twenty seconds.
     pub async fn no_event(&self, event: &str, later: &str) {
         self.wait_for_event(later).await;
         assert_eq!(self.events(event), [] as [Value; 0]);

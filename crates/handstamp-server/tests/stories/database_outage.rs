@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use handstamp_testing::{ADAS_PASSWORD, Page, Postgres, TestServer, Visitor};
+use handstamp_testing::{ADAS_PASSWORD, Page, Postgres, TestServer, Visitor, wait_for_events};
 use sqlx::{Connection, PgConnection};
 
 use crate::database_lock::{PEOPLE, many_register, many_sign_in};
@@ -198,21 +198,6 @@ fn begins_to_start(mut server: TestServer) -> tokio::task::JoinHandle<TestServer
     })
 }
 
-/// The log lines about the wait for the database, once there are this many.
-async fn awaited(log: &std::path::Path, times: usize) -> Vec<serde_json::Value> {
-    for _ in 0..600 {
-        let text = std::fs::read_to_string(log).unwrap();
-        let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
-        let told: Vec<serde_json::Value> =
-            lines.filter(|line: &serde_json::Value| line["event"] == "database_awaited").collect();
-        if told.len() >= times {
-            return told;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("the log does not report the wait");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_waits_for_its_database_at_the_start() {
     let mut postgres = Postgres::start();
@@ -226,7 +211,7 @@ async fn the_server_waits_for_its_database_at_the_start() {
     assert!(status == 1 && error.contains(&address) && error.contains("refused"), "{error}");
     let log = server.folder().join("log");
     let starting = begins_to_start(server);
-    let told = awaited(&log, 2).await;
+    let told = wait_for_events(&log, "database_awaited", 2).await;
     assert_eq!(told[0]["server"], format!("PostgreSQL at {address}"));
     assert!(told[0]["error"].as_str().unwrap().contains("refused") && !format!("{told:?}{error}").contains("hunter2"));
     let seconds: Vec<_> = told.iter().map(|line| line["seconds"].as_u64().unwrap()).collect();
@@ -259,7 +244,9 @@ async fn a_node_keeps_serving_when_the_database_has_no_free_connections() {
     let log = second.log_file();
     std::fs::write(&log, "").unwrap();
     let starting = begins_to_start(second);
-    assert!(awaited(&log, 1).await[0]["error"].as_str().unwrap().contains("too many clients"));
+    assert!(
+        wait_for_events(&log, "database_awaited", 1).await[0]["error"].as_str().unwrap().contains("too many clients")
+    );
     drop(others);
     let second = starting.await.unwrap();
     assert!(ada.at(&second.url).is_signed_in().await);
