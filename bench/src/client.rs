@@ -140,7 +140,7 @@ pub fn change_password(cookies: &str, from: &str, current: &str, new: &str) -> V
     let text = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
     let json = format!("{{\"current_password\":\"{}\",\"password\":\"{}\"}}", text(current), text(new));
     format!(
-        "PUT /api/v1/password HTTP/1.1\r\nHost: {HOST}\r\nSec-Fetch-Site: same-origin\r\nX-Forwarded-For: {from}\r\n\
+        "PUT /account/api/v1/password HTTP/1.1\r\nHost: {HOST}\r\nSec-Fetch-Site: same-origin\r\nX-Forwarded-For: {from}\r\n\
          Cookie: {cookies}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{json}",
         json.len()
     )

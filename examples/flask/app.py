@@ -17,7 +17,7 @@ ISSUER = os.environ.get("HANDSTAMP_PUBLIC_URL", HANDSTAMP_URL).rstrip("/")
 APP_URL = os.environ.get("APP_URL", ISSUER).rstrip("/")
 # The group whose members may use this app; without it all users may.
 GROUP = os.environ.get("GROUP")
-KEYS = jwt.PyJWKClient(HANDSTAMP_URL + "/auth/jwks.json", lifespan=300)
+KEYS = jwt.PyJWKClient(HANDSTAMP_URL + "/account/jwks.json", lifespan=300)
 
 app = flask.Flask(__name__)
 

@@ -15,7 +15,7 @@ const APP_URL = withoutSlash(process.env.APP_URL ?? HANDSTAMP_PUBLIC_URL);
 // The group whose members may use this app; without it all users may.
 const { GROUP } = process.env;
 
-const keys = createRemoteJWKSet(new URL("/auth/jwks.json", HANDSTAMP_URL));
+const keys = createRemoteJWKSet(new URL("/account/jwks.json", HANDSTAMP_URL));
 const expected = { audience: APP_URL, issuer: HANDSTAMP_PUBLIC_URL, algorithms: ["EdDSA"], requiredClaims: ["exp", "sub"] };
 
 /** The user who sends a request, or the status that rejects it. */

@@ -52,9 +52,9 @@ impl Default for Hasher {
     fn default() -> Self {
         let password = Password::parse("plum-octave-harbour").expect("it is short");
         Self {
-            settings: Argon2Params::new(19_456, 2, 1).expect("RFC 9106 allows it"),
+            settings: Argon2Params::default(),
             memory: HashMemory::default(),
-            password: PasswordPolicy { min_length: 15, min_strength: 3 }.accept(password, &[]).expect("it is strong"),
+            password: PasswordPolicy::default().accept(password, &[]).expect("it is strong"),
         }
     }
 }

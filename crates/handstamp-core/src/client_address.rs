@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
+use crate::InvalidSetting;
+
 /// The proxies whose `X-Forwarded-For` is trusted; none by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
@@ -13,8 +15,8 @@ impl TrustedProxies {
     /// Parses proxies, each of them an address, or a network such as `10.0.0.0/8`.
     ///
     /// # Errors
-    /// A message for the operator, about the first entry that is neither.
-    pub fn parse<'a>(proxies: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+    /// About the first entry that is neither.
+    pub fn parse<'a>(proxies: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidSetting> {
         proxies.into_iter().map(network).collect::<Result<_, _>>().map(Self)
     }
 
@@ -62,9 +64,18 @@ impl TrustedProxies {
     }
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
+/// A list that is separated by commas; an empty text is an empty list.
+impl FromStr for TrustedProxies {
+    type Err = InvalidSetting;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSetting> {
+        Self::parse(text.split(',').map(str::trim).filter(|proxy| !proxy.is_empty()))
+    }
+}
+
+fn network(text: &str) -> Result<IpNet, InvalidSetting> {
     let parsed = IpNet::from_str(text).or_else(|_| IpAddr::from_str(text).map(IpNet::from));
-    parsed.map_err(|_| "must be an address such as 127.0.0.1, or a network such as 10.0.0.0/8".to_owned())
+    parsed.map_err(|_| InvalidSetting::new("must be an address such as 127.0.0.1, or a network such as 10.0.0.0/8"))
 }
 
 /// An address as proxies write it: alone, in brackets, or with a port.
@@ -196,6 +207,8 @@ mod tests {
         }
         let both = TrustedProxies::parse(["127.0.0.1"]).unwrap().extend(TrustedProxies::parse(["::1"]).unwrap());
         assert_eq!(both, TrustedProxies::parse(["127.0.0.1", "::1"]).unwrap());
+        assert_eq!("127.0.0.1, ::1,".parse(), Ok(both));
+        assert_eq!("".parse(), Ok(TrustedProxies::default()));
     }
 
     #[test]

@@ -66,9 +66,9 @@ pub enum NameError {
 impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("Enter your name."),
-            Self::TooLong => write!(f, "Use at most {} characters.", DisplayName::MAX_LENGTH),
-            Self::ControlCharacter => f.write_str("Leave out line breaks and other invisible characters."),
+            Self::Empty => f.write_str("the name is empty"),
+            Self::TooLong => write!(f, "the name has more than {} characters", DisplayName::MAX_LENGTH),
+            Self::ControlCharacter => f.write_str("the name contains a control character"),
         }
     }
 }

@@ -120,17 +120,11 @@ pub enum EmailError {
 impl fmt::Display for EmailError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("Enter your e-mail address."),
-            Self::TooLong => f.write_str("This e-mail address is too long."),
-            Self::Malformed => f.write_str("Enter an e-mail address such as name@example.com."),
-            Self::Invisible => f.write_str(
-                "There is an invisible character in this e-mail address. Type it instead of pasting it, as in name@example.com.",
-            ),
-            Self::NotAscii(c) if c.is_whitespace() || c.is_control() => Self::Malformed.fmt(f),
-            Self::NotAscii(c) => write!(
-                f,
-                "An e-mail address cannot have “{c}” before the @ here. Use letters from a to z, digits and signs, as in name@example.com."
-            ),
+            Self::Empty => f.write_str("the address is empty"),
+            Self::TooLong => f.write_str("the address is too long"),
+            Self::Malformed => f.write_str("the address is not of the form name@example.com"),
+            Self::Invisible => f.write_str("the address contains an invisible character"),
+            Self::NotAscii(c) => write!(f, "{c:?} before the @ is not ASCII"),
         }
     }
 }

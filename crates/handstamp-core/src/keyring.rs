@@ -1,6 +1,7 @@
 //! Secrets and the keys derived from them: for each purpose a current key that signs, and earlier keys that only verify.
 
 use std::fmt;
+use std::str::FromStr;
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
@@ -53,6 +54,11 @@ impl SecretKey {
         Ok(Self(Zeroizing::new(text.as_bytes().to_vec())))
     }
 
+    /// Takes 32 random bytes, unchanged, as the secret.
+    pub fn from_random(random: &[u8; Self::MIN_BYTES]) -> Self {
+        Self(Zeroizing::new(random.to_vec()))
+    }
+
     /// The text of a new secret: the base64url form of 32 random bytes.
     pub fn generate(random: [u8; 32]) -> Zeroizing<String> {
         Zeroizing::new(base64_simd::URL_SAFE_NO_PAD.encode_to_string(random))
@@ -64,6 +70,14 @@ impl SecretKey {
             .expand(purpose.info(), key.as_mut())
             .expect("32 bytes are within the 8160 that HKDF-SHA-256 can give");
         key
+    }
+}
+
+impl FromStr for SecretKey {
+    type Err = SecretError;
+
+    fn from_str(text: &str) -> Result<Self, SecretError> {
+        Self::parse(text)
     }
 }
 
@@ -267,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_key_ring_with_a_duplicate_key_is_refused() {
-        let secret = SecretKey::parse(SECRET).unwrap();
+        let secret: SecretKey = SECRET.parse().unwrap();
         assert_eq!(KeyRing::new(Purpose::Session, &secret, std::slice::from_ref(&secret)).err(), Some(KeyRingError));
     }
 

@@ -18,7 +18,9 @@ mod ids;
 mod invisible;
 mod keyring;
 mod password;
+mod password_advice;
 mod return_to;
+mod setting;
 mod throttle;
 mod time;
 mod token;
@@ -37,7 +39,9 @@ pub use password::{
     Argon2Params, Argon2ParamsError, HashMemory, InvalidHashError, NewPassword, Password, PasswordError, PasswordHash,
     PasswordMatch, PasswordPolicy, PasswordTooLong,
 };
+pub use password_advice::PasswordAdvice;
 pub use return_to::{ReturnHost, ReturnHosts, ReturnTo};
+pub use setting::InvalidSetting;
 pub use throttle::{AttemptKey, Attempts, Limit, RetryAfter};
 pub use time::Timestamp;
 pub use token::{Claims, OpenedToken, SessionTokens, TokenError, TokenText, TokenToEnd};

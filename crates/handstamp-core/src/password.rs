@@ -3,6 +3,7 @@
 use std::fmt;
 use std::hash::BuildHasher;
 
+use crate::PasswordAdvice;
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use unicode_normalization::UnicodeNormalization;
@@ -50,19 +51,26 @@ pub struct PasswordTooLong;
 
 impl fmt::Display for PasswordTooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Use at most {} characters.", Password::MAX_LENGTH)
+        write!(f, "the password has more than {} characters", Password::MAX_LENGTH)
     }
 }
 
 impl std::error::Error for PasswordTooLong {}
 
 /// The requirements for a new password (NIST SP 800-63B-4 §3.1.1.2): long enough and hard to guess, and nothing else.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PasswordPolicy {
-    /// The fewest code points.
+    /// The fewest code points; 8 by default.
     pub min_length: usize,
-    /// The least strength, 0 to 4 (Wheeler, "zxcvbn: Low-Budget Password Strength Estimation", USENIX Security 2016).
+    /// The least strength, 0 to 4; 3 by default (Wheeler, "zxcvbn: Low-Budget Password Strength Estimation", USENIX Security 2016).
     pub min_strength: u8,
+}
+
+impl Default for PasswordPolicy {
+    fn default() -> Self {
+        Self { min_length: 8, min_strength: 3 }
+    }
 }
 
 impl PasswordPolicy {
@@ -79,14 +87,16 @@ impl PasswordPolicy {
     /// site.
     ///
     /// # Errors
-    /// The reason why it is refused, in words for the user.
+    /// The reason why it is refused.
     pub fn accept(&self, password: Password, context: &[&str]) -> Result<NewPassword, PasswordError> {
         self.check_length(&password)?;
         // Only the beginnings are compared, so that a long address that is the password is recognised as well.
         let words: Vec<&str> = context.iter().flat_map(|text| guesses_from(text)).map(head).collect();
         let estimate = zxcvbn::zxcvbn(head(&password.0), &words);
         if u8::from(estimate.score()) < self.min_strength {
-            return Err(PasswordError::Guessable { advice: advice(&estimate) });
+            return Err(PasswordError::Guessable {
+                advice: estimate.feedback().map(PasswordAdvice::of).unwrap_or_default(),
+            });
         }
         Ok(NewPassword(password))
     }
@@ -100,13 +110,6 @@ fn head(text: &str) -> &str {
 /// A text, and the words of more than two characters in it.
 fn guesses_from(text: &str) -> impl Iterator<Item = &str> {
     std::iter::once(text).chain(text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.chars().count() > 2))
-}
-
-fn advice(estimate: &zxcvbn::Entropy) -> String {
-    let Some(feedback) = estimate.feedback() else { return String::new() };
-    let warning = feedback.warning().map(|warning| warning.to_string());
-    let suggestions = feedback.suggestions().iter().map(ToString::to_string);
-    warning.into_iter().chain(suggestions).collect::<Vec<_>>().join(" ")
 }
 
 /// A password that the policy accepts, or accepted earlier: the only kind that is stored.
@@ -123,16 +126,16 @@ pub enum PasswordError {
     },
     /// It is too easy to guess.
     Guessable {
-        /// Sentences that say why, and what to do instead.
-        advice: String,
+        /// Why it is, and how to do better.
+        advice: Vec<PasswordAdvice>,
     },
 }
 
 impl fmt::Display for PasswordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooShort { min_length } => write!(f, "Use at least {min_length} characters."),
-            Self::Guessable { advice } => write!(f, "This password is easy to guess. {advice}"),
+            Self::TooShort { min_length } => write!(f, "the password has fewer than {min_length} characters"),
+            Self::Guessable { .. } => f.write_str("the password is easy to guess"),
         }
     }
 }
@@ -147,10 +150,20 @@ pub struct Argon2Params {
     parallelism: u32,
 }
 
+/// The recommendation of OWASP's Password Storage Cheat Sheet: 19,456 KiB of memory, 2 passes and 1 lane.
+impl Default for Argon2Params {
+    fn default() -> Self {
+        Self { memory_kib: 19_456, iterations: 2, parallelism: 1 }
+    }
+}
+
 impl Argon2Params {
-    const MAX_MEMORY_KIB: u32 = 1024 * 1024;
-    const MAX_ITERATIONS: u32 = 64;
-    const MAX_PARALLELISM: u32 = 64;
+    /// The most memory of a hash, in KiB: 1 GiB.
+    pub const MAX_MEMORY_KIB: u32 = 1024 * 1024;
+    /// The most passes.
+    pub const MAX_ITERATIONS: u32 = 64;
+    /// The most lanes.
+    pub const MAX_PARALLELISM: u32 = 64;
     /// Four passes over 1 GiB, the most expensive preset of libsodium: some seconds of one core.
     const MAX_WORK_KIB: u64 = 4 * 1024 * 1024;
     const OUTPUT_BYTES: usize = 32;
@@ -175,6 +188,16 @@ impl Argon2Params {
     /// Memory of one hash, in KiB.
     pub const fn memory_kib(&self) -> u32 {
         self.memory_kib
+    }
+
+    /// Passes over the memory.
+    pub const fn iterations(&self) -> u32 {
+        self.iterations
+    }
+
+    /// Lanes, which may be computed in parallel.
+    pub const fn parallelism(&self) -> u32 {
+        self.parallelism
     }
 
     /// How much memory all passes of one hash process together.
@@ -410,6 +433,14 @@ mod tests {
     use proptest::prelude::*;
 
     const POLICY: PasswordPolicy = PasswordPolicy { min_length: 8, min_strength: 3 };
+
+    #[test]
+    fn the_defaults_are_the_recommended_ones() {
+        assert_eq!(PasswordPolicy::default(), POLICY);
+        let params = Argon2Params::default();
+        assert_eq!((params.memory_kib(), params.iterations(), params.parallelism()), (19_456, 2, 1));
+        assert!(params.is_recommended() && Argon2Params::new(19_456, 2, 1) == Ok(params));
+    }
     const GOOD: &str = "plum-octave-harbour";
 
     fn password(text: &str) -> Password {

@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::str::FromStr;
 
 use percent_encoding::{AsciiSet, utf8_percent_encode};
+
+use crate::InvalidSetting;
 
 /// A return URL: on this site, or on a host that the operator has named.
 ///
@@ -63,8 +66,8 @@ impl ReturnHost {
     /// Parses a host as browsers spell it, such as `app.example.com` or `app.example.com:8443`.
     ///
     /// # Errors
-    /// A message for the operator.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// When it is no host name, or is spelled otherwise.
+    pub fn parse(text: &str) -> Result<Self, InvalidSetting> {
         let (name, port) = name_and_port(text);
         let good_port = port.is_none_or(|port| {
             port.parse::<u16>().is_ok_and(|number| number != 0 && number != 443 && number.to_string() == port)
@@ -72,7 +75,9 @@ impl ReturnHost {
         if is_host_name(name) && good_port {
             return Ok(Self(text.to_owned()));
         }
-        Err("must be a host in lower case, such as app.example.com, with a port only where it is not 443".to_owned())
+        Err(InvalidSetting::new(
+            "must be a host in lower case, such as app.example.com, with a port only where it is not 443",
+        ))
     }
 
     /// Whether it is a loopback host, such as `localhost:15000`.
@@ -84,6 +89,14 @@ impl ReturnHost {
     fn origin(&self, site: &str) -> String {
         let scheme = if self.is_loopback() && site.starts_with("http://") { "http" } else { "https" };
         format!("{scheme}://{self}")
+    }
+}
+
+impl FromStr for ReturnHost {
+    type Err = InvalidSetting;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSetting> {
+        Self::parse(text)
     }
 }
 
@@ -308,7 +321,7 @@ mod tests {
     #[test]
     fn a_return_host_is_spelled_as_browsers_spell_it() {
         for good in ["localhost", "a.b-c.d", "app.example.com:8443", "127.0.0.1:9000"] {
-            assert_eq!(ReturnHost::parse(good).unwrap().to_string(), good);
+            assert_eq!(good.parse::<ReturnHost>().unwrap().to_string(), good);
         }
         for bad in [
             "",

@@ -19,7 +19,7 @@ fn every_error_has_a_message_of_its_own() {
         &NameError::TooLong,
         &NameError::ControlCharacter,
         &PasswordError::TooShort { min_length: 8 },
-        &PasswordError::Guessable { advice: String::new() },
+        &PasswordError::Guessable { advice: Vec::new() },
         &PasswordTooLong,
         &Argon2ParamsError,
         &InvalidHashError,

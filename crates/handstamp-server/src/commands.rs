@@ -5,61 +5,100 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
-use handstamp::{Handstamp, ListedSession, Timestamp, User};
+use handstamp::{Handstamp, ListUsers, ListedSession, NewUser, Timestamp, User, Users};
 use serde_json::{Value, json};
 use tracing::Level;
 use zeroize::Zeroizing;
 
 use crate::cli::{OutputFlags, SessionCommand, UserCommand};
-use crate::settings::Settings;
+use crate::settings::{DataDirMode, Settings};
 use crate::{CliError, log, run, table};
 
 pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliError> {
-    with_handstamp(settings, async |handstamp| match command {
-        UserCommand::Add { email, name, .. } => {
-            let name = name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().to_owned());
-            let id = handstamp.add_user(&name, &email, &read_password()?).await?;
-            say(&format!("made the account {id}"))
-        }
-        UserCommand::List { output, .. } => show_accounts(&handstamp.users().await?, output),
-        UserCommand::Show { account, output } => show_account(&handstamp.user(&account.email).await?, output),
-        UserCommand::Verify(account) => {
-            say(&format!("verified the address {}", handstamp.verify_user(&account.email).await?.email))
-        }
-        UserCommand::Disable(account) => {
-            let account = handstamp.disable_user(&account.email).await?;
-            say(&format!("disabled {}, and ended {}", account.email, sessions_in_words(account.sessions)))
-        }
-        UserCommand::Enable(account) => say(&format!("enabled {}", handstamp.enable_user(&account.email).await?.email)),
-        UserCommand::Unlock(account) => match handstamp.unlock_user(&account.email).await? {
-            true => say(&format!("unlocked {}", account.email)),
-            false => say(&format!("there were no wrong passwords for {}", account.email)),
-        },
-        UserCommand::Groups { account, add, remove, output } => {
-            let add: Vec<_> = add.iter().map(String::as_str).collect();
-            let remove: Vec<_> = remove.iter().map(String::as_str).collect();
-            let account = if add.is_empty() && remove.is_empty() {
-                handstamp.user(&account.email).await?
-            } else {
-                handstamp.change_groups(&account.email, &add, &remove).await?
-            };
-            show_groups(&account, output)
-        }
-        UserCommand::Delete(account) => {
-            let account = handstamp.delete_user(&account.email).await?;
-            say(&format!("deleted {}, and ended {}", account.email, sessions_in_words(account.sessions)))
+    with_handstamp(settings, async |handstamp| {
+        let users = handstamp.users();
+        match command {
+            UserCommand::Add { email, name, .. } => {
+                let name = name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().to_owned());
+                let password = read_password()?;
+                let id = users.create(NewUser { name: &name, email: &email, password: &password }).await?;
+                say(&format!("made the account {id}"))
+            }
+            UserCommand::List { output, .. } => show_accounts(&all_users(&users).await?, output),
+            UserCommand::Show { account, output } => show_account(&find(&users, &account.email).await?, output),
+            UserCommand::Verify(account) => {
+                let user = find(&users, &account.email).await?;
+                users.verify(user.id).await?;
+                say(&format!("verified the address {}", user.email))
+            }
+            UserCommand::Disable(account) => {
+                let user = find(&users, &account.email).await?;
+                users.disable(user.id).await?;
+                say(&format!("disabled {}, and ended {}", user.email, sessions_in_words(user.sessions)))
+            }
+            UserCommand::Enable(account) => {
+                let user = find(&users, &account.email).await?;
+                users.enable(user.id).await?;
+                say(&format!("enabled {}", user.email))
+            }
+            UserCommand::Unlock(account) => {
+                let user = find(&users, &account.email).await?;
+                match users.unlock(user.id).await? {
+                    true => say(&format!("unlocked {}", account.email)),
+                    false => say(&format!("there were no wrong passwords for {}", account.email)),
+                }
+            }
+            UserCommand::Groups { account, add, remove, output } => {
+                let add: Vec<_> = add.iter().map(String::as_str).collect();
+                let remove: Vec<_> = remove.iter().map(String::as_str).collect();
+                let user = find(&users, &account.email).await?;
+                if !add.is_empty() || !remove.is_empty() {
+                    users.change_groups(user.id, &add, &remove).await?;
+                }
+                show_groups(&users.get(user.id).await?, output)
+            }
+            UserCommand::Delete(account) => {
+                let user = find(&users, &account.email).await?;
+                users.delete(user.id).await?;
+                say(&format!("deleted {}, and ended {}", user.email, sessions_in_words(user.sessions)))
+            }
         }
     })
 }
 
 pub(crate) fn sessions(settings: Settings, command: SessionCommand) -> Result<(), CliError> {
-    with_handstamp(settings, async |handstamp| match command {
-        SessionCommand::List { user, output, .. } => show_sessions(&handstamp.sessions(&user).await?, output),
-        SessionCommand::Revoke { user, .. } => {
-            let ended = handstamp.revoke_sessions(user.as_deref()).await?;
-            say(&format!("ended {}", sessions_in_words(ended)))
+    with_handstamp(settings, async |handstamp| {
+        let (users, sessions) = (handstamp.users(), handstamp.sessions());
+        match command {
+            SessionCommand::List { user, output, .. } => {
+                let user = find(&users, &user).await?;
+                show_sessions(&sessions.of(user.id).await?, output)
+            }
+            SessionCommand::Revoke { user, .. } => {
+                let ended = match user {
+                    Some(email) => sessions.revoke_all_of(find(&users, &email).await?.id).await?,
+                    None => sessions.revoke_everyone().await?,
+                };
+                say(&format!("ended {}", sessions_in_words(ended)))
+            }
         }
     })
+}
+
+/// The user with this address.
+pub(crate) async fn find(users: &Users, email: &str) -> Result<User, CliError> {
+    users.find_by_email(email).await?.ok_or_else(|| CliError::not_found("there is no account of that address"))
+}
+
+async fn all_users(users: &Users) -> Result<Vec<User>, CliError> {
+    let (mut all, mut query) = (Vec::new(), ListUsers::default());
+    query.limit = ListUsers::MAX_LIMIT;
+    loop {
+        let page = users.list(&query).await?;
+        let Some(last) = page.last() else { return Ok(all) };
+        query.after = Some(last.email.clone());
+        all.extend(page);
+    }
 }
 
 /// Opens the existing site of these settings for one command, and closes it afterwards.
@@ -70,7 +109,7 @@ pub(crate) fn with_handstamp(
     log::start(&settings, Level::WARN);
     run::block_on(async {
         let port = settings.listen.port();
-        let mut config = run::config(settings, port, run::DataDirMode::MustExist)?;
+        let mut config = settings.into_config(port, DataDirMode::MustExist)?;
         // A node without a cache takes no lease, so no other node waits for it.
         config.session.cache_entries = 0;
         // The operator waits for the command, and can repeat it when the database is available.

@@ -1,20 +1,16 @@
 //! The limit on concurrent connections: each holds a permit.
 
-use std::future::{Ready, ready};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use axum_server::accept::Accept;
 use handstamp::TrustedProxies;
 use metrics::{Counter, counter, describe_counter, describe_gauge, gauge};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::network_shares::{NetworkShares, Share};
-use crate::timeouts::{TimeoutService, TimeoutStream};
 
 /// Open files that are not counted connections: of the database, the log and the runtime, and connections about to be closed.
 const OTHER_FILES: usize = 256;
@@ -129,17 +125,6 @@ impl ConnectionLimit {
             let refused = self.0.refused.swap(0, Ordering::Relaxed);
             tracing::info!(event = "connection_limit_cleared", refused, "accepting new connections again");
         }
-    }
-}
-
-impl<S> Accept<TcpStream, S> for ConnectionLimit {
-    type Stream = TimeoutStream;
-    type Service = TimeoutService<S>;
-    type Future = Ready<io::Result<(TimeoutStream, TimeoutService<S>)>>;
-
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let permit = stream.peer_addr().and_then(|peer| self.acquire(peer.ip()));
-        ready(permit.map(|permit| TimeoutStream::new(stream, service, permit)))
     }
 }
 

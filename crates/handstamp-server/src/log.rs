@@ -1,34 +1,13 @@
-//! The log on standard error: its format, its levels and its start.
+//! The log on standard error: its levels and its start.
 
 use std::io::IsTerminal;
-use std::str::FromStr;
 
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
+use crate::log_format::LogFormat;
 use crate::settings::{Note, Settings};
-
-/// The format of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    /// Text for people.
-    Text,
-    /// One JSON object a line, for programs.
-    Json,
-}
-
-impl FromStr for Format {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err("must be text or json".to_owned()),
-        }
-    }
-}
 
 /// Sends the log to standard error. Other crates log errors and warnings only, whatever the level: at finer levels they log
 /// the data that passes through them. Write errors are ignored, so that the server outlives the reader of its log.
@@ -41,9 +20,9 @@ pub(crate) fn start(settings: &Settings, level: Level) {
     let layer =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(is_terminal).log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);
-    match settings.log_format.unwrap_or(if is_terminal { Format::Text } else { Format::Json }) {
-        Format::Text => registry.with(layer.with_target(false)).init(),
-        Format::Json => {
+    match settings.log_format.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json }) {
+        LogFormat::Text => registry.with(layer.with_target(false)).init(),
+        LogFormat::Json => {
             let layer = layer.json().flatten_event(true).with_current_span(false);
             registry.with(layer).init();
         }

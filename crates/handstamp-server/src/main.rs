@@ -4,7 +4,9 @@ mod cli;
 mod commands;
 mod connection_limit;
 mod doctor;
+mod listener;
 mod log;
+mod log_format;
 mod metrics;
 mod network_shares;
 mod proxy_config;
@@ -59,6 +61,11 @@ impl CliError {
         Self(reason.to_string(), 2)
     }
 
+    /// What the command names does not exist.
+    pub(crate) fn not_found(reason: impl Display) -> Self {
+        Self(reason.to_string(), 3)
+    }
+
     fn exit(self) -> ExitCode {
         let _ = writeln!(std::io::stderr(), "handstamp: {}", self.0);
         ExitCode::from(self.1)
@@ -69,8 +76,8 @@ impl From<handstamp::Error> for CliError {
     fn from(error: handstamp::Error) -> Self {
         let status = match () {
             () if error.is_config() => 2,
-            () if error.is_no_such_account() => 3,
-            () if error.is_refused() => 4,
+            () if error.is_not_found() => 3,
+            () if error.is_invalid() => 4,
             () => 1,
         };
         Self(error.to_string(), status)

@@ -10,6 +10,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::CliError;
 use crate::connection_limit::ConnectionLimit;
+use crate::listener::{listen, server};
 
 /// The buckets of the histograms in seconds: from a millisecond, when all nodes are healthy, to the longest lease.
 const WAITS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
@@ -29,7 +30,7 @@ impl Exporter {
     /// # Errors
     /// When it cannot listen on that address.
     pub(crate) fn start(address: SocketAddr) -> Result<Self, CliError> {
-        let listener = crate::run::listen(address)?;
+        let listener = listen(address)?;
         let builder = PrometheusBuilder::new().set_buckets(&WAITS).map_err(CliError::failure)?;
         Ok(Self { handle: builder.install_recorder().map_err(CliError::failure)?, listener })
     }
@@ -48,7 +49,7 @@ impl Exporter {
             ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
         };
         let router = Router::new().route("/metrics", get(show));
-        let server = crate::run::server(self.listener, ConnectionLimit::at_most(CONNECTIONS))?;
+        let server = server(self.listener, ConnectionLimit::at_most(CONNECTIONS))?;
         tokio::spawn(server.serve(router.into_make_service()));
         tracing::info!(event = "metrics_listening", %address, "serving metrics at /metrics");
         Ok(())

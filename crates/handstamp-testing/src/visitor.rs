@@ -191,7 +191,7 @@ impl Visitor {
     /// Signs out by the page or by the API, with these cookies instead of the browser's.
     pub async fn ends_with(&self, by_api: bool, cookies: &str) -> Page {
         let request = if by_api {
-            self.request(Method::DELETE, "/api/v1/session").header("sec-fetch-site", "same-origin")
+            self.request(Method::DELETE, "/account/api/v1/session").header("sec-fetch-site", "same-origin")
         } else {
             self.form("/account/logout", &[])
         };

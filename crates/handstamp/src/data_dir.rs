@@ -8,7 +8,8 @@ use handstamp_core::SecretKey;
 use zeroize::Zeroizing;
 
 use crate::environment::{Rng, SystemRng};
-use crate::private_files;
+use crate::store::OpenError;
+use crate::{Error, private_files};
 
 /// A folder that only the user of this process can enter. It holds the secret key and, with SQLite, the database.
 #[derive(Clone, Debug)]
@@ -19,10 +20,10 @@ impl DataDir {
     /// excludes it.
     ///
     /// # Errors
-    /// A message for the operator, also when an existing folder is accessible to other users or belongs to one.
-    pub fn open(path: &Path) -> Result<Self, String> {
-        private_files::make_folder(path)?;
-        private_files::refuse_if_open_to_others(path)?;
+    /// [`is_file`](Error::is_file), also when an existing folder is accessible to other users or belongs to one.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        private_files::make_folder(path).map_err(file_error)?;
+        private_files::refuse_if_open_to_others(path).map_err(file_error)?;
         Ok(Self(path.to_owned()))
     }
 
@@ -36,8 +37,12 @@ impl DataDir {
     /// The secret key in the file `secret.key`, which is created at the first start.
     ///
     /// # Errors
-    /// A message for the operator, without the secret.
-    pub fn secret_key(&self) -> Result<SecretKey, String> {
+    /// [`is_file`](Error::is_file), without the secret, also when the file holds a secret that is too weak.
+    pub fn secret_key(&self) -> Result<SecretKey, Error> {
+        self.read_secret_key().map_err(file_error)
+    }
+
+    fn read_secret_key(&self) -> Result<SecretKey, String> {
         let path = self.0.join("secret.key");
         let is_there = path.try_exists().map_err(|error| private_files::cannot("read", &path, &error))?;
         if !is_there {
@@ -70,6 +75,10 @@ impl DataDir {
     }
 }
 
+fn file_error(message: String) -> Error {
+    OpenError::File(message).into()
+}
+
 #[cfg(feature = "sqlite")]
 impl crate::Config {
     /// The defaults, with a SQLite database and a secret key in a folder, which are created if they do not exist. The folder must
@@ -80,11 +89,10 @@ impl crate::Config {
     /// # Errors
     /// When [`PublicUrl::parse`](crate::PublicUrl::parse) rejects the URL, or the folder cannot be created or is accessible to
     /// other users.
-    pub fn in_folder(folder: impl AsRef<Path>, public_url: &str) -> Result<Self, crate::Error> {
+    pub fn in_folder(folder: impl AsRef<Path>, public_url: &str) -> Result<Self, Error> {
         let url = crate::PublicUrl::parse(public_url);
-        let url = url.map_err(|error| crate::Error::config(format!("{public_url} {error}")))?;
-        let opened = DataDir::open(folder.as_ref()).and_then(|folder| Ok((folder.database(), folder.secret_key()?)));
-        let (database, secret) = opened.map_err(crate::store::OpenError::File)?;
-        Ok(Self::new(url, database, secret))
+        let url = url.map_err(|error| Error::config(format!("{public_url} {error}")))?;
+        let folder = DataDir::open(folder.as_ref())?;
+        Ok(Self::new(url, folder.database(), folder.secret_key()?))
     }
 }

@@ -1,22 +1,21 @@
-//! The crate's opaque public error, and the internal errors behind it.
+//! The public error of the crate.
 
 use std::fmt;
 
-use handstamp_core::InvalidHashError;
+use crate::internal_error::InternalError;
+use crate::model::FieldErrors;
+use crate::services::ActError;
+use crate::store::OpenError;
 
-use crate::store::{self, NoLease, OpenError, PropagationUnknown, StaleRead};
-
-/// Why a [`Handstamp`](crate::Handstamp) could not be opened, or an operator's command failed. The message is for the operator.
-#[derive(Debug)]
+/// Why a [`Handstamp`](crate::Handstamp) could not be opened, or an act was not done.
+///
+/// `Display` and `Debug` give the same text, so a `main` that returns it prints a message for the operator.
 pub struct Error(Kind);
 
-#[derive(Debug)]
 enum Kind {
     Open(OpenError),
     Config(String),
-    NoSuchAccount,
-    Refused(String),
-    Internal(InternalError),
+    Act(ActError),
 }
 
 impl Error {
@@ -35,40 +34,46 @@ impl Error {
         matches!(
             self.0,
             Kind::Open(OpenError::Database(_) | OpenError::Unreachable(..) | OpenError::Migration(_))
-                | Kind::Internal(
+                | Kind::Act(ActError::Internal(
                     InternalError::Store(_)
                         | InternalError::StaleRead
                         | InternalError::NoLease
                         | InternalError::PropagationUnknown(_)
-                )
+                ))
         )
     }
 
-    /// No account has this address.
-    pub fn is_no_such_account(&self) -> bool {
-        matches!(self.0, Kind::NoSuchAccount)
+    /// There is no such user or session.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.0, Kind::Act(ActError::NotFound(_)))
     }
 
-    /// The input was rejected: an address that is not valid or already has an account, or a password that is easy to guess. The
-    /// message is for the person who gave the input.
-    pub fn is_refused(&self) -> bool {
-        matches!(self.0, Kind::Refused(_))
+    /// A value was rejected: an address that is not valid or already has an account, or a password that is easy to guess. The
+    /// message is for the person who gave it.
+    pub fn is_invalid(&self) -> bool {
+        matches!(self.0, Kind::Act(ActError::Fields(_)))
     }
 
-    /// The internal error behind it, or this error unchanged if there is none.
-    pub(crate) fn into_internal(self) -> Result<InternalError, Self> {
+    /// The name of the first field that was rejected, such as `email`, if a value was.
+    pub fn field(&self) -> Option<&'static str> {
+        self.fields().next().map(|(field, _)| field)
+    }
+
+    /// The fields that were rejected, each with its message for the person who gave it.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let errors = match &self.0 {
+            Kind::Act(ActError::Fields(errors)) => Some(errors),
+            _ => None,
+        };
+        errors.into_iter().flat_map(FieldErrors::iter).map(|(field, message)| (field.name(), message.to_string()))
+    }
+
+    /// The error of the act, or this error unchanged if there is none.
+    pub(crate) fn into_act_error(self) -> Result<ActError, Self> {
         match self.0 {
-            Kind::Internal(error) => Ok(error),
+            Kind::Act(error) => Ok(error),
             other => Err(Self(other)),
         }
-    }
-
-    pub(crate) fn no_such_account() -> Self {
-        Self(Kind::NoSuchAccount)
-    }
-
-    pub(crate) fn refused(reason: impl fmt::Display) -> Self {
-        Self(Kind::Refused(reason.to_string()))
     }
 
     pub(crate) fn config(message: impl Into<String>) -> Self {
@@ -82,9 +87,21 @@ impl From<OpenError> for Error {
     }
 }
 
-impl<F: Into<InternalError>> From<F> for Error {
-    fn from(error: F) -> Self {
-        Self(Kind::Internal(error.into()))
+impl From<ActError> for Error {
+    fn from(error: ActError) -> Self {
+        Self(Kind::Act(error))
+    }
+}
+
+impl From<FieldErrors> for Error {
+    fn from(errors: FieldErrors) -> Self {
+        ActError::from(errors).into()
+    }
+}
+
+impl From<InternalError> for Error {
+    fn from(error: InternalError) -> Self {
+        ActError::Internal(error).into()
     }
 }
 
@@ -92,93 +109,39 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Open(error) => error.fmt(f),
-            Kind::Config(message) | Kind::Refused(message) => f.write_str(message),
-            Kind::NoSuchAccount => f.write_str("there is no account of that address"),
-            Kind::Internal(error) => error.fmt(f),
+            Kind::Config(message) => f.write_str(message),
+            Kind::Act(error) => error.fmt(f),
         }
     }
 }
 
-impl std::error::Error for Error {}
-
-/// An internal error: the caller could not have avoided it.
-#[derive(Debug)]
-pub(crate) enum InternalError {
-    /// The database did not answer, or a write failed.
-    Store(store::Error),
-    /// A stale read: the database lacks changes that this node has seen already.
-    StaleRead,
-    /// This node does not hold its lease, and the database server may no longer be the leader.
-    NoLease,
-    /// The change is committed, but some node may not have applied it yet.
-    PropagationUnknown(PropagationUnknown),
-    /// The queue of passwords to hash is full.
-    Overloaded,
-    /// A stored password hash cannot be parsed.
-    Hash(InvalidHashError),
-    /// A page cannot be rendered.
-    Template(minijinja::Error),
-    /// A background task panicked or was cancelled.
-    Task(tokio::task::JoinError),
-}
-
-impl From<store::Error> for InternalError {
-    fn from(error: store::Error) -> Self {
-        Self::Store(error)
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
-impl From<StaleRead> for InternalError {
-    fn from(_: StaleRead) -> Self {
-        Self::StaleRead
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0 {
+            Kind::Open(error) => error.source(),
+            Kind::Act(ActError::Internal(error)) => error.source(),
+            Kind::Config(_) | Kind::Act(_) => None,
+        }
     }
 }
 
-impl From<NoLease> for InternalError {
-    fn from(_: NoLease) -> Self {
-        Self::NoLease
-    }
-}
-
-impl From<PropagationUnknown> for InternalError {
-    fn from(error: PropagationUnknown) -> Self {
-        Self::PropagationUnknown(error)
-    }
-}
-
-impl From<InvalidHashError> for InternalError {
-    fn from(error: InvalidHashError) -> Self {
-        Self::Hash(error)
-    }
-}
-
-impl From<minijinja::Error> for InternalError {
-    fn from(error: minijinja::Error) -> Self {
-        Self::Template(error)
-    }
-}
-
-impl From<tokio::task::JoinError> for InternalError {
-    fn from(error: tokio::task::JoinError) -> Self {
-        Self::Task(error)
-    }
-}
-
-impl fmt::Display for InternalError {
+impl fmt::Display for ActError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Store(error) => write!(f, "the database: {error}"),
-            Self::StaleRead => f.write_str("the database: it lacks changes that this node has seen"),
-            Self::NoLease => {
-                f.write_str("this node holds no lease, so the database server may no longer be the leader")
+            Self::Fields(errors) => {
+                let messages: Vec<String> = errors.iter().map(|(_, message)| message.to_string()).collect();
+                f.write_str(&messages.join(" "))
             }
-            Self::PropagationUnknown(PropagationUnknown(reason)) => {
-                write!(f, "the change is committed, but some node may not have applied it: {reason}")
-            }
-            Self::Overloaded => f.write_str("too many passwords are waiting to be hashed"),
-            Self::Hash(error) => error.fmt(f),
-            Self::Template(error) => write!(f, "a template: {error:#}"),
-            Self::Task(error) => write!(f, "a task: {error}"),
+            Self::Throttled(wait) => write!(f, "throttled for {} seconds", wait.0.as_secs()),
+            Self::SignedOut => f.write_str("the session has ended"),
+            Self::Forbidden(message) | Self::NotFound(message) => message.fmt(f),
+            Self::Internal(error) => error.fmt(f),
         }
     }
 }

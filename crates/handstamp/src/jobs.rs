@@ -13,8 +13,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::error::InternalError;
 use crate::events::Event;
+use crate::internal_error::InternalError;
 use crate::services::{JobOutcome, Services};
 use crate::store::JobState;
 

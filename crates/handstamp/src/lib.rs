@@ -44,7 +44,7 @@
 //!
 //! **Never write to `users`, or to any other table of Handstamp**: nodes keep sessions in memory, and learn of changes from an
 //! invalidation log that only [`Handstamp`] writes. A user whose row is deleted by SQL stays signed in.
-//! [`Handstamp::delete_user`] and [`Handstamp::disable_user`] end the user's sessions on every node.
+//! [`Users::delete`] and [`Users::disable`] end the user's sessions on every node.
 //!
 //! # Browser applications on another origin
 //!
@@ -64,11 +64,14 @@ compile_error!("handstamp stores accounts in a database: enable the feature `sql
 mod config;
 mod context;
 mod data_dir;
+mod embed;
 pub mod environment;
 mod error;
 mod events;
+mod internal_error;
 mod jobs;
 mod log;
+mod messages;
 mod model;
 pub mod private_files;
 mod services;
@@ -83,23 +86,23 @@ use handstamp_core::{DeviceTokens, SessionTokens};
 use tokio::task::JoinHandle;
 
 pub use config::{
-    Config, DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig, PoolConfig, Prefix, PublicUrl, Registration,
-    SessionConfig, TrustedOrigin, check_cookie_domain, check_return_host, check_site_name,
+    BoundedValue, Config, ConfigError, ConfigErrors, DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig,
+    PoolConfig, Prefix, PublicUrl, Registration, SessionConfig, Setting, SettingValue, TrustedOrigin,
 };
 pub use data_dir::DataDir;
+pub use embed::{NewUser, Sessions, Users};
 pub use error::Error;
 pub use handstamp_core::{
-    Argon2Params, Network, PasswordPolicy, ReturnHost, SecretKey, Timestamp, TrustedProxies, UserId,
+    Argon2Params, Argon2ParamsError, InvalidSetting, Network, PasswordPolicy, ReturnHost, SecretError, SecretKey,
+    Timestamp, TrustedProxies, UserId,
 };
-pub use model::{ListedSession, User};
+pub use model::{ListUsers, ListedSession, User};
 pub use web::{CurrentSession, CurrentUser};
 
-use context::Context;
 use environment::Environment;
 use events::Event;
 use jobs::Jobs;
 use services::{Assertions, LoginThrottle, PasswordHasher, Services};
-use sessions::Sessions;
 use store::Store;
 use web::{Cookies, IdentityHeaderCache, Mount, SecurityHeaders, Site, Templates, Urls, Warned};
 
@@ -119,8 +122,7 @@ impl Handstamp {
     /// does not answer for [`PoolConfig::wait`], and for this node's first lease for [`SessionConfig::lease`] at most.
     ///
     /// # Errors
-    /// When [`Config::validate`] rejects a setting, two secrets are the same, the database cannot be opened, or other users can
-    /// read its files.
+    /// When [`Config::validate`] rejects a setting, the database cannot be opened, or other users can read its files.
     pub async fn open(config: Config) -> Result<Self, Error> {
         Self::open_with(config, Environment::system()).await
     }
@@ -149,7 +151,7 @@ impl Handstamp {
                 assertions: Assertions::new(&config, &environment),
                 devices,
                 throttle: LoginThrottle::new(&config.limits),
-                sessions: Sessions::new(tokens, Arc::clone(&store), environment.clone(), &config.session),
+                sessions: sessions::Sessions::new(tokens, Arc::clone(&store), environment.clone(), &config.session),
                 hashing: PasswordHasher::new(&config.hashing),
                 config,
                 environment,
@@ -165,8 +167,8 @@ impl Handstamp {
         Ok(Self(Arc::new(Inner { site, jobs, node: Mutex::new(Some(node)) })))
     }
 
-    /// The routes to merge into an axum application: the pages under `/account`, the authorization subrequests of proxies under
-    /// `/auth`, and the JSON API under `/api/v1`, all after [`Config::prefix`]. If they are nested beneath another path, they
+    /// The routes to merge into an axum application: the pages under `/account`, with the JSON API under
+    /// `/account/api/v1`, and the authorization subrequests of proxies under `/auth`, all after [`Config::prefix`]. If they are nested beneath another path, they
     /// answer 500 and explain why, since their links would lead elsewhere.
     pub fn routes(&self) -> Router {
         web::routes::routes(&self.0.site)
@@ -203,99 +205,14 @@ impl Handstamp {
         self.0.jobs.lock().expect("nothing panics while it holds the jobs").record_gauges(sessions.now());
     }
 
-    /// All accounts, ordered by address.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn users(&self) -> Result<Vec<User>, Error> {
-        self.0.site.services.users().await
+    /// The handle for users: finding, creating, changing and deleting them, as an operator does.
+    pub fn users(&self) -> Users {
+        Users::new(&self.0.site.services)
     }
 
-    /// The account of an address.
-    ///
-    /// # Errors
-    /// When there is no such account, the address is not valid, or the database cannot be read.
-    pub async fn user(&self, email: &str) -> Result<User, Error> {
-        self.0.site.services.user(email).await
-    }
-
-    /// Creates an account on behalf of a user, whether registration is open or not. Its address counts as verified.
-    ///
-    /// # Errors
-    /// When the name, the address or the password is refused, or the database cannot be written.
-    pub async fn add_user(&self, name: &str, email: &str, password: &str) -> Result<UserId, Error> {
-        self.0.site.services.add_user(&Context::operator(), name, email, password).await
-    }
-
-    /// Marks the address of an account as verified, so that apps receive it: users can register with any address. Every node has
-    /// applied the change when this returns. Returns the account as it is afterwards.
-    ///
-    /// # Errors
-    /// When there is no such account, or the database cannot be written.
-    pub async fn verify_user(&self, email: &str) -> Result<User, Error> {
-        self.0.site.services.verify_user(&Context::operator(), email).await
-    }
-
-    /// Disables an account: it rejects sign-ins, and its sessions are revoked for good. They are dead on every node when this
-    /// returns. Returns the account as it was before.
-    ///
-    /// # Errors
-    /// When there is no such account, or the database cannot be written.
-    pub async fn disable_user(&self, email: &str) -> Result<User, Error> {
-        self.0.site.services.set_user_disabled(&Context::operator(), email, true).await
-    }
-
-    /// Allows sign-ins to a disabled account again. Returns the account as it was before.
-    ///
-    /// # Errors
-    /// When there is no such account, or the database cannot be written.
-    pub async fn enable_user(&self, email: &str) -> Result<User, Error> {
-        self.0.site.services.set_user_disabled(&Context::operator(), email, false).await
-    }
-
-    /// Adds a user to groups and removes them from others. Every node has applied the change when this returns. Returns the
-    /// account as it is afterwards.
-    ///
-    /// # Errors
-    /// When there is no such account, a group name is not valid, the account would be in more than fifty groups, or the database
-    /// cannot be written.
-    pub async fn change_groups(&self, email: &str, add: &[&str], remove: &[&str]) -> Result<User, Error> {
-        self.0.site.services.change_groups(&Context::operator(), email, add, remove).await
-    }
-
-    /// Clears the count of wrong passwords for an account, so that its owner can sign in at once, and returns whether there were
-    /// any. The counts of single devices and sessions stay. It takes a second, because nodes cache a refusal for as long.
-    ///
-    /// # Errors
-    /// When there is no such account, or the database cannot be written.
-    pub async fn unlock_user(&self, email: &str) -> Result<bool, Error> {
-        self.0.site.services.unlock_user(&Context::operator(), email).await
-    }
-
-    /// Deletes an account with all its data. Its sessions are dead on every node when this returns. Returns the account as it
-    /// was before.
-    ///
-    /// # Errors
-    /// When there is no such account, or the database cannot be written.
-    pub async fn delete_user(&self, email: &str) -> Result<User, Error> {
-        self.0.site.services.delete_user(&Context::operator(), email).await
-    }
-
-    /// The live sessions of an account, the newest first.
-    ///
-    /// # Errors
-    /// When there is no such account, or the database cannot be read.
-    pub async fn sessions(&self, email: &str) -> Result<Vec<ListedSession>, Error> {
-        self.0.site.services.sessions_of(email).await
-    }
-
-    /// Revokes all sessions of one account, or of all accounts if `email` is none, and returns their number. They are dead on
-    /// every node when this returns.
-    ///
-    /// # Errors
-    /// When there is no such account, or the database cannot be written.
-    pub async fn revoke_sessions(&self, email: Option<&str>) -> Result<u64, Error> {
-        self.0.site.services.end_sessions_of(&Context::operator(), email).await
+    /// The handle for sessions: listing and revoking them, as an operator does.
+    pub fn sessions(&self) -> Sessions {
+        Sessions::new(&self.0.site.services)
     }
 
     /// Flushes the last-seen times to the database, leaves the cluster, so that no other node waits for this one, and closes the

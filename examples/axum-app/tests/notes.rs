@@ -51,7 +51,11 @@ async fn notes_are_private_to_their_author_and_are_deleted_with_the_account() {
     ada.submits("/notes", &[("text", "for ever?")]).await;
     let database = SqlitePool::connect(&format!("sqlite:{}", data.join("handstamp.db").display())).await.unwrap();
     let operator = Handstamp::open(Config::in_folder(&data, url).unwrap()).await.unwrap();
-    operator.delete_user("ada@example.com").await.unwrap();
+    operator
+        .users()
+        .delete(operator.users().find_by_email("ada@example.com").await.unwrap().unwrap().id)
+        .await
+        .unwrap();
     operator.close().await;
     assert_eq!(ada.opens("/notes").await.status, 303, "signed out at once");
     let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM notes").fetch_one(&database).await.unwrap();

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::header::COOKIE;
 use axum::http::{Request, Uri};
-use handstamp::Handstamp;
+use handstamp::{Handstamp, UserId};
 use tower_service::Service;
 
 use super::Outcome::{self, Fail, Pass, Unknown};
@@ -40,6 +40,8 @@ const FORWARDED_WITH_UNDERSCORES: [&str; 11] = [
 /// The target of the checks, and the doctor's credentials there.
 pub(super) struct Target<'a> {
     pub(super) handstamp: &'a Handstamp,
+    /// The user of the doctor.
+    pub(super) user: UserId,
     pub(super) browser: Browser,
     /// A page of the app.
     pub(super) path: String,
@@ -338,7 +340,7 @@ impl Target<'_> {
         let forged =
             [("x-forwarded-for", FORGED_ADDRESS), ("forwarded", "for=203.0.113.77"), ("x-real-ip", FORGED_ADDRESS)];
         self.signs_in(&forged, "").await?;
-        let sessions = self.handstamp.sessions(ADDRESS).await.map_err(|error| error.to_string())?;
+        let sessions = self.handstamp.sessions().of(self.user).await.map_err(|error| error.to_string())?;
         let remedy = "A client that sends X-Forwarded-For chooses the address under which its password guesses count. Let the proxy set this header itself for the account pages, and list only the proxy in trusted_proxies.";
         Ok(Outcome::bad_if(sessions.iter().any(|session| session.address == FORGED_ADDRESS), remedy))
     }

@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use axum::http::Uri;
-use handstamp::Handstamp;
 use handstamp::environment::{Clock, Rng, SystemClock, SystemRng};
+use handstamp::{Handstamp, NewUser, UserId};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -63,8 +63,8 @@ pub(crate) fn run(
         let mut random = [0; 16];
         SystemRng.fill(&mut random);
         let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        make_account(handstamp, &password).await?;
-        let target = Target { handstamp, browser, path: path_of(&url), pass, password };
+        let user = make_account(handstamp, &password).await?;
+        let target = Target { handstamp, user, browser, path: path_of(&url), pass, password };
         let findings = tokio::select! {
             findings = tokio::time::timeout(LONGEST, target.findings(app.as_ref())) => match findings {
                 Ok(findings) => findings.map_err(CliError::failure),
@@ -72,33 +72,29 @@ pub(crate) fn run(
             },
             () = signals.any() => Err(CliError::failure("interrupted")),
         };
-        match handstamp.delete_user(ADDRESS).await {
-            Err(error) if !error.is_no_such_account() => Err(error.into()),
+        match handstamp.users().delete(user).await {
+            Err(error) if !error.is_not_found() => Err(error.into()),
             _ => report(&findings?, output),
         }
     })
 }
 
 /// Creates the doctor's user, after deleting one that a killed run left behind.
-async fn make_account(handstamp: &Handstamp, password: &str) -> Result<(), CliError> {
-    match handstamp.user(ADDRESS).await {
-        Ok(account) => {
-            let now = Duration::from_secs(SystemClock.wall().as_secs());
-            let age = now.saturating_sub(Duration::from_secs(account.created_at.unix_seconds()));
-            if age < LONGEST {
-                return Err(CliError::failure(format!(
-                    "another doctor is at work, or was killed: the user {ADDRESS} was created {} s ago. Try again in {} s, or delete it with: handstamp user delete {ADDRESS}",
-                    age.as_secs(),
-                    (LONGEST - age).as_secs()
-                )));
-            }
-            handstamp.delete_user(ADDRESS).await?;
+async fn make_account(handstamp: &Handstamp, password: &str) -> Result<UserId, CliError> {
+    let users = handstamp.users();
+    if let Some(user) = users.find_by_email(ADDRESS).await? {
+        let now = Duration::from_secs(SystemClock.wall().as_secs());
+        let age = now.saturating_sub(Duration::from_secs(user.created_at.unix_seconds()));
+        if age < LONGEST {
+            return Err(CliError::failure(format!(
+                "another doctor is at work, or was killed: the user {ADDRESS} was created {} s ago. Try again in {} s, or delete it with: handstamp user delete {ADDRESS}",
+                age.as_secs(),
+                (LONGEST - age).as_secs()
+            )));
         }
-        Err(error) if error.is_no_such_account() => {}
-        Err(error) => return Err(error.into()),
+        users.delete(user.id).await?;
     }
-    handstamp.add_user("The doctor of Handstamp", ADDRESS, password).await?;
-    Ok(())
+    Ok(users.create(NewUser { name: "The doctor of Handstamp", email: ADDRESS, password }).await?)
 }
 
 /// The signals that end a process: Ctrl-C, `kill` and the end of its terminal.

@@ -23,7 +23,7 @@ handstamp_testing::stories! {
         let here = by_address(&server);
         let fields = [("name", "Ada"), ("email", "ada@example.com"), ("password", ADAS_PASSWORD)];
         assert_eq!(here.submits("/account/register", &fields).await.location(), "/account");
-        for (path, status) in [("/account", 200), ("/api/v1/session", 200), ("/healthz", 200), ("/auth/request", 200)] {
+        for (path, status) in [("/account", 200), ("/account/api/v1/session", 200), ("/healthz", 200), ("/auth/request", 200)] {
             assert_eq!(here.send(here.bare_request(Method::GET, path)).await.status, status, "{path}");
         }
         let head = here.request(Method::HEAD, "/account/login").header("sec-fetch-mode", "navigate");

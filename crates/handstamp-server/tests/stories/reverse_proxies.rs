@@ -496,6 +496,20 @@ async fn every_proxy_routes_the_change_password_url_to_handstamp() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn apps_get_the_assertion_keys_through_every_proxy() {
+    let server = server();
+    let keys = server.visitor().opens("/auth/jwks.json").await;
+    assert!(keys.shows("\"kty\":\"OKP\""), "{}", keys.body);
+    for proxy in PROXIES {
+        let chain = ProxyChain::new(&server, proxy, &[]).await;
+        let app = Visitor::new(&chain.url);
+        let through = app.send(app.bare_request(reqwest::Method::GET, "/account/jwks.json")).await;
+        assert_eq!((through.status, through.header("content-type")), (200, "application/jwk-set+json"), "{proxy:?}");
+        assert_eq!(through.body, keys.body, "{proxy:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn proxies_report_an_outage_of_the_app_or_of_handstamp() {
     for proxy in PROXIES {
         let mut server = server();

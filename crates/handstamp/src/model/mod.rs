@@ -1,11 +1,16 @@
 //! Plain data that the store, the services and the web layer share.
 
+/// The most groups that a user is in: their names must fit into a header.
+pub(crate) const GROUPS_PER_USER: i64 = 50;
+
 mod credentials;
+mod message;
 mod session;
 mod user;
 
 pub(crate) use credentials::{Credentials, CredentialsVersion};
+pub(crate) use message::{Field, FieldErrors, Message};
 pub use session::ListedSession;
 pub(crate) use session::{LiveSession, NewSession, OwnedSession, RevokeOutcome};
-pub use user::User;
+pub use user::{ListUsers, User};
 pub(crate) use user::{NewUser, SessionUser};

@@ -101,3 +101,28 @@ pub(crate) struct NewUser {
     pub(crate) created_at: Timestamp,
     pub(crate) email_verified_at: Option<Timestamp>,
 }
+
+/// Which users to list: a page of at most `limit`, ordered by address.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ListUsers {
+    /// The address of the last user of the page before; none for the first page.
+    pub after: Option<String>,
+    /// The most users to return, at most 1000. 100 by default.
+    pub limit: usize,
+    /// Only users whose name or address contains this text, in any case of ASCII letters.
+    pub search: Option<String>,
+    /// Only users in this group.
+    pub group: Option<String>,
+}
+
+impl ListUsers {
+    /// The most users of a page.
+    pub const MAX_LIMIT: usize = 1000;
+}
+
+impl Default for ListUsers {
+    fn default() -> Self {
+        Self { after: None, limit: 100, search: None, group: None }
+    }
+}

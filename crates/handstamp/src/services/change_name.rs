@@ -4,8 +4,8 @@ use handstamp_core::DisplayName;
 
 use super::Services;
 use crate::context::Context;
-use crate::error::InternalError;
 use crate::events::Event;
+use crate::internal_error::InternalError;
 use crate::sessions::Session;
 
 impl Services {

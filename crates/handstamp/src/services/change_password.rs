@@ -1,14 +1,14 @@
 //! Changes the password of a signed-in user, and handles a form that was submitted twice.
 
-use handstamp_core::{AttemptKey, Password, PasswordError, RetryAfter, Timestamp};
+use handstamp_core::{AttemptKey, Password, PasswordPolicy, Timestamp};
 
 use super::hashing::{Share, Verification};
 use super::throttle::PasswordAttempt;
-use super::{SENT_TWICE_WITHIN, Services, SignInCookies};
+use super::{ActError, SENT_TWICE_WITHIN, Services, SignInCookies, parse_new_password};
 use crate::context::{ClientInfo, Context};
-use crate::error::InternalError;
 use crate::events::Event;
-use crate::model::{Credentials, CredentialsVersion, OwnedSession};
+use crate::internal_error::InternalError;
+use crate::model::{Credentials, CredentialsVersion, Field, FieldErrors, Message, OwnedSession};
 use crate::sessions::{PresentedSessions, Session};
 
 /// A request to change the password.
@@ -17,21 +17,20 @@ pub(crate) struct ChangePasswordRequest {
     pub(crate) new: Password,
 }
 
-/// Why the password was not changed.
-#[derive(Debug)]
-pub(crate) enum ChangePasswordError {
-    WrongPassword,
-    /// Throttled: there were too many wrong passwords.
-    Throttled(RetryAfter),
-    Password(PasswordError),
-    /// The session ended before the change was committed.
-    SignedOut,
-    Internal(InternalError),
-}
-
-impl<F: Into<InternalError>> From<F> for ChangePasswordError {
-    fn from(error: F) -> Self {
-        Self::Internal(error.into())
+impl ChangePasswordRequest {
+    /// Parses the fields of a change of password. The new one is checked as far as that needs no waiting.
+    ///
+    /// # Errors
+    /// What is wrong with each field. A current password that is longer than any is just a wrong one.
+    pub(crate) fn parse(current: &str, new: &str, policy: &PasswordPolicy) -> Result<Self, FieldErrors> {
+        let mut errors = FieldErrors::default();
+        let current = Password::parse(current).map_err(|_| Message::WrongCurrentPassword);
+        let current = errors.check(Field::CurrentPassword, current);
+        let new = errors.check(Field::Password, parse_new_password(new, policy));
+        match (current, new) {
+            (Some(current), Some(new)) => Ok(Self { current, new }),
+            _ => Err(errors),
+        }
     }
 }
 
@@ -43,7 +42,7 @@ impl Services {
         context: &Context,
         session: &Session,
         request: ChangePasswordRequest,
-    ) -> Result<SignInCookies, ChangePasswordError> {
+    ) -> Result<SignInCookies, ActError> {
         let client = &context.client;
         let share = Share { network: client.network, account: AttemptKey::user(session.user.id) };
         // The second try is for credentials that were changed between our read and our write.
@@ -56,7 +55,7 @@ impl Services {
                 Ok(new) => new,
                 Err(refusal) => {
                     self.count_refused_password(session).await?;
-                    return Err(ChangePasswordError::Password(refusal));
+                    return Err(ActError::field(Field::Password, refusal));
                 }
             };
             let (rotated, token) = self.sessions.rotate_secret(session);
@@ -68,7 +67,7 @@ impl Services {
                 return Ok(self.complete_sign_in(session, Some(now), token, client));
             }
         }
-        Err(ChangePasswordError::SignedOut)
+        Err(ActError::SignedOut)
     }
 
     async fn check_current(
@@ -77,7 +76,7 @@ impl Services {
         client: &ClientInfo,
         share: Share,
         password: Password,
-    ) -> Result<CredentialsVersion, ChangePasswordError> {
+    ) -> Result<CredentialsVersion, ActError> {
         let user = session.user.id;
         let account = self.store.credentials_by_id(user).await?;
         let version = account.as_ref().map(|account| account.version);
@@ -85,11 +84,11 @@ impl Services {
         let permit = self.hashing.reserve(share).await?;
         let attempt = PasswordAttempt::Reauthenticate { session, client };
         let checked = self.check_password(permit, &attempt, stored, password).await?;
-        match (version, checked.map_err(ChangePasswordError::Throttled)?) {
+        match (version, checked) {
             (Some(version), Verification::Valid { .. }) => Ok(version),
             _ => {
                 Event::AuthnPasswordChangeFail { user }.record();
-                Err(ChangePasswordError::WrongPassword)
+                Err(ActError::field(Field::CurrentPassword, Message::WrongCurrentPassword))
             }
         }
     }
@@ -118,8 +117,11 @@ impl Services {
         let client = &context.client;
         let share = Share { network: client.network, account: AttemptKey::user(user_id) };
         let permit = self.hashing.reserve(share).await?;
-        let checked = self.check_password(permit, &PasswordAttempt::Resubmitted(former), Some(hash), password).await?;
-        let Ok(Verification::Valid { .. }) = checked else { return Ok(None) };
+        match self.check_password(permit, &PasswordAttempt::Resubmitted(former), Some(hash), password).await {
+            Ok(Verification::Valid { .. }) => {}
+            Err(ActError::Internal(error)) => return Err(error),
+            Ok(Verification::Invalid) | Err(_) => return Ok(None),
+        }
         let (session, token) = self.sessions.begin(user_id, self.session_lifetime(presented.remembered), client);
         let begun = self.store.sign_in(account.version, &session, &presented.sessions).await?;
         if self.sessions.wait_until_applied(begun).await?.is_none() {

@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::Services;
 use crate::context::Context;
-use crate::error::InternalError;
 use crate::events::Event;
+use crate::internal_error::InternalError;
 use crate::model::RevokeOutcome;
 use crate::sessions::Session;
 

@@ -9,7 +9,7 @@ use handstamp_core::{Argon2Params, HashMemory, Password, PasswordError, Password
 use tokio::time::sleep;
 
 use crate::config::HashingConfig;
-use crate::error::InternalError;
+use crate::internal_error::InternalError;
 
 pub(crate) use queue::Share;
 use queue::{Queue, QueueFull, QueuePermit};
@@ -45,7 +45,7 @@ pub(crate) enum Verification {
 impl PasswordHasher {
     pub(crate) fn new(config: &HashingConfig) -> Self {
         Self {
-            settings: config.settings,
+            settings: config.params,
             queue: Arc::new(Queue::new(config.concurrency, config.queue)),
             memories: Arc::new(Mutex::new(Vec::new())),
         }

@@ -1,13 +1,13 @@
 //! The acts of users and operators on accounts and sessions, one file per act. This module does not depend on the web layer.
 
-mod add_user;
+mod act_error;
+mod admin;
 mod assertions;
 mod attack_detection;
 mod change_name;
 mod change_password;
 mod end_sessions;
 mod hashing;
-mod manage_users;
 mod register;
 mod sign_in;
 mod sign_out;
@@ -16,23 +16,25 @@ mod throttle;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordError, PasswordHash, Timestamp};
+use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordError, PasswordHash, PasswordPolicy, Timestamp};
 
 use crate::config::{Config, SessionConfig};
 use crate::context::ClientInfo;
 use crate::environment::Environment;
-use crate::error::InternalError;
 use crate::events::Event;
-use crate::model::OwnedSession;
+use crate::internal_error::InternalError;
+use crate::model::{Message, OwnedSession};
 use crate::sessions::{IssuedToken, SessionLifetime, Sessions};
 use crate::store::Store;
 
+pub(crate) use act_error::ActError;
+pub(crate) use admin::CreateUser;
 pub(crate) use assertions::Assertions;
-pub(crate) use change_password::{ChangePasswordError, ChangePasswordRequest};
+pub(crate) use change_password::ChangePasswordRequest;
 use hashing::HashPermit;
 pub(crate) use hashing::PasswordHasher;
-pub(crate) use register::{RegisterError, RegisterRequest};
-pub(crate) use sign_in::{SignInError, SignInRequest};
+pub(crate) use register::RegisterRequest;
+pub(crate) use sign_in::SignInRequest;
 pub(crate) use throttle::LoginThrottle;
 
 /// How soon after the first submission of a form a second one counts as a duplicate.
@@ -126,4 +128,11 @@ impl Services {
         }
         Ok(JobOutcome::Done)
     }
+}
+
+/// Parses a new password, with the checks that need no waiting: not too long, not too short.
+fn parse_new_password(text: &str, policy: &PasswordPolicy) -> Result<Password, Message> {
+    let password = Password::parse(text)?;
+    policy.check_length(&password)?;
+    Ok(password)
 }

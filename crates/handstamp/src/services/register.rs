@@ -1,14 +1,13 @@
 //! Creates an account at a visitor's request, and handles a form that was submitted twice.
 
-use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Password, PasswordError, RetryAfter, UserId};
+use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Password, PasswordPolicy, UserId};
 
 use super::hashing::Share;
-use super::{SENT_TWICE_WITHIN, Services, SignInCookies, SignInError, SignInRequest};
+use super::{ActError, SENT_TWICE_WITHIN, Services, SignInCookies, SignInRequest, parse_new_password};
 use crate::config::Registration;
 use crate::context::Context;
-use crate::error::InternalError;
 use crate::events::Event;
-use crate::model::{NewUser, OwnedSession};
+use crate::model::{Field, FieldErrors, Message, NewUser, OwnedSession};
 use crate::store::EmailTakenError;
 
 /// A request to create an account.
@@ -18,20 +17,20 @@ pub(crate) struct RegisterRequest {
     pub(crate) password: Password,
 }
 
-/// Why no account was created.
-#[derive(Debug)]
-pub(crate) enum RegisterError {
-    Closed,
-    /// Throttled: there were too many attempts from this network.
-    Throttled(RetryAfter),
-    EmailTaken,
-    Password(PasswordError),
-    Internal(InternalError),
-}
-
-impl<F: Into<InternalError>> From<F> for RegisterError {
-    fn from(error: F) -> Self {
-        Self::Internal(error.into())
+impl RegisterRequest {
+    /// Parses the fields of a registration. The password is checked as far as that needs no waiting.
+    ///
+    /// # Errors
+    /// What is wrong with each field.
+    pub(crate) fn parse(name: &str, email: &str, password: &str, policy: &PasswordPolicy) -> Result<Self, FieldErrors> {
+        let mut errors = FieldErrors::default();
+        let name = errors.check(Field::Name, DisplayName::parse(name));
+        let email = errors.check(Field::Email, EmailAddress::parse(email));
+        let password = errors.check(Field::Password, parse_new_password(password, policy));
+        match (name, email, password) {
+            (Some(name), Some(email), Some(password)) => Ok(Self { name, email, password }),
+            _ => Err(errors),
+        }
     }
 }
 
@@ -42,15 +41,15 @@ impl Services {
         context: &Context,
         request: RegisterRequest,
         previous_sessions: &[OwnedSession],
-    ) -> Result<SignInCookies, RegisterError> {
+    ) -> Result<SignInCookies, ActError> {
         if self.config.registration == Registration::Closed {
-            return Err(RegisterError::Closed);
+            return Err(ActError::Forbidden(Message::RegistrationClosed));
         }
         let client = &context.client;
         let share = Share { network: client.network, account: AttemptKey::account(&request.email) };
         let permit = self.hashing.reserve(share).await?;
         // Counted before the response can reveal whether the address has an account.
-        self.count_registration(client).await?.map_err(RegisterError::Throttled)?;
+        self.count_registration(client).await?;
         if self.store.has_account(&request.email).await? {
             return Err(Self::taken());
         }
@@ -58,7 +57,7 @@ impl Services {
             self.hash_new_password(permit, request.password, request.name.as_str(), request.email.as_str()).await?;
         let password_hash = hashed.map_err(|refusal| {
             Event::RegisterRefused { reason: "password" }.record();
-            RegisterError::Password(refusal)
+            ActError::field(Field::Password, refusal)
         })?;
 
         let id = UserId::new(self.environment.now(), self.environment.random());
@@ -83,11 +82,11 @@ impl Services {
         context: &Context,
         request: RegisterRequest,
         previous_sessions: &[OwnedSession],
-    ) -> Result<SignInCookies, RegisterError> {
+    ) -> Result<SignInCookies, ActError> {
         let instead =
             SignInRequest { email: request.email.clone(), password: request.password.clone(), remember: true };
         match self.register(context, request, previous_sessions).await {
-            Err(RegisterError::EmailTaken) => {}
+            Err(ActError::Fields(errors)) if errors.get(Field::Email) == Some(&Message::EmailTaken) => {}
             outcome => return outcome,
         }
         match self.sign_in(context, instead, previous_sessions).await {
@@ -97,13 +96,13 @@ impl Services {
                 }
                 Ok(cookies)
             }
-            Err(SignInError::Internal(error)) => Err(error.into()),
-            Err(SignInError::Wrong | SignInError::Throttled(_)) => Err(RegisterError::EmailTaken),
+            Err(ActError::Internal(error)) => Err(error.into()),
+            Err(_) => Err(ActError::field(Field::Email, Message::EmailTaken)),
         }
     }
 
-    fn taken() -> RegisterError {
+    fn taken() -> ActError {
         Event::RegisterRefused { reason: "address_taken" }.record();
-        RegisterError::EmailTaken
+        ActError::field(Field::Email, Message::EmailTaken)
     }
 }

@@ -1,14 +1,13 @@
 //! Signs a user in with an e-mail address and a password.
 
-use handstamp_core::{AttemptKey, EmailAddress, KnownDevices, Password, PasswordHash, RetryAfter};
+use handstamp_core::{AttemptKey, EmailAddress, KnownDevices, Password, PasswordHash};
 
 use super::hashing::{HashPermit, Share, Verification};
 use super::throttle::PasswordAttempt;
-use super::{Services, SignInCookies};
+use super::{ActError, Services, SignInCookies};
 use crate::context::{ClientInfo, Context};
-use crate::error::InternalError;
 use crate::events::Event;
-use crate::model::{Credentials, OwnedSession};
+use crate::model::{Credentials, Field, FieldErrors, Message, OwnedSession};
 
 /// A request to sign in.
 pub(crate) struct SignInRequest {
@@ -17,19 +16,19 @@ pub(crate) struct SignInRequest {
     pub(crate) remember: bool,
 }
 
-/// Why a sign-in failed.
-#[derive(Debug)]
-pub(crate) enum SignInError {
-    /// The address or the password is wrong; the response must not tell which.
-    Wrong,
-    /// Throttled: there were too many wrong passwords, so this one was not checked.
-    Throttled(RetryAfter),
-    Internal(InternalError),
-}
-
-impl<F: Into<InternalError>> From<F> for SignInError {
-    fn from(error: F) -> Self {
-        Self::Internal(error.into())
+impl SignInRequest {
+    /// Parses the fields of a sign-in.
+    ///
+    /// # Errors
+    /// What is wrong with each field. A password that is longer than any is just a wrong one.
+    pub(crate) fn parse(email: &str, password: &str, remember: bool) -> Result<Self, FieldErrors> {
+        let mut errors = FieldErrors::default();
+        let email = errors.check(Field::Email, EmailAddress::parse(email));
+        let password = errors.check(Field::Password, Password::parse(password).map_err(|_| Message::WrongCredentials));
+        match (email, password) {
+            (Some(email), Some(password)) => Ok(Self { email, password, remember }),
+            _ => Err(errors),
+        }
     }
 }
 
@@ -40,14 +39,14 @@ impl Services {
         context: &Context,
         request: SignInRequest,
         previous_sessions: &[OwnedSession],
-    ) -> Result<SignInCookies, SignInError> {
+    ) -> Result<SignInCookies, ActError> {
         let client = &context.client;
         let known = self.devices.open(&client.device_cookie, self.sessions.now());
         let share = Share { network: client.network, account: AttemptKey::account(&request.email) };
         // The second try is for credentials that were changed between our read and our write.
         for _ in 0..2 {
             // A throttled attempt is refused before any other work is done.
-            self.check_recent_refusal(&request.email, client).map_err(SignInError::Throttled)?;
+            self.check_recent_refusal(&request.email, client).map_err(ActError::Throttled)?;
             let permit = self.hashing.reserve(share).await?;
             let account = self.store.credentials_by_email(&request.email).await?;
             let (account, hash, rehashed) = self.check_credentials(permit, account, &request, &known, client).await?;
@@ -67,7 +66,7 @@ impl Services {
                 return Ok(self.complete_sign_in(session.owned(), account.changed_at, token, client));
             }
         }
-        Err(SignInError::Wrong)
+        Err(ActError::field(Field::Password, Message::WrongCredentials))
     }
 
     /// The account and its hash, if the password is right and the account may sign in. A failure takes as long: if there is no
@@ -79,17 +78,17 @@ impl Services {
         request: &SignInRequest,
         known: &KnownDevices,
         client: &ClientInfo,
-    ) -> Result<(Credentials, PasswordHash, Option<PasswordHash>), SignInError> {
+    ) -> Result<(Credentials, PasswordHash, Option<PasswordHash>), ActError> {
         let hash =
             account.as_ref().filter(|account| !account.disabled).and_then(|account| account.password_hash.clone());
         let attempt = PasswordAttempt::SignIn { email: &request.email, account: account.as_ref(), known, client };
         let checked = self.check_password(permit, &attempt, hash.clone(), request.password.clone()).await?;
-        match (account, hash, checked.map_err(SignInError::Throttled)?) {
+        match (account, hash, checked) {
             (Some(account), Some(hash), Verification::Valid { rehashed }) => Ok((account, hash, rehashed)),
             (account, ..) => {
                 let user = account.map(|account| account.user_id);
                 Event::AuthnLoginFail { user }.record();
-                Err(SignInError::Wrong)
+                Err(ActError::field(Field::Password, Message::WrongCredentials))
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use super::Services;
 use crate::context::Context;
-use crate::error::InternalError;
 use crate::events::Event;
+use crate::internal_error::InternalError;
 use crate::model::OwnedSession;
 
 impl Services {

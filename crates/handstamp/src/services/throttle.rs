@@ -9,11 +9,11 @@ use quick_cache::sync::Cache;
 
 use super::attack_detection::AttackDetector;
 use super::hashing::{HashPermit, Verification};
-use super::{JobOutcome, Services};
+use super::{ActError, JobOutcome, Services};
 use crate::config::LimitsConfig;
 use crate::context::ClientInfo;
-use crate::error::InternalError;
 use crate::events::Event;
+use crate::internal_error::InternalError;
 use crate::model::{Credentials, OwnedSession};
 use crate::sessions::Session;
 use crate::store::{AttemptLimit, CountedAttempt};
@@ -113,12 +113,12 @@ impl Services {
         attempt: &PasswordAttempt<'_>,
         stored: Option<PasswordHash>,
         password: Password,
-    ) -> Result<Result<Verification, RetryAfter>, InternalError> {
+    ) -> Result<Verification, ActError> {
         let attempted = match self.count_attempt(attempt).await? {
             Ok(attempted) => attempted,
             Err(wait) => {
                 self.log_throttled(attempt, wait);
-                return Ok(Err(wait));
+                return Err(ActError::Throttled(wait));
             }
         };
         let fingerprint = self.throttle.attacks.fingerprint(&password);
@@ -126,7 +126,7 @@ impl Services {
             Err(InternalError::Overloaded) => {
                 // The attempt lost its permit to another network or account, so its password was not checked.
                 self.refund(&attempted).await;
-                return Err(InternalError::Overloaded);
+                return Err(InternalError::Overloaded.into());
             }
             checked => checked?,
         };
@@ -143,7 +143,7 @@ impl Services {
                 }
             }
         }
-        Ok(Ok(checked))
+        Ok(checked)
     }
 
     /// Refuses a client without a device cookie at once if one of its limits refused an attempt within the current second. A client
@@ -169,10 +169,7 @@ impl Services {
     }
 
     /// Counts an attempt to register.
-    pub(super) async fn count_registration(
-        &self,
-        client: &ClientInfo,
-    ) -> Result<Result<(), RetryAfter>, InternalError> {
+    pub(super) async fn count_registration(&self, client: &ClientInfo) -> Result<(), ActError> {
         let network = client.network;
         let counted = [
             self.throttle.registration.map(|limit| (AttemptKey::registration(network), limit)),
@@ -182,10 +179,10 @@ impl Services {
                 .map(|(limit, key)| (key, limit)),
         ];
         let counted = self.count(&counted.into_iter().flatten().collect::<Vec<_>>()).await?;
-        if counted.is_err() {
+        counted.map(drop).map_err(|(wait, _)| {
             Event::RegisterRefused { reason: "too_many" }.record();
-        }
-        Ok(counted.map(drop).map_err(|(wait, _)| wait))
+            ActError::Throttled(wait)
+        })
     }
 
     /// Counts a rejected new password as an attempt of the session: the strength estimate takes as long as a hash, and a session

@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::config::SessionConfig;
 use crate::context::ClientInfo;
 use crate::environment::Environment;
-use crate::error::InternalError;
+use crate::internal_error::InternalError;
 use crate::model::{ListedSession, LiveSession, NewSession, OwnedSession, SessionUser};
 use crate::store::{self, Committed, InvalidationLog, Store};
 

@@ -14,7 +14,7 @@ use super::sessions::SESSIONS_PER_USER;
 use super::statement::{Pool, Sql, request};
 use super::{EmailTakenError, Store, TooManyGroupsError};
 use crate::config::DatabaseUrl;
-use crate::model::{CredentialsVersion, NewSession, NewUser, RevokeOutcome};
+use crate::model::{CredentialsVersion, ListUsers, NewSession, NewUser, RevokeOutcome};
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
@@ -73,6 +73,8 @@ laws! {
     a_session_beyond_a_hundred_ends_the_longest_unused
     sessions_are_listed_newest_first
     the_list_of_accounts_contains_every_account
+    users_are_listed_in_pages_and_found_by_text_and_group
+    a_session_is_ended_by_its_id_alone
     applications_read_users_through_a_database_view
     an_address_is_verified_at_the_creation_of_the_account_or_later
     disabling_an_account_ends_its_sessions_for_good
@@ -101,7 +103,8 @@ const FIRST: CredentialsVersion = CredentialsVersion(1);
 const ANOTHER: CredentialsVersion = CredentialsVersion(2);
 
 fn hash(password: &str) -> PasswordHash {
-    let policy = PasswordPolicy { min_length: 1, min_strength: 0 };
+    let mut policy = PasswordPolicy::default();
+    (policy.min_length, policy.min_strength) = (1, 0);
     let password = policy.accept(Password::parse(password).unwrap(), &[]).unwrap();
     Argon2Params::new(8, 1, 1).unwrap().hash(&password, [0; 16], &mut HashMemory::default())
 }
@@ -359,7 +362,7 @@ async fn a_user_is_in_the_groups_that_were_added_and_not_removed(store: &Store) 
     let user = user().await;
     assert_eq!((user.groups(), user.name(), user.email()), ("board,staff", "Ada", "ada@example.com"));
     assert!(user.is_in("staff") && !user.is_in("Editors") && !user.is_in("staf") && !user.is_in("board,staff"));
-    assert_eq!(store.users(NOW).await.unwrap()[0].groups, ["board", "staff"]);
+    assert_eq!(store.list_users(&ListUsers::default(), NOW).await.unwrap()[0].groups, ["board", "staff"]);
     let bob = new_user("bob@example.com");
     store.create_user(&bob, None, &[]).await.unwrap().value.unwrap();
     assert_eq!(store.user_by_email(&bob.email, NOW).await.unwrap().unwrap().groups, [""; 0]);
@@ -492,14 +495,55 @@ async fn applications_read_users_through_a_database_view(store: &Store) {
     assert_eq!(rows, [(id.as_uuid(), name, "ada@example.com".to_owned(), i64::try_from(NOW.unix_seconds()).unwrap())]);
 }
 
+async fn users_are_listed_in_pages_and_found_by_text_and_group(store: &Store) {
+    let (ada, _) = ada(store).await;
+    for address in ["bob@example.com", "Carol@example.com", "100%_dave!@example.org"] {
+        store.create_user(&new_user(address), None, &[]).await.unwrap().value.unwrap();
+    }
+    store.change_groups(ada, &groups(&["staff"]), &[]).await.unwrap().value.unwrap();
+    let list = async |query: &ListUsers| {
+        let users = store.list_users(query, NOW).await.unwrap();
+        users.into_iter().map(|user| user.email).collect::<Vec<_>>()
+    };
+    let mut page = ListUsers { limit: 3, ..ListUsers::default() };
+    assert_eq!(list(&page).await, ["100%_dave!@example.org", "ada@example.com", "bob@example.com"]);
+    page.after = Some("BOB@example.com".to_owned());
+    assert_eq!(list(&page).await, ["Carol@example.com"]);
+    let containing = |text: &str| ListUsers { search: Some(text.to_owned()), ..ListUsers::default() };
+    assert_eq!(list(&containing("CAROL")).await, ["Carol@example.com"]);
+    assert_eq!(list(&containing("ada")).await.len(), 4, "all are called Ada");
+    for signs in ["%_", "!@", "0%"] {
+        assert_eq!(list(&containing(signs)).await, ["100%_dave!@example.org"], "{signs} stands for itself");
+    }
+    let staff = ListUsers { group: Some("staff".to_owned()), ..ListUsers::default() };
+    assert_eq!(list(&staff).await, ["ada@example.com"]);
+    assert_eq!(list(&ListUsers { after: Some("ada@example.com".to_owned()), ..staff }).await, [""; 0]);
+    let found = store.user_by_id(ada, NOW).await.unwrap().unwrap();
+    assert_eq!((found.id, found.email.as_str()), (ada, "ada@example.com"));
+    assert!(store.user_by_id(UserId::from_uuid(unique()), NOW).await.unwrap().is_none());
+}
+
+async fn a_session_is_ended_by_its_id_alone(store: &Store) {
+    let (ada, session) = ada(store).await;
+    let other = one_more(store, ada).await;
+    let ended = store.end_session(session.session_id).await.unwrap();
+    assert_eq!(ended.value, Some(ada));
+    assert!(ended.position.is_some() && !is_live(store, &session).await && is_live(store, &other).await);
+    let again = store.end_session(session.session_id).await.unwrap();
+    assert_eq!((again.value, again.position), (None, None));
+}
+
 async fn the_list_of_accounts_contains_every_account(store: &Store) {
     let (ada, _) = ada(store).await;
     let bob = new_user("Bob@example.com");
     store.create_user(&bob, None, &[]).await.unwrap().value.unwrap();
-    let accounts = store.users(NOW).await.unwrap();
+    let accounts = store.list_users(&ListUsers::default(), NOW).await.unwrap();
     let seen: Vec<_> = accounts.iter().map(|account| (account.id, account.sessions, account.signed_in_at)).collect();
     assert_eq!(seen, [(ada, 1, Some(NOW)), (bob.id, 0, None)]);
-    assert_eq!(store.users(NOW.after(Duration::from_secs(3600))).await.unwrap()[0].sessions, 0);
+    assert_eq!(
+        store.list_users(&ListUsers::default(), NOW.after(Duration::from_secs(3600))).await.unwrap()[0].sessions,
+        0
+    );
     let found = store.user_by_email(&email("BOB@example.com"), NOW).await.unwrap().unwrap();
     assert_eq!(
         (found.id, found.email.as_str(), found.created_at, found.disabled),

@@ -4,9 +4,7 @@ use handstamp_core::{GroupName, UserId};
 
 use super::statement::request;
 use super::{Committed, InvalidationScope, Result, Store};
-
-/// The most groups that a user is in: their names must fit into a header.
-pub(crate) const GROUPS_PER_USER: i64 = 50;
+use crate::model::GROUPS_PER_USER;
 
 /// The user would be in more groups than [`GROUPS_PER_USER`].
 #[derive(Debug, PartialEq, Eq)]

@@ -5,12 +5,28 @@ use std::time::Duration;
 use handstamp_core::{SessionSecretHash, Timestamp, UserId};
 use uuid::Uuid;
 
-use super::protocol::{Invalidation, InvalidationLog, InvalidationScope, MAX_INVALIDATIONS, NodeId, NodeRow, Position};
+use super::protocol::{
+    Committed, Invalidation, InvalidationLog, InvalidationScope, MAX_INVALIDATIONS, NodeId, NodeRow, Position,
+};
 use super::statement::{self, Pool, Sql, Tx, lease, limit, request};
 use super::{Error, Result, Store, to_db_time};
 
+impl Tx<'_> {
+    /// Commits a change of what nodes may have cached: gives each scope its position in the invalidation log, last of all, since
+    /// other writers wait from there until the commit.
+    pub(super) async fn commit_invalidating<T>(
+        mut self,
+        value: T,
+        scopes: &[InvalidationScope],
+    ) -> Result<Committed<T>> {
+        let position = append(&mut self, scopes).await?;
+        self.commit().await?;
+        Ok(Committed { value, position })
+    }
+}
+
 /// Appends invalidations to the log within a transaction and returns the position of the last, or none.
-pub(super) async fn append(tx: &mut Tx<'_>, scopes: &[InvalidationScope]) -> Result<Option<Position>> {
+async fn append(tx: &mut Tx<'_>, scopes: &[InvalidationScope]) -> Result<Option<Position>> {
     const NEXT_POSITIONS: Sql = request("UPDATE change_counter SET position = position + $1 RETURNING position");
     const APPEND: Sql = request("INSERT INTO changes (position, kind, subject) VALUES ($1, $2, $3)");
     if scopes.is_empty() {

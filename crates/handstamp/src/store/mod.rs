@@ -30,7 +30,7 @@ use handstamp_core::Timestamp;
 use crate::config::{DatabaseUrl, PoolConfig};
 
 pub(crate) use attempts::{AttemptLimit, CountedAttempt};
-pub(crate) use groups::{GROUPS_PER_USER, TooManyGroupsError};
+pub(crate) use groups::TooManyGroupsError;
 pub(crate) use jobs::JobState;
 pub(crate) use protocol::{
     Committed, Invalidation, InvalidationLog, InvalidationScope, NoLease, NodeId, NodeRow, Position,
@@ -168,6 +168,16 @@ impl From<sqlx::Error> for OpenError {
 impl From<sqlx::migrate::MigrateError> for OpenError {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
         Self::Migration(error)
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::File(_) => None,
+            Self::Database(error) | Self::Unreachable(_, error) => Some(error),
+            Self::Migration(error) => Some(error),
+        }
     }
 }
 

@@ -128,6 +128,17 @@ impl Store {
         tx.commit_invalidating(value, &[InvalidationScope::User(user_id)]).await
     }
 
+    /// Ends a session by its id, and returns its user; none if there is no such session.
+    pub(crate) async fn end_session(&self, session_id: Uuid) -> Result<Committed<Option<UserId>>> {
+        const SQL: &str = "DELETE FROM sessions WHERE handle = $1 RETURNING user_id";
+        let mut tx = self.begin().await?;
+        let ended: Option<(Uuid,)> = tx.fetch_optional(request(SQL), &[session_id.into()]).await?;
+        match ended.map(|(id,)| UserId::from_uuid(id)) {
+            Some(id) => tx.commit_invalidating(Some(id), &[InvalidationScope::User(id)]).await,
+            None => tx.rollback_with(None).await,
+        }
+    }
+
     /// Ends all sessions of an account but one and returns how many.
     pub(crate) async fn end_other_sessions(&self, user_id: UserId, kept: SessionSecretHash) -> Result<Committed<u64>> {
         let mut tx = self.begin().await?;

@@ -9,8 +9,8 @@ use sqlx::{Arguments, Encode, FromRow, Type};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::protocol::{Committed, InvalidationScope};
-use super::{Error, Result, Store, invalidations, to_db_time};
+use super::protocol::Committed;
+use super::{Error, Result, Store, to_db_time};
 
 /// The longest time of a statement or a transaction, with the wait for a connection: a database that is frozen or cut off
 /// sends no error.
@@ -380,18 +380,6 @@ impl Tx<'_> {
     /// Undoes everything.
     pub(super) async fn rollback(self) -> Result<()> {
         self.end("ROLLBACK").await
-    }
-
-    /// Commits a change of what nodes may have cached: gives each scope its position in the invalidation log, last of all, since
-    /// other writers wait from there until the commit.
-    pub(super) async fn commit_invalidating<T>(
-        mut self,
-        value: T,
-        scopes: &[InvalidationScope],
-    ) -> Result<Committed<T>> {
-        let position = invalidations::append(&mut self, scopes).await?;
-        self.commit().await?;
-        Ok(Committed { value, position })
     }
 
     /// Undoes everything and gives what nobody has to wait for.

@@ -7,10 +7,10 @@ use handstamp_core::{
 use uuid::Uuid;
 
 use super::groups::groups_column;
-use super::statement::{Pool, request};
+use super::statement::{Pool, limit, request};
 use super::{Committed, InvalidationScope, Position, Result, Store, from_db_time};
 use crate::model::{
-    Credentials, CredentialsVersion, LiveSession, NewSession, NewUser, OwnedSession, SessionUser, User,
+    Credentials, CredentialsVersion, ListUsers, LiveSession, NewSession, NewUser, OwnedSession, SessionUser, User,
 };
 
 /// A query for the columns of an [`UserRow`]. `$1` is the time; the rest of the statement selects the users.
@@ -151,11 +151,32 @@ impl Store {
         tx.commit_invalidating(Some(unused), &changed).await
     }
 
-    /// All accounts, ordered by address.
-    pub(crate) async fn users(&self, now: Timestamp) -> Result<Vec<User>> {
-        const SQL: &str = select_users!("ORDER BY email_key");
-        let rows: Vec<UserRow> = self.fetch_all(Pool::Read, request(SQL), &[now.into()]).await?;
+    /// A page of users, ordered by address.
+    pub(crate) async fn list_users(&self, query: &ListUsers, now: Timestamp) -> Result<Vec<User>> {
+        const SQL: &str = select_users!(
+            "WHERE email_key > $2
+               AND ($3 = '' OR email_key LIKE $3 ESCAPE '!' OR lower(name) LIKE $3 ESCAPE '!')
+               AND ($4 = '' OR EXISTS (SELECT 1 FROM user_groups WHERE user_id = users.id AND name = $4))
+             ORDER BY email_key LIMIT $5"
+        );
+        let after = query.after.as_deref().unwrap_or_default().to_lowercase();
+        let search = query.search.as_deref().map_or_else(String::new, containing);
+        let args = [
+            now.into(),
+            after.as_str().into(),
+            search.as_str().into(),
+            query.group.as_deref().unwrap_or_default().into(),
+            limit(query.limit.min(ListUsers::MAX_LIMIT)),
+        ];
+        let rows: Vec<UserRow> = self.fetch_all(Pool::Read, request(SQL), &args).await?;
         Ok(rows.into_iter().map(User::from).collect())
+    }
+
+    /// The user with this id.
+    pub(crate) async fn user_by_id(&self, id: UserId, now: Timestamp) -> Result<Option<User>> {
+        const SQL: &str = select_users!("WHERE id = $2");
+        let row: Option<UserRow> = self.fetch_optional(Pool::Read, request(SQL), &[now.into(), id.into()]).await?;
+        Ok(row.map(User::from))
     }
 
     /// The account with this address.
@@ -283,4 +304,17 @@ impl Store {
         tx.execute(request("UPDATE users SET name = $2 WHERE id = $1"), &[id.into(), name.as_str().into()]).await?;
         tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
     }
+}
+
+/// The pattern of LIKE for texts that contain this one, with `!` as the escape character.
+fn containing(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for character in text.to_lowercase().chars() {
+        if matches!(character, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
 }

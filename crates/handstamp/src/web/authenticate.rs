@@ -1,4 +1,4 @@
-//! Authenticates requests by their session cookies.
+//! Authenticates requests by their session cookies, and ends the sessions that a request presents.
 
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
@@ -8,12 +8,14 @@ use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use handstamp_core::cookie::CookieLookup;
 
-use super::user::{Visitor, is_navigation, original_uri, redirect_to_sign_in};
+use super::negotiate::is_navigation;
+use super::user::{Visitor, original_uri, redirect_to_sign_in};
 use super::web_error::WebError;
 use super::{SharedSite, Site};
-use crate::error::InternalError;
+use crate::context::Context;
 use crate::events::Event;
-use crate::sessions::{Session, SessionLookup};
+use crate::internal_error::InternalError;
+use crate::sessions::{PresentedSessions, Session, SessionLookup};
 
 /// The number of session cookies of one request that are looked up, each of which may cost a database statement. Browsers keep
 /// 180 cookies of a domain.
@@ -107,4 +109,17 @@ async fn look_up_several(site: &SharedSite, headers: &HeaderMap) -> Result<Visit
     let (count, live) = (Some(count), Some(live.len() as u64));
     Event::SessionTokenRefused { reason: &"several_cookies", count, live }.record();
     Ok(Visitor::Anonymous)
+}
+
+/// Revokes every session whose token a client presents. If it can revoke none because no key of this node opens the token, it
+/// fails: another node may know the key, and the session would stay live there.
+pub(super) async fn end_presented(
+    site: &Site,
+    context: &Context,
+    presented: &PresentedSessions,
+) -> Result<(), WebError> {
+    if presented.sessions.is_empty() {
+        return if presented.of_unknown_key { Err(WebError::unknown_key()) } else { Ok(()) };
+    }
+    Ok(site.services.sign_out(context, &presented.sessions).await?)
 }

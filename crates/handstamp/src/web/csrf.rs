@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::access::ErrorFormat;
 use super::web_error::WebError;
 use super::{SharedSite, Site, host, respond};
 use crate::events::Event;
@@ -19,20 +20,25 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Like Go's CrossOriginProtection, it checks `Sec-Fetch-Site`, and `Origin` where a browser does not send that. Unlike Go's, it
 /// compares the scheme as well as the host. A request with neither header counts in Go as one of a program. Here it does so only
 /// without a session cookie: a program that sends one has to send `Origin` too.
-pub(super) fn refusal(site: &Site, request: &Request) -> Option<WebError> {
+///
+/// The message is for the program where errors are problem documents, and for the user otherwise.
+pub(super) fn refusal(site: &Site, request: &Request, errors: ErrorFormat) -> Option<WebError> {
     if only_reads(request) || comes_from_here(site, request) || comes_from_a_trusted_origin(site, request) {
         return None;
     }
     Event::CrossSiteRefused {}.record();
-    let message = if request.uri().path().starts_with("/api/") {
-        let public_url = &site.services.config.public_url;
-        format!(
-            "Nothing was done: this request came from another site, or from a program that sends a session cookie without \
-             the header Origin: {public_url}"
-        )
-        .into()
-    } else {
-        Cow::from("This request came from another site, so nothing was done. Please use the form on our own page.")
+    let message = match errors {
+        ErrorFormat::Problem => {
+            let public_url = &site.services.config.public_url;
+            format!(
+                "Nothing was done: this request came from another site, or from a program that sends a session cookie \
+                 without the header Origin: {public_url}"
+            )
+            .into()
+        }
+        ErrorFormat::Negotiated => {
+            Cow::from("This request came from another site, so nothing was done. Please use the form on our own page.")
+        }
     };
     Some(WebError::refused(StatusCode::FORBIDDEN, message))
 }
@@ -40,7 +46,7 @@ pub(super) fn refusal(site: &Site, request: &Request) -> Option<WebError> {
 /// [`refusal`] as a layer around an application's own routes. It answers with a problem document, as no error page is rendered
 /// there.
 pub(super) async fn refuse(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
-    match refusal(&site, &request) {
+    match refusal(&site, &request, ErrorFormat::Problem) {
         Some(refusal) => respond::problem_response(refusal),
         None => next.run(request).await,
     }

@@ -11,12 +11,14 @@ use minijinja::{Value, context};
 use uuid::Uuid;
 
 use super::headers::set_no_store;
-use super::user::{Visitor, is_navigation, original_uri, redirect_to_sign_in};
+use super::negotiate::is_navigation;
+use super::user::{Visitor, original_uri, redirect_to_sign_in};
 use super::web_error::{WebError, log_internal_error};
 use super::{SharedSite, authenticate, respond};
 use crate::Handstamp;
-use crate::error::{Error, InternalError};
+use crate::error::Error;
 use crate::events::Event;
+use crate::internal_error::InternalError;
 use crate::sessions::Session;
 
 /// The signed-in user: an extractor for the handlers of an application whose state holds a [`Handstamp`]. A navigation of an
@@ -224,10 +226,8 @@ impl Handstamp {
 /// For handlers that return an error: the cause is logged, and not shown to the client.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let failure = match self.into_internal() {
+        let failure = match self.into_act_error() {
             Ok(error) => WebError::from(error),
-            Err(error) if error.is_no_such_account() => WebError::not_found(),
-            Err(error) if error.is_refused() => WebError::refused(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
             Err(error) => {
                 log_internal_error(&error);
                 WebError::refused(

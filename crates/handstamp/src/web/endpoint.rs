@@ -1,52 +1,33 @@
-//! Runs every handler behind its checks: host, CSRF, authentication, timeout and error rendering.
+//! Runs every handler behind its checks: host, CSRF, session, timeout and error rendering.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::mem::take;
-use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, FromRef, FromRequestParts, Request};
-use axum::http::header::{SET_COOKIE, USER_AGENT};
-use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::extract::{FromRef, Request};
+use axum::http::header::{CONTENT_SECURITY_POLICY, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use handstamp_core::Network;
 use tokio::time::timeout;
 
-use super::headers::REQUEST_ID;
+use super::access::{Access, ErrorFormat, SessionAccess};
+use super::client_address::client_address;
+use super::headers::{PagePolicy, REQUEST_ID};
 use super::respond::ErrorPageVisitor;
 use super::user::Visitor;
 use super::web_error::WebError;
-use super::{SharedSite, Site, authenticate, csrf, host, mount, respond};
-use crate::context::{Actor, ClientInfo, Context};
-use crate::error::InternalError;
-use crate::events::Event;
+use super::{SharedSite, authenticate, csrf, host, mount, negotiate, respond};
+use crate::internal_error::InternalError;
 use crate::log;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const MAX_USER_AGENT_CHARACTERS: usize = 256;
-
-/// The access that a handler requires.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    /// Any request, whatever host it names.
-    Unchecked,
-    /// A request that names this site, and that no other site made a browser send.
-    SameSite,
-    /// The same, and the handler gets the visitor.
-    OptionalSession,
-    /// The same, and an anonymous visitor is redirected to the sign-in page or gets 401.
-    SessionRequired,
-}
 
 /// The router state of a handler: the site, and the visitor.
 #[derive(Clone)]
@@ -65,29 +46,54 @@ impl FromRef<RequestContext> for SharedSite {
 /// The future of a response: the type that axum makes of handler functions.
 pub(super) type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// A handler behind its checks.
+/// A handler behind its checks. All requests to a route share it.
 #[derive(Clone)]
-pub(super) struct Endpoint {
-    pub(super) site: SharedSite,
-    pub(super) access: Access,
-    pub(super) handler: Arc<dyn Fn(Request, RequestContext) -> ResponseFuture + Send + Sync>,
+pub(super) struct Endpoint(Arc<Checked>);
+
+/// The handler is boxed so that the pointer to this struct is a thin one, since the future of every request stores it.
+struct Checked {
+    site: SharedSite,
+    access: Access,
+    /// The Content-Security-Policy of its pages, if it is not that of every page.
+    own_policy: Option<HeaderValue>,
+    handler: Box<dyn Fn(Request, RequestContext) -> ResponseFuture + Send + Sync>,
 }
 
 impl Endpoint {
+    pub(super) fn new(
+        site: &SharedSite,
+        access: Access,
+        handler: impl Fn(Request, RequestContext) -> ResponseFuture + Send + Sync + 'static,
+    ) -> Self {
+        let own_policy = (access.policy != PagePolicy::STRICT).then(|| access.policy.header(&site.urls));
+        Self(Arc::new(Checked { site: Arc::clone(site), access, own_policy, handler: Box::new(handler) }))
+    }
+
+    /// The access to the handler.
+    #[cfg(test)]
+    pub(super) fn access(&self) -> Access {
+        self.0.access
+    }
+
     /// Runs the checks and then the handler. Each request gets an id, which all its log lines contain; errors are rendered as
     /// pages or problem documents.
     ///
     /// A request is large, and an `async fn` stores its arguments twice in its future. So the request is owned by a block in this
     /// function and borrowed from there, until the handler takes it.
     pub(super) fn call(self, mut request: Request) -> impl Future<Output = Result<Response, Infallible>> + Send {
-        let id = self.site.request_ids.next();
-        let address = client_address(&self.site, request.extensions(), request.headers());
+        let site = &self.0.site;
+        let id = site.request_ids.next();
+        let address = client_address(site, request.extensions(), request.headers());
         let for_log = log::Request::new(id, address, request.method().clone());
-        let is_program = respond::is_program(&request);
+        let is_program = match self.0.access.errors {
+            ErrorFormat::Negotiated => negotiate::is_program(request.headers()),
+            ErrorFormat::Problem => true,
+        };
         let work = async move {
             let response = self.run_with_timeout(&mut request).await;
-            let mut response = respond::render_error(&self.site, response, is_program, id);
-            self.site.headers.add_to(response.headers_mut());
+            let site = &self.0.site;
+            let mut response = respond::render_error(site, response, is_program, id);
+            site.headers.add_to(response.headers_mut());
             let id = HeaderValue::from_bytes(id.as_bytes()).expect("digits are visible ASCII");
             response.headers_mut().insert(REQUEST_ID, id);
             Ok(response)
@@ -98,7 +104,7 @@ impl Endpoint {
     /// The response to a request, also after a timeout or a panic.
     async fn run_with_timeout(&self, request: &mut Request) -> Response {
         // A sign-out waits for a crashed node, for as long as a lease.
-        let limit = REQUEST_TIMEOUT + self.site.services.config.session.lease;
+        let limit = REQUEST_TIMEOUT + self.0.site.services.config.session.lease;
         let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let done = if only_reads {
             let mut work = pin!(AssertUnwindSafe(self.run(request)).catch_unwind());
@@ -131,9 +137,21 @@ impl Endpoint {
             Continue(authorized) => authorized,
             Break(refusal) => return refusal,
         };
-        let error_page_visitor = self.knows_the_visitor().then(|| ErrorPageVisitor(visitor.clone()));
-        let context = RequestContext { site: Arc::clone(&self.site), visitor };
-        let mut response = (self.handler)(take(request), context).await;
+        let knows_the_visitor = self.0.access.session != SessionAccess::Ignored;
+        let error_page_visitor = knows_the_visitor.then(|| ErrorPageVisitor(visitor.clone()));
+        let mut response = match self.0.access.refusal(&visitor) {
+            Some(refusal) => refusal.into_response(),
+            None => {
+                let context = RequestContext { site: Arc::clone(&self.0.site), visitor };
+                (self.0.handler)(take(request), context).await
+            }
+        };
+        // Only a page has the header already: everything else, and every error page, gets the strict policy.
+        if let Some(own) = &self.0.own_policy
+            && let Some(policy) = response.headers_mut().get_mut(CONTENT_SECURITY_POLICY)
+        {
+            policy.clone_from(own);
+        }
         if let Some(error_page_visitor) = error_page_visitor.filter(|_| response.status().is_client_error()) {
             response.extensions_mut().insert(error_page_visitor);
         }
@@ -143,32 +161,32 @@ impl Endpoint {
         response
     }
 
-    fn knows_the_visitor(&self) -> bool {
-        matches!(self.access, Access::OptionalSession | Access::SessionRequired)
-    }
-
     /// Authorizes the request: the visitor and, if the token needs re-signing, a new cookie; or an error response. The request
     /// stays as it is; it is `&mut Request` only because `&Request` is not `Send`.
     async fn authorize(&self, request: &mut Request) -> ControlFlow<Response, (Visitor, Option<HeaderValue>)> {
-        let Self { site, access, .. } = self;
+        let Checked { site, access, .. } = &*self.0;
         if let Some(refusal) = mount::refusal(site, request) {
             return Break(refusal.into_response());
         }
-        if *access != Access::Unchecked {
-            if let Some(refusal) = host::refusal(site, request) {
-                return Break(refusal.into_response());
-            }
-            if let Some(refusal) = csrf::refusal(site, request) {
-                return Break(Box::pin(with_visitor(site, request.headers(), refusal)).await);
-            }
-            if let Some(redirect) = host::to_public_name(site, request) {
-                return Break(redirect);
-            }
+        if access.checks_host
+            && let Some(refusal) = host::refusal(site, request)
+        {
+            return Break(refusal.into_response());
         }
-        match access {
-            Access::Unchecked | Access::SameSite => Continue((Visitor::Anonymous, None)),
-            Access::OptionalSession => authenticate::authenticate(site, request).await,
-            Access::SessionRequired => authenticate::require_session(site, request).await,
+        if access.checks_csrf
+            && let Some(refusal) = csrf::refusal(site, request, access.errors)
+        {
+            return Break(Box::pin(with_visitor(site, request.headers(), refusal)).await);
+        }
+        if access.checks_host
+            && let Some(redirect) = host::to_public_name(site, request)
+        {
+            return Break(redirect);
+        }
+        match access.session {
+            SessionAccess::Ignored => Continue((Visitor::Anonymous, None)),
+            SessionAccess::Optional => authenticate::authenticate(site, request).await,
+            SessionAccess::Required => authenticate::require_session(site, request).await,
         }
     }
 }
@@ -180,71 +198,4 @@ async fn with_visitor(site: &SharedSite, headers: &HeaderMap, refusal: WebError)
         response.extensions_mut().insert(ErrorPageVisitor(visitor));
     }
     response
-}
-
-/// Who acts and from where, for handlers of acts.
-impl FromRequestParts<RequestContext> for Context {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, context: &RequestContext) -> Result<Self, Infallible> {
-        let site = &context.site;
-        let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let address = client_address(site, &parts.extensions, &parts.headers);
-        let client = ClientInfo {
-            user_agent: user_agent.chars().take(MAX_USER_AGENT_CHARACTERS).collect(),
-            address: address.map_or_else(String::new, |address| address.to_string()),
-            network: address.map_or(Network::Unknown, Network::of),
-            device_cookie: site.cookies.presented_device(&parts.headers).to_owned(),
-        };
-        let actor = context
-            .visitor
-            .session()
-            .map_or(Actor::Visitor, |session| Actor::User { id: session.user.id, session_id: session.session_id });
-        Ok(Self { actor, client })
-    }
-}
-
-/// Whether the peer is a trusted proxy.
-pub(super) fn comes_through_a_trusted_proxy(site: &Site, request: &Request) -> bool {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    peer.is_some_and(|ConnectInfo(peer)| site.services.config.trusted_proxies.contain(peer.ip()))
-}
-
-/// The address of the client: that of the peer, or the one that trusted proxies name.
-fn client_address(site: &Site, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
-    let trusted = &site.services.config.trusted_proxies;
-    let Some(ConnectInfo(peer)) = extensions.get::<ConnectInfo<SocketAddr>>() else {
-        if !site.warned.address_unknown.swap(true, Ordering::Relaxed) {
-            warn_of_unknown_addresses();
-        }
-        return None;
-    };
-    let forwarded_for = headers.get_all(FORWARDED_FOR);
-    if forwarded_for.iter().next().is_some()
-        && trusted.looks_untrusted(peer.ip())
-        && !site.warned.proxy_not_trusted.swap(true, Ordering::Relaxed)
-    {
-        Event::ProxyNotTrusted { peer: &peer.ip() }.record();
-    }
-    Some(trusted.client(peer.ip(), forwarded_for.iter().map(HeaderValue::as_bytes)))
-}
-
-/// The warnings about requests that have been logged: each is logged once, whatever the number of requests.
-#[derive(Default)]
-pub(crate) struct Warned {
-    address_unknown: AtomicBool,
-    proxy_not_trusted: AtomicBool,
-}
-
-/// Without the addresses of peers, one attacker who guesses passwords keeps all other visitors from signing in. An application
-/// without a subscriber of `tracing` would not show that in a log.
-#[expect(clippy::print_stderr, reason = "there may be no log")]
-fn warn_of_unknown_addresses() {
-    const WHAT: &str = "requests come without the address of the peer, so all visitors count as one network, and one attacker \
-                        who guesses passwords keeps the others from signing in. Serve the application with \
-                        axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())";
-    Event::AddressUnknown {}.record();
-    if !tracing::dispatcher::has_been_set() {
-        eprintln!("handstamp: {WHAT}");
-    }
 }

@@ -19,10 +19,11 @@ use url::Url;
 
 use super::SharedSite;
 use super::authenticate;
-use super::endpoint::comes_through_a_trusted_proxy;
+use super::client_address::comes_through_a_trusted_proxy;
 use super::identity_headers;
+use super::negotiate::is_navigation;
 use super::urls::{Origin, with_form_not_sent};
-use super::user::{Visitor, is_navigation};
+use super::user::Visitor;
 use super::web_error::WebError;
 use crate::events::Event;
 use crate::sessions::Session;

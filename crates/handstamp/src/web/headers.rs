@@ -24,6 +24,42 @@ const CAPACITY: usize = 20;
 /// In seconds. Without `includeSubDomains`, since an account page must not decide for other hosts of the domain.
 const TWO_YEARS: &str = "max-age=63072000";
 
+/// The Content-Security-Policy of a page, as the directives in which it differs from the strict one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PagePolicy(pub(super) &'static [Directive]);
+
+/// A directive of a Content-Security-Policy: its name and its sources.
+type Directive = (&'static str, &'static str);
+
+const FORM_ACTION: &str = "form-action";
+const STRICT_DIRECTIVES: [Directive; 6] = [
+    ("default-src", "'none'"),
+    ("style-src", "'self'"),
+    ("img-src", "'self'"),
+    (FORM_ACTION, "'self'"),
+    ("base-uri", "'none'"),
+    ("frame-ancestors", "'none'"),
+];
+
+impl PagePolicy {
+    /// Our stylesheet, our icon and our forms, and nothing else.
+    pub(super) const STRICT: Self = Self(&[]);
+
+    /// The header. Each of its own directives replaces the strict one of that name as a whole.
+    pub(super) fn header(self, urls: &Urls) -> HeaderValue {
+        let Self(own) = self;
+        let is_replaced = |name| own.iter().any(|(own, _)| *own == name);
+        let strict = STRICT_DIRECTIVES.iter().filter(|(name, _)| !is_replaced(*name)).map(|(name, sources)| {
+            // Chromium applies form-action to the redirects after a form as well: a sign-in may lead to an app on another host.
+            let hosts = if *name == FORM_ACTION { urls.csp_sources() } else { String::new() };
+            format!("{name} {sources}{hosts}")
+        });
+        let own = own.iter().map(|(name, sources)| format!("{name} {sources}"));
+        let policy = strict.chain(own).collect::<Vec<_>>().join("; ");
+        HeaderValue::from_str(&policy).expect("directives and hosts are visible ASCII")
+    }
+}
+
 /// The security and cache headers of every response.
 pub(crate) struct SecurityHeaders {
     all: HeaderMap,
@@ -44,7 +80,7 @@ impl SecurityHeaders {
         let security = config.public_url.is_https().then_some((STRICT_TRANSPORT_SECURITY, TWO_YEARS));
         let all = careful.into_iter().chain(security).map(|(name, value)| (name, HeaderValue::from_static(value)));
         let mut headers = HeaderMap::with_capacity(CAPACITY);
-        headers.extend(all.chain([(CONTENT_SECURITY_POLICY, urls.content_security_policy())]));
+        headers.extend(all.chain([(CONTENT_SECURITY_POLICY, PagePolicy::STRICT.header(urls))]));
         set_no_store(&mut headers);
         let mut for_html = headers.clone();
         for_html.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));

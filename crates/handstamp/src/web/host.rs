@@ -6,7 +6,8 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::Site;
-use super::user::{is_navigation, original_uri};
+use super::negotiate::is_navigation;
+use super::user::original_uri;
 use super::web_error::WebError;
 
 /// Rejects a request whose host is not a name of this site.

@@ -1,12 +1,15 @@
 //! The HTTP layer: routes, handlers, pages, the JSON API and forward authentication.
 
+mod access;
 mod api;
 mod assets;
 mod authenticate;
+mod client_address;
 mod cookies;
 mod csrf;
 mod current_user;
 mod endpoint;
+mod extract;
 mod form;
 mod forward_auth;
 mod headers;
@@ -14,6 +17,7 @@ mod health;
 mod host;
 mod identity_headers;
 mod mount;
+mod negotiate;
 mod pages;
 mod prerendered;
 mod redirect;
@@ -30,9 +34,9 @@ use std::sync::Arc;
 use crate::log::RequestIds;
 use crate::services::Services;
 
+pub(crate) use client_address::Warned;
 pub(crate) use cookies::Cookies;
 pub use current_user::{CurrentSession, CurrentUser};
-pub(crate) use endpoint::Warned;
 pub(crate) use headers::SecurityHeaders;
 pub(crate) use health::why_not_ready;
 pub(crate) use identity_headers::IdentityHeaderCache;

@@ -6,7 +6,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 
 use super::Site;
-use super::routes::WELL_KNOWN;
+use super::urls::WELL_KNOWN;
 use super::user::original_uri;
 use super::web_error::WebError;
 use crate::events::Event;

@@ -2,17 +2,17 @@
 
 use std::any::Any;
 
-use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use minijinja::{Value, context};
 
 use super::Site;
-use super::user::{self, Visitor};
+use super::user::Visitor;
 use super::web_error::{ErrorMessage, WebError, log_internal_error};
 use crate::events::Event;
 use crate::log::RequestId;
+use crate::model::FieldErrors;
 
 /// The response to an unknown URL.
 pub(super) async fn not_found() -> WebError {
@@ -60,12 +60,13 @@ pub(super) fn render_error(site: &Site, bare: Response, is_program: bool, id: Re
     if is_page || bare.extensions().get::<NoErrorPage>().is_some() {
         return bare;
     }
-    let message = match bare.extensions().get::<ErrorMessage>() {
-        Some(ErrorMessage(message)) => message.clone(),
-        None => usual_message(status).into(),
-    };
+    let ErrorMessage { message, fields } = bare
+        .extensions()
+        .get::<ErrorMessage>()
+        .cloned()
+        .unwrap_or_else(|| ErrorMessage { message: usual_message(status).into(), fields: FieldErrors::default() });
     let wants_page = status != StatusCode::UNAUTHORIZED && !is_program;
-    let rendered = if wants_page { error_page(site, &bare, &message, id) } else { problem(status, &message) };
+    let rendered = if wants_page { error_page(site, &bare, &message, id) } else { problem(status, &message, &fields) };
     let (mut parts, _) = bare.into_parts();
     let (rendered_parts, body) = rendered.into_parts();
     parts.headers.remove(CONTENT_LENGTH);
@@ -81,33 +82,29 @@ pub(super) struct ErrorPageVisitor(pub(super) Visitor);
 #[derive(Clone)]
 pub(super) struct NoErrorPage;
 
-/// Whether the client is a program, which gets no error page. It is one if it requests the API, or if its `Sec-Fetch-Mode` is not
-/// `navigate`. Without that header it is one if it accepts JSON and not HTML.
-pub(super) fn is_program(request: &Request) -> bool {
-    let headers = request.headers();
-    let wants_json = || user::accepts(headers, "json") && !user::accepts(headers, "text/html");
-    let navigates = user::sec_fetch_navigate(headers);
-    request.uri().path().starts_with("/api/") || navigates.map_or_else(wants_json, |navigates| !navigates)
-}
-
-/// A problem document (RFC 9457).
-pub(super) fn problem(status: StatusCode, message: &str) -> Response {
-    problem_with(status, message, &[])
-}
-
 /// A failure as a problem document, where [`render_error`] does not run.
 pub(super) fn problem_response(failure: WebError) -> Response {
-    let mut response = problem(failure.status(), &failure.message());
-    response.headers_mut().extend(failure.into_response().headers().clone());
+    let (status, bare) = (failure.status(), failure.into_response());
+    let mut response = match bare.extensions().get::<ErrorMessage>() {
+        Some(ErrorMessage { message, fields }) => problem(status, message, fields),
+        None => problem(status, usual_message(status), &FieldErrors::default()),
+    };
+    response.headers_mut().extend(bare.headers().clone());
     response
 }
 
-/// A problem document with extension members (RFC 9457 §3.2).
-pub(super) fn problem_with(status: StatusCode, message: &str, members: &[(&str, serde_json::Value)]) -> Response {
+/// A problem document (RFC 9457), with the errors of fields in the member `errors`.
+fn problem(status: StatusCode, message: &str, fields: &FieldErrors) -> Response {
     let title = status.canonical_reason().unwrap_or("Error");
     let mut body =
         serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": message });
-    members.iter().for_each(|(name, value)| body[*name] = value.clone());
+    let errors: Vec<_> = fields
+        .iter()
+        .map(|(field, message)| serde_json::json!({ "field": field.name(), "message": message.to_string() }))
+        .collect();
+    if !errors.is_empty() {
+        body["errors"] = errors.into();
+    }
     (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }
 

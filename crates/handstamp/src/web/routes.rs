@@ -10,19 +10,19 @@ use axum::http::header::LOCATION;
 use axum::http::{StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, any_service, on_service};
+use axum::routing::{MethodFilter, MethodRouter, any_service, on_service};
 use tower::service_fn;
 
-use super::endpoint::{Access, Endpoint, RequestContext, ResponseFuture};
+use super::access::{Access, SessionAccess};
+use super::api::v1 as api;
+use super::endpoint::{Endpoint, RequestContext, ResponseFuture};
 use super::pages::{account, home, password, profile, register, sessions, sign_in, sign_out};
-use super::{SharedSite, api, assets, csrf, forward_auth, health, respond};
-
-/// The only path of ours that is at the root whatever the prefix.
-pub(super) const WELL_KNOWN: &str = "/.well-known/change-password";
+use super::urls::WELL_KNOWN;
+use super::{SharedSite, assets, csrf, forward_auth, health, respond};
 
 /// Pages for all visitors.
 fn public(site: &SharedSite) -> Routes {
-    Routes::new(site, Access::OptionalSession)
+    Routes::new(site, Access::PAGE)
         .get("/account/register", register::show)
         .post("/account/register", register::submit)
         .get("/account/login", sign_in::show)
@@ -33,7 +33,7 @@ fn public(site: &SharedSite) -> Routes {
 
 /// Pages for signed-in users. A page belongs here unless all visitors may see it.
 fn members(site: &SharedSite) -> Routes {
-    Routes::new(site, Access::SessionRequired)
+    Routes::new(site, Access::MEMBERS_PAGE)
         .get("/account", account::show)
         .get("/account/profile", profile::show)
         .post("/account/profile", profile::submit)
@@ -45,60 +45,103 @@ fn members(site: &SharedSite) -> Routes {
 /// Another page for signed-in users. Its handlers redirect anonymous visitors themselves, since a form that was sent twice comes
 /// with a session that has ended.
 fn password_page(site: &SharedSite) -> Routes {
-    Routes::new(site, Access::OptionalSession)
-        .get("/account/password", password::show)
-        .post("/account/password", password::submit)
+    Routes::new(site, Access::PAGE).get("/account/password", password::show).post("/account/password", password::submit)
 }
 
-/// The same actions for programs.
+/// The same actions for programs, and the response to every unknown URL of the API.
 fn api(site: &SharedSite) -> Routes {
-    Routes::new(site, Access::OptionalSession)
-        .get("/api/v1/session", api::show_session)
-        .post("/api/v1/session", api::sign_in)
-        .delete("/api/v1/session", api::sign_out)
-        .post("/api/v1/users", api::register)
-        .get("/api/v1/sessions", api::list_sessions)
-        .delete("/api/v1/sessions/{id}", api::revoke_session)
-        .post("/api/v1/sessions/revoke-others", api::revoke_other_sessions)
-        .put("/api/v1/password", api::change_password)
+    Routes::new(site, Access::API)
+        .get("/account/api/v1/session", api::session::show)
+        .post("/account/api/v1/session", api::session::sign_in)
+        .delete("/account/api/v1/session", api::session::sign_out)
+        .post("/account/api/v1/users", api::users::register)
+        .get("/account/api/v1/sessions", api::sessions::list)
+        .delete("/account/api/v1/sessions/{id}", api::sessions::revoke)
+        .post("/account/api/v1/sessions/revoke-others", api::sessions::revoke_others)
+        .put("/account/api/v1/password", api::password::change)
+        .any("/account/api/{*path}", respond::not_found)
 }
 
-/// Files, for which no cookie matters.
+/// The description of the API, for which no cookie matters.
+fn api_description(site: &SharedSite) -> Routes {
+    Routes::new(site, Access { session: SessionAccess::Ignored, ..Access::API })
+        .get("/account/api/v1/openapi.json", api::description::openapi)
+}
+
+/// Static files, for which no cookie matters.
 fn files(site: &SharedSite) -> Routes {
-    Routes::new(site, Access::SameSite)
-        .get(assets::ROUTE, assets::file)
-        .get("/api/v1/openapi.json", api::description::openapi)
+    Routes::new(site, Access::FILE).get(assets::ROUTE, assets::file)
 }
 
-/// The URL at which browsers and password managers look for the page to change a password (W3C, "A Well-Known URL for Changing
-/// Passwords"). It is at the root of an origin, whatever the prefix of our pages.
-fn well_known(site: &SharedSite) -> Routes {
-    Routes::new(site, Access::SameSite).get(WELL_KNOWN, password::well_known)
+/// The keys that verify assertions: for apps that reach Handstamp itself, and for those that reach it through their proxy.
+fn keys(site: &SharedSite) -> Routes {
+    Routes::new(site, Access::UNCHECKED)
+        .get("/auth/jwks.json", forward_auth::keys)
+        .get("/account/jwks.json", forward_auth::keys)
 }
 
 /// Authorization subrequests of proxies, for apps beside this site and under any host name.
 fn forward_auth(site: &SharedSite) -> Routes {
-    Routes::new(site, Access::Unchecked)
+    Routes::new(site, Access::UNCHECKED)
         .any("/auth/request", forward_auth::request)
         .any("/auth/forward", forward_auth::forward)
         .any("/auth/envoy", forward_auth::envoy)
         .any("/auth/envoy/", forward_auth::envoy)
         .any("/auth/envoy/{*path}", forward_auth::envoy)
-        .get("/auth/jwks.json", forward_auth::keys)
+}
+
+/// The URL at which browsers and password managers look for the page to change a password (W3C, "A Well-Known URL for Changing
+/// Passwords"). It is at the root of an origin, whatever the prefix of our pages.
+fn well_known(site: &SharedSite) -> Routes {
+    Routes::new(site, Access::FILE).get(WELL_KNOWN, password::well_known)
 }
 
 /// Health checks, which monitors send to the address of the node instead of its host name.
 fn health(site: &SharedSite) -> Routes {
-    Routes::new(site, Access::Unchecked).get("/healthz", health::alive).get("/readyz", health::ready)
+    Routes::new(site, Access::UNCHECKED).get("/healthz", health::alive).get("/readyz", health::ready)
 }
 
 /// The home page, and the response to every unknown URL.
-fn rest(site: &SharedSite) -> Router {
-    let home = Routes::new(site, Access::OptionalSession).get("/", home::show);
-    let files =
-        Routes::new(site, Access::SameSite).get("/favicon.ico", assets::favicon).get("/robots.txt", assets::robots);
-    let fallback = Routes::new(site, Access::OptionalSession).fallback(respond::not_found);
-    home.router().merge(files.router()).merge(fallback.router())
+fn home(site: &SharedSite) -> Routes {
+    Routes::new(site, Access::PAGE).get("/", home::show).fallback(respond::not_found)
+}
+
+/// Files at the root that clients request without having read a page.
+fn root_files(site: &SharedSite) -> Routes {
+    Routes::new(site, Access::FILE).get("/favicon.ico", assets::favicon).get("/robots.txt", assets::robots)
+}
+
+/// The groups of routes beneath the prefix, in an application as well.
+fn embedded(site: &SharedSite) -> Vec<Routes> {
+    let pages = [public(site), members(site), password_page(site)];
+    let programs = [api(site), api_description(site), files(site), keys(site), forward_auth(site)];
+    pages.into_iter().chain(programs).collect()
+}
+
+/// The groups of routes beneath the prefix of a site without an application.
+fn standalone(site: &SharedSite) -> Vec<Routes> {
+    embedded(site).into_iter().chain([health(site), home(site), root_files(site)]).collect()
+}
+
+/// The routes that an application merges with its own.
+pub(crate) fn routes(site: &SharedSite) -> Router {
+    nested(embedded(site), site).merge(well_known(site).router())
+}
+
+/// The routes of a site without an application.
+pub(crate) fn site(site: &SharedSite) -> Router {
+    nested(standalone(site), site).merge(well_known(site).router())
+}
+
+/// Protects an application's own routes against cross-site writes.
+pub(crate) fn protect(router: Router, site: &SharedSite) -> Router {
+    router.layer(from_fn_with_state(site.clone(), csrf::refuse))
+}
+
+fn nested(groups: Vec<Routes>, site: &SharedSite) -> Router {
+    let router = groups.into_iter().map(Routes::router).fold(Router::new(), Router::merge);
+    let prefix = site.urls.page("");
+    if prefix.is_empty() { router } else { Router::new().nest(&prefix, router) }
 }
 
 /// Redirects a path with a trailing slash to the page itself.
@@ -108,104 +151,119 @@ async fn without_slash(State(site): State<SharedSite>, uri: Uri) -> Response {
     (StatusCode::PERMANENT_REDIRECT, [(LOCATION, format!("{page}{query}"))]).into_response()
 }
 
-/// The routes that an application merges with its own.
-pub(crate) fn routes(site: &SharedSite) -> Router {
-    nested(pages(site), site).merge(well_known(site).router())
-}
-
-/// Protects an application's own routes against cross-site writes.
-pub(crate) fn protect(router: Router, site: &SharedSite) -> Router {
-    router.layer(from_fn_with_state(site.clone(), csrf::refuse))
-}
-
-/// The routes of a site without an application.
-pub(crate) fn site(site: &SharedSite) -> Router {
-    nested(pages(site).merge(health(site).router()).merge(rest(site)), site).merge(well_known(site).router())
-}
-
-fn pages(site: &SharedSite) -> Router {
-    let pages = [public(site), members(site), password_page(site), api(site), files(site), forward_auth(site)];
-    pages.into_iter().map(Routes::router).fold(Router::new(), Router::merge)
-}
-
-fn nested(router: Router, site: &SharedSite) -> Router {
-    let prefix = site.urls.page("");
-    if prefix.is_empty() { router } else { Router::new().nest(&prefix, router) }
-}
-
-/// Routes whose handlers all run behind a [`Endpoint`]. It wraps each handler rather than the router, since axum allocates and clones
-/// for every layer with every request.
+/// Routes with the same access, whose handlers all run behind an [`Endpoint`]. It wraps each handler rather than the router,
+/// since axum allocates and clones for every layer with every request.
 struct Routes {
     site: SharedSite,
     access: Access,
-    router: Router,
-    /// The paths that have a redirect from the same path with a trailing slash.
-    slashed: HashSet<String>,
+    routes: Vec<Route>,
+    fallback: Option<Endpoint>,
+}
+
+/// A route, from which the router is built.
+struct Route {
+    /// None for every method.
+    method: Option<MethodFilter>,
+    path: &'static str,
+    endpoint: Endpoint,
 }
 
 impl Routes {
     fn new(site: &SharedSite, access: Access) -> Self {
-        Self { site: Arc::clone(site), access, router: Router::new(), slashed: HashSet::new() }
+        Self { site: Arc::clone(site), access, routes: Vec::new(), fallback: None }
     }
 
-    fn get<T: 'static>(self, path: &str, handler: impl Handler<T, RequestContext, Future = ResponseFuture>) -> Self {
-        self.on(MethodFilter::GET, path, handler)
-    }
-
-    fn post<T: 'static>(self, path: &str, handler: impl Handler<T, RequestContext, Future = ResponseFuture>) -> Self {
-        self.on(MethodFilter::POST, path, handler)
-    }
-
-    fn put<T: 'static>(self, path: &str, handler: impl Handler<T, RequestContext, Future = ResponseFuture>) -> Self {
-        self.on(MethodFilter::PUT, path, handler)
-    }
-
-    fn delete<T: 'static>(self, path: &str, handler: impl Handler<T, RequestContext, Future = ResponseFuture>) -> Self {
-        self.on(MethodFilter::DELETE, path, handler)
-    }
-
-    fn on<T: 'static>(
-        mut self,
-        method: MethodFilter,
-        path: &str,
+    fn get<T: 'static>(
+        self,
+        path: &'static str,
         handler: impl Handler<T, RequestContext, Future = ResponseFuture>,
     ) -> Self {
-        let endpoint = self.endpoint(handler);
-        self.router =
-            self.router.route(path, on_service(method, service_fn(move |request| endpoint.clone().call(request))));
-        if path.starts_with("/account") && self.slashed.insert(path.to_owned()) {
-            let endpoint = Self::new(&self.site, Access::SameSite).endpoint(without_slash);
-            let slashed = any_service(service_fn(move |request| endpoint.clone().call(request)));
-            self.router = self.router.route(&format!("{path}/"), slashed);
-        }
-        self
+        self.on(Some(MethodFilter::GET), path, handler)
+    }
+
+    fn post<T: 'static>(
+        self,
+        path: &'static str,
+        handler: impl Handler<T, RequestContext, Future = ResponseFuture>,
+    ) -> Self {
+        self.on(Some(MethodFilter::POST), path, handler)
+    }
+
+    fn put<T: 'static>(
+        self,
+        path: &'static str,
+        handler: impl Handler<T, RequestContext, Future = ResponseFuture>,
+    ) -> Self {
+        self.on(Some(MethodFilter::PUT), path, handler)
+    }
+
+    fn delete<T: 'static>(
+        self,
+        path: &'static str,
+        handler: impl Handler<T, RequestContext, Future = ResponseFuture>,
+    ) -> Self {
+        self.on(Some(MethodFilter::DELETE), path, handler)
     }
 
     /// A route for every method.
     fn any<T: 'static>(
-        mut self,
-        path: &str,
+        self,
+        path: &'static str,
         handler: impl Handler<T, RequestContext, Future = ResponseFuture>,
     ) -> Self {
-        let endpoint = self.endpoint(handler);
-        self.router = self.router.route(path, any_service(service_fn(move |request| endpoint.clone().call(request))));
+        self.on(None, path, handler)
+    }
+
+    fn on<T: 'static>(
+        mut self,
+        method: Option<MethodFilter>,
+        path: &'static str,
+        handler: impl Handler<T, RequestContext, Future = ResponseFuture>,
+    ) -> Self {
+        let endpoint = endpoint(&self.site, self.access, handler);
+        self.routes.push(Route { method, path, endpoint });
         self
     }
 
     fn fallback<T: 'static>(mut self, handler: impl Handler<T, RequestContext, Future = ResponseFuture>) -> Self {
-        let endpoint = self.endpoint(handler);
-        self.router = self.router.fallback_service(service_fn(move |request| endpoint.clone().call(request)));
+        self.fallback = Some(endpoint(&self.site, self.access, handler));
         self
     }
 
-    fn endpoint<T: 'static>(&self, handler: impl Handler<T, RequestContext, Future = ResponseFuture>) -> Endpoint {
-        let handler = Arc::new(move |request, context| handler.clone().call(request, context));
-        Endpoint { site: Arc::clone(&self.site), access: self.access, handler }
-    }
-
+    /// The router. Each of our pages also has a redirect from its path with a trailing slash.
     fn router(self) -> Router {
-        let endpoint = self.endpoint(async || StatusCode::METHOD_NOT_ALLOWED);
-        self.router.method_not_allowed_fallback(move |request: Request| endpoint.call(request))
+        let Self { site, access, routes, fallback } = self;
+        let access_to_redirects = Access { session: SessionAccess::Ignored, group: None, ..access };
+        let redirect = endpoint(&site, access_to_redirects, without_slash);
+        let wrong_method = endpoint(&site, access, async || StatusCode::METHOD_NOT_ALLOWED);
+        let mut slashed = HashSet::new();
+        let mut router = Router::new();
+        for Route { method, path, endpoint } in routes {
+            router = router.route(path, service(method, endpoint));
+            if method.is_some() && path.starts_with("/account") && slashed.insert(path) {
+                router = router.route(&format!("{path}/"), service(None, redirect.clone()));
+            }
+        }
+        if let Some(fallback) = fallback {
+            router = router.fallback_service(service(None, fallback));
+        }
+        router.method_not_allowed_fallback(move |request: Request| wrong_method.call(request))
+    }
+}
+
+fn endpoint<T: 'static>(
+    site: &SharedSite,
+    access: Access,
+    handler: impl Handler<T, RequestContext, Future = ResponseFuture>,
+) -> Endpoint {
+    Endpoint::new(site, access, move |request, context| handler.clone().call(request, context))
+}
+
+fn service(method: Option<MethodFilter>, endpoint: Endpoint) -> MethodRouter {
+    let service = service_fn(move |request| endpoint.clone().call(request));
+    match method {
+        Some(method) => on_service(method, service),
+        None => any_service(service),
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
-use axum::http::HeaderValue;
 use handstamp_core::{ReturnHosts, ReturnTo};
 
 use super::redirect::url_with_next;
 use crate::config::{Config, Prefix, PublicUrl};
 use crate::events::Event;
+
+/// The only path of ours that is at the root whatever the prefix.
+pub(super) const WELL_KNOWN: &str = "/.well-known/change-password";
 
 /// The URLs of this site, and the return URLs that it accepts.
 pub(crate) struct Urls {
@@ -16,23 +18,16 @@ pub(crate) struct Urls {
     account: ReturnTo,
     home: ReturnTo,
     return_hosts: ReturnHosts,
-    content_security_policy: HeaderValue,
 }
 
 impl Urls {
     pub(crate) fn new(config: &Config) -> Self {
         let site = config.public_url.to_string();
         let return_hosts = ReturnHosts::new(&site, config.session.cookie_domain.as_deref(), &config.return_hosts);
-        // Chromium applies form-action to the redirects after a form as well: a sign-in may lead to an app on another host.
-        let content_security_policy = format!(
-            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'{}; base-uri 'none'; frame-ancestors 'none'",
-            return_hosts.csp_sources()
-        );
-        let content_security_policy = HeaderValue::from_str(&content_security_policy).expect("hosts are visible ASCII");
         let prefix = config.prefix.clone();
         let account = ReturnTo::parse(&format!("{prefix}/account")).expect("a prefix is a path");
         let home = ReturnTo::parse("/").expect("it is a path");
-        Self { public_url: config.public_url.clone(), prefix, account, home, return_hosts, content_security_policy }
+        Self { public_url: config.public_url.clone(), prefix, account, home, return_hosts }
     }
 
     /// The path of one of our pages or files, with the prefix.
@@ -75,9 +70,10 @@ impl Urls {
         with_form_not_sent(self.sign_in(&next))
     }
 
-    /// The Content-Security-Policy of every response: our stylesheet, our icon and our forms, and nothing else.
-    pub(super) fn content_security_policy(&self) -> HeaderValue {
-        self.content_security_policy.clone()
+    /// The sources of a Content-Security-Policy that match the hosts that a form may lead to, beside this site: empty, or each
+    /// after a space.
+    pub(super) fn csp_sources(&self) -> String {
+        self.return_hosts.csp_sources()
     }
 
     /// The origin of this site.

@@ -8,8 +8,11 @@ use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use handstamp_core::RetryAfter;
 
-use crate::error::InternalError;
 use crate::events::Event;
+use crate::internal_error::InternalError;
+use crate::model::FieldErrors;
+use crate::services::ActError;
+use crate::store;
 
 /// The `Retry-After` of a temporary failure, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -23,6 +26,8 @@ pub(super) enum WebError {
     Refused(StatusCode, Cow<'static, str>),
     /// The attempt is throttled; how long to wait before the next one.
     Throttled(RetryAfter),
+    /// Fields of the input were rejected. Pages show the messages beside the fields; the API lists them.
+    Fields(FieldErrors),
     Internal(InternalError),
 }
 
@@ -53,6 +58,7 @@ impl WebError {
             Self::SignedOut => StatusCode::UNAUTHORIZED,
             Self::Refused(status, _) => *status,
             Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Fields(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal(
                 InternalError::Store(_)
                 | InternalError::StaleRead
@@ -79,6 +85,9 @@ impl WebError {
         match self {
             Self::SignedOut => "Please sign in first.".into(),
             Self::Refused(_, message) => message.clone(),
+            Self::Fields(errors) => {
+                errors.iter().next().map_or_else(String::new, |(_, message)| message.to_string()).into()
+            }
             Self::Throttled(_) => "There were too many attempts for this account, or from your network. \
                  Devices on which you have signed in before are not affected."
                 .into(),
@@ -96,15 +105,49 @@ impl WebError {
     }
 }
 
-impl<F: Into<InternalError>> From<F> for WebError {
-    fn from(error: F) -> Self {
+impl From<InternalError> for WebError {
+    fn from(error: InternalError) -> Self {
+        Self::Internal(error)
+    }
+}
+
+impl From<minijinja::Error> for WebError {
+    fn from(error: minijinja::Error) -> Self {
         Self::Internal(error.into())
     }
 }
 
-/// The message that [`render_error`](super::respond::render_error) puts into an error response.
+impl From<store::Error> for WebError {
+    fn from(error: store::Error) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl From<ActError> for WebError {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::Fields(errors) => Self::Fields(errors),
+            ActError::Throttled(wait) => Self::Throttled(wait),
+            ActError::SignedOut => Self::SignedOut,
+            ActError::Forbidden(message) => Self::refused(StatusCode::FORBIDDEN, message.to_string()),
+            ActError::NotFound(_) => Self::not_found(),
+            ActError::Internal(error) => Self::Internal(error),
+        }
+    }
+}
+
+impl From<FieldErrors> for WebError {
+    fn from(errors: FieldErrors) -> Self {
+        Self::Fields(errors)
+    }
+}
+
+/// What [`render_error`](super::respond::render_error) puts into an error response: the message, and the errors of fields.
 #[derive(Clone)]
-pub(super) struct ErrorMessage(pub(super) Cow<'static, str>);
+pub(super) struct ErrorMessage {
+    pub(super) message: Cow<'static, str>,
+    pub(super) fields: FieldErrors,
+}
 
 /// Logs an internal error, whose details stay out of the response.
 pub(super) fn log_internal_error(error: &dyn fmt::Display) {
@@ -116,13 +159,15 @@ impl IntoResponse for WebError {
         match &self {
             Self::Internal(InternalError::Overloaded) => Event::HashQueueFull {}.record(),
             Self::Internal(error) => log_internal_error(error),
-            Self::SignedOut | Self::Refused(..) | Self::Throttled(_) => {}
+            Self::SignedOut | Self::Refused(..) | Self::Throttled(_) | Self::Fields(_) => {}
         }
         let mut response = self.status().into_response();
-        response.extensions_mut().insert(ErrorMessage(self.message()));
+        let message = self.message();
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
+        let fields = if let Self::Fields(errors) = self { errors } else { FieldErrors::default() };
+        response.extensions_mut().insert(ErrorMessage { message, fields });
         response
     }
 }

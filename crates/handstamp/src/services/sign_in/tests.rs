@@ -14,7 +14,7 @@ async fn open(folder: &TempFolder, memory_kib: u32) -> Handstamp {
     let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
     let database = DatabaseUrl::Sqlite(folder.path().join("data/handstamp.db"));
     let mut config = Config::new(PublicUrl::parse("http://localhost").unwrap(), database, secret);
-    config.hashing.settings = Argon2Params::new(memory_kib, 2, 1).unwrap();
+    config.hashing.params = Argon2Params::new(memory_kib, 2, 1).unwrap();
     config.hashing.concurrency = 1;
     Handstamp::open(config).await.unwrap()
 }

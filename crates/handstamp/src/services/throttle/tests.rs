@@ -10,11 +10,9 @@ use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
 use crate::context::{ClientInfo, Context};
 use crate::environment::{Clock, Environment, ManualClock};
+use crate::model::{Field, Message};
 use crate::services::hashing::Share;
-use crate::services::{
-    ChangePasswordError, ChangePasswordRequest, RegisterError, RegisterRequest, SignInCookies, SignInError,
-    SignInRequest,
-};
+use crate::services::{ActError, ChangePasswordRequest, RegisterRequest, SignInCookies, SignInRequest};
 use crate::sessions::{PresentedSessions, SessionLookup};
 use crate::{Handstamp, SecretKey};
 
@@ -38,13 +36,21 @@ enum Outcome {
     Overloaded,
 }
 
+fn is_wrong(error: &ActError, field: Field, message: &Message) -> bool {
+    matches!(error, ActError::Fields(errors) if errors.get(field) == Some(message))
+}
+
+fn is_taken<T>(outcome: Result<T, ActError>) -> bool {
+    outcome.err().is_some_and(|error| is_wrong(&error, Field::Email, &Message::EmailTaken))
+}
+
 impl TestSite {
     async fn opens() -> Self {
         let folder = TempFolder::new();
         let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
         let database = DatabaseUrl::Sqlite(folder.path().join("data/handstamp.db"));
         let mut config = Config::new(PublicUrl::parse("http://localhost").unwrap(), database, secret);
-        config.hashing.settings = crate::Argon2Params::new(8, 1, 1).unwrap();
+        config.hashing.params = crate::Argon2Params::new(8, 1, 1).unwrap();
         (config.hashing.concurrency, config.hashing.queue) = (1, 0);
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000)));
         let environment = Environment { clock: clock.clone(), ..Environment::system() };
@@ -54,17 +60,21 @@ impl TestSite {
         here
     }
 
-    async fn registers(&self) -> Result<SignInCookies, RegisterError> {
+    async fn registers(&self) -> Result<SignInCookies, ActError> {
         self.registers_as("ada@example.com", PASSWORD).await
     }
 
-    async fn registers_as(&self, email: &str, password: &str) -> Result<SignInCookies, RegisterError> {
+    async fn registers_as(&self, email: &str, password: &str) -> Result<SignInCookies, ActError> {
         let request = RegisterRequest {
             name: DisplayName::parse("Ada").unwrap(),
             email: EmailAddress::parse(email).unwrap(),
             password: Password::parse(password).unwrap(),
         };
         self.accounts().register_or_sign_in(&Context::visitor(), request, &[]).await
+    }
+
+    async fn user_id(&self, email: &str) -> UserId {
+        self.handstamp.users().find_by_email(email).await.unwrap().unwrap().id
     }
 
     fn accounts(&self) -> &Services {
@@ -83,10 +93,10 @@ impl TestSite {
         };
         match self.accounts().sign_in(&Context::of(client), request, &[]).await {
             Ok(_) => Outcome::IssuedToken,
-            Err(SignInError::Wrong) => Outcome::Wrong,
-            Err(SignInError::Throttled(RetryAfter(wait))) => Outcome::Waits(wait),
-            Err(SignInError::Internal(InternalError::Overloaded)) => Outcome::Overloaded,
-            Err(SignInError::Internal(error)) => panic!("{error}"),
+            Err(error) if is_wrong(&error, Field::Password, &Message::WrongCredentials) => Outcome::Wrong,
+            Err(ActError::Throttled(RetryAfter(wait))) => Outcome::Waits(wait),
+            Err(ActError::Internal(InternalError::Overloaded)) => Outcome::Overloaded,
+            Err(error) => panic!("{error}"),
         }
     }
 
@@ -108,7 +118,7 @@ impl TestSite {
         }
     }
 
-    async fn changes_password(&self, session: &Session, new: &str) -> Result<SignInCookies, ChangePasswordError> {
+    async fn changes_password(&self, session: &Session, new: &str) -> Result<SignInCookies, ActError> {
         self.changes_password_from(session, PASSWORD, new).await
     }
 
@@ -117,7 +127,7 @@ impl TestSite {
         session: &Session,
         current: &str,
         new: &str,
-    ) -> Result<SignInCookies, ChangePasswordError> {
+    ) -> Result<SignInCookies, ActError> {
         let request =
             ChangePasswordRequest { current: Password::parse(current).unwrap(), new: Password::parse(new).unwrap() };
         self.accounts().change_password(&Context::visitor(), session, request).await
@@ -126,8 +136,8 @@ impl TestSite {
     /// Tries a current password in a session.
     async fn tries_in_the_session(&self, session: &Session, password: &str) -> Outcome {
         match self.changes_password_from(session, password, PASSWORD).await {
-            Err(ChangePasswordError::WrongPassword) => Outcome::Wrong,
-            Err(ChangePasswordError::Throttled(RetryAfter(wait))) => Outcome::Waits(wait),
+            Err(error) if is_wrong(&error, Field::CurrentPassword, &Message::WrongCurrentPassword) => Outcome::Wrong,
+            Err(ActError::Throttled(RetryAfter(wait))) => Outcome::Waits(wait),
             other => panic!("{:?}", other.err()),
         }
     }
@@ -175,7 +185,7 @@ async fn a_throttled_response_is_cached_for_one_second() {
     let here = TestSite::opens().await;
     here.tries_ten_times().await;
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
-    assert!(here.handstamp.unlock_user("ada@example.com").await.unwrap());
+    assert!(here.handstamp.users().unlock(here.user_id("ada@example.com").await).await.unwrap());
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE), "from the cache");
     here.clock.advance(Duration::from_secs(1));
     assert_eq!(here.tries(PASSWORD).await, Outcome::IssuedToken);
@@ -229,11 +239,11 @@ async fn registrations_count_for_their_network_whatever_their_outcome() {
     let here = TestSite::opens().await;
     let again = async || here.registers_as("ada@example.com", "another password").await;
     for _ in 1..20 {
-        assert!(matches!(again().await, Err(RegisterError::EmailTaken)));
+        assert!(is_taken(again().await));
     }
-    assert!(matches!(again().await, Err(RegisterError::Throttled(RetryAfter(wait))) if wait == 15 * MINUTE));
+    assert!(matches!(again().await, Err(ActError::Throttled(RetryAfter(wait))) if wait == 15 * MINUTE));
     here.clock.advance(15 * MINUTE);
-    assert!(matches!(again().await, Err(RegisterError::EmailTaken)));
+    assert!(is_taken(again().await));
 }
 
 #[tokio::test]
@@ -242,10 +252,10 @@ async fn a_registration_submitted_twice_signs_in_and_is_limited_as_a_sign_in() {
     assert!(here.registers().await.is_ok(), "with the password of the account");
     for _ in 0..10 {
         let guess = here.registers_as("ada@example.com", "wrong").await;
-        assert!(matches!(guess, Err(RegisterError::EmailTaken)));
+        assert!(is_taken(guess));
     }
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE), "each was a wrong password of the account");
-    assert!(matches!(here.registers().await, Err(RegisterError::EmailTaken)), "and the right one is not checked");
+    assert!(is_taken(here.registers().await), "and the right one is not checked");
 }
 
 /// How many wrong passwords are checked in a day by a client that retries as soon as possible.
@@ -345,11 +355,12 @@ async fn rejected_new_passwords_count_for_the_session() {
     let here = TestSite::opens().await;
     let session = here.session().await;
     for _ in 0..10 {
-        assert!(matches!(here.changes_password(&session, "password").await, Err(ChangePasswordError::Password(_))));
+        let refused = here.changes_password(&session, "password").await.err().unwrap();
+        assert!(matches!(refused, ActError::Fields(errors) if errors.get(Field::Password).is_some()));
     }
     let before = here.hashed();
     let again = here.changes_password(&session, "password").await;
-    assert!(matches!(again, Err(ChangePasswordError::Throttled(RetryAfter(MINUTE)))));
+    assert!(matches!(again, Err(ActError::Throttled(RetryAfter(MINUTE)))));
     assert_eq!(here.hashed(), before, "and are no longer evaluated");
 }
 

@@ -9,11 +9,15 @@ pub(super) mod sessions;
 pub(super) mod sign_in;
 pub(super) mod sign_out;
 
+use std::collections::BTreeMap;
+
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::Response;
-use handstamp_core::{Password, PasswordPolicy, ReturnTo};
+use handstamp_core::ReturnTo;
 use minijinja::Value;
+
+use crate::model::{Field, FieldErrors};
 
 use super::Site;
 use super::form::FormFields;
@@ -21,14 +25,10 @@ use super::redirect::{see_other, url_with_next};
 use super::user::Visitor;
 use super::web_error::WebError;
 
-/// The error of a field, in words for the user.
-type FieldError = Option<String>;
-
-/// Parses a new password with the checks that need no waiting: not too long, not too short.
-pub(super) fn parse_new_password(text: &str, policy: &PasswordPolicy) -> Result<Password, String> {
-    let password = Password::parse(text).map_err(|error| error.to_string())?;
-    policy.check_length(&password).map_err(|error| error.to_string())?;
-    Ok(password)
+/// The messages beside the fields of a form, by the names of the fields.
+fn messages(errors: &FieldErrors, fields: &[Field]) -> Value {
+    let message = |field: &Field| (field.name(), errors.get(*field).map(ToString::to_string));
+    Value::from(fields.iter().map(message).collect::<BTreeMap<_, _>>())
 }
 
 /// The return URL in the query of a link, if redirects to it are allowed.

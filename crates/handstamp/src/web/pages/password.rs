@@ -6,12 +6,13 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
-use handstamp_core::{Password, PasswordPolicy};
+use handstamp_core::Password;
 use minijinja::context;
 
-use super::{FieldError, parse_new_password, see_other_with};
+use super::{messages, see_other_with};
 use crate::context::Context;
-use crate::services::{ChangePasswordError, ChangePasswordRequest, SignInCookies};
+use crate::model::{Field, FieldErrors};
+use crate::services::{ActError, ChangePasswordRequest, SignInCookies};
 use crate::sessions::PresentedSessions;
 use crate::web::SharedSite;
 use crate::web::authenticate::reject_anonymous;
@@ -22,21 +23,15 @@ use crate::web::respond::page;
 use crate::web::user::{SignedInUser, Visitor, original_uri};
 use crate::web::web_error::WebError;
 
-pub(in crate::web) const WRONG: &str = "This is not your current password.";
-
-#[derive(Default)]
-struct Errors {
-    current_password: FieldError,
-    password: FieldError,
-}
-
 pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
     visitor: Visitor,
     sender: Sender,
 ) -> Result<Response, WebError> {
     match visitor {
-        Visitor::Authenticated(session) => form_page(&site, SignedInUser(session), StatusCode::OK, &Errors::default()),
+        Visitor::Authenticated(session) => {
+            form_page(&site, SignedInUser(session), StatusCode::OK, &FieldErrors::default())
+        }
         Visitor::Anonymous => Ok(sender.reject_anonymous(&site)),
     }
 }
@@ -56,36 +51,38 @@ pub(in crate::web) async fn submit(
         (Err(_), Visitor::Anonymous) => return Ok(sender.reject_anonymous(&site)),
         (fields, _) => fields?,
     };
-    let mut errors = Errors::default();
-    let request =
-        errors.parse(fields.get("current_password")?, fields.get("password")?, &site.services.config.password);
+    let policy = &site.services.config.password;
+    let request = ChangePasswordRequest::parse(fields.get("current_password")?, fields.get("password")?, policy);
     let Visitor::Authenticated(session) = visitor else {
         return match request {
-            Some(request) => {
+            Ok(request) => {
                 sent_twice(&site, &sender, request.new).await.unwrap_or_else(|| Ok(sender.reject_anonymous(&site)))
             }
-            None => Ok(sender.reject_anonymous(&site)),
+            Err(_) => Ok(sender.reject_anonymous(&site)),
         };
     };
-    if let Some(request) = request {
-        let new = request.new.clone();
-        match site.services.change_password(&sender.context, &session, request).await {
-            Ok(cookies) => return Ok(changed(&site, &cookies)),
-            Err(ChangePasswordError::Throttled(wait)) => return Err(WebError::Throttled(wait)),
-            Err(ChangePasswordError::Internal(error)) => return Err(error.into()),
-            Err(ChangePasswordError::SignedOut) => {
-                let redirect_to_sign_in = || Ok(see_other(&site.urls.sign_in_url("/account/password")));
-                return sent_twice(&site, &sender, new).await.unwrap_or_else(redirect_to_sign_in);
-            }
-            Err(ChangePasswordError::WrongPassword) => {
-                if let Some(answer) = sent_twice(&site, &sender, new).await {
-                    return answer;
+    let errors = match request {
+        Err(errors) => errors,
+        Ok(request) => {
+            let new = request.new.clone();
+            match site.services.change_password(&sender.context, &session, request).await {
+                Ok(cookies) => return Ok(changed(&site, &cookies)),
+                Err(ActError::SignedOut) => {
+                    let redirect_to_sign_in = || Ok(see_other(&site.urls.sign_in_url("/account/password")));
+                    return sent_twice(&site, &sender, new).await.unwrap_or_else(redirect_to_sign_in);
                 }
-                errors.current_password = Some(WRONG.to_owned());
+                Err(ActError::Fields(errors)) => {
+                    if errors.get(Field::CurrentPassword).is_some()
+                        && let Some(response) = sent_twice(&site, &sender, new).await
+                    {
+                        return response;
+                    }
+                    errors
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(ChangePasswordError::Password(refusal)) => errors.password = Some(refusal.to_string()),
         }
-    }
+    };
     form_page(&site, SignedInUser(session), StatusCode::UNPROCESSABLE_ENTITY, &errors)
 }
 
@@ -130,25 +127,13 @@ impl FromRequestParts<RequestContext> for Sender {
     }
 }
 
-impl Errors {
-    /// Parses both passwords, and records every error.
-    fn parse(&mut self, current: &str, new: &str, policy: &PasswordPolicy) -> Option<ChangePasswordRequest> {
-        let current = Password::parse(current).map_err(|_| self.current_password = Some(WRONG.to_owned())).ok();
-        let new = parse_new_password(new, policy).map_err(|error| self.password = Some(error)).ok();
-        Some(ChangePasswordRequest { current: current?, new: new? })
-    }
-}
-
 fn form_page(
     site: &SharedSite,
     SignedInUser(session): SignedInUser,
     status: StatusCode,
-    errors: &Errors,
+    errors: &FieldErrors,
 ) -> Result<Response, WebError> {
-    let errors = context! {
-        current_password => errors.current_password.as_deref(),
-        password => errors.password.as_deref(),
-    };
+    let errors = messages(errors, &[Field::CurrentPassword, Field::Password]);
     let values = context! { errors, min_length => site.services.config.password.min_length };
     page(site, &Visitor::Authenticated(session), status, "password.html", values)
 }

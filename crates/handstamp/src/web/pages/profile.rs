@@ -6,8 +6,9 @@ use axum::response::Response;
 use handstamp_core::DisplayName;
 use minijinja::context;
 
-use super::FieldError;
+use super::messages;
 use crate::context::Context;
+use crate::model::{Field, FieldErrors};
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
@@ -17,7 +18,7 @@ use crate::web::web_error::WebError;
 
 pub(in crate::web) async fn show(State(site): State<SharedSite>, user: SignedInUser) -> Result<Response, WebError> {
     let name = user.0.user.name().to_owned();
-    form_page(&site, user, StatusCode::OK, &name, None)
+    form_page(&site, user, StatusCode::OK, &name, &FieldErrors::default())
 }
 
 pub(in crate::web) async fn submit(
@@ -32,7 +33,10 @@ pub(in crate::web) async fn submit(
             site.services.change_name(&context, &user.0, &name).await?;
             Ok(see_other(&site.urls.page("/account?done=name")))
         }
-        Err(error) => form_page(&site, user, StatusCode::UNPROCESSABLE_ENTITY, typed, Some(error.to_string())),
+        Err(error) => {
+            let errors = FieldErrors::of(Field::Name, error);
+            form_page(&site, user, StatusCode::UNPROCESSABLE_ENTITY, typed, &errors)
+        }
     }
 }
 
@@ -41,8 +45,8 @@ fn form_page(
     SignedInUser(session): SignedInUser,
     status: StatusCode,
     name: &str,
-    error: FieldError,
+    errors: &FieldErrors,
 ) -> Result<Response, WebError> {
-    let values = context! { values => context! { name }, errors => context! { name => error } };
+    let values = context! { values => context! { name }, errors => messages(errors, &[Field::Name]) };
     page(site, &Visitor::Authenticated(session), status, "profile.html", values)
 }

@@ -3,15 +3,16 @@
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use handstamp_core::{EmailAddress, Password, ReturnTo};
+use handstamp_core::ReturnTo;
 use minijinja::{Value, context};
 
 use super::{
-    FieldError, link_with_next, next_from_form, next_from_query, next_value, notice_of_sign_out, see_other_with,
+    link_with_next, messages, next_from_form, next_from_query, next_value, notice_of_sign_out, see_other_with,
     with_notice_shown,
 };
 use crate::context::Context;
-use crate::services::{SignInError, SignInRequest};
+use crate::model::{Field, FieldErrors};
+use crate::services::{ActError, SignInRequest};
 use crate::sessions::PresentedSessions;
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
@@ -22,20 +23,12 @@ use crate::web::urls::FORM_NOT_SENT;
 use crate::web::user::Visitor;
 use crate::web::web_error::WebError;
 
-pub(in crate::web) const WRONG: &str = "The e-mail address or the password is wrong.";
-
 /// The submitted values and their errors.
 struct Form {
     email: String,
     remember: bool,
     next: Option<ReturnTo>,
-    errors: Errors,
-}
-
-#[derive(Default)]
-struct Errors {
-    email: FieldError,
-    password: FieldError,
+    errors: FieldErrors,
 }
 
 pub(in crate::web) async fn show(
@@ -47,7 +40,7 @@ pub(in crate::web) async fn show(
     if visitor.session().is_some() {
         return Ok(see_other(next.as_ref().unwrap_or(site.urls.account()).as_str()));
     }
-    let form = Form { email: String::new(), remember: true, next, errors: Errors::default() };
+    let form = Form { email: String::new(), remember: true, next, errors: FieldErrors::default() };
     let (form_not_sent, notice) =
         (says_form_not_sent(request.uri()), notice_of_sign_out(&site, &visitor, request.headers()));
     let notice = notice.filter(|_| !form_not_sent);
@@ -72,20 +65,22 @@ pub(in crate::web) async fn submit(
         email: fields.get("email")?.to_owned(),
         remember: !fields.get("remember")?.is_empty(),
         next: next_from_form(&site, &fields)?,
-        errors: Errors::default(),
+        errors: FieldErrors::default(),
     };
-    if let Some(request) = form.parse(fields.get("password")?) {
-        match site.services.sign_in(&context, request, &presented.sessions).await {
-            Ok(cookies) => {
-                return Ok(see_other_with(
-                    site.cookies.sign_in_cookies(&cookies),
-                    form.next.as_ref().unwrap_or(site.urls.account()).as_str(),
-                ));
-            }
-            Err(SignInError::Throttled(wait)) => return Err(WebError::Throttled(wait)),
-            Err(SignInError::Internal(error)) => return Err(error.into()),
-            Err(SignInError::Wrong) => form.errors.password = Some(WRONG.to_owned()),
+    let request = SignInRequest::parse(&form.email, fields.get("password")?, form.remember);
+    let signed_in = match request {
+        Ok(request) => site.services.sign_in(&context, request, &presented.sessions).await,
+        Err(errors) => Err(errors.into()),
+    };
+    match signed_in {
+        Ok(cookies) => {
+            return Ok(see_other_with(
+                site.cookies.sign_in_cookies(&cookies),
+                form.next.as_ref().unwrap_or(site.urls.account()).as_str(),
+            ));
         }
+        Err(ActError::Fields(errors)) => form.errors = errors,
+        Err(error) => return Err(error.into()),
     }
     form_page(
         &site,
@@ -94,15 +89,6 @@ pub(in crate::web) async fn submit(
         &form,
         context! { form_not_sent => false, notice => () },
     )
-}
-
-impl Form {
-    /// Parses all fields, and records every error. A password that is too long is wrong, since no user could have chosen it.
-    fn parse(&mut self, password: &str) -> Option<SignInRequest> {
-        let email = EmailAddress::parse(&self.email).map_err(|error| self.errors.email = Some(error.to_string())).ok();
-        let password = Password::parse(password).map_err(|_| self.errors.password = Some(WRONG.to_owned())).ok();
-        Some(SignInRequest { email: email?, password: password?, remember: self.remember })
-    }
 }
 
 fn form_page(
@@ -114,7 +100,7 @@ fn form_page(
 ) -> Result<Response, WebError> {
     let values = context! {
         values => context! { email => form.email.as_str(), remember => form.remember },
-        errors => context! { email => form.errors.email.as_deref(), password => form.errors.password.as_deref() },
+        errors => messages(&form.errors, &[Field::Email, Field::Password]),
         next => next_value(form.next.as_ref()),
         lifetime => lasting(site.services.config.session.lifetime),
         sign_in_url => link_with_next(site, "/account/login", form.next.as_ref()),

@@ -8,12 +8,13 @@ use minijinja::context;
 use super::{next_from_form, next_from_query, next_value, see_other_with};
 use crate::context::Context;
 use crate::sessions::PresentedSessions;
+use crate::web::SharedSite;
+use crate::web::authenticate::end_presented;
 use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::Visitor;
 use crate::web::web_error::WebError;
-use crate::web::{SharedSite, Site};
 
 /// Asks for confirmation, since a link must not change anything.
 pub(in crate::web) async fn show(
@@ -37,7 +38,7 @@ pub(in crate::web) async fn submit(
     // A form that cannot be read has no return URL, and signs out all the same.
     let fields = FormFields::from_request(request, &()).await.ok();
     let next = fields.and_then(|fields| next_from_form(&site, &fields).ok().flatten());
-    end(&site, &context, &presented).await?;
+    end_presented(&site, &context, &presented).await?;
     let place = next.as_ref().unwrap_or(site.urls.home()).as_str();
     let mut response = see_other_with(site.cookies.remove_session().chain([site.cookies.signed_out()]), place);
     if site.services.config.session.clear_site_data {
@@ -46,13 +47,4 @@ pub(in crate::web) async fn submit(
         response.headers_mut().insert(name, HeaderValue::from_static("\"storage\""));
     }
     Ok(response)
-}
-
-/// Revokes every session whose token a client presents. If it can revoke none because no key of this node opens the token, it
-/// fails: another node may know the key, and the session would stay live there.
-pub(in crate::web) async fn end(site: &Site, context: &Context, presented: &PresentedSessions) -> Result<(), WebError> {
-    if presented.sessions.is_empty() {
-        return if presented.of_unknown_key { Err(WebError::unknown_key()) } else { Ok(()) };
-    }
-    Ok(site.services.sign_out(context, &presented.sessions).await?)
 }

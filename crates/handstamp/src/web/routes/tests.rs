@@ -9,6 +9,8 @@ use handstamp_core::{Claims, SessionSecret, SessionTokens, UserId};
 use handstamp_testing::TempFolder;
 use tower::ServiceExt;
 
+use super::super::access::ErrorFormat;
+use super::super::headers::PagePolicy;
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
 use crate::environment::{Environment, ManualClock};
@@ -29,6 +31,11 @@ struct TestSite {
 }
 
 impl TestSite {
+    /// The id of Ada, who has registered.
+    async fn ada(&self) -> UserId {
+        self.handstamp.users().find_by_email("ada@example.com").await.unwrap().unwrap().id
+    }
+
     async fn at(public_url: &str) -> Self {
         Self::with(public_url, |_| ()).await
     }
@@ -39,7 +46,7 @@ impl TestSite {
         let secret = SecretKey::parse(SECRET).unwrap();
         let database = DatabaseUrl::Sqlite(folder.path().join("data/handstamp.db"));
         let mut config = Config::new(PublicUrl::parse(public_url).unwrap(), database, secret);
-        config.hashing.settings = crate::Argon2Params::new(8, 1, 1).unwrap();
+        config.hashing.params = crate::Argon2Params::new(8, 1, 1).unwrap();
         set(&mut config);
         let clock = Arc::new(ManualClock::new(NOW));
         let environment = Environment { clock: clock.clone(), ..Environment::system() };
@@ -85,42 +92,214 @@ async fn text(response: Response<Body>) -> String {
     String::from_utf8(to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec()).unwrap()
 }
 
-#[tokio::test]
-async fn only_the_listed_pages_are_public() {
-    let here = TestSite::at("http://localhost").await;
-    let mut open = Vec::new();
-    let routes = include_str!("../routes.rs");
-    let mut paths: Vec<&str> = routes.split("(\"/").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
-    paths.push(WELL_KNOWN.trim_start_matches('/'));
-    paths.dedup();
-    assert!(paths.len() >= 25, "{paths:?}");
-    for path in paths {
-        let path = &*format!("/{path}");
-        let response = here.opens(path, "").await;
-        match (response.status().as_u16(), response.headers().get(header::LOCATION)) {
-            (302 | 303, Some(to)) if to.to_str().unwrap().contains("/account/login?next=") => {}
-            (401, _) => {}
-            // Not readable, and a write of an anonymous visitor gets 401.
-            (405, _) if self::writes(&here, path).await == StatusCode::UNAUTHORIZED => {}
-            _ => open.push(path.to_owned()),
-        }
-    }
-    let public = ["/account/register", "/account/login", "/account/logout", "/api/v1/users", "/api/v1/openapi.json"];
-    let files = ["/auth/jwks.json", "/healthz", "/readyz", "/", "/favicon.ico", "/robots.txt", WELL_KNOWN];
-    assert_eq!(open, [public.as_slice(), &files].concat());
+/// The methods, paths and accesses from which the router of a site is built.
+fn all_routes(site: &SharedSite) -> Vec<(&'static str, &'static str, Access)> {
+    let name = |method| match method {
+        None => "ANY",
+        Some(MethodFilter::GET) => "GET",
+        Some(MethodFilter::POST) => "POST",
+        Some(MethodFilter::PUT) => "PUT",
+        Some(MethodFilter::DELETE) => "DELETE",
+        Some(other) => panic!("{other:?}"),
+    };
+    let groups = standalone(site).into_iter().chain([well_known(site)]);
+    let routes = groups.flat_map(|group| group.routes);
+    routes.map(|route| (name(route.method), route.path, route.endpoint.access())).collect()
 }
 
-/// The status that an anonymous visitor gets for a write to a URL that cannot be read.
-async fn writes(here: &TestSite, path: &str) -> StatusCode {
-    let mut answer = StatusCode::METHOD_NOT_ALLOWED;
-    for method in ["POST", "PUT", "DELETE"] {
-        let request = Request::builder().method(method).uri(path).header("host", "localhost");
-        match here.send(request.body(Body::empty()).unwrap()).await.status() {
-            StatusCode::METHOD_NOT_ALLOWED => {}
-            status => answer = status,
+#[tokio::test]
+async fn only_the_listed_routes_are_public() {
+    let here = TestSite::at("http://localhost").await;
+    let mut open = Vec::new();
+    for (method, path, access) in all_routes(&here.handstamp.0.site) {
+        let sent = if method == "ANY" { "GET" } else { method };
+        let request = Request::builder().method(sent).uri(path).header("host", "localhost");
+        let response = here.send(request.header("accept", "text/html").body(Body::empty()).unwrap()).await;
+        let to = response.headers().get(header::LOCATION).map_or("", |to| to.to_str().unwrap());
+        let is_closed = match response.status().as_u16() {
+            401 => true,
+            302 | 303 => to.contains("/account/login?next="),
+            _ => false,
+        };
+        assert!(is_closed || access.session != SessionAccess::Required, "{method} {path}");
+        if !is_closed {
+            open.push(format!("{method} {path}"));
         }
     }
-    answer
+    let public = [
+        "GET /account/register",
+        "POST /account/register",
+        "GET /account/login",
+        "POST /account/login",
+        "GET /account/logout",
+        "POST /account/logout",
+        "POST /account/api/v1/session",
+        "DELETE /account/api/v1/session",
+        "POST /account/api/v1/users",
+        "ANY /account/api/{*path}",
+        "GET /account/api/v1/openapi.json",
+        "GET /account/static/{file}",
+        "GET /auth/jwks.json",
+        "GET /account/jwks.json",
+        "GET /healthz",
+        "GET /readyz",
+        "GET /",
+        "GET /favicon.ico",
+        "GET /robots.txt",
+        "GET /.well-known/change-password",
+    ];
+    assert_eq!(open, public);
+}
+
+#[tokio::test]
+async fn all_our_routes_are_beneath_account_but_those_for_proxies_and_monitors() {
+    let here = TestSite::at("http://localhost").await;
+    let ours = |path: &str| path == "/account" || path.starts_with("/account/") || path.starts_with("/auth/");
+    let mut embedded: Vec<_> = embedded(&here.handstamp.0.site).into_iter().flat_map(|group| group.routes).collect();
+    embedded.retain(|route| !ours(route.path));
+    assert!(embedded.is_empty(), "{:?}", embedded.iter().map(|route| route.path).collect::<Vec<_>>());
+    for path in ["/api/v1/session", "/api/v1/openapi.json", "/jwks.json", "/static/handstamp.css"] {
+        assert_eq!(here.opens(path, "").await.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_openapi_description_covers_every_api_route() {
+    let here = TestSite::at("http://localhost").await;
+    let description = text(here.opens("/account/api/v1/openapi.json", "").await).await;
+    let description: serde_json::Value = serde_json::from_str(&description).unwrap();
+    let base = description["servers"][0]["url"].as_str().unwrap().to_owned();
+    let mut described = Vec::new();
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        described.extend(operations.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone())));
+    }
+    let routes = all_routes(&here.handstamp.0.site).into_iter();
+    let of_api = routes.filter_map(|(method, path, _)| Some((method.to_owned(), path.strip_prefix(&base)?.to_owned())));
+    let mut of_api: Vec<_> = of_api.filter(|(_, path)| path != "/openapi.json").collect();
+    described.sort();
+    of_api.sort();
+    assert!(of_api.len() >= 8, "{of_api:?}");
+    assert_eq!(described, of_api);
+}
+
+/// The route `/page` with this access, whose handler answers with a page.
+fn page_with(here: &TestSite, access: Access) -> Router {
+    async fn page(State(site): State<SharedSite>) -> Response<Body> {
+        respond::html_page(&site, StatusCode::OK, "<p>Shown</p>".to_owned())
+    }
+    Routes::new(&here.handstamp.0.site, access).get("/page", page).post("/page", page).router()
+}
+
+async fn asks_page(router: &Router, method: &str, headers: &[(&str, &str)]) -> Response<Body> {
+    let mut request = Request::builder().method(method).uri("/page");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_route_for_a_group_is_not_found_by_users_outside_it() {
+    let here = TestSite::at("http://localhost").await;
+    let cookie = format!("handstamp_session={}", here.registers().await);
+    let signed_in = [("host", "localhost"), ("accept", "text/html"), ("cookie", cookie.as_str())];
+    for session in [SessionAccess::Required, SessionAccess::Optional, SessionAccess::Ignored] {
+        let admins = page_with(&here, Access { session, group: Some("admins"), ..Access::PAGE });
+        let stranger = asks_page(&admins, "GET", &signed_in[..2]).await;
+        let is_required = session == SessionAccess::Required;
+        assert_eq!(stranger.status().as_u16(), if is_required { 303 } else { 401 }, "{session:?}");
+        assert!(!text(stranger).await.contains("Shown"));
+        let status_of_ada = async || asks_page(&admins, "GET", &signed_in).await.status().as_u16();
+        let [outside, inside] = if session == SessionAccess::Ignored { [401, 401] } else { [404, 200] };
+        here.handstamp.users().change_groups(here.ada().await, &["staff"], &["admins"]).await.unwrap();
+        assert_eq!(status_of_ada().await, outside, "{session:?}");
+        here.handstamp.users().change_groups(here.ada().await, &["admins"], &[]).await.unwrap();
+        assert_eq!(status_of_ada().await, inside, "{session:?}");
+    }
+    here.handstamp.users().change_groups(here.ada().await, &[], &["admins"]).await.unwrap();
+    let admins = page_with(&here, Access { group: Some("admins"), ..Access::PAGE });
+    let refused = text(asks_page(&admins, "GET", &signed_in).await).await;
+    let unknown = text(here.opens("/nowhere", &cookie["handstamp_session=".len()..]).await).await;
+    assert_eq!(refused, unknown, "it looks like a page that does not exist");
+}
+
+#[tokio::test]
+async fn each_check_of_a_route_can_be_left_out() {
+    let here = TestSite::at("http://localhost").await;
+    let elsewhere = [("host", "evil.example")];
+    let cross_site = [("host", "localhost"), ("sec-fetch-site", "cross-site")];
+    for (checks_host, checks_csrf) in [(true, true), (true, false), (false, true), (false, false)] {
+        let router = page_with(&here, Access { checks_host, checks_csrf, ..Access::FILE });
+        let status = asks_page(&router, "GET", &elsewhere).await.status().as_u16();
+        assert_eq!(status, if checks_host { 421 } else { 200 }, "{checks_host} {checks_csrf}");
+        let status = asks_page(&router, "POST", &cross_site).await.status().as_u16();
+        assert_eq!(status, if checks_csrf { 403 } else { 200 }, "{checks_host} {checks_csrf}");
+        let moved = asks_page(&router, "GET", &[("host", "127.0.0.1"), ("sec-fetch-mode", "navigate")]).await;
+        assert_eq!(moved.status().as_u16(), if checks_host { 308 } else { 200 }, "to the name of public_url");
+    }
+}
+
+#[tokio::test]
+async fn errors_have_the_format_of_their_route_whatever_its_path() {
+    let here = TestSite::at("http://localhost").await;
+    let navigation = [("host", "localhost"), ("sec-fetch-mode", "navigate"), ("sec-fetch-site", "cross-site")];
+    let program = [("host", "localhost"), ("accept", "application/json"), ("cookie", "handstamp_session=x")];
+    for (errors, to_browser) in
+        [(ErrorFormat::Negotiated, "text/html; charset=utf-8"), (ErrorFormat::Problem, "application/problem+json")]
+    {
+        let router = page_with(&here, Access { errors, ..Access::PAGE });
+        for (headers, kind) in [(navigation, to_browser), (program, "application/problem+json")] {
+            let refused = asks_page(&router, "POST", &headers).await;
+            assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{errors:?}");
+            assert_eq!(refused.headers()[header::CONTENT_TYPE], kind, "{errors:?}");
+            let is_for_programs = text(refused).await.contains("without the header Origin");
+            assert_eq!(is_for_programs, errors == ErrorFormat::Problem, "{errors:?}");
+        }
+    }
+    for path in ["/account/api/v1", "/account/api/v1/nowhere", "/account/api/v1/sessions/a/b", "/account/api/v2/users"]
+    {
+        let unknown = here.opens(path, "").await;
+        assert_eq!(unknown.status(), StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(unknown.headers()[header::CONTENT_TYPE], "application/problem+json", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_route_can_have_a_content_security_policy_of_its_own() {
+    let set = |config: &mut Config| config.session.cookie_domain = Some("example.com".to_owned());
+    let here = TestSite::with("https://id.example.com", set).await;
+    let own = PagePolicy(&[("script-src", "'self'"), ("img-src", "'self' data:"), ("form-action", "'none'")]);
+    let router = page_with(&here, Access { policy: own, ..Access::PAGE });
+    let policy_of = async |router: &Router, method: &str| {
+        let response = asks_page(router, method, &[("host", "id.example.com"), ("accept", "text/html")]).await;
+        let policies = response.headers().get_all(header::CONTENT_SECURITY_POLICY).iter();
+        (response.status().as_u16(), policies.map(|policy| policy.to_str().unwrap().to_owned()).collect::<Vec<_>>())
+    };
+    let strict = "default-src 'none'; style-src 'self'; img-src 'self'; \
+                  form-action 'self' https://example.com https://*.example.com; \
+                  base-uri 'none'; frame-ancestors 'none'";
+    let other = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; script-src 'self'; \
+                 img-src 'self' data:; form-action 'none'";
+    assert_eq!(policy_of(&router, "GET").await, (200, vec![other.to_owned()]));
+    assert_eq!(policy_of(&router, "PATCH").await, (405, vec![strict.to_owned()]), "of an error page");
+    assert_eq!(policy_of(&page_with(&here, Access::PAGE), "GET").await, (200, vec![strict.to_owned()]));
+}
+
+#[tokio::test]
+async fn paths_with_a_trailing_slash_redirect_to_those_without() {
+    let here = TestSite::at("http://localhost").await;
+    let mut seen = 0;
+    for (method, path, _) in all_routes(&here.handstamp.0.site) {
+        if !path.starts_with("/account") || method == "ANY" {
+            continue;
+        }
+        let request = Request::builder().method(method).uri(format!("{path}/?a=b")).header("host", "localhost");
+        let answer = here.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status(), StatusCode::PERMANENT_REDIRECT, "{method} {path}");
+        assert_eq!(answer.headers()[header::LOCATION], format!("{path}?a=b"), "{method}");
+        seen += 1;
+    }
+    assert!(seen > 20, "{seen}");
 }
 
 #[tokio::test]
@@ -131,7 +310,7 @@ async fn a_panic_gives_an_error_page_and_the_server_keeps_running() {
         panic!("with a secret in its message");
         ""
     }
-    let router = Routes::new(&here.handstamp.0.site, Access::SameSite).any("/panic", panics).router();
+    let router = Routes::new(&here.handstamp.0.site, Access::FILE).any("/panic", panics).router();
     for method in ["GET", "POST"] {
         let request = Request::builder().method(method).uri("/panic").header("host", "localhost");
         let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
@@ -143,6 +322,17 @@ async fn a_panic_gives_an_error_page_and_the_server_keeps_running() {
         assert!(!page.contains("secret"));
     }
     assert_eq!(here.opens("/", "").await.status(), StatusCode::OK);
+}
+
+/// axum allocates the future of each request. glibc serves up to 1,032 bytes from a cache of the thread.
+#[tokio::test]
+async fn the_future_of_a_request_fits_into_the_thread_cache_of_the_allocator() {
+    let here = TestSite::at("http://localhost").await;
+    let endpoint = endpoint(&here.handstamp.0.site, Access::PAGE, async || StatusCode::OK);
+    let request = Request::get("/").header("host", "localhost").body(Body::empty()).unwrap();
+    let future = endpoint.call(request);
+    assert!(size_of_val(&future) <= 1032, "{} bytes", size_of_val(&future));
+    assert_eq!(future.await.unwrap().status(), StatusCode::OK);
 }
 
 #[tokio::test]
@@ -160,7 +350,7 @@ async fn every_request_has_a_unique_id() {
 async fn requests_are_aborted_after_the_timeout_plus_a_lease() {
     let here = TestSite::at("http://localhost").await;
     let slow = std::future::pending::<()>;
-    let router = Routes::new(&here.handstamp.0.site, Access::Unchecked).any("/slow", slow).router();
+    let router = Routes::new(&here.handstamp.0.site, Access::UNCHECKED).any("/slow", slow).router();
     tokio::time::pause();
     for method in ["GET", "POST"] {
         let begun = tokio::time::Instant::now();
@@ -314,7 +504,7 @@ async fn anonymous_navigations_are_redirected_to_sign_in_and_fetches_get_401() {
         ("GET", "/account", ("accept", "*/*"), 401),
         ("GET", "/account", ("x-nothing", "said"), 401),
         ("POST", "/account/profile", ("accept", "text/html"), 401),
-        ("GET", "/api/v1/session", ("sec-fetch-mode", "navigate"), 401),
+        ("GET", "/account/api/v1/session", ("sec-fetch-mode", "navigate"), 401),
     ] {
         let request =
             Request::builder().method(method).uri(path).header("host", "localhost").header(header.0, header.1);
@@ -433,7 +623,7 @@ async fn a_clock_that_jumps_ahead_deletes_no_session() {
     here.clock.set(NOW);
     assert_eq!(here.opens("/account", &token).await.status(), StatusCode::OK);
     sessions.write_last_seen().await.unwrap();
-    let listed = here.handstamp.sessions("ada@example.com").await.unwrap();
+    let listed = here.handstamp.sessions().of(here.ada().await).await.unwrap();
     assert_eq!(listed[0].last_seen_at, NOW, "no time of a clock that had jumped is written");
 }
 

@@ -38,7 +38,14 @@ fn app(here: &TestSite) -> Router {
 #[tokio::test]
 async fn our_routes_can_be_merged_with_those_of_an_application() {
     let here = TestSite::at("http://localhost").await;
-    for (path, status) in [("/", 200), ("/account/login", 200), ("/auth/jwks.json", 200), ("/nowhere", 404)] {
+    for (path, status) in [
+        ("/", 200),
+        ("/account/login", 200),
+        ("/auth/jwks.json", 200),
+        ("/account/jwks.json", 200),
+        ("/api/v1/session", 404),
+        ("/nowhere", 404),
+    ] {
         assert_eq!(ask(&app(&here), Request::get(path), "").await.status().as_u16(), status, "{path}");
     }
 }
@@ -113,9 +120,9 @@ async fn a_handler_can_require_a_group() {
     assert_eq!(outside.status(), StatusCode::FORBIDDEN);
     assert_eq!(outside.headers()[header::CONTENT_TYPE], "application/problem+json");
     assert_eq!(outside.headers()[header::CACHE_CONTROL], "no-store");
-    here.handstamp.change_groups("ada@example.com", &["staff", "board"], &[]).await.unwrap();
+    here.handstamp.users().change_groups(here.ada().await, &["staff", "board"], &[]).await.unwrap();
     assert_eq!(text(ask(&app, Request::get("/staff"), &token).await).await, "board+staff");
-    here.handstamp.change_groups("ada@example.com", &[], &["staff"]).await.unwrap();
+    here.handstamp.users().change_groups(here.ada().await, &[], &["staff"]).await.unwrap();
     assert_eq!(ask(&app, Request::get("/staff"), &token).await.status(), StatusCode::FORBIDDEN);
     assert_eq!(ask(&app, Request::get("/staff"), "").await.status(), StatusCode::UNAUTHORIZED);
 }
@@ -124,11 +131,10 @@ async fn a_handler_can_require_a_group() {
 async fn the_current_session_has_the_id_that_the_list_of_sessions_shows() {
     let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
-    let listed = &here.handstamp.sessions("ada@example.com").await.unwrap()[0];
-    let account = here.handstamp.user("ada@example.com").await.unwrap();
+    let listed = &here.handstamp.sessions().of(here.ada().await).await.unwrap()[0];
     let ends = NOW.after(30 * DAY).unix_seconds();
     let told = text(ask(&app(&here), Request::get("/deep/session"), &token).await).await;
-    assert_eq!(told, format!("{} {} {ends}", account.id, listed.session_id));
+    assert_eq!(told, format!("{} {} {ends}", here.ada().await, listed.session_id));
     let navigation = Request::get("/deep/session?a=b").header("sec-fetch-mode", "navigate");
     let stranger = ask(&app(&here), navigation, "").await;
     assert_eq!(stranger.headers()[header::LOCATION], "/account/login?next=%2Fdeep%2Fsession%3Fa%3Db", "the whole path");
@@ -205,7 +211,11 @@ async fn a_browser_application_on_a_trusted_origin_may_write() {
     for origin in origins {
         for site in ["same-site", "cross-site", ""] {
             assert_eq!(send("/notes", origin, site).await, 200, "{origin} {site}");
-            assert_eq!(send("/api/v1/session", origin, site).await, 422, "{origin} {site}: it passes the check");
+            assert_eq!(
+                send("/account/api/v1/session", origin, site).await,
+                422,
+                "{origin} {site}: it passes the check"
+            );
         }
     }
     for origin in [
@@ -217,7 +227,7 @@ async fn a_browser_application_on_a_trusted_origin_may_write() {
         "null",
     ] {
         assert_eq!(send("/notes", origin, "same-site").await, 403, "{origin}");
-        assert_eq!(send("/api/v1/session", origin, "same-site").await, 403, "{origin}");
+        assert_eq!(send("/account/api/v1/session", origin, "same-site").await, 403, "{origin}");
     }
     for bad in [
         "https://app.example.com/",
@@ -236,7 +246,9 @@ async fn a_browser_application_on_a_trusted_origin_may_write() {
 async fn routes_nested_without_their_prefix_explain_the_fix() {
     let here = TestSite::at("http://localhost").await;
     let nested = Router::new().nest("/members", here.handstamp.routes());
-    for path in ["/members/account", "/members/account/login", "/members/auth/forward", "/members/api/v1/session"] {
+    for path in
+        ["/members/account", "/members/account/login", "/members/auth/forward", "/members/account/api/v1/session"]
+    {
         let answer = ask(&nested, Request::get(path).header("sec-fetch-mode", "navigate"), "").await;
         assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR, "{path}");
         let says = text(answer).await.replace("&#x2f;", "/");

@@ -62,7 +62,7 @@ async fn changes_by_users_are_applied_on_every_node_before_the_response() {
 
     here.clock.advance(Duration::from_secs(1));
     here.signs_in_for_now().await;
-    let other = here.handstamp.sessions("ada@example.com").await.unwrap()[0].session_id;
+    let other = here.handstamp.sessions().of(here.ada().await).await.unwrap()[0].session_id;
     here.changes(&ada, "/account/sessions/revoke", &format!("session={other}")).await;
     here.changes(&ada, "/account/sessions/revoke-others", "").await;
 
@@ -79,24 +79,29 @@ async fn changes_by_users_are_applied_on_every_node_before_the_response() {
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_by_operators_are_applied_on_every_node_before_they_return() {
     let here = TestSite::at("http://localhost").await;
-    let ada = "ada@example.com";
     here.registers().await;
-    assert_eq!(here.waits_for_another_node(here.handstamp.revoke_sessions(Some(ada))).await.unwrap(), 1);
+    let ada = here.ada().await;
+    let (users, sessions) = (here.handstamp.users(), here.handstamp.sessions());
+    assert_eq!(here.waits_for_another_node(sessions.revoke_all_of(ada)).await.unwrap(), 1);
+    here.signs_in_for_now().await;
+    let session = sessions.of(ada).await.unwrap()[0].session_id;
+    here.waits_for_another_node(sessions.revoke(session)).await.unwrap();
+    assert!(sessions.revoke(session).await.unwrap_err().is_not_found(), "it has ended");
     here.signs_in_for_now().await;
     here.signs_in_for_now().await;
-    assert_eq!(here.waits_for_another_node(here.handstamp.revoke_sessions(None)).await.unwrap(), 2);
-    assert_eq!(here.handstamp.revoke_sessions(None).await.unwrap(), 0, "no session is left");
+    assert_eq!(here.waits_for_another_node(sessions.revoke_everyone()).await.unwrap(), 2);
+    assert_eq!(sessions.revoke_everyone().await.unwrap(), 0, "no session is left");
     let token = here.signs_in_for_now().await;
     assert_eq!(here.opens("/account", &token).await.status(), StatusCode::OK);
-    here.waits_for_another_node(here.handstamp.change_groups(ada, &["staff"], &[])).await.unwrap();
-    here.waits_for_another_node(here.handstamp.change_groups(ada, &[], &["staff"])).await.unwrap();
-    let verified = here.waits_for_another_node(here.handstamp.verify_user(ada)).await.unwrap();
-    assert!(verified.email_verified && here.handstamp.user(ada).await.unwrap().email_verified);
-    here.waits_for_another_node(here.handstamp.disable_user(ada)).await.unwrap();
+    here.waits_for_another_node(users.change_groups(ada, &["staff"], &[])).await.unwrap();
+    here.waits_for_another_node(users.change_groups(ada, &[], &["staff"])).await.unwrap();
+    here.waits_for_another_node(users.verify(ada)).await.unwrap();
+    assert!(users.get(ada).await.unwrap().email_verified);
+    here.waits_for_another_node(users.disable(ada)).await.unwrap();
     assert_eq!(here.opens("/account", &token).await.status(), StatusCode::SEE_OTHER);
-    here.waits_for_another_node(here.handstamp.enable_user(ada)).await.unwrap();
-    here.waits_for_another_node(here.handstamp.delete_user(ada)).await.unwrap();
-    assert!(here.handstamp.user(ada).await.is_err());
+    here.waits_for_another_node(users.enable(ada)).await.unwrap();
+    here.waits_for_another_node(users.delete(ada)).await.unwrap();
+    assert!(users.get(ada).await.unwrap_err().is_not_found());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,18 +1,11 @@
-//! The OpenAPI 3.1 description of the API, generated from the handlers.
+//! The problem documents of the API, as its OpenAPI description shows them.
 
-use axum::Json;
-use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use utoipa::openapi::ServerBuilder;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
-use utoipa::{IntoResponses, Modify, OpenApi, ToResponse, ToSchema};
-
-use super::super::SharedSite;
+use utoipa::{IntoResponses, ToResponse, ToSchema};
 
 /// A problem document (RFC 9457).
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it only describes what `respond::problem` makes")]
-struct Problem {
+pub(super) struct Problem {
     /// `about:blank`: the status says which kind of problem it is.
     r#type: String,
     /// The status in words.
@@ -24,8 +17,8 @@ struct Problem {
 
 /// A problem document that lists the fields that cannot be accepted (RFC 9457).
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "it only describes what `body::Refusal` makes")]
-struct InvalidProblem {
+#[expect(dead_code, reason = "it only describes what `respond::problem` makes")]
+pub(super) struct InvalidProblem {
     r#type: String,
     title: String,
     status: u16,
@@ -36,8 +29,8 @@ struct InvalidProblem {
 
 /// The error of one field.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "it only describes what `body::Refusal` makes")]
-struct FieldError {
+#[expect(dead_code, reason = "it only describes what `respond::problem` makes")]
+pub(super) struct FieldError {
     field: String,
     /// A message for the user who filled in the field.
     message: String,
@@ -92,44 +85,4 @@ pub(super) enum WithABody {
     Throttled(#[ref_response] Throttled),
     #[response(status = 503)]
     Unavailable(#[ref_response] Unavailable),
-}
-
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Handstamp",
-        description = "Accounts and sessions. A session is a cookie. A program that sends it with anything but GET also sends the header \
-                       `Origin` with the address of this site, as browsers do: requests that another site makes a browser send are refused.",
-    ),
-    paths(
-        super::show_session,
-        super::sign_in,
-        super::sign_out,
-        super::register,
-        super::list_sessions,
-        super::revoke_session,
-        super::revoke_other_sessions,
-        super::change_password,
-    ),
-    components(schemas(Problem, InvalidProblem, FieldError), responses(Malformed, Unauthorized, CrossSite, NotFound, TooLong, NotJson, Invalid, Throttled, Unavailable)),
-    modifiers(&NoLicence),
-)]
-struct Description;
-
-/// Removes the licence, since the description is of a site, whose content belongs to its operator.
-struct NoLicence;
-
-impl Modify for NoLicence {
-    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        openapi.info.license = None;
-    }
-}
-
-/// The OpenAPI document of this site.
-pub(in crate::web) async fn openapi(State(site): State<SharedSite>) -> Response {
-    let mut openapi = Description::openapi();
-    openapi.servers = Some(vec![ServerBuilder::new().url(site.urls.page("/api/v1")).build()]);
-    let cookie = ApiKey::Cookie(ApiKeyValue::new(site.cookies.session_name()));
-    openapi.components.get_or_insert_default().add_security_scheme("session", SecurityScheme::ApiKey(cookie));
-    Json(openapi).into_response()
 }

@@ -1,0 +1,315 @@
+//! The settings of a [`Handstamp`](crate::Handstamp): plain values, checked by [`Config::validate`].
+
+mod database;
+mod errors;
+mod forward_auth;
+mod hashing;
+mod limits;
+mod password;
+mod public_url;
+mod secrets;
+mod session;
+mod setting;
+mod site;
+mod urls;
+
+use std::path::PathBuf;
+
+use handstamp_core::{PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
+
+pub use database::{DatabaseUrl, PoolConfig};
+pub use errors::{ConfigError, ConfigErrors};
+pub use forward_auth::ForwardAuthConfig;
+pub use hashing::HashingConfig;
+pub use limits::LimitsConfig;
+pub use public_url::PublicUrl;
+pub use session::SessionConfig;
+pub use setting::{BoundedValue, Setting, SettingValue};
+pub use site::Registration;
+pub use urls::{Prefix, TrustedOrigin};
+
+/// All settings of a [`Handstamp`](crate::Handstamp). Start with [`new`](Self::new) or [`in_folder`](Self::in_folder), and
+/// assign the fields that differ from the defaults.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The URL at which browsers reach this site.
+    pub public_url: PublicUrl,
+    /// The database of accounts and sessions.
+    pub database: DatabaseUrl,
+    /// The connections to PostgreSQL.
+    pub pool: PoolConfig,
+    /// The secret from which the signing keys are derived.
+    pub secret_key: SecretKey,
+    /// Earlier secrets, whose tokens are still accepted. None by default.
+    pub secret_key_fallbacks: Vec<SecretKey>,
+    /// The name of this site on the pages: 1 to 100 visible characters, `Handstamp` by default.
+    pub site_name: String,
+    /// A folder whose files replace Handstamp's templates of the same name; it must exist. None by default.
+    pub templates_dir: Option<PathBuf>,
+    /// Whether visitors may create accounts; open by default.
+    pub registration: Registration,
+    /// Lifetime, cookie and cache of sessions.
+    pub session: SessionConfig,
+    /// The requirements for a new password: by default at least 8 code points, and strength 3 of 0 to 4.
+    pub password: PasswordPolicy,
+    /// The cost of hashing passwords, and how many are hashed at once.
+    pub hashing: HashingConfig,
+    /// The rate limits of sign-ins and registrations.
+    pub limits: LimitsConfig,
+    /// The proxies whose `X-Forwarded-For` is trusted for the client's address; none by default. Without the address of the peer,
+    /// which `into_make_service_with_connect_info::<SocketAddr>()` provides, all requests count as one network.
+    pub trusted_proxies: TrustedProxies,
+    /// The prefix of the paths of all pages, as `/members` in `/members/account/login`. Empty by default.
+    pub prefix: Prefix,
+    /// Your own templates as pairs of name and text, which replace Handstamp's templates or add to them. Files in
+    /// `templates_dir` take precedence. None by default.
+    pub templates: Vec<(String, String)>,
+    /// The hosts that a return URL may name, beside this site and the hosts of `session.cookie_domain`. The URL must be https; on
+    /// loopback hosts it has the scheme of `public_url`. None by default.
+    pub return_hosts: Vec<ReturnHost>,
+    /// Other origins whose browser applications may write to this site and to routes inside
+    /// [`protect`](crate::Handstamp::protect), for example sign in by the API. They also need CORS with credentials, which the
+    /// application sets up. Their requests carry the session cookie only from hosts of the same site, as `app.example.com` and
+    /// `id.example.com` are. None by default.
+    pub trusted_origins: Vec<TrustedOrigin>,
+    /// The identity that apps behind a proxy receive.
+    pub forward_auth: ForwardAuthConfig,
+}
+
+impl Config {
+    /// The defaults, with the three settings that have none.
+    pub fn new(public_url: PublicUrl, database: DatabaseUrl, secret_key: SecretKey) -> Self {
+        Self {
+            public_url,
+            database,
+            pool: PoolConfig::default(),
+            secret_key,
+            secret_key_fallbacks: Vec::new(),
+            site_name: "Handstamp".to_owned(),
+            templates_dir: None,
+            registration: Registration::default(),
+            session: SessionConfig::default(),
+            password: PasswordPolicy::default(),
+            hashing: HashingConfig::default(),
+            limits: LimitsConfig::default(),
+            trusted_proxies: TrustedProxies::default(),
+            prefix: Prefix::default(),
+            templates: Vec::new(),
+            return_hosts: Vec::new(),
+            trusted_origins: Vec::new(),
+            forward_auth: ForwardAuthConfig::default(),
+        }
+    }
+
+    /// The definitions of the settings, for programs that read them from files or the environment. [`prefix`](Self::prefix),
+    /// [`templates`](Self::templates), [`trusted_origins`](Self::trusted_origins) and [`PoolConfig::wait`] have none.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use handstamp::{Config, SettingValue};
+    ///
+    /// let mut config = Config::in_folder("handstamp-data", "http://localhost:3000")?;
+    /// for setting in Config::settings() {
+    ///     let variable = format!("ACCOUNTS_{}", setting.name().to_uppercase().replace('.', "_"));
+    ///     if let Ok(text) = std::env::var(variable) {
+    ///         setting.set(&mut config, "", &SettingValue::Text(text))?;
+    ///     }
+    /// }
+    /// config.validate()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn settings() -> Vec<Setting<Self>> {
+        [
+            public_url::settings(),
+            database::settings(),
+            secrets::settings(),
+            site::settings(),
+            session::settings(),
+            password::settings(),
+            hashing::settings(),
+            limits::settings(),
+            urls::settings(),
+            forward_auth::settings(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// Checks what the types cannot: that numbers are within their bounds, and that hosts and domains match the public URL.
+    /// [`Handstamp::open`](crate::Handstamp::open) calls it.
+    ///
+    /// # Errors
+    /// All settings whose values are invalid.
+    pub fn validate(&self) -> Result<(), ConfigErrors> {
+        let errors = Self::settings().into_iter().filter_map(|setting| setting.validate(self).err());
+        ConfigErrors::check(errors.flatten().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
+
+    fn config() -> Config {
+        let url = PublicUrl::parse("https://id.example.com").unwrap();
+        Config::new(url, DatabaseUrl::parse("sqlite:unused").unwrap(), SecretKey::parse(SECRET).unwrap())
+    }
+
+    const DAY: Duration = Duration::from_secs(86_400);
+    const ALMOST: Duration = Duration::from_millis(59_999);
+
+    type Change = fn(&mut Config);
+
+    /// For each setting that is checked: values just beyond its bounds, and the last valid ones if it has bounds.
+    fn bounds() -> Vec<(&'static str, Vec<Change>, Vec<Change>)> {
+        vec![
+            (
+                "site_name",
+                vec![|config| config.site_name = "\u{200B}".to_owned(), |config| config.site_name = "é".repeat(101)],
+                vec![|config| config.site_name = "é".repeat(100)],
+            ),
+            ("templates_dir", vec![|config| config.templates_dir = Some("/nonexistent".into())], vec![]),
+            (
+                "secret_key_fallbacks",
+                vec![|config| config.secret_key_fallbacks = vec![config.secret_key.clone()], |config| {
+                    config.secret_key_fallbacks = vec![SecretKey::from_random(&[1; 32]); 2]
+                }],
+                vec![|config| config.secret_key_fallbacks = vec![SecretKey::from_random(&[1; 32])]],
+            ),
+            (
+                "session.lifetime",
+                vec![
+                    |config| config.session.lifetime = DAY * 3652,
+                    |config| config.session.lifetime = DAY * 30 + Duration::from_nanos(1),
+                    |config| config.session.lifetime = ALMOST,
+                ],
+                vec![|config| config.session.lifetime = DAY * 30, |config| config.session.lifetime = DAY / 1440],
+            ),
+            (
+                "session.lease",
+                vec![
+                    |config| config.session.lease = Duration::ZERO,
+                    |config| config.session.lease = Duration::from_millis(999),
+                    |config| config.session.lease = Duration::from_millis(60_001),
+                ],
+                vec![|config| config.session.lease = Duration::from_secs(1), |config| {
+                    config.session.lease = Duration::from_secs(60)
+                }],
+            ),
+            (
+                "session.cookie_domain",
+                vec![
+                    |config| config.session.cookie_domain = Some("exämple.com".to_owned()),
+                    |config| config.session.cookie_domain = Some("com".to_owned()),
+                    |config| config.session.cookie_domain = Some("example.com; Path=/".to_owned()),
+                ],
+                vec![|config| config.session.cookie_domain = Some("example.com".to_owned())],
+            ),
+            (
+                "session.cache_entries",
+                vec![|config| config.session.cache_entries = 1_000_000_001],
+                vec![|config| config.session.cache_entries = 0, |config| config.session.cache_entries = 1_000_000_000],
+            ),
+            (
+                "database.connections",
+                vec![|config| config.pool.connections = 3, |config| config.pool.connections = 1001],
+                vec![|config| config.pool.connections = 4, |config| config.pool.connections = 1000],
+            ),
+            (
+                "password.min_length",
+                vec![|config| config.password.min_length = 7, |config| config.password.min_length = 257],
+                vec![|config| config.password.min_length = 8, |config| config.password.min_length = 256],
+            ),
+            (
+                "password.min_strength",
+                vec![|config| config.password.min_strength = 5],
+                vec![|config| config.password.min_strength = 0, |config| config.password.min_strength = 4],
+            ),
+            (
+                "hashing.concurrency",
+                vec![|config| config.hashing.concurrency = 0, |config| config.hashing.concurrency = 1025],
+                vec![|config| config.hashing.concurrency = 1, |config| config.hashing.concurrency = 1024],
+            ),
+            (
+                "hashing.queue",
+                vec![|config| config.hashing.queue = 1_000_001],
+                vec![|config| config.hashing.queue = 0, |config| config.hashing.queue = 1_000_000],
+            ),
+            (
+                "limits.sign_in_per_account",
+                vec![|config| config.limits.sign_in_per_account = 101],
+                vec![|config| config.limits.sign_in_per_account = 0, |config| config.limits.sign_in_per_account = 100],
+            ),
+            (
+                "return_hosts",
+                vec![|config| config.return_hosts = vec![ReturnHost::parse("localhost:3000").unwrap()]],
+                vec![|config| config.return_hosts = vec![ReturnHost::parse("app.example.com").unwrap()]],
+            ),
+        ]
+    }
+
+    #[test]
+    fn values_beyond_the_bounds_are_invalid() {
+        assert_eq!(config().validate(), Ok(()));
+        for (name, invalid, valid) in bounds() {
+            for (place, change) in invalid.iter().enumerate() {
+                let mut config = config();
+                change(&mut config);
+                let errors: Vec<_> = config.validate().unwrap_err().into_iter().map(|error| error.setting).collect();
+                assert_eq!(errors, [name], "the invalid value {place} of {name}");
+            }
+            for (place, change) in valid.iter().enumerate() {
+                let mut config = config();
+                change(&mut config);
+                assert_eq!(config.validate(), Ok(()), "the valid value {place} of {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_check_of_a_setting_is_tested() {
+        let tested: BTreeSet<_> = bounds().into_iter().map(|(name, ..)| name.to_owned()).collect();
+        // Any number is valid as these.
+        let unbounded = ["limits.sign_in_per_network", "limits.register_per_network"];
+        let settings = Config::settings();
+        let checked = settings.iter().filter(|setting| setting.is_checked() && !unbounded.contains(&setting.name()));
+        assert_eq!(checked.map(|setting| setting.name().to_owned()).collect::<BTreeSet<_>>(), tested);
+    }
+
+    #[tokio::test]
+    async fn open_reports_all_invalid_settings_at_once() {
+        let mut all = config();
+        bounds().iter().for_each(|(_, invalid, _)| invalid[0](&mut all));
+        let errors = all.validate().unwrap_err();
+        let named: BTreeSet<_> = errors.iter().map(|error| error.setting.as_str()).collect();
+        assert_eq!(named, bounds().iter().map(|(name, ..)| *name).collect());
+        let error = crate::Handstamp::open(all).await.err().unwrap();
+        assert!(error.is_config());
+        assert_eq!(error.to_string(), errors.to_string());
+        let (told, host) = (error.to_string(), "return_hosts localhost:3000 names this machine");
+        assert!(told.contains("session.lifetime must be between 1m and 30d; ") && told.contains(host), "{told}");
+    }
+
+    #[test]
+    fn the_documented_default_of_each_setting_is_its_default() {
+        let mut config = config();
+        let defaults = format!("{config:?}");
+        for setting in Config::settings() {
+            let default = setting.default_in_words(&config);
+            assert!(!setting.values_in_words().is_empty() && !setting.documentation().is_empty(), "{setting:?}");
+            // Words such as `the number of cores` or `none` are no value.
+            if let Some(text) = default.strip_prefix('`').and_then(|text| text.strip_suffix('`')) {
+                setting.set(&mut config, "", &SettingValue::Text(text.to_owned())).unwrap();
+                assert_eq!(format!("{config:?}"), defaults, "{setting:?}");
+            }
+        }
+    }
+}

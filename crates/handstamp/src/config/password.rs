@@ -1,0 +1,29 @@
+//! The section `password`: the requirements for a new password.
+
+use std::ops::RangeInclusive;
+
+use super::{Config, Setting};
+
+/// The bounds of `min_length`. NIST SP 800-63B-4 §3.1.1.2 allows no less than 8.
+const MIN_LENGTH_RANGE: RangeInclusive<usize> = 8..=256;
+/// The bounds of `min_strength`: the scores of zxcvbn.
+const MIN_STRENGTH_RANGE: RangeInclusive<u8> = 0..=4;
+
+pub(super) fn settings() -> Vec<Setting<Config>> {
+    vec![
+        Setting::bounded(
+            "password.min_length",
+            MIN_LENGTH_RANGE,
+            |config: &Config| config.password.min_length,
+            |config, length| config.password.min_length = length,
+        )
+        .about("The fewest characters of a new password."),
+        Setting::bounded(
+            "password.min_strength",
+            MIN_STRENGTH_RANGE,
+            |config: &Config| config.password.min_strength,
+            |config, strength| config.password.min_strength = strength,
+        )
+        .about("The least strength of a new password, by zxcvbn."),
+    ]
+}

@@ -1,0 +1,129 @@
+//! The handle for users: finding, creating, changing and deleting them, as an operator does.
+
+use std::sync::Arc;
+
+use handstamp_core::UserId;
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::model::{ListUsers, User};
+use crate::services::{CreateUser, Services};
+
+/// The users of a site, for operators and applications: [`Handstamp::users`](crate::Handstamp::users). Every change has been applied
+/// on every node when its method returns.
+#[derive(Clone)]
+pub struct Users(Arc<Services>);
+
+/// A user to be created.
+#[derive(Clone, Copy)]
+pub struct NewUser<'a> {
+    /// The display name, at most 100 characters.
+    pub name: &'a str,
+    /// The e-mail address. It counts as verified.
+    pub email: &'a str,
+    /// The password, which the policy must accept.
+    pub password: &'a str,
+}
+
+impl Users {
+    pub(crate) fn new(services: &Arc<Services>) -> Self {
+        Self(Arc::clone(services))
+    }
+
+    /// The user with this id.
+    ///
+    /// # Errors
+    /// [Not found](Error::is_not_found), or the database cannot be read.
+    pub async fn get(&self, id: UserId) -> Result<User, Error> {
+        Ok(self.0.user(id).await?)
+    }
+
+    /// The user with this e-mail address, in any case of its letters; none if there is none, or if the text is no address.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn find_by_email(&self, email: &str) -> Result<Option<User>, Error> {
+        Ok(self.0.user_by_email(email).await?)
+    }
+
+    /// A page of users, ordered by address.
+    ///
+    /// ```no_run
+    /// # async fn all(handstamp: &handstamp::Handstamp) -> Result<(), handstamp::Error> {
+    /// let mut query = handstamp::ListUsers::default();
+    /// loop {
+    ///     let page = handstamp.users().list(&query).await?;
+    ///     let Some(last) = page.last() else { break };
+    ///     query.after = Some(last.email.clone());
+    ///     // …
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn list(&self, query: &ListUsers) -> Result<Vec<User>, Error> {
+        Ok(self.0.list_users(query).await?)
+    }
+
+    /// Creates a user, whether registration is open or not, and returns the id.
+    ///
+    /// # Errors
+    /// [Invalid](Error::is_invalid) with the [field](Error::field) when the name, the address or the password is rejected or the
+    /// address has an account; or the database cannot be written.
+    pub async fn create(&self, new: NewUser<'_>) -> Result<UserId, Error> {
+        let new = CreateUser::parse(new.name, new.email, new.password)?;
+        Ok(self.0.create_user(&Context::operator(), new).await?)
+    }
+
+    /// Marks the address of a user as verified, so that apps receive it: users can register with any address.
+    ///
+    /// # Errors
+    /// [Not found](Error::is_not_found), or the database cannot be written.
+    pub async fn verify(&self, id: UserId) -> Result<(), Error> {
+        Ok(self.0.verify_user(&Context::operator(), id).await?)
+    }
+
+    /// Disables a user: sign-ins are rejected, and the sessions are revoked for good.
+    ///
+    /// # Errors
+    /// [Not found](Error::is_not_found), or the database cannot be written.
+    pub async fn disable(&self, id: UserId) -> Result<(), Error> {
+        Ok(self.0.set_user_disabled(&Context::operator(), id, true).await?)
+    }
+
+    /// Allows a disabled user to sign in again.
+    ///
+    /// # Errors
+    /// [Not found](Error::is_not_found), or the database cannot be written.
+    pub async fn enable(&self, id: UserId) -> Result<(), Error> {
+        Ok(self.0.set_user_disabled(&Context::operator(), id, false).await?)
+    }
+
+    /// Adds a user to groups and removes them from others.
+    ///
+    /// # Errors
+    /// [Not found](Error::is_not_found); [invalid](Error::is_invalid) when a name is none of a group or the user would be in more
+    /// than fifty; or the database cannot be written.
+    pub async fn change_groups(&self, id: UserId, add: &[&str], remove: &[&str]) -> Result<(), Error> {
+        Ok(self.0.change_groups(&Context::operator(), id, add, remove).await?)
+    }
+
+    /// Clears the count of wrong passwords for a user, who can then sign in at once, and returns whether there were any. The counts
+    /// of single devices and sessions stay. It takes a second, because nodes cache a refusal for as long.
+    ///
+    /// # Errors
+    /// [Not found](Error::is_not_found), or the database cannot be written.
+    pub async fn unlock(&self, id: UserId) -> Result<bool, Error> {
+        Ok(self.0.unlock_user(&Context::operator(), id).await?)
+    }
+
+    /// Deletes a user with all data. The sessions are revoked.
+    ///
+    /// # Errors
+    /// [Not found](Error::is_not_found), or the database cannot be written.
+    pub async fn delete(&self, id: UserId) -> Result<(), Error> {
+        Ok(self.0.delete_user(&Context::operator(), id).await?)
+    }
+}

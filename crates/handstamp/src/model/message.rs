@@ -1,0 +1,100 @@
+//! Messages to users as keys: what is wrong with a field, or why an act was refused. `messages.rs` has the words.
+
+use handstamp_core::{EmailError, GroupNameError, NameError, PasswordError, PasswordTooLong};
+
+/// A message to a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    Email(EmailError),
+    EmailTaken,
+    Name(NameError),
+    NewPassword(PasswordError),
+    PasswordTooLong,
+    /// The address or the password is wrong; which of them is not revealed.
+    WrongCredentials,
+    WrongCurrentPassword,
+    GroupName(GroupNameError),
+    TooManyGroups,
+    RegistrationClosed,
+    NoSuchUser,
+    NoSuchSession,
+}
+
+impl From<EmailError> for Message {
+    fn from(error: EmailError) -> Self {
+        Self::Email(error)
+    }
+}
+
+impl From<NameError> for Message {
+    fn from(error: NameError) -> Self {
+        Self::Name(error)
+    }
+}
+
+impl From<PasswordError> for Message {
+    fn from(error: PasswordError) -> Self {
+        Self::NewPassword(error)
+    }
+}
+
+impl From<PasswordTooLong> for Message {
+    fn from(_: PasswordTooLong) -> Self {
+        Self::PasswordTooLong
+    }
+}
+
+impl From<GroupNameError> for Message {
+    fn from(error: GroupNameError) -> Self {
+        Self::GroupName(error)
+    }
+}
+
+/// A field of a form, of a JSON document or of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    Name,
+    Email,
+    Password,
+    CurrentPassword,
+    Group,
+}
+
+impl Field {
+    /// The name of the field, the same in forms and in JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Email => "email",
+            Self::Password => "password",
+            Self::CurrentPassword => "current_password",
+            Self::Group => "group",
+        }
+    }
+}
+
+/// What is wrong with the fields of an input: at most one message for each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FieldErrors(Vec<(Field, Message)>);
+
+impl FieldErrors {
+    /// One error.
+    pub(crate) fn of(field: Field, message: impl Into<Message>) -> Self {
+        Self(vec![(field, message.into())])
+    }
+
+    /// The value, or none after recording the error.
+    pub(crate) fn check<T, E: Into<Message>>(&mut self, field: Field, parsed: Result<T, E>) -> Option<T> {
+        parsed.map_err(|error| self.0.push((field, error.into()))).ok()
+    }
+
+    /// The message for a field, if there is one.
+    pub(crate) fn get(&self, field: Field) -> Option<&Message> {
+        self.0.iter().find(|(wrong, _)| *wrong == field).map(|(_, message)| message)
+    }
+
+    /// All errors, in the order in which they were found.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Field, &Message)> {
+        self.0.iter().map(|(field, message)| (*field, message))
+    }
+}

@@ -1,0 +1,74 @@
+//! The access to a route as a value: the checks before its handler runs, and the format of its errors.
+
+use super::headers::PagePolicy;
+use super::user::Visitor;
+use super::web_error::WebError;
+use crate::events::Event;
+
+/// The access to a route. Each group of routes names one of the constants, or one that differs from it in a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Access {
+    /// Whether the request must name this site as its host.
+    pub(super) checks_host: bool,
+    /// Whether a write or a WebSocket handshake of another site is rejected.
+    pub(super) checks_csrf: bool,
+    pub(super) session: SessionAccess,
+    /// The group that the user must be in. Others get 404, since the page exists for its members only.
+    pub(super) group: Option<&'static str>,
+    pub(super) errors: ErrorFormat,
+    /// The Content-Security-Policy of the pages of the route; its error pages have the strict one.
+    pub(super) policy: PagePolicy,
+}
+
+/// Whether a route looks up the session of the request, and requires one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SessionAccess {
+    /// No cookie is read, and every visitor counts as anonymous.
+    Ignored,
+    /// The handler gets the visitor, who may be anonymous.
+    Optional,
+    /// An anonymous visitor is redirected to the sign-in page, or gets 401.
+    Required,
+}
+
+/// The format of the error responses of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ErrorFormat {
+    /// A page for a navigating browser, and a problem document for a program, as the request headers tell.
+    Negotiated,
+    /// A problem document (RFC 9457), whatever the client accepts.
+    Problem,
+}
+
+impl Access {
+    /// A page for all visitors.
+    pub(super) const PAGE: Self = Self {
+        checks_host: true,
+        checks_csrf: true,
+        session: SessionAccess::Optional,
+        group: None,
+        errors: ErrorFormat::Negotiated,
+        policy: PagePolicy::STRICT,
+    };
+    /// A page for signed-in users.
+    pub(super) const MEMBERS_PAGE: Self = Self { session: SessionAccess::Required, ..Self::PAGE };
+    /// An action of the API. Its handler decides whether an anonymous client may run it.
+    pub(super) const API: Self = Self { errors: ErrorFormat::Problem, ..Self::PAGE };
+    /// A file, which does not depend on the session.
+    pub(super) const FILE: Self = Self { session: SessionAccess::Ignored, ..Self::PAGE };
+    /// Any request, whatever host it names.
+    pub(super) const UNCHECKED: Self = Self { checks_host: false, checks_csrf: false, ..Self::FILE };
+
+    /// The error for a visitor who lacks what the route requires of a session. Every such requirement is checked here.
+    pub(super) fn refusal(&self, visitor: &Visitor) -> Option<WebError> {
+        let group = self.group?;
+        match visitor.session() {
+            Some(session) if session.user.is_in(group) => None,
+            Some(session) => {
+                Event::AuthzFail { user: session.user.id, group: Some(group), origin: None }.record();
+                Some(WebError::not_found())
+            }
+            None => Some(WebError::SignedOut),
+        }
+    }
+}

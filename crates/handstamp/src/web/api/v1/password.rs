@@ -1,0 +1,39 @@
+//! The password of the user.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::body::JsonBody;
+use super::problems;
+use super::responses::with_cookies;
+use super::types::ChangePasswordBody;
+use crate::context::Context;
+use crate::services::ChangePasswordRequest;
+use crate::web::SharedSite;
+use crate::web::user::SignedInUser;
+use crate::web::web_error::WebError;
+
+/// Changes the password, revokes all other sessions and gives this one a new token.
+#[utoipa::path(
+    put,
+    path = "/password",
+    request_body = ChangePasswordBody,
+    responses(
+        (status = 204, description = "Changed.", headers(("Set-Cookie", description = "The session cookie, with a new token, and the device cookie."))),
+        (status = 401, response = problems::Unauthorized),
+        problems::WithABody,
+    ),
+    security(("session" = [])),
+)]
+pub(in crate::web) async fn change(
+    State(site): State<SharedSite>,
+    SignedInUser(session): SignedInUser,
+    context: Context,
+    JsonBody(given): JsonBody<ChangePasswordBody>,
+) -> Result<Response, WebError> {
+    let policy = &site.services.config.password;
+    let request = ChangePasswordRequest::parse(&given.current_password, &given.password, policy)?;
+    let cookies = site.services.change_password(&context, &session, request).await?;
+    Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.sign_in_cookies(&cookies)))
+}

@@ -1,0 +1,69 @@
+//! The extractors of our own handlers: the visitor, the presented sessions and the client of a request.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::USER_AGENT;
+use axum::http::request::Parts;
+use handstamp_core::Network;
+
+use super::client_address::client_address;
+use super::endpoint::RequestContext;
+use super::user::{SignedInUser, Visitor};
+use super::web_error::WebError;
+use crate::context::{Actor, ClientInfo, Context};
+use crate::sessions::PresentedSessions;
+
+const MAX_USER_AGENT_CHARACTERS: usize = 256;
+
+impl FromRequestParts<RequestContext> for Visitor {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, context: &RequestContext) -> Result<Self, Infallible> {
+        Ok(context.visitor.clone())
+    }
+}
+
+impl FromRequestParts<RequestContext> for SignedInUser {
+    type Rejection = WebError;
+
+    async fn from_request_parts(_: &mut Parts, context: &RequestContext) -> Result<Self, WebError> {
+        match &context.visitor {
+            Visitor::Authenticated(session) => Ok(Self(Arc::clone(session))),
+            Visitor::Anonymous => Err(WebError::SignedOut),
+        }
+    }
+}
+
+/// The sessions whose tokens a request presents, for handlers that revoke them.
+impl FromRequestParts<RequestContext> for PresentedSessions {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, context: &RequestContext) -> Result<Self, Infallible> {
+        let site = &context.site;
+        Ok(site.services.sessions.presented(site.cookies.all_sessions(&parts.headers)))
+    }
+}
+
+/// Who acts and from where, for handlers of acts.
+impl FromRequestParts<RequestContext> for Context {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, context: &RequestContext) -> Result<Self, Infallible> {
+        let site = &context.site;
+        let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let address = client_address(site, &parts.extensions, &parts.headers);
+        let client = ClientInfo {
+            user_agent: user_agent.chars().take(MAX_USER_AGENT_CHARACTERS).collect(),
+            address: address.map_or_else(String::new, |address| address.to_string()),
+            network: address.map_or(Network::Unknown, Network::of),
+            device_cookie: site.cookies.presented_device(&parts.headers).to_owned(),
+        };
+        let actor = context
+            .visitor
+            .session()
+            .map_or(Actor::Visitor, |session| Actor::User { id: session.user.id, session_id: session.session_id });
+        Ok(Self { actor, client })
+    }
+}

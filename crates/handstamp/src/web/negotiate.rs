@@ -1,0 +1,28 @@
+//! Content negotiation: whether a request is a browser's navigation, a script's fetch or a program's request.
+
+use axum::http::header::{ACCEPT, HeaderName};
+use axum::http::{HeaderMap, Method};
+
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
+/// Whether a browser navigates to a page, as opposed to a fetch by a script or a program.
+pub(super) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
+    let seems_so = || matches!(*method, Method::GET | Method::HEAD) && accepts(headers, "text/html");
+    sec_fetch_navigate(headers).unwrap_or_else(seems_so)
+}
+
+/// Whether the client is a program, which gets no error page: its `Sec-Fetch-Mode` is not `navigate`. Without that header it is
+/// one if it accepts JSON and not HTML.
+pub(super) fn is_program(headers: &HeaderMap) -> bool {
+    let wants_json = || accepts(headers, "json") && !accepts(headers, "text/html");
+    sec_fetch_navigate(headers).map_or_else(wants_json, |navigates| !navigates)
+}
+
+/// Whether `Sec-Fetch-Mode` is `navigate`; none where the browser does not send it.
+fn sec_fetch_navigate(headers: &HeaderMap) -> Option<bool> {
+    headers.get(SEC_FETCH_MODE).map(|mode| mode == "navigate")
+}
+
+fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    headers.get_all(ACCEPT).iter().any(|accept| accept.to_str().is_ok_and(|accept| accept.contains(media_type)))
+}
