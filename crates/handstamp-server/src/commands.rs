@@ -34,7 +34,7 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliE
             UserCommand::Disable(account) => {
                 let user = find(&users, &account.email).await?;
                 users.disable(user.id).await?;
-                say(&format!("disabled {}, and ended {}", user.email, sessions_in_words(user.sessions)))
+                say(&format!("disabled {}, and revoked {}", user.email, sessions_in_words(user.sessions)))
             }
             UserCommand::Enable(account) => {
                 let user = find(&users, &account.email).await?;
@@ -60,7 +60,7 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliE
             UserCommand::Delete(account) => {
                 let user = find(&users, &account.email).await?;
                 users.delete(user.id).await?;
-                say(&format!("deleted {}, and ended {}", user.email, sessions_in_words(user.sessions)))
+                say(&format!("deleted {}, and revoked {}", user.email, sessions_in_words(user.sessions)))
             }
         }
     })
@@ -75,11 +75,11 @@ pub(crate) fn sessions(settings: Settings, command: SessionCommand) -> Result<()
                 show_sessions(&sessions.of(user.id).await?, output)
             }
             SessionCommand::Revoke { user, .. } => {
-                let ended = match user {
+                let revoked = match user {
                     Some(email) => sessions.revoke_all_of(find(&users, &email).await?.id).await?,
                     None => sessions.revoke_everyone().await?,
                 };
-                say(&format!("revoked {}", sessions_in_words(ended)))
+                say(&format!("revoked {}", sessions_in_words(revoked)))
             }
         }
     })

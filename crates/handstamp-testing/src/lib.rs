@@ -1,7 +1,7 @@
 //! Helpers that tests and examples of Handstamp share: a test server, an HTTP visitor, databases, proxies and randomness.
 //!
 //! It does not depend on Handstamp, so that Handstamp's own tests can use it. Without features it has only what needs no HTTP
-//! client. The feature `visitor` adds the [`Visitor`], and `server` adds everything else.
+//! client. The feature `visitor` adds the `Visitor`, and `server` adds everything else.
 #![allow(clippy::unwrap_used)]
 
 mod folder;

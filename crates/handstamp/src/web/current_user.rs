@@ -77,7 +77,7 @@ impl CurrentUser {
     }
 
     /// Whether the address is known to belong to the user: an operator created the account, or has verified the address
-    /// ([`Handstamp::verify_user`]).
+    /// ([`Users::verify`](crate::Users::verify)).
     pub fn email_verified(&self) -> bool {
         self.0.user.email_verified
     }
