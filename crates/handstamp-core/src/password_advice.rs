@@ -94,7 +94,7 @@ impl PasswordAdvice {
         Self::AvoidOwnDates,
     ];
 
-    /// What the strength estimate says of a password: the reason first, if there is one.
+    /// The feedback of the strength estimate: the reason first, if there is one.
     pub(crate) fn of(feedback: &Feedback) -> Vec<Self> {
         let reason = feedback.warning().map(Self::from);
         reason.into_iter().chain(feedback.suggestions().iter().copied().map(Self::from)).collect()

@@ -61,7 +61,7 @@ impl CliError {
         Self(reason.to_string(), 2)
     }
 
-    /// What the command names does not exist.
+    /// The user or session that the command names does not exist.
     pub(crate) fn not_found(reason: impl Display) -> Self {
         Self(reason.to_string(), 3)
     }

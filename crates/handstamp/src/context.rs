@@ -3,14 +3,14 @@
 use handstamp_core::{Network, UserId};
 use uuid::Uuid;
 
-/// Who acts, and from where.
+/// The actor of an act, and the client that it comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
     pub(crate) actor: Actor,
     pub(crate) client: ClientInfo,
 }
 
-/// Who acts.
+/// The actor of an act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Actor {
     /// A visitor who is not signed in, or whose session does not matter for the act.

@@ -1,4 +1,4 @@
-//! What applications call: handles for users and sessions.
+//! The handles for users and sessions, which applications call.
 
 mod sessions;
 mod users;

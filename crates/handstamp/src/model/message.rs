@@ -73,7 +73,7 @@ impl Field {
     }
 }
 
-/// What is wrong with the fields of an input: at most one message for each.
+/// The errors in the fields of an input: at most one message for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FieldErrors(Vec<(Field, Message)>);
 

@@ -382,7 +382,7 @@ impl Tx<'_> {
         self.end("ROLLBACK").await
     }
 
-    /// Undoes everything and gives what nobody has to wait for.
+    /// Undoes everything, and returns a value whose propagation needs no wait.
     pub(super) async fn rollback_with<T>(self, value: T) -> Result<Committed<T>> {
         self.rollback().await?;
         Ok(Committed { value, position: None })

@@ -46,7 +46,7 @@ impl FromRequestParts<RequestContext> for PresentedSessions {
     }
 }
 
-/// Who acts and from where, for handlers of acts.
+/// The context of a request, for handlers of acts.
 impl FromRequestParts<RequestContext> for Context {
     type Rejection = Infallible;
 
