@@ -142,7 +142,7 @@ impl From<FieldErrors> for WebError {
     }
 }
 
-/// What [`render_error`](super::respond::render_error) puts into an error response: the message, and the errors of fields.
+/// The content of an error response, for [`render_error`](super::respond::render_error): the message, and the errors of fields.
 #[derive(Clone)]
 pub(super) struct ErrorMessage {
     pub(super) message: Cow<'static, str>,
