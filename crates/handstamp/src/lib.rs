@@ -240,3 +240,13 @@ impl Drop for Inner {
         }
     }
 }
+
+/// The examples of the user guide, which are compiled as documentation tests.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../../docs/src/quick-start-axum.md")]
+    struct QuickStartAxum;
+
+    #[doc = include_str!("../../../docs/src/guide/axum.md")]
+    struct Axum;
+}

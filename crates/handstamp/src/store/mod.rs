@@ -9,6 +9,7 @@ mod contract;
 mod groups;
 mod invalidations;
 mod jobs;
+mod migrations;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
@@ -105,10 +106,6 @@ impl Store {
         }
     }
 }
-
-/// The table that records which migrations were run. It has a name of its own, since an application may keep the records of its
-/// migrations in the table that sqlx uses by default.
-const MIGRATIONS_TABLE: &str = "handstamp_migrations";
 
 /// How often a node polls for changes, where it gets no notifications.
 const POLL_EVERY: Duration = Duration::from_millis(100);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
@@ -12,7 +12,7 @@ use url::Url;
 
 use super::postgres_pool::Pool;
 use super::statement::{self, TIME_LIMIT, lease, maintenance, within_time};
-use super::{MIGRATIONS_TABLE, OpenError, POLL_EVERY};
+use super::{OpenError, POLL_EVERY, migrations};
 use crate::config::PoolConfig;
 use crate::events::Event;
 
@@ -68,7 +68,7 @@ impl Postgres {
         let _ = first.close().await;
         let lease_pool = Pool::new(pool_options(), LEASE_CONNECTIONS, &options);
         let pool = Pool::new(pool_options(), config.connections - PoolConfig::LEASE_CONNECTIONS, &options);
-        let mut migrations = migrations();
+        let mut migrations = migrations::of_postgres();
         match pool.migrate(&migrations).await {
             Err(MigrateError::Execute(error)) if is_unsupported(&error) => {
                 Event::DatabaseWithoutLocks {}.record();
@@ -175,13 +175,6 @@ impl Postgres {
             }
         }
     }
-}
-
-/// The migrations of PostgreSQL.
-pub(super) fn migrations() -> Migrator {
-    let mut migrations = sqlx::migrate!("migrations/postgres");
-    migrations.dangerous_set_table_name(MIGRATIONS_TABLE);
-    migrations
 }
 
 /// Opens the first connection, waiting up to `wait` for a server that may still start.

@@ -4,13 +4,12 @@ use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
 use super::sqlite_lock::WriteLock;
 use super::statement::{Durability, Pool, lease};
-use super::{MIGRATIONS_TABLE, OpenError, POLL_EVERY};
+use super::{OpenError, POLL_EVERY, migrations};
 use crate::private_files;
 
 const READERS: u32 = 4;
@@ -55,7 +54,7 @@ impl Sqlite {
         let writer = {
             let _alone = MigrationLock::take(path).await?;
             let writer = writing().connect_with(options.clone()).await?;
-            migrations().run(&writer).await?;
+            migrations::of_sqlite().run(&writer).await?;
             writer
         };
         let without_sync = options.clone().synchronous(SqliteSynchronous::Normal);
@@ -104,13 +103,6 @@ impl Sqlite {
             }
         }
     }
-}
-
-/// The migrations of SQLite.
-pub(super) fn migrations() -> Migrator {
-    let mut migrations = sqlx::migrate!("migrations/sqlite");
-    migrations.dangerous_set_table_name(MIGRATIONS_TABLE);
-    migrations
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use sqlx::migrate::{Migration, Migrator};
 
 use super::*;
-use crate::store::MIGRATIONS_TABLE;
+use crate::store::migrations::MIGRATIONS_TABLE;
 
 const USER: Uuid = Uuid::from_u128(0x019a_af3c_5c00_7a11_8b22_c33d_44e5_5f66);
 const SESSION: [u8; 32] = [7; 32];
@@ -55,7 +55,7 @@ async fn has_kept_everything(store: &Store, version: i64) {
 #[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn sqlite_migrates_from_every_earlier_schema_with_its_data() {
-    let all = crate::store::sqlite::migrations();
+    let all = crate::store::migrations::of_sqlite();
     for version in earlier_versions(&all) {
         let folder = TempFolder::new();
         let data = folder.path().join("data");
@@ -77,7 +77,7 @@ async fn sqlite_migrates_from_every_earlier_schema_with_its_data() {
 #[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_migrates_from_every_earlier_schema_with_its_data() {
-    let all = crate::store::postgres::migrations();
+    let all = crate::store::migrations::of_postgres();
     for version in earlier_versions(&all) {
         let url = Postgres::shared().new_database();
         let pool = sqlx::PgPool::connect(&url).await.unwrap();
