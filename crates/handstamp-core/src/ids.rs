@@ -42,6 +42,14 @@ impl fmt::Display for UserId {
     }
 }
 
+/// As the text that `Display` gives.
+#[cfg(feature = "serde")]
+impl serde::Serialize for UserId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// The secret of a session: 128 random bits, which only its token carries.
 ///
 /// The database stores only its [`hash`](Self::hash). Wiped when dropped, and never printed.

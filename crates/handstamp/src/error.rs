@@ -55,6 +55,11 @@ impl Error {
         matches!(self.0, Kind::Act(ActError::Fields(_)))
     }
 
+    /// The act is not allowed: the user to be signed in is disabled.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.0, Kind::Act(ActError::Forbidden(_)))
+    }
+
     /// The name of the first field that was rejected, such as `email`, if a value was.
     pub fn field(&self) -> Option<&'static str> {
         self.fields().next().map(|(field, _)| field)

@@ -18,7 +18,7 @@ async fn the_child_process_serves_without_peer_addresses() {
     let handstamp = Handstamp::open(Config::in_folder(folder, "http://localhost").unwrap()).await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let app = handstamp.routes();
+    let app = handstamp.router();
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
     let asks = tokio::task::spawn_blocking(move || {
         for _ in 0..2 {

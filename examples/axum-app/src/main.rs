@@ -129,7 +129,7 @@ fn routes(app: App) -> Router {
         .route("/notes/{id}/delete", post(delete))
         .with_state(app);
     // Other sites cannot make a browser write to these routes.
-    handstamp.protect(ours).merge(handstamp.routes())
+    ours.layer(handstamp.csrf_layer()).merge(handstamp.router())
 }
 
 #[tokio::main]

@@ -1,7 +1,18 @@
-//! The handles for users and sessions, which applications call.
+//! The extractors, layers and pages for an application's own routes, and the handles for users and sessions.
 
+mod connection;
+mod extract;
+mod layer;
+mod rejection;
+mod render;
 mod sessions;
+mod sign_in;
 mod users;
 
+pub use connection::SessionHold;
+pub use extract::{ClientDetails, CurrentSession, CurrentUser, FromLayer};
+pub use layer::{HandstampLayer, HandstampService};
+pub use rejection::{CurrentUserRejection, Forbidden, FromLayerRejection, Refusal};
 pub use sessions::Sessions;
+pub use sign_in::{SignIn, SignedIn, SignedOut};
 pub use users::{NewUser, Users};

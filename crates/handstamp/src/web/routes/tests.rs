@@ -16,6 +16,7 @@ use crate::config::{Config, DatabaseUrl, PublicUrl};
 use crate::environment::{Environment, ManualClock};
 use crate::{Handstamp, SecretKey, Timestamp};
 
+mod connections;
 mod embedding;
 mod propagation;
 
@@ -54,7 +55,7 @@ impl TestSite {
     }
 
     async fn send(&self, request: Request<Body>) -> Response<Body> {
-        self.handstamp.site().oneshot(request).await.unwrap()
+        self.handstamp.standalone_router().oneshot(request).await.unwrap()
     }
 
     async fn opens(&self, path: &str, token: &str) -> Response<Body> {
