@@ -69,7 +69,7 @@ impl IntoResponse for CurrentUserRejection {
 }
 
 /// The user is not in the group that [`CurrentUser::require`] or [`Handstamp::require_group`](crate::Handstamp::require_group)
-/// requires: 403, as a page for a browser's navigation and as a problem document (RFC 9457) for any other request.
+/// requires: 403. A browser's navigation gets a page, and any other request a problem document (RFC 9457).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Forbidden {

@@ -17,7 +17,7 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PLACE = TARGET / "lease-mutants"
 FOLLOWER, CACHE, DATABASE = "src/sessions/node.rs", "src/sessions/cache.rs", "tests/simulation/database.rs"
 DEPENDENCIES = "arc-swap axum getrandom handstamp-core handstamp-testing quick_cache rustix tracing uuid".split()
-SESSIONS = [f"src/sessions/{name}.rs" for name in "cache lease node sync".split()]
+SESSIONS = [f"src/sessions/{name}.rs" for name in "cache lease node sync watches".split()]
 FILES = ["src/context.rs", "src/environment.rs", "src/events.rs", "src/log.rs", "src/store/protocol.rs", *SESSIONS]
 
 LOOK = "        let (newest, rows) = self.log.nodes().await.map_err(fault)?;"
@@ -125,6 +125,7 @@ mod sessions {
     mod node;
     mod lease;
     mod sync;
+    mod watches;
     #[cfg(test)]
     mod tests;
     use crate::model::LiveSession;

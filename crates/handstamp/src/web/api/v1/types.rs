@@ -132,6 +132,7 @@ pub(in crate::web) struct ChangePasswordBody {
 }
 
 #[cfg(all(test, feature = "serde"))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use handstamp_core::{SessionSecret, Timestamp, UserId};
     use serde_json::Value;
