@@ -24,7 +24,7 @@ pub struct HandstampLayer {
     act: Act,
 }
 
-/// What a layer does.
+/// The act of a layer.
 #[derive(Clone)]
 enum Act {
     /// It serves the extractors within.
