@@ -72,7 +72,7 @@ macro_rules! events {
             Never(std::convert::Infallible, std::marker::PhantomData<&'a ()>),
         }
 
-        /// A change of an account or its sessions: an act that is committed, and applied on every node.
+        /// An act on an account or its sessions that is committed, and applied on every node.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum AccountEvent {

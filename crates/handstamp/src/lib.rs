@@ -27,10 +27,15 @@
 //!
 //! - [`CurrentUser`], `Option<CurrentUser>` and [`CurrentSession`] are extractors that give handlers the signed-in user and the
 //!   session; [`CurrentUser::require`] checks membership in a group. The state of the application is a [`Handstamp`], or gives
-//!   one by axum's `FromRef`. Merge the routes after `with_state`; to serve them beneath a path, set [`Config::prefix`] instead
-//!   of nesting them.
+//!   one by axum's `FromRef`, as a struct or an `Arc` of it. Merge the routes after `with_state`; to serve them beneath a path,
+//!   set [`Config::prefix`] instead of nesting them.
+//! - [`Handstamp::require_user`] and [`Handstamp::require_group`] guard whole routers. [`Handstamp::csrf_layer`] rejects writes
+//!   and WebSockets to your routes that other sites make a browser send. [`Handstamp::layer`] keeps responses that depend on the
+//!   session out of caches.
+//! - [`Handstamp::sign_in`] and [`Handstamp::sign_out`] begin and end a session from a handler; [`CurrentSession::ended`] tells a
+//!   WebSocket that its session has ended; [`Handstamp::events`] are the acts of this process.
 //! - [`Handstamp::render`] renders your own pages in Handstamp's layout; [`Config::templates`] replaces Handstamp's templates.
-//! - [`Handstamp::csrf_layer`] rejects writes and WebSockets to your routes that other sites make a browser send.
+//! - [`Handstamp::users`] and [`Handstamp::sessions`] are handles for what the command line does.
 //! - Serve with `into_make_service_with_connect_info::<SocketAddr>()`, because rate limits count attempts by network. Without it
 //!   all visitors count as one network, and the first request prints a warning to standard error.
 //! - [`Config`] holds all settings, and [`environment::Environment`] the clock and the randomness, so one process can hold several sites.
@@ -55,8 +60,14 @@
 //!
 //! # Features
 //!
-//! The features `sqlite` and `postgres`, both on by default, add support for the two databases; at least one is needed. SQLite
-//! is compiled from source, which takes a C compiler.
+//! | feature | default | adds |
+//! | --- | --- | --- |
+//! | `sqlite` | yes | SQLite, which is compiled from source and needs a C compiler |
+//! | `postgres` | yes | PostgreSQL; one of the two databases is needed |
+//! | `serde` | no | `Serialize` for [`User`], [`ListedSession`], [`UserId`] and [`Timestamp`], in the format of the command line |
+//! | `test-util` | no | the module `testing`: a site in a temporary folder for the tests of an application |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 compile_error!("handstamp stores accounts in a database: enable the feature `sqlite`, `postgres`, or both");
@@ -77,6 +88,8 @@ pub mod private_files;
 mod services;
 mod sessions;
 mod store;
+#[cfg(feature = "test-util")]
+pub mod testing;
 mod web;
 
 use std::sync::{Arc, Mutex};

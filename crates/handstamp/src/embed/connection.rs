@@ -44,7 +44,7 @@ impl CurrentSession {
     /// }
     /// ```
     pub fn hold(&self) -> SessionHold {
-        let site = &self.user.request().site;
+        let site = self.user.site();
         let watch = site.services.sessions.watch(self.user.live_session());
         SessionHold { site: Arc::clone(site), watch }
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
+use axum::response::IntoResponse;
 use handstamp_core::{Timestamp, UserId};
 use uuid::Uuid;
 
@@ -59,21 +60,15 @@ use crate::web::{self, SharedSite, Visitor, WebError};
 #[derive(Clone)]
 pub struct CurrentUser {
     session: Arc<Session>,
-    request: RequestFormat,
-}
-
-/// The site that a request is for, and the format of its errors.
-#[derive(Clone)]
-pub(super) struct RequestFormat {
-    pub(super) site: SharedSite,
-    /// Whether an error is a page, instead of a problem document.
-    pub(super) wants_page: bool,
+    site: SharedSite,
+    /// Whether the client accepts HTML, for the response to a user who is not in a group.
+    accepts_html: bool,
 }
 
 /// The visitor of a request, among its extensions once one extractor has looked up the session.
 #[derive(Clone)]
 struct LookedUp {
-    request: RequestFormat,
+    site: SharedSite,
     visitor: Visitor,
 }
 
@@ -143,7 +138,9 @@ impl CurrentUser {
             return Ok(());
         }
         Event::AuthzFail { user: self.id(), group: Some(group), origin: None }.record();
-        Err(Forbidden::new(group, self))
+        let visitor = Some(Visitor::Authenticated(Arc::clone(&self.session)));
+        let response = WebError::not_in_the_group().into_response();
+        Err(Forbidden::new(group, web::render_embedded(&self.site, response, self.accepts_html, visitor)))
     }
 
     /// The session in which the user is signed in.
@@ -160,12 +157,8 @@ impl CurrentUser {
         &self.session
     }
 
-    pub(super) fn request(&self) -> &RequestFormat {
-        &self.request
-    }
-
-    pub(super) fn visitor(&self) -> Visitor {
-        Visitor::Authenticated(Arc::clone(&self.session))
+    pub(super) fn site(&self) -> &SharedSite {
+        &self.site
     }
 }
 
@@ -277,7 +270,7 @@ where
     type Rejection = CurrentUserRejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, CurrentUserRejection> {
-        look_up(Handstamp::from_ref(state).shared_site(), parts).await.map(LookedUp::into_user)
+        current_user(Handstamp::from_ref(state).shared_site(), parts).await
     }
 }
 
@@ -321,46 +314,48 @@ where
     }
 }
 
-impl LookedUp {
-    fn into_user(self) -> Option<CurrentUser> {
-        match self.visitor {
-            Visitor::Authenticated(session) => Some(CurrentUser { session, request: self.request }),
-            Visitor::Anonymous => None,
-        }
+/// The signed-in user of a request, or the response to an anonymous visitor.
+pub(super) async fn require_user(site: &SharedSite, parts: &mut Parts) -> Result<CurrentUser, CurrentUserRejection> {
+    match current_user(site, parts).await? {
+        Some(user) => Ok(user),
+        None => Err(CurrentUserRejection::Anonymous(anonymous(site, parts))),
     }
 }
 
-/// The signed-in user of a request, or the response to an anonymous visitor.
-pub(super) async fn require_user(site: &SharedSite, parts: &mut Parts) -> Result<CurrentUser, CurrentUserRejection> {
-    let found = look_up(site, parts).await?;
-    let wants_page = found.request.wants_page;
-    found.into_user().ok_or_else(|| {
-        let uri = web::original_uri(&parts.uri, &parts.extensions);
-        let response = web::reject_anonymous(site, &parts.method, uri, &parts.headers);
-        let response = web::render_embedded(site, response, wants_page, None);
-        CurrentUserRejection::Anonymous(Refusal::new(response))
-    })
+/// The signed-in user of a request, if there is one.
+async fn current_user(site: &SharedSite, parts: &mut Parts) -> Result<Option<CurrentUser>, CurrentUserRejection> {
+    let session = match look_up(site, parts).await? {
+        Visitor::Authenticated(session) => session,
+        Visitor::Anonymous => return Ok(None),
+    };
+    Ok(Some(CurrentUser { session, site: Arc::clone(site), accepts_html: web::accepts_html(&parts.headers) }))
+}
+
+/// The response to an anonymous visitor.
+fn anonymous(site: &SharedSite, parts: &Parts) -> Refusal {
+    let uri = web::original_uri(&parts.uri, &parts.extensions);
+    let response = web::reject_anonymous(site, &parts.method, uri, &parts.headers);
+    Refusal::new(web::render_embedded(site, response, web::wants_page(&parts.headers), None))
 }
 
 /// Looks up the visitor of a request, once for all extractors.
-async fn look_up(site: &SharedSite, parts: &mut Parts) -> Result<LookedUp, CurrentUserRejection> {
+async fn look_up(site: &SharedSite, parts: &mut Parts) -> Result<Visitor, CurrentUserRejection> {
     if let Some(found) = parts.extensions.get::<LookedUp>()
-        && Arc::ptr_eq(&found.request.site, site)
+        && Arc::ptr_eq(&found.site, site)
     {
-        return Ok(found.clone());
+        return Ok(found.visitor.clone());
     }
-    let request = RequestFormat { site: Arc::clone(site), wants_page: web::wants_page(&parts.headers) };
     let visitor = web::look_up(site, &parts.headers).await.map_err(|error| {
-        let response = request.render(WebError::from(error), None);
+        let response = WebError::from(error).into_response();
+        let response = web::render_embedded(site, response, web::wants_page(&parts.headers), None);
         CurrentUserRejection::Unavailable(Refusal::new(response))
     })?;
-    let found = LookedUp { request, visitor };
     if let Some(seen) = parts.extensions.get::<SeenByLayer>()
         && Arc::ptr_eq(&seen.site, site)
     {
         // Another extractor of the same request cannot have set it, as it would have been found above.
-        let _ = seen.visitor.set(found.visitor.clone());
+        let _ = seen.visitor.set(visitor.clone());
     }
-    parts.extensions.insert(found.clone());
-    Ok(found)
+    parts.extensions.insert(LookedUp { site: Arc::clone(site), visitor: visitor.clone() });
+    Ok(visitor)
 }

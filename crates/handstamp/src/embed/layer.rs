@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use tower::{Layer, Service};
 
-use super::extract::{RequestFormat, SeenByLayer, require_user};
+use super::extract::{SeenByLayer, require_user};
 use crate::Handstamp;
 use crate::web::{self, ErrorFormat, Visitor, add_no_store};
 
@@ -24,7 +24,7 @@ pub struct HandstampLayer {
     act: Act,
 }
 
-/// The check of a layer.
+/// The act of a layer.
 #[derive(Clone)]
 enum Act {
     /// It serves the extractors within.
@@ -157,7 +157,7 @@ impl HandstampLayer {
         let wants_page = web::wants_page(request.headers());
         let format = if wants_page { ErrorFormat::Negotiated } else { ErrorFormat::Problem };
         let refusal = web::cross_site_refusal(site, request, format)?;
-        Some(RequestFormat { site: Arc::clone(site), wants_page }.render(refusal, None))
+        Some(web::render_embedded(site, refusal.into_response(), wants_page, None))
     }
 
     async fn serve<S>(&self, mut request: Request, mut inner: S) -> Result<Response, Infallible>

@@ -1,4 +1,4 @@
-//! The extractors, layers and pages for an application's own routes, and the handles for users and sessions.
+//! The public interface for applications: extractors, layers and pages for their routes, and handles for users and sessions.
 
 mod connection;
 mod extract;

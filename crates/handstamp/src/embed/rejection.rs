@@ -5,10 +5,8 @@ use std::fmt;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::CurrentUser;
-use super::extract::RequestFormat;
 use crate::error::Error;
-use crate::web::{self, Visitor, WebError, log_internal_error};
+use crate::web::{self, WebError, log_internal_error};
 
 const OUR_FAULT: &str = "Something went wrong on our side. We have taken a note of it.";
 
@@ -38,7 +36,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Why the extractor [`CurrentUser`] or [`CurrentSession`](crate::CurrentSession) has no user. A browser's navigation gets a page
+/// Why the extractor [`CurrentUser`](crate::CurrentUser) or [`CurrentSession`](crate::CurrentSession) has no user. A browser's navigation gets a page
 /// of Handstamp's, and any other request a problem document (RFC 9457).
 #[derive(Debug)]
 #[non_exhaustive]
@@ -68,19 +66,20 @@ impl IntoResponse for CurrentUserRejection {
     }
 }
 
-/// The user is not in the group that [`CurrentUser::require`] or [`Handstamp::require_group`](crate::Handstamp::require_group)
-/// requires: 403. A browser's navigation gets a page, and any other request a problem document (RFC 9457).
+/// The user is not in the group that [`CurrentUser::require`](crate::CurrentUser::require) or
+/// [`Handstamp::require_group`](crate::Handstamp::require_group) requires: 403. A client that accepts HTML gets a page, any other a
+/// problem document (RFC 9457).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Forbidden {
     /// The group.
     pub group: String,
-    user: Box<CurrentUser>,
+    refusal: Refusal,
 }
 
 impl Forbidden {
-    pub(super) fn new(group: &str, user: &CurrentUser) -> Self {
-        Self { group: group.to_owned(), user: Box::new(user.clone()) }
+    pub(super) fn new(group: &str, response: Response) -> Self {
+        Self { group: group.to_owned(), refusal: Refusal::new(response) }
     }
 }
 
@@ -94,7 +93,7 @@ impl std::error::Error for Forbidden {}
 
 impl IntoResponse for Forbidden {
     fn into_response(self) -> Response {
-        self.user.request().render(WebError::not_in_the_group(), Some(self.user.visitor()))
+        self.refusal.into_response()
     }
 }
 
@@ -117,13 +116,6 @@ impl<R: IntoResponse> IntoResponse for FromLayerRejection<R> {
             }
             Self::Rejected(rejection) => rejection.into_response(),
         }
-    }
-}
-
-impl RequestFormat {
-    /// The response to this request with an error.
-    pub(super) fn render(&self, error: WebError, visitor: Option<Visitor>) -> Response {
-        web::render_embedded(&self.site, error.into_response(), self.wants_page, visitor)
     }
 }
 

@@ -44,7 +44,7 @@ pub use health::NotReady;
 pub(crate) use health::readiness;
 pub(crate) use identity_headers::IdentityHeaderCache;
 pub(crate) use mount::Mount;
-pub(crate) use negotiate::wants_page;
+pub(crate) use negotiate::{accepts_html, wants_page};
 pub(crate) use respond::{problem_response, render_embedded, with_error_page};
 pub(crate) use templates::Templates;
 pub(crate) use urls::Urls;

@@ -141,7 +141,7 @@ mod tests {
     use crate::model::User;
 
     fn json(value: &impl Serialize) -> serde_json::Map<String, Value> {
-        match serde_json::to_value(value).unwrap() {
+        match serde_json::to_value(value).expect("these values can be serialized") {
             Value::Object(object) => object,
             other => panic!("{other}"),
         }
