@@ -22,7 +22,7 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliE
                 let name = name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().to_owned());
                 let password = read_password()?;
                 let id = users.create(NewUser { name: &name, email: &email, password: &password }).await?;
-                say(&format!("made the account {id}"))
+                say(&format!("created user {id}"))
             }
             UserCommand::List { output, .. } => show_accounts(&all_users(&users).await?, output),
             UserCommand::Show { account, output } => show_account(&find(&users, &account.email).await?, output),
@@ -34,7 +34,7 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliE
             UserCommand::Disable(account) => {
                 let user = find(&users, &account.email).await?;
                 users.disable(user.id).await?;
-                say(&format!("disabled {}, and ended {}", user.email, sessions_in_words(user.sessions)))
+                say(&format!("disabled {}, and revoked {}", user.email, sessions_in_words(user.sessions)))
             }
             UserCommand::Enable(account) => {
                 let user = find(&users, &account.email).await?;
@@ -60,7 +60,7 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliE
             UserCommand::Delete(account) => {
                 let user = find(&users, &account.email).await?;
                 users.delete(user.id).await?;
-                say(&format!("deleted {}, and ended {}", user.email, sessions_in_words(user.sessions)))
+                say(&format!("deleted {}, and revoked {}", user.email, sessions_in_words(user.sessions)))
             }
         }
     })
@@ -75,11 +75,11 @@ pub(crate) fn sessions(settings: Settings, command: SessionCommand) -> Result<()
                 show_sessions(&sessions.of(user.id).await?, output)
             }
             SessionCommand::Revoke { user, .. } => {
-                let ended = match user {
+                let revoked = match user {
                     Some(email) => sessions.revoke_all_of(find(&users, &email).await?.id).await?,
                     None => sessions.revoke_everyone().await?,
                 };
-                say(&format!("ended {}", sessions_in_words(ended)))
+                say(&format!("revoked {}", sessions_in_words(revoked)))
             }
         }
     })

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::config::ConfigErrors;
 use crate::internal_error::InternalError;
 use crate::model::FieldErrors;
 use crate::services::ActError;
@@ -107,6 +108,12 @@ impl From<FieldErrors> for Error {
 impl From<InternalError> for Error {
     fn from(error: InternalError) -> Self {
         ActError::Internal(error).into()
+    }
+}
+
+impl From<ConfigErrors> for Error {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::config(errors.to_string())
     }
 }
 

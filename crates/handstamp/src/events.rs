@@ -61,6 +61,10 @@ macro_rules! events {
         )* }
     ) => {
         /// An event.
+        #[cfg_attr(
+            not(all(feature = "sqlite", feature = "postgres")),
+            allow(dead_code, reason = "some events are of one database")
+        )]
         pub(crate) enum Event<'a> {
             $($(#[doc = $act_about])+ $act { $($act_field: $act_kind),* },)*
             $($(#[doc = $about])+ $variant { $($field: $kind),* },)*

@@ -160,7 +160,6 @@ impl CurrentUser {
     pub(super) fn site(&self) -> &SharedSite {
         &self.site
     }
-
 }
 
 impl fmt::Debug for CurrentUser {

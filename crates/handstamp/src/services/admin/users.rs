@@ -45,9 +45,9 @@ impl Services {
         user.ok_or(ActError::NotFound(Message::NoSuchUser))
     }
 
-    /// The user with this address, if there is one. A text that is no address belongs to no user.
+    /// The user with this address, if there is one.
     pub(crate) async fn user_by_email(&self, email: &str) -> Result<Option<User>, ActError> {
-        let Ok(email) = EmailAddress::parse(email) else { return Ok(None) };
+        let email = EmailAddress::parse(email).map_err(|error| ActError::field(Field::Email, error))?;
         Ok(self.store.user_by_email(&email, self.environment.now()).await?)
     }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use handstamp_core::{Authentication, Claims, SessionSecret, UserId};
+use handstamp_testing::TempFolder;
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
@@ -113,8 +114,9 @@ fn the_page_title_announces_an_error() {
 
 #[test]
 fn templates_outside_the_template_folder_are_not_loaded() {
-    let folder = std::env::temp_dir().join(format!("handstamp-templates-{}", std::process::id()));
-    fs::create_dir_all(folder.join("inside")).unwrap();
+    let folder = TempFolder::new();
+    let folder = folder.path();
+    fs::create_dir(folder.join("inside")).unwrap();
     fs::write(folder.join("outside.html"), "outside").unwrap();
     let inside = folder.join("inside");
     fs::create_dir_all(inside.join(".git")).unwrap();
@@ -145,7 +147,6 @@ fn templates_outside_the_template_folder_are_not_loaded() {
     }
     let absolute = folder.join("outside.html");
     assert!(load(&inside, absolute.to_str().unwrap(), || None).unwrap().is_none(), "join would replace the folder");
-    fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

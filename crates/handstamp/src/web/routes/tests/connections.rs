@@ -20,7 +20,7 @@ async fn signed_in(handstamp: &Handstamp, token: &str) -> CurrentUser {
     <CurrentUser as FromRequestParts<_>>::from_request_parts(&mut parts, handstamp).await.unwrap()
 }
 
-impl Here {
+impl TestSite {
     async fn with_short_leases() -> Self {
         Self::with("http://localhost", |config| config.session.lease = LEASE).await
     }
@@ -36,7 +36,7 @@ impl Here {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_out_is_confirmed_after_the_connections_on_another_node_are_closed() {
-    let here = Here::with_short_leases().await;
+    let here = TestSite::with_short_leases().await;
     let token = here.registers().await;
     let there = here.second_node(|_| ()).await;
     let hold = signed_in(&there, &token).await.session().hold();
@@ -61,7 +61,7 @@ async fn a_sign_out_is_confirmed_after_the_connections_on_another_node_are_close
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_does_not_answer_delays_one_sign_out_for_a_third_of_a_lease() {
-    let here = Here::with_short_leases().await;
+    let here = TestSite::with_short_leases().await;
     let token = here.registers().await;
     let there = here.second_node(|_| ()).await;
     let user = signed_in(&there, &token).await;
@@ -79,7 +79,7 @@ async fn a_connection_that_does_not_answer_delays_one_sign_out_for_a_third_of_a_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_the_user_ends_no_connection_unless_it_ends_the_session() {
-    let here = Here::with_short_leases().await;
+    let here = TestSite::with_short_leases().await;
     let token = here.registers().await;
     let there = here.second_node(|_| ()).await;
     let session = signed_in(&there, &token).await.session();
@@ -95,7 +95,7 @@ async fn a_change_of_the_user_ends_no_connection_unless_it_ends_the_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_ends_with_the_lifetime_of_its_session() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let hold = signed_in(&here.handstamp, &token).await.session().hold();
     here.clock.advance(29 * DAY);
@@ -106,7 +106,7 @@ async fn a_connection_ends_with_the_lifetime_of_its_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_a_cache_finds_out_within_seconds() {
-    let here = Here::with_short_leases().await;
+    let here = TestSite::with_short_leases().await;
     let token = here.registers().await;
     let there = here.second_node(|config| config.session.cache_entries = 0).await;
     let ended = tokio::spawn(signed_in(&there, &token).await.session().ended());
@@ -119,7 +119,7 @@ async fn a_node_without_a_cache_finds_out_within_seconds() {
 
 #[tokio::test]
 async fn an_application_receives_the_acts_of_its_process() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let mut events = here.handstamp.events();
     let token = here.registers().await;
     let user = here.ada().await;

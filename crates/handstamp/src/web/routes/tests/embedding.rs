@@ -12,7 +12,7 @@ async fn ask(app: &Router, request: axum::http::request::Builder, token: &str) -
 }
 
 /// An application with pages of its own, `/` among them, beside ours.
-fn app(here: &Here) -> Router {
+fn app(here: &TestSite) -> Router {
     async fn home(user: Option<CurrentUser>) -> String {
         user.map_or_else(|| "Who are you?".to_owned(), |user| format!("Hello, {}", user.name()))
     }
@@ -37,7 +37,7 @@ fn app(here: &Here) -> Router {
 
 #[tokio::test]
 async fn our_routes_can_be_merged_with_those_of_an_application() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     for (path, status) in [
         ("/", 200),
         ("/account/login", 200),
@@ -54,7 +54,7 @@ async fn our_routes_can_be_merged_with_those_of_an_application() {
 async fn the_well_known_url_for_changing_passwords_is_at_the_root_whatever_the_prefix() {
     for prefix in ["", "/members"] {
         let set = |config: &mut Config| config.prefix = Prefix::parse(prefix).unwrap_or_default();
-        let here = Here::with("http://localhost", set).await;
+        let here = TestSite::with("http://localhost", set).await;
         for app in [app(&here), here.handstamp.standalone_router()] {
             let answer = ask(&app, Request::get("/.well-known/change-password"), "").await;
             assert_eq!(answer.status(), StatusCode::SEE_OTHER);
@@ -68,7 +68,7 @@ async fn the_well_known_url_for_changing_passwords_is_at_the_root_whatever_the_p
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_current_user_of_a_cached_session_needs_no_database_statement() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let app = app(&here);
     let request = |mode: &'static str| Request::get("/notes?page=2").header("sec-fetch-mode", mode);
@@ -103,7 +103,7 @@ async fn the_current_user_of_a_cached_session_needs_no_database_statement() {
 
 #[tokio::test]
 async fn a_handler_can_accept_anonymous_visitors() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let app = app(&here);
     assert_eq!(text(ask(&app, Request::get("/"), "").await).await, "Who are you?");
@@ -113,7 +113,7 @@ async fn a_handler_can_accept_anonymous_visitors() {
 
 #[tokio::test]
 async fn a_handler_can_require_a_group() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let app = app(&here);
     let outside = ask(&app, Request::post("/staff"), &token).await;
@@ -129,7 +129,7 @@ async fn a_handler_can_require_a_group() {
 
 #[tokio::test]
 async fn the_current_session_has_the_id_that_the_list_of_sessions_shows() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let listed = &here.handstamp.sessions().of(here.ada().await).await.unwrap()[0];
     let ends = NOW.after(30 * DAY).unix_seconds();
@@ -142,7 +142,7 @@ async fn the_current_session_has_the_id_that_the_list_of_sessions_shows() {
 
 #[tokio::test]
 async fn other_sites_cannot_make_a_browser_write_to_an_application() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let write = async |user: CurrentUser| format!("{} has written", user.name());
     let app = Router::new().route("/notes", get(write).post(write)).with_state(here.handstamp.clone());
@@ -170,7 +170,7 @@ async fn other_sites_cannot_make_a_browser_write_to_an_application() {
 
 #[tokio::test]
 async fn other_sites_cannot_make_a_browser_open_a_websocket() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let talks = async |user: CurrentUser| format!("{} talks", user.name());
     let app = Router::new().route("/chat", get(talks)).with_state(here.handstamp.clone());
@@ -196,7 +196,7 @@ async fn other_sites_cannot_make_a_browser_open_a_websocket() {
 #[tokio::test]
 async fn a_browser_application_on_a_trusted_origin_may_write() {
     let origins = ["https://app.example.com", "https://spa.example.net:8443"];
-    let here = Here::with("https://id.example.com", |config| {
+    let here = TestSite::with("https://id.example.com", |config| {
         config.trusted_origins = origins.map(|origin| TrustedOrigin::parse(origin).unwrap()).to_vec();
     })
     .await;
@@ -244,7 +244,7 @@ async fn a_browser_application_on_a_trusted_origin_may_write() {
 
 #[tokio::test]
 async fn routes_nested_without_their_prefix_explain_the_fix() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let nested = Router::new().nest("/members", here.handstamp.router());
     for path in
         ["/members/account", "/members/account/login", "/members/auth/forward", "/members/account/api/v1/session"]
@@ -257,7 +257,7 @@ async fn routes_nested_without_their_prefix_explain_the_fix() {
     let merged = Router::new().nest("/api", Router::new()).merge(here.handstamp.router());
     assert_eq!(ask(&merged, Request::get("/account/login"), "").await.status(), StatusCode::OK);
 
-    let here = Here::with("http://localhost", |config| config.prefix = Prefix::parse("/members").unwrap()).await;
+    let here = TestSite::with("http://localhost", |config| config.prefix = Prefix::parse("/members").unwrap()).await;
     let twice = Router::new().nest("/members", here.handstamp.router());
     let answer = ask(&twice, Request::get("/members/members/account/login"), "").await;
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR, "its links would lead to /members/account");
@@ -265,7 +265,7 @@ async fn routes_nested_without_their_prefix_explain_the_fix() {
 
 #[tokio::test]
 async fn a_form_sent_after_the_session_ended_leads_back_to_its_page() {
-    let here = Here::at("http://localhost:8000").await;
+    let here = TestSite::at("http://localhost:8000").await;
     let write = async |user: CurrentUser| user.name().to_owned();
     let app = Router::new().route("/upload", axum::routing::post(write)).with_state(here.handstamp.clone());
     let sent_from = async |host: &str, referer: &str| {
@@ -292,7 +292,8 @@ async fn a_form_sent_after_the_session_ended_leads_back_to_its_page() {
 
 #[tokio::test]
 async fn all_pages_can_be_served_under_a_prefix() {
-    let here = Here::with("http://localhost", |config| config.prefix = Prefix::parse("/club/members").unwrap()).await;
+    let here =
+        TestSite::with("http://localhost", |config| config.prefix = Prefix::parse("/club/members").unwrap()).await;
     let app = here.handstamp.router();
     let form = "name=Ada&email=ada@example.com&password=plum-octave-harbour";
     let request = Request::post("/club/members/account/register").header("host", "localhost");
@@ -338,7 +339,7 @@ async fn all_pages_can_be_served_under_a_prefix() {
 
 #[tokio::test]
 async fn pages_of_an_application_use_our_layout_and_can_replace_our_pages() {
-    let here = Here::with("http://localhost", |config| {
+    let here = TestSite::with("http://localhost", |config| {
         let notes = "{% extends 'layout.html' %}{% block main %}<p>{{ notes|join(', ') }}</p>{% endblock %}";
         let home = "{% extends 'layout.html' %}{% block main %}<p>Mine</p>{% endblock %}";
         let broken = "{{ nothing }}";
@@ -396,7 +397,7 @@ fn is_page(response: &Response<Body>) -> bool {
 
 #[tokio::test]
 async fn a_browser_gets_a_page_and_a_program_a_problem_document_with_each_refusal() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let app = app(&here);
     let outside = ask(&app, navigation("/staff"), &token).await;
@@ -429,7 +430,7 @@ async fn a_browser_gets_a_page_and_a_program_a_problem_document_with_each_refusa
 
 #[tokio::test]
 async fn an_error_of_a_handler_is_a_page_within_the_layer() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     type Handle = axum::extract::State<Handstamp>;
     async fn nobody(axum::extract::State(handstamp): Handle, user: CurrentUser) -> Result<String, Error> {
@@ -455,7 +456,7 @@ fn parts_of(token: &str) -> axum::http::request::Parts {
 #[tokio::test]
 async fn a_request_looks_up_its_session_once() {
     use axum::extract::FromRequestParts;
-    let (here, there) = (Here::at("http://localhost").await, Here::at("http://localhost").await);
+    let (here, there) = (TestSite::at("http://localhost").await, TestSite::at("http://localhost").await);
     let token = here.registers().await;
     let mut parts = parts_of(&token);
     let user = <CurrentUser as FromRequestParts<_>>::from_request_parts(&mut parts, &here.handstamp).await.unwrap();
@@ -490,7 +491,7 @@ async fn any_state_can_be_used() {
     ) -> String {
         format!("{} {}", user.unwrap().name(), session.user_id)
     }
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let state = Arc::new(App { handstamp: here.handstamp.clone(), greeting: "Hi" });
     let app = Router::new().route("/", get(shared)).route_layer(here.handstamp.require_user()).with_state(state);
@@ -506,7 +507,7 @@ async fn any_state_can_be_used() {
 
 #[tokio::test]
 async fn the_layer_keeps_a_response_that_depends_on_the_session_out_of_caches() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let cached = async |_: CurrentUser| ([(header::CACHE_CONTROL, "private"), (header::VARY, "Accept")], "cached");
     let app = Router::new().route("/", get(async |user: Option<CurrentUser>| user.is_some().to_string()));
@@ -527,7 +528,7 @@ async fn the_layer_keeps_a_response_that_depends_on_the_session_out_of_caches() 
 #[tokio::test]
 async fn the_layer_gives_a_session_of_an_earlier_key_a_token_of_the_current_one() {
     let old = SecretKey::from_random(&[3; 32]);
-    let here = Here::with("http://localhost", |config| config.secret_key_fallbacks = vec![old.clone()]).await;
+    let here = TestSite::with("http://localhost", |config| config.secret_key_fallbacks = vec![old.clone()]).await;
     let token = here.registers().await;
     let claims = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap().open(&token, NOW).unwrap().claims;
     let earlier = SessionTokens::new(&old, &[]).unwrap().issue(&claims);
@@ -540,7 +541,7 @@ async fn the_layer_gives_a_session_of_an_earlier_key_a_token_of_the_current_one(
 
 #[tokio::test]
 async fn a_layer_guards_a_whole_router() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let members = Router::new().route("/members", get(async || "members"));
     let staff = Router::new().route("/staff", get(async || "staff"));
@@ -562,7 +563,7 @@ async fn a_layer_guards_a_whole_router() {
 }
 
 /// An application that signs in and out by itself.
-fn own_sign_in(here: &Here, user: UserId, remember: bool) -> Router {
+fn own_sign_in(here: &TestSite, user: UserId, remember: bool) -> Router {
     use axum::extract::State;
     let enter = async move |State(handstamp): State<Handstamp>, client: crate::ClientDetails| {
         let signed_in = handstamp.sign_in(user, &client).remember(remember).await?;
@@ -577,7 +578,7 @@ fn own_sign_in(here: &Here, user: UserId, remember: bool) -> Router {
 
 #[tokio::test]
 async fn a_handler_signs_a_user_in_and_out() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let before = here.registers().await;
     let app = own_sign_in(&here, here.ada().await, true);
     let response = ask(&app, Request::get("/enter").header("user-agent", "Lynx"), &before).await;
@@ -604,7 +605,7 @@ async fn a_handler_signs_a_user_in_and_out() {
 
 #[tokio::test]
 async fn a_handler_cannot_sign_in_a_disabled_or_deleted_user() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     here.registers().await;
     let ada = here.ada().await;
     here.handstamp.users().disable(ada).await.unwrap();
