@@ -12,8 +12,8 @@ use crate::web::SharedSite;
 /// When the session ends, on any node, [`ended`](Self::ended) completes. Close the connection then, and drop this value: until
 /// that, a sign-out is not confirmed. So a user who sees “signed out” has no open connection left. A node waits for a second at
 /// most, or for a third of [`SessionConfig::lease`](crate::SessionConfig::lease) if that is less, and logs that it did not wait
-/// longer. So await `ended` all the time: a change of the user's name or groups makes it look up the session anew. Until it has, the
-/// change is not confirmed either. A handler that holds a session and signs it out waits for itself.
+/// longer. So await `ended` all the time: a change of the user's name or groups makes it look up the session anew, and is not
+/// confirmed before that. A handler that holds a session and signs it out waits for itself.
 pub struct SessionHold {
     site: SharedSite,
     watch: Arc<Watch>,

@@ -66,8 +66,8 @@ impl IntoResponse for CurrentUserRejection {
     }
 }
 
-/// The user is not in the group that [`CurrentUser::require`](crate::CurrentUser::require) or
-/// [`Handstamp::require_group`](crate::Handstamp::require_group) requires: 403. A client that accepts HTML gets a page, any other a
+/// The user is not in a group that is required, by [`CurrentUser::require`](crate::CurrentUser::require) or
+/// [`Handstamp::require_group`](crate::Handstamp::require_group): 403. A client that accepts HTML gets a page, and any other a
 /// problem document (RFC 9457).
 #[derive(Debug)]
 #[non_exhaustive]

@@ -1,7 +1,7 @@
 //! Watches of sessions by connections that outlive their request, such as WebSockets and streams.
 //!
-//! Before a node reports an invalidation as applied, it waits for the watched sessions that may have ended: until the connection
-//! is closed, or the session is found live. So a sign-out is confirmed only after the connections of the
+//! When an invalidation may have ended a watched session, the node waits before it reports the invalidation as applied. The wait
+//! ends when the connection is closed, or has found its session live. So a sign-out is confirmed only after the connections of the
 //! session are closed on every node. The wait is limited, since a connection may never answer.
 
 use std::collections::HashMap;
