@@ -1,0 +1,223 @@
+//! The commands of the documents, each block run by one test.
+
+use std::path::Path;
+
+use axum::body::to_bytes;
+use axum::extract::Request;
+use axum::http::header::SET_COOKIE;
+use axum::{Json, Router};
+
+use super::site::Site;
+use super::{ROOT, blocks_of_commands, commands, documents};
+
+const PASSWORD: &str = "plum-octave-harbour";
+
+/// How a block of commands is shown to work.
+enum Shown {
+    /// By a test of this file.
+    Here(&'static str),
+    /// By a test in another file.
+    By(&'static str),
+    /// Not at all, for this reason.
+    Not(&'static str),
+}
+
+use Shown::{By, Here, Not};
+
+const QUICK_START: &str = "docs/src/quick-start-binary.md";
+const REVERSE_PROXY: &str = "docs/src/guide/reverse-proxy.md";
+const ASSERTIONS: &str = "crates/handstamp-server/tests/stories/assertion_verification.rs";
+const BACKUP: &str = "crates/handstamp-server/tests/stories/backup_and_restore.rs";
+const NODES: &str = "crates/handstamp-server/tests/stories/multiple_nodes.rs";
+
+/// Every block: its document and how its first line begins.
+const BLOCKS: [(&str, &str, Shown); 23] = [
+    ("CONTRIBUTING.md", "cargo build", Not("the build is the one that runs this test")),
+    ("CONTRIBUTING.md", "cargo test", Not("the whole of the tests runs this one")),
+    ("README.md", "cargo run", Here("the_quick_start_starts_a_server_without_settings")),
+    ("README.md", "handstamp serve --public-url", Here("the_quick_start_puts_a_proxy_in_front_of_an_app")),
+    (QUICK_START, "cargo run", Here("the_quick_start_starts_a_server_without_settings")),
+    (QUICK_START, "cargo install", Not("it builds the release binary once more")),
+    (QUICK_START, "handstamp serve --public-url", Here("the_quick_start_puts_a_proxy_in_front_of_an_app")),
+    (QUICK_START, "handstamp user add", Here("the_quick_start_creates_a_user")),
+    ("docs/src/guide/backup.md", "umask", By(BACKUP)),
+    ("docs/src/guide/backup.md", "rm -f", By(BACKUP)),
+    ("docs/src/guide/configuration.md", "HANDSTAMP_SECRET_KEY_FILE", Here("a_secret_is_read_from_a_file")),
+    ("docs/src/guide/custom-pages.md", "mkdir templates", Here("a_copied_template_is_served")),
+    ("docs/src/guide/production.md", "sudo", Not("it needs a system user")),
+    (REVERSE_PROXY, "handstamp serve --public-url", Here("the_quick_start_puts_a_proxy_in_front_of_an_app")),
+    (REVERSE_PROXY, "handstamp doctor https", Not("it needs a host on the internet")),
+    ("docs/src/guide/rotate-secrets.md", "openssl", Here("a_generated_secret_is_accepted")),
+    ("docs/src/guide/several-nodes.md", "export", By(NODES)),
+    ("docs/src/guide/users.md", "handstamp user add", Here("users_are_managed_in_the_shell")),
+    ("docs/src/guide/verify-identity.md", "cd examples/flask", By(ASSERTIONS)),
+    ("docs/src/guide/verify-identity.md", "cd examples/node", By(ASSERTIONS)),
+    ("docs/src/guide/without-a-proxy.md", "curl", Here("an_app_asks_the_api_for_the_user")),
+    ("docs/src/reference/api.md", "SITE=", Here("a_user_signs_in_and_out_by_the_api")),
+    ("docs/src/reference/command-line.md", "printf", Here("a_password_is_read_from_standard_input")),
+];
+
+#[test]
+fn every_block_of_commands_is_run_or_has_a_reason() {
+    let mut blocks: Vec<_> = BLOCKS.iter().collect();
+    for document in documents() {
+        for block in blocks_of_commands(&document) {
+            let found = blocks.iter().position(|(of, beginning, _)| *of == document && block.starts_with(beginning));
+            blocks.remove(found.unwrap_or_else(|| panic!("{document} has commands that no test runs:\n{block}")));
+        }
+    }
+    let gone: Vec<_> = blocks.iter().map(|(document, beginning, _)| (document, beginning)).collect();
+    assert!(gone.is_empty(), "the documents no longer have {gone:?}");
+    for (document, _, shown) in &BLOCKS {
+        match shown {
+            Here(test) => assert!(include_str!("commands.rs").contains(&format!("fn {test}()")), "{test}"),
+            By(file) => assert!(Path::new(ROOT).join(file).exists(), "{file}"),
+            Not(reason) => assert!(!reason.is_empty(), "{document}"),
+        }
+    }
+}
+
+/// A running site.
+fn served() -> Site {
+    let mut site = Site::new();
+    site.start("handstamp serve", 8080);
+    site
+}
+
+#[test]
+fn the_quick_start_starts_a_server_without_settings() {
+    let block = commands(QUICK_START, "cargo run");
+    assert_eq!(commands("README.md", "cargo run"), block);
+    let arguments = block.trim_end().strip_prefix("cargo run --release -- ").expect("cargo runs the program");
+    let mut site = Site::new();
+    // Nothing but the port is set.
+    site.start(&format!("handstamp {arguments}"), 8080);
+    let (url, address) = (format!("http://localhost:{}", site.port(8080)), format!("127.0.0.1:{}", site.port(8080)));
+    assert!(site.log().contains(&format!("Handstamp is at {url} (listening on {address})")), "{}", site.log());
+    assert_eq!((site.mode("handstamp-data"), site.mode("handstamp-data/handstamp.db")), (0o700, 0o600));
+    assert_eq!(site.mode("handstamp-data/secret.key"), 0o600);
+    assert!(site.run("curl -sf http://localhost:8080/account/register", "").contains("<form"));
+}
+
+/// Answers with the headers of the request, so that `doctor` can see what an app gets.
+async fn echo(request: Request) -> Json<Vec<String>> {
+    let (request, body) = request.into_parts();
+    // A long body that is not read makes the connection break.
+    to_bytes(body, usize::MAX).await.unwrap();
+    Json(
+        request.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap_or_default())).collect(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_quick_start_puts_a_proxy_in_front_of_an_app() {
+    let block = commands(QUICK_START, "handstamp serve --public-url");
+    assert_eq!(commands("README.md", "handstamp serve --public-url"), block);
+    assert_eq!(commands(REVERSE_PROXY, "handstamp serve --public-url"), block);
+    let mut site = Site::new();
+    let app = tokio::net::TcpListener::bind(("127.0.0.1", site.port(3000))).await.unwrap();
+    tokio::spawn(async { axum::serve(app, Router::new().fallback(echo)).await.unwrap() });
+    let printed = tokio::task::spawn_blocking(move || {
+        let lines: Vec<&str> = block.lines().collect();
+        let [serve, print, nginx, doctor] = lines.as_slice() else { panic!("{block}") };
+        site.start(serve, 8080);
+        site.run(print, "");
+        site.start(nginx, 8000);
+        site.run(doctor, "")
+    });
+    let printed = printed.await.unwrap();
+    assert!(printed.contains("ok") && !printed.contains("FAIL"), "{printed}");
+}
+
+#[test]
+fn the_quick_start_creates_a_user() {
+    let printed = served().run(&commands(QUICK_START, "handstamp user add"), &format!("{PASSWORD}\n"));
+    assert!(printed.contains("ada@example.com") && printed.contains("staff"), "{printed}");
+}
+
+#[test]
+fn a_secret_is_read_from_a_file() {
+    let block = commands("docs/src/guide/configuration.md", "HANDSTAMP_SECRET_KEY_FILE");
+    let mut site = Site::new();
+    site.run("umask 077; head -c 32 /dev/urandom | base64 > key", "");
+    assert!(block.contains("=/run/secrets/handstamp-key "), "{block}");
+    site.start(&block.replace("/run/secrets/handstamp-key", "\"$PWD/key\""), 8080);
+    assert!(!site.folder.join("handstamp-data/secret.key").exists(), "no key is generated beside it");
+}
+
+#[test]
+fn a_copied_template_is_served() {
+    let block = commands("docs/src/guide/custom-pages.md", "mkdir templates");
+    let mut site = Site::new();
+    std::os::unix::fs::symlink(Path::new(ROOT).join("crates").canonicalize().unwrap(), site.folder.join("crates"))
+        .unwrap();
+    let (copy, serve) = block.trim_end().rsplit_once('\n').unwrap();
+    site.run(copy, "");
+    site.run("sed -i 's/<body/<body class=\"own\"/' templates/layout.html", "");
+    site.start(serve, 8080);
+    let page = site.run("curl -sf http://localhost:8080/account/register", "");
+    assert!(page.contains("class=\"own\""), "{page}");
+}
+
+#[test]
+fn a_generated_secret_is_accepted() {
+    let mut site = Site::new();
+    let secret = site.run(&commands("docs/src/guide/rotate-secrets.md", "openssl"), "");
+    site.variables.push(("HANDSTAMP_SECRET_KEY", secret.trim_end().to_owned()));
+    site.start("handstamp serve", 8080);
+}
+
+#[test]
+fn users_are_managed_in_the_shell() {
+    let block = commands("docs/src/guide/users.md", "handstamp user add");
+    let printed = served().run(&block, &format!("{PASSWORD}\n"));
+    assert!(printed.contains("\"email\": \"ada@example.com\""), "{printed}");
+    assert!(printed.contains("staff"), "{printed}");
+}
+
+#[test]
+fn a_password_is_read_from_standard_input() {
+    let mut site = served();
+    site.variables.push(("PASSWORD", PASSWORD.to_owned()));
+    site.run(&commands("docs/src/reference/command-line.md", "printf"), "");
+    assert!(site.run("handstamp user list", "").contains("Ada Lovelace"));
+}
+
+/// A running site with the user of the examples.
+fn with_ada() -> Site {
+    let site = served();
+    site.run("handstamp user add ada@example.com --name 'Ada Lovelace'", &format!("{PASSWORD}\n"));
+    site
+}
+
+#[test]
+fn a_user_signs_in_and_out_by_the_api() {
+    let site = with_ada();
+    let block = commands("docs/src/reference/api.md", "SITE=");
+    assert!(block.contains(PASSWORD), "{block}");
+    let printed = site.run(&block, "");
+    assert_eq!(
+        printed.matches("\"name\":\"Ada Lovelace\"").count(),
+        2,
+        "at the sign-in, and in the session: {printed}"
+    );
+    let after = site.run("curl -s --cookie jar http://localhost:8080/account/api/v1/session", "");
+    assert!(after.contains("401"), "{after}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_asks_the_api_for_the_user() {
+    let mut site = tokio::task::spawn_blocking(with_ada).await.unwrap();
+    let url = format!("http://localhost:{}/account/api/v1/session", site.port(8080));
+    let body = format!("{{\"email\":\"ada@example.com\",\"password\":\"{PASSWORD}\"}}");
+    let request = reqwest::Client::new().post(url).header("Content-Type", "application/json").body(body);
+    let answer = request.send().await.unwrap();
+    let cookies = answer.headers().get_all(SET_COOKIE).iter().map(|line| line.to_str().unwrap());
+    let cookies: Vec<&str> = cookies.map(|line| line.split(';').next().unwrap()).collect();
+    site.variables.push(("COOKIE_OF_THE_REQUEST", cookies.join("; ")));
+    let block = commands("docs/src/guide/without-a-proxy.md", "curl");
+    let printed = tokio::task::spawn_blocking(move || site.run(&block, "")).await.unwrap();
+    let answer: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(answer["user"]["name"], "Ada Lovelace", "{printed}");
+    assert!(answer["session"]["expires_at"].is_string(), "{printed}");
+}
