@@ -258,6 +258,7 @@ mod guide {
     #[doc = include_str!("../../../docs/src/quick-start-axum.md")]
     struct QuickStartAxum;
 
+    #[cfg(feature = "test-util")]
     #[doc = include_str!("../../../docs/src/guide/axum.md")]
     struct Axum;
 }
