@@ -59,7 +59,7 @@ MUTANTS = {
     "delete_early": [(FOLLOWER, "self.is_expired(row, 1)", "(true || self.is_expired(row, 1))")],
     "watch_from_question": [
         (FOLLOWER, LOOK, "        let asked = self.environment.clock_reading().monotonic;\n" + LOOK),
-        (FOLLOWER, LOOKED, LOOKED.replace("self.record_heartbeats(&rows)", 'self.heartbeats.lock().expect("").note(&rows, asked)')),
+        (FOLLOWER, LOOKED, LOOKED.replace("self.record_heartbeats(&rows)", 'self.heartbeats.lock().expect("").record(&rows, asked)')),
     ],
     "delete_renewed": [
         (FOLLOWER, "Some((renewals, since)) if *renewals == row.renewals => *since", "Some((_, since)) => *since"),
