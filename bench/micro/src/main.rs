@@ -69,7 +69,7 @@ fn house() -> &'static House {
         let folder = std::env::temp_dir().join(format!("handstamp-micro-{}", std::process::id()));
         let config = Config::in_folder(&folder, "http://localhost").expect("the folder can be made");
         let handstamp = runtime.block_on(Handstamp::open(config)).expect("the folder is empty");
-        let site = handstamp.site();
+        let site = handstamp.standalone_router();
         let form = "name=Ada+Lovelace&email=ada%40example.com&password=plum-octave-harbour";
         let request = Request::post("/account/register")
             .header(header::HOST, "localhost")

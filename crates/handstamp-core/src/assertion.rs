@@ -208,7 +208,8 @@ mod tests {
                 "iss": "https://id.example.com", "aud": "https://notes.example.com",
                 "sub": "01a3185c-5000-7707-8707-070707070707", "name": "Ada \"Countess\" Łovelace",
                 "sid": "09090909-0909-0909-0909-090909090909", "email": "ada@example.com", "email_verified": true,
-                "groups": ["editors", "staff"], "iat": 1_799_999_970, "exp": 1_800_000_060,
+                "groups": ["editors", "staff"], "amr": ["pwd"], "acr": "1", "auth_time": 1_799_999_000,
+                "iat": 1_799_999_970, "exp": 1_800_000_060,
             })
         );
         let alone = AssertionKeys::new(&first(), &[]).issue(&ada(""));

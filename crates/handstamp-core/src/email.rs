@@ -151,12 +151,12 @@ mod tests {
 
     #[test]
     fn the_error_of_a_refused_address_names_the_cause() {
-        let told = |text| key(text).unwrap_err().to_string();
-        assert!(told("müller@example.com").contains("“ü” before the @"));
+        let error = |text| key(text).unwrap_err();
+        assert_eq!(error("müller@example.com"), EmailError::NotAscii('ü'));
         for text in ["a\u{200B}da@example.com", "ada@ex\u{AD}ample.com", "ada\u{2060}@example.com"] {
-            assert!(told(text).contains("invisible character"), "{text:?}");
+            assert_eq!(error(text), EmailError::Invisible, "{text:?}");
         }
-        assert_eq!(told("a\u{A0}da@example.com"), EmailError::Malformed.to_string());
+        assert_eq!(error("a\u{A0}da@example.com"), EmailError::NotAscii('\u{A0}'));
     }
 
     #[test]

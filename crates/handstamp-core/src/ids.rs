@@ -42,6 +42,14 @@ impl fmt::Display for UserId {
     }
 }
 
+/// As the text that `Display` gives.
+#[cfg(feature = "serde")]
+impl serde::Serialize for UserId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// The secret of a session: 128 random bits, which only its token carries.
 ///
 /// The database stores only its [`hash`](Self::hash). Wiped when dropped, and never printed.
@@ -73,7 +81,7 @@ impl Drop for SessionSecret {
 
 impl fmt::Debug for SessionSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SessionId(…)")
+        f.write_str("SessionSecret(…)")
     }
 }
 
@@ -95,7 +103,7 @@ impl SessionSecretHash {
 
 impl fmt::Debug for SessionSecretHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SessionIdHash(…)")
+        f.write_str("SessionSecretHash(…)")
     }
 }
 
@@ -117,6 +125,9 @@ mod tests {
         // SHA-256 (FIPS 180-4) of sixteen zero bytes: `head -c 16 /dev/zero | sha256sum`.
         let hash = SessionSecret::from_bytes([0; 16]).hash();
         assert_eq!(hash.as_bytes()[..4], [0x37, 0x47, 0x08, 0xff]);
-        assert_eq!(format!("{hash:?} {:?}", SessionSecret::from_bytes([0; 16])), "SessionIdHash(…) SessionId(…)");
+        assert_eq!(
+            format!("{hash:?} {:?}", SessionSecret::from_bytes([0; 16])),
+            "SessionSecretHash(…) SessionSecret(…)"
+        );
     }
 }

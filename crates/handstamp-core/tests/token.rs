@@ -252,7 +252,7 @@ fn opening_a_token_allocates_nothing() {
 #[test]
 fn a_token_is_not_printed() {
     assert_eq!(format!("{:?}", tokens().issue(&claims())), "TokenText(…)");
-    assert!(format!("{:?}", claims()).contains("session_id: SessionId(…)"));
+    assert!(format!("{:?}", claims()).contains("session_secret: SessionSecret(…)"));
 }
 
 /// A token with changed bytes and a matching tag, as only a holder of the key could make it.

@@ -21,7 +21,7 @@ Exit status: 0 success, 1 the database, a file or a check failed, 2 the command 
 const ABOUT_SETTINGS: &str = "\
 Every setting can be set in handstamp.toml or in an environment variable, and some by a flag; the later of these wins.
 The variable of session.lifetime is HANDSTAMP_SESSION__LIFETIME. Lists are separated by commas. Secrets can be
-read from a file: HANDSTAMP_SECRET_KEY_FILE=/run/secrets/key. The README lists all settings.";
+read from a file: HANDSTAMP_SECRET_KEY_FILE=/run/secrets/key. docs/src/reference/settings.md lists all settings.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -3,9 +3,9 @@
 //! They use the settings of the server. Every change applies on all nodes when the command returns.
 
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use handstamp::{Handstamp, ListUsers, ListedSession, NewUser, Timestamp, User, Users};
+use handstamp::{Handstamp, ListUsers, ListedSession, NewUser, User, Users};
 use serde_json::{Value, json};
 use tracing::Level;
 use zeroize::Zeroizing;
@@ -22,7 +22,7 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliE
                 let name = name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().to_owned());
                 let password = read_password()?;
                 let id = users.create(NewUser { name: &name, email: &email, password: &password }).await?;
-                say(&format!("made the account {id}"))
+                say(&format!("created user {id}"))
             }
             UserCommand::List { output, .. } => show_accounts(&all_users(&users).await?, output),
             UserCommand::Show { account, output } => show_account(&find(&users, &account.email).await?, output),
@@ -34,7 +34,7 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliE
             UserCommand::Disable(account) => {
                 let user = find(&users, &account.email).await?;
                 users.disable(user.id).await?;
-                say(&format!("disabled {}, and ended {}", user.email, sessions_in_words(user.sessions)))
+                say(&format!("disabled {}, and revoked {}", user.email, sessions_in_words(user.sessions)))
             }
             UserCommand::Enable(account) => {
                 let user = find(&users, &account.email).await?;
@@ -60,7 +60,7 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliE
             UserCommand::Delete(account) => {
                 let user = find(&users, &account.email).await?;
                 users.delete(user.id).await?;
-                say(&format!("deleted {}, and ended {}", user.email, sessions_in_words(user.sessions)))
+                say(&format!("deleted {}, and revoked {}", user.email, sessions_in_words(user.sessions)))
             }
         }
     })
@@ -75,11 +75,11 @@ pub(crate) fn sessions(settings: Settings, command: SessionCommand) -> Result<()
                 show_sessions(&sessions.of(user.id).await?, output)
             }
             SessionCommand::Revoke { user, .. } => {
-                let ended = match user {
+                let revoked = match user {
                     Some(email) => sessions.revoke_all_of(find(&users, &email).await?.id).await?,
                     None => sessions.revoke_everyone().await?,
                 };
-                say(&format!("ended {}", sessions_in_words(ended)))
+                say(&format!("revoked {}", sessions_in_words(revoked)))
             }
         }
     })
@@ -140,7 +140,7 @@ fn read_password() -> Result<Zeroizing<String>, CliError> {
 
 fn show_accounts(accounts: &[User], output: OutputFlags) -> Result<(), CliError> {
     if output.json {
-        return show_json(&accounts.iter().map(account_json).collect());
+        return show_json(&json!(accounts));
     }
     if accounts.is_empty() {
         return say("There are no accounts yet.");
@@ -149,13 +149,13 @@ fn show_accounts(accounts: &[User], output: OutputFlags) -> Result<(), CliError>
         .iter()
         .map(|account| {
             let state = if account.disabled { "disabled" } else { "enabled" };
-            let signed_in = account.signed_in_at.map_or_else(|| "never".to_owned(), time);
+            let signed_in = account.signed_in_at.map_or_else(|| "never".to_owned(), |time| time.to_string());
             let sessions = account.sessions.to_string();
             vec![
                 account.email.clone(),
                 if account.email_verified { "yes" } else { "no" }.into(),
                 account.name.clone(),
-                time(account.created_at),
+                account.created_at.to_string(),
                 signed_in,
                 sessions,
                 state.into(),
@@ -167,7 +167,7 @@ fn show_accounts(accounts: &[User], output: OutputFlags) -> Result<(), CliError>
 }
 
 fn show_account(account: &User, output: OutputFlags) -> Result<(), CliError> {
-    if output.json { show_json(&account_json(account)) } else { show_accounts(std::slice::from_ref(account), output) }
+    if output.json { show_json(&json!(account)) } else { show_accounts(std::slice::from_ref(account), output) }
 }
 
 fn show_groups(account: &User, output: OutputFlags) -> Result<(), CliError> {
@@ -180,7 +180,7 @@ fn show_groups(account: &User, output: OutputFlags) -> Result<(), CliError> {
 
 fn show_sessions(sessions: &[ListedSession], output: OutputFlags) -> Result<(), CliError> {
     if output.json {
-        return show_json(&sessions.iter().map(session_json).collect());
+        return show_json(&json!(sessions));
     }
     if sessions.is_empty() {
         return say("There are no sessions.");
@@ -189,34 +189,16 @@ fn show_sessions(sessions: &[ListedSession], output: OutputFlags) -> Result<(), 
         .iter()
         .map(|session| {
             let (session_id, address) = (session.session_id.to_string(), session.address.clone());
-            vec![session_id, time(session.created_at), time(session.last_seen_at), address, session.user_agent.clone()]
+            vec![
+                session_id,
+                session.created_at.to_string(),
+                session.last_seen_at.to_string(),
+                address,
+                session.user_agent.clone(),
+            ]
         })
         .collect();
     table::print(&["id", "since", "last seen", "address", "browser"], &rows).map_err(CliError::failure)
-}
-
-fn account_json(account: &User) -> Value {
-    json!({
-        "id": account.id.to_string(),
-        "email": account.email,
-        "email_verified": account.email_verified,
-        "name": account.name,
-        "created_at": time(account.created_at),
-        "signed_in_at": account.signed_in_at.map(time),
-        "disabled": account.disabled,
-        "groups": account.groups,
-        "sessions": account.sessions,
-    })
-}
-
-fn session_json(session: &ListedSession) -> Value {
-    json!({
-        "id": session.session_id.to_string(),
-        "created_at": time(session.created_at),
-        "last_seen_at": time(session.last_seen_at),
-        "address": session.address,
-        "user_agent": session.user_agent,
-    })
 }
 
 fn show_json(value: &Value) -> Result<(), CliError> {
@@ -229,9 +211,4 @@ fn say(text: &str) -> Result<(), CliError> {
 
 fn sessions_in_words(count: u64) -> String {
     if count == 1 { "1 session".to_owned() } else { format!("{count} sessions") }
-}
-
-/// In the format of RFC 3339.
-fn time(time: Timestamp) -> String {
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(time.unix_seconds())).to_string()
 }

@@ -43,7 +43,7 @@ impl Exporter {
         let address = self.listener.local_addr().map_err(CliError::failure)?;
         let handle = self.handle;
         let show = async move || {
-            handstamp.update_gauges();
+            handstamp.record_gauges();
             connections.measure();
             handle.run_upkeep();
             ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())

@@ -67,7 +67,7 @@ async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
         .map_err(|error| CliError::failure(format!("cannot listen for signals: {error}")))?;
     let server = server(listener, connections)?.handle(handle);
     print_address(&public_url, address);
-    let served = server.serve(handstamp.site().into_make_service_with_connect_info::<SocketAddr>()).await;
+    let served = server.serve(handstamp.standalone_router().into_make_service_with_connect_info::<SocketAddr>()).await;
     handstamp.close().await;
     tracing::info!(event = "sys_shutdown", "stopped");
     served.map_err(|error| CliError::failure(format!("stopped serving: {error}")))

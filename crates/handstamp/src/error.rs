@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::config::ConfigErrors;
 use crate::internal_error::InternalError;
 use crate::model::FieldErrors;
 use crate::services::ActError;
@@ -54,6 +55,11 @@ impl Error {
         matches!(self.0, Kind::Act(ActError::Fields(_)))
     }
 
+    /// The act is not allowed: the user to be signed in is disabled.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.0, Kind::Act(ActError::Forbidden(_)))
+    }
+
     /// The name of the first field that was rejected, such as `email`, if a value was.
     pub fn field(&self) -> Option<&'static str> {
         self.fields().next().map(|(field, _)| field)
@@ -102,6 +108,12 @@ impl From<FieldErrors> for Error {
 impl From<InternalError> for Error {
     fn from(error: InternalError) -> Self {
         ActError::Internal(error).into()
+    }
+}
+
+impl From<ConfigErrors> for Error {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::config(errors.to_string())
     }
 }
 

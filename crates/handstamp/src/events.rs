@@ -1,7 +1,7 @@
 //! The events of this crate: the closed list of what it logs, with the name, the level and the fields of each.
 //!
 //! One call records an event: [`Event::record`], or [`Event::record_for`] for an act, which names an actor that is not the user.
-//! Names follow the OWASP Logging Vocabulary where it has one. `docs/src/reference/log-events.md` lists them, and a test compares.
+//! [`Event::of_an_account`] gives an act to applications. Names follow the OWASP Logging Vocabulary where it has one. `docs/src/reference/log-events.md` lists them, and a test compares.
 
 use std::fmt;
 
@@ -47,30 +47,68 @@ impl AsValue for &dyn fmt::Display {
     }
 }
 
-/// Defines [`Event`] from one line for each event: its level, its variant, its name in the log, its message and its fields.
+/// Defines [`Event`] from one line for each event: its level, its variant, its name in the log, its message and its fields. The
+/// events of acts come first; each names its variant of [`AccountEvent`] as well.
 macro_rules! events {
-    ($($(#[doc = $about:literal])+ $level:ident $variant:ident $name:literal $message:literal { $($field:ident: $kind:ty),* })*) => {
+    (
+        acts { $(
+            $(#[doc = $act_about:literal])+
+            $act_level:ident $act:ident as $public:ident $act_name:literal $act_message:literal { $($act_field:ident: $act_kind:ty),* }
+        )* }
+        others { $(
+            $(#[doc = $about:literal])+
+            $level:ident $variant:ident $name:literal $message:literal { $($field:ident: $kind:ty),* }
+        )* }
+    ) => {
         /// An event.
+        #[cfg_attr(
+            not(all(feature = "sqlite", feature = "postgres")),
+            allow(dead_code, reason = "some events are of one database")
+        )]
         pub(crate) enum Event<'a> {
+            $($(#[doc = $act_about])+ $act { $($act_field: $act_kind),* },)*
             $($(#[doc = $about])+ $variant { $($field: $kind),* },)*
             #[expect(dead_code, reason = "an event without borrowed fields has no lifetime")]
             Never(std::convert::Infallible, std::marker::PhantomData<&'a ()>),
         }
 
+        /// An act on an account or its sessions that is committed, and applied on every node.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum AccountEvent {
+            $($(#[doc = $act_about])+ #[non_exhaustive] $public {
+                $(#[doc = concat!("The field `", stringify!($act_field), "` of the event in the log.")] $act_field: $act_kind),*
+            },)*
+        }
+
         impl Event<'_> {
             fn write(&self, by: Option<&'static str>) {
                 match self {
+                    $(Self::$act { $($act_field),* } => {
+                        log::$act_level!(event = $act_name, $($act_field = $act_field.as_value(),)* by, $act_message);
+                    })*
                     $(Self::$variant { $($field),* } => {
                         log::$level!(event = $name, $($field = $field.as_value(),)* by, $message);
                     })*
                     Self::Never(never, _) => match *never {},
                 }
             }
+
+            /// The event as applications see it, if it is that of an act.
+            pub(crate) fn of_an_account(&self) -> Option<AccountEvent> {
+                match self {
+                    $(Self::$act { $($act_field),* } => Some(AccountEvent::$public { $($act_field: *$act_field),* }),)*
+                    _ => None,
+                }
+            }
         }
 
         /// Each event: its name, its level and its fields.
         #[cfg(test)]
-        const EVENTS: &[(&str, &str, &[&str])] = &[$(($name, stringify!($level), &[$(stringify!($field)),*])),*];
+        const EVENTS: &[(&str, &str, &[&str])] = &[
+            $(($act_name, stringify!($act_level), &[$(stringify!($act_field)),*]),)*
+            $(($name, stringify!($level), &[$(stringify!($field)),*]),)*
+        ];
     };
 }
 
@@ -87,123 +125,129 @@ impl Event<'_> {
 }
 
 events! {
-    // Signing in.
-    /// A user signed in.
-    info AuthnLoginSuccess "authn_login_success" "signed in" { user: UserId }
-    /// A sign-in failed: the password is wrong, or the account does not exist or is disabled.
-    info AuthnLoginFail "authn_login_fail" "refused a sign-in" { user: Option<UserId> }
-    /// A password was not checked, because the limit of attempts was reached. `seconds` is the wait.
-    info AuthnLoginFailMax "authn_login_fail_max" "throttled a password attempt" { user: Option<UserId>, seconds: u64 }
-    /// A user changed the password.
-    info AuthnPasswordChange "authn_password_change" "changed the password" { user: UserId }
-    /// The current password was wrong at a change of password.
-    info AuthnPasswordChangeFail "authn_password_change_fail" "refused a change of password" { user: UserId }
-    /// The attack detection saw one password tried at many accounts from one network.
-    warn PasswordSpraying "password_spraying" "one password is tried at many accounts from one network" {}
-    /// The attack detection saw many passwords tried from many networks.
-    warn CredentialStuffing "credential_stuffing" "many passwords are tried from many networks" {}
-    /// The attack detection saw many passwords tried at one account.
-    warn PasswordGuessing "password_guessing" "many passwords are tried at one account" {}
-    /// The hash of a password with the current parameters could not be stored. The old one still works.
-    warn RehashFailed "rehash_failed" "the renewed password hash could not be stored" { user: UserId, error: &'a dyn fmt::Display }
-    /// A correct password still counts as a wrong attempt.
-    warn RefundFailed "refund_failed" "an attempt could not be taken back and still counts as wrong" { error: &'a dyn fmt::Display }
-    /// The queue of passwords to be hashed is full.
-    warn HashQueueFull "hash_queue_full" "the password hashing queue is full" {}
+    acts {
+        /// A user signed in.
+        info AuthnLoginSuccess as SignedIn "authn_login_success" "signed in" { user: UserId }
+        /// A user changed the password.
+        info AuthnPasswordChange as PasswordChanged "authn_password_change" "changed the password" { user: UserId }
+        /// An account was created.
+        info UserCreated as UserCreated "user_created" "created an account" { user: UserId }
+        /// A user changed the name.
+        info UserUpdated as NameChanged "user_updated" "changed the name" { user: UserId }
+        /// The address of an account was verified.
+        info UserVerified as EmailVerified "user_verified" "verified the address of an account" { user: UserId }
+        /// An account was disabled, and its sessions were revoked.
+        info UserDisabled as UserDisabled "user_disabled" "disabled an account" { user: UserId }
+        /// A disabled account was enabled.
+        info UserEnabled as UserEnabled "user_enabled" "enabled an account" { user: UserId }
+        /// The groups of a user were changed.
+        info AuthzChange as GroupsChanged "authz_change" "changed the groups of a user" { user: UserId }
+        /// The count of wrong passwords of an account was cleared.
+        info UserUnlocked as UserUnlocked "user_unlocked" "cleared the count of wrong passwords" { user: UserId }
+        /// An account was deleted.
+        info UserDeleted as UserDeleted "user_deleted" "deleted an account" { user: UserId }
+        /// A user signed out.
+        info SessionEnded as SignedOut "session_ended" "signed out" { user: UserId }
+        /// Sessions were revoked: of one user, or of all users if there is no `user`.
+        info SessionRevoked as SessionsRevoked "session_revoked" "revoked sessions" { user: Option<UserId>, sessions: u64 }
+        /// The longest unused sessions of a user were ended, because the number of sessions is limited.
+        info SessionLimit as SessionsLimited "session_limit" "ended the longest unused sessions, as an account has at most 100" { user: UserId, sessions: u64 }
+    }
+    others {
+        // Signing in.
+        /// A sign-in failed: the password is wrong, or the account does not exist or is disabled.
+        info AuthnLoginFail "authn_login_fail" "refused a sign-in" { user: Option<UserId> }
+        /// A password was not checked, because the limit of attempts was reached. `seconds` is the wait.
+        info AuthnLoginFailMax "authn_login_fail_max" "throttled a password attempt" { user: Option<UserId>, seconds: u64 }
+        /// The current password was wrong at a change of password.
+        info AuthnPasswordChangeFail "authn_password_change_fail" "refused a change of password" { user: UserId }
+        /// The attack detection saw one password tried at many accounts from one network.
+        warn PasswordSpraying "password_spraying" "one password is tried at many accounts from one network" {}
+        /// The attack detection saw many passwords tried from many networks.
+        warn CredentialStuffing "credential_stuffing" "many passwords are tried from many networks" {}
+        /// The attack detection saw many passwords tried at one account.
+        warn PasswordGuessing "password_guessing" "many passwords are tried at one account" {}
+        /// The hash of a password with the current parameters could not be stored. The old one still works.
+        warn RehashFailed "rehash_failed" "the renewed password hash could not be stored" { user: UserId, error: &'a dyn fmt::Display }
+        /// A correct password still counts as a wrong attempt.
+        warn RefundFailed "refund_failed" "an attempt could not be taken back and still counts as wrong" { error: &'a dyn fmt::Display }
+        /// The queue of passwords to be hashed is full.
+        warn HashQueueFull "hash_queue_full" "the password hashing queue is full" {}
 
-    // Accounts.
-    /// An account was created.
-    info UserCreated "user_created" "created an account" { user: UserId }
-    /// A registration was refused.
-    info RegisterRefused "register_refused" "refused a registration" { reason: &'a str }
-    /// A user changed the name.
-    info UserUpdated "user_updated" "changed the name" { user: UserId }
-    /// The address of an account was verified.
-    info UserVerified "user_verified" "verified the address of an account" { user: UserId }
-    /// An account was disabled, and its sessions were revoked.
-    info UserDisabled "user_disabled" "disabled an account" { user: UserId }
-    /// A disabled account was enabled.
-    info UserEnabled "user_enabled" "enabled an account" { user: UserId }
-    /// The groups of a user were changed.
-    info AuthzChange "authz_change" "changed the groups of a user" { user: UserId }
-    /// The count of wrong passwords of an account was cleared.
-    info UserUnlocked "user_unlocked" "cleared the count of wrong passwords" { user: UserId }
-    /// An account was deleted.
-    info UserDeleted "user_deleted" "deleted an account" { user: UserId }
+        // Accounts.
+        /// A registration was refused.
+        info RegisterRefused "register_refused" "refused a registration" { reason: &'a str }
 
-    // Sessions.
-    /// A user signed out.
-    info SessionEnded "session_ended" "signed out" { user: UserId }
-    /// Sessions were revoked: of one user, or of all users if there is no `user`.
-    info SessionRevoked "session_revoked" "revoked sessions" { user: Option<UserId>, sessions: u64 }
-    /// The longest unused sessions of a user were ended, because the number of sessions is limited.
-    info SessionLimit "session_limit" "ended the longest unused sessions, as an account has at most 100" { user: UserId, sessions: u64 }
-    /// A token that an earlier key had signed was signed with the current key.
-    info SessionTokenReissued "session_token_reissued" "re-signed a session token with the current key" { user: UserId }
-    /// A session cookie was refused. `count` and `live` are numbers of cookies, where there were several.
-    info SessionTokenRefused "session_token_refused" "rejected a session token" { reason: &'a dyn fmt::Display, count: Option<u64>, live: Option<u64> }
-    /// The token of a session that has ended was used.
-    info SessionUseAfterExpire "session_use_after_expire" "rejected the token of a session that has ended" { user: UserId }
-    /// A session could not be revoked, because no secret of this node opens its token.
-    error SessionKeyUnknown "session_key_unknown" "cannot revoke a session: no secret of this node opens its token; give each node a new secret as a fallback first" {}
-    /// Expired sessions were deleted.
-    info SessionsPurged "sessions_purged" "removed expired sessions" { sessions: u64 }
-    /// A background job failed. It is tried again.
-    warn JobFailed "job_failed" "a background job failed and is tried again" { job: &'a str, error: &'a dyn fmt::Display }
-    /// The clock has jumped ahead, so nothing that has expired by it is deleted.
-    warn PurgePaused "purge_paused" "the clock has jumped ahead by this many seconds: nothing that has expired by it is deleted until it is right again, or until this node restarts with a wall clock that agrees with it" { seconds: u64 }
-    /// The clock is right again.
-    info PurgeResumed "purge_resumed" "the clock is right again" {}
+        // Sessions.
+        /// A token that an earlier key had signed was signed with the current key.
+        info SessionTokenReissued "session_token_reissued" "re-signed a session token with the current key" { user: UserId }
+        /// A session cookie was refused. `count` and `live` are numbers of cookies, where there were several.
+        info SessionTokenRefused "session_token_refused" "rejected a session token" { reason: &'a dyn fmt::Display, count: Option<u64>, live: Option<u64> }
+        /// The token of a session that has ended was used.
+        info SessionUseAfterExpire "session_use_after_expire" "rejected the token of a session that has ended" { user: UserId }
+        /// A session could not be revoked, because no secret of this node opens its token.
+        error SessionKeyUnknown "session_key_unknown" "cannot revoke a session: no secret of this node opens its token; give each node a new secret as a fallback first" {}
+        /// Connections of the application did not learn in time that their session has ended or changed. They may still be open.
+        warn SessionHoldOverdue "session_hold_overdue" "connections of a session that has ended or changed did not answer in time" { connections: u64 }
+        /// Expired sessions were deleted.
+        info SessionsPurged "sessions_purged" "removed expired sessions" { sessions: u64 }
+        /// A background job failed. It is tried again.
+        warn JobFailed "job_failed" "a background job failed and is tried again" { job: &'a str, error: &'a dyn fmt::Display }
+        /// The clock has jumped ahead, so nothing that has expired by it is deleted.
+        warn PurgePaused "purge_paused" "the clock has jumped ahead by this many seconds: nothing that has expired by it is deleted until it is right again, or until this node restarts with a wall clock that agrees with it" { seconds: u64 }
+        /// The clock is right again.
+        info PurgeResumed "purge_resumed" "the clock is right again" {}
 
-    // Requests.
-    /// A user is not in a group that is required: one of `group`, or the groups that a subrequest of `origin` names.
-    info AuthzFail "authz_fail" "the user is in none of the required groups" { user: UserId, group: Option<&'a str>, origin: Option<&'a str> }
-    /// A write, or a WebSocket, from another site was refused.
-    warn CrossSiteRefused "cross_site_refused" "refused a write from another site" {}
-    /// A request came with X-Forwarded-For from an address that is no trusted proxy. Recorded once.
-    warn ProxyNotTrusted "proxy_not_trusted" "a request came with X-Forwarded-For from this peer; if that is your proxy, name it in trusted_proxies: all its clients count as one network" { peer: &'a dyn fmt::Display }
-    /// Requests come without the address of the peer. Recorded once.
-    warn AddressUnknown "address_unknown" "requests come without the address of the peer, so all visitors count as one network, and one attacker can block sign-ins for everybody; serve the application with axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())" {}
-    /// The routes are nested beneath a path that is not `Config::prefix`.
-    error PrefixWrong "prefix_wrong" "the routes are nested beneath another path than the prefix" { reason: &'a str }
-    /// An app got no assertion, because its origin is not one of this site. `unsaid` counts the requests that were not logged.
-    warn AssertionRefused "assertion_refused" "an app got no assertion: its origin is not public_url, not under session.cookie_domain, nor in return_hosts" { origin: &'a str, unsaid: u64 }
-    /// A visitor is not sent back to an app after the sign-in, because its host is not allowed.
-    warn ReturnUrlRejected "return_url_rejected" "rejected a return URL: its host is not under session.cookie_domain, nor in return_hosts" { origin: &'a str }
-    /// A request could not be answered.
-    error InternalError "internal_error" "a request could not be answered" { error: &'a dyn fmt::Display }
-    /// The handler of a request panicked.
-    error Panic "panic" "a request panicked" { kind: &'a str }
-    /// A replaced template cannot be rendered; the embedded one is used.
-    error TemplateError "template_error" "cannot render a replaced template; the embedded one is used" { template: &'a str, error: &'a str }
+        // Requests.
+        /// A user is not in a group that is required: one of `group`, or the groups that a subrequest of `origin` names.
+        info AuthzFail "authz_fail" "the user is in none of the required groups" { user: UserId, group: Option<&'a str>, origin: Option<&'a str> }
+        /// A write, or a WebSocket, from another site was refused.
+        warn CrossSiteRefused "cross_site_refused" "refused a write from another site" {}
+        /// A request came with X-Forwarded-For from an address that is no trusted proxy. Recorded once.
+        warn ProxyNotTrusted "proxy_not_trusted" "a request came with X-Forwarded-For from this peer; if that is your proxy, name it in trusted_proxies: all its clients count as one network" { peer: &'a dyn fmt::Display }
+        /// Requests come without the address of the peer. Recorded once.
+        warn AddressUnknown "address_unknown" "requests come without the address of the peer, so all visitors count as one network, and one attacker can block sign-ins for everybody; serve the application with axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())" {}
+        /// The routes are nested beneath a path that is not `Config::prefix`.
+        error PrefixWrong "prefix_wrong" "the routes are nested beneath another path than the prefix" { reason: &'a str }
+        /// An app got no assertion, because its origin is not one of this site. `unsaid` counts the requests that were not logged.
+        warn AssertionRefused "assertion_refused" "an app got no assertion: its origin is not public_url, not under session.cookie_domain, nor in return_hosts" { origin: &'a str, unsaid: u64 }
+        /// A visitor is not sent back to an app after the sign-in, because its host is not allowed.
+        warn ReturnUrlRejected "return_url_rejected" "rejected a return URL: its host is not under session.cookie_domain, nor in return_hosts" { origin: &'a str }
+        /// A request could not be answered.
+        error InternalError "internal_error" "a request could not be answered" { error: &'a dyn fmt::Display }
+        /// The handler of a request panicked.
+        error Panic "panic" "a request panicked" { kind: &'a str }
+        /// A replaced template cannot be rendered; the embedded one is used.
+        error TemplateError "template_error" "cannot render a replaced template; the embedded one is used" { template: &'a str, error: &'a str }
 
-    // Nodes and the database.
-    /// This node is not ready, as `/readyz` answers.
-    warn NotReady "not_ready" "this node is not ready" { reason: &'a str }
-    /// The database did not answer the readiness check.
-    warn DatabasePingFailed "database_ping_failed" "pinging the database failed" { error: &'a dyn fmt::Display }
-    /// The database does not answer at the start; it is tried again for `seconds` more.
-    warn DatabaseAwaited "database_awaited" "waiting for the database to answer" { server: &'a str, error: &'a dyn fmt::Display, seconds: u64 }
-    /// The connection to PostgreSQL may go unencrypted over a network.
-    warn DatabaseNotEncrypted "database_not_encrypted" "the connection to this server may go unencrypted: add ?sslmode=verify-full to database_url, or ?sslmode=disable where the network between them is trusted" { server: &'a str }
-    /// The database has no advisory locks, so concurrent migrations are not serialised.
-    warn DatabaseWithoutLocks "database_without_locks" "the database has no advisory locks: start one new node before the others" {}
-    /// The database sends no notifications, so this node polls.
-    info NotifyUnavailable "notify_unavailable" "no notifications from the database: polling instead" { reason: &'a dyn fmt::Display }
-    /// This node could not join the others, and caches no sessions.
-    warn NodeNotJoined "node_not_joined" "this node has no lease and caches no sessions" { reason: &'a str }
-    /// This node could not leave the others at its stop.
-    warn NodeNotLeft "node_not_left" "sign-outs on other nodes may wait for this node's lease to end" { reason: &'a str }
-    /// This node has lost its lease, and joins anew with an empty cache.
-    info LeaseLost "lease_lost" "rejoining with an empty cache" { node: &'a dyn fmt::Display }
-    /// This node could not renew its lease.
-    warn LeaseNotRenewed "lease_not_renewed" "trying again" { node: &'a dyn fmt::Display, reason: &'a str }
-    /// This node has renewed its lease after failures.
-    info LeaseRenewed "lease_renewed" "the database answers again" { node: &'a dyn fmt::Display }
-    /// This node has evicted another, which did not renew its lease in time.
-    warn NodeEvicted "node_evicted" "evicting a node that did not renew its lease in time" { node: &'a dyn fmt::Display }
-    /// This node has evicted another, which has not renewed its lease for long.
-    info NodeForgotten "node_forgotten" "evicting a node that has not renewed its lease for long" { node: &'a dyn fmt::Display }
+        // Nodes and the database.
+        /// This node is not ready, as `/readyz` answers.
+        warn NotReady "not_ready" "this node is not ready" { reason: &'a dyn fmt::Display }
+        /// The database did not answer the readiness check.
+        warn DatabasePingFailed "database_ping_failed" "pinging the database failed" { error: &'a dyn fmt::Display }
+        /// The database does not answer at the start; it is tried again for `seconds` more.
+        warn DatabaseAwaited "database_awaited" "waiting for the database to answer" { server: &'a str, error: &'a dyn fmt::Display, seconds: u64 }
+        /// The connection to PostgreSQL may go unencrypted over a network.
+        warn DatabaseNotEncrypted "database_not_encrypted" "the connection to this server may go unencrypted: add ?sslmode=verify-full to database_url, or ?sslmode=disable where the network between them is trusted" { server: &'a str }
+        /// The database has no advisory locks, so concurrent migrations are not serialised.
+        warn DatabaseWithoutLocks "database_without_locks" "the database has no advisory locks: start one new node before the others" {}
+        /// The database sends no notifications, so this node polls.
+        info NotifyUnavailable "notify_unavailable" "no notifications from the database: polling instead" { reason: &'a dyn fmt::Display }
+        /// This node could not join the others, and caches no sessions.
+        warn NodeNotJoined "node_not_joined" "this node has no lease and caches no sessions" { reason: &'a str }
+        /// This node could not leave the others at its stop.
+        warn NodeNotLeft "node_not_left" "sign-outs on other nodes may wait for this node's lease to end" { reason: &'a str }
+        /// This node has lost its lease, and joins anew with an empty cache.
+        info LeaseLost "lease_lost" "rejoining with an empty cache" { node: &'a dyn fmt::Display }
+        /// This node could not renew its lease.
+        warn LeaseNotRenewed "lease_not_renewed" "trying again" { node: &'a dyn fmt::Display, reason: &'a str }
+        /// This node has renewed its lease after failures.
+        info LeaseRenewed "lease_renewed" "the database answers again" { node: &'a dyn fmt::Display }
+        /// This node has evicted another, which did not renew its lease in time.
+        warn NodeEvicted "node_evicted" "evicting a node that did not renew its lease in time" { node: &'a dyn fmt::Display }
+        /// This node has evicted another, which has not renewed its lease for long.
+        info NodeForgotten "node_forgotten" "evicting a node that has not renewed its lease for long" { node: &'a dyn fmt::Display }
+    }
 }
 
 #[cfg(test)]

@@ -193,7 +193,88 @@ fn retry_after(failures: u32, interval: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU32;
+
     use super::*;
+    use crate::config::{Config, DatabaseUrl, PublicUrl};
+    use crate::environment::Environment;
+    use crate::{Handstamp, SecretKey};
+
+    /// An instance with a database of its own, whose jobs have run once and do not run again.
+    async fn drained() -> (Handstamp, std::path::PathBuf) {
+        let name: [u8; 8] = Environment::system().random();
+        let folder = std::env::temp_dir().join(format!("handstamp-jobs-{:016x}", u64::from_be_bytes(name)));
+        let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
+        let database = DatabaseUrl::Sqlite(folder.join("handstamp.db"));
+        let handstamp = Handstamp::open(Config::new(PublicUrl::parse("http://localhost").unwrap(), database, secret))
+            .await
+            .unwrap();
+        let mut jobs = std::mem::take(&mut *handstamp.0.jobs.lock().unwrap());
+        jobs.drain().await;
+        (handstamp, folder)
+    }
+
+    fn runner(job: &'static Job, services: &Arc<Services>) -> Runner {
+        Runner { job, services: Arc::clone(services), succeeded_at: Arc::new([AtomicU64::new(0)]), index: 0 }
+    }
+
+    async fn state_of(job: &Job, services: &Services) -> JobState {
+        let now = services.sessions.now();
+        services.store.claim_job(job.name, now, CLAIM.max(job.interval), now).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_job_of_the_cluster_runs_when_the_database_is_first_opened() {
+        let (handstamp, folder) = drained().await;
+        let services = &handstamp.0.site.services;
+        for job in JOBS.iter().filter(|job| job.scope == Scope::Cluster) {
+            let JobState::Waiting { due_at, succeeded_at } = state_of(job, services).await else {
+                panic!("{} has not run", job.name);
+            };
+            assert_eq!(due_at.since(succeeded_at), job.interval, "{}", job.name);
+        }
+        let _ = std::fs::remove_dir_all(folder);
+    }
+
+    #[tokio::test]
+    async fn a_job_of_the_cluster_runs_once_however_many_nodes_have_it() {
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        static JOB: Job = Job {
+            name: "counted",
+            interval: minutes(5),
+            scope: Scope::Cluster,
+            run: |_| {
+                RUNS.fetch_add(1, Ordering::SeqCst);
+                Box::pin(async { Ok(JobOutcome::Done) })
+            },
+        };
+        let (handstamp, folder) = drained().await;
+        let nodes = [(); 3].map(|()| runner(&JOB, &handstamp.0.site.services));
+        for node in &nodes {
+            let wait = node.run_if_due().await.unwrap();
+            assert!(wait > minutes(4) && wait <= minutes(5), "{wait:?}");
+            assert_ne!(node.succeeded_at[0].load(Ordering::SeqCst), 0, "each node knows when it succeeded");
+        }
+        assert_eq!(RUNS.load(Ordering::SeqCst), 1);
+        let _ = std::fs::remove_dir_all(folder);
+    }
+
+    #[tokio::test]
+    async fn a_failed_job_keeps_its_claim_and_has_not_succeeded() {
+        static JOB: Job = Job {
+            name: "failing",
+            interval: minutes(5),
+            scope: Scope::Cluster,
+            run: |_| Box::pin(async { Err(InternalError::Overloaded) }),
+        };
+        let (handstamp, folder) = drained().await;
+        let node = runner(&JOB, &handstamp.0.site.services);
+        assert!(node.run_if_due().await.is_err());
+        assert_eq!(node.succeeded_at[0].load(Ordering::SeqCst), 0);
+        let wait = node.run_if_due().await.unwrap();
+        assert!(wait > CLAIM / 2 && wait <= CLAIM, "the claim ends by itself: {wait:?}");
+        let _ = std::fs::remove_dir_all(folder);
+    }
 
     #[test]
     fn retries_wait_longer_each_time_up_to_the_interval() {

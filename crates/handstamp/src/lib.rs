@@ -14,7 +14,7 @@
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let handstamp = Handstamp::open(Config::in_folder("handstamp-data", "http://localhost:3000")?).await?;
-//!     let app = Router::new().route("/", get(hello)).with_state(handstamp.clone()).merge(handstamp.routes());
+//!     let app = Router::new().route("/", get(hello)).with_state(handstamp.clone()).merge(handstamp.router());
 //!     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
 //!     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
 //!     Ok(())
@@ -27,10 +27,15 @@
 //!
 //! - [`CurrentUser`], `Option<CurrentUser>` and [`CurrentSession`] are extractors that give handlers the signed-in user and the
 //!   session; [`CurrentUser::require`] checks membership in a group. The state of the application is a [`Handstamp`], or gives
-//!   one by axum's `FromRef`. Merge the routes after `with_state`; to serve them beneath a path, set [`Config::prefix`] instead
-//!   of nesting them.
+//!   one by axum's `FromRef`, as a struct or an `Arc` of it. Merge the routes after `with_state`; to serve them beneath a path,
+//!   set [`Config::prefix`] instead of nesting them.
+//! - [`Handstamp::require_user`] and [`Handstamp::require_group`] guard whole routers. [`Handstamp::csrf_layer`] rejects writes
+//!   and WebSockets to your routes that other sites make a browser send. [`Handstamp::layer`] keeps responses that depend on the
+//!   session out of caches.
+//! - [`Handstamp::sign_in`] and [`Handstamp::sign_out`] begin and end a session from a handler; [`CurrentSession::ended`] tells a
+//!   WebSocket that its session has ended; [`Handstamp::events`] are the acts of this process.
 //! - [`Handstamp::render`] renders your own pages in Handstamp's layout; [`Config::templates`] replaces Handstamp's templates.
-//! - [`Handstamp::protect`] rejects writes and WebSockets to your routes that other sites make a browser send.
+//! - [`Handstamp::users`] and [`Handstamp::sessions`] are handles for what the command line does.
 //! - Serve with `into_make_service_with_connect_info::<SocketAddr>()`, because rate limits count attempts by network. Without it
 //!   all visitors count as one network, and the first request prints a warning to standard error.
 //! - [`Config`] holds all settings, and [`environment::Environment`] the clock and the randomness, so one process can hold several sites.
@@ -49,14 +54,20 @@
 //! # Browser applications on another origin
 //!
 //! [`Config::trusted_origins`] lets applications on other origins write to Handstamp's routes and to those inside
-//! [`Handstamp::protect`]. To read the responses they need CORS, which is the application's to set up: a layer around the whole
+//! [`Handstamp::csrf_layer`]. To read the responses they need CORS, which is the application's to set up: a layer around the whole
 //! router that allows the same origins, with credentials. Browsers send the session cookie only from hosts of the same site
 //! (`SameSite=Lax`), as from `app.example.com` to `id.example.com`.
 //!
 //! # Features
 //!
-//! The features `sqlite` and `postgres`, both on by default, add support for the two databases; at least one is needed. SQLite
-//! is compiled from source, which takes a C compiler.
+//! | feature | default | adds |
+//! | --- | --- | --- |
+//! | `sqlite` | yes | SQLite, which is compiled from source and needs a C compiler |
+//! | `postgres` | yes | PostgreSQL; one of the two databases is needed |
+//! | `serde` | no | `Serialize` for [`User`], [`ListedSession`], [`UserId`] and [`Timestamp`], in the format of the command line |
+//! | `test-util` | no | the module `testing`: a site in a temporary folder for the tests of an application |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 compile_error!("handstamp stores accounts in a database: enable the feature `sqlite`, `postgres`, or both");
@@ -77,12 +88,14 @@ pub mod private_files;
 mod services;
 mod sessions;
 mod store;
+#[cfg(feature = "test-util")]
+pub mod testing;
 mod web;
 
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use handstamp_core::{DeviceTokens, SessionTokens};
+use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
 pub use config::{
@@ -90,21 +103,25 @@ pub use config::{
     PoolConfig, Prefix, PublicUrl, Registration, SessionConfig, Setting, SettingValue, TrustedOrigin,
 };
 pub use data_dir::DataDir;
-pub use embed::{NewUser, Sessions, Users};
+pub use embed::{
+    ClientDetails, CurrentSession, CurrentUser, CurrentUserRejection, Forbidden, FromLayer, FromLayerRejection,
+    HandstampLayer, HandstampService, NewUser, Refusal, SessionHold, Sessions, SignIn, SignedIn, SignedOut, Users,
+};
 pub use error::Error;
+pub use events::AccountEvent;
 pub use handstamp_core::{
     Argon2Params, Argon2ParamsError, InvalidSetting, Network, PasswordPolicy, ReturnHost, SecretError, SecretKey,
     Timestamp, TrustedProxies, UserId,
 };
 pub use model::{ListUsers, ListedSession, User};
-pub use web::{CurrentSession, CurrentUser};
+pub use web::NotReady;
 
 use environment::Environment;
 use events::Event;
 use jobs::Jobs;
-use services::{Assertions, LoginThrottle, PasswordHasher, Services};
+use services::Services;
 use store::Store;
-use web::{Cookies, IdentityHeaderCache, Mount, SecurityHeaders, Site, Templates, Urls, Warned};
+use web::Site;
 
 /// The accounts of one site: the open database, the background tasks and the routes. Clones share one instance.
 #[derive(Clone)]
@@ -133,31 +150,9 @@ impl Handstamp {
     /// As [`open`](Self::open).
     pub async fn open_with(config: Config, environment: Environment) -> Result<Self, Error> {
         config.validate()?;
-        let (secret, fallbacks) = (&config.secret_key, &config.secret_key_fallbacks);
-        let tokens = SessionTokens::new(secret, fallbacks).map_err(|error| Error::config(error.to_string()))?;
-        let devices = DeviceTokens::new(secret, fallbacks).map_err(|error| Error::config(error.to_string()))?;
         let store = Arc::new(Store::open_with(&config.database, config.session.notify, config.pool).await?);
-        let urls = Urls::new(&config);
-        let site = Arc::new(Site {
-            headers: SecurityHeaders::new(&config, &urls),
-            templates: Templates::new(&config),
-            cookies: Cookies::new(&config),
-            urls,
-            identity_headers: IdentityHeaderCache::new(),
-            request_ids: log::RequestIds::default(),
-            mount: Mount::default(),
-            warned: Warned::default(),
-            services: Arc::new(Services {
-                assertions: Assertions::new(&config, &environment),
-                devices,
-                throttle: LoginThrottle::new(&config.limits),
-                sessions: sessions::Sessions::new(tokens, Arc::clone(&store), environment.clone(), &config.session),
-                hashing: PasswordHasher::new(&config.hashing),
-                config,
-                environment,
-                store,
-            }),
-        });
+        let services = Services::new(config, store, environment).map_err(|error| Error::config(error.to_string()))?;
+        let site = Arc::new(Site::new(services));
         let node = tokio::spawn({
             let site = Arc::clone(&site);
             async move { site.services.sessions.run_node().await }
@@ -170,20 +165,13 @@ impl Handstamp {
     /// The routes to merge into an axum application: the pages under `/account`, with the JSON API under
     /// `/account/api/v1`, and the authorization subrequests of proxies under `/auth`, all after [`Config::prefix`]. If they are nested beneath another path, they
     /// answer 500 and explain why, since their links would lead elsewhere.
-    pub fn routes(&self) -> Router {
+    pub fn router(&self) -> Router {
         web::routes::routes(&self.0.site)
-    }
-
-    /// Protects an application's own routes against cross-site request forgery, as Handstamp's pages are: other sites get 403.
-    /// All requests but GET, HEAD and OPTIONS, and every WebSocket, must come from this site or from one of
-    /// [`Config::trusted_origins`]. A program that sends a session cookie has to send an `Origin` header as well.
-    pub fn protect(&self, app: Router) -> Router {
-        web::routes::protect(app, &self.0.site)
     }
 
     /// The routes as a whole site, which answers every URL: with a home page at `/`, and `/healthz` and `/readyz` for
     /// monitoring.
-    pub fn site(&self) -> Router {
+    pub fn standalone_router(&self) -> Router {
         web::routes::site(&self.0.site)
     }
 
@@ -191,15 +179,17 @@ impl Handstamp {
         &self.0.site
     }
 
-    /// Why this node cannot answer requests now, as `/readyz` reports it: the database does not answer, or the node does not
-    /// hold its lease. None if the node is ready.
-    pub async fn why_not_ready(&self) -> Option<&'static str> {
-        web::why_not_ready(&self.0.site).await
+    /// Whether this node can answer requests now, as `/readyz` reports it.
+    ///
+    /// # Errors
+    /// The reason why not: the database does not answer, or the node does not hold its lease.
+    pub async fn readiness(&self) -> Result<(), NotReady> {
+        web::readiness(&self.0.site).await
     }
 
     /// Updates the gauges; call it before each scrape. Metrics go to the recorder of the crate `metrics` that is installed when
     /// this instance is opened.
-    pub fn update_gauges(&self) {
+    pub fn record_gauges(&self) {
         let sessions = &self.0.site.services.sessions;
         sessions.record_gauges();
         self.0.jobs.lock().expect("nothing panics while it holds the jobs").record_gauges(sessions.now());
@@ -213,6 +203,27 @@ impl Handstamp {
     /// The handle for sessions: listing and revoking them, as an operator does.
     pub fn sessions(&self) -> Sessions {
         Sessions::new(&self.0.site.services)
+    }
+
+    /// The acts that this process commits from now on, each after it has been applied on every node, for example to delete the
+    /// files of a user. Acts of other processes, such as other nodes and the command line, are not among them, and none is
+    /// replayed after a restart. A receiver that falls 256 events behind misses the oldest and is
+    /// [told so](broadcast::error::RecvError::Lagged).
+    ///
+    /// ```no_run
+    /// # async fn follow(handstamp: handstamp::Handstamp) {
+    /// use handstamp::AccountEvent;
+    ///
+    /// let mut events = handstamp.events();
+    /// while let Ok(event) = events.recv().await {
+    ///     if let AccountEvent::UserDeleted { user, .. } = event {
+    ///         println!("The files of {user} can go.");
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn events(&self) -> broadcast::Receiver<AccountEvent> {
+        self.0.site.services.events.subscribe()
     }
 
     /// Flushes the last-seen times to the database, leaves the cluster, so that no other node waits for this one, and closes the
@@ -247,6 +258,7 @@ mod guide {
     #[doc = include_str!("../../../docs/src/quick-start-axum.md")]
     struct QuickStartAxum;
 
+    #[cfg(feature = "test-util")]
     #[doc = include_str!("../../../docs/src/guide/axum.md")]
     struct Axum;
 }

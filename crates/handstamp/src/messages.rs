@@ -29,6 +29,7 @@ impl fmt::Display for Message {
             Self::GroupName(error) => error.fmt(f),
             Self::TooManyGroups => write!(f, "An account is in {GROUPS_PER_USER} groups at most."),
             Self::RegistrationClosed => f.write_str("Registration is closed."),
+            Self::UserDisabled => f.write_str("This account is disabled."),
             Self::NoSuchUser => f.write_str("there is no account of that address"),
             Self::NoSuchSession => f.write_str("there is no such session"),
         }

@@ -16,6 +16,7 @@ TREE = PLACE / "surely"
 CORE, LIBRARY = "crates/handstamp-core", "crates/handstamp"
 TOKEN, PASSWORD = f"{CORE}/src/token.rs", f"{CORE}/src/password.rs"
 SESSIONS, USERS = f"{LIBRARY}/src/store/sessions.rs", f"{LIBRARY}/src/store/users.rs"
+ADMIN = f"{LIBRARY}/src/services/admin/users.rs"
 SIGN_IN, GUARD, WEB = f"{LIBRARY}/src/services/sign_in.rs", f"{LIBRARY}/src/services/throttle.rs", f"{LIBRARY}/src/web"
 
 # The location of a test: the arguments of `cargo test`, and the beginning of its path.
@@ -26,27 +27,28 @@ LOG = ("-p handstamp --lib", "store::contract::changes::sqlite::")
 GUESSING = ("-p handstamp --lib", "services::throttle::tests::")
 HASHING = ("-p handstamp --lib", "services::hashing::queue::tests::")
 ROUTES = ("-p handstamp --lib", "web::routes::tests::")
-PROXIES = ("-p handstamp-server --test stories", "a_proxy_asks_who_it_is::sqlite::")
-EVERYWHERE = ("-p handstamp --lib", "web::routes::tests::everywhere::")
+PROXIES = ("-p handstamp-server --test stories", "forward_auth::sqlite::")
+EVERYWHERE = ("-p handstamp --lib", "web::routes::tests::propagation::")
 
 BY_MEMBERS = "changes_by_users_are_applied_on_every_node_before_the_response"
 BY_OPERATORS = "changes_by_operators_are_applied_on_every_node_before_they_return"
-ENDS_SOME = "Committed { value: (), position: log_invalidations!(transaction, &scopes_of(ended)) }"
-ENDS_BY_HANDLE = "Committed { value, position: log_invalidations!(transaction, &[InvalidationScope::User(user_id)]) }"
-SEEN = '"UPDATE sessions SET last_seen_at = $2 WHERE secret_hash = $1 AND last_seen_at < $2",'
-REVIVES = '''"INSERT INTO sessions (secret_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address)
-                 SELECT $1, randomblob(16), id, $2, $2 + 3600, $2, '', '' FROM users WHERE true LIMIT 1
-                 ON CONFLICT (secret_hash) DO UPDATE SET last_seen_at = excluded.last_seen_at",'''
+ENDS_SOME = "tx.commit_invalidating((), &scopes_of(ended)).await"
+ENDS_BY_ID = "tx.commit_invalidating(value, &[InvalidationScope::User(user_id)]).await"
+SEEN = 'maintenance("UPDATE sessions SET last_seen_at = $2 WHERE id_hash = $1 AND last_seen_at < $2"),'
+REVIVES = '''maintenance("INSERT INTO sessions (id_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address,
+                    methods, assurance, authenticated_at)
+                 SELECT $1, randomblob(16), id, $2, $2 + 3600, $2, '', '', 'pwd', 1, $2 FROM users WHERE true LIMIT 1
+                 ON CONFLICT (id_hash) DO UPDATE SET last_seen_at = excluded.last_seen_at"),'''
 MAC = """if !key.verifies(&bytes[..SIGNED_BYTES], &bytes[SIGNED_BYTES..]) {
             return Err(TokenError::Tag);
         }
         """
 CLAIMS, TO_END = "let claims", "Ok(TokenToEnd"
 DECOY = "None => ParsedHash::new(&memory.decoy(self))?,"
-COUNTS = "let attempted = match self.count_attempt(asking).await? {"
-HASHES = """place.check(stored.clone(), password.clone(), self.world.random()).await?;
+COUNTS = "let attempted = match self.count_attempt(attempt).await? {"
+HASHES = """permit.check(stored.clone(), password.clone(), self.environment.random()).await?;
         let share = super::hashing::Share { network: Network::Unknown, account: AttemptKey::network(Network::Unknown) };
-        let place = self.hashing.reserve(share).await?;
+        let permit = self.hashing.reserve(share).await?;
         """
 ACCOUNT = "let hash =\n            account.as_ref()"
 
@@ -66,8 +68,8 @@ MUTANTS = {
     "row_unread": (f"{LIBRARY}/src/sessions/mod.rs", "live.filter(|live| live.user.id == user_id)",
                    'live.or(Some(LiveSession { handle: Uuid::nil(), user: SessionUser::new(user_id, "", "", "", now) }))', ROUTES,
                    "a_token_signed_with_our_key_is_worthless_without_its_session_row"),
-    "row_of_anybody": (USERS, "WHERE sessions.secret_hash = $1 AND sessions.user_id = $2 AND",
-                       "WHERE sessions.secret_hash = $1 AND ($2 = $2) AND", STORE, "a_session_belongs_to_its_user_only"),
+    "row_of_anybody": (USERS, "WHERE sessions.id_hash = $1 AND sessions.user_id = $2 AND",
+                       "WHERE sessions.id_hash = $1 AND ($2 = $2) AND", STORE, "a_session_belongs_to_its_user_only"),
     "two_cookies": (f"{CORE}/src/cookie.rs", "(Some(_), Some(_)) => CookieLookup::Ambiguous",
                     "(Some(value), Some(_)) => CookieLookup::Found(text(value))", CORE_LIB,
                     "cookie::tests::all_cookies_of_the_name_are_found"),
@@ -75,7 +77,7 @@ MUTANTS = {
     "counted_after_hashing": (GUARD, COUNTS, HASHES + COUNTS, GUESSING, "a_throttled_attempt_costs_no_hash"),
     "guesses_uncounted": (GUARD, "self.count(&counts).await?.map_err", "self.count(&[]).await?.map_err", GUESSING,
                           "a_throttled_account_has_one_attempt_after_each_wait"),
-    "owner_has_no_bound": (GUARD, "vec![(key, person), (shared, self.throttle.owner)]", "vec![(key, person)]", GUESSING,
+    "owner_has_no_bound": (GUARD, "vec![(key, per_device), (shared, self.throttle.per_owner)]", "vec![(key, per_device)]", GUESSING,
                            "an_account_has_a_hundred_wrong_passwords_a_day_whatever_cookies_are_sent"),
     "refused_password_uncounted": (f"{LIBRARY}/src/services/change_password.rs", "self.count_refused_password(session).await?;", "",
                                    GUESSING, "rejected_new_passwords_count_for_the_session"),
@@ -83,15 +85,15 @@ MUTANTS = {
                                   GUESSING, "a_device_cookie_from_before_a_password_change_counts_as_an_unknown_device"),
     "taken_back_from_the_next_run": (f"{CORE}/src/throttle.rs", "self.since == counted.since", "true", CORE_LIB,
                                      "throttle::tests::a_successful_attempt_is_not_taken_back_from_a_later_run"),
-    "cookie_opened_for_an_account_only": (SIGN_IN, "let known = self.devices.open(&device.cookie, self.sessions.now());",
+    "cookie_opened_for_an_account_only": (SIGN_IN, "let known = self.devices.open(&client.device_cookie, self.sessions.now());",
                                           """let exists = self.store.has_account(&request.email).await?;
-        let cookie = if exists { device.cookie.as_str() } else { "" };
+        let cookie = if exists { client.device_cookie.as_str() } else { "" };
         let known = self.devices.open(cookie, self.sessions.now());""", GUESSING,
                                           "a_device_cookie_costs_the_same_whether_or_not_the_account_exists"),
-    "networks_take_no_turns": (f"{LIBRARY}/src/services/hashing/queue.rs", "(had(Party::Network(place.share.network)), had(",
+    "networks_take_no_turns": (f"{LIBRARY}/src/services/hashing/queue.rs", "(had(Party::Network(entry.share.network)), had(",
                                "(0, had(", HASHING, "networks_take_turns_and_so_do_the_accounts_of_a_network"),
-    "nobody_gives_way": (f"{LIBRARY}/src/services/hashing/queue.rs", "let given_up = places.over_its_share(share).ok_or(Crowded)?;",
-                         "let given_up = places.over_its_share(share).filter(|_| false).ok_or(Crowded)?;", HASHING,
+    "nobody_gives_way": (f"{LIBRARY}/src/services/hashing/queue.rs", "let evicted = entries.over_its_share(share).ok_or(QueueFull)?;",
+                         "let evicted = entries.over_its_share(share).filter(|_| false).ok_or(QueueFull)?;", HASHING,
                          "a_full_queue_takes_permits_only_from_parties_over_their_share"),
     "wrong_guesses_taken_back": (GUARD, "Verification::Invalid => {", "Verification::Invalid => {\n                self.refund(&attempted).await;",
                                  GUESSING, "a_throttled_account_has_one_attempt_after_each_wait"),
@@ -100,36 +102,36 @@ MUTANTS = {
     "rest_of_the_work_off": (PASSWORD, "if let Some(rest) = self.rest_after(&parsed.settings)",
                              "if let Some(rest) = self.rest_after(&parsed.settings).filter(|_| false)", CORE_LIB,
                              "password::tests::a_password_check_costs_the_same_for_every_account_and_for_none"),
-    "stranger_costs_nothing": (SIGN_IN, ACCOUNT, "if account.is_none() {\n            return Err(SignInError::Wrong);\n        }\n        "
+    "stranger_costs_nothing": (SIGN_IN, ACCOUNT, "if account.is_none() {\n            return Err(ActError::field(Field::Password, Message::WrongCredentials));\n        }\n        "
                                + ACCOUNT, ("-p handstamp --lib", "services::sign_in::tests::"), "every_wrong_sign_in_costs_the_same_work"),
     "costly_hash_of_a_row": (PASSWORD, "memory_kib <= Self::MAX_MEMORY_KIB", "true", CORE_LIB,
                              "password::tests::hash_settings_out_of_bounds_are_refused"),
     # Ended sessions stay ended, and every node learns of it.
     "ended_session_revived": (SESSIONS, SEEN, REVIVES, STORE, "a_last_seen_update_does_not_revive_an_ended_session"),
-    "end_not_logged": (SESSIONS, ENDS_SOME, "Committed { value: (), position: None }", LOG, "every_write_logs_what_it_invalidates"),
-    "end_by_handle_not_logged": (SESSIONS, ENDS_BY_HANDLE, "Committed { value, position: None }", LOG,
+    "end_not_logged": (SESSIONS, ENDS_SOME, "tx.commit_invalidating((), &[]).await", LOG, "every_write_logs_what_it_invalidates"),
+    "end_by_id_not_logged": (SESSIONS, ENDS_BY_ID, "tx.commit_invalidating(value, &[]).await", LOG,
                                  "every_write_logs_what_it_invalidates"),
     "sign_out_not_announced": (f"{LIBRARY}/src/services/sign_out.rs",
-                               "self.sessions.wait_until_applied(self.store.end_sessions(shown).await?).await?;",
-                               "let _ = self.store.end_sessions(shown).await?;", EVERYWHERE, BY_MEMBERS),
+                               "self.sessions.wait_until_applied(self.store.end_sessions(presented).await?).await?;",
+                               "let _ = self.store.end_sessions(presented).await?;", EVERYWHERE, BY_MEMBERS),
     "password_not_announced": (f"{LIBRARY}/src/services/change_password.rs", "if self.sessions.wait_until_applied(changed).await? {",
                                "if changed.value {", EVERYWHERE, BY_MEMBERS),
     "sign_in_not_announced": (SIGN_IN, "self.sessions.wait_until_applied(signed).await?", "signed.value", EVERYWHERE, BY_MEMBERS),
-    "disabling_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions.wait_until_applied(changed).await?;",
-                                "let _ = changed;", EVERYWHERE, BY_OPERATORS),
+    "disabling_not_announced": (ADMIN, "self.sessions.wait_until_applied(changed).await?;\n        let event = if disabled",
+                                "let _ = changed;\n        let event = if disabled", EVERYWHERE, BY_OPERATORS),
     "disabled_keeps_sessions": (USERS, "if disabled_at.is_some() {", "if false {", STORE, "disabling_an_account_ends_its_sessions_for_good"),
-    "disabled_signs_in": (USERS, "WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL\",\n            ))\n            .bind(session",
-                          "WHERE id = $1 AND password_hash = $2\",\n            ))\n            .bind(session", STORE,
+    "disabled_signs_in": (USERS, "WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL\";\n        let mut tx",
+                          "WHERE id = $1 AND credentials_version = $2\";\n        let mut tx", STORE,
                           "a_disabled_account_has_no_live_session"),
-    "old_password_signs_in": (USERS, "SET signed_in_at = $3\n                 WHERE id = $1 AND password_hash = $2",
-                              "SET signed_in_at = $3\n                 WHERE id = $1 AND ($2 = $2)", STORE,
-                              "a_password_that_was_changed_meanwhile_does_not_sign_in"),
+    "old_password_signs_in": (USERS, "SET signed_in_at = $3\n             WHERE id = $1 AND credentials_version = $2",
+                              "SET signed_in_at = $3\n             WHERE id = $1 AND ($2 = $2)", STORE,
+                              "credentials_that_were_changed_meanwhile_do_not_sign_in"),
     "anybodys_session_ended": (SESSIONS, '"DELETE FROM sessions WHERE user_id = $1 AND handle = $2"',
                                '"DELETE FROM sessions WHERE ($1 = $1) AND handle = $2"', STORE, "a_session_is_ended_by_its_owner_only"),
-    "new_password_keeps_others": (USERS, "WHERE user_id = $1 AND secret_hash <> $2", "WHERE user_id = $1 AND secret_hash <> $2 AND false",
+    "new_password_keeps_others": (USERS, "WHERE user_id = $1 AND id_hash <> $2", "WHERE user_id = $1 AND id_hash <> $2 AND false",
                                   STORE, "a_password_change_keeps_one_session_under_a_new_secret"),
     # Requests from other sites, and redirects to them.
-    "cross_site_unchecked": (f"{WEB}/cross_site.rs", "if only_reads(request) ||", "if true || only_reads(request) ||",
+    "cross_site_unchecked": (f"{WEB}/csrf.rs", "if only_reads(request) ||", "if true || only_reads(request) ||",
                              ROUTES, "cross_site_writes_are_rejected"),
     "next_unchecked": (f"{CORE}/src/return_to.rs", "is_path(&path).then_some(path)", "Some(path)",
                        CORE_LIB, "return_to::tests::every_return_path_that_leaves_the_site_is_refused"),
@@ -142,24 +144,24 @@ MUTANTS = {
                             "cookie::tests::an_app_gets_its_own_cookies_and_none_of_ours"),
     "group_unchecked": (f"{WEB}/forward_auth.rs", "if !groups.is_empty() &&", "if false &&", PROXIES,
                         "subrequests_for_a_group_need_a_member_of_it"),
-    "any_group_will_do": (USERS, "any(|name| name == group)", "any(|_| true)", STORE,
+    "any_group_will_do": (f"{LIBRARY}/src/model/user.rs", "any(|name| name == group)", "any(|_| true)", STORE,
                           "a_user_is_in_the_groups_that_were_added_and_not_removed"),
-    "groups_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions\n            .wait_until_applied(changed)\n            .await?\n            .map_err(",
-                             "changed\n            .value\n            .map_err(", EVERYWHERE, BY_OPERATORS),
-    "verified_not_announced": (f"{LIBRARY}/src/services/manage_users.rs", "self.sessions.wait_until_applied(self.store.verify_email(account.id, self.world.now()).await?).await?;",
-                               "let _ = self.store.verify_email(account.id, self.world.now()).await?;", EVERYWHERE, BY_OPERATORS),
+    "groups_not_announced": (ADMIN, "self.sessions.wait_until_applied(changed).await?.map_err(too_many)?;",
+                             "changed.value.map_err(too_many)?;", EVERYWHERE, BY_OPERATORS),
+    "verified_not_announced": (ADMIN, "self.sessions.wait_until_applied(self.store.verify_email(id, self.environment.now()).await?).await?;",
+                               "let _ = self.store.verify_email(id, self.environment.now()).await?;", EVERYWHERE, BY_OPERATORS),
     "address_of_anybody": (f"{LIBRARY}/src/services/assertions.rs", "(user.email_verified || self.unverified_email).then(|| user.email())",
                            "Some(user.email())", PROXIES, "unverified_email_addresses_are_withheld_from_apps"),
-    "assertion_for_any_app": (f"{WEB}/introductions.rs", "if !site.places.serves(origin)", "if false && !site.places.serves(origin)", PROXIES,
+    "assertion_for_any_app": (f"{WEB}/identity_headers.rs", "if !site.urls.serves(origin)", "if false && !site.urls.serves(origin)", PROXIES,
                               "apps_of_other_sites_get_no_assertion"),
-    "assertion_of_what_was": (f"{WEB}/introductions.rs", "&& kept.user.same_snapshot(&session.user)", "",
+    "assertion_of_what_was": (f"{WEB}/identity_headers.rs", "&& kept.user.same_snapshot(&session.user)", "",
                               PROXIES, "an_assertion_is_signed_once_per_session_origin_and_30_seconds"),
-    "identity_incomplete": (f"{WEB}/introductions.rs", "headers.insert(GROUPS, user.groups().try_into()?);",
+    "identity_incomplete": (f"{WEB}/identity_headers.rs", "headers.insert(GROUPS, user.groups().try_into()?);",
                             "if !user.groups().is_empty() {\n        headers.insert(GROUPS, user.groups().try_into()?);\n    }", PROXIES,
                             "empty_identity_headers_are_sent_too"),
-    "writes_to_applications_unchecked": (f"{WEB}/routes.rs", "router.layer(from_fn_with_state(site.clone(), cross_site::refuse))",
-                                         "let _ = site;\n    router",
-                                         ("-p handstamp --lib", "web::routes::tests::inside_an_application::"),
+    "writes_to_applications_unchecked": (f"{LIBRARY}/src/embed/layer.rs", "return match self.cross_site_refusal(&request) {",
+                                         "return match self.cross_site_refusal(&request).filter(|_| false) {",
+                                         ("-p handstamp --lib", "web::routes::tests::embedding::"),
                                          "other_sites_cannot_make_a_browser_write_to_an_application"),
 }
 

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::process::Command;
 
 use handstamp::{Config, Handstamp};
+use handstamp_testing::TempFolder;
 
 const CHILD: &str = "HANDSTAMP_TEST_SERVES";
 
@@ -17,7 +18,7 @@ async fn the_child_process_serves_without_peer_addresses() {
     let handstamp = Handstamp::open(Config::in_folder(folder, "http://localhost").unwrap()).await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let app = handstamp.routes();
+    let app = handstamp.router();
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
     let asks = tokio::task::spawn_blocking(move || {
         for _ in 0..2 {
@@ -34,12 +35,13 @@ async fn the_child_process_serves_without_peer_addresses() {
 
 #[test]
 fn serving_without_peer_addresses_prints_one_warning_with_the_remedy() {
-    let folder = std::env::temp_dir().join(format!("handstamp-without-addresses-{}", std::process::id()));
+    let folder = TempFolder::new();
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "the_child_process_serves_without_peer_addresses", "--nocapture"]).env(CHILD, &folder);
+    child
+        .args(["--exact", "the_child_process_serves_without_peer_addresses", "--nocapture"])
+        .env(CHILD, folder.path().join("data"));
     let output = child.output().unwrap();
     let says = String::from_utf8(output.stderr).unwrap();
-    std::fs::remove_dir_all(folder).unwrap();
     assert!(output.status.success(), "{says}");
     assert!(
         says.contains("handstamp: ") && says.contains("into_make_service_with_connect_info::<SocketAddr>()"),

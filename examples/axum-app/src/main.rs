@@ -109,14 +109,15 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS notes (
     text    TEXT NOT NULL
 ) STRICT";
 
-async fn open(url: &str, folder: &Path) -> Result<App, AnyError> {
-    let mut config = Config::in_folder(folder, url)?;
+/// The name of the site, and the page of notes.
+fn configure(config: &mut Config) {
     config.site_name = "Notes".to_owned();
     config.templates = vec![("notes.html".to_owned(), include_str!("../templates/notes.html").to_owned())];
-    let file = config.database.path().expect("Config::in_folder uses SQLite").to_owned();
-    let handstamp = Handstamp::open(config).await?;
-    let file = SqliteConnectOptions::new().filename(file).foreign_keys(true);
-    let database = SqlitePool::connect_with(file).await?;
+}
+
+/// The application, whose notes are in the same database file as the accounts.
+async fn open(handstamp: Handstamp, file: &Path) -> Result<App, AnyError> {
+    let database = SqlitePool::connect_with(SqliteConnectOptions::new().filename(file).foreign_keys(true)).await?;
     sqlx::query(TABLE).execute(&database).await?;
     Ok(App { handstamp, database })
 }
@@ -129,14 +130,17 @@ fn routes(app: App) -> Router {
         .route("/notes/{id}/delete", post(delete))
         .with_state(app);
     // Other sites cannot make a browser write to these routes.
-    handstamp.protect(ours).merge(handstamp.routes())
+    ours.layer(handstamp.csrf_layer()).merge(handstamp.router())
 }
 
 #[tokio::main]
 async fn main() -> Result<(), AnyError> {
     let setting = |name, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
     let url = setting("APP_URL", "http://localhost:3000");
-    let app = open(&url, Path::new(&setting("DATA_DIR", "notes-data"))).await?;
+    let mut config = Config::in_folder(setting("DATA_DIR", "notes-data"), &url)?;
+    configure(&mut config);
+    let file = config.database.path().expect("Config::in_folder uses SQLite").to_owned();
+    let app = open(Handstamp::open(config).await?, &file).await?;
     let listener = TcpListener::bind(setting("LISTEN", "127.0.0.1:3000")).await?;
     println!("Notes is at {url} (listening on {})", listener.local_addr()?);
     let handstamp = app.handstamp.clone();
@@ -146,3 +150,6 @@ async fn main() -> Result<(), AnyError> {
     handstamp.close().await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

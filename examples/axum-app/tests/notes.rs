@@ -1,46 +1,14 @@
 //! Tests of the example: notes are private to their author, and are deleted with the account.
 
-#[allow(dead_code, unreachable_pub)]
-#[path = "../../../crates/handstamp-server/tests/stories/visitor.rs"]
-mod visitor;
-
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use handstamp::{Config, Handstamp};
+use handstamp_testing::{Program, TempFolder, Visitor};
 use sqlx::SqlitePool;
-use visitor::Visitor;
 
-struct Running {
-    process: Child,
-    url: String,
-    folder: PathBuf,
-}
-
-impl Running {
-    fn starts() -> Self {
-        let folder = std::env::temp_dir().join(format!("handstamp-axum-app-{}", std::process::id()));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_axum-app"));
-        command.env("LISTEN", "127.0.0.1:0").env("DATA_DIR", &folder).stdout(Stdio::piped());
-        let mut process = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.split("listening on ").nth(1).unwrap().trim_end().trim_end_matches(')');
-        Self { process, url: format!("http://{address}"), folder }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-async fn somebody(app: &Running, name: &str) -> Visitor {
-    let visitor = Visitor::new(&app.url);
+/// A visitor who has just registered.
+async fn registered(url: &str, name: &str) -> Visitor {
+    let visitor = Visitor::new(url);
     let email = format!("{name}@example.com");
     let fields = [("name", name), ("email", &email), ("password", "plum-octave-harbour"), ("next", "/notes")];
     assert_eq!(visitor.submits("/account/register", &fields).await.location(), "/notes");
@@ -49,11 +17,15 @@ async fn somebody(app: &Running, name: &str) -> Visitor {
 
 #[tokio::test]
 async fn notes_are_private_to_their_author_and_are_deleted_with_the_account() {
-    let app = Running::starts();
-    assert_eq!(Visitor::new(&app.url).opens("/").await.location(), "/account/login?next=%2Fnotes");
-    assert_eq!(Visitor::new(&app.url).opens("/notes").await.location(), "/account/login?next=%2Fnotes");
+    let folder = TempFolder::new();
+    let data = folder.path().join("data");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_axum-app"));
+    let app = Program::start(command.env("LISTEN", "127.0.0.1:0").env("DATA_DIR", &data), "listening on ");
+    let url = &format!("http://{}", app.address());
+    assert_eq!(Visitor::new(url).opens("/").await.location(), "/account/login?next=%2Fnotes");
+    assert_eq!(Visitor::new(url).opens("/notes").await.location(), "/account/login?next=%2Fnotes");
 
-    let (ada, bob) = (somebody(&app, "Ada").await, somebody(&app, "Bob").await);
+    let (ada, bob) = (registered(url, "Ada").await, registered(url, "Bob").await);
     assert!(ada.opens("/notes").await.shows("There is nothing here yet."));
     assert_eq!(ada.submits("/notes", &[("text", "milk & <b>read")]).await.status, 303);
     let page = ada.opens("/notes").await;
@@ -77,13 +49,10 @@ async fn notes_are_private_to_their_author_and_are_deleted_with_the_account() {
     assert!(ada.opens("/notes").await.shows("There is nothing here yet."));
 
     ada.submits("/notes", &[("text", "for ever?")]).await;
-    let database = SqlitePool::connect(&format!("sqlite:{}", app.folder.join("handstamp.db").display())).await.unwrap();
-    let operator = Handstamp::open(Config::in_folder(&app.folder, &app.url).unwrap()).await.unwrap();
-    operator
-        .users()
-        .delete(operator.users().find_by_email("ada@example.com").await.unwrap().unwrap().id)
-        .await
-        .unwrap();
+    let database = SqlitePool::connect(&format!("sqlite:{}", data.join("handstamp.db").display())).await.unwrap();
+    let operator = Handstamp::open(Config::in_folder(&data, url).unwrap()).await.unwrap();
+    let id = operator.users().find_by_email("ada@example.com").await.unwrap().unwrap().id;
+    operator.users().delete(id).await.unwrap();
     operator.close().await;
     assert_eq!(ada.opens("/notes").await.status, 303, "signed out at once");
     let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM notes").fetch_one(&database).await.unwrap();

@@ -12,7 +12,7 @@ async fn hello(user: CurrentUser) -> String {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let handstamp = Handstamp::open(Config::in_folder("handstamp-data", "http://localhost:3000")?).await?;
-    let app = Router::new().route("/", get(hello)).with_state(handstamp.clone()).merge(handstamp.routes());
+    let app = Router::new().route("/", get(hello)).with_state(handstamp.clone()).merge(handstamp.router());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())

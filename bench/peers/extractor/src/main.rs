@@ -14,7 +14,7 @@ async fn hello(user: CurrentUser) -> String {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::in_folder(std::env::var("DATA")?, "http://localhost")?;
     let handstamp = Handstamp::open(config).await?;
-    let app = Router::new().route("/hello", get(hello)).with_state(handstamp.clone()).merge(handstamp.routes());
+    let app = Router::new().route("/hello", get(hello)).with_state(handstamp.clone()).merge(handstamp.router());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on {}", listener.local_addr()?);
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;

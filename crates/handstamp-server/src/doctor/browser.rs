@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, to_bytes};
 use axum::http::header::AsHeaderName;
 use axum::http::header::{CONTENT_TYPE, COOKIE, LOCATION, ORIGIN, SET_COOKIE};
 use axum::http::uri::{Authority, PathAndQuery, Scheme};
@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// The maximum length of a response body; a longer one counts as empty.
+/// The maximum length of a response body. A longer one is an error, since the checks could not see what it shows.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// A client for one site. It sends requests unchanged, follows no redirects and keeps no cookies.
@@ -115,7 +115,9 @@ impl Browser {
         let answered = async {
             let response = self.client.request(request).await.map_err(|error| explain(&error))?;
             let (parts, body) = response.into_parts();
-            let body = to_bytes(Body::new(body), MAX_BODY_BYTES).await.unwrap_or_else(|_| Bytes::new());
+            let body = to_bytes(Body::new(body), MAX_BODY_BYTES).await.map_err(|error| {
+                format!("the body of the response cannot be read up to its end within 1 MiB: {}", explain(&error))
+            })?;
             #[expect(clippy::disallowed_methods, reason = "it is searched for text that we sent, which is ASCII")]
             let body = String::from_utf8_lossy(&body).into_owned();
             Ok(Answer { status: parts.status, headers: parts.headers, body })

@@ -61,48 +61,51 @@ const PROGRAM: (&str, &str) = ("sec-fetch-mode", "cors");
 
 impl Target<'_> {
     pub(super) async fn findings(&self, app: Option<&Uri>) -> CheckResult<Vec<(&'static str, Outcome)>> {
-        let mut findings = vec![self.a_stranger().await?];
+        let mut findings = vec![self.anonymous_request().await?];
         if self.pass.access == Access::Members {
-            findings.push(("a stranger is sent to sign in, and back", self.a_stranger_who_navigates().await?));
+            findings.push(("an anonymous browser is sent to sign in and back", self.anonymous_navigation().await?));
         }
         findings.push(("the account pages have their security headers", self.headers_of_pages().await?));
         let member = self.signs_in(&[], "").await?;
         let Some(member) = member else {
             let remedy = "Signing in at this URL fails. Let the proxy forward /account and /account/… to Handstamp with the Host header, and set public_url to the URL that browsers use.";
-            findings.push(("somebody can sign in", Fail(remedy.to_owned())));
+            findings.push(("signing in works", Fail(remedy.to_owned())));
             return Ok(findings);
         };
         let page = self.page(&member.cookie, &[]).await?;
         let shows = page.body.contains(ADDRESS);
         let assertion = self.assertion(&member.cookie).await;
         findings.extend([
-            ("somebody can sign in", Pass),
-            ("the session cookie has all its attributes", self.attributes(&member.answer)),
-            ("who is signed in gets through", self.a_member(&member.cookie, &page, shows, assertion.as_deref()).await?),
+            ("signing in works", Pass),
+            ("the session cookie has all attributes", self.attributes(&member.answer)),
+            (
+                "a signed-in request reaches the app",
+                self.signed_in_request(&member.cookie, &page, shows, assertion.as_deref()).await?,
+            ),
             ("a sign-in does not redirect to another site", self.a_sign_in_with_next_elsewhere().await?),
-            ("an invalid session cookie is rejected", self.cookies_of_junk(&member.cookie, shows).await?),
-            ("forged identity headers open nothing", self.forged_identity_of_a_stranger(shows).await?),
+            ("an invalid session cookie is rejected", self.invalid_cookies(&member.cookie, shows).await?),
+            ("forged identity headers grant no access", self.forged_identity_without_session(shows).await?),
             ("forged identity headers do not reach the app", self.forged_identity(&member.cookie, shows).await?),
-            ("a client cannot have identity headers taken out", self.hop_by_hop(&member.cookie, shows).await?),
+            ("a client cannot remove identity headers", self.hop_by_hop(&member.cookie, shows).await?),
             ("the session cookie does not reach the app", self.our_cookie(&page, &member.cookie, shows)),
-            ("forged X-Forwarded-… headers lead nowhere", self.forged_forwarding(&member.cookie, shows).await?),
-            ("a forged host leads nowhere", self.forged_host(&member.cookie).await?),
-            ("a forged address is not believed", self.forged_address().await?),
-            ("the proxy's questions are not for browsers", self.questions(&member.cookie).await?),
-            ("the change of a password is found", self.well_known().await?),
-            ("a long post gets through", self.long_post(&member.cookie).await?),
+            ("forged X-Forwarded-… headers have no effect", self.forged_forwarding(&member.cookie, shows).await?),
+            ("a forged host has no effect", self.forged_host(&member.cookie).await?),
+            ("a forged client address is ignored", self.forged_address().await?),
+            ("browsers cannot send authorization subrequests", self.subrequests_of_browsers(&member.cookie).await?),
+            ("the well-known URL for changing a password is served", self.well_known().await?),
+            ("a large POST body is accepted", self.long_post(&member.cookie).await?),
             self.a_preflight(&member.cookie).await?,
             ("a session cookie is rejected after sign-out", self.signs_out(&member.cookie, shows).await?),
         ]);
         if let Some(app) = app {
             let around = app::around_the_proxy(app, assertion.as_deref()).await;
-            findings.push(("the app is not reached around the proxy", around));
+            findings.push(("the app is reachable only through the proxy", around));
         }
         Ok(findings)
     }
 
     /// Whether this response is one to an anonymous client; where those reach the app, as far as the page shows.
-    fn is_for_a_stranger(&self, answer: &Answer) -> bool {
+    fn is_anonymous(&self, answer: &Answer) -> bool {
         answer.keeps_out()
             || self.pass.access == Access::Everybody && !answer.body.contains(ADDRESS) && !answer.body.contains(FORGED)
     }
@@ -114,7 +117,7 @@ impl Target<'_> {
             .header("x-forwarded-proto", self.browser.scheme())
             .header("x-forwarded-host", self.browser.authority())
             .extension(ConnectInfo(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))));
-        let answer = self.handstamp.site().call(request.body(Body::empty()).ok()?).await.ok()?;
+        let answer = self.handstamp.standalone_router().call(request.body(Body::empty()).ok()?).await.ok()?;
         answer.headers().get("handstamp-assertion")?.to_str().ok().map(str::to_owned)
     }
 
@@ -130,7 +133,7 @@ impl Target<'_> {
         Ok(cookie.map(|cookie| SignedIn { cookie, answer }))
     }
 
-    async fn a_stranger(&self) -> CheckResult<(&'static str, Outcome)> {
+    async fn anonymous_request(&self) -> CheckResult<(&'static str, Outcome)> {
         let answer = self.page("", &[PROGRAM]).await?;
         Ok(match self.pass.access {
             Access::Members => {
@@ -138,20 +141,20 @@ impl Target<'_> {
                     "{} answers an anonymous client with {}. Let the proxy ask Handstamp before it forwards a request.",
                     self.path, answer.status
                 );
-                ("a stranger is kept out", Outcome::bad_if(!answer.keeps_out(), &remedy))
+                ("an anonymous request is rejected", Outcome::bad_if(!answer.keeps_out(), &remedy))
             }
             Access::Everybody => {
                 let remedy = format!(
                     "{} answers an anonymous client with {}. Let the proxy ask with access=everybody, and give the URL of a page of the app that is open to everybody.",
                     self.path, answer.status
                 );
-                let reaches_the_app = !answer.keeps_out() && self.is_for_a_stranger(&answer);
-                ("a stranger reaches the app, as a stranger", Outcome::bad_if(!reaches_the_app, &remedy))
+                let reaches_the_app = !answer.keeps_out() && self.is_anonymous(&answer);
+                ("an anonymous request reaches the app without an identity", Outcome::bad_if(!reaches_the_app, &remedy))
             }
         })
     }
 
-    async fn a_member(
+    async fn signed_in_request(
         &self,
         cookie: &str,
         page: &Answer,
@@ -177,7 +180,7 @@ impl Target<'_> {
         )))
     }
 
-    async fn a_stranger_who_navigates(&self) -> CheckResult<Outcome> {
+    async fn anonymous_navigation(&self) -> CheckResult<Outcome> {
         let answer = self.page("", &[NAVIGATION, ("accept", "text/html")]).await?;
         let remedy = "An anonymous browser is not redirected to /account/login with a return URL. Let the proxy describe the original request in X-Forwarded-Proto, -Host, -Uri and -Method, and pass on Handstamp's redirect.";
         Ok(Outcome::bad_if(!answer.leads_to_sign_in() || !answer.location().contains("next="), remedy))
@@ -223,11 +226,11 @@ impl Target<'_> {
         Ok(Pass)
     }
 
-    async fn cookies_of_junk(&self, cookie: &str, shows: bool) -> CheckResult<Outcome> {
+    async fn invalid_cookies(&self, cookie: &str, shows: bool) -> CheckResult<Outcome> {
         let (name, token) = cookie.split_once('=').unwrap_or_default();
         let flipped = format!("{name}=B{}", token.get(1..).unwrap_or_default());
         for junk in [format!("{name}=junk"), format!("{name}="), flipped, format!("{cookie}; {cookie}")] {
-            if !self.is_for_a_stranger(&self.page(&junk, &[PROGRAM]).await?) {
+            if !self.is_anonymous(&self.page(&junk, &[PROGRAM]).await?) {
                 return Ok(Fail(
                     "The proxy accepts an invalid session cookie. Let it ask Handstamp about every request.".to_owned(),
                 ));
@@ -236,11 +239,11 @@ impl Target<'_> {
         Ok(self.good_if_seen(shows))
     }
 
-    async fn forged_identity_of_a_stranger(&self, shows: bool) -> CheckResult<Outcome> {
+    async fn forged_identity_without_session(&self, shows: bool) -> CheckResult<Outcome> {
         for forged in spellings() {
             let extra: Vec<_> =
                 forged.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain([PROGRAM]).collect();
-            if !self.is_for_a_stranger(&self.page("", &extra).await?) {
+            if !self.is_anonymous(&self.page("", &extra).await?) {
                 let remedy = format!(
                     "A request with a forged {} reaches the app. Let the proxy ask Handstamp about every request.",
                     forged[0].0
@@ -273,7 +276,7 @@ impl Target<'_> {
     async fn hop_by_hop(&self, cookie: &str, shows: bool) -> CheckResult<Outcome> {
         let listed = "close, Remote-User, Remote-Name, Remote-Email, Remote-Groups, Handstamp-Assertion, X-Forwarded-For, X-Forwarded-Host";
         let wish = ("connection", listed);
-        if !self.is_for_a_stranger(&self.page("", &[wish, PROGRAM]).await?) {
+        if !self.is_anonymous(&self.page("", &[wish, PROGRAM]).await?) {
             return Ok(Fail(
                 "A Connection header that lists other headers lets an anonymous request through to the app.".to_owned(),
             ));
@@ -307,9 +310,9 @@ impl Target<'_> {
             ("x-real-ip", FORGED),
         ];
         forged.extend(FORWARDED_WITH_UNDERSCORES.map(|name| (name, FORGED_HOST)));
-        let stranger = self.page("", &[&forged, [NAVIGATION, ("accept", "text/html")].as_slice()].concat()).await?;
+        let anonymous = self.page("", &[&forged, [NAVIGATION, ("accept", "text/html")].as_slice()].concat()).await?;
         let remedy = "X-Forwarded-… headers of a client reach Handstamp. Let the proxy set X-Forwarded-Proto, -Host, -Uri and -Method itself.";
-        if !self.is_for_a_stranger(&stranger) || stranger.location().contains(FORGED) {
+        if !self.is_anonymous(&anonymous) || anonymous.location().contains(FORGED) {
             return Ok(Fail(remedy.to_owned()));
         }
         let member = self.page(cookie, &forged).await?;
@@ -327,12 +330,12 @@ impl Target<'_> {
 
     async fn forged_host(&self, cookie: &str) -> CheckResult<Outcome> {
         let host = ("host", FORGED_HOST);
-        let stranger = self.page("", &[host, NAVIGATION, ("accept", "text/html")]).await?;
+        let anonymous = self.page("", &[host, NAVIGATION, ("accept", "text/html")]).await?;
         let member = self.page(cookie, &[host]).await?;
         let remedy = "Requests for any host reach the app, with an assertion for that host. Let the proxy accept only requests for your hosts: proxy-config --host NAME.";
         let reaches_the_app = member.body.contains(FORGED_HOST)
             || app::audience(&member.body).is_some_and(|aud| aud != self.browser.origin());
-        let leads_there = [&stranger, &member].iter().any(|answer| answer.location().contains(FORGED_HOST));
+        let leads_there = [&anonymous, &member].iter().any(|answer| answer.location().contains(FORGED_HOST));
         Ok(Outcome::bad_if(reaches_the_app || leads_there, remedy))
     }
 
@@ -345,7 +348,7 @@ impl Target<'_> {
         Ok(Outcome::bad_if(sessions.iter().any(|session| session.address == FORGED_ADDRESS), remedy))
     }
 
-    async fn questions(&self, cookie: &str) -> CheckResult<Outcome> {
+    async fn subrequests_of_browsers(&self, cookie: &str) -> CheckResult<Outcome> {
         for question in ["/auth/request", "/auth/forward", "/auth/envoy/"] {
             if !self.browser.get(question, cookie, &[PROGRAM]).await?.header("remote-user").is_empty() {
                 return Ok(Fail(format!(
@@ -383,16 +386,16 @@ impl Target<'_> {
             ("remote-user", FORGED_USER),
             ("remote-email", FORGED_USER),
         ];
-        let stranger = self.browser.preflights(&self.path, "", &asking).await?;
+        let anonymous = self.browser.preflights(&self.path, "", &asking).await?;
         if self.pass.access == Access::Members && !self.pass.preflight {
             let remedy = "An anonymous preflight reaches the app, which may not expect it. If this is intended, pass --preflight here too.";
-            return Ok(("a preflight is kept out", Outcome::bad_if(!stranger.keeps_out(), remedy)));
+            return Ok(("an anonymous preflight request is rejected", Outcome::bad_if(!anonymous.keeps_out(), remedy)));
         }
         let member = self.browser.preflights(&self.path, cookie, &asking).await?;
-        let check = "a preflight reaches the app, as a stranger's";
-        if stranger.status == 401 || stranger.leads_to_sign_in() {
+        let check = "an anonymous preflight request reaches the app without an identity";
+        if anonymous.status == 401 || anonymous.leads_to_sign_in() {
             let remedy =
-                format!("A preflight is answered with {}. Let the proxy ask with preflight=pass.", stranger.status);
+                format!("A preflight is answered with {}. Let the proxy ask with preflight=pass.", anonymous.status);
             return Ok((check, Fail(remedy)));
         }
         let pretends = [asking.as_slice(), &[("x-forwarded-method", "OPTIONS"), PROGRAM]].concat();
@@ -405,7 +408,7 @@ impl Target<'_> {
         let remedy = "A preflight reaches the app with identity headers. Let the proxy copy the empty ones from Handstamp's response.";
         Ok((
             check,
-            Outcome::bad_if(has_forged_identity(&stranger) || has_forged_identity(&member) || is_member, remedy),
+            Outcome::bad_if(has_forged_identity(&anonymous) || has_forged_identity(&member) || is_member, remedy),
         ))
     }
 
@@ -417,7 +420,7 @@ impl Target<'_> {
         let after = self.page(cookie, &[PROGRAM]).await?;
         let remedy =
             "The cookie of a revoked session is accepted. Check that the proxy does not cache Handstamp's responses.";
-        Ok(if self.is_for_a_stranger(&after) { self.good_if_seen(shows) } else { Fail(remedy.to_owned()) })
+        Ok(if self.is_anonymous(&after) { self.good_if_seen(shows) } else { Fail(remedy.to_owned()) })
     }
 
     /// Good, unless only a page that shows the signed-in user could tell, since anonymous requests reach the app too.

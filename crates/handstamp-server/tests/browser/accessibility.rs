@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::browser::Extra;
+use crate::browser_user::{ADA, BrowserUser, Person};
 use crate::site::Site;
-use crate::visitor::{ADA, Person, Visitor};
 
 const AXE: &str = include_str!("assets/axe.min.js");
 const SCREENSHOTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../screenshots");
@@ -83,7 +83,7 @@ async fn the_pages_for_signed_in_users_are_accessible() {
     ada.hears_no_complaint().await;
 }
 
-impl Visitor {
+impl BrowserUser {
     /// Runs axe-core on the open page in each of its four renderings, and keeps a screenshot of each.
     async fn looks_closely(&self, name: &str) {
         self.browser.execute(AXE, Vec::new()).await.unwrap();

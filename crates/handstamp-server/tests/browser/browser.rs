@@ -9,17 +9,16 @@ use std::time::Duration;
 use axum::http::Method;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder};
+use handstamp_testing::Program;
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use url::{ParseError, Url};
-
-use crate::site::Process;
 
 /// The folder in which a browser keeps its cookies and other data.
 pub(crate) struct Profile(pub(crate) PathBuf);
 
 pub(crate) struct Chromedriver {
-    process: Process,
+    program: Program,
     port: u16,
     chromium: PathBuf,
 }
@@ -29,8 +28,10 @@ impl Chromedriver {
         let chromium = installed(&["chromium", "chromium-browser", "google-chrome"]);
         let mut command = Command::new(installed(&["chromedriver"]));
         command.args(["--port=0", "--log-level=SEVERE"]);
-        let (process, rest) = Process::start(command, "ChromeDriver was started successfully on port ");
-        Self { process, port: rest.trim_end_matches('.').parse().unwrap(), chromium }
+        let words = "ChromeDriver was started successfully on port ";
+        let program = Program::start(&mut command, words);
+        let port = program.announced(words).trim_end_matches('.').parse().unwrap();
+        Self { program, port, chromium }
     }
 
     /// A browser with this profile.
@@ -76,7 +77,7 @@ impl Drop for Chromedriver {
     fn drop(&mut self) {
         // If either fails, dropping the process kills it.
         let _ = self.shut_down();
-        self.process.has_ended_within(Duration::from_secs(5));
+        self.program.ends_within(Duration::from_secs(5));
     }
 }
 

@@ -1,10 +1,10 @@
 //! The page of signed-in devices, and signing out others from it.
 
+use crate::browser_user::{ADA, BrowserUser, Person};
 use crate::site::Site;
-use crate::visitor::{ADA, Person, Visitor};
 
 /// Ada, signed in on two devices, with the page of devices open on the first.
-async fn on_two_devices(site: &Site) -> (Visitor, Visitor) {
+async fn on_two_devices(site: &Site) -> (BrowserUser, BrowserUser) {
     let (laptop, phone) = (site.visitor().await, site.visitor().await);
     laptop.registers_as(&ADA).await;
     laptop.is_at("/account").await;
@@ -43,13 +43,13 @@ async fn one_device_signs_out_all_others() {
 async fn a_password_change_signs_out_the_other_devices_only() {
     let site = Site::opens();
     let (laptop, phone) = on_two_devices(&site).await;
-    let before = laptop.stamp().await;
+    let before = laptop.session_cookie().await;
     laptop.goes_to("/account/password").await;
     laptop.fills_in("Current password", ADA.password).await;
     laptop.fills_in("New password", "seven looms hum at dusk").await;
     laptop.clicks("Change password").await;
     laptop.sees("Your password was changed").await;
-    assert_ne!(laptop.stamp().await.value(), before.value());
+    assert_ne!(laptop.session_cookie().await.value(), before.value());
 
     phone.is_signed_out().await;
     phone.signs_in_as(&ADA).await;

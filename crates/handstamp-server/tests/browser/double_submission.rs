@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use crate::browser_user::{ADA, BrowserUser, Person};
 use crate::site::Site;
-use crate::visitor::{ADA, Person, Visitor};
 
 /// The time between the clicks: that of a double click, or long enough for the first response to be on its way.
 const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(20), Duration::from_millis(150)];
 const NEW: &str = "seven looms hum at dusk";
 
-async fn fills_in_the_registration(visitor: &Visitor, person: &Person) {
+async fn fills_in_the_registration(visitor: &BrowserUser, person: &Person) {
     visitor.goes_to("/account/register").await;
     visitor.fills_in("Name", person.name).await;
     visitor.fills_in("E-mail address", person.email).await;

@@ -1,7 +1,7 @@
 //! Error messages beside the fields of forms.
 
+use crate::browser_user::{ADA, Person};
 use crate::site::Site;
-use crate::visitor::{ADA, Person};
 
 #[tokio::test]
 async fn an_address_that_differs_from_a_registered_one_only_in_case_is_refused() {
@@ -16,7 +16,7 @@ async fn an_address_that_differs_from_a_registered_one_only_in_case_is_refused()
     assert_eq!(again.reads("Name").await, "Ada King");
     assert_eq!(again.reads("E-mail address").await, "ADA@Example.COM");
     assert_eq!(again.reads("Password").await, "");
-    again.has_no_stamp().await;
+    again.has_no_session_cookie().await;
 }
 
 #[tokio::test]
@@ -39,5 +39,5 @@ async fn a_wrong_password_shows_an_error_and_sets_no_session_cookie() {
     stranger.is_told_beside("password", "The e-mail address or the password is wrong.").await;
     assert_eq!(stranger.reads("E-mail address").await, ADA.email);
     assert_eq!(stranger.reads("Password").await, "");
-    stranger.has_no_stamp().await;
+    stranger.has_no_session_cookie().await;
 }

@@ -2,8 +2,8 @@
 
 use fantoccini::key::Key;
 
+use crate::browser_user::{ADA, BrowserUser};
 use crate::site::Site;
-use crate::visitor::{ADA, Visitor};
 
 #[tokio::test]
 async fn the_first_tab_stop_skips_to_the_content() {
@@ -39,10 +39,10 @@ async fn a_user_without_a_mouse_registers_signs_out_and_signs_in() {
     ada.chooses("Keep me signed in for 30 days on this device", Key::Space).await;
     ada.chooses("Sign in", Key::Space).await;
     ada.is_at("/account").await;
-    assert_eq!(ada.stamp().await.expires(), None, "the space bar took the tick away");
+    assert_eq!(ada.session_cookie().await.expires(), None, "the space bar took the tick away");
 }
 
-impl Visitor {
+impl BrowserUser {
     async fn chooses(&self, name: &str, key: Key) {
         self.tabs_to(name).await;
         self.presses(key).await;

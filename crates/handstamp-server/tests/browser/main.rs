@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod browser;
+mod browser_user;
 mod site;
-mod visitor;
 
 mod accessibility;
 mod devices;

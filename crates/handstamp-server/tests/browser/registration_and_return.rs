@@ -1,7 +1,7 @@
 //! Registration, and sessions that outlive the browser or the server.
 
+use crate::browser_user::{ADA, BrowserUser};
 use crate::site::Site;
-use crate::visitor::{ADA, Visitor};
 
 const THIRTY_DAYS: i64 = 30 * 86_400;
 
@@ -14,10 +14,10 @@ async fn a_new_user_is_welcomed_by_name() {
     ada.sees_a_heading("Welcome, Ada Lovelace").await;
     ada.sees("ada@example.com").await;
 
-    let stamp = ada.stamp().await;
-    assert_eq!(stamp.http_only(), Some(true));
-    assert!(stamp.same_site().unwrap().is_lax());
-    let lasts = stamp.expires_datetime().unwrap().unix_timestamp() - now(&ada).await;
+    let cookie = ada.session_cookie().await;
+    assert_eq!(cookie.http_only(), Some(true));
+    assert!(cookie.same_site().unwrap().is_lax());
+    let lasts = cookie.expires_datetime().unwrap().unix_timestamp() - now(&ada).await;
     assert!((THIRTY_DAYS - 60..=THIRTY_DAYS).contains(&lasts), "it lasts {lasts} seconds");
 }
 
@@ -53,12 +53,12 @@ async fn without_remember_me_the_session_ends_when_the_browser_closes() {
     ada.unticks_keep_me_signed_in().await;
     ada.says_who_they_are(&ADA).await;
     ada.is_at("/account").await;
-    assert_eq!(ada.stamp().await.expires(), None);
+    assert_eq!(ada.session_cookie().await.expires(), None);
     let ada = site.visitor_with(ada.closes_the_browser().await).await;
     ada.is_signed_out().await;
 }
 
 /// The time by the browser's own clock.
-async fn now(visitor: &Visitor) -> i64 {
+async fn now(visitor: &BrowserUser) -> i64 {
     visitor.browser.execute("return Math.floor(Date.now() / 1000)", Vec::new()).await.unwrap().as_i64().unwrap()
 }

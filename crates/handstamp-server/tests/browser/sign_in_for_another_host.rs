@@ -1,12 +1,11 @@
 //! One sign-in for two hosts over https in Chromium, which applies the Content-Security-Policy of the form's page to every
 //! redirect that follows the form.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::browser_user::ADA;
 use crate::site::Site;
-use crate::visitor::ADA;
 
 /// Caddy with certificates of its own. The process is killed when this is dropped.
 struct Caddy(Child);
@@ -29,8 +28,8 @@ impl Drop for Caddy {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+fn free_port() -> String {
+    handstamp_testing::free_address().rsplit(':').next().unwrap().to_owned()
 }
 
 #[tokio::test]

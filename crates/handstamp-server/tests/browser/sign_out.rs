@@ -1,7 +1,7 @@
 //! Sign-out, and requests that then need a new sign-in.
 
+use crate::browser_user::ADA;
 use crate::site::Site;
-use crate::visitor::ADA;
 
 #[tokio::test]
 async fn the_home_page_offers_to_sign_in_after_a_sign_out() {
@@ -12,7 +12,7 @@ async fn the_home_page_offers_to_sign_in_after_a_sign_out() {
     ada.sees("You are signed out.").await;
     ada.sees("Register").await;
     ada.sees("Sign in").await;
-    ada.has_no_stamp().await;
+    ada.has_no_session_cookie().await;
 }
 
 #[tokio::test]

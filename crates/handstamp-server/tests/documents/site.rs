@@ -66,9 +66,9 @@ impl Site {
         // A command that reads nothing may have ended already.
         let _ = shell.stdin.take().unwrap().write_all(input.as_bytes());
         let output = shell.wait_with_output().unwrap();
-        let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (printed, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
         assert!(output.status.success(), "{commands}\n{}\n{printed}\n{errors}", output.status);
-        printed.into_owned()
+        printed
     }
 
     /// Starts a command that runs until the end of the test, and waits until it serves the port that stands for this.

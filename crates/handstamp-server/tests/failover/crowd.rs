@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use handstamp_testing::{ADAS_PASSWORD, Visitor};
 use tokio::task::JoinSet;
 
-use crate::house::ADAS_PASSWORD;
 use crate::record::{Act, Record};
-use crate::visitor::Visitor;
 
 /// Users that are registered before a test begins: enough for all sign-outs during the test.
 const AT_FIRST: usize = 120;

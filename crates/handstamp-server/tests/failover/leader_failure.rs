@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use handstamp_testing::TestServer;
+
 use crate::crowd::Crowd;
-use crate::house::House;
 use crate::machine::{Machine, database_url, writes_again};
 use crate::record::{Act, Answer, Entry, Figures};
 
@@ -38,8 +39,8 @@ async fn acknowledged_changes_survive_a_freeze_of_the_leader() {
 }
 
 async fn no_answer_is_taken_back_when_it(fails: impl FnOnce(&Machine)) {
-    let houses: Vec<_> = (0..NODES).map(|_| node()).collect();
-    let crowd = Crowd::gathers(houses.iter().map(|house| house.url.clone()).collect()).await;
+    let servers: Vec<_> = (0..NODES).map(|_| node()).collect();
+    let crowd = Crowd::gathers(servers.iter().map(|server| server.url.clone()).collect()).await;
     let mut tasks = crowd.comes_and_goes().await;
     let leader = Machine::of_the_leader().await;
     leader.outpaces_the_other();
@@ -55,7 +56,7 @@ async fn no_answer_is_taken_back_when_it(fails: impl FnOnce(&Machine)) {
     tasks.join_all().await;
 
     let entries = crowd.record.entries();
-    tell(&entries, failed, replaced, &houses);
+    tell(&entries, failed, replaced, &servers);
     none(&entries, "are wrong", |entry| matches!(entry.answer, Answer::Wrong(..)));
     none(&entries, "are not what signed-in users get", |entry| {
         entry.act == Act::Browses && entry.answer != Answer::Good
@@ -70,11 +71,11 @@ async fn no_answer_is_taken_back_when_it(fails: impl FnOnce(&Machine)) {
 }
 
 /// A node of the site; all share the database and the secret key.
-fn node() -> House {
-    let mut house = House::on(database_url());
-    house.set("HANDSTAMP_SESSION__LEASE", LEASE);
-    house.restart_with("HANDSTAMP_SECRET_KEY", SECRET_KEY);
-    house
+fn node() -> TestServer {
+    let mut server = TestServer::on_database(database_url());
+    server.set("HANDSTAMP_SESSION__LEASE", LEASE);
+    server.restart_with("HANDSTAMP_SECRET_KEY", SECRET_KEY);
+    server
 }
 
 /// Asserts that no entry is of this kind.
@@ -84,14 +85,14 @@ fn none(entries: &[Entry], what: &str, is: impl Fn(&Entry) -> bool) {
 }
 
 /// Prints the figures of the test, and the faults in the nodes' logs.
-fn tell(entries: &[Entry], failed: Instant, replaced: Instant, houses: &[House]) {
+fn tell(entries: &[Entry], failed: Instant, replaced: Instant, servers: &[TestServer]) {
     let mut out = std::io::stderr().lock();
     writeln!(out, "The database accepted no writes for {:.1?}.", replaced - failed).unwrap();
     for act in Act::ALL {
         writeln!(out, "{}", Figures::new(act, entries, failed, replaced)).unwrap();
     }
     let mut faults = BTreeMap::<String, usize>::new();
-    for line in houses.iter().map(House::log).collect::<String>().lines() {
+    for line in servers.iter().map(TestServer::log).collect::<String>().lines() {
         let line = serde_json::from_str::<serde_json::Value>(line).unwrap_or_default();
         if line["event"] == "internal_error" {
             *faults.entry(line["error"].to_string()).or_default() += 1;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::visitor::Page;
+use handstamp_testing::Page;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {

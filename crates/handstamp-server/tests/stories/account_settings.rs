@@ -1,12 +1,12 @@
 //! Changes of a user's name and password.
 
-use crate::house::ADAS_PASSWORD;
+use handstamp_testing::ADAS_PASSWORD;
 
 const NEW: &str = "walnut-trumpet-glacier";
 
-crate::stories! {
-    async fn a_user_changes_their_name(house: House) {
-        let ada = house.ada().await;
+handstamp_testing::stories! {
+    async fn a_user_changes_their_name(server: TestServer) {
+        let ada = server.ada().await;
         assert!(ada.opens("/account/profile").await.shows("value=\"Ada\""));
         let page = ada.submits("/account/profile", &[("name", " Countess Lovelace ")]).await;
         assert_eq!((page.status, page.location()), (303, "/account?done=name"));
@@ -16,22 +16,22 @@ crate::stories! {
         assert!(page.error_of("name").unwrap().contains("invisible"));
     }
 
-    async fn a_password_change_revokes_all_other_sessions(house: House) {
-        let ada = house.ada().await;
-        let (phone, copy) = (house.visitor(), ada.copy());
+    async fn a_password_change_revokes_all_other_sessions(server: TestServer) {
+        let ada = server.ada().await;
+        let (phone, copy) = (server.visitor(), ada.copy());
         phone.signs_in("ada@example.com", ADAS_PASSWORD).await;
         let page = ada.changes_password(ADAS_PASSWORD, NEW).await;
         assert_eq!((page.status, page.location()), (303, "/account?done=password"));
         assert!(page.set_cookie().contains("Max-Age=2592") || page.set_cookie().contains("Max-Age=2591"));
         assert!(ada.opens("/account?done=password").await.shows("password was changed"));
         assert!(!phone.is_signed_in().await && !copy.is_signed_in().await, "also the old token of this session");
-        assert_eq!(house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 422);
-        assert_eq!(house.visitor().signs_in("ada@example.com", NEW).await.status, 303);
-        assert_eq!(house.events("authn_password_change").await.len(), 1);
+        assert_eq!(server.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 422);
+        assert_eq!(server.visitor().signs_in("ada@example.com", NEW).await.status, 303);
+        assert_eq!(server.events("authn_password_change").len(), 1);
     }
 
-    async fn a_password_form_sent_twice_causes_no_error(house: House) {
-        let ada = house.ada().await;
+    async fn a_password_form_sent_twice_causes_no_error(server: TestServer) {
+        let ada = server.ada().await;
         let fields = [("current_password", ADAS_PASSWORD), ("password", NEW)];
         // The browser drops the first response, so it has not seen its cookie.
         let first = ada.copy();
@@ -47,44 +47,44 @@ crate::stories! {
         for page in [one_page, other_page] {
             assert_eq!((page.status, page.location()), (303, "/account?done=password"), "both of two concurrent forms succeed");
         }
-        let thief = house.visitor();
+        let thief = server.visitor();
         thief.presents(&ada.token());
         let page = thief.changes_password(NEW, "wrong").await;
         let sign_in = "/account/login?next=%2Faccount%2Fpassword&notice=form-not-sent";
         assert_eq!(page.location(), sign_in, "a copy of the old cookie alone is refused");
     }
 
-    async fn a_password_change_needs_the_current_password(house: House) {
-        let ada = house.ada().await;
-        let phone = house.visitor();
+    async fn a_password_change_needs_the_current_password(server: TestServer) {
+        let ada = server.ada().await;
+        let phone = server.visitor();
         phone.signs_in("ada@example.com", ADAS_PASSWORD).await;
         let page = ada.changes_password("wrong", NEW).await;
         assert_eq!(page.status, 422);
         assert_eq!(page.error_of("current_password").unwrap(), "This is not your current password.");
         assert!(!page.shows(NEW) && phone.is_signed_in().await && ada.is_signed_in().await);
-        assert_eq!(house.events("authn_password_change_fail").await.len(), 1);
+        assert_eq!(server.events("authn_password_change_fail").len(), 1);
     }
 
-    async fn a_guessable_new_password_is_refused(house: House) {
-        let ada = house.ada().await;
+    async fn a_guessable_new_password_is_refused(server: TestServer) {
+        let ada = server.ada().await;
         for (guess, reason) in [("password1", "easy to guess"), ("short", "at least 8"), (&"x".repeat(257), "at most 256")] {
             let page = ada.changes_password(ADAS_PASSWORD, guess).await;
             assert_eq!(page.status, 422);
             assert!(page.error_of("password").unwrap().contains(reason), "{guess}");
         }
-        assert_eq!(house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
+        assert_eq!(server.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
     }
 
-    async fn a_password_change_does_not_prolong_an_unremembered_session(house: House) {
-        house.ada().await;
-        let phone = house.visitor();
+    async fn a_password_change_does_not_prolong_an_unremembered_session(server: TestServer) {
+        server.ada().await;
+        let phone = server.visitor();
         phone.submits("/account/login", &[("email", "ada@example.com"), ("password", ADAS_PASSWORD)]).await;
         let page = phone.changes_password(ADAS_PASSWORD, NEW).await;
         assert!(page.status == 303 && !page.set_cookie().contains("Max-Age"));
     }
 
-    async fn query_text_is_not_shown_on_the_account_page(house: House) {
-        let ada = house.ada().await;
+    async fn query_text_is_not_shown_on_the_account_page(server: TestServer) {
+        let ada = server.ada().await;
         let page = ada.opens("/account?done=You%20won%20a%20prize").await;
         assert!(page.status == 200 && !page.shows("prize"));
         assert_eq!(ada.opens("/account?done=%FF&done=name").await.status, 200);

@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::chain::{Chain, Proxy, free_address};
-use crate::house::{ADAS_PASSWORD, House};
-use crate::visitor::Visitor;
+use handstamp_testing::{ADAS_PASSWORD, Proxy, ProxyChain, TestServer, Visitor, free_address};
 
 /// A running example app, which is killed when dropped.
 struct App(Child);
@@ -35,9 +33,9 @@ fn node() -> Command {
 }
 
 /// Starts an example app with these settings. Returns its address, and the file with its log.
-fn starts(mut command: Command, house: &House, settings: &[(&str, &str)]) -> (App, String, PathBuf) {
-    let (address, log) = (free_address(), house.folder.join(format!("app-log-{}", settings.len())));
-    command.env("HANDSTAMP_URL", &house.url).env("LISTEN", &address).envs(settings.iter().copied());
+fn starts(mut command: Command, server: &TestServer, settings: &[(&str, &str)]) -> (App, String, PathBuf) {
+    let (address, log) = (free_address(), server.folder().join(format!("app-log-{}", settings.len())));
+    command.env("HANDSTAMP_URL", &server.url).env("LISTEN", &address).envs(settings.iter().copied());
     command.stdin(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
     (App(command.spawn().expect("script/test installs what the examples need")), address, log)
 }
@@ -61,24 +59,24 @@ async fn assertion_for(visitor: &Visitor, host: &str) -> String {
 
 /// The app greets a user who signs in through a proxy, and refuses forged assertions and those for other apps.
 async fn greets_only_whom_handstamp_vouches_for(command: Command) {
-    let mut house = House::on_sqlite();
-    house.restart_with("HANDSTAMP_TRUSTED_PROXIES", "127.0.0.1");
+    let mut server = TestServer::on_sqlite();
+    server.restart_with("HANDSTAMP_TRUSTED_PROXIES", "127.0.0.1");
     let listen = free_address();
     let app_url = format!("http://{listen}");
     let settings = [("APP_URL", app_url.as_str()), ("HANDSTAMP_PUBLIC_URL", "http://localhost")];
-    let (_app, app, log) = starts(command, &house, &settings);
-    let chain = Chain::to(&house, Proxy::Nginx, &listen, &app, &[]).await;
+    let (_app, app, log) = starts(command, &server, &settings);
+    let chain = ProxyChain::in_front_of(&server, Proxy::Nginx, &listen, &app, &[]).await;
 
     let ada = Visitor::new(&chain.url);
     let fields = [("name", "Zoë <b>"), ("email", "ada@example.com"), ("password", ADAS_PASSWORD), ("next", "/")];
     assert_eq!(ada.submits("/account/register", &fields).await.location(), "/");
     let greeting = greeted(&ada).await;
     assert!(greeting.contains("Hello, Zoë &") && !greeting.contains("ada@example.com"), "{greeting}");
-    house.types(&["user", "verify", "ada@example.com"], "");
+    server.run_cli(&["user", "verify", "ada@example.com"], "");
     let greeting = greeted(&ada).await;
     assert!(greeting.contains("(ada@example.com)"), "{greeting}");
 
-    let asked = ada.at(&house.url);
+    let asked = ada.at(&server.url);
     let good = assertion_for(&asked, &listen).await;
     assert_eq!(status(&app, Some(&good)).await, 200);
     let forged = good.replace(good.split('.').nth(1).unwrap(), "eyJzdWIiOiJldmUifQ");
@@ -90,25 +88,25 @@ async fn greets_only_whom_handstamp_vouches_for(command: Command) {
     let log = std::fs::read_to_string(log).unwrap();
     assert!(log.contains("http://elsewhere.localhost") && log.contains(&app_url), "both values: {log}");
     let page = format!("{}/", chain.url);
-    let (healthy, output, _) = house.types(&["doctor", &page, "--app", &chain.app_url], "");
+    let (healthy, output, _) = server.run_cli(&["doctor", &page, "--app", &chain.app_url], "");
     assert_eq!(healthy, 0, "{output}");
 }
 
 /// An app for a group checks it without relying on its proxy, and an app that cannot fetch the keys reports that.
 async fn checks_what_it_needs_itself(command: fn() -> Command) {
-    let house = House::on_sqlite();
-    let ada = house.ada().await;
-    let host = house.url.strip_prefix("http://").unwrap();
-    let here = [("HANDSTAMP_PUBLIC_URL", "http://localhost"), ("APP_URL", house.url.as_str())];
-    let (_app, app, _) = starts(command(), &house, &[here.as_slice(), &[("GROUP", "staff")]].concat());
+    let server = TestServer::on_sqlite();
+    let ada = server.ada().await;
+    let host = server.url.strip_prefix("http://").unwrap();
+    let here = [("HANDSTAMP_PUBLIC_URL", "http://localhost"), ("APP_URL", server.url.as_str())];
+    let (_app, app, _) = starts(command(), &server, &[here.as_slice(), &[("GROUP", "staff")]].concat());
     is_up(&app).await;
     assert_eq!(status(&app, Some(&assertion_for(&ada, host).await)).await, 403);
-    house.types(&["user", "groups", "ada@example.com", "--add", "staff"], "");
+    server.run_cli(&["user", "groups", "ada@example.com", "--add", "staff"], "");
     let staff = assertion_for(&ada, host).await;
     assert_eq!(status(&app, Some(&staff)).await, 200);
 
     let nowhere = [("HANDSTAMP_URL", "http://127.0.0.1:1")];
-    let (_app, app, log) = starts(command(), &house, &[here.as_slice(), &nowhere, &[("NOWHERE", "")]].concat());
+    let (_app, app, log) = starts(command(), &server, &[here.as_slice(), &nowhere, &[("NOWHERE", "")]].concat());
     is_up(&app).await;
     assert_eq!(status(&app, Some(&staff)).await, 503);
     assert_eq!(status(&app, Some("a.b.c")).await, 401);

@@ -1,7 +1,6 @@
 //! Many registrations and sign-ins at the same time.
 
-use crate::house::ADAS_PASSWORD;
-use crate::visitor::Page;
+use handstamp_testing::{ADAS_PASSWORD, Page};
 
 /// The responses of all these tasks.
 async fn all(tasks: Vec<tokio::task::JoinHandle<Page>>) -> Vec<Page> {
@@ -12,11 +11,11 @@ async fn all(tasks: Vec<tokio::task::JoinHandle<Page>>) -> Vec<Page> {
     pages
 }
 
-crate::stories! {
-    async fn concurrent_registrations_of_one_address_create_one_account(house: House) {
+handstamp_testing::stories! {
+    async fn concurrent_registrations_of_one_address_create_one_account(server: TestServer) {
         let spellings = ["ada@example.com", "ADA@Example.Com", "Ada@EXAMPLE.com", "aDa@eXample.COM"];
         let tasks = (0..100).map(|i| {
-            let visitor = house.visitor();
+            let visitor = server.visitor();
             let address = spellings[i % spellings.len()];
             tokio::spawn(async move { visitor.registers("Ada", address, ADAS_PASSWORD).await })
         });
@@ -26,17 +25,17 @@ crate::stories! {
         assert!(signed_in >= 1, "one registration creates the account");
         assert_eq!(pages.iter().filter(|page| page.status == 422).count(), 100 - signed_in);
         assert!(pages.iter().filter(|page| page.status == 422).all(|page| page.error_of("email").is_some()));
-        assert_eq!(house.count("SELECT COUNT(*) FROM users").await, 1);
+        assert_eq!(server.count("SELECT COUNT(*) FROM users").await, 1);
         // Each of these revokes the sessions that it finds, like the second copy of a form that was sent twice.
-        assert!(house.count("SELECT COUNT(*) FROM sessions").await <= i64::try_from(signed_in).unwrap());
+        assert!(server.count("SELECT COUNT(*) FROM sessions").await <= i64::try_from(signed_in).unwrap());
     }
 
-    async fn concurrent_registrations_and_sign_ins_all_succeed(house: House) {
+    async fn concurrent_registrations_and_sign_ins_all_succeed(server: TestServer) {
         for number in 0..5 {
-            house.visitor().registers("Ada", &format!("ada{number}@example.com"), ADAS_PASSWORD).await;
+            server.visitor().registers("Ada", &format!("ada{number}@example.com"), ADAS_PASSWORD).await;
         }
         let tasks = (0..50).map(|i| {
-            let visitor = house.visitor();
+            let visitor = server.visitor();
             tokio::spawn(async move {
                 match i % 2 {
                     0 => visitor.registers("Bob", &format!("bob{i}@example.com"), ADAS_PASSWORD).await,
@@ -47,14 +46,14 @@ crate::stories! {
         assert!(all(tasks.collect()).await.iter().all(|page| page.status == 303));
     }
 
-    async fn sign_ins_beyond_the_hash_queue_are_answered_503(mut house: House) {
-        house.set("HANDSTAMP_HASHING__MEMORY_KIB", "65536");
-        house.set("HANDSTAMP_HASHING__CONCURRENCY", "1");
-        house.set("HANDSTAMP_LIMITS__SIGN_IN_PER_ACCOUNT", "0");
-        house.restart_with("HANDSTAMP_HASHING__QUEUE", "2");
-        let ada = house.ada().await;
+    async fn sign_ins_beyond_the_hash_queue_are_answered_503(mut server: TestServer) {
+        server.set("HANDSTAMP_HASHING__MEMORY_KIB", "65536");
+        server.set("HANDSTAMP_HASHING__CONCURRENCY", "1");
+        server.set("HANDSTAMP_LIMITS__SIGN_IN_PER_ACCOUNT", "0");
+        server.restart_with("HANDSTAMP_HASHING__QUEUE", "2");
+        let ada = server.ada().await;
         let tasks = (0..30).map(|_| {
-            let visitor = house.visitor();
+            let visitor = server.visitor();
             tokio::spawn(async move { visitor.signs_in("ada@example.com", "wrong").await })
         });
         let tasks: Vec<_> = tasks.collect();
@@ -64,6 +63,6 @@ crate::stories! {
         assert!(!refused.is_empty() && refused.len() < 30, "{} of 30", refused.len());
         assert!(refused.iter().all(|page| page.header("retry-after") == "5" && page.shows("<h1>We will be right back</h1>")));
         assert!(pages.iter().all(|page| page.status == 503 || page.status == 422));
-        assert_eq!(house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
+        assert_eq!(server.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
     }
 }

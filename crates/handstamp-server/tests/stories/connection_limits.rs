@@ -5,28 +5,27 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use handstamp_testing::TestServer;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::house::House;
-
 /// A connection that a client keeps open.
 struct Held(std::net::TcpStream);
 
 impl Held {
-    fn to(house: &House) -> Self {
-        let stream = std::net::TcpStream::connect(host(house)).unwrap();
+    fn to(server: &TestServer) -> Self {
+        let stream = std::net::TcpStream::connect(host(server)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         Self(stream)
     }
 
     /// From another address of this machine.
-    fn from(address: &str, house: &House) -> Self {
+    fn from(address: &str, server: &TestServer) -> Self {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::new(address.parse().unwrap(), 0).into()).unwrap();
-        socket.connect(&house.address().parse::<SocketAddr>().unwrap().into()).unwrap();
+        socket.connect(&server.address().parse::<SocketAddr>().unwrap().into()).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         Self(socket.into())
     }
@@ -44,14 +43,14 @@ impl Held {
     }
 }
 
-fn host(house: &House) -> &str {
-    house.url.trim_start_matches("http://")
+fn host(server: &TestServer) -> &str {
+    server.url.trim_start_matches("http://")
 }
 
 /// A new connection, as soon as the server accepts one: it may not have noticed yet that others were closed.
-async fn comes_in(house: &House) -> Held {
+async fn comes_in(server: &TestServer) -> Held {
     for _ in 0..400 {
-        let mut held = Held::to(house);
+        let mut held = Held::to(server);
         if held.is_answered() {
             return held;
         }
@@ -99,66 +98,67 @@ async fn connects(host: String) -> TcpStream {
     socket.connect(host.parse().unwrap()).await.unwrap()
 }
 
-crate::stories! {
-    async fn connections_over_the_limit_are_refused(mut house: House) {
-        house.set("HANDSTAMP_LIMITS__CONNECTIONS", "10");
-        house.measures();
-        let mut held: Vec<Held> = (0..10).map(|_| Held::to(&house)).collect();
+handstamp_testing::stories! {
+    async fn connections_over_the_limit_are_refused(mut server: TestServer) {
+        server.set("HANDSTAMP_LIMITS__CONNECTIONS", "10");
+        server.enable_metrics();
+        let mut held: Vec<Held> = (0..10).map(|_| Held::to(&server)).collect();
         assert!(held.iter_mut().all(Held::is_answered));
-        assert!((0..5).all(|_| !Held::to(&house).is_answered()), "connections over the limit are refused");
+        assert!((0..5).all(|_| !Held::to(&server).is_answered()), "connections over the limit are refused");
         assert!(held.iter_mut().all(Held::is_answered), "existing connections are unaffected");
-        assert_eq!(house.metric("handstamp_connections_refused_total").await, 5.0);
-        assert_eq!(house.metric("handstamp_connections").await, 10.0);
+        assert_eq!(server.metric("handstamp_connections_refused_total").await, 5.0);
+        assert_eq!(server.metric("handstamp_connections").await, 10.0);
 
         held.truncate(2);
-        let _newcomers = [comes_in(&house).await, comes_in(&house).await];
+        let _newcomers = [comes_in(&server).await, comes_in(&server).await];
         assert!(held.iter_mut().all(Held::is_answered));
-        assert_eq!(house.events("connection_limit_cleared").await.len(), 1);
-        assert_eq!(house.events("too_many_connections").await.len(), 1, "a flood is logged once");
+        server.wait_for_event("connection_limit_cleared").await;
+        assert_eq!(server.events("too_many_connections").len(), 1, "a flood is logged once");
+        assert_eq!(server.events("connection_limit_cleared").len(), 1);
     }
 
-    async fn one_network_cannot_use_up_all_connections(mut house: House) {
-        house.set("HANDSTAMP_LIMITS__CONNECTIONS_PER_NETWORK", "20");
-        house.set("HANDSTAMP_TRUSTED_PROXIES", "127.0.0.3");
-        house.measures();
-        let mut held: Vec<Held> = (0..20).map(|_| Held::from("127.0.0.2", &house)).collect();
+    async fn one_network_cannot_use_up_all_connections(mut server: TestServer) {
+        server.set("HANDSTAMP_LIMITS__CONNECTIONS_PER_NETWORK", "20");
+        server.set("HANDSTAMP_TRUSTED_PROXIES", "127.0.0.3");
+        server.enable_metrics();
+        let mut held: Vec<Held> = (0..20).map(|_| Held::from("127.0.0.2", &server)).collect();
         assert!(held.iter_mut().all(Held::is_answered));
-        assert!((0..280).all(|_| !Held::from("127.0.0.2", &house).is_answered()), "the network has used up its share");
-        assert!((0..5).all(|_| Held::to(&house).is_answered()), "others are served");
-        let mut proxied: Vec<Held> = (0..25).map(|_| Held::from("127.0.0.3", &house)).collect();
+        assert!((0..280).all(|_| !Held::from("127.0.0.2", &server).is_answered()), "the network has used up its share");
+        assert!((0..5).all(|_| Held::to(&server).is_answered()), "others are served");
+        let mut proxied: Vec<Held> = (0..25).map(|_| Held::from("127.0.0.3", &server)).collect();
         assert!(proxied.iter_mut().all(Held::is_answered), "a trusted proxy has no share, since it carries many clients");
         assert!(held.iter_mut().all(Held::is_answered), "existing connections of the network are unaffected");
-        assert_eq!(house.metric("handstamp_connections_refused_per_network_total").await, 280.0);
-        let told = house.events("too_many_connections_of_network").await;
-        assert_eq!((told.len(), told[0]["address"].as_str()), (1, Some("127.0.0.2")), "a flood is logged once");
+        assert_eq!(server.metric("handstamp_connections_refused_per_network_total").await, 280.0);
+        assert_eq!(server.wait_for_event("too_many_connections_of_network").await["address"], "127.0.0.2");
 
         held.clear();
-        assert_eq!(house.events("connections_of_network_fit_again").await[0]["refused"], 280);
-        assert!(Held::from("127.0.0.2", &house).is_answered());
+        assert_eq!(server.wait_for_event("connections_of_network_fit_again").await["refused"], 280);
+        assert_eq!(server.events("too_many_connections_of_network").len(), 1, "a flood is logged once");
+        assert!(Held::from("127.0.0.2", &server).is_answered());
     }
 
-    async fn the_server_survives_a_shortage_of_file_descriptors(mut house: House) {
-        let mut held = Held::to(&house);
+    async fn the_server_survives_a_shortage_of_file_descriptors(mut server: TestServer) {
+        let mut held = Held::to(&server);
         assert!(held.is_answered());
-        let pid = house.pid();
+        let pid = server.pid();
         assert!(prlimit(&["--pid", &pid, "--nofile=10:"]).status().unwrap().success());
-        let waiting: Vec<Held> = (0..5).map(|_| Held::to(&house)).collect();
-        assert_eq!(house.events("accept_failed").await.len(), 1);
+        let waiting: Vec<Held> = (0..5).map(|_| Held::to(&server)).collect();
+        server.wait_for_event("accept_failed").await;
         assert!(held.is_answered());
 
         assert!(prlimit(&["--pid", &pid, "--nofile=1000:"]).status().unwrap().success());
         assert!(waiting.into_iter().all(|mut held| held.is_answered()), "waiting connections are accepted");
-        assert!(house.is_running() && house.events("accept_failed").await.len() == 1);
+        assert!(server.is_running() && server.events("accept_failed").len() == 1);
     }
 }
 
 #[tokio::test]
 async fn the_connection_limit_is_capped_by_open_files() {
-    let house = House::on_sqlite();
-    let server = house.command();
+    let server = TestServer::on_sqlite();
+    let serve = server.serve_command();
     let mut command = prlimit(&["--nofile=100:200"]);
-    command.arg(server.get_program()).args(server.get_args()).current_dir(&house.folder).env_clear();
-    command.envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.arg(serve.get_program()).args(serve.get_args()).current_dir(server.folder()).env_clear();
+    command.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = [0; 65_536];
     let length = process.stderr.take().unwrap().read(&mut log).unwrap();
@@ -171,8 +171,8 @@ async fn the_connection_limit_is_capped_by_open_files() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_connections_are_cut_while_others_are_served() {
     allow_open_files(4000);
-    let house = House::on_sqlite();
-    let host = house.address();
+    let server = TestServer::on_sqlite();
+    let host = server.address();
     let form = "Content-Type: application/x-www-form-urlencoded";
     let starts = [
         String::new(),
@@ -193,16 +193,16 @@ async fn slow_connections_are_cut_while_others_are_served() {
         let (host, start) = (host.clone(), starts[i % starts.len()].clone());
         slow.spawn(async move { timeout(limit, trickles(connects(host).await, start)).await });
     }
-    let page = house.visitor().opens("/").await.body.replace("&#x2f;", "/");
+    let page = server.visitor().opens("/").await.body.replace("&#x2f;", "/");
     let stylesheet = page.split('"').find(|text| text.ends_with(".css")).unwrap();
-    assert_eq!(house.visitor().opens(stylesheet).await.status, 200);
+    assert_eq!(server.visitor().opens(stylesheet).await.status, 200);
     for _ in 0..4 {
         let (host, request) = (host.clone(), format!("GET {stylesheet} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         slow.spawn(async move { timeout(limit, never_reads(connects(host).await, request)).await });
     }
     let (mut cut, mut served) = (0, 0);
     while cut < 2004 {
-        assert_eq!(house.visitor().opens("/healthz").await.status, 200);
+        assert_eq!(server.visitor().opens("/healthz").await.status, 200);
         served += 1;
         while let Some(one) = slow.try_join_next() {
             one.unwrap().expect("slow connections are cut within half a minute");

@@ -1,9 +1,7 @@
 //! Requests that another site causes: cross-site forms, foreign hosts and frames.
 
+use handstamp_testing::{ADAS_PASSWORD, TestServer, Visitor};
 use reqwest::{Method, RequestBuilder};
-
-use crate::house::{ADAS_PASSWORD, House};
-use crate::visitor::Visitor;
 
 const FORMS: [&str; 7] = [
     "/account/register",
@@ -26,45 +24,45 @@ async fn is_refused(visitor: &Visitor, request: RequestBuilder) -> bool {
     page.status == 403
 }
 
-async fn nothing_was_done(house: &House, ada: &Visitor) {
+async fn nothing_was_done(server: &TestServer, ada: &Visitor) {
     assert!(ada.opens("/account").await.shows("Welcome, Ada"));
-    assert_eq!(house.count("SELECT COUNT(*) FROM users").await, 1);
-    assert_eq!(house.count("SELECT COUNT(*) FROM sessions").await, 1);
+    assert_eq!(server.count("SELECT COUNT(*) FROM users").await, 1);
+    assert_eq!(server.count("SELECT COUNT(*) FROM sessions").await, 1);
 }
 
-crate::stories! {
-    async fn cross_site_forms_are_refused_by_fetch_metadata(house: House) {
-        let ada = house.ada().await;
+handstamp_testing::stories! {
+    async fn cross_site_forms_are_refused_by_fetch_metadata(server: TestServer) {
+        let ada = server.ada().await;
         for path in FORMS {
             for site in ["cross-site", "same-site", "nonsense"] {
-                for who in [&ada, &house.visitor()] {
+                for who in [&ada, &server.visitor()] {
                     assert!(is_refused(who, post(who, path).header("sec-fetch-site", site)).await, "{path} {site}");
                     let with_origin = post(who, path).header("sec-fetch-site", site).header("origin", &who.url);
                     assert!(is_refused(who, with_origin).await, "{path} {site} with our origin");
                 }
             }
         }
-        nothing_was_done(&house, &ada).await;
-        assert!(!house.events("cross_site_refused").await.is_empty());
+        nothing_was_done(&server, &ada).await;
+        assert!(!server.events("cross_site_refused").is_empty());
     }
 
-    async fn cross_site_forms_are_refused_by_origin_without_fetch_metadata(house: House) {
-        let ada = house.ada().await;
-        let https = house.url.replace("http:", "https:");
-        let port = format!("{}1", house.url);
+    async fn cross_site_forms_are_refused_by_origin_without_fetch_metadata(server: TestServer) {
+        let ada = server.ada().await;
+        let https = server.url.replace("http:", "https:");
+        let port = format!("{}1", server.url);
         for path in FORMS {
             for origin in ["https://evil.example", "null", "", "http://localhost:1", &https, &port, "http://127.0.0.1:1@evil.example"] {
                 let request = post(&ada, path).header("origin", origin);
                 assert!(is_refused(&ada, request).await, "{path} {origin:?}");
             }
         }
-        nothing_was_done(&house, &ada).await;
+        nothing_was_done(&server, &ada).await;
     }
 
-    async fn forms_of_the_site_are_accepted_by_either_loopback_name(house: House) {
-        let other = house.url.replace("localhost", "127.0.0.1");
+    async fn forms_of_the_site_are_accepted_by_either_loopback_name(server: TestServer) {
+        let other = server.url.replace("localhost", "127.0.0.1");
         let here = "http://localhost".to_owned();
-        for (url, origin) in [(&house.url, &house.url), (&other, &other), (&other, &here), (&house.url, &here)] {
+        for (url, origin) in [(&server.url, &server.url), (&other, &other), (&other, &here), (&server.url, &here)] {
             let ada = Visitor::new(url);
             let page = ada.send(post(&ada, "/account/register").header("origin", origin)).await;
             assert!(page.status == 303 || page.error_of("email").is_some(), "{origin} {}", page.status);
@@ -73,18 +71,18 @@ crate::stories! {
         }
     }
 
-    async fn forms_with_a_session_but_without_origin_headers_are_refused(house: House) {
-        let ada = house.ada().await;
+    async fn forms_with_a_session_but_without_origin_headers_are_refused(server: TestServer) {
+        let ada = server.ada().await;
         for path in FORMS {
             assert!(is_refused(&ada, post(&ada, path)).await, "{path}");
         }
-        nothing_was_done(&house, &ada).await;
-        let program = house.visitor();
+        nothing_was_done(&server, &ada).await;
+        let program = server.visitor();
         assert!(!is_refused(&program, post(&program, "/account/login")).await, "a program without a cookie may sign in");
     }
 
-    async fn forms_with_other_methods_or_content_types_are_refused(house: House) {
-        let ada = house.ada().await;
+    async fn forms_with_other_methods_or_content_types_are_refused(server: TestServer) {
+        let ada = server.ada().await;
         for method in [Method::PUT, Method::DELETE, Method::PATCH] {
             let request = ada.request(method, "/account/logout").header("sec-fetch-site", "same-origin");
             let page = ada.send(request).await;
@@ -97,11 +95,11 @@ crate::stories! {
         }
         let options = ada.send(ada.request(Method::OPTIONS, "/account/logout").header("origin", "https://evil.example")).await;
         assert!(options.header("access-control-allow-origin").is_empty());
-        nothing_was_done(&house, &ada).await;
+        nothing_was_done(&server, &ada).await;
     }
 
-    async fn requests_for_a_foreign_host_are_answered_421(house: House) {
-        let ada = house.ada().await;
+    async fn requests_for_a_foreign_host_are_answered_421(server: TestServer) {
+        let ada = server.ada().await;
         for host in ["evil.example", "localhost.evil.example", "evil.example:80", ""] {
             let page = ada.send(ada.request(Method::GET, "/account").header("host", host)).await;
             assert_eq!(page.status, 421, "{host}");
@@ -111,8 +109,8 @@ crate::stories! {
         assert!(!ada.send(forwarded).await.shows("evil.example"));
     }
 
-    async fn every_response_has_security_headers(house: House) {
-        let ada = house.ada().await;
+    async fn every_response_has_security_headers(server: TestServer) {
+        let ada = server.ada().await;
         for path in ["/", "/account", "/account/login", "/nowhere", "/healthz", "/account/static/handstamp.css"] {
             let page = ada.opens(path).await;
             let policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";

@@ -2,26 +2,24 @@
 
 use std::time::{Duration, Instant};
 
+use handstamp_testing::{ADAS_PASSWORD, Page, Postgres, TestServer, Visitor, wait_for_events};
 use sqlx::{Connection, PgConnection};
 
 use crate::database_lock::{PEOPLE, many_register, many_sign_in};
-use crate::house::{ADAS_PASSWORD, House};
-use crate::postgres_server::Server;
-use crate::visitor::{Page, Visitor};
 
 /// Responses of pages that need the database, and the time of the slowest.
 async fn asks_for_everything(ada: &Visitor) -> (Vec<Page>, Duration) {
     let mut slowest = Duration::ZERO;
     let mut pages = Vec::new();
-    let stranger = Visitor::new(&ada.url);
+    let anonymous = Visitor::new(&ada.url);
     for number in 0..5 {
         let begun = Instant::now();
         pages.push(match number {
             0 => ada.opens("/account").await,
             1 => ada.signs_out().await,
-            2 => stranger.signs_in("ada@example.com", ADAS_PASSWORD).await,
-            3 => stranger.registers("Bob", "bob@example.com", "walnut-trumpet-glacier").await,
-            _ => stranger.opens("/readyz").await,
+            2 => anonymous.signs_in("ada@example.com", ADAS_PASSWORD).await,
+            3 => anonymous.registers("Bob", "bob@example.com", "walnut-trumpet-glacier").await,
+            _ => anonymous.opens("/readyz").await,
         });
         slowest = slowest.max(begun.elapsed());
     }
@@ -40,12 +38,12 @@ async fn heals(ada: &Visitor) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_to_a_frozen_database_are_answered_503_in_time() {
-    let server = Server::start();
-    let house = House::on(server.new_database());
-    let ada = house.ada().await;
-    server.signal("STOP");
+    let postgres = Postgres::start();
+    let server = TestServer::on_database(postgres.new_database());
+    let ada = server.ada().await;
+    postgres.signal("STOP");
     let (pages, slowest) = asks_for_everything(&ada).await;
-    server.signal("CONT");
+    postgres.signal("CONT");
     assert!(
         pages.iter().all(|page| page.status == 503),
         "{:?}",
@@ -54,7 +52,7 @@ async fn requests_to_a_frozen_database_are_answered_503_in_time() {
     assert!(pages[..4].iter().all(|page| page.header("retry-after") == "5" && page.set_cookie().is_empty()));
     assert!(slowest < Duration::from_secs(4), "{slowest:?}");
     assert!(heals(&ada).await, "the session is live after the outage, since no sign-out was confirmed");
-    let strangers = house.visitor();
+    let strangers = server.visitor();
     assert_eq!(strangers.opens("/healthz").await.status, 200);
 }
 
@@ -78,29 +76,29 @@ async fn browses(ada: &Visitor, mut done: impl FnMut(Duration, u16) -> bool) -> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn live_sessions_continue_until_the_lease_ends_in_an_outage() {
-    let server = Server::start();
-    let house = House::on(server.new_database());
-    let ada = house.ada().await;
+    let postgres = Postgres::start();
+    let server = TestServer::on_database(postgres.new_database());
+    let ada = server.ada().await;
     assert!(ada.is_signed_in().await);
-    server.signal("STOP");
+    postgres.signal("STOP");
     let (refused, slowest) = browses(&ada, |_, status| status != 200).await;
-    let (refused, ready) = (refused.unwrap(), house.visitor().opens("/readyz").await);
-    server.signal("CONT");
+    let (refused, ready) = (refused.unwrap(), server.visitor().opens("/readyz").await);
+    postgres.signal("CONT");
     assert!(refused > Duration::from_secs(3) && refused < Duration::from_secs(8), "{refused:?}");
     assert!(slowest < Duration::from_secs(3), "{slowest:?}");
     assert_eq!((ready.status, ready.body.as_str()), (503, "not ready: the database does not answer\n"));
     assert!(heals(&ada).await);
-    while house.visitor().opens("/readyz").await.status != 200 {}
+    while server.visitor().opens("/readyz").await.status != 200 {}
     assert_eq!(ada.signs_out().await.status, 303);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn live_sessions_are_unaffected_by_a_database_crash_within_the_lease() {
-    let server = Server::start();
-    let house = House::on(server.new_database());
-    let ada = house.ada().await;
+    let postgres = Postgres::start();
+    let server = TestServer::on_database(postgres.new_database());
+    let ada = server.ada().await;
     assert!(ada.is_signed_in().await);
-    server.crashes();
+    postgres.crash();
     let (refused, slowest) = browses(&ada, |elapsed, _| elapsed > Duration::from_secs(8)).await;
     assert!(refused.is_none() && slowest < Duration::from_secs(1), "{refused:?} {slowest:?}");
     let copy = ada.copy();
@@ -108,20 +106,21 @@ async fn live_sessions_are_unaffected_by_a_database_crash_within_the_lease() {
     assert!(!copy.is_signed_in().await);
 }
 
-crate::stories! {
-    async fn a_database_that_lost_invalidations_ends_the_lease(house: House) {
-        let ada = house.ada().await;
+handstamp_testing::stories! {
+    async fn a_database_that_lost_invalidations_ends_the_lease(server: TestServer) {
+        let ada = server.ada().await;
         for name in ["Augusta", "Ada"] {
             ada.submits("/account/profile", &[("name", name)]).await;
         }
-        let phone = house.visitor();
+        let phone = server.visitor();
         phone.signs_in("ada@example.com", ADAS_PASSWORD).await;
-        house.execute("DELETE FROM changes").await;
-        house.execute("UPDATE change_counter SET position = 0").await;
+        server.execute("DELETE FROM changes").await;
+        server.execute("UPDATE change_counter SET position = 0").await;
         // A sign-out of the phone may be among the lost invalidations.
         assert_eq!(phone.opens("/account").await.status, 503);
         assert!(heals(&phone).await);
-        assert_eq!(house.events("lease_lost").await.len(), 1);
+        server.wait_for_event("lease_lost").await;
+        assert_eq!(server.events("lease_lost").len(), 1);
         let copy = phone.copy();
         assert!(copy.is_signed_in().await);
         phone.signs_out().await;
@@ -131,14 +130,14 @@ crate::stories! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_short_lease_ends_sooner_in_an_outage() {
-    let server = Server::start();
-    let mut house = House::on(server.new_database());
-    house.restart_with("HANDSTAMP_SESSION__LEASE", "1s");
-    let ada = house.ada().await;
+    let postgres = Postgres::start();
+    let mut server = TestServer::on_database(postgres.new_database());
+    server.restart_with("HANDSTAMP_SESSION__LEASE", "1s");
+    let ada = server.ada().await;
     assert!(ada.is_signed_in().await);
-    server.signal("STOP");
+    postgres.signal("STOP");
     let (refused, _) = browses(&ada, |_, status| status != 200).await;
-    server.signal("CONT");
+    postgres.signal("CONT");
     assert!(refused.unwrap() < Duration::from_secs(4), "{refused:?}");
     assert!(heals(&ada).await);
 }
@@ -146,10 +145,10 @@ async fn a_short_lease_ends_sooner_in_an_outage() {
 /// A new leader takes over. The old one was not fenced, and still answers the reads of a node that did not switch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_from_a_deposed_leader_are_not_trusted() {
-    let old_leader = Server::start();
+    let old_leader = Postgres::start();
     let url = old_leader.new_database();
     for cache_entries in ["1000", "0"] {
-        let mut left_behind = House::on(url.clone());
+        let mut left_behind = TestServer::on_database(url.clone());
         left_behind.set("HANDSTAMP_SECRET_KEY", "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg");
         left_behind.set("HANDSTAMP_SESSION__LEASE", "1s");
         left_behind.restart_with("HANDSTAMP_SESSION__CACHE_ENTRIES", cache_entries);
@@ -159,8 +158,8 @@ async fn reads_from_a_deposed_leader_are_not_trusted() {
         assert!(phone.is_signed_in().await);
 
         let leader = old_leader.copy();
-        old_leader.loses_its_standby();
-        let mut node = House::on(leader.database_of(&url));
+        old_leader.block_commits();
+        let mut node = TestServer::on_database(leader.database_of(&url));
         node.restart_with("HANDSTAMP_SECRET_KEY", "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg");
         let desk = phone.at(&node.url);
         assert_eq!(desk.signs_out().await.status, 303);
@@ -170,17 +169,17 @@ async fn reads_from_a_deposed_leader_are_not_trusted() {
             assert_eq!(status, 503, "signed out {:?} ago, with {cache_entries} entries", begun.elapsed());
         }
         assert!(!left_behind.log().contains("lease_renewed"), "the lease was not renewed");
-        left_behind.dies();
-        old_leader.has_its_standby_again();
+        left_behind.kill();
+        old_leader.unblock_commits();
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_session_is_accepted_without_a_database() {
-    let server = Server::start();
-    let house = House::on(server.new_database());
-    let ada = house.ada().await;
-    drop(server);
+    let postgres = Postgres::start();
+    let server = TestServer::on_database(postgres.new_database());
+    let ada = server.ada().await;
+    drop(postgres);
     let (pages, slowest) = asks_for_everything(&ada).await;
     assert!(
         pages.iter().all(|page| page.status == 503),
@@ -188,79 +187,66 @@ async fn no_session_is_accepted_without_a_database() {
         pages.iter().map(|page| page.status).collect::<Vec<_>>()
     );
     assert!(slowest < Duration::from_secs(4), "{slowest:?}");
-    assert_eq!(house.visitor().opens("/").await.status, 200, "this page needs no session");
+    assert_eq!(server.visitor().opens("/").await.status, 200, "this page needs no session");
 }
 
 /// Starts the server in the background.
-fn begins_to_start(mut house: House) -> tokio::task::JoinHandle<House> {
+fn begins_to_start(mut server: TestServer) -> tokio::task::JoinHandle<TestServer> {
     tokio::task::spawn_blocking(move || {
-        house.start();
-        house
+        server.start();
+        server
     })
-}
-
-/// The log lines about the wait for the database, once there are this many.
-async fn awaited(log: &std::path::Path, times: usize) -> Vec<serde_json::Value> {
-    for _ in 0..600 {
-        let text = std::fs::read_to_string(log).unwrap();
-        let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
-        let told: Vec<serde_json::Value> =
-            lines.filter(|line: &serde_json::Value| line["event"] == "database_awaited").collect();
-        if told.len() >= times {
-            return told;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("the log does not report the wait");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_waits_for_its_database_at_the_start() {
-    let mut server = Server::start();
-    let url = server.new_database().replace("postgres@", "postgres:hunter2@");
+    let mut postgres = Postgres::start();
+    let url = postgres.new_database().replace("postgres@", "postgres:hunter2@");
     let address = url.split('@').nth(1).unwrap().replace('/', ", database ");
-    let mut house = House::on(url);
-    house.ada().await;
-    assert!(house.stop().success());
-    server.stops();
-    let (status, _, error) = house.types(&["user", "list"], "");
+    let mut server = TestServer::on_database(url);
+    server.ada().await;
+    assert!(server.stop().success());
+    postgres.stop();
+    let (status, _, error) = server.run_cli(&["user", "list"], "");
     assert!(status == 1 && error.contains(&address) && error.contains("refused"), "{error}");
-    let log = house.folder.join("log");
-    let starting = begins_to_start(house);
-    let told = awaited(&log, 2).await;
+    let log = server.folder().join("log");
+    let starting = begins_to_start(server);
+    let told = wait_for_events(&log, "database_awaited", 2).await;
     assert_eq!(told[0]["server"], format!("PostgreSQL at {address}"));
     assert!(told[0]["error"].as_str().unwrap().contains("refused") && !format!("{told:?}{error}").contains("hunter2"));
     let seconds: Vec<_> = told.iter().map(|line| line["seconds"].as_u64().unwrap()).collect();
     assert!(seconds[0] > 50 && (4..=7).contains(&(seconds[0] - seconds[1])), "a line every five seconds: {seconds:?}");
-    server.starts();
-    let house = starting.await.unwrap();
-    assert_eq!(house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
+    postgres.start_again();
+    let server = starting.await.unwrap();
+    assert_eq!(server.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_keeps_serving_when_the_database_has_no_free_connections() {
-    let server = Server::with_connections(20);
-    let url = server.new_database();
-    let house = House::on(url.clone());
-    let ada = house.ada().await;
-    many_register(&house).await;
+    let postgres = Postgres::with_connections(20);
+    let url = postgres.new_database();
+    let server = TestServer::on_database(url.clone());
+    let ada = server.ada().await;
+    many_register(&server).await;
     let mut others = Vec::new();
     while let Ok(other) = PgConnection::connect(&url).await {
         others.push(other);
     }
     assert!(others.len() > 10, "one node alone takes {}", 20 - others.len());
-    let statuses: Vec<_> = many_sign_in(&house).await.iter().map(|(page, _)| page.status).collect();
+    let statuses: Vec<_> = many_sign_in(&server).await.iter().map(|(page, _)| page.status).collect();
     assert_eq!(statuses, vec![303; PEOPLE]);
-    assert!(ada.is_signed_in().await && house.visitor().opens("/readyz").await.status == 200);
+    assert!(ada.is_signed_in().await && server.visitor().opens("/readyz").await.status == 200);
 
-    let (status, _, error) = house.types(&["user", "list"], "");
+    let (status, _, error) = server.run_cli(&["user", "list"], "");
     assert!(status == 1 && error.contains("too many clients"), "{error}");
-    let mut second = house.another_that_has_not_started();
+    let mut second = server.new_node();
     second.set("HANDSTAMP_DATABASE__CONNECTIONS", "4");
     let log = second.log_file();
     std::fs::write(&log, "").unwrap();
     let starting = begins_to_start(second);
-    assert!(awaited(&log, 1).await[0]["error"].as_str().unwrap().contains("too many clients"));
+    assert!(
+        wait_for_events(&log, "database_awaited", 1).await[0]["error"].as_str().unwrap().contains("too many clients")
+    );
     drop(others);
     let second = starting.await.unwrap();
     assert!(ada.at(&second.url).is_signed_in().await);

@@ -4,19 +4,20 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
-use crate::house::{House, new_folder};
+use handstamp_testing::{TempFolder, TestServer};
 
 /// A small disk in memory for the data of one server. Only root may mount one.
 pub struct SmallDisk {
-    folder: PathBuf,
+    folder: Arc<TempFolder>,
 }
 
 impl SmallDisk {
     /// `None`, with a message on standard error, if mounting is not permitted.
     pub fn mount() -> Option<Self> {
-        let folder = new_folder();
-        let data = folder.join("data");
+        let folder = Arc::new(TempFolder::new());
+        let data = folder.path().join("data");
         fs::create_dir(&data).unwrap();
         let mount = ["-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs"];
         let mounted = Command::new("mount").args(mount).arg(&data).output();
@@ -24,37 +25,34 @@ impl SmallDisk {
             return Some(Self { folder });
         }
         eprintln!("skipped: only root may mount the small disk that is filled up");
-        fs::remove_dir_all(&folder).unwrap();
         None
     }
 
-    pub fn house(&self) -> House {
-        House::on_sqlite_in(self.folder.clone())
+    /// A server whose data folder is this disk.
+    pub fn server(&self) -> TestServer {
+        TestServer::on_sqlite_in(Arc::clone(&self.folder))
     }
 
     /// Fills the disk until not one more byte fits.
-    pub fn is_filled_up(&self) {
+    pub fn fill_up(&self) {
         let mut file = File::create(self.filler()).unwrap();
         for size in [65_536, 4096, 1] {
             while file.write_all(&vec![0; size]).is_ok() {}
         }
     }
 
-    pub fn has_room_again(&self) {
+    pub fn free_up(&self) {
         fs::remove_file(self.filler()).unwrap();
     }
 
     fn filler(&self) -> PathBuf {
-        self.folder.join("data/filler")
+        self.folder.path().join("data/filler")
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.folder.join("data")).status();
-        if !std::thread::panicking() {
-            let _ = fs::remove_dir_all(&self.folder);
-        }
+        let _ = Command::new("umount").arg(self.folder.path().join("data")).status();
     }
 }
 
@@ -73,25 +71,25 @@ pub struct FaultyDisk {
 
 impl FaultyDisk {
     /// Restarts the server on the faulty disk.
-    pub fn under(house: &mut House) -> Self {
-        let (library, switch) = (house.folder.join("faulty_disk.so"), house.folder.join("failure"));
+    pub fn under(server: &mut TestServer) -> Self {
+        let (library, switch) = (server.folder().join("faulty_disk.so"), server.folder().join("failure"));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories/faulty_disk.c");
         let built = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).status();
         assert!(built.unwrap().success());
-        house.set("FAULTY_FOLDER", house.folder.join("data").to_str().unwrap());
-        house.set("FAULTY_SWITCH", switch.to_str().unwrap());
-        house.restart_with("LD_PRELOAD", library.to_str().unwrap());
+        server.set("FAULTY_FOLDER", server.folder().join("data").to_str().unwrap());
+        server.set("FAULTY_SWITCH", switch.to_str().unwrap());
+        server.restart_with("LD_PRELOAD", library.to_str().unwrap());
         Self { switch }
     }
 
-    pub fn fails(&self, failure: Failure) {
+    pub fn fail(&self, failure: Failure) {
         // A concurrent reader must not find a partial file.
         let new = self.switch.with_extension("new");
         fs::write(&new, (failure as i32).to_string()).unwrap();
         fs::rename(new, &self.switch).unwrap();
     }
 
-    pub fn is_well_again(&self) {
+    pub fn recover(&self) {
         fs::remove_file(&self.switch).unwrap();
     }
 }

@@ -5,11 +5,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use crate::house::ADAS_PASSWORD;
-use crate::stranger::{Message, Stranger};
+use handstamp_testing::ADAS_PASSWORD;
+
+use crate::request_generator::{Message, RequestGenerator};
 
 /// How many clients send at once, each with its own seed, which is derived from the first.
-const STRANGERS: u64 = 4;
+const CLIENTS: u64 = 4;
 /// By how much the memory of the process may grow after the first fifth of the requests.
 const GROWTH_KIB: u64 = 8 * 1024;
 
@@ -22,25 +23,25 @@ fn number(name: &str, otherwise: u64) -> u64 {
 type Tally = BTreeMap<u16, u64>;
 
 /// A client that keeps its connection open as long as the server does.
-struct Caller {
+struct FuzzClient {
     /// The seed of the whole run.
     seed: u64,
-    stranger: Stranger,
+    generator: RequestGenerator,
     host: String,
     kept: Option<BufReader<TcpStream>>,
     tally: Tally,
 }
 
-impl Caller {
+impl FuzzClient {
     fn new(seed: u64, number: u64, url: &str, token: String) -> Self {
         let host = url.trim_start_matches("http://").to_owned();
-        let stranger = Stranger::new(seed.wrapping_add(number), &host, token);
-        Self { seed, stranger, host, kept: None, tally: Tally::new() }
+        let generator = RequestGenerator::new(seed.wrapping_add(number), &host, token);
+        Self { seed, generator, host, kept: None, tally: Tally::new() }
     }
 
-    fn calls(&mut self, times: u64) {
+    fn send_messages(&mut self, times: u64) {
         for _ in 0..times {
-            let message = self.stranger.message();
+            let message = self.generator.message();
             if message.is_whole { self.asks(&message) } else { self.throws(&message) }
         }
     }
@@ -68,7 +69,7 @@ impl Caller {
         }
         // Later requests use the newest session.
         if let Some(token) = answer.token {
-            self.stranger.token = token;
+            self.generator.token = token;
         }
         self.notes(answer.status, message);
     }
@@ -129,41 +130,41 @@ fn read_answer(connection: &mut BufReader<TcpStream>) -> Option<Answer> {
 }
 
 /// Runs all clients at once, and returns them with the statuses that they got.
-async fn call(callers: Vec<Caller>, times: u64) -> Vec<Caller> {
-    let tasks: Vec<_> = callers
+async fn call(clients: Vec<FuzzClient>, times: u64) -> Vec<FuzzClient> {
+    let tasks: Vec<_> = clients
         .into_iter()
-        .map(|mut caller| {
+        .map(|mut client| {
             tokio::task::spawn_blocking(move || {
-                caller.calls(times);
-                caller
+                client.send_messages(times);
+                client
             })
         })
         .collect();
-    let mut callers = Vec::new();
+    let mut clients = Vec::new();
     for task in tasks {
-        callers.push(task.await.unwrap());
+        clients.push(task.await.unwrap());
     }
-    callers
+    clients
 }
 
-crate::stories! {
-    async fn random_requests_cause_no_fault_and_no_memory_growth(mut house: House) {
+handstamp_testing::stories! {
+    async fn random_requests_cause_no_fault_and_no_memory_growth(mut server: TestServer) {
         let (seed, requests) = (number("HANDSTAMP_SEED", 1), number("HANDSTAMP_REQUESTS", 5000));
-        house.restart_with("HANDSTAMP_LOG__LEVEL", "warn");
-        let ada = house.ada().await;
-        let callers = (0..STRANGERS).map(|i| Caller::new(seed, i, &house.url, ada.token())).collect();
-        let callers = call(callers, requests / STRANGERS / 5).await;
-        let warm = house.resident_kib();
-        let callers = call(callers, requests / STRANGERS * 4 / 5).await;
-        let grown = house.resident_kib().saturating_sub(warm);
+        server.restart_with("HANDSTAMP_LOG__LEVEL", "warn");
+        let ada = server.ada().await;
+        let clients = (0..CLIENTS).map(|i| FuzzClient::new(seed, i, &server.url, ada.token())).collect();
+        let clients = call(clients, requests / CLIENTS / 5).await;
+        let warm = server.resident_kib();
+        let clients = call(clients, requests / CLIENTS * 4 / 5).await;
+        let grown = server.resident_kib().saturating_sub(warm);
 
-        assert!(house.is_running());
+        assert!(server.is_running());
         assert!(grown < GROWTH_KIB, "HANDSTAMP_SEED={seed}: {grown} KiB more than {warm} KiB");
-        let log = house.log();
+        let log = server.log();
         let faults: Vec<_> = log.lines().filter(|line| line.contains("\"ERROR\"") || line.contains("panicked")).collect();
         assert!(faults.is_empty(), "HANDSTAMP_SEED={seed}: {faults:?}");
         let mut tally = Tally::new();
-        for (status, count) in callers.into_iter().flat_map(|caller| caller.tally) {
+        for (status, count) in clients.into_iter().flat_map(|client| client.tally) {
             *tally.entry(status).or_default() += count;
         }
         for status in [200, 303, 400, 401, 403, 404, 405, 413, 421, 422, 431] {
@@ -171,9 +172,9 @@ crate::stories! {
         }
         eprintln!("HANDSTAMP_SEED={seed}: {tally:?}, {warm} KiB and {grown} more");
 
-        let bob = house.visitor();
+        let bob = server.visitor();
         assert_eq!(bob.registers("Bob", "bob@example.com", ADAS_PASSWORD).await.status, 303);
-        assert_eq!(house.visitor().signs_in("bob@example.com", ADAS_PASSWORD).await.status, 303);
+        assert_eq!(server.visitor().signs_in("bob@example.com", ADAS_PASSWORD).await.status, 303);
         assert!(bob.is_signed_in().await);
     }
 }

@@ -1,20 +1,8 @@
 //! End-to-end tests of the `handstamp` binary over HTTP, on SQLite and on PostgreSQL.
 #![allow(clippy::print_stderr, clippy::unwrap_used, unreachable_pub)]
 
-#[path = "../../../handstamp/tests/support/postgres.rs"]
-mod postgres_server;
-
-#[allow(dead_code)]
-#[path = "../../../handstamp/tests/simulation/chance.rs"]
-mod chance;
-
-mod at_work;
-mod between;
-mod chain;
 mod disk;
-mod house;
-mod stranger;
-mod visitor;
+mod request_generator;
 
 mod account_settings;
 mod assertion_verification;

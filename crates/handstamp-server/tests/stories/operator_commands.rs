@@ -2,104 +2,104 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::house::ADAS_PASSWORD;
+use handstamp_testing::ADAS_PASSWORD;
 
-crate::stories! {
-    async fn user_add_creates_an_account(house: House) {
-        let (status, output, error) = house.types(&["user", "add", "Bob@Example.com", "--name", "Bob"], "walnut-trumpet-glacier\n");
-        assert!(status == 0 && output.starts_with("made the account "), "{output} {error}");
-        let bob = house.visitor();
+handstamp_testing::stories! {
+    async fn user_add_creates_an_account(server: TestServer) {
+        let (status, output, error) = server.run_cli(&["user", "add", "Bob@Example.com", "--name", "Bob"], "walnut-trumpet-glacier\n");
+        assert!(status == 0 && output.starts_with("created user "), "{output} {error}");
+        let bob = server.visitor();
         assert_eq!(bob.signs_in("bob@example.com", "walnut-trumpet-glacier").await.status, 303);
         assert!(bob.opens("/account").await.shows("Welcome, Bob"));
-        let (status, _, error) = house.types(&["user", "add", "bob@example.COM"], "walnut-trumpet-glacier");
+        let (status, _, error) = server.run_cli(&["user", "add", "bob@example.COM"], "walnut-trumpet-glacier");
         assert!(status == 4 && error.contains("already has an account"), "{error}");
         for (email, password, says) in [("eve@example.com", "password", "easy to guess"), ("eve@example.com", "", "at least 8"), ("eve", "walnut-trumpet-glacier", "name@example.com")] {
-            let (status, _, error) = house.types(&["user", "add", email], password);
+            let (status, _, error) = server.run_cli(&["user", "add", email], password);
             assert!(status == 4 && error.contains(says), "{error}");
         }
     }
 
-    async fn user_list_and_session_list_show_accounts_and_sessions(house: House) {
-        assert!(house.types(&["user", "list"], "").1.contains("no accounts yet"));
-        let ada = house.ada().await;
-        house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await;
-        let listed = house.json(&["user", "list"]);
+    async fn user_list_and_session_list_show_accounts_and_sessions(server: TestServer) {
+        assert!(server.run_cli(&["user", "list"], "").1.contains("no accounts yet"));
+        let ada = server.ada().await;
+        server.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await;
+        let listed = server.cli_json(&["user", "list"]);
         assert_eq!(listed.as_array().unwrap().len(), 1);
-        let shown = house.json(&["user", "show", "ADA@example.com"]);
+        let shown = server.cli_json(&["user", "show", "ADA@example.com"]);
         assert_eq!((&shown, shown["sessions"].as_u64(), shown["disabled"].as_bool()), (&listed[0], Some(2), Some(false)));
         assert!(shown["signed_in_at"].as_str().unwrap().ends_with('Z') && shown["name"] == "Ada");
-        let (_, table, _) = house.types(&["user", "list"], "");
+        let (_, table, _) = server.run_cli(&["user", "list"], "");
         assert!(table.starts_with("EMAIL") && table.contains("ada@example.com") && table.contains("enabled"), "{table}");
 
-        let sessions = house.json(&["session", "list", "--user", "ada@example.com"]);
+        let sessions = server.cli_json(&["session", "list", "--user", "ada@example.com"]);
         assert_eq!(sessions.as_array().unwrap().len(), 2);
         assert_eq!(sessions[0]["address"], "127.0.0.1");
         assert!(!sessions.to_string().contains(&ada.token()));
-        assert!(house.types(&["session", "list", "--user", "ada@example.com"], "").1.contains("Firefox"));
+        assert!(server.run_cli(&["session", "list", "--user", "ada@example.com"], "").1.contains("Firefox"));
     }
 
-    async fn user_verify_marks_an_email_address_as_verified(house: House) {
-        house.ada().await;
-        house.types(&["user", "add", "bob@example.com"], "walnut-trumpet-glacier\n");
-        let verified = || house.json(&["user", "list"]).as_array().unwrap().iter().map(|user| user["email_verified"].clone()).collect::<Vec<_>>();
+    async fn user_verify_marks_an_email_address_as_verified(server: TestServer) {
+        server.ada().await;
+        server.run_cli(&["user", "add", "bob@example.com"], "walnut-trumpet-glacier\n");
+        let verified = || server.cli_json(&["user", "list"]).as_array().unwrap().iter().map(|user| user["email_verified"].clone()).collect::<Vec<_>>();
         assert_eq!(verified(), [false, true], "an address is unverified from a registration, and verified from an operator");
-        assert_eq!(house.types(&["user", "verify", "ADA@example.com"], "").1, "verified the address ada@example.com\n");
+        assert_eq!(server.run_cli(&["user", "verify", "ADA@example.com"], "").1, "verified the address ada@example.com\n");
         assert_eq!(verified(), [true, true]);
-        let (_, table, _) = house.types(&["user", "list"], "");
+        let (_, table, _) = server.run_cli(&["user", "list"], "");
         assert!(table.starts_with("EMAIL") && table.contains("VERIFIED"), "{table}");
     }
 
-    async fn user_disable_revokes_all_sessions_at_once(house: House) {
-        let ada = house.ada().await;
-        let (status, output, _) = house.types(&["user", "disable", "ada@example.com"], "");
-        assert_eq!((status, output.as_str()), (0, "disabled ada@example.com, and ended 1 session\n"));
+    async fn user_disable_revokes_all_sessions_at_once(server: TestServer) {
+        let ada = server.ada().await;
+        let (status, output, _) = server.run_cli(&["user", "disable", "ada@example.com"], "");
+        assert_eq!((status, output.as_str()), (0, "disabled ada@example.com, and revoked 1 session\n"));
         assert!(!ada.is_signed_in().await);
-        assert_eq!(house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 422);
-        assert_eq!(house.json(&["user", "show", "ada@example.com"])["disabled"], true);
-        assert_eq!(house.types(&["user", "enable", "ada@example.com"], "").1, "enabled ada@example.com\n");
+        assert_eq!(server.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 422);
+        assert_eq!(server.cli_json(&["user", "show", "ada@example.com"])["disabled"], true);
+        assert_eq!(server.run_cli(&["user", "enable", "ada@example.com"], "").1, "enabled ada@example.com\n");
         assert!(!ada.is_signed_in().await, "revoked sessions stay revoked");
-        assert_eq!(house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
+        assert_eq!(server.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
     }
 
-    async fn user_delete_removes_the_account_and_its_sessions(house: House) {
-        let ada = house.ada().await;
-        assert_eq!(house.types(&["user", "delete", "ada@example.com"], "").0, 0);
+    async fn user_delete_removes_the_account_and_its_sessions(server: TestServer) {
+        let ada = server.ada().await;
+        assert_eq!(server.run_cli(&["user", "delete", "ada@example.com"], "").0, 0);
         assert!(!ada.is_signed_in().await);
-        assert_eq!(house.count("SELECT COUNT(*) FROM users").await, 0);
-        assert_eq!(house.count("SELECT COUNT(*) FROM sessions").await, 0);
-        house.ada().await;
+        assert_eq!(server.count("SELECT COUNT(*) FROM users").await, 0);
+        assert_eq!(server.count("SELECT COUNT(*) FROM sessions").await, 0);
+        server.ada().await;
     }
 
-    async fn session_revoke_ends_the_sessions_of_one_user_or_all(house: House) {
-        let (ada, bob) = (house.ada().await, house.visitor());
+    async fn session_revoke_ends_the_sessions_of_one_user_or_all(server: TestServer) {
+        let (ada, bob) = (server.ada().await, server.visitor());
         bob.registers("Bob", "bob@example.com", "walnut-trumpet-glacier").await;
-        assert_eq!(house.types(&["session", "revoke", "--user", "ada@example.com"], "").1, "ended 1 session\n");
+        assert_eq!(server.run_cli(&["session", "revoke", "--user", "ada@example.com"], "").1, "revoked 1 session\n");
         assert!(!ada.is_signed_in().await && bob.is_signed_in().await);
         ada.signs_in("ada@example.com", ADAS_PASSWORD).await;
-        assert_eq!(house.types(&["session", "revoke", "--all"], "").1, "ended 2 sessions\n");
+        assert_eq!(server.run_cli(&["session", "revoke", "--all"], "").1, "revoked 2 sessions\n");
         assert!(!ada.is_signed_in().await && !bob.is_signed_in().await);
     }
 
-    async fn operator_mistakes_have_their_own_exit_statuses(house: House) {
+    async fn operator_mistakes_have_their_own_exit_statuses(server: TestServer) {
         for arguments in [
             ["user", "show", "nobody@example.com"], ["user", "disable", "nobody@example.com"], ["user", "enable", "nobody@example.com"],
             ["user", "delete", "nobody@example.com"], ["user", "verify", "nobody@example.com"],
         ] {
-            let (status, output, error) = house.types(&arguments, "");
+            let (status, output, error) = server.run_cli(&arguments, "");
             assert_eq!((status, output.as_str()), (3, ""), "{arguments:?}");
             assert!(error.contains("there is no account of that address"), "{error}");
         }
-        assert_eq!(house.types(&["session", "revoke", "--user", "nobody@example.com"], "").0, 3);
-        assert_eq!(house.types(&["session", "revoke"], "").0, 2, "a user or --all is required");
-        assert_eq!(house.types(&["session", "revoke", "--all", "--user", "ada@example.com"], "").0, 2);
-        assert_eq!(house.types(&["user", "show", "nonsense"], "").0, 4);
+        assert_eq!(server.run_cli(&["session", "revoke", "--user", "nobody@example.com"], "").0, 3);
+        assert_eq!(server.run_cli(&["session", "revoke"], "").0, 2, "a user or --all is required");
+        assert_eq!(server.run_cli(&["session", "revoke", "--all", "--user", "ada@example.com"], "").0, 2);
+        assert_eq!(server.run_cli(&["user", "show", "nonsense"], "").0, 4);
     }
 }
 
 #[tokio::test]
 async fn operator_commands_fail_without_a_database() {
-    let house = crate::house::House::on_sqlite();
-    let elsewhere = house.folder.join("elsewhere");
+    let server = handstamp_testing::TestServer::on_sqlite();
+    let elsewhere = server.folder().join("elsewhere");
     let folder = elsewhere.to_str().unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_handstamp"))
         .args(["user", "list", "--data-dir", folder])
@@ -120,9 +120,9 @@ async fn permission_errors_name_the_owner_of_the_data() {
         eprintln!("skipped: only root can run commands as another user");
         return;
     }
-    let house = crate::house::House::on_sqlite();
-    house.ada().await;
-    let data = house.folder.join("data");
+    let server = handstamp_testing::TestServer::on_sqlite();
+    server.ada().await;
+    let data = server.folder().join("data");
     let data = data.to_str().unwrap();
     for command in [
         &["user", "list"][..],
@@ -131,24 +131,24 @@ async fn permission_errors_name_the_owner_of_the_data() {
         &["doctor", "http://127.0.0.1:1/"],
         &["serve", "--listen", "127.0.0.1:0"],
     ] {
-        let (status, error) = house.types_as(65_534, &[command, &["--data-dir", data]].concat());
+        let (status, error) = server.run_cli_as(65_534, &[command, &["--data-dir", data]].concat());
         assert_eq!(status, 1, "{error}");
         for part in ["Permission denied", data, "belongs to the user 0", "runs as the user 65534"] {
             assert!(error.contains(part), "{command:?} {part}: {error}");
         }
     }
-    std::fs::write(house.folder.join("handstamp.toml"), "").unwrap();
-    std::fs::set_permissions(house.folder.join("handstamp.toml"), std::fs::Permissions::from_mode(0o600)).unwrap();
-    let (status, error) = house.types_as(65_534, &["user", "list"]);
+    std::fs::write(server.folder().join("handstamp.toml"), "").unwrap();
+    std::fs::set_permissions(server.folder().join("handstamp.toml"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let (status, error) = server.run_cli_as(65_534, &["user", "list"]);
     assert!(status == 2 && error.contains("cannot read handstamp.toml") && error.contains("user 0"), "{error}");
 }
 
 #[tokio::test]
 async fn a_file_in_place_of_the_data_folder_is_refused() {
-    let house = crate::house::House::on_sqlite();
-    let file = house.folder.join("data/handstamp.db");
+    let server = handstamp_testing::TestServer::on_sqlite();
+    let file = server.folder().join("data/handstamp.db");
     for command in [&["user", "list"][..], &["serve", "--listen", "127.0.0.1:0"]] {
-        let output = house.bare_command(command).arg("--data-dir").arg(&file).output().unwrap();
+        let output = server.cli_command_without_settings(command).arg("--data-dir").arg(&file).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         let says = error.contains("is a file, and must be the folder") && error.contains(file.to_str().unwrap());
         assert!(output.status.code() == Some(1) && says, "{error}");

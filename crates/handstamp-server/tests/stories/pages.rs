@@ -1,17 +1,16 @@
 //! URLs that users and browsers try on their own, and properties that all pages share.
 
+use handstamp_testing::ADAS_PASSWORD;
 use reqwest::Method;
 
-use crate::house::ADAS_PASSWORD;
-
-crate::stories! {
-    async fn a_trailing_slash_redirects_to_the_page(house: House) {
-        let ada = house.ada().await;
+handstamp_testing::stories! {
+    async fn a_trailing_slash_redirects_to_the_page(server: TestServer) {
+        let ada = server.ada().await;
         for (path, page) in [
             ("/account/", "/account"), ("/account/login/?next=%2Fnotes", "/account/login?next=%2Fnotes"),
             ("/account/sessions/", "/account/sessions"), ("/account/sessions/revoke/", "/account/sessions/revoke"),
         ] {
-            for visitor in [&ada, &house.visitor()] {
+            for visitor in [&ada, &server.visitor()] {
                 let answer = visitor.opens(path).await;
                 assert_eq!((answer.status, answer.location()), (308, page));
                 assert_eq!(visitor.submits(path, &[]).await.status, 308, "the method stays");
@@ -22,8 +21,8 @@ crate::stories! {
         }
     }
 
-    async fn favicon_and_robots_txt_are_served(house: House) {
-        let visitor = house.visitor();
+    async fn favicon_and_robots_txt_are_served(server: TestServer) {
+        let visitor = server.visitor();
         let icon = visitor.opens("/favicon.ico").await;
         assert_eq!((icon.status, icon.header("content-type")), (200, "image/x-icon"));
         let robots = visitor.opens("/robots.txt").await;
@@ -35,37 +34,37 @@ crate::stories! {
         assert!(page.header("content-security-policy").contains("img-src 'self';"));
     }
 
-    async fn account_pages_are_not_indexed_by_search_engines(house: House) {
-        let ada = house.ada().await;
+    async fn account_pages_are_not_indexed_by_search_engines(server: TestServer) {
+        let ada = server.ada().await;
         for path in ["/account", "/account/sessions", "/account/nothing"] {
             assert_eq!(ada.opens(path).await.header("x-robots-tag"), "noindex", "{path}");
         }
         for path in ["/account/login", "/account/register"] {
-            assert_eq!(house.visitor().opens(path).await.header("x-robots-tag"), "noindex", "{path}");
+            assert_eq!(server.visitor().opens(path).await.header("x-robots-tag"), "noindex", "{path}");
         }
     }
 
-    async fn header_links_keep_the_return_url(house: House) {
+    async fn header_links_keep_the_return_url(server: TestServer) {
         for page in ["/account/login", "/account/register"] {
-            let page = house.visitor().opens(&format!("{page}?next=%2Fnotes%3Fa%3Db")).await;
+            let page = server.visitor().opens(&format!("{page}?next=%2Fnotes%3Fa%3Db")).await;
             for link in ["/account/login", "/account/register"] {
                 let link = format!("href=\"{link}?next=%2Fnotes%3Fa%3Db\"");
                 let header = page.body.split("</header>").next().unwrap();
                 assert!(header.contains(&link), "{header}");
             }
         }
-        assert!(house.visitor().opens("/").await.shows("href=\"/account/login\""));
+        assert!(server.visitor().opens("/").await.shows("href=\"/account/login\""));
     }
 
-    async fn the_email_field_is_the_username_for_password_managers(house: House) {
+    async fn the_email_field_is_the_username_for_password_managers(server: TestServer) {
         for path in ["/account/login", "/account/register"] {
-            let page = house.visitor().opens(path).await;
+            let page = server.visitor().opens(path).await;
             assert!(page.shows("name=\"email\" type=\"email\" autocomplete=\"username\""), "{path}");
         }
     }
 
-    async fn error_pages_have_the_usual_navigation(house: House) {
-        let ada = house.ada().await;
+    async fn error_pages_have_the_usual_navigation(server: TestServer) {
+        let ada = server.ada().await;
         let cross_site = |path: &str| ada.request(Method::POST, path).header("sec-fetch-mode", "navigate").header("sec-fetch-site", "cross-site");
         for (status, page) in [
             (404, ada.opens("/nothing").await),
@@ -82,7 +81,7 @@ crate::stories! {
         }
         let page = ada.changes_password(ADAS_PASSWORD, "walnut-trumpet-glacier").await;
         assert!(page.status == 429 && page.shows(">Sign out</button>"), "{}", page.status);
-        let stranger = house.visitor().opens("/nothing").await;
-        assert!(stranger.status == 404 && stranger.shows(">Sign in</a>") && !stranger.shows(">Sign out</button>"));
+        let anonymous = server.visitor().opens("/nothing").await;
+        assert!(anonymous.status == 404 && anonymous.shows(">Sign in</a>") && !anonymous.shows(">Sign out</button>"));
     }
 }

@@ -3,20 +3,17 @@
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use handstamp_testing::{ADAS_PASSWORD, Page, Proxy, ProxyChain, TestServer, Visitor, free_address};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 
-use crate::chain::{Chain, Proxy, free_address};
-use crate::house::{ADAS_PASSWORD, House};
-use crate::visitor::{Page, Visitor};
-
 const PROXIES: [Proxy; 4] = [Proxy::Nginx, Proxy::Caddy, Proxy::NewCaddy, Proxy::Traefik];
 
-fn house() -> House {
-    let mut house = House::on_sqlite();
-    house.restart_with("HANDSTAMP_TRUSTED_PROXIES", "127.0.0.1");
-    house
+fn server() -> TestServer {
+    let mut server = TestServer::on_sqlite();
+    server.restart_with("HANDSTAMP_TRUSTED_PROXIES", "127.0.0.1");
+    server
 }
 
 /// The values of this header that the app received; an empty header counts as a missing one.
@@ -32,7 +29,7 @@ fn is_sent_on(page: &Page) -> bool {
     matches!(page.status, 302 | 303)
 }
 
-async fn is_told_who_it_is(house: &House, chain: &Chain) {
+async fn is_told_who_it_is(server: &TestServer, chain: &ProxyChain) {
     let ada = Visitor::new(&chain.url);
     let page = ada.opens("/notes?a=b&c=d").await;
     assert!(is_sent_on(&page));
@@ -41,18 +38,18 @@ async fn is_told_who_it_is(house: &House, chain: &Chain) {
         [("name", "Zoë"), ("email", "ada@example.com"), ("password", ADAS_PASSWORD), ("next", "/notes?a=b&c=d")];
     let page = ada.submits("/account/register", &fields).await;
     assert_eq!((page.status, page.location()), (303, "/notes?a=b&c=d"));
-    house.types(&["user", "groups", "ada@example.com", "--add", "staff", "--add", "board"], "");
-    house.types(&["user", "verify", "ada@example.com"], "");
+    server.run_cli(&["user", "groups", "ada@example.com", "--add", "staff", "--add", "board"], "");
+    server.run_cli(&["user", "verify", "ada@example.com"], "");
     ada.presents_as("theme", "dark");
     let page = ada.opens("/notes?a=b&c=d").await;
     assert!(page.shows("\"target\":\"/notes?a=b&c=d\""), "{}", page.body);
-    let id = house.json(&["user", "show", "ada@example.com"])["id"].as_str().unwrap().to_owned();
+    let id = server.cli_json(&["user", "show", "ada@example.com"])["id"].as_str().unwrap().to_owned();
     let told = ["remote-user", "remote-name", "remote-email", "remote-groups", "cookie"]
         .map(|name| shown(&page, name).concat());
     assert_eq!(told, [&id, "Zo%C3%AB", "ada@example.com", "board,staff", "theme=dark"]);
     let posted = ada.submits("/notes", &[("text", "x")]).await;
     assert!(posted.shows("\"method\":\"POST\"") && shown(&posted, "remote-user") == [id], "{}", posted.body);
-    assert_eq!(house.json(&["session", "list", "--user", "ada@example.com"])[0]["address"], "127.0.0.1");
+    assert_eq!(server.cli_json(&["session", "list", "--user", "ada@example.com"])[0]["address"], "127.0.0.1");
 
     let thief = ada.copy();
     assert_eq!(ada.signs_out().await.status, 303);
@@ -68,17 +65,17 @@ async fn is_told_who_it_is(house: &House, chain: &Chain) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_app_gets_identity_headers_through_every_proxy() {
     for proxy in PROXIES {
-        let house = house();
-        let chain = Chain::new(&house, proxy, &[]).await;
-        is_told_who_it_is(&house, &chain).await;
+        let server = server();
+        let chain = ProxyChain::new(&server, proxy, &[]).await;
+        is_told_who_it_is(&server, &chain).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_return_urls_pass_through_every_proxy() {
     for proxy in PROXIES {
-        let house = house();
-        let chain = Chain::new(&house, proxy, &[]).await;
+        let server = server();
+        let chain = ProxyChain::new(&server, proxy, &[]).await;
         let ada = Visitor::new(&chain.url);
         let long = format!("/{}", "a/".repeat(3_500));
         let page = ada.opens(&long).await;
@@ -91,14 +88,14 @@ async fn long_return_urls_pass_through_every_proxy() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reissued_cookies_pass_through_nginx_and_traefik() {
     for proxy in [Proxy::Nginx, Proxy::Traefik] {
-        let mut house = house();
+        let mut server = server();
         let listen = free_address();
-        house.restart_with("HANDSTAMP_PUBLIC_URL", &format!("http://{listen}"));
-        let ada = house.ada().await;
-        let secret = std::fs::read_to_string(house.folder.join("data/secret.key")).unwrap();
-        house.set("HANDSTAMP_SECRET_KEY", "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg");
-        house.restart_with("HANDSTAMP_SECRET_KEY_FALLBACKS", secret.trim());
-        let chain = Chain::at(&house, proxy, &listen, &[]).await;
+        server.restart_with("HANDSTAMP_PUBLIC_URL", &format!("http://{listen}"));
+        let ada = server.ada().await;
+        let secret = std::fs::read_to_string(server.folder().join("data/secret.key")).unwrap();
+        server.set("HANDSTAMP_SECRET_KEY", "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg");
+        server.restart_with("HANDSTAMP_SECRET_KEY_FALLBACKS", secret.trim());
+        let chain = ProxyChain::listening_at(&server, proxy, &listen, &[]).await;
         let ada = ada.at(&chain.url);
         let port = listen.rsplit(':').next().unwrap();
         let renewed = ada.opens("/notes").await;
@@ -108,8 +105,8 @@ async fn reissued_cookies_pass_through_nginx_and_traefik() {
 }
 
 /// The findings of the doctor: whether all checks passed, and the names of those that failed.
-fn examined(house: &House, arguments: &[&str]) -> (bool, Vec<String>) {
-    let (status, output, error) = house.types(&[&["doctor", "--json"], arguments].concat(), "");
+fn examined(server: &TestServer, arguments: &[&str]) -> (bool, Vec<String>) {
+    let (status, output, error) = server.run_cli(&[&["doctor", "--json"], arguments].concat(), "");
     let findings: Value = serde_json::from_str(&output).unwrap_or_else(|_| panic!("{output} {error}"));
     let findings = findings.as_array().unwrap();
     let failed = findings.iter().filter(|finding| finding["result"] == "FAIL");
@@ -121,36 +118,36 @@ fn examined(house: &House, arguments: &[&str]) -> (bool, Vec<String>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_doctor_passes_every_printed_configuration() {
-    let house = house();
+    let server = server();
     for proxy in PROXIES {
-        let chain = Chain::new(&house, proxy, &[]).await;
+        let chain = ProxyChain::new(&server, proxy, &[]).await;
         let page = format!("{}/notes", chain.url);
         let unreachable = "http://127.0.0.1:1/";
-        assert_eq!(examined(&house, &[&page, "--app", unreachable]), (true, vec![]), "{proxy:?}");
+        assert_eq!(examined(&server, &[&page, "--app", unreachable]), (true, vec![]), "{proxy:?}");
         let believes = format!("{}/believes", chain.app_url);
-        assert_eq!(examined(&house, &[&page, "--app", &believes]), (false, vec![AROUND.into()]));
+        assert_eq!(examined(&server, &[&page, "--app", &believes]), (false, vec![AROUND.into()]));
     }
-    assert!(house.types(&["user", "list"], "").1.contains("no accounts"), "the doctor has removed its account");
+    assert!(server.run_cli(&["user", "list"], "").1.contains("no accounts"), "the doctor has removed its account");
 }
 
-const AROUND: &str = "the app is not reached around the proxy";
-const THROUGH: &str = "who is signed in gets through";
-const STRANGER: &str = "a stranger is kept out";
-const REDIRECT: &str = "a stranger is sent to sign in, and back";
+const AROUND: &str = "the app is reachable only through the proxy";
+const THROUGH: &str = "a signed-in request reaches the app";
+const ANONYMOUS: &str = "an anonymous request is rejected";
+const REDIRECT: &str = "an anonymous browser is sent to sign in and back";
 const IDENTITY: &str = "forged identity headers do not reach the app";
-const CONNECTION: &str = "a client cannot have identity headers taken out";
+const CONNECTION: &str = "a client cannot remove identity headers";
 const COOKIE: &str = "the session cookie does not reach the app";
-const FORWARDED: &str = "forged X-Forwarded-… headers lead nowhere";
-const ADDRESS: &str = "a forged address is not believed";
-const QUESTIONS: &str = "the proxy's questions are not for browsers";
-const SIGN_IN: &str = "somebody can sign in";
-const HOST: &str = "a forged host leads nowhere";
-const WELL_KNOWN: &str = "the change of a password is found";
-const LONG: &str = "a long post gets through";
-const AS_A_STRANGER: &str = "a stranger reaches the app, as a stranger";
-const STRANGERS_IDENTITY: &str = "forged identity headers open nothing";
-const PREFLIGHT: &str = "a preflight reaches the app, as a stranger's";
-const NO_PREFLIGHT: &str = "a preflight is kept out";
+const FORWARDED: &str = "forged X-Forwarded-… headers have no effect";
+const ADDRESS: &str = "a forged client address is ignored";
+const QUESTIONS: &str = "browsers cannot send authorization subrequests";
+const SIGN_IN: &str = "signing in works";
+const HOST: &str = "a forged host has no effect";
+const WELL_KNOWN: &str = "the well-known URL for changing a password is served";
+const LONG: &str = "a large POST body is accepted";
+const WITHOUT_IDENTITY: &str = "an anonymous request reaches the app without an identity";
+const STRANGERS_IDENTITY: &str = "forged identity headers grant no access";
+const PREFLIGHT: &str = "an anonymous preflight request reaches the app without an identity";
+const NO_PREFLIGHT: &str = "an anonymous preflight request is rejected";
 
 /// Removes one protection after another from a configuration, and expects the doctor to report each.
 async fn each_is_missed(proxies: &[Proxy], protections: &[(&str, &str, &str)]) {
@@ -159,12 +156,12 @@ async fn each_is_missed(proxies: &[Proxy], protections: &[(&str, &str, &str)]) {
 
 /// The same with flags for `proxy-config` and for the doctor.
 async fn each_is_missed_with(flags: &[&str], proxies: &[Proxy], protections: &[(&str, &str, &str)]) {
-    let house = house();
+    let server = server();
     for proxy in proxies {
         for (protection, instead, check) in protections {
-            let chain = Chain::printed(&house, *proxy, flags, &[(protection, instead)]).await;
+            let chain = ProxyChain::with_flags(&server, *proxy, flags, &[(protection, instead)]).await;
             let page = format!("{}/notes", chain.url);
-            let (_, failed) = examined(&house, &[&[page.as_str()], flags].concat());
+            let (_, failed) = examined(&server, &[&[page.as_str()], flags].concat());
             assert!(failed.iter().any(|name| name == check), "{proxy:?} without {protection}: {failed:?}");
         }
     }
@@ -175,12 +172,12 @@ async fn the_doctor_detects_every_missing_protection_of_nginx() {
     each_is_missed(
         &[Proxy::Nginx],
         &[
-            ("auth_request /handstamp-asks;", "", STRANGER),
-            ("error_page 401 = @stranger;", "", REDIRECT),
+            ("auth_request /handstamp-auth;", "", ANONYMOUS),
+            ("error_page 401 = @anonymous;", "", REDIRECT),
             ("location ~ ^/(account(/|$)|", "location ~ ^/(elsewhere(/|$)|", SIGN_IN),
             (r"|\.well-known/change-password$)", ")", WELL_KNOWN),
             ("return 421;", "set $is_let_in 1;", HOST),
-            ("= /handstamp-asks {", "= /handstamp-asks { client_max_body_size 1m;", LONG),
+            ("= /handstamp-auth {", "= /handstamp-auth { client_max_body_size 1m;", LONG),
             ("underscores_in_headers off;", "underscores_in_headers on;", IDENTITY),
             ("proxy_set_header Remote-User $handstamp_user;", "", IDENTITY),
             ("proxy_set_header Remote-Name $handstamp_name;", "", IDENTITY),
@@ -203,7 +200,7 @@ async fn the_doctor_detects_every_missing_protection_of_nginx() {
         &["--access", "everybody"],
         &[Proxy::Nginx],
         &[
-            ("?access=everybody", "", AS_A_STRANGER),
+            ("?access=everybody", "", WITHOUT_IDENTITY),
             ("proxy_set_header Remote-User $handstamp_user;", "", STRANGERS_IDENTITY),
             ("proxy_set_header Handstamp-Assertion $handstamp_assertion;", "", STRANGERS_IDENTITY),
         ],
@@ -220,11 +217,11 @@ async fn the_doctor_detects_every_missing_protection_of_caddy() {
     each_is_missed(
         &[Proxy::Caddy, Proxy::NewCaddy],
         &[
-            ("forward_auth", "@never path /never\nforward_auth @never", STRANGER),
+            ("forward_auth", "@never path /never\nforward_auth @never", ANONYMOUS),
             ("@account path /account /account/* /.well", "@account path /elsewhere /.well", SIGN_IN),
             ("/account/* /.well-known/change-password", "/account/*", WELL_KNOWN),
             ("respond @elsewhere 421", "", HOST),
-            ("request_header @wishes -Connection", "", CONNECTION),
+            ("request_header @hop_by_hop -Connection", "", CONNECTION),
             ("Handstamp-Assertion Cookie", "Handstamp-Assertion", COOKIE),
             ("request_header -X-Forwarded*", "", FORWARDED),
             ("request_header -Forwarded\n", "\n", FORWARDED),
@@ -242,7 +239,8 @@ async fn the_doctor_detects_every_missing_protection_of_caddy() {
         ("request_header -X_Real*", "", FORWARDED),
     ];
     each_is_missed(&[Proxy::Caddy], &underscores).await;
-    let strangers = [("?access=everybody", "?", AS_A_STRANGER), ("request_header -Remote_*", "", STRANGERS_IDENTITY)];
+    let strangers =
+        [("?access=everybody", "?", WITHOUT_IDENTITY), ("request_header -Remote_*", "", STRANGERS_IDENTITY)];
     each_is_missed_with(&["--access", "everybody"], &[Proxy::Caddy], &strangers).await;
     each_is_missed_with(&["--preflight"], &[Proxy::Caddy], &[("?preflight=pass", "?", PREFLIGHT)]).await;
 }
@@ -252,7 +250,7 @@ async fn the_doctor_detects_every_missing_protection_of_traefik() {
     each_is_missed(
         &[Proxy::Traefik],
         &[
-            ("middlewares: [strip, handstamp, wait]", "middlewares: [strip, wait]", STRANGER),
+            ("middlewares: [strip, handstamp, wait]", "middlewares: [strip, wait]", ANONYMOUS),
             ("Path(`/account`) || PathPrefix(`/account/`)", "Path(`/elsewhere`)", SIGN_IN),
             (" || Path(`/.well-known/change-password`)", "", WELL_KNOWN),
             ("Host(`localhost`) ||", "Host(`localhost`) || PathPrefix(`/`) ||", HOST),
@@ -268,7 +266,8 @@ async fn the_doctor_detects_every_missing_protection_of_traefik() {
         ],
     )
     .await;
-    let strangers = [("?access=everybody", "", AS_A_STRANGER), ("          - Remote-User\n", "", STRANGERS_IDENTITY)];
+    let strangers =
+        [("?access=everybody", "", WITHOUT_IDENTITY), ("          - Remote-User\n", "", STRANGERS_IDENTITY)];
     each_is_missed_with(&["--access", "everybody"], &[Proxy::Traefik], &strangers).await;
     let preflights = [("?preflight=pass", "", PREFLIGHT), ("          - Remote-User\n", "", PREFLIGHT)];
     each_is_missed_with(&["--preflight"], &[Proxy::Traefik], &preflights).await;
@@ -288,9 +287,10 @@ print(*(header['exact'] for header in copied), question['http_service']['path_pr
 print(*(route['match'].popitem()[1] + '>' + route['route']['cluster'] for route in manager['route_config']['virtual_hosts'][0]['routes']))
 print(resources['clusters'][1]['load_assignment']['endpoints'][0]['lb_endpoints'][0]['endpoint']['address']['socket_address'])
 ";
-    let house = House::on_sqlite();
+    let server = TestServer::on_sqlite();
     let arguments = ["proxy-config", "envoy", "--listen", "[::1]:8000", "--app", "app:3000"];
-    let printed = house.bare_command(&arguments).stdout(Stdio::piped()).spawn().unwrap().stdout.unwrap();
+    let printed =
+        server.cli_command_without_settings(&arguments).stdout(Stdio::piped()).spawn().unwrap().stdout.unwrap();
     let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/bin/python");
     let read = Command::new(python).args(["-c", READ]).stdin(printed).output().unwrap();
     let read = String::from_utf8(read.stdout).unwrap();
@@ -307,10 +307,10 @@ print(resources['clusters'][1]['load_assignment']['endpoints'][0]['lb_endpoints'
 
 #[test]
 fn proxy_config_refuses_addresses_that_would_inject_configuration() {
-    let house = House::on_sqlite();
+    let server = TestServer::on_sqlite();
     for bad in ["127.0.0.1", "a:0", "a b:80", "a;b:80", "a{b:80", "a\n:80", ":80", "[::1:80", "https://a:443"] {
         let arguments = ["proxy-config", "nginx", "--listen", bad, "--app", "127.0.0.1:1"];
-        let output = house.bare_command(&arguments).output().unwrap();
+        let output = server.cli_command_without_settings(&arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{bad}");
         assert!(output.stdout.is_empty() && String::from_utf8(output.stderr).unwrap().contains("127.0.0.1:8080"));
     }
@@ -328,31 +328,31 @@ fn assert_stranger(page: &Page) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn public_pages_are_proxied_without_an_identity_for_anonymous_clients() {
-    let house = house();
-    house.ada().await;
-    house.types(&["user", "verify", "ada@example.com"], "");
+    let server = server();
+    server.ada().await;
+    server.run_cli(&["user", "verify", "ada@example.com"], "");
     for proxy in PROXIES {
-        let chain = Chain::printed(&house, proxy, &EVERYBODY, &[]).await;
-        let stranger = Visitor::new(&chain.url);
-        stranger.presents("junk");
-        stranger.presents_as("theme", "dark");
+        let chain = ProxyChain::with_flags(&server, proxy, &EVERYBODY, &[]).await;
+        let anonymous = Visitor::new(&chain.url);
+        anonymous.presents("junk");
+        anonymous.presents_as("theme", "dark");
         for name in ["remote-user", "remote_user", "remote-groups", "handstamp-assertion"] {
-            let forged = stranger.request(reqwest::Method::GET, "/notes").header(name, "forged");
-            let page = stranger.send(forged.header("sec-fetch-mode", "navigate")).await;
+            let forged = anonymous.request(reqwest::Method::GET, "/notes").header(name, "forged");
+            let page = anonymous.send(forged.header("sec-fetch-mode", "navigate")).await;
             assert_stranger(&page);
             assert_eq!(shown(&page, "cookie"), ["theme=dark"], "{proxy:?}");
         }
-        assert_stranger(&stranger.submits("/notes", &[("text", "x")]).await);
-        assert_eq!(stranger.signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
-        let thief = stranger.copy();
-        assert_eq!(shown(&stranger.opens("/notes").await, "remote-email"), ["ada@example.com"]);
-        assert_eq!(stranger.signs_out().await.status, 303);
+        assert_stranger(&anonymous.submits("/notes", &[("text", "x")]).await);
+        assert_eq!(anonymous.signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
+        let thief = anonymous.copy();
+        assert_eq!(shown(&anonymous.opens("/notes").await, "remote-email"), ["ada@example.com"]);
+        assert_eq!(anonymous.signs_out().await.status, 303);
         assert_stranger(&thief.opens("/notes").await);
         let page = format!("{}/notes", chain.url);
         let arguments = [&[page.as_str()], EVERYBODY.as_slice()].concat();
-        assert_eq!(examined(&house, &arguments), (true, vec![]), "{proxy:?}");
+        assert_eq!(examined(&server, &arguments), (true, vec![]), "{proxy:?}");
         assert!(
-            examined(&house, &[&page]).1.contains(&STRANGER.to_owned()),
+            examined(&server, &[&page]).1.contains(&ANONYMOUS.to_owned()),
             "without the flag, the doctor expects a page for signed-in users"
         );
     }
@@ -360,13 +360,13 @@ async fn public_pages_are_proxied_without_an_identity_for_anonymous_clients() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caddy_that_forwards_the_client_query_lets_no_client_in() {
-    let house = house();
+    let server = server();
     for proxy in [Proxy::Caddy, Proxy::NewCaddy] {
-        let chain = Chain::new(&house, proxy, &[("uri /auth/forward?", "uri /auth/forward")]).await;
-        let stranger = Visitor::new(&chain.url);
+        let chain = ProxyChain::new(&server, proxy, &[("uri /auth/forward?", "uri /auth/forward")]).await;
+        let anonymous = Visitor::new(&chain.url);
         for query in ["access=everybody", "access=%65verybody", "access=everybody&a=%C3%A9", "preflight=pass", "a=b"] {
-            let asked = stranger.bare_request(reqwest::Method::OPTIONS, &format!("/notes?{query}"));
-            let page = stranger.send(asked.header("access-control-request-method", "POST")).await;
+            let asked = anonymous.bare_request(reqwest::Method::OPTIONS, &format!("/notes?{query}"));
+            let page = anonymous.send(asked.header("access-control-request-method", "POST")).await;
             assert!(matches!(page.status, 400 | 401), "{proxy:?} {query}: {}", page.status);
         }
     }
@@ -374,11 +374,11 @@ async fn a_caddy_that_forwards_the_client_query_lets_no_client_in() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn preflights_reach_the_app_if_configured() {
-    let house = house();
-    let ada = house.ada().await;
+    let server = server();
+    let ada = server.ada().await;
     for proxy in PROXIES {
         for (flags, status) in [([].as_slice(), 401), (&["--preflight"], 200)] {
-            let chain = Chain::printed(&house, proxy, flags, &[]).await;
+            let chain = ProxyChain::with_flags(&server, proxy, flags, &[]).await;
             for visitor in [Visitor::new(&chain.url), ada.at(&chain.url)] {
                 if visitor.has_cookie() && flags.is_empty() {
                     continue;
@@ -392,23 +392,23 @@ async fn preflights_reach_the_app_if_configured() {
                     assert_eq!(shown(&page, "access-control-request-method"), ["PUT"]);
                 }
             }
-            let stranger = Visitor::new(&chain.url);
+            let anonymous = Visitor::new(&chain.url);
             let put =
-                stranger.bare_request(reqwest::Method::PUT, "/api/notes").header("origin", "http://localhost:5173");
-            assert_eq!(stranger.send(put.header("access-control-request-method", "PUT")).await.status, 401);
+                anonymous.bare_request(reqwest::Method::PUT, "/api/notes").header("origin", "http://localhost:5173");
+            assert_eq!(anonymous.send(put.header("access-control-request-method", "PUT")).await.status, 401);
             let page = format!("{}/notes", chain.url);
             let arguments = [&[page.as_str()], flags].concat();
-            assert_eq!(examined(&house, &arguments), (true, vec![]), "{proxy:?}");
+            assert_eq!(examined(&server, &arguments), (true, vec![]), "{proxy:?}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_uploads_reach_the_app() {
-    let house = house();
-    let ada = house.ada().await;
+    let server = server();
+    let ada = server.ada().await;
     for proxy in PROXIES {
-        let chain = Chain::new(&house, proxy, &[]).await;
+        let chain = ProxyChain::new(&server, proxy, &[]).await;
         for bytes in [2 * 1024 * 1024, 50 * 1024 * 1024] {
             let upload = |who: &Visitor| who.bare_request(reqwest::Method::POST, "/upload").body(vec![b'x'; bytes]);
             let ada = ada.at(&chain.url);
@@ -421,9 +421,9 @@ async fn large_uploads_reach_the_app() {
 /// Otherwise the body would be stored on the disk of nginx.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_without_a_session_is_refused_before_its_body_is_sent() {
-    let house = house();
+    let server = server();
     for proxy in PROXIES {
-        let chain = Chain::new(&house, proxy, &[]).await;
+        let chain = ProxyChain::new(&server, proxy, &[]).await;
         let host = chain.url.strip_prefix("http://").unwrap();
         let head = format!("POST /upload HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000000000\r\n");
         let answer = answer_to(host, &head);
@@ -437,26 +437,27 @@ async fn an_upload_without_a_session_is_refused_before_its_body_is_sent() {
 /// The response to a second subrequest would be sent to the browser.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nginx_sends_one_subrequest_for_a_refused_request() {
-    let house = house();
-    let chain = Chain::new(&house, Proxy::Nginx, &[]).await;
-    let stranger = Visitor::new(&chain.url);
-    stranger.presents("junk");
-    let page = stranger.opens("/notes").await;
-    assert_eq!(page.status, 303);
-    assert!(["remote-user", "cookie", "handstamp-assertion"].iter().all(|name| !page.headers.contains_key(*name)));
-    // A subrequest with a junk cookie is logged.
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    assert_eq!(house.events("session_token_refused").await.len(), 1);
+    let server = server();
+    let chain = ProxyChain::new(&server, Proxy::Nginx, &[]).await;
+    let anonymous = Visitor::new(&chain.url);
+    anonymous.presents("junk");
+    for requests in 1..=2 {
+        let page = anonymous.opens("/notes").await;
+        assert_eq!(page.status, 303);
+        assert!(["remote-user", "cookie", "handstamp-assertion"].iter().all(|name| !page.headers.contains_key(*name)));
+        // A subrequest with a junk cookie is logged. A second one of the first request would come before those of the second.
+        assert_eq!(server.events("session_token_refused").len(), requests);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn server_sent_events_are_not_buffered_by_proxies() {
-    let house = house();
-    let ada = house.ada().await;
+    let server = server();
+    let ada = server.ada().await;
     for proxy in PROXIES {
         let permits = Arc::new(Semaphore::new(1));
         let app = sends_events(Arc::clone(&permits)).await;
-        let chain = Chain::to(&house, proxy, &free_address(), &app, &[]).await;
+        let chain = ProxyChain::in_front_of(&server, proxy, &free_address(), &app, &[]).await;
         let ada = ada.at(&chain.url);
         let within = std::time::Duration::from_secs(10);
         let stream = tokio::time::timeout(within, ada.bare_request(reqwest::Method::GET, "/events").send()).await;
@@ -488,9 +489,9 @@ async fn sends_events(permits: Arc<Semaphore>) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_proxy_routes_the_change_password_url_to_handstamp() {
-    let house = house();
+    let server = server();
     for proxy in PROXIES {
-        let chain = Chain::new(&house, proxy, &[]).await;
+        let chain = ProxyChain::new(&server, proxy, &[]).await;
         let page = Visitor::new(&chain.url).opens("/.well-known/change-password").await;
         assert_eq!((page.status, page.location()), (303, "/account/password"), "{proxy:?}");
     }
@@ -498,11 +499,11 @@ async fn every_proxy_routes_the_change_password_url_to_handstamp() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn apps_get_the_assertion_keys_through_every_proxy() {
-    let house = house();
-    let keys = house.visitor().opens("/auth/jwks.json").await;
+    let server = server();
+    let keys = server.visitor().opens("/auth/jwks.json").await;
     assert!(keys.shows("\"kty\":\"OKP\""), "{}", keys.body);
     for proxy in PROXIES {
-        let chain = Chain::new(&house, proxy, &[]).await;
+        let chain = ProxyChain::new(&server, proxy, &[]).await;
         let app = Visitor::new(&chain.url);
         let through = app.send(app.bare_request(reqwest::Method::GET, "/account/jwks.json")).await;
         assert_eq!((through.status, through.header("content-type")), (200, "application/jwk-set+json"), "{proxy:?}");
@@ -513,9 +514,9 @@ async fn apps_get_the_assertion_keys_through_every_proxy() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn proxies_report_an_outage_of_the_app_or_of_handstamp() {
     for proxy in PROXIES {
-        let mut house = house();
-        let ada = house.ada().await;
-        let mut chain = Chain::new(&house, proxy, &[]).await;
+        let mut server = server();
+        let ada = server.ada().await;
+        let mut chain = ProxyChain::new(&server, proxy, &[]).await;
         let ada = ada.at(&chain.url);
         let says = |page: Page, traefik| match proxy {
             Proxy::Traefik => assert_eq!(page.status, traefik),
@@ -524,10 +525,10 @@ async fn proxies_report_an_outage_of_the_app_or_of_handstamp() {
                 assert!(page.shows("Please try again in a few seconds."), "{proxy:?}: {}", page.body);
             }
         };
-        chain.loses_its_app().await;
+        chain.stop_app().await;
         says(ada.opens("/notes").await, 502);
         assert_eq!(ada.opens("/account").await.status, 200);
-        house.stop();
+        server.stop();
         says(ada.opens("/notes").await, 500);
         says(ada.opens("/account").await, 502);
     }
@@ -535,12 +536,12 @@ async fn proxies_report_an_outage_of_the_app_or_of_handstamp() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn caddy_and_traefik_retry_while_the_app_restarts() {
-    let house = house();
-    let ada = house.ada().await;
+    let server = server();
+    let ada = server.ada().await;
     for proxy in [Proxy::Caddy, Proxy::NewCaddy, Proxy::Traefik] {
-        let mut chain = Chain::new(&house, proxy, &[]).await;
+        let mut chain = ProxyChain::new(&server, proxy, &[]).await;
         let ada = ada.at(&chain.url);
-        chain.loses_its_app().await;
+        chain.stop_app().await;
         let asked = tokio::spawn(async move {
             match proxy {
                 // An older Caddy loses the body of a request after the first attempt.
@@ -549,7 +550,7 @@ async fn caddy_and_traefik_retry_while_the_app_restarts() {
             }
         });
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        chain.gets_its_app_back().await;
+        chain.start_app().await;
         let page = asked.await.unwrap();
         let length = if matches!(proxy, Proxy::Traefik) { "\"length\":6" } else { "\"length\":0" };
         assert_eq!((page.status, page.shows(length)), (200, true), "{proxy:?} {}", page.body);
@@ -558,12 +559,12 @@ async fn caddy_and_traefik_retry_while_the_app_restarts() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn proxies_serve_their_configured_hosts_only() {
-    let house = house();
-    let ada = house.ada().await;
+    let server = server();
+    let ada = server.ada().await;
     for proxy in PROXIES {
         let named = ["--host", "app.example.com", "--host", "localhost", "--host", "127.0.0.1"];
         for (flags, is_named) in [([].as_slice(), false), (&named, true)] {
-            let chain = Chain::printed(&house, proxy, flags, &[]).await;
+            let chain = ProxyChain::with_flags(&server, proxy, flags, &[]).await;
             let ada = ada.at(&chain.url);
             for (host, is_taken) in [
                 ("localhost", true),
@@ -588,10 +589,10 @@ async fn proxies_serve_their_configured_hosts_only() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn proxies_listen_on_ipv6_addresses() {
-    let house = house();
+    let server = server();
     for proxy in PROXIES {
         let listen = std::net::TcpListener::bind("[::1]:0").unwrap().local_addr().unwrap().to_string();
-        let chain = Chain::to(&house, proxy, &listen, "127.0.0.1:1", &[]).await;
+        let chain = ProxyChain::in_front_of(&server, proxy, &listen, "127.0.0.1:1", &[]).await;
         let page = Visitor::new(&chain.url).opens("/notes").await;
         assert!(is_sent_on(&page), "{proxy:?} {} {}", page.status, page.body);
     }
@@ -600,21 +601,21 @@ async fn proxies_listen_on_ipv6_addresses() {
 /// Scripts and command-line clients send such targets, unlike browsers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn non_ascii_targets_pass_through_every_proxy() {
-    let house = house();
-    let ada = house.ada().await;
+    let server = server();
+    let ada = server.ada().await;
     for proxy in PROXIES {
-        let chain = Chain::new(&house, proxy, &[]).await;
+        let chain = ProxyChain::new(&server, proxy, &[]).await;
         let host = chain.url.strip_prefix("http://").unwrap();
         for target in ["/caf\u{E9}", "/notes?q=caf\u{E9}"] {
             let cookie = format!("Cookie: handstamp_session={}\r\n", ada.token());
             let member = answer_to(host, &format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{cookie}"));
             assert!(member.starts_with("HTTP/1.1 200"), "{proxy:?} {target} {member}");
-            let stranger =
+            let anonymous =
                 answer_to(host, &format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nSec-Fetch-Mode: navigate\r\n"));
             let next =
                 target.replace('/', "%2F").replace('?', "%3F").replace('=', "%3D").replace('\u{E9}', "%25C3%25A9");
             let location = format!("/account/login?next={next}\r\n");
-            assert!(stranger.contains(&location), "{proxy:?} {target} {stranger}");
+            assert!(anonymous.contains(&location), "{proxy:?} {target} {anonymous}");
         }
     }
 }
@@ -636,16 +637,16 @@ fn answer_to(host: &str, request: &str) -> String {
 
 #[test]
 fn the_printed_caddyfile_is_formatted_like_caddy_fmt() {
-    let house = House::on_sqlite();
+    let server = TestServer::on_sqlite();
     let newest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/bin/caddy");
     for (listen, flags) in
         [("127.0.0.1:8000", [].as_slice()), ("[::1]:8000", &["--preflight"]), ("0.0.0.0:80", &EVERYBODY)]
     {
-        let printed = Proxy::Caddy.configuration(&house, listen, "127.0.0.1:3000", flags);
-        let file = house.folder.join("Caddyfile");
+        let printed = Proxy::Caddy.configuration(&server, listen, "127.0.0.1:3000", flags);
+        let file = server.folder().join("Caddyfile");
         std::fs::write(&file, &printed).unwrap();
         for caddy in ["/usr/bin/caddy", newest] {
-            let formatted = Command::new(caddy).arg("fmt").arg(&file).env("HOME", &house.folder).output().unwrap();
+            let formatted = Command::new(caddy).arg("fmt").arg(&file).env("HOME", server.folder()).output().unwrap();
             assert_eq!(String::from_utf8(formatted.stdout).unwrap(), printed, "{caddy} {listen}");
         }
     }
@@ -653,16 +654,16 @@ fn the_printed_caddyfile_is_formatted_like_caddy_fmt() {
 
 #[test]
 fn proxy_config_refuses_public_access_for_envoy() {
-    let house = House::on_sqlite();
+    let server = TestServer::on_sqlite();
     let arguments = ["proxy-config", "envoy", "--listen", "[::1]:8000", "--app", "app:3000", "--access", "everybody"];
-    let output = house.bare_command(&arguments).output().unwrap();
+    let output = server.cli_command_without_settings(&arguments).output().unwrap();
     assert!(output.status.code() == Some(2) && output.stdout.is_empty());
     assert!(String::from_utf8(output.stderr).unwrap().contains("use nginx, Caddy or Traefik"));
 }
 
 /// The doctor's finding for one check: its result, and the reason.
-fn said(house: &House, arguments: &[&str], check: &str) -> (String, String) {
-    let (_, output, error) = house.types(&[&["doctor", "--json"], arguments].concat(), "");
+fn said(server: &TestServer, arguments: &[&str], check: &str) -> (String, String) {
+    let (_, output, error) = server.run_cli(&[&["doctor", "--json"], arguments].concat(), "");
     let findings: Value = serde_json::from_str(&output).unwrap_or_else(|_| panic!("{output} {error}"));
     let finding = findings.as_array().unwrap().iter().find(|finding| finding["check"] == check).unwrap();
     let text = |name: &str| finding[name].as_str().unwrap_or_default().to_owned();
@@ -671,75 +672,80 @@ fn said(house: &House, arguments: &[&str], check: &str) -> (String, String) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_doctor_does_not_judge_an_app_by_a_public_page() {
-    let house = house();
-    let chain = Chain::new(&house, Proxy::Nginx, &[]).await;
+    let server = server();
+    let chain = ProxyChain::new(&server, Proxy::Nginx, &[]).await;
     let page = format!("{}/notes", chain.url);
     let echo = format!("{}/notes", chain.app_url);
-    let (result, why) = said(&house, &[&page, "--app", &echo], AROUND);
+    let (result, why) = said(&server, &[&page, "--app", &echo], AROUND);
     assert!(result == "?" && why.contains("a page that only members see"), "{result} {why}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_doctor_reports_an_app_that_refuses_authorized_requests() {
-    let house = house();
+    let server = server();
     for proxy in PROXIES {
-        let chain = Chain::new(&house, proxy, &[]).await;
-        let (result, why) = said(&house, &[&format!("{}/refuses", chain.url)], THROUGH);
+        let chain = ProxyChain::new(&server, proxy, &[]).await;
+        let (result, why) = said(&server, &[&format!("{}/refuses", chain.url)], THROUGH);
         assert!(result == "FAIL" && why.contains(&format!("the audience {} and the issuer http", chain.url)), "{why}");
     }
     let chain =
-        Chain::new(&house, Proxy::Caddy, &[("uri /auth/forward?", "uri /auth/forward?\nheader_up -Cookie")]).await;
-    let (result, why) = said(&house, &[&format!("{}/refuses", chain.url)], THROUGH);
+        ProxyChain::new(&server, Proxy::Caddy, &[("uri /auth/forward?", "uri /auth/forward?\nheader_up -Cookie")])
+            .await;
+    let (result, why) = said(&server, &[&format!("{}/refuses", chain.url)], THROUGH);
     assert!(result == "FAIL" && why.contains("send the Cookie header"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_doctor_reports_a_page_that_shows_no_identity() {
-    let house = house();
-    let chain = Chain::new(&house, Proxy::Nginx, &[]).await;
-    let (result, why) = said(&house, &[&format!("{}/silent", chain.url)], IDENTITY);
+    let server = server();
+    let chain = ProxyChain::new(&server, Proxy::Nginx, &[]).await;
+    let (result, why) = said(&server, &[&format!("{}/silent", chain.url)], IDENTITY);
     assert!(result == "?" && why.starts_with("/silent does not show that doctor@handstamp.invalid"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_doctor_removes_its_account() {
-    let house = house();
-    let chain = Chain::new(&house, Proxy::Nginx, &[]).await;
+    let server = server();
+    let chain = ProxyChain::new(&server, Proxy::Nginx, &[]).await;
     for signal in ["INT", "TERM", "HUP"] {
-        let mut doctor = examines(&house, &chain);
-        is_at_work(&house).await;
+        let mut doctor = examines(&server, &chain);
+        is_at_work(&server).await;
         assert!(Command::new("kill").args(["-s", signal, &doctor.id().to_string()]).status().unwrap().success());
         assert_eq!(doctor.wait().unwrap().code(), Some(1), "{signal}");
-        assert!(house.types(&["user", "list"], "").1.contains("no accounts"), "{signal}");
+        assert!(server.run_cli(&["user", "list"], "").1.contains("no accounts"), "{signal}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_doctor_removes_the_account_of_a_killed_doctor() {
-    let house = house();
-    let chain = Chain::new(&house, Proxy::Nginx, &[]).await;
-    let mut doctor = examines(&house, &chain);
-    is_at_work(&house).await;
+    let server = server();
+    let chain = ProxyChain::new(&server, Proxy::Nginx, &[]).await;
+    let mut doctor = examines(&server, &chain);
+    is_at_work(&server).await;
     doctor.kill().unwrap();
     doctor.wait().unwrap();
     let page = format!("{}/notes", chain.url);
-    let (status, _, error) = house.types(&["doctor", &page], "");
+    let (status, _, error) = server.run_cli(&["doctor", &page], "");
     assert!(status == 1 && error.contains("another doctor is at work, or was killed"), "{error}");
-    assert_eq!(house.json(&["user", "list"]).as_array().unwrap().len(), 1, "it keeps the account of the other doctor");
-    assert_eq!(house.execute("UPDATE users SET created_at = created_at - 120").await, 1);
-    assert_eq!(examined(&house, &[&page]), (true, vec![]));
-    assert!(house.types(&["user", "list"], "").1.contains("no accounts"));
+    assert_eq!(
+        server.cli_json(&["user", "list"]).as_array().unwrap().len(),
+        1,
+        "it keeps the account of the other doctor"
+    );
+    assert_eq!(server.execute("UPDATE users SET created_at = created_at - 120").await, 1);
+    assert_eq!(examined(&server, &[&page]), (true, vec![]));
+    assert!(server.run_cli(&["user", "list"], "").1.contains("no accounts"));
 }
 
 /// A running doctor whose app answers slowly.
-fn examines(house: &House, chain: &Chain) -> std::process::Child {
+fn examines(server: &TestServer, chain: &ProxyChain) -> std::process::Child {
     let page = format!("{}/slow", chain.url);
-    let mut command = house.command_beside(&["doctor", &page]);
+    let mut command = server.cli_command(&["doctor", &page]);
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-async fn is_at_work(house: &House) {
-    while house.count("SELECT COUNT(*) FROM sessions").await == 0 {
+async fn is_at_work(server: &TestServer) {
+    while server.count("SELECT COUNT(*) FROM sessions").await == 0 {
         tokio::time::sleep(std::time::Duration::from_millis(25)).await;
     }
 }

@@ -1,11 +1,11 @@
 //! The list of a user's sessions, and their revocation by the user.
 
-use crate::house::ADAS_PASSWORD;
+use handstamp_testing::ADAS_PASSWORD;
 
-crate::stories! {
-    async fn the_session_list_shows_every_device(house: House) {
-        let ada = house.ada().await;
-        house.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await;
+handstamp_testing::stories! {
+    async fn the_session_list_shows_every_device(server: TestServer) {
+        let ada = server.ada().await;
+        server.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await;
         let page = ada.opens("/account/sessions").await;
         assert_eq!(page.body.matches("Firefox on Linux").count(), 3, "two devices, and the label of the button");
         assert!(page.shows("This device") && page.shows("127.0.0.1") && page.shows("just now"));
@@ -13,8 +13,8 @@ crate::stories! {
         assert!(!page.shows(&ada.token()) && !page.shows(&ada.token()[32..48]));
     }
 
-    async fn a_user_revokes_one_session(house: House) {
-        let (ada, phone, tablet) = (house.ada().await, house.visitor(), house.visitor());
+    async fn a_user_revokes_one_session(server: TestServer) {
+        let (ada, phone, tablet) = (server.ada().await, server.visitor(), server.visitor());
         phone.signs_in("ada@example.com", ADAS_PASSWORD).await;
         let handle = ada.opens("/account/sessions").await.hidden("session").remove(0);
         tablet.signs_in("ada@example.com", ADAS_PASSWORD).await;
@@ -23,11 +23,11 @@ crate::stories! {
         assert!(!phone.is_signed_in().await && tablet.is_signed_in().await && ada.is_signed_in().await);
         let again = ada.submits("/account/sessions/revoke", &[("session", &handle)]).await;
         assert_eq!((again.status, again.location()), (303, "/account/sessions"), "a double click is no error");
-        assert_eq!(house.events("session_revoked").await.len(), 1);
+        assert_eq!(server.events("session_revoked").len(), 1);
     }
 
-    async fn a_user_revokes_all_other_sessions(house: House) {
-        let (ada, phone, tablet) = (house.ada().await, house.visitor(), house.visitor());
+    async fn a_user_revokes_all_other_sessions(server: TestServer) {
+        let (ada, phone, tablet) = (server.ada().await, server.visitor(), server.visitor());
         phone.signs_in("ada@example.com", ADAS_PASSWORD).await;
         tablet.signs_in("ada@example.com", ADAS_PASSWORD).await;
         let page = ada.submits("/account/sessions/revoke-others", &[]).await;
@@ -35,9 +35,9 @@ crate::stories! {
         assert!(!phone.is_signed_in().await && !tablet.is_signed_in().await && ada.is_signed_in().await);
     }
 
-    async fn a_user_cannot_revoke_sessions_of_another_user(house: House) {
-        let (ada, eve) = (house.ada().await, house.visitor());
-        let phone = house.visitor();
+    async fn a_user_cannot_revoke_sessions_of_another_user(server: TestServer) {
+        let (ada, eve) = (server.ada().await, server.visitor());
+        let phone = server.visitor();
         phone.signs_in("ada@example.com", ADAS_PASSWORD).await;
         eve.registers("Eve", "eve@example.com", "walnut-trumpet-glacier").await;
         let handle = ada.opens("/account/sessions").await.hidden("session").remove(0);
@@ -49,11 +49,11 @@ crate::stories! {
         assert!(phone.is_signed_in().await && ada.is_signed_in().await);
     }
 
-    async fn last_seen_times_survive_a_restart(mut house: House) {
-        let ada = house.ada().await;
-        house.execute("UPDATE sessions SET last_seen_at = 1000, created_at = 1000").await;
+    async fn last_seen_times_survive_a_restart(mut server: TestServer) {
+        let ada = server.ada().await;
+        server.execute("UPDATE sessions SET last_seen_at = 1000, created_at = 1000").await;
         ada.opens("/account").await;
-        house.restart();
-        assert_eq!(house.count("SELECT COUNT(*) FROM sessions WHERE last_seen_at > 1700000000").await, 1);
+        server.restart();
+        assert_eq!(server.count("SELECT COUNT(*) FROM sessions WHERE last_seen_at > 1700000000").await, 1);
     }
 }

@@ -1,8 +1,11 @@
 //! The time of a failed sign-in: it reveals neither whether an account exists nor how old its hash is.
+//!
+//! The test needs an idle machine, so it runs on request only:
+//! `cargo test -p handstamp-server --test stories -- --ignored sign_in_timing`.
 
 use std::time::{Duration, Instant};
 
-use crate::house::{ADAS_PASSWORD, House};
+use handstamp_testing::{ADAS_PASSWORD, TestServer};
 
 /// As many wrong passwords as an account allows in a day, so that few accounts suffice.
 const TRIES_EACH: usize = 100;
@@ -29,21 +32,21 @@ fn memory_kib() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it measures time, which needs an idle machine; `every_wrong_sign_in_costs_the_same_work` counts the work instead"]
 async fn sign_in_timing_reveals_neither_accounts_nor_old_hashes() {
-    let mut house = House::on_sqlite();
-    house.set("HANDSTAMP_LIMITS__SIGN_IN_PER_ACCOUNT", "100");
-    house.set("HANDSTAMP_LOG__LEVEL", "info");
+    let mut server = TestServer::on_sqlite();
+    server.set("HANDSTAMP_LIMITS__SIGN_IN_PER_ACCOUNT", "100");
     let accounts = pairs().div_ceil(TRIES_EACH);
     for (kind, memory_kib) in [("older", "1024".to_owned()), ("known", memory_kib())] {
-        house.set("HANDSTAMP_HASHING__ITERATIONS", "2");
-        house.restart_with("HANDSTAMP_HASHING__MEMORY_KIB", &memory_kib);
+        server.set("HANDSTAMP_HASHING__ITERATIONS", "2");
+        server.restart_with("HANDSTAMP_HASHING__MEMORY_KIB", &memory_kib);
         for number in 0..accounts {
-            let page = house.visitor().registers("Ada", &format!("{kind}{number}@example.com"), ADAS_PASSWORD).await;
+            let page = server.visitor().registers("Ada", &format!("{kind}{number}@example.com"), ADAS_PASSWORD).await;
             assert_eq!(page.status, 303);
         }
     }
     let kinds = ["unknown", "known", "older"];
-    let stranger = house.visitor();
+    let anonymous = server.visitor();
     let mut times = [const { Vec::new() }; 3];
     for try_number in 0..pairs() {
         for place in 0..3 {
@@ -51,7 +54,7 @@ async fn sign_in_timing_reveals_neither_accounts_nor_old_hashes() {
             let kind = (try_number + place) % 3;
             let email = format!("{}{}@example.com", kinds[kind], try_number / TRIES_EACH);
             let begun = Instant::now();
-            let status = stranger.signs_in(&email, "not the password of anybody").await.status;
+            let status = anonymous.signs_in(&email, "not the password of anybody").await.status;
             times[kind].push(begun.elapsed());
             assert_eq!(status, 422);
         }

@@ -1,18 +1,18 @@
 //! Start and stop of the server: data files, settings, the database, signals, templates and health checks.
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::house::House;
-use crate::visitor::Visitor;
+use handstamp_testing::{ADAS_PASSWORD, Program, TestServer, Visitor};
 
 /// The error message of a server that does not start.
-fn refusal(house: &House, name: &str, value: &str) -> String {
-    let mut process = house.command().env(name, value).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+fn refusal(server: &TestServer, name: &str, value: &str) -> String {
+    let mut process =
+        server.serve_command().env(name, value).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut says = String::new();
     // A line on standard output means that the server has started.
     let announced = BufReader::new(process.stdout.take().unwrap()).read_line(&mut says).unwrap();
@@ -26,9 +26,9 @@ fn refusal(house: &House, name: &str, value: &str) -> String {
 
 #[tokio::test]
 async fn the_first_start_creates_private_data_files() {
-    let house = House::on_sqlite();
-    assert_eq!(house.visitor().opens("/").await.status, 200);
-    let data = house.folder.join("data");
+    let server = TestServer::on_sqlite();
+    assert_eq!(server.visitor().opens("/").await.status, 200);
+    let data = server.folder().join("data");
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&data), 0o700);
     let files: Vec<_> = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -44,10 +44,10 @@ async fn the_first_start_creates_private_data_files() {
 #[tokio::test]
 async fn data_files_are_private_under_any_umask() {
     for umask in ["000", "777"] {
-        let mut house = House::on_sqlite();
-        house.stop();
-        let data = house.folder.join("elsewhere");
-        let binary = house.command().get_program().to_owned();
+        let mut server = TestServer::on_sqlite();
+        server.stop();
+        let data = server.folder().join("elsewhere");
+        let binary = server.serve_command().get_program().to_owned();
         let script = format!("umask {umask}; exec timeout 2 \"$0\" serve --listen 127.0.0.1:0 --data-dir \"$1\"");
         let status =
             std::process::Command::new("sh").args(["-c", &script]).arg(binary).arg(&data).env_clear().output().unwrap();
@@ -62,33 +62,33 @@ async fn data_files_are_private_under_any_umask() {
 
 #[tokio::test]
 async fn files_that_others_may_read_prevent_the_start() {
-    let mut house = House::on_sqlite();
-    house.stop();
+    let mut server = TestServer::on_sqlite();
+    server.stop();
     for (name, mode, chmod) in
         [("", 0o755, "chmod 700"), ("secret.key", 0o644, "chmod 600"), ("handstamp.db", 0o660, "chmod 600")]
     {
-        let path = house.folder.join("data").join(name);
+        let path = server.folder().join("data").join(name);
         let before = fs::metadata(&path).unwrap().permissions();
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-        let refusal = refusal(&house, "HANDSTAMP_SITE_NAME", "Notes");
+        let refusal = refusal(&server, "HANDSTAMP_SITE_NAME", "Notes");
         assert!(refusal.contains(chmod) && refusal.contains("can be read or written by others"), "{refusal}");
         assert!(refusal.contains("StateDirectoryMode=0700") && refusal.contains("fsGroup"), "{refusal}");
         fs::set_permissions(&path, before).unwrap();
     }
-    house.restart();
+    server.restart();
 }
 
 #[tokio::test]
 async fn an_open_data_folder_prevents_the_first_start() {
     for mode in [0o755, 0o750, 0o2770, 0o777] {
-        let mut house = House::on_sqlite();
-        house.stop();
-        let data = house.folder.join("data");
+        let mut server = TestServer::on_sqlite();
+        server.stop();
+        let data = server.folder().join("data");
         fs::remove_dir_all(&data).unwrap();
         fs::create_dir(&data).unwrap();
         fs::set_permissions(&data, Permissions::from_mode(mode)).unwrap();
         for _ in 0..2 {
-            let refusal = refusal(&house, "HANDSTAMP_SITE_NAME", "Notes");
+            let refusal = refusal(&server, "HANDSTAMP_SITE_NAME", "Notes");
             assert!(refusal.contains("chmod 700") && refusal.contains("StateDirectoryMode=0700"), "{refusal}");
         }
         assert_eq!(fs::read_dir(&data).unwrap().count(), 0, "the server creates nothing in it");
@@ -101,12 +101,12 @@ async fn files_that_belong_to_others_prevent_the_start() {
         eprintln!("skipped: only root can give files to other users");
         return;
     }
-    let mut house = House::on_sqlite();
-    house.stop();
+    let mut server = TestServer::on_sqlite();
+    server.stop();
     for name in ["", "secret.key", "handstamp.db", "handstamp.db-lock"] {
-        let path = house.folder.join("data").join(name);
+        let path = server.folder().join("data").join(name);
         chown(&path, Some(65_534), None).unwrap();
-        let refusal = refusal(&house, "HANDSTAMP_SITE_NAME", "Notes");
+        let refusal = refusal(&server, "HANDSTAMP_SITE_NAME", "Notes");
         let path = path.display().to_string();
         assert!(
             refusal.contains("belongs to the user 65534") && refusal.contains(path.trim_end_matches('/')),
@@ -114,20 +114,20 @@ async fn files_that_belong_to_others_prevent_the_start() {
         );
         chown(path, Some(0), None).unwrap();
     }
-    house.restart();
+    server.restart();
 }
 
 #[tokio::test]
 async fn the_log_names_the_settings_that_were_found() {
-    let mut house = House::on_sqlite();
-    assert!(house.events("settings").await.is_empty());
-    let file = house.folder.join("handstamp.toml");
+    let mut server = TestServer::on_sqlite();
+    server.no_event("settings", "sys_startup").await;
+    let file = server.folder().join("handstamp.toml");
     fs::write(&file, "site_name = 'Notes'").unwrap();
     fs::set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
-    house.set("HANDSTAMP_PORT", "tcp://10.0.0.1:80");
-    house.restart();
-    assert!(house.visitor().opens("/").await.shows("Notes"));
-    let told = house.events("settings").await;
+    server.set("HANDSTAMP_PORT", "tcp://10.0.0.1:80");
+    server.restart();
+    assert!(server.visitor().opens("/").await.shows("Notes"));
+    let told = server.events("settings");
     let told: Vec<_> =
         told.iter().map(|line| (line["level"].as_str().unwrap(), line["message"].as_str().unwrap())).collect();
     let says = |level, text| told.iter().filter(|(of, says)| *of == level && says.contains(text)).count();
@@ -139,10 +139,10 @@ async fn the_log_names_the_settings_that_were_found() {
 
 #[tokio::test]
 async fn git_ignores_the_data_folder() {
-    let house = House::on_sqlite();
-    assert_eq!(fs::read_to_string(house.folder.join("data/.gitignore")).unwrap(), "*\n");
+    let server = TestServer::on_sqlite();
+    assert_eq!(fs::read_to_string(server.folder().join("data/.gitignore")).unwrap(), "*\n");
     let git = |arguments: &[&str]| {
-        let output = std::process::Command::new("git").args(arguments).current_dir(&house.folder).output().unwrap();
+        let output = std::process::Command::new("git").args(arguments).current_dir(server.folder()).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
     git(&["init", "--quiet"]);
@@ -152,28 +152,26 @@ async fn git_ignores_the_data_folder() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_survives_a_hangup_under_nohup() {
-    let mut house = House::on_sqlite();
-    house.stop();
-    let server = house.command();
+    let mut server = TestServer::on_sqlite();
+    server.stop();
+    let serve = server.serve_command();
     let mut command = std::process::Command::new("nohup");
-    command.arg(server.get_program()).args(server.get_args()).current_dir(&house.folder).env_clear();
-    command.envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut output = BufReader::new(process.stdout.take().unwrap());
-    let mut line = String::new();
-    output.read_line(&mut line).unwrap();
-    let pid = process.id().to_string();
-    let signal = |signal| std::process::Command::new("kill").args([signal, pid.as_str()]).status().unwrap();
-    assert!(line.contains("listening on") && signal("-HUP").success());
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let address = line.split("listening on ").nth(1).unwrap().trim_end().trim_end_matches(')');
-    assert_eq!(Visitor::new(&format!("http://{address}")).opens("/healthz").await.status, 200);
-    assert!(signal("-TERM").success() && process.wait().unwrap().success());
+    command.arg(serve.get_program()).args(serve.get_args()).current_dir(server.folder()).env_clear();
+    command.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let program = Program::start(command.stderr(Stdio::null()), "listening on ");
+    // The kernel discards a signal that a process ignores, so nothing comes later.
+    let status = fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    assert_eq!(u64::from_str_radix(ignored.trim(), 16).unwrap() & 1, 1, "it ignores SIGHUP");
+    program.signal("HUP");
+    assert_eq!(Visitor::new(&format!("http://{}", program.address())).opens("/healthz").await.status, 200);
+    program.signal("TERM");
+    assert!(program.wait().success());
 }
 
 #[tokio::test]
 async fn invalid_settings_prevent_the_start() {
-    let house = House::on_sqlite();
+    let server = TestServer::on_sqlite();
     for (name, value, says) in [
         ("HANDSTAMP_PUBLIC_URL", "http://example.com", "must be https"),
         ("HANDSTAMP_SECRET_KEY", "too-short", "9 bytes long"),
@@ -182,7 +180,7 @@ async fn invalid_settings_prevent_the_start() {
         ("HANDSTAMP_COLOUR", "red", "there is no such setting"),
         ("HANDSTAMP_DATABASE_URL", "mysql://root:hunter2@db", "must begin with sqlite: or postgres://"),
     ] {
-        let refusal = refusal(&house, name, value);
+        let refusal = refusal(&server, name, value);
         assert!(refusal.contains(says) && refusal.contains(name), "{refusal}");
         assert!(!refusal.contains("changeme") && !refusal.contains("hunter2"), "{refusal}");
     }
@@ -190,9 +188,9 @@ async fn invalid_settings_prevent_the_start() {
 
 #[tokio::test]
 async fn an_unreachable_database_prevents_the_start_after_a_minute() {
-    let house = House::on_sqlite();
+    let server = TestServer::on_sqlite();
     let begun = Instant::now();
-    let refusal = refusal(&house, "HANDSTAMP_DATABASE_URL", "postgres://me:hunter2@127.0.0.1:1/nothing");
+    let refusal = refusal(&server, "HANDSTAMP_DATABASE_URL", "postgres://me:hunter2@127.0.0.1:1/nothing");
     let says = "the database cannot be opened: PostgreSQL at 127.0.0.1:1, database nothing: ";
     assert!(refusal.contains(says) && refusal.contains("refused") && !refusal.contains("hunter2"), "{refusal}");
     let took = begun.elapsed().as_secs();
@@ -203,11 +201,11 @@ async fn an_unreachable_database_prevents_the_start_after_a_minute() {
 
 #[tokio::test]
 async fn a_template_is_replaced_while_the_server_runs() {
-    let mut house = House::on_sqlite();
-    let templates = house.folder.join("templates");
+    let mut server = TestServer::on_sqlite();
+    let templates = server.folder().join("templates");
     fs::create_dir(&templates).unwrap();
-    house.restart_with("HANDSTAMP_TEMPLATES_DIR", templates.to_str().unwrap());
-    let visitor = house.visitor();
+    server.restart_with("HANDSTAMP_TEMPLATES_DIR", templates.to_str().unwrap());
+    let visitor = server.visitor();
     assert!(visitor.opens("/").await.shows("Good to see you"));
     fs::write(
         templates.join("home.html"),
@@ -218,39 +216,45 @@ async fn a_template_is_replaced_while_the_server_runs() {
     fs::write(templates.join("home.html"), "{% block main %}{{ no_such_thing.at_all }}").unwrap();
     let page = visitor.opens("/").await;
     assert!(page.status == 200 && page.shows("Good to see you"), "a broken template is not used");
-    assert_eq!(house.events("template_error").await.len(), 1);
+    assert_eq!(server.events("template_error").len(), 1);
     fs::remove_file(templates.join("home.html")).unwrap();
     assert!(visitor.opens("/").await.shows("Good to see you"));
 }
 
 #[tokio::test]
 async fn health_and_readiness_are_reported() {
-    let house = House::on_postgres();
-    let visitor = house.visitor();
+    let server = TestServer::on_postgres();
+    let visitor = server.visitor();
     let page = visitor.send(visitor.request(reqwest::Method::GET, "/healthz").header("host", "10.0.0.7")).await;
     assert_eq!((page.status, page.body.as_str()), (200, "ok\n"));
     assert_eq!(visitor.opens("/readyz").await.status, 200);
 }
 
+/// Waits until the server computes a hash that takes 128 MiB, compared with its resident memory before.
+pub async fn wait_until_it_hashes(server: &TestServer, before_kib: u64) {
+    while server.resident_kib() < before_kib + 16 * 1024 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn shutdown_finishes_requests_in_progress() {
-    let mut house = House::on_sqlite();
-    house.set("HANDSTAMP_HASHING__ITERATIONS", "16");
-    house.restart_with("HANDSTAMP_HASHING__MEMORY_KIB", "131072");
-    let visitor = house.visitor();
-    let registering =
-        tokio::spawn(async move { visitor.registers("Ada", "ada@example.com", crate::house::ADAS_PASSWORD).await });
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let stopped = tokio::task::block_in_place(|| house.stop());
+    let mut server = TestServer::on_sqlite();
+    server.set("HANDSTAMP_HASHING__ITERATIONS", "16");
+    server.restart_with("HANDSTAMP_HASHING__MEMORY_KIB", "131072");
+    let (visitor, before) = (server.visitor(), server.resident_kib());
+    let registering = tokio::spawn(async move { visitor.registers("Ada", "ada@example.com", ADAS_PASSWORD).await });
+    wait_until_it_hashes(&server, before).await;
+    let stopped = tokio::task::block_in_place(|| server.stop());
     assert!(stopped.success());
     assert_eq!(registering.await.unwrap().status, 303, "the request completes before the server stops");
 }
 
 #[tokio::test]
 async fn a_closed_log_pipe_does_not_stop_the_server() {
-    let mut house = House::on_sqlite();
-    house.stop();
-    let mut process = house.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut server = TestServer::on_sqlite();
+    server.stop();
+    let mut process = server.serve_command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(process.stderr.take().unwrap());
     drop(process.stdout.take());
     let mut line = String::new();
@@ -270,14 +274,18 @@ async fn a_closed_log_pipe_does_not_stop_the_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shutdown_cuts_off_a_slow_client_after_10_seconds() {
-    let mut house = House::on_sqlite();
-    let host = house.url.trim_start_matches("http://").to_owned();
+    let mut server = TestServer::on_sqlite();
+    let host = server.url.trim_start_matches("http://").to_owned();
     let mut slow = TcpStream::connect(&host).unwrap();
-    let head = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 9";
-    write!(slow, "POST /account/login HTTP/1.1\r\nHost: {host}\r\n{head}\r\n\r\nemail").unwrap();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let head = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\nExpect: 100-continue";
+    write!(slow, "POST /account/login HTTP/1.1\r\nHost: {host}\r\n{head}\r\n\r\n").unwrap();
+    // This is sent when the handler begins to read the body.
+    let mut answer = [0; 25];
+    slow.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100 Continue\r\n\r\n");
+    write!(slow, "email").unwrap();
     let begun = Instant::now();
-    assert!(tokio::task::block_in_place(|| house.stop()).success());
+    assert!(tokio::task::block_in_place(|| server.stop()).success());
     let took = begun.elapsed();
     assert!(took > Duration::from_secs(8) && took < Duration::from_secs(13), "the deadline is ten seconds: {took:?}");
 }

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::Error;
-
 /// A setting whose value is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -73,9 +71,3 @@ impl fmt::Display for ConfigErrors {
 }
 
 impl std::error::Error for ConfigErrors {}
-
-impl From<ConfigErrors> for Error {
-    fn from(errors: ConfigErrors) -> Self {
-        Self::config(errors.to_string())
-    }
-}

@@ -13,6 +13,7 @@ mod setting;
 mod site;
 mod urls;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use handstamp_core::{PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
@@ -65,11 +66,13 @@ pub struct Config {
     /// Your own templates as pairs of name and text, which replace Handstamp's templates or add to them. Files in
     /// `templates_dir` take precedence. None by default.
     pub templates: Vec<(String, String)>,
+    /// Values for all of your own templates, by their names: a version, a link. None by default.
+    pub globals: BTreeMap<String, String>,
     /// The hosts that a return URL may name, beside this site and the hosts of `session.cookie_domain`. The URL must be https; on
     /// loopback hosts it has the scheme of `public_url`. None by default.
     pub return_hosts: Vec<ReturnHost>,
     /// Other origins whose browser applications may write to this site and to routes inside
-    /// [`protect`](crate::Handstamp::protect), for example sign in by the API. They also need CORS with credentials, which the
+    /// [`csrf_layer`](crate::Handstamp::csrf_layer), for example sign in by the API. They also need CORS with credentials, which the
     /// application sets up. Their requests carry the session cookie only from hosts of the same site, as `app.example.com` and
     /// `id.example.com` are. None by default.
     pub trusted_origins: Vec<TrustedOrigin>,
@@ -96,6 +99,7 @@ impl Config {
             trusted_proxies: TrustedProxies::default(),
             prefix: Prefix::default(),
             templates: Vec::new(),
+            globals: BTreeMap::new(),
             return_hosts: Vec::new(),
             trusted_origins: Vec::new(),
             forward_auth: ForwardAuthConfig::default(),
@@ -103,7 +107,7 @@ impl Config {
     }
 
     /// The definitions of the settings, for programs that read them from files or the environment. [`prefix`](Self::prefix),
-    /// [`templates`](Self::templates), [`trusted_origins`](Self::trusted_origins) and [`PoolConfig::wait`] have none.
+    /// [`templates`](Self::templates), [`globals`](Self::globals), [`trusted_origins`](Self::trusted_origins) and [`PoolConfig::wait`] have none.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -16,7 +16,7 @@ pub enum Registration {
     /// Every visitor.
     #[default]
     Open,
-    /// Operators only, by [`Handstamp::add_user`](crate::Handstamp::add_user).
+    /// Operators only, by [`Users::create`](crate::Users::create).
     Closed,
 }
 

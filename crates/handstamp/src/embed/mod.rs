@@ -1,7 +1,18 @@
-//! The public interface for applications: handles for users and sessions.
+//! The public interface for applications: extractors, layers and pages for their routes, and handles for users and sessions.
 
+mod connection;
+mod extract;
+mod layer;
+mod rejection;
+mod render;
 mod sessions;
+mod sign_in;
 mod users;
 
+pub use connection::SessionHold;
+pub use extract::{ClientDetails, CurrentSession, CurrentUser, FromLayer};
+pub use layer::{HandstampLayer, HandstampService};
+pub use rejection::{CurrentUserRejection, Forbidden, FromLayerRejection, Refusal};
 pub use sessions::Sessions;
+pub use sign_in::{SignIn, SignedIn, SignedOut};
 pub use users::{NewUser, Users};

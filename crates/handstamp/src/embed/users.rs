@@ -38,10 +38,10 @@ impl Users {
         Ok(self.0.user(id).await?)
     }
 
-    /// The user with this e-mail address, in any case of its letters; none if there is none, or if the text is no address.
+    /// The user with this e-mail address, in any case of its letters, if there is one.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// When the text is not an e-mail address, or the database cannot be read.
     pub async fn find_by_email(&self, email: &str) -> Result<Option<User>, Error> {
         Ok(self.0.user_by_email(email).await?)
     }

@@ -16,6 +16,7 @@ pub(crate) enum Message {
     GroupName(GroupNameError),
     TooManyGroups,
     RegistrationClosed,
+    UserDisabled,
     NoSuchUser,
     NoSuchSession,
 }

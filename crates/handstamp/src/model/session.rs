@@ -51,11 +51,16 @@ impl NewSession {
     }
 }
 
-/// A live session in a list of sessions.
+/// A live session in a list of sessions. With the feature `serde` it can be serialized, in the format of
+/// `handstamp session list --json`; the session id is `id` there.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct ListedSession {
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) secret_hash: SessionSecretHash,
     /// The session id for lists and forms; it does not authenticate.
+    #[cfg_attr(feature = "serde", serde(rename = "id", serialize_with = "as_text"))]
     pub session_id: Uuid,
     /// When the user signed in.
     pub created_at: Timestamp,
@@ -65,4 +70,9 @@ pub struct ListedSession {
     pub user_agent: String,
     /// The address that the sign-in came from.
     pub address: String,
+}
+
+#[cfg(feature = "serde")]
+fn as_text<S: serde::Serializer>(value: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }

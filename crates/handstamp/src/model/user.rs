@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use handstamp_core::{DisplayName, EmailAddress, PasswordHash, Timestamp, UserId};
 
-/// An account as an operator sees it.
+/// An account as an operator sees it. With the feature `serde` it can be serialized, in the format of `handstamp user show --json`.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct User {
     /// The id of the user, which never changes.

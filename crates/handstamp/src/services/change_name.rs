@@ -17,7 +17,7 @@ impl Services {
         name: &DisplayName,
     ) -> Result<(), InternalError> {
         self.sessions.wait_until_applied(self.store.change_name(session.user.id, name).await?).await?;
-        Event::UserUpdated { user: session.user.id }.record_for(context);
+        self.record(context, &Event::UserUpdated { user: session.user.id });
         Ok(())
     }
 }

@@ -62,7 +62,7 @@ impl Services {
             let (ids, now) = ((session.secret_hash, rotated), self.sessions.now());
             let changed = self.store.change_password(session.user.id, checked, &new, ids, now).await?;
             if self.sessions.wait_until_applied(changed).await? {
-                Event::AuthnPasswordChange { user: session.user.id }.record_for(context);
+                self.record(context, &Event::AuthnPasswordChange { user: session.user.id });
                 let session = OwnedSession { secret_hash: rotated, user_id: session.user.id };
                 return Ok(self.complete_sign_in(session, Some(now), token, client));
             }

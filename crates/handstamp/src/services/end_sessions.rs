@@ -20,7 +20,7 @@ impl Services {
         let ended = self.store.end_session_by_id(asking.user.id, session_id).await?;
         let ended = self.sessions.wait_until_applied(ended).await?;
         if ended == RevokeOutcome::Revoked {
-            Event::SessionRevoked { user: Some(asking.user.id), sessions: 1 }.record_for(context);
+            self.record(context, &Event::SessionRevoked { user: Some(asking.user.id), sessions: 1 });
         }
         Ok(ended)
     }
@@ -29,7 +29,7 @@ impl Services {
     pub(crate) async fn end_other_sessions(&self, context: &Context, asking: &Session) -> Result<(), InternalError> {
         let ended = self.store.end_other_sessions(asking.user.id, asking.secret_hash).await?;
         let sessions = self.sessions.wait_until_applied(ended).await?;
-        Event::SessionRevoked { user: Some(asking.user.id), sessions }.record_for(context);
+        self.record(context, &Event::SessionRevoked { user: Some(asking.user.id), sessions });
         Ok(())
     }
 }

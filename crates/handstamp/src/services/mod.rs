@@ -10,18 +10,23 @@ mod end_sessions;
 mod hashing;
 mod register;
 mod sign_in;
+mod sign_in_without_password;
 mod sign_out;
 mod throttle;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use handstamp_core::{DeviceId, DeviceTokens, Password, PasswordError, PasswordHash, PasswordPolicy, Timestamp};
+use handstamp_core::{
+    DeviceId, DeviceTokens, KeyRingError, Password, PasswordError, PasswordHash, PasswordPolicy, SessionTokens,
+    Timestamp,
+};
+use tokio::sync::broadcast;
 
 use crate::config::{Config, SessionConfig};
-use crate::context::ClientInfo;
+use crate::context::{ClientInfo, Context};
 use crate::environment::Environment;
-use crate::events::Event;
+use crate::events::{AccountEvent, Event};
 use crate::internal_error::InternalError;
 use crate::model::{Message, OwnedSession};
 use crate::sessions::{IssuedToken, SessionLifetime, Sessions};
@@ -58,6 +63,8 @@ pub(crate) struct Services {
     pub(crate) throttle: LoginThrottle,
     pub(crate) devices: DeviceTokens,
     pub(crate) assertions: Assertions,
+    /// The events that the application receives.
+    pub(crate) events: broadcast::Sender<AccountEvent>,
 }
 
 /// The session and the cookies of a browser in which a user has just signed in.
@@ -68,7 +75,35 @@ pub(crate) struct SignInCookies {
     pub(crate) device: String,
 }
 
+/// How many events a receiver may be behind before it misses some.
+const EVENTS_KEPT: usize = 256;
+
 impl Services {
+    pub(crate) fn new(config: Config, store: Arc<Store>, environment: Environment) -> Result<Self, KeyRingError> {
+        let (secret, fallbacks) = (&config.secret_key, &config.secret_key_fallbacks);
+        let tokens = SessionTokens::new(secret, fallbacks)?;
+        Ok(Self {
+            assertions: Assertions::new(&config, &environment),
+            devices: DeviceTokens::new(secret, fallbacks)?,
+            throttle: LoginThrottle::new(&config.limits),
+            sessions: Sessions::new(tokens, Arc::clone(&store), environment.clone(), &config.session),
+            hashing: PasswordHasher::new(&config.hashing),
+            events: broadcast::Sender::new(EVENTS_KEPT),
+            config,
+            environment,
+            store,
+        })
+    }
+
+    /// Records the event of an act that every node has applied, and gives it to the application.
+    fn record(&self, context: &Context, event: &Event<'_>) {
+        event.record_for(context);
+        if let Some(event) = event.of_an_account() {
+            // It fails only if the application receives no events.
+            let _ = self.events.send(event);
+        }
+    }
+
     fn session_lifetime(&self, remembered: bool) -> SessionLifetime {
         let lifetime = self.config.session.lifetime;
         let unremembered = SessionConfig::UNREMEMBERED_LIFETIME.min(lifetime);

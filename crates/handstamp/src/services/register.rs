@@ -68,7 +68,7 @@ impl Services {
         let made = self.store.create_user(&user, Some(&session), previous_sessions).await?;
         match self.sessions.wait_until_applied(made).await? {
             Ok(()) => {
-                Event::UserCreated { user: id }.record_for(context);
+                self.record(context, &Event::UserCreated { user: id });
                 Ok(self.complete_sign_in(session.owned(), None, token, client))
             }
             Err(EmailTakenError) => Err(Self::taken()),

@@ -54,9 +54,9 @@ impl Services {
                 self.sessions.begin(account.user_id, self.session_lifetime(request.remember), client);
             let signed = self.store.sign_in(account.version, &session, previous_sessions).await?;
             if let Some(unused) = self.sessions.wait_until_applied(signed).await? {
-                Event::AuthnLoginSuccess { user: account.user_id }.record();
+                self.record(context, &Event::AuthnLoginSuccess { user: account.user_id });
                 if unused > 0 {
-                    Event::SessionLimit { user: account.user_id, sessions: unused }.record();
+                    self.record(context, &Event::SessionLimit { user: account.user_id, sessions: unused });
                 }
                 if let Some(rehashed) = rehashed
                     && let Err(error) = self.store.replace_hash(account.user_id, &hash, &rehashed).await

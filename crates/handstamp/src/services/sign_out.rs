@@ -12,7 +12,7 @@ impl Services {
     pub(crate) async fn sign_out(&self, context: &Context, presented: &[OwnedSession]) -> Result<(), InternalError> {
         self.sessions.wait_until_applied(self.store.end_sessions(presented).await?).await?;
         for session in presented {
-            Event::SessionEnded { user: session.user_id }.record_for(context);
+            self.record(context, &Event::SessionEnded { user: session.user_id });
         }
         Ok(())
     }

@@ -15,7 +15,9 @@ mod node;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod watches;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,11 +25,12 @@ use handstamp_core::{
     Authentication, Claims, OpenedToken, SessionSecret, SessionSecretHash, SessionTokens, Timestamp, TokenError,
     TokenText, TokenToEnd, UserId,
 };
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::config::SessionConfig;
 use crate::context::ClientInfo;
-use crate::environment::Environment;
+use crate::environment::{ClockReading, Environment};
 use crate::internal_error::InternalError;
 use crate::model::{ListedSession, LiveSession, NewSession, OwnedSession, SessionUser};
 use crate::store::{self, Committed, InvalidationLog, Store};
@@ -40,9 +43,17 @@ use node::Node;
 use sync::Weighs;
 
 pub(crate) use node::NodeStatus;
+pub(crate) use watches::Watch;
 
 /// The most rows that one transaction writes, so that none takes long.
 const ROWS_AT_ONCE: usize = 1000;
+
+/// How often a watch compares the expiry of its session with the clock, which may be set.
+const WATCH_INTERVAL: Duration = Duration::from_secs(60);
+/// How often it reads the row of the session, where the node does not follow the invalidation log.
+const WATCH_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The delay before it reads the row again, where that failed.
+const WATCH_RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Authenticates, begins, lists and ends sessions.
 pub(crate) struct Sessions {
@@ -183,9 +194,8 @@ impl Sessions {
             }
             None => {
                 self.metrics.misses.increment(1);
-                let read = async { Ok::<_, InternalError>(self.store.live_session(secret_hash, user_id, now).await?) };
                 // Boxed because it is rare and large: otherwise the future of every request would be as large.
-                Box::pin(self.node.read_through(&key, read)).await?
+                Box::pin(self.read(&key, now)).await?
             }
         };
         let Some(LiveSession { session_id, authentication, user }) = live.filter(|live| live.user.id == user_id) else {
@@ -200,6 +210,59 @@ impl Sessions {
             secret_hash,
             signed_by_fallback,
         })))
+    }
+
+    /// Reads the row of a session, and caches it.
+    async fn read(&self, key: &SessionKey, now: Timestamp) -> Result<Option<LiveSession>, InternalError> {
+        let read = async { Ok(self.store.live_session(key.secret_hash, key.user_id, now).await?) };
+        self.node.read_through(key, read).await
+    }
+
+    /// Begins to watch a session, for a connection that outlives its request.
+    pub(crate) fn watch(&self, session: &Session) -> Arc<Watch> {
+        let Session { secret_hash, claims, user, .. } = session;
+        let key = SessionKey { secret_hash: *secret_hash, user_id: user.id, expires_at: claims.expires_at };
+        self.node.watches().watch(key)
+    }
+
+    pub(crate) fn drop_watch(&self, watch: &Watch) {
+        self.node.watches().drop_watch(watch);
+    }
+
+    /// Completes when a watched session has ended on this node.
+    pub(crate) async fn ended(&self, watch: &Watch) {
+        while !watch.has_ended() {
+            let mut changed = pin!(watch.changed());
+            changed.as_mut().enable();
+            let now_reading = self.environment.clock_reading();
+            let now = self.node.cluster_time(now_reading).max(now_reading.timestamp());
+            let left = watch.key.expires_at.since(now);
+            if left.is_zero() {
+                watch.end();
+            } else if let Some(doubt) = watch.open_doubt() {
+                match self.is_live(&watch.key, now_reading, now).await {
+                    Ok(true) => self.node.watches().found_live(watch, doubt),
+                    Ok(false) => watch.end(),
+                    // Without the database nothing is known of the session. The node does not wait for longer than its limit.
+                    Err(_) => sleep(WATCH_RETRY_INTERVAL).await,
+                }
+            } else if !watch.has_ended() {
+                let follows_the_log = self.status() != NodeStatus::CacheDisabled;
+                let interval = if follows_the_log { WATCH_INTERVAL } else { WATCH_POLL_INTERVAL };
+                if timeout(interval.min(left), changed).await.is_err() && !follows_the_log {
+                    watch.doubt();
+                }
+            }
+        }
+    }
+
+    async fn is_live(
+        &self,
+        key: &SessionKey,
+        now_reading: ClockReading,
+        now: Timestamp,
+    ) -> Result<bool, InternalError> {
+        Ok(self.node.look_up(key, now_reading).is_some() || self.read(key, now).await?.is_some())
     }
 
     /// The sessions of tokens that are to be ended. The times in the tokens are not checked.

@@ -16,9 +16,10 @@ use uuid::Uuid;
 
 use super::cache::{Cache, SessionKey};
 use super::sync::Weighs;
+use super::watches::Watches;
 use crate::environment::{ClockReading, Environment};
 use crate::events::Event;
-use crate::store::{InvalidationLog, NoLease, NodeId, NodeRow, Position, PropagationUnknown, StaleRead};
+use crate::store::{Invalidation, InvalidationLog, NoLease, NodeId, NodeRow, Position, PropagationUnknown, StaleRead};
 
 /// The delay before the retry of a failed statement.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
@@ -29,6 +30,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(2500);
 /// The number of leases without a renewal after which a node is evicted even if no caller waits for it.
 const EVICT_AFTER_LEASES: u32 = 12;
+
+/// The longest that the node waits for the connections of a session that has ended, unless a third of a lease is less.
+const WATCHES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One of the nodes that share a database.
 pub(crate) struct Node<L: InvalidationLog, V: Clone + Weighs> {
@@ -55,6 +59,7 @@ pub(crate) struct Node<L: InvalidationLog, V: Clone + Weighs> {
     /// The newest log position when the database last confirmed that it leads, and when that statement was sent. One
     /// statement serves all requests that came before it was sent.
     confirmed: tokio::sync::Mutex<Option<(Position, Duration)>>,
+    watches: Watches,
 }
 
 /// Whether this node is still a member.
@@ -103,7 +108,13 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
             heartbeats: Mutex::default(),
             applied: tokio::sync::Mutex::new((Position(0), Duration::ZERO)),
             confirmed: tokio::sync::Mutex::default(),
+            watches: Watches::default(),
         }
+    }
+
+    /// The watches of sessions by open connections.
+    pub(crate) fn watches(&self) -> &Watches {
+        &self.watches
     }
 
     /// The session, if it is cached as live. Sends no statement.
@@ -279,6 +290,7 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         let cache = Arc::new(Cache::new(position, self.capacity));
         cache.lease().renew(sent, self.lease);
         self.cache.store(Some(Arc::clone(&cache)));
+        self.watches.doubt_all();
         self.joined.notify_one();
         tracing::debug!(event = "node_joined", node = %id.0, position = position.0, "caching sessions");
         Ok(cache)
@@ -336,6 +348,7 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
             if changes.is_empty() && (renewed || !due) {
                 return Ok(Membership::Active { renewed });
             }
+            self.tell_watches(&changes).await;
             let sent = self.environment.clock_reading();
             match self.with_timeout(self.log.renew(id, cache.position())).await? {
                 Some(position) => newest = position,
@@ -346,6 +359,19 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
             if newest == cache.position() {
                 return Ok(Membership::Active { renewed });
             }
+        }
+    }
+
+    /// Tells the connections of sessions that have ended, and waits until they are closed: after the invalidations are applied,
+    /// and before they are reported as applied.
+    async fn tell_watches(&self, changes: &[Invalidation]) {
+        let told = self.watches.tell(changes);
+        if told.is_empty() {
+            return;
+        }
+        let overdue = self.watches.wait_until_settled(&told, WATCHES_TIMEOUT.min(self.lease / 3)).await;
+        if overdue > 0 {
+            Event::SessionHoldOverdue { connections: overdue }.record();
         }
     }
 

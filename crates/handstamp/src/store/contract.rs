@@ -7,6 +7,7 @@ use handstamp_core::{
     Argon2Params, Authentication, DisplayName, EmailAddress, GroupName, HashMemory, Password, PasswordHash,
     PasswordPolicy, SessionSecretHash, Timestamp, UserId,
 };
+use handstamp_testing::{Postgres, TempFolder};
 use uuid::Uuid;
 
 use super::sessions::SESSIONS_PER_USER;
@@ -14,9 +15,6 @@ use super::statement::{Pool, Sql, request};
 use super::{EmailTakenError, Store, TooManyGroupsError};
 use crate::config::DatabaseUrl;
 use crate::model::{CredentialsVersion, ListUsers, NewSession, NewUser, RevokeOutcome};
-
-#[path = "../../tests/support/postgres.rs"]
-mod postgres_server;
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
@@ -26,14 +24,14 @@ macro_rules! laws {
         mod sqlite {
             $(#[tokio::test]
             async fn $law() {
-                let folder = super::Folder::new();
-                super::$law(&folder.store().await).await;
+                let folder = super::TempFolder::new();
+                super::$law(&super::store(&folder).await).await;
             })*
         }
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $law() {
-                let url = super::DatabaseUrl::Postgres(super::postgres_server::new_database());
+                let url = super::DatabaseUrl::Postgres(super::Postgres::shared().new_database());
                 super::$law(&super::Store::open(&url, true).await.unwrap()).await;
             })*
         }
@@ -84,23 +82,14 @@ laws! {
     an_operator_ends_the_sessions_of_one_user_or_of_all
 }
 
-/// A folder that is deleted at the end of the test.
-struct Folder(std::path::PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        Self(std::env::temp_dir().join(format!("handstamp-contract-{}", unique())))
-    }
-
-    async fn store(&self) -> Store {
-        Store::open(&DatabaseUrl::Sqlite(self.0.join("handstamp.db")), true).await.unwrap()
-    }
+/// A store in a SQLite file in this folder.
+async fn store(folder: &TempFolder) -> Store {
+    Store::open(&sqlite_in(folder), true).await.unwrap()
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// The URL of a SQLite file in a folder of its own in this folder, which is not private enough for data.
+fn sqlite_in(folder: &TempFolder) -> DatabaseUrl {
+    DatabaseUrl::Sqlite(folder.path().join("data/handstamp.db"))
 }
 
 fn unique() -> Uuid {
@@ -622,7 +611,7 @@ async fn an_operator_ends_the_sessions_of_one_user_or_of_all(store: &Store) {
 /// CockroachDB is such a database.
 #[tokio::test]
 async fn a_database_without_advisory_locks_and_notifications_is_supported() {
-    let url = postgres_server::new_database();
+    let url = Postgres::shared().new_database();
     let pool = sqlx::PgPool::connect(&url).await.unwrap();
     let mut connection = pool.acquire().await.unwrap();
     for sql in [

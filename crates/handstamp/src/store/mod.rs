@@ -147,7 +147,7 @@ impl std::error::Error for Error {
 #[derive(Debug)]
 pub(crate) enum OpenError {
     /// A file or folder that other users may read, or that cannot be created.
-    #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "PostgreSQL keeps its own files"))]
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "PostgreSQL keeps its own files"))]
     File(String),
     Database(sqlx::Error),
     /// The server that does not accept connections, and its error.

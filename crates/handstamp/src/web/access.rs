@@ -33,7 +33,7 @@ pub(super) enum SessionAccess {
 
 /// The format of the error responses of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ErrorFormat {
+pub(crate) enum ErrorFormat {
     /// A page for a navigating browser, and a problem document for a program, as the request headers tell.
     Negotiated,
     /// A problem document (RFC 9457), whatever the client accepts.

@@ -50,7 +50,7 @@ pub(super) async fn require_session(
 }
 
 /// The response to an anonymous visitor: a redirect to the sign-in page for a navigation, and 401 otherwise.
-pub(super) fn reject_anonymous(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
+pub(crate) fn reject_anonymous(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
     if is_navigation(method, headers) {
         redirect_to_sign_in(site, method, uri, headers)
     } else {
@@ -64,14 +64,15 @@ fn with_cookie(visitor: Visitor, site: &SharedSite) -> (Visitor, Option<HeaderVa
 }
 
 /// A new cookie for a session whose token a fallback key has signed.
-pub(super) fn reissued_cookie(site: &SharedSite, session: &Session) -> Option<HeaderValue> {
+pub(crate) fn reissued_cookie(site: &SharedSite, session: &Session) -> Option<HeaderValue> {
     session.signed_by_fallback.then(|| {
         Event::SessionTokenReissued { user: session.user.id }.record();
         site.cookies.session(&site.services.sessions.reissue(session))
     })
 }
 
-pub(super) async fn look_up(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, InternalError> {
+/// The visitor of a request, by its session cookies.
+pub(crate) async fn look_up(site: &SharedSite, headers: &HeaderMap) -> Result<Visitor, InternalError> {
     match site.cookies.presented_session(headers) {
         CookieLookup::Missing => Ok(Visitor::Anonymous),
         CookieLookup::Found(text) => look_up_one(site, text).await,

@@ -1,6 +1,6 @@
 //! The cookies of the site: their names, attributes and values.
 
-use axum::http::header::COOKIE;
+use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue};
 use handstamp_core::DeviceTokens;
 use handstamp_core::cookie::{self, CookieLookup};
@@ -42,10 +42,18 @@ impl Cookies {
     }
 
     /// The cookies of a sign-in: sets the session and the device cookie, and removes a host-only session cookie beside them.
-    pub(super) fn sign_in_cookies(&self, cookies: &SignInCookies) -> impl Iterator<Item = HeaderValue> {
+    pub(crate) fn sign_in_cookies(&self, cookies: &SignInCookies) -> impl Iterator<Item = HeaderValue> {
         let max_age = format!("; Max-Age={}", DeviceTokens::LIFETIME.as_secs());
         let given = [self.session(&cookies.token), self.set(&self.device, &cookies.device, &max_age)];
         self.remove_host_only().into_iter().chain(given)
+    }
+
+    /// Whether a response sets or removes the session cookie already.
+    pub(crate) fn are_set_by(&self, headers: &HeaderMap) -> bool {
+        let is_ours = |value: &HeaderValue| {
+            value.as_bytes().strip_prefix(self.session.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
+        };
+        headers.get_all(SET_COOKIE).iter().any(is_ours)
     }
 
     /// The cookie with the token of a session.
@@ -55,7 +63,7 @@ impl Cookies {
     }
 
     /// Removes the session cookie, host-only and for the domain. The device cookie stays.
-    pub(super) fn remove_session(&self) -> impl Iterator<Item = HeaderValue> {
+    pub(crate) fn remove_session(&self) -> impl Iterator<Item = HeaderValue> {
         self.remove_host_only().into_iter().chain([self.set(&self.session, "", "; Max-Age=0")])
     }
 
@@ -68,7 +76,7 @@ impl Cookies {
     /// A cookie that marks a recent sign-out, and nothing else. Chromium keeps pages for back navigation, and drops those whose
     /// cookies have changed since. But if the page was reached by the very sign-in that set the session cookie, Chromium sees no
     /// cookie then and none now. It keeps such pages for three minutes.
-    pub(super) fn signed_out(&self) -> HeaderValue {
+    pub(crate) fn signed_out(&self) -> HeaderValue {
         self.set(&self.signed_out, "1", "; Max-Age=600")
     }
 
@@ -92,7 +100,7 @@ impl Cookies {
     }
 
     /// The name of the session cookie.
-    pub(super) fn session_name(&self) -> &str {
+    pub(crate) fn session_name(&self) -> &str {
         &self.session
     }
 

@@ -2,15 +2,13 @@
 
 use std::borrow::Cow;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{HeaderName, ORIGIN, UPGRADE};
 use axum::http::{HeaderValue, Method, StatusCode};
-use axum::middleware::Next;
-use axum::response::Response;
 
 use super::access::ErrorFormat;
 use super::web_error::WebError;
-use super::{SharedSite, Site, host, respond};
+use super::{Site, host};
 use crate::events::Event;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -22,7 +20,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// without a session cookie: a program that sends one has to send `Origin` too.
 ///
 /// The message is for the program where errors are problem documents, and for the user otherwise.
-pub(super) fn refusal(site: &Site, request: &Request, errors: ErrorFormat) -> Option<WebError> {
+pub(crate) fn refusal(site: &Site, request: &Request, errors: ErrorFormat) -> Option<WebError> {
     if only_reads(request) || comes_from_here(site, request) || comes_from_a_trusted_origin(site, request) {
         return None;
     }
@@ -41,15 +39,6 @@ pub(super) fn refusal(site: &Site, request: &Request, errors: ErrorFormat) -> Op
         }
     };
     Some(WebError::refused(StatusCode::FORBIDDEN, message))
-}
-
-/// [`refusal`] as a layer around an application's own routes. It answers with a problem document, as no error page is rendered
-/// there.
-pub(super) async fn refuse(State(site): State<SharedSite>, request: Request, next: Next) -> Response {
-    match refusal(&site, &request, ErrorFormat::Problem) {
-        Some(refusal) => respond::problem_response(refusal),
-        None => next.run(request).await,
-    }
 }
 
 fn comes_from_here(site: &Site, request: &Request) -> bool {

@@ -92,7 +92,7 @@ impl Endpoint {
         let work = async move {
             let response = self.run_with_timeout(&mut request).await;
             let site = &self.0.site;
-            let mut response = respond::render_error(site, response, is_program, id);
+            let mut response = respond::render_error(site, response, is_program, Some(id));
             site.headers.add_to(response.headers_mut());
             let id = HeaderValue::from_bytes(id.as_bytes()).expect("digits are visible ASCII");
             response.headers_mut().insert(REQUEST_ID, id);

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
 use handstamp_core::Network;
 
+use super::Site;
 use super::client_address::client_address;
 use super::endpoint::RequestContext;
 use super::user::{SignedInUser, Visitor};
@@ -41,8 +43,7 @@ impl FromRequestParts<RequestContext> for PresentedSessions {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, context: &RequestContext) -> Result<Self, Infallible> {
-        let site = &context.site;
-        Ok(site.services.sessions.presented(site.cookies.all_sessions(&parts.headers)))
+        Ok(presented_sessions(&context.site, &parts.headers))
     }
 }
 
@@ -51,19 +52,28 @@ impl FromRequestParts<RequestContext> for Context {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, context: &RequestContext) -> Result<Self, Infallible> {
-        let site = &context.site;
-        let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let address = client_address(site, &parts.extensions, &parts.headers);
-        let client = ClientInfo {
-            user_agent: user_agent.chars().take(MAX_USER_AGENT_CHARACTERS).collect(),
-            address: address.map_or_else(String::new, |address| address.to_string()),
-            network: address.map_or(Network::Unknown, Network::of),
-            device_cookie: site.cookies.presented_device(&parts.headers).to_owned(),
-        };
+        let client = client_info(&context.site, &parts.extensions, &parts.headers);
         let actor = context
             .visitor
             .session()
             .map_or(Actor::Visitor, |session| Actor::User { id: session.user.id, session_id: session.session_id });
         Ok(Self { actor, client })
+    }
+}
+
+/// The sessions whose tokens a request presents.
+pub(crate) fn presented_sessions(site: &Site, headers: &HeaderMap) -> PresentedSessions {
+    site.services.sessions.presented(site.cookies.all_sessions(headers))
+}
+
+/// The client that sent a request.
+pub(crate) fn client_info(site: &Site, extensions: &Extensions, headers: &HeaderMap) -> ClientInfo {
+    let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let address = client_address(site, extensions, headers);
+    ClientInfo {
+        user_agent: user_agent.chars().take(MAX_USER_AGENT_CHARACTERS).collect(),
+        address: address.map_or_else(String::new, |address| address.to_string()),
+        network: address.map_or(Network::Unknown, Network::of),
+        device_cookie: site.cookies.presented_device(headers).to_owned(),
     }
 }

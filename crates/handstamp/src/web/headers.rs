@@ -118,9 +118,21 @@ impl SecurityHeaders {
 
 /// Sets `no-store` and `Vary: Cookie`, since a response depends on the session cookie. A handler that allows caching has set
 /// `Cache-Control` itself.
-pub(super) fn set_no_store(headers: &mut HeaderMap) {
+pub(crate) fn set_no_store(headers: &mut HeaderMap) {
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(VARY, HeaderValue::from_static("Cookie"));
+    }
+}
+
+/// The same for a response of an application, which may vary by other headers, or allow caching, already.
+pub(crate) fn add_no_store(headers: &mut HeaderMap) {
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    let names_cookie =
+        |value: &HeaderValue| value.as_bytes().to_ascii_lowercase().windows(6).any(|part| part == b"cookie");
+    if !headers.get_all(VARY).iter().any(|value| names_cookie(value) || value == "*") {
+        headers.append(VARY, HeaderValue::from_static("Cookie"));
     }
 }

@@ -1,5 +1,7 @@
 //! The liveness and readiness endpoints.
 
+use std::fmt;
+
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -18,24 +20,48 @@ pub(super) async fn alive() -> Response {
 
 /// Readiness: the database answers, and this node holds its lease.
 pub(super) async fn ready(State(site): State<SharedSite>) -> Response {
-    let (status, text) = match why_not_ready(&site).await {
-        None => (StatusCode::OK, "ready\n".to_owned()),
-        Some(reason) => {
-            Event::NotReady { reason }.record();
+    let (status, text) = match readiness(&site).await {
+        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Err(reason) => {
+            Event::NotReady { reason: &reason }.record();
             (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n"))
         }
     };
     (status, [(CACHE_CONTROL, "no-store")], Extension(NoErrorPage), text).into_response()
 }
 
-pub(crate) async fn why_not_ready(site: &SharedSite) -> Option<&'static str> {
+/// Why a node cannot answer requests now. `Display` gives the reason as a clause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotReady {
+    /// The database does not answer.
+    DatabaseUnreachable,
+    /// The lease of this node has ended, so it must not serve sessions from its cache.
+    LeaseEnded,
+    /// This node has not joined the others yet, or was evicted and joins anew.
+    NotJoined,
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DatabaseUnreachable => "the database does not answer",
+            Self::LeaseEnded => "this node's lease has ended",
+            Self::NotJoined => "this node has not joined the others yet",
+        })
+    }
+}
+
+impl std::error::Error for NotReady {}
+
+pub(crate) async fn readiness(site: &SharedSite) -> Result<(), NotReady> {
     if let Err(error) = site.services.store.ping().await {
         Event::DatabasePingFailed { error: &error }.record();
-        return Some("the database does not answer");
+        return Err(NotReady::DatabaseUnreachable);
     }
     match site.services.sessions.status() {
-        NodeStatus::Joined { lease_left, .. } if lease_left.is_zero() => Some("this node's lease has ended"),
-        NodeStatus::NotJoined => Some("this node has not joined the others yet"),
-        NodeStatus::Joined { .. } | NodeStatus::CacheDisabled => None,
+        NodeStatus::Joined { lease_left, .. } if lease_left.is_zero() => Err(NotReady::LeaseEnded),
+        NodeStatus::NotJoined => Err(NotReady::NotJoined),
+        NodeStatus::Joined { .. } | NodeStatus::CacheDisabled => Ok(()),
     }
 }

@@ -7,7 +7,6 @@ mod authenticate;
 mod client_address;
 mod cookies;
 mod csrf;
-mod current_user;
 mod endpoint;
 mod extract;
 mod form;
@@ -34,15 +33,23 @@ use std::sync::Arc;
 use crate::log::RequestIds;
 use crate::services::Services;
 
+pub(crate) use access::ErrorFormat;
+pub(crate) use authenticate::{look_up, reissued_cookie, reject_anonymous};
 pub(crate) use client_address::Warned;
 pub(crate) use cookies::Cookies;
-pub use current_user::{CurrentSession, CurrentUser};
-pub(crate) use headers::SecurityHeaders;
-pub(crate) use health::why_not_ready;
+pub(crate) use csrf::refusal as cross_site_refusal;
+pub(crate) use extract::{client_info, presented_sessions};
+pub(crate) use headers::{SecurityHeaders, add_no_store, set_no_store};
+pub use health::NotReady;
+pub(crate) use health::readiness;
 pub(crate) use identity_headers::IdentityHeaderCache;
 pub(crate) use mount::Mount;
+pub(crate) use negotiate::{accepts_html, wants_page};
+pub(crate) use respond::{problem_response, render_embedded, with_error_page};
 pub(crate) use templates::Templates;
 pub(crate) use urls::Urls;
+pub(crate) use user::{Visitor, original_uri};
+pub(crate) use web_error::{WebError, log_internal_error};
 
 /// The shared state of all handlers.
 pub(crate) struct Site {
@@ -55,6 +62,24 @@ pub(crate) struct Site {
     pub(crate) request_ids: RequestIds,
     pub(crate) mount: Mount,
     pub(crate) warned: Warned,
+}
+
+impl Site {
+    pub(crate) fn new(services: Services) -> Self {
+        let config = &services.config;
+        let urls = Urls::new(config);
+        Self {
+            headers: SecurityHeaders::new(config, &urls),
+            templates: Templates::new(config),
+            cookies: Cookies::new(config),
+            urls,
+            identity_headers: IdentityHeaderCache::new(),
+            request_ids: RequestIds::default(),
+            mount: Mount::default(),
+            warned: Warned::default(),
+            services: Arc::new(services),
+        }
+    }
 }
 
 /// The state of the routers.

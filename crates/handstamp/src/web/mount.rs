@@ -33,7 +33,7 @@ pub(super) fn refusal(site: &Site, request: &Request) -> Option<WebError> {
     }
     let message = format!(
         "This page is at {asked_for}, and its links lead to {ours}. Set Config::prefix to the path beneath which the pages are to \
-         stand, and merge Handstamp::routes() into the router instead of nesting it: they stand beneath the prefix already."
+         stand, and merge Handstamp::router() into the router instead of nesting it: they stand beneath the prefix already."
     );
     Event::PrefixWrong { reason: &message }.record();
     Some(WebError::refused(StatusCode::INTERNAL_SERVER_ERROR, message))

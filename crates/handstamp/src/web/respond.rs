@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use minijinja::{Value, context};
 
 use super::Site;
+use super::headers::set_no_store;
 use super::user::Visitor;
 use super::web_error::{ErrorMessage, WebError, log_internal_error};
 use crate::events::Event;
@@ -51,7 +52,7 @@ pub(super) fn html_page(site: &Site, status: StatusCode, html: String) -> Respon
 }
 
 /// Renders every error response as a page, or for a program as a problem document (RFC 9457), wherever it was created.
-pub(super) fn render_error(site: &Site, bare: Response, is_program: bool, id: RequestId) -> Response {
+pub(super) fn render_error(site: &Site, bare: Response, is_program: bool, id: Option<RequestId>) -> Response {
     let status = bare.status();
     if !status.is_client_error() && !status.is_server_error() {
         return bare;
@@ -82,14 +83,40 @@ pub(super) struct ErrorPageVisitor(pub(super) Visitor);
 #[derive(Clone)]
 pub(super) struct NoErrorPage;
 
-/// A failure as a problem document, where [`render_error`] does not run.
-pub(super) fn problem_response(failure: WebError) -> Response {
-    let (status, bare) = (failure.status(), failure.into_response());
-    let mut response = match bare.extensions().get::<ErrorMessage>() {
+/// Marks an error response of an application's handler, which [`with_error_page`] renders for browsers.
+#[derive(Clone)]
+struct Embedded;
+
+/// An error as a problem document, where the request is not known. [`with_error_page`] can replace it.
+pub(crate) fn problem_response(error: WebError) -> Response {
+    let (status, bare) = (error.status(), error.into_response());
+    let rendered = match bare.extensions().get::<ErrorMessage>() {
         Some(ErrorMessage { message, fields }) => problem(status, message, fields),
         None => problem(status, usual_message(status), &FieldErrors::default()),
     };
-    response.headers_mut().extend(bare.headers().clone());
+    let (mut parts, _) = bare.into_parts();
+    let (rendered_parts, body) = rendered.into_parts();
+    parts.headers.extend(rendered_parts.headers);
+    parts.extensions.insert(Embedded);
+    set_no_store(&mut parts.headers);
+    Response::from_parts(parts, body)
+}
+
+/// The response of an application's handler, with a page instead of an error that [`problem_response`] has made.
+pub(crate) fn with_error_page(site: &Site, mut response: Response, visitor: Option<Visitor>) -> Response {
+    if response.extensions_mut().remove::<Embedded>().is_none() {
+        return response;
+    }
+    render_embedded(site, response, true, visitor)
+}
+
+/// Renders a response to a request of an application's route, as [`render_error`] does on our own.
+pub(crate) fn render_embedded(site: &Site, mut bare: Response, wants_page: bool, visitor: Option<Visitor>) -> Response {
+    if let Some(visitor) = visitor {
+        bare.extensions_mut().insert(ErrorPageVisitor(visitor));
+    }
+    let mut response = render_error(site, bare, !wants_page, None);
+    site.headers.add_to(response.headers_mut());
     response
 }
 
@@ -108,7 +135,7 @@ fn problem(status: StatusCode, message: &str, fields: &FieldErrors) -> Response 
     (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }
 
-fn error_page(site: &Site, bare: &Response, message: &str, id: RequestId) -> Response {
+fn error_page(site: &Site, bare: &Response, message: &str, id: Option<RequestId>) -> Response {
     let status = bare.status();
     // After a server error the page shows no visitor, as the lookup of the visitor may be what failed.
     let error_page_visitor = bare.extensions().get::<ErrorPageVisitor>().filter(|_| status.is_client_error());
@@ -120,7 +147,7 @@ fn error_page(site: &Site, bare: &Response, message: &str, id: RequestId) -> Res
         heading => heading(status),
         message,
         retry_after,
-        reference => status.is_server_error().then(|| id.as_str()),
+        reference => id.as_ref().filter(|_| status.is_server_error()).map(RequestId::as_str),
         link_href => "/",
         link_text => "Go to the home page",
     };

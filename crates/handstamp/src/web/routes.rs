@@ -8,7 +8,6 @@ use axum::extract::{Request, State};
 use axum::handler::Handler;
 use axum::http::header::LOCATION;
 use axum::http::{StatusCode, Uri};
-use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, any_service, on_service};
 use tower::service_fn;
@@ -18,7 +17,7 @@ use super::api::v1 as api;
 use super::endpoint::{Endpoint, RequestContext, ResponseFuture};
 use super::pages::{account, home, password, profile, register, sessions, sign_in, sign_out};
 use super::urls::WELL_KNOWN;
-use super::{SharedSite, assets, csrf, forward_auth, health, respond};
+use super::{SharedSite, assets, forward_auth, health, respond};
 
 /// Pages for all visitors.
 fn public(site: &SharedSite) -> Routes {
@@ -131,11 +130,6 @@ pub(crate) fn routes(site: &SharedSite) -> Router {
 /// The routes of a site without an application.
 pub(crate) fn site(site: &SharedSite) -> Router {
     nested(standalone(site), site).merge(well_known(site).router())
-}
-
-/// Protects an application's own routes against cross-site writes.
-pub(crate) fn protect(router: Router, site: &SharedSite) -> Router {
-    router.layer(from_fn_with_state(site.clone(), csrf::refuse))
 }
 
 fn nested(groups: Vec<Routes>, site: &SharedSite) -> Router {

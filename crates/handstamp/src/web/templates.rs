@@ -16,19 +16,19 @@ use crate::config::{Config, Registration};
 use crate::events::Event;
 use crate::sessions::Session;
 
-/// The embedded templates. A file of the same name in `templates_dir` replaces one.
+/// The embedded templates. A file of the same name in `templates_dir` replaces one, within a folder of the same name.
 const TEMPLATES: &[(&str, &str)] = &[
-    ("account.html", include_str!("../../templates/account.html")),
+    ("account/index.html", include_str!("../../templates/account/index.html")),
     ("error.html", include_str!("../../templates/error.html")),
     ("fields.html", include_str!("../../templates/fields.html")),
     ("home.html", include_str!("../../templates/home.html")),
     ("layout.html", include_str!("../../templates/layout.html")),
-    ("password.html", include_str!("../../templates/password.html")),
-    ("profile.html", include_str!("../../templates/profile.html")),
-    ("register.html", include_str!("../../templates/register.html")),
-    ("sessions.html", include_str!("../../templates/sessions.html")),
-    ("sign_in.html", include_str!("../../templates/sign_in.html")),
-    ("sign_out.html", include_str!("../../templates/sign_out.html")),
+    ("password/change.html", include_str!("../../templates/password/change.html")),
+    ("account/profile.html", include_str!("../../templates/account/profile.html")),
+    ("authentication/register.html", include_str!("../../templates/authentication/register.html")),
+    ("account/sessions.html", include_str!("../../templates/account/sessions.html")),
+    ("authentication/sign_in.html", include_str!("../../templates/authentication/sign_in.html")),
+    ("authentication/sign_out.html", include_str!("../../templates/authentication/sign_out.html")),
 ];
 
 /// Renders pages.
@@ -77,12 +77,12 @@ impl Templates {
 
     fn account_page_of(&self, visitor: Option<Value>) -> Result<String, Error> {
         let done: Option<&str> = None;
-        self.render("account.html", context! { nav => true, visitor, done })
+        self.render("account/index.html", context! { nav => true, visitor, done })
     }
 
     /// Renders a template with `values` and those of every page. If a replaced template cannot be rendered, the error is logged
     /// and the embedded one is used.
-    pub(super) fn render(&self, template: &str, values: Value) -> Result<String, Error> {
+    pub(crate) fn render(&self, template: &str, values: Value) -> Result<String, Error> {
         let values = context! {
             site_name => self.site_name.as_str(),
             stylesheet => Value::from_safe_string(format!("{}{}", self.prefix, assets::stylesheet_path())),
@@ -106,10 +106,13 @@ impl Templates {
     }
 
     /// The signed-in user as templates see it.
-    pub(super) fn visitor(&self, session: Option<&Session>) -> Option<Value> {
+    pub(crate) fn visitor(&self, session: Option<&Session>) -> Option<Value> {
         session.map(|session| {
             let user = &session.user;
-            context! { name => user.name(), email => user.email(), since => format_date(user.created_at), since_iso => format_rfc3339(user.created_at) }
+            context! {
+                name => user.name(), email => user.email(), groups => user.group_names().map(Value::from).collect::<Vec<_>>(),
+                since => format_date(user.created_at), since_iso => format_rfc3339(user.created_at),
+            }
         })
     }
 }
@@ -136,19 +139,23 @@ fn replaced(config: &Config) -> Option<Environment<'static>> {
     if folder.is_none() && given.is_empty() {
         return None;
     }
-    Some(environment(move |name| {
+    let mut replaced = environment(move |name| {
         let beneath = || given.get(name).cloned().or_else(|| embedded(name).map(str::to_owned));
         match &folder {
             Some(folder) => load(folder, name, beneath),
             None => Ok(beneath().map(TemplateSource::from)),
         }
-    }))
+    });
+    for (name, value) in &config.globals {
+        replaced.add_global(name.clone(), value.as_str());
+    }
+    Some(replaced)
 }
 
 /// The operator's file of this name if it exists, and `beneath` otherwise. The template is loaded again once the file changes,
 /// appears or disappears.
 fn load(folder: &Path, name: &str, beneath: impl FnOnce() -> Option<String>) -> Result<Option<TemplateSource>, Error> {
-    if name.contains(['/', '\\']) || name.starts_with('.') {
+    if !is_within_folder(name) {
         return Ok(None);
     }
     let path = folder.join(name);
@@ -160,6 +167,11 @@ fn load(folder: &Path, name: &str, beneath: impl FnOnce() -> Option<String>) -> 
         None => beneath(),
     };
     Ok(source.map(|source| TemplateSource::new(source).with_uptodate_check(up_to_date(path, seen))))
+}
+
+/// Whether a template's name leads to a visible file within the folder, or within a folder of it.
+fn is_within_folder(name: &str) -> bool {
+    !name.contains(['\\', '\0']) && name.split('/').all(|part| !part.is_empty() && !part.starts_with('.'))
 }
 
 /// When a file was last written, and how long it is.
@@ -204,7 +216,7 @@ pub(super) fn format_datetime(time: Timestamp) -> String {
 
 /// A date and time for programs (RFC 3339).
 pub(super) fn format_rfc3339(time: Timestamp) -> String {
-    civil(time).to_string()
+    time.to_string()
 }
 
 /// How long ago something was, for people.

@@ -14,14 +14,14 @@ use crate::sessions::Session;
 
 /// The visitor that a request comes from.
 #[derive(Clone)]
-pub(super) enum Visitor {
+pub(crate) enum Visitor {
     Anonymous,
     Authenticated(Arc<Session>),
 }
 
 impl Visitor {
     /// The session, if the visitor is signed in.
-    pub(super) fn session(&self) -> Option<&Session> {
+    pub(crate) fn session(&self) -> Option<&Session> {
         match self {
             Self::Anonymous => None,
             Self::Authenticated(session) => Some(session),
@@ -34,7 +34,7 @@ pub(super) struct SignedInUser(pub(super) Arc<Session>);
 
 /// The requested URI. Where an application nests its routes, its handlers see only the rest of the path, which would lead nowhere
 /// as a link.
-pub(super) fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
+pub(crate) fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
     extensions.get::<OriginalUri>().map_or(uri, |OriginalUri(uri)| uri)
 }
 

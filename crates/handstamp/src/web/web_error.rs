@@ -19,7 +19,7 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// An error response: rejected, unauthorized, throttled or failed.
 #[derive(Debug)]
-pub(super) enum WebError {
+pub(crate) enum WebError {
     /// The request needs a live session.
     SignedOut,
     /// The request is rejected with this status and message.
@@ -32,7 +32,7 @@ pub(super) enum WebError {
 }
 
 impl WebError {
-    pub(super) fn refused(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn refused(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self::Refused(status, message.into())
     }
 
@@ -40,7 +40,7 @@ impl WebError {
         Self::refused(StatusCode::NOT_FOUND, "There is nothing here. It may have been moved, or the address mistyped.")
     }
 
-    pub(super) fn not_in_the_group() -> Self {
+    pub(crate) fn not_in_the_group() -> Self {
         let message = "You are signed in, but this is for members of a group that your account is not in.";
         Self::refused(StatusCode::FORBIDDEN, message)
     }
@@ -150,7 +150,7 @@ pub(super) struct ErrorMessage {
 }
 
 /// Logs an internal error, whose details stay out of the response.
-pub(super) fn log_internal_error(error: &dyn fmt::Display) {
+pub(crate) fn log_internal_error(error: &dyn fmt::Display) {
     Event::InternalError { error }.record();
 }
 

@@ -34,7 +34,7 @@ fn spans_of(cell: &str) -> impl Iterator<Item = String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned)
 }
 
-/// The texts between each occurrence of a mark and the next quotation mark.
+/// The texts between a mark and the next quotation mark, wherever the mark is.
 fn after<'a>(text: &'a str, mark: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(mark).skip(1).filter_map(|rest| rest.split('"').next())
 }

@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::Tally;
-use crate::chance::Chance;
 use crate::machine::LEASE;
 use crate::store::{Invalidation, InvalidationLog, InvalidationScope, MAX_INVALIDATIONS, NodeId, NodeRow, Position};
+use handstamp_testing::SeededRng;
 
 /// The stored data. Statements run one at a time, each atomically.
 #[derive(Clone, Default)]
@@ -46,7 +46,7 @@ impl Tables {
 #[derive(Clone)]
 pub struct Database {
     pub tables: Arc<Mutex<Tables>>,
-    pub chance: Chance,
+    pub rng: SeededRng,
     /// The time until which it answers no statement.
     pub frozen_until: Arc<Mutex<Option<Instant>>>,
     /// A deposed leader to which some connections of this process still go.
@@ -89,8 +89,8 @@ impl fmt::Display for Lost {
 }
 
 impl Database {
-    pub fn new(chance: Chance) -> Self {
-        Self { tables: Arc::default(), chance, frozen_until: Arc::default(), old_leader: Arc::default() }
+    pub fn new(rng: SeededRng) -> Self {
+        Self { tables: Arc::default(), rng, frozen_until: Arc::default(), old_leader: Arc::default() }
     }
 
     /// The same database as another process reaches it.
@@ -125,7 +125,7 @@ impl Database {
     /// The result of a statement that reaches the deposed leader, or the statement back if it reaches the leader.
     fn at_the_old_leader<T, S: FnOnce(&mut Tables) -> T>(&self, kind: Kind, statement: S) -> Result<Option<T>, S> {
         let mut old_leader = self.old_leader.lock().unwrap();
-        match old_leader.as_mut().filter(|old| Instant::now() < old.until && self.chance.happens(old.share)) {
+        match old_leader.as_mut().filter(|old| Instant::now() < old.until && self.rng.happens(old.share)) {
             None => Err(statement),
             Some(_) if kind == Kind::Write => Ok(None),
             Some(old) => Ok(Some(statement(&mut old.tables))),
@@ -139,7 +139,7 @@ impl Database {
         back: Duration,
         statement: impl FnOnce(&mut Tables) -> T + Send + 'static,
     ) -> Result<T, Lost> {
-        let (lost_there, lost_back) = (self.chance.happens(15), self.chance.happens(15));
+        let (lost_there, lost_back) = (self.rng.happens(15), self.rng.happens(15));
         let (answer, answered) = oneshot::channel();
         let database = self.clone();
         tokio::spawn(async move {
@@ -177,10 +177,10 @@ impl Database {
 
     /// A network delay: mostly that of a good network, now and then longer than any caller waits.
     fn delay(&self) -> Duration {
-        match self.chance.below(100) {
-            0..80 => self.chance.up_to(Duration::from_millis(5)),
-            80..97 => self.chance.up_to(LEASE / 4),
-            _ => self.chance.up_to(LEASE * 2),
+        match self.rng.below(100) {
+            0..80 => self.rng.up_to(Duration::from_millis(5)),
+            80..97 => self.rng.up_to(LEASE / 4),
+            _ => self.rng.up_to(LEASE * 2),
         }
     }
 }
@@ -190,7 +190,7 @@ impl InvalidationLog for Database {
 
     async fn join(&self, node: NodeId, lease: Duration) -> Result<Position, Lost> {
         // Joins are rare, and their failure modes need a late one, so many are delayed.
-        let there = if self.chance.happens(250) { self.chance.up_to(LEASE * 2) } else { self.delay() };
+        let there = if self.rng.happens(250) { self.rng.up_to(LEASE * 2) } else { self.delay() };
         self.run_after(Kind::Write, there, self.delay(), move |tables| {
             let position = Position(tables.position);
             tables.nodes.insert(node, NodeRow { id: node, position, renewals: 0, lease });

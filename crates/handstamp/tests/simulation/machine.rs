@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::chance::Chance;
 use crate::database::Database;
 use crate::environment::{Clock, Environment, Rng};
 use crate::sessions::Node;
+use handstamp_testing::SeededRng;
 
 pub const LEASE: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -30,9 +30,9 @@ pub struct Machine {
 
 impl Machine {
     /// Starts a node. With capacity 0 it does not cache, like a command in a shell.
-    pub fn start(database: &Database, chance: &Chance, capacity: usize) -> Self {
-        let clock = Arc::new(MachineClock::new(chance));
-        let environment = Environment { clock: clock.clone(), rng: Arc::new(chance.clone()) };
+    pub fn start(database: &Database, rng: &SeededRng, capacity: usize) -> Self {
+        let clock = Arc::new(MachineClock::new(rng));
+        let environment = Environment { clock: clock.clone(), rng: Arc::new(rng.clone()) };
         let database = database.for_another_process();
         let node = Arc::new(Node::new(Arc::new(database.clone()), environment.clone(), LEASE, capacity));
         let mut machine = Self {
@@ -106,15 +106,15 @@ pub struct MachineClock {
 }
 
 impl MachineClock {
-    fn new(chance: &Chance) -> Self {
-        let drift = i64::try_from(chance.below(11)).unwrap() - 5;
+    fn new(rng: &SeededRng) -> Self {
+        let drift = i64::try_from(rng.below(11)).unwrap() - 5;
         Self { begun: Instant::now(), drift, set_by: Mutex::new(0) }
     }
 
     /// Sets the wall clock by up to a day forward or back.
-    pub fn is_set(&self, chance: &Chance) {
+    pub fn is_set(&self, rng: &SeededRng) {
         let span = i64::try_from(DAY.as_millis()).unwrap();
-        *self.set_by.lock().unwrap() = i64::try_from(chance.below(2 * DAY.as_millis() as u64)).unwrap() - span;
+        *self.set_by.lock().unwrap() = i64::try_from(rng.below(2 * DAY.as_millis() as u64)).unwrap() - span;
     }
 }
 
@@ -132,7 +132,7 @@ impl Clock for MachineClock {
     }
 }
 
-impl Rng for Chance {
+impl Rng for SeededRng {
     fn fill(&self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
             chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);

@@ -27,7 +27,6 @@ mod events;
 #[path = "../../src/log.rs"]
 mod log;
 
-mod chance;
 mod database;
 mod machine;
 mod people;

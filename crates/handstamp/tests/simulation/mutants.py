@@ -16,9 +16,9 @@ ROOT = CRATE.parents[1]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PLACE = TARGET / "lease-mutants"
 FOLLOWER, CACHE, DATABASE = "src/sessions/node.rs", "src/sessions/cache.rs", "tests/simulation/database.rs"
-DEPENDENCIES = "arc-swap axum getrandom handstamp-core quick_cache rustix tracing uuid".split()
-SESSIONS = [f"src/sessions/{name}.rs" for name in "cache follower lease sync".split()]
-FILES = ["src/log.rs", "src/environment.rs", "src/store/protocol.rs", *SESSIONS]
+DEPENDENCIES = "arc-swap axum getrandom handstamp-core handstamp-testing quick_cache rustix tracing uuid".split()
+SESSIONS = [f"src/sessions/{name}.rs" for name in "cache lease node sync watches".split()]
+FILES = ["src/context.rs", "src/environment.rs", "src/events.rs", "src/log.rs", "src/store/protocol.rs", *SESSIONS]
 
 LOOK = "        let (newest, rows) = self.log.nodes().await.map_err(fault)?;"
 LOOKED = "        self.record_heartbeats(&rows);\n        for row in rows.iter().filter(|row| row.position < position"
@@ -29,7 +29,7 @@ RENEWED = "            cache.lease().renew(sent, self.lease);\n            renew
 MUTANTS = {
     "no_wait": [(FOLLOWER, WAIT, "        if true {\n            return Ok(());\n        }\n" + WAIT)],
     "no_lease": [(CACHE, "if !self.lease.holds(now)", "if false && !self.lease.holds(now)")],
-    "no_stamp": [(CACHE, "entry.position >= changed", "(entry.position >= changed || true)")],
+    "no_stamp": [(CACHE, "entry.position >= invalidated_at", "(entry.position >= invalidated_at || true)")],
     "stamp_after_read": [(FOLLOWER, "cache.insert(read_position, key", "cache.insert(read_position.max(cache.position()), key")],
     "report_before_evict": [
         (FOLLOWER, "gap || !cache.apply(&changes)", "gap"),
@@ -59,7 +59,7 @@ MUTANTS = {
     "delete_early": [(FOLLOWER, "self.is_expired(row, 1)", "(true || self.is_expired(row, 1))")],
     "watch_from_question": [
         (FOLLOWER, LOOK, "        let asked = self.environment.clock_reading().monotonic;\n" + LOOK),
-        (FOLLOWER, LOOKED, LOOKED.replace("self.record_heartbeats(&rows)", 'self.heartbeats.lock().expect("").note(&rows, asked)')),
+        (FOLLOWER, LOOKED, LOOKED.replace("self.record_heartbeats(&rows)", 'self.heartbeats.lock().expect("").record(&rows, asked)')),
     ],
     "delete_renewed": [
         (FOLLOWER, "Some((renewals, since)) if *renewals == row.renewals => *since", "Some((_, since)) => *since"),
@@ -84,7 +84,7 @@ MUTANTS = {
 def dependencies(*more):
     own = (CRATE / "Cargo.toml").read_text()
     lines = [re.search(rf"^{name} = .*$", own, re.M)[0] for name in [*DEPENDENCIES, *more]]
-    lines = [line.replace('"../handstamp-core"', f'"{ROOT}/crates/handstamp-core"') for line in lines]
+    lines = [line.replace('"../', f'"{ROOT}/crates/') for line in lines]
     lines.append('tokio = { version = "1.54", features = ["macros", "rt", "sync", "time", "test-util"] }')
     return lines
 
@@ -111,30 +111,40 @@ def plant(name, replacements):
 
 
 BARE_LIBRARY = """#![allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+mod context;
 mod environment;
+mod events;
+mod log;
+mod model;
 mod store {
-    mod change;
-    pub(crate) use change::*;
+    mod protocol;
+    pub(crate) use protocol::*;
 }
 mod sessions {
     mod cache;
     mod node;
     mod lease;
     mod sync;
+    mod watches;
     #[cfg(test)]
     mod tests;
+    use crate::model::LiveSession;
+    use sync::Weighs;
+    WEIGHT
 }
 """
 
 
 def bare(folder):
     crate = folder / "crates/handstamp"
-    for file in [*FILES, "src/sessions/tests.rs"]:
+    models = [f"src/model/{file.name}" for file in sorted((CRATE / "src/model").iterdir())]
+    for file in [*FILES, *models, "src/sessions/tests.rs"]:
         (crate / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(CRATE / file, crate / file)
     for tests in ["tests/interleavings", "tests/simulation"]:
         shutil.copytree(CRATE / tests, crate / tests)
-    (crate / "src/lib.rs").write_text(BARE_LIBRARY)
+    weight = re.search(r"^const USUAL_TEXT_BYTES.*?^}$", (CRATE / "src/sessions/mod.rs").read_text(), re.M | re.S)[0]
+    (crate / "src/lib.rs").write_text(BARE_LIBRARY.replace("WEIGHT", weight))
     (crate / "Cargo.toml").write_text(
         '[package]\nname = "bare"\nversion = "0.0.0"\nedition = "2024"\n\n[dependencies]\n'
         + "\n".join(dependencies("loom")) + "\n")

@@ -9,11 +9,11 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::Tally;
-use crate::chance::Chance;
 use crate::database::Database;
 use crate::machine::{LEASE, Machine};
 use crate::sessions::SessionKey;
 use crate::store::InvalidationScope;
+use handstamp_testing::SeededRng;
 
 /// The number of machines. The node on the last one caches nothing.
 const MACHINES: usize = 4;
@@ -24,7 +24,7 @@ const CAPACITY: usize = 10_000;
 
 /// Users with sessions that are used on several machines, and the confirmations that they received.
 pub struct People {
-    chance: Chance,
+    rng: SeededRng,
     database: Database,
     machines: Vec<Machine>,
     sessions: Vec<(SessionSecretHash, UserId)>,
@@ -46,10 +46,10 @@ struct Told {
 
 impl People {
     pub fn new(seed: u64) -> Self {
-        let chance = Chance::new(seed);
-        let database = Database::new(chance.clone());
+        let rng = SeededRng::new(seed);
+        let database = Database::new(rng.clone());
         Self {
-            chance,
+            rng,
             database,
             machines: Vec::new(),
             sessions: Vec::new(),
@@ -63,7 +63,7 @@ impl People {
     pub async fn live(mut self, steps: u64) -> Result<Tally, String> {
         for machine in 1..=MACHINES {
             let capacity = if machine == MACHINES { 0 } else { CAPACITY };
-            self.machines.push(Machine::start(&self.database, &self.chance, capacity));
+            self.machines.push(Machine::start(&self.database, &self.rng, capacity));
         }
         for user in 0..USERS {
             self.database.tables.lock().unwrap().names.insert(self.user(user), 0);
@@ -88,17 +88,17 @@ impl People {
     async fn step(&mut self) {
         self.database.tables.lock().unwrap().tally.steps += 1;
         // The pauses are mostly short; sometimes they are long enough for leases to end.
-        sleep(self.chance.up_to(if self.chance.happens(5) { LEASE * 2 } else { Duration::from_millis(12) })).await;
+        sleep(self.rng.up_to(if self.rng.happens(5) { LEASE * 2 } else { Duration::from_millis(12) })).await;
         while self.sessions.len() < SESSIONS {
             self.somebody_signs_in();
         }
-        let machine = usize::try_from(self.chance.below(MACHINES as u64)).unwrap();
-        match self.chance.below(1000) {
+        let machine = usize::try_from(self.rng.below(MACHINES as u64)).unwrap();
+        match self.rng.below(1000) {
             0..900 => self.somebody_asks(machine),
             900..925 => self.somebody_signs_out(machine),
             925..935 => self.somebody_takes_another_name(machine),
             935..936 => self.an_operator_ends_all(),
-            936..940 => self.machines[machine].clock.is_set(&self.chance),
+            936..940 => self.machines[machine].clock.is_set(&self.rng),
             940..948 => self.freezes(machine),
             948..951 => self.dies(machine, false),
             951..954 => self.dies(machine, true),
@@ -114,14 +114,14 @@ impl People {
         hash[..8].copy_from_slice(&self.next_session.to_be_bytes());
         // Some sessions share a bucket of the cache's invalidations with each other, and some with a user.
         hash[31] = u8::try_from(self.next_session % 61).unwrap();
-        let user = self.user(self.chance.below(USERS));
+        let user = self.user(self.rng.below(USERS));
         self.database.tables.lock().unwrap().sessions.insert(hash, user);
         self.sessions.push((SessionSecretHash::from_bytes(hash), user));
     }
 
     fn somebody_asks(&mut self, machine: usize) {
-        let former = self.chance.happens(300).then(|| self.chance.pick(self.former.make_contiguous()).copied());
-        let (session, user) = former.flatten().unwrap_or(*self.chance.pick(&self.sessions).unwrap());
+        let former = self.rng.happens(300).then(|| self.rng.pick(self.former.make_contiguous()).copied());
+        let (session, user) = former.flatten().unwrap_or(*self.rng.pick(&self.sessions).unwrap());
         let key =
             SessionKey { secret_hash: session, user_id: user, expires_at: Timestamp::from_unix_seconds(u64::MAX) };
         let (told, database) = (Arc::clone(&self.told), self.machines[machine].database.clone());
@@ -159,15 +159,15 @@ impl People {
 
     /// One session ends, or all sessions of a user.
     fn somebody_signs_out(&mut self, machine: usize) {
-        let (session, user) = *self.chance.pick(&self.sessions).unwrap();
-        let all = self.chance.happens(200);
+        let (session, user) = *self.rng.pick(&self.sessions).unwrap();
+        let all = self.rng.happens(200);
         let scope = if all { InvalidationScope::User(user) } else { InvalidationScope::Session(session) };
         self.end(machine, scope, move |(other, owner)| if all { *owner == user } else { *other == session });
     }
 
     /// An operator runs a command in a shell on a separate machine, whose node does not cache.
     fn an_operator_ends_all(&mut self) {
-        let shell = Machine::start(&self.database, &self.chance, 0);
+        let shell = Machine::start(&self.database, &self.rng, 0);
         self.machines.push(shell);
         self.end(self.machines.len() - 1, InvalidationScope::All, |_| true);
         let shell = self.machines.pop().unwrap();
@@ -207,7 +207,7 @@ impl People {
     }
 
     fn somebody_takes_another_name(&mut self, machine: usize) {
-        let user = self.user(self.chance.below(USERS));
+        let user = self.user(self.rng.below(USERS));
         let (told, database) = (Arc::clone(&self.told), self.machines[machine].database.clone());
         let node = Arc::clone(&self.machines[machine].node);
         self.machines[machine].runs(async move {
@@ -228,13 +228,13 @@ impl People {
 
     fn freezes(&mut self, machine: usize) {
         self.database.tables.lock().unwrap().tally.pauses += 1;
-        self.machines[machine].freeze(self.chance.up_to(LEASE * 2));
+        self.machines[machine].freeze(self.rng.up_to(LEASE * 2));
     }
 
     /// The process shuts down or is killed, and another one starts on the machine.
     fn dies(&mut self, machine: usize, properly: bool) {
         self.database.tables.lock().unwrap().tally.deaths += 1;
-        let next = Machine::start(&self.database, &self.chance, self.machines[machine].capacity);
+        let next = Machine::start(&self.database, &self.rng, self.machines[machine].capacity);
         let last = std::mem::replace(&mut self.machines[machine], next);
         if properly {
             last.node.stop();
@@ -247,11 +247,11 @@ impl People {
 
     /// Another server becomes the leader. For a while, some or all connections of one machine still go to the old one.
     fn another_server_leads(&self, machine: usize) {
-        let share = if self.chance.happens(500) { 1000 } else { 400 };
-        self.machines[machine].database.has_an_old_leader(self.chance.up_to(LEASE * 4), share);
+        let share = if self.rng.happens(500) { 1000 } else { 400 };
+        self.machines[machine].database.has_an_old_leader(self.rng.up_to(LEASE * 4), share);
     }
 
     fn the_database_freezes(&self) {
-        *self.database.frozen_until.lock().unwrap() = Some(Instant::now() + self.chance.up_to(LEASE * 3));
+        *self.database.frozen_until.lock().unwrap() = Some(Instant::now() + self.rng.up_to(LEASE * 3));
     }
 }

@@ -8,6 +8,8 @@ mod lease;
 mod node;
 #[path = "../../src/sessions/sync.rs"]
 mod sync;
+#[path = "../../src/sessions/watches.rs"]
+mod watches;
 
 impl sync::Weighs for u64 {}
 

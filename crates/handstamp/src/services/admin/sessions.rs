@@ -20,7 +20,7 @@ impl Services {
         let revoked = self.store.end_session(session_id).await?;
         let user = self.sessions.wait_until_applied(revoked).await?;
         let user = Some(user.ok_or(ActError::NotFound(Message::NoSuchSession))?);
-        Event::SessionRevoked { user, sessions: 1 }.record_for(context);
+        self.record(context, &Event::SessionRevoked { user, sessions: 1 });
         Ok(())
     }
 
@@ -28,14 +28,14 @@ impl Services {
     pub(crate) async fn revoke_sessions_of(&self, context: &Context, id: UserId) -> Result<u64, ActError> {
         self.user(id).await?;
         let sessions = self.sessions.wait_until_applied(self.store.end_sessions_of(id).await?).await?;
-        Event::SessionRevoked { user: Some(id), sessions }.record_for(context);
+        self.record(context, &Event::SessionRevoked { user: Some(id), sessions });
         Ok(sessions)
     }
 
     /// Revokes all sessions of all users, and returns their number.
     pub(crate) async fn revoke_all_sessions(&self, context: &Context) -> Result<u64, ActError> {
         let sessions = self.sessions.end_all().await?;
-        Event::SessionRevoked { user: None, sessions }.record_for(context);
+        self.record(context, &Event::SessionRevoked { user: None, sessions });
         Ok(sessions)
     }
 }

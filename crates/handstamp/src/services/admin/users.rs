@@ -45,9 +45,9 @@ impl Services {
         user.ok_or(ActError::NotFound(Message::NoSuchUser))
     }
 
-    /// The user with this address, if there is one. A text that is no address belongs to no user.
+    /// The user with this address, if there is one.
     pub(crate) async fn user_by_email(&self, email: &str) -> Result<Option<User>, ActError> {
-        let Ok(email) = EmailAddress::parse(email) else { return Ok(None) };
+        let email = EmailAddress::parse(email).map_err(|error| ActError::field(Field::Email, error))?;
         Ok(self.store.user_by_email(&email, self.environment.now()).await?)
     }
 
@@ -69,7 +69,7 @@ impl Services {
         let created = self.store.create_user(&user, None, &[]).await?;
         let taken = |EmailTakenError| ActError::field(Field::Email, Message::EmailTaken);
         self.sessions.wait_until_applied(created).await?.map_err(taken)?;
-        Event::UserCreated { user: id }.record_for(context);
+        self.record(context, &Event::UserCreated { user: id });
         Ok(id)
     }
 
@@ -83,7 +83,8 @@ impl Services {
         self.user(id).await?;
         let changed = self.store.set_disabled(id, disabled.then(|| self.environment.now())).await?;
         self.sessions.wait_until_applied(changed).await?;
-        if disabled { Event::UserDisabled { user: id } } else { Event::UserEnabled { user: id } }.record_for(context);
+        let event = if disabled { Event::UserDisabled { user: id } } else { Event::UserEnabled { user: id } };
+        self.record(context, &event);
         Ok(())
     }
 
@@ -91,7 +92,7 @@ impl Services {
     pub(crate) async fn verify_user(&self, context: &Context, id: UserId) -> Result<(), ActError> {
         self.user(id).await?;
         self.sessions.wait_until_applied(self.store.verify_email(id, self.environment.now()).await?).await?;
-        Event::UserVerified { user: id }.record_for(context);
+        self.record(context, &Event::UserVerified { user: id });
         Ok(())
     }
 
@@ -112,7 +113,7 @@ impl Services {
         let changed = self.store.change_groups(id, &added, &removed).await?;
         let too_many = |TooManyGroupsError| ActError::field(Field::Group, Message::TooManyGroups);
         self.sessions.wait_until_applied(changed).await?.map_err(too_many)?;
-        Event::AuthzChange { user: id }.record_for(context);
+        self.record(context, &Event::AuthzChange { user: id });
         Ok(())
     }
 
@@ -127,7 +128,7 @@ impl Services {
         }
         // Nodes may cache a refusal for as long.
         tokio::time::sleep(REFUSALS_CACHED_FOR).await;
-        Event::UserUnlocked { user: id }.record_for(context);
+        self.record(context, &Event::UserUnlocked { user: id });
         Ok(unlocked)
     }
 
@@ -135,7 +136,7 @@ impl Services {
     pub(crate) async fn delete_user(&self, context: &Context, id: UserId) -> Result<(), ActError> {
         self.user(id).await?;
         self.sessions.wait_until_applied(self.store.delete_user(id).await?).await?;
-        Event::UserDeleted { user: id }.record_for(context);
+        self.record(context, &Event::UserDeleted { user: id });
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Tests that the time of a sign-in reveals nothing: every attempt costs the same work, whether or not the account exists.
 
 use handstamp_core::{Argon2Params, DisplayName};
+use handstamp_testing::TempFolder;
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
@@ -9,17 +10,9 @@ use crate::{Handstamp, SecretKey};
 
 const PASSWORD: &str = "plum-octave-harbour";
 
-struct Folder(std::path::PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-async fn open(folder: &Folder, memory_kib: u32) -> Handstamp {
+async fn open(folder: &TempFolder, memory_kib: u32) -> Handstamp {
     let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
-    let database = DatabaseUrl::Sqlite(folder.0.join("handstamp.db"));
+    let database = DatabaseUrl::Sqlite(folder.path().join("data/handstamp.db"));
     let mut config = Config::new(PublicUrl::parse("http://localhost").unwrap(), database, secret);
     config.hashing.params = Argon2Params::new(memory_kib, 2, 1).unwrap();
     config.hashing.concurrency = 1;
@@ -55,7 +48,7 @@ async fn execute(handstamp: &Handstamp, sql: &'static str) {
 
 #[tokio::test]
 async fn every_wrong_sign_in_costs_the_same_work() {
-    let folder = Folder(std::env::temp_dir().join(format!("handstamp-decoy-{}", std::process::id())));
+    let folder = TempFolder::new();
     let cheaper = open(&folder, 64).await;
     register(&cheaper, "older@example.com").await;
     cheaper.close().await;

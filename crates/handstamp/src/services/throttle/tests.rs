@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handstamp_core::{DeviceId, DisplayName, Timestamp};
+use handstamp_testing::TempFolder;
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
@@ -19,17 +20,11 @@ const PASSWORD: &str = "plum-octave-harbour";
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// An instance with its own folder and clock, and the browser in which Ada has registered.
-struct Here {
+struct TestSite {
     handstamp: Handstamp,
     known: ClientInfo,
     clock: Arc<ManualClock>,
-    folder: std::path::PathBuf,
-}
-
-impl Drop for Here {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
+    _folder: TempFolder,
 }
 
 /// The outcome of an attempt to sign in.
@@ -49,19 +44,18 @@ fn is_taken<T>(outcome: Result<T, ActError>) -> bool {
     outcome.err().is_some_and(|error| is_wrong(&error, Field::Email, &Message::EmailTaken))
 }
 
-impl Here {
+impl TestSite {
     async fn opens() -> Self {
-        let name: [u8; 8] = Environment::system().random();
-        let folder = std::env::temp_dir().join(format!("handstamp-guard-{:016x}", u64::from_be_bytes(name)));
+        let folder = TempFolder::new();
         let secret = SecretKey::parse("n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg").unwrap();
-        let database = DatabaseUrl::Sqlite(folder.join("handstamp.db"));
+        let database = DatabaseUrl::Sqlite(folder.path().join("data/handstamp.db"));
         let mut config = Config::new(PublicUrl::parse("http://localhost").unwrap(), database, secret);
         config.hashing.params = crate::Argon2Params::new(8, 1, 1).unwrap();
         (config.hashing.concurrency, config.hashing.queue) = (1, 0);
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_800_000_000)));
         let environment = Environment { clock: clock.clone(), ..Environment::system() };
         let handstamp = Handstamp::open_with(config, environment).await.unwrap();
-        let mut here = Self { handstamp, known: ClientInfo::default(), clock, folder };
+        let mut here = Self { handstamp, known: ClientInfo::default(), clock, _folder: folder };
         here.known.device_cookie = here.registers().await.unwrap().device;
         here
     }
@@ -162,7 +156,7 @@ impl Here {
 
 #[tokio::test]
 async fn a_throttled_account_has_one_attempt_after_each_wait() {
-    let here = Here::opens().await;
+    let here = TestSite::opens().await;
     here.tries_ten_times().await;
     for wait in [MINUTE, 2 * MINUTE, 4 * MINUTE] {
         assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(wait));
@@ -177,7 +171,7 @@ async fn a_throttled_account_has_one_attempt_after_each_wait() {
 
 #[tokio::test]
 async fn a_throttled_attempt_costs_no_hash() {
-    let here = Here::opens().await;
+    let here = TestSite::opens().await;
     here.tries_ten_times().await;
     let before = here.hashed();
     for _ in 0..100 {
@@ -188,7 +182,7 @@ async fn a_throttled_attempt_costs_no_hash() {
 
 #[tokio::test]
 async fn a_throttled_response_is_cached_for_one_second() {
-    let here = Here::opens().await;
+    let here = TestSite::opens().await;
     here.tries_ten_times().await;
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
     assert!(here.handstamp.users().unlock(here.user_id("ada@example.com").await).await.unwrap());
@@ -199,7 +193,7 @@ async fn a_throttled_response_is_cached_for_one_second() {
 
 #[tokio::test]
 async fn a_repeated_throttled_attempt_costs_no_database_statement() {
-    let here = Here::opens().await;
+    let here = TestSite::opens().await;
     here.tries_ten_times().await;
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
     here.accounts().store.close().await;
@@ -208,7 +202,7 @@ async fn a_repeated_throttled_attempt_costs_no_database_statement() {
 
 #[tokio::test]
 async fn a_cached_refusal_does_not_affect_other_accounts_of_the_network() {
-    let here = Here::opens().await;
+    let here = TestSite::opens().await;
     here.tries_ten_times().await;
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
     assert_eq!(
@@ -220,7 +214,7 @@ async fn a_cached_refusal_does_not_affect_other_accounts_of_the_network() {
 
 #[tokio::test]
 async fn a_right_password_does_not_count_towards_the_limit() {
-    let here = Here::opens().await;
+    let here = TestSite::opens().await;
     for _ in 0..15 {
         assert_eq!(here.tries(PASSWORD).await, Outcome::IssuedToken);
     }
@@ -230,7 +224,7 @@ async fn a_right_password_does_not_count_towards_the_limit() {
 
 #[tokio::test]
 async fn a_known_device_is_counted_apart_from_unknown_devices() {
-    let here = Here::opens().await;
+    let here = TestSite::opens().await;
     here.tries_ten_times().await;
     assert_eq!(here.tries(PASSWORD).await, Outcome::Waits(MINUTE));
     assert_eq!(here.tries_as("ada@example.com", PASSWORD, &here.known).await, Outcome::IssuedToken);
@@ -242,7 +236,7 @@ async fn a_known_device_is_counted_apart_from_unknown_devices() {
 
 #[tokio::test]
 async fn registrations_count_for_their_network_whatever_their_outcome() {
-    let here = Here::opens().await;
+    let here = TestSite::opens().await;
     let again = async || here.registers_as("ada@example.com", "another password").await;
     for _ in 1..20 {
         assert!(is_taken(again().await));
@@ -254,7 +248,7 @@ async fn registrations_count_for_their_network_whatever_their_outcome() {
 
 #[tokio::test]
 async fn a_registration_submitted_twice_signs_in_and_is_limited_as_a_sign_in() {
-    let here = Here::opens().await;
+    let here = TestSite::opens().await;
     assert!(here.registers().await.is_ok(), "with the password of the account");
     for _ in 0..10 {
         let guess = here.registers_as("ada@example.com", "wrong").await;
@@ -265,7 +259,7 @@ async fn a_registration_submitted_twice_signs_in_and_is_limited_as_a_sign_in() {
 }
 
 /// How many wrong passwords are checked in a day by a client that retries as soon as possible.
-async fn wrong_in_a_day(here: &Here, tries: impl AsyncFn() -> Outcome) -> u32 {
+async fn wrong_in_a_day(here: &TestSite, tries: impl AsyncFn() -> Outcome) -> u32 {
     let mut wrong = 0;
     let mut waited = Duration::ZERO;
     while waited < Duration::from_secs(84_000) {
@@ -286,7 +280,7 @@ async fn wrong_in_a_day(here: &Here, tries: impl AsyncFn() -> Outcome) -> u32 {
 
 #[tokio::test]
 async fn an_account_has_a_hundred_wrong_passwords_a_day_whatever_cookies_are_sent() {
-    let here = Here::opens().await;
+    let here = TestSite::opens().await;
     let mut devices = vec![here.known.clone()];
     for _ in 0..30 {
         let token = here.signs_in().await;
@@ -308,7 +302,7 @@ async fn an_account_has_a_hundred_wrong_passwords_a_day_whatever_cookies_are_sen
 
 #[tokio::test]
 async fn unknown_devices_cannot_use_up_the_owners_share_of_the_daily_limit() {
-    let here = Here::opens().await;
+    let here = TestSite::opens().await;
     assert_eq!(wrong_in_a_day(&here, async || here.tries("wrong").await).await, 80);
     for _ in 0..10 {
         assert_eq!(here.tries_as("ada@example.com", "wrong", &here.known).await, Outcome::Wrong);
@@ -319,7 +313,7 @@ async fn unknown_devices_cannot_use_up_the_owners_share_of_the_daily_limit() {
 
 #[tokio::test]
 async fn a_device_cookie_from_before_a_password_change_counts_as_an_unknown_device() {
-    let here = Here::opens().await;
+    let here = TestSite::opens().await;
     let session = here.session().await;
     here.clock.advance(MINUTE);
     let changed = here.changes_password(&session, "walnut-trumpet-glacier").await.unwrap();
@@ -333,7 +327,7 @@ async fn a_device_cookie_from_before_a_password_change_counts_as_an_unknown_devi
 
 #[tokio::test]
 async fn an_ended_session_allows_a_password_check_only_right_after_a_password_change() {
-    let here = Here::opens().await;
+    let here = TestSite::opens().await;
     let session = here.session().await;
     let accounts = here.accounts();
     let presented = PresentedSessions {
@@ -358,7 +352,7 @@ async fn an_ended_session_allows_a_password_check_only_right_after_a_password_ch
 
 #[tokio::test]
 async fn rejected_new_passwords_count_for_the_session() {
-    let here = Here::opens().await;
+    let here = TestSite::opens().await;
     let session = here.session().await;
     for _ in 0..10 {
         let refused = here.changes_password(&session, "password").await.err().unwrap();
@@ -372,7 +366,7 @@ async fn rejected_new_passwords_count_for_the_session() {
 
 #[tokio::test]
 async fn a_device_cookie_costs_the_same_whether_or_not_the_account_exists() {
-    let here = Here::opens().await;
+    let here = TestSite::opens().await;
     let mut cookie = here.known.device_cookie.clone();
     for number in 0..3 {
         let now = here.accounts().sessions.now();
@@ -396,7 +390,7 @@ async fn a_device_cookie_costs_the_same_whether_or_not_the_account_exists() {
 
 #[tokio::test]
 async fn an_attempt_that_gets_no_hash_permit_is_not_counted() {
-    let here = Here::opens().await;
+    let here = TestSite::opens().await;
     let share = Share { network: Network::Unknown, account: AttemptKey::network(Network::Unknown) };
     let permit = here.accounts().hashing.reserve(share).await.unwrap();
     tokio::time::pause();
@@ -412,7 +406,7 @@ async fn an_attempt_that_gets_no_hash_permit_is_not_counted() {
 
 #[tokio::test]
 async fn expired_counts_are_purged() {
-    let here = Here::opens().await;
+    let here = TestSite::opens().await;
     let crate::store::Store::Sqlite(database) = &*here.accounts().store else { panic!("this is SQLite") };
     here.tries_ten_times().await;
     // More counts than are removed at once, and older than those above.

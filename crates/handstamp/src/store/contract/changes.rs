@@ -200,7 +200,7 @@ async fn trimming_the_log_keeps_the_later_invalidations(store: &Store) {
 /// A process that is frozen in the middle of a transaction holds the counter and would block all sign-outs.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abandoned_transaction_is_ended() {
-    let url = DatabaseUrl::Postgres(postgres_server::new_database());
+    let url = DatabaseUrl::Postgres(Postgres::shared().new_database());
     let (frozen, store) = (Store::open(&url, true).await.unwrap(), Store::open(&url, true).await.unwrap());
     let (_, session) = ada(&store).await;
     let Store::Postgres(database) = &frozen else { panic!("this is PostgreSQL") };
@@ -238,13 +238,13 @@ mod revocations_a_second {
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "a measurement"]
     async fn sqlite() {
-        measure("SQLite", &Folder::new().store().await).await;
+        measure("SQLite", &store(&TempFolder::new()).await).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "a measurement"]
     async fn postgres() {
-        let url = postgres_server::new_database();
+        let url = Postgres::shared().new_database();
         let pool = sqlx::PgPool::connect(&url).await.unwrap();
         for setting in ["ALTER SYSTEM SET fsync = on", "SELECT pg_reload_conf()"] {
             sqlx::query(setting).execute(&pool).await.unwrap();

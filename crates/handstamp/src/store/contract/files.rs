@@ -12,11 +12,12 @@ fn mode(path: &std::path::Path) -> u32 {
 
 #[tokio::test]
 async fn sqlite_files_are_readable_only_by_their_owner() {
-    let folder = Folder::new();
-    let store = folder.store().await;
+    let folder = TempFolder::new();
+    let store = store(&folder).await;
     ada(&store).await;
-    assert_eq!(mode(&folder.0), 0o700);
-    let files: Vec<_> = fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let data = folder.path().join("data");
+    assert_eq!(mode(&data), 0o700);
+    let files: Vec<_> = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(files.len() >= 3, "the database, its log and its index: {files:?}");
     for file in files {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
@@ -25,9 +26,9 @@ async fn sqlite_files_are_readable_only_by_their_owner() {
 
 #[tokio::test]
 async fn a_sqlite_file_that_others_may_read_is_refused() {
-    let folder = Folder::new();
-    folder.store().await.close().await;
-    let database = folder.0.join("handstamp.db");
+    let folder = TempFolder::new();
+    store(&folder).await.close().await;
+    let database = folder.path().join("data/handstamp.db");
     fs::set_permissions(&database, Permissions::from_mode(0o640)).unwrap();
     let refused = Store::open(&DatabaseUrl::Sqlite(database), true).await.err().unwrap();
     assert!(refused.to_string().contains("chmod 600"), "{refused}");
@@ -35,8 +36,8 @@ async fn a_sqlite_file_that_others_may_read_is_refused() {
 
 #[tokio::test]
 async fn a_database_of_a_newer_version_is_refused() {
-    let folder = Folder::new();
-    let store = folder.store().await;
+    let folder = TempFolder::new();
+    let store = store(&folder).await;
     execute(
         &store,
         "INSERT INTO handstamp_migrations (version, description, success, checksum, execution_time)
@@ -44,15 +45,15 @@ async fn a_database_of_a_newer_version_is_refused() {
     )
     .await;
     store.close().await;
-    let refused = Store::open(&DatabaseUrl::Sqlite(folder.0.join("handstamp.db")), true).await.err().unwrap();
+    let refused = Store::open(&sqlite_in(&folder), true).await.err().unwrap();
     assert!(refused.to_string().contains("newer version"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_database_can_be_opened_concurrently() {
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     let stores = (0..4).map(|_| {
-        let url = DatabaseUrl::Sqlite(folder.0.join("handstamp.db"));
+        let url = sqlite_in(&folder);
         tokio::spawn(async move { Store::open(&url, true).await.map(drop) })
     });
     for store in stores.collect::<Vec<_>>() {
@@ -62,10 +63,10 @@ async fn a_new_database_can_be_opened_concurrently() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_timed_out_does_not_block_the_next_one() {
-    let folder = Folder::new();
-    let store = folder.store().await;
+    let folder = TempFolder::new();
+    let store = store(&folder).await;
     let (id, session) = ada(&store).await;
-    let url = format!("sqlite:{}", folder.0.join("handstamp.db").display());
+    let url = format!("sqlite:{}", folder.path().join("data/handstamp.db").display());
     let other = sqlx::SqlitePool::connect(&url).await.unwrap();
     let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
     for _ in 0..2 {
@@ -84,8 +85,8 @@ async fn a_write_that_timed_out_does_not_block_the_next_one() {
 
 #[tokio::test]
 async fn a_power_loss_loses_no_confirmed_write() {
-    let folder = Folder::new();
-    let Store::Sqlite(database) = folder.store().await else { panic!("this is SQLite") };
+    let folder = TempFolder::new();
+    let Store::Sqlite(database) = store(&folder).await else { panic!("this is SQLite") };
     let pragma = async |sql: &'static str| sqlx::query_scalar::<_, i64>(sql).fetch_one(&database.writer).await;
     assert_eq!(pragma("PRAGMA synchronous").await.unwrap(), 2, "FULL");
     assert_eq!(pragma("PRAGMA foreign_keys").await.unwrap(), 1);
@@ -95,8 +96,8 @@ async fn a_power_loss_loses_no_confirmed_write() {
 
 #[tokio::test]
 async fn a_write_that_found_the_disk_full_does_not_block_the_next_one() {
-    let folder = Folder::new();
-    let store = folder.store().await;
+    let folder = TempFolder::new();
+    let store = store(&folder).await;
     let (id, session) = ada(&store).await;
     // The file cannot grow, since SQLite sets the limit to its current size.
     execute(&store, "PRAGMA max_page_count = 1").await;
@@ -112,8 +113,8 @@ async fn a_write_that_found_the_disk_full_does_not_block_the_next_one() {
 
 #[tokio::test]
 async fn a_lease_renewal_that_cannot_be_committed_fails() {
-    let folder = Folder::new();
-    let store = folder.store().await;
+    let folder = TempFolder::new();
+    let store = store(&folder).await;
     let (node, other) = (NodeId(unique()), NodeId(unique()));
     store.join(node, Duration::from_secs(5)).await.unwrap();
     let Store::Sqlite(database) = &store else { unreachable!() };

@@ -57,9 +57,10 @@ async fn has_kept_everything(store: &Store, version: i64) {
 async fn sqlite_migrates_from_every_earlier_schema_with_its_data() {
     let all = crate::store::migrations::of_sqlite();
     for version in earlier_versions(&all) {
-        let folder = Folder::new();
-        crate::private_files::make_folder(&folder.0).unwrap();
-        let file = folder.0.join("handstamp.db");
+        let folder = TempFolder::new();
+        let data = folder.path().join("data");
+        crate::private_files::make_folder(&data).unwrap();
+        let file = data.join("handstamp.db");
         crate::private_files::make_file(&file).unwrap();
         let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", file.display())).await.unwrap();
         up_to(version, &all).run(&pool).await.unwrap();
@@ -69,7 +70,7 @@ async fn sqlite_migrates_from_every_earlier_schema_with_its_data() {
             sqlx::query(FILL[2]).execute(&pool).await.unwrap();
         }
         pool.close().await;
-        has_kept_everything(&folder.store().await, version).await;
+        has_kept_everything(&super::store(&folder).await, version).await;
     }
 }
 
@@ -78,7 +79,7 @@ async fn sqlite_migrates_from_every_earlier_schema_with_its_data() {
 async fn postgres_migrates_from_every_earlier_schema_with_its_data() {
     let all = crate::store::migrations::of_postgres();
     for version in earlier_versions(&all) {
-        let url = postgres_server::new_database();
+        let url = Postgres::shared().new_database();
         let pool = sqlx::PgPool::connect(&url).await.unwrap();
         up_to(version, &all).run(&pool).await.unwrap();
         sqlx::query(FILL[0]).bind(USER).execute(&pool).await.unwrap();
@@ -102,21 +103,21 @@ fn of_an_application() -> Migrator {
 #[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn an_application_has_migrations_of_its_own_in_the_same_sqlite_file() {
-    let folder = Folder::new();
-    folder.store().await.close().await;
-    let url = format!("sqlite:{}", folder.0.join("handstamp.db").display());
+    let folder = TempFolder::new();
+    super::store(&folder).await.close().await;
+    let url = format!("sqlite:{}", folder.path().join("data/handstamp.db").display());
     for _ in 0..2 {
         let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
         of_an_application().run(&pool).await.unwrap();
         pool.close().await;
-        folder.store().await.close().await;
+        super::store(&folder).await.close().await;
     }
 }
 
 #[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_has_migrations_of_its_own_in_the_same_postgres_database() {
-    let url = postgres_server::new_database();
+    let url = Postgres::shared().new_database();
     for _ in 0..2 {
         Store::open(&DatabaseUrl::Postgres(url.clone()), true).await.unwrap().close().await;
         let pool = sqlx::PgPool::connect(&url).await.unwrap();

@@ -21,7 +21,7 @@ pub(in crate::web) async fn show(
         return Ok(html_page(&site, StatusCode::OK, site.templates.account_page(&session)?));
     }
     let values = context! { done };
-    page(&site, &Visitor::Authenticated(session), StatusCode::OK, "account.html", values)
+    page(&site, &Visitor::Authenticated(session), StatusCode::OK, "account/index.html", values)
 }
 
 /// The notice after a form has redirected here: one of our own sentences, never text from the URL.

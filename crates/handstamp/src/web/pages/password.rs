@@ -135,5 +135,5 @@ fn form_page(
 ) -> Result<Response, WebError> {
     let errors = messages(errors, &[Field::CurrentPassword, Field::Password]);
     let values = context! { errors, min_length => site.services.config.password.min_length };
-    page(site, &Visitor::Authenticated(session), status, "password.html", values)
+    page(site, &Visitor::Authenticated(session), status, "password/change.html", values)
 }

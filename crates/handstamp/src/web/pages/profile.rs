@@ -48,5 +48,5 @@ fn form_page(
     errors: &FieldErrors,
 ) -> Result<Response, WebError> {
     let values = context! { values => context! { name }, errors => messages(errors, &[Field::Name]) };
-    page(site, &Visitor::Authenticated(session), status, "profile.html", values)
+    page(site, &Visitor::Authenticated(session), status, "account/profile.html", values)
 }

@@ -81,5 +81,5 @@ fn form_page(site: &SharedSite, visitor: &Visitor, status: StatusCode, form: &Fo
         sign_in_url => link_with_next(site, "/account/login", form.next.as_ref()),
         register_url => link_with_next(site, "/account/register", form.next.as_ref()),
     };
-    page(site, visitor, status, "register.html", values)
+    page(site, visitor, status, "authentication/register.html", values)
 }

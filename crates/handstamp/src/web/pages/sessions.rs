@@ -30,7 +30,7 @@ pub(in crate::web) async fn show(
     let now = site.services.sessions.now();
     let rows: Vec<Value> = list.iter().map(|listed| row(listed, &session, now)).collect();
     let values = context! { sessions => rows, has_others => list.len() > 1 };
-    page(&site, &Visitor::Authenticated(session), StatusCode::OK, "sessions.html", values)
+    page(&site, &Visitor::Authenticated(session), StatusCode::OK, "account/sessions.html", values)
 }
 
 fn row(listed: &ListedSession, asking: &Session, now: handstamp_core::Timestamp) -> Value {

@@ -107,5 +107,5 @@ fn form_page(
         register_url => link_with_next(site, "/account/register", form.next.as_ref()),
         ..notices
     };
-    page(site, visitor, status, "sign_in.html", values)
+    page(site, visitor, status, "authentication/sign_in.html", values)
 }

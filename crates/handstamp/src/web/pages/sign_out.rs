@@ -26,7 +26,13 @@ pub(in crate::web) async fn show(
     if visitor.session().is_none() {
         return Ok(see_other(next.as_ref().unwrap_or(site.urls.home()).as_str()));
     }
-    page(&site, &visitor, StatusCode::OK, "sign_out.html", context! { next => next_value(next.as_ref()) })
+    page(
+        &site,
+        &visitor,
+        StatusCode::OK,
+        "authentication/sign_out.html",
+        context! { next => next_value(next.as_ref()) },
+    )
 }
 
 pub(in crate::web) async fn submit(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode, header};
 use handstamp_core::{Claims, SessionSecret, SessionTokens, UserId};
+use handstamp_testing::TempFolder;
 use tower::ServiceExt;
 
 use super::super::access::ErrorFormat;
@@ -15,6 +16,7 @@ use crate::config::{Config, DatabaseUrl, PublicUrl};
 use crate::environment::{Environment, ManualClock};
 use crate::{Handstamp, SecretKey, Timestamp};
 
+mod connections;
 mod embedding;
 mod propagation;
 
@@ -23,19 +25,13 @@ const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// A site with a data folder and a clock of its own.
-struct Here {
+struct TestSite {
     handstamp: Handstamp,
     clock: Arc<ManualClock>,
-    folder: std::path::PathBuf,
+    folder: TempFolder,
 }
 
-impl Drop for Here {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-impl Here {
+impl TestSite {
     /// The id of Ada, who has registered.
     async fn ada(&self) -> UserId {
         self.handstamp.users().find_by_email("ada@example.com").await.unwrap().unwrap().id
@@ -47,10 +43,9 @@ impl Here {
 
     /// The same with further settings.
     async fn with(public_url: &str, set: impl FnOnce(&mut Config)) -> Self {
-        let name: [u8; 8] = Environment::system().random();
-        let folder = std::env::temp_dir().join(format!("handstamp-routes-{:016x}", u64::from_be_bytes(name)));
+        let folder = TempFolder::new();
         let secret = SecretKey::parse(SECRET).unwrap();
-        let database = DatabaseUrl::Sqlite(folder.join("handstamp.db"));
+        let database = DatabaseUrl::Sqlite(folder.path().join("data/handstamp.db"));
         let mut config = Config::new(PublicUrl::parse(public_url).unwrap(), database, secret);
         config.hashing.params = crate::Argon2Params::new(8, 1, 1).unwrap();
         set(&mut config);
@@ -60,7 +55,7 @@ impl Here {
     }
 
     async fn send(&self, request: Request<Body>) -> Response<Body> {
-        self.handstamp.site().oneshot(request).await.unwrap()
+        self.handstamp.standalone_router().oneshot(request).await.unwrap()
     }
 
     async fn opens(&self, path: &str, token: &str) -> Response<Body> {
@@ -115,7 +110,7 @@ fn all_routes(site: &SharedSite) -> Vec<(&'static str, &'static str, Access)> {
 
 #[tokio::test]
 async fn only_the_listed_routes_are_public() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let mut open = Vec::new();
     for (method, path, access) in all_routes(&here.handstamp.0.site) {
         let sent = if method == "ANY" { "GET" } else { method };
@@ -159,7 +154,7 @@ async fn only_the_listed_routes_are_public() {
 
 #[tokio::test]
 async fn all_our_routes_are_beneath_account_but_those_for_proxies_and_monitors() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let ours = |path: &str| path == "/account" || path.starts_with("/account/") || path.starts_with("/auth/");
     let mut embedded: Vec<_> = embedded(&here.handstamp.0.site).into_iter().flat_map(|group| group.routes).collect();
     embedded.retain(|route| !ours(route.path));
@@ -171,7 +166,7 @@ async fn all_our_routes_are_beneath_account_but_those_for_proxies_and_monitors()
 
 #[tokio::test]
 async fn the_openapi_description_covers_every_api_route() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let description = text(here.opens("/account/api/v1/openapi.json", "").await).await;
     let description: serde_json::Value = serde_json::from_str(&description).unwrap();
     let base = description["servers"][0]["url"].as_str().unwrap().to_owned();
@@ -189,7 +184,7 @@ async fn the_openapi_description_covers_every_api_route() {
 }
 
 /// The route `/page` with this access, whose handler answers with a page.
-fn page_with(here: &Here, access: Access) -> Router {
+fn page_with(here: &TestSite, access: Access) -> Router {
     async fn page(State(site): State<SharedSite>) -> Response<Body> {
         respond::html_page(&site, StatusCode::OK, "<p>Shown</p>".to_owned())
     }
@@ -206,7 +201,7 @@ async fn asks_page(router: &Router, method: &str, headers: &[(&str, &str)]) -> R
 
 #[tokio::test]
 async fn a_route_for_a_group_is_not_found_by_users_outside_it() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let cookie = format!("handstamp_session={}", here.registers().await);
     let signed_in = [("host", "localhost"), ("accept", "text/html"), ("cookie", cookie.as_str())];
     for session in [SessionAccess::Required, SessionAccess::Optional, SessionAccess::Ignored] {
@@ -231,7 +226,7 @@ async fn a_route_for_a_group_is_not_found_by_users_outside_it() {
 
 #[tokio::test]
 async fn each_check_of_a_route_can_be_left_out() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let elsewhere = [("host", "evil.example")];
     let cross_site = [("host", "localhost"), ("sec-fetch-site", "cross-site")];
     for (checks_host, checks_csrf) in [(true, true), (true, false), (false, true), (false, false)] {
@@ -247,7 +242,7 @@ async fn each_check_of_a_route_can_be_left_out() {
 
 #[tokio::test]
 async fn errors_have_the_format_of_their_route_whatever_its_path() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let navigation = [("host", "localhost"), ("sec-fetch-mode", "navigate"), ("sec-fetch-site", "cross-site")];
     let program = [("host", "localhost"), ("accept", "application/json"), ("cookie", "handstamp_session=x")];
     for (errors, to_browser) in
@@ -273,7 +268,7 @@ async fn errors_have_the_format_of_their_route_whatever_its_path() {
 #[tokio::test]
 async fn a_route_can_have_a_content_security_policy_of_its_own() {
     let set = |config: &mut Config| config.session.cookie_domain = Some("example.com".to_owned());
-    let here = Here::with("https://id.example.com", set).await;
+    let here = TestSite::with("https://id.example.com", set).await;
     let own = PagePolicy(&[("script-src", "'self'"), ("img-src", "'self' data:"), ("form-action", "'none'")]);
     let router = page_with(&here, Access { policy: own, ..Access::PAGE });
     let policy_of = async |router: &Router, method: &str| {
@@ -293,7 +288,7 @@ async fn a_route_can_have_a_content_security_policy_of_its_own() {
 
 #[tokio::test]
 async fn paths_with_a_trailing_slash_redirect_to_those_without() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let mut seen = 0;
     for (method, path, _) in all_routes(&here.handstamp.0.site) {
         if !path.starts_with("/account") || method == "ANY" {
@@ -310,7 +305,7 @@ async fn paths_with_a_trailing_slash_redirect_to_those_without() {
 
 #[tokio::test]
 async fn a_panic_gives_an_error_page_and_the_server_keeps_running() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     #[expect(unreachable_code, reason = "it panics, and a handler has to answer something")]
     async fn panics() -> &'static str {
         panic!("with a secret in its message");
@@ -333,7 +328,7 @@ async fn a_panic_gives_an_error_page_and_the_server_keeps_running() {
 /// axum allocates the future of each request. glibc serves up to 1,032 bytes from a cache of the thread.
 #[tokio::test]
 async fn the_future_of_a_request_fits_into_the_thread_cache_of_the_allocator() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let endpoint = endpoint(&here.handstamp.0.site, Access::PAGE, async || StatusCode::OK);
     let request = Request::get("/").header("host", "localhost").body(Body::empty()).unwrap();
     let future = endpoint.call(request);
@@ -343,7 +338,7 @@ async fn the_future_of_a_request_fits_into_the_thread_cache_of_the_allocator() {
 
 #[tokio::test]
 async fn every_request_has_a_unique_id() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let mut ids = std::collections::HashSet::new();
     for _ in 0..1_000 {
         let id = here.opens("/healthz", "").await.headers()["x-request-id"].to_str().unwrap().to_owned();
@@ -354,7 +349,7 @@ async fn every_request_has_a_unique_id() {
 
 #[tokio::test]
 async fn requests_are_aborted_after_the_timeout_plus_a_lease() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let slow = std::future::pending::<()>;
     let router = Routes::new(&here.handstamp.0.site, Access::UNCHECKED).any("/slow", slow).router();
     tokio::time::pause();
@@ -368,7 +363,7 @@ async fn requests_are_aborted_after_the_timeout_plus_a_lease() {
 }
 
 /// The current assertion about Ada, in its three parts: header, claims and signature.
-async fn assertion_of(here: &Here, token: &str) -> (serde_json::Value, serde_json::Value, String) {
+async fn assertion_of(here: &TestSite, token: &str) -> (serde_json::Value, serde_json::Value, String) {
     let assertion =
         here.opens("/auth/request", token).await.headers()["handstamp-assertion"].to_str().unwrap().to_owned();
     let [header, claims, signature] = assertion.split('.').collect::<Vec<_>>().try_into().unwrap();
@@ -381,7 +376,7 @@ async fn assertion_of(here: &Here, token: &str) -> (serde_json::Value, serde_jso
 
 #[tokio::test]
 async fn assertions_are_signed_again_every_half_minute_with_a_published_key() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let (header, claims, signature) = assertion_of(&here, &token).await;
     let keys: serde_json::Value = serde_json::from_str(&text(here.opens("/auth/jwks.json", "").await).await).unwrap();
@@ -398,7 +393,7 @@ async fn assertions_are_signed_again_every_half_minute_with_a_published_key() {
 #[tokio::test]
 async fn assertion_keys_of_fallback_secrets_are_published_for_an_hour_after_the_start() {
     let earlier = SecretKey::parse("Zm9vYmFyYmF6cXV4-3k9TTdhLWJ2LXp5NGpzNm1wMA8").unwrap();
-    let here = Here::with("http://localhost", |config| config.secret_key_fallbacks = vec![earlier]).await;
+    let here = TestSite::with("http://localhost", |config| config.secret_key_fallbacks = vec![earlier]).await;
     let keys = async || {
         let set: serde_json::Value =
             serde_json::from_str(&text(here.opens("/auth/jwks.json", "").await).await).unwrap();
@@ -416,7 +411,7 @@ async fn assertion_keys_of_fallback_secrets_are_published_for_an_hour_after_the_
 /// For example, when the session is revoked while the user changes the password.
 #[tokio::test]
 async fn a_user_signed_out_meanwhile_returns_to_the_page_after_sign_in() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let to = here.handstamp.0.site.urls.sign_in_url("/account/password");
     assert_eq!(to, "/account/login?next=%2Faccount%2Fpassword");
     assert!(text(here.opens(&to, "").await).await.contains("name=\"next\" value=\"&#x2f;account&#x2f;password\""));
@@ -424,7 +419,7 @@ async fn a_user_signed_out_meanwhile_returns_to_the_page_after_sign_in() {
 
 #[tokio::test]
 async fn on_https_cookies_are_host_only_and_secure_and_hsts_is_sent() {
-    let here = Here::at("https://id.example.com").await;
+    let here = TestSite::at("https://id.example.com").await;
     let request = Request::post("/account/register")
         .header("host", "id.example.com")
         .header("origin", "https://id.example.com")
@@ -440,13 +435,13 @@ async fn on_https_cookies_are_host_only_and_secure_and_hsts_is_sent() {
     let plain =
         Request::post("/account/login").header("host", "id.example.com").header("origin", "http://id.example.com");
     assert_eq!(here.send(plain.body(Body::empty()).unwrap()).await.status(), StatusCode::FORBIDDEN);
-    let laptop = Here::at("http://localhost").await.opens("/", "").await;
+    let laptop = TestSite::at("http://localhost").await.opens("/", "").await;
     assert!(!laptop.headers().contains_key(header::STRICT_TRANSPORT_SECURITY));
 }
 
 #[tokio::test]
 async fn cross_site_writes_are_rejected() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let signs_out = async |headers: &[(&str, &str)], cookie: &str| {
         let mut request = Request::post("/account/logout").header("host", "localhost").header("cookie", cookie);
@@ -476,7 +471,7 @@ async fn cross_site_writes_are_rejected() {
 
 #[tokio::test]
 async fn on_a_laptop_writes_under_every_local_name_are_same_origin() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let answer = async |host: &str, origin: &str| {
         let request = Request::post("/account/login").header("host", host).header("origin", origin);
         here.send(request.body(Body::empty()).unwrap()).await.status()
@@ -489,7 +484,7 @@ async fn on_a_laptop_writes_under_every_local_name_are_same_origin() {
 
 #[tokio::test]
 async fn links_between_sign_in_and_registration_keep_the_return_url() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     for (page, other) in [("login", "register"), ("register", "login")] {
         let shown = text(here.opens(&format!("/account/{page}?next=/notes%3Fa=b"), "").await).await;
         assert!(shown.contains(&format!("/account/{other}?next=%2Fnotes%3Fa%3Db\"")), "{shown}");
@@ -500,7 +495,7 @@ async fn links_between_sign_in_and_registration_keep_the_return_url() {
 
 #[tokio::test]
 async fn anonymous_navigations_are_redirected_to_sign_in_and_fetches_get_401() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     for (method, path, header, status) in [
         ("GET", "/account", ("sec-fetch-mode", "navigate"), 303),
         ("POST", "/account/profile", ("sec-fetch-mode", "navigate"), 303),
@@ -523,7 +518,7 @@ async fn anonymous_navigations_are_redirected_to_sign_in_and_fetches_get_401() {
 
 #[tokio::test]
 async fn request_bodies_are_limited_to_64_kib() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     for (bytes, status) in
         [(64 * 1024, StatusCode::UNPROCESSABLE_ENTITY), (64 * 1024 + 1, StatusCode::PAYLOAD_TOO_LARGE)]
     {
@@ -536,7 +531,7 @@ async fn request_bodies_are_limited_to_64_kib() {
 
 #[tokio::test]
 async fn requests_for_another_host_are_rejected() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     for (target, hosts, status) in [
         ("/", &["localhost"][..], StatusCode::OK),
         ("/", &["evil.example"], StatusCode::MISDIRECTED_REQUEST),
@@ -560,7 +555,7 @@ async fn requests_for_another_host_are_rejected() {
 
 #[tokio::test]
 async fn a_sign_in_redirects_to_this_site_only() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     here.registers().await;
     for (next, place) in [
         ("/account/profile?x=1", "/account/profile?x=1"),
@@ -579,7 +574,7 @@ async fn a_sign_in_redirects_to_this_site_only() {
 
 #[tokio::test]
 async fn a_remembered_session_lasts_for_30_days_to_the_second() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     here.clock.advance(30 * DAY - Duration::from_secs(1));
     assert_eq!(here.opens("/account", &token).await.status(), StatusCode::OK);
@@ -589,7 +584,7 @@ async fn a_remembered_session_lasts_for_30_days_to_the_second() {
 
 #[tokio::test]
 async fn a_session_that_is_not_remembered_lasts_for_a_day() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     here.registers().await;
     let token = here.signs_in_for_now().await;
     here.clock.advance(DAY - Duration::from_secs(1));
@@ -600,7 +595,7 @@ async fn a_session_that_is_not_remembered_lasts_for_a_day() {
 
 #[tokio::test]
 async fn setting_the_clock_never_revives_an_expired_session() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     for _ in 0..10 {
         here.clock.advance(365 * DAY);
@@ -616,7 +611,7 @@ async fn setting_the_clock_never_revives_an_expired_session() {
 
 #[tokio::test]
 async fn a_clock_that_jumps_ahead_deletes_no_session() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let sessions = &here.handstamp.0.site.services.sessions;
     assert_eq!(here.opens("/account", &token).await.status(), StatusCode::OK);
@@ -635,7 +630,7 @@ async fn a_clock_that_jumps_ahead_deletes_no_session() {
 
 #[tokio::test]
 async fn expired_sessions_are_purged_and_counted() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     here.registers().await;
     let sessions = &here.handstamp.0.site.services.sessions;
     assert_eq!(sessions.purge().await.unwrap(), Some(0));
@@ -645,7 +640,7 @@ async fn expired_sessions_are_purged_and_counted() {
 
 #[tokio::test]
 async fn a_password_change_gives_the_session_a_new_secret_id_and_the_same_expiry() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let old = here.registers().await;
     here.clock.advance(DAY);
     let request = Request::post("/account/password")
@@ -665,7 +660,7 @@ async fn a_password_change_gives_the_session_a_new_secret_id_and_the_same_expiry
 
 #[tokio::test]
 async fn a_token_signed_with_our_key_is_worthless_without_its_session_row() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let tokens = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap();
     let claims = tokens.open(&token, NOW).unwrap().claims;
@@ -681,10 +676,10 @@ async fn a_token_signed_with_our_key_is_worthless_without_its_session_row() {
 
 #[tokio::test]
 async fn the_database_contains_nothing_that_signs_a_user_in() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let claims = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap().open(&token, NOW).unwrap().claims;
-    let files = std::fs::read_dir(&here.folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir(here.folder.path().join("data")).unwrap().map(|entry| entry.unwrap().path());
     let kept: Vec<u8> = files.flat_map(|file| std::fs::read(file).unwrap()).collect();
     let holds = |bytes: &[u8]| kept.windows(bytes.len()).any(|window| window == bytes);
     assert!(holds(claims.session_secret.hash().as_bytes()), "the session is stored by the hash of its secret id");
@@ -694,7 +689,7 @@ async fn the_database_contains_nothing_that_signs_a_user_in() {
 
 #[tokio::test]
 async fn the_stylesheet_is_cached_for_ever_under_a_hashed_name() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let response = here.opens(&assets::stylesheet_path(), "").await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");

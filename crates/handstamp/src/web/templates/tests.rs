@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use handstamp_core::{Authentication, Claims, SessionSecret, UserId};
+use handstamp_testing::TempFolder;
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
@@ -42,7 +43,7 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
                 notice => error, form_not_sent => error.is_some(), sign_in_url => "/account/login",
                 errors => context! { email => error, password => error }, register_url => "/account/register",
             };
-            samples.extend([("register.html", register), ("sign_in.html", sign_in)]);
+            samples.extend([("authentication/register.html", register), ("authentication/sign_in.html", sign_in)]);
         }
         let password =
             context! { errors => context! { current_password => error, password => error }, min_length => 8 };
@@ -52,12 +53,12 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
         };
         samples.extend([
             ("home.html", context! { notice => error }),
-            ("sign_out.html", context! { next => error }),
-            ("account.html", context! { done => error }),
-            ("profile.html", context! { values => context! { name }, errors => context! { name => error } }),
-            ("password.html", password),
-            ("sessions.html", context! { sessions => vec![session(true)], has_others => false }),
-            ("sessions.html", context! { sessions => vec![session(true), session(false)], has_others => true }),
+            ("authentication/sign_out.html", context! { next => error }),
+            ("account/index.html", context! { done => error }),
+            ("account/profile.html", context! { values => context! { name }, errors => context! { name => error } }),
+            ("password/change.html", password),
+            ("account/sessions.html", context! { sessions => vec![session(true)], has_others => false }),
+            ("account/sessions.html", context! { sessions => vec![session(true), session(false)], has_others => true }),
             ("error.html", error_page),
         ]);
     }
@@ -71,7 +72,7 @@ fn every_template_renders_from_samples() {
         for name in NAMES {
             for (template, values) in samples(name) {
                 for visitor in [None, Some(visitor(name))] {
-                    let is_members = ["account.html", "password.html"].contains(&template);
+                    let is_members = ["account/index.html", "password/change.html"].contains(&template);
                     if is_members && visitor.is_none() {
                         continue;
                     }
@@ -92,8 +93,12 @@ fn every_template_is_among_the_samples() {
     for (template, _) in TEMPLATES {
         assert!(rendered.contains(template) || ["layout.html", "fields.html"].contains(template), "{template}");
     }
-    let files = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/templates")).unwrap();
-    assert_eq!(files.count(), TEMPLATES.len(), "every file is embedded");
+    assert_eq!(files_in(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/templates"))), TEMPLATES.len(), "of the files");
+}
+
+fn files_in(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { files_in(&path) } else { 1 }).sum()
 }
 
 #[test]
@@ -109,13 +114,60 @@ fn the_page_title_announces_an_error() {
 
 #[test]
 fn templates_outside_the_template_folder_are_not_loaded() {
-    let folder = std::env::temp_dir().join(format!("handstamp-templates-{}", std::process::id()));
-    fs::create_dir_all(folder.join("inside")).unwrap();
+    let folder = TempFolder::new();
+    let folder = folder.path();
+    fs::create_dir(folder.join("inside")).unwrap();
     fs::write(folder.join("outside.html"), "outside").unwrap();
-    for name in ["../outside.html", "/etc/passwd", "..\\outside.html", ".hidden"] {
-        assert!(load(&folder.join("inside"), name, || None).unwrap().is_none(), "{name}");
+    let inside = folder.join("inside");
+    fs::create_dir_all(inside.join(".git")).unwrap();
+    fs::create_dir_all(inside.join("account")).unwrap();
+    for hidden in [".hidden", ".git/config", "account/.hidden"] {
+        fs::write(inside.join(hidden), "hidden").unwrap();
     }
-    fs::remove_dir_all(&folder).unwrap();
+    fs::write(inside.join("account/index.html"), "inside").unwrap();
+    assert!(load(&inside, "account/index.html", || None).unwrap().is_some(), "names have folders");
+    for name in [
+        "../outside.html",
+        "account/../../outside.html",
+        "account/..",
+        "/etc/passwd",
+        "//etc/passwd",
+        "account//etc/passwd",
+        "..\\outside.html",
+        "account\\..\\..\\outside.html",
+        ".hidden",
+        ".git/config",
+        "account/.hidden",
+        "./account/index.html",
+        "account/index.html/",
+        "outside.html\0",
+        "",
+    ] {
+        assert!(load(&inside, name, || None).unwrap().is_none(), "{name}");
+    }
+    let absolute = folder.join("outside.html");
+    assert!(load(&inside, absolute.to_str().unwrap(), || None).unwrap().is_none(), "join would replace the folder");
+}
+
+#[test]
+fn a_template_of_the_application_fills_the_blocks_of_the_layout() {
+    let mut config = config();
+    let mine = "{% extends 'layout.html' %}{% block head %}<meta name=x>{% endblock %}{% block nav %}<a>{{ \
+                visitor.groups|join('+') }}</a>{% endblock %}{% block main %}<h1>{% endblock %}{% block footer \
+                %}<footer>{{ version }}</footer>{% endblock %}";
+    config.templates = vec![("mine/page.html".to_owned(), mine.to_owned())];
+    config.globals.insert("version".to_owned(), "1.2 <beta>".to_owned());
+    let templates = Templates::new(&config);
+    let created_at = Timestamp::from_unix_seconds(1_800_000_000);
+    let user = SessionUser::new(UserId::new(created_at, [7; 10]), "Ada", "ada@example.com", "board,staff", created_at);
+    let visitor = templates.visitor(Some(&session_of(user)));
+    let html = templates.render("mine/page.html", context! { nav => true, visitor }).unwrap();
+    let (head, body) = html.split_once("</head>").unwrap();
+    assert!(head.contains("<meta name=x>"), "{head}");
+    let (header, rest) = body.split_once("</header>").unwrap();
+    assert!(header.contains("<a>board+staff</a>") && header.contains(">Sign out</button>"), "{header}");
+    let (_, footer) = rest.split_once("</main>").unwrap();
+    assert!(footer.contains("<footer>1.2 &lt;beta&gt;</footer>"), "{footer}");
 }
 
 #[test]

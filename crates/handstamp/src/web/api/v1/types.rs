@@ -130,3 +130,72 @@ pub(in crate::web) struct ChangePasswordBody {
     pub(super) current_password: String,
     pub(super) password: String,
 }
+
+#[cfg(all(test, feature = "serde"))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use handstamp_core::{SessionSecret, Timestamp, UserId};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::model::User;
+
+    fn json(value: &impl Serialize) -> serde_json::Map<String, Value> {
+        match serde_json::to_value(value).expect("these values can be serialized") {
+            Value::Object(object) => object,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn the_api_and_the_serialized_values_of_the_crate_have_the_same_keys_and_values() {
+        let (id, created_at) =
+            (UserId::from_uuid(uuid::Uuid::from_u128(7)), Timestamp::from_unix_seconds(1_800_000_000));
+        let groups = vec!["board".to_owned(), "staff".to_owned()];
+        let (name, email) = ("Ada".to_owned(), "ada@example.com".to_owned());
+        let shown = UserResponse {
+            id: id.to_string(),
+            name: name.clone(),
+            email: email.clone(),
+            email_verified: true,
+            groups: groups.clone(),
+            created_at: format_rfc3339(created_at),
+        };
+        let signed_in_at = Some(created_at);
+        let user = User {
+            id,
+            name,
+            email,
+            email_verified: true,
+            created_at,
+            signed_in_at,
+            disabled: false,
+            groups,
+            sessions: 2,
+        };
+        let mut user = json(&user);
+        assert_eq!(user.remove("signed_in_at").unwrap(), "2027-01-15T08:00:00Z");
+        assert_eq!((user.remove("disabled"), user.remove("sessions")), (Some(false.into()), Some(2.into())));
+        assert_eq!(user, json(&shown), "what users see of themselves, operators see the same way");
+
+        let listed = ListedSession {
+            secret_hash: SessionSecret::from_bytes([7; 16]).hash(),
+            session_id: uuid::Uuid::from_u128(8),
+            created_at,
+            last_seen_at: created_at,
+            user_agent: "Lynx".to_owned(),
+            address: "2001:db8::1".to_owned(),
+        };
+        let shown = ListedSessionResponse {
+            id: listed.session_id.to_string(),
+            current: true,
+            user_agent: listed.user_agent.clone(),
+            address: listed.address.clone(),
+            created_at: format_rfc3339(created_at),
+            last_seen_at: format_rfc3339(created_at),
+        };
+        let mut shown = json(&shown);
+        assert_eq!(shown.remove("current"), Some(true.into()));
+        assert_eq!(json(&listed), shown);
+    }
+}

@@ -12,14 +12,14 @@ async fn ask(app: &Router, request: axum::http::request::Builder, token: &str) -
 }
 
 /// An application with pages of its own, `/` among them, beside ours.
-fn app(here: &Here) -> Router {
+fn app(here: &TestSite) -> Router {
     async fn home(user: Option<CurrentUser>) -> String {
         user.map_or_else(|| "Who are you?".to_owned(), |user| format!("Hello, {}", user.name()))
     }
     async fn notes(user: CurrentUser) -> String {
         format!("the notes of {} <{}>", user.name(), user.email())
     }
-    async fn staff(user: CurrentUser) -> Result<String, Response<Body>> {
+    async fn staff(user: CurrentUser) -> axum::response::Result<String> {
         user.require("staff")?;
         Ok(user.groups().collect::<Vec<_>>().join("+"))
     }
@@ -32,12 +32,12 @@ fn app(here: &Here) -> Router {
         .route("/staff", get(staff).post(staff))
         .nest("/deep", Router::new().route("/session", get(session)))
         .with_state(here.handstamp.clone())
-        .merge(here.handstamp.routes())
+        .merge(here.handstamp.router())
 }
 
 #[tokio::test]
 async fn our_routes_can_be_merged_with_those_of_an_application() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     for (path, status) in [
         ("/", 200),
         ("/account/login", 200),
@@ -54,8 +54,8 @@ async fn our_routes_can_be_merged_with_those_of_an_application() {
 async fn the_well_known_url_for_changing_passwords_is_at_the_root_whatever_the_prefix() {
     for prefix in ["", "/members"] {
         let set = |config: &mut Config| config.prefix = Prefix::parse(prefix).unwrap_or_default();
-        let here = Here::with("http://localhost", set).await;
-        for app in [app(&here), here.handstamp.site()] {
+        let here = TestSite::with("http://localhost", set).await;
+        for app in [app(&here), here.handstamp.standalone_router()] {
             let answer = ask(&app, Request::get("/.well-known/change-password"), "").await;
             assert_eq!(answer.status(), StatusCode::SEE_OTHER);
             assert_eq!(answer.headers()[header::LOCATION], format!("{prefix}/account/password"));
@@ -68,19 +68,19 @@ async fn the_well_known_url_for_changing_passwords_is_at_the_root_whatever_the_p
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_current_user_of_a_cached_session_needs_no_database_statement() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let app = app(&here);
     let request = |mode: &'static str| Request::get("/notes?page=2").header("sec-fetch-mode", mode);
     assert_eq!(ask(&app, request("navigate"), &token).await.status(), StatusCode::OK);
 
     // The session is cached now, so that no request needs the database.
-    assert_eq!(here.handstamp.why_not_ready().await, None);
+    assert_eq!(here.handstamp.readiness().await, Ok(()));
     here.handstamp.0.site.services.store.close().await;
     for _ in 0..100 {
         assert_eq!(text(ask(&app, request("cors"), &token).await).await, "the notes of Ada <ada@example.com>");
     }
-    assert_eq!(here.handstamp.why_not_ready().await, Some("the database does not answer"));
+    assert_eq!(here.handstamp.readiness().await, Err(crate::NotReady::DatabaseUnreachable));
     let stranger = ask(&app, request("navigate"), "junk").await;
     assert_eq!(stranger.status(), StatusCode::SEE_OTHER);
     assert_eq!(stranger.headers()[header::LOCATION], "/account/login?next=%2Fnotes%3Fpage%3D2");
@@ -103,7 +103,7 @@ async fn the_current_user_of_a_cached_session_needs_no_database_statement() {
 
 #[tokio::test]
 async fn a_handler_can_accept_anonymous_visitors() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let app = app(&here);
     assert_eq!(text(ask(&app, Request::get("/"), "").await).await, "Who are you?");
@@ -113,7 +113,7 @@ async fn a_handler_can_accept_anonymous_visitors() {
 
 #[tokio::test]
 async fn a_handler_can_require_a_group() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let app = app(&here);
     let outside = ask(&app, Request::post("/staff"), &token).await;
@@ -129,7 +129,7 @@ async fn a_handler_can_require_a_group() {
 
 #[tokio::test]
 async fn the_current_session_has_the_id_that_the_list_of_sessions_shows() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let listed = &here.handstamp.sessions().of(here.ada().await).await.unwrap()[0];
     let ends = NOW.after(30 * DAY).unix_seconds();
@@ -142,11 +142,11 @@ async fn the_current_session_has_the_id_that_the_list_of_sessions_shows() {
 
 #[tokio::test]
 async fn other_sites_cannot_make_a_browser_write_to_an_application() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let write = async |user: CurrentUser| format!("{} has written", user.name());
     let app = Router::new().route("/notes", get(write).post(write)).with_state(here.handstamp.clone());
-    let app = here.handstamp.protect(app);
+    let app = app.layer(here.handstamp.csrf_layer());
     for (name, value) in [("sec-fetch-site", "same-origin"), ("origin", "http://localhost"), ("sec-fetch-site", "none")]
     {
         let request = Request::post("/notes").header(name, value);
@@ -170,11 +170,11 @@ async fn other_sites_cannot_make_a_browser_write_to_an_application() {
 
 #[tokio::test]
 async fn other_sites_cannot_make_a_browser_open_a_websocket() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;
     let talks = async |user: CurrentUser| format!("{} talks", user.name());
     let app = Router::new().route("/chat", get(talks)).with_state(here.handstamp.clone());
-    let app = here.handstamp.protect(app);
+    let app = app.layer(here.handstamp.csrf_layer());
     let handshake = |name, value| {
         Request::get("/chat").header("connection", "Upgrade").header("upgrade", "WebSocket").header(name, value)
     };
@@ -196,13 +196,13 @@ async fn other_sites_cannot_make_a_browser_open_a_websocket() {
 #[tokio::test]
 async fn a_browser_application_on_a_trusted_origin_may_write() {
     let origins = ["https://app.example.com", "https://spa.example.net:8443"];
-    let here = Here::with("https://id.example.com", |config| {
+    let here = TestSite::with("https://id.example.com", |config| {
         config.trusted_origins = origins.map(|origin| TrustedOrigin::parse(origin).unwrap()).to_vec();
     })
     .await;
     let write = async || "written";
     let app = Router::new().route("/notes", get(write).post(write));
-    let app = here.handstamp.protect(app).merge(here.handstamp.routes());
+    let app = app.layer(here.handstamp.csrf_layer()).merge(here.handstamp.router());
     let send = async |path: &str, origin: &str, site: &str| {
         let request = Request::post(path).header("host", "id.example.com").header("origin", origin);
         let request = request.header("sec-fetch-site", site).header("content-type", "application/json");
@@ -244,8 +244,8 @@ async fn a_browser_application_on_a_trusted_origin_may_write() {
 
 #[tokio::test]
 async fn routes_nested_without_their_prefix_explain_the_fix() {
-    let here = Here::at("http://localhost").await;
-    let nested = Router::new().nest("/members", here.handstamp.routes());
+    let here = TestSite::at("http://localhost").await;
+    let nested = Router::new().nest("/members", here.handstamp.router());
     for path in
         ["/members/account", "/members/account/login", "/members/auth/forward", "/members/account/api/v1/session"]
     {
@@ -254,18 +254,18 @@ async fn routes_nested_without_their_prefix_explain_the_fix() {
         let says = text(answer).await.replace("&#x2f;", "/");
         assert!(says.contains(path) && says.contains("Set Config::prefix"), "{says}");
     }
-    let merged = Router::new().nest("/api", Router::new()).merge(here.handstamp.routes());
+    let merged = Router::new().nest("/api", Router::new()).merge(here.handstamp.router());
     assert_eq!(ask(&merged, Request::get("/account/login"), "").await.status(), StatusCode::OK);
 
-    let here = Here::with("http://localhost", |config| config.prefix = Prefix::parse("/members").unwrap()).await;
-    let twice = Router::new().nest("/members", here.handstamp.routes());
+    let here = TestSite::with("http://localhost", |config| config.prefix = Prefix::parse("/members").unwrap()).await;
+    let twice = Router::new().nest("/members", here.handstamp.router());
     let answer = ask(&twice, Request::get("/members/members/account/login"), "").await;
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR, "its links would lead to /members/account");
 }
 
 #[tokio::test]
 async fn a_form_sent_after_the_session_ended_leads_back_to_its_page() {
-    let here = Here::at("http://localhost:8000").await;
+    let here = TestSite::at("http://localhost:8000").await;
     let write = async |user: CurrentUser| user.name().to_owned();
     let app = Router::new().route("/upload", axum::routing::post(write)).with_state(here.handstamp.clone());
     let sent_from = async |host: &str, referer: &str| {
@@ -292,8 +292,9 @@ async fn a_form_sent_after_the_session_ended_leads_back_to_its_page() {
 
 #[tokio::test]
 async fn all_pages_can_be_served_under_a_prefix() {
-    let here = Here::with("http://localhost", |config| config.prefix = Prefix::parse("/club/members").unwrap()).await;
-    let app = here.handstamp.routes();
+    let here =
+        TestSite::with("http://localhost", |config| config.prefix = Prefix::parse("/club/members").unwrap()).await;
+    let app = here.handstamp.router();
     let form = "name=Ada&email=ada@example.com&password=plum-octave-harbour";
     let request = Request::post("/club/members/account/register").header("host", "localhost");
     let request =
@@ -338,14 +339,18 @@ async fn all_pages_can_be_served_under_a_prefix() {
 
 #[tokio::test]
 async fn pages_of_an_application_use_our_layout_and_can_replace_our_pages() {
-    let here = Here::with("http://localhost", |config| {
+    let here = TestSite::with("http://localhost", |config| {
         let notes = "{% extends 'layout.html' %}{% block main %}<p>{{ notes|join(', ') }}</p>{% endblock %}";
         let home = "{% extends 'layout.html' %}{% block main %}<p>Mine</p>{% endblock %}";
         let broken = "{{ nothing }}";
-        config.templates =
-            [("notes.html", notes), ("account.html", home), ("broken.html", broken), ("profile.html", broken)]
-                .map(|(name, text)| (name.to_owned(), text.to_owned()))
-                .to_vec();
+        config.templates = [
+            ("notes.html", notes),
+            ("account/index.html", home),
+            ("broken.html", broken),
+            ("account/profile.html", broken),
+        ]
+        .map(|(name, text)| (name.to_owned(), text.to_owned()))
+        .to_vec();
     })
     .await;
     async fn notes(
@@ -361,7 +366,7 @@ async fn pages_of_an_application_use_our_layout_and_can_replace_our_pages() {
         handstamp.render(&name, None, ())
     }
     let app = Router::new().route("/notes", get(notes)).route("/broken/{name}", get(broken));
-    let app = app.with_state(here.handstamp.clone()).merge(here.handstamp.routes());
+    let app = app.with_state(here.handstamp.clone()).merge(here.handstamp.router());
     let token = here.registers().await;
     let page = ask(&app, Request::get("/notes"), &token).await;
     assert_eq!(page.headers()[header::CACHE_CONTROL], "no-store");
@@ -376,4 +381,239 @@ async fn pages_of_an_application_use_our_layout_and_can_replace_our_pages() {
         assert_eq!(failed.status(), StatusCode::INTERNAL_SERVER_ERROR, "{name}");
         assert!(!text(failed).await.contains("nothing"), "the cause is not shown");
     }
+}
+
+fn navigation(path: &str) -> axum::http::request::Builder {
+    Request::get(path).header("sec-fetch-mode", "navigate").header("accept", "text/html")
+}
+
+fn is_page(response: &Response<Body>) -> bool {
+    let is = |name, value: &str| response.headers().get(name).is_some_and(|header| header == value);
+    let page = is(header::CONTENT_TYPE, "text/html; charset=utf-8");
+    assert!(page || is(header::CONTENT_TYPE, "application/problem+json"), "{:?}", response.headers());
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+    page
+}
+
+#[tokio::test]
+async fn a_browser_gets_a_page_and_a_program_a_problem_document_with_each_refusal() {
+    let here = TestSite::at("http://localhost").await;
+    let token = here.registers().await;
+    let app = app(&here);
+    let outside = ask(&app, navigation("/staff"), &token).await;
+    assert!(outside.status() == StatusCode::FORBIDDEN && is_page(&outside), "{outside:?}");
+    assert!(outside.headers().contains_key(header::CONTENT_SECURITY_POLICY), "it is a page like ours");
+    let page = text(outside).await;
+    assert!(page.contains("a group that your account is not in") && page.contains(">Sign out</button>"), "{page}");
+    assert!(!is_page(&ask(&app, Request::get("/staff").header("accept", "*/*"), &token).await));
+    let old_browser = Request::get("/staff").header("accept", "text/html,application/xhtml+xml");
+    assert!(is_page(&ask(&app, old_browser, &token).await));
+
+    let protected = app.layer(here.handstamp.csrf_layer());
+    let foreign = |mode: &'static str| {
+        Request::post("/staff").header("sec-fetch-site", "cross-site").header("sec-fetch-mode", mode)
+    };
+    let page = ask(&protected, foreign("navigate"), &token).await;
+    assert!(page.status() == StatusCode::FORBIDDEN && is_page(&page));
+    assert!(text(page).await.contains("came from another site"));
+    assert!(!is_page(&ask(&protected, foreign("cors"), &token).await));
+
+    here.handstamp.0.site.services.store.close().await;
+    let tokens = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap();
+    let mut claims = tokens.open(&token, NOW).unwrap().claims;
+    claims.session_secret = SessionSecret::from_bytes([7; 16]);
+    let unknown = tokens.issue(&claims);
+    let page = ask(&protected, navigation("/notes"), unknown.expose()).await;
+    assert!(page.status() == StatusCode::SERVICE_UNAVAILABLE && is_page(&page));
+    assert_eq!(page.headers()[header::RETRY_AFTER], "5");
+}
+
+#[tokio::test]
+async fn an_error_of_a_handler_is_a_page_within_the_layer() {
+    let here = TestSite::at("http://localhost").await;
+    let token = here.registers().await;
+    type Handle = axum::extract::State<Handstamp>;
+    async fn nobody(axum::extract::State(handstamp): Handle, user: CurrentUser) -> Result<String, Error> {
+        let nobody = UserId::new(NOW, [9; 10]);
+        Ok(handstamp.users().get(nobody).await?.name + user.name())
+    }
+    let app = Router::new().route("/nobody", get(nobody)).with_state(here.handstamp.clone());
+    let bare = ask(&app, navigation("/nobody"), &token).await;
+    assert!(bare.status() == StatusCode::NOT_FOUND && !is_page(&bare));
+    let app = app.merge(here.handstamp.router()).layer(here.handstamp.layer());
+    let page = ask(&app, navigation("/nobody"), &token).await;
+    assert!(page.status() == StatusCode::NOT_FOUND && is_page(&page));
+    assert!(text(page).await.contains(">Sign out</button>"), "it has the navigation of a signed-in user");
+    assert!(!is_page(&ask(&app, Request::get("/nobody"), &token).await));
+    assert!(!is_page(&ask(&app, navigation("/account/api/v1/nothing"), &token).await), "the API stays as it is");
+}
+
+fn parts_of(token: &str) -> axum::http::request::Parts {
+    let request = Request::get("/").header("host", "localhost").header("cookie", format!("handstamp_session={token}"));
+    request.body(()).unwrap().into_parts().0
+}
+
+#[tokio::test]
+async fn a_request_looks_up_its_session_once() {
+    use axum::extract::FromRequestParts;
+    let (here, there) = (TestSite::at("http://localhost").await, TestSite::at("http://localhost").await);
+    let token = here.registers().await;
+    let mut parts = parts_of(&token);
+    let user = <CurrentUser as FromRequestParts<_>>::from_request_parts(&mut parts, &here.handstamp).await.unwrap();
+    here.handstamp.sessions().revoke_everyone().await.unwrap();
+    let again = CurrentSession::from_request_parts(&mut parts, &here.handstamp).await.unwrap();
+    assert_eq!((again.user_id, again.id), (user.id(), user.session().id), "the second extractor asks nobody");
+    let elsewhere = Option::<CurrentUser>::from_request_parts(&mut parts, &there.handstamp).await.unwrap();
+    assert!(elsewhere.is_none(), "another site has its own users: the session has no row there");
+    let anew = CurrentSession::from_request_parts(&mut parts_of(&token), &here.handstamp).await;
+    assert!(matches!(anew, Err(crate::CurrentUserRejection::Anonymous(_))), "another request looks it up anew");
+}
+
+#[tokio::test]
+async fn any_state_can_be_used() {
+    use crate::FromLayer;
+    use axum::extract::{FromRef, State};
+    struct App {
+        handstamp: Handstamp,
+        greeting: &'static str,
+    }
+    impl FromRef<App> for Handstamp {
+        fn from_ref(app: &App) -> Self {
+            app.handstamp.clone()
+        }
+    }
+    async fn shared(State(app): State<Arc<App>>, user: CurrentUser) -> String {
+        format!("{}, {}", app.greeting, user.name())
+    }
+    async fn layered(
+        FromLayer(user): FromLayer<Option<CurrentUser>>,
+        FromLayer(session): FromLayer<CurrentSession>,
+    ) -> String {
+        format!("{} {}", user.unwrap().name(), session.user_id)
+    }
+    let here = TestSite::at("http://localhost").await;
+    let token = here.registers().await;
+    let state = Arc::new(App { handstamp: here.handstamp.clone(), greeting: "Hi" });
+    let app = Router::new().route("/", get(shared)).route_layer(here.handstamp.require_user()).with_state(state);
+    assert_eq!(text(ask(&app, Request::get("/"), &token).await).await, "Hi, Ada");
+
+    let bare: Router = Router::new().route("/", get(layered));
+    let app = bare.clone().layer(here.handstamp.layer());
+    assert_eq!(text(ask(&app, Request::get("/"), &token).await).await, format!("Ada {}", here.ada().await));
+    assert_eq!(ask(&app, Request::get("/"), "").await.status(), StatusCode::UNAUTHORIZED);
+    let missing = ask(&bare, Request::get("/"), &token).await;
+    assert_eq!(missing.status(), StatusCode::INTERNAL_SERVER_ERROR, "without the layer");
+}
+
+#[tokio::test]
+async fn the_layer_keeps_a_response_that_depends_on_the_session_out_of_caches() {
+    let here = TestSite::at("http://localhost").await;
+    let token = here.registers().await;
+    let cached = async |_: CurrentUser| ([(header::CACHE_CONTROL, "private"), (header::VARY, "Accept")], "cached");
+    let app = Router::new().route("/", get(async |user: Option<CurrentUser>| user.is_some().to_string()));
+    let app = app.route("/cached", get(cached)).route("/public", get(async || "for all"));
+    let app = app.with_state(here.handstamp.clone()).layer(here.handstamp.layer());
+    for token in [token.as_str(), ""] {
+        let response = ask(&app, Request::get("/"), token).await;
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+        assert_eq!(response.headers()[header::VARY], "Cookie");
+    }
+    let response = ask(&app, Request::get("/cached"), &token).await;
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "private", "as the handler says");
+    assert_eq!(response.headers().get_all(header::VARY).iter().collect::<Vec<_>>(), ["Accept", "Cookie"]);
+    let response = ask(&app, Request::get("/public"), &token).await;
+    assert!(!response.headers().contains_key(header::CACHE_CONTROL) && !response.headers().contains_key(header::VARY));
+}
+
+#[tokio::test]
+async fn the_layer_gives_a_session_of_an_earlier_key_a_token_of_the_current_one() {
+    let old = SecretKey::from_random(&[3; 32]);
+    let here = TestSite::with("http://localhost", |config| config.secret_key_fallbacks = vec![old.clone()]).await;
+    let token = here.registers().await;
+    let claims = SessionTokens::new(&SecretKey::parse(SECRET).unwrap(), &[]).unwrap().open(&token, NOW).unwrap().claims;
+    let earlier = SessionTokens::new(&old, &[]).unwrap().issue(&claims);
+    let app = Router::new().route("/", get(async |user: CurrentUser| user.name().to_owned()));
+    let app = app.with_state(here.handstamp.clone()).layer(here.handstamp.layer());
+    let response = ask(&app, Request::get("/"), earlier.expose()).await;
+    assert_eq!(token_of(&response), token, "the same session, signed with the current key");
+    assert!(!ask(&app, Request::get("/"), &token).await.headers().contains_key(header::SET_COOKIE));
+}
+
+#[tokio::test]
+async fn a_layer_guards_a_whole_router() {
+    let here = TestSite::at("http://localhost").await;
+    let token = here.registers().await;
+    let members = Router::new().route("/members", get(async || "members"));
+    let staff = Router::new().route("/staff", get(async || "staff"));
+    let app: Router = members
+        .route_layer(here.handstamp.require_user())
+        .merge(staff.route_layer(here.handstamp.require_group("staff")));
+    assert_eq!(text(ask(&app, Request::get("/members"), &token).await).await, "members");
+    for path in ["/members", "/staff"] {
+        assert_eq!(ask(&app, Request::get(path), "").await.status(), StatusCode::UNAUTHORIZED, "{path}");
+        let stranger = ask(&app, navigation(path), "").await;
+        assert_eq!(stranger.headers()[header::LOCATION], format!("/account/login?next=%2F{}", &path[1..]));
+    }
+    let outside = ask(&app, navigation("/staff"), &token).await;
+    assert!(outside.status() == StatusCode::FORBIDDEN && is_page(&outside));
+    assert!(!is_page(&ask(&app, Request::get("/staff"), &token).await));
+    assert_eq!(ask(&app, Request::get("/nowhere"), "").await.status(), StatusCode::NOT_FOUND);
+    here.handstamp.users().change_groups(here.ada().await, &["staff"], &[]).await.unwrap();
+    assert_eq!(text(ask(&app, Request::get("/staff"), &token).await).await, "staff");
+}
+
+/// An application that signs in and out by itself.
+fn own_sign_in(here: &TestSite, user: UserId, remember: bool) -> Router {
+    use axum::extract::State;
+    let enter = async move |State(handstamp): State<Handstamp>, client: crate::ClientDetails| {
+        let signed_in = handstamp.sign_in(user, &client).remember(remember).await?;
+        Ok::<_, Error>((signed_in, format!("from {}", client.user_agent())))
+    };
+    let leave = async |State(handstamp): State<Handstamp>, user: CurrentUser| {
+        Ok::<_, Error>((handstamp.sign_out(&user).await?, "bye"))
+    };
+    let app = Router::new().route("/enter", get(enter)).route("/leave", get(leave));
+    app.with_state(here.handstamp.clone()).merge(self::app(here))
+}
+
+#[tokio::test]
+async fn a_handler_signs_a_user_in_and_out() {
+    let here = TestSite::at("http://localhost").await;
+    let before = here.registers().await;
+    let app = own_sign_in(&here, here.ada().await, true);
+    let response = ask(&app, Request::get("/enter").header("user-agent", "Lynx"), &before).await;
+    let cookies: Vec<_> =
+        response.headers().get_all(header::SET_COOKIE).iter().map(|it| it.to_str().unwrap()).collect();
+    assert!(cookies.iter().any(|cookie| cookie.contains("Max-Age=2592000")), "remembered: {cookies:?}");
+    assert!(cookies.iter().any(|cookie| cookie.starts_with("handstamp_device=")), "{cookies:?}");
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+    let token = token_of(&response);
+    assert_eq!(text(response).await, "from Lynx");
+    assert_eq!(ask(&app, Request::get("/notes"), &before).await.status(), 401, "the browser's earlier session");
+    assert_eq!(text(ask(&app, Request::get("/"), &token).await).await, "Hello, Ada");
+    let sessions = here.handstamp.sessions().of(here.ada().await).await.unwrap();
+    assert_eq!(sessions.iter().map(|session| session.user_agent.as_str()).collect::<Vec<_>>(), ["Lynx"]);
+
+    let gone = ask(&app, Request::get("/leave"), &token).await;
+    let cookies: Vec<_> = gone.headers().get_all(header::SET_COOKIE).iter().map(|it| it.to_str().unwrap()).collect();
+    assert!(cookies[0].starts_with("handstamp_session=;") && cookies[0].contains("Max-Age=0"), "{cookies:?}");
+    assert_eq!(ask(&app, Request::get("/notes"), &token).await.status(), 401, "a copy of the cookie is dead");
+
+    let short = ask(&own_sign_in(&here, here.ada().await, false), Request::get("/enter"), "").await;
+    assert!(!short.headers()[header::SET_COOKIE].to_str().unwrap().contains("Max-Age"), "until the browser is closed");
+}
+
+#[tokio::test]
+async fn a_handler_cannot_sign_in_a_disabled_or_deleted_user() {
+    let here = TestSite::at("http://localhost").await;
+    here.registers().await;
+    let ada = here.ada().await;
+    here.handstamp.users().disable(ada).await.unwrap();
+    let client = crate::ClientDetails::default();
+    let refused = here.handstamp.sign_in(ada, &client).await.unwrap_err();
+    assert!(refused.is_refused() && refused.to_string().contains("disabled"), "{refused}");
+    let refused = ask(&own_sign_in(&here, ada, true), Request::get("/enter"), "").await;
+    assert!(refused.status() == 403 && !refused.headers().contains_key(header::SET_COOKIE));
+    here.handstamp.users().delete(ada).await.unwrap();
+    assert!(here.handstamp.sign_in(ada, &client).await.unwrap_err().is_not_found());
 }

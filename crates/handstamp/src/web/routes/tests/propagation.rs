@@ -12,7 +12,7 @@ use crate::store::{InvalidationLog, NodeId, Position};
 const LEASE: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_millis(10);
 
-impl Here {
+impl TestSite {
     /// Sends a form with a session token.
     async fn sends(&self, token: &str, path: &str, fields: &str) -> Response<Body> {
         let request = Request::post(path)
@@ -56,7 +56,7 @@ impl Here {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_by_users_are_applied_on_every_node_before_the_response() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let ada = here.registers().await;
     here.changes(&ada, "/account/profile", "name=Augusta").await;
 
@@ -78,7 +78,7 @@ async fn changes_by_users_are_applied_on_every_node_before_the_response() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_by_operators_are_applied_on_every_node_before_they_return() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     here.registers().await;
     let ada = here.ada().await;
     let (users, sessions) = (here.handstamp.users(), here.handstamp.sessions());
@@ -106,7 +106,7 @@ async fn changes_by_operators_are_applied_on_every_node_before_they_return() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalidations_that_every_node_has_applied_are_deleted() {
-    let here = Here::at("http://localhost").await;
+    let here = TestSite::at("http://localhost").await;
     let accounts = &here.handstamp.0.site.services;
     let session = OwnedSession {
         secret_hash: SessionSecretHash::from_bytes([7; 32]),

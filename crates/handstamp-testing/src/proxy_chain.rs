@@ -1,8 +1,7 @@
 //! Real reverse proxies for tests, with the printed configurations and an app that echoes requests.
 
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -14,97 +13,116 @@ use axum::routing::{any, get};
 use axum::{Json, Router};
 use tokio::task::JoinHandle;
 
-use crate::house::House;
+use crate::{TempFolder, TestServer, free_address};
 
 /// A reverse proxy from the packages of this system or of PyPI.
 #[derive(Clone, Copy, Debug)]
 pub enum Proxy {
+    /// Debian's version.
     Nginx,
-    /// Debian's version; `NewCaddy` is the newest.
+    /// Debian's version.
     Caddy,
+    /// The version of PyPI.
     NewCaddy,
+    /// The version of PyPI.
     Traefik,
 }
 
-/// A real proxy with the configuration that `handstamp proxy-config` prints, between clients and an app that echoes its
-/// requests.
-pub struct Chain {
+/// A real proxy with the configuration that `handstamp proxy-config` prints, in front of a server and an app that echoes its
+/// requests. All are stopped when it is dropped.
+#[derive(Debug)]
+pub struct ProxyChain {
+    /// The URL of the proxy.
     pub url: String,
+    /// The URL of the app, which bypasses the proxy.
     pub app_url: String,
     process: Child,
     app: Option<JoinHandle<()>>,
-    folder: PathBuf,
+    folder: TempFolder,
 }
 
 /// A user without rights, whose name differs between systems.
 const UNPRIVILEGED: u32 = 65534;
 
-impl Chain {
+impl ProxyChain {
     /// Starts a proxy; each of `changes` replaces a text of the configuration, which must occur there.
-    pub async fn new(house: &House, proxy: Proxy, changes: &[(&str, &str)]) -> Self {
-        Self::printed(house, proxy, &[], changes).await
+    pub async fn new(server: &TestServer, proxy: Proxy, changes: &[(&str, &str)]) -> Self {
+        Self::with_flags(server, proxy, &[], changes).await
     }
 
     /// Starts a proxy at this address.
-    pub async fn at(house: &House, proxy: Proxy, listen: &str, changes: &[(&str, &str)]) -> Self {
-        Self::echoing(house, proxy, listen, &[], changes).await
+    pub async fn listening_at(server: &TestServer, proxy: Proxy, listen: &str, changes: &[(&str, &str)]) -> Self {
+        Self::with_echo_app(server, proxy, listen, &[], changes).await
     }
 
     /// Starts a proxy with more flags for `proxy-config`.
-    pub async fn printed(house: &House, proxy: Proxy, flags: &[&str], changes: &[(&str, &str)]) -> Self {
-        Self::echoing(house, proxy, &free_address(), flags, changes).await
+    pub async fn with_flags(server: &TestServer, proxy: Proxy, flags: &[&str], changes: &[(&str, &str)]) -> Self {
+        Self::with_echo_app(server, proxy, &free_address(), flags, changes).await
     }
 
-    async fn echoing(house: &House, proxy: Proxy, listen: &str, flags: &[&str], changes: &[(&str, &str)]) -> Self {
-        let app = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let app_address = app.local_addr().unwrap().to_string();
-        let mut chain = Self::between(house, proxy, listen, &app_address, flags, changes).await;
-        chain.app = Some(serves(app));
+    async fn with_echo_app(
+        server: &TestServer,
+        proxy: Proxy,
+        listen: &str,
+        flags: &[&str],
+        changes: &[(&str, &str)],
+    ) -> Self {
+        // The app may be started again at this address later.
+        let app_address = free_address();
+        let app = tokio::net::TcpListener::bind(&app_address).await.unwrap();
+        let mut chain = Self::start(server, proxy, listen, &app_address, flags, changes).await;
+        chain.app = Some(serve_echo_app(app));
         chain
     }
 
     /// Starts the app again at the same address.
-    pub async fn gets_its_app_back(&mut self) {
+    pub async fn start_app(&mut self) {
         let address = self.app_url.strip_prefix("http://").unwrap();
-        self.app = Some(serves(tokio::net::TcpListener::bind(address).await.unwrap()));
+        self.app = Some(serve_echo_app(tokio::net::TcpListener::bind(address).await.unwrap()));
     }
 
     /// Stops the app.
-    pub async fn loses_its_app(&mut self) {
+    pub async fn stop_app(&mut self) {
         let app = self.app.take().unwrap();
         app.abort();
         let _ = app.await;
     }
 
     /// Starts a proxy in front of an app of the test.
-    pub async fn to(house: &House, proxy: Proxy, listen: &str, app: &str, changes: &[(&str, &str)]) -> Self {
-        Self::between(house, proxy, listen, app, &[], changes).await
+    pub async fn in_front_of(
+        server: &TestServer,
+        proxy: Proxy,
+        listen: &str,
+        app: &str,
+        changes: &[(&str, &str)],
+    ) -> Self {
+        Self::start(server, proxy, listen, app, &[], changes).await
     }
 
-    async fn between(
-        house: &House,
+    async fn start(
+        server: &TestServer,
         proxy: Proxy,
         listen: &str,
         app: &str,
         flags: &[&str],
         changes: &[(&str, &str)],
     ) -> Self {
-        let folder = crate::house::new_folder();
-        let configuration = proxy.configuration(house, listen, app, flags);
+        let folder = TempFolder::new();
+        let configuration = proxy.configuration(server, listen, app, flags);
         let configuration = changes.iter().fold(configuration, |text, (old, new)| {
             assert!(text.contains(old), "{old:?} is not in {text}");
             text.replace(old, new)
         });
-        let file = folder.join("proxy.yml");
+        let file = folder.path().join("proxy.yml");
         std::fs::write(&file, configuration).unwrap();
-        let process = proxy.starts(&folder, &file, listen);
+        let process = proxy.start(folder.path(), &file, listen);
         let (url, app_url) = (format!("http://{listen}"), format!("http://{app}"));
         let chain = Self { url, app_url, process, app: None, folder };
-        chain.is_up().await;
+        chain.wait_until_up().await;
         chain
     }
 
-    async fn is_up(&self) {
+    async fn wait_until_up(&self) {
         let url = format!("{}/account/login", self.url);
         for _ in 0..400 {
             match reqwest::get(&url).await {
@@ -113,11 +131,11 @@ impl Chain {
                 _ => tokio::time::sleep(Duration::from_millis(25)).await,
             }
         }
-        panic!("the proxy did not start: {}", std::fs::read_to_string(self.folder.join("log")).unwrap());
+        panic!("the proxy did not start: {}", std::fs::read_to_string(self.folder.path().join("log")).unwrap());
     }
 }
 
-impl Drop for Chain {
+impl Drop for ProxyChain {
     fn drop(&mut self) {
         // nginx has children, which a kill would leave behind.
         let _ = Command::new("kill").arg(self.process.id().to_string()).status();
@@ -125,26 +143,25 @@ impl Drop for Chain {
         if let Some(app) = &self.app {
             app.abort();
         }
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
 impl Proxy {
     /// The configuration that `proxy-config` prints.
-    pub fn configuration(self, house: &House, listen: &str, app: &str, flags: &[&str]) -> String {
-        let handstamp = &house.address();
+    pub fn configuration(self, server: &TestServer, listen: &str, app: &str, flags: &[&str]) -> String {
+        let handstamp = &server.address();
         let name = match self {
             Self::Nginx => "nginx",
             Self::Caddy | Self::NewCaddy => "caddy",
             Self::Traefik => "traefik",
         };
         let arguments = ["proxy-config", name, "--listen", listen, "--app", app, "--handstamp", handstamp];
-        let output = house.bare_command(&[&arguments, flags].concat()).output().unwrap();
+        let output = server.cli_command_without_settings(&[&arguments, flags].concat()).output().unwrap();
         assert!(output.status.success(), "{}", output.status);
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn starts(self, folder: &Path, file: &Path, listen: &str) -> Child {
+    fn start(self, folder: &Path, file: &Path, listen: &str) -> Child {
         let log = std::fs::File::create(folder.join("log")).unwrap();
         let pypi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/bin");
         let mut command = match self {
@@ -178,11 +195,11 @@ impl Proxy {
     }
 }
 
-fn serves(app: tokio::net::TcpListener) -> JoinHandle<()> {
+fn serve_echo_app(app: tokio::net::TcpListener) -> JoinHandle<()> {
     let routes = Router::new()
-        .route("/believes", get(believes))
-        .route("/refuses", any(StatusCode::UNAUTHORIZED))
-        .route("/silent", any(StatusCode::OK))
+        .route("/believes", get(trust_identity_header))
+        .route("/refuses", any(|request| read_and_answer(request, StatusCode::UNAUTHORIZED)))
+        .route("/silent", any(|request| read_and_answer(request, StatusCode::OK)))
         .route("/slow", any(slow))
         .fallback(echo);
     tokio::spawn(async { axum::serve(app, routes).await.unwrap() })
@@ -198,19 +215,21 @@ async fn echo(request: Request) -> Json<serde_json::Value> {
     Json(serde_json::json!({ "method": method, "target": target, "headers": headers, "length": length }))
 }
 
+/// Answers with this status once it has read the body. Otherwise the connection would be closed while a proxy still sends it.
+async fn read_and_answer(request: Request, status: StatusCode) -> StatusCode {
+    to_bytes(request.into_body(), usize::MAX).await.unwrap();
+    status
+}
+
 /// Answers after ten seconds.
 async fn slow() {
     tokio::time::sleep(Duration::from_secs(10)).await;
 }
 
 /// Trusts the identity header, and refuses requests without it.
-async fn believes(request: Request) -> Response {
+async fn trust_identity_header(request: Request) -> Response {
     match request.headers().get("remote-user") {
         Some(user) => format!("Hello, {user:?}").into_response(),
         None => StatusCode::UNAUTHORIZED.into_response(),
     }
-}
-
-pub fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }

@@ -1,9 +1,8 @@
 //! A private PostgreSQL server for tests, from the binaries that the system has installed.
 //!
-//! Each test program has one. It is stopped and deleted when the program ends, even if it is killed.
+//! A server is stopped and deleted when the test program ends, even if it is killed.
 
 use std::io::{Error, Write};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -42,9 +41,9 @@ stop
 rm -rf "$folder"
 "#;
 
-/// A running server.
-#[allow(unreachable_pub)]
-pub struct Server {
+/// A running PostgreSQL server.
+#[derive(Debug)]
+pub struct Postgres {
     bin: PathBuf,
     folder: PathBuf,
     port: u16,
@@ -52,15 +51,13 @@ pub struct Server {
     keeper: Child,
 }
 
-/// The URL of a new, empty database on the server of this test program.
-#[allow(unreachable_pub)]
-pub fn new_database() -> String {
-    static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(Server::start).new_database()
-}
+impl Postgres {
+    /// The server that all tests of this program share, with a database for each test.
+    pub fn shared() -> &'static Self {
+        static SERVER: OnceLock<Postgres> = OnceLock::new();
+        SERVER.get_or_init(Self::start)
+    }
 
-#[allow(dead_code, unreachable_pub)]
-impl Server {
     /// The URL of a new, empty database.
     pub fn new_database(&self) -> String {
         static DATABASES: AtomicU32 = AtomicU32::new(0);
@@ -87,7 +84,7 @@ impl Server {
     }
 
     /// Kills all child processes of the server at once; the server recovers by itself, as after a crash.
-    pub fn crashes(&self) {
+    pub fn crash(&self) {
         let (_, children) = self.processes();
         // Some processes may have ended by themselves.
         let _ = Command::new("kill").arg("-KILL").args(children).stderr(Stdio::null()).status().unwrap();
@@ -102,30 +99,30 @@ impl Server {
 
     /// Starts a separate server.
     pub fn start() -> Self {
-        Self::start_with(400, None)
+        Self::launch(400, None)
     }
 
     /// Starts a separate server that accepts at most so many connections.
     pub fn with_connections(connections: u32) -> Self {
-        Self::start_with(connections, None)
+        Self::launch(connections, None)
     }
 
     /// Starts a separate server with a copy of the data of this one, like a standby that is promoted.
     pub fn copy(&self) -> Self {
-        Self::start_with(400, Some(self.port))
+        Self::launch(400, Some(self.port))
     }
 
     /// Makes all commits hang, like on a leader whose synchronous standby is gone. Reads are still answered.
-    pub fn loses_its_standby(&self) {
-        self.tell_all(&["ALTER SYSTEM SET synchronous_standby_names = 'gone'", "SELECT pg_reload_conf()"]);
+    pub fn block_commits(&self) {
+        self.execute_all(&["ALTER SYSTEM SET synchronous_standby_names = 'gone'", "SELECT pg_reload_conf()"]);
     }
 
     /// Lets commits succeed again.
-    pub fn has_its_standby_again(&self) {
-        self.tell_all(&["ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()"]);
+    pub fn unblock_commits(&self) {
+        self.execute_all(&["ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()"]);
     }
 
-    fn tell_all(&self, statements: &[&str]) {
+    fn execute_all(&self, statements: &[&str]) {
         for statement in statements {
             // ALTER SYSTEM writes to a file without a commit, so it works even while commits hang.
             let told = self.client("psql").args(["-d", "postgres", "-qAtc", statement]).stdout(Stdio::null()).status();
@@ -139,9 +136,9 @@ impl Server {
         format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
     }
 
-    fn start_with(connections: u32, copied: Option<u16>) -> Self {
+    fn launch(connections: u32, copied: Option<u16>) -> Self {
         let bin = binaries().expect("PostgreSQL's server is missing: apt-get install postgresql");
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port: u16 = crate::free_address().rsplit(':').next().unwrap().parse().unwrap();
         let folder = std::env::temp_dir().join(format!("handstamp-postgres-{}-{port}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         let keeper = Command::new("sh")
@@ -152,27 +149,28 @@ impl Server {
             .spawn()
             .unwrap();
         let server = Self { bin, folder, port, keeper };
-        server.answers(true);
+        server.wait_until_reachable(true);
         server
     }
 
-    /// Stops the server as an operator would, until it is [started](Self::starts) again.
-    pub fn stops(&mut self) {
-        self.tell("stop");
-        self.answers(false);
+    /// Stops the server as an operator would, until it is [started again](Self::start_again).
+    pub fn stop(&mut self) {
+        self.command_keeper("stop");
+        self.wait_until_reachable(false);
     }
 
-    pub fn starts(&mut self) {
-        self.tell("start");
-        self.answers(true);
+    /// Starts the server again on its data.
+    pub fn start_again(&mut self) {
+        self.command_keeper("start");
+        self.wait_until_reachable(true);
     }
 
-    fn tell(&mut self, word: &str) {
+    fn command_keeper(&mut self, word: &str) {
         writeln!(self.keeper.stdin.as_mut().unwrap(), "{word}").unwrap();
     }
 
     /// Waits until the server answers, or until it no longer does.
-    fn answers(&self, expected: bool) {
+    fn wait_until_reachable(&self, expected: bool) {
         for _ in 0..600 {
             if self.client("pg_isready").stdout(Stdio::null()).status().unwrap().success() == expected {
                 return;
@@ -191,7 +189,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for Postgres {
     fn drop(&mut self) {
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();

@@ -7,13 +7,20 @@ use std::sync::Mutex;
 use reqwest::header::{HeaderMap, SET_COOKIE};
 use reqwest::{Client, Method, RequestBuilder, redirect};
 
+/// The name of the session cookie of a site whose public URL names no port.
 pub const COOKIE: &str = "handstamp_session";
+/// The name of the device cookie, which names the accounts that have signed in with a browser.
 pub const DEVICE_COOKIE: &str = "handstamp_device";
+/// The `User-Agent` header of every visitor.
 pub const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
 
 /// A visitor with a browser, which keeps cookies and sends the headers that browsers send.
+///
+/// Methods panic if the server cannot be reached, except [`Self::tries`].
+#[derive(Debug)]
 pub struct Visitor {
     client: Client,
+    /// The URL of the site, without a path.
     pub url: String,
     cookies: Mutex<BTreeMap<String, String>>,
     /// The `X-Forwarded-For` header that a proxy adds to the requests.
@@ -21,13 +28,18 @@ pub struct Visitor {
 }
 
 /// A response.
+#[derive(Debug)]
 pub struct Page {
+    /// The status, such as 303.
     pub status: u16,
+    /// All headers.
     pub headers: HeaderMap,
+    /// The body, which must be text.
     pub body: String,
 }
 
 impl Visitor {
+    /// A visitor of the site at this URL, with a new browser.
     pub fn new(url: &str) -> Self {
         let client = Client::builder().redirect(redirect::Policy::none()).user_agent(FIREFOX);
         // Another process may listen on the same port over IPv6.
@@ -71,6 +83,7 @@ impl Visitor {
         request.header("cookie", pairs.join("; "))
     }
 
+    /// A request with the cookies and the `Accept` header of a browser.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.bare_request(method, path).header("accept", "text/html");
         match &self.forwarded_for {
@@ -79,6 +92,7 @@ impl Visitor {
         }
     }
 
+    /// Sends a request, and keeps the cookies of the response. Redirects are not followed.
     pub async fn send(&self, request: RequestBuilder) -> Page {
         self.tries(request).await.unwrap()
     }
@@ -108,28 +122,33 @@ impl Visitor {
         self.cookies.lock().unwrap().contains_key(COOKIE)
     }
 
+    /// The session token in the cookie; panics without one.
     pub fn token(&self) -> String {
         self.cookies.lock().unwrap()[COOKIE].clone()
     }
 
+    /// Replaces the session cookie by one with this token.
     pub fn presents(&self, token: &str) {
         self.presents_as(COOKIE, token);
     }
 
+    /// Replaces a cookie.
     pub fn presents_as(&self, name: &str, value: &str) {
         self.cookies.lock().unwrap().insert(name.to_owned(), value.to_owned());
     }
 
-    /// The device cookie, which names the accounts that have signed in with this browser.
+    /// The value of the device cookie; panics without one.
     pub fn device(&self) -> String {
         self.cookies.lock().unwrap()[DEVICE_COOKIE].clone()
     }
 
+    /// Opens a page by its address.
     pub async fn opens(&self, path: &str) -> Page {
         let request = self.request(Method::GET, path).header("sec-fetch-mode", "navigate");
         self.send(request.header("sec-fetch-site", "none")).await
     }
 
+    /// Submits a form of the site.
     pub async fn submits(&self, path: &str, fields: &[(&str, &str)]) -> Page {
         self.send(self.form(path, fields)).await
     }
@@ -140,6 +159,7 @@ impl Visitor {
         self.form_raw(path, body)
     }
 
+    /// Submits a form with this body.
     pub async fn submits_raw(&self, path: &str, body: impl Into<reqwest::Body>) -> Page {
         self.send(self.form_raw(path, body)).await
     }
@@ -153,14 +173,17 @@ impl Visitor {
             .body(body)
     }
 
+    /// Registers an account.
     pub async fn registers(&self, name: &str, email: &str, password: &str) -> Page {
         self.submits("/account/register", &[("name", name), ("email", email), ("password", password)]).await
     }
 
+    /// Signs in, with the session remembered.
     pub async fn signs_in(&self, email: &str, password: &str) -> Page {
         self.submits("/account/login", &[("email", email), ("password", password), ("remember", "on")]).await
     }
 
+    /// Signs out.
     pub async fn signs_out(&self) -> Page {
         self.submits("/account/logout", &[]).await
     }
@@ -185,10 +208,12 @@ impl Visitor {
         assert_eq!(page.status, 303);
     }
 
+    /// Changes the password on the password page.
     pub async fn changes_password(&self, current: &str, new: &str) -> Page {
         self.submits("/account/password", &[("current_password", current), ("password", new)]).await
     }
 
+    /// Whether the account page is shown; otherwise it must redirect to sign in.
     pub async fn is_signed_in(&self) -> bool {
         let page = self.opens("/account").await;
         assert!(page.status == 200 || page.location() == "/account/login?next=%2Faccount", "{}", page.status);
@@ -197,10 +222,12 @@ impl Visitor {
 }
 
 impl Page {
+    /// A header, or an empty text.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
+    /// The URL of a redirect, or an empty text.
     pub fn location(&self) -> &str {
         self.header("location")
     }
@@ -213,6 +240,7 @@ impl Page {
         ours.first().copied().unwrap_or_default()
     }
 
+    /// Whether the body contains this text.
     pub fn shows(&self, text: &str) -> bool {
         self.body.contains(text)
     }

@@ -24,13 +24,13 @@ pub(crate) const ADA: Person =
     Person { name: "Ada Lovelace", email: "ada@example.com", password: "brass wheels weave algebra" };
 
 /// A visitor with a browser of their own.
-pub(crate) struct Visitor {
+pub(crate) struct BrowserUser {
     pub(crate) browser: Client,
     profile: Profile,
     site: String,
 }
 
-impl Visitor {
+impl BrowserUser {
     pub(crate) fn new(browser: Client, profile: Profile, site: String) -> Self {
         Self { browser, profile, site }
     }
@@ -178,7 +178,7 @@ impl Visitor {
     }
 
     /// The session cookie.
-    pub(crate) async fn stamp(&self) -> Cookie<'static> {
+    pub(crate) async fn session_cookie(&self) -> Cookie<'static> {
         self.browser.get_named_cookie(&self.cookie_name()).await.unwrap()
     }
 
@@ -187,14 +187,14 @@ impl Visitor {
         format!("handstamp_session_{}", self.site.rsplit(':').next().unwrap())
     }
 
-    pub(crate) async fn has_no_stamp(&self) {
+    pub(crate) async fn has_no_session_cookie(&self) {
         assert!(self.browser.get_named_cookie(&self.cookie_name()).await.unwrap_err().is_no_such_cookie());
     }
 
     /// Replaces the session cookie of the browser.
-    pub(crate) async fn takes_the_stamp(&self, stamp: Cookie<'static>) {
-        self.browser.add_cookie(stamp.clone()).await.unwrap();
-        assert_eq!(self.stamp().await.value(), stamp.value());
+    pub(crate) async fn takes_session_cookie(&self, cookie: Cookie<'static>) {
+        self.browser.add_cookie(cookie.clone()).await.unwrap();
+        assert_eq!(self.session_cookie().await.value(), cookie.value());
     }
 
     /// Presses and releases one key after another.

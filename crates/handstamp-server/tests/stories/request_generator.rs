@@ -1,7 +1,6 @@
 //! A generator of random HTTP requests, valid and malformed.
 
-use crate::chance::Chance;
-use crate::house::ADAS_PASSWORD;
+use handstamp_testing::{ADAS_PASSWORD, SeededRng};
 
 const PAGES: [&str; 13] = [
     "/",
@@ -110,8 +109,8 @@ const ODD_CHUNKS: [&str; 12] = [
 ];
 
 /// Generates requests like a browser's, and mutates some of them.
-pub struct Stranger {
-    chance: Chance,
+pub struct RequestGenerator {
+    rng: SeededRng,
     host: String,
     /// A session token, which may stop working when its session ends.
     pub token: String,
@@ -133,13 +132,13 @@ struct Request {
     is_chunked: bool,
 }
 
-impl Stranger {
+impl RequestGenerator {
     pub fn new(seed: u64, host: &str, token: String) -> Self {
-        Self { chance: Chance::new(seed), host: host.to_owned(), token }
+        Self { rng: SeededRng::new(seed), host: host.to_owned(), token }
     }
 
     pub fn message(&self) -> Message {
-        match self.chance.below(10) {
+        match self.rng.below(10) {
             // Several pipelined requests.
             0 => {
                 let count = 2 + self.size(3);
@@ -149,14 +148,14 @@ impl Stranger {
             1..=4 => Message { bytes: self.spell(&self.request()), is_whole: true },
             5..=7 => {
                 let mut request = self.request();
-                for _ in 0..=self.chance.below(3) {
+                for _ in 0..=self.rng.below(3) {
                     self.strike(&mut request);
                 }
                 Message { bytes: self.spell(&request), is_whole: false }
             }
             8 => {
                 let mut bytes = self.spell(&self.request());
-                for _ in 0..=self.chance.below(8) {
+                for _ in 0..=self.rng.below(8) {
                     self.damage(&mut bytes);
                 }
                 Message { bytes, is_whole: false }
@@ -166,23 +165,23 @@ impl Stranger {
     }
 
     fn size(&self, end: usize) -> usize {
-        usize::try_from(self.chance.below(end.max(1) as u64)).unwrap()
+        usize::try_from(self.rng.below(end.max(1) as u64)).unwrap()
     }
 
     fn one_of(&self, texts: &[&str]) -> String {
-        (*self.chance.pick(texts).unwrap()).to_owned()
+        (*self.rng.pick(texts).unwrap()).to_owned()
     }
 
     /// A request that a browser or a program might send, with any values in its fields.
     fn request(&self) -> Request {
         let mut lines = vec![format!("Host: {}", self.host).into_bytes()];
-        if self.chance.happens(700) {
+        if self.rng.happens(700) {
             lines.push(self.cookies());
         }
-        if self.chance.happens(700) {
+        if self.rng.happens(700) {
             lines.push(b"Sec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\nAccept: text/html".to_vec());
         }
-        if self.chance.happens(400) {
+        if self.rng.happens(400) {
             return Request {
                 method: "GET".into(),
                 target: self.one_of(&PAGES),
@@ -193,15 +192,15 @@ impl Stranger {
             };
         }
         lines.push(b"Content-Type: application/x-www-form-urlencoded".to_vec());
-        let (path, fields) = self.chance.pick(&FORMS).unwrap();
-        let is_chunked = self.chance.happens(300);
+        let (path, fields) = self.rng.pick(&FORMS).unwrap();
+        let is_chunked = self.rng.happens(300);
         let body = Some(self.form(fields));
         Request { method: "POST".into(), target: (*path).into(), version: "HTTP/1.1".into(), lines, body, is_chunked }
     }
 
     fn cookies(&self) -> Vec<u8> {
         let mut token = self.token.clone().into_bytes();
-        match self.chance.below(6) {
+        match self.rng.below(6) {
             0 => self.damage(&mut token),
             1 => token.extend(b"; handstamp_session=x"),
             2 => token.splice(0..0, *b"\xff\xfe=;;=; theme=").for_each(drop),
@@ -217,7 +216,7 @@ impl Stranger {
             form.append_pair(field, &self.value(field));
         }
         let mut body = form.finish().into_bytes();
-        match self.chance.below(20) {
+        match self.rng.below(20) {
             0 => body.extend(b"&%zz=%4&x=%FF%00"),
             1 => body.extend([b"&".as_slice(), &body.clone()].concat()),
             2 => (0..200).for_each(|i| body.extend(format!("&f{i}=x").bytes())),
@@ -229,25 +228,25 @@ impl Stranger {
     }
 
     fn value(&self, field: &str) -> String {
-        if self.chance.happens(100) {
+        if self.rng.happens(100) {
             return self.one_of(&ODD_VALUES);
         }
-        if self.chance.happens(20) {
+        if self.rng.happens(20) {
             return self.one_of(&["a", "é", "\u{1F382}", "%", "&"]).repeat(self.size(1000));
         }
         match field {
-            "email" if self.chance.happens(500) => "ada@example.com".into(),
-            "email" => format!("guest{}@example.com", self.chance.below(1_000_000)),
-            "password" | "current_password" if self.chance.happens(700) => ADAS_PASSWORD.into(),
+            "email" if self.rng.happens(500) => "ada@example.com".into(),
+            "email" => format!("guest{}@example.com", self.rng.below(1_000_000)),
+            "password" | "current_password" if self.rng.happens(700) => ADAS_PASSWORD.into(),
             "next" => self.one_of(&["/account/sessions?a=b", "/", "//evil.example", "https://evil.example"]),
-            "session" => format!("{:032x}", self.chance.next()),
+            "session" => format!("{:032x}", self.rng.next()),
             _ => self.one_of(&["on", "Ada", "Zoë 🎂", "plum-octave-harbour-2"]),
         }
     }
 
     /// Mutates a request once; the result may be invalid in any way.
     fn strike(&self, request: &mut Request) {
-        match self.chance.below(10) {
+        match self.rng.below(10) {
             0 => request.method = self.one_of(&METHODS),
             1 => request.target = self.one_of(&TARGETS),
             2 => request.version = self.one_of(&VERSIONS),
@@ -271,15 +270,15 @@ impl Stranger {
     fn damage(&self, bytes: &mut Vec<u8>) {
         let at = self.size(bytes.len());
         let end = (at + self.size(20)).min(bytes.len());
-        match self.chance.below(6) {
+        match self.rng.below(6) {
             0 => bytes.truncate(at),
             1 => drop(bytes.drain(at..end)),
             2 => bytes.extend_from_within(at..end),
             3 => bytes
                 .splice(at..at, self.one_of(&["\0", "\r", "\n", "\r\n\r\n", "%", "=", ";", ":", " "]).bytes())
                 .for_each(drop),
-            4 => bytes.splice(at..at, [u8::try_from(self.chance.below(256)).unwrap()]).for_each(drop),
-            _ => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << self.chance.below(8)),
+            4 => bytes.splice(at..at, [u8::try_from(self.rng.below(256)).unwrap()]).for_each(drop),
+            _ => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << self.rng.below(8)),
         }
     }
 
@@ -319,7 +318,7 @@ impl Stranger {
         request.method = "POST".into();
         request.lines.push(b"Transfer-Encoding: chunked".to_vec());
         let mut bytes = self.spell(&request);
-        for _ in 0..self.chance.below(3) {
+        for _ in 0..self.rng.below(3) {
             bytes.extend(b"6\r\nname=A\r\n");
         }
         bytes.extend(self.one_of(&ODD_CHUNKS).bytes());

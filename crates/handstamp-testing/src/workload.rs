@@ -1,19 +1,19 @@
-//! Simulated users for kills of the server: each acts until then, and checks afterwards that every confirmed change persists.
+//! Simulated users who act until their server is killed, and then check that every confirmed change persists.
 
 use std::time::Duration;
 
-use crate::chance::Chance;
-use crate::visitor::Visitor;
+use crate::{SeededRng, Visitor};
 
 /// The longest pause of a user between two acts.
-const A_MOMENT: Duration = Duration::from_millis(40);
+const LONGEST_PAUSE: Duration = Duration::from_millis(40);
 /// How many of the latest signed-out devices are checked after each start; all are checked at the end.
 const LATEST: usize = 8;
 
 /// A simulated user with an account and some devices.
-pub struct Person {
+#[derive(Debug)]
+pub struct User {
     url: String,
-    chance: Chance,
+    rng: SeededRng,
     email: String,
     password: String,
     /// The cookies of the devices that are signed in.
@@ -24,79 +24,81 @@ pub struct Person {
 }
 
 /// An act whose response did not arrive: it is done completely, or not at all.
+#[derive(Debug)]
 enum Act {
-    SignsOut(String),
+    SignOut(String),
     /// All devices but this one.
-    SignsOthersOut(String),
-    ChangesPasswordTo(String),
+    SignOutOthers(String),
+    ChangePassword(String),
 }
 
-impl Person {
-    pub async fn registers(url: &str, chance: &Chance) -> Option<Self> {
-        let email = format!("person{:x}@example.com", chance.next());
-        let mut person = Self {
+impl User {
+    /// Registers a user with a random address. `None` if the server does not answer, or only with 503.
+    pub async fn register(url: &str, rng: &SeededRng) -> Option<Self> {
+        let email = format!("user{:x}@example.com", rng.next());
+        let mut user = Self {
             url: url.to_owned(),
-            chance: chance.clone(),
-            password: new_password(chance),
+            rng: rng.clone(),
+            password: new_password(rng),
             live: Vec::new(),
             ended: Vec::new(),
             in_doubt: None,
             email,
         };
-        let fields = [("name", "Ada"), ("email", &person.email), ("password", &person.password)];
-        let device = person.asks("", "/account/register", &fields, "/account").await?;
-        person.live.push(device.token());
-        Some(person)
+        let fields = [("name", "Ada"), ("email", &user.email), ("password", &user.password)];
+        let device = user.submit("", "/account/register", &fields, "/account").await?;
+        user.live.push(device.token());
+        Some(user)
     }
 
     /// Performs one act after another until one is not answered.
-    pub async fn works(mut self) -> Self {
-        while self.does_something().await.is_some() {
-            tokio::time::sleep(self.chance.up_to(A_MOMENT)).await;
+    pub async fn act_until_unanswered(mut self) -> Self {
+        while self.act_once().await.is_some() {
+            tokio::time::sleep(self.rng.up_to(LONGEST_PAUSE)).await;
         }
         self
     }
 
-    async fn does_something(&mut self) -> Option<()> {
-        let Some(device) = self.chance.pick(&self.live).cloned() else { return self.signs_in().await };
-        match self.chance.below(8) {
-            0..3 => self.signs_in().await,
-            3..5 => self.signs_out(device).await,
-            5 => self.signs_others_out(device).await,
-            6 => self.changes_password(device).await,
-            _ => self.looks_around().await,
+    async fn act_once(&mut self) -> Option<()> {
+        let Some(device) = self.rng.pick(&self.live).cloned() else { return self.sign_in().await };
+        match self.rng.below(8) {
+            0..3 => self.sign_in().await,
+            3..5 => self.sign_out(device).await,
+            5 => self.sign_out_others(device).await,
+            6 => self.change_password(device).await,
+            _ => self.check_two_devices().await,
         }
     }
 
-    async fn signs_in(&mut self) -> Option<()> {
+    async fn sign_in(&mut self) -> Option<()> {
         let fields = [("email", self.email.as_str()), ("password", &self.password), ("remember", "on")];
-        let device = self.asks("", "/account/login", &fields, "/account").await?;
+        let device = self.submit("", "/account/login", &fields, "/account").await?;
         self.live.push(device.token());
         Some(())
     }
 
-    async fn signs_out(&mut self, device: String) -> Option<()> {
+    async fn sign_out(&mut self, device: String) -> Option<()> {
         self.live.retain(|cookie| *cookie != device);
-        self.in_doubt = Some(Act::SignsOut(device.clone()));
-        self.asks(&device, "/account/logout", &[], "/").await?;
+        self.in_doubt = Some(Act::SignOut(device.clone()));
+        self.submit(&device, "/account/logout", &[], "/").await?;
         self.in_doubt = None;
         self.ended.push(device);
         Some(())
     }
 
-    async fn signs_others_out(&mut self, device: String) -> Option<()> {
-        self.in_doubt = Some(Act::SignsOthersOut(device.clone()));
-        self.asks(&device, "/account/sessions/revoke-others", &[], "/account/sessions").await?;
+    async fn sign_out_others(&mut self, device: String) -> Option<()> {
+        self.in_doubt = Some(Act::SignOutOthers(device.clone()));
+        self.submit(&device, "/account/sessions/revoke-others", &[], "/account/sessions").await?;
         self.in_doubt = None;
         self.ended.extend(self.live.extract_if(.., |cookie| *cookie != device));
         Some(())
     }
 
-    async fn changes_password(&mut self, device: String) -> Option<()> {
-        let new = new_password(&self.chance);
-        self.in_doubt = Some(Act::ChangesPasswordTo(new.clone()));
+    async fn change_password(&mut self, device: String) -> Option<()> {
+        let new = new_password(&self.rng);
+        self.in_doubt = Some(Act::ChangePassword(new.clone()));
         let fields = [("current_password", self.password.as_str()), ("password", &new)];
-        let device = self.asks(&device, "/account/password", &fields, "/account?done=password").await?;
+        let device = self.submit(&device, "/account/password", &fields, "/account?done=password").await?;
         self.in_doubt = None;
         self.password = new;
         self.ended.append(&mut self.live);
@@ -104,9 +106,9 @@ impl Person {
         Some(())
     }
 
-    async fn looks_around(&self) -> Option<()> {
+    async fn check_two_devices(&self) -> Option<()> {
         for (cookies, is_live) in [(&self.live, true), (&self.ended, false)] {
-            if let Some(device) = self.chance.pick(cookies) {
+            if let Some(device) = self.rng.pick(cookies) {
                 assert_eq!(self.is_signed_in(device).await?, is_live, "{}", self.email);
             }
         }
@@ -114,16 +116,16 @@ impl Person {
     }
 
     /// Checks, after a start, that confirmed acts persist and that an unanswered act is done completely or not at all.
-    pub async fn finds_all_as_it_was(&mut self, url: &str) {
+    pub async fn verify_after_start(&mut self, url: &str) {
         url.clone_into(&mut self.url);
         match self.in_doubt.take() {
             None => {}
-            Some(Act::SignsOut(device)) => self.sort_out(vec![device]).await,
-            Some(Act::SignsOthersOut(device)) => {
+            Some(Act::SignOut(device)) => self.settle(vec![device]).await,
+            Some(Act::SignOutOthers(device)) => {
                 let others = self.live.extract_if(.., |cookie| *cookie != device).collect();
-                self.sort_out(others).await;
+                self.settle(others).await;
             }
-            Some(Act::ChangesPasswordTo(new)) => {
+            Some(Act::ChangePassword(new)) => {
                 let fields = [("email", self.email.as_str()), ("password", &new)];
                 if Visitor::new(url).submits("/account/login", &fields).await.status == 303 {
                     self.password = new;
@@ -131,16 +133,16 @@ impl Person {
                 }
             }
         }
-        self.tries_all(self.ended.len().saturating_sub(LATEST)).await;
-        assert!(self.signs_in().await.is_some(), "{} signs in with the confirmed password", self.email);
+        self.verify_devices(self.ended.len().saturating_sub(LATEST)).await;
+        assert!(self.sign_in().await.is_some(), "{} signs in with the confirmed password", self.email);
     }
 
     /// Checks every device that was ever signed in.
-    pub async fn tries_everything(&self) {
-        self.tries_all(0).await;
+    pub async fn verify_all_devices(&self) {
+        self.verify_devices(0).await;
     }
 
-    async fn tries_all(&self, from: usize) {
+    async fn verify_devices(&self, from: usize) {
         for device in &self.live {
             assert_eq!(self.is_signed_in(device).await, Some(true), "{} is signed in", self.email);
         }
@@ -150,7 +152,7 @@ impl Person {
     }
 
     /// Records whether these devices are signed in: all are, or none is. A signed-out device stays signed out.
-    async fn sort_out(&mut self, devices: Vec<String>) {
+    async fn settle(&mut self, devices: Vec<String>) {
         let mut live = Vec::new();
         for device in &devices {
             live.push(self.is_signed_in(device).await.unwrap());
@@ -173,7 +175,7 @@ impl Person {
     }
 
     /// Submits a form with the cookie of this device. `None` if there is no response, or only a 503.
-    async fn asks(&self, device: &str, path: &str, fields: &[(&str, &str)], good: &str) -> Option<Visitor> {
+    async fn submit(&self, device: &str, path: &str, fields: &[(&str, &str)], good: &str) -> Option<Visitor> {
         let browser = Visitor::new(&self.url);
         if !device.is_empty() {
             browser.presents(device);
@@ -187,6 +189,6 @@ impl Person {
     }
 }
 
-fn new_password(chance: &Chance) -> String {
-    format!("plum-octave-{:x}", chance.next())
+fn new_password(rng: &SeededRng) -> String {
+    format!("plum-octave-{:x}", rng.next())
 }

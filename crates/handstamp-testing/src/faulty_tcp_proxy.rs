@@ -8,16 +8,19 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-/// A TCP proxy between Handstamp and PostgreSQL, in the position of a connection pooler. It can drop notifications and break
-/// connections.
-pub struct Between {
+/// A TCP proxy between Handstamp and PostgreSQL, in the position of a connection pooler.
+///
+/// It can drop notifications and break connections.
+#[derive(Debug)]
+pub struct FaultyTcpProxy {
+    /// The URL of the database through this proxy.
     pub url: String,
     switches: Arc<Switches>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Switches {
-    is_deaf: AtomicBool,
+    drops_notifications: AtomicBool,
     refuses_to_listen: AtomicBool,
     /// Counts down to the message that is cut in half; zero afterwards.
     messages_left: AtomicI64,
@@ -33,12 +36,14 @@ impl Switches {
 }
 
 /// Both ends of a connection, which live as long as its threads.
+#[derive(Debug)]
 struct Connection {
     client: Weak<TcpStream>,
     server: Weak<TcpStream>,
 }
 
-impl Between {
+impl FaultyTcpProxy {
+    /// Starts a proxy to the server of this database.
     pub fn new(database_url: &str) -> Self {
         let url = url::Url::parse(database_url).unwrap();
         let server = format!("127.0.0.1:{}", url.port().unwrap());
@@ -64,17 +69,17 @@ impl Between {
     }
 
     /// Drops notifications from now on, without an error.
-    pub fn is_deaf(&self) {
-        self.switches.is_deaf.store(true, Ordering::SeqCst);
+    pub fn drop_notifications(&self) {
+        self.switches.drops_notifications.store(true, Ordering::SeqCst);
     }
 
     /// Makes every `LISTEN` fail.
-    pub fn refuses_to_listen(&self) {
+    pub fn refuse_listen(&self) {
         self.switches.refuses_to_listen.store(true, Ordering::SeqCst);
     }
 
     /// Resets all connections.
-    pub fn resets_all(&self) {
+    pub fn reset_connections(&self) {
         for Connection { client, server } in self.switches.connections.lock().unwrap().drain(..) {
             if let Some(client) = client.upgrade() {
                 reset(&client);
@@ -86,12 +91,12 @@ impl Between {
     }
 
     /// Passes this many more messages of the database, then half of one, and resets that connection.
-    pub fn breaks_off_after(&self, messages: i64) {
+    pub fn cut_after(&self, messages: i64) {
         self.switches.messages_left.store(messages + 1, Ordering::SeqCst);
     }
 
     /// Passes all messages from now on. Returns whether one was cut in half before.
-    pub fn goes_on(&self) -> bool {
+    pub fn resume(&self) -> bool {
         self.switches.messages_left.swap(-1, Ordering::SeqCst) == 0
     }
 }
@@ -128,7 +133,7 @@ fn pass_answers(mut server: &TcpStream, mut client: &TcpStream, switches: &Switc
         let mut message = head.to_vec();
         message.resize(1 + length, 0);
         server.read_exact(&mut message[5..])?;
-        if head[0] == b'A' && switches.is_deaf.load(Ordering::SeqCst) {
+        if head[0] == b'A' && switches.drops_notifications.load(Ordering::SeqCst) {
             return Ok(());
         }
         if switches.is_the_last() {

@@ -1,0 +1,41 @@
+//! Helpers that tests and examples of Handstamp share: a test server, an HTTP visitor, databases, proxies and randomness.
+//!
+//! It does not depend on Handstamp, so that Handstamp's own tests can use it. Without features it has only what needs no HTTP
+//! client. The feature `visitor` adds the `Visitor`, and `server` adds everything else.
+#![allow(clippy::unwrap_used)]
+
+mod folder;
+mod postgres;
+mod program;
+mod rng;
+
+#[cfg(feature = "server")]
+mod faulty_tcp_proxy;
+#[cfg(feature = "server")]
+mod log;
+#[cfg(feature = "server")]
+mod proxy_chain;
+#[cfg(feature = "server")]
+mod server;
+#[cfg(feature = "visitor")]
+mod visitor;
+#[cfg(feature = "server")]
+mod workload;
+
+pub use folder::TempFolder;
+pub use postgres::Postgres;
+pub use program::{Program, free_address};
+pub use rng::SeededRng;
+
+#[cfg(feature = "server")]
+pub use faulty_tcp_proxy::FaultyTcpProxy;
+#[cfg(feature = "server")]
+pub use log::wait_for_events;
+#[cfg(feature = "server")]
+pub use proxy_chain::{Proxy, ProxyChain};
+#[cfg(feature = "server")]
+pub use server::{ADAS_PASSWORD, TestServer, handstamp_binary};
+#[cfg(feature = "visitor")]
+pub use visitor::{COOKIE, DEVICE_COOKIE, FIREFOX, Page, Visitor};
+#[cfg(feature = "server")]
+pub use workload::User;

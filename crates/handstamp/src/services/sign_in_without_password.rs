@@ -1,0 +1,40 @@
+//! Signs in a user whom the embedding application has authenticated.
+
+use handstamp_core::{AssuranceLevel, Authentication, AuthenticationMethods, UserId};
+
+use super::{ActError, Services, SignInCookies};
+use crate::context::Context;
+use crate::events::Event;
+use crate::model::{Message, OwnedSession};
+
+impl Services {
+    /// Begins a session of this user without a method of authentication, and revokes the earlier sessions of this browser.
+    pub(crate) async fn sign_in_without_password(
+        &self,
+        context: &Context,
+        user: UserId,
+        remember: bool,
+        previous_sessions: &[OwnedSession],
+    ) -> Result<SignInCookies, ActError> {
+        // A try fails if the credentials were changed between our read and our write.
+        loop {
+            let account = self.store.credentials_by_id(user).await?;
+            let account = account.ok_or(ActError::NotFound(Message::NoSuchUser))?;
+            if account.disabled {
+                Event::AuthnLoginFail { user: Some(user) }.record();
+                return Err(ActError::Forbidden(Message::UserDisabled));
+            }
+            let (mut session, token) = self.sessions.begin(user, self.session_lifetime(remember), &context.client);
+            let methods = AuthenticationMethods::default();
+            session.authentication = Authentication::new(methods, AssuranceLevel::ONE_FACTOR, session.created_at);
+            let signed = self.store.sign_in(account.version, &session, previous_sessions).await?;
+            if let Some(unused) = self.sessions.wait_until_applied(signed).await? {
+                self.record(context, &Event::AuthnLoginSuccess { user });
+                if unused > 0 {
+                    self.record(context, &Event::SessionLimit { user, sessions: unused });
+                }
+                return Ok(self.complete_sign_in(session.owned(), account.changed_at, token, &context.client));
+            }
+        }
+    }
+}
