@@ -163,8 +163,8 @@ impl Handstamp {
     }
 
     /// The routes to merge into an axum application: the pages under `/account`, with the JSON API under
-    /// `/account/api/v1`, and the authorization subrequests of proxies under `/auth`, all after [`Config::prefix`]. If they are nested beneath another path, they
-    /// answer 500 and explain why, since their links would lead elsewhere.
+    /// `/account/api/v1`, and the authorization subrequests of proxies under `/auth`, all after [`Config::prefix`]. If they are
+    /// nested beneath another path, they answer 500 and explain why, since their links would lead elsewhere.
     pub fn router(&self) -> Router {
         web::routes::routes(&self.0.site)
     }
@@ -173,6 +173,12 @@ impl Handstamp {
     /// monitoring.
     pub fn standalone_router(&self) -> Router {
         web::routes::site(&self.0.site)
+    }
+
+    /// The OpenAPI 3.1 description of the JSON API, as JSON, to merge into the description of your own API. It is also served, at
+    /// `/account/api/v1/openapi.json`.
+    pub fn openapi(&self) -> serde_json::Value {
+        serde_json::to_value(web::openapi(&self.0.site)).expect("an OpenAPI description has text keys only")
     }
 
     fn shared_site(&self) -> &Arc<Site> {

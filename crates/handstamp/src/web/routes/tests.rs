@@ -169,6 +169,7 @@ async fn the_openapi_description_covers_every_api_route() {
     let here = TestSite::at("http://localhost").await;
     let description = text(here.opens("/account/api/v1/openapi.json", "").await).await;
     let description: serde_json::Value = serde_json::from_str(&description).unwrap();
+    assert_eq!(here.handstamp.openapi(), description, "an application gets the same");
     let base = description["servers"][0]["url"].as_str().unwrap().to_owned();
     let mut described = Vec::new();
     for (path, operations) in description["paths"].as_object().unwrap() {

@@ -11,7 +11,7 @@ use super::problems::{
     CrossSite, FieldError, Invalid, InvalidProblem, Malformed, NotFound, NotJson, Problem, Throttled, TooLong,
     Unauthorized, Unavailable,
 };
-use crate::web::SharedSite;
+use crate::web::{SharedSite, Site};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -44,11 +44,15 @@ impl Modify for NoLicence {
     }
 }
 
-/// The OpenAPI document of this site.
 pub(in crate::web) async fn openapi(State(site): State<SharedSite>) -> Response {
+    Json(description(&site)).into_response()
+}
+
+/// The OpenAPI document of this site.
+pub(crate) fn description(site: &Site) -> utoipa::openapi::OpenApi {
     let mut openapi = Description::openapi();
     openapi.servers = Some(vec![ServerBuilder::new().url(site.urls.page("/account/api/v1")).build()]);
     let cookie = ApiKey::Cookie(ApiKeyValue::new(site.cookies.session_name()));
     openapi.components.get_or_insert_default().add_security_scheme("session", SecurityScheme::ApiKey(cookie));
-    Json(openapi).into_response()
+    openapi
 }
