@@ -17,6 +17,7 @@ mod group;
 mod ids;
 mod invisible;
 mod keyring;
+mod one_time;
 mod password;
 mod password_advice;
 mod return_to;
@@ -35,6 +36,7 @@ pub use form::{Form, FormError};
 pub use group::{GroupName, GroupNameError};
 pub use ids::{SessionSecret, SessionSecretHash, UserId};
 pub use keyring::{KeyRingError, SecretError, SecretKey};
+pub use one_time::{OneTimeClaims, OneTimeId, OneTimePurpose, OneTimeTokenError, OneTimeTokens};
 pub use password::{
     Argon2Params, Argon2ParamsError, HashMemory, InvalidHashError, NewPassword, Password, PasswordError, PasswordHash,
     PasswordMatch, PasswordPolicy, PasswordTooLong,

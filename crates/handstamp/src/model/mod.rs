@@ -5,11 +5,15 @@ pub(crate) const GROUPS_PER_USER: i64 = 50;
 
 mod credentials;
 mod message;
+mod one_time;
+mod outbox;
 mod session;
 mod user;
 
 pub(crate) use credentials::{Credentials, CredentialsVersion};
 pub(crate) use message::{Field, FieldErrors, Message};
+pub(crate) use one_time::{BrowserHash, NewOneTimeToken, OneTimeToken};
+pub(crate) use outbox::{NewOutboxMessage, OutboxKind, OutboxMessage};
 pub use session::ListedSession;
 pub(crate) use session::{LiveSession, NewSession, OwnedSession, RevokeOutcome};
 pub use user::{ListUsers, User};

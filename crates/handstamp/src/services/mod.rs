@@ -8,6 +8,7 @@ mod change_name;
 mod change_password;
 mod end_sessions;
 mod hashing;
+mod mail;
 mod register;
 mod sign_in;
 mod sign_in_without_password;

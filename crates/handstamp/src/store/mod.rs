@@ -10,6 +10,8 @@ mod groups;
 mod invalidations;
 mod jobs;
 mod migrations;
+mod one_time_tokens;
+mod outbox;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]

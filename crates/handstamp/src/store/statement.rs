@@ -60,10 +60,12 @@ impl Sql {
 #[derive(Clone, Copy)]
 pub(super) enum Arg<'a> {
     Uuid(Uuid),
+    OptionalUuid(Option<Uuid>),
     Integer(i64),
     OptionalInteger(Option<i64>),
     Text(&'a str),
     Bytes(&'a [u8]),
+    OptionalBytes(Option<&'a [u8]>),
 }
 
 impl From<Uuid> for Arg<'_> {
@@ -87,6 +89,12 @@ impl From<Option<i64>> for Arg<'_> {
 impl From<UserId> for Arg<'_> {
     fn from(id: UserId) -> Self {
         Self::Uuid(id.as_uuid())
+    }
+}
+
+impl From<Option<UserId>> for Arg<'_> {
+    fn from(id: Option<UserId>) -> Self {
+        Self::OptionalUuid(id.map(|id| id.as_uuid()))
     }
 }
 
@@ -126,6 +134,12 @@ impl<'a> From<&'a [u8]> for Arg<'a> {
     }
 }
 
+impl<'a> From<Option<&'a [u8]>> for Arg<'a> {
+    fn from(value: Option<&'a [u8]>) -> Self {
+        Self::OptionalBytes(value)
+    }
+}
+
 /// A number of rows for a LIMIT.
 pub(super) fn limit(rows: usize) -> Arg<'static> {
     Arg::Integer(i64::try_from(rows).unwrap_or(i64::MAX))
@@ -135,19 +149,23 @@ pub(super) fn limit(rows: usize) -> Arg<'static> {
 fn arguments<DB: Database>(args: &[Arg<'_>]) -> sqlx::Result<DB::Arguments>
 where
     Uuid: for<'q> Encode<'q, DB> + Type<DB>,
+    Option<Uuid>: for<'q> Encode<'q, DB> + Type<DB>,
     i64: for<'q> Encode<'q, DB> + Type<DB>,
     Option<i64>: for<'q> Encode<'q, DB> + Type<DB>,
     for<'q> &'q str: Encode<'q, DB> + Type<DB>,
     for<'q> &'q [u8]: Encode<'q, DB> + Type<DB>,
+    for<'q> Option<&'q [u8]>: Encode<'q, DB> + Type<DB>,
 {
     let mut arguments = DB::Arguments::default();
     for arg in args {
         let added = match *arg {
             Arg::Uuid(value) => arguments.add(value),
+            Arg::OptionalUuid(value) => arguments.add(value),
             Arg::Integer(value) => arguments.add(value),
             Arg::OptionalInteger(value) => arguments.add(value),
             Arg::Text(value) => arguments.add(value),
             Arg::Bytes(value) => arguments.add(value),
+            Arg::OptionalBytes(value) => arguments.add(value),
         };
         added.map_err(sqlx::Error::Encode)?;
     }
