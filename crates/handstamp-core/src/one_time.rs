@@ -64,6 +64,19 @@ impl OneTimePurpose {
         self as u16
     }
 
+    /// The name for people and programs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ResetPassword => "reset_password",
+            Self::VerifyEmail => "verify_email",
+            Self::ChangeEmail => "change_email",
+            Self::UndoEmailChange => "undo_email_change",
+            Self::AcceptInvitation => "accept_invitation",
+            Self::ConfirmRegistration => "confirm_registration",
+            Self::SignIn => "sign_in",
+        }
+    }
+
     /// The purpose with this number.
     pub fn from_number(number: u16) -> Option<Self> {
         Self::ALL.into_iter().find(|purpose| purpose.number() == number)

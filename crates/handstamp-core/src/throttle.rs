@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::{DeviceId, EmailAddress, Network, SessionSecretHash, Timestamp, UserId};
+use crate::{DeviceId, EmailAddress, Network, OneTimeId, SessionSecretHash, Timestamp, UserId};
 
 /// The time in which attempts count together.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
@@ -219,6 +219,11 @@ impl AttemptKey {
     /// Registrations from a network.
     pub fn registration(network: Network) -> Self {
         Self::new("registration", &[&network.to_bytes()])
+    }
+
+    /// Uses of a mailed link.
+    pub fn link(id: OneTimeId) -> Self {
+        Self::new("link", &[id.as_bytes()])
     }
 
     /// Mails that visitors have sent to this address, whether or not it has an account.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::config::ConfigErrors;
 use crate::internal_error::InternalError;
-use crate::model::FieldErrors;
+use crate::model::{FieldErrors, Message};
 use crate::services::ActError;
 use crate::store::OpenError;
 
@@ -152,6 +152,8 @@ impl fmt::Display for ActError {
             }
             Self::Throttled(wait) => write!(f, "throttled for {} seconds", wait.0.as_secs()),
             Self::SignedOut => f.write_str("the session has ended"),
+            Self::ReauthenticationRequired => Message::ReauthenticationRequired.fmt(f),
+            Self::LinkInvalid => Message::LinkInvalid.fmt(f),
             Self::Forbidden(message) | Self::NotFound(message) => message.fmt(f),
             Self::Internal(error) => error.fmt(f),
         }

@@ -130,6 +130,20 @@ events! {
         info AuthnLoginSuccess as SignedIn "authn_login_success" "signed in" { user: UserId }
         /// A user changed the password.
         info AuthnPasswordChange as PasswordChanged "authn_password_change" "changed the password" { user: UserId }
+        /// A user set a new password by a mailed link.
+        info AuthnPasswordReset as PasswordReset "authn_password_reset" "set a new password by a link" { user: UserId }
+        /// A signed-in user authenticated again.
+        info AuthnReauthentication as Reauthenticated "authn_reauthentication" "authenticated again" { user: UserId }
+        /// The address of an account was changed.
+        info UserEmailChange as EmailChanged "user_email_change" "changed the address" { user: UserId }
+        /// A change of the address was undone by the link in the notice to the former address.
+        info UserEmailChangeUndo as EmailChangeUndone "user_email_change_undo" "undid a change of the address" { user: UserId }
+        /// An operator made a link to reset the password of a user.
+        info ResetLinkCreated as ResetLinkCreated "authn_token_created" "made a link to reset a password" { user: UserId }
+        /// A person was invited.
+        info UserInvited as UserInvited "user_invited" "invited a person" {}
+        /// A user exported the data of the account.
+        info UserExport as DataExported "user_export" "exported the data of the account" { user: UserId }
         /// An account was created.
         info UserCreated as UserCreated "user_created" "created an account" { user: UserId }
         /// A user changed the name.
@@ -174,7 +188,16 @@ events! {
         /// The queue of passwords to be hashed is full.
         warn HashQueueFull "hash_queue_full" "the password hashing queue is full" {}
 
+        /// A signed-in user entered a wrong password to authenticate again.
+        info AuthnReauthenticationFail "authn_reauthentication_fail" "refused to authenticate a user again" { user: UserId }
+
         // Accounts.
+        /// A mailed link was refused. The reason is `invalid`, `expired`, `purpose`, `used`, `user` or `address_taken`.
+        info OneTimeTokenRefused "one_time_token_refused" "refused a mailed link" { reason: &'a str }
+        /// A mailed code was refused. There is no `user` if no mail was sent.
+        info OneTimeCodeRefused "one_time_code_refused" "refused a mailed code" { user: Option<UserId> }
+        /// A mail that a visitor asked for was not sent: the `limit` of the address or of the network was reached.
+        info MailThrottled "mail_throttled" "a mail was not sent, because its limit was reached" { limit: &'a str }
         /// A registration was refused.
         info RegisterRefused "register_refused" "refused a registration" { reason: &'a str }
 

@@ -46,7 +46,7 @@ enum Scope {
 }
 
 /// All jobs.
-const JOBS: [Job; 3] = [
+const JOBS: [Job; 4] = [
     // The session lists of this node are always current; those of other nodes may be out of date by the interval. Writing more
     // often would cost more than the requests.
     Job {
@@ -60,6 +60,12 @@ const JOBS: [Job; 3] = [
         interval: minutes(60),
         scope: Scope::Cluster,
         run: |services| Box::pin(services.purge_sessions()),
+    },
+    Job {
+        name: "purge_tokens",
+        interval: minutes(60),
+        scope: Scope::Cluster,
+        run: |services| Box::pin(services.purge_tokens()),
     },
     Job {
         name: "purge_attempts",

@@ -79,6 +79,7 @@ mod embed;
 pub mod environment;
 mod error;
 mod events;
+mod format;
 mod internal_error;
 mod jobs;
 mod log;
@@ -90,6 +91,7 @@ mod sessions;
 mod store;
 #[cfg(feature = "test-util")]
 pub mod testing;
+mod user_agent;
 mod web;
 
 use std::sync::{Arc, Mutex};
@@ -100,7 +102,7 @@ use tokio::task::JoinHandle;
 
 pub use config::{
     BoundedValue, Config, ConfigError, ConfigErrors, DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig,
-    PoolConfig, Prefix, PublicUrl, Registration, SessionConfig, Setting, SettingValue, TrustedOrigin,
+    PoolConfig, Prefix, PublicUrl, Registration, SessionConfig, Setting, SettingValue, SignInConfig, TrustedOrigin,
 };
 pub use data_dir::DataDir;
 pub use embed::{

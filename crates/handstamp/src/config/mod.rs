@@ -10,6 +10,7 @@ mod public_url;
 mod secrets;
 mod session;
 mod setting;
+mod sign_in;
 mod site;
 mod urls;
 
@@ -26,6 +27,7 @@ pub use limits::LimitsConfig;
 pub use public_url::PublicUrl;
 pub use session::SessionConfig;
 pub use setting::{BoundedValue, Setting, SettingValue};
+pub use sign_in::SignInConfig;
 pub use site::Registration;
 pub use urls::{Prefix, TrustedOrigin};
 
@@ -52,6 +54,8 @@ pub struct Config {
     pub registration: Registration,
     /// Lifetime, cookie and cache of sessions.
     pub session: SessionConfig,
+    /// The ways to sign in beside the password.
+    pub sign_in: SignInConfig,
     /// The requirements for a new password: by default at least 8 code points, and strength 3 of 0 to 4.
     pub password: PasswordPolicy,
     /// The cost of hashing passwords, and how many are hashed at once.
@@ -93,6 +97,7 @@ impl Config {
             templates_dir: None,
             registration: Registration::default(),
             session: SessionConfig::default(),
+            sign_in: SignInConfig::default(),
             password: PasswordPolicy::default(),
             hashing: HashingConfig::default(),
             limits: LimitsConfig::default(),
@@ -131,6 +136,7 @@ impl Config {
             secrets::settings(),
             site::settings(),
             session::settings(),
+            sign_in::settings(),
             password::settings(),
             hashing::settings(),
             limits::settings(),

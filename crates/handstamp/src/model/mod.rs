@@ -12,7 +12,7 @@ mod user;
 
 pub(crate) use credentials::{Credentials, CredentialsVersion};
 pub(crate) use message::{Field, FieldErrors, Message};
-pub(crate) use one_time::{BrowserHash, NewOneTimeToken, OneTimeToken};
+pub(crate) use one_time::{BrowserHash, ListedToken, NewOneTimeToken, OneTimeToken};
 pub(crate) use outbox::{NewOutboxMessage, OutboxKind, OutboxMessage};
 pub use session::ListedSession;
 pub(crate) use session::{LiveSession, NewSession, OwnedSession, RevokeOutcome};

@@ -24,9 +24,18 @@ pub(crate) struct NewOneTimeToken {
 pub(crate) struct OneTimeToken {
     pub(crate) id: OneTimeId,
     pub(crate) user_id: Option<UserId>,
-    pub(crate) email: String,
+    pub(crate) email: EmailAddress,
     pub(crate) content: String,
     pub(crate) browser: Option<BrowserHash>,
+}
+
+/// A one-time token in the export of an account.
+#[derive(Clone, Debug)]
+pub(crate) struct ListedToken {
+    pub(crate) purpose: OneTimePurpose,
+    pub(crate) email: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
 }
 
 /// SHA-256 of the secret in the pending cookie of a browser, by which a token is bound to it.

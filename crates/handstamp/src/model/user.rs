@@ -27,6 +27,9 @@ pub struct User {
     pub groups: Vec<String>,
     /// The number of live sessions.
     pub sessions: u64,
+    /// The language of the user's mails, as a tag of RFC 5646.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(crate) language: String,
 }
 
 /// The user of a session. A node may cache a million of these, so their texts share one allocation.
@@ -98,7 +101,8 @@ pub(crate) struct NewUser {
     pub(crate) id: UserId,
     pub(crate) name: DisplayName,
     pub(crate) email: EmailAddress,
-    pub(crate) password_hash: PasswordHash,
+    /// None for an account without a password.
+    pub(crate) password_hash: Option<PasswordHash>,
     pub(crate) created_at: Timestamp,
     pub(crate) email_verified_at: Option<Timestamp>,
 }

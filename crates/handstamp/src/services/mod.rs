@@ -4,23 +4,33 @@ mod act_error;
 mod admin;
 mod assertions;
 mod attack_detection;
+mod change_email;
 mod change_name;
 mod change_password;
+mod confirm_registration;
+mod delete_account;
 mod end_sessions;
+mod export_account;
 mod hashing;
+mod invitation;
 mod mail;
+mod one_time;
+mod reauthenticate;
 mod register;
+mod reset_password;
 mod sign_in;
+mod sign_in_by_code;
 mod sign_in_without_password;
 mod sign_out;
 mod throttle;
+mod verify_email;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use handstamp_core::{
-    DeviceId, DeviceTokens, KeyRingError, Password, PasswordError, PasswordHash, PasswordPolicy, SessionTokens,
-    Timestamp,
+    DeviceId, DeviceTokens, KeyRingError, OneTimeTokens, Password, PasswordError, PasswordHash, PasswordPolicy,
+    SessionTokens, Timestamp,
 };
 use tokio::sync::broadcast;
 
@@ -37,11 +47,16 @@ pub(crate) use act_error::ActError;
 pub(crate) use admin::CreateUser;
 pub(crate) use assertions::Assertions;
 pub(crate) use change_password::ChangePasswordRequest;
+pub(crate) use confirm_registration::ConfirmedRegistration;
 use hashing::HashPermit;
 pub(crate) use hashing::PasswordHasher;
-pub(crate) use register::RegisterRequest;
+pub(crate) use invitation::{AcceptInvitation, Invite};
+pub(crate) use mail::LinkValidity;
+pub(crate) use one_time::BrowserSecret;
+pub(crate) use register::{RegisterRequest, Registered};
 pub(crate) use sign_in::SignInRequest;
 pub(crate) use throttle::LoginThrottle;
+pub(crate) use verify_email::AfterLink;
 
 /// How soon after the first submission of a form a second one counts as a duplicate.
 const SENT_TWICE_WITHIN: Duration = Duration::from_secs(60);
@@ -63,6 +78,8 @@ pub(crate) struct Services {
     pub(crate) hashing: PasswordHasher,
     pub(crate) throttle: LoginThrottle,
     pub(crate) devices: DeviceTokens,
+    /// The tokens of mailed links, and the codes beside them.
+    pub(crate) one_time: OneTimeTokens,
     pub(crate) assertions: Assertions,
     /// The events that the application receives.
     pub(crate) events: broadcast::Sender<AccountEvent>,
@@ -86,6 +103,7 @@ impl Services {
         Ok(Self {
             assertions: Assertions::new(&config, &environment),
             devices: DeviceTokens::new(secret, fallbacks)?,
+            one_time: OneTimeTokens::new(secret, fallbacks)?,
             throttle: LoginThrottle::new(&config.limits),
             sessions: Sessions::new(tokens, Arc::clone(&store), environment.clone(), &config.session),
             hashing: PasswordHasher::new(&config.hashing),
@@ -153,6 +171,14 @@ impl Services {
     /// Flushes the last-seen times to the database.
     pub(crate) async fn write_last_seen(&self) -> Result<JobOutcome, InternalError> {
         self.sessions.write_last_seen().await?;
+        Ok(JobOutcome::Done)
+    }
+
+    /// Deletes expired one-time tokens.
+    pub(crate) async fn purge_tokens(&self) -> Result<JobOutcome, InternalError> {
+        const AT_ONCE: usize = 1000;
+        let Some(now) = self.sessions.believed_now() else { return Ok(JobOutcome::Deferred) };
+        while self.store.purge_tokens(now, AT_ONCE).await? > 0 {}
         Ok(JobOutcome::Done)
     }
 

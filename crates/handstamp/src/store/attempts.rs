@@ -58,7 +58,7 @@ impl Tx<'_> {
     }
 
     /// Deletes the attempts of a key and returns how many rows that were.
-    async fn delete_attempts(&mut self, key: &AttemptKey) -> Result<u64> {
+    pub(super) async fn delete_attempts(&mut self, key: &AttemptKey) -> Result<u64> {
         self.execute(request("DELETE FROM attempts WHERE key = $1"), &[key.into()]).await
     }
 }

@@ -10,6 +10,7 @@ mod groups;
 mod invalidations;
 mod jobs;
 mod migrations;
+mod one_time_acts;
 mod one_time_tokens;
 mod outbox;
 #[cfg(feature = "postgres")]
@@ -35,6 +36,7 @@ use crate::config::{DatabaseUrl, PoolConfig};
 pub(crate) use attempts::{AttemptLimit, CountedAttempt};
 pub(crate) use groups::TooManyGroupsError;
 pub(crate) use jobs::JobState;
+pub(crate) use one_time_acts::{TokenUse, Verified};
 pub(crate) use protocol::{
     Committed, Invalidation, InvalidationLog, InvalidationScope, NoLease, NodeId, NodeRow, Position,
     PropagationUnknown, StaleRead,

@@ -1,11 +1,11 @@
 //! The table of one-time tokens: what mailed links and codes allow, until the act that they allow deletes them.
 
-use handstamp_core::{OneTimeId, OneTimePurpose, Timestamp, UserId};
+use handstamp_core::{EmailAddress, OneTimeId, OneTimePurpose, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::statement::{Pool, Sql, Tx, limit, maintenance, request};
-use super::{Error, Result, Store};
-use crate::model::{BrowserHash, NewOneTimeToken, OneTimeToken};
+use super::{Error, Result, Store, from_db_time};
+use crate::model::{BrowserHash, ListedToken, NewOneTimeToken, OneTimeToken, OutboxMessage};
 
 /// A query for the columns of a [`Row`].
 macro_rules! select_tokens {
@@ -21,7 +21,7 @@ fn token((id, user_id, email, content, browser): Row) -> Result<OneTimeToken> {
     Ok(OneTimeToken {
         id: OneTimeId::from_bytes(id.try_into().map_err(|_| Error::decode("a one-time token has an id of 16 bytes"))?),
         user_id: user_id.map(UserId::from_uuid),
-        email,
+        email: EmailAddress::parse(&email).map_err(|_| Error::decode("a one-time token is about an address"))?,
         content,
         browser: browser.map_err(|_| Error::decode("the hash of a browser has 32 bytes"))?,
     })
@@ -141,6 +141,24 @@ impl Store {
         self.fetch_optional(Pool::Read, request(SQL), &args).await?.map(token).transpose()
     }
 
+    /// The tokens of a user that are still valid, newest first.
+    pub(crate) async fn tokens_of(&self, user_id: UserId, now: Timestamp) -> Result<Vec<ListedToken>> {
+        const SQL: &str = "SELECT purpose, email, created_at, expires_at FROM one_time_tokens
+             WHERE user_id = $1 AND expires_at > $2 ORDER BY created_at DESC, id";
+        let args = [user_id.into(), now.into()];
+        let rows: Vec<(i64, String, i64, i64)> = self.fetch_all(Pool::Read, request(SQL), &args).await?;
+        let listed = |(purpose, email, created_at, expires_at): (i64, String, i64, i64)| {
+            let purpose = u16::try_from(purpose).ok().and_then(OneTimePurpose::from_number)?;
+            Some(ListedToken {
+                purpose,
+                email,
+                created_at: from_db_time(created_at),
+                expires_at: from_db_time(expires_at),
+            })
+        };
+        Ok(rows.into_iter().filter_map(listed).collect())
+    }
+
     /// Counts a code that is about to be compared with that of a token. Returns false, and deletes the token, once `most` have been
     /// counted.
     pub(crate) async fn count_code(&self, id: OneTimeId, most: u32) -> Result<bool> {
@@ -155,6 +173,41 @@ impl Store {
         }
         tx.commit().await?;
         Ok(counted)
+    }
+
+    /// Prepares the token of a message that is about to be sent: it is valid from now on, until `expires_at`. Returns false if the
+    /// message is out of date: its token was used or has ended, or a newer one of the same user and purpose exists.
+    ///
+    /// A request is not bound to a user until its first try, which stores the token `new`.
+    pub(crate) async fn prepare_token(
+        &self,
+        message: &OutboxMessage,
+        new: Option<&NewOneTimeToken>,
+        expires_at: Timestamp,
+    ) -> Result<bool> {
+        const EXTEND: Sql = request("UPDATE one_time_tokens SET expires_at = $2 WHERE id = $1");
+        const NEWER: Sql = request(
+            "SELECT CAST(1 AS BIGINT) FROM one_time_tokens WHERE user_id = $1 AND purpose = $2 AND created_at > $3 LIMIT 1",
+        );
+        const BIND: Sql = request("UPDATE outbox SET user_id = $2 WHERE id = $1");
+        let Some(id) = message.token_id else { return Ok(false) };
+        let mut tx = self.begin().await?;
+        if tx.execute(EXTEND, &[id.as_bytes().as_slice().into(), expires_at.into()]).await? > 0 {
+            return tx.commit().await.map(|()| true);
+        }
+        let Some(new) = new.filter(|_| message.user_id.is_none()) else {
+            return tx.rollback().await.map(|()| false);
+        };
+        if let Some(user_id) = new.user_id {
+            let args = [user_id.into(), number(new.purpose), new.created_at.into()];
+            let newer: Option<(i64,)> = tx.fetch_optional(NEWER, &args).await?;
+            if newer.is_some() {
+                return tx.rollback().await.map(|()| false);
+            }
+            tx.execute(BIND, &[message.id.into(), user_id.into()]).await?;
+        }
+        tx.store_token(new).await?;
+        tx.commit().await.map(|()| true)
     }
 
     /// Deletes up to `most` expired tokens and returns how many.

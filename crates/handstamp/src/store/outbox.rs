@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::statement::{Arg, Pool, Sql, Tx, maintenance, request};
 use super::{Error, Result, Store, from_db_time};
-use crate::model::{NewOutboxMessage, OutboxKind, OutboxMessage};
+use crate::model::{NewOneTimeToken, NewOutboxMessage, OutboxKind, OutboxMessage};
 
 type Row = (Uuid, String, Option<Uuid>, String, String, Option<Vec<u8>>, i64, i64);
 
@@ -44,9 +44,12 @@ impl Tx<'_> {
         self.execute(SQL, &columns).await.map(drop)
     }
 
-    /// Deletes the messages about a user that are not sent yet, since the account is deleted.
-    pub(super) async fn delete_messages_of(&mut self, user_id: UserId) -> Result<()> {
-        self.execute(request("DELETE FROM outbox WHERE user_id = $1"), &[user_id.into()]).await.map(drop)
+    /// Adds a message, if there is one.
+    pub(super) async fn enqueue_if_any(&mut self, message: Option<&NewOutboxMessage>) -> Result<()> {
+        match message {
+            Some(message) => self.enqueue(message).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -54,6 +57,14 @@ impl Store {
     /// Adds a message by itself, without an act.
     pub(crate) async fn enqueue(&self, message: &NewOutboxMessage) -> Result<()> {
         let mut tx = self.begin().await?;
+        tx.enqueue(message).await?;
+        tx.commit().await
+    }
+
+    /// Adds a message with the token of its link.
+    pub(crate) async fn enqueue_with_token(&self, token: &NewOneTimeToken, message: &NewOutboxMessage) -> Result<()> {
+        let mut tx = self.begin().await?;
+        tx.store_token(token).await?;
         tx.enqueue(message).await?;
         tx.commit().await
     }

@@ -64,6 +64,7 @@ pub(super) enum Arg<'a> {
     Integer(i64),
     OptionalInteger(Option<i64>),
     Text(&'a str),
+    OptionalText(Option<&'a str>),
     Bytes(&'a [u8]),
     OptionalBytes(Option<&'a [u8]>),
 }
@@ -128,6 +129,12 @@ impl<'a> From<&'a str> for Arg<'a> {
     }
 }
 
+impl<'a> From<Option<&'a str>> for Arg<'a> {
+    fn from(value: Option<&'a str>) -> Self {
+        Self::OptionalText(value)
+    }
+}
+
 impl<'a> From<&'a [u8]> for Arg<'a> {
     fn from(value: &'a [u8]) -> Self {
         Self::Bytes(value)
@@ -153,6 +160,7 @@ where
     i64: for<'q> Encode<'q, DB> + Type<DB>,
     Option<i64>: for<'q> Encode<'q, DB> + Type<DB>,
     for<'q> &'q str: Encode<'q, DB> + Type<DB>,
+    for<'q> Option<&'q str>: Encode<'q, DB> + Type<DB>,
     for<'q> &'q [u8]: Encode<'q, DB> + Type<DB>,
     for<'q> Option<&'q [u8]>: Encode<'q, DB> + Type<DB>,
 {
@@ -164,6 +172,7 @@ where
             Arg::Integer(value) => arguments.add(value),
             Arg::OptionalInteger(value) => arguments.add(value),
             Arg::Text(value) => arguments.add(value),
+            Arg::OptionalText(value) => arguments.add(value),
             Arg::Bytes(value) => arguments.add(value),
             Arg::OptionalBytes(value) => arguments.add(value),
         };
@@ -393,6 +402,12 @@ impl Tx<'_> {
     /// Commits.
     pub(super) async fn commit(self) -> Result<()> {
         self.end("COMMIT").await
+    }
+
+    /// Commits a change that no node can have cached.
+    pub(super) async fn commit_with<T>(self, value: T) -> Result<Committed<T>> {
+        self.commit().await?;
+        Ok(Committed { value, position: None })
     }
 
     /// Undoes everything.

@@ -1,16 +1,17 @@
 //! The table of users: accounts, their credentials, and the user of a live session.
 
 use handstamp_core::{
-    AssuranceLevel, Authentication, AuthenticationMethods, DisplayName, EmailAddress, PasswordHash, SessionSecretHash,
-    Timestamp, UserId,
+    AssuranceLevel, AttemptKey, Authentication, AuthenticationMethods, DisplayName, EmailAddress, PasswordHash,
+    SessionSecretHash, Timestamp, UserId,
 };
 use uuid::Uuid;
 
 use super::groups::groups_column;
-use super::statement::{Pool, limit, request};
+use super::statement::{Pool, Tx, limit, request};
 use super::{Committed, InvalidationScope, Position, Result, Store, from_db_time};
 use crate::model::{
-    Credentials, CredentialsVersion, ListUsers, LiveSession, NewSession, NewUser, OwnedSession, SessionUser, User,
+    Credentials, CredentialsVersion, ListUsers, LiveSession, NewOneTimeToken, NewOutboxMessage, NewSession, NewUser,
+    OwnedSession, SessionUser, User,
 };
 
 /// A query for the columns of an [`UserRow`]. `$1` is the time; the rest of the statement selects the users.
@@ -20,17 +21,18 @@ macro_rules! select_users {
             "SELECT id, name, email, email_verified_at, created_at, signed_in_at, disabled_at,
                 (SELECT COUNT(*) FROM sessions WHERE user_id = users.id AND expires_at > $1), ",
             groups_column!(),
-            " FROM users ",
+            ", language FROM users ",
             $rest
         )
     };
 }
 
-type UserRow = (Uuid, String, String, Option<i64>, i64, Option<i64>, Option<i64>, i64, String);
+type UserRow = (Uuid, String, String, Option<i64>, i64, Option<i64>, Option<i64>, i64, String, String);
 
 impl From<UserRow> for User {
     fn from(row: UserRow) -> Self {
-        let (id, name, email, email_verified_at, created_at, signed_in_at, disabled_at, sessions, groups) = row;
+        let (id, name, email, email_verified_at, created_at, signed_in_at, disabled_at, sessions, groups, language) =
+            row;
         Self {
             id: UserId::from_uuid(id),
             name,
@@ -41,6 +43,7 @@ impl From<UserRow> for User {
             disabled: disabled_at.is_some(),
             groups: groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
             sessions: sessions.try_into().unwrap_or(0),
+            language,
         }
     }
 }
@@ -67,43 +70,65 @@ impl From<CredentialsRow> for Credentials {
 /// The id and the authentication of a session, its user, and the newest log position.
 type LiveSessionRow = (Uuid, String, i64, i64, Uuid, String, String, Option<i64>, String, i64, i64);
 
+impl Tx<'_> {
+    /// Inserts an account, unless its address has one.
+    pub(super) async fn insert_user(&mut self, user: &NewUser, signed_in_at: Option<Timestamp>) -> Result<bool> {
+        const SQL: &str = "INSERT INTO users
+                 (id, name, email, email_key, password_hash, created_at, signed_in_at, email_verified_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+             ON CONFLICT (email_key) DO NOTHING";
+        let columns = [
+            user.id.into(),
+            user.name.as_str().into(),
+            user.email.as_str().into(),
+            user.email.key().into(),
+            user.password_hash.as_ref().map(PasswordHash::expose).into(),
+            user.created_at.into(),
+            signed_in_at.into(),
+            user.email_verified_at.into(),
+        ];
+        Ok(self.execute(request(SQL), &columns).await? > 0)
+    }
+
+    /// Ends all sessions of a user but one, which continues under the secret `rotated` and was authenticated at the time that its row
+    /// has. Returns false if that session has ended.
+    pub(super) async fn keep_only_session(
+        &mut self,
+        current: OwnedSession,
+        rotated: SessionSecretHash,
+    ) -> Result<bool> {
+        const END_OTHERS: &str = "DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2";
+        const ROTATE: &str = "UPDATE sessions SET id_hash = $3 WHERE user_id = $1 AND id_hash = $2";
+        let (user_id, current) = (current.user_id, current.secret_hash);
+        self.execute(request(END_OTHERS), &[user_id.into(), (&current).into()]).await?;
+        let args = [user_id.into(), (&current).into(), (&rotated).into()];
+        Ok(self.execute(request(ROTATE), &args).await? > 0)
+    }
+}
+
 impl Store {
     /// Creates an account, together with its first session if the user registers it themselves. `ended` are the previous
-    /// sessions of their browser.
+    /// sessions of their browser, and `verification` is the mail to verify the address.
     pub(crate) async fn create_user(
         &self,
         user: &NewUser,
         session: Option<&NewSession>,
         ended: &[OwnedSession],
+        verification: Option<(&NewOneTimeToken, &NewOutboxMessage)>,
     ) -> Result<Committed<Result<(), EmailTakenError>>> {
         let mut tx = self.begin().await?;
-        let made = tx
-            .execute(
-                request(
-                    "INSERT INTO users
-                     (id, name, email, email_key, password_hash, created_at, signed_in_at, email_verified_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-                 ON CONFLICT (email_key) DO NOTHING",
-                ),
-                &[
-                    user.id.into(),
-                    user.name.as_str().into(),
-                    user.email.as_str().into(),
-                    user.email.key().into(),
-                    user.password_hash.expose().into(),
-                    user.created_at.into(),
-                    session.map(|session| session.created_at).into(),
-                    user.email_verified_at.into(),
-                ],
-            )
-            .await?;
-        if made == 0 {
+        let made = tx.insert_user(user, session.map(|session| session.created_at)).await?;
+        if !made {
             return tx.rollback_with(Err(EmailTakenError)).await;
         }
         let changed = match session {
             Some(session) => tx.replace_sessions(ended, session).await?.0,
             None => Vec::new(),
         };
+        if let Some((token, message)) = verification {
+            tx.store_token(token).await?;
+            tx.enqueue(message).await?;
+        }
         tx.commit_invalidating(Ok(()), &changed).await
     }
 
@@ -139,6 +164,7 @@ impl Store {
         checked: CredentialsVersion,
         session: &NewSession,
         ended: &[OwnedSession],
+        notice: Option<&NewOutboxMessage>,
     ) -> Result<Committed<Option<u64>>> {
         const SQL: &str = "UPDATE users SET signed_in_at = $3
              WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL";
@@ -148,6 +174,7 @@ impl Store {
             return tx.rollback_with(None).await;
         }
         let (changed, unused) = tx.replace_sessions(ended, session).await?;
+        tx.enqueue_if_any(notice).await?;
         tx.commit_invalidating(Some(unused), &changed).await
     }
 
@@ -209,10 +236,19 @@ impl Store {
         tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
     }
 
-    /// Deletes an account and its sessions.
-    pub(crate) async fn delete_user(&self, id: UserId) -> Result<Committed<()>> {
+    /// Deletes an account with its sessions, one-time tokens and unsent mails, and its counts of attempts.
+    pub(crate) async fn delete_user(
+        &self,
+        id: UserId,
+        counts: &[AttemptKey],
+        notice: Option<&NewOutboxMessage>,
+    ) -> Result<Committed<()>> {
         let mut tx = self.begin().await?;
         tx.execute(request("DELETE FROM users WHERE id = $1"), &[id.into()]).await?;
+        for key in counts {
+            tx.delete_attempts(key).await?;
+        }
+        tx.enqueue_if_any(notice).await?;
         tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
     }
 
@@ -228,7 +264,7 @@ impl Store {
     }
 
     /// Changes the password of a user who authenticated against the credentials of version `checked`, ends all other sessions,
-    /// and gives the session `current` the new hash `rotated`. Returns false, with nothing done, if the credentials were changed
+    /// and gives the session `current` the new hash `rotated`. One-time tokens end. Returns false, with nothing done, if the credentials were changed
     /// or the session ended meanwhile. Entries of device cookies that were issued for this user before `now` no longer count.
     pub(crate) async fn change_password(
         &self,
@@ -237,6 +273,7 @@ impl Store {
         new: &PasswordHash,
         (current, rotated): (SessionSecretHash, SessionSecretHash),
         now: Timestamp,
+        notice: Option<&NewOutboxMessage>,
     ) -> Result<Committed<bool>> {
         const CHANGE: &str = "UPDATE users SET password_hash = $3, credentials_changed_at = $4,
                 credentials_version = credentials_version + 1
@@ -252,6 +289,8 @@ impl Store {
         if changed == 0 || kept == 0 {
             return tx.rollback_with(false).await;
         }
+        tx.delete_tokens_of(id).await?;
+        tx.enqueue_if_any(notice).await?;
         tx.commit_invalidating(true, &[InvalidationScope::User(id)]).await
     }
 
@@ -297,6 +336,30 @@ impl Store {
                 (LiveSession { session_id, authentication, user }, Position(position))
             },
         ))
+    }
+
+    /// Has a user authenticate again in a session: it continues under the secret `rotated`. Returns false if it has ended.
+    pub(crate) async fn reauthenticate(
+        &self,
+        current: OwnedSession,
+        rotated: SessionSecretHash,
+        now: Timestamp,
+    ) -> Result<Committed<bool>> {
+        const SQL: &str = "UPDATE sessions SET id_hash = $3, authenticated_at = $4 WHERE user_id = $1 AND id_hash = $2";
+        let mut tx = self.begin().await?;
+        let args = [current.user_id.into(), (&current.secret_hash).into(), (&rotated).into(), now.into()];
+        if tx.execute(request(SQL), &args).await? == 0 {
+            return tx.rollback_with(false).await;
+        }
+        tx.commit_invalidating(true, &[InvalidationScope::Session(current.secret_hash)]).await
+    }
+
+    /// Whether a user has a session in which they authenticated at this time or later.
+    pub(crate) async fn has_authenticated_since(&self, id: UserId, since: Timestamp) -> Result<bool> {
+        const SQL: &str =
+            "SELECT CAST(1 AS BIGINT) FROM sessions WHERE user_id = $1 AND authenticated_at >= $2 LIMIT 1";
+        let found: Option<(i64,)> = self.fetch_optional(Pool::Read, request(SQL), &[id.into(), since.into()]).await?;
+        Ok(found.is_some())
     }
 
     pub(crate) async fn change_name(&self, id: UserId, name: &DisplayName) -> Result<Committed<()>> {

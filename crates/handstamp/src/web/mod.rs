@@ -22,10 +22,10 @@ mod prerendered;
 mod redirect;
 mod respond;
 pub(crate) mod routes;
+mod sender;
 mod templates;
 mod urls;
 mod user;
-mod user_agent;
 mod web_error;
 
 use std::sync::Arc;

@@ -65,8 +65,9 @@ impl Services {
         let password_hash = hashed.map_err(|error| ActError::field(Field::Password, error))?;
         let created_at = self.environment.now();
         let id = UserId::new(created_at, self.environment.random());
+        let password_hash = Some(password_hash);
         let user = NewUser { id, name, email, password_hash, created_at, email_verified_at: Some(created_at) };
-        let created = self.store.create_user(&user, None, &[]).await?;
+        let created = self.store.create_user(&user, None, &[], None).await?;
         let taken = |EmailTakenError| ActError::field(Field::Email, Message::EmailTaken);
         self.sessions.wait_until_applied(created).await?.map_err(taken)?;
         self.record(context, &Event::UserCreated { user: id });
@@ -134,9 +135,7 @@ impl Services {
 
     /// Deletes a user with all data. The sessions are revoked.
     pub(crate) async fn delete_user(&self, context: &Context, id: UserId) -> Result<(), ActError> {
-        self.user(id).await?;
-        self.sessions.wait_until_applied(self.store.delete_user(id).await?).await?;
-        self.record(context, &Event::UserDeleted { user: id });
-        Ok(())
+        let user = self.user(id).await?;
+        self.delete(context, &user).await
     }
 }

@@ -1,10 +1,15 @@
 //! The mails of the site: what each says, and how the outbox is sent.
 
+mod enqueue;
 mod prepare;
 
 use std::collections::BTreeMap;
 
 use handstamp_core::EmailAddress;
+
+use super::Services;
+pub(crate) use enqueue::LinkValidity;
+pub(super) use enqueue::MessageContent;
 
 /// A mail to be rendered and sent.
 #[derive(Clone, Debug)]
@@ -66,4 +71,19 @@ impl MailTemplate {
             Self::Test => "test",
         }
     }
+}
+
+impl Services {
+    /// Whether this site sends mails.
+    pub(crate) fn mail_is_on(&self) -> bool {
+        true
+    }
+
+    /// Whether a notice is mailed for a sign-in in a new browser.
+    pub(super) fn new_device_mail_is_on(&self) -> bool {
+        self.mail_is_on()
+    }
+
+    /// Wakes the sender after an act has committed a message.
+    pub(super) fn outbox_changed(&self) {}
 }

@@ -1,9 +1,8 @@
 //! Tests of the templates: each renders with every kind of value that the pages give it.
 
 use std::fs;
-use std::time::Duration;
 
-use handstamp_core::{Authentication, Claims, SessionSecret, UserId};
+use handstamp_core::{Authentication, Claims, SessionSecret, Timestamp, UserId};
 use handstamp_testing::TempFolder;
 
 use super::*;
@@ -168,35 +167,6 @@ fn a_template_of_the_application_fills_the_blocks_of_the_layout() {
     assert!(header.contains("<a>board+staff</a>") && header.contains(">Sign out</button>"), "{header}");
     let (_, footer) = rest.split_once("</main>").unwrap();
     assert!(footer.contains("<footer>1.2 &lt;beta&gt;</footer>"), "{footer}");
-}
-
-#[test]
-fn dates_and_relative_times_are_formatted_for_people() {
-    let now = Timestamp::from_unix_seconds(1_800_000_000);
-    let told = |seconds| format_relative(Timestamp::from_unix_seconds(now.unix_seconds() - seconds), now);
-    assert_eq!(told(0), "just now");
-    assert_eq!(told(89), "just now");
-    assert_eq!(told(120), "2 minutes ago");
-    assert_eq!(told(3600), "60 minutes ago");
-    assert_eq!(told(7200), "2 hours ago");
-    assert_eq!(told(200_000), "13 January 2027");
-    assert_eq!(format_relative(now.after(Duration::from_secs(500)), now), "just now", "the clock was set back");
-    assert_eq!(format_date(Timestamp::from_unix_seconds(0)), "1 January 1970");
-    assert_eq!(format_datetime(now), "15 January 2027, 08:00 UTC");
-    assert_eq!(format_rfc3339(now), "2027-01-15T08:00:00Z");
-    assert!(!format_date(Timestamp::from_unix_seconds(u64::MAX)).is_empty(), "the largest time does not panic");
-}
-
-#[test]
-fn durations_are_formatted_in_the_largest_exact_unit() {
-    let told = |seconds| lasting(Duration::from_secs(seconds));
-    assert_eq!(told(30 * 86_400), "30 days");
-    assert_eq!(told(86_400), "1 day");
-    assert_eq!(told(36 * 3600), "36 hours");
-    assert_eq!(told(3600), "1 hour");
-    assert_eq!(told(90 * 60), "90 minutes");
-    assert_eq!(told(61), "61 seconds");
-    assert_eq!(told(0), "0 days");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::format::format_rfc3339;
 use crate::model::ListedSession;
 use crate::sessions::Session;
-use crate::web::templates::format_rfc3339;
 
 /// The signed-in user and the session.
 #[derive(Serialize, ToSchema)]
