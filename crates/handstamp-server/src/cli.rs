@@ -99,6 +99,21 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+    /// Invite a person, and print the link, which is mailed as well if the site sends mails.
+    ///
+    /// The link is valid for a week. The account is created when the invitation is accepted, and its address is verified by it.
+    Invite {
+        /// The e-mail address to invite
+        email: String,
+        /// The name that the form suggests
+        #[arg(long, default_value = "")]
+        name: String,
+        /// A group that the account is added to; can be repeated
+        #[arg(long = "group", value_name = "NAME")]
+        groups: Vec<String>,
+        #[command(flatten)]
+        data: DataArgs,
+    },
     /// List all users.
     List {
         #[command(flatten)]
@@ -115,6 +130,8 @@ pub(crate) enum UserCommand {
     },
     /// Mark the address of a user as verified, so that apps receive it. Addresses given to `user add` are verified already.
     Verify(AccountArgument),
+    /// Print a link with which a user sets a new password. It is valid for an hour.
+    ResetLink(AccountArgument),
     /// Block sign-ins of a user, and revoke all sessions of the user permanently.
     Disable(AccountArgument),
     /// Allow sign-ins of a disabled user again.
@@ -225,9 +242,10 @@ pub(crate) struct OutputFlags {
 impl UserCommand {
     pub(crate) fn data(&self) -> &DataArgs {
         match self {
-            Self::Add { data, .. } | Self::List { data, .. } => data,
+            Self::Add { data, .. } | Self::Invite { data, .. } | Self::List { data, .. } => data,
             Self::Show { account, .. } | Self::Groups { account, .. } => &account.data,
             Self::Verify(account)
+            | Self::ResetLink(account)
             | Self::Disable(account)
             | Self::Enable(account)
             | Self::Unlock(account)

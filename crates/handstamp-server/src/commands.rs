@@ -24,6 +24,14 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliE
                 let id = users.create(NewUser { name: &name, email: &email, password: &password }).await?;
                 say(&format!("created user {id}"))
             }
+            UserCommand::Invite { email, name, groups, .. } => {
+                let groups: Vec<_> = groups.iter().map(String::as_str).collect();
+                say(&users.invite(&name, &email, &groups).await?)
+            }
+            UserCommand::ResetLink(account) => {
+                let user = find(&users, &account.email).await?;
+                say(&users.reset_link(user.id).await?)
+            }
             UserCommand::List { output, .. } => show_accounts(&all_users(&users).await?, output),
             UserCommand::Show { account, output } => show_account(&find(&users, &account.email).await?, output),
             UserCommand::Verify(account) => {
