@@ -20,6 +20,8 @@ pub(crate) enum Purpose {
     Device,
     /// The signature of assertions.
     Assertion,
+    /// The tags of the audit log.
+    Events,
 }
 
 impl Purpose {
@@ -28,6 +30,7 @@ impl Purpose {
             Self::Session => b"handstamp/session/v1",
             Self::Device => b"handstamp/device/v1",
             Self::Assertion => b"handstamp/assertion/v1",
+            Self::Events => b"handstamp/events/v1",
         }
     }
 }

@@ -4,11 +4,14 @@
 pub(crate) const GROUPS_PER_USER: i64 = 50;
 
 mod credentials;
+mod event;
 mod message;
 mod session;
 mod user;
 
 pub(crate) use credentials::{Credentials, CredentialsVersion};
+pub use event::{AuditEvent, EventActor, ListEvents};
+pub(crate) use event::{ERASED_FIELDS, EventContent, EventWriter, FailedSignIns, NewEvent, SignInEvents, StoredEvent};
 pub(crate) use message::{Field, FieldErrors, Message};
 pub use session::ListedSession;
 pub(crate) use session::{LiveSession, NewSession, OwnedSession, RevokeOutcome};

@@ -60,9 +60,11 @@ impl Services {
             };
             let (rotated, token) = self.sessions.rotate_secret(session);
             let (ids, now) = ((session.secret_hash, rotated), self.sessions.now());
-            let changed = self.store.change_password(session.user.id, checked, &new, ids, now).await?;
+            let event = Event::AuthnPasswordChange { user: session.user.id };
+            let entry = self.new_event(context, &event);
+            let changed = self.store.change_password(session.user.id, checked, &new, ids, now, entry).await?;
             if self.sessions.wait_until_applied(changed).await? {
-                self.record(context, &Event::AuthnPasswordChange { user: session.user.id });
+                self.record(context, &event);
                 let session = OwnedSession { secret_hash: rotated, user_id: session.user.id };
                 return Ok(self.complete_sign_in(session, Some(now), token, client));
             }
@@ -123,12 +125,12 @@ impl Services {
             Ok(Verification::Invalid) | Err(_) => return Ok(None),
         }
         let (session, token) = self.sessions.begin(user_id, self.session_lifetime(presented.remembered), client);
-        let begun = self.store.sign_in(account.version, &session, &presented.sessions).await?;
-        if self.sessions.wait_until_applied(begun).await?.is_none() {
-            return Ok(None);
-        }
+        let events = self.sign_in_events(context, &session);
+        let begun = self.store.sign_in(account.version, &session, &presented.sessions, events).await?;
+        let Some(unused) = self.sessions.wait_until_applied(begun).await? else { return Ok(None) };
+        self.record_sign_in(context, user_id, unused);
         let cookies = self.complete_sign_in(session.owned(), account.changed_at, token, client);
-        self.end_all_other_sessions(&cookies).await?;
+        self.end_all_other_sessions(context, &cookies).await?;
         Ok(Some(cookies))
     }
 }

@@ -23,6 +23,7 @@ macro_rules! files {
             7 "0007_view_for_applications",
             8 "0008_credentials_version",
             9 "0009_jobs",
+            11 "0011_events",
         )
     };
     ($folder:literal: $($version:literal $name:literal,)*) => {

@@ -7,10 +7,11 @@ use handstamp_core::{
 use uuid::Uuid;
 
 use super::groups::groups_column;
-use super::statement::{Pool, limit, request};
+use super::statement::{Pool, Sql, Tx, limit, request};
 use super::{Committed, InvalidationScope, Position, Result, Store, from_db_time};
 use crate::model::{
-    Credentials, CredentialsVersion, ListUsers, LiveSession, NewSession, NewUser, OwnedSession, SessionUser, User,
+    Credentials, CredentialsVersion, ListUsers, LiveSession, NewEvent, NewSession, NewUser, OwnedSession, SessionUser,
+    SignInEvents, User,
 };
 
 /// A query for the columns of an [`UserRow`]. `$1` is the time; the rest of the statement selects the users.
@@ -67,6 +68,14 @@ impl From<CredentialsRow> for Credentials {
 /// The id and the authentication of a session, its user, and the newest log position.
 type LiveSessionRow = (Uuid, String, i64, i64, Uuid, String, String, Option<i64>, String, i64, i64);
 
+impl Tx<'_> {
+    /// Locks the row of a user against deletion until the transaction ends, and returns whether there is one.
+    pub(super) async fn lock_user(&mut self, id: UserId) -> Result<bool> {
+        const LOCK: Sql = request("UPDATE users SET disabled_at = disabled_at WHERE id = $1");
+        Ok(self.execute(LOCK, &[id.into()]).await? > 0)
+    }
+}
+
 impl Store {
     /// Creates an account, together with its first session if the user registers it themselves. `ended` are the previous
     /// sessions of their browser.
@@ -75,6 +84,7 @@ impl Store {
         user: &NewUser,
         session: Option<&NewSession>,
         ended: &[OwnedSession],
+        event: NewEvent,
     ) -> Result<Committed<Result<(), EmailTakenError>>> {
         let mut tx = self.begin().await?;
         let made = tx
@@ -104,6 +114,7 @@ impl Store {
             Some(session) => tx.replace_sessions(ended, session).await?.0,
             None => Vec::new(),
         };
+        tx.write_event(event).await?;
         tx.commit_invalidating(Ok(()), &changed).await
     }
 
@@ -139,6 +150,7 @@ impl Store {
         checked: CredentialsVersion,
         session: &NewSession,
         ended: &[OwnedSession],
+        events: SignInEvents,
     ) -> Result<Committed<Option<u64>>> {
         const SQL: &str = "UPDATE users SET signed_in_at = $3
              WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL";
@@ -148,6 +160,10 @@ impl Store {
             return tx.rollback_with(None).await;
         }
         let (changed, unused) = tx.replace_sessions(ended, session).await?;
+        tx.write_event(events.signed_in).await?;
+        if unused > 0 {
+            tx.write_event(events.limited.with("sessions", unused)).await?;
+        }
         tx.commit_invalidating(Some(unused), &changed).await
     }
 
@@ -188,31 +204,48 @@ impl Store {
     }
 
     /// Disables an account and ends all its sessions, or enables it again.
-    pub(crate) async fn set_disabled(&self, id: UserId, disabled_at: Option<Timestamp>) -> Result<Committed<()>> {
+    pub(crate) async fn set_disabled(
+        &self,
+        id: UserId,
+        disabled_at: Option<Timestamp>,
+        event: NewEvent,
+    ) -> Result<Committed<()>> {
         let mut tx = self.begin().await?;
-        tx.execute(request("UPDATE users SET disabled_at = $2 WHERE id = $1"), &[id.into(), disabled_at.into()])
+        let changed = tx
+            .execute(request("UPDATE users SET disabled_at = $2 WHERE id = $1"), &[id.into(), disabled_at.into()])
             .await?;
         if disabled_at.is_some() {
             tx.execute(request("DELETE FROM sessions WHERE user_id = $1"), &[id.into()]).await?;
+        }
+        if changed > 0 {
+            tx.write_event(event).await?;
         }
         tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
     }
 
     /// Marks the address of an account as verified, unless it already is.
-    pub(crate) async fn verify_email(&self, id: UserId, now: Timestamp) -> Result<Committed<()>> {
+    pub(crate) async fn verify_email(&self, id: UserId, now: Timestamp, event: NewEvent) -> Result<Committed<()>> {
         let mut tx = self.begin().await?;
-        tx.execute(
-            request("UPDATE users SET email_verified_at = $2 WHERE id = $1 AND email_verified_at IS NULL"),
-            &[id.into(), now.into()],
-        )
-        .await?;
+        let verified = tx
+            .execute(
+                request("UPDATE users SET email_verified_at = $2 WHERE id = $1 AND email_verified_at IS NULL"),
+                &[id.into(), now.into()],
+            )
+            .await?;
+        if verified > 0 {
+            tx.write_event(event).await?;
+        }
         tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
     }
 
-    /// Deletes an account and its sessions.
-    pub(crate) async fn delete_user(&self, id: UserId) -> Result<Committed<()>> {
+    /// Deletes an account, its sessions and the content of its events.
+    pub(crate) async fn delete_user(&self, id: UserId, event: NewEvent) -> Result<Committed<()>> {
         let mut tx = self.begin().await?;
-        tx.execute(request("DELETE FROM users WHERE id = $1"), &[id.into()]).await?;
+        let deleted = tx.execute(request("DELETE FROM users WHERE id = $1"), &[id.into()]).await?;
+        if deleted > 0 {
+            tx.execute(request("DELETE FROM failed_sign_ins WHERE user_id = $1"), &[id.into()]).await?;
+            tx.erase_events(id, usize::MAX, event).await?;
+        }
         tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
     }
 
@@ -237,6 +270,7 @@ impl Store {
         new: &PasswordHash,
         (current, rotated): (SessionSecretHash, SessionSecretHash),
         now: Timestamp,
+        event: NewEvent,
     ) -> Result<Committed<bool>> {
         const CHANGE: &str = "UPDATE users SET password_hash = $3, credentials_changed_at = $4,
                 credentials_version = credentials_version + 1
@@ -252,6 +286,7 @@ impl Store {
         if changed == 0 || kept == 0 {
             return tx.rollback_with(false).await;
         }
+        tx.write_event(event).await?;
         tx.commit_invalidating(true, &[InvalidationScope::User(id)]).await
     }
 
@@ -299,9 +334,13 @@ impl Store {
         ))
     }
 
-    pub(crate) async fn change_name(&self, id: UserId, name: &DisplayName) -> Result<Committed<()>> {
+    pub(crate) async fn change_name(&self, id: UserId, name: &DisplayName, event: NewEvent) -> Result<Committed<()>> {
         let mut tx = self.begin().await?;
-        tx.execute(request("UPDATE users SET name = $2 WHERE id = $1"), &[id.into(), name.as_str().into()]).await?;
+        let changed =
+            tx.execute(request("UPDATE users SET name = $2 WHERE id = $1"), &[id.into(), name.as_str().into()]).await?;
+        if changed > 0 {
+            tx.write_event(event).await?;
+        }
         tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
     }
 }
