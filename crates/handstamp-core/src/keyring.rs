@@ -24,6 +24,8 @@ pub(crate) enum Purpose {
     OneTime,
     /// The codes beside mailed links.
     OneTimeCode,
+    /// The tags of the audit log.
+    Events,
 }
 
 impl Purpose {
@@ -34,6 +36,7 @@ impl Purpose {
             Self::Assertion => b"handstamp/assertion/v1",
             Self::OneTime => b"handstamp/one-time/v1",
             Self::OneTimeCode => b"handstamp/one-time-code/v1",
+            Self::Events => b"handstamp/events/v1",
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod cookie;
 mod device;
 mod display_name;
 mod email;
+mod event_chain;
 mod form;
 mod group;
 mod ids;
@@ -32,6 +33,9 @@ pub use client_address::{Network, TrustedProxies};
 pub use device::{DeviceId, DeviceTokens, KnownDevices};
 pub use display_name::{DisplayName, NameError};
 pub use email::{EmailAddress, EmailError};
+pub use event_chain::{
+    ErasedEvents, EventCommitment, EventKeys, EventRecord, EventSalt, EventTag, EventTagError, Head, InvalidHeadError,
+};
 pub use form::{Form, FormError};
 pub use group::{GroupName, GroupNameError};
 pub use ids::{SessionSecret, SessionSecretHash, UserId};

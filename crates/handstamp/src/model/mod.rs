@@ -4,6 +4,7 @@
 pub(crate) const GROUPS_PER_USER: i64 = 50;
 
 mod credentials;
+mod event;
 mod message;
 mod one_time;
 mod outbox;
@@ -11,6 +12,8 @@ mod session;
 mod user;
 
 pub(crate) use credentials::{Credentials, CredentialsVersion};
+pub use event::{AuditEvent, EventActor, ListEvents};
+pub(crate) use event::{ERASED_FIELDS, EventContent, EventWriter, FailedSignIns, NewEvent, SignInEvents, StoredEvent};
 pub(crate) use message::{Field, FieldErrors, Message};
 pub(crate) use one_time::{BrowserHash, ListedToken, NewOneTimeToken, OneTimeToken};
 pub(crate) use outbox::{NewOutboxMessage, OutboxKind, OutboxMessage};

@@ -67,11 +67,13 @@ impl Services {
         let undo = undo.as_ref().map(|(token, message)| (token, message)).filter(|_| self.mail_is_on());
         let (rotated, token) = self.sessions.rotate_secret(session);
         let current = OwnedSession { secret_hash: session.secret_hash, user_id: user.id };
-        let changed = self.store.change_email(used, &former, &new, (current, rotated), undo).await?;
+        let event = Event::UserEmailChange { user: user.id };
+        let entry = self.new_event(context, &event);
+        let changed = self.store.change_email(used, &former, &new, (current, rotated), entry, undo).await?;
         let changed = self.sessions.wait_until_applied(changed).await?.ok_or_else(|| refused_link("used"))?;
         changed.map_err(|_| refused_link("address_taken"))?;
         self.outbox_changed();
-        self.record(context, &Event::UserEmailChange { user: user.id });
+        self.record(context, &event);
         let session = OwnedSession { secret_hash: rotated, user_id: user.id };
         Ok(self.complete_sign_in(session, Some(used.now), token, &context.client))
     }
@@ -83,10 +85,11 @@ impl Services {
         let used = self.open_link(link, OneTimePurpose::UndoEmailChange)?;
         let user_id = token.user_id.ok_or_else(|| refused_link("used"))?;
         let reset = self.follow_up_reset(user_id, &token.email);
-        let undone = self.store.undo_email_change(used, &reset).await?;
+        let event = Event::UserEmailChangeUndo { user: user_id };
+        let undone = self.store.undo_email_change(used, &reset, self.new_event(context, &event)).await?;
         let undone = self.sessions.wait_until_applied(undone).await?.ok_or_else(|| refused_link("used"))?;
         undone.map_err(|_| refused_link("address_taken"))?;
-        self.record(context, &Event::UserEmailChangeUndo { user: user_id });
+        self.record(context, &event);
         Ok(AfterLink::ChoosePassword(self.text_of(&reset)))
     }
 }

@@ -61,13 +61,15 @@ impl Services {
             };
             let (rotated, token) = self.sessions.rotate_secret(session);
             let (ids, now) = ((session.secret_hash, rotated), self.sessions.now());
+            let event = Event::AuthnPasswordChange { user: session.user.id };
+            let entry = self.new_event(context, &event);
             let content = MessageContent::of(context, session.user.name());
             let (user, kind) = (&session.user, OutboxKind::PasswordChanged);
             let notice = self.notice(kind, Some(user.id), user.email(), &content);
-            let changed = self.store.change_password(user.id, checked, &new, ids, now, notice.as_ref()).await?;
+            let changed = self.store.change_password(user.id, checked, &new, ids, now, entry, notice.as_ref()).await?;
             if self.sessions.wait_until_applied(changed).await? {
                 self.outbox_changed();
-                self.record(context, &Event::AuthnPasswordChange { user: session.user.id });
+                self.record(context, &event);
                 let session = OwnedSession { secret_hash: rotated, user_id: session.user.id };
                 return Ok(self.complete_sign_in(session, Some(now), token, client));
             }
@@ -115,7 +117,7 @@ impl Services {
         }
         let cookies = self.sign_in_resubmitted(context, presented, former, &account, password).await?;
         if let Some(cookies) = &cookies {
-            self.end_all_other_sessions(cookies).await?;
+            self.end_all_other_sessions(context, cookies).await?;
         }
         Ok(cookies)
     }
@@ -171,10 +173,10 @@ impl Services {
             Ok(Verification::Invalid) | Err(_) => return Ok(None),
         }
         let (session, token) = self.sessions.begin(user_id, self.session_lifetime(presented.remembered), client);
-        let begun = self.store.sign_in(account.version, &session, &presented.sessions, None).await?;
-        if self.sessions.wait_until_applied(begun).await?.is_none() {
-            return Ok(None);
-        }
+        let events = self.sign_in_events(context, &session);
+        let begun = self.store.sign_in(account.version, &session, &presented.sessions, events, None).await?;
+        let Some(unused) = self.sessions.wait_until_applied(begun).await? else { return Ok(None) };
+        self.record_sign_in(context, user_id, unused);
         Ok(Some(self.complete_sign_in(session.owned(), account.changed_at, token, client)))
     }
 }

@@ -98,11 +98,15 @@ impl Services {
         let (email, now) = (token.email, used.now);
         let user = NewUser { id, name, email, password_hash, created_at: now, email_verified_at: Some(now) };
         let (first_session, reset_token) = if is_same_browser { (Some(&session), None) } else { (None, Some(&reset)) };
-        let created =
-            self.store.confirm_registration(used, &user, first_session, previous_sessions, reset_token).await?;
+        let event = Event::UserCreated { user: id };
+        let entry = self.new_event(context, &event);
+        let created = self
+            .store
+            .confirm_registration(used, &user, first_session, previous_sessions, reset_token, entry)
+            .await?;
         let created = self.sessions.wait_until_applied(created).await?.ok_or_else(|| refused_link("used"))?;
         created.map_err(|EmailTakenError| refused_link("address_taken"))?;
-        self.record(context, &Event::UserCreated { user: id });
+        self.record(context, &event);
         Ok(if is_same_browser {
             ConfirmedRegistration::SignedIn(self.complete_sign_in(session.owned(), None, issued, &context.client))
         } else {

@@ -28,10 +28,13 @@ impl Services {
         let email = EmailAddress::parse(&user.email).ok();
         let counts: Vec<_> =
             [Some(AttemptKey::user(user.id)), email.as_ref().map(AttemptKey::account)].into_iter().flatten().collect();
-        let deleted = self.store.delete_user(user.id, &counts, notice.as_ref()).await?;
+        let event = Event::UserDeleted { user: user.id };
+        self.erase_most_events(context, user.id).await?;
+        let entry = self.new_event(context, &event);
+        let deleted = self.store.delete_user(user.id, &counts, entry, notice.as_ref()).await?;
         self.sessions.wait_until_applied(deleted).await?;
         self.outbox_changed();
-        self.record(context, &Event::UserDeleted { user: user.id });
+        self.record(context, &event);
         Ok(())
     }
 }

@@ -45,7 +45,9 @@ impl Services {
                 "expires_at": time(link.expires_at),
             })).collect::<Vec<_>>(),
         });
-        self.record(context, &Event::UserExport { user: id });
+        let event = Event::UserExport { user: id };
+        self.store.write_event(self.new_event(context, &event)).await?;
+        self.record(context, &event);
         Ok(export)
     }
 }

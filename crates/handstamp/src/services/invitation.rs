@@ -83,13 +83,11 @@ impl Services {
         token.content = serde_json::json!({ "name": name, "groups": groups }).to_string();
         let content = MessageContent::of(context, &name);
         let message = self.new_message(OutboxKind::Invitation, None, &email, &content, Some(token.id));
-        if self.mail_is_on() {
-            self.store.enqueue_with_token(&token, &message).await?;
-            self.outbox_changed();
-        } else {
-            self.store.store_token(&token).await?;
-        }
-        self.record(context, &Event::UserInvited {});
+        let event = Event::UserInvited {};
+        let message = self.mail_is_on().then_some(&message);
+        self.store.invite(&token, message, self.new_event(context, &event)).await?;
+        self.outbox_changed();
+        self.record(context, &event);
         Ok(self.link(&token))
     }
 
@@ -132,10 +130,13 @@ impl Services {
             email_verified_at: Some(session.created_at),
         };
         let used = self.open_link(link, purpose)?;
-        let accepted = self.store.accept_invitation(used, &user, &groups, &session, previous_sessions).await?;
+        let event = Event::UserCreated { user: id };
+        let entry = self.new_event(context, &event).in_session(session.session_id);
+        let accepted =
+            self.store.accept_invitation(used, &user, &groups, &session, previous_sessions, entry).await?;
         let accepted = self.sessions.wait_until_applied(accepted).await?.ok_or_else(|| refused_link("used"))?;
         accepted.map_err(|EmailTakenError| refused_link("address_taken"))?;
-        self.record(context, &Event::UserCreated { user: id });
+        self.record(context, &event);
         Ok(self.complete_sign_in(session.owned(), Some(used.now), issued, &context.client))
     }
 }

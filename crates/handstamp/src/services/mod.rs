@@ -10,6 +10,7 @@ mod change_password;
 mod confirm_registration;
 mod delete_account;
 mod end_sessions;
+mod events;
 mod export_account;
 mod hashing;
 mod invitation;
@@ -29,8 +30,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handstamp_core::{
-    DeviceId, DeviceTokens, KeyRingError, OneTimeTokens, Password, PasswordError, PasswordHash, PasswordPolicy,
-    SessionTokens, Timestamp,
+    DeviceId, DeviceTokens, EventKeys, KeyRingError, OneTimeTokens, Password, PasswordError, PasswordHash,
+    PasswordPolicy, SessionTokens, Timestamp, UserId,
 };
 use tokio::sync::broadcast;
 
@@ -39,7 +40,7 @@ use crate::context::{ClientInfo, Context};
 use crate::environment::Environment;
 use crate::events::{AccountEvent, Event};
 use crate::internal_error::InternalError;
-use crate::model::{Message, OwnedSession};
+use crate::model::{EventWriter, Message, NewSession, OwnedSession, SignInEvents};
 use crate::sessions::{IssuedToken, SessionLifetime, Sessions};
 use crate::store::Store;
 
@@ -81,6 +82,7 @@ pub(crate) struct Services {
     /// The tokens of mailed links, and the codes beside them.
     pub(crate) one_time: OneTimeTokens,
     pub(crate) assertions: Assertions,
+    pub(crate) event_writer: Arc<EventWriter>,
     /// The events that the application receives.
     pub(crate) events: broadcast::Sender<AccountEvent>,
 }
@@ -102,6 +104,7 @@ impl Services {
         let tokens = SessionTokens::new(secret, fallbacks)?;
         Ok(Self {
             assertions: Assertions::new(&config, &environment),
+            event_writer: Arc::new(EventWriter::new(EventKeys::new(secret, fallbacks)?)),
             devices: DeviceTokens::new(secret, fallbacks)?,
             one_time: OneTimeTokens::new(secret, fallbacks)?,
             throttle: LoginThrottle::new(&config.limits),
@@ -120,6 +123,24 @@ impl Services {
         if let Some(event) = event.of_an_account() {
             // It fails only if the application receives no events.
             let _ = self.events.send(event);
+        }
+    }
+
+    /// The events of a sign-in that begins this session.
+    fn sign_in_events(&self, context: &Context, session: &NewSession) -> SignInEvents {
+        let user = session.user_id;
+        let entry = |event| self.new_event(context, &event).in_session(session.session_id);
+        SignInEvents {
+            signed_in: entry(Event::AuthnLoginSuccess { user }),
+            limited: entry(Event::SessionLimit { user, sessions: 0 }),
+        }
+    }
+
+    /// Records a sign-in, which has ended this number of unused sessions.
+    fn record_sign_in(&self, context: &Context, user: UserId, unused: u64) {
+        self.record(context, &Event::AuthnLoginSuccess { user });
+        if unused > 0 {
+            self.record(context, &Event::SessionLimit { user, sessions: unused });
         }
     }
 
@@ -150,9 +171,14 @@ impl Services {
 
     /// Revokes all sessions of an account but the one that has just begun. Of a form that is submitted twice, the first submission
     /// has begun a session too, whose cookie the browser dropped with the response.
-    async fn end_all_other_sessions(&self, cookies: &SignInCookies) -> Result<(), InternalError> {
+    async fn end_all_other_sessions(&self, context: &Context, cookies: &SignInCookies) -> Result<(), InternalError> {
         let OwnedSession { secret_hash, user_id } = cookies.session;
-        self.sessions.wait_until_applied(self.store.end_other_sessions(user_id, secret_hash).await?).await?;
+        let event = |sessions| Event::SessionRevoked { user: Some(user_id), sessions };
+        let ended = self.store.end_other_sessions(user_id, secret_hash, self.new_event(context, &event(0))).await?;
+        let sessions = self.sessions.wait_until_applied(ended).await?;
+        if sessions > 0 {
+            self.record(context, &event(sessions));
+        }
         Ok(())
     }
 

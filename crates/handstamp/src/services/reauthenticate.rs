@@ -36,11 +36,13 @@ impl Services {
         }
         let (rotated, token) = self.sessions.rotate_secret(session);
         let current = OwnedSession { secret_hash: session.secret_hash, user_id: user };
-        let done = self.store.reauthenticate(current, rotated, self.sessions.now()).await?;
+        let event = Event::AuthnReauthentication { user };
+        let entry = self.new_event(context, &event);
+        let done = self.store.reauthenticate(current, rotated, self.sessions.now(), entry).await?;
         if !self.sessions.wait_until_applied(done).await? {
             return Err(ActError::SignedOut);
         }
-        self.record(context, &Event::AuthnReauthentication { user });
+        self.record(context, &event);
         Ok(token)
     }
 }

@@ -92,11 +92,13 @@ impl Services {
         let verification = verification.as_ref().map(|(token, message)| (token, message));
         let password_hash = Some(password_hash);
         let user = NewUser { id, name, email, password_hash, created_at, email_verified_at: None };
-        let made = self.store.create_user(&user, Some(&session), previous_sessions, verification).await?;
+        let event = Event::UserCreated { user: id };
+        let entry = self.new_event(context, &event).in_session(session.session_id);
+        let made = self.store.create_user(&user, Some(&session), previous_sessions, entry, verification).await?;
         match self.sessions.wait_until_applied(made).await? {
             Ok(()) => {
                 self.outbox_changed();
-                self.record(context, &Event::UserCreated { user: id });
+                self.record(context, &event);
                 Ok(self.complete_sign_in(session.owned(), None, token, client))
             }
             Err(EmailTakenError) => Err(Self::taken()),
@@ -120,7 +122,7 @@ impl Services {
         match self.sign_in(context, instead, previous_sessions).await {
             Ok(cookies) => {
                 if self.sessions.now().since(cookies.session.user_id.made_at()) < SENT_TWICE_WITHIN {
-                    self.end_all_other_sessions(&cookies).await?;
+                    self.end_all_other_sessions(context, &cookies).await?;
                 }
                 Ok(Registered::SignedIn(cookies))
             }

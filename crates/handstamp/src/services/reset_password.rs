@@ -52,11 +52,13 @@ impl Services {
         let content = MessageContent::of(context, &user.name);
         let notice = self.notice(OutboxKind::PasswordChanged, Some(user_id), &user.email, &content);
         let used = self.open_link(link, purpose)?;
-        let reset = self.store.reset_password(used, &new, notice.as_ref()).await?;
-        self.sessions.wait_until_applied(reset).await?.ok_or_else(|| refused_link("used"))?;
+        let event = Event::AuthnPasswordReset { user: user_id };
+        let reset = self.store.reset_password(used, &new, self.new_event(context, &event), notice.as_ref()).await?;
+        if !self.sessions.wait_until_applied(reset).await? {
+            return Err(refused_link("used"));
+        }
         self.outbox_changed();
-        self.forget_attempts(user_id, &token.email).await?;
-        self.record(context, &Event::AuthnPasswordReset { user: user_id });
+        self.record(context, &event);
         Ok(())
     }
 
@@ -70,8 +72,9 @@ impl Services {
         let user = self.user(user_id).await?;
         let email = EmailAddress::parse(&user.email).map_err(|error| ActError::field(Field::Email, error))?;
         let token = self.follow_up_reset(user_id, &email);
-        self.store.store_token(&token).await?;
-        self.record(context, &Event::ResetLinkCreated { user: user_id });
+        let event = Event::ResetLinkCreated { user: user_id };
+        self.store.store_token(&token, self.new_event(context, &event)).await?;
+        self.record(context, &event);
         Ok(self.link(&token))
     }
 }

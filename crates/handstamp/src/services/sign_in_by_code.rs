@@ -6,7 +6,6 @@ use super::mail::MessageContent;
 use super::one_time::BrowserSecret;
 use super::{ActError, Services, SignInCookies};
 use crate::context::Context;
-use crate::events::Event;
 use crate::model::{Field, Message, OutboxKind, OwnedSession};
 
 impl Services {
@@ -48,14 +47,14 @@ impl Services {
         let methods = AuthenticationMethods::ONE_TIME_CODE;
         session.authentication = Authentication::new(methods, AssuranceLevel::ONE_FACTOR, session.created_at);
         let notice = self.new_device_notice(context, user_id).await?;
-        let signed =
-            self.store.sign_in_by_token(used, account.version, &session, previous_sessions, notice.as_ref()).await?;
+        let events = self.sign_in_events(context, &session);
+        let signed = self
+            .store
+            .sign_in_by_token(used, account.version, &session, previous_sessions, events, notice.as_ref())
+            .await?;
         let unused = self.sessions.wait_until_applied(signed).await?.ok_or_else(wrong)?;
         self.outbox_changed();
-        self.record(context, &Event::AuthnLoginSuccess { user: user_id });
-        if unused > 0 {
-            self.record(context, &Event::SessionLimit { user: user_id, sessions: unused });
-        }
+        self.record_sign_in(context, user_id, unused);
         // A first verification has changed the credentials at the time of the sign-in.
         let changed_at = self.store.credentials_by_id(user_id).await?.and_then(|account| account.changed_at);
         Ok(self.complete_sign_in(session.owned(), changed_at, issued, &context.client))

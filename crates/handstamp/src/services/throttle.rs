@@ -220,14 +220,6 @@ impl Services {
         counted.map(drop).map_err(|(wait, _)| ActError::Throttled(wait))
     }
 
-    /// Forgets the wrong passwords for an account, whose password is new.
-    pub(super) async fn forget_attempts(&self, user_id: UserId, email: &EmailAddress) -> Result<(), InternalError> {
-        for key in [AttemptKey::account(email), AttemptKey::user(user_id)] {
-            self.store.forget_attempts(key).await?;
-        }
-        Ok(())
-    }
-
     /// Counts a rejected new password as an attempt of the session: the strength estimate takes as long as a hash, and a session
     /// could request it without limit.
     pub(super) async fn count_refused_password(&self, session: &Session) -> Result<(), InternalError> {

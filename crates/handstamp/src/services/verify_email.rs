@@ -57,10 +57,12 @@ impl Services {
         let user_id = token.user_id.ok_or_else(|| refused_link("used"))?;
         let reset = self.follow_up_reset(user_id, &token.email);
         let keep = session.map(|session| session.user.id);
-        let verified = self.store.verify_email_by_token(used, keep, &reset).await?;
+        let event = Event::UserVerified { user: user_id };
+        let entry = self.new_event(context, &event);
+        let verified = self.store.verify_email_by_token(used, keep, &reset, entry).await?;
         let verified = self.sessions.wait_until_applied(verified).await?.ok_or_else(|| refused_link("used"))?;
         if verified != Verified::Before {
-            self.record(context, &Event::UserVerified { user: user_id });
+            self.record(context, &event);
         }
         Ok(match verified {
             Verified::Before | Verified::Kept => AfterLink::Kept,

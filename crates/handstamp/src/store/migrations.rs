@@ -24,6 +24,7 @@ macro_rules! files {
             8 "0008_credentials_version",
             9 "0009_jobs",
             10 "0010_one_time_tokens_and_outbox",
+            11 "0011_events",
         )
     };
     ($folder:literal: $($version:literal $name:literal,)*) => {

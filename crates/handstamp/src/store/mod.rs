@@ -6,6 +6,8 @@
 mod attempts;
 #[cfg(test)]
 mod contract;
+mod events;
+mod failed_sign_ins;
 mod groups;
 mod invalidations;
 mod jobs;
@@ -34,6 +36,8 @@ use handstamp_core::Timestamp;
 use crate::config::{DatabaseUrl, PoolConfig};
 
 pub(crate) use attempts::{AttemptLimit, CountedAttempt};
+#[expect(unused_imports, reason = "temporary")]
+pub(crate) use events::SealedEvents;
 pub(crate) use groups::TooManyGroupsError;
 pub(crate) use jobs::JobState;
 pub(crate) use one_time_acts::{TokenUse, Verified};

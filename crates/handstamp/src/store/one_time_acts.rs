@@ -1,14 +1,15 @@
 //! The acts that one-time tokens allow. Each uses its token in the transaction of the act, so of many requests at once one succeeds.
 
 use handstamp_core::{
-    EmailAddress, GroupName, OneTimeId, OneTimePurpose, PasswordHash, SessionSecretHash, Timestamp, UserId,
+    AttemptKey, EmailAddress, GroupName, OneTimeId, OneTimePurpose, PasswordHash, SessionSecretHash, Timestamp, UserId,
 };
 use uuid::Uuid;
 
 use super::statement::{Sql, Tx, request};
 use super::{Committed, EmailTakenError, InvalidationScope, Result, Store};
 use crate::model::{
-    CredentialsVersion, NewOneTimeToken, NewOutboxMessage, NewSession, NewUser, OneTimeToken, OwnedSession,
+    CredentialsVersion, NewEvent, NewOneTimeToken, NewOutboxMessage, NewSession, NewUser, OneTimeToken, OwnedSession,
+    SignInEvents,
 };
 
 /// The use of a one-time token.
@@ -72,14 +73,15 @@ impl Tx<'_> {
 }
 
 impl Store {
-    /// Sets a new password by a reset link, and ends all sessions, other tokens and device cookies of the account. The address is
-    /// verified by it. Returns the user, or none if the token was used or has ended.
+    /// Sets a new password by a reset link, and ends all sessions, other tokens, device cookies and counts of wrong passwords of the
+    /// account. The address is verified by it. Returns false if the token was used or has ended.
     pub(crate) async fn reset_password(
         &self,
         token: TokenUse,
         new: &PasswordHash,
+        event: NewEvent,
         notice: Option<&NewOutboxMessage>,
-    ) -> Result<Committed<Option<UserId>>> {
+    ) -> Result<Committed<bool>> {
         const SQL: Sql = request(
             "UPDATE users SET password_hash = $2, credentials_changed_at = $3,
                 email_verified_at = COALESCE(email_verified_at, $3), credentials_version = credentials_version + 1
@@ -87,18 +89,22 @@ impl Store {
         );
         let mut tx = self.begin().await?;
         let used = tx.use_token(token, OneTimePurpose::ResetPassword).await?;
-        let Some((_, user_id, account)) = used.filter(|(_, _, account)| !account.disabled) else {
-            return tx.rollback_with(None).await;
+        let Some((used, user_id, account)) = used.filter(|(_, _, account)| !account.disabled) else {
+            return tx.rollback_with(false).await;
         };
         tx.execute(SQL, &[user_id.into(), new.expose().into(), token.now.into()]).await?;
+        for key in [AttemptKey::account(&used.email), AttemptKey::user(user_id)] {
+            tx.delete_attempts(&key).await?;
+        }
         tx.end_all_sessions_of(user_id).await?;
         if account.verified {
             tx.delete_tokens_of(user_id).await?;
         } else {
             tx.delete_all_tokens_of(user_id).await?;
         }
+        tx.write_event(event).await?;
         tx.enqueue_if_any(notice).await?;
-        tx.commit_invalidating(Some(user_id), &[InvalidationScope::User(user_id)]).await
+        tx.commit_invalidating(true, &[InvalidationScope::User(user_id)]).await
     }
 
     /// Verifies the address of an account. If that is the first time, and `keep` is not its user, it ends the sessions and the password, and
@@ -108,6 +114,7 @@ impl Store {
         token: TokenUse,
         keep: Option<UserId>,
         reset: &NewOneTimeToken,
+        event: NewEvent,
     ) -> Result<Committed<Option<Verified>>> {
         const VERIFY: Sql = request("UPDATE users SET email_verified_at = $2 WHERE id = $1");
         let mut tx = self.begin().await?;
@@ -126,6 +133,7 @@ impl Store {
             tx.store_token(reset).await?;
             Verified::Emptied
         };
+        tx.write_event(event).await?;
         tx.commit_invalidating(Some(verified), &[InvalidationScope::User(user_id)]).await
     }
 
@@ -138,6 +146,7 @@ impl Store {
         session: Option<&NewSession>,
         ended: &[OwnedSession],
         reset: Option<&NewOneTimeToken>,
+        event: NewEvent,
     ) -> Result<Committed<Option<Result<(), EmailTakenError>>>> {
         let mut tx = self.begin().await?;
         if tx.consume_token(token.id, OneTimePurpose::ConfirmRegistration, token.now).await?.is_none() {
@@ -155,6 +164,7 @@ impl Store {
             Some(session) => tx.replace_sessions(ended, session).await?.0,
             None => Vec::new(),
         };
+        tx.write_event(event).await?;
         tx.commit_invalidating(Some(Ok(())), &changed).await
     }
 
@@ -167,6 +177,7 @@ impl Store {
         groups: &[GroupName],
         session: &NewSession,
         ended: &[OwnedSession],
+        event: NewEvent,
     ) -> Result<Committed<Option<Result<(), EmailTakenError>>>> {
         const FIND: Sql = request("SELECT id, email_verified_at, disabled_at FROM users WHERE email_key = $1");
         const TAKE_OVER: Sql =
@@ -194,6 +205,7 @@ impl Store {
         }
         let (mut changed, _) = tx.replace_sessions(ended, session).await?;
         changed.push(InvalidationScope::User(user.id));
+        tx.write_event(event).await?;
         tx.commit_invalidating(Some(Ok(())), &changed).await
     }
 
@@ -206,6 +218,7 @@ impl Store {
         former: &EmailAddress,
         new: &EmailAddress,
         (current, rotated): (OwnedSession, SessionSecretHash),
+        event: NewEvent,
         undo: Option<(&NewOneTimeToken, &NewOutboxMessage)>,
     ) -> Result<Committed<Option<Result<(), EmailTakenError>>>> {
         const CHANGE: Sql = request(
@@ -229,6 +242,7 @@ impl Store {
             return tx.rollback_with(None).await;
         }
         tx.delete_tokens_of(user_id).await?;
+        tx.write_event(event).await?;
         if let Some((undo, notice)) = undo {
             tx.store_token(undo).await?;
             tx.enqueue(notice).await?;
@@ -242,6 +256,7 @@ impl Store {
         &self,
         token: TokenUse,
         reset: &NewOneTimeToken,
+        event: NewEvent,
     ) -> Result<Committed<Option<Result<(), EmailTakenError>>>> {
         const UNDO: Sql = request("UPDATE users SET email = $2, email_key = $3 WHERE id = $1");
         let mut tx = self.begin().await?;
@@ -255,6 +270,7 @@ impl Store {
         tx.execute(UNDO, &[user_id.into(), email.as_str().into(), email.key().into()]).await?;
         tx.end_all_before_confirmation(user_id, token.now).await?;
         tx.store_token(reset).await?;
+        tx.write_event(event).await?;
         tx.commit_invalidating(Some(Ok(())), &[InvalidationScope::User(user_id)]).await
     }
 
@@ -266,6 +282,7 @@ impl Store {
         checked: CredentialsVersion,
         session: &NewSession,
         ended: &[OwnedSession],
+        events: SignInEvents,
         notice: Option<&NewOutboxMessage>,
     ) -> Result<Committed<Option<u64>>> {
         const SIGN_IN: Sql = request(
@@ -287,6 +304,7 @@ impl Store {
         if !account.verified {
             changed.push(InvalidationScope::User(user_id));
         }
+        tx.write_sign_in_events(events, unused).await?;
         tx.enqueue_if_any(notice).await?;
         tx.commit_invalidating(Some(unused), &changed).await
     }

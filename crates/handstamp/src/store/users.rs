@@ -7,11 +7,11 @@ use handstamp_core::{
 use uuid::Uuid;
 
 use super::groups::groups_column;
-use super::statement::{Pool, Tx, limit, request};
+use super::statement::{Pool, Sql, Tx, limit, request};
 use super::{Committed, InvalidationScope, Position, Result, Store, from_db_time};
 use crate::model::{
-    Credentials, CredentialsVersion, ListUsers, LiveSession, NewOneTimeToken, NewOutboxMessage, NewSession, NewUser,
-    OwnedSession, SessionUser, User,
+    Credentials, CredentialsVersion, ListUsers, LiveSession, NewEvent, NewOneTimeToken, NewOutboxMessage, NewSession,
+    NewUser, OwnedSession, SessionUser, SignInEvents, User,
 };
 
 /// A query for the columns of an [`UserRow`]. `$1` is the time; the rest of the statement selects the users.
@@ -104,6 +104,12 @@ impl Tx<'_> {
         let args = [user_id.into(), (&current).into(), (&rotated).into()];
         Ok(self.execute(request(ROTATE), &args).await? > 0)
     }
+
+    /// Locks the row of a user against deletion until the transaction ends, and returns whether there is one.
+    pub(super) async fn lock_user(&mut self, id: UserId) -> Result<bool> {
+        const LOCK: Sql = request("UPDATE users SET disabled_at = disabled_at WHERE id = $1");
+        Ok(self.execute(LOCK, &[id.into()]).await? > 0)
+    }
 }
 
 impl Store {
@@ -114,6 +120,7 @@ impl Store {
         user: &NewUser,
         session: Option<&NewSession>,
         ended: &[OwnedSession],
+        event: NewEvent,
         verification: Option<(&NewOneTimeToken, &NewOutboxMessage)>,
     ) -> Result<Committed<Result<(), EmailTakenError>>> {
         let mut tx = self.begin().await?;
@@ -125,6 +132,7 @@ impl Store {
             Some(session) => tx.replace_sessions(ended, session).await?.0,
             None => Vec::new(),
         };
+        tx.write_event(event).await?;
         if let Some((token, message)) = verification {
             tx.store_token(token).await?;
             tx.enqueue(message).await?;
@@ -164,6 +172,7 @@ impl Store {
         checked: CredentialsVersion,
         session: &NewSession,
         ended: &[OwnedSession],
+        events: SignInEvents,
         notice: Option<&NewOutboxMessage>,
     ) -> Result<Committed<Option<u64>>> {
         const SQL: &str = "UPDATE users SET signed_in_at = $3
@@ -174,6 +183,7 @@ impl Store {
             return tx.rollback_with(None).await;
         }
         let (changed, unused) = tx.replace_sessions(ended, session).await?;
+        tx.write_sign_in_events(events, unused).await?;
         tx.enqueue_if_any(notice).await?;
         tx.commit_invalidating(Some(unused), &changed).await
     }
@@ -215,40 +225,58 @@ impl Store {
     }
 
     /// Disables an account and ends all its sessions, or enables it again.
-    pub(crate) async fn set_disabled(&self, id: UserId, disabled_at: Option<Timestamp>) -> Result<Committed<()>> {
+    pub(crate) async fn set_disabled(
+        &self,
+        id: UserId,
+        disabled_at: Option<Timestamp>,
+        event: NewEvent,
+    ) -> Result<Committed<()>> {
         let mut tx = self.begin().await?;
-        tx.execute(request("UPDATE users SET disabled_at = $2 WHERE id = $1"), &[id.into(), disabled_at.into()])
+        let changed = tx
+            .execute(request("UPDATE users SET disabled_at = $2 WHERE id = $1"), &[id.into(), disabled_at.into()])
             .await?;
         if disabled_at.is_some() {
             tx.execute(request("DELETE FROM sessions WHERE user_id = $1"), &[id.into()]).await?;
+        }
+        if changed > 0 {
+            tx.write_event(event).await?;
         }
         tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
     }
 
     /// Marks the address of an account as verified, unless it already is.
-    pub(crate) async fn verify_email(&self, id: UserId, now: Timestamp) -> Result<Committed<()>> {
+    pub(crate) async fn verify_email(&self, id: UserId, now: Timestamp, event: NewEvent) -> Result<Committed<()>> {
         let mut tx = self.begin().await?;
-        tx.execute(
-            request("UPDATE users SET email_verified_at = $2 WHERE id = $1 AND email_verified_at IS NULL"),
-            &[id.into(), now.into()],
-        )
-        .await?;
+        let verified = tx
+            .execute(
+                request("UPDATE users SET email_verified_at = $2 WHERE id = $1 AND email_verified_at IS NULL"),
+                &[id.into(), now.into()],
+            )
+            .await?;
+        if verified > 0 {
+            tx.write_event(event).await?;
+        }
         tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
     }
 
-    /// Deletes an account with its sessions, one-time tokens and unsent mails, and its counts of attempts.
+    /// Deletes an account with its sessions, one-time tokens and unsent mails, its counts of attempts, and the content of its events.
     pub(crate) async fn delete_user(
         &self,
         id: UserId,
         counts: &[AttemptKey],
+        event: NewEvent,
         notice: Option<&NewOutboxMessage>,
     ) -> Result<Committed<()>> {
         let mut tx = self.begin().await?;
-        tx.execute(request("DELETE FROM users WHERE id = $1"), &[id.into()]).await?;
-        for key in counts {
-            tx.delete_attempts(key).await?;
+        let deleted = tx.execute(request("DELETE FROM users WHERE id = $1"), &[id.into()]).await?;
+        if deleted > 0 {
+            tx.execute(request("DELETE FROM failed_sign_ins WHERE user_id = $1"), &[id.into()]).await?;
+            for key in counts {
+                tx.delete_attempts(key).await?;
+            }
+            tx.erase_events(id, usize::MAX, event).await?;
+            tx.enqueue_if_any(notice).await?;
         }
-        tx.enqueue_if_any(notice).await?;
         tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
     }
 
@@ -273,6 +301,7 @@ impl Store {
         new: &PasswordHash,
         (current, rotated): (SessionSecretHash, SessionSecretHash),
         now: Timestamp,
+        event: NewEvent,
         notice: Option<&NewOutboxMessage>,
     ) -> Result<Committed<bool>> {
         const CHANGE: &str = "UPDATE users SET password_hash = $3, credentials_changed_at = $4,
@@ -290,6 +319,7 @@ impl Store {
             return tx.rollback_with(false).await;
         }
         tx.delete_tokens_of(id).await?;
+        tx.write_event(event).await?;
         tx.enqueue_if_any(notice).await?;
         tx.commit_invalidating(true, &[InvalidationScope::User(id)]).await
     }
@@ -344,6 +374,7 @@ impl Store {
         current: OwnedSession,
         rotated: SessionSecretHash,
         now: Timestamp,
+        event: NewEvent,
     ) -> Result<Committed<bool>> {
         const SQL: &str = "UPDATE sessions SET id_hash = $3, authenticated_at = $4 WHERE user_id = $1 AND id_hash = $2";
         let mut tx = self.begin().await?;
@@ -351,6 +382,7 @@ impl Store {
         if tx.execute(request(SQL), &args).await? == 0 {
             return tx.rollback_with(false).await;
         }
+        tx.write_event(event).await?;
         tx.commit_invalidating(true, &[InvalidationScope::Session(current.secret_hash)]).await
     }
 
@@ -362,9 +394,13 @@ impl Store {
         Ok(found.is_some())
     }
 
-    pub(crate) async fn change_name(&self, id: UserId, name: &DisplayName) -> Result<Committed<()>> {
+    pub(crate) async fn change_name(&self, id: UserId, name: &DisplayName, event: NewEvent) -> Result<Committed<()>> {
         let mut tx = self.begin().await?;
-        tx.execute(request("UPDATE users SET name = $2 WHERE id = $1"), &[id.into(), name.as_str().into()]).await?;
+        let changed =
+            tx.execute(request("UPDATE users SET name = $2 WHERE id = $1"), &[id.into(), name.as_str().into()]).await?;
+        if changed > 0 {
+            tx.write_event(event).await?;
+        }
         tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
     }
 }

@@ -149,7 +149,7 @@ fn error_page(site: &Site, bare: &Response, message: &str, id: Option<RequestId>
     match site.templates.render("error.html", values) {
         Ok(html) => html_page(site, status, html),
         Err(error) => {
-            log_internal_error(&format_args!("the error page: {error:#}"));
+            log_internal_error(&format!("the error page: {error:#}"));
             (status, message.to_owned()).into_response()
         }
     }

@@ -173,7 +173,7 @@ pub(super) struct ErrorMessage {
 }
 
 /// Logs an internal error, whose details stay out of the response.
-pub(crate) fn log_internal_error(error: &dyn fmt::Display) {
+pub(crate) fn log_internal_error(error: &(dyn fmt::Display + Sync)) {
     Event::InternalError { error }.record();
 }
 
