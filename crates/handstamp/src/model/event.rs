@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::NewOutboxMessage;
+
 /// An event that is about to be written, in the transaction of its act. The transaction can complete its fields.
 pub(crate) struct NewEvent {
     pub(crate) id: Uuid,
@@ -20,10 +22,18 @@ pub(crate) struct NewEvent {
     pub(crate) user: Option<UserId>,
     pub(crate) content: EventContent,
     pub(crate) salt: EventSalt,
+    /// The mail that the act causes.
+    pub(crate) message: Option<NewOutboxMessage>,
     pub(crate) writer: Arc<EventWriter>,
 }
 
 impl NewEvent {
+    /// The same event, whose act causes this mail.
+    #[must_use]
+    pub(crate) fn with_message(self, message: Option<NewOutboxMessage>) -> Self {
+        Self { message, ..self }
+    }
+
     /// The same event with one more field, or with another value of a field.
     #[must_use]
     pub(crate) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use handstamp_core::{DisplayName, EmailAddress, PasswordHash, Timestamp, UserId};
 
+use super::NewOneTimeToken;
+
 /// An account as an operator sees it. With the feature `serde` it can be serialized, in the format of `handstamp user show --json`.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -105,6 +107,8 @@ pub(crate) struct NewUser {
     pub(crate) password_hash: Option<PasswordHash>,
     pub(crate) created_at: Timestamp,
     pub(crate) email_verified_at: Option<Timestamp>,
+    /// The one-time token to verify the address or to set a password, if there is one.
+    pub(crate) token: Option<NewOneTimeToken>,
 }
 
 /// Which users to list: a page of at most `limit`, ordered by address.

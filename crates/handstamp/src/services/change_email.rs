@@ -64,12 +64,12 @@ impl Services {
             let message = self.new_message(OutboxKind::EmailChanged, Some(user.id), &former, &content, Some(token.id));
             (token, message)
         });
-        let undo = undo.as_ref().map(|(token, message)| (token, message)).filter(|_| self.mail_is_on());
+        let (undo, notice) = undo.filter(|_| self.mail_is_on()).unzip();
         let (rotated, token) = self.sessions.rotate_secret(session);
         let current = OwnedSession { secret_hash: session.secret_hash, user_id: user.id };
         let event = Event::UserEmailChange { user: user.id };
-        let entry = self.new_event(context, &event);
-        let changed = self.store.change_email(used, &former, &new, (current, rotated), entry, undo).await?;
+        let entry = self.new_event(context, &event).with_message(notice);
+        let changed = self.store.change_email(used, &former, &new, (current, rotated), entry, undo.as_ref()).await?;
         let changed = self.sessions.wait_until_applied(changed).await?.ok_or_else(|| refused_link("used"))?;
         changed.map_err(|_| refused_link("address_taken"))?;
         self.outbox_changed();

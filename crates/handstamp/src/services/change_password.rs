@@ -62,11 +62,11 @@ impl Services {
             let (rotated, token) = self.sessions.rotate_secret(session);
             let (ids, now) = ((session.secret_hash, rotated), self.sessions.now());
             let event = Event::AuthnPasswordChange { user: session.user.id };
-            let entry = self.new_event(context, &event);
             let content = MessageContent::of(context, session.user.name());
             let (user, kind) = (&session.user, OutboxKind::PasswordChanged);
             let notice = self.notice(kind, Some(user.id), user.email(), &content);
-            let changed = self.store.change_password(user.id, checked, &new, ids, now, entry, notice.as_ref()).await?;
+            let entry = self.new_event(context, &event).with_message(notice);
+            let changed = self.store.change_password(user.id, checked, &new, ids, now, entry).await?;
             if self.sessions.wait_until_applied(changed).await? {
                 self.outbox_changed();
                 self.record(context, &event);
@@ -173,8 +173,8 @@ impl Services {
             Ok(Verification::Invalid) | Err(_) => return Ok(None),
         }
         let (session, token) = self.sessions.begin(user_id, self.session_lifetime(presented.remembered), client);
-        let events = self.sign_in_events(context, &session);
-        let begun = self.store.sign_in(account.version, &session, &presented.sessions, events, None).await?;
+        let events = self.sign_in_events(context, &session, None);
+        let begun = self.store.sign_in(account.version, &session, &presented.sessions, events).await?;
         let Some(unused) = self.sessions.wait_until_applied(begun).await? else { return Ok(None) };
         self.record_sign_in(context, user_id, unused);
         Ok(Some(self.complete_sign_in(session.owned(), account.changed_at, token, client)))

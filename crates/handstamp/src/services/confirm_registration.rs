@@ -96,14 +96,12 @@ impl Services {
         let reset = self.follow_up_reset(id, &token.email);
         let password_hash = is_same_browser.then(|| PasswordHash::from_stored(content.password_hash));
         let (email, now) = (token.email, used.now);
-        let user = NewUser { id, name, email, password_hash, created_at: now, email_verified_at: Some(now) };
-        let (first_session, reset_token) = if is_same_browser { (Some(&session), None) } else { (None, Some(&reset)) };
+        let token = (!is_same_browser).then(|| reset.clone());
+        let user = NewUser { id, name, email, password_hash, created_at: now, email_verified_at: Some(now), token };
+        let first_session = is_same_browser.then_some(&session);
         let event = Event::UserCreated { user: id };
         let entry = self.new_event(context, &event);
-        let created = self
-            .store
-            .confirm_registration(used, &user, first_session, previous_sessions, reset_token, entry)
-            .await?;
+        let created = self.store.confirm_registration(used, &user, first_session, previous_sessions, entry).await?;
         let created = self.sessions.wait_until_applied(created).await?.ok_or_else(|| refused_link("used"))?;
         created.map_err(|EmailTakenError| refused_link("address_taken"))?;
         self.record(context, &event);

@@ -1,6 +1,6 @@
 //! Deletes the account of the signed-in user.
 
-use handstamp_core::{AttemptKey, EmailAddress, UserId};
+use handstamp_core::UserId;
 
 use super::mail::MessageContent;
 use super::{ActError, Services};
@@ -25,13 +25,10 @@ impl Services {
         let content = MessageContent::of(context, &user.name);
         // The message belongs to no user, so that it outlives the account until it is sent.
         let notice = self.notice(OutboxKind::AccountDeleted, None, &user.email, &content);
-        let email = EmailAddress::parse(&user.email).ok();
-        let counts: Vec<_> =
-            [Some(AttemptKey::user(user.id)), email.as_ref().map(AttemptKey::account)].into_iter().flatten().collect();
         let event = Event::UserDeleted { user: user.id };
         self.erase_most_events(context, user.id).await?;
-        let entry = self.new_event(context, &event);
-        let deleted = self.store.delete_user(user.id, &counts, entry, notice.as_ref()).await?;
+        let entry = self.new_event(context, &event).with_message(notice);
+        let deleted = self.store.delete_user(user.id, entry).await?;
         self.sessions.wait_until_applied(deleted).await?;
         self.outbox_changed();
         self.record(context, &event);

@@ -84,8 +84,8 @@ impl Services {
         let content = MessageContent::of(context, &name);
         let message = self.new_message(OutboxKind::Invitation, None, &email, &content, Some(token.id));
         let event = Event::UserInvited {};
-        let message = self.mail_is_on().then_some(&message);
-        self.store.invite(&token, message, self.new_event(context, &event)).await?;
+        let entry = self.new_event(context, &event).with_message(self.mail_is_on().then_some(message));
+        self.store.store_token(&token, entry).await?;
         self.outbox_changed();
         self.record(context, &event);
         Ok(self.link(&token))
@@ -128,12 +128,12 @@ impl Services {
             password_hash: Some(hash),
             created_at: session.created_at,
             email_verified_at: Some(session.created_at),
+            token: None,
         };
         let used = self.open_link(link, purpose)?;
         let event = Event::UserCreated { user: id };
         let entry = self.new_event(context, &event).in_session(session.session_id);
-        let accepted =
-            self.store.accept_invitation(used, &user, &groups, &session, previous_sessions, entry).await?;
+        let accepted = self.store.accept_invitation(used, &user, &groups, &session, previous_sessions, entry).await?;
         let accepted = self.sessions.wait_until_applied(accepted).await?.ok_or_else(|| refused_link("used"))?;
         accepted.map_err(|EmailTakenError| refused_link("address_taken"))?;
         self.record(context, &event);

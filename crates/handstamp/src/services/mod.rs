@@ -40,7 +40,7 @@ use crate::context::{ClientInfo, Context};
 use crate::environment::Environment;
 use crate::events::{AccountEvent, Event};
 use crate::internal_error::InternalError;
-use crate::model::{EventWriter, Message, NewSession, OwnedSession, SignInEvents};
+use crate::model::{EventWriter, Message, NewOutboxMessage, NewSession, OwnedSession, SignInEvents};
 use crate::sessions::{IssuedToken, SessionLifetime, Sessions};
 use crate::store::Store;
 
@@ -127,11 +127,16 @@ impl Services {
     }
 
     /// The events of a sign-in that begins this session.
-    fn sign_in_events(&self, context: &Context, session: &NewSession) -> SignInEvents {
+    fn sign_in_events(
+        &self,
+        context: &Context,
+        session: &NewSession,
+        notice: Option<NewOutboxMessage>,
+    ) -> SignInEvents {
         let user = session.user_id;
         let entry = |event| self.new_event(context, &event).in_session(session.session_id);
         SignInEvents {
-            signed_in: entry(Event::AuthnLoginSuccess { user }),
+            signed_in: entry(Event::AuthnLoginSuccess { user }).with_message(notice),
             limited: entry(Event::SessionLimit { user, sessions: 0 }),
         }
     }

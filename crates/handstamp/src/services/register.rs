@@ -89,12 +89,13 @@ impl Services {
         let (name, email) = (request.name, request.email);
         let verification =
             self.mail_is_on().then(|| self.verification(id, &email, &MessageContent::of(context, name.as_str())));
-        let verification = verification.as_ref().map(|(token, message)| (token, message));
+        let (token_of_mail, message) = verification.unzip();
         let password_hash = Some(password_hash);
-        let user = NewUser { id, name, email, password_hash, created_at, email_verified_at: None };
+        let user =
+            NewUser { id, name, email, password_hash, created_at, email_verified_at: None, token: token_of_mail };
         let event = Event::UserCreated { user: id };
-        let entry = self.new_event(context, &event).in_session(session.session_id);
-        let made = self.store.create_user(&user, Some(&session), previous_sessions, entry, verification).await?;
+        let entry = self.new_event(context, &event).in_session(session.session_id).with_message(message);
+        let made = self.store.create_user(&user, Some(&session), previous_sessions, entry).await?;
         match self.sessions.wait_until_applied(made).await? {
             Ok(()) => {
                 self.outbox_changed();

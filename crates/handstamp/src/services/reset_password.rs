@@ -53,7 +53,8 @@ impl Services {
         let notice = self.notice(OutboxKind::PasswordChanged, Some(user_id), &user.email, &content);
         let used = self.open_link(link, purpose)?;
         let event = Event::AuthnPasswordReset { user: user_id };
-        let reset = self.store.reset_password(used, &new, self.new_event(context, &event), notice.as_ref()).await?;
+        let entry = self.new_event(context, &event).with_message(notice);
+        let reset = self.store.reset_password(used, &new, entry).await?;
         if !self.sessions.wait_until_applied(reset).await? {
             return Err(refused_link("used"));
         }

@@ -52,10 +52,9 @@ impl Services {
             let (account, hash, rehashed) = self.check_credentials(permit, account, &request, &known, client).await?;
             let (session, token) =
                 self.sessions.begin(account.user_id, self.session_lifetime(request.remember), client);
-            let events = self.sign_in_events(context, &session);
             let notice = self.new_device_notice(context, account.user_id).await?;
-            let signed =
-                self.store.sign_in(account.version, &session, previous_sessions, events, notice.as_ref()).await?;
+            let events = self.sign_in_events(context, &session, notice);
+            let signed = self.store.sign_in(account.version, &session, previous_sessions, events).await?;
             if let Some(unused) = self.sessions.wait_until_applied(signed).await? {
                 self.outbox_changed();
                 self.record_sign_in(context, account.user_id, unused);

@@ -47,11 +47,8 @@ impl Services {
         let methods = AuthenticationMethods::ONE_TIME_CODE;
         session.authentication = Authentication::new(methods, AssuranceLevel::ONE_FACTOR, session.created_at);
         let notice = self.new_device_notice(context, user_id).await?;
-        let events = self.sign_in_events(context, &session);
-        let signed = self
-            .store
-            .sign_in_by_token(used, account.version, &session, previous_sessions, events, notice.as_ref())
-            .await?;
+        let events = self.sign_in_events(context, &session, notice);
+        let signed = self.store.sign_in_by_token(used, account.version, &session, previous_sessions, events).await?;
         let unused = self.sessions.wait_until_applied(signed).await?.ok_or_else(wrong)?;
         self.outbox_changed();
         self.record_sign_in(context, user_id, unused);

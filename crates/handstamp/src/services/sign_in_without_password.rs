@@ -27,10 +27,9 @@ impl Services {
             let (mut session, token) = self.sessions.begin(user, self.session_lifetime(remember), &context.client);
             let methods = AuthenticationMethods::default();
             session.authentication = Authentication::new(methods, AssuranceLevel::ONE_FACTOR, session.created_at);
-            let events = self.sign_in_events(context, &session);
             let notice = self.new_device_notice(context, user).await?;
-            let signed =
-                self.store.sign_in(account.version, &session, previous_sessions, events, notice.as_ref()).await?;
+            let events = self.sign_in_events(context, &session, notice);
+            let signed = self.store.sign_in(account.version, &session, previous_sessions, events).await?;
             if let Some(unused) = self.sessions.wait_until_applied(signed).await? {
                 self.outbox_changed();
                 self.record_sign_in(context, user, unused);

@@ -122,9 +122,10 @@ fn new_user(address: &str) -> NewUser {
         id: UserId::from_uuid(unique()),
         name: DisplayName::parse("Ada").unwrap(),
         email: email(address),
-        password_hash: hash("first"),
+        password_hash: Some(hash("first")),
         created_at: NOW,
         email_verified_at: None,
+        token: None,
     }
 }
 
@@ -159,6 +160,7 @@ fn event() -> NewEvent {
         content: EventContent::default(),
         salt: unique().into_bytes(),
         writer: event_writer(),
+        message: None,
     }
 }
 

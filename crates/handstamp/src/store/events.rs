@@ -24,7 +24,7 @@ const SEALED_AT_ONCE: usize = 500;
 pub(crate) const ERASED_AT_ONCE: usize = 5000;
 
 impl Tx<'_> {
-    /// Writes an event in the transaction of its act. A webhook of the event will be written here too.
+    /// Writes an event in the transaction of its act, and the mail that the act causes. A webhook of the event will be written here too.
     ///
     /// The transaction must hold a lock that the deletion of the user takes as well: it has changed the row of the user, of a
     /// session or of a group of the user, or called [`lock_user`](Self::lock_user). Otherwise the event of an act that overlaps
@@ -46,6 +46,9 @@ impl Tx<'_> {
             event.salt.as_slice().into(),
         ];
         self.execute(INSERT, &columns).await?;
+        if let Some(message) = &event.message {
+            self.enqueue(message).await?;
+        }
         self.note_written(&event);
         Ok(())
     }

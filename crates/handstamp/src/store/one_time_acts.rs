@@ -8,8 +8,7 @@ use uuid::Uuid;
 use super::statement::{Sql, Tx, request};
 use super::{Committed, EmailTakenError, InvalidationScope, Result, Store};
 use crate::model::{
-    CredentialsVersion, NewEvent, NewOneTimeToken, NewOutboxMessage, NewSession, NewUser, OneTimeToken, OwnedSession,
-    SignInEvents,
+    CredentialsVersion, NewEvent, NewOneTimeToken, NewSession, NewUser, OneTimeToken, OwnedSession, SignInEvents,
 };
 
 /// The use of a one-time token.
@@ -80,7 +79,6 @@ impl Store {
         token: TokenUse,
         new: &PasswordHash,
         event: NewEvent,
-        notice: Option<&NewOutboxMessage>,
     ) -> Result<Committed<bool>> {
         const SQL: Sql = request(
             "UPDATE users SET password_hash = $2, credentials_changed_at = $3,
@@ -103,7 +101,6 @@ impl Store {
             tx.delete_all_tokens_of(user_id).await?;
         }
         tx.write_event(event).await?;
-        tx.enqueue_if_any(notice).await?;
         tx.commit_invalidating(true, &[InvalidationScope::User(user_id)]).await
     }
 
@@ -137,15 +134,14 @@ impl Store {
         tx.commit_invalidating(Some(verified), &[InvalidationScope::User(user_id)]).await
     }
 
-    /// Creates the account of a confirmed registration: with its first session in the browser that registered, or with the token
-    /// `reset` to set a password. None if the token was used or has ended.
+    /// Creates the account of a confirmed registration, with its first session in the browser that registered. None if the token was used
+    /// or has ended.
     pub(crate) async fn confirm_registration(
         &self,
         token: TokenUse,
         user: &NewUser,
         session: Option<&NewSession>,
         ended: &[OwnedSession],
-        reset: Option<&NewOneTimeToken>,
         event: NewEvent,
     ) -> Result<Committed<Option<Result<(), EmailTakenError>>>> {
         let mut tx = self.begin().await?;
@@ -156,9 +152,6 @@ impl Store {
         if !tx.insert_user(user, session.map(|session| session.created_at)).await? {
             // The token is gone for good: the address has an account.
             return tx.commit_with(Some(Err(EmailTakenError))).await;
-        }
-        if let Some(reset) = reset {
-            tx.store_token(reset).await?;
         }
         let changed = match session {
             Some(session) => tx.replace_sessions(ended, session).await?.0,
@@ -210,7 +203,7 @@ impl Store {
     }
 
     /// Makes the address of a token that of its user, who has confirmed it in the session `current`. All other sessions, tokens and
-    /// device cookies end; the session continues under the secret `rotated`. `undo` and `notice` are for the former address, if it was
+    /// device cookies end; the session continues under the secret `rotated`. `undo` is for the former address, if it was
     /// verified. None if the token or the session has ended, or the former address is another one.
     pub(crate) async fn change_email(
         &self,
@@ -219,7 +212,7 @@ impl Store {
         new: &EmailAddress,
         (current, rotated): (OwnedSession, SessionSecretHash),
         event: NewEvent,
-        undo: Option<(&NewOneTimeToken, &NewOutboxMessage)>,
+        undo: Option<&NewOneTimeToken>,
     ) -> Result<Committed<Option<Result<(), EmailTakenError>>>> {
         const CHANGE: Sql = request(
             "UPDATE users SET email = $3, email_key = $4, email_verified_at = $5, credentials_changed_at = $5,
@@ -242,11 +235,10 @@ impl Store {
             return tx.rollback_with(None).await;
         }
         tx.delete_tokens_of(user_id).await?;
-        tx.write_event(event).await?;
-        if let Some((undo, notice)) = undo {
+        if let Some(undo) = undo {
             tx.store_token(undo).await?;
-            tx.enqueue(notice).await?;
         }
+        tx.write_event(event).await?;
         tx.commit_invalidating(Some(Ok(())), &[InvalidationScope::User(user_id)]).await
     }
 
@@ -283,7 +275,6 @@ impl Store {
         session: &NewSession,
         ended: &[OwnedSession],
         events: SignInEvents,
-        notice: Option<&NewOutboxMessage>,
     ) -> Result<Committed<Option<u64>>> {
         const SIGN_IN: Sql = request(
             "UPDATE users SET signed_in_at = $3 WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL",
@@ -305,7 +296,6 @@ impl Store {
             changed.push(InvalidationScope::User(user_id));
         }
         tx.write_sign_in_events(events, unused).await?;
-        tx.enqueue_if_any(notice).await?;
         tx.commit_invalidating(Some(unused), &changed).await
     }
 }

@@ -5,9 +5,7 @@ use uuid::Uuid;
 
 use super::statement::{Pool, Sql, Tx, limit, maintenance, request};
 use super::{Error, Result, Store, from_db_time};
-use crate::model::{
-    BrowserHash, ListedToken, NewEvent, NewOneTimeToken, NewOutboxMessage, OneTimeToken, OutboxMessage,
-};
+use crate::model::{BrowserHash, ListedToken, NewEvent, NewOneTimeToken, OneTimeToken, OutboxMessage};
 
 /// A query for the columns of a [`Row`].
 macro_rules! select_tokens {
@@ -96,27 +94,13 @@ impl Tx<'_> {
 }
 
 impl Store {
-    /// Stores a token that an operator has made for a user.
+    /// Stores a token that an operator has made: for a user, or for a person who is invited.
     pub(crate) async fn store_token(&self, new: &NewOneTimeToken, event: NewEvent) -> Result<()> {
         let mut tx = self.begin().await?;
         if let Some(user_id) = new.user_id {
             tx.lock_user(user_id).await?;
         }
         tx.store_token(new).await?;
-        tx.write_event(event).await?;
-        tx.commit().await
-    }
-
-    /// Stores the token of an invitation, and the mail with its link if mails are sent.
-    pub(crate) async fn invite(
-        &self,
-        token: &NewOneTimeToken,
-        message: Option<&NewOutboxMessage>,
-        event: NewEvent,
-    ) -> Result<()> {
-        let mut tx = self.begin().await?;
-        tx.store_token(token).await?;
-        tx.enqueue_if_any(message).await?;
         tx.write_event(event).await?;
         tx.commit().await
     }

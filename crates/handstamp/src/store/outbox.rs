@@ -43,14 +43,6 @@ impl Tx<'_> {
         ];
         self.execute(SQL, &columns).await.map(drop)
     }
-
-    /// Adds a message, if there is one.
-    pub(super) async fn enqueue_if_any(&mut self, message: Option<&NewOutboxMessage>) -> Result<()> {
-        match message {
-            Some(message) => self.enqueue(message).await,
-            None => Ok(()),
-        }
-    }
 }
 
 impl Store {

@@ -10,8 +10,8 @@ use super::groups::groups_column;
 use super::statement::{Pool, Sql, Tx, limit, request};
 use super::{Committed, InvalidationScope, Position, Result, Store, from_db_time};
 use crate::model::{
-    Credentials, CredentialsVersion, ListUsers, LiveSession, NewEvent, NewOneTimeToken, NewOutboxMessage, NewSession,
-    NewUser, OwnedSession, SessionUser, SignInEvents, User,
+    Credentials, CredentialsVersion, ListUsers, LiveSession, NewEvent, NewSession, NewUser, OwnedSession, SessionUser,
+    SignInEvents, User,
 };
 
 /// A query for the columns of an [`UserRow`]. `$1` is the time; the rest of the statement selects the users.
@@ -71,7 +71,7 @@ impl From<CredentialsRow> for Credentials {
 type LiveSessionRow = (Uuid, String, i64, i64, Uuid, String, String, Option<i64>, String, i64, i64);
 
 impl Tx<'_> {
-    /// Inserts an account, unless its address has one.
+    /// Inserts an account with its token, unless the address has an account.
     pub(super) async fn insert_user(&mut self, user: &NewUser, signed_in_at: Option<Timestamp>) -> Result<bool> {
         const SQL: &str = "INSERT INTO users
                  (id, name, email, email_key, password_hash, created_at, signed_in_at, email_verified_at)
@@ -87,7 +87,13 @@ impl Tx<'_> {
             signed_in_at.into(),
             user.email_verified_at.into(),
         ];
-        Ok(self.execute(request(SQL), &columns).await? > 0)
+        if self.execute(request(SQL), &columns).await? == 0 {
+            return Ok(false);
+        }
+        if let Some(token) = &user.token {
+            self.store_token(token).await?;
+        }
+        Ok(true)
     }
 
     /// Ends all sessions of a user but one, which continues under the secret `rotated` and was authenticated at the time that its row
@@ -114,14 +120,13 @@ impl Tx<'_> {
 
 impl Store {
     /// Creates an account, together with its first session if the user registers it themselves. `ended` are the previous
-    /// sessions of their browser, and `verification` is the mail to verify the address.
+    /// sessions of their browser.
     pub(crate) async fn create_user(
         &self,
         user: &NewUser,
         session: Option<&NewSession>,
         ended: &[OwnedSession],
         event: NewEvent,
-        verification: Option<(&NewOneTimeToken, &NewOutboxMessage)>,
     ) -> Result<Committed<Result<(), EmailTakenError>>> {
         let mut tx = self.begin().await?;
         let made = tx.insert_user(user, session.map(|session| session.created_at)).await?;
@@ -133,10 +138,6 @@ impl Store {
             None => Vec::new(),
         };
         tx.write_event(event).await?;
-        if let Some((token, message)) = verification {
-            tx.store_token(token).await?;
-            tx.enqueue(message).await?;
-        }
         tx.commit_invalidating(Ok(()), &changed).await
     }
 
@@ -173,7 +174,6 @@ impl Store {
         session: &NewSession,
         ended: &[OwnedSession],
         events: SignInEvents,
-        notice: Option<&NewOutboxMessage>,
     ) -> Result<Committed<Option<u64>>> {
         const SQL: &str = "UPDATE users SET signed_in_at = $3
              WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL";
@@ -184,7 +184,6 @@ impl Store {
         }
         let (changed, unused) = tx.replace_sessions(ended, session).await?;
         tx.write_sign_in_events(events, unused).await?;
-        tx.enqueue_if_any(notice).await?;
         tx.commit_invalidating(Some(unused), &changed).await
     }
 
@@ -260,22 +259,17 @@ impl Store {
     }
 
     /// Deletes an account with its sessions, one-time tokens and unsent mails, its counts of attempts, and the content of its events.
-    pub(crate) async fn delete_user(
-        &self,
-        id: UserId,
-        counts: &[AttemptKey],
-        event: NewEvent,
-        notice: Option<&NewOutboxMessage>,
-    ) -> Result<Committed<()>> {
+    pub(crate) async fn delete_user(&self, id: UserId, event: NewEvent) -> Result<Committed<()>> {
+        const DELETE: &str = "DELETE FROM users WHERE id = $1 RETURNING email";
         let mut tx = self.begin().await?;
-        let deleted = tx.execute(request("DELETE FROM users WHERE id = $1"), &[id.into()]).await?;
-        if deleted > 0 {
+        let deleted: Option<(String,)> = tx.fetch_optional(request(DELETE), &[id.into()]).await?;
+        if let Some((email,)) = deleted {
+            let account = EmailAddress::parse(&email).map(|email| AttemptKey::account(&email));
             tx.execute(request("DELETE FROM failed_sign_ins WHERE user_id = $1"), &[id.into()]).await?;
-            for key in counts {
-                tx.delete_attempts(key).await?;
+            for key in account.into_iter().chain([AttemptKey::user(id)]) {
+                tx.delete_attempts(&key).await?;
             }
             tx.erase_events(id, usize::MAX, event).await?;
-            tx.enqueue_if_any(notice).await?;
         }
         tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
     }
@@ -302,7 +296,6 @@ impl Store {
         (current, rotated): (SessionSecretHash, SessionSecretHash),
         now: Timestamp,
         event: NewEvent,
-        notice: Option<&NewOutboxMessage>,
     ) -> Result<Committed<bool>> {
         const CHANGE: &str = "UPDATE users SET password_hash = $3, credentials_changed_at = $4,
                 credentials_version = credentials_version + 1
@@ -320,7 +313,6 @@ impl Store {
         }
         tx.delete_tokens_of(id).await?;
         tx.write_event(event).await?;
-        tx.enqueue_if_any(notice).await?;
         tx.commit_invalidating(true, &[InvalidationScope::User(id)]).await
     }
 

@@ -66,9 +66,10 @@ impl Services {
         let created_at = self.environment.now();
         let id = UserId::new(created_at, self.environment.random());
         let password_hash = Some(password_hash);
-        let user = NewUser { id, name, email, password_hash, created_at, email_verified_at: Some(created_at) };
+        let user =
+            NewUser { id, name, email, password_hash, created_at, email_verified_at: Some(created_at), token: None };
         let event = Event::UserCreated { user: id };
-        let created = self.store.create_user(&user, None, &[], self.new_event(context, &event), None).await?;
+        let created = self.store.create_user(&user, None, &[], self.new_event(context, &event)).await?;
         let taken = |EmailTakenError| ActError::field(Field::Email, Message::EmailTaken);
         self.sessions.wait_until_applied(created).await?.map_err(taken)?;
         self.record(context, &event);

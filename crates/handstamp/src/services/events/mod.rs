@@ -40,6 +40,7 @@ impl Services {
             user,
             content,
             salt: self.environment.random(),
+            message: None,
             writer: Arc::clone(&self.event_writer),
         }
     }

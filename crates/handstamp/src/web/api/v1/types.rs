@@ -172,6 +172,7 @@ mod tests {
             disabled: false,
             groups,
             sessions: 2,
+            language: "en".to_owned(),
         };
         let mut user = json(&user);
         assert_eq!(user.remove("signed_in_at").unwrap(), "2027-01-15T08:00:00Z");
