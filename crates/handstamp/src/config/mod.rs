@@ -215,6 +215,13 @@ mod tests {
                 }],
             ),
             (
+                "session.confirm_after",
+                vec![|config| config.session.confirm_after = ALMOST, |config| {
+                    config.session.confirm_after = DAY + Duration::from_secs(1)
+                }],
+                vec![|config| config.session.confirm_after = DAY / 1440, |config| config.session.confirm_after = DAY],
+            ),
+            (
                 "session.cookie_domain",
                 vec![
                     |config| config.session.cookie_domain = Some("exämple.com".to_owned()),

@@ -53,6 +53,8 @@ use hashing::HashPermit;
 pub(crate) use hashing::PasswordHasher;
 pub(crate) use invitation::{AcceptInvitation, Invite};
 pub(crate) use mail::LinkValidity;
+#[cfg(test)]
+pub(crate) use mail::SentMail;
 pub(crate) use one_time::BrowserSecret;
 pub(crate) use register::{RegisterRequest, Registered};
 pub(crate) use sign_in::SignInRequest;

@@ -61,7 +61,6 @@ fn members(site: &SharedSite) -> Routes {
         .get("/account/sessions", sessions::show)
         .post("/account/sessions/revoke", sessions::revoke)
         .post("/account/sessions/revoke-others", sessions::revoke_others)
-        .get("/account/confirm", confirm::show)
         .post("/account/verify/send", verify::send)
         .get("/account/email/confirm", email::show_confirmation)
         .post("/account/email/confirm", email::confirm)
@@ -73,7 +72,9 @@ fn own_rejection(site: &SharedSite) -> Routes {
     Routes::new(site, Access::PAGE)
         .get("/account/password", password::show)
         .post("/account/password", password::submit)
+        .get("/account/confirm", confirm::show)
         .post("/account/confirm", confirm::submit)
+        .get("/account/delete", delete::show)
         .post("/account/delete", delete::submit)
         .get("/account/verify", verify::show)
         .post("/account/verify", verify::submit)
@@ -85,7 +86,6 @@ fn confirmed(site: &SharedSite) -> Routes {
         .get("/account/email", email::show)
         .post("/account/email", email::submit)
         .get("/account/export", export::show)
-        .get("/account/delete", delete::show)
 }
 
 /// The same actions for programs, and the response to every unknown URL of the API.

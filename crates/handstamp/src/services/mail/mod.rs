@@ -87,3 +87,30 @@ impl Services {
     /// Wakes the sender after an act has committed a message.
     pub(super) fn outbox_changed(&self) {}
 }
+
+/// A mail that a test takes out of the outbox.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct SentMail {
+    pub(crate) template: &'static str,
+    pub(crate) recipient: String,
+    pub(crate) values: BTreeMap<&'static str, String>,
+}
+
+#[cfg(test)]
+impl Services {
+    /// Takes the next message that is due out of the outbox, and prepares its mail. None if no message is due, and no mail if there is
+    /// nothing to send.
+    #[allow(clippy::unwrap_used, reason = "it is for tests")]
+    pub(crate) async fn next_mail(&self) -> Option<Option<SentMail>> {
+        let now = self.sessions.now();
+        let message = self.store.claim_message(now, now.after(std::time::Duration::from_secs(60))).await.unwrap()?;
+        let mail = self.prepare(&message).await.unwrap();
+        self.store.finish_message(message.id).await.unwrap();
+        Some(mail.map(|mail| SentMail {
+            template: mail.template.name(),
+            recipient: mail.recipient.as_str().to_owned(),
+            values: mail.values,
+        }))
+    }
+}

@@ -13,24 +13,32 @@ use crate::web::SharedSite;
 use crate::web::form::FormFields;
 use crate::web::respond::page;
 use crate::web::sender::Sender;
-use crate::web::user::{SignedInUser, Visitor};
+use crate::web::user::Visitor;
 use crate::web::web_error::WebError;
 
 pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
-    SignedInUser(session): SignedInUser,
+    visitor: Visitor,
     uri: Uri,
+    sender: Sender,
 ) -> Result<Response, WebError> {
+    if visitor.session().is_none() {
+        return Ok(sender.reject_anonymous(&site));
+    }
     let next = next_from_query(&site, &uri);
-    form_page(&site, &Visitor::Authenticated(session), StatusCode::OK, next.as_ref(), &FieldErrors::default())
+    form_page(&site, &visitor, StatusCode::OK, next.as_ref(), &FieldErrors::default())
 }
 
 pub(in crate::web) async fn submit(
     State(site): State<SharedSite>,
     visitor: Visitor,
     sender: Sender,
-    fields: FormFields,
+    fields: Result<FormFields, WebError>,
 ) -> Result<Response, WebError> {
+    let fields = match (fields, &visitor) {
+        (Err(_), Visitor::Anonymous) => return Ok(sender.reject_anonymous(&site)),
+        (fields, _) => fields?,
+    };
     let (password, next) = (fields.get("password")?, next_from_form(&site, &fields)?);
     let done = |cookies: Vec<_>| see_other_with(cookies, next.as_ref().unwrap_or(site.urls.account()).as_str());
     let Visitor::Authenticated(session) = &visitor else {

@@ -9,15 +9,21 @@ use super::see_other_with;
 use crate::web::SharedSite;
 use crate::web::respond::page;
 use crate::web::sender::Sender;
-use crate::web::user::{SignedInUser, Visitor};
+use crate::web::user::Visitor;
 use crate::web::web_error::WebError;
 
 pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
-    SignedInUser(session): SignedInUser,
+    visitor: Visitor,
+    sender: Sender,
 ) -> Result<Response, WebError> {
-    let visitor = Visitor::Authenticated(session);
-    page(&site, &visitor, StatusCode::OK, "account/delete.html", context! {})
+    match visitor.session() {
+        Some(session) if site.services.is_fresh(session) => {
+            page(&site, &visitor, StatusCode::OK, "account/delete.html", context! {})
+        }
+        Some(_) => Ok(sender.require_confirmation(&site)),
+        None => Ok(sender.reject_anonymous(&site)),
+    }
 }
 
 pub(in crate::web) async fn submit(

@@ -16,6 +16,7 @@ use crate::config::{Config, DatabaseUrl, PublicUrl};
 use crate::environment::{Environment, ManualClock};
 use crate::{Handstamp, SecretKey, Timestamp};
 
+mod account_life;
 mod connections;
 mod embedding;
 mod propagation;
@@ -134,6 +135,21 @@ async fn only_the_listed_routes_are_public() {
         "POST /account/login",
         "GET /account/logout",
         "POST /account/logout",
+        "GET /account/login/mail",
+        "POST /account/login/mail",
+        "GET /account/login/code",
+        "POST /account/login/code",
+        "GET /account/forgot",
+        "POST /account/forgot",
+        "GET /account/forgot/sent",
+        "GET /account/link/{token}",
+        "GET /account/reset",
+        "POST /account/reset",
+        "GET /account/email/undo",
+        "POST /account/email/undo",
+        "GET /account/invitation",
+        "POST /account/invitation",
+        "POST /account/verify",
         "POST /account/api/v1/session",
         "DELETE /account/api/v1/session",
         "POST /account/api/v1/users",

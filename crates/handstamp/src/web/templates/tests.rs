@@ -17,8 +17,27 @@ fn config() -> Config {
 }
 
 fn visitor(name: &str) -> Value {
-    context! { name, email => "ada@example.com", since => "1 May 2026", since_iso => "2026-05-01T00:00:00Z" }
+    context! { name, email => "ada@example.com", email_verified => name == "Ada", since => "1 May 2026", since_iso => "2026-05-01T00:00:00Z" }
 }
+
+const ONE_FIELD: [&str; 6] = [
+    "authentication/code.html",
+    "authentication/code_request.html",
+    "authentication/confirm.html",
+    "email/change.html",
+    "email/verify.html",
+    "password/forgot.html",
+];
+
+/// The templates that only a signed-in user sees.
+const OF_MEMBERS: [&str; 6] = [
+    "account/delete.html",
+    "account/index.html",
+    "authentication/confirm.html",
+    "email/change.html",
+    "email/confirm.html",
+    "password/change.html",
+];
 
 /// Values for every template, with and without the optional ones.
 fn samples(name: &str) -> Vec<(&'static str, Value)> {
@@ -41,11 +60,23 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
                 values => context! { email => name, remember => next.is_empty() }, next, lifetime => "30 days",
                 notice => error, form_not_sent => error.is_some(), sign_in_url => "/account/login",
                 errors => context! { email => error, password => error }, register_url => "/account/register",
+                code_url => error.map(|_| "/account/login/mail"), mail_on => error.is_some(),
+            };
+            // The pages with one field and a return URL.
+            let field = context! {
+                values => context! { email => name }, next, valid_for => "10 minutes", again_url => "/account/login/mail",
+                errors => context! { email => error, code => error, password => error }, sign_in_url => "/account/login",
+                register_url => "/account/register", mail_on => error.is_some(), sent => next.is_empty(),
             };
             samples.extend([("authentication/register.html", register), ("authentication/sign_in.html", sign_in)]);
+            samples.extend(ONE_FIELD.map(|template| (template, field.clone())));
         }
         let password =
             context! { errors => context! { current_password => error, password => error }, min_length => 8 };
+        let link = context! {
+            email => name, values => context! { name }, errors => context! { name => error, password => error },
+            min_length => 8,
+        };
         let error_page = context! {
             status => 503, heading => "Error", message => name, retry_after => error.map(|_| 5), reference => error,
             link_href => "/", link_text => "Home",
@@ -56,6 +87,14 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
             ("account/index.html", context! { done => error }),
             ("account/profile.html", context! { values => context! { name }, errors => context! { name => error } }),
             ("password/change.html", password),
+            ("password/reset.html", link.clone()),
+            ("authentication/invitation.html", link.clone()),
+            ("email/verify_link.html", link.clone()),
+            ("email/confirm.html", link.clone()),
+            ("email/undo.html", link),
+            ("link/invalid.html", context! { mail_on => error.is_some() }),
+            ("password/forgot_sent.html", context! { valid_for => "1 hour" }),
+            ("account/delete.html", context! {}),
             ("account/sessions.html", context! { sessions => vec![session(true)], has_others => false }),
             ("account/sessions.html", context! { sessions => vec![session(true), session(false)], has_others => true }),
             ("error.html", error_page),
@@ -71,8 +110,7 @@ fn every_template_renders_from_samples() {
         for name in NAMES {
             for (template, values) in samples(name) {
                 for visitor in [None, Some(visitor(name))] {
-                    let is_members = ["account/index.html", "password/change.html"].contains(&template);
-                    if is_members && visitor.is_none() {
+                    if OF_MEMBERS.contains(&template) && visitor.is_none() {
                         continue;
                     }
                     let values = context! { nav => template != "error.html", visitor, ..values.clone() };
