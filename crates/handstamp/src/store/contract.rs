@@ -47,6 +47,7 @@ mod changes;
 mod files;
 mod jobs;
 mod migrations;
+mod one_time;
 
 laws! {
     a_transaction_changes_nothing_until_it_is_committed
