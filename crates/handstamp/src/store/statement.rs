@@ -174,7 +174,6 @@ where
             Arg::OptionalUuid(value) => arguments.add(value),
             Arg::Integer(value) => arguments.add(value),
             Arg::OptionalInteger(value) => arguments.add(value),
-            Arg::OptionalUuid(value) => arguments.add(value),
             Arg::Text(value) => arguments.add(value),
             Arg::OptionalText(value) => arguments.add(value),
             Arg::Bytes(value) => arguments.add(value),
