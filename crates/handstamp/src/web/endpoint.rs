@@ -140,7 +140,7 @@ impl Endpoint {
         let knows_the_visitor = self.0.access.session != SessionAccess::Ignored;
         let error_page_visitor = knows_the_visitor.then(|| ErrorPageVisitor(visitor.clone()));
         let mut response = match self.0.access.refusal(&self.0.site, &visitor) {
-            Some(WebError::ReauthenticationRequired) => {
+            Some(WebError::ReauthenticationRequired) if self.0.access.errors == ErrorFormat::Negotiated => {
                 let uri = original_uri(request.uri(), request.extensions());
                 authenticate::require_confirmation(&self.0.site, request.method(), uri, request.headers())
             }

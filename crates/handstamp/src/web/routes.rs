@@ -98,8 +98,20 @@ fn api(site: &SharedSite) -> Routes {
         .get("/account/api/v1/sessions", api::sessions::list)
         .delete("/account/api/v1/sessions/{id}", api::sessions::revoke)
         .post("/account/api/v1/sessions/revoke-others", api::sessions::revoke_others)
+        .post("/account/api/v1/session/confirm", api::session::confirm)
         .put("/account/api/v1/password", api::password::change)
+        .post("/account/api/v1/password/forgot", api::password::forgot)
+        .post("/account/api/v1/email/verify", api::email::verify)
+        .post("/account/api/v1/email/verify/send", api::email::send)
         .any("/account/api/{*path}", respond::not_found)
+}
+
+/// Actions for users who have authenticated within `session.confirm_after`.
+fn confirmed_api(site: &SharedSite) -> Routes {
+    Routes::new(site, Access { fresh: true, ..Access::API })
+        .put("/account/api/v1/email", api::email::change)
+        .get("/account/api/v1/export", api::user::export)
+        .delete("/account/api/v1/user", api::user::delete)
 }
 
 /// The description of the API, for which no cookie matters.
@@ -154,7 +166,7 @@ fn root_files(site: &SharedSite) -> Routes {
 /// The groups of routes beneath the prefix, in an application as well.
 fn embedded(site: &SharedSite) -> Vec<Routes> {
     let pages = [public(site), links(site), members(site), own_rejection(site), confirmed(site)];
-    let programs = [api(site), api_description(site), files(site), keys(site), forward_auth(site)];
+    let programs = [api(site), confirmed_api(site), api_description(site), files(site), keys(site), forward_auth(site)];
     pages.into_iter().chain(programs).collect()
 }
 

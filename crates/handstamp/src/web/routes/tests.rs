@@ -153,6 +153,7 @@ async fn only_the_listed_routes_are_public() {
         "POST /account/api/v1/session",
         "DELETE /account/api/v1/session",
         "POST /account/api/v1/users",
+        "POST /account/api/v1/password/forgot",
         "ANY /account/api/{*path}",
         "GET /account/api/v1/openapi.json",
         "GET /account/static/{file}",

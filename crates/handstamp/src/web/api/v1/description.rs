@@ -8,8 +8,8 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::problems::{
-    CrossSite, FieldError, Invalid, InvalidProblem, Malformed, NotFound, NotJson, Problem, Throttled, TooLong,
-    Unauthorized, Unavailable,
+    CrossSite, FieldError, Invalid, InvalidProblem, Malformed, NotFound, NotJson, Problem, ReauthenticationRequired,
+    Throttled, TooLong, Unauthorized, Unavailable,
 };
 use crate::web::{SharedSite, Site};
 
@@ -28,9 +28,16 @@ use crate::web::{SharedSite, Site};
         super::sessions::list,
         super::sessions::revoke,
         super::sessions::revoke_others,
+        super::session::confirm,
         super::password::change,
+        super::password::forgot,
+        super::email::change,
+        super::email::verify,
+        super::email::send,
+        super::user::export,
+        super::user::delete,
     ),
-    components(schemas(Problem, InvalidProblem, FieldError), responses(Malformed, Unauthorized, CrossSite, NotFound, TooLong, NotJson, Invalid, Throttled, Unavailable)),
+    components(schemas(Problem, InvalidProblem, FieldError), responses(Malformed, Unauthorized, ReauthenticationRequired, CrossSite, NotFound, TooLong, NotJson, Invalid, Throttled, Unavailable)),
     modifiers(&NoLicence),
 )]
 struct Description;

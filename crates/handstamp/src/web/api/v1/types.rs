@@ -131,6 +131,27 @@ pub(in crate::web) struct ChangePasswordBody {
     pub(super) password: String,
 }
 
+/// The password of the signed-in user.
+#[derive(Deserialize, ToSchema)]
+pub(in crate::web) struct ConfirmBody {
+    pub(super) password: String,
+}
+
+/// An e-mail address.
+#[derive(Deserialize, ToSchema)]
+pub(in crate::web) struct EmailBody {
+    #[schema(example = "ada@example.com")]
+    pub(super) email: String,
+}
+
+/// The code of a mail.
+#[derive(Deserialize, ToSchema)]
+pub(in crate::web) struct CodeBody {
+    /// Eight digits, in groups or not.
+    #[schema(example = "1234 5678")]
+    pub(super) code: String,
+}
+
 #[cfg(all(test, feature = "serde"))]
 #[allow(clippy::unwrap_used)]
 mod tests {

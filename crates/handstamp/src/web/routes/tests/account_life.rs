@@ -670,12 +670,44 @@ async fn a_program_is_told_that_it_has_to_authenticate_again() {
     let ada = with_ada(&site).await;
     site.clock.advance(Duration::from_secs(15 * 60));
     let token = ada.cookies.lock().unwrap()["handstamp_session"].0.clone();
-    let request = Request::get("/account/export").header("host", "localhost").header("accept", "application/json");
-    let request = request.header("cookie", format!("handstamp_session={token}"));
-    let response = site.send(request.body(Body::empty()).unwrap()).await;
-    assert_eq!(response.status(), StatusCode::FORBIDDEN);
-    let problem: serde_json::Value = serde_json::from_str(&text(response).await).unwrap();
-    assert_eq!(problem["type"], "reauthentication-required");
+    let asks = |method: &str, path: &str, body: &str, token: &str| {
+        let request = Request::builder().method(method).uri(path).header("host", "localhost");
+        let request =
+            request.header("cookie", format!("handstamp_session={token}")).header("origin", "http://localhost");
+        site.send(
+            request
+                .header("accept", "application/json")
+                .header("content-type", "application/json")
+                .body(Body::from(body.to_owned()))
+                .unwrap(),
+        )
+    };
+    let api = "/account/api/v1";
+    let sensitive = [
+        ("GET", "/account/export".to_owned(), ""),
+        ("GET", format!("{api}/export"), ""),
+        ("PUT", format!("{api}/email"), r#"{"email":"ada@new.example"}"#),
+        ("DELETE", format!("{api}/user"), ""),
+    ];
+    for (method, path, body) in &sensitive {
+        let response = asks(method, path, body, &token).await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
+        let problem: serde_json::Value = serde_json::from_str(&text(response).await).unwrap();
+        assert_eq!(problem["type"], "reauthentication-required");
+        assert_eq!(asks(method, path, body, "").await.status(), StatusCode::UNAUTHORIZED, "{path}");
+    }
+    let wrong = asks("POST", &format!("{api}/session/confirm"), r#"{"password":"wrong"}"#, &token).await;
+    assert_eq!(wrong.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let right = asks("POST", &format!("{api}/session/confirm"), r#"{"password":"plum-octave-harbour"}"#, &token).await;
+    assert_eq!(right.status(), StatusCode::NO_CONTENT);
+    let token = token_of(&right);
+    let statuses = [200, 200, 202, 204];
+    for ((method, path, body), status) in sensitive.iter().zip(statuses) {
+        assert_eq!(asks(method, path, body, &token).await.status().as_u16(), status, "{path}");
+    }
+    assert_eq!(asks("GET", &format!("{api}/session"), "", &token).await.status(), StatusCode::UNAUTHORIZED);
+    let forgot = asks("POST", &format!("{api}/password/forgot"), r#"{"email":"nobody@example.com"}"#, "").await;
+    assert_eq!(forgot.status(), StatusCode::ACCEPTED);
 }
 
 #[tokio::test]
