@@ -27,7 +27,7 @@ const TEXT_CHARACTERS: usize = 84;
 const CODE_DIGITS: usize = 8;
 const CODES: u64 = 100_000_000;
 
-/// What a one-time token allows. A token of one purpose is refused by every other.
+/// The act that a one-time token allows. A token of one purpose is refused by every other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum OneTimePurpose {
@@ -102,7 +102,7 @@ impl OneTimeId {
 /// The claims of a one-time token. They contain no personal data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OneTimeClaims {
-    /// What the token allows.
+    /// The act that the token allows.
     pub purpose: OneTimePurpose,
     /// The id of its row.
     pub id: OneTimeId,

@@ -22,9 +22,9 @@ impl Handstamp {
     /// # }
     /// ```
     ///
-    /// The response has the security headers of our own pages, but a Content-Security-Policy that allows the application its own
-    /// scripts and images: it only forbids frames around the page, a `<base>`, and forms to other sites. A header that you set
-    /// replaces ours.
+    /// The response has the security headers of our own pages. Its Content-Security-Policy leaves scripts and images to the
+    /// application: it only forbids frames around the page, a `<base>`, and forms to other sites. A header that you set replaces
+    /// ours.
     ///
     /// # Errors
     /// When there is no such template, or it cannot be rendered.

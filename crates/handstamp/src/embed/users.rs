@@ -82,7 +82,7 @@ impl Users {
     ///
     /// # Errors
     /// [Invalid](Error::is_invalid) with the [field](Error::field) when the name, the address or a group is rejected, or the address has
-    /// an account that is verified or disabled; or the database cannot be written.
+    /// a verified or a disabled account. Or the database cannot be written.
     pub async fn invite(&self, name: &str, email: &str, groups: &[&str]) -> Result<String, Error> {
         let invite = Invite::parse(name, email, groups)?;
         Ok(self.0.invite(&Context::operator(), invite).await?)

@@ -11,7 +11,7 @@ pub(crate) struct NewOneTimeToken {
     pub(crate) user_id: Option<UserId>,
     /// The very address that the token is about.
     pub(crate) email: EmailAddress,
-    /// What the act needs beside, as JSON.
+    /// The other data that the act needs, as JSON.
     pub(crate) content: String,
     /// The hash of the secret of the browser that asked, if one did.
     pub(crate) browser: Option<BrowserHash>,

@@ -3,8 +3,8 @@
 use handstamp_core::{OneTimeId, Timestamp, UserId};
 use uuid::Uuid;
 
-/// The kind of a message. The first ones are requests: whether a mail is sent, and which, is decided when they are due, since the
-/// request itself must not differ by whether an address has an account.
+/// The kind of a message. The first ones are requests, which must not differ by whether an address has an account. Whether a mail is
+/// sent, and which, is decided when they are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OutboxKind {
     /// A visitor has asked to reset the password of the account with this address.
@@ -75,7 +75,7 @@ pub(crate) struct NewOutboxMessage {
     /// None where the user is not known yet, or the account is gone.
     pub(crate) user_id: Option<UserId>,
     pub(crate) recipient: String,
-    /// What the message says, as JSON.
+    /// The values that the message shows, as JSON.
     pub(crate) content: String,
     /// The one-time token of the link in it.
     pub(crate) token_id: Option<OneTimeId>,

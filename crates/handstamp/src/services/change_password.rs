@@ -122,7 +122,7 @@ impl Services {
         Ok(cookies)
     }
 
-    /// Signs in with the password if the session that the request shows has just ended because its user authenticated again: of a form
+    /// Signs in with the password if the session that the request shows has just ended because its user authenticated again. Of a form
     /// that is submitted twice, the first has given the session a new secret. Returns none if there was no such act.
     pub(crate) async fn sign_in_after_confirmation(
         &self,

@@ -66,7 +66,7 @@ fn members(site: &SharedSite) -> Routes {
         .post("/account/email/confirm", email::confirm)
 }
 
-/// Other pages for signed-in users. Their handlers redirect anonymous visitors themselves: a form that was sent twice comes with a
+/// Other pages for signed-in users, whose handlers redirect anonymous visitors themselves. A form that was sent twice comes with a
 /// session that has ended, and the address of a registration is confirmed before there is a session.
 fn own_rejection(site: &SharedSite) -> Routes {
     Routes::new(site, Access::PAGE)

@@ -11,7 +11,7 @@ use crate::internal_error::InternalError;
 use crate::model::{BrowserHash, NewOneTimeToken, NewOutboxMessage, OutboxKind};
 use crate::services::Services;
 
-/// What a message says, as the outbox stores it. Each kind uses some of the fields.
+/// The values that a message shows, as the outbox stores them. Each kind uses some of the fields.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(in crate::services) struct MessageContent {

@@ -91,7 +91,7 @@ pub(in crate::web) async fn submit(
     }
 }
 
-/// What a confirmation has done.
+/// The outcome of a confirmation.
 enum Done {
     Verified,
     ChoosePassword(String),

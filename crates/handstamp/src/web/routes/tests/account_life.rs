@@ -17,7 +17,7 @@ struct Browser<'a> {
     cookies: Mutex<BTreeMap<String, (String, String)>>,
 }
 
-/// What a browser got: the status, where it was sent to, and the page.
+/// A response as a browser sees it: the status, the redirect, and the page.
 struct Got {
     status: u16,
     to: String,
