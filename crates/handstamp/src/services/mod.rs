@@ -24,7 +24,7 @@ use handstamp_core::{
 };
 use tokio::sync::broadcast;
 
-use crate::config::{Config, SessionConfig};
+use crate::config::{Config, ConfigError, ConfigErrors, SessionConfig};
 use crate::context::{ClientInfo, Context};
 use crate::environment::Environment;
 use crate::events::{AccountEvent, Event};
@@ -39,6 +39,7 @@ pub(crate) use assertions::Assertions;
 pub(crate) use change_password::ChangePasswordRequest;
 use hashing::HashPermit;
 pub(crate) use hashing::PasswordHasher;
+pub(crate) use mail::{Mailer, Outbox};
 pub(crate) use register::RegisterRequest;
 pub(crate) use sign_in::SignInRequest;
 pub(crate) use throttle::LoginThrottle;
@@ -50,6 +51,8 @@ const SENT_TWICE_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JobOutcome {
     Done,
+    /// There may be more to do at once.
+    Again,
     /// This node cannot do it now, but another may.
     Deferred,
 }
@@ -64,6 +67,9 @@ pub(crate) struct Services {
     pub(crate) throttle: LoginThrottle,
     pub(crate) devices: DeviceTokens,
     pub(crate) assertions: Assertions,
+    /// None if no mail can be sent.
+    pub(crate) mailer: Option<Mailer>,
+    pub(crate) outbox: Outbox,
     /// The events that the application receives.
     pub(crate) events: broadcast::Sender<AccountEvent>,
 }
@@ -80,12 +86,20 @@ pub(crate) struct SignInCookies {
 const EVENTS_KEPT: usize = 256;
 
 impl Services {
-    pub(crate) fn new(config: Config, store: Arc<Store>, environment: Environment) -> Result<Self, KeyRingError> {
+    /// # Errors
+    /// When two secrets are the same, or mails cannot be sent as the settings say.
+    pub(crate) fn new(config: Config, store: Arc<Store>, environment: Environment) -> Result<Self, ConfigErrors> {
         let (secret, fallbacks) = (&config.secret_key, &config.secret_key_fallbacks);
-        let tokens = SessionTokens::new(secret, fallbacks)?;
+        let same_secrets = |error: KeyRingError| {
+            let (setting, message) = ("secret_key_fallbacks".to_owned(), error.to_string());
+            ConfigErrors::of(ConfigError { setting, value: None, message })
+        };
+        let tokens = SessionTokens::new(secret, fallbacks).map_err(same_secrets)?;
         Ok(Self {
             assertions: Assertions::new(&config, &environment),
-            devices: DeviceTokens::new(secret, fallbacks)?,
+            devices: DeviceTokens::new(secret, fallbacks).map_err(same_secrets)?,
+            mailer: Mailer::new(&config, &environment)?,
+            outbox: Outbox::new(),
             throttle: LoginThrottle::new(&config.limits),
             sessions: Sessions::new(tokens, Arc::clone(&store), environment.clone(), &config.session),
             hashing: PasswordHasher::new(&config.hashing),

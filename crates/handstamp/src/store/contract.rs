@@ -43,6 +43,7 @@ mod changes;
 mod files;
 mod jobs;
 mod migrations;
+mod outbox;
 
 laws! {
     a_transaction_changes_nothing_until_it_is_committed

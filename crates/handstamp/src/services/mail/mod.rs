@@ -1,10 +1,19 @@
 //! The mails of the site: what each says, and how the outbox is sent.
 
+mod folder;
+mod mailer;
+mod outbox;
 mod prepare;
+mod smtp;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
 use handstamp_core::EmailAddress;
+
+pub(crate) use mailer::Mailer;
+pub(crate) use outbox::Outbox;
 
 /// A mail to be rendered and sent.
 #[derive(Clone, Debug)]
@@ -49,6 +58,23 @@ pub(super) enum MailTemplate {
 }
 
 impl MailTemplate {
+    /// All templates.
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 12] = [
+        Self::ResetPassword,
+        Self::ConfirmRegistration,
+        Self::AlreadyRegistered,
+        Self::VerifyEmail,
+        Self::ChangeEmail,
+        Self::Invitation,
+        Self::SignInCode,
+        Self::PasswordChanged,
+        Self::EmailChanged,
+        Self::NewDevice,
+        Self::AccountDeleted,
+        Self::Test,
+    ];
+
     /// The name of its files.
     pub(super) fn name(self) -> &'static str {
         match self {
