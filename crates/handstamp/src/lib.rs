@@ -101,8 +101,8 @@ use tokio::task::JoinHandle;
 
 pub use config::{
     BoundedValue, Config, ConfigError, ConfigErrors, DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig,
-    MailAddress, MailConfig, MailUrl, PoolConfig, Prefix, PublicUrl, Registration, SessionConfig, Setting, SettingValue,
-    SmtpServer, TrustedOrigin,
+    MailAddress, MailConfig, MailUrl, PoolConfig, Prefix, PublicUrl, Registration, SessionConfig, Setting,
+    SettingValue, SmtpServer, TrustedOrigin,
 };
 pub use data_dir::DataDir;
 pub use embed::{
@@ -224,7 +224,8 @@ impl Handstamp {
     /// [error of the settings](Error::is_config), also when they name neither a server nor a folder.
     pub async fn send_test_mail(config: &Config, environment: &Environment, recipient: &str) -> Result<String, Error> {
         config.validate()?;
-        let recipient = EmailAddress::parse(recipient).map_err(|error| FieldErrors::of(Field::Email, Message::from(error)))?;
+        let recipient =
+            EmailAddress::parse(recipient).map_err(|error| FieldErrors::of(Field::Email, Message::from(error)))?;
         let Some(mailer) = Mailer::new(config, environment)? else {
             return Err(Error::config("mail.url must be set, since public_url is not on the local machine"));
         };

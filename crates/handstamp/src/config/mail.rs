@@ -201,7 +201,9 @@ impl MailAddress {
         let name = name.map(|name| DisplayName::parse(name).map(|name| name.as_str().to_owned())).transpose();
         let name = name.map_err(|_| InvalidSetting::new("must have a name of 1 to 100 visible characters, or none"))?;
         let address = match address.trim().strip_suffix("@localhost") {
-            Some(local) => parse_address(&format!("{local}@localhost.invalid")).map(|_| format!("{local}@localhost"))?,
+            Some(local) => {
+                parse_address(&format!("{local}@localhost.invalid")).map(|_| format!("{local}@localhost"))?
+            }
             None => parse_address(address)?,
         };
         Ok(Self { name, address })

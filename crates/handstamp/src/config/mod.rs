@@ -24,8 +24,10 @@ pub use errors::{ConfigError, ConfigErrors};
 pub use forward_auth::ForwardAuthConfig;
 pub use hashing::HashingConfig;
 pub use limits::LimitsConfig;
-pub use mail::{MailAddress, MailConfig, MailUrl, SmtpServer};
+#[cfg(test)]
+pub(crate) use mail::SmtpCredentials;
 pub(crate) use mail::SmtpSecurity;
+pub use mail::{MailAddress, MailConfig, MailUrl, SmtpServer};
 pub use public_url::PublicUrl;
 pub use session::SessionConfig;
 pub use setting::{BoundedValue, Setting, SettingValue};

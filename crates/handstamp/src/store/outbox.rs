@@ -102,16 +102,19 @@ impl Store {
     }
 
     /// Has a message tried again at this time, if the claim until `claimed_until` is still the last one.
-    pub(crate) async fn postpone_message(
-        &self,
-        id: Uuid,
-        claimed_until: Timestamp,
-        due_at: Timestamp,
-    ) -> Result<()> {
+    pub(crate) async fn postpone_message(&self, id: Uuid, claimed_until: Timestamp, due_at: Timestamp) -> Result<()> {
         const SQL: Sql = maintenance("UPDATE outbox SET due_at = $3 WHERE id = $1 AND due_at = $2");
         let mut tx = self.begin().await?;
         tx.execute(SQL, &[id.into(), claimed_until.into(), due_at.into()]).await?;
         tx.commit().await
+    }
+
+    /// How many messages are due and not claimed.
+    #[cfg(test)]
+    pub(crate) async fn due_messages(&self, now: Timestamp) -> Result<i64> {
+        const SQL: Sql = maintenance("SELECT COUNT(*) FROM outbox WHERE due_at <= $1");
+        let (count,): (i64,) = self.fetch_one(Pool::Read, SQL, &[now.into()]).await?;
+        Ok(count)
     }
 
     /// The number of messages, and when the oldest was written.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use handstamp_core::{EmailAddress, Timestamp, UserId};
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart, MultiPartKind, SinglePart};
-use minijinja::{Value, context};
+use minijinja::{Template, Value, context};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -147,19 +147,14 @@ impl Mailer {
     /// Renders a mail. `id` and `created_at` give its Message-ID and its date, which stay the same when it is sent again.
     pub(super) fn compose(&self, id: Uuid, created_at: Timestamp, mail: &Mail) -> Result<OutgoingMail, MailError> {
         let values = self.values(mail);
-        let text_name = self.template_for(mail, "txt");
-        let (subject, text) = self
-            .templates
-            .render_with(&text_name, |template| {
-                let mut rendered = template.render_captured(&values)?;
-                let subject = rendered.with_state_mut(|state| state.render_block(SUBJECT))?;
-                Ok((subject, rendered.into_output()))
-            })
-            .map_err(|error| cannot_render(&text_name, &error))?;
+        let (subject, text) = self.render(mail, "txt", |template| {
+            let mut rendered = template.render_captured(&values)?;
+            let subject = rendered.with_state_mut(|state| state.render_block(SUBJECT))?;
+            Ok((subject, rendered.into_output()))
+        })?;
         let (subject, text) = (header_text(&subject), tidy(&text));
-        let html_name = self.template_for(mail, "html");
         let values = context! { subject => subject.as_str(), ..values };
-        let html = self.templates.render(&html_name, &values).map_err(|error| cannot_render(&html_name, &error))?;
+        let html = self.render(mail, "html", |template| template.render(&values))?;
 
         let message_id = format!("{id}@{}", self.from.domain());
         let parts = MultiPart::builder()
@@ -209,24 +204,34 @@ impl Mailer {
         }
     }
 
-    /// The name of a template: in the language of the recipient if the operator or the application has it, as `mail/de/test.txt`,
-    /// and otherwise the one without a language.
-    fn template_for(&self, mail: &Mail, ending: &str) -> String {
+    /// Renders the template of a mail with this ending: in the language of the recipient if the operator or the application has it,
+    /// as `mail/de/test.txt`, and otherwise the one without a language.
+    fn render<T>(
+        &self,
+        mail: &Mail,
+        ending: &str,
+        render: impl Fn(&Template<'_, '_>) -> Result<T, minijinja::Error>,
+    ) -> Result<T, MailError> {
         let file = format!("{}.{ending}", mail.template.name());
         let language = language_of(mail);
         let general = language.split('-').next().unwrap_or_default();
-        let folders = [&language, general].map(|language| format!("{MAIL}{language}/{file}"));
-        folders.into_iter().find(|name| self.templates.has(name)).unwrap_or_else(|| format!("{MAIL}{file}"))
+        let in_language = [language.as_str(), general].map(|language| format!("{MAIL}{language}/{file}"));
+        for name in in_language.iter().filter(|name| self.templates.has(name)) {
+            match self.templates.render_with(name, &render) {
+                Ok(rendered) => return Ok(rendered),
+                Err(error) => Event::TemplateError { template: name, error: &templates::words(name, &error) }.record(),
+            }
+        }
+        let name = format!("{MAIL}{file}");
+        self.templates.render_with(&name, render).map_err(|error| {
+            let words = templates::words(&name, &error);
+            MailError::new(MailErrorKind::Temporary, format!("the template {name} cannot be rendered: {words}"))
+        })
     }
 }
 
 fn unusable(message: String) -> ConfigErrors {
     ConfigErrors::of(ConfigError { setting: "mail.url".to_owned(), value: None, message })
-}
-
-fn cannot_render(name: &str, error: &minijinja::Error) -> MailError {
-    let words = templates::words(name, error);
-    MailError::new(MailErrorKind::Temporary, format!("the template {name} cannot be rendered: {words}"))
 }
 
 fn header(name: &'static str, value: &str) -> HeaderValue {

@@ -153,8 +153,13 @@ impl Services {
         let error = match sent {
             Ok(()) => {
                 count("sent");
-                Event::MailSent { mail: name, message: &message.id, user: message.user_id, attempts: message.attempts.into() }
-                    .record();
+                Event::MailSent {
+                    mail: name,
+                    message: &message.id,
+                    user: message.user_id,
+                    attempts: message.attempts.into(),
+                }
+                .record();
                 self.finish_sent(message).await;
                 return Ok(());
             }
@@ -179,9 +184,11 @@ impl Services {
             count("deferred");
             let seconds = due_at.since(now).as_secs();
             if error.kind() == MailErrorKind::Configuration {
-                Event::MailMisconfigured { mail: name, message: id, user, attempts, seconds, error: error_in_short }.record();
+                Event::MailMisconfigured { mail: name, message: id, user, attempts, seconds, error: error_in_short }
+                    .record();
             } else {
-                Event::MailDeferred { mail: name, message: id, user, attempts, seconds, error: error_in_short }.record();
+                Event::MailDeferred { mail: name, message: id, user, attempts, seconds, error: error_in_short }
+                    .record();
             }
         }
         Ok(())

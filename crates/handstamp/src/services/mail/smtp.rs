@@ -117,8 +117,7 @@ impl SmtpTransport {
         let SmtpServer { host, port, security, .. } = &self.server;
         let at_once = self.tls.clone().filter(|_| *security == SmtpSecurity::Tls);
         let address = (host.as_str(), *port);
-        let connecting =
-            AsyncSmtpConnection::connect_tokio1(address, Some(CONNECT_LIMIT), &self.hello, at_once, None);
+        let connecting = AsyncSmtpConnection::connect_tokio1(address, Some(CONNECT_LIMIT), &self.hello, at_once, None);
         let mut connection = self.step(Step::Connect, connecting).await?;
         if let Some(tls) = self.tls.clone().filter(|_| *security == SmtpSecurity::StartTls) {
             self.step(Step::StartTls, connection.starttls(tls, &self.hello)).await?;
@@ -260,9 +259,10 @@ fn error_at(step: Step, error: &lettre::transport::smtp::Error) -> MailError {
                     _ => "the server offers no way to authenticate that is supported: PLAIN or LOGIN",
                 },
             ),
-            _ if is_about_tls(error) => {
-                MailError::new(MailErrorKind::Configuration, format!("no trusted TLS connection to the server: {source}"))
-            }
+            _ if is_about_tls(error) => MailError::new(
+                MailErrorKind::Configuration,
+                format!("no trusted TLS connection to the server: {source}"),
+            ),
             // The text may quote the server.
             _ if error.is_response() => {
                 let summary = format!("the server closed the connection, or its answer to {step} is not SMTP");
