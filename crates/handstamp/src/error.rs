@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::config::ConfigErrors;
+use crate::environment::MailError;
 use crate::internal_error::InternalError;
 use crate::model::{FieldErrors, Message};
 use crate::services::ActError;
@@ -17,6 +18,7 @@ enum Kind {
     Open(OpenError),
     Config(String),
     Act(ActError),
+    Mail(MailError),
 }
 
 impl Error {
@@ -58,6 +60,14 @@ impl Error {
     /// The act is not allowed: the user to be signed in is disabled.
     pub fn is_refused(&self) -> bool {
         matches!(self.0, Kind::Act(ActError::Forbidden(_)))
+    }
+
+    /// Why a mail was not sent, if that is the error.
+    pub fn mail(&self) -> Option<&MailError> {
+        match &self.0 {
+            Kind::Mail(error) => Some(error),
+            Kind::Open(_) | Kind::Config(_) | Kind::Act(_) => None,
+        }
     }
 
     /// The name of the first field that was rejected, such as `email`, if a value was.
@@ -105,6 +115,12 @@ impl From<FieldErrors> for Error {
     }
 }
 
+impl From<MailError> for Error {
+    fn from(error: MailError) -> Self {
+        Self(Kind::Mail(error))
+    }
+}
+
 impl From<InternalError> for Error {
     fn from(error: InternalError) -> Self {
         ActError::Internal(error).into()
@@ -123,6 +139,7 @@ impl fmt::Display for Error {
             Kind::Open(error) => error.fmt(f),
             Kind::Config(message) => f.write_str(message),
             Kind::Act(error) => error.fmt(f),
+            Kind::Mail(error) => error.fmt(f),
         }
     }
 }
@@ -138,7 +155,7 @@ impl std::error::Error for Error {
         match &self.0 {
             Kind::Open(error) => error.source(),
             Kind::Act(ActError::Internal(error)) => error.source(),
-            Kind::Config(_) | Kind::Act(_) => None,
+            Kind::Config(_) | Kind::Act(_) | Kind::Mail(_) => None,
         }
     }
 }

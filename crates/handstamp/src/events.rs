@@ -302,6 +302,22 @@ events! {
         /// A replaced template cannot be rendered; the embedded one is used.
         error TemplateError "template_error" "cannot render a replaced template; the embedded one is used" { template: &'a str, error: &'a str }
 
+        // Mail.
+        /// The mail server was given a mail. `mail` is its template, and `user` whom it is about.
+        info MailSent "mail_sent" "sent a mail" { mail: &'a str, message: Shown<'a>, user: Option<UserId>, attempts: u64 }
+        /// A mail was written to a file, because the site is on the local machine and has no mail server. Only then is its link logged.
+        info MailWritten "mail_written" "wrote a mail to a file, since there is no mail server" { mail: &'a str, user: Option<UserId>, file: Shown<'a>, link: Option<&'a str> }
+        /// A mail could not be sent. It is tried again after `seconds`.
+        warn MailDeferred "mail_deferred" "could not send a mail; it is tried again" { mail: &'a str, message: Shown<'a>, user: Option<UserId>, attempts: u64, seconds: u64, error: &'a str }
+        /// The mail server refuses this site, or has no trusted certificate. The mail is tried again after `seconds`.
+        error MailMisconfigured "mail_misconfigured" "the mail server refuses this site, or cannot be trusted: check mail.url and mail.from with `handstamp mail test ADDRESS`; the mail is tried again" { mail: &'a str, message: Shown<'a>, user: Option<UserId>, attempts: u64, seconds: u64, error: &'a str }
+        /// The mail server refused the recipient or the mail for good. It is not tried again.
+        warn MailRefused "mail_refused" "the mail server refused a mail for good" { mail: &'a str, message: Shown<'a>, user: Option<UserId>, attempts: u64, error: &'a str }
+        /// A mail could not be sent for two days. It is not tried again.
+        error MailGivenUp "mail_given_up" "could not send a mail for two days, and gave it up" { mail: &'a str, message: Shown<'a>, user: Option<UserId>, attempts: u64, error: &'a str }
+        /// The mail server did not accept a connection at the start.
+        warn MailServerUnavailable "mail_server_unavailable" "no mail can be sent now; check it with `handstamp mail test ADDRESS`" { error: &'a str }
+
         // Nodes and the database.
         /// This node is not ready, as `/readyz` answers.
         warn NotReady "not_ready" "this node is not ready" { reason: Shown<'a> }

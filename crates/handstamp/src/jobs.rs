@@ -1,4 +1,4 @@
-//! Background jobs: each runs at an interval, on every node or on one node at a time, and again after a failure.
+//! Background jobs: each runs at an interval, on every node or on one node at a time, or when it is woken, and again after a failure.
 //!
 //! A job of the cluster is claimed in its row of the table `jobs`: the node that claims it runs it, and the others wait until it is
 //! due again. A claim lasts for [`CLAIM`] until the job is done, so a job of a node that dies is run by another one.
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use handstamp_core::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -20,7 +20,7 @@ use crate::store::JobState;
 
 /// How long a node may take for one run before another node may run the job too. Jobs are correct if that happens.
 const CLAIM: Duration = Duration::from_secs(60);
-/// The wait after the first failure. It doubles with each further one, up to the interval of the job.
+/// The wait after the first failure. It doubles with each further one, up to the interval of the job or a minute.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// How long a stop waits for a job that is running.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -37,16 +37,18 @@ struct Job {
 
 type Run<'a> = Pin<Box<dyn Future<Output = Result<JobOutcome, InternalError>> + Send + 'a>>;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Scope {
     /// Every node runs it.
     Node,
     /// One node runs it for all.
     Cluster,
+    /// Every node runs it when it is woken, so often at once and for as long as there is more to do.
+    Woken { at_once: usize, by: fn(&Services) -> &Notify },
 }
 
 /// All jobs.
-const JOBS: [Job; 4] = [
+const JOBS: [Job; 6] = [
     // The session lists of this node are always current; those of other nodes may be out of date by the interval. Writing more
     // often would cost more than the requests.
     Job {
@@ -73,6 +75,20 @@ const JOBS: [Job; 4] = [
         scope: Scope::Cluster,
         run: |services| Box::pin(services.purge_attempts()),
     },
+    // Messages of other processes, and those to be tried again, wait for as long at most.
+    Job {
+        name: "watch_outbox",
+        interval: Duration::from_secs(5),
+        scope: Scope::Node,
+        run: |services| Box::pin(services.watch_outbox()),
+    },
+    // A mail server that does not answer takes up all of them, and nothing else.
+    Job {
+        name: "send_outbox",
+        interval: minutes(1),
+        scope: Scope::Woken { at_once: 4, by: |services| services.outbox.changed() },
+        run: |services| Box::pin(services.send_next_message()),
+    },
 ];
 
 const fn minutes(count: u64) -> Duration {
@@ -84,6 +100,8 @@ const fn minutes(count: u64) -> Duration {
 pub(crate) struct Jobs {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
+    /// The check of the mail server at the start, for which no stop waits.
+    check: Option<JoinHandle<()>>,
     /// For each job, when it last succeeded, as far as this node knows: seconds since the Unix epoch.
     succeeded_at: Arc<[AtomicU64]>,
 }
@@ -95,11 +113,14 @@ impl Jobs {
         let now = services.sessions.now().unix_seconds();
         let succeeded_at: Arc<[AtomicU64]> = JOBS.iter().map(|_| AtomicU64::new(now)).collect();
         let (stop, _) = watch::channel(false);
-        let start = |(index, job)| {
+        let start = |(index, job): (usize, &'static Job)| {
             let runner = Runner { job, services: Arc::clone(services), succeeded_at: Arc::clone(&succeeded_at), index };
             tokio::spawn(runner.run_until(stop.subscribe()))
         };
-        Self { tasks: JOBS.iter().enumerate().map(start).collect(), stop, succeeded_at }
+        let runners = JOBS.iter().enumerate().flat_map(|job| std::iter::repeat_n(job, job.1.scope.at_once()));
+        let check = Arc::clone(services);
+        let check = tokio::spawn(async move { check.check_mail().await });
+        Self { tasks: runners.map(start).collect(), check: Some(check), stop, succeeded_at }
     }
 
     /// Updates the gauges of the jobs' ages.
@@ -113,6 +134,7 @@ impl Jobs {
     /// Starts no further run, and waits for those that are running.
     pub(crate) async fn drain(&mut self) {
         let _ = self.stop.send(true);
+        self.check.iter().for_each(JoinHandle::abort);
         for mut task in self.tasks.drain(..) {
             if timeout(DRAIN, &mut task).await.is_err() {
                 task.abort();
@@ -123,7 +145,17 @@ impl Jobs {
 
 impl Drop for Jobs {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        self.tasks.iter().chain(&self.check).for_each(JoinHandle::abort);
+    }
+}
+
+impl Scope {
+    /// How often a node may run the job at once.
+    fn at_once(self) -> usize {
+        match self {
+            Self::Node | Self::Cluster => 1,
+            Self::Woken { at_once, .. } => at_once,
+        }
     }
 }
 
@@ -154,18 +186,27 @@ impl Runner {
                 biased;
                 _ = stop.changed() => return,
                 () = sleep(wait) => {}
+                () = self.woken() => {}
             }
+        }
+    }
+
+    async fn woken(&self) {
+        match self.job.scope {
+            Scope::Woken { by, .. } => by(&self.services).notified().await,
+            Scope::Node | Scope::Cluster => std::future::pending().await,
         }
     }
 
     /// Runs the job if it is due and no other node has claimed it. Returns how long to wait for the next time.
     async fn run_if_due(&self) -> Result<Duration, InternalError> {
         let Job { name, interval, scope, run } = self.job;
-        if *scope == Scope::Node {
-            if run(&self.services).await? == JobOutcome::Done {
+        if !matches!(scope, Scope::Cluster) {
+            let outcome = run(&self.services).await?;
+            if outcome != JobOutcome::Deferred {
                 self.succeeded(self.services.sessions.now());
             }
-            return Ok(*interval);
+            return Ok(if outcome == JobOutcome::Again { Duration::ZERO } else { *interval });
         }
         let store = &self.services.store;
         let now = self.services.sessions.now();
@@ -194,7 +235,7 @@ impl Runner {
 }
 
 fn retry_after(failures: u32, interval: Duration) -> Duration {
-    FIRST_RETRY.saturating_mul(1 << (failures - 1).min(16)).min(interval)
+    FIRST_RETRY.saturating_mul(1 << (failures - 1).min(16)).min(interval.max(minutes(1)))
 }
 
 #[cfg(test)]
@@ -233,7 +274,7 @@ mod tests {
     async fn every_job_of_the_cluster_runs_when_the_database_is_first_opened() {
         let (handstamp, folder) = drained().await;
         let services = &handstamp.0.site.services;
-        for job in JOBS.iter().filter(|job| job.scope == Scope::Cluster) {
+        for job in JOBS.iter().filter(|job| matches!(job.scope, Scope::Cluster)) {
             let JobState::Waiting { due_at, succeeded_at } = state_of(job, services).await else {
                 panic!("{} has not run", job.name);
             };

@@ -89,6 +89,7 @@ pub mod private_files;
 mod services;
 mod sessions;
 mod store;
+mod templates;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod user_agent;
@@ -102,7 +103,8 @@ use tokio::task::JoinHandle;
 
 pub use config::{
     BoundedValue, Config, ConfigError, ConfigErrors, DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig,
-    PoolConfig, Prefix, PublicUrl, Registration, SessionConfig, Setting, SettingValue, SignInConfig, TrustedOrigin,
+    MailAddress, MailConfig, MailUrl, PoolConfig, Prefix, PublicUrl, Registration, SessionConfig, Setting,
+    SettingValue, SignInConfig, SmtpServer, TrustedOrigin,
 };
 pub use data_dir::DataDir;
 pub use embed::{
@@ -120,8 +122,10 @@ pub use web::NotReady;
 
 use environment::Environment;
 use events::Event;
+use handstamp_core::EmailAddress;
 use jobs::Jobs;
-use services::Services;
+use model::{Field, FieldErrors, Message};
+use services::{Mailer, Services};
 use store::Store;
 use web::Site;
 
@@ -153,7 +157,7 @@ impl Handstamp {
     pub async fn open_with(config: Config, environment: Environment) -> Result<Self, Error> {
         config.validate()?;
         let store = Arc::new(Store::open_with(&config.database, config.session.notify, config.pool).await?);
-        let services = Services::new(config, store, environment).map_err(|error| Error::config(error.to_string()))?;
+        let services = Services::new(config, store, environment)?;
         let site = Arc::new(Site::new(services));
         let node = tokio::spawn({
             let site = Arc::clone(&site);
@@ -200,6 +204,7 @@ impl Handstamp {
     pub fn record_gauges(&self) {
         let sessions = &self.0.site.services.sessions;
         sessions.record_gauges();
+        self.0.site.services.record_outbox_gauges();
         self.0.jobs.lock().expect("nothing panics while it holds the jobs").record_gauges(sessions.now());
     }
 
@@ -211,6 +216,22 @@ impl Handstamp {
     /// The handle for sessions: listing and revoking them, as an operator does.
     pub fn sessions(&self) -> Sessions {
         Sessions::new(&self.0.site.services)
+    }
+
+    /// Sends a mail that says that mail works, at once and not by way of the database, and returns the words of the receiver: what
+    /// `handstamp mail test` does.
+    ///
+    /// # Errors
+    /// [`Error::mail`] when the mail was not taken. [Invalid](Error::is_invalid) when `recipient` is no e-mail address. An
+    /// [error of the settings](Error::is_config), also when they name neither a server nor a folder.
+    pub async fn send_test_mail(config: &Config, environment: &Environment, recipient: &str) -> Result<String, Error> {
+        config.validate()?;
+        let recipient =
+            EmailAddress::parse(recipient).map_err(|error| FieldErrors::of(Field::Email, Message::from(error)))?;
+        let Some(mailer) = Mailer::new(config, environment)? else {
+            return Err(Error::config("mail.url must be set, since public_url is not on the local machine"));
+        };
+        Ok(mailer.send_test(environment, recipient).await?)
     }
 
     /// The acts that this process commits from now on, each after it has been applied on every node, for example to delete the

@@ -5,6 +5,7 @@ mod errors;
 mod forward_auth;
 mod hashing;
 mod limits;
+mod mail;
 mod password;
 mod public_url;
 mod secrets;
@@ -24,6 +25,10 @@ pub use errors::{ConfigError, ConfigErrors};
 pub use forward_auth::ForwardAuthConfig;
 pub use hashing::HashingConfig;
 pub use limits::LimitsConfig;
+#[cfg(test)]
+pub(crate) use mail::SmtpCredentials;
+pub(crate) use mail::SmtpSecurity;
+pub use mail::{MailAddress, MailConfig, MailUrl, SmtpServer};
 pub use public_url::PublicUrl;
 pub use session::SessionConfig;
 pub use setting::{BoundedValue, Setting, SettingValue};
@@ -82,6 +87,8 @@ pub struct Config {
     pub trusted_origins: Vec<TrustedOrigin>,
     /// The identity that apps behind a proxy receive.
     pub forward_auth: ForwardAuthConfig,
+    /// The mail server, and the addresses in mails.
+    pub mail: MailConfig,
 }
 
 impl Config {
@@ -108,11 +115,13 @@ impl Config {
             return_hosts: Vec::new(),
             trusted_origins: Vec::new(),
             forward_auth: ForwardAuthConfig::default(),
+            mail: MailConfig::default(),
         }
     }
 
     /// The definitions of the settings, for programs that read them from files or the environment. [`prefix`](Self::prefix),
-    /// [`templates`](Self::templates), [`globals`](Self::globals), [`trusted_origins`](Self::trusted_origins) and [`PoolConfig::wait`] have none.
+    /// [`templates`](Self::templates), [`globals`](Self::globals), [`trusted_origins`](Self::trusted_origins), [`PoolConfig::wait`],
+    /// [`MailConfig::local_folder`] and [`MailConfig::send_outbox`] have none.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -142,6 +151,7 @@ impl Config {
             limits::settings(),
             urls::settings(),
             forward_auth::settings(),
+            mail::settings(),
         ]
         .into_iter()
         .flatten()
@@ -264,6 +274,14 @@ mod tests {
                 "limits.sign_in_per_account",
                 vec![|config| config.limits.sign_in_per_account = 101],
                 vec![|config| config.limits.sign_in_per_account = 0, |config| config.limits.sign_in_per_account = 100],
+            ),
+            (
+                "mail.from",
+                vec![|config| config.mail.url = Some(MailUrl::parse("smtp://localhost").unwrap())],
+                vec![|config| config.mail.url = Some(MailUrl::parse("file:mails").unwrap()), |config| {
+                    config.mail.url = Some(MailUrl::parse("smtp://localhost").unwrap());
+                    config.mail.from = Some(MailAddress::parse("accounts@example.com").unwrap());
+                }],
             ),
             (
                 "return_hosts",

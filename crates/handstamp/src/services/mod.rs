@@ -35,7 +35,7 @@ use handstamp_core::{
 };
 use tokio::sync::broadcast;
 
-use crate::config::{Config, SessionConfig};
+use crate::config::{Config, ConfigError, ConfigErrors, SessionConfig};
 use crate::context::{ClientInfo, Context};
 use crate::environment::Environment;
 use crate::events::{AccountEvent, Event};
@@ -52,9 +52,9 @@ pub(crate) use confirm_registration::ConfirmedRegistration;
 use hashing::HashPermit;
 pub(crate) use hashing::PasswordHasher;
 pub(crate) use invitation::{AcceptInvitation, Invite};
-pub(crate) use mail::LinkValidity;
 #[cfg(test)]
 pub(crate) use mail::SentMail;
+pub(crate) use mail::{LinkValidity, Mailer, Outbox};
 pub(crate) use one_time::BrowserSecret;
 pub(crate) use register::{RegisterRequest, Registered};
 pub(crate) use sign_in::SignInRequest;
@@ -68,6 +68,8 @@ const SENT_TWICE_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JobOutcome {
     Done,
+    /// There may be more to do at once.
+    Again,
     /// This node cannot do it now, but another may.
     Deferred,
 }
@@ -85,6 +87,9 @@ pub(crate) struct Services {
     pub(crate) one_time: OneTimeTokens,
     pub(crate) assertions: Assertions,
     pub(crate) event_writer: Arc<EventWriter>,
+    /// None if no mail can be sent.
+    pub(crate) mailer: Option<Mailer>,
+    pub(crate) outbox: Outbox,
     /// The events that the application receives.
     pub(crate) events: broadcast::Sender<AccountEvent>,
 }
@@ -101,14 +106,22 @@ pub(crate) struct SignInCookies {
 const EVENTS_KEPT: usize = 256;
 
 impl Services {
-    pub(crate) fn new(config: Config, store: Arc<Store>, environment: Environment) -> Result<Self, KeyRingError> {
+    /// # Errors
+    /// When two secrets are the same, or mails cannot be sent as the settings say.
+    pub(crate) fn new(config: Config, store: Arc<Store>, environment: Environment) -> Result<Self, ConfigErrors> {
         let (secret, fallbacks) = (&config.secret_key, &config.secret_key_fallbacks);
-        let tokens = SessionTokens::new(secret, fallbacks)?;
+        let same_secrets = |error: KeyRingError| {
+            let (setting, message) = ("secret_key_fallbacks".to_owned(), error.to_string());
+            ConfigErrors::of(ConfigError { setting, value: None, message })
+        };
+        let tokens = SessionTokens::new(secret, fallbacks).map_err(same_secrets)?;
         Ok(Self {
             assertions: Assertions::new(&config, &environment),
-            event_writer: Arc::new(EventWriter::new(EventKeys::new(secret, fallbacks)?)),
-            devices: DeviceTokens::new(secret, fallbacks)?,
-            one_time: OneTimeTokens::new(secret, fallbacks)?,
+            event_writer: Arc::new(EventWriter::new(EventKeys::new(secret, fallbacks).map_err(same_secrets)?)),
+            devices: DeviceTokens::new(secret, fallbacks).map_err(same_secrets)?,
+            one_time: OneTimeTokens::new(secret, fallbacks).map_err(same_secrets)?,
+            mailer: Mailer::new(&config, &environment)?,
+            outbox: Outbox::new(),
             throttle: LoginThrottle::new(&config.limits),
             sessions: Sessions::new(tokens, Arc::clone(&store), environment.clone(), &config.session),
             hashing: PasswordHasher::new(&config.hashing),

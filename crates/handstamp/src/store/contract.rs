@@ -48,6 +48,7 @@ mod files;
 mod jobs;
 mod migrations;
 mod one_time;
+mod outbox;
 
 laws! {
     a_transaction_changes_nothing_until_it_is_committed

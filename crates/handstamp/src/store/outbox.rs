@@ -1,9 +1,12 @@
 //! The table of the outbox: messages that wait to be sent.
 
+use std::sync::LazyLock;
+use std::time::Duration;
+
 use handstamp_core::{OneTimeId, Timestamp, UserId};
 use uuid::Uuid;
 
-use super::statement::{Arg, Pool, Sql, Tx, maintenance, request};
+use super::statement::{Pool, Sql, Tx, maintenance, request};
 use super::{Error, Result, Store, from_db_time};
 use crate::model::{NewOneTimeToken, NewOutboxMessage, OutboxKind, OutboxMessage};
 
@@ -61,15 +64,29 @@ impl Store {
         tx.commit().await
     }
 
-    /// Claims the message that has been due for longest, until `until`: another node may try it then.
-    pub(crate) async fn claim_message(&self, now: Timestamp, until: Timestamp) -> Result<Option<OutboxMessage>> {
-        const FIND: Sql = maintenance("SELECT id, due_at FROM outbox WHERE due_at <= $1 ORDER BY due_at, id LIMIT 1");
+    /// Claims the message that has been due for longest, until `until`: another node may try it then. A due time further ahead than
+    /// `longest` was set by a clock that was wrong and does not count. A message of a kind that this version does not know is left
+    /// to a node of a newer one.
+    pub(crate) async fn claim_message(
+        &self,
+        now: Timestamp,
+        longest: Duration,
+        until: Timestamp,
+    ) -> Result<Option<OutboxMessage>> {
+        static FIND: LazyLock<String> = LazyLock::new(|| {
+            let kinds = OutboxKind::ALL.map(|kind| format!("'{}'", kind.name())).join(", ");
+            format!(
+                "SELECT id, due_at FROM outbox WHERE (due_at <= $1 OR due_at > $2) AND kind IN ({kinds})
+                 ORDER BY due_at, id LIMIT 1"
+            )
+        });
         const CLAIM: Sql = maintenance(
             "UPDATE outbox SET due_at = $3, attempts = attempts + 1 WHERE id = $1 AND due_at = $2
              RETURNING id, kind, user_id, recipient, content, token_id, created_at, attempts",
         );
+        let due = [now.into(), now.after(longest).into()];
         loop {
-            let found: Option<(Uuid, i64)> = self.fetch_optional(Pool::Read, FIND, &[now.into()]).await?;
+            let found: Option<(Uuid, i64)> = self.fetch_optional(Pool::Read, maintenance(&FIND), &due).await?;
             let Some((id, due_at)) = found else { return Ok(None) };
             let mut tx = self.begin().await?;
             let claimed: Option<Row> = tx.fetch_optional(CLAIM, &[id.into(), due_at.into(), until.into()]).await?;
@@ -87,12 +104,20 @@ impl Store {
         tx.commit().await
     }
 
-    /// Has a message tried again at this time.
-    pub(crate) async fn postpone_message(&self, id: Uuid, due_at: Timestamp) -> Result<()> {
+    /// Has a message tried again at this time, if the claim until `claimed_until` is still the last one.
+    pub(crate) async fn postpone_message(&self, id: Uuid, claimed_until: Timestamp, due_at: Timestamp) -> Result<()> {
+        const SQL: Sql = maintenance("UPDATE outbox SET due_at = $3 WHERE id = $1 AND due_at = $2");
         let mut tx = self.begin().await?;
-        let args: [Arg<'_>; 2] = [id.into(), due_at.into()];
-        tx.execute(maintenance("UPDATE outbox SET due_at = $2 WHERE id = $1"), &args).await?;
+        tx.execute(SQL, &[id.into(), claimed_until.into(), due_at.into()]).await?;
         tx.commit().await
+    }
+
+    /// How many messages are due and not claimed.
+    #[cfg(test)]
+    pub(crate) async fn due_messages(&self, now: Timestamp) -> Result<i64> {
+        const SQL: Sql = maintenance("SELECT COUNT(*) FROM outbox WHERE due_at <= $1");
+        let (count,): (i64,) = self.fetch_one(Pool::Read, SQL, &[now.into()]).await?;
+        Ok(count)
     }
 
     /// The number of messages, and when the oldest was written.

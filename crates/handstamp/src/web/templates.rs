@@ -1,19 +1,15 @@
-//! Renders the HTML templates, and formats dates and durations for them.
+//! Renders the HTML templates.
 
-use std::collections::HashMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::SystemTime;
 
-use minijinja::{AutoEscape, Environment, Error, TemplateSource, UndefinedBehavior, Value, context};
+use minijinja::{Error, Value, context};
 
 use super::assets;
 use super::prerendered::Prerendered;
 use crate::config::{Config, Registration};
-use crate::events::Event;
 use crate::format::{format_date, format_rfc3339};
 use crate::sessions::Session;
+use crate::templates::TemplateSet;
 
 /// The embedded templates. A file of the same name in `templates_dir` replaces one, within a folder of the same name.
 const TEMPLATES: &[(&str, &str)] = &[
@@ -46,9 +42,7 @@ const TEMPLATES: &[(&str, &str)] = &[
 
 /// Renders pages.
 pub(crate) struct Templates {
-    embedded: Environment<'static>,
-    /// The templates of the operator and of the application, before the embedded ones.
-    replaced: Option<Environment<'static>>,
+    templates: TemplateSet,
     site_name: String,
     registration_open: bool,
     prefix: String,
@@ -59,8 +53,7 @@ pub(crate) struct Templates {
 impl Templates {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
-            embedded: environment(|name| Ok(embedded(name).map(TemplateSource::from))),
-            replaced: replaced(config),
+            templates: TemplateSet::new(TEMPLATES, config),
             site_name: config.site_name.clone(),
             prefix: config.prefix.to_string(),
             registration_open: matches!(config.registration, Registration::Open | Registration::Confirm),
@@ -72,7 +65,7 @@ impl Templates {
     /// than the rest of the request, so it is rendered once and the values of the user are filled in. Replaced templates may do
     /// anything with the values, so they are rendered each time.
     pub(super) fn account_page(&self, session: &Session) -> Result<String, Error> {
-        if self.replaced.is_some() {
+        if self.templates.is_replaced() {
             return self.account_page_of(self.visitor(Some(session)));
         }
         let user = &session.user;
@@ -108,18 +101,7 @@ impl Templates {
             registration_open => self.registration_open,
             ..values
         };
-        if let Some(replaced) = &self.replaced {
-            match replaced.get_template(template).and_then(|template| template.render(&values)) {
-                Ok(html) => return Ok(html),
-                // There is no embedded template to use instead.
-                Err(error) if embedded(template).is_none() => return Err(error),
-                Err(error) => {
-                    let error = format!("{error:#}");
-                    Event::TemplateError { template, error: &error }.record();
-                }
-            }
-        }
-        self.embedded.get_template(template)?.render(&values)
+        self.templates.render(template, &values)
     }
 
     /// The signed-in user as templates see it.
@@ -133,75 +115,6 @@ impl Templates {
             }
         })
     }
-}
-
-fn environment(
-    load: impl Fn(&str) -> Result<Option<TemplateSource>, Error> + Send + Sync + 'static,
-) -> Environment<'static> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.set_auto_reload(true);
-    environment.set_loader(load);
-    environment
-}
-
-fn embedded(name: &str) -> Option<&'static str> {
-    TEMPLATES.iter().find(|(known, _)| *known == name).map(|(_, source)| *source)
-}
-
-/// The operator's templates, then the application's, then the embedded ones; none if there are only embedded ones.
-fn replaced(config: &Config) -> Option<Environment<'static>> {
-    let folder = config.templates_dir.clone();
-    let given: HashMap<String, String> = config.templates.iter().cloned().collect();
-    if folder.is_none() && given.is_empty() {
-        return None;
-    }
-    let mut replaced = environment(move |name| {
-        let beneath = || given.get(name).cloned().or_else(|| embedded(name).map(str::to_owned));
-        match &folder {
-            Some(folder) => load(folder, name, beneath),
-            None => Ok(beneath().map(TemplateSource::from)),
-        }
-    });
-    for (name, value) in &config.globals {
-        replaced.add_global(name.clone(), value.as_str());
-    }
-    Some(replaced)
-}
-
-/// The operator's file of this name if it exists, and `beneath` otherwise. The template is loaded again once the file changes,
-/// appears or disappears.
-fn load(folder: &Path, name: &str, beneath: impl FnOnce() -> Option<String>) -> Result<Option<TemplateSource>, Error> {
-    if !is_within_folder(name) {
-        return Ok(None);
-    }
-    let path = folder.join(name);
-    let seen = stamp(&path);
-    let source = match seen {
-        Some(_) => Some(fs::read_to_string(&path).map_err(|error| {
-            Error::new(minijinja::ErrorKind::InvalidOperation, format!("cannot read {}: {error}", path.display()))
-        })?),
-        None => beneath(),
-    };
-    Ok(source.map(|source| TemplateSource::new(source).with_uptodate_check(up_to_date(path, seen))))
-}
-
-/// Whether a template's name leads to a visible file within the folder, or within a folder of it.
-fn is_within_folder(name: &str) -> bool {
-    !name.contains(['\\', '\0']) && name.split('/').all(|part| !part.is_empty() && !part.starts_with('.'))
-}
-
-/// When a file was last written, and how long it is.
-type Stamp = (SystemTime, u64);
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
-}
-
-fn up_to_date(path: PathBuf, seen: Option<Stamp>) -> impl Fn() -> bool + Send + Sync + 'static {
-    move || stamp(&path) == seen
 }
 
 #[cfg(test)]

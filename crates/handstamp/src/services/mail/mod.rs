@@ -1,7 +1,13 @@
 //! The mails of the site: what each says, and how the outbox is sent.
 
 mod enqueue;
+mod folder;
+mod mailer;
+mod outbox;
 mod prepare;
+mod smtp;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +16,8 @@ use handstamp_core::EmailAddress;
 use super::Services;
 pub(crate) use enqueue::LinkValidity;
 pub(super) use enqueue::MessageContent;
+pub(crate) use mailer::Mailer;
+pub(crate) use outbox::Outbox;
 
 /// A mail to be rendered and sent.
 #[derive(Clone, Debug)]
@@ -54,6 +62,23 @@ pub(super) enum MailTemplate {
 }
 
 impl MailTemplate {
+    /// All templates.
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 12] = [
+        Self::ResetPassword,
+        Self::ConfirmRegistration,
+        Self::AlreadyRegistered,
+        Self::VerifyEmail,
+        Self::ChangeEmail,
+        Self::Invitation,
+        Self::SignInCode,
+        Self::PasswordChanged,
+        Self::EmailChanged,
+        Self::NewDevice,
+        Self::AccountDeleted,
+        Self::Test,
+    ];
+
     /// The name of its files.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -74,18 +99,10 @@ impl MailTemplate {
 }
 
 impl Services {
-    /// Whether this site sends mails.
-    pub(crate) fn mail_is_on(&self) -> bool {
-        true
-    }
-
     /// Whether a notice is mailed for a sign-in in a new browser.
-    pub(super) fn new_device_mail_is_on(&self) -> bool {
-        self.mail_is_on()
+    fn new_device_mail_is_on(&self) -> bool {
+        self.config.mail.new_device && self.mail_is_on()
     }
-
-    /// Wakes the sender after an act has committed a message.
-    pub(super) fn outbox_changed(&self) {}
 }
 
 /// A mail that a test takes out of the outbox.
@@ -103,8 +120,7 @@ impl Services {
     /// nothing to send.
     #[allow(clippy::unwrap_used, reason = "it is for tests")]
     pub(crate) async fn next_mail(&self) -> Option<Option<SentMail>> {
-        let now = self.sessions.now();
-        let message = self.store.claim_message(now, now.after(std::time::Duration::from_secs(60))).await.unwrap()?;
+        let message = self.claim_next_message().await.unwrap()?.message;
         let mail = self.prepare(&message).await.unwrap();
         self.store.finish_message(message.id).await.unwrap();
         Some(mail.map(|mail| SentMail {

