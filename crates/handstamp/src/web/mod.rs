@@ -40,7 +40,7 @@ pub(crate) use client_address::Warned;
 pub(crate) use cookies::Cookies;
 pub(crate) use csrf::refusal as cross_site_refusal;
 pub(crate) use extract::{client_info, presented_sessions};
-pub(crate) use headers::{SecurityHeaders, add_no_store};
+pub(crate) use headers::{SecurityHeaders, add_no_store, set_no_store};
 pub use health::NotReady;
 pub(crate) use health::readiness;
 pub(crate) use identity_headers::IdentityHeaderCache;
