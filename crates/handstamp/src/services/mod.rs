@@ -23,6 +23,7 @@ use handstamp_core::{
 };
 use tokio::sync::broadcast;
 
+use crate::blocklist::Blocklist;
 use crate::config::{Config, SessionConfig};
 use crate::context::{ClientInfo, Context};
 use crate::environment::Environment;
@@ -60,6 +61,8 @@ pub(crate) struct Services {
     pub(crate) store: Arc<Store>,
     pub(crate) sessions: Sessions,
     pub(crate) hashing: PasswordHasher,
+    /// The breached passwords that no new password may be in.
+    blocklist: Option<Arc<Blocklist>>,
     pub(crate) throttle: LoginThrottle,
     pub(crate) devices: DeviceTokens,
     pub(crate) assertions: Assertions,
@@ -79,7 +82,12 @@ pub(crate) struct SignInCookies {
 const EVENTS_KEPT: usize = 256;
 
 impl Services {
-    pub(crate) fn new(config: Config, store: Arc<Store>, environment: Environment) -> Result<Self, KeyRingError> {
+    pub(crate) fn new(
+        config: Config,
+        store: Arc<Store>,
+        environment: Environment,
+        blocklist: Option<Blocklist>,
+    ) -> Result<Self, KeyRingError> {
         let (secret, fallbacks) = (&config.secret_key, &config.secret_key_fallbacks);
         let tokens = SessionTokens::new(secret, fallbacks)?;
         Ok(Self {
@@ -88,6 +96,7 @@ impl Services {
             throttle: LoginThrottle::new(&config.limits),
             sessions: Sessions::new(tokens, Arc::clone(&store), environment.clone(), &config.session),
             hashing: PasswordHasher::new(&config.hashing),
+            blocklist: blocklist.map(Arc::new),
             events: broadcast::Sender::new(EVENTS_KEPT),
             config,
             environment,
@@ -146,7 +155,8 @@ impl Services {
         email: &str,
     ) -> Result<Result<PasswordHash, PasswordError>, InternalError> {
         let context = vec![name.to_owned(), email.to_owned(), self.config.site_name.clone()];
-        permit.hash_new(self.config.password, password, context, self.environment.random()).await
+        let (policy, blocklist) = (self.config.password, self.blocklist.clone());
+        permit.hash_new(policy, password, context, blocklist, self.environment.random()).await
     }
 
     /// Flushes the last-seen times to the database.
