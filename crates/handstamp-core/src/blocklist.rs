@@ -477,6 +477,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_header_with_another_number_of_passwords_is_refused() {
+        let mut bytes = header().to_bytes();
+        bytes[24] += 1;
+        let sum = checksum(&bytes);
+        bytes[PREAMBLE_BYTES..][..CHECKSUM_BYTES].copy_from_slice(&sum);
+        assert_eq!(Header::from_bytes(&bytes), Err(FormatError::Damaged));
+    }
+
     proptest! {
         #[test]
         fn a_header_with_a_changed_byte_is_refused(at in 0..HEADER_BYTES, change in 1..=255_u8) {

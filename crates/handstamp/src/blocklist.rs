@@ -237,6 +237,8 @@ pub(crate) mod tests {
         assert_eq!(healthy.contains(&password("walnut-trumpet-glacier")), Ok(true));
         let key = Key::of(&password("plum-octave-harbour")).next().unwrap();
         let shard = *healthy.header.shard(key.shard());
+        let verified = Blocklist::open(&path).unwrap();
+        assert_eq!(verified.contains(&password("plum-octave-harbour")), Ok(true));
         let file = OpenOptions::new().write(true).open(&path).unwrap();
         file.write_all_at(&[0xff], shard.end() - 1).unwrap();
         for filter in [&healthy, &Blocklist::open(&path).unwrap()] {
@@ -246,6 +248,7 @@ pub(crate) mod tests {
             }
             assert_eq!(filter.contains(&password("walnut-trumpet-glacier")), Ok(true), "in another shard");
         }
+        assert!(verified.contains(&password("plum-octave-harbour")).is_ok(), "a shard is verified once");
     }
 
     #[test]
