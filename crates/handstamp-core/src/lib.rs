@@ -7,7 +7,9 @@
 
 mod assertion;
 mod authentication;
+pub mod blocklist;
 mod client_address;
+mod common_passwords;
 pub mod cookie;
 mod device;
 mod display_name;

@@ -45,6 +45,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SessionCommand,
     },
+    /// Refuse new passwords that are known from data breaches, without asking another service.
+    Passwords {
+        #[command(subcommand)]
+        command: PasswordsCommand,
+    },
     /// Print a complete configuration of a reverse proxy that authenticates the requests to an app with Handstamp.
     ProxyConfig {
         /// Which proxy
@@ -180,6 +185,46 @@ pub(crate) enum SessionCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+}
+
+/// Refuse new passwords that are known from data breaches, without asking another service.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PasswordsCommand {
+    /// Make the filter of breached passwords that password.blocklist names.
+    ///
+    /// The input is what haveibeenpwned-downloader writes: a file with a SHA-1, a colon and a count on each line, or a folder with
+    /// a file for each prefix. A run that is killed goes on where it stopped when the same command is given again; if the input or
+    /// a flag has changed, it begins anew. Its files are in a folder beside the filter, whose name ends with .partial.
+    Build(BuildArgs),
+    /// Look a password up in the lists of common and of breached passwords. It is prompted for, or read from standard input.
+    ///
+    /// Exit status 4 when it is in one of them.
+    Check {
+        /// The filter [default: that of password.blocklist]
+        #[arg(long, value_name = "FILE")]
+        blocklist: Option<PathBuf>,
+        /// The settings file [default: handstamp.toml, if it exists]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        #[command(flatten)]
+        output: OutputFlags,
+    },
+}
+
+/// The input and the output of `passwords build`.
+#[derive(Args, Debug)]
+pub(crate) struct BuildArgs {
+    /// A file or folder of the downloader; can be repeated
+    #[arg(required = true, value_name = "INPUT")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// The filter to make. An earlier one is replaced once the new one is complete
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Leave out passwords that were seen fewer times
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) min_count: u32,
+    #[command(flatten)]
+    pub(crate) output_format: OutputFlags,
 }
 
 /// The user that a command acts on.

@@ -131,19 +131,26 @@ pub(crate) fn with_handstamp(
 
 /// Prompts twice at a terminal, so that a typing error locks no user out; otherwise reads one line of standard input.
 fn read_password() -> Result<Zeroizing<String>, CliError> {
-    if !io::stdin().is_terminal() {
-        let mut line = Zeroizing::new(String::new());
-        io::stdin().lock().read_line(&mut line).map_err(CliError::usage)?;
-        let password = line.strip_suffix('\n').map_or(line.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
-        return Ok(Zeroizing::new(password.to_owned()));
+    let password = read_password_once()?;
+    if io::stdin().is_terminal() && *password != *prompt("Repeat the password: ")? {
+        return Err(CliError::usage("the two passwords differ"));
     }
-    let ask = |prompt: &str| rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(CliError::usage);
-    let password = ask("Password: ")?;
-    if *password == *ask("Repeat the password: ")? {
-        Ok(password)
-    } else {
-        Err(CliError::usage("the two passwords differ"))
+    Ok(password)
+}
+
+/// Prompts at a terminal; otherwise reads one line of standard input.
+pub(crate) fn read_password_once() -> Result<Zeroizing<String>, CliError> {
+    if io::stdin().is_terminal() {
+        return prompt("Password: ");
     }
+    let mut line = Zeroizing::new(String::new());
+    io::stdin().lock().read_line(&mut line).map_err(CliError::usage)?;
+    let password = line.strip_suffix('\n').map_or(line.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    Ok(Zeroizing::new(password.to_owned()))
+}
+
+fn prompt(text: &str) -> Result<Zeroizing<String>, CliError> {
+    rpassword::prompt_password(text).map(Zeroizing::new).map_err(CliError::usage)
 }
 
 fn show_accounts(accounts: &[User], output: OutputFlags) -> Result<(), CliError> {

@@ -9,6 +9,7 @@ mod log;
 mod log_format;
 mod metrics;
 mod network_shares;
+mod passwords;
 mod proxy_config;
 mod run;
 mod settings;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{AddressArgs, Cli, Command, DataArgs};
+use cli::{AddressArgs, Cli, Command, DataArgs, PasswordsCommand};
 use proxy_config::Wanted;
 use settings::Settings;
 
@@ -33,6 +34,12 @@ fn main() -> ExitCode {
                 .and_then(|settings| commands::users(settings, command)),
             Command::Session { command } => settings(command.data(), &AddressArgs::default())
                 .and_then(|settings| commands::sessions(settings, command)),
+            Command::Passwords { command: PasswordsCommand::Build(request) } => passwords::build(&request),
+            Command::Passwords { command: PasswordsCommand::Check { blocklist, config, output } } => {
+                let data = DataArgs { config, data_dir: None };
+                settings(&data, &AddressArgs::default())
+                    .and_then(|settings| passwords::check(blocklist.or(settings.blocklist().cloned()), output))
+            }
             Command::ProxyConfig { proxy, listen, app, handstamp, hosts, pass } => {
                 let (access, preflight) = (pass.access, pass.preflight);
                 proxy_config::print(&Wanted { proxy, listen, app, handstamp, hosts, access, preflight })
@@ -64,6 +71,11 @@ impl CliError {
     /// The user or session that the command names does not exist.
     pub(crate) fn not_found(reason: impl Display) -> Self {
         Self(reason.to_string(), 3)
+    }
+
+    /// The address or the password is rejected.
+    pub(crate) fn rejected(reason: impl Display) -> Self {
+        Self(reason.to_string(), 4)
     }
 
     fn exit(self) -> ExitCode {

@@ -155,6 +155,11 @@ impl Settings {
         &self.config.trusted_proxies
     }
 
+    /// The filter of breached passwords.
+    pub(crate) fn blocklist(&self) -> Option<&PathBuf> {
+        self.config.password_blocklist.as_ref()
+    }
+
     /// The configuration of the library. The public URL is that of `port` on this machine if none was given. Files in the data
     /// folder stand in for a missing database URL and secret key.
     ///

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::blocklist::BlocklistError;
 use crate::config::ConfigErrors;
 use crate::environment::MailError;
 use crate::internal_error::InternalError;
@@ -16,6 +17,7 @@ pub struct Error(Kind);
 
 enum Kind {
     Open(OpenError),
+    Blocklist(BlocklistError),
     Config(String),
     Act(ActError),
     Mail(MailError),
@@ -27,9 +29,15 @@ impl Error {
         matches!(self.0, Kind::Config(_))
     }
 
-    /// A file or folder is accessible to other users, or cannot be created.
+    /// A file or folder is accessible to other users, or cannot be created or read. For [`Blocklist`](crate::Blocklist) that
+    /// includes a file that is damaged.
     pub fn is_file(&self) -> bool {
-        matches!(self.0, Kind::Open(OpenError::File(_)))
+        matches!(
+            self.0,
+            Kind::Open(OpenError::File(_))
+                | Kind::Blocklist(_)
+                | Kind::Act(ActError::Internal(InternalError::Blocklist(_)))
+        )
     }
 
     /// The database does not answer, its tables cannot be used, or it is not known whether every node has applied the change.
@@ -103,6 +111,12 @@ impl From<OpenError> for Error {
     }
 }
 
+impl From<BlocklistError> for Error {
+    fn from(error: BlocklistError) -> Self {
+        Self(Kind::Blocklist(error))
+    }
+}
+
 impl From<ActError> for Error {
     fn from(error: ActError) -> Self {
         Self(Kind::Act(error))
@@ -137,6 +151,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Open(error) => error.fmt(f),
+            Kind::Blocklist(error) => write!(f, "password.blocklist: {error}"),
             Kind::Config(message) => f.write_str(message),
             Kind::Act(error) => error.fmt(f),
             Kind::Mail(error) => error.fmt(f),
@@ -154,6 +169,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
             Kind::Open(error) => error.source(),
+            Kind::Blocklist(error) => Some(error),
             Kind::Act(ActError::Internal(error)) => error.source(),
             Kind::Config(_) | Kind::Act(_) | Kind::Mail(_) => None,
         }

@@ -72,6 +72,7 @@
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 compile_error!("handstamp stores accounts in a database: enable the feature `sqlite`, `postgres`, or both");
 
+mod blocklist;
 mod config;
 mod context;
 mod data_dir;
@@ -101,6 +102,7 @@ use axum::Router;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
+pub use blocklist::{Blocklist, BlocklistError};
 pub use config::{
     BoundedValue, Config, ConfigError, ConfigErrors, DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig,
     MailAddress, MailConfig, MailUrl, PoolConfig, Prefix, PublicUrl, Registration, SessionConfig, Setting,
@@ -114,8 +116,8 @@ pub use embed::{
 pub use error::Error;
 pub use events::AccountEvent;
 pub use handstamp_core::{
-    Argon2Params, Argon2ParamsError, InvalidSetting, Network, PasswordPolicy, ReturnHost, SecretError, SecretKey,
-    Timestamp, TrustedProxies, UserId,
+    Argon2Params, Argon2ParamsError, InvalidSetting, Network, Password, PasswordPolicy, PasswordTooLong, ReturnHost,
+    SecretError, SecretKey, Timestamp, TrustedProxies, UserId,
 };
 pub use model::{ListUsers, ListedSession, User};
 pub use web::NotReady;
@@ -145,7 +147,8 @@ impl Handstamp {
     /// does not answer for [`PoolConfig::wait`], and for this node's first lease for [`SessionConfig::lease`] at most.
     ///
     /// # Errors
-    /// When [`Config::validate`] rejects a setting, the database cannot be opened, or other users can read its files.
+    /// When [`Config::validate`] rejects a setting, the database or the blocklist cannot be opened, or other users can read the
+    /// files of the database or write the blocklist.
     pub async fn open(config: Config) -> Result<Self, Error> {
         Self::open_with(config, Environment::system()).await
     }
@@ -156,8 +159,9 @@ impl Handstamp {
     /// As [`open`](Self::open).
     pub async fn open_with(config: Config, environment: Environment) -> Result<Self, Error> {
         config.validate()?;
+        let blocklist = config.password_blocklist.as_deref().map(Blocklist::open).transpose()?;
         let store = Arc::new(Store::open_with(&config.database, config.session.notify, config.pool).await?);
-        let services = Services::new(config, store, environment)?;
+        let services = Services::new(config, store, environment, blocklist)?;
         let site = Arc::new(Site::new(services));
         let node = tokio::spawn({
             let site = Arc::clone(&site);

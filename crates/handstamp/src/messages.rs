@@ -23,6 +23,13 @@ impl fmt::Display for Message {
                 f.write_str("This password is easy to guess.")?;
                 advice.iter().try_for_each(|advice| write!(f, " {}", words_of(*advice)))
             }
+            Self::NewPassword(PasswordError::Common) => {
+                f.write_str("This is one of the most common passwords. Choose another one.")
+            }
+            Self::NewPassword(PasswordError::Breached) => f.write_str(
+                "This password is in a list of passwords from data breaches, or our check cannot tell it from one of them. \
+                 Choose another one.",
+            ),
             Self::PasswordTooLong => write!(f, "Use at most {} characters.", Password::MAX_LENGTH),
             Self::WrongCredentials => f.write_str("The e-mail address or the password is wrong."),
             Self::WrongCurrentPassword => f.write_str("This is not your current password."),

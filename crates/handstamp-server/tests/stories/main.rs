@@ -7,6 +7,8 @@ mod request_generator;
 mod account_settings;
 mod assertion_verification;
 mod backup_and_restore;
+mod blocklist_build;
+mod breached_passwords;
 mod canonical_host;
 mod clock_skew;
 mod concurrent_requests;

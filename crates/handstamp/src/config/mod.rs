@@ -63,6 +63,9 @@ pub struct Config {
     pub sign_in: SignInConfig,
     /// The requirements for a new password: by default at least 8 code points, and strength 3 of 0 to 4.
     pub password: PasswordPolicy,
+    /// A filter of breached passwords, which no new password may be in: a file that `handstamp passwords build` makes, and that
+    /// [`Blocklist`](crate::Blocklist) opens. None by default.
+    pub password_blocklist: Option<PathBuf>,
     /// The cost of hashing passwords, and how many are hashed at once.
     pub hashing: HashingConfig,
     /// The rate limits of sign-ins and registrations.
@@ -106,6 +109,7 @@ impl Config {
             session: SessionConfig::default(),
             sign_in: SignInConfig::default(),
             password: PasswordPolicy::default(),
+            password_blocklist: None,
             hashing: HashingConfig::default(),
             limits: LimitsConfig::default(),
             trusted_proxies: TrustedProxies::default(),

@@ -35,6 +35,7 @@ use handstamp_core::{
 };
 use tokio::sync::broadcast;
 
+use crate::blocklist::Blocklist;
 use crate::config::{Config, ConfigError, ConfigErrors, SessionConfig};
 use crate::context::{ClientInfo, Context};
 use crate::environment::Environment;
@@ -81,6 +82,8 @@ pub(crate) struct Services {
     pub(crate) store: Arc<Store>,
     pub(crate) sessions: Sessions,
     pub(crate) hashing: PasswordHasher,
+    /// The breached passwords that no new password may be in.
+    blocklist: Option<Arc<Blocklist>>,
     pub(crate) throttle: LoginThrottle,
     pub(crate) devices: DeviceTokens,
     /// The tokens of mailed links, and the codes beside them.
@@ -108,7 +111,12 @@ const EVENTS_KEPT: usize = 256;
 impl Services {
     /// # Errors
     /// When two secrets are the same, or mails cannot be sent as the settings say.
-    pub(crate) fn new(config: Config, store: Arc<Store>, environment: Environment) -> Result<Self, ConfigErrors> {
+    pub(crate) fn new(
+        config: Config,
+        store: Arc<Store>,
+        environment: Environment,
+        blocklist: Option<Blocklist>,
+    ) -> Result<Self, ConfigErrors> {
         let (secret, fallbacks) = (&config.secret_key, &config.secret_key_fallbacks);
         let same_secrets = |error: KeyRingError| {
             let (setting, message) = ("secret_key_fallbacks".to_owned(), error.to_string());
@@ -125,6 +133,7 @@ impl Services {
             throttle: LoginThrottle::new(&config.limits),
             sessions: Sessions::new(tokens, Arc::clone(&store), environment.clone(), &config.session),
             hashing: PasswordHasher::new(&config.hashing),
+            blocklist: blocklist.map(Arc::new),
             events: broadcast::Sender::new(EVENTS_KEPT),
             config,
             environment,
@@ -211,7 +220,8 @@ impl Services {
         email: &str,
     ) -> Result<Result<PasswordHash, PasswordError>, InternalError> {
         let context = vec![name.to_owned(), email.to_owned(), self.config.site_name.clone()];
-        permit.hash_new(self.config.password, password, context, self.environment.random()).await
+        let (policy, blocklist) = (self.config.password, self.blocklist.clone());
+        permit.hash_new(policy, password, context, blocklist, self.environment.random()).await
     }
 
     /// Flushes the last-seen times to the database.

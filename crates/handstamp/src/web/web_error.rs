@@ -73,6 +73,7 @@ impl WebError {
                 | InternalError::StaleRead
                 | InternalError::NoLease
                 | InternalError::PropagationUnknown(_)
+                | InternalError::Blocklist(_)
                 | InternalError::Overloaded,
             ) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(InternalError::Hash(_) | InternalError::Template(_) | InternalError::Task(_)) => {
@@ -117,7 +118,8 @@ impl WebError {
                 InternalError::Store(_)
                 | InternalError::StaleRead
                 | InternalError::NoLease
-                | InternalError::PropagationUnknown(_),
+                | InternalError::PropagationUnknown(_)
+                | InternalError::Blocklist(_),
             ) => "We cannot do this right now. Please try again in a moment.".into(),
             Self::Internal(_) => "Something went wrong on our side. We have taken a note of it.".into(),
         }
