@@ -74,7 +74,7 @@ impl Error {
     pub fn mail(&self) -> Option<&MailError> {
         match &self.0 {
             Kind::Mail(error) => Some(error),
-            Kind::Open(_) | Kind::Config(_) | Kind::Act(_) => None,
+            _ => None,
         }
     }
 
