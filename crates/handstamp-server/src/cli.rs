@@ -45,6 +45,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SessionCommand,
     },
+    /// Check the sending of mails.
+    Mail {
+        #[command(subcommand)]
+        command: MailCommand,
+    },
     /// Print a complete configuration of a reverse proxy that authenticates the requests to an app with Handstamp.
     ProxyConfig {
         /// Which proxy
@@ -165,6 +170,22 @@ pub(crate) enum SessionCommand {
     },
 }
 
+/// Check the sending of mails.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MailCommand {
+    /// Send a test mail at once, and show the words of the mail server.
+    ///
+    /// It uses the settings of the server, which need not run. Exit status 1 when the mail is not accepted.
+    Test {
+        /// The address to send it to
+        address: String,
+        #[command(flatten)]
+        output: OutputFlags,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
 /// The user that a command acts on.
 #[derive(Args, Debug)]
 pub(crate) struct AccountArgument {
@@ -232,6 +253,14 @@ impl UserCommand {
             | Self::Enable(account)
             | Self::Unlock(account)
             | Self::Delete(account) => &account.data,
+        }
+    }
+}
+
+impl MailCommand {
+    pub(crate) fn data(&self) -> &DataArgs {
+        match self {
+            Self::Test { data, .. } => data,
         }
     }
 }

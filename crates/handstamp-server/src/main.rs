@@ -7,6 +7,7 @@ mod doctor;
 mod listener;
 mod log;
 mod log_format;
+mod mail;
 mod metrics;
 mod network_shares;
 mod proxy_config;
@@ -33,6 +34,9 @@ fn main() -> ExitCode {
                 .and_then(|settings| commands::users(settings, command)),
             Command::Session { command } => settings(command.data(), &AddressArgs::default())
                 .and_then(|settings| commands::sessions(settings, command)),
+            Command::Mail { command } => {
+                settings(command.data(), &AddressArgs::default()).and_then(|settings| mail::run(settings, &command))
+            }
             Command::ProxyConfig { proxy, listen, app, handstamp, hosts, pass } => {
                 let (access, preflight) = (pass.access, pass.preflight);
                 proxy_config::print(&Wanted { proxy, listen, app, handstamp, hosts, access, preflight })
