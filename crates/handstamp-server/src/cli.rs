@@ -15,8 +15,8 @@ pub(crate) struct Cli {
 }
 
 const EXIT_STATUSES: &str = "\
-Exit status: 0 success, 1 the database, a file or a check failed, 2 the command or a setting is wrong, 3 no such user,
-4 the address or the password was rejected.";
+Exit status: 0 success, 1 the database, a file, a mail or a check failed, 2 the command or a setting is wrong,
+3 no such user, 4 the address or the password was rejected.";
 
 const ABOUT_SETTINGS: &str = "\
 Every setting can be set in handstamp.toml or in an environment variable, and some by a flag; the later of these wins.

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 pub(crate) struct CliError(String, u8);
 
 impl CliError {
-    /// The database, a file or a check failed.
+    /// The database, a file, a mail or a check failed.
     pub(crate) fn failure(reason: impl Display) -> Self {
         Self(reason.to_string(), 1)
     }

@@ -161,8 +161,8 @@ impl Settings {
     /// folder stand in for a missing database URL and secret key.
     ///
     /// # Errors
-    /// When a file or folder is missing, cannot be created, or can be read by others; and when mails would have links to a public
-    /// URL that was not given.
+    /// When a file or folder is missing, cannot be created, or can be read by others. Also when a mail server was given, and no
+    /// public URL for the links in mails.
     pub(crate) fn into_config(self, port: u16, mode: DataDirMode) -> Result<Config, CliError> {
         let Self { data_dir, mut config, given, .. } = self;
         if !given.public_url {

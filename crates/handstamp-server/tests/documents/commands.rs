@@ -31,7 +31,7 @@ const BACKUP: &str = "crates/handstamp-server/tests/stories/backup_and_restore.r
 const NODES: &str = "crates/handstamp-server/tests/stories/multiple_nodes.rs";
 
 /// Every block: its document and how its first line begins.
-const BLOCKS: [(&str, &str, Shown); 23] = [
+const BLOCKS: [(&str, &str, Shown); 24] = [
     ("CONTRIBUTING.md", "cargo build", Not("the build is the one that runs this test")),
     ("CONTRIBUTING.md", "cargo test", Not("the whole of the tests runs this one")),
     ("README.md", "cargo run", Here("the_quick_start_starts_a_server_without_settings")),
@@ -44,6 +44,7 @@ const BLOCKS: [(&str, &str, Shown); 23] = [
     ("docs/src/guide/backup.md", "rm -f", By(BACKUP)),
     ("docs/src/guide/configuration.md", "HANDSTAMP_SECRET_KEY_FILE", Here("a_secret_is_read_from_a_file")),
     ("docs/src/guide/custom-pages.md", "mkdir templates", Here("a_copied_template_is_served")),
+    ("docs/src/guide/mail.md", "handstamp mail test", By("crates/handstamp-server/tests/stories/mail.rs")),
     ("docs/src/guide/production.md", "sudo", Not("it needs a system user")),
     (REVERSE_PROXY, "handstamp serve --public-url", Here("the_quick_start_puts_a_proxy_in_front_of_an_app")),
     (REVERSE_PROXY, "handstamp doctor https", Not("it needs a host on the internet")),

@@ -204,8 +204,8 @@ impl Mailer {
         }
     }
 
-    /// Renders the template of a mail with this ending: in the language of the recipient if the operator or the application has it,
-    /// as `mail/de/test.txt`, and otherwise the one without a language.
+    /// Renders the template of a mail with this ending. The one in the language of the recipient, as `mail/de/test.txt`, comes before
+    /// the one without a language.
     fn render<T>(
         &self,
         mail: &Mail,
@@ -274,8 +274,8 @@ fn header_text(text: &str) -> String {
     words.join(" ").chars().take(MAX_SUBJECT).collect()
 }
 
-/// Whether a name looks like a link or an address. Anybody can register any address, so such a name would send advertisements to
-/// strangers.
+/// Whether a name looks like a link or an address. Any visitor can register any address, so such a name would send advertisements
+/// to strangers.
 fn names_a_site(name: &str) -> bool {
     let is_dot_within_a_word = |(at, _): (usize, &str)| {
         let (before, after) = (&name[..at], &name[at + 1..]);
