@@ -15,8 +15,8 @@ pub(crate) struct Cli {
 }
 
 const EXIT_STATUSES: &str = "\
-Exit status: 0 success, 1 the database, a file or a check failed, 2 the command or a setting is wrong, 3 no such user,
-4 the address or the password was rejected.";
+Exit status: 0 success, 1 the database, a file, a mail or a check failed, 2 the command or a setting is wrong,
+3 no such user, 4 the address or the password was rejected.";
 
 const ABOUT_SETTINGS: &str = "\
 Every setting can be set in handstamp.toml or in an environment variable, and some by a flag; the later of these wins.
@@ -49,6 +49,11 @@ pub(crate) enum Command {
     Passwords {
         #[command(subcommand)]
         command: PasswordsCommand,
+    },
+    /// Check the sending of mails.
+    Mail {
+        #[command(subcommand)]
+        command: MailCommand,
     },
     /// Print a complete configuration of a reverse proxy that authenticates the requests to an app with Handstamp.
     ProxyConfig {
@@ -227,6 +232,22 @@ pub(crate) struct BuildArgs {
     pub(crate) output_format: OutputFlags,
 }
 
+/// Check the sending of mails.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MailCommand {
+    /// Send a test mail at once, and show the words of the mail server.
+    ///
+    /// It uses the settings of the server, which need not run. Exit status 1 when the mail is not accepted.
+    Test {
+        /// The address to send it to
+        address: String,
+        #[command(flatten)]
+        output: OutputFlags,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
 /// The user that a command acts on.
 #[derive(Args, Debug)]
 pub(crate) struct AccountArgument {
@@ -295,6 +316,14 @@ impl UserCommand {
             | Self::Enable(account)
             | Self::Unlock(account)
             | Self::Delete(account) => &account.data,
+        }
+    }
+}
+
+impl MailCommand {
+    pub(crate) fn data(&self) -> &DataArgs {
+        match self {
+            Self::Test { data, .. } => data,
         }
     }
 }

@@ -122,6 +122,8 @@ pub(crate) fn with_handstamp(
         config.session.cache_entries = 0;
         // The operator waits for the command, and can repeat it when the database is available.
         config.pool.wait = Duration::ZERO;
+        // The mails of a command are sent by the server.
+        config.mail.send_outbox = false;
         let handstamp = Handstamp::open(config).await?;
         let done = act(&handstamp).await;
         handstamp.close().await;
@@ -216,11 +218,11 @@ fn show_sessions(sessions: &[ListedSession], output: OutputFlags) -> Result<(), 
     table::print(&["id", "since", "last seen", "address", "browser"], &rows).map_err(CliError::failure)
 }
 
-fn show_json(value: &Value) -> Result<(), CliError> {
+pub(crate) fn show_json(value: &Value) -> Result<(), CliError> {
     say(&format!("{value:#}"))
 }
 
-fn say(text: &str) -> Result<(), CliError> {
+pub(crate) fn say(text: &str) -> Result<(), CliError> {
     writeln!(io::stdout(), "{text}").map_err(CliError::failure)
 }
 

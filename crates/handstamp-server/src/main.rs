@@ -7,6 +7,7 @@ mod doctor;
 mod listener;
 mod log;
 mod log_format;
+mod mail;
 mod metrics;
 mod network_shares;
 mod passwords;
@@ -40,6 +41,9 @@ fn main() -> ExitCode {
                 settings(&data, &AddressArgs::default())
                     .and_then(|settings| passwords::check(blocklist.or(settings.blocklist().cloned()), output))
             }
+            Command::Mail { command } => {
+                settings(command.data(), &AddressArgs::default()).and_then(|settings| mail::run(settings, &command))
+            }
             Command::ProxyConfig { proxy, listen, app, handstamp, hosts, pass } => {
                 let (access, preflight) = (pass.access, pass.preflight);
                 proxy_config::print(&Wanted { proxy, listen, app, handstamp, hosts, access, preflight })
@@ -58,7 +62,7 @@ fn main() -> ExitCode {
 pub(crate) struct CliError(String, u8);
 
 impl CliError {
-    /// The database, a file or a check failed.
+    /// The database, a file, a mail or a check failed.
     pub(crate) fn failure(reason: impl Display) -> Self {
         Self(reason.to_string(), 1)
     }

@@ -124,7 +124,7 @@ pub struct MailError {
     reply: Option<String>,
 }
 
-/// What follows from an error.
+/// The consequence of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MailErrorKind {
@@ -150,7 +150,7 @@ impl MailError {
         Self { reply: Some(reply.into()), ..self }
     }
 
-    /// What follows from it.
+    /// Its consequence.
     pub fn kind(&self) -> MailErrorKind {
         self.kind
     }
@@ -176,7 +176,7 @@ impl fmt::Display for MailError {
 
 impl std::error::Error for MailError {}
 
-/// What an instance uses of the world outside: the clocks, the source of randomness, and the way out for mails.
+/// The clocks, the source of randomness and the way out for mails that an instance uses.
 #[derive(Clone)]
 pub struct Environment {
     /// The clocks.

@@ -306,6 +306,73 @@ mod tests {
         let _ = std::fs::remove_dir_all(folder);
     }
 
+    /// Runs a job on this node as [`Jobs::start`] does, and gives the sender that stops it.
+    fn start(job: &'static Job, services: &Arc<Services>) -> (watch::Sender<bool>, Vec<JoinHandle<()>>) {
+        let (stop, _) = watch::channel(false);
+        let tasks = (0..job.scope.at_once()).map(|_| tokio::spawn(runner(job, services).run_until(stop.subscribe())));
+        let tasks = tasks.collect();
+        (stop, tasks)
+    }
+
+    #[tokio::test]
+    async fn a_woken_job_runs_for_as_long_as_there_is_more_to_do() {
+        static LEFT: AtomicU32 = AtomicU32::new(0);
+        static JOB: Job = Job {
+            name: "woken",
+            interval: minutes(60),
+            scope: Scope::Woken { at_once: 1, by: |services| services.outbox.changed() },
+            run: |_| {
+                Box::pin(async {
+                    let more = LEFT.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+                    Ok(if more.is_ok() { JobOutcome::Again } else { JobOutcome::Done })
+                })
+            },
+        };
+        let (handstamp, folder) = drained().await;
+        let services = &handstamp.0.site.services;
+        let (_stop, _tasks) = start(&JOB, services);
+        for _ in 0..3 {
+            LEFT.store(5, Ordering::SeqCst);
+            services.outbox_changed();
+            let all = async {
+                while LEFT.load(Ordering::SeqCst) > 0 {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            };
+            timeout(Duration::from_secs(10), all).await.expect("it does not wait for its interval");
+        }
+        let _ = std::fs::remove_dir_all(folder);
+    }
+
+    #[tokio::test]
+    async fn a_stop_waits_for_the_runs_of_a_woken_job_and_begins_no_other() {
+        static BEGUN: AtomicU32 = AtomicU32::new(0);
+        static ENDED: AtomicU32 = AtomicU32::new(0);
+        static JOB: Job = Job {
+            name: "slow",
+            interval: minutes(60),
+            scope: Scope::Woken { at_once: 3, by: |services| services.outbox.changed() },
+            run: |services| {
+                BEGUN.fetch_add(1, Ordering::SeqCst);
+                services.outbox_changed();
+                Box::pin(async {
+                    sleep(Duration::from_millis(300)).await;
+                    ENDED.fetch_add(1, Ordering::SeqCst);
+                    Ok(JobOutcome::Again)
+                })
+            },
+        };
+        let (handstamp, folder) = drained().await;
+        let (stop, tasks) = start(&JOB, &handstamp.0.site.services);
+        while BEGUN.load(Ordering::SeqCst) < 3 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        let mut jobs = Jobs { stop, tasks, check: None, succeeded_at: Arc::default() };
+        jobs.drain().await;
+        assert_eq!((BEGUN.load(Ordering::SeqCst), ENDED.load(Ordering::SeqCst)), (3, 3), "at most three at once");
+        let _ = std::fs::remove_dir_all(folder);
+    }
+
     #[tokio::test]
     async fn a_failed_job_keeps_its_claim_and_has_not_succeeded() {
         static JOB: Job = Job {

@@ -46,6 +46,7 @@ const BLOCKS: [(&str, &str, Shown); 24] = [
     (BREACHED, "handstamp passwords build", Here("a_blocklist_is_made_and_used")),
     ("docs/src/guide/configuration.md", "HANDSTAMP_SECRET_KEY_FILE", Here("a_secret_is_read_from_a_file")),
     ("docs/src/guide/custom-pages.md", "mkdir templates", Here("a_copied_template_is_served")),
+    ("docs/src/guide/mail.md", "handstamp mail test", By("crates/handstamp-server/tests/stories/mail.rs")),
     ("docs/src/guide/production.md", "sudo", Not("it needs a system user")),
     (REVERSE_PROXY, "handstamp serve --public-url", Here("the_quick_start_puts_a_proxy_in_front_of_an_app")),
     (REVERSE_PROXY, "handstamp doctor https", Not("it needs a host on the internet")),

@@ -24,6 +24,7 @@ mod http_fuzzing;
 mod json_api;
 mod key_rotation;
 mod logging;
+mod mail;
 mod misbehaving_clients;
 mod multiple_nodes;
 mod operator_commands;

@@ -266,8 +266,8 @@ pub(super) fn settings() -> Vec<Setting<Config>> {
         .values("`smtp://[user:password@]host[:port]`, `smtps://…` or `file:DIR`")
         .default_is("none; the folder `outbox` in `data_dir` if `public_url` is on the local machine")
         .about(
-            "The server that sends the mails, or a folder for them. `smtp://` needs STARTTLS unless the host is this machine. \
-             Without it no mail is sent.",
+            "The server that sends the mails, or a folder for them. `smtp://` requires STARTTLS unless the host is the local \
+             machine.",
         ),
         Setting::text("mail.from", |config: &mut Config, text| {
             config.mail.from = Some(parse(text)?);
@@ -281,7 +281,7 @@ pub(super) fn settings() -> Vec<Setting<Config>> {
         })
         .values("an address, or a name and an address as in `Example <accounts@example.com>`")
         .default_is("required with a server, otherwise `noreply` at the host of `public_url`")
-        .about("The sender of the mails, to which the server returns errors. Without a name it has `site_name`."),
+        .about("The sender of the mails, to which mail servers return errors. Without a name it has `site_name`."),
         Setting::text("mail.reply_to", |config: &mut Config, text| {
             config.mail.reply_to = Some(parse(text)?);
             Ok(())

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use handstamp_core::{EmailAddress, Timestamp, UserId};
-use lettre::message::header::{HeaderName, HeaderValue};
-use lettre::message::{Mailbox, Message, MultiPart, MultiPartKind, SinglePart};
+use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
+use lettre::message::{Body, Mailbox, Message, MultiPart, MultiPartKind, SinglePart};
 use minijinja::{Template, Value, context};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -154,14 +154,14 @@ impl Mailer {
         })?;
         let (subject, text) = (header_text(&subject), tidy(&text));
         let values = context! { subject => subject.as_str(), ..values };
-        let html = self.render(mail, "html", |template| template.render(&values))?;
+        let html = self.render(mail, "html", |template| template.render(&values))?.replace('\r', "");
 
         let message_id = format!("{id}@{}", self.from.domain());
         let parts = MultiPart::builder()
             .kind(MultiPartKind::Alternative)
             .boundary(format!("handstamp-{}", id.simple()))
-            .singlepart(SinglePart::plain(text.clone()))
-            .singlepart(SinglePart::html(html.clone()));
+            .singlepart(part(ContentType::TEXT_PLAIN, &text))
+            .singlepart(part(ContentType::TEXT_HTML, &html));
         let mut message = Message::builder()
             .message_id(Some(format!("<{message_id}>")))
             .date(SystemTime::UNIX_EPOCH + Duration::from_secs(created_at.unix_seconds()))
@@ -204,8 +204,8 @@ impl Mailer {
         }
     }
 
-    /// Renders the template of a mail with this ending: in the language of the recipient if the operator or the application has it,
-    /// as `mail/de/test.txt`, and otherwise the one without a language.
+    /// Renders the template of a mail with this ending. The one in the language of the recipient, as `mail/de/test.txt`, comes before
+    /// the one without a language.
     fn render<T>(
         &self,
         mail: &Mail,
@@ -232,6 +232,19 @@ impl Mailer {
 
 fn unusable(message: String) -> ConfigErrors {
     ConfigErrors::of(ConfigError { setting: "mail.url".to_owned(), value: None, message })
+}
+
+/// An alternative of a message. ASCII goes as it stands, so that a link is whole in the source too.
+fn part(kind: ContentType, text: &str) -> SinglePart {
+    const LONGEST_LINE: usize = 998; // RFC 5322 section 2.1.1
+    let is_plain = text.is_ascii() && text.lines().all(|line| line.len() <= LONGEST_LINE);
+    let body = if is_plain {
+        let lines = text.lines().collect::<Vec<_>>().join("\r\n") + "\r\n";
+        Body::dangerous_pre_encoded(lines.into_bytes(), ContentTransferEncoding::SevenBit)
+    } else {
+        Body::new(text.to_owned())
+    };
+    SinglePart::builder().header(kind).body(body)
 }
 
 fn header(name: &'static str, value: &str) -> HeaderValue {
@@ -261,8 +274,8 @@ fn header_text(text: &str) -> String {
     words.join(" ").chars().take(MAX_SUBJECT).collect()
 }
 
-/// Whether a name looks like a link or an address. Anybody can register any address, so such a name would send advertisements to
-/// strangers.
+/// Whether a name looks like a link or an address. Any visitor can register any address, so such a name would send advertisements
+/// to strangers.
 fn names_a_site(name: &str) -> bool {
     let is_dot_within_a_word = |(at, _): (usize, &str)| {
         let (before, after) = (&name[..at], &name[at + 1..]);
@@ -276,7 +289,7 @@ fn names_a_site(name: &str) -> bool {
 fn tidy(text: &str) -> String {
     let mut tidy = String::with_capacity(text.len());
     let mut is_after_empty = true;
-    for line in text.lines().map(str::trim_end) {
+    for line in text.replace('\r', "").lines().map(str::trim_end) {
         if !line.is_empty() || !is_after_empty {
             tidy.push_str(line);
             tidy.push('\n');

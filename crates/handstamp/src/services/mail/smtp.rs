@@ -31,8 +31,8 @@ const IDLE_CONNECTIONS: usize = 4;
 
 /// A mail server.
 ///
-/// Connections are kept here and not in lettre's pool: where sending is cancelled, that pool keeps the connection as if the mail
-/// had been finished, and the next one would become a part of it.
+/// Connections are kept here and not in lettre's pool. Where sending is cancelled, that pool keeps the connection as if the mail
+/// had been finished, and the next mail becomes a part of it.
 pub(super) struct SmtpTransport {
     server: SmtpServer,
     hello: ClientId,
@@ -89,7 +89,7 @@ impl fmt::Display for Step {
 }
 
 impl SmtpTransport {
-    /// A server to which this site introduces itself as `host`. The certificates of the system, or those of `SSL_CERT_FILE`, are
+    /// A server to which this site gives its name as `host`. The certificates of the system, or those of `SSL_CERT_FILE`, are
     /// read once.
     ///
     /// # Errors
@@ -284,8 +284,8 @@ fn is_enhanced(word: &str) -> bool {
     parts().count() == 3 && parts().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// What follows from a reply. The recipient and the mail are refused by 550 and what comes after it, 5.7 at the recipient
-/// excepted: that is a policy about this site, such as "relay access denied". The other permanent replies are about this site too.
+/// The consequence of a reply. From 550 on, the recipient or the mail is refused. At the recipient 5.7 is a policy about this site
+/// instead, such as "relay access denied". The other permanent replies are about this site too.
 fn kind_of(step: Step, code: Code, enhanced: Option<&str>) -> MailErrorKind {
     let is_policy = enhanced.is_some_and(|enhanced| enhanced.starts_with("5.7."));
     match step {

@@ -1,11 +1,16 @@
 //! The outbox, sent to real mail servers while they are well, away, refusing or slow, by one node or several.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fmt::{self, Write};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use handstamp_testing::{MailServer, Postgres, Program, TempFolder};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Metadata, Subscriber};
 
 use super::smtp::transport;
 use super::*;
@@ -52,7 +57,8 @@ impl Node {
     }
 
     async fn delivers(&self, claimed: Claimed) {
-        let mut mail = mail(MailTemplate::PasswordChanged);
+        // It has a link and a code.
+        let mut mail = mail(MailTemplate::VerifyEmail);
         mail.recipient = EmailAddress::parse(&claimed.message.recipient).unwrap();
         let services = self.services();
         services.deliver(services.mailer.as_ref().unwrap(), claimed, Ok(Some(mail))).await.unwrap();
@@ -332,6 +338,108 @@ async fn the_job_looks_at_once_for_a_message_of_this_process_and_soon_for_others
             }
         });
         assert!(looked.await.is_ok(), "woken: {is_woken}");
+    }
+}
+
+thread_local! {
+    static LOG: RefCell<String> = RefCell::default();
+}
+
+/// Begins to keep what is logged by this thread, which runs all of a test. There is one subscriber for all tests: `tracing` may
+/// miss an event where they come and go.
+fn keep_log() {
+    struct Log;
+    struct Fields<'a>(&'a mut String);
+    impl Visit for Fields<'_> {
+        fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+            write!(self.0, "{field}={value:?} ").unwrap();
+        }
+    }
+    impl Subscriber for Log {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, event: &tracing::Event<'_>) {
+            LOG.with_borrow_mut(|log| {
+                write!(log, "{} ", event.metadata().level()).unwrap();
+                event.record(&mut Fields(log));
+                log.push('\n');
+            });
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| tracing::subscriber::set_global_default(Log).unwrap());
+    LOG.take();
+}
+
+/// Servers quote the recipient, and one quotes the link.
+#[tokio::test]
+async fn the_log_has_the_outcome_of_each_attempt_and_neither_address_nor_link_nor_code() {
+    for (behaviour, event, level) in [
+        ("accept", "mail_sent", "INFO"),
+        ("refuse", "mail_refused", "WARN"),
+        ("refuse_mail", "mail_refused", "WARN"),
+        ("greylist", "mail_deferred", "WARN"),
+        ("close", "mail_deferred", "WARN"),
+        ("relay_denied", "mail_misconfigured", "ERROR"),
+        ("refuse_sender", "mail_misconfigured", "ERROR"),
+    ] {
+        keep_log();
+        let (folder, server) = (TempFolder::new(), MailServer::start(behaviour));
+        let node = Node::open(sqlite(&folder), transport(&server)).await;
+        let id = node.enqueues("ada@example.com").await;
+        node.sends().await;
+        let log = LOG.take();
+        let line = log.lines().find(|line| line.contains(&format!("event=\"{event}\"")));
+        let line = line.unwrap_or_else(|| panic!("{behaviour}: {log}"));
+        assert!(line.starts_with(level) && line.contains("mail=\"verify_email\""), "{line}");
+        assert!(line.contains(&format!("message={id} ")) && line.contains("attempts=1"), "{line}");
+        for secret in ["@example.com", "account/link", &LINK[35..], "0835", "6689", "Lovelace"] {
+            assert!(!log.contains(secret), "{behaviour}: {secret} is in the log: {log}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_is_given_up_is_an_error_in_the_log() {
+    keep_log();
+    let folder = TempFolder::new();
+    let node = Node::open(sqlite(&folder), Away).await;
+    node.enqueues("ada@example.com").await;
+    node.clock.advance(48 * HOUR);
+    node.sends().await;
+    let log = LOG.take();
+    assert!(log.lines().any(|line| line.starts_with("ERROR") && line.contains("event=\"mail_given_up\"")), "{log}");
+}
+
+#[tokio::test]
+async fn on_this_machine_without_a_server_the_log_shows_the_link() {
+    for is_explicit in [false, true] {
+        keep_log();
+        let folder = TempFolder::new();
+        let mut config = config_with(sqlite(&folder));
+        let outbox = folder.path().join("data/outbox");
+        config.public_url = PublicUrl::parse("http://localhost:8080").unwrap();
+        config.mail.local_folder = Some(outbox.clone());
+        config.mail.url = is_explicit.then(|| crate::MailUrl::Folder(outbox.clone()));
+        config.mail.send_outbox = false;
+        let handstamp = Handstamp::open(config).await.unwrap();
+        let node = Node { handstamp, clock: Arc::new(ManualClock::new(NOW)) };
+        let id = node.enqueues("ada@example.com").await;
+        assert_eq!((node.sends().await, node.waiting().await), (1, 0));
+        let mail = std::fs::read_to_string(outbox.join(format!("{id}.eml"))).unwrap();
+        assert!(mail.contains(LINK), "{mail}");
+        let log = LOG.take();
+        assert_eq!(log.contains(LINK), !is_explicit, "a folder that was chosen is not this machine's: {log}");
+        assert_eq!(log.contains("event=\"mail_written\""), !is_explicit, "{log}");
+        assert!(!log.contains("08356689") && !log.contains("ada@"), "{log}");
     }
 }
 

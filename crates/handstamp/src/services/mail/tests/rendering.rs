@@ -1,4 +1,4 @@
-//! What the mails say, and how they are built.
+//! The content of the mails, and how messages are built.
 
 use std::fs;
 use std::path::Path;
