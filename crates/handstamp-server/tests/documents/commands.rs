@@ -28,11 +28,12 @@ const QUICK_START: &str = "docs/src/quick-start-binary.md";
 const REVERSE_PROXY: &str = "docs/src/guide/reverse-proxy.md";
 const BREACHED: &str = "docs/src/guide/breached-passwords.md";
 const ASSERTIONS: &str = "crates/handstamp-server/tests/stories/assertion_verification.rs";
+const ACCOUNT_LIFE: &str = "crates/handstamp-server/tests/stories/account_life.rs";
 const BACKUP: &str = "crates/handstamp-server/tests/stories/backup_and_restore.rs";
 const NODES: &str = "crates/handstamp-server/tests/stories/multiple_nodes.rs";
 
 /// Every block: its document and how its first line begins.
-const BLOCKS: [(&str, &str, Shown); 24] = [
+const BLOCKS: [(&str, &str, Shown); 27] = [
     ("CONTRIBUTING.md", "cargo build", Not("the build is the one that runs this test")),
     ("CONTRIBUTING.md", "cargo test", Not("the whole of the tests runs this one")),
     ("README.md", "cargo run", Here("the_quick_start_starts_a_server_without_settings")),
@@ -41,6 +42,8 @@ const BLOCKS: [(&str, &str, Shown); 24] = [
     (QUICK_START, "cargo install", Not("it builds the release binary once more")),
     (QUICK_START, "handstamp serve --public-url", Here("the_quick_start_puts_a_proxy_in_front_of_an_app")),
     (QUICK_START, "handstamp user add", Here("the_quick_start_creates_a_user")),
+    ("docs/src/guide/lost-password.md", "handstamp user reset-link", By(ACCOUNT_LIFE)),
+    ("docs/src/guide/invitations.md", "handstamp user invite", By(ACCOUNT_LIFE)),
     ("docs/src/guide/backup.md", "umask", By(BACKUP)),
     ("docs/src/guide/backup.md", "rm -f", By(BACKUP)),
     (BREACHED, "handstamp passwords build", Here("a_blocklist_is_made_and_used")),

@@ -4,6 +4,7 @@
 mod disk;
 mod request_generator;
 
+mod account_life;
 mod account_settings;
 mod assertion_verification;
 mod backup_and_restore;

@@ -161,10 +161,9 @@ impl Services {
             return Ok(None);
         }
         let token = self.one_time.issue(&OneTimeClaims { purpose, id, expires_at });
-        let code = self.one_time.code(id);
         Ok(Some(Link {
             url: self.url(&format!("/account/link/{token}")),
-            code: format!("{} {}", &code[..4], &code[4..]),
+            code: self.one_time.code(id),
             valid_for: lasting(validity),
         }))
     }
