@@ -76,14 +76,14 @@ impl EventCommitment {
 /// The newest position of a chain and the link there, which proves all events up to it. Its text is `42:9f86…`, the position and
 /// 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct EventHead {
     /// The position of the newest event; zero for a chain without events.
     pub position: u64,
     /// The link of that event: SHA-256 of the link before, the position in eight bytes, and the commitment.
     pub link: [u8; 32],
 }
 
-impl Head {
+impl EventHead {
     /// The head of a chain without events.
     pub const EMPTY: Self = Self { position: 0, link: [0; 32] };
 
@@ -101,7 +101,7 @@ impl Head {
     }
 }
 
-impl fmt::Display for Head {
+impl fmt::Display for EventHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.position)?;
         write_hex(&self.link, f)
@@ -112,15 +112,15 @@ fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
-impl FromStr for Head {
-    type Err = InvalidHeadError;
+impl FromStr for EventHead {
+    type Err = InvalidEventHead;
 
-    fn from_str(text: &str) -> Result<Self, InvalidHeadError> {
-        let (position, digits) = text.split_once(':').ok_or(InvalidHeadError)?;
-        let link = parse_hex(digits).ok_or(InvalidHeadError)?;
-        let head = Self { position: position.parse().map_err(|_| InvalidHeadError)?, link };
+    fn from_str(text: &str) -> Result<Self, InvalidEventHead> {
+        let (position, digits) = text.split_once(':').ok_or(InvalidEventHead)?;
+        let link = parse_hex(digits).ok_or(InvalidEventHead)?;
+        let head = Self { position: position.parse().map_err(|_| InvalidEventHead)?, link };
         // One head has one text.
-        if head.to_string() == text { Ok(head) } else { Err(InvalidHeadError) }
+        if head.to_string() == text { Ok(head) } else { Err(InvalidEventHead) }
     }
 }
 
@@ -131,17 +131,17 @@ fn parse_hex(digits: &str) -> Option<[u8; 32]> {
     bytes?.try_into().ok().filter(|_| rest.is_empty())
 }
 
-/// The text is not that of a [`Head`].
+/// The text is not that of a [`EventHead`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidHeadError;
+pub struct InvalidEventHead;
 
-impl fmt::Display for InvalidHeadError {
+impl fmt::Display for InvalidEventHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("must be a position, a colon and 64 hexadecimal digits, as `events head` prints them")
     }
 }
 
-impl std::error::Error for InvalidHeadError {}
+impl std::error::Error for InvalidEventHead {}
 
 /// A set of erased events, as the event that records their erasure names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,7 +228,7 @@ impl EventKeys {
     }
 
     /// The tag of a link: the seal of the event at that position and of all events before it.
-    pub fn tag_link(&self, head: &Head) -> EventTag {
+    pub fn tag_link(&self, head: &EventHead) -> EventTag {
         self.tag(TAG_OF_LINK, &head.link)
     }
 
@@ -244,7 +244,7 @@ impl EventKeys {
     ///
     /// # Errors
     /// When its key is unknown, or has not made it.
-    pub fn check_link(&self, head: &Head, tag: &EventTag) -> Result<(), EventTagError> {
+    pub fn check_link(&self, head: &EventHead, tag: &EventTag) -> Result<(), EventTagError> {
         self.check(TAG_OF_LINK, &head.link, tag)
     }
 

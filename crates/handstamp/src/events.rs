@@ -237,6 +237,9 @@ events! {
         /// Events of a user who is being deleted were erased from the audit log. The rest is erased with the user.
         info EventsErased "events_erased" "erased events of a user who is being deleted" {}
 
+        /// Events of the audit log cannot be sealed, since no secret of this node has written them. Once a minute; `unsaid` counts the lines left out.
+        error EventsRefused "events_refused" "events of the audit log were not written by this site, or with a secret that is not configured here; they are not sealed" { events: u64, unsaid: u64 }
+
         // Sessions.
         /// A token that an earlier key had signed was signed with the current key.
         info SessionTokenReissued "session_token_reissued" "re-signed a session token with the current key" { user: UserId }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use handstamp_core::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -25,6 +25,9 @@ const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// How long a stop waits for a job that is running.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long the sealing of events waits for more after the first, so that many acts share one transaction.
+const GATHER: Duration = Duration::from_millis(200);
+
 const AGE: &str = "handstamp_job_age_seconds";
 
 /// A job.
@@ -33,6 +36,8 @@ struct Job {
     interval: Duration,
     scope: Scope,
     run: for<'a> fn(&'a Services) -> Run<'a>,
+    /// Wakes the job before its interval has passed, after [`GATHER`].
+    wake: Option<fn(&Services) -> &Notify>,
 }
 
 type Run<'a> = Pin<Box<dyn Future<Output = Result<JobOutcome, InternalError>> + Send + 'a>>;
@@ -46,7 +51,7 @@ enum Scope {
 }
 
 /// All jobs.
-const JOBS: [Job; 3] = [
+const JOBS: [Job; 5] = [
     // The session lists of this node are always current; those of other nodes may be out of date by the interval. Writing more
     // often would cost more than the requests.
     Job {
@@ -54,18 +59,36 @@ const JOBS: [Job; 3] = [
         interval: minutes(5),
         scope: Scope::Node,
         run: |services| Box::pin(services.write_last_seen()),
+        wake: None,
     },
     Job {
         name: "purge_sessions",
         interval: minutes(60),
         scope: Scope::Cluster,
         run: |services| Box::pin(services.purge_sessions()),
+        wake: None,
     },
     Job {
         name: "purge_attempts",
         interval: minutes(5),
         scope: Scope::Cluster,
         run: |services| Box::pin(services.purge_attempts()),
+        wake: None,
+    },
+    // An act of this node wakes it at once. The interval is for events of processes that were killed before they sealed them.
+    Job {
+        name: "seal_events",
+        interval: Duration::from_secs(10),
+        scope: Scope::Node,
+        run: |services| Box::pin(services.seal_events()),
+        wake: Some(|services| &services.event_writer.written),
+    },
+    Job {
+        name: "write_failed_sign_ins",
+        interval: minutes(5),
+        scope: Scope::Cluster,
+        run: |services| Box::pin(services.write_failed_sign_ins()),
+        wake: None,
     },
 ];
 
@@ -147,14 +170,27 @@ impl Runner {
             tokio::select! {
                 biased;
                 _ = stop.changed() => return,
+                // After a failure the job waits, however many acts would wake it.
+                () = self.woken(), if failures == 0 => {}
                 () = sleep(wait) => {}
             }
         }
     }
 
+    /// Completes some time after the job was woken.
+    async fn woken(&self) {
+        match self.job.wake {
+            Some(wake) => {
+                wake(&self.services).notified().await;
+                sleep(GATHER).await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+
     /// Runs the job if it is due and no other node has claimed it. Returns how long to wait for the next time.
     async fn run_if_due(&self) -> Result<Duration, InternalError> {
-        let Job { name, interval, scope, run } = self.job;
+        let Job { name, interval, scope, run, .. } = self.job;
         if *scope == Scope::Node {
             if run(&self.services).await? == JobOutcome::Done {
                 self.succeeded(self.services.sessions.now());
@@ -247,6 +283,7 @@ mod tests {
                 RUNS.fetch_add(1, Ordering::SeqCst);
                 Box::pin(async { Ok(JobOutcome::Done) })
             },
+            wake: None,
         };
         let (handstamp, folder) = drained().await;
         let nodes = [(); 3].map(|()| runner(&JOB, &handstamp.0.site.services));
@@ -266,6 +303,7 @@ mod tests {
             interval: minutes(5),
             scope: Scope::Cluster,
             run: |_| Box::pin(async { Err(InternalError::Overloaded) }),
+            wake: None,
         };
         let (handstamp, folder) = drained().await;
         let node = runner(&JOB, &handstamp.0.site.services);

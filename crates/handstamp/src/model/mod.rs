@@ -3,12 +3,14 @@
 /// The most groups that a user is in: their names must fit into a header.
 pub(crate) const GROUPS_PER_USER: i64 = 50;
 
+mod audit_report;
 mod credentials;
 mod event;
 mod message;
 mod session;
 mod user;
 
+pub use audit_report::{AuditProblem, AuditProblemKind, AuditReport};
 pub(crate) use credentials::{Credentials, CredentialsVersion};
 pub use event::{AuditEvent, EventActor, ListEvents};
 pub(crate) use event::{ERASED_FIELDS, EventContent, EventWriter, FailedSignIns, NewEvent, SignInEvents, StoredEvent};

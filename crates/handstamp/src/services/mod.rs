@@ -29,6 +29,7 @@ use crate::context::{ClientInfo, Context};
 use crate::environment::Environment;
 use crate::events::{AccountEvent, Event};
 use crate::internal_error::InternalError;
+use crate::log::OnceAMinute;
 use crate::model::{EventWriter, Message, NewSession, OwnedSession, SignInEvents};
 use crate::sessions::{IssuedToken, SessionLifetime, Sessions};
 use crate::store::Store;
@@ -65,6 +66,8 @@ pub(crate) struct Services {
     pub(crate) devices: DeviceTokens,
     pub(crate) assertions: Assertions,
     pub(crate) event_writer: Arc<EventWriter>,
+    /// Limits the log lines about events that cannot be sealed.
+    refused_events: OnceAMinute,
     /// The events that the application receives.
     pub(crate) events: broadcast::Sender<AccountEvent>,
 }
@@ -87,6 +90,7 @@ impl Services {
         Ok(Self {
             assertions: Assertions::new(&config, &environment),
             event_writer: Arc::new(EventWriter::new(EventKeys::new(secret, fallbacks)?)),
+            refused_events: OnceAMinute::default(),
             devices: DeviceTokens::new(secret, fallbacks)?,
             throttle: LoginThrottle::new(&config.limits),
             sessions: Sessions::new(tokens, Arc::clone(&store), environment.clone(), &config.session),

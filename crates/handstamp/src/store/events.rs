@@ -1,6 +1,6 @@
 //! The table of events: the audit log, its sealing, and the erasure of the events of a user.
 
-use handstamp_core::{ErasedEvents, EventCommitment, EventKeys, EventTag, Head, Timestamp, UserId};
+use handstamp_core::{ErasedEvents, EventCommitment, EventHead, EventKeys, EventTag, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::statement::{Arg, Pool, Sql, Tx, limit, maintenance, request};
@@ -75,7 +75,7 @@ impl Tx<'_> {
     }
 
     /// Locks the newest position until the transaction ends, and returns it.
-    async fn lock_head(&mut self) -> Result<Head> {
+    async fn lock_head(&mut self) -> Result<EventHead> {
         const LOCK: Sql = request("UPDATE event_head SET position = position WHERE id = 1 RETURNING position, link");
         head(self.fetch_one(LOCK, &[]).await?)
     }
@@ -91,9 +91,9 @@ pub(crate) struct SealedEvents {
     pub(crate) more: bool,
 }
 
-fn head((position, link): (i64, Vec<u8>)) -> Result<Head> {
+fn head((position, link): (i64, Vec<u8>)) -> Result<EventHead> {
     let link = link.try_into().map_err(|_| Error::decode("a link of wrong length"))?;
-    Ok(Head { position: position.try_into().map_err(|_| Error::decode("a negative position"))?, link })
+    Ok(EventHead { position: position.try_into().map_err(|_| Error::decode("a negative position"))?, link })
 }
 
 fn commitment(bytes: Vec<u8>) -> Result<EventCommitment> {
@@ -148,7 +148,7 @@ impl Store {
     }
 
     /// The newest position and its link.
-    pub(crate) async fn events_head(&self) -> Result<Head> {
+    pub(crate) async fn events_head(&self) -> Result<EventHead> {
         const SQL: &str = "SELECT position, link FROM event_head WHERE id = 1";
         head(self.fetch_one(Pool::Read, request(SQL), &[]).await?)
     }
@@ -199,9 +199,9 @@ impl Store {
     }
 
     /// A page of rows for verification, in the order of their positions, after this one.
-    pub(crate) async fn stored_events_after(&self, position: u64, rows: usize) -> Result<Vec<StoredEvent>> {
+    pub(crate) async fn stored_events_after(&self, position: i64, rows: usize) -> Result<Vec<StoredEvent>> {
         const SQL: &str = stored_events!("WHERE position > $1 ORDER BY position LIMIT $2");
-        self.stored_events(SQL, &[position_column(position).into(), limit(rows)]).await
+        self.stored_events(SQL, &[position.into(), limit(rows)]).await
     }
 
     /// A page of rows that are not sealed, in the order of their commitments, after this one.

@@ -1,15 +1,18 @@
 //! The audit log: makes the entries that the transactions of acts write, seals them, and lists them.
 
+mod seal;
+mod verify;
+
 use std::sync::Arc;
 
-use handstamp_core::UserId;
+use handstamp_core::{EventHead, UserId};
 
 use super::Services;
 use crate::context::{Actor, Context};
 use crate::events::{Event, EventFields};
 use crate::internal_error::InternalError;
 use crate::log;
-use crate::model::{EventActor, EventContent, NewEvent};
+use crate::model::{AuditEvent, EventActor, EventContent, ListEvents, NewEvent};
 
 impl Services {
     /// The entry of an act in the audit log, which the transaction of the act writes by `Tx::write_event`.
@@ -42,6 +45,16 @@ impl Services {
             salt: self.environment.random(),
             writer: Arc::clone(&self.event_writer),
         }
+    }
+
+    /// A page of the audit log.
+    pub(crate) async fn list_events(&self, query: &ListEvents) -> Result<Vec<AuditEvent>, InternalError> {
+        Ok(self.store.list_events(query).await?)
+    }
+
+    /// The newest sealed position and its link.
+    pub(crate) async fn events_head(&self) -> Result<EventHead, InternalError> {
+        Ok(self.store.events_head().await?)
     }
 
     /// Erases the events of a user who is being deleted, until the rest is few enough for the transaction that deletes the user.
