@@ -79,7 +79,8 @@ impl EventCommitment {
 pub struct EventHead {
     /// The position of the newest event; zero for a chain without events.
     pub position: u64,
-    /// The link of that event: SHA-256 of the link before, the position in eight bytes, and the commitment.
+    /// The link of that event: SHA-256 of the link before, the position in eight bytes, the id of the key that seals it in four,
+    /// and the commitment.
     pub link: [u8; 32],
 }
 
@@ -87,13 +88,13 @@ impl EventHead {
     /// The head of a chain without events.
     pub const EMPTY: Self = Self { position: 0, link: [0; 32] };
 
-    /// The head after one more event.
-    #[must_use]
-    pub fn next(&self, commitment: &EventCommitment) -> Self {
+    /// The head after one more event, whose seal names this key.
+    fn next(&self, key_id: KeyId, commitment: &EventCommitment) -> Self {
         let position = self.position + 1;
         let link = Sha256::new()
             .chain_update(self.link)
             .chain_update(position.to_be_bytes())
+            .chain_update(key_id)
             .chain_update(commitment.0)
             .finalize()
             .into();
@@ -227,11 +228,6 @@ impl EventKeys {
         self.tag(TAG_OF_COMMITMENT, &commitment.0)
     }
 
-    /// The tag of a link: the seal of the event at that position and of all events before it.
-    pub fn tag_link(&self, head: &EventHead) -> EventTag {
-        self.tag(TAG_OF_LINK, &head.link)
-    }
-
     /// Checks the tag of a commitment.
     ///
     /// # Errors
@@ -240,12 +236,21 @@ impl EventKeys {
         self.check(TAG_OF_COMMITMENT, &commitment.0, tag)
     }
 
-    /// Checks the tag of a link.
-    ///
-    /// # Errors
-    /// When its key is unknown, or has not made it.
-    pub fn check_link(&self, head: &EventHead, tag: &EventTag) -> Result<(), EventTagError> {
-        self.check(TAG_OF_LINK, &head.link, tag)
+    /// Seals an event after this head: the new head, and the tag of its link, which proves the event and all before it.
+    pub fn seal(&self, head: &EventHead, commitment: &EventCommitment) -> (EventHead, EventTag) {
+        let head = head.next(self.0.current().id(), commitment);
+        (head, self.tag(TAG_OF_LINK, &head.link))
+    }
+
+    /// The head after a sealed event, and whether its tag is genuine. The head is right in any case, if a later tag is genuine.
+    pub fn check_seal(
+        &self,
+        head: &EventHead,
+        commitment: &EventCommitment,
+        tag: &EventTag,
+    ) -> (EventHead, Result<(), EventTagError>) {
+        let head = head.next(tag.parts().0, commitment);
+        (head, self.check(TAG_OF_LINK, &head.link, tag))
     }
 
     fn tag(&self, role: u8, message: &[u8; 32]) -> EventTag {

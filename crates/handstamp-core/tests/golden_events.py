@@ -17,8 +17,9 @@ def commitment(salt: bytes, event: uuid.UUID, time: int, user: uuid.UUID | None,
     return hmac.digest(salt, record + name.encode() + content.encode(), "sha256")
 
 
-def link(before: bytes, position: int, committed: bytes) -> bytes:
-    return hashlib.sha256(before + struct.pack(">Q", position) + committed).digest()
+def link(secret: bytes, before: bytes, position: int, committed: bytes) -> bytes:
+    _, key_id = key_of(secret, b"events")
+    return hashlib.sha256(before + struct.pack(">Q", position) + key_id + committed).digest()
 
 
 def tag(secret: bytes, role: int, message: bytes) -> bytes:
@@ -35,8 +36,8 @@ EVENT = uuid.UUID("019aaf3c-6000-7001-8123-456789abcdef")
 if __name__ == "__main__":
     first = commitment(bytes(range(16)), EVENT, 1_763_900_000, USER, "authn_login_success", '{"actor":"visitor"}')
     second = commitment(b"\xff" * 16, EVENT, 0, None, "é", "")
-    first_link = link(bytes(32), 1, first)
-    second_link = link(first_link, 2, second)
+    first_link = link(SECRET, bytes(32), 1, first)
+    second_link = link(SECRET, first_link, 2, second)
     print("commitments", first.hex(), second.hex())
     print("head", f"2:{second_link.hex()}")
     print("tag of the first commitment", tag(SECRET, 1, first).hex())

@@ -119,8 +119,8 @@ impl Store {
         let (mut newest, count) = (before, rows.len());
         for (commitment, tag) in rows {
             let Some(commitment) = written_by_this_site(keys, commitment, tag) else { continue };
-            newest = newest.next(&commitment);
-            let seal = keys.tag_link(&newest);
+            let seal;
+            (newest, seal) = keys.seal(&newest, &commitment);
             let args = [
                 commitment.as_bytes().as_slice().into(),
                 position_column(newest.position).into(),
@@ -187,7 +187,7 @@ impl Store {
     /// Erases up to [`ERASED_AT_ONCE`] events of a user, the oldest first, and returns how many. If the user has no more than that
     /// it does nothing, since the deletion of the user erases them.
     pub(crate) async fn erase_some_events(&self, user: UserId, event: NewEvent) -> Result<u64> {
-        const COUNT: Sql = request("SELECT COUNT(*) FROM (SELECT 1 FROM events WHERE user_id = $1 LIMIT $2) AS some");
+        const COUNT: Sql = request("SELECT COUNT(*) FROM (SELECT 1 FROM events WHERE user_id = $1 LIMIT $2) AS counted");
         let (count,): (i64,) = self.fetch_one(Pool::Read, COUNT, &[user.into(), limit(ERASED_AT_ONCE + 1)]).await?;
         if usize::try_from(count).is_ok_and(|count| count <= ERASED_AT_ONCE) {
             return Ok(0);

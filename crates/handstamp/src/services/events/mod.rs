@@ -8,11 +8,12 @@ use std::sync::Arc;
 use handstamp_core::{EventHead, UserId};
 
 use super::Services;
+use verify::Progress;
 use crate::context::{Actor, Context};
 use crate::events::{Event, EventFields};
 use crate::internal_error::InternalError;
 use crate::log;
-use crate::model::{AuditEvent, EventActor, EventContent, ListEvents, NewEvent};
+use crate::model::{AuditEvent, AuditReport, EventActor, EventContent, ListEvents, NewEvent};
 
 impl Services {
     /// The entry of an act in the audit log, which the transaction of the act writes by `Tx::write_event`.
@@ -55,6 +56,15 @@ impl Services {
     /// The newest sealed position and its link.
     pub(crate) async fn events_head(&self) -> Result<EventHead, InternalError> {
         Ok(self.store.events_head().await?)
+    }
+
+    /// Verifies the audit log, and that it leads to the head `since`.
+    pub(crate) async fn verify_events(
+        &self,
+        since: Option<EventHead>,
+        progress: &mut Progress<'_>,
+    ) -> Result<AuditReport, InternalError> {
+        verify::verify(&self.store, &self.event_writer.keys, since, progress).await
     }
 
     /// Erases the events of a user who is being deleted, until the rest is few enough for the transaction that deletes the user.

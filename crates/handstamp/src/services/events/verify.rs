@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::internal_error::InternalError;
 use crate::model::{AuditProblem, AuditProblemKind, AuditReport, ERASED_FIELDS, EventContent, StoredEvent};
-use crate::services::Services;
+use crate::store::{self, Store};
 
 /// The most rows that are in memory at once.
 const PAGE: usize = 2000;
@@ -28,8 +28,8 @@ impl From<AuditProblem> for Stop {
     }
 }
 
-impl From<crate::store::Error> for Stop {
-    fn from(error: crate::store::Error) -> Self {
+impl From<store::Error> for Stop {
+    fn from(error: store::Error) -> Self {
         Self::Internal(error.into())
     }
 }
@@ -38,101 +38,96 @@ fn problem(kind: AuditProblemKind, position: u64, message: impl Into<String>) ->
     AuditProblem { kind, position: Some(position), message: message.into() }
 }
 
-impl Services {
-    /// Verifies the audit log from its beginning to its end, and that it leads to the head `since`. Calls `progress` with the
-    /// number of verified events and of all events, after every page.
-    ///
-    /// Events are sealed and erased meanwhile, so the rows of one read may not fit those of an earlier one. Where they do not, they
-    /// are read again, in one statement.
-    pub(crate) async fn verify_events(
-        &self,
-        since: Option<EventHead>,
-        progress: &mut (dyn FnMut(u64, u64) + Send),
-    ) -> Result<AuditReport, InternalError> {
-        let mut verifier = Verifier::new(&self.event_writer.keys, since);
-        let problem = match self.run_verifier(&mut verifier, progress).await {
-            Ok(()) => None,
-            Err(Stop::Problem(problem)) => Some(problem),
-            Err(Stop::Internal(error)) => return Err(error),
-        };
-        Ok(AuditReport { problem, ..verifier.report })
-    }
+/// Verifies the audit log from its beginning to its end, and that it leads to the head `since`. Calls `progress` with the number of
+/// verified events and of all events, after every page.
+///
+/// Events are sealed and erased meanwhile, so the rows of one read may not fit those of an earlier one. Where they do not, they are
+/// read again, in one statement.
+pub(super) async fn verify(
+    store: &Store,
+    keys: &EventKeys,
+    since: Option<EventHead>,
+    progress: &mut Progress<'_>,
+) -> Result<AuditReport, InternalError> {
+    let mut verifier = Verifier::new(keys, since);
+    let problem = match run(store, &mut verifier, progress).await {
+        Ok(()) => None,
+        Err(Stop::Problem(problem)) => Some(problem),
+        Err(Stop::Internal(error)) => return Err(error),
+    };
+    Ok(AuditReport { problem, ..verifier.report })
+}
 
-    async fn run_verifier(
-        &self,
-        verifier: &mut Verifier<'_>,
-        progress: &mut (dyn FnMut(u64, u64) + Send),
-    ) -> Result<(), Stop> {
-        loop {
-            self.read_to_the_end(verifier, progress).await?;
-            self.read_unsealed(verifier).await?;
-            let wrong = verifier.wrong_erasures();
-            if wrong.is_empty() {
-                return Ok(verifier.check_end()?);
-            }
-            for id in wrong {
-                let rows = self.store.erasure(id).await?;
-                verifier.compare_erasure(id, &rows)?;
-            }
+/// Called with the number of verified events and of all events.
+pub(super) type Progress<'a> = dyn FnMut(u64, u64) + Send + 'a;
+
+async fn run(store: &Store, verifier: &mut Verifier<'_>, progress: &mut Progress<'_>) -> Result<(), Stop> {
+    loop {
+        read_to_the_end(store, verifier, progress).await?;
+        verifier.check_since()?;
+        read_unsealed(store, verifier).await?;
+        let wrong = verifier.wrong_erasures();
+        if wrong.is_empty() {
+            return Ok(verifier.check_proven()?);
+        }
+        for id in wrong {
+            verifier.compare_erasure(id, &store.erasure(id).await?)?;
         }
     }
+}
 
-    /// Reads the sealed rows that the verifier has not seen, up to the stored head.
-    async fn read_to_the_end(
-        &self,
-        verifier: &mut Verifier<'_>,
-        progress: &mut (dyn FnMut(u64, u64) + Send),
-    ) -> Result<(), Stop> {
+/// Reads the sealed rows that the verifier has not seen, up to the stored head.
+async fn read_to_the_end(
+    store: &Store,
+    verifier: &mut Verifier<'_>,
+    progress: &mut Progress<'_>,
+) -> Result<(), Stop> {
+    loop {
+        let before = store.events_head().await?;
         loop {
-            let before = self.store.events_head().await?;
-            loop {
-                let rows = self.read_page(verifier).await?;
-                if rows.is_empty() {
-                    break;
-                }
-                rows.iter().try_for_each(|row| verifier.check(row))?;
-                let verified = verifier.report.head.position;
-                progress(verified, before.position.max(verified));
+            let rows = read_page(store, verifier).await?;
+            if rows.is_empty() {
+                break;
             }
-            verifier.check_reaches(before)?;
-            let after = self.store.events_head().await?;
-            // Otherwise more events were sealed meanwhile.
-            if after.position <= verifier.report.head.position {
-                return Ok(verifier.check_stored_head(after)?);
-            }
+            rows.iter().try_for_each(|row| verifier.check(row))?;
+            let verified = verifier.report.head.position;
+            progress(verified, before.position.max(verified));
+        }
+        verifier.check_reaches(before)?;
+        let after = store.events_head().await?;
+        // Otherwise more events were sealed meanwhile.
+        if after.position <= verifier.report.head.position {
+            return Ok(verifier.check_stored_head(after)?);
         }
     }
+}
 
-    async fn read_page(&self, verifier: &Verifier<'_>) -> Result<Vec<StoredEvent>, Stop> {
-        let after = verifier.last_position;
-        match self.store.stored_events_after(after, PAGE).await {
-            // One of these rows cannot be read: those before it are read one by one.
-            Err(error) if error.is_decode() => match self.store.stored_events_after(after, 1).await {
-                Err(error) if error.is_decode() => Err(problem(
-                    AuditProblemKind::Changed,
-                    verifier.report.head.position + 1,
-                    format!("the event was changed: {error}"),
-                )
-                .into()),
-                rows => Ok(rows?),
-            },
+async fn read_page(store: &Store, verifier: &Verifier<'_>) -> Result<Vec<StoredEvent>, Stop> {
+    let after = verifier.last_position;
+    match store.stored_events_after(after, PAGE).await {
+        // One of these rows cannot be read: those before it are read one by one.
+        Err(error) if error.is_decode() => match store.stored_events_after(after, 1).await {
+            Err(error) if error.is_decode() => {
+                let position = verifier.report.head.position + 1;
+                Err(problem(AuditProblemKind::Changed, position, format!("the event was changed: {error}")).into())
+            }
             rows => Ok(rows?),
-        }
+        },
+        rows => Ok(rows?),
     }
+}
 
-    async fn read_unsealed(&self, verifier: &mut Verifier<'_>) -> Result<(), Stop> {
-        verifier.report.unsealed = 0;
-        let mut last = Vec::new();
-        loop {
-            let rows = self.store.unsealed_events_after(&last, PAGE).await;
-            let rows = match rows {
-                Err(error) if error.is_decode() => return Err(forged(&format!(": {error}")).into()),
-                rows => rows?,
-            };
-            let Some(row) = rows.last() else { return Ok(()) };
-            last.clone_from(&row.commitment);
-            rows.iter().try_for_each(|row| verifier.check_unsealed(row))?;
-        }
+async fn read_unsealed(store: &Store, verifier: &mut Verifier<'_>) -> Result<(), Stop> {
+    verifier.report.unsealed = 0;
+    let mut last = Vec::new();
+    loop {
+        let rows = match store.unsealed_events_after(&last, PAGE).await {
+            Err(error) if error.is_decode() => return Err(forged(&format!(": {error}")).into()),
+            rows => rows?,
+        };
+        let Some(row) = rows.last() else { return Ok(()) };
+        last.clone_from(&row.commitment);
+        rows.iter().try_for_each(|row| verifier.check_unsealed(row))?;
     }
 }
 
@@ -144,6 +139,14 @@ fn forged(detail: &str) -> AuditProblem {
     AuditProblem { kind: AuditProblemKind::Forged, position: None, message }
 }
 
+/// Erased rows that name the same event.
+#[derive(Default)]
+struct ErasedRows {
+    /// The position of the first.
+    first: Option<u64>,
+    commitments: Vec<EventCommitment>,
+}
+
 /// The state of a verification, without input or output.
 struct Verifier<'a> {
     keys: &'a EventKeys,
@@ -153,8 +156,8 @@ struct Verifier<'a> {
     last_position: i64,
     /// Up to this position a seal by a known key, or the head `since`, proves all events.
     proven: u64,
-    /// The commitments of erased rows, by the event that records the erasure.
-    erased: HashMap<Uuid, Vec<EventCommitment>>,
+    /// Erased rows, by the event that records the erasure.
+    erased: HashMap<Uuid, ErasedRows>,
     /// The events that record an erasure: what each records, until it was compared.
     recorded: HashMap<Uuid, ErasedEvents>,
     /// The same events, with the commitment of each that was verified.
@@ -190,10 +193,11 @@ impl<'a> Verifier<'a> {
         let changed =
             |what: &str| problem(AuditProblemKind::Changed, position, format!("the event was changed: {what}"));
         let commitment = opened(row).map_err(changed)?;
-        self.report.head = self.report.head.next(&commitment);
-        self.last_position = row.position.unwrap_or(i64::MAX);
         let tag = row.tag.as_slice().try_into().map(EventTag::from_bytes).map_err(|_| changed("its seal is cut"))?;
-        match self.keys.check_link(&self.report.head, &tag) {
+        let (head, checked) = self.keys.check_seal(&self.report.head, &commitment, &tag);
+        self.report.head = head;
+        self.last_position = row.position.unwrap_or(i64::MAX);
+        match checked {
             Ok(()) => self.proven = position,
             Err(EventTagError::UnknownKey) => self.report.unknown_keys += 1,
             Err(EventTagError::Invalid) => return Err(self.wrong_seal(position)),
@@ -236,23 +240,29 @@ impl<'a> Verifier<'a> {
     fn note_erasure(&mut self, row: &StoredEvent, commitment: EventCommitment) {
         if let Some(by) = row.erased_by {
             self.report.erased += u64::from(row.position.is_some());
-            self.erased.entry(by).or_default().push(commitment);
+            let rows = self.erased.entry(by).or_default();
+            rows.first = rows.first.or(row.position.and_then(|position| u64::try_from(position).ok()));
+            rows.commitments.push(commitment);
         } else if let Some((id, recorded)) = row.id.zip(recorded_erasure(row)) {
             self.recorded.insert(id, recorded);
             self.records.insert(id, commitment);
         }
     }
 
-    /// The events whose erased rows are not those that were read since the last call. They have to be read again.
+    /// The events whose erased rows are not those that were read since the last call. They have to be read again: first those that
+    /// no event records, in the order of the rows.
     fn wrong_erasures(&mut self) -> Vec<Uuid> {
         let (mut erased, recorded) = (std::mem::take(&mut self.erased), std::mem::take(&mut self.recorded));
-        let mut wrong: Vec<Uuid> = recorded
-            .into_iter()
-            .filter(|(id, recorded)| ErasedEvents::of(erased.remove(id).unwrap_or_default()) != *recorded)
-            .map(|(id, _)| id)
-            .collect();
-        wrong.extend(erased.into_keys());
-        wrong
+        let mut differing = Vec::new();
+        for (id, recorded) in recorded {
+            let rows = erased.remove(&id).unwrap_or_default();
+            if ErasedEvents::of(rows.commitments) != recorded {
+                differing.push(id);
+            }
+        }
+        let mut wrong: Vec<_> = erased.into_iter().map(|(id, rows)| (rows.first.unwrap_or(u64::MAX), id)).collect();
+        wrong.sort_unstable();
+        wrong.into_iter().map(|(_, id)| id).chain(differing).collect()
     }
 
     /// Compares an event that records an erasure with all rows that name it, as one statement has read them.
@@ -304,25 +314,30 @@ impl<'a> Verifier<'a> {
             return Ok(());
         }
         let message = format!("the stored head is of position {}, and not that of the last event", stored.position);
-        Err(problem(AuditProblemKind::WrongHead, stored.position.min(self.report.head.position), message))
+        Err(problem(AuditProblemKind::WrongHead, (stored.position + 1).min(self.report.head.position), message))
     }
 
-    /// Checks that the given head was reached, and that all events are proven.
-    fn check_end(&self) -> Result<(), AuditProblem> {
+    /// Checks that the given head was reached.
+    fn check_since(&self) -> Result<(), AuditProblem> {
         let last = self.report.head.position;
-        if let Some(since) = self.since
-            && since.position > last
-        {
-            let message =
-                format!("the events from here to position {}, that of the given head, were removed", since.position);
-            return Err(problem(AuditProblemKind::Missing, last + 1, message));
+        match self.since {
+            Some(since) if since.position > last => {
+                let message =
+                    format!("the events from here to position {}, that of the given head, were removed", since.position);
+                Err(problem(AuditProblemKind::Missing, last + 1, message))
+            }
+            _ => Ok(()),
         }
-        if self.proven < last {
-            let message = "the events from here on are sealed by keys that are not known here, so nothing proves them: add the \
-                           earlier secret to secret_key_fallbacks";
-            return Err(problem(AuditProblemKind::NotProven, self.proven + 1, message));
+    }
+
+    /// Checks that all events are proven.
+    fn check_proven(&self) -> Result<(), AuditProblem> {
+        if self.proven == self.report.head.position {
+            return Ok(());
         }
-        Ok(())
+        let message = "the events from here on are sealed by keys that are not known here, so nothing proves them: add the \
+                       earlier secret to secret_key_fallbacks";
+        Err(problem(AuditProblemKind::NotProven, self.proven + 1, message))
     }
 }
 
