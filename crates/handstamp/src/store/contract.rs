@@ -44,6 +44,8 @@ macro_rules! laws {
 
 mod attempts;
 mod changes;
+mod events;
+mod failed_sign_ins;
 mod files;
 mod jobs;
 mod migrations;

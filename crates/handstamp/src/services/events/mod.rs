@@ -8,12 +8,15 @@ use std::sync::Arc;
 use handstamp_core::{EventHead, UserId};
 
 use super::Services;
-use verify::Progress;
 use crate::context::{Actor, Context};
 use crate::events::{Event, EventFields};
 use crate::internal_error::InternalError;
 use crate::log;
 use crate::model::{AuditEvent, AuditReport, EventActor, EventContent, ListEvents, NewEvent};
+use verify::Progress;
+
+/// The most events that one transaction erases, so that none takes long. Only scripts that sign in for years have more.
+const ERASED_AT_ONCE: usize = 5000;
 
 impl Services {
     /// The entry of an act in the audit log, which the transaction of the act writes by `Tx::write_event`.
@@ -70,7 +73,7 @@ impl Services {
     /// Erases the events of a user who is being deleted, until the rest is few enough for the transaction that deletes the user.
     pub(super) async fn erase_most_events(&self, context: &Context, user: UserId) -> Result<(), InternalError> {
         let event = Event::EventsErased {};
-        while self.store.erase_some_events(user, self.new_event(context, &event)).await? > 0 {
+        while self.store.erase_some_events(user, ERASED_AT_ONCE, self.new_event(context, &event)).await? > 0 {
             event.record_for(context);
         }
         Ok(())

@@ -77,11 +77,7 @@ async fn run(store: &Store, verifier: &mut Verifier<'_>, progress: &mut Progress
 }
 
 /// Reads the sealed rows that the verifier has not seen, up to the stored head.
-async fn read_to_the_end(
-    store: &Store,
-    verifier: &mut Verifier<'_>,
-    progress: &mut Progress<'_>,
-) -> Result<(), Stop> {
+async fn read_to_the_end(store: &Store, verifier: &mut Verifier<'_>, progress: &mut Progress<'_>) -> Result<(), Stop> {
     loop {
         let before = store.events_head().await?;
         loop {
@@ -322,8 +318,10 @@ impl<'a> Verifier<'a> {
         let last = self.report.head.position;
         match self.since {
             Some(since) if since.position > last => {
-                let message =
-                    format!("the events from here to position {}, that of the given head, were removed", since.position);
+                let message = format!(
+                    "the events from here to position {}, that of the given head, were removed",
+                    since.position
+                );
                 Err(problem(AuditProblemKind::Missing, last + 1, message))
             }
             _ => Ok(()),

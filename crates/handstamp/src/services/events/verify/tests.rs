@@ -328,7 +328,8 @@ fn erasure(attacker: &Attacker, position: i64, by: &str) -> String {
 async fn every_erasure_without_a_deletion_of_a_user_is_found(database: &DatabaseUrl) {
     let (site, attacker) = attacked(database).await;
     let erased = erased_positions(&attacker).await;
-    let deletions = attacker.integers("SELECT position FROM events WHERE name = 'user_deleted' ORDER BY position").await;
+    let deletions =
+        attacker.integers("SELECT position FROM events WHERE name = 'user_deleted' ORDER BY position").await;
     for position in (1..=EVENTS).filter(|position| !erased.contains(position)) {
         let by_none = erasure(&attacker, position, &attacker.uuid(7));
         let is_deletion = deletions.contains(&position);
@@ -451,7 +452,11 @@ async fn an_event_that_is_not_sealed_and_was_changed_or_inserted_is_found(databa
     attacker.restores().await;
     attacker.executes(&forged).await;
     site.seals().await;
-    assert_eq!(site.head().await.position, EVENTS as u64 + 2, "a forged event is not sealed, and does not keep others from it");
+    assert_eq!(
+        site.head().await.position,
+        EVENTS as u64 + 2,
+        "a forged event is not sealed, and does not keep others from it"
+    );
     assert_eq!(site.problem().await.unwrap().kind, AuditProblemKind::Forged);
 }
 
