@@ -201,11 +201,11 @@ fn show_sessions(sessions: &[ListedSession], output: OutputFlags) -> Result<(), 
     table::print(&["id", "since", "last seen", "address", "browser"], &rows).map_err(CliError::failure)
 }
 
-fn show_json(value: &Value) -> Result<(), CliError> {
+pub(crate) fn show_json(value: &Value) -> Result<(), CliError> {
     say(&format!("{value:#}"))
 }
 
-fn say(text: &str) -> Result<(), CliError> {
+pub(crate) fn say(text: &str) -> Result<(), CliError> {
     writeln!(io::stdout(), "{text}").map_err(CliError::failure)
 }
 

@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod connection_limit;
 mod doctor;
+mod events;
 mod listener;
 mod log;
 mod log_format;
@@ -33,6 +34,9 @@ fn main() -> ExitCode {
                 .and_then(|settings| commands::users(settings, command)),
             Command::Session { command } => settings(command.data(), &AddressArgs::default())
                 .and_then(|settings| commands::sessions(settings, command)),
+            Command::Events { command } => {
+                settings(command.data(), &AddressArgs::default()).and_then(|settings| events::run(settings, command))
+            }
             Command::ProxyConfig { proxy, listen, app, handstamp, hosts, pass } => {
                 let (access, preflight) = (pass.access, pass.preflight);
                 proxy_config::print(&Wanted { proxy, listen, app, handstamp, hosts, access, preflight })
@@ -64,6 +68,11 @@ impl CliError {
     /// The user or session that the command names does not exist.
     pub(crate) fn not_found(reason: impl Display) -> Self {
         Self(reason.to_string(), 3)
+    }
+
+    /// The audit log was changed.
+    pub(crate) fn not_intact(reason: impl Display) -> Self {
+        Self(reason.to_string(), 5)
     }
 
     fn exit(self) -> ExitCode {
