@@ -159,6 +159,10 @@ macro_rules! events {
             }
         }
 
+        /// The names of the events of acts.
+        #[cfg(test)]
+        pub(crate) const ACTS: &[&str] = &[$($act_name),*];
+
         /// Each event: its name, its level and its fields.
         #[cfg(test)]
         const EVENTS: &[(&str, &str, &[&str])] = &[

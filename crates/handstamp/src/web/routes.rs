@@ -15,7 +15,7 @@ use tower::service_fn;
 use super::access::{Access, SessionAccess};
 use super::api::v1 as api;
 use super::endpoint::{Endpoint, RequestContext, ResponseFuture};
-use super::pages::{account, home, password, profile, register, sessions, sign_in, sign_out};
+use super::pages::{account, activity, home, password, profile, register, sessions, sign_in, sign_out};
 use super::urls::WELL_KNOWN;
 use super::{SharedSite, assets, forward_auth, health, respond};
 
@@ -34,6 +34,7 @@ fn public(site: &SharedSite) -> Routes {
 fn members(site: &SharedSite) -> Routes {
     Routes::new(site, Access::MEMBERS_PAGE)
         .get("/account", account::show)
+        .get("/account/activity", activity::show)
         .get("/account/profile", profile::show)
         .post("/account/profile", profile::submit)
         .get("/account/sessions", sessions::show)

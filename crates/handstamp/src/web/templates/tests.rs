@@ -21,6 +21,14 @@ fn visitor(name: &str) -> Value {
     context! { name, email => "ada@example.com", since => "1 May 2026", since_iso => "2026-05-01T00:00:00Z" }
 }
 
+/// An event of the page of activity, with a client or by an operator.
+fn event(name: &str, client: Option<&str>) -> Value {
+    context! {
+        what => name, time => "1 May 2026, 12:00 UTC", time_iso => "2026-05-01T12:00:00Z", ago => client,
+        browser => client, address => name, by_operator => client.is_none(), current => client.is_some(),
+    }
+}
+
 /// Values for every template, with and without the optional ones.
 fn samples(name: &str) -> Vec<(&'static str, Value)> {
     let none: Option<&str> = None;
@@ -57,6 +65,14 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
             ("account/index.html", context! { done => error }),
             ("account/profile.html", context! { values => context! { name }, errors => context! { name => error } }),
             ("password/change.html", password),
+            (
+                "account/activity.html",
+                context! { events => vec![event(name, error)], older => error, is_first => false },
+            ),
+            (
+                "account/activity.html",
+                context! { events => Vec::<Value>::new(), older => none, is_first => error.is_none() },
+            ),
             ("account/sessions.html", context! { sessions => vec![session(true)], has_others => false }),
             ("account/sessions.html", context! { sessions => vec![session(true), session(false)], has_others => true }),
             ("error.html", error_page),

@@ -520,3 +520,65 @@ async fn a_log_that_grows_while_it_is_verified_is_intact(database: &DatabaseUrl)
     assert!(count > 5, "{count}");
     assert_eq!((site.head().await.position, site.problem().await), (48, None));
 }
+
+/// Writes events of sign-ins, many in each transaction.
+async fn writes(site: &Site, attacker: &Attacker, events: usize) {
+    const SQL: &str = "INSERT INTO events (commitment, tag, id, time, name, user_id, content, salt)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    let services = site.services();
+    let (user, session) = (UserId::new(services.sessions.now(), [7; 10]), Uuid::from_bytes([7; 16]));
+    let client = crate::context::ClientInfo {
+        user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0".to_owned(),
+        address: "2001:db8:1234:5678::9".to_owned(),
+        ..Default::default()
+    };
+    let (context, event) = (Context::of(&client), crate::events::Event::AuthnLoginSuccess { user });
+    let mut left = events;
+    while left > 0 {
+        let count = left.min(1000);
+        let entries = (0..count).map(|_| services.new_event(&context, &event).in_session(session));
+        let rows = entries.map(|event| (event.committed(), event));
+        macro_rules! insert {
+            ($pool:expr) => {{
+                let mut transaction = $pool.begin().await.unwrap();
+                for ((content, commitment, tag), event) in rows {
+                    let query = sqlx::query(SQL).bind(commitment.as_bytes().to_vec()).bind(tag.as_bytes().to_vec());
+                    let query = query.bind(event.id).bind(event.time.unix_seconds() as i64).bind(event.name);
+                    let query = query.bind(user.as_uuid()).bind(content).bind(event.salt.to_vec());
+                    query.execute(&mut *transaction).await.unwrap();
+                }
+                transaction.commit().await.unwrap();
+            }};
+        }
+        match attacker {
+            Attacker::Sqlite(pool) => insert!(pool),
+            Attacker::Postgres(pool) => insert!(pool),
+        }
+        left -= count;
+    }
+}
+
+/// Prints how long a log of a million events takes, for the guide. Run it in release.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement that takes minutes"]
+async fn a_million_events_are_measured() {
+    let folder = TempFolder::new();
+    for database in [
+        DatabaseUrl::Sqlite(folder.path().join("data/handstamp.db")),
+        DatabaseUrl::Postgres(Postgres::shared().new_database()),
+    ] {
+        let site = Site::open(&database, SECRET, &[]).await;
+        let attacker = Attacker::connect(&database).await;
+        let mut begun = std::time::Instant::now();
+        let mut seconds = || std::mem::replace(&mut begun, std::time::Instant::now()).elapsed().as_secs_f64();
+        writes(&site, &attacker, 1_000_000).await;
+        let written = seconds();
+        site.seals().await;
+        let sealed = seconds();
+        assert_eq!(site.problem().await, None);
+        let verified = seconds();
+        assert_eq!(site.head().await.position, 1_000_000);
+        let size = std::fs::metadata(folder.path().join("data/handstamp.db")).unwrap().len() / 1_000_000;
+        println!("written {written:.1} s, sealed {sealed:.1} s, verified {verified:.1} s, SQLite has {size} MB");
+    }
+}
