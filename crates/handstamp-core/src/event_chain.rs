@@ -40,9 +40,13 @@ pub struct EventRecord<'a> {
 }
 
 impl EventRecord<'_> {
-    /// The commitment to this record under a salt: HMAC-SHA-256 (RFC 2104) with the salt as the key, of the version, the id, the
-    /// time, whether there is a user, the user or zeros, the length of the name, the name and the content. Integers are
-    /// big-endian: 8 bytes of the time, 4 of the length.
+    /// The commitment to this record under a salt: HMAC-SHA-256 (RFC 2104) with the salt as the key.
+    ///
+    /// ```text
+    /// 0 version │ 1 id │ 17 time │ 25 whether there is a user │ 26 user, or zeros │ 42 length of the name │ 46 name │ content
+    /// ```
+    ///
+    /// Integers are big-endian.
     pub fn commitment(&self, salt: &EventSalt) -> EventCommitment {
         let mut mac = Hmac::<Sha256>::new_from_slice(salt).expect("HMAC takes a key of any length");
         mac.update(&[RECORD_VERSION]);

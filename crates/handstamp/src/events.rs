@@ -3,9 +3,8 @@
 //! One call records an event: [`Event::record`], or [`Event::record_for`] for an act, which names an actor that is not the user.
 //! [`Event::of_an_account`] gives an act to applications. Names follow the OWASP Logging Vocabulary where it has one. `docs/src/reference/log-events.md` lists them, and a test compares.
 //!
-//! An act makes its entry of the audit log with `Services::new_event(context, &event)`, and passes it to its method of the store,
-//! which calls `Tx::write_event` in the transaction of the act, once it is certain that the act changes something. After the
-//! commit, `Services::record` logs the same event.
+//! An act makes its entry of the audit log with `Services::new_event(context, &event)` and passes it to its method of the store. That
+//! calls `Tx::write_event` in the transaction of the act, if the act changes something, and `Services::record` logs the event afterwards.
 
 use std::fmt;
 

@@ -242,8 +242,8 @@ impl Handstamp {
         self.0.site.services.events.subscribe()
     }
 
-    /// Flushes the last-seen times to the database, seals the last events of the audit log, leaves the cluster, so that no other node waits for this one, and closes the
-    /// database.
+    /// Flushes the last-seen times to the database, and seals the last events of the audit log. Then it leaves the cluster, so that
+    /// no other node waits for this one, and closes the database.
     pub async fn close(self) {
         let mut jobs = std::mem::take(&mut *self.0.jobs.lock().expect("nothing panics while it holds the jobs"));
         jobs.drain().await;

@@ -27,11 +27,12 @@ use Shown::{By, Here, Not};
 const QUICK_START: &str = "docs/src/quick-start-binary.md";
 const REVERSE_PROXY: &str = "docs/src/guide/reverse-proxy.md";
 const ASSERTIONS: &str = "crates/handstamp-server/tests/stories/assertion_verification.rs";
+const AUDIT_LOG: &str = "docs/src/guide/audit-log.md";
 const BACKUP: &str = "crates/handstamp-server/tests/stories/backup_and_restore.rs";
 const NODES: &str = "crates/handstamp-server/tests/stories/multiple_nodes.rs";
 
 /// Every block: its document and how its first line begins.
-const BLOCKS: [(&str, &str, Shown); 23] = [
+const BLOCKS: [(&str, &str, Shown); 27] = [
     ("CONTRIBUTING.md", "cargo build", Not("the build is the one that runs this test")),
     ("CONTRIBUTING.md", "cargo test", Not("the whole of the tests runs this one")),
     ("README.md", "cargo run", Here("the_quick_start_starts_a_server_without_settings")),
@@ -40,6 +41,10 @@ const BLOCKS: [(&str, &str, Shown); 23] = [
     (QUICK_START, "cargo install", Not("it builds the release binary once more")),
     (QUICK_START, "handstamp serve --public-url", Here("the_quick_start_puts_a_proxy_in_front_of_an_app")),
     (QUICK_START, "handstamp user add", Here("the_quick_start_creates_a_user")),
+    (AUDIT_LOG, "handstamp events list\n", Here("the_audit_log_is_listed_and_verified_in_the_shell")),
+    (AUDIT_LOG, "handstamp events list --after", Here("the_audit_log_is_listed_and_verified_in_the_shell")),
+    (AUDIT_LOG, "handstamp events head", Here("the_audit_log_is_listed_and_verified_in_the_shell")),
+    (AUDIT_LOG, "HEAD=", Here("the_audit_log_is_listed_and_verified_in_the_shell")),
     ("docs/src/guide/backup.md", "umask", By(BACKUP)),
     ("docs/src/guide/backup.md", "rm -f", By(BACKUP)),
     ("docs/src/guide/configuration.md", "HANDSTAMP_SECRET_KEY_FILE", Here("a_secret_is_read_from_a_file")),
@@ -173,6 +178,19 @@ fn users_are_managed_in_the_shell() {
     let printed = served().run(&block, &format!("{PASSWORD}\n"));
     assert!(printed.contains("\"email\": \"ada@example.com\""), "{printed}");
     assert!(printed.contains("staff"), "{printed}");
+}
+
+#[test]
+fn the_audit_log_is_listed_and_verified_in_the_shell() {
+    let mut site = served();
+    site.run(&commands("docs/src/guide/users.md", "handstamp user add"), &format!("{PASSWORD}\n"));
+    let listed = site.run(&commands(AUDIT_LOG, "handstamp events list\n"), "");
+    assert!(listed.contains("user_created") && listed.contains("ada@example.com"), "{listed}");
+    assert_eq!(site.run(&commands(AUDIT_LOG, "handstamp events list --after"), "").trim(), "[]");
+    let verified = site.run(&commands(AUDIT_LOG, "handstamp events head"), "");
+    assert!(verified.contains("The audit log is intact"), "{verified}");
+    let verified = site.run(&commands(AUDIT_LOG, "HEAD="), "");
+    assert!(verified.contains("The audit log is intact"), "{verified}");
 }
 
 #[test]

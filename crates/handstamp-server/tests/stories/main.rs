@@ -6,6 +6,7 @@ mod request_generator;
 
 mod account_settings;
 mod assertion_verification;
+mod audit_log;
 mod backup_and_restore;
 mod canonical_host;
 mod clock_skew;

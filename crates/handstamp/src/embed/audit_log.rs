@@ -49,7 +49,7 @@ impl AuditLog {
     /// end cannot be noticed. Calls `progress` with the number of verified events and of all events, after every two thousand.
     ///
     /// # Errors
-    /// When the database cannot be read. What is wrong with the log is in the report.
+    /// When the database cannot be read. The report has the problem of a log that was changed.
     pub async fn verify(
         &self,
         since: Option<EventHead>,

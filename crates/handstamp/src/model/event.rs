@@ -218,7 +218,7 @@ pub enum EventActor {
     Unknown,
 }
 
-/// What the new events of a node share: the keys, the order of their ids, and the wake-up of the job that seals them.
+/// The shared state of all new events of a node: the keys, the order of their ids, and the wake-up of the job that seals them.
 pub(crate) struct EventWriter {
     pub(crate) keys: EventKeys,
     /// Wakes the job when a transaction has written an event.

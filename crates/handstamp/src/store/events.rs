@@ -39,9 +39,9 @@ static SEAL: LazyLock<String> = LazyLock::new(|| {
 impl Tx<'_> {
     /// Writes an event in the transaction of its act. A webhook of the event will be written here too.
     ///
-    /// The transaction must hold a lock that the deletion of the user takes as well: it has changed the row of the user, of a
-    /// session or of a group of the user, or called [`lock_user`](Self::lock_user). Otherwise the event of an act that overlaps
-    /// the deletion could outlive the user.
+    /// The transaction must hold a lock that the deletion of the user takes as well. It has that if it has changed the row of the
+    /// user, of a session or of a group of the user; otherwise it calls [`lock_user`](Self::lock_user). Without the lock, the event
+    /// of an act that overlaps the deletion could outlive the user.
     pub(super) async fn write_event(&mut self, event: NewEvent) -> Result<()> {
         const INSERT: Sql = request(
             "INSERT INTO events (commitment, tag, id, time, name, user_id, content, salt)

@@ -16,6 +16,7 @@ use crate::config::{Config, DatabaseUrl, PublicUrl};
 use crate::environment::{Environment, ManualClock};
 use crate::{Handstamp, SecretKey, Timestamp};
 
+mod activity;
 mod connections;
 mod embedding;
 mod propagation;
