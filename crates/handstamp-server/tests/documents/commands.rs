@@ -182,7 +182,7 @@ fn users_are_managed_in_the_shell() {
 
 #[test]
 fn the_audit_log_is_listed_and_verified_in_the_shell() {
-    let mut site = served();
+    let site = served();
     site.run(&commands("docs/src/guide/users.md", "handstamp user add"), &format!("{PASSWORD}\n"));
     let listed = site.run(&commands(AUDIT_LOG, "handstamp events list\n"), "");
     assert!(listed.contains("user_created") && listed.contains("ada@example.com"), "{listed}");
