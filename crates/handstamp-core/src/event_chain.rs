@@ -40,9 +40,13 @@ pub struct EventRecord<'a> {
 }
 
 impl EventRecord<'_> {
-    /// The commitment to this record under a salt: HMAC-SHA-256 (RFC 2104) with the salt as the key, of the version, the id, the
-    /// time, whether there is a user, the user or zeros, the length of the name, the name and the content. Integers are
-    /// big-endian: 8 bytes of the time, 4 of the length.
+    /// The commitment to this record under a salt: HMAC-SHA-256 (RFC 2104) with the salt as the key.
+    ///
+    /// ```text
+    /// 0 version │ 1 id │ 17 time │ 25 whether there is a user │ 26 user, or zeros │ 42 length of the name │ 46 name │ content
+    /// ```
+    ///
+    /// Integers are big-endian.
     pub fn commitment(&self, salt: &EventSalt) -> EventCommitment {
         let mut mac = Hmac::<Sha256>::new_from_slice(salt).expect("HMAC takes a key of any length");
         mac.update(&[RECORD_VERSION]);
@@ -76,24 +80,25 @@ impl EventCommitment {
 /// The newest position of a chain and the link there, which proves all events up to it. Its text is `42:9f86…`, the position and
 /// 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct EventHead {
     /// The position of the newest event; zero for a chain without events.
     pub position: u64,
-    /// The link of that event: SHA-256 of the link before, the position in eight bytes, and the commitment.
+    /// The link of that event: SHA-256 of the link before, the position in eight bytes, the id of the key that seals it in four,
+    /// and the commitment.
     pub link: [u8; 32],
 }
 
-impl Head {
+impl EventHead {
     /// The head of a chain without events.
     pub const EMPTY: Self = Self { position: 0, link: [0; 32] };
 
-    /// The head after one more event.
-    #[must_use]
-    pub fn next(&self, commitment: &EventCommitment) -> Self {
+    /// The head after one more event, whose seal names this key.
+    fn next(&self, key_id: KeyId, commitment: &EventCommitment) -> Self {
         let position = self.position + 1;
         let link = Sha256::new()
             .chain_update(self.link)
             .chain_update(position.to_be_bytes())
+            .chain_update(key_id)
             .chain_update(commitment.0)
             .finalize()
             .into();
@@ -101,7 +106,7 @@ impl Head {
     }
 }
 
-impl fmt::Display for Head {
+impl fmt::Display for EventHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.position)?;
         write_hex(&self.link, f)
@@ -112,15 +117,15 @@ fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
-impl FromStr for Head {
-    type Err = InvalidHeadError;
+impl FromStr for EventHead {
+    type Err = InvalidEventHead;
 
-    fn from_str(text: &str) -> Result<Self, InvalidHeadError> {
-        let (position, digits) = text.split_once(':').ok_or(InvalidHeadError)?;
-        let link = parse_hex(digits).ok_or(InvalidHeadError)?;
-        let head = Self { position: position.parse().map_err(|_| InvalidHeadError)?, link };
+    fn from_str(text: &str) -> Result<Self, InvalidEventHead> {
+        let (position, digits) = text.split_once(':').ok_or(InvalidEventHead)?;
+        let link = parse_hex(digits).ok_or(InvalidEventHead)?;
+        let head = Self { position: position.parse().map_err(|_| InvalidEventHead)?, link };
         // One head has one text.
-        if head.to_string() == text { Ok(head) } else { Err(InvalidHeadError) }
+        if head.to_string() == text { Ok(head) } else { Err(InvalidEventHead) }
     }
 }
 
@@ -131,17 +136,17 @@ fn parse_hex(digits: &str) -> Option<[u8; 32]> {
     bytes?.try_into().ok().filter(|_| rest.is_empty())
 }
 
-/// The text is not that of a [`Head`].
+/// The text is not that of a [`EventHead`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidHeadError;
+pub struct InvalidEventHead;
 
-impl fmt::Display for InvalidHeadError {
+impl fmt::Display for InvalidEventHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("must be a position, a colon and 64 hexadecimal digits, as `events head` prints them")
     }
 }
 
-impl std::error::Error for InvalidHeadError {}
+impl std::error::Error for InvalidEventHead {}
 
 /// A set of erased events, as the event that records their erasure names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,11 +232,6 @@ impl EventKeys {
         self.tag(TAG_OF_COMMITMENT, &commitment.0)
     }
 
-    /// The tag of a link: the seal of the event at that position and of all events before it.
-    pub fn tag_link(&self, head: &Head) -> EventTag {
-        self.tag(TAG_OF_LINK, &head.link)
-    }
-
     /// Checks the tag of a commitment.
     ///
     /// # Errors
@@ -240,12 +240,21 @@ impl EventKeys {
         self.check(TAG_OF_COMMITMENT, &commitment.0, tag)
     }
 
-    /// Checks the tag of a link.
-    ///
-    /// # Errors
-    /// When its key is unknown, or has not made it.
-    pub fn check_link(&self, head: &Head, tag: &EventTag) -> Result<(), EventTagError> {
-        self.check(TAG_OF_LINK, &head.link, tag)
+    /// Seals an event after this head: the new head, and the tag of its link, which proves the event and all before it.
+    pub fn seal(&self, head: &EventHead, commitment: &EventCommitment) -> (EventHead, EventTag) {
+        let head = head.next(self.0.current().id(), commitment);
+        (head, self.tag(TAG_OF_LINK, &head.link))
+    }
+
+    /// The head after a sealed event, and whether its tag is genuine. The head is right in any case, if a later tag is genuine.
+    pub fn check_seal(
+        &self,
+        head: &EventHead,
+        commitment: &EventCommitment,
+        tag: &EventTag,
+    ) -> (EventHead, Result<(), EventTagError>) {
+        let head = head.next(tag.parts().0, commitment);
+        (head, self.check(TAG_OF_LINK, &head.link, tag))
     }
 
     fn tag(&self, role: u8, message: &[u8; 32]) -> EventTag {

@@ -36,7 +36,8 @@ pub use device::{DeviceId, DeviceTokens, KnownDevices};
 pub use display_name::{DisplayName, NameError};
 pub use email::{EmailAddress, EmailError};
 pub use event_chain::{
-    ErasedEvents, EventCommitment, EventKeys, EventRecord, EventSalt, EventTag, EventTagError, Head, InvalidHeadError,
+    ErasedEvents, EventCommitment, EventHead, EventKeys, EventRecord, EventSalt, EventTag, EventTagError,
+    InvalidEventHead,
 };
 pub use form::{Form, FormError};
 pub use group::{GroupName, GroupNameError};

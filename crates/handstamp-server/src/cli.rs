@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
+use handstamp::EventHead;
 
 use crate::proxy_config::{Access, Endpoint, HostName, Proxy};
 
@@ -16,7 +17,7 @@ pub(crate) struct Cli {
 
 const EXIT_STATUSES: &str = "\
 Exit status: 0 success, 1 the database, a file, a mail or a check failed, 2 the command or a setting is wrong,
-3 no such user, 4 the address or the password was rejected.";
+3 no such user, 4 the address or the password was rejected, 5 the audit log was changed.";
 
 const ABOUT_SETTINGS: &str = "\
 Every setting can be set in handstamp.toml or in an environment variable, and some by a flag; the later of these wins.
@@ -54,6 +55,11 @@ pub(crate) enum Command {
     Mail {
         #[command(subcommand)]
         command: MailCommand,
+    },
+    /// List and verify the audit log, while the server runs or not.
+    Events {
+        #[command(subcommand)]
+        command: EventsCommand,
     },
     /// Print a complete configuration of a reverse proxy that authenticates the requests to an app with Handstamp.
     ProxyConfig {
@@ -248,6 +254,57 @@ pub(crate) enum MailCommand {
     },
 }
 
+/// List and verify the audit log: one event for each act on an account.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// List events, the newest first. Events of deleted users are erased.
+    List {
+        #[command(flatten)]
+        events: ListEventsArgs,
+        #[command(flatten)]
+        output: OutputFlags,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Verify that no event was changed, removed, inserted or reordered.
+    ///
+    /// Events that were removed from the end are found only with --since and a head that was printed after they were sealed. Exit
+    /// status 5 when the log was changed.
+    Verify {
+        /// A head that `events head` printed earlier; the log must lead to it
+        #[arg(long, value_name = "HEAD")]
+        since: Option<EventHead>,
+        #[command(flatten)]
+        output: OutputFlags,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Print the newest position and its link, which prove all events up to there. Keep it outside of the database.
+    Head {
+        #[command(flatten)]
+        output: OutputFlags,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+/// The events to list.
+#[derive(Args, Debug)]
+pub(crate) struct ListEventsArgs {
+    /// Only events about this user: an e-mail address, or the id of a user
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Only events of this name, such as authn_login_success
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Only sealed events after this position, the oldest first
+    #[arg(long, value_name = "POSITION")]
+    pub(crate) after: Option<u64>,
+    /// How many events at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    pub(crate) limit: usize,
+}
+
 /// The user that a command acts on.
 #[derive(Args, Debug)]
 pub(crate) struct AccountArgument {
@@ -324,6 +381,14 @@ impl MailCommand {
     pub(crate) fn data(&self) -> &DataArgs {
         match self {
             Self::Test { data, .. } => data,
+        }
+    }
+}
+
+impl EventsCommand {
+    pub(crate) fn data(&self) -> &DataArgs {
+        match self {
+            Self::List { data, .. } | Self::Verify { data, .. } | Self::Head { data, .. } => data,
         }
     }
 }

@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod connection_limit;
 mod doctor;
+mod events;
 mod listener;
 mod log;
 mod log_format;
@@ -44,6 +45,9 @@ fn main() -> ExitCode {
             Command::Mail { command } => {
                 settings(command.data(), &AddressArgs::default()).and_then(|settings| mail::run(settings, &command))
             }
+            Command::Events { command } => {
+                settings(command.data(), &AddressArgs::default()).and_then(|settings| events::run(settings, command))
+            }
             Command::ProxyConfig { proxy, listen, app, handstamp, hosts, pass } => {
                 let (access, preflight) = (pass.access, pass.preflight);
                 proxy_config::print(&Wanted { proxy, listen, app, handstamp, hosts, access, preflight })
@@ -80,6 +84,11 @@ impl CliError {
     /// The address or the password is rejected.
     pub(crate) fn rejected(reason: impl Display) -> Self {
         Self(reason.to_string(), 4)
+    }
+
+    /// The audit log was changed.
+    pub(crate) fn not_intact(reason: impl Display) -> Self {
+        Self(reason.to_string(), 5)
     }
 
     fn exit(self) -> ExitCode {

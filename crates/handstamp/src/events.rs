@@ -3,9 +3,8 @@
 //! One call records an event: [`Event::record`], or [`Event::record_for`] for an act, which names an actor that is not the user.
 //! [`Event::of_an_account`] gives an act to applications. Names follow the OWASP Logging Vocabulary where it has one. `docs/src/reference/log-events.md` lists them, and a test compares.
 //!
-//! An act makes its entry of the audit log with `Services::new_event(context, &event)`, and passes it to its method of the store,
-//! which calls `Tx::write_event` in the transaction of the act, once it is certain that the act changes something. After the
-//! commit, `Services::record` logs the same event.
+//! An act makes its entry of the audit log with `Services::new_event(context, &event)` and passes it to its method of the store. That
+//! calls `Tx::write_event` in the transaction of the act, if the act changes something, and `Services::record` logs the event afterwards.
 
 use std::fmt;
 
@@ -159,6 +158,10 @@ macro_rules! events {
             }
         }
 
+        /// The names of the events of acts.
+        #[cfg(test)]
+        pub(crate) const ACTS: &[&str] = &[$($act_name),*];
+
         /// Each event: its name, its level and its fields.
         #[cfg(test)]
         const EVENTS: &[(&str, &str, &[&str])] = &[
@@ -259,6 +262,9 @@ events! {
 
         /// Events of a user who is being deleted were erased from the audit log. The rest is erased with the user.
         info EventsErased "events_erased" "erased events of a user who is being deleted" {}
+
+        /// Events of the audit log cannot be sealed, since no secret of this node has written them. Once a minute; `unsaid` counts the lines left out.
+        error EventsRefused "events_refused" "events of the audit log were not written by this site, or with a secret that is not configured here; they are not sealed" { events: u64, unsaid: u64 }
 
         // Sessions.
         /// A token that an earlier key had signed was signed with the current key.

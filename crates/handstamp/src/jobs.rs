@@ -25,6 +25,9 @@ const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// How long a stop waits for a job that is running.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long the sealing of events waits for more after the first, so that many acts share one transaction.
+const GATHER: Duration = Duration::from_millis(200);
+
 const AGE: &str = "handstamp_job_age_seconds";
 
 /// A job.
@@ -43,12 +46,13 @@ enum Scope {
     Node,
     /// One node runs it for all.
     Cluster,
-    /// Every node runs it when it is woken, so often at once and for as long as there is more to do.
-    Woken { at_once: usize, by: fn(&Services) -> &Notify },
+    /// Every node runs it when it is woken and after its interval, so often at once and for as long as there is more to do. It waits
+    /// for `gather` after it was woken, so that several acts share one run.
+    Woken { at_once: usize, by: fn(&Services) -> &Notify, gather: Duration },
 }
 
 /// All jobs.
-const JOBS: [Job; 6] = [
+const JOBS: [Job; 8] = [
     // The session lists of this node are always current; those of other nodes may be out of date by the interval. Writing more
     // often would cost more than the requests.
     Job {
@@ -75,6 +79,19 @@ const JOBS: [Job; 6] = [
         scope: Scope::Cluster,
         run: |services| Box::pin(services.purge_attempts()),
     },
+    // An act of this node wakes it at once. The interval is for events of processes that were killed before they sealed them.
+    Job {
+        name: "seal_events",
+        interval: Duration::from_secs(10),
+        scope: Scope::Woken { at_once: 1, by: |services| &services.event_writer.written, gather: GATHER },
+        run: |services| Box::pin(services.seal_events()),
+    },
+    Job {
+        name: "write_failed_sign_ins",
+        interval: minutes(5),
+        scope: Scope::Cluster,
+        run: |services| Box::pin(services.write_failed_sign_ins()),
+    },
     // Messages of other processes, and those to be tried again, wait for as long at most.
     Job {
         name: "watch_outbox",
@@ -86,7 +103,7 @@ const JOBS: [Job; 6] = [
     Job {
         name: "send_outbox",
         interval: minutes(1),
-        scope: Scope::Woken { at_once: 4, by: |services| services.outbox.changed() },
+        scope: Scope::Woken { at_once: 4, by: |services| services.outbox.changed(), gather: Duration::ZERO },
         run: |services| Box::pin(services.send_next_message()),
     },
 ];
@@ -185,15 +202,20 @@ impl Runner {
             tokio::select! {
                 biased;
                 _ = stop.changed() => return,
+                // After a failure the job waits, however many acts would wake it.
+                () = self.woken(), if failures == 0 => {}
                 () = sleep(wait) => {}
-                () = self.woken() => {}
             }
         }
     }
 
+    /// Completes when the job is woken, and has waited for more.
     async fn woken(&self) {
         match self.job.scope {
-            Scope::Woken { by, .. } => by(&self.services).notified().await,
+            Scope::Woken { by, gather, .. } => {
+                by(&self.services).notified().await;
+                sleep(gather).await;
+            }
             Scope::Node | Scope::Cluster => std::future::pending().await,
         }
     }
@@ -320,7 +342,7 @@ mod tests {
         static JOB: Job = Job {
             name: "woken",
             interval: minutes(60),
-            scope: Scope::Woken { at_once: 1, by: |services| services.outbox.changed() },
+            scope: Scope::Woken { at_once: 1, by: |services| services.outbox.changed(), gather: Duration::ZERO },
             run: |_| {
                 Box::pin(async {
                     let more = LEFT.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
@@ -351,7 +373,7 @@ mod tests {
         static JOB: Job = Job {
             name: "slow",
             interval: minutes(60),
-            scope: Scope::Woken { at_once: 3, by: |services| services.outbox.changed() },
+            scope: Scope::Woken { at_once: 3, by: |services| services.outbox.changed(), gather: Duration::ZERO },
             run: |services| {
                 BEGUN.fetch_add(1, Ordering::SeqCst);
                 services.outbox_changed();

@@ -35,7 +35,8 @@
 //! - [`Handstamp::sign_in`] and [`Handstamp::sign_out`] begin and end a session from a handler; [`CurrentSession::ended`] tells a
 //!   WebSocket that its session has ended; [`Handstamp::events`] are the acts of this process.
 //! - [`Handstamp::render`] renders your own pages in Handstamp's layout; [`Config::templates`] replaces Handstamp's templates.
-//! - [`Handstamp::users`] and [`Handstamp::sessions`] are handles for what the command line does.
+//! - [`Handstamp::users`] and [`Handstamp::sessions`] are handles for what the command line does, and
+//!   [`Handstamp::audit_log`] lists the events of users.
 //! - Serve with `into_make_service_with_connect_info::<SocketAddr>()`, because rate limits count attempts by network. Without it
 //!   all visitors count as one network, and the first request prints a warning to standard error.
 //! - [`Config`] holds all settings, and [`environment::Environment`] the clock and the randomness, so one process can hold several sites.
@@ -110,16 +111,19 @@ pub use config::{
 };
 pub use data_dir::DataDir;
 pub use embed::{
-    ClientDetails, CurrentSession, CurrentUser, CurrentUserRejection, Forbidden, FromLayer, FromLayerRejection,
-    HandstampLayer, HandstampService, NewUser, Refusal, SessionHold, Sessions, SignIn, SignedIn, SignedOut, Users,
+    AuditLog, ClientDetails, CurrentSession, CurrentUser, CurrentUserRejection, Forbidden, FromLayer,
+    FromLayerRejection, HandstampLayer, HandstampService, NewUser, Refusal, SessionHold, Sessions, SignIn, SignedIn,
+    SignedOut, Users,
 };
 pub use error::Error;
 pub use events::AccountEvent;
 pub use handstamp_core::{
-    Argon2Params, Argon2ParamsError, InvalidSetting, Network, Password, PasswordPolicy, PasswordTooLong, ReturnHost,
-    SecretError, SecretKey, Timestamp, TrustedProxies, UserId,
+    Argon2Params, Argon2ParamsError, EventHead, InvalidEventHead, InvalidSetting, Network, Password, PasswordPolicy,
+    PasswordTooLong, ReturnHost, SecretError, SecretKey, Timestamp, TrustedProxies, UserId,
 };
-pub use model::{ListUsers, ListedSession, User};
+pub use model::{
+    AuditEvent, AuditProblem, AuditProblemKind, AuditReport, EventActor, ListEvents, ListUsers, ListedSession, User,
+};
 pub use web::NotReady;
 
 use environment::Environment;
@@ -209,6 +213,7 @@ impl Handstamp {
         let sessions = &self.0.site.services.sessions;
         sessions.record_gauges();
         self.0.site.services.record_outbox_gauges();
+        self.0.site.services.event_writer.record_gauges(sessions.now());
         self.0.jobs.lock().expect("nothing panics while it holds the jobs").record_gauges(sessions.now());
     }
 
@@ -238,6 +243,11 @@ impl Handstamp {
         Ok(mailer.send_test(environment, recipient).await?)
     }
 
+    /// The handle for the audit log: listing the events of all processes, and verifying them.
+    pub fn audit_log(&self) -> AuditLog {
+        AuditLog::new(&self.0.site.services)
+    }
+
     /// The acts that this process commits from now on, each after it has been applied on every node, for example to delete the
     /// files of a user. Acts of other processes, such as other nodes and the command line, are not among them, and none is
     /// replayed after a restart. A receiver that falls 256 events behind misses the oldest and is
@@ -259,13 +269,17 @@ impl Handstamp {
         self.0.site.services.events.subscribe()
     }
 
-    /// Flushes the last-seen times to the database, leaves the cluster, so that no other node waits for this one, and closes the
-    /// database.
+    /// Flushes the last-seen times to the database, and seals the last events of the audit log. Then it leaves the cluster, so that
+    /// no other node waits for this one, and closes the database.
     pub async fn close(self) {
         let mut jobs = std::mem::take(&mut *self.0.jobs.lock().expect("nothing panics while it holds the jobs"));
         jobs.drain().await;
-        if let Err(error) = self.0.site.services.write_last_seen().await {
+        let services = &self.0.site.services;
+        if let Err(error) = services.write_last_seen().await {
             Event::JobFailed { job: "write_last_seen", error: &error }.record();
+        }
+        if let Err(error) = services.seal_events().await {
+            Event::JobFailed { job: "seal_events", error: &error }.record();
         }
         self.0.site.services.sessions.stop_node();
         let node = self.0.node.lock().expect("nothing panics while it holds the task").take();

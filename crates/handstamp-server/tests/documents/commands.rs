@@ -29,11 +29,12 @@ const REVERSE_PROXY: &str = "docs/src/guide/reverse-proxy.md";
 const BREACHED: &str = "docs/src/guide/breached-passwords.md";
 const ASSERTIONS: &str = "crates/handstamp-server/tests/stories/assertion_verification.rs";
 const ACCOUNT_LIFE: &str = "crates/handstamp-server/tests/stories/account_life.rs";
+const AUDIT_LOG: &str = "docs/src/guide/audit-log.md";
 const BACKUP: &str = "crates/handstamp-server/tests/stories/backup_and_restore.rs";
 const NODES: &str = "crates/handstamp-server/tests/stories/multiple_nodes.rs";
 
 /// Every block: its document and how its first line begins.
-const BLOCKS: [(&str, &str, Shown); 27] = [
+const BLOCKS: [(&str, &str, Shown); 31] = [
     ("CONTRIBUTING.md", "cargo build", Not("the build is the one that runs this test")),
     ("CONTRIBUTING.md", "cargo test", Not("the whole of the tests runs this one")),
     ("README.md", "cargo run", Here("the_quick_start_starts_a_server_without_settings")),
@@ -44,6 +45,10 @@ const BLOCKS: [(&str, &str, Shown); 27] = [
     (QUICK_START, "handstamp user add", Here("the_quick_start_creates_a_user")),
     ("docs/src/guide/lost-password.md", "handstamp user reset-link", By(ACCOUNT_LIFE)),
     ("docs/src/guide/invitations.md", "handstamp user invite", By(ACCOUNT_LIFE)),
+    (AUDIT_LOG, "handstamp events list\n", Here("the_audit_log_is_listed_and_verified_in_the_shell")),
+    (AUDIT_LOG, "handstamp events list --after", Here("the_audit_log_is_listed_and_verified_in_the_shell")),
+    (AUDIT_LOG, "handstamp events head", Here("the_audit_log_is_listed_and_verified_in_the_shell")),
+    (AUDIT_LOG, "HEAD=", Here("the_audit_log_is_listed_and_verified_in_the_shell")),
     ("docs/src/guide/backup.md", "umask", By(BACKUP)),
     ("docs/src/guide/backup.md", "rm -f", By(BACKUP)),
     (BREACHED, "handstamp passwords build", Here("a_blocklist_is_made_and_used")),
@@ -197,6 +202,19 @@ fn users_are_managed_in_the_shell() {
     let printed = served().run(&block, &format!("{PASSWORD}\n"));
     assert!(printed.contains("\"email\": \"ada@example.com\""), "{printed}");
     assert!(printed.contains("staff"), "{printed}");
+}
+
+#[test]
+fn the_audit_log_is_listed_and_verified_in_the_shell() {
+    let site = served();
+    site.run(&commands("docs/src/guide/users.md", "handstamp user add"), &format!("{PASSWORD}\n"));
+    let listed = site.run(&commands(AUDIT_LOG, "handstamp events list\n"), "");
+    assert!(listed.contains("user_created") && listed.contains("ada@example.com"), "{listed}");
+    assert_eq!(site.run(&commands(AUDIT_LOG, "handstamp events list --after"), "").trim(), "[]");
+    let verified = site.run(&commands(AUDIT_LOG, "handstamp events head"), "");
+    assert!(verified.contains("The audit log is intact"), "{verified}");
+    let verified = site.run(&commands(AUDIT_LOG, "HEAD="), "");
+    assert!(verified.contains("The audit log is intact"), "{verified}");
 }
 
 #[test]

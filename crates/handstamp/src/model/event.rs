@@ -228,7 +228,7 @@ pub enum EventActor {
     Unknown,
 }
 
-/// What the new events of a node share: the keys, the order of their ids, and the wake-up of the job that seals them.
+/// The shared state of all new events of a node: the keys, the order of their ids, and the wake-up of the job that seals them.
 pub(crate) struct EventWriter {
     pub(crate) keys: EventKeys,
     /// Wakes the job when a transaction has written an event.
@@ -240,11 +240,13 @@ pub(crate) struct EventWriter {
 }
 
 const WRITTEN: &str = "handstamp_events_written_total";
+const SEALED: &str = "handstamp_events_sealed_total";
 const OLDEST_UNSEALED: &str = "handstamp_oldest_unsealed_event_seconds";
 
 impl EventWriter {
     pub(crate) fn new(keys: EventKeys) -> Self {
         metrics::describe_counter!(WRITTEN, "Events that this node has written to the audit log, by name");
+        metrics::describe_counter!(SEALED, "Events of the audit log that this node has sealed");
         metrics::describe_gauge!(
             OLDEST_UNSEALED,
             "Age of the oldest event of the audit log that is not sealed, as far as this node knows; zero if there is none"
@@ -265,6 +267,11 @@ impl EventWriter {
         metrics::counter!(WRITTEN, "event" => name).increment(1);
         let _ = self.oldest_unsealed.compare_exchange(0, time.unix_seconds(), Ordering::Relaxed, Ordering::Relaxed);
         self.written.notify_one();
+    }
+
+    /// Notes that this many events were sealed.
+    pub(crate) fn note_sealed(&self, events: u64) {
+        metrics::counter!(SEALED).increment(events);
     }
 
     /// Notes the time of the oldest event that is not sealed, if there is one.

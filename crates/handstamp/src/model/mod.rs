@@ -3,6 +3,7 @@
 /// The most groups that a user is in: their names must fit into a header.
 pub(crate) const GROUPS_PER_USER: i64 = 50;
 
+mod audit_report;
 mod credentials;
 mod event;
 mod message;
@@ -11,6 +12,7 @@ mod outbox;
 mod session;
 mod user;
 
+pub use audit_report::{AuditProblem, AuditProblemKind, AuditReport};
 pub(crate) use credentials::{Credentials, CredentialsVersion};
 pub use event::{AuditEvent, EventActor, ListEvents};
 pub(crate) use event::{ERASED_FIELDS, EventContent, EventWriter, FailedSignIns, NewEvent, SignInEvents, StoredEvent};

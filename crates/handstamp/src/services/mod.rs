@@ -41,6 +41,7 @@ use crate::context::{ClientInfo, Context};
 use crate::environment::Environment;
 use crate::events::{AccountEvent, Event};
 use crate::internal_error::InternalError;
+use crate::log::OnceAMinute;
 use crate::model::{EventWriter, Message, NewOutboxMessage, NewSession, OwnedSession, SignInEvents};
 use crate::sessions::{IssuedToken, SessionLifetime, Sessions};
 use crate::store::Store;
@@ -93,6 +94,8 @@ pub(crate) struct Services {
     /// None if no mail can be sent.
     pub(crate) mailer: Option<Mailer>,
     pub(crate) outbox: Outbox,
+    /// Limits the log lines about events that cannot be sealed.
+    refused_events: OnceAMinute,
     /// The events that the application receives.
     pub(crate) events: broadcast::Sender<AccountEvent>,
 }
@@ -130,6 +133,7 @@ impl Services {
             one_time: OneTimeTokens::new(secret, fallbacks).map_err(same_secrets)?,
             mailer: Mailer::new(&config, &environment)?,
             outbox: Outbox::new(),
+            refused_events: OnceAMinute::default(),
             throttle: LoginThrottle::new(&config.limits),
             sessions: Sessions::new(tokens, Arc::clone(&store), environment.clone(), &config.session),
             hashing: PasswordHasher::new(&config.hashing),

@@ -88,6 +88,7 @@ impl Services {
             (account, ..) => {
                 let user = account.map(|account| account.user_id);
                 Event::AuthnLoginFail { user }.record();
+                self.store.count_failed_sign_in(user, self.sessions.now()).await?;
                 Err(ActError::field(Field::Password, Message::WrongCredentials))
             }
         }

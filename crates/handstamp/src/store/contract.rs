@@ -1,6 +1,6 @@
 //! The contract of the store: tests that run on SQLite and on PostgreSQL.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ macro_rules! laws {
 
 mod attempts;
 mod changes;
+mod events;
+mod failed_sign_ins;
 mod files;
 mod jobs;
 mod migrations;
@@ -148,8 +150,11 @@ fn new_session(user_id: UserId) -> NewSession {
 /// The secret of the keys of these tests.
 const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
 
+/// All tests share one, since the check of a secret takes long.
 fn event_writer() -> Arc<EventWriter> {
-    Arc::new(EventWriter::new(EventKeys::new(&SECRET.parse().unwrap(), &[]).unwrap()))
+    static WRITER: LazyLock<Arc<EventWriter>> =
+        LazyLock::new(|| Arc::new(EventWriter::new(EventKeys::new(&SECRET.parse().unwrap(), &[]).unwrap())));
+    Arc::clone(&WRITER)
 }
 
 /// An event about no user.

@@ -1,6 +1,8 @@
 //! The table of events: the audit log, its sealing, and the erasure of the events of a user.
 
-use handstamp_core::{ErasedEvents, EventCommitment, EventKeys, EventTag, Head, Timestamp, UserId};
+use std::sync::LazyLock;
+
+use handstamp_core::{ErasedEvents, EventCommitment, EventHead, EventKeys, EventTag, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::statement::{Arg, Pool, Sql, Tx, limit, maintenance, request};
@@ -19,16 +21,27 @@ macro_rules! stored_events {
 
 /// The most events that one transaction seals, so that none takes long.
 const SEALED_AT_ONCE: usize = 500;
+/// How many of them one statement updates, since the database may be some milliseconds away.
+const SEALED_BY_ONE_STATEMENT: usize = 50;
 
-/// The most events that one transaction erases, unless it deletes their user.
-pub(crate) const ERASED_AT_ONCE: usize = 5000;
+/// The statement that seals events: the arguments are the commitment, the position and the seal of each. Arguments that are left
+/// over have an empty commitment, which no event has.
+static SEAL: LazyLock<String> = LazyLock::new(|| {
+    let row = |row: usize| format!("(${}, ${}, ${})", 3 * row + 1, 3 * row + 2, 3 * row + 3);
+    let rows: Vec<_> = (0..SEALED_BY_ONE_STATEMENT).map(row).collect();
+    format!(
+        "UPDATE events SET position = sealed.column2, tag = sealed.column3 FROM (VALUES {}) AS sealed
+         WHERE events.commitment = sealed.column1 AND events.position IS NULL",
+        rows.join(", ")
+    )
+});
 
 impl Tx<'_> {
     /// Writes an event in the transaction of its act, and the mail that the act causes. A webhook of the event will be written here too.
     ///
-    /// The transaction must hold a lock that the deletion of the user takes as well: it has changed the row of the user, of a
-    /// session or of a group of the user, or called [`lock_user`](Self::lock_user). Otherwise the event of an act that overlaps
-    /// the deletion could outlive the user.
+    /// The transaction must hold a lock that the deletion of the user takes as well. It has that if it has changed the row of the
+    /// user, of a session or of a group of the user; otherwise it calls [`lock_user`](Self::lock_user). Without the lock, the event
+    /// of an act that overlaps the deletion could outlive the user.
     pub(super) async fn write_event(&mut self, event: NewEvent) -> Result<()> {
         const INSERT: Sql = request(
             "INSERT INTO events (commitment, tag, id, time, name, user_id, content, salt)
@@ -86,8 +99,26 @@ impl Tx<'_> {
         Ok(erased)
     }
 
+    /// Stores the positions and the seals of events.
+    async fn store_seals(&mut self, seals: &[(EventCommitment, u64, EventTag)]) -> Result<()> {
+        let none: &[u8] = &[];
+        let mut args = Vec::with_capacity(3 * SEALED_BY_ONE_STATEMENT);
+        for (commitment, position, tag) in seals {
+            let (commitment, tag) = (commitment.as_bytes().as_slice(), tag.as_bytes().as_slice());
+            args.extend([Arg::from(commitment), position_column(*position).into(), tag.into()]);
+        }
+        for _ in seals.len()..SEALED_BY_ONE_STATEMENT {
+            args.extend([Arg::from(none), 0.into(), none.into()]);
+        }
+        if self.execute(maintenance(&SEAL), &args).await? == seals.len() as u64 {
+            Ok(())
+        } else {
+            Err(Error::decode("an event disappeared while it was sealed"))
+        }
+    }
+
     /// Locks the newest position until the transaction ends, and returns it.
-    async fn lock_head(&mut self) -> Result<Head> {
+    async fn lock_head(&mut self) -> Result<EventHead> {
         const LOCK: Sql = request("UPDATE event_head SET position = position WHERE id = 1 RETURNING position, link");
         head(self.fetch_one(LOCK, &[]).await?)
     }
@@ -103,9 +134,9 @@ pub(crate) struct SealedEvents {
     pub(crate) more: bool,
 }
 
-fn head((position, link): (i64, Vec<u8>)) -> Result<Head> {
+fn head((position, link): (i64, Vec<u8>)) -> Result<EventHead> {
     let link = link.try_into().map_err(|_| Error::decode("a link of wrong length"))?;
-    Ok(Head { position: position.try_into().map_err(|_| Error::decode("a negative position"))?, link })
+    Ok(EventHead { position: position.try_into().map_err(|_| Error::decode("a negative position"))?, link })
 }
 
 fn commitment(bytes: Vec<u8>) -> Result<EventCommitment> {
@@ -135,35 +166,29 @@ impl Store {
         const SELECT: Sql = maintenance(
             "SELECT commitment, tag FROM events WHERE position IS NULL ORDER BY id, commitment LIMIT $1 OFFSET $2",
         );
-        const SEAL: Sql =
-            maintenance("UPDATE events SET position = $2, tag = $3 WHERE commitment = $1 AND position IS NULL");
         const ADVANCE: Sql = maintenance("UPDATE event_head SET position = $1, link = $2 WHERE id = 1");
         let skipped = i64::try_from(skipped).unwrap_or(i64::MAX);
         let mut tx = self.begin().await?;
         let before = tx.lock_head().await?;
         let rows: Vec<(Vec<u8>, Vec<u8>)> = tx.fetch_all(SELECT, &[limit(SEALED_AT_ONCE), skipped.into()]).await?;
         let (mut newest, count) = (before, rows.len());
-        for (commitment, tag) in rows {
-            let Some(commitment) = written_by_this_site(keys, commitment, tag) else { continue };
-            newest = newest.next(&commitment);
-            let seal = keys.tag_link(&newest);
-            let args = [
-                commitment.as_bytes().as_slice().into(),
-                position_column(newest.position).into(),
-                seal.as_bytes().as_slice().into(),
-            ];
-            if tx.execute(SEAL, &args).await? != 1 {
-                return Err(Error::decode("an event disappeared while it was sealed"));
-            }
+        let mut seals = Vec::with_capacity(count);
+        for commitment in rows.into_iter().filter_map(|row| written_by_this_site(keys, row)) {
+            let seal;
+            (newest, seal) = keys.seal(&newest, &commitment);
+            seals.push((commitment, newest.position, seal));
         }
-        let sealed = newest.position - before.position;
-        if sealed == 0 {
+        if seals.is_empty() {
             tx.rollback().await?;
         } else {
+            for seals in seals.chunks(SEALED_BY_ONE_STATEMENT) {
+                tx.store_seals(seals).await?;
+            }
             tx.execute(ADVANCE, &[position_column(newest.position).into(), newest.link.as_slice().into()]).await?;
             tx.commit().await?;
         }
-        Ok(SealedEvents { sealed, refused: count as u64 - sealed, more: count == SEALED_AT_ONCE })
+        let (sealed, refused) = (seals.len() as u64, (count - seals.len()) as u64);
+        Ok(SealedEvents { sealed, refused, more: count == SEALED_AT_ONCE })
     }
 
     /// Whether there is an event that is not sealed, and the time of the oldest one.
@@ -174,7 +199,7 @@ impl Store {
     }
 
     /// The newest position and its link.
-    pub(crate) async fn events_head(&self) -> Result<Head> {
+    pub(crate) async fn events_head(&self) -> Result<EventHead> {
         const SQL: &str = "SELECT position, link FROM event_head WHERE id = 1";
         head(self.fetch_one(Pool::Read, request(SQL), &[]).await?)
     }
@@ -210,24 +235,25 @@ impl Store {
         rows.into_iter().map(listed).collect()
     }
 
-    /// Erases up to [`ERASED_AT_ONCE`] events of a user, the oldest first, and returns how many. If the user has no more than that
-    /// it does nothing, since the deletion of the user erases them.
-    pub(crate) async fn erase_some_events(&self, user: UserId, event: NewEvent) -> Result<u64> {
-        const COUNT: Sql = request("SELECT COUNT(*) FROM (SELECT 1 FROM events WHERE user_id = $1 LIMIT $2) AS some");
-        let (count,): (i64,) = self.fetch_one(Pool::Read, COUNT, &[user.into(), limit(ERASED_AT_ONCE + 1)]).await?;
-        if usize::try_from(count).is_ok_and(|count| count <= ERASED_AT_ONCE) {
+    /// Erases up to `most` events of a user, the oldest first, and returns how many. If the user has no more than that it does
+    /// nothing, since the deletion of the user erases them.
+    pub(crate) async fn erase_some_events(&self, user: UserId, most: usize, event: NewEvent) -> Result<u64> {
+        const COUNT: Sql =
+            request("SELECT COUNT(*) FROM (SELECT 1 FROM events WHERE user_id = $1 LIMIT $2) AS counted");
+        let (count,): (i64,) = self.fetch_one(Pool::Read, COUNT, &[user.into(), limit(most + 1)]).await?;
+        if usize::try_from(count).is_ok_and(|count| count <= most) {
             return Ok(0);
         }
         let mut tx = self.begin().await?;
-        let erased = tx.erase_events(user, ERASED_AT_ONCE, event).await?;
+        let erased = tx.erase_events(user, most, event).await?;
         tx.commit().await?;
         Ok(erased)
     }
 
     /// A page of rows for verification, in the order of their positions, after this one.
-    pub(crate) async fn stored_events_after(&self, position: u64, rows: usize) -> Result<Vec<StoredEvent>> {
+    pub(crate) async fn stored_events_after(&self, position: i64, rows: usize) -> Result<Vec<StoredEvent>> {
         const SQL: &str = stored_events!("WHERE position > $1 ORDER BY position LIMIT $2");
-        self.stored_events(SQL, &[position_column(position).into(), limit(rows)]).await
+        self.stored_events(SQL, &[position.into(), limit(rows)]).await
     }
 
     /// A page of rows that are not sealed, in the order of their commitments, after this one.
@@ -265,7 +291,7 @@ fn listed((position, id, time, name, user, content): ListedRow) -> Result<AuditE
 }
 
 /// The commitment of a row that is not sealed, if its tag proves that a node of this site has written it.
-fn written_by_this_site(keys: &EventKeys, commitment: Vec<u8>, tag: Vec<u8>) -> Option<EventCommitment> {
+fn written_by_this_site(keys: &EventKeys, (commitment, tag): (Vec<u8>, Vec<u8>)) -> Option<EventCommitment> {
     let commitment = EventCommitment::from_bytes(commitment.try_into().ok()?);
     let tag = EventTag::from_bytes(tag.try_into().ok()?);
     keys.check_commitment(&commitment, &tag).is_ok().then_some(commitment)

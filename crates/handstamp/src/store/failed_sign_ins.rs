@@ -3,7 +3,7 @@
 use handstamp_core::{Timestamp, UserId};
 use uuid::Uuid;
 
-use super::statement::{Pool, maintenance, request};
+use super::statement::{Pool, limit, maintenance, request};
 use super::{Result, Store};
 use crate::model::{FailedSignIns, NewEvent};
 
@@ -32,10 +32,10 @@ impl Store {
 
     /// Up to `most` counts of other hours than the current one, ordered by account. An hour of the future is that of a clock that
     /// was wrong.
-    pub(crate) async fn failed_sign_ins(&self, now: Timestamp, most: i64) -> Result<Vec<FailedSignIns>> {
+    pub(crate) async fn failed_sign_ins(&self, now: Timestamp, most: usize) -> Result<Vec<FailedSignIns>> {
         const SQL: &str = "SELECT user_id, hour FROM failed_sign_ins WHERE hour <> $1 ORDER BY user_id, hour LIMIT $2";
         let rows: Vec<(Uuid, i64)> =
-            self.fetch_all(Pool::Read, maintenance(SQL), &[hour_of(now).into(), most.into()]).await?;
+            self.fetch_all(Pool::Read, maintenance(SQL), &[hour_of(now).into(), limit(most)]).await?;
         let counted = |(user, hour): (Uuid, i64)| FailedSignIns {
             user: (!user.is_nil()).then(|| UserId::from_uuid(user)),
             from: Timestamp::from_unix_seconds(u64::try_from(hour).unwrap_or(0).saturating_mul(HOUR)),

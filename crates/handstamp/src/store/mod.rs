@@ -36,8 +36,6 @@ use handstamp_core::Timestamp;
 use crate::config::{DatabaseUrl, PoolConfig};
 
 pub(crate) use attempts::{AttemptLimit, CountedAttempt};
-#[expect(unused_imports, reason = "temporary")]
-pub(crate) use events::SealedEvents;
 pub(crate) use groups::TooManyGroupsError;
 pub(crate) use jobs::JobState;
 pub(crate) use one_time_acts::{TokenUse, Verified};
@@ -125,6 +123,11 @@ pub(crate) struct Error(sqlx::Error);
 impl Error {
     fn row_not_found() -> Self {
         Self(sqlx::Error::RowNotFound)
+    }
+
+    /// Whether a stored value could not be read.
+    pub(crate) fn is_decode(&self) -> bool {
+        matches!(self.0, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
     }
 
     /// A stored value that this version cannot have written.

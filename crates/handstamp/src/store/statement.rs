@@ -364,7 +364,7 @@ pub(super) struct Tx<'a> {
     written: Vec<WrittenEvent>,
 }
 
-/// What is noted of an event once it is committed.
+/// The fields of an event that are noted once it is committed.
 struct WrittenEvent {
     name: &'static str,
     time: Timestamp,

@@ -8,6 +8,7 @@ mod client_address;
 mod cookies;
 mod csrf;
 mod endpoint;
+mod event_words;
 mod extract;
 mod form;
 mod forward_auth;

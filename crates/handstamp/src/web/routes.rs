@@ -16,8 +16,8 @@ use super::access::{Access, SessionAccess};
 use super::api::v1 as api;
 use super::endpoint::{Endpoint, RequestContext, ResponseFuture};
 use super::pages::{
-    account, confirm, delete, email, export, forgot, home, invitation, link, password, profile, register, reset,
-    sessions, sign_in, sign_in_by_code, sign_out, verify,
+    account, activity, confirm, delete, email, export, forgot, home, invitation, link, password, profile, register,
+    reset, sessions, sign_in, sign_in_by_code, sign_out, verify,
 };
 use super::urls::WELL_KNOWN;
 use super::{SharedSite, assets, forward_auth, health, respond};
@@ -56,6 +56,7 @@ fn links(site: &SharedSite) -> Routes {
 fn members(site: &SharedSite) -> Routes {
     Routes::new(site, Access::MEMBERS_PAGE)
         .get("/account", account::show)
+        .get("/account/activity", activity::show)
         .get("/account/profile", profile::show)
         .post("/account/profile", profile::submit)
         .get("/account/sessions", sessions::show)

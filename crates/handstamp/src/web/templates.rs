@@ -13,6 +13,7 @@ use crate::templates::TemplateSet;
 
 /// The embedded templates. A file of the same name in `templates_dir` replaces one, within a folder of the same name.
 const TEMPLATES: &[(&str, &str)] = &[
+    ("account/activity.html", include_str!("../../templates/account/activity.html")),
     ("account/index.html", include_str!("../../templates/account/index.html")),
     ("error.html", include_str!("../../templates/error.html")),
     ("fields.html", include_str!("../../templates/fields.html")),

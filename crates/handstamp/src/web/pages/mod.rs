@@ -1,6 +1,7 @@
 //! The HTML pages, one action per file: `show` renders the page, `submit` handles its form.
 
 pub(super) mod account;
+pub(super) mod activity;
 pub(super) mod confirm;
 pub(super) mod delete;
 pub(super) mod email;

@@ -17,6 +17,7 @@ use crate::environment::{Environment, ManualClock};
 use crate::{Handstamp, SecretKey, Timestamp};
 
 mod account_life;
+mod activity;
 mod connections;
 mod embedding;
 mod propagation;

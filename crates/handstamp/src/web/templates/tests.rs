@@ -39,6 +39,14 @@ const OF_MEMBERS: [&str; 6] = [
     "password/change.html",
 ];
 
+/// An event of the page of activity, with a client or by an operator.
+fn event(name: &str, client: Option<&str>) -> Value {
+    context! {
+        what => name, time => "1 May 2026, 12:00 UTC", time_iso => "2026-05-01T12:00:00Z", ago => client,
+        browser => client, address => name, by_operator => client.is_none(), current => client.is_some(),
+    }
+}
+
 /// Values for every template, with and without the optional ones.
 fn samples(name: &str) -> Vec<(&'static str, Value)> {
     let none: Option<&str> = None;
@@ -95,6 +103,14 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
             ("link/invalid.html", context! { mail_on => error.is_some() }),
             ("password/forgot_sent.html", context! { valid_for => "1 hour" }),
             ("account/delete.html", context! {}),
+            (
+                "account/activity.html",
+                context! { events => vec![event(name, error)], older => error, is_first => false },
+            ),
+            (
+                "account/activity.html",
+                context! { events => Vec::<Value>::new(), older => none, is_first => error.is_none() },
+            ),
             ("account/sessions.html", context! { sessions => vec![session(true)], has_others => false }),
             ("account/sessions.html", context! { sessions => vec![session(true), session(false)], has_others => true }),
             ("error.html", error_page),

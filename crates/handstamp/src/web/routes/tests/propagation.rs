@@ -16,7 +16,7 @@ const MOMENT: Duration = Duration::from_millis(10);
 
 impl TestSite {
     /// Sends a form with a session token.
-    async fn sends(&self, token: &str, path: &str, fields: &str) -> Response<Body> {
+    pub(super) async fn sends(&self, token: &str, path: &str, fields: &str) -> Response<Body> {
         let request = Request::post(path)
             .header("host", "localhost")
             .header("cookie", format!("handstamp_session={token}"))
