@@ -1,11 +1,12 @@
 //! Exports all data of the signed-in user.
 
-use handstamp_core::Timestamp;
+use handstamp_core::{Timestamp, UserId};
 use serde_json::{Value, json};
 
 use super::{ActError, Services};
 use crate::context::Context;
 use crate::events::Event;
+use crate::model::{AuditEvent, ListEvents};
 use crate::sessions::Session;
 
 impl Services {
@@ -16,6 +17,7 @@ impl Services {
         let credentials = self.store.credentials_by_id(id).await?;
         let sessions = self.sessions.list(id).await?;
         let links = self.store.tokens_of(id, self.sessions.now()).await?;
+        let events = self.all_events_of(id).await?;
         let time = |time: Timestamp| time.to_string();
         let export = json!({
             "account": {
@@ -44,10 +46,32 @@ impl Services {
                 "created_at": time(link.created_at),
                 "expires_at": time(link.expires_at),
             })).collect::<Vec<_>>(),
+            "events": events.iter().map(|event| json!({
+                "id": event.id.to_string(),
+                "time": time(event.time),
+                "event": event.event,
+                "actor": event.actor,
+                "session_id": event.session_id.map(|id| id.to_string()),
+                "user_agent": event.user_agent,
+                "address": event.address,
+                "fields": event.fields,
+            })).collect::<Vec<_>>(),
         });
         let event = Event::UserExport { user: id };
         self.store.write_event(self.new_event(context, &event)).await?;
         self.record(context, &event);
         Ok(export)
+    }
+
+    /// All events about a user, the newest first.
+    async fn all_events_of(&self, user: UserId) -> Result<Vec<AuditEvent>, ActError> {
+        let mut query = ListEvents { user: Some(user), limit: ListEvents::MAX_LIMIT, ..ListEvents::default() };
+        let mut events: Vec<AuditEvent> = Vec::new();
+        loop {
+            let page = self.store.list_events(&query).await?;
+            let Some(last) = page.last() else { return Ok(events) };
+            query.before = Some(last.id);
+            events.extend(page);
+        }
     }
 }

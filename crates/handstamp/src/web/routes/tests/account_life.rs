@@ -721,6 +721,9 @@ async fn the_export_has_everything_that_is_held() {
     assert_eq!(export["account"]["email_verified"], true);
     assert_eq!(export["sessions"].as_array().unwrap().len(), 1);
     assert_eq!(export["links"][0]["email"], "ada@new.example");
+    let events: Vec<_> = export["events"].as_array().unwrap().iter().map(|event| event["event"].clone()).collect();
+    assert_eq!(events, ["user_verified", "user_created"], "the newest first");
+    assert_eq!(export["events"][0]["actor"], "user");
     for secret in ["$argon2", PASSWORD] {
         assert!(!got.page.contains(secret));
     }
