@@ -24,6 +24,7 @@ pub(super) fn describe(event: &AuditEvent) -> String {
         "user_email_change" => "E-mail address changed",
         "user_email_change_undo" => "Change of the e-mail address undone",
         "user_export" => "Data downloaded",
+        "user_invited" => "Person invited",
         "session_ended" => "Signed out",
         "session_revoked" => return revoked(event),
         "session_limit" => "Signed out on the device that was unused for longest, as you had too many",
