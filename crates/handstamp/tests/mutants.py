@@ -17,6 +17,7 @@ CORE, LIBRARY = "crates/handstamp-core", "crates/handstamp"
 TOKEN, PASSWORD = f"{CORE}/src/token.rs", f"{CORE}/src/password.rs"
 SESSIONS, USERS = f"{LIBRARY}/src/store/sessions.rs", f"{LIBRARY}/src/store/users.rs"
 ADMIN = f"{LIBRARY}/src/services/admin/users.rs"
+OUTBOX_TABLE, MAIL = f"{LIBRARY}/src/store/outbox.rs", f"{LIBRARY}/src/services/mail"
 SIGN_IN, GUARD, WEB = f"{LIBRARY}/src/services/sign_in.rs", f"{LIBRARY}/src/services/throttle.rs", f"{LIBRARY}/src/web"
 
 # The location of a test: the arguments of `cargo test`, and the beginning of its path.
@@ -29,6 +30,10 @@ HASHING = ("-p handstamp --lib", "services::hashing::queue::tests::")
 ROUTES = ("-p handstamp --lib", "web::routes::tests::")
 PROXIES = ("-p handstamp-server --test stories", "forward_auth::sqlite::")
 EVERYWHERE = ("-p handstamp --lib", "web::routes::tests::propagation::")
+OUTBOX = ("-p handstamp --lib", "store::contract::outbox::sqlite::")
+DELIVERY = ("-p handstamp --lib", "services::mail::tests::delivery::")
+SMTP = ("-p handstamp --lib", "services::mail::tests::smtp::")
+MAILS = ("-p handstamp --lib", "services::mail::tests::rendering::")
 
 BY_MEMBERS = "changes_by_users_are_applied_on_every_node_before_the_response"
 BY_OPERATORS = "changes_by_operators_are_applied_on_every_node_before_they_return"
@@ -106,6 +111,44 @@ MUTANTS = {
                                + ACCOUNT, ("-p handstamp --lib", "services::sign_in::tests::"), "every_wrong_sign_in_costs_the_same_work"),
     "costly_hash_of_a_row": (PASSWORD, "memory_kib <= Self::MAX_MEMORY_KIB", "true", CORE_LIB,
                              "password::tests::hash_settings_out_of_bounds_are_refused"),
+    # Mails are sent once, in time, and to the server that is meant.
+    "mail_not_claimed": (OUTBOX_TABLE, "SET due_at = $3, attempts", "SET due_at = due_at + 0 * $3, attempts", OUTBOX,
+                         "a_message_is_due_at_once_and_claimed_once"),
+    "mail_claimed_by_two": (OUTBOX_TABLE, "attempts = attempts + 1 WHERE id = $1 AND due_at = $2",
+                            "attempts = attempts + 1 WHERE id = $1 AND ($2 = $2)", OUTBOX,
+                            "each_of_many_messages_is_claimed_once_by_concurrent_nodes"),
+    "ended_claim_postpones": (OUTBOX_TABLE, "SET due_at = $3 WHERE id = $1 AND due_at = $2", "SET due_at = $3 WHERE id = $1 AND ($2 = $2)",
+                              OUTBOX, "a_claim_that_has_ended_postpones_nothing"),
+    "unknown_kind_claimed": (OUTBOX_TABLE, "AND kind IN ({kinds})", "AND (kind IN ({kinds}) OR 1 = 1)", OUTBOX,
+                             "a_message_of_an_unknown_kind_is_left_to_a_newer_version"),
+    "mail_sent_again": (f"{MAIL}/outbox.rs", "self.finish_sent(message).await;", "", DELIVERY,
+                        "a_mail_that_was_accepted_is_not_sent_again"),
+    "sent_mail_kept_after_an_error": (f"{MAIL}/outbox.rs", "while let Err(error) = self", "if let Err(error) = self", DELIVERY,
+                                      "a_mail_that_was_sent_is_deleted_once_the_database_can_be_written_again"),
+    "frozen_node_sends": (f"{MAIL}/outbox.rs", "if until.since(self.sessions.now()) < SEND_LIMIT {", "if false {", DELIVERY,
+                          "a_node_that_was_frozen_does_not_send_what_another_may_have_claimed"),
+    "waits_do_not_grow": (f"{MAIL}/outbox.rs", "FIRST_WAIT.saturating_mul(1 << doublings)", "FIRST_WAIT.saturating_mul(1 << (doublings * 0))",
+                          DELIVERY, "a_server_that_was_down_for_an_hour_gets_each_mail_once"),
+    "mail_never_given_up": (f"{MAIL}/outbox.rs", "} else if now >= last {", "} else if false {", DELIVERY,
+                            "a_mail_is_given_up_after_two_days"),
+    "refusal_tried_again": (f"{MAIL}/outbox.rs", "if error.kind() == MailErrorKind::Refused {", "if false {", DELIVERY,
+                            "a_refused_recipient_and_a_refused_mail_are_given_up_at_once"),
+    "act_does_not_wake": (f"{MAIL}/outbox.rs", "self.outbox.changed.notify_one();", "", DELIVERY,
+                          "the_job_looks_at_once_for_a_message_of_this_process_and_soon_for_others"),
+    "mail_without_a_limit": (f"{MAIL}/smtp.rs", "match timeout(limit, work).await {", "match timeout(limit * 3600, work).await {", SMTP,
+                             "a_server_that_hangs_drips_or_breaks_off_is_given_up_in_time"),
+    "starttls_optional": (f"{MAIL}/smtp.rs", "if let Some(tls) = self.tls.clone().filter(|_| *security == SmtpSecurity::StartTls) {",
+                          "if let Some(tls) = self.tls.clone().filter(|_| *security == SmtpSecurity::StartTls && connection.can_starttls()) {",
+                          SMTP, "nothing_is_sent_where_starttls_was_stripped"),
+    "refusal_of_the_site_gives_up": (f"{MAIL}/smtp.rs", "Step::RcptTo if !is_policy && ", "Step::RcptTo if ", DELIVERY,
+                                     "a_mail_is_tried_again_after_a_temporary_refusal_and_after_one_of_the_site"),
+    "reply_in_the_log": (f"{MAIL}/smtp.rs", 'let summary = format!("the server answered {in_short} to {step}");',
+                         'let summary = format!("the server answered {in_short} {source} to {step}");', DELIVERY,
+                         "the_log_has_the_outcome_of_each_attempt_and_neither_address_nor_link_nor_code"),
+    "values_with_lines": (f"{MAIL}/mailer.rs", "let value = one_line(value);", "let value = value.clone();", MAILS,
+                          "no_value_adds_a_header_a_line_or_markup"),
+    "any_name_shown": (f"{MAIL}/mailer.rs", 'if *name == "name" && names_a_site(&value)', 'if *name == "name" && false && names_a_site(&value)',
+                       MAILS, "a_name_that_looks_like_a_link_is_not_shown"),
     # Ended sessions stay ended, and every node learns of it.
     "ended_session_revived": (SESSIONS, SEEN, REVIVES, STORE, "a_last_seen_update_does_not_revive_an_ended_session"),
     "end_not_logged": (SESSIONS, ENDS_SOME, "tx.commit_invalidating((), &[]).await", LOG, "every_write_logs_what_it_invalidates"),

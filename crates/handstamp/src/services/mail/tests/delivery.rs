@@ -3,8 +3,10 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
+use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Arc, Once};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use handstamp_testing::{MailServer, Postgres, Program, TempFolder};
@@ -220,6 +222,46 @@ async fn a_message_that_becomes_no_mail_is_gone_and_one_that_cannot_be_prepared_
     assert_eq!(claimed.message.attempts, 2);
     services.deliver(mailer, claimed, Ok(None)).await.unwrap();
     assert_eq!((node.waiting().await, server.mails().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn an_address_that_leads_nowhere_gets_no_mail() {
+    let (folder, server) = (TempFolder::new(), MailServer::start("accept"));
+    let node = Node::open(sqlite(&folder), transport(&server)).await;
+    node.enqueues("Doctor@handstamp.INVALID").await;
+    assert_eq!((node.sends().await, node.waiting().await, server.connections()), (1, 0, 0));
+}
+
+/// Takes a mail, and then has another process lock the database for some seconds.
+struct Locking {
+    database: PathBuf,
+    taken: Arc<AtomicUsize>,
+    lock: Mutex<Option<Program>>,
+}
+
+impl MailTransport for Locking {
+    fn send<'a>(&'a self, _: &'a OutgoingMail) -> MailFuture<'a, String> {
+        const LOCK: &str = "import sqlite3, sys, time\n\
+            database = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
+            database.execute('BEGIN IMMEDIATE')\n\
+            print('locked', flush=True)\n\
+            time.sleep(5)";
+        self.taken.fetch_add(1, Ordering::SeqCst);
+        let program = Program::start(Command::new("python3").args(["-c", LOCK]).arg(&self.database), "locked");
+        *self.lock.lock().unwrap() = Some(program);
+        Box::pin(async { Ok("taken".to_owned()) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_that_was_sent_is_deleted_once_the_database_can_be_written_again() {
+    let folder = TempFolder::new();
+    let (database, taken) = (folder.path().join("data/handstamp.db"), Arc::new(AtomicUsize::new(0)));
+    let transport = Locking { database, taken: Arc::clone(&taken), lock: Mutex::default() };
+    let node = Node::open(sqlite(&folder), transport).await;
+    node.enqueues("ada@example.com").await;
+    assert_eq!((node.sends().await, node.waiting().await), (1, 0), "it does not give up");
+    assert_eq!((node.sends_for(HOUR).await, taken.load(Ordering::SeqCst)), (0, 1));
 }
 
 /// A process that was frozen goes on as if no time had passed, and the other node may be sending.

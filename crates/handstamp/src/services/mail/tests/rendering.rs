@@ -279,3 +279,69 @@ fn mail_programs_render_the_mails_but_for_accepted_losses() {
     assert_eq!(found, accepted, "accepted.txt lists what some mail program does not show");
     assert!(found.len() > 10);
 }
+
+/// Runs Chromium on a page, and returns its document or, with a file, takes a screenshot.
+fn chromium(page: &Path, scheme: &str, size: (usize, usize), screenshot: Option<&Path>) -> String {
+    let profile = TempFolder::new();
+    let mut command = Command::new("chromium");
+    command.args([
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--allow-file-access-from-files",
+    ]);
+    command.arg(format!("--user-data-dir={}", profile.path().display()));
+    command.arg(format!("--blink-settings=preferredColorScheme={}", usize::from(scheme == "light")));
+    command.arg(format!("--window-size={},{}", size.0, size.1));
+    match screenshot {
+        Some(file) => command.arg(format!("--screenshot={}", file.display())),
+        None => command.args(["--virtual-time-budget=5000", "--dump-dom"]),
+    };
+    let output = command.arg(page).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// It leaves a screenshot of all mails in the folder `screenshots`, for each width in light and in dark.
+#[test]
+fn mails_fit_windows_of_a_telephone_and_are_dark_in_dark_mode() {
+    const HEIGHT: usize = 980;
+    let folder = TempFolder::new();
+    let names = MailTemplate::ALL.map(MailTemplate::name);
+    for (template, sent) in all(&mailer()) {
+        fs::write(folder.path().join(format!("{}.html", template.name())), sent.html).unwrap();
+    }
+    let screenshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../screenshots");
+    fs::create_dir_all(&screenshots).unwrap();
+    for (width, columns) in [(320, 4), (600, 3)] {
+        for (scheme, background) in [("light", "rgb(250, 247, 242)"), ("dark", "rgb(23, 20, 18)")] {
+            let frames = names.map(|name| {
+                format!(
+                    "<iframe src='{name}.html' width={width} height={HEIGHT} style='color-scheme:{scheme}'></iframe>"
+                )
+            });
+            let measure = "onload = () => { \
+                 const measured = [...document.querySelectorAll('iframe')].map(frame => { \
+                     const { body, documentElement } = frame.contentDocument; \
+                     return `${documentElement.scrollWidth} ${getComputedStyle(body).backgroundColor}` }); \
+                 document.title = measured.join(';') }";
+            let page = format!(
+                "<!doctype html><html style='color-scheme:{scheme}'><script>{measure}</script><body>{}",
+                frames.concat()
+            );
+            let file = folder.path().join("page.html");
+            fs::write(&file, page).unwrap();
+            let size = ((width + 10) * columns + 30, (HEIGHT + 10) * names.len().div_ceil(columns) + 20);
+            let document = chromium(&file, scheme, size, None);
+            let title = document.split("<title>").nth(1).unwrap().split("</title>").next().unwrap();
+            let found: Vec<_> = title.split(';').collect();
+            assert_eq!(
+                found,
+                [format!("{width} {background}").as_str(); 12],
+                "{scheme}: width and background of each mail"
+            );
+            chromium(&file, scheme, size, Some(&screenshots.join(format!("mail-{width}-{scheme}.png"))));
+        }
+    }
+}

@@ -75,7 +75,9 @@ async fn a_server_that_hangs_drips_or_breaks_off_is_given_up_in_time() {
     ] {
         let server = MailServer::start(behaviour);
         let begun = Instant::now();
-        let error = error(&transport(&server)).await;
+        let transport = transport(&server);
+        let given_up = tokio::time::timeout(Duration::from_secs(20), error(&transport)).await;
+        let error = given_up.unwrap_or_else(|_| panic!("{behaviour}: there is no limit"));
         assert_eq!((error.kind(), error.reply()), (MailErrorKind::Temporary, None), "{behaviour}");
         let is_said = error.summary().starts_with(summary)
             || (behaviour == "close" && error.summary().starts_with("the server closed the connection"));
