@@ -93,7 +93,7 @@ impl Tx<'_> {
         let mut args = Vec::with_capacity(3 * SEALED_BY_ONE_STATEMENT);
         for (commitment, position, tag) in seals {
             let (commitment, tag) = (commitment.as_bytes().as_slice(), tag.as_bytes().as_slice());
-            args.extend([Arg::from(commitment), position_column(*position).into(), tag.into()]);
+            args.extend([Arg::from(commitment), number_column(*position).into(), tag.into()]);
         }
         for _ in seals.len()..SEALED_BY_ONE_STATEMENT {
             args.extend([Arg::from(none), 0.into(), none.into()]);
@@ -137,14 +137,13 @@ impl Store {
     ///
     /// The lock of the newest position comes first, so no two nodes seal at once.
     pub(crate) async fn seal_events(&self, keys: &EventKeys, skipped: u64) -> Result<SealedEvents> {
-        const SELECT: Sql = maintenance(
-            "SELECT commitment, tag FROM events WHERE position IS NULL ORDER BY id, commitment LIMIT $1 OFFSET $2",
-        );
+        const SELECT: Sql =
+            maintenance("SELECT commitment, tag FROM events WHERE position IS NULL ORDER BY id LIMIT $1 OFFSET $2");
         const ADVANCE: Sql = maintenance("UPDATE event_head SET position = $1, link = $2 WHERE id = 1");
-        let skipped = i64::try_from(skipped).unwrap_or(i64::MAX);
         let mut tx = self.begin().await?;
         let before = tx.lock_head().await?;
-        let rows: Vec<(Vec<u8>, Vec<u8>)> = tx.fetch_all(SELECT, &[limit(SEALED_AT_ONCE), skipped.into()]).await?;
+        let rows: Vec<(Vec<u8>, Vec<u8>)> =
+            tx.fetch_all(SELECT, &[limit(SEALED_AT_ONCE), number_column(skipped).into()]).await?;
         let (mut newest, count) = (before, rows.len());
         let mut seals = Vec::with_capacity(count);
         for commitment in rows.into_iter().filter_map(|row| written_by_this_site(keys, row)) {
@@ -158,7 +157,7 @@ impl Store {
             for seals in seals.chunks(SEALED_BY_ONE_STATEMENT) {
                 tx.store_seals(seals).await?;
             }
-            tx.execute(ADVANCE, &[position_column(newest.position).into(), newest.link.as_slice().into()]).await?;
+            tx.execute(ADVANCE, &[number_column(newest.position).into(), newest.link.as_slice().into()]).await?;
             tx.commit().await?;
         }
         let (sealed, refused) = (seals.len() as u64, (count - seals.len()) as u64);
@@ -201,7 +200,7 @@ impl Store {
         };
         let from = query
             .after
-            .map_or_else(|| query.before.unwrap_or(Uuid::max()).into(), |position| position_column(position).into());
+            .map_or_else(|| query.before.unwrap_or(Uuid::max()).into(), |position| number_column(position).into());
         let name = query.event.as_deref().unwrap_or_default();
         let mut args = vec![name.into(), from, limit(query.limit.min(ListEvents::MAX_LIMIT))];
         args.extend(query.user.map(Arg::from));
@@ -230,10 +229,10 @@ impl Store {
         self.stored_events(SQL, &[position.into(), limit(rows)]).await
     }
 
-    /// A page of rows that are not sealed, in the order of their commitments, after this one.
-    pub(crate) async fn unsealed_events_after(&self, commitment: &[u8], rows: usize) -> Result<Vec<StoredEvent>> {
-        const SQL: &str = stored_events!("WHERE position IS NULL AND commitment > $1 ORDER BY commitment LIMIT $2");
-        self.stored_events(SQL, &[commitment.into(), limit(rows)]).await
+    /// A page of rows that are not sealed, in the order of their ids, after the first `skipped`.
+    pub(crate) async fn unsealed_events(&self, skipped: u64, rows: usize) -> Result<Vec<StoredEvent>> {
+        const SQL: &str = stored_events!("WHERE position IS NULL ORDER BY id LIMIT $1 OFFSET $2");
+        self.stored_events(SQL, &[limit(rows), number_column(skipped).into()]).await
     }
 
     /// The row of an event and those whose erasure it records, as one read.
@@ -271,7 +270,7 @@ fn written_by_this_site(keys: &EventKeys, (commitment, tag): (Vec<u8>, Vec<u8>))
     keys.check_commitment(&commitment, &tag).is_ok().then_some(commitment)
 }
 
-/// A position as it is stored. No log has more events than that.
-fn position_column(position: u64) -> i64 {
+/// A number as both databases store it. No log has more events than that.
+fn number_column(position: u64) -> i64 {
     i64::try_from(position).unwrap_or(i64::MAX)
 }
