@@ -3,7 +3,7 @@ CREATE TABLE events (
     -- HMAC-SHA-256 of the other columns that tell of the event, under the salt. It stays when the event is erased.
     commitment BLOB NOT NULL PRIMARY KEY,
     -- Null until the event is sealed. Positions have no gaps.
-    position   INTEGER UNIQUE,
+    position   INTEGER,
     -- Until the event is sealed the tag of its commitment, then the tag of its link.
     tag        BLOB NOT NULL,
     -- A UUID of version 7, which contains the time; null if the event was erased.
@@ -20,6 +20,8 @@ CREATE TABLE events (
     erased_by  BLOB
 ) STRICT;
 
+CREATE UNIQUE INDEX events_sealed ON events (position) WHERE position IS NOT NULL;
+CREATE INDEX events_unsealed ON events (id) WHERE position IS NULL;
 CREATE INDEX events_of_a_user ON events (user_id, id) WHERE user_id IS NOT NULL;
 CREATE INDEX events_erased ON events (erased_by) WHERE erased_by IS NOT NULL;
 

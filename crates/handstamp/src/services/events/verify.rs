@@ -115,14 +115,14 @@ async fn read_page(store: &Store, verifier: &Verifier<'_>) -> Result<Vec<StoredE
 
 async fn read_unsealed(store: &Store, verifier: &mut Verifier<'_>) -> Result<(), Stop> {
     verifier.report.unsealed = 0;
-    let mut last = Vec::new();
     loop {
-        let rows = match store.unsealed_events_after(&last, PAGE).await {
+        let rows = match store.unsealed_events(verifier.report.unsealed, PAGE).await {
             Err(error) if error.is_decode() => return Err(forged(&format!(": {error}")).into()),
             rows => rows?,
         };
-        let Some(row) = rows.last() else { return Ok(()) };
-        last.clone_from(&row.commitment);
+        if rows.is_empty() {
+            return Ok(());
+        }
         rows.iter().try_for_each(|row| verifier.check_unsealed(row))?;
     }
 }
