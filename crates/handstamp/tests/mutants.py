@@ -14,6 +14,7 @@ PLACE = ROOT / "target/mutants"
 TREE = PLACE / "surely"
 
 CORE, LIBRARY = "crates/handstamp-core", "crates/handstamp"
+SERVER = "crates/handstamp-server/src"
 TOKEN, PASSWORD = f"{CORE}/src/token.rs", f"{CORE}/src/password.rs"
 SESSIONS, USERS = f"{LIBRARY}/src/store/sessions.rs", f"{LIBRARY}/src/store/users.rs"
 ADMIN = f"{LIBRARY}/src/services/admin/users.rs"
@@ -33,6 +34,8 @@ EVENTS = ("-p handstamp --lib", "store::contract::events::sqlite::")
 EVENTS_ON_POSTGRES = ("-p handstamp --lib", "store::contract::events::postgres::")
 VERIFY = ("-p handstamp --lib", "services::events::verify::tests::sqlite::")
 CHAIN = ("-p handstamp-core --test event_chain", "")
+BREACHED = ("-p handstamp-server --test stories", "breached_passwords::sqlite::")
+BUILDS = ("-p handstamp-server --test stories", "blocklist_build::")
 PROXIES = ("-p handstamp-server --test stories", "forward_auth::sqlite::")
 EVERYWHERE = ("-p handstamp --lib", "web::routes::tests::propagation::")
 OUTBOX = ("-p handstamp --lib", "store::contract::outbox::sqlite::")
@@ -155,6 +158,23 @@ MUTANTS = {
                           "no_value_adds_a_header_a_line_or_markup"),
     "any_name_shown": (f"{MAIL}/mailer.rs", 'if *name == "name" && names_a_site(&value)', 'if *name == "name" && false && names_a_site(&value)',
                        MAILS, "a_name_that_looks_like_a_link_is_not_shown"),
+    # Breached passwords.
+    "breached_accepted": (f"{LIBRARY}/src/services/hashing.rs", "Some(true) => Ok(Err(PasswordError::Breached)),",
+                          "Some(true) if false => Ok(Err(PasswordError::Breached)),\n                Some(true) => Ok(Ok(settings.hash(&password, salt, memory))),",
+                          BREACHED, "a_breached_password_is_refused_when_it_is_new_and_accepted_at_a_sign_in"),
+    "unreadable_blocklist_accepts": (f"{LIBRARY}/src/services/hashing.rs", "blocklist.contains(password.password())).transpose()?",
+                                     "blocklist.contains(password.password()).unwrap_or(false))",
+                                     BREACHED, "a_new_password_that_cannot_be_looked_up_is_answered_503"),
+    "common_accepted": (PASSWORD, "if password.is_common() {", "if false && password.is_common() {", CORE_LIB,
+                        "password::tests::a_common_password_is_refused_without_any_strength"),
+    "typed_spelling_unread": (PASSWORD, ".chain(&self.typed)", "", CORE_LIB,
+                              "blocklist::tests::a_password_that_is_not_in_nfc_has_two_keys"),
+    "shard_unverified": (f"{LIBRARY}/src/blocklist.rs", "? != shard.checksum {", "? != shard.checksum && false {",
+                         ("-p handstamp --lib", "blocklist::tests::"), "a_damaged_shard_is_an_error_and_no_answer"),
+    "files_of_another_build_kept": (f"{SERVER}/passwords/work_folder.rs", "let removed = fs::remove_file(&path).and_then(|()| sync(&self.path));",
+                                    "let removed = sync(&self.path);", BUILDS, "a_build_of_another_input_begins_anew"),
+    "build_begins_anew": (f"{SERVER}/passwords/build.rs", "Reader::new(inputs, progress.position)", "Reader::new(inputs, Default::default())",
+                          BUILDS, "a_killed_build_goes_on_and_makes_the_same_bytes"),
     # Ended sessions stay ended, and every node learns of it.
     "ended_session_revived": (SESSIONS, SEEN, REVIVES, STORE, "a_last_seen_update_does_not_revive_an_ended_session"),
     "end_not_logged": (SESSIONS, ENDS_SOME, "tx.commit_invalidating((), &[]).await", LOG, "every_write_logs_what_it_invalidates"),

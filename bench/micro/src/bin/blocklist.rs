@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use handstamp::{Blocklist, Password};
 use handstamp_bench::machine::Machine;
+use handstamp_core::blocklist::HEADER_BYTES;
 use sha1::{Digest, Sha1};
 
 /// How many passwords that are in no list are looked up.
@@ -22,13 +23,28 @@ const OTHERS: u64 = 20_000_000;
 const LISTED: u64 = 1_000_000;
 /// The look-ups after which each of the 4,096 shards has been verified, but for one in a thousand runs.
 const FIRST: u64 = 80_000;
-/// A list of the downloader is in order. In any other order, the keys of a shard are scattered over the disk.
-const ORDERS: [Order; 2] = [Order::Sorted, Order::Scattered];
+/// The shards of a larger list have more keys. So the first 82 shards of this many passwords are made as well.
+const BILLION: u64 = 1_000_000_000;
+const PART_OF_BILLION: u64 = 20_000_000;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
+    /// As the lists of the downloader are.
     Sorted,
+    /// The keys of a shard are scattered over the disk.
     Scattered,
+    /// The beginning of a sorted list.
+    PartOfBillion,
+}
+
+impl Order {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sorted => "sorted",
+            Self::Scattered => "none",
+            Self::PartOfBillion => "the first of a billion",
+        }
+    }
 }
 
 /// The text of a password: those of a list have numbers below its length.
@@ -41,8 +57,9 @@ fn write_list(path: &Path, passwords: u64, order: Order) -> std::io::Result<()> 
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     for number in 0..passwords {
         let mut sha1: [u8; 20] = Sha1::digest(text(number)).into();
-        if order == Order::Sorted {
-            let first = (u128::from(number) << 64) / u128::from(passwords);
+        if order != Order::Scattered {
+            let of = if order == Order::Sorted { passwords } else { BILLION };
+            let first = (u128::from(number) << 64) / u128::from(of);
             sha1[..8].copy_from_slice(&(first as u64).to_be_bytes());
         }
         let mut line = [0; 40];
@@ -120,27 +137,30 @@ fn main() {
     let numbers: Vec<u64> = arguments.map(|number| number.parse().expect("it is a number")).collect();
     let (list, filter) = (folder.join("list"), folder.join("filter"));
     let (mut making, mut looking_up) = (String::new(), String::new());
+    let mut measure = |passwords: u64, order: Order| {
+        write_list(&list, passwords, order).expect("the list can be written");
+        let list_bytes = fs::metadata(&list).expect("it was written").len();
+        let reading = read_whole(&list).as_secs_f64();
+        let Made { seconds, peak_mib, disk_bytes } = make(&binary, &list, &filter);
+        // The header has the same length for any number of passwords, and is left out.
+        let bytes = fs::metadata(&filter).expect("it was made").len();
+        writeln!(
+            making,
+            "| {passwords} | {} | {:.2} GB | {reading:.1} s | {seconds:.1} s | {:.0} ns | {peak_mib:.0} MiB | {:.2} GB | {:.3} GB | {:.2} |",
+            order.name(),
+            list_bytes as f64 / 1e9,
+            1e9 * seconds / passwords as f64,
+            disk_bytes as f64 / 1e9,
+            bytes as f64 / 1e9,
+            8.0 * (bytes - HEADER_BYTES as u64) as f64 / passwords as f64
+        )
+        .expect("a string grows");
+    };
+    measure(PART_OF_BILLION, Order::PartOfBillion);
     for passwords in numbers {
-        for order in ORDERS {
-            write_list(&list, passwords, order).expect("the list can be written");
-            let list_bytes = fs::metadata(&list).expect("it was written").len();
-            let reading = read_whole(&list).as_secs_f64();
-            let Made { seconds, peak_mib, disk_bytes } = make(&binary, &list, &filter);
-            let bytes = fs::metadata(&filter).expect("it was made").len();
-            let in_words = if order == Order::Sorted { "sorted" } else { "any" };
-            writeln!(
-                making,
-                "| {passwords} | {in_words} | {:.2} GB | {reading:.1} s | {seconds:.1} s | {:.0} ns | {peak_mib:.0} MiB | {:.2} GB | {:.3} GB | {:.2} |",
-                list_bytes as f64 / 1e9,
-                1e9 * seconds / passwords as f64,
-                disk_bytes as f64 / 1e9,
-                bytes as f64 / 1e9,
-                8.0 * bytes as f64 / passwords as f64
-            )
-            .expect("a string grows");
-            eprintln!("{making}");
-        }
-        // The last list has the passwords whose texts are known.
+        measure(passwords, Order::Sorted);
+        // Last, as this list has the passwords whose texts are known.
+        measure(passwords, Order::Scattered);
         let open = Blocklist::open(&filter).expect("it can be opened");
         let (_, first) = look_up(&open, passwords..passwords + FIRST);
         let (listed, _) = look_up(&open, (0..LISTED).map(|step| step * (passwords / LISTED).max(1) % passwords));
@@ -159,7 +179,7 @@ fn main() {
     }
     println!("# The filter of breached passwords\n\nWritten by `script/bench-blocklist`.\n\n{}\n", machine.description());
     println!("## Making it\n");
-    println!("The list has lines like those of the downloader, sorted or in no order. Each is read once before, by itself.\n");
+    println!("The lists have lines like those of the downloader. Each is read once before, by itself. The first {PART_OF_BILLION} of a billion make shards of the size that a billion make.\n");
     println!("| passwords | order | list | reading it | making the filter | of a password | peak memory | peak disk | filter | bits a password |");
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n{making}");
     println!("## Looking passwords up\n");

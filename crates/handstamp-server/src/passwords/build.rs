@@ -51,6 +51,9 @@ pub(crate) fn build(request: &BuildArgs) -> Result<(), CliError> {
     let log = KeyLog::open(&work.keys(), progress.log_length, progress.last_blocks.clone());
     let mut log = log.map_err(|error| work.unwritable(&work.keys(), &error))?;
     read_input(&inputs, request.min_count, &work, &mut log, &mut progress)?;
+    if Inputs::find(&request.inputs)?.identity != inputs.identity {
+        return Err(CliError::failure("the input changed while it was read; the same command begins anew"));
+    }
     if progress.kept == 0 {
         work.remove()?;
         return Err(CliError::failure(format!(
@@ -71,7 +74,7 @@ fn read_input(
     log: &mut KeyLog,
     progress: &mut Progress,
 ) -> Result<(), CliError> {
-    let bar = bar("reading ", inputs.bytes, "{bytes} of {total_bytes}").with_position(progress.bytes);
+    let bar = bar("reading ", inputs.bytes, "{decimal_bytes} of {decimal_total_bytes}").with_position(progress.bytes);
     let between = (inputs.bytes / STORED_WHILE_READING).max(LEAST_BYTES_BETWEEN);
     let mut reader = Reader::new(inputs, progress.position);
     let mut stored_at = progress.bytes;
@@ -215,7 +218,7 @@ fn megabytes(bytes: u64) -> String {
 
 /// A progress bar, which is drawn if standard error is a terminal.
 fn bar(doing: &'static str, length: u64, unit: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(&format!("{{msg}} [{{bar:40}}] {{percent:>3}} %, {unit}, {{eta}} left"));
+    let style = ProgressStyle::with_template(&format!("{{msg}} [{{bar:30}}] {{percent:>3}} %, {unit}, {{eta}} left"));
     let style = style.expect("the template is valid").progress_chars("=> ");
     ProgressBar::new(length).with_style(style).with_message(doing)
 }

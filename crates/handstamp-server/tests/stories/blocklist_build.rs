@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use handstamp_testing::{SeededRng, TempFolder, TestServer, handstamp_binary};
@@ -85,19 +85,24 @@ impl Builder {
 
     /// Kills a run once its stored progress is so, and returns what it said. The progress is null while none is stored.
     fn is_killed_once(&self, arguments: &[&str], is_so: impl Fn(&Value) -> bool) -> String {
+        let mut process = self.runs_until(arguments, is_so);
+        process.kill().unwrap();
+        error_of(&process.wait_with_output().unwrap())
+    }
+
+    /// A run whose stored progress is so.
+    fn runs_until(&self, arguments: &[&str], is_so: impl Fn(&Value) -> bool) -> Child {
         let mut process = self.command(arguments).stderr(Stdio::piped()).spawn().unwrap();
         let begun = Instant::now();
         loop {
             let stored = fs::read(self.path("filter.partial/progress.json")).unwrap_or_default();
             if is_so(&serde_json::from_slice(&stored).unwrap_or_default()) {
-                break;
+                return process;
             }
             assert!(process.try_wait().unwrap().is_none(), "it ended before it could be killed");
             assert!(begun.elapsed() < Duration::from_secs(60), "it does not come so far");
             std::thread::sleep(Duration::from_millis(1));
         }
-        process.kill().unwrap();
-        error_of(&process.wait_with_output().unwrap())
     }
 }
 
@@ -210,6 +215,7 @@ fn a_killed_build_goes_on_and_makes_the_same_bytes() {
     assert!(output.status.success() && told.contains("of 4096 shards are built"), "{told}");
     let told = String::from_utf8(output.stdout).unwrap();
     assert_eq!(told.split(',').next().unwrap(), "made filter: 600000 passwords");
+    assert!(!told.contains("duplicates"), "no line is read twice: {told}");
     assert!(fs::read(here.path("filter")).unwrap() == expected);
     assert!(!here.path("filter.partial").exists());
 }
@@ -222,9 +228,17 @@ fn a_build_of_another_input_begins_anew() {
     // From the moment at which it overwrites the files of the first run, nothing says that they are those.
     let told = here.is_killed_once(&other_flag, Value::is_null);
     assert!(told.is_empty() || told.contains("beginning anew"), "{told}");
+    assert!(fs::read(here.path("filter")).unwrap() == expected, "it was killed at its end");
     assert!(here.makes(&["list"]) == expected);
 
-    here.is_killed_once(&other_flag, builds);
+    // As if it had been killed between putting the filter in its place and removing its folder.
+    here.is_killed_once(&RUN, builds);
+    fs::rename(here.path("filter.partial/filter"), here.path("filter")).unwrap();
+    let output = here.run(&RUN);
+    assert!(output.status.success() && error_of(&output).contains("beginning anew"), "{}", error_of(&output));
+    assert!(fs::read(here.path("filter")).unwrap() == expected);
+
+    here.is_killed_once(&other_flag, reads);
     let list = fs::read(here.path("list")).unwrap();
     let half = list[..list.len() / 2].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
     here.write("list", &list[..half]);
@@ -235,11 +249,22 @@ fn a_build_of_another_input_begins_anew() {
 }
 
 #[test]
+fn a_list_that_grows_while_it_is_read_makes_no_filter() {
+    let here = Builder::new();
+    here.write("list", lines(600_000).iter().map(|line| format!("{line}\n")).collect::<String>());
+    let process = here.runs_until(&RUN, reads);
+    let mut list = OpenOptions::new().append(true).open(here.path("list")).unwrap();
+    std::io::Write::write_all(&mut list, list_of(["plum-octave-harbour"].into_iter()).as_bytes()).unwrap();
+    let output = process.wait_with_output().unwrap();
+    assert!(!output.status.success() && error_of(&output).contains("changed while it was read"), "{output:?}");
+    assert!(!here.path("filter").exists());
+}
+
+#[test]
 fn what_an_earlier_run_left_is_not_mixed_with_another() {
     let here = Builder::new();
     here.write("list", list_of(["plum-octave-harbour"].into_iter()));
     let expected = here.makes(&["list"]);
-    // As if it had been killed between putting the filter in its place and removing its folder.
     here.leaves("progress.json", "{}");
     assert!(here.makes(&["list"]) == expected);
     here.leaves("keys", vec![7; 100_000]);
