@@ -53,11 +53,13 @@ impl fmt::Debug for Authentication {
 pub struct AuthenticationMethods(u16);
 
 /// Each method with its bit. A bit is never used for another method.
-const METHODS: [(&str, u16); 1] = [("pwd", 1)];
+const METHODS: [(&str, u16); 2] = [("pwd", 1), ("otp", 2)];
 
 impl AuthenticationMethods {
     /// A password.
     pub const PASSWORD: Self = Self(1);
+    /// A one-time code.
+    pub const ONE_TIME_CODE: Self = Self(2);
 
     /// The methods in a stored text, separated by spaces. A name that only a newer version knows is left out.
     pub fn from_stored(text: &str) -> Self {

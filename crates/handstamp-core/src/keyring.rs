@@ -20,6 +20,12 @@ pub(crate) enum Purpose {
     Device,
     /// The signature of assertions.
     Assertion,
+    /// The tokens of mailed links.
+    OneTime,
+    /// The codes beside mailed links.
+    OneTimeCode,
+    /// The tags of the audit log.
+    Events,
 }
 
 impl Purpose {
@@ -28,6 +34,9 @@ impl Purpose {
             Self::Session => b"handstamp/session/v1",
             Self::Device => b"handstamp/device/v1",
             Self::Assertion => b"handstamp/assertion/v1",
+            Self::OneTime => b"handstamp/one-time/v1",
+            Self::OneTimeCode => b"handstamp/one-time-code/v1",
+            Self::Events => b"handstamp/events/v1",
         }
     }
 }
@@ -169,7 +178,12 @@ impl KeyRing {
 
     /// The key with this id, among all that verify.
     pub(crate) fn find(&self, id: KeyId) -> Option<&Key> {
-        std::iter::once(&self.current).chain(&self.fallbacks).find(|key| key.id == id)
+        self.all().find(|key| key.id == id)
+    }
+
+    /// All keys that verify, the current one first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.current).chain(&self.fallbacks)
     }
 }
 

@@ -7,16 +7,20 @@
 
 mod assertion;
 mod authentication;
+pub mod blocklist;
 mod client_address;
+mod common_passwords;
 pub mod cookie;
 mod device;
 mod display_name;
 mod email;
+mod event_chain;
 mod form;
 mod group;
 mod ids;
 mod invisible;
 mod keyring;
+mod one_time;
 mod password;
 mod password_advice;
 mod return_to;
@@ -31,10 +35,15 @@ pub use client_address::{Network, TrustedProxies};
 pub use device::{DeviceId, DeviceTokens, KnownDevices};
 pub use display_name::{DisplayName, NameError};
 pub use email::{EmailAddress, EmailError};
+pub use event_chain::{
+    ErasedEvents, EventCommitment, EventHead, EventKeys, EventRecord, EventSalt, EventTag, EventTagError,
+    InvalidEventHead,
+};
 pub use form::{Form, FormError};
 pub use group::{GroupName, GroupNameError};
 pub use ids::{SessionSecret, SessionSecretHash, UserId};
 pub use keyring::{KeyRingError, SecretError, SecretKey};
+pub use one_time::{OneTimeClaims, OneTimeId, OneTimePurpose, OneTimeTokenError, OneTimeTokens};
 pub use password::{
     Argon2Params, Argon2ParamsError, HashMemory, InvalidHashError, NewPassword, Password, PasswordError, PasswordHash,
     PasswordMatch, PasswordPolicy, PasswordTooLong,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::BuildHasher;
 
-use crate::PasswordAdvice;
+use crate::{PasswordAdvice, common_passwords};
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use unicode_normalization::UnicodeNormalization;
@@ -17,7 +17,12 @@ const STRENGTH_CHARACTERS: usize = 20;
 /// A password as it was typed: at most 256 code points, normalised to NFC and in no other way, so that the same
 /// characters match however a keyboard composes them. Spaces, case and control characters count.
 #[derive(Clone)]
-pub struct Password(Zeroizing<String>);
+pub struct Password {
+    /// The normalised text.
+    nfc: Zeroizing<String>,
+    /// The text as it was typed, if it differs.
+    typed: Option<Zeroizing<String>>,
+}
 
 impl Password {
     /// The most code points a password may have.
@@ -28,14 +33,30 @@ impl Password {
     /// # Errors
     /// When it is longer than [`MAX_LENGTH`](Self::MAX_LENGTH). It is never truncated.
     pub fn parse(text: &str) -> Result<Self, PasswordTooLong> {
-        let text = Zeroizing::new(text.nfc().collect::<String>());
-        if text.chars().count() > Self::MAX_LENGTH { Err(PasswordTooLong) } else { Ok(Self(text)) }
+        let nfc = Zeroizing::new(text.nfc().collect::<String>());
+        if nfc.chars().count() > Self::MAX_LENGTH {
+            return Err(PasswordTooLong);
+        }
+        let typed = (*nfc != text).then(|| Zeroizing::new(text.to_owned()));
+        Ok(Self { nfc, typed })
+    }
+
+    /// Whether it is one of the most common passwords, which [`PasswordPolicy::accept`] refuses whatever the settings: a list
+    /// from breaches that is embedded in the program. The case of letters does not matter.
+    pub fn is_common(&self) -> bool {
+        self.spellings().any(common_passwords::contains)
+    }
+
+    /// The texts by which lists of passwords may know it: in NFC, and as it was typed if that differs. Other sites hash what is
+    /// typed.
+    pub(crate) fn spellings(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.nfc).chain(&self.typed).map(|text| text.as_str())
     }
 
     /// A short hash, by which attempted passwords are compared while a process runs. It is useless without the key of `by`.
     /// Keep it in memory only: it is a keyed hash, not a password hash.
     pub fn fingerprint(&self, by: &impl BuildHasher) -> u64 {
-        by.hash_one(self.0.as_str())
+        by.hash_one(self.nfc.as_str())
     }
 }
 
@@ -57,7 +78,8 @@ impl fmt::Display for PasswordTooLong {
 
 impl std::error::Error for PasswordTooLong {}
 
-/// The requirements for a new password (NIST SP 800-63B-4 §3.1.1.2): long enough and hard to guess, and nothing else.
+/// The requirements for a new password (NIST SP 800-63B-4 §3.1.1.2): long enough, hard to guess, and none of the most common
+/// ones. A list of breached passwords is read elsewhere: [`blocklist`](crate::blocklist).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PasswordPolicy {
@@ -79,7 +101,7 @@ impl PasswordPolicy {
     /// # Errors
     /// When it is too short.
     pub fn check_length(&self, password: &Password) -> Result<(), PasswordError> {
-        let long_enough = password.0.chars().count() >= self.min_length;
+        let long_enough = password.nfc.chars().count() >= self.min_length;
         long_enough.then_some(()).ok_or(PasswordError::TooShort { min_length: self.min_length })
     }
 
@@ -92,11 +114,14 @@ impl PasswordPolicy {
         self.check_length(&password)?;
         // Only the beginnings are compared, so that a long address that is the password is recognised as well.
         let words: Vec<&str> = context.iter().flat_map(|text| guesses_from(text)).map(head).collect();
-        let estimate = zxcvbn::zxcvbn(head(&password.0), &words);
+        let estimate = zxcvbn::zxcvbn(head(&password.nfc), &words);
         if u8::from(estimate.score()) < self.min_strength {
             return Err(PasswordError::Guessable {
                 advice: estimate.feedback().map(PasswordAdvice::of).unwrap_or_default(),
             });
+        }
+        if password.is_common() {
+            return Err(PasswordError::Common);
         }
         Ok(NewPassword(password))
     }
@@ -116,6 +141,13 @@ fn guesses_from(text: &str) -> impl Iterator<Item = &str> {
 #[derive(Clone, Debug)]
 pub struct NewPassword(Password);
 
+impl NewPassword {
+    /// The password.
+    pub fn password(&self) -> &Password {
+        &self.0
+    }
+}
+
 /// Why a new password is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PasswordError {
@@ -129,6 +161,10 @@ pub enum PasswordError {
         /// Why it is, and how to do better.
         advice: Vec<PasswordAdvice>,
     },
+    /// It is one of the most common passwords.
+    Common,
+    /// It is in the list of breached passwords of the site, or cannot be told from one that is.
+    Breached,
 }
 
 impl fmt::Display for PasswordError {
@@ -136,6 +172,10 @@ impl fmt::Display for PasswordError {
         match self {
             Self::TooShort { min_length } => write!(f, "the password has fewer than {min_length} characters"),
             Self::Guessable { .. } => f.write_str("the password is easy to guess"),
+            Self::Common => f.write_str("the password is one of the most common ones"),
+            Self::Breached => {
+                f.write_str("the password is in a list of breached passwords, or cannot be told from one that is")
+            }
         }
     }
 }
@@ -266,7 +306,7 @@ impl Argon2Params {
         let params = Params::new(self.memory_kib, self.iterations, self.parallelism, Some(output.len()))?;
         let blocks = memory.blocks(params.block_count(), self.iterations);
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into_with_memory(
-            password.0.as_bytes(),
+            password.nfc.as_bytes(),
             salt,
             output,
             blocks,
@@ -540,6 +580,22 @@ mod tests {
             panic!("the most used password was accepted");
         };
         assert_eq!(advice[0], PasswordAdvice::TopTen);
+    }
+
+    #[test]
+    fn a_common_password_is_refused_without_any_strength() {
+        let lenient = PasswordPolicy { min_strength: 0, ..POLICY };
+        for common in ["password", "12345678", "qwertyuiop", "PassWord1"] {
+            assert_eq!(lenient.accept(password(common), &[]).err(), Some(PasswordError::Common), "{common}");
+        }
+        assert!(lenient.accept(password("password 1"), &[]).is_ok(), "only whole passwords are common");
+    }
+
+    #[test]
+    fn a_password_has_the_spelling_in_nfc_and_the_typed_one() {
+        let spellings = |text| password(text).spellings().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(spellings("cafe\u{301}"), ["caf\u{e9}", "cafe\u{301}"]);
+        assert_eq!(spellings("caf\u{e9}"), ["caf\u{e9}"], "one that is in NFC is looked up once");
     }
 
     #[test]

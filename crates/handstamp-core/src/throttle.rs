@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::{DeviceId, EmailAddress, Network, SessionSecretHash, Timestamp, UserId};
+use crate::{DeviceId, EmailAddress, Network, OneTimeId, SessionSecretHash, Timestamp, UserId};
 
 /// The time in which attempts count together.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
+const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 const FIRST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -30,8 +31,8 @@ pub struct Limit {
 enum OverLimit {
     /// One attempt after each wait; waits double from a minute to an hour. A day has at most `per_day` attempts.
     Backoff { per_day: u32 },
-    /// No attempt until the quarter of an hour is over.
-    FixedWindow,
+    /// No attempt until the time in which attempts count together is over: usually a quarter of an hour.
+    FixedWindow(Duration),
 }
 
 impl Limit {
@@ -70,7 +71,12 @@ impl Limit {
     /// For a network, which many users may share: `max` attempts in each quarter of an hour. None, for no limit, where `max`
     /// is 0.
     pub fn per_network(max: u32) -> Option<Self> {
-        (max > 0).then_some(Self { max, over_limit: OverLimit::FixedWindow })
+        (max > 0).then_some(Self { max, over_limit: OverLimit::FixedWindow(WINDOW) })
+    }
+
+    /// For the mails that visitors can have sent to one address, whether or not it has an account: three in an hour.
+    pub fn mails_to_an_address() -> Self {
+        Self { max: 3, over_limit: OverLimit::FixedWindow(HOUR) }
     }
 
     /// Counts one more attempt, after those that were counted before.
@@ -106,7 +112,7 @@ impl Limit {
         let after_the_run = match self.over_limit {
             _ if attempts.count < self.max => attempts.since,
             OverLimit::Backoff { .. } => attempts.last_at.after(self.wait_after(attempts.count)),
-            OverLimit::FixedWindow => attempts.since.after(WINDOW),
+            OverLimit::FixedWindow(window) => attempts.since.after(window),
         };
         match self.over_limit {
             OverLimit::Backoff { per_day } if attempts.today >= per_day => {
@@ -122,7 +128,8 @@ impl Limit {
             OverLimit::Backoff { .. } if attempts.count >= self.max => {
                 attempts.last_at.after(self.wait_after(attempts.count)).after(WINDOW)
             }
-            _ => attempts.since.after(WINDOW),
+            OverLimit::Backoff { .. } => attempts.since.after(WINDOW),
+            OverLimit::FixedWindow(window) => attempts.since.after(window),
         }
     }
 
@@ -212,6 +219,26 @@ impl AttemptKey {
     /// Registrations from a network.
     pub fn registration(network: Network) -> Self {
         Self::new("registration", &[&network.to_bytes()])
+    }
+
+    /// Uses of a mailed link.
+    pub fn link(id: OneTimeId) -> Self {
+        Self::new("link", &[id.as_bytes()])
+    }
+
+    /// Mails that visitors have sent to this address, whether or not it has an account.
+    pub fn mails_to(email: &EmailAddress) -> Self {
+        Self::new("mails to", &[email.key().as_bytes()])
+    }
+
+    /// Requests for a mail from a network.
+    pub fn mails_from(network: Network) -> Self {
+        Self::new("mails from", &[&network.to_bytes()])
+    }
+
+    /// Requests for a mail from the site that a network is a part of, if it is a part of one.
+    pub fn mails_from_a_site(network: Network) -> Option<Self> {
+        network.site().map(|site| Self::new("mails from a site", &[&site]))
     }
 
     /// The key that was stored as these bytes.
@@ -315,6 +342,16 @@ mod tests {
         }
         guesser.waits(minutes(6));
         assert_eq!(guesser.tries_until_stopped().0, 10);
+    }
+
+    #[test]
+    fn an_address_gets_three_mails_in_an_hour() {
+        let mut visitor = Guesser::new(Some(Limit::mails_to_an_address()));
+        assert_eq!(visitor.tries_until_stopped(), (3, minutes(60)));
+        visitor.waits(minutes(60) - Duration::from_secs(1));
+        assert_eq!(visitor.tries_until_stopped(), (0, Duration::from_secs(1)));
+        visitor.waits(Duration::from_secs(1));
+        assert_eq!(visitor.tries_until_stopped(), (3, minutes(60)));
     }
 
     #[test]

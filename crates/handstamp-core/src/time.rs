@@ -23,6 +23,11 @@ impl Timestamp {
         Self(self.0.saturating_add(duration.as_secs()))
     }
 
+    /// The time `duration` earlier, in whole seconds. Saturates at 1970 instead of wrapping.
+    pub const fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration.as_secs()))
+    }
+
     /// The time since `earlier`; zero if that is in the future, as after a clock was set back.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(self.0.saturating_sub(earlier.0))

@@ -26,6 +26,17 @@ def device_token(secret: bytes, user: uuid.UUID, device: bytes, expires: int) ->
     return signed(key, struct.pack(">B4s16s8sQ", 1, key_id, user.bytes, device, expires))
 
 
+def one_time_token(secret: bytes, purpose: int, token_id: bytes, expires: int) -> str:
+    key, key_id = key_of(secret, b"one-time")
+    return signed(key, struct.pack(">B4sH16sQ", 1, key_id, purpose, token_id, expires))
+
+
+def one_time_code(secret: bytes, token_id: bytes) -> str:
+    key, _ = key_of(secret, b"one-time-code")
+    (number,) = struct.unpack(">Q", hmac.digest(key, token_id, "sha256")[:8])
+    return f"{number % 10**8:08}"
+
+
 def key_of(secret: bytes, purpose: bytes) -> tuple[bytes, bytes]:
     key = hkdf_sha256(secret, b"handstamp/" + purpose + b"/v1")
     return key, hashlib.sha256(key).digest()[:4]
@@ -44,3 +55,5 @@ if __name__ == "__main__":
     # Flags that the layout does not use.
     print(token(SECRET, 0b100, USER, b"\xff" * 16, 0, 2**64 - 1))
     print(device_token(SECRET, USER, bytes(range(8)), 1_831_536_000))
+    print(one_time_token(SECRET, 4, bytes(range(16)), 1_800_003_600))
+    print(one_time_code(SECRET, bytes(range(16))))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use handstamp_core::blocklist::FormatError;
 use handstamp_core::{
     Argon2ParamsError, EmailError, FormError, InvalidHashError, KeyRingError, NameError, PasswordError,
     PasswordTooLong, SecretError, TokenError,
@@ -9,7 +10,7 @@ use handstamp_core::{
 
 #[test]
 fn every_error_has_a_message_of_its_own() {
-    let refusals: [&dyn std::error::Error; 26] = [
+    let refusals: [&dyn std::error::Error; 32] = [
         &EmailError::Empty,
         &EmailError::TooLong,
         &EmailError::Malformed,
@@ -20,7 +21,13 @@ fn every_error_has_a_message_of_its_own() {
         &NameError::ControlCharacter,
         &PasswordError::TooShort { min_length: 8 },
         &PasswordError::Guessable { advice: Vec::new() },
+        &PasswordError::Common,
+        &PasswordError::Breached,
         &PasswordTooLong,
+        &FormatError::Foreign,
+        &FormatError::Version(2),
+        &FormatError::Truncated,
+        &FormatError::Damaged,
         &Argon2ParamsError,
         &InvalidHashError,
         &SecretError::TooShort { bytes: 8 },

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
+use handstamp::EventHead;
 
 use crate::proxy_config::{Access, Endpoint, HostName, Proxy};
 
@@ -15,8 +16,8 @@ pub(crate) struct Cli {
 }
 
 const EXIT_STATUSES: &str = "\
-Exit status: 0 success, 1 the database, a file or a check failed, 2 the command or a setting is wrong, 3 no such user,
-4 the address or the password was rejected.";
+Exit status: 0 success, 1 the database, a file, a mail or a check failed, 2 the command or a setting is wrong,
+3 no such user, 4 the address or the password was rejected, 5 the audit log was changed.";
 
 const ABOUT_SETTINGS: &str = "\
 Every setting can be set in handstamp.toml or in an environment variable, and some by a flag; the later of these wins.
@@ -44,6 +45,21 @@ pub(crate) enum Command {
     Session {
         #[command(subcommand)]
         command: SessionCommand,
+    },
+    /// Refuse new passwords that are known from data breaches, without asking another service.
+    Passwords {
+        #[command(subcommand)]
+        command: PasswordsCommand,
+    },
+    /// Check the sending of mails.
+    Mail {
+        #[command(subcommand)]
+        command: MailCommand,
+    },
+    /// List and verify the audit log, while the server runs or not.
+    Events {
+        #[command(subcommand)]
+        command: EventsCommand,
     },
     /// Print a complete configuration of a reverse proxy that authenticates the requests to an app with Handstamp.
     ProxyConfig {
@@ -99,6 +115,21 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+    /// Invite a person, and print the link, which is mailed as well if the site sends mails.
+    ///
+    /// The link is valid for a week. The account is created when the invitation is accepted, and its address is verified by it.
+    Invite {
+        /// The e-mail address to invite
+        email: String,
+        /// The name that the form suggests
+        #[arg(long, default_value = "")]
+        name: String,
+        /// A group that the account is added to; can be repeated
+        #[arg(long = "group", value_name = "NAME")]
+        groups: Vec<String>,
+        #[command(flatten)]
+        data: DataArgs,
+    },
     /// List all users.
     List {
         #[command(flatten)]
@@ -115,6 +146,8 @@ pub(crate) enum UserCommand {
     },
     /// Mark the address of a user as verified, so that apps receive it. Addresses given to `user add` are verified already.
     Verify(AccountArgument),
+    /// Print a link with which a user sets a new password. It is valid for an hour.
+    ResetLink(AccountArgument),
     /// Block sign-ins of a user, and revoke all sessions of the user permanently.
     Disable(AccountArgument),
     /// Allow sign-ins of a disabled user again.
@@ -163,6 +196,113 @@ pub(crate) enum SessionCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+}
+
+/// Refuse new passwords that are known from data breaches, without asking another service.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PasswordsCommand {
+    /// Make the filter of breached passwords that password.blocklist names.
+    ///
+    /// The input is what haveibeenpwned-downloader writes: a file with a SHA-1, a colon and a count on each line, or a folder with
+    /// a file for each prefix. A run that is killed goes on where it stopped when the same command is given again; if the input or
+    /// a flag has changed, it begins anew. Its files are in a folder beside the filter, whose name ends with .partial.
+    Build(BuildArgs),
+    /// Look a password up in the lists of common and of breached passwords. It is prompted for, or read from standard input.
+    ///
+    /// Exit status 4 when it is in one of them.
+    Check {
+        /// The filter [default: that of password.blocklist]
+        #[arg(long, value_name = "FILE")]
+        blocklist: Option<PathBuf>,
+        /// The settings file [default: handstamp.toml, if it exists]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        #[command(flatten)]
+        output: OutputFlags,
+    },
+}
+
+/// The input and the output of `passwords build`.
+#[derive(Args, Debug)]
+pub(crate) struct BuildArgs {
+    /// A file or folder of the downloader; can be repeated
+    #[arg(required = true, value_name = "INPUT")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// The filter to make. An earlier one is replaced once the new one is complete
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Leave out passwords that were seen fewer times
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) min_count: u32,
+    #[command(flatten)]
+    pub(crate) output_format: OutputFlags,
+}
+
+/// Check the sending of mails.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MailCommand {
+    /// Send a test mail at once, and show the words of the mail server.
+    ///
+    /// It uses the settings of the server, which need not run. Exit status 1 when the mail is not accepted.
+    Test {
+        /// The address to send it to
+        address: String,
+        #[command(flatten)]
+        output: OutputFlags,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+/// List and verify the audit log: one event for each act on an account.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// List events, the newest first. Events of deleted users are erased.
+    List {
+        #[command(flatten)]
+        events: ListEventsArgs,
+        #[command(flatten)]
+        output: OutputFlags,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Verify that no event was changed, removed, inserted or reordered.
+    ///
+    /// Events that were removed from the end are found only with --since and a head that was printed after they were sealed. Exit
+    /// status 5 when the log was changed.
+    Verify {
+        /// A head that `events head` printed earlier; the log must lead to it
+        #[arg(long, value_name = "HEAD")]
+        since: Option<EventHead>,
+        #[command(flatten)]
+        output: OutputFlags,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Print the newest position and its link, which prove all events up to there. Keep it outside of the database.
+    Head {
+        #[command(flatten)]
+        output: OutputFlags,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+/// The events to list.
+#[derive(Args, Debug)]
+pub(crate) struct ListEventsArgs {
+    /// Only events about this user: an e-mail address, or the id of a user
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Only events of this name, such as authn_login_success
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Only sealed events after this position, the oldest first
+    #[arg(long, value_name = "POSITION")]
+    pub(crate) after: Option<u64>,
+    /// How many events at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    pub(crate) limit: usize,
 }
 
 /// The user that a command acts on.
@@ -225,13 +365,30 @@ pub(crate) struct OutputFlags {
 impl UserCommand {
     pub(crate) fn data(&self) -> &DataArgs {
         match self {
-            Self::Add { data, .. } | Self::List { data, .. } => data,
+            Self::Add { data, .. } | Self::Invite { data, .. } | Self::List { data, .. } => data,
             Self::Show { account, .. } | Self::Groups { account, .. } => &account.data,
             Self::Verify(account)
+            | Self::ResetLink(account)
             | Self::Disable(account)
             | Self::Enable(account)
             | Self::Unlock(account)
             | Self::Delete(account) => &account.data,
+        }
+    }
+}
+
+impl MailCommand {
+    pub(crate) fn data(&self) -> &DataArgs {
+        match self {
+            Self::Test { data, .. } => data,
+        }
+    }
+}
+
+impl EventsCommand {
+    pub(crate) fn data(&self) -> &DataArgs {
+        match self {
+            Self::List { data, .. } | Self::Verify { data, .. } | Self::Head { data, .. } => data,
         }
     }
 }

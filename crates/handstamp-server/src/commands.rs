@@ -24,6 +24,14 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliE
                 let id = users.create(NewUser { name: &name, email: &email, password: &password }).await?;
                 say(&format!("created user {id}"))
             }
+            UserCommand::Invite { email, name, groups, .. } => {
+                let groups: Vec<_> = groups.iter().map(String::as_str).collect();
+                say(&users.invite(&name, &email, &groups).await?)
+            }
+            UserCommand::ResetLink(account) => {
+                let user = find(&users, &account.email).await?;
+                say(&users.reset_link(user.id).await?)
+            }
             UserCommand::List { output, .. } => show_accounts(&all_users(&users).await?, output),
             UserCommand::Show { account, output } => show_account(&find(&users, &account.email).await?, output),
             UserCommand::Verify(account) => {
@@ -114,6 +122,8 @@ pub(crate) fn with_handstamp(
         config.session.cache_entries = 0;
         // The operator waits for the command, and can repeat it when the database is available.
         config.pool.wait = Duration::ZERO;
+        // The mails of a command are sent by the server.
+        config.mail.send_outbox = false;
         let handstamp = Handstamp::open(config).await?;
         let done = act(&handstamp).await;
         handstamp.close().await;
@@ -123,19 +133,26 @@ pub(crate) fn with_handstamp(
 
 /// Prompts twice at a terminal, so that a typing error locks no user out; otherwise reads one line of standard input.
 fn read_password() -> Result<Zeroizing<String>, CliError> {
-    if !io::stdin().is_terminal() {
-        let mut line = Zeroizing::new(String::new());
-        io::stdin().lock().read_line(&mut line).map_err(CliError::usage)?;
-        let password = line.strip_suffix('\n').map_or(line.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
-        return Ok(Zeroizing::new(password.to_owned()));
+    let password = read_password_once()?;
+    if io::stdin().is_terminal() && *password != *prompt("Repeat the password: ")? {
+        return Err(CliError::usage("the two passwords differ"));
     }
-    let ask = |prompt: &str| rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(CliError::usage);
-    let password = ask("Password: ")?;
-    if *password == *ask("Repeat the password: ")? {
-        Ok(password)
-    } else {
-        Err(CliError::usage("the two passwords differ"))
+    Ok(password)
+}
+
+/// Prompts at a terminal; otherwise reads one line of standard input.
+pub(crate) fn read_password_once() -> Result<Zeroizing<String>, CliError> {
+    if io::stdin().is_terminal() {
+        return prompt("Password: ");
     }
+    let mut line = Zeroizing::new(String::new());
+    io::stdin().lock().read_line(&mut line).map_err(CliError::usage)?;
+    let password = line.strip_suffix('\n').map_or(line.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    Ok(Zeroizing::new(password.to_owned()))
+}
+
+fn prompt(text: &str) -> Result<Zeroizing<String>, CliError> {
+    rpassword::prompt_password(text).map(Zeroizing::new).map_err(CliError::usage)
 }
 
 fn show_accounts(accounts: &[User], output: OutputFlags) -> Result<(), CliError> {
@@ -201,11 +218,11 @@ fn show_sessions(sessions: &[ListedSession], output: OutputFlags) -> Result<(), 
     table::print(&["id", "since", "last seen", "address", "browser"], &rows).map_err(CliError::failure)
 }
 
-fn show_json(value: &Value) -> Result<(), CliError> {
+pub(crate) fn show_json(value: &Value) -> Result<(), CliError> {
     say(&format!("{value:#}"))
 }
 
-fn say(text: &str) -> Result<(), CliError> {
+pub(crate) fn say(text: &str) -> Result<(), CliError> {
     writeln!(io::stdout(), "{text}").map_err(CliError::failure)
 }
 

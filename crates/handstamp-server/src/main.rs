@@ -4,11 +4,14 @@ mod cli;
 mod commands;
 mod connection_limit;
 mod doctor;
+mod events;
 mod listener;
 mod log;
 mod log_format;
+mod mail;
 mod metrics;
 mod network_shares;
+mod passwords;
 mod proxy_config;
 mod run;
 mod settings;
@@ -21,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{AddressArgs, Cli, Command, DataArgs};
+use cli::{AddressArgs, Cli, Command, DataArgs, PasswordsCommand};
 use proxy_config::Wanted;
 use settings::Settings;
 
@@ -33,6 +36,18 @@ fn main() -> ExitCode {
                 .and_then(|settings| commands::users(settings, command)),
             Command::Session { command } => settings(command.data(), &AddressArgs::default())
                 .and_then(|settings| commands::sessions(settings, command)),
+            Command::Passwords { command: PasswordsCommand::Build(request) } => passwords::build(&request),
+            Command::Passwords { command: PasswordsCommand::Check { blocklist, config, output } } => {
+                let data = DataArgs { config, data_dir: None };
+                settings(&data, &AddressArgs::default())
+                    .and_then(|settings| passwords::check(blocklist.or(settings.blocklist().cloned()), output))
+            }
+            Command::Mail { command } => {
+                settings(command.data(), &AddressArgs::default()).and_then(|settings| mail::run(settings, &command))
+            }
+            Command::Events { command } => {
+                settings(command.data(), &AddressArgs::default()).and_then(|settings| events::run(settings, command))
+            }
             Command::ProxyConfig { proxy, listen, app, handstamp, hosts, pass } => {
                 let (access, preflight) = (pass.access, pass.preflight);
                 proxy_config::print(&Wanted { proxy, listen, app, handstamp, hosts, access, preflight })
@@ -51,7 +66,7 @@ fn main() -> ExitCode {
 pub(crate) struct CliError(String, u8);
 
 impl CliError {
-    /// The database, a file or a check failed.
+    /// The database, a file, a mail or a check failed.
     pub(crate) fn failure(reason: impl Display) -> Self {
         Self(reason.to_string(), 1)
     }
@@ -64,6 +79,16 @@ impl CliError {
     /// The user or session that the command names does not exist.
     pub(crate) fn not_found(reason: impl Display) -> Self {
         Self(reason.to_string(), 3)
+    }
+
+    /// The address or the password is rejected.
+    pub(crate) fn rejected(reason: impl Display) -> Self {
+        Self(reason.to_string(), 4)
+    }
+
+    /// The audit log was changed.
+    pub(crate) fn not_intact(reason: impl Display) -> Self {
+        Self(reason.to_string(), 5)
     }
 
     fn exit(self) -> ExitCode {

@@ -13,7 +13,7 @@ use std::str::FromStr;
 
 use handstamp::environment::{Rng, SystemRng};
 use handstamp::{
-    Config, DataDir, DatabaseUrl, InvalidSetting, PublicUrl, SecretKey, Setting, TrustedProxies, private_files,
+    Config, DataDir, DatabaseUrl, InvalidSetting, MailUrl, PublicUrl, SecretKey, Setting, TrustedProxies, private_files,
 };
 use tracing::Level;
 use zeroize::Zeroizing;
@@ -93,6 +93,8 @@ impl fmt::Display for SettingsErrors {
 pub(crate) enum DataDirMode {
     Create,
     MustExist,
+    /// It uses neither the database nor the secret key.
+    Unused,
 }
 
 impl Settings {
@@ -155,15 +157,30 @@ impl Settings {
         &self.config.trusted_proxies
     }
 
+    /// The filter of breached passwords.
+    pub(crate) fn blocklist(&self) -> Option<&PathBuf> {
+        self.config.password_blocklist.as_ref()
+    }
+
     /// The configuration of the library. The public URL is that of `port` on this machine if none was given. Files in the data
     /// folder stand in for a missing database URL and secret key.
     ///
     /// # Errors
-    /// When a file or folder is missing, cannot be created, or can be read by others.
+    /// When a file or folder is missing, cannot be created, or can be read by others. Also when a mail server was given, and no
+    /// public URL for the links in mails.
     pub(crate) fn into_config(self, port: u16, mode: DataDirMode) -> Result<Config, CliError> {
         let Self { data_dir, mut config, given, .. } = self;
         if !given.public_url {
             config.public_url = on_port(port);
+        }
+        config.mail.local_folder = Some(data_dir.join("outbox"));
+        if mode == DataDirMode::Unused {
+            return Ok(config);
+        }
+        if mode == DataDirMode::Create && !given.public_url && matches!(config.mail.url, Some(MailUrl::Smtp(_))) {
+            return Err(CliError::usage(
+                "public_url must be set when mail.url names a server: the links in mails lead there",
+            ));
         }
         let needs_folder = !given.database || !given.secret_key;
         if needs_folder && data_dir.is_file() {

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod folder;
+mod mail_server;
 mod postgres;
 mod program;
 mod rng;
@@ -23,6 +24,7 @@ mod visitor;
 mod workload;
 
 pub use folder::TempFolder;
+pub use mail_server::{MailServer, Postfix, ReceivedMail};
 pub use postgres::Postgres;
 pub use program::{Program, free_address};
 pub use rng::SeededRng;

@@ -19,12 +19,19 @@ pub(crate) enum Actor {
     User { id: UserId, session_id: Uuid },
     /// An operator, by the command line or by the application that embeds Handstamp.
     Operator,
+    /// Handstamp itself, in a background job.
+    System,
 }
 
 impl Context {
     /// The context of an operator's act.
     pub(crate) fn operator() -> Self {
         Self { actor: Actor::Operator, client: ClientInfo::default() }
+    }
+
+    /// The context of a background job.
+    pub(crate) fn system() -> Self {
+        Self { actor: Actor::System, client: ClientInfo::default() }
     }
 }
 

@@ -34,6 +34,12 @@ impl DataDir {
         crate::DatabaseUrl::in_folder(&self.0)
     }
 
+    /// The folder `outbox` in this folder, for the mails of a site on the local machine
+    /// ([`MailConfig::local_folder`](crate::MailConfig::local_folder)). The first mail creates it.
+    pub fn outbox(&self) -> PathBuf {
+        self.0.join("outbox")
+    }
+
     /// The secret key in the file `secret.key`, which is created at the first start.
     ///
     /// # Errors
@@ -93,6 +99,8 @@ impl crate::Config {
         let url = crate::PublicUrl::parse(public_url);
         let url = url.map_err(|error| Error::config(format!("{public_url} {error}")))?;
         let folder = DataDir::open(folder.as_ref())?;
-        Ok(Self::new(url, folder.database(), folder.secret_key()?))
+        let mut config = Self::new(url, folder.database(), folder.secret_key()?);
+        config.mail.local_folder = Some(folder.outbox());
+        Ok(config)
     }
 }

@@ -1,6 +1,8 @@
-//! Sources of time and randomness. No other code reads the clocks or the random number generator of the operating system, so a
-//! test that passes its own [`Environment`] decides what time it is.
+//! Sources of time and randomness, and the way out for mails. No other code reads the clocks or the random number generator of the
+//! operating system, so a test that passes its own [`Environment`] decides what time it is.
 
+use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -45,19 +47,150 @@ pub trait Rng: Send + Sync + 'static {
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// The clocks and the source of randomness that an instance uses.
+/// Sends mails. By default they go to the server or the folder of [`Config::mail`](crate::Config::mail). An application replaces
+/// it to send by the HTTP API of a provider, and a test to read the mails.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+///
+/// use handstamp::environment::{Environment, MailFuture, MailTransport, OutgoingMail};
+///
+/// #[derive(Default)]
+/// struct Inbox(Mutex<Vec<String>>);
+///
+/// impl MailTransport for Inbox {
+///     fn send<'a>(&'a self, mail: &'a OutgoingMail) -> MailFuture<'a, String> {
+///         self.0.lock().unwrap().push(format!("{}: {}", mail.recipient, mail.subject));
+///         Box::pin(async { Ok("kept".to_owned()) })
+///     }
+/// }
+///
+/// let inbox = Arc::new(Inbox::default());
+/// let environment = Environment { mail: Some(inbox.clone()), ..Environment::system() };
+/// ```
+pub trait MailTransport: Send + Sync + 'static {
+    /// Sends a mail, and returns the words of the receiver once that is responsible for the mail. A mail may come several times,
+    /// with the same [`message_id`](OutgoingMail::message_id): it is sent again after an error, and after a node died that was
+    /// sending it. The future is dropped after two minutes, which counts as an error.
+    ///
+    /// # Errors
+    /// When the mail was not taken. [`MailErrorKind`] decides whether it is sent again.
+    fn send<'a>(&'a self, mail: &'a OutgoingMail) -> MailFuture<'a, String>;
+
+    /// Whether mails can be sent now. It is called once at the start, and an error is only logged. By default it does nothing.
+    ///
+    /// # Errors
+    /// When the receiver does not answer, or refuses this site.
+    fn check(&self) -> MailFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// The future of a [`MailTransport`].
+pub type MailFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, MailError>> + Send + 'a>>;
+
+/// A mail that is ready to be sent.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OutgoingMail {
+    /// The id of the mail, without the angle brackets around it. It stays the same when the mail is sent again.
+    pub message_id: String,
+    /// The address of the sender, to which errors are returned: that of `mail.from`, without the name.
+    pub sender: String,
+    /// The address of the recipient.
+    pub recipient: String,
+    /// The subject: one line.
+    pub subject: String,
+    /// The content as text.
+    pub text: String,
+    /// The content as HTML.
+    pub html: String,
+    /// The whole message (RFC 5322), with all its headers and both contents. Its lines end with CR LF, and all of it is ASCII.
+    pub message: Vec<u8>,
+}
+
+/// Redacted: the content may hold a link that signs in.
+impl fmt::Debug for OutgoingMail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutgoingMail").field("message_id", &self.message_id).finish_non_exhaustive()
+    }
+}
+
+/// Why a mail was not sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailError {
+    kind: MailErrorKind,
+    summary: String,
+    reply: Option<String>,
+}
+
+/// The consequence of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MailErrorKind {
+    /// The receiver does not answer, or asks to try later. The mail is sent again, with growing waits for two days.
+    Temporary,
+    /// The receiver refuses this recipient or this mail for good. It is not sent again.
+    Refused,
+    /// The receiver refuses this site, or cannot be trusted: credentials, certificate, sender. The mail is sent again like after a
+    /// temporary error, and the log has an error for the operator.
+    Configuration,
+}
+
+impl MailError {
+    /// An error. The log shows `summary`, so it must hold no address and no part of the mail.
+    pub fn new(kind: MailErrorKind, summary: impl Into<String>) -> Self {
+        Self { kind, summary: summary.into(), reply: None }
+    }
+
+    /// The same with the words of the receiver, which `handstamp mail test` shows and the log does not: they often quote the
+    /// recipient.
+    #[must_use]
+    pub fn with_reply(self, reply: impl Into<String>) -> Self {
+        Self { reply: Some(reply.into()), ..self }
+    }
+
+    /// Its consequence.
+    pub fn kind(&self) -> MailErrorKind {
+        self.kind
+    }
+
+    /// The error as the log shows it.
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    /// The words of the receiver, if it answered.
+    pub fn reply(&self) -> Option<&str> {
+        self.reply.as_deref()
+    }
+}
+
+/// The summary, and the words of the receiver if it answered.
+impl fmt::Display for MailError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.summary)?;
+        self.reply.as_ref().map_or(Ok(()), |reply| write!(f, ": {reply}"))
+    }
+}
+
+impl std::error::Error for MailError {}
+
+/// The clocks, the source of randomness and the way out for mails that an instance uses.
 #[derive(Clone)]
 pub struct Environment {
     /// The clocks.
     pub clock: Arc<dyn Clock>,
     /// The source of randomness.
     pub rng: Arc<dyn Rng>,
+    /// The way out for mails; none for that of [`Config::mail`](crate::Config::mail).
+    pub mail: Option<Arc<dyn MailTransport>>,
 }
 
 impl Environment {
-    /// The clocks and the randomness of the operating system.
+    /// The clocks and the randomness of the operating system, and mail as the settings say.
     pub fn system() -> Self {
-        Self { clock: Arc::new(SystemClock), rng: Arc::new(SystemRng) }
+        Self { clock: Arc::new(SystemClock), rng: Arc::new(SystemRng), mail: None }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use crate::blocklist::BlocklistError;
 use crate::config::ConfigErrors;
+use crate::environment::MailError;
 use crate::internal_error::InternalError;
-use crate::model::FieldErrors;
+use crate::model::{FieldErrors, Message};
 use crate::services::ActError;
 use crate::store::OpenError;
 
@@ -15,8 +17,10 @@ pub struct Error(Kind);
 
 enum Kind {
     Open(OpenError),
+    Blocklist(BlocklistError),
     Config(String),
     Act(ActError),
+    Mail(MailError),
 }
 
 impl Error {
@@ -25,9 +29,15 @@ impl Error {
         matches!(self.0, Kind::Config(_))
     }
 
-    /// A file or folder is accessible to other users, or cannot be created.
+    /// A file or folder is accessible to other users, or cannot be created or read. For [`Blocklist`](crate::Blocklist) that
+    /// includes a file that is damaged.
     pub fn is_file(&self) -> bool {
-        matches!(self.0, Kind::Open(OpenError::File(_)))
+        matches!(
+            self.0,
+            Kind::Open(OpenError::File(_))
+                | Kind::Blocklist(_)
+                | Kind::Act(ActError::Internal(InternalError::Blocklist(_)))
+        )
     }
 
     /// The database does not answer, its tables cannot be used, or it is not known whether every node has applied the change.
@@ -58,6 +68,14 @@ impl Error {
     /// The act is not allowed: the user to be signed in is disabled.
     pub fn is_refused(&self) -> bool {
         matches!(self.0, Kind::Act(ActError::Forbidden(_)))
+    }
+
+    /// Why a mail was not sent, if that is the error.
+    pub fn mail(&self) -> Option<&MailError> {
+        match &self.0 {
+            Kind::Mail(error) => Some(error),
+            _ => None,
+        }
     }
 
     /// The name of the first field that was rejected, such as `email`, if a value was.
@@ -93,6 +111,12 @@ impl From<OpenError> for Error {
     }
 }
 
+impl From<BlocklistError> for Error {
+    fn from(error: BlocklistError) -> Self {
+        Self(Kind::Blocklist(error))
+    }
+}
+
 impl From<ActError> for Error {
     fn from(error: ActError) -> Self {
         Self(Kind::Act(error))
@@ -102,6 +126,12 @@ impl From<ActError> for Error {
 impl From<FieldErrors> for Error {
     fn from(errors: FieldErrors) -> Self {
         ActError::from(errors).into()
+    }
+}
+
+impl From<MailError> for Error {
+    fn from(error: MailError) -> Self {
+        Self(Kind::Mail(error))
     }
 }
 
@@ -121,8 +151,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Open(error) => error.fmt(f),
+            Kind::Blocklist(error) => write!(f, "password.blocklist: {error}"),
             Kind::Config(message) => f.write_str(message),
             Kind::Act(error) => error.fmt(f),
+            Kind::Mail(error) => error.fmt(f),
         }
     }
 }
@@ -137,8 +169,9 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0 {
             Kind::Open(error) => error.source(),
+            Kind::Blocklist(error) => Some(error),
             Kind::Act(ActError::Internal(error)) => error.source(),
-            Kind::Config(_) | Kind::Act(_) => None,
+            Kind::Config(_) | Kind::Act(_) | Kind::Mail(_) => None,
         }
     }
 }
@@ -152,6 +185,7 @@ impl fmt::Display for ActError {
             }
             Self::Throttled(wait) => write!(f, "throttled for {} seconds", wait.0.as_secs()),
             Self::SignedOut => f.write_str("the session has ended"),
+            Self::LinkInvalid => Message::LinkInvalid.fmt(f),
             Self::Forbidden(message) | Self::NotFound(message) => message.fmt(f),
             Self::Internal(error) => error.fmt(f),
         }

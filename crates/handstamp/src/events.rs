@@ -2,19 +2,38 @@
 //!
 //! One call records an event: [`Event::record`], or [`Event::record_for`] for an act, which names an actor that is not the user.
 //! [`Event::of_an_account`] gives an act to applications. Names follow the OWASP Logging Vocabulary where it has one. `docs/src/reference/log-events.md` lists them, and a test compares.
+//!
+//! An act makes its entry of the audit log with `Services::new_event(context, &event)` and passes it to its method of the store. That
+//! calls `Tx::write_event` in the transaction of the act, if the act changes something, and `Services::record` logs the event afterwards.
 
 use std::fmt;
 
 use handstamp_core::UserId;
+use serde_json::{Map, Value};
 use tracing::field;
 
 use crate::context::Context;
 use crate::log;
 
-/// A value of a field, as the log records it.
+/// A value of a field, as the log and the audit log record it.
 trait AsValue {
     fn as_value(&self) -> impl tracing::Value;
+
+    /// Adds the value to the fields of the audit log; the user has a column there.
+    fn add_to(&self, name: &str, entry: &mut EventFields);
 }
+
+/// The fields of an event as the audit log has them.
+#[derive(Default)]
+pub(crate) struct EventFields {
+    /// The user whose account the event is about.
+    pub(crate) user: Option<UserId>,
+    /// The other fields by name.
+    pub(crate) others: Map<String, Value>,
+}
+
+/// A value that is recorded as its text. It can be shared between threads, so an act may hold an event while it waits.
+type Shown<'a> = &'a (dyn fmt::Display + Sync);
 
 /// Values that the log records as they are.
 macro_rules! plain_values {
@@ -22,6 +41,10 @@ macro_rules! plain_values {
         $(impl AsValue for $kind {
             fn as_value(&self) -> impl tracing::Value {
                 *self
+            }
+
+            fn add_to(&self, name: &str, entry: &mut EventFields) {
+                entry.others.insert(name.to_owned(), (*self).into());
             }
         })*
     };
@@ -33,17 +56,29 @@ impl AsValue for UserId {
     fn as_value(&self) -> impl tracing::Value {
         field::display(self)
     }
+
+    fn add_to(&self, _: &str, entry: &mut EventFields) {
+        entry.user = Some(*self);
+    }
 }
 
 impl AsValue for Option<UserId> {
     fn as_value(&self) -> impl tracing::Value {
         self.map(field::display)
     }
+
+    fn add_to(&self, _: &str, entry: &mut EventFields) {
+        entry.user = *self;
+    }
 }
 
-impl AsValue for &dyn fmt::Display {
+impl AsValue for Shown<'_> {
     fn as_value(&self) -> impl tracing::Value {
         field::display(self)
+    }
+
+    fn add_to(&self, name: &str, entry: &mut EventFields) {
+        entry.others.insert(name.to_owned(), self.to_string().into());
     }
 }
 
@@ -94,6 +129,26 @@ macro_rules! events {
                 }
             }
 
+            /// The name of the event in the log and in the audit log.
+            pub(crate) fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$act { .. } => $act_name,)*
+                    $(Self::$variant { .. } => $name,)*
+                    Self::Never(never, _) => match *never {},
+                }
+            }
+
+            /// The fields of the event as the audit log has them.
+            pub(crate) fn fields(&self) -> EventFields {
+                let mut entry = EventFields::default();
+                match self {
+                    $(Self::$act { $($act_field),* } => { $($act_field.add_to(stringify!($act_field), &mut entry);)* })*
+                    $(Self::$variant { $($field),* } => { $($field.add_to(stringify!($field), &mut entry);)* })*
+                    Self::Never(never, _) => match *never {},
+                }
+                entry
+            }
+
             /// The event as applications see it, if it is that of an act.
             pub(crate) fn of_an_account(&self) -> Option<AccountEvent> {
                 match self {
@@ -102,6 +157,10 @@ macro_rules! events {
                 }
             }
         }
+
+        /// The names of the events of acts.
+        #[cfg(test)]
+        pub(crate) const ACTS: &[&str] = &[$($act_name),*];
 
         /// Each event: its name, its level and its fields.
         #[cfg(test)]
@@ -130,6 +189,20 @@ events! {
         info AuthnLoginSuccess as SignedIn "authn_login_success" "signed in" { user: UserId }
         /// A user changed the password.
         info AuthnPasswordChange as PasswordChanged "authn_password_change" "changed the password" { user: UserId }
+        /// A user set a new password by a mailed link.
+        info AuthnPasswordReset as PasswordReset "authn_password_reset" "set a new password by a link" { user: UserId }
+        /// A signed-in user authenticated again.
+        info AuthnReauthentication as Reauthenticated "authn_reauthentication" "authenticated again" { user: UserId }
+        /// The address of an account was changed.
+        info UserEmailChange as EmailChanged "user_email_change" "changed the address" { user: UserId }
+        /// A change of the address was undone by the link in the notice to the former address.
+        info UserEmailChangeUndo as EmailChangeUndone "user_email_change_undo" "undid a change of the address" { user: UserId }
+        /// An operator made a link to reset the password of a user.
+        info ResetLinkCreated as ResetLinkCreated "authn_token_created" "made a link to reset a password" { user: UserId }
+        /// A person was invited.
+        info UserInvited as UserInvited "user_invited" "invited a person" {}
+        /// A user exported the data of the account.
+        info UserExport as DataExported "user_export" "exported the data of the account" { user: UserId }
         /// An account was created.
         info UserCreated as UserCreated "user_created" "created an account" { user: UserId }
         /// A user changed the name.
@@ -168,21 +241,36 @@ events! {
         /// The attack detection saw many passwords tried at one account.
         warn PasswordGuessing "password_guessing" "many passwords are tried at one account" {}
         /// The hash of a password with the current parameters could not be stored. The old one still works.
-        warn RehashFailed "rehash_failed" "the renewed password hash could not be stored" { user: UserId, error: &'a dyn fmt::Display }
+        warn RehashFailed "rehash_failed" "the renewed password hash could not be stored" { user: UserId, error: Shown<'a> }
         /// A correct password still counts as a wrong attempt.
-        warn RefundFailed "refund_failed" "an attempt could not be taken back and still counts as wrong" { error: &'a dyn fmt::Display }
+        warn RefundFailed "refund_failed" "an attempt could not be taken back and still counts as wrong" { error: Shown<'a> }
         /// The queue of passwords to be hashed is full.
         warn HashQueueFull "hash_queue_full" "the password hashing queue is full" {}
 
+        /// A signed-in user entered a wrong password to authenticate again.
+        info AuthnReauthenticationFail "authn_reauthentication_fail" "refused to authenticate a user again" { user: UserId }
+
         // Accounts.
+        /// A mailed link was refused. The reason is `invalid`, `expired`, `purpose`, `used`, `user` or `address_taken`.
+        info OneTimeTokenRefused "one_time_token_refused" "refused a mailed link" { reason: &'a str }
+        /// A mailed code was refused. There is no `user` if no mail was sent.
+        info OneTimeCodeRefused "one_time_code_refused" "refused a mailed code" { user: Option<UserId> }
+        /// A mail that a visitor asked for was not sent: the `limit` of the address or of the network was reached.
+        info MailThrottled "mail_throttled" "a mail was not sent, because its limit was reached" { limit: &'a str }
         /// A registration was refused.
         info RegisterRefused "register_refused" "refused a registration" { reason: &'a str }
+
+        /// Events of a user who is being deleted were erased from the audit log. The rest is erased with the user.
+        info EventsErased "events_erased" "erased events of a user who is being deleted" {}
+
+        /// Events of the audit log cannot be sealed, since no secret of this node has written them. Once a minute; `unsaid` counts the lines left out.
+        error EventsRefused "events_refused" "events of the audit log were not written by this site, or with a secret that is not configured here; they are not sealed" { events: u64, unsaid: u64 }
 
         // Sessions.
         /// A token that an earlier key had signed was signed with the current key.
         info SessionTokenReissued "session_token_reissued" "re-signed a session token with the current key" { user: UserId }
         /// A session cookie was refused. `count` and `live` are numbers of cookies, where there were several.
-        info SessionTokenRefused "session_token_refused" "rejected a session token" { reason: &'a dyn fmt::Display, count: Option<u64>, live: Option<u64> }
+        info SessionTokenRefused "session_token_refused" "rejected a session token" { reason: Shown<'a>, count: Option<u64>, live: Option<u64> }
         /// The token of a session that has ended was used.
         info SessionUseAfterExpire "session_use_after_expire" "rejected the token of a session that has ended" { user: UserId }
         /// A session could not be revoked, because no secret of this node opens its token.
@@ -192,7 +280,7 @@ events! {
         /// Expired sessions were deleted.
         info SessionsPurged "sessions_purged" "removed expired sessions" { sessions: u64 }
         /// A background job failed. It is tried again.
-        warn JobFailed "job_failed" "a background job failed and is tried again" { job: &'a str, error: &'a dyn fmt::Display }
+        warn JobFailed "job_failed" "a background job failed and is tried again" { job: &'a str, error: Shown<'a> }
         /// The clock has jumped ahead, so nothing that has expired by it is deleted.
         warn PurgePaused "purge_paused" "the clock has jumped ahead by this many seconds: nothing that has expired by it is deleted until it is right again, or until this node restarts with a wall clock that agrees with it" { seconds: u64 }
         /// The clock is right again.
@@ -204,7 +292,7 @@ events! {
         /// A write, or a WebSocket, from another site was refused.
         warn CrossSiteRefused "cross_site_refused" "refused a write from another site" {}
         /// A request came with X-Forwarded-For from an address that is no trusted proxy. Recorded once.
-        warn ProxyNotTrusted "proxy_not_trusted" "a request came with X-Forwarded-For from this peer; if that is your proxy, name it in trusted_proxies: all its clients count as one network" { peer: &'a dyn fmt::Display }
+        warn ProxyNotTrusted "proxy_not_trusted" "a request came with X-Forwarded-For from this peer; if that is your proxy, name it in trusted_proxies: all its clients count as one network" { peer: Shown<'a> }
         /// Requests come without the address of the peer. Recorded once.
         warn AddressUnknown "address_unknown" "requests come without the address of the peer, so all visitors count as one network, and one attacker can block sign-ins for everybody; serve the application with axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())" {}
         /// The routes are nested beneath a path that is not `Config::prefix`.
@@ -214,39 +302,55 @@ events! {
         /// A visitor is not sent back to an app after the sign-in, because its host is not allowed.
         warn ReturnUrlRejected "return_url_rejected" "rejected a return URL: its host is not under session.cookie_domain, nor in return_hosts" { origin: &'a str }
         /// A request could not be answered.
-        error InternalError "internal_error" "a request could not be answered" { error: &'a dyn fmt::Display }
+        error InternalError "internal_error" "a request could not be answered" { error: Shown<'a> }
         /// The handler of a request panicked.
         error Panic "panic" "a request panicked" { kind: &'a str }
         /// A replaced template cannot be rendered; the embedded one is used.
         error TemplateError "template_error" "cannot render a replaced template; the embedded one is used" { template: &'a str, error: &'a str }
 
+        // Mail.
+        /// The mail server was given a mail. `mail` is its template, and `user` whom it is about.
+        info MailSent "mail_sent" "sent a mail" { mail: &'a str, message: Shown<'a>, user: Option<UserId>, attempts: u64 }
+        /// A mail was written to a file, because the site is on the local machine and has no mail server. Only then is its link logged.
+        info MailWritten "mail_written" "wrote a mail to a file, since there is no mail server" { mail: &'a str, user: Option<UserId>, file: Shown<'a>, link: Option<&'a str> }
+        /// A mail could not be sent. It is tried again after `seconds`.
+        warn MailDeferred "mail_deferred" "could not send a mail; it is tried again" { mail: &'a str, message: Shown<'a>, user: Option<UserId>, attempts: u64, seconds: u64, error: &'a str }
+        /// The mail server refuses this site, or has no trusted certificate. The mail is tried again after `seconds`.
+        error MailMisconfigured "mail_misconfigured" "the mail server refuses this site, or cannot be trusted: check mail.url and mail.from with `handstamp mail test ADDRESS`; the mail is tried again" { mail: &'a str, message: Shown<'a>, user: Option<UserId>, attempts: u64, seconds: u64, error: &'a str }
+        /// The mail server refused the recipient or the mail for good. It is not tried again.
+        warn MailRefused "mail_refused" "the mail server refused a mail for good" { mail: &'a str, message: Shown<'a>, user: Option<UserId>, attempts: u64, error: &'a str }
+        /// A mail could not be sent for two days. It is not tried again.
+        error MailGivenUp "mail_given_up" "could not send a mail for two days, and gave it up" { mail: &'a str, message: Shown<'a>, user: Option<UserId>, attempts: u64, error: &'a str }
+        /// The mail server did not accept a connection at the start.
+        warn MailServerUnavailable "mail_server_unavailable" "no mail can be sent now; check it with `handstamp mail test ADDRESS`" { error: &'a str }
+
         // Nodes and the database.
         /// This node is not ready, as `/readyz` answers.
-        warn NotReady "not_ready" "this node is not ready" { reason: &'a dyn fmt::Display }
+        warn NotReady "not_ready" "this node is not ready" { reason: Shown<'a> }
         /// The database did not answer the readiness check.
-        warn DatabasePingFailed "database_ping_failed" "pinging the database failed" { error: &'a dyn fmt::Display }
+        warn DatabasePingFailed "database_ping_failed" "pinging the database failed" { error: Shown<'a> }
         /// The database does not answer at the start; it is tried again for `seconds` more.
-        warn DatabaseAwaited "database_awaited" "waiting for the database to answer" { server: &'a str, error: &'a dyn fmt::Display, seconds: u64 }
+        warn DatabaseAwaited "database_awaited" "waiting for the database to answer" { server: &'a str, error: Shown<'a>, seconds: u64 }
         /// The connection to PostgreSQL may go unencrypted over a network.
         warn DatabaseNotEncrypted "database_not_encrypted" "the connection to this server may go unencrypted: add ?sslmode=verify-full to database_url, or ?sslmode=disable where the network between them is trusted" { server: &'a str }
         /// The database has no advisory locks, so concurrent migrations are not serialised.
         warn DatabaseWithoutLocks "database_without_locks" "the database has no advisory locks: start one new node before the others" {}
         /// The database sends no notifications, so this node polls.
-        info NotifyUnavailable "notify_unavailable" "no notifications from the database: polling instead" { reason: &'a dyn fmt::Display }
+        info NotifyUnavailable "notify_unavailable" "no notifications from the database: polling instead" { reason: Shown<'a> }
         /// This node could not join the others, and caches no sessions.
         warn NodeNotJoined "node_not_joined" "this node has no lease and caches no sessions" { reason: &'a str }
         /// This node could not leave the others at its stop.
         warn NodeNotLeft "node_not_left" "sign-outs on other nodes may wait for this node's lease to end" { reason: &'a str }
         /// This node has lost its lease, and joins anew with an empty cache.
-        info LeaseLost "lease_lost" "rejoining with an empty cache" { node: &'a dyn fmt::Display }
+        info LeaseLost "lease_lost" "rejoining with an empty cache" { node: Shown<'a> }
         /// This node could not renew its lease.
-        warn LeaseNotRenewed "lease_not_renewed" "trying again" { node: &'a dyn fmt::Display, reason: &'a str }
+        warn LeaseNotRenewed "lease_not_renewed" "trying again" { node: Shown<'a>, reason: &'a str }
         /// This node has renewed its lease after failures.
-        info LeaseRenewed "lease_renewed" "the database answers again" { node: &'a dyn fmt::Display }
+        info LeaseRenewed "lease_renewed" "the database answers again" { node: Shown<'a> }
         /// This node has evicted another, which did not renew its lease in time.
-        warn NodeEvicted "node_evicted" "evicting a node that did not renew its lease in time" { node: &'a dyn fmt::Display }
+        warn NodeEvicted "node_evicted" "evicting a node that did not renew its lease in time" { node: Shown<'a> }
         /// This node has evicted another, which has not renewed its lease for long.
-        info NodeForgotten "node_forgotten" "evicting a node that has not renewed its lease for long" { node: &'a dyn fmt::Display }
+        info NodeForgotten "node_forgotten" "evicting a node that has not renewed its lease for long" { node: Shown<'a> }
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use handstamp_core::InvalidHashError;
 
+use crate::blocklist::BlocklistError;
 use crate::store::{self, NoLease, PropagationUnknown, StaleRead};
 
 /// An internal error: the caller could not have avoided it.
@@ -20,6 +21,8 @@ pub(crate) enum InternalError {
     PropagationUnknown(PropagationUnknown),
     /// The queue of passwords to hash is full.
     Overloaded,
+    /// The filter of breached passwords cannot be read, so a new password cannot be checked.
+    Blocklist(BlocklistError),
     /// A stored password hash cannot be parsed.
     Hash(InvalidHashError),
     /// A page cannot be rendered.
@@ -49,6 +52,12 @@ impl From<NoLease> for InternalError {
 impl From<PropagationUnknown> for InternalError {
     fn from(error: PropagationUnknown) -> Self {
         Self::PropagationUnknown(error)
+    }
+}
+
+impl From<BlocklistError> for InternalError {
+    fn from(error: BlocklistError) -> Self {
+        Self::Blocklist(error)
     }
 }
 
@@ -82,6 +91,7 @@ impl fmt::Display for InternalError {
                 write!(f, "the change is committed, but some node may not have applied it: {reason}")
             }
             Self::Overloaded => f.write_str("too many passwords are waiting to be hashed"),
+            Self::Blocklist(error) => write!(f, "password.blocklist: {error}"),
             Self::Hash(error) => error.fmt(f),
             Self::Template(error) => write!(f, "a template: {error:#}"),
             Self::Task(error) => write!(f, "a task: {error}"),
@@ -93,6 +103,7 @@ impl Error for InternalError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Store(error) => Some(error),
+            Self::Blocklist(error) => Some(error),
             Self::Hash(error) => Some(error),
             Self::Template(error) => Some(error),
             Self::Task(error) => Some(error),

@@ -1,4 +1,4 @@
-//! Background jobs: each runs at an interval, on every node or on one node at a time, and again after a failure.
+//! Background jobs: each runs at an interval, on every node or on one node at a time, or when it is woken, and again after a failure.
 //!
 //! A job of the cluster is claimed in its row of the table `jobs`: the node that claims it runs it, and the others wait until it is
 //! due again. A claim lasts for [`CLAIM`] until the job is done, so a job of a node that dies is run by another one.
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use handstamp_core::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -20,10 +20,13 @@ use crate::store::JobState;
 
 /// How long a node may take for one run before another node may run the job too. Jobs are correct if that happens.
 const CLAIM: Duration = Duration::from_secs(60);
-/// The wait after the first failure. It doubles with each further one, up to the interval of the job.
+/// The wait after the first failure. It doubles with each further one, up to the interval of the job or a minute.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// How long a stop waits for a job that is running.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long the sealing of events waits for more after the first, so that many acts share one transaction.
+const GATHER: Duration = Duration::from_millis(200);
 
 const AGE: &str = "handstamp_job_age_seconds";
 
@@ -37,16 +40,19 @@ struct Job {
 
 type Run<'a> = Pin<Box<dyn Future<Output = Result<JobOutcome, InternalError>> + Send + 'a>>;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Scope {
     /// Every node runs it.
     Node,
     /// One node runs it for all.
     Cluster,
+    /// Every node runs it when it is woken and after its interval, so often at once and for as long as there is more to do. It waits
+    /// for `gather` after it was woken, so that several acts share one run.
+    Woken { at_once: usize, by: fn(&Services) -> &Notify, gather: Duration },
 }
 
 /// All jobs.
-const JOBS: [Job; 3] = [
+const JOBS: [Job; 8] = [
     // The session lists of this node are always current; those of other nodes may be out of date by the interval. Writing more
     // often would cost more than the requests.
     Job {
@@ -62,10 +68,43 @@ const JOBS: [Job; 3] = [
         run: |services| Box::pin(services.purge_sessions()),
     },
     Job {
+        name: "purge_tokens",
+        interval: minutes(60),
+        scope: Scope::Cluster,
+        run: |services| Box::pin(services.purge_tokens()),
+    },
+    Job {
         name: "purge_attempts",
         interval: minutes(5),
         scope: Scope::Cluster,
         run: |services| Box::pin(services.purge_attempts()),
+    },
+    // An act of this node wakes it at once. The interval is for events of processes that were killed before they sealed them.
+    Job {
+        name: "seal_events",
+        interval: Duration::from_secs(10),
+        scope: Scope::Woken { at_once: 1, by: |services| &services.event_writer.written, gather: GATHER },
+        run: |services| Box::pin(services.seal_events()),
+    },
+    Job {
+        name: "write_failed_sign_ins",
+        interval: minutes(5),
+        scope: Scope::Cluster,
+        run: |services| Box::pin(services.write_failed_sign_ins()),
+    },
+    // Messages of other processes, and those to be tried again, wait for as long at most.
+    Job {
+        name: "watch_outbox",
+        interval: Duration::from_secs(5),
+        scope: Scope::Node,
+        run: |services| Box::pin(services.watch_outbox()),
+    },
+    // A mail server that does not answer takes up all of them, and nothing else.
+    Job {
+        name: "send_outbox",
+        interval: minutes(1),
+        scope: Scope::Woken { at_once: 4, by: |services| services.outbox.changed(), gather: Duration::ZERO },
+        run: |services| Box::pin(services.send_next_message()),
     },
 ];
 
@@ -78,6 +117,8 @@ const fn minutes(count: u64) -> Duration {
 pub(crate) struct Jobs {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
+    /// The check of the mail server at the start, for which no stop waits.
+    check: Option<JoinHandle<()>>,
     /// For each job, when it last succeeded, as far as this node knows: seconds since the Unix epoch.
     succeeded_at: Arc<[AtomicU64]>,
 }
@@ -89,11 +130,14 @@ impl Jobs {
         let now = services.sessions.now().unix_seconds();
         let succeeded_at: Arc<[AtomicU64]> = JOBS.iter().map(|_| AtomicU64::new(now)).collect();
         let (stop, _) = watch::channel(false);
-        let start = |(index, job)| {
+        let start = |(index, job): (usize, &'static Job)| {
             let runner = Runner { job, services: Arc::clone(services), succeeded_at: Arc::clone(&succeeded_at), index };
             tokio::spawn(runner.run_until(stop.subscribe()))
         };
-        Self { tasks: JOBS.iter().enumerate().map(start).collect(), stop, succeeded_at }
+        let runners = JOBS.iter().enumerate().flat_map(|job| std::iter::repeat_n(job, job.1.scope.at_once()));
+        let check = Arc::clone(services);
+        let check = tokio::spawn(async move { check.check_mail().await });
+        Self { tasks: runners.map(start).collect(), check: Some(check), stop, succeeded_at }
     }
 
     /// Updates the gauges of the jobs' ages.
@@ -107,6 +151,7 @@ impl Jobs {
     /// Starts no further run, and waits for those that are running.
     pub(crate) async fn drain(&mut self) {
         let _ = self.stop.send(true);
+        self.check.iter().for_each(JoinHandle::abort);
         for mut task in self.tasks.drain(..) {
             if timeout(DRAIN, &mut task).await.is_err() {
                 task.abort();
@@ -117,7 +162,17 @@ impl Jobs {
 
 impl Drop for Jobs {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        self.tasks.iter().chain(&self.check).for_each(JoinHandle::abort);
+    }
+}
+
+impl Scope {
+    /// How often a node may run the job at once.
+    fn at_once(self) -> usize {
+        match self {
+            Self::Node | Self::Cluster => 1,
+            Self::Woken { at_once, .. } => at_once,
+        }
     }
 }
 
@@ -147,19 +202,33 @@ impl Runner {
             tokio::select! {
                 biased;
                 _ = stop.changed() => return,
+                // After a failure the job waits, however many acts would wake it.
+                () = self.woken(), if failures == 0 => {}
                 () = sleep(wait) => {}
             }
+        }
+    }
+
+    /// Completes when the job is woken, and has waited for more.
+    async fn woken(&self) {
+        match self.job.scope {
+            Scope::Woken { by, gather, .. } => {
+                by(&self.services).notified().await;
+                sleep(gather).await;
+            }
+            Scope::Node | Scope::Cluster => std::future::pending().await,
         }
     }
 
     /// Runs the job if it is due and no other node has claimed it. Returns how long to wait for the next time.
     async fn run_if_due(&self) -> Result<Duration, InternalError> {
         let Job { name, interval, scope, run } = self.job;
-        if *scope == Scope::Node {
-            if run(&self.services).await? == JobOutcome::Done {
+        if !matches!(scope, Scope::Cluster) {
+            let outcome = run(&self.services).await?;
+            if outcome != JobOutcome::Deferred {
                 self.succeeded(self.services.sessions.now());
             }
-            return Ok(*interval);
+            return Ok(if outcome == JobOutcome::Again { Duration::ZERO } else { *interval });
         }
         let store = &self.services.store;
         let now = self.services.sessions.now();
@@ -188,7 +257,7 @@ impl Runner {
 }
 
 fn retry_after(failures: u32, interval: Duration) -> Duration {
-    FIRST_RETRY.saturating_mul(1 << (failures - 1).min(16)).min(interval)
+    FIRST_RETRY.saturating_mul(1 << (failures - 1).min(16)).min(interval.max(minutes(1)))
 }
 
 #[cfg(test)]
@@ -227,7 +296,7 @@ mod tests {
     async fn every_job_of_the_cluster_runs_when_the_database_is_first_opened() {
         let (handstamp, folder) = drained().await;
         let services = &handstamp.0.site.services;
-        for job in JOBS.iter().filter(|job| job.scope == Scope::Cluster) {
+        for job in JOBS.iter().filter(|job| matches!(job.scope, Scope::Cluster)) {
             let JobState::Waiting { due_at, succeeded_at } = state_of(job, services).await else {
                 panic!("{} has not run", job.name);
             };
@@ -256,6 +325,73 @@ mod tests {
             assert_ne!(node.succeeded_at[0].load(Ordering::SeqCst), 0, "each node knows when it succeeded");
         }
         assert_eq!(RUNS.load(Ordering::SeqCst), 1);
+        let _ = std::fs::remove_dir_all(folder);
+    }
+
+    /// Runs a job on this node as [`Jobs::start`] does, and gives the sender that stops it.
+    fn start(job: &'static Job, services: &Arc<Services>) -> (watch::Sender<bool>, Vec<JoinHandle<()>>) {
+        let (stop, _) = watch::channel(false);
+        let tasks = (0..job.scope.at_once()).map(|_| tokio::spawn(runner(job, services).run_until(stop.subscribe())));
+        let tasks = tasks.collect();
+        (stop, tasks)
+    }
+
+    #[tokio::test]
+    async fn a_woken_job_runs_for_as_long_as_there_is_more_to_do() {
+        static LEFT: AtomicU32 = AtomicU32::new(0);
+        static JOB: Job = Job {
+            name: "woken",
+            interval: minutes(60),
+            scope: Scope::Woken { at_once: 1, by: |services| services.outbox.changed(), gather: Duration::ZERO },
+            run: |_| {
+                Box::pin(async {
+                    let more = LEFT.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+                    Ok(if more.is_ok() { JobOutcome::Again } else { JobOutcome::Done })
+                })
+            },
+        };
+        let (handstamp, folder) = drained().await;
+        let services = &handstamp.0.site.services;
+        let (_stop, _tasks) = start(&JOB, services);
+        for _ in 0..3 {
+            LEFT.store(5, Ordering::SeqCst);
+            services.outbox_changed();
+            let all = async {
+                while LEFT.load(Ordering::SeqCst) > 0 {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            };
+            timeout(Duration::from_secs(10), all).await.expect("it does not wait for its interval");
+        }
+        let _ = std::fs::remove_dir_all(folder);
+    }
+
+    #[tokio::test]
+    async fn a_stop_waits_for_the_runs_of_a_woken_job_and_begins_no_other() {
+        static BEGUN: AtomicU32 = AtomicU32::new(0);
+        static ENDED: AtomicU32 = AtomicU32::new(0);
+        static JOB: Job = Job {
+            name: "slow",
+            interval: minutes(60),
+            scope: Scope::Woken { at_once: 3, by: |services| services.outbox.changed(), gather: Duration::ZERO },
+            run: |services| {
+                BEGUN.fetch_add(1, Ordering::SeqCst);
+                services.outbox_changed();
+                Box::pin(async {
+                    sleep(Duration::from_millis(300)).await;
+                    ENDED.fetch_add(1, Ordering::SeqCst);
+                    Ok(JobOutcome::Again)
+                })
+            },
+        };
+        let (handstamp, folder) = drained().await;
+        let (stop, tasks) = start(&JOB, &handstamp.0.site.services);
+        while BEGUN.load(Ordering::SeqCst) < 3 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        let mut jobs = Jobs { stop, tasks, check: None, succeeded_at: Arc::default() };
+        jobs.drain().await;
+        assert_eq!((BEGUN.load(Ordering::SeqCst), ENDED.load(Ordering::SeqCst)), (3, 3), "at most three at once");
         let _ = std::fs::remove_dir_all(folder);
     }
 

@@ -35,7 +35,8 @@
 //! - [`Handstamp::sign_in`] and [`Handstamp::sign_out`] begin and end a session from a handler; [`CurrentSession::ended`] tells a
 //!   WebSocket that its session has ended; [`Handstamp::events`] are the acts of this process.
 //! - [`Handstamp::render`] renders your own pages in Handstamp's layout; [`Config::templates`] replaces Handstamp's templates.
-//! - [`Handstamp::users`] and [`Handstamp::sessions`] are handles for what the command line does.
+//! - [`Handstamp::users`] and [`Handstamp::sessions`] are handles for what the command line does, and
+//!   [`Handstamp::audit_log`] lists the events of users.
 //! - Serve with `into_make_service_with_connect_info::<SocketAddr>()`, because rate limits count attempts by network. Without it
 //!   all visitors count as one network, and the first request prints a warning to standard error.
 //! - [`Config`] holds all settings, and [`environment::Environment`] the clock and the randomness, so one process can hold several sites.
@@ -72,6 +73,7 @@
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 compile_error!("handstamp stores accounts in a database: enable the feature `sqlite`, `postgres`, or both");
 
+mod blocklist;
 mod config;
 mod context;
 mod data_dir;
@@ -79,6 +81,7 @@ mod embed;
 pub mod environment;
 mod error;
 mod events;
+mod format;
 mod internal_error;
 mod jobs;
 mod log;
@@ -88,8 +91,10 @@ pub mod private_files;
 mod services;
 mod sessions;
 mod store;
+mod templates;
 #[cfg(feature = "test-util")]
 pub mod testing;
+mod user_agent;
 mod web;
 
 use std::sync::{Arc, Mutex};
@@ -98,28 +103,35 @@ use axum::Router;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
+pub use blocklist::{Blocklist, BlocklistError};
 pub use config::{
     BoundedValue, Config, ConfigError, ConfigErrors, DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig,
-    PoolConfig, Prefix, PublicUrl, Registration, SessionConfig, Setting, SettingValue, TrustedOrigin,
+    MailAddress, MailConfig, MailUrl, PoolConfig, Prefix, PublicUrl, Registration, SessionConfig, Setting,
+    SettingValue, SignInConfig, SmtpServer, TrustedOrigin,
 };
 pub use data_dir::DataDir;
 pub use embed::{
-    ClientDetails, CurrentSession, CurrentUser, CurrentUserRejection, Forbidden, FromLayer, FromLayerRejection,
-    HandstampLayer, HandstampService, NewUser, Refusal, SessionHold, Sessions, SignIn, SignedIn, SignedOut, Users,
+    AuditLog, ClientDetails, CurrentSession, CurrentUser, CurrentUserRejection, Forbidden, FromLayer,
+    FromLayerRejection, HandstampLayer, HandstampService, NewUser, Refusal, SessionHold, Sessions, SignIn, SignedIn,
+    SignedOut, Users,
 };
 pub use error::Error;
 pub use events::AccountEvent;
 pub use handstamp_core::{
-    Argon2Params, Argon2ParamsError, InvalidSetting, Network, PasswordPolicy, ReturnHost, SecretError, SecretKey,
-    Timestamp, TrustedProxies, UserId,
+    Argon2Params, Argon2ParamsError, EventHead, InvalidEventHead, InvalidSetting, Network, Password, PasswordPolicy,
+    PasswordTooLong, ReturnHost, SecretError, SecretKey, Timestamp, TrustedProxies, UserId,
 };
-pub use model::{ListUsers, ListedSession, User};
+pub use model::{
+    AuditEvent, AuditProblem, AuditProblemKind, AuditReport, EventActor, ListEvents, ListUsers, ListedSession, User,
+};
 pub use web::NotReady;
 
 use environment::Environment;
 use events::Event;
+use handstamp_core::EmailAddress;
 use jobs::Jobs;
-use services::Services;
+use model::{Field, FieldErrors, Message};
+use services::{Mailer, Services};
 use store::Store;
 use web::Site;
 
@@ -139,7 +151,8 @@ impl Handstamp {
     /// does not answer for [`PoolConfig::wait`], and for this node's first lease for [`SessionConfig::lease`] at most.
     ///
     /// # Errors
-    /// When [`Config::validate`] rejects a setting, the database cannot be opened, or other users can read its files.
+    /// When [`Config::validate`] rejects a setting, the database or the blocklist cannot be opened, or other users can read the
+    /// files of the database or write the blocklist.
     pub async fn open(config: Config) -> Result<Self, Error> {
         Self::open_with(config, Environment::system()).await
     }
@@ -150,8 +163,9 @@ impl Handstamp {
     /// As [`open`](Self::open).
     pub async fn open_with(config: Config, environment: Environment) -> Result<Self, Error> {
         config.validate()?;
+        let blocklist = config.password_blocklist.as_deref().map(Blocklist::open).transpose()?;
         let store = Arc::new(Store::open_with(&config.database, config.session.notify, config.pool).await?);
-        let services = Services::new(config, store, environment).map_err(|error| Error::config(error.to_string()))?;
+        let services = Services::new(config, store, environment, blocklist)?;
         let site = Arc::new(Site::new(services));
         let node = tokio::spawn({
             let site = Arc::clone(&site);
@@ -163,8 +177,8 @@ impl Handstamp {
     }
 
     /// The routes to merge into an axum application: the pages under `/account`, with the JSON API under
-    /// `/account/api/v1`, and the authorization subrequests of proxies under `/auth`, all after [`Config::prefix`]. If they are nested beneath another path, they
-    /// answer 500 and explain why, since their links would lead elsewhere.
+    /// `/account/api/v1`, and the authorization subrequests of proxies under `/auth`, all after [`Config::prefix`]. If they are
+    /// nested beneath another path, they answer 500 and explain why, since their links would lead elsewhere.
     pub fn router(&self) -> Router {
         web::routes::routes(&self.0.site)
     }
@@ -173,6 +187,12 @@ impl Handstamp {
     /// monitoring.
     pub fn standalone_router(&self) -> Router {
         web::routes::site(&self.0.site)
+    }
+
+    /// The OpenAPI 3.1 description of the JSON API, as JSON, to merge into the description of your own API. It is also served, at
+    /// `/account/api/v1/openapi.json`.
+    pub fn openapi(&self) -> serde_json::Value {
+        serde_json::to_value(web::openapi(&self.0.site)).expect("an OpenAPI description has text keys only")
     }
 
     fn shared_site(&self) -> &Arc<Site> {
@@ -192,6 +212,8 @@ impl Handstamp {
     pub fn record_gauges(&self) {
         let sessions = &self.0.site.services.sessions;
         sessions.record_gauges();
+        self.0.site.services.record_outbox_gauges();
+        self.0.site.services.event_writer.record_gauges(sessions.now());
         self.0.jobs.lock().expect("nothing panics while it holds the jobs").record_gauges(sessions.now());
     }
 
@@ -203,6 +225,27 @@ impl Handstamp {
     /// The handle for sessions: listing and revoking them, as an operator does.
     pub fn sessions(&self) -> Sessions {
         Sessions::new(&self.0.site.services)
+    }
+
+    /// Sends a mail that says that mail works, at once and not by way of the database, and returns the words of the receiver: what
+    /// `handstamp mail test` does.
+    ///
+    /// # Errors
+    /// [`Error::mail`] when the mail was not taken. [Invalid](Error::is_invalid) when `recipient` is no e-mail address. An
+    /// [error of the settings](Error::is_config), also when they name neither a server nor a folder.
+    pub async fn send_test_mail(config: &Config, environment: &Environment, recipient: &str) -> Result<String, Error> {
+        config.validate()?;
+        let recipient =
+            EmailAddress::parse(recipient).map_err(|error| FieldErrors::of(Field::Email, Message::from(error)))?;
+        let Some(mailer) = Mailer::new(config, environment)? else {
+            return Err(Error::config("mail.url must be set, since public_url is not on the local machine"));
+        };
+        Ok(mailer.send_test(environment, recipient).await?)
+    }
+
+    /// The handle for the audit log: listing the events of all processes, and verifying them.
+    pub fn audit_log(&self) -> AuditLog {
+        AuditLog::new(&self.0.site.services)
     }
 
     /// The acts that this process commits from now on, each after it has been applied on every node, for example to delete the
@@ -226,13 +269,17 @@ impl Handstamp {
         self.0.site.services.events.subscribe()
     }
 
-    /// Flushes the last-seen times to the database, leaves the cluster, so that no other node waits for this one, and closes the
-    /// database.
+    /// Flushes the last-seen times to the database, and seals the last events of the audit log. Then it leaves the cluster, so that
+    /// no other node waits for this one, and closes the database.
     pub async fn close(self) {
         let mut jobs = std::mem::take(&mut *self.0.jobs.lock().expect("nothing panics while it holds the jobs"));
         jobs.drain().await;
-        if let Err(error) = self.0.site.services.write_last_seen().await {
+        let services = &self.0.site.services;
+        if let Err(error) = services.write_last_seen().await {
             Event::JobFailed { job: "write_last_seen", error: &error }.record();
+        }
+        if let Err(error) = services.seal_events().await {
+            Event::JobFailed { job: "seal_events", error: &error }.record();
         }
         self.0.site.services.sessions.stop_node();
         let node = self.0.node.lock().expect("nothing panics while it holds the task").take();

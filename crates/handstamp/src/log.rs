@@ -114,6 +114,11 @@ pub(crate) fn within_current<F: Future>(work: F) -> impl Future<Output = F::Outp
     REQUEST.scope(REQUEST.get(), work)
 }
 
+/// The id of the current request, if there is one.
+pub(crate) fn request_id() -> Option<RequestId> {
+    REQUEST.try_with(|request| request.id).ok()
+}
+
 /// Records an event in the span of the current request, if there is one.
 pub(crate) fn say(event: impl FnOnce()) {
     REQUEST.try_with(Request::span).unwrap_or_else(|_| Span::none()).in_scope(event);

@@ -23,9 +23,23 @@ impl fmt::Display for Message {
                 f.write_str("This password is easy to guess.")?;
                 advice.iter().try_for_each(|advice| write!(f, " {}", words_of(*advice)))
             }
+            Self::NewPassword(PasswordError::Common) => {
+                f.write_str("This is one of the most common passwords. Choose another one.")
+            }
+            Self::NewPassword(PasswordError::Breached) => f.write_str(
+                "This password is in a list of passwords from data breaches, or our check cannot tell it from one of them. \
+                 Choose another one.",
+            ),
             Self::PasswordTooLong => write!(f, "Use at most {} characters.", Password::MAX_LENGTH),
             Self::WrongCredentials => f.write_str("The e-mail address or the password is wrong."),
             Self::WrongCurrentPassword => f.write_str("This is not your current password."),
+            Self::WrongPassword => f.write_str("This is not your password."),
+            Self::WrongCode => {
+                f.write_str("This code is wrong or no longer valid. After five wrong codes you need a new mail.")
+            }
+            Self::EmailUnchanged => f.write_str("This is your address already."),
+            Self::LinkInvalid => f.write_str("This link is no longer valid."),
+            Self::ReauthenticationRequired => f.write_str("Confirm first that it is you."),
             Self::GroupName(error) => error.fmt(f),
             Self::TooManyGroups => write!(f, "An account is in {GROUPS_PER_USER} groups at most."),
             Self::RegistrationClosed => f.write_str("Registration is closed."),

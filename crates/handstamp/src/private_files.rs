@@ -76,6 +76,28 @@ pub fn refuse_if_open_to_others(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// Rejects a file that users other than that of this process and root may write. Reading it is allowed.
+///
+/// # Errors
+/// A message for the operator, with the command that corrects the mode or the owner.
+pub(crate) fn refuse_if_others_can_write(path: &Path, metadata: &Metadata) -> Result<(), String> {
+    let path = path.display();
+    if let Some(owner) = other_owner(metadata) {
+        let user = user();
+        return Err(format!(
+            "{path} belongs to the user {owner}, who can write it, and this runs as the user {user}: if you know what is in it, \
+             change its owner with: chown {user} {path}"
+        ));
+    }
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o022 != 0 {
+        return Err(format!(
+            "{path} can be written by others (its mode is {mode:04o}); close it with: chmod go-w {path}"
+        ));
+    }
+    Ok(())
+}
+
 /// The owner of a file, unless that is the user of this process or root.
 pub fn other_owner(metadata: &Metadata) -> Option<u32> {
     Some(metadata.uid()).filter(|owner| *owner != 0 && *owner != user())

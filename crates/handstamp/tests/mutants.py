@@ -14,9 +14,12 @@ PLACE = ROOT / "target/mutants"
 TREE = PLACE / "surely"
 
 CORE, LIBRARY = "crates/handstamp-core", "crates/handstamp"
+SERVER = "crates/handstamp-server/src"
 TOKEN, PASSWORD = f"{CORE}/src/token.rs", f"{CORE}/src/password.rs"
 SESSIONS, USERS = f"{LIBRARY}/src/store/sessions.rs", f"{LIBRARY}/src/store/users.rs"
 ADMIN = f"{LIBRARY}/src/services/admin/users.rs"
+OUTBOX_TABLE, MAIL = f"{LIBRARY}/src/store/outbox.rs", f"{LIBRARY}/src/services/mail"
+EVENT_TABLE, VERIFIER = f"{LIBRARY}/src/store/events.rs", f"{LIBRARY}/src/services/events/verify.rs"
 SIGN_IN, GUARD, WEB = f"{LIBRARY}/src/services/sign_in.rs", f"{LIBRARY}/src/services/throttle.rs", f"{LIBRARY}/src/web"
 
 # The location of a test: the arguments of `cargo test`, and the beginning of its path.
@@ -27,12 +30,22 @@ LOG = ("-p handstamp --lib", "store::contract::changes::sqlite::")
 GUESSING = ("-p handstamp --lib", "services::throttle::tests::")
 HASHING = ("-p handstamp --lib", "services::hashing::queue::tests::")
 ROUTES = ("-p handstamp --lib", "web::routes::tests::")
+EVENTS = ("-p handstamp --lib", "store::contract::events::sqlite::")
+EVENTS_ON_POSTGRES = ("-p handstamp --lib", "store::contract::events::postgres::")
+VERIFY = ("-p handstamp --lib", "services::events::verify::tests::sqlite::")
+CHAIN = ("-p handstamp-core --test event_chain", "")
+BREACHED = ("-p handstamp-server --test stories", "breached_passwords::sqlite::")
+BUILDS = ("-p handstamp-server --test stories", "blocklist_build::")
 PROXIES = ("-p handstamp-server --test stories", "forward_auth::sqlite::")
 EVERYWHERE = ("-p handstamp --lib", "web::routes::tests::propagation::")
+OUTBOX = ("-p handstamp --lib", "store::contract::outbox::sqlite::")
+DELIVERY = ("-p handstamp --lib", "services::mail::tests::delivery::")
+SMTP = ("-p handstamp --lib", "services::mail::tests::smtp::")
+MAILS = ("-p handstamp --lib", "services::mail::tests::rendering::")
 
 BY_MEMBERS = "changes_by_users_are_applied_on_every_node_before_the_response"
 BY_OPERATORS = "changes_by_operators_are_applied_on_every_node_before_they_return"
-ENDS_SOME = "tx.commit_invalidating((), &scopes_of(ended)).await"
+ENDS_SOME = "tx.commit_invalidating((), &scopes_of(&sessions)).await"
 ENDS_BY_ID = "tx.commit_invalidating(value, &[InvalidationScope::User(user_id)]).await"
 SEEN = 'maintenance("UPDATE sessions SET last_seen_at = $2 WHERE id_hash = $1 AND last_seen_at < $2"),'
 REVIVES = '''maintenance("INSERT INTO sessions (id_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address,
@@ -50,6 +63,7 @@ HASHES = """permit.check(stored.clone(), password.clone(), self.environment.rand
         let share = super::hashing::Share { network: Network::Unknown, account: AttemptKey::network(Network::Unknown) };
         let permit = self.hashing.reserve(share).await?;
         """
+DISABLES = "set_disabled(id, disabled_at, self.new_event(context, &event)).await?;\n        "
 ACCOUNT = "let hash =\n            account.as_ref()"
 
 # Each mutant: the file, the text to replace, its replacement, the location of the test that must fail, and its name.
@@ -106,19 +120,73 @@ MUTANTS = {
                                + ACCOUNT, ("-p handstamp --lib", "services::sign_in::tests::"), "every_wrong_sign_in_costs_the_same_work"),
     "costly_hash_of_a_row": (PASSWORD, "memory_kib <= Self::MAX_MEMORY_KIB", "true", CORE_LIB,
                              "password::tests::hash_settings_out_of_bounds_are_refused"),
+    # Mails are sent once, in time, and to the server that is meant.
+    "mail_not_claimed": (OUTBOX_TABLE, "SET due_at = $3, attempts", "SET due_at = due_at + 0 * $3, attempts", OUTBOX,
+                         "a_message_is_due_at_once_and_claimed_once"),
+    "mail_claimed_by_two": (OUTBOX_TABLE, "attempts = attempts + 1 WHERE id = $1 AND due_at = $2",
+                            "attempts = attempts + 1 WHERE id = $1 AND ($2 = $2)", OUTBOX,
+                            "each_of_many_messages_is_claimed_once_by_concurrent_nodes"),
+    "ended_claim_postpones": (OUTBOX_TABLE, "SET due_at = $3 WHERE id = $1 AND due_at = $2", "SET due_at = $3 WHERE id = $1 AND ($2 = $2)",
+                              OUTBOX, "a_claim_that_has_ended_postpones_nothing"),
+    "unknown_kind_claimed": (OUTBOX_TABLE, "AND kind IN ({kinds})", "AND (kind IN ({kinds}) OR 1 = 1)", OUTBOX,
+                             "a_message_of_an_unknown_kind_is_left_to_a_newer_version"),
+    "mail_sent_again": (f"{MAIL}/outbox.rs", "self.finish_sent(message).await;", "", DELIVERY,
+                        "a_mail_that_was_accepted_is_not_sent_again"),
+    "sent_mail_kept_after_an_error": (f"{MAIL}/outbox.rs", "while let Err(error) = self", "if let Err(error) = self", DELIVERY,
+                                      "a_mail_that_was_sent_is_deleted_once_the_database_can_be_written_again"),
+    "frozen_node_sends": (f"{MAIL}/outbox.rs", "if until.since(self.sessions.now()) < SEND_LIMIT {", "if false {", DELIVERY,
+                          "a_node_that_was_frozen_does_not_send_what_another_may_have_claimed"),
+    "waits_do_not_grow": (f"{MAIL}/outbox.rs", "FIRST_WAIT.saturating_mul(1 << doublings)", "FIRST_WAIT.saturating_mul(1 << (doublings * 0))",
+                          DELIVERY, "a_server_that_was_down_for_an_hour_gets_each_mail_once"),
+    "mail_never_given_up": (f"{MAIL}/outbox.rs", "} else if now >= last {", "} else if false {", DELIVERY,
+                            "a_mail_is_given_up_after_two_days"),
+    "refusal_tried_again": (f"{MAIL}/outbox.rs", "if error.kind() == MailErrorKind::Refused {", "if false {", DELIVERY,
+                            "a_refused_recipient_and_a_refused_mail_are_given_up_at_once"),
+    "act_does_not_wake": (f"{MAIL}/outbox.rs", "self.outbox.changed.notify_one();", "", DELIVERY,
+                          "the_job_looks_at_once_for_a_message_of_this_process_and_soon_for_others"),
+    "mail_without_a_limit": (f"{MAIL}/smtp.rs", "match timeout(limit, work).await {", "match timeout(limit * 3600, work).await {", SMTP,
+                             "a_server_that_hangs_drips_or_breaks_off_is_given_up_in_time"),
+    "starttls_optional": (f"{MAIL}/smtp.rs", "if let Some(tls) = self.tls.clone().filter(|_| *security == SmtpSecurity::StartTls) {",
+                          "if let Some(tls) = self.tls.clone().filter(|_| *security == SmtpSecurity::StartTls && connection.can_starttls()) {",
+                          SMTP, "nothing_is_sent_where_starttls_was_stripped"),
+    "refusal_of_the_site_gives_up": (f"{MAIL}/smtp.rs", "Step::RcptTo if !is_policy && ", "Step::RcptTo if ", DELIVERY,
+                                     "a_mail_is_tried_again_after_a_temporary_refusal_and_after_one_of_the_site"),
+    "reply_in_the_log": (f"{MAIL}/smtp.rs", 'let summary = format!("the server answered {in_short} to {step}");',
+                         'let summary = format!("the server answered {in_short} {source} to {step}");', DELIVERY,
+                         "the_log_has_the_outcome_of_each_attempt_and_neither_address_nor_link_nor_code"),
+    "values_with_lines": (f"{MAIL}/mailer.rs", "let value = one_line(value);", "let value = value.clone();", MAILS,
+                          "no_value_adds_a_header_a_line_or_markup"),
+    "any_name_shown": (f"{MAIL}/mailer.rs", 'if *name == "name" && names_a_site(&value)', 'if *name == "name" && false && names_a_site(&value)',
+                       MAILS, "a_name_that_looks_like_a_link_is_not_shown"),
+    # Breached passwords.
+    "breached_accepted": (f"{LIBRARY}/src/services/hashing.rs", "Some(true) => Ok(Err(PasswordError::Breached)),",
+                          "Some(true) if false => Ok(Err(PasswordError::Breached)),\n                Some(true) => Ok(Ok(settings.hash(&password, salt, memory))),",
+                          BREACHED, "a_breached_password_is_refused_when_it_is_new_and_accepted_at_a_sign_in"),
+    "unreadable_blocklist_accepts": (f"{LIBRARY}/src/services/hashing.rs", "blocklist.contains(password.password())).transpose()?",
+                                     "blocklist.contains(password.password()).unwrap_or(false))",
+                                     BREACHED, "a_new_password_that_cannot_be_looked_up_is_answered_503"),
+    "common_accepted": (PASSWORD, "if password.is_common() {", "if false && password.is_common() {", CORE_LIB,
+                        "password::tests::a_common_password_is_refused_without_any_strength"),
+    "typed_spelling_unread": (PASSWORD, ".chain(&self.typed)", "", CORE_LIB,
+                              "blocklist::tests::a_password_that_is_not_in_nfc_has_two_keys"),
+    "shard_unverified": (f"{LIBRARY}/src/blocklist.rs", "? != shard.checksum {", "? != shard.checksum && false {",
+                         ("-p handstamp --lib", "blocklist::tests::"), "a_damaged_shard_is_an_error_and_no_answer"),
+    "files_of_another_build_kept": (f"{SERVER}/passwords/work_folder.rs", "let removed = fs::remove_file(&path).and_then(|()| sync(&self.path));",
+                                    "let removed = sync(&self.path);", BUILDS, "a_build_of_another_input_begins_anew"),
+    "build_begins_anew": (f"{SERVER}/passwords/build.rs", "Reader::new(inputs, progress.position)", "Reader::new(inputs, Default::default())",
+                          BUILDS, "a_killed_build_goes_on_and_makes_the_same_bytes"),
     # Ended sessions stay ended, and every node learns of it.
     "ended_session_revived": (SESSIONS, SEEN, REVIVES, STORE, "a_last_seen_update_does_not_revive_an_ended_session"),
     "end_not_logged": (SESSIONS, ENDS_SOME, "tx.commit_invalidating((), &[]).await", LOG, "every_write_logs_what_it_invalidates"),
     "end_by_id_not_logged": (SESSIONS, ENDS_BY_ID, "tx.commit_invalidating(value, &[]).await", LOG,
                                  "every_write_logs_what_it_invalidates"),
     "sign_out_not_announced": (f"{LIBRARY}/src/services/sign_out.rs",
-                               "self.sessions.wait_until_applied(self.store.end_sessions(presented).await?).await?;",
-                               "let _ = self.store.end_sessions(presented).await?;", EVERYWHERE, BY_MEMBERS),
+                               "self.sessions.wait_until_applied(self.store.end_sessions(ended).await?).await?;",
+                               "let _ = self.store.end_sessions(ended).await?;", EVERYWHERE, BY_MEMBERS),
     "password_not_announced": (f"{LIBRARY}/src/services/change_password.rs", "if self.sessions.wait_until_applied(changed).await? {",
                                "if changed.value {", EVERYWHERE, BY_MEMBERS),
     "sign_in_not_announced": (SIGN_IN, "self.sessions.wait_until_applied(signed).await?", "signed.value", EVERYWHERE, BY_MEMBERS),
-    "disabling_not_announced": (ADMIN, "self.sessions.wait_until_applied(changed).await?;\n        let event = if disabled",
-                                "let _ = changed;\n        let event = if disabled", EVERYWHERE, BY_OPERATORS),
+    "disabling_not_announced": (ADMIN, DISABLES + "self.sessions.wait_until_applied(changed).await?;", DISABLES + "let _ = changed;", EVERYWHERE, BY_OPERATORS),
     "disabled_keeps_sessions": (USERS, "if disabled_at.is_some() {", "if false {", STORE, "disabling_an_account_ends_its_sessions_for_good"),
     "disabled_signs_in": (USERS, "WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL\";\n        let mut tx",
                           "WHERE id = $1 AND credentials_version = $2\";\n        let mut tx", STORE,
@@ -148,8 +216,7 @@ MUTANTS = {
                           "a_user_is_in_the_groups_that_were_added_and_not_removed"),
     "groups_not_announced": (ADMIN, "self.sessions.wait_until_applied(changed).await?.map_err(too_many)?;",
                              "changed.value.map_err(too_many)?;", EVERYWHERE, BY_OPERATORS),
-    "verified_not_announced": (ADMIN, "self.sessions.wait_until_applied(self.store.verify_email(id, self.environment.now()).await?).await?;",
-                               "let _ = self.store.verify_email(id, self.environment.now()).await?;", EVERYWHERE, BY_OPERATORS),
+    "verified_not_announced": (ADMIN, "self.sessions.wait_until_applied(verified).await?;", "let _ = verified;", EVERYWHERE, BY_OPERATORS),
     "address_of_anybody": (f"{LIBRARY}/src/services/assertions.rs", "(user.email_verified || self.unverified_email).then(|| user.email())",
                            "Some(user.email())", PROXIES, "unverified_email_addresses_are_withheld_from_apps"),
     "assertion_for_any_app": (f"{WEB}/identity_headers.rs", "if !site.urls.serves(origin)", "if false && !site.urls.serves(origin)", PROXIES,
@@ -163,6 +230,56 @@ MUTANTS = {
                                          "return match self.cross_site_refusal(&request).filter(|_| false) {",
                                          ("-p handstamp --lib", "web::routes::tests::embedding::"),
                                          "other_sites_cannot_make_a_browser_write_to_an_application"),
+    # The audit log.
+    "event_of_another_content": (VERIFIER, "if record.commitment(&salt) == commitment {", "if true || record.commitment(&salt) == commitment {",
+                                 VERIFY, "every_change_of_every_column_of_every_event_is_found"),
+    "erased_event_keeps_content": (VERIFIER, "return if is_empty {", "return if true || is_empty {", VERIFY,
+                                   "every_change_of_every_column_of_every_event_is_found"),
+    "seal_unchecked": (VERIFIER, "Err(EventTagError::Invalid) => return Err(self.wrong_seal(position)),", "Err(EventTagError::Invalid) => {}",
+                       VERIFY, "every_removal_insertion_and_reordering_of_an_event_is_found"),
+    "gap_unnoticed": (VERIFIER, "Some(Ok(found)) if found > position => {", "Some(Ok(found)) if false && found > position => {", VERIFY,
+                      "every_removal_insertion_and_reordering_of_an_event_is_found"),
+    "negative_position_unread": (VERIFIER, "last_position: i64::MIN,", "last_position: 0,", VERIFY,
+                                 "every_removal_insertion_and_reordering_of_an_event_is_found"),
+    "unknown_seal_proves": (VERIFIER, "Err(EventTagError::UnknownKey) => self.report.unknown_keys += 1,",
+                            "Err(EventTagError::UnknownKey) => (self.proven, self.report.unknown_keys) = (position, self.report.unknown_keys + 1),",
+                            VERIFY, "events_sealed_under_an_earlier_secret_are_proven_by_later_seals"),
+    "erasure_uncounted": (VERIFIER, "if found == recorded {", "if true || found == recorded {", VERIFY,
+                          "every_erasure_without_a_deletion_of_a_user_is_found"),
+    "erasures_uncompared": (VERIFIER, "if wrong.is_empty() {", "if true || wrong.is_empty() {", VERIFY,
+                            "every_erasure_without_a_deletion_of_a_user_is_found"),
+    "truncation_unnoticed": (VERIFIER, "Some(since) if since.position > last => {", "Some(since) if false && since.position > last => {", VERIFY,
+                             "events_removed_from_the_end_are_found_by_an_earlier_head"),
+    "given_head_unchecked": (VERIFIER, "if since.link != self.report.head.link {", "if false && since.link != self.report.head.link {", VERIFY,
+                             "events_removed_from_the_end_are_found_by_an_earlier_head"),
+    "stored_head_unchecked": (VERIFIER, "if stored == self.report.head {", "if true || stored == self.report.head {", VERIFY,
+                              "a_changed_head_is_found"),
+    "unsealed_event_unchecked": (VERIFIER, "self.keys.check_commitment(&commitment, &tag).map_err(|_| forged(\"\"))?;", "", VERIFY,
+                                 "an_event_that_is_not_sealed_and_was_changed_or_inserted_is_found"),
+    "erasure_read_once": (VERIFIER, "verifier.compare_erasure(id, &store.erasure(id).await?)?;",
+                          "let _ = store.erasure(id).await?;\n            verifier.compare_erasure(id, &[])?;", VERIFY,
+                          "a_log_that_grows_while_it_is_verified_is_intact"),
+    "forged_event_sealed": (EVENT_TABLE, "keys.check_commitment(&commitment, &tag).is_ok().then_some(commitment)",
+                            "keys.check_commitment(&commitment, &tag).map_or(Some(commitment), |()| Some(commitment))", EVENTS,
+                            "events_that_this_site_has_not_written_are_not_sealed"),
+    "refused_event_blocks": (EVENT_TABLE, "LIMIT $1 OFFSET $2", "LIMIT $1 OFFSET ($2 - $2)", EVENTS,
+                             "events_that_this_site_has_not_written_are_not_sealed"),
+    "deletion_names_its_user": (EVENT_TABLE, "let event = event.without_personal_data();", "", EVENTS,
+                                "a_deleted_user_leaves_no_content_in_the_audit_log"),
+    "erased_event_keeps_its_time": (EVENT_TABLE, "SET id = NULL, time = 0, name", "SET id = NULL, name", EVENTS,
+                                    "a_deleted_user_leaves_no_content_in_the_audit_log"),
+    "unlock_takes_no_lock": (f"{LIBRARY}/src/store/attempts.rs", "let exists = tx.lock_user(user).await?;", "let exists = true;",
+                             EVENTS_ON_POSTGRES, "acts_that_overlap_the_deletion_of_their_user_leave_no_event_of_the_user"),
+    "ended_again_with_an_event": (SESSIONS, "if let Some((session_id,)) = row {", "{\n                let session_id = row.map_or(Uuid::nil(), |row| row.0);",
+                                  EVENTS, "an_act_that_changes_nothing_writes_no_event"),
+    "link_without_its_key": (f"{CORE}/src/event_chain.rs", "            .chain_update(key_id)\n", "", CHAIN,
+                             "a_link_depends_on_the_link_before_the_position_the_key_and_the_commitment"),
+    "user_uncommitted": (f"{CORE}/src/event_chain.rs", "mac.update(&[u8::from(self.user.is_some())]);", "", CHAIN,
+                         "every_part_of_a_record_and_the_salt_change_its_commitment"),
+    "unknown_address_uncounted": (SIGN_IN, "self.store.count_failed_sign_in(user, self.sessions.now()).await?;",
+                                  "if user.is_some() {\n                    self.store.count_failed_sign_in(user, self.sessions.now()).await?;\n                }",
+                                  ("-p handstamp --lib", "web::routes::tests::activity::"),
+                                  "a_failed_sign_in_is_counted_whether_or_not_the_account_exists"),
 }
 
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use handstamp::{Argon2Params, Registration, ReturnHost};
+use handstamp::{Argon2Params, MailAddress, Registration, ReturnHost};
 
 use super::reference::variable;
 use super::sources::{PREFIX, is_of_kubernetes};
@@ -371,6 +371,10 @@ fn invalid_values() -> Vec<(&'static str, &'static str, Refusal)> {
             Check(|config| config.return_hosts = vec!["localhost:3000".parse().unwrap()]),
         ),
         ("forward_auth.unverified_email", "yes", Type(is_no_flag)),
+        ("mail.url", "http://mail.example.com", Type(|text| text.parse::<MailUrl>().is_err())),
+        ("mail.from", "Example", Type(|text| text.parse::<MailAddress>().is_err())),
+        ("mail.reply_to", "help@localhost.", Type(|text| text.parse::<MailAddress>().is_err())),
+        ("mail.new_device", "yes", Type(is_no_flag)),
     ]
 }
 

@@ -6,6 +6,7 @@ mod browser_user;
 mod site;
 
 mod accessibility;
+mod account_life;
 mod devices;
 mod double_submission;
 mod form_errors;

@@ -26,12 +26,15 @@ use Shown::{By, Here, Not};
 
 const QUICK_START: &str = "docs/src/quick-start-binary.md";
 const REVERSE_PROXY: &str = "docs/src/guide/reverse-proxy.md";
+const BREACHED: &str = "docs/src/guide/breached-passwords.md";
 const ASSERTIONS: &str = "crates/handstamp-server/tests/stories/assertion_verification.rs";
+const ACCOUNT_LIFE: &str = "crates/handstamp-server/tests/stories/account_life.rs";
+const AUDIT_LOG: &str = "docs/src/guide/audit-log.md";
 const BACKUP: &str = "crates/handstamp-server/tests/stories/backup_and_restore.rs";
 const NODES: &str = "crates/handstamp-server/tests/stories/multiple_nodes.rs";
 
 /// Every block: its document and how its first line begins.
-const BLOCKS: [(&str, &str, Shown); 23] = [
+const BLOCKS: [(&str, &str, Shown); 31] = [
     ("CONTRIBUTING.md", "cargo build", Not("the build is the one that runs this test")),
     ("CONTRIBUTING.md", "cargo test", Not("the whole of the tests runs this one")),
     ("README.md", "cargo run", Here("the_quick_start_starts_a_server_without_settings")),
@@ -40,10 +43,18 @@ const BLOCKS: [(&str, &str, Shown); 23] = [
     (QUICK_START, "cargo install", Not("it builds the release binary once more")),
     (QUICK_START, "handstamp serve --public-url", Here("the_quick_start_puts_a_proxy_in_front_of_an_app")),
     (QUICK_START, "handstamp user add", Here("the_quick_start_creates_a_user")),
+    ("docs/src/guide/lost-password.md", "handstamp user reset-link", By(ACCOUNT_LIFE)),
+    ("docs/src/guide/invitations.md", "handstamp user invite", By(ACCOUNT_LIFE)),
+    (AUDIT_LOG, "handstamp events list\n", Here("the_audit_log_is_listed_and_verified_in_the_shell")),
+    (AUDIT_LOG, "handstamp events list --after", Here("the_audit_log_is_listed_and_verified_in_the_shell")),
+    (AUDIT_LOG, "handstamp events head", Here("the_audit_log_is_listed_and_verified_in_the_shell")),
+    (AUDIT_LOG, "HEAD=", Here("the_audit_log_is_listed_and_verified_in_the_shell")),
     ("docs/src/guide/backup.md", "umask", By(BACKUP)),
     ("docs/src/guide/backup.md", "rm -f", By(BACKUP)),
+    (BREACHED, "handstamp passwords build", Here("a_blocklist_is_made_and_used")),
     ("docs/src/guide/configuration.md", "HANDSTAMP_SECRET_KEY_FILE", Here("a_secret_is_read_from_a_file")),
     ("docs/src/guide/custom-pages.md", "mkdir templates", Here("a_copied_template_is_served")),
+    ("docs/src/guide/mail.md", "handstamp mail test", By("crates/handstamp-server/tests/stories/mail.rs")),
     ("docs/src/guide/production.md", "sudo", Not("it needs a system user")),
     (REVERSE_PROXY, "handstamp serve --public-url", Here("the_quick_start_puts_a_proxy_in_front_of_an_app")),
     (REVERSE_PROXY, "handstamp doctor https", Not("it needs a host on the internet")),
@@ -136,6 +147,24 @@ fn the_quick_start_creates_a_user() {
 }
 
 #[test]
+fn a_blocklist_is_made_and_used() {
+    let block = commands(BREACHED, "handstamp passwords build");
+    let (prepare, serve) = block.trim_end().rsplit_once('\n').unwrap();
+    let mut site = Site::new();
+    // printf plum-octave-harbour | sha1sum
+    site.run("printf '6629022441050e947cf1cf8a7bbbe02d81169f48:3\\r\\n' > pwnedpasswords.txt", "");
+    site.variables.push(("PASSWORD", "walnut-trumpet-glacier".to_owned()));
+    let printed = site.run(prepare, "");
+    assert!(printed.contains("1 passwords") && printed.contains("neither a common one"), "{printed}");
+    site.start(serve, 8080);
+    let register = format!(
+        "curl -s http://localhost:8080/account/register -H 'Origin: http://localhost:8080' \
+         -d name=Ada -d email=ada@example.com -d password={PASSWORD}"
+    );
+    assert!(site.run(&register, "").contains("data breaches"));
+}
+
+#[test]
 fn a_secret_is_read_from_a_file() {
     let block = commands("docs/src/guide/configuration.md", "HANDSTAMP_SECRET_KEY_FILE");
     let mut site = Site::new();
@@ -173,6 +202,19 @@ fn users_are_managed_in_the_shell() {
     let printed = served().run(&block, &format!("{PASSWORD}\n"));
     assert!(printed.contains("\"email\": \"ada@example.com\""), "{printed}");
     assert!(printed.contains("staff"), "{printed}");
+}
+
+#[test]
+fn the_audit_log_is_listed_and_verified_in_the_shell() {
+    let site = served();
+    site.run(&commands("docs/src/guide/users.md", "handstamp user add"), &format!("{PASSWORD}\n"));
+    let listed = site.run(&commands(AUDIT_LOG, "handstamp events list\n"), "");
+    assert!(listed.contains("user_created") && listed.contains("ada@example.com"), "{listed}");
+    assert_eq!(site.run(&commands(AUDIT_LOG, "handstamp events list --after"), "").trim(), "[]");
+    let verified = site.run(&commands(AUDIT_LOG, "handstamp events head"), "");
+    assert!(verified.contains("The audit log is intact"), "{verified}");
+    let verified = site.run(&commands(AUDIT_LOG, "HEAD="), "");
+    assert!(verified.contains("The audit log is intact"), "{verified}");
 }
 
 #[test]

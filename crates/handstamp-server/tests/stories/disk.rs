@@ -33,6 +33,17 @@ impl SmallDisk {
         TestServer::on_sqlite_in(Arc::clone(&self.folder))
     }
 
+    /// The folder on this disk.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Gives the disk more space.
+    pub fn grow(&self) {
+        let grown = Command::new("mount").args(["-o", "remount,size=20m"]).arg(self.data()).status();
+        assert!(grown.unwrap().success());
+    }
+
     /// Fills the disk until not one more byte fits.
     pub fn fill_up(&self) {
         let mut file = File::create(self.filler()).unwrap();
@@ -46,13 +57,13 @@ impl SmallDisk {
     }
 
     fn filler(&self) -> PathBuf {
-        self.folder.path().join("data/filler")
+        self.data().join("filler")
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.folder.path().join("data")).status();
+        let _ = Command::new("umount").arg(self.data()).status();
     }
 }
 

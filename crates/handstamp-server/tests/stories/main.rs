@@ -4,9 +4,13 @@
 mod disk;
 mod request_generator;
 
+mod account_life;
 mod account_settings;
 mod assertion_verification;
+mod audit_log;
 mod backup_and_restore;
+mod blocklist_build;
+mod breached_passwords;
 mod canonical_host;
 mod clock_skew;
 mod concurrent_requests;
@@ -22,6 +26,7 @@ mod http_fuzzing;
 mod json_api;
 mod key_rotation;
 mod logging;
+mod mail;
 mod misbehaving_clients;
 mod multiple_nodes;
 mod operator_commands;

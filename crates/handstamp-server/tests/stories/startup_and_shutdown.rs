@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use handstamp_testing::{ADAS_PASSWORD, Program, TestServer, Visitor};
 
 /// The error message of a server that does not start.
-fn refusal(server: &TestServer, name: &str, value: &str) -> String {
+pub fn refusal(server: &TestServer, name: &str, value: &str) -> String {
     let mut process =
         server.serve_command().env(name, value).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut says = String::new();

@@ -31,6 +31,11 @@ impl std::error::Error for ConfigError {}
 pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
+    /// One error.
+    pub(crate) fn of(error: ConfigError) -> Self {
+        Self(vec![error])
+    }
+
     /// Success if the list is empty.
     pub(crate) fn check(errors: Vec<ConfigError>) -> Result<(), Self> {
         if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }

@@ -5,11 +5,13 @@ mod errors;
 mod forward_auth;
 mod hashing;
 mod limits;
+mod mail;
 mod password;
 mod public_url;
 mod secrets;
 mod session;
 mod setting;
+mod sign_in;
 mod site;
 mod urls;
 
@@ -23,9 +25,14 @@ pub use errors::{ConfigError, ConfigErrors};
 pub use forward_auth::ForwardAuthConfig;
 pub use hashing::HashingConfig;
 pub use limits::LimitsConfig;
+#[cfg(test)]
+pub(crate) use mail::SmtpCredentials;
+pub(crate) use mail::SmtpSecurity;
+pub use mail::{MailAddress, MailConfig, MailUrl, SmtpServer};
 pub use public_url::PublicUrl;
 pub use session::SessionConfig;
 pub use setting::{BoundedValue, Setting, SettingValue};
+pub use sign_in::SignInConfig;
 pub use site::Registration;
 pub use urls::{Prefix, TrustedOrigin};
 
@@ -52,8 +59,13 @@ pub struct Config {
     pub registration: Registration,
     /// Lifetime, cookie and cache of sessions.
     pub session: SessionConfig,
+    /// The ways to sign in beside the password.
+    pub sign_in: SignInConfig,
     /// The requirements for a new password: by default at least 8 code points, and strength 3 of 0 to 4.
     pub password: PasswordPolicy,
+    /// A filter of breached passwords, which no new password may be in: a file that `handstamp passwords build` makes, and that
+    /// [`Blocklist`](crate::Blocklist) opens. None by default.
+    pub password_blocklist: Option<PathBuf>,
     /// The cost of hashing passwords, and how many are hashed at once.
     pub hashing: HashingConfig,
     /// The rate limits of sign-ins and registrations.
@@ -78,6 +90,8 @@ pub struct Config {
     pub trusted_origins: Vec<TrustedOrigin>,
     /// The identity that apps behind a proxy receive.
     pub forward_auth: ForwardAuthConfig,
+    /// The mail server, and the addresses in mails.
+    pub mail: MailConfig,
 }
 
 impl Config {
@@ -93,7 +107,9 @@ impl Config {
             templates_dir: None,
             registration: Registration::default(),
             session: SessionConfig::default(),
+            sign_in: SignInConfig::default(),
             password: PasswordPolicy::default(),
+            password_blocklist: None,
             hashing: HashingConfig::default(),
             limits: LimitsConfig::default(),
             trusted_proxies: TrustedProxies::default(),
@@ -103,11 +119,13 @@ impl Config {
             return_hosts: Vec::new(),
             trusted_origins: Vec::new(),
             forward_auth: ForwardAuthConfig::default(),
+            mail: MailConfig::default(),
         }
     }
 
     /// The definitions of the settings, for programs that read them from files or the environment. [`prefix`](Self::prefix),
-    /// [`templates`](Self::templates), [`globals`](Self::globals), [`trusted_origins`](Self::trusted_origins) and [`PoolConfig::wait`] have none.
+    /// [`templates`](Self::templates), [`globals`](Self::globals), [`trusted_origins`](Self::trusted_origins), [`PoolConfig::wait`],
+    /// [`MailConfig::local_folder`] and [`MailConfig::send_outbox`] have none.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -131,11 +149,13 @@ impl Config {
             secrets::settings(),
             site::settings(),
             session::settings(),
+            sign_in::settings(),
             password::settings(),
             hashing::settings(),
             limits::settings(),
             urls::settings(),
             forward_auth::settings(),
+            mail::settings(),
         ]
         .into_iter()
         .flatten()
@@ -209,6 +229,13 @@ mod tests {
                 }],
             ),
             (
+                "session.confirm_after",
+                vec![|config| config.session.confirm_after = ALMOST, |config| {
+                    config.session.confirm_after = DAY + Duration::from_secs(1)
+                }],
+                vec![|config| config.session.confirm_after = DAY / 1440, |config| config.session.confirm_after = DAY],
+            ),
+            (
                 "session.cookie_domain",
                 vec![
                     |config| config.session.cookie_domain = Some("exämple.com".to_owned()),
@@ -251,6 +278,14 @@ mod tests {
                 "limits.sign_in_per_account",
                 vec![|config| config.limits.sign_in_per_account = 101],
                 vec![|config| config.limits.sign_in_per_account = 0, |config| config.limits.sign_in_per_account = 100],
+            ),
+            (
+                "mail.from",
+                vec![|config| config.mail.url = Some(MailUrl::parse("smtp://localhost").unwrap())],
+                vec![|config| config.mail.url = Some(MailUrl::parse("file:mails").unwrap()), |config| {
+                    config.mail.url = Some(MailUrl::parse("smtp://localhost").unwrap());
+                    config.mail.from = Some(MailAddress::parse("accounts@example.com").unwrap());
+                }],
             ),
             (
                 "return_hosts",

@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use handstamp_core::InvalidSetting;
+
 use super::{Config, Setting};
 
 /// The bounds of `min_length`. NIST SP 800-63B-4 §3.1.1.2 allows no less than 8.
@@ -25,5 +27,14 @@ pub(super) fn settings() -> Vec<Setting<Config>> {
             |config, strength| config.password.min_strength = strength,
         )
         .about("The least strength of a new password, by zxcvbn."),
+        Setting::text("password.blocklist", |config: &mut Config, text| {
+            if text.is_empty() {
+                return Err(InvalidSetting::new("must be the path of a file"));
+            }
+            config.password_blocklist = Some(text.into());
+            Ok(())
+        })
+        .values("a file that `handstamp passwords build` makes")
+        .about("A filter of breached passwords. A new password that is in it is refused."),
     ]
 }

@@ -29,6 +29,9 @@ pub struct SessionConfig {
     /// Whether a sign-out makes browsers clear their storage for the origin (`Clear-Site-Data: "storage"`); false by default,
     /// because an application on the same origin loses its localStorage too, with any drafts.
     pub clear_site_data: bool,
+    /// How long after signing in a user can change the address, export the data or delete the account without authenticating again,
+    /// within [`CONFIRM_AFTER_RANGE`](Self::CONFIRM_AFTER_RANGE); 15 minutes by default.
+    pub confirm_after: Duration,
 }
 
 impl SessionConfig {
@@ -38,6 +41,8 @@ impl SessionConfig {
     pub const UNREMEMBERED_LIFETIME: Duration = Duration::from_secs(86_400);
     /// The bounds of [`lease`](Self::lease): 1 second to 1 minute.
     pub const LEASE_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
+    /// The bounds of [`confirm_after`](Self::confirm_after): 1 minute to 1 day.
+    pub const CONFIRM_AFTER_RANGE: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(86_400);
     /// The bounds of [`cache_entries`](Self::cache_entries): 0 to 1,000,000,000.
     pub const CACHE_ENTRIES_RANGE: RangeInclusive<usize> = 0..=1_000_000_000;
 }
@@ -51,6 +56,7 @@ impl Default for SessionConfig {
             cache_entries: 1_000_000,
             notify: true,
             clear_site_data: false,
+            confirm_after: Duration::from_secs(15 * 60),
         }
     }
 }
@@ -109,6 +115,13 @@ pub(super) fn settings() -> Vec<Setting<Config>> {
             "Whether a sign-out makes the browser clear its storage for the origin. An app on the same origin loses its \
              localStorage.",
         ),
+        Setting::bounded(
+            "session.confirm_after",
+            SessionConfig::CONFIRM_AFTER_RANGE,
+            |config: &Config| config.session.confirm_after,
+            |config, duration| config.session.confirm_after = duration,
+        )
+        .about("How long after signing in a user can do something sensitive without entering the password again."),
     ]
 }
 

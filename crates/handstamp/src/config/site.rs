@@ -16,19 +16,25 @@ pub enum Registration {
     /// Every visitor.
     #[default]
     Open,
+    /// Every visitor who confirms the address: the account exists once the mailed link or code was used. It needs mail.
+    Confirm,
+    /// Persons who are invited, by [`Users::invite`](crate::Users::invite).
+    Invite,
     /// Operators only, by [`Users::create`](crate::Users::create).
     Closed,
 }
 
-/// `open` or `closed`.
+/// `open`, `confirm`, `invite` or `closed`.
 impl FromStr for Registration {
     type Err = InvalidSetting;
 
     fn from_str(text: &str) -> Result<Self, InvalidSetting> {
         match text {
             "open" => Ok(Self::Open),
+            "confirm" => Ok(Self::Confirm),
+            "invite" => Ok(Self::Invite),
             "closed" => Ok(Self::Closed),
-            _ => Err(InvalidSetting::new("must be open or closed")),
+            _ => Err(InvalidSetting::new("must be open, confirm, invite or closed")),
         }
     }
 }
@@ -37,6 +43,8 @@ impl fmt::Display for Registration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Open => "open",
+            Self::Confirm => "confirm",
+            Self::Invite => "invite",
             Self::Closed => "closed",
         })
     }
@@ -66,9 +74,11 @@ pub(super) fn settings() -> Vec<Setting<Config>> {
             config.registration = parse(text)?;
             Ok(())
         })
-        .values("`open` or `closed`")
+        .values("`open`, `confirm`, `invite` or `closed`")
         .shown(|config| config.registration.to_string())
-        .about("Whether visitors can create accounts."),
+        .about(
+            "Whether visitors can create accounts: all, those who confirm their address by mail, those who are invited, or none.",
+        ),
     ]
 }
 

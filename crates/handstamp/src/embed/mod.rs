@@ -1,5 +1,6 @@
-//! The public interface for applications: extractors, layers and pages for their routes, and handles for users and sessions.
+//! The public interface for applications: extractors, layers and pages for their routes, and handles for users, sessions and the audit log.
 
+mod audit_log;
 mod connection;
 mod extract;
 mod layer;
@@ -9,6 +10,7 @@ mod sessions;
 mod sign_in;
 mod users;
 
+pub use audit_log::AuditLog;
 pub use connection::SessionHold;
 pub use extract::{ClientDetails, CurrentSession, CurrentUser, FromLayer};
 pub use layer::{HandstampLayer, HandstampService};

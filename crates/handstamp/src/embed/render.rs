@@ -7,7 +7,6 @@ use super::CurrentUser;
 use crate::Handstamp;
 use crate::error::Error;
 use crate::internal_error::InternalError;
-use crate::web::set_no_store;
 
 impl Handstamp {
     /// Renders a page of the application: a template of its own, from `templates` or `templates_dir`, which may extend
@@ -23,6 +22,10 @@ impl Handstamp {
     /// # }
     /// ```
     ///
+    /// The response has the security headers of our own pages. Its Content-Security-Policy leaves scripts and images to the
+    /// application: it only forbids frames around the page, a `<base>`, and forms to other sites. A header that you set replaces
+    /// ours.
+    ///
     /// # Errors
     /// When there is no such template, or it cannot be rendered.
     pub fn render(
@@ -31,13 +34,14 @@ impl Handstamp {
         user: Option<&CurrentUser>,
         values: impl serde::Serialize,
     ) -> Result<Response, Error> {
-        let templates = &self.shared_site().templates;
+        let site = self.shared_site();
+        let templates = &site.templates;
         let visitor = templates.visitor(user.map(|user| &**user.live_session()));
         let values = Value::from(minijinja::value::Serde(values));
         let html =
             templates.render(template, context! { nav => true, visitor, ..values }).map_err(InternalError::from)?;
         let mut response = Html(html).into_response();
-        set_no_store(response.headers_mut());
+        site.headers.add_to_page_of_application(response.headers_mut());
         Ok(response)
     }
 }

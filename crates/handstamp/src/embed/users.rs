@@ -7,7 +7,7 @@ use handstamp_core::UserId;
 use crate::context::Context;
 use crate::error::Error;
 use crate::model::{ListUsers, User};
-use crate::services::{CreateUser, Services};
+use crate::services::{CreateUser, Invite, Services};
 
 /// The users of a site, for operators and applications: [`Handstamp::users`](crate::Handstamp::users). Every change has been applied
 /// on every node when its method returns.
@@ -75,6 +75,25 @@ impl Users {
     pub async fn create(&self, new: NewUser<'_>) -> Result<UserId, Error> {
         let new = CreateUser::parse(new.name, new.email, new.password)?;
         Ok(self.0.create_user(&Context::operator(), new).await?)
+    }
+
+    /// Invites a person, who gets a mail with a link that is valid for a week, and returns the link. Accepting it creates the account,
+    /// with a verified address, in these groups. The name may be empty.
+    ///
+    /// # Errors
+    /// [Invalid](Error::is_invalid) with the [field](Error::field) when the name, the address or a group is rejected, or the address has
+    /// a verified or a disabled account. Or the database cannot be written.
+    pub async fn invite(&self, name: &str, email: &str, groups: &[&str]) -> Result<String, Error> {
+        let invite = Invite::parse(name, email, groups)?;
+        Ok(self.0.invite(&Context::operator(), invite).await?)
+    }
+
+    /// A link with which a user sets a new password, valid for an hour. Pass it on to the user and to no other person.
+    ///
+    /// # Errors
+    /// [Not found](Error::is_not_found), or the database cannot be written.
+    pub async fn reset_link(&self, id: UserId) -> Result<String, Error> {
+        Ok(self.0.create_reset_link(&Context::operator(), id).await?)
     }
 
     /// Marks the address of a user as verified, so that apps receive it: users can register with any address.

@@ -13,6 +13,12 @@ pub(crate) enum Message {
     /// The address or the password is wrong; which of them is not revealed.
     WrongCredentials,
     WrongCurrentPassword,
+    /// The password that a signed-in user entered again is wrong.
+    WrongPassword,
+    WrongCode,
+    EmailUnchanged,
+    LinkInvalid,
+    ReauthenticationRequired,
     GroupName(GroupNameError),
     TooManyGroups,
     RegistrationClosed,
@@ -59,6 +65,7 @@ pub(crate) enum Field {
     Password,
     CurrentPassword,
     Group,
+    Code,
 }
 
 impl Field {
@@ -70,6 +77,7 @@ impl Field {
             Self::Password => "password",
             Self::CurrentPassword => "current_password",
             Self::Group => "group",
+            Self::Code => "code",
         }
     }
 }

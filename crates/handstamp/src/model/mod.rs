@@ -3,13 +3,22 @@
 /// The most groups that a user is in: their names must fit into a header.
 pub(crate) const GROUPS_PER_USER: i64 = 50;
 
+mod audit_report;
 mod credentials;
+mod event;
 mod message;
+mod one_time;
+mod outbox;
 mod session;
 mod user;
 
+pub use audit_report::{AuditProblem, AuditProblemKind, AuditReport};
 pub(crate) use credentials::{Credentials, CredentialsVersion};
+pub use event::{AuditEvent, EventActor, ListEvents};
+pub(crate) use event::{ERASED_FIELDS, EventContent, EventWriter, FailedSignIns, NewEvent, SignInEvents, StoredEvent};
 pub(crate) use message::{Field, FieldErrors, Message};
+pub(crate) use one_time::{BrowserHash, ListedToken, NewOneTimeToken, OneTimeToken};
+pub(crate) use outbox::{NewOutboxMessage, OutboxKind, OutboxMessage};
 pub use session::ListedSession;
 pub(crate) use session::{LiveSession, NewSession, OwnedSession, RevokeOutcome};
 pub use user::{ListUsers, User};

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use handstamp_core::{DisplayName, EmailAddress, PasswordHash, Timestamp, UserId};
 
+use super::NewOneTimeToken;
+
 /// An account as an operator sees it. With the feature `serde` it can be serialized, in the format of `handstamp user show --json`.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -27,6 +29,9 @@ pub struct User {
     pub groups: Vec<String>,
     /// The number of live sessions.
     pub sessions: u64,
+    /// The language of the user's mails, as a tag of RFC 5646.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(crate) language: String,
 }
 
 /// The user of a session. A node may cache a million of these, so their texts share one allocation.
@@ -98,9 +103,12 @@ pub(crate) struct NewUser {
     pub(crate) id: UserId,
     pub(crate) name: DisplayName,
     pub(crate) email: EmailAddress,
-    pub(crate) password_hash: PasswordHash,
+    /// None for an account without a password.
+    pub(crate) password_hash: Option<PasswordHash>,
     pub(crate) created_at: Timestamp,
     pub(crate) email_verified_at: Option<Timestamp>,
+    /// The one-time token to verify the address or to set a password, if there is one.
+    pub(crate) token: Option<NewOneTimeToken>,
 }
 
 /// Which users to list: a page of at most `limit`, ordered by address.

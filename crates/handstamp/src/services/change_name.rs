@@ -16,8 +16,10 @@ impl Services {
         session: &Session,
         name: &DisplayName,
     ) -> Result<(), InternalError> {
-        self.sessions.wait_until_applied(self.store.change_name(session.user.id, name).await?).await?;
-        self.record(context, &Event::UserUpdated { user: session.user.id });
+        let event = Event::UserUpdated { user: session.user.id };
+        let changed = self.store.change_name(session.user.id, name, self.new_event(context, &event)).await?;
+        self.sessions.wait_until_applied(changed).await?;
+        self.record(context, &event);
         Ok(())
     }
 }

@@ -3,12 +3,13 @@
 use handstamp_core::{AttemptKey, Password, PasswordPolicy, Timestamp};
 
 use super::hashing::{Share, Verification};
+use super::mail::MessageContent;
 use super::throttle::PasswordAttempt;
 use super::{ActError, SENT_TWICE_WITHIN, Services, SignInCookies, parse_new_password};
 use crate::context::{ClientInfo, Context};
 use crate::events::Event;
 use crate::internal_error::InternalError;
-use crate::model::{Credentials, CredentialsVersion, Field, FieldErrors, Message, OwnedSession};
+use crate::model::{Credentials, CredentialsVersion, Field, FieldErrors, Message, OutboxKind, OwnedSession};
 use crate::sessions::{PresentedSessions, Session};
 
 /// A request to change the password.
@@ -60,9 +61,15 @@ impl Services {
             };
             let (rotated, token) = self.sessions.rotate_secret(session);
             let (ids, now) = ((session.secret_hash, rotated), self.sessions.now());
-            let changed = self.store.change_password(session.user.id, checked, &new, ids, now).await?;
+            let event = Event::AuthnPasswordChange { user: session.user.id };
+            let content = MessageContent::of(context, session.user.name());
+            let (user, kind) = (&session.user, OutboxKind::PasswordChanged);
+            let notice = self.notice(kind, Some(user.id), user.email(), &content);
+            let entry = self.new_event(context, &event).with_message(notice);
+            let changed = self.store.change_password(user.id, checked, &new, ids, now, entry).await?;
             if self.sessions.wait_until_applied(changed).await? {
-                self.record(context, &Event::AuthnPasswordChange { user: session.user.id });
+                self.outbox_changed();
+                self.record(context, &event);
                 let session = OwnedSession { secret_hash: rotated, user_id: session.user.id };
                 return Ok(self.complete_sign_in(session, Some(now), token, client));
             }
@@ -102,18 +109,61 @@ impl Services {
         presented: &PresentedSessions,
         password: Password,
     ) -> Result<Option<SignInCookies>, InternalError> {
-        let [former] = *presented.sessions.as_slice() else { return Ok(None) };
-        let OwnedSession { secret_hash, user_id } = former;
+        let Some((former, account)) = self.former_session(presented).await? else { return Ok(None) };
         let now = self.sessions.now();
-        if self.store.live_session(secret_hash, user_id, now).await?.is_some() {
+        let has_just_changed = |at: Timestamp| now.since(at) < SENT_TWICE_WITHIN;
+        if !account.changed_at.is_some_and(has_just_changed) {
             return Ok(None);
         }
-        // Otherwise an attacker with the token of an ended session could use up the owner's share of the daily limit.
-        let has_just_changed = |at: Timestamp| now.since(at) < SENT_TWICE_WITHIN;
-        let account = self.store.credentials_by_id(user_id).await?;
-        let changed = |account: &Credentials| !account.disabled && account.changed_at.is_some_and(has_just_changed);
-        let Some(account) = account.filter(changed) else { return Ok(None) };
-        let Some(hash) = account.password_hash else { return Ok(None) };
+        let cookies = self.sign_in_resubmitted(context, presented, former, &account, password).await?;
+        if let Some(cookies) = &cookies {
+            self.end_all_other_sessions(context, cookies).await?;
+        }
+        Ok(cookies)
+    }
+
+    /// Signs in with the password if the session that the request shows has just ended because its user authenticated again. Of a form
+    /// that is submitted twice, the first has given the session a new secret. Returns none if there was no such act.
+    pub(crate) async fn sign_in_after_confirmation(
+        &self,
+        context: &Context,
+        presented: &PresentedSessions,
+        password: &str,
+    ) -> Result<Option<SignInCookies>, InternalError> {
+        let Some((former, account)) = self.former_session(presented).await? else { return Ok(None) };
+        let since = self.sessions.now().before(SENT_TWICE_WITHIN);
+        let Ok(password) = Password::parse(password) else { return Ok(None) };
+        if !self.store.has_authenticated_since(former.user_id, since).await? {
+            return Ok(None);
+        }
+        self.sign_in_resubmitted(context, presented, former, &account, password).await
+    }
+
+    /// The only session that a request shows, if it has ended, and the account of its user, if it is enabled.
+    async fn former_session(
+        &self,
+        presented: &PresentedSessions,
+    ) -> Result<Option<(OwnedSession, Credentials)>, InternalError> {
+        let [former] = *presented.sessions.as_slice() else { return Ok(None) };
+        if self.store.live_session(former.secret_hash, former.user_id, self.sessions.now()).await?.is_some() {
+            return Ok(None);
+        }
+        let account = self.store.credentials_by_id(former.user_id).await?;
+        Ok(account.filter(|account| !account.disabled).map(|account| (former, account)))
+    }
+
+    /// Begins a session in place of one that has ended. Callers check that it ended a moment ago. Otherwise an attacker with the token
+    /// of an ended session could use up the owner's share of the daily limit.
+    async fn sign_in_resubmitted(
+        &self,
+        context: &Context,
+        presented: &PresentedSessions,
+        former: OwnedSession,
+        account: &Credentials,
+        password: Password,
+    ) -> Result<Option<SignInCookies>, InternalError> {
+        let user_id = former.user_id;
+        let Some(hash) = account.password_hash.clone() else { return Ok(None) };
         let client = &context.client;
         let share = Share { network: client.network, account: AttemptKey::user(user_id) };
         let permit = self.hashing.reserve(share).await?;
@@ -123,12 +173,10 @@ impl Services {
             Ok(Verification::Invalid) | Err(_) => return Ok(None),
         }
         let (session, token) = self.sessions.begin(user_id, self.session_lifetime(presented.remembered), client);
-        let begun = self.store.sign_in(account.version, &session, &presented.sessions).await?;
-        if self.sessions.wait_until_applied(begun).await?.is_none() {
-            return Ok(None);
-        }
-        let cookies = self.complete_sign_in(session.owned(), account.changed_at, token, client);
-        self.end_all_other_sessions(&cookies).await?;
-        Ok(Some(cookies))
+        let events = self.sign_in_events(context, &session, None);
+        let begun = self.store.sign_in(account.version, &session, &presented.sessions, events).await?;
+        let Some(unused) = self.sessions.wait_until_applied(begun).await? else { return Ok(None) };
+        self.record_sign_in(context, user_id, unused);
+        Ok(Some(self.complete_sign_in(session.owned(), account.changed_at, token, client)))
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use handstamp_core::{Argon2Params, HashMemory, Password, PasswordError, PasswordHash, PasswordMatch, PasswordPolicy};
 use tokio::time::sleep;
 
+use crate::blocklist::Blocklist;
 use crate::config::HashingConfig;
 use crate::internal_error::InternalError;
 
@@ -83,21 +84,29 @@ impl HashPermit<'_> {
         .await?
     }
 
-    /// Hashes a new password if the policy accepts it, or returns why it does not.
+    /// Hashes a new password if the policy accepts it and it is not in the blocklist, or returns why it is refused.
     pub(crate) async fn hash_new(
         self,
         policy: PasswordPolicy,
         password: Password,
         context: Vec<String>,
+        blocklist: Option<Arc<Blocklist>>,
         salt: [u8; 16],
     ) -> Result<Result<PasswordHash, PasswordError>, InternalError> {
         let settings = self.hashing.settings;
-        // The strength estimate takes milliseconds as well, so it waits for a turn like a hash.
+        // The strength estimate takes milliseconds as well, and the blocklist is on a disk, so both wait for a turn like a hash.
         self.run(move |memory| {
             let context: Vec<&str> = context.iter().map(String::as_str).collect();
-            policy.accept(password, &context).map(|password| settings.hash(&password, salt, memory))
+            let password = match policy.accept(password, &context) {
+                Ok(password) => password,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            match blocklist.map(|blocklist| blocklist.contains(password.password())).transpose()? {
+                Some(true) => Ok(Err(PasswordError::Breached)),
+                Some(false) | None => Ok(Ok(settings.hash(&password, salt, memory))),
+            }
         })
-        .await
+        .await?
     }
 
     async fn run<T: Send + 'static>(

@@ -4,31 +4,45 @@ mod act_error;
 mod admin;
 mod assertions;
 mod attack_detection;
+mod change_email;
 mod change_name;
 mod change_password;
+mod confirm_registration;
+mod delete_account;
 mod end_sessions;
+mod events;
+mod export_account;
 mod hashing;
+mod invitation;
+mod mail;
+mod one_time;
+mod reauthenticate;
 mod register;
+mod reset_password;
 mod sign_in;
+mod sign_in_by_code;
 mod sign_in_without_password;
 mod sign_out;
 mod throttle;
+mod verify_email;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use handstamp_core::{
-    DeviceId, DeviceTokens, KeyRingError, Password, PasswordError, PasswordHash, PasswordPolicy, SessionTokens,
-    Timestamp,
+    DeviceId, DeviceTokens, EventKeys, KeyRingError, OneTimeTokens, Password, PasswordError, PasswordHash,
+    PasswordPolicy, SessionTokens, Timestamp, UserId,
 };
 use tokio::sync::broadcast;
 
-use crate::config::{Config, SessionConfig};
+use crate::blocklist::Blocklist;
+use crate::config::{Config, ConfigError, ConfigErrors, SessionConfig};
 use crate::context::{ClientInfo, Context};
 use crate::environment::Environment;
 use crate::events::{AccountEvent, Event};
 use crate::internal_error::InternalError;
-use crate::model::{Message, OwnedSession};
+use crate::log::OnceAMinute;
+use crate::model::{EventWriter, Message, NewOutboxMessage, NewSession, OwnedSession, SignInEvents};
 use crate::sessions::{IssuedToken, SessionLifetime, Sessions};
 use crate::store::Store;
 
@@ -36,11 +50,18 @@ pub(crate) use act_error::ActError;
 pub(crate) use admin::CreateUser;
 pub(crate) use assertions::Assertions;
 pub(crate) use change_password::ChangePasswordRequest;
+pub(crate) use confirm_registration::ConfirmedRegistration;
 use hashing::HashPermit;
 pub(crate) use hashing::PasswordHasher;
-pub(crate) use register::RegisterRequest;
+pub(crate) use invitation::{AcceptInvitation, Invite};
+#[cfg(test)]
+pub(crate) use mail::SentMail;
+pub(crate) use mail::{LinkValidity, Mailer, Outbox};
+pub(crate) use one_time::BrowserSecret;
+pub(crate) use register::{RegisterRequest, Registered};
 pub(crate) use sign_in::SignInRequest;
 pub(crate) use throttle::LoginThrottle;
+pub(crate) use verify_email::AfterLink;
 
 /// How soon after the first submission of a form a second one counts as a duplicate.
 const SENT_TWICE_WITHIN: Duration = Duration::from_secs(60);
@@ -49,6 +70,8 @@ const SENT_TWICE_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JobOutcome {
     Done,
+    /// There may be more to do at once.
+    Again,
     /// This node cannot do it now, but another may.
     Deferred,
 }
@@ -60,9 +83,19 @@ pub(crate) struct Services {
     pub(crate) store: Arc<Store>,
     pub(crate) sessions: Sessions,
     pub(crate) hashing: PasswordHasher,
+    /// The breached passwords that no new password may be in.
+    blocklist: Option<Arc<Blocklist>>,
     pub(crate) throttle: LoginThrottle,
     pub(crate) devices: DeviceTokens,
+    /// The tokens of mailed links, and the codes beside them.
+    pub(crate) one_time: OneTimeTokens,
     pub(crate) assertions: Assertions,
+    pub(crate) event_writer: Arc<EventWriter>,
+    /// None if no mail can be sent.
+    pub(crate) mailer: Option<Mailer>,
+    pub(crate) outbox: Outbox,
+    /// Limits the log lines about events that cannot be sealed.
+    refused_events: OnceAMinute,
     /// The events that the application receives.
     pub(crate) events: broadcast::Sender<AccountEvent>,
 }
@@ -79,15 +112,32 @@ pub(crate) struct SignInCookies {
 const EVENTS_KEPT: usize = 256;
 
 impl Services {
-    pub(crate) fn new(config: Config, store: Arc<Store>, environment: Environment) -> Result<Self, KeyRingError> {
+    /// # Errors
+    /// When two secrets are the same, or mails cannot be sent as the settings say.
+    pub(crate) fn new(
+        config: Config,
+        store: Arc<Store>,
+        environment: Environment,
+        blocklist: Option<Blocklist>,
+    ) -> Result<Self, ConfigErrors> {
         let (secret, fallbacks) = (&config.secret_key, &config.secret_key_fallbacks);
-        let tokens = SessionTokens::new(secret, fallbacks)?;
+        let same_secrets = |error: KeyRingError| {
+            let (setting, message) = ("secret_key_fallbacks".to_owned(), error.to_string());
+            ConfigErrors::of(ConfigError { setting, value: None, message })
+        };
+        let tokens = SessionTokens::new(secret, fallbacks).map_err(same_secrets)?;
         Ok(Self {
             assertions: Assertions::new(&config, &environment),
-            devices: DeviceTokens::new(secret, fallbacks)?,
+            event_writer: Arc::new(EventWriter::new(EventKeys::new(secret, fallbacks).map_err(same_secrets)?)),
+            devices: DeviceTokens::new(secret, fallbacks).map_err(same_secrets)?,
+            one_time: OneTimeTokens::new(secret, fallbacks).map_err(same_secrets)?,
+            mailer: Mailer::new(&config, &environment)?,
+            outbox: Outbox::new(),
+            refused_events: OnceAMinute::default(),
             throttle: LoginThrottle::new(&config.limits),
             sessions: Sessions::new(tokens, Arc::clone(&store), environment.clone(), &config.session),
             hashing: PasswordHasher::new(&config.hashing),
+            blocklist: blocklist.map(Arc::new),
             events: broadcast::Sender::new(EVENTS_KEPT),
             config,
             environment,
@@ -101,6 +151,29 @@ impl Services {
         if let Some(event) = event.of_an_account() {
             // It fails only if the application receives no events.
             let _ = self.events.send(event);
+        }
+    }
+
+    /// The events of a sign-in that begins this session.
+    fn sign_in_events(
+        &self,
+        context: &Context,
+        session: &NewSession,
+        notice: Option<NewOutboxMessage>,
+    ) -> SignInEvents {
+        let user = session.user_id;
+        let entry = |event| self.new_event(context, &event).in_session(session.session_id);
+        SignInEvents {
+            signed_in: entry(Event::AuthnLoginSuccess { user }).with_message(notice),
+            limited: entry(Event::SessionLimit { user, sessions: 0 }),
+        }
+    }
+
+    /// Records a sign-in, which has ended this number of unused sessions.
+    fn record_sign_in(&self, context: &Context, user: UserId, unused: u64) {
+        self.record(context, &Event::AuthnLoginSuccess { user });
+        if unused > 0 {
+            self.record(context, &Event::SessionLimit { user, sessions: unused });
         }
     }
 
@@ -131,9 +204,14 @@ impl Services {
 
     /// Revokes all sessions of an account but the one that has just begun. Of a form that is submitted twice, the first submission
     /// has begun a session too, whose cookie the browser dropped with the response.
-    async fn end_all_other_sessions(&self, cookies: &SignInCookies) -> Result<(), InternalError> {
+    async fn end_all_other_sessions(&self, context: &Context, cookies: &SignInCookies) -> Result<(), InternalError> {
         let OwnedSession { secret_hash, user_id } = cookies.session;
-        self.sessions.wait_until_applied(self.store.end_other_sessions(user_id, secret_hash).await?).await?;
+        let event = |sessions| Event::SessionRevoked { user: Some(user_id), sessions };
+        let ended = self.store.end_other_sessions(user_id, secret_hash, self.new_event(context, &event(0))).await?;
+        let sessions = self.sessions.wait_until_applied(ended).await?;
+        if sessions > 0 {
+            self.record(context, &event(sessions));
+        }
         Ok(())
     }
 
@@ -146,12 +224,21 @@ impl Services {
         email: &str,
     ) -> Result<Result<PasswordHash, PasswordError>, InternalError> {
         let context = vec![name.to_owned(), email.to_owned(), self.config.site_name.clone()];
-        permit.hash_new(self.config.password, password, context, self.environment.random()).await
+        let (policy, blocklist) = (self.config.password, self.blocklist.clone());
+        permit.hash_new(policy, password, context, blocklist, self.environment.random()).await
     }
 
     /// Flushes the last-seen times to the database.
     pub(crate) async fn write_last_seen(&self) -> Result<JobOutcome, InternalError> {
         self.sessions.write_last_seen().await?;
+        Ok(JobOutcome::Done)
+    }
+
+    /// Deletes expired one-time tokens.
+    pub(crate) async fn purge_tokens(&self) -> Result<JobOutcome, InternalError> {
+        const AT_ONCE: usize = 1000;
+        let Some(now) = self.sessions.believed_now() else { return Ok(JobOutcome::Deferred) };
+        while self.store.purge_tokens(now, AT_ONCE).await? > 0 {}
         Ok(JobOutcome::Done)
     }
 

@@ -3,6 +3,8 @@
 use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Password, PasswordPolicy, UserId};
 
 use super::hashing::Share;
+use super::mail::MessageContent;
+use super::one_time::BrowserSecret;
 use super::{ActError, SENT_TWICE_WITHIN, Services, SignInCookies, SignInRequest, parse_new_password};
 use crate::config::Registration;
 use crate::context::Context;
@@ -34,17 +36,38 @@ impl RegisterRequest {
     }
 }
 
+/// The outcome of a registration.
+pub(crate) enum Registered {
+    /// The account exists, and its user is signed in.
+    SignedIn(SignInCookies),
+    /// The account exists once its address is confirmed, in the browser with this secret or by the link.
+    Pending(BrowserSecret),
+}
+
 impl Services {
-    /// Creates an account and begins a remembered session of it; the earlier sessions of this browser are revoked.
+    /// Creates an account and begins a remembered session of it; the earlier sessions of this browser are revoked. Where addresses must
+    /// be confirmed first, a link is mailed instead.
     pub(crate) async fn register(
         &self,
         context: &Context,
         request: RegisterRequest,
         previous_sessions: &[OwnedSession],
-    ) -> Result<SignInCookies, ActError> {
-        if self.config.registration == Registration::Closed {
-            return Err(ActError::Forbidden(Message::RegistrationClosed));
+    ) -> Result<Registered, ActError> {
+        match self.config.registration {
+            Registration::Open => {
+                self.create_account(context, request, previous_sessions).await.map(Registered::SignedIn)
+            }
+            Registration::Confirm => self.register_with_confirmation(context, request).await.map(Registered::Pending),
+            Registration::Invite | Registration::Closed => Err(ActError::Forbidden(Message::RegistrationClosed)),
         }
+    }
+
+    async fn create_account(
+        &self,
+        context: &Context,
+        request: RegisterRequest,
+        previous_sessions: &[OwnedSession],
+    ) -> Result<SignInCookies, ActError> {
         let client = &context.client;
         let share = Share { network: client.network, account: AttemptKey::account(&request.email) };
         let permit = self.hashing.reserve(share).await?;
@@ -64,11 +87,19 @@ impl Services {
         let (session, token) = self.sessions.begin(id, self.session_lifetime(true), client);
         let created_at = session.created_at;
         let (name, email) = (request.name, request.email);
-        let user = NewUser { id, name, email, password_hash, created_at, email_verified_at: None };
-        let made = self.store.create_user(&user, Some(&session), previous_sessions).await?;
+        let verification =
+            self.mail_is_on().then(|| self.verification(id, &email, &MessageContent::of(context, name.as_str())));
+        let (token_of_mail, message) = verification.unzip();
+        let password_hash = Some(password_hash);
+        let user =
+            NewUser { id, name, email, password_hash, created_at, email_verified_at: None, token: token_of_mail };
+        let event = Event::UserCreated { user: id };
+        let entry = self.new_event(context, &event).in_session(session.session_id).with_message(message);
+        let made = self.store.create_user(&user, Some(&session), previous_sessions, entry).await?;
         match self.sessions.wait_until_applied(made).await? {
             Ok(()) => {
-                self.record(context, &Event::UserCreated { user: id });
+                self.outbox_changed();
+                self.record(context, &event);
                 Ok(self.complete_sign_in(session.owned(), None, token, client))
             }
             Err(EmailTakenError) => Err(Self::taken()),
@@ -82,7 +113,7 @@ impl Services {
         context: &Context,
         request: RegisterRequest,
         previous_sessions: &[OwnedSession],
-    ) -> Result<SignInCookies, ActError> {
+    ) -> Result<Registered, ActError> {
         let instead =
             SignInRequest { email: request.email.clone(), password: request.password.clone(), remember: true };
         match self.register(context, request, previous_sessions).await {
@@ -92,9 +123,9 @@ impl Services {
         match self.sign_in(context, instead, previous_sessions).await {
             Ok(cookies) => {
                 if self.sessions.now().since(cookies.session.user_id.made_at()) < SENT_TWICE_WITHIN {
-                    self.end_all_other_sessions(&cookies).await?;
+                    self.end_all_other_sessions(context, &cookies).await?;
                 }
-                Ok(cookies)
+                Ok(Registered::SignedIn(cookies))
             }
             Err(ActError::Internal(error)) => Err(error.into()),
             Err(_) => Err(ActError::field(Field::Email, Message::EmailTaken)),

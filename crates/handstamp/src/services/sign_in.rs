@@ -52,12 +52,12 @@ impl Services {
             let (account, hash, rehashed) = self.check_credentials(permit, account, &request, &known, client).await?;
             let (session, token) =
                 self.sessions.begin(account.user_id, self.session_lifetime(request.remember), client);
-            let signed = self.store.sign_in(account.version, &session, previous_sessions).await?;
+            let notice = self.new_device_notice(context, account.user_id).await?;
+            let events = self.sign_in_events(context, &session, notice);
+            let signed = self.store.sign_in(account.version, &session, previous_sessions, events).await?;
             if let Some(unused) = self.sessions.wait_until_applied(signed).await? {
-                self.record(context, &Event::AuthnLoginSuccess { user: account.user_id });
-                if unused > 0 {
-                    self.record(context, &Event::SessionLimit { user: account.user_id, sessions: unused });
-                }
+                self.outbox_changed();
+                self.record_sign_in(context, account.user_id, unused);
                 if let Some(rehashed) = rehashed
                     && let Err(error) = self.store.replace_hash(account.user_id, &hash, &rehashed).await
                 {
@@ -88,6 +88,7 @@ impl Services {
             (account, ..) => {
                 let user = account.map(|account| account.user_id);
                 Event::AuthnLoginFail { user }.record();
+                self.store.count_failed_sign_in(user, self.sessions.now()).await?;
                 Err(ActError::field(Field::Password, Message::WrongCredentials))
             }
         }

@@ -27,12 +27,12 @@ impl Services {
             let (mut session, token) = self.sessions.begin(user, self.session_lifetime(remember), &context.client);
             let methods = AuthenticationMethods::default();
             session.authentication = Authentication::new(methods, AssuranceLevel::ONE_FACTOR, session.created_at);
-            let signed = self.store.sign_in(account.version, &session, previous_sessions).await?;
+            let notice = self.new_device_notice(context, user).await?;
+            let events = self.sign_in_events(context, &session, notice);
+            let signed = self.store.sign_in(account.version, &session, previous_sessions, events).await?;
             if let Some(unused) = self.sessions.wait_until_applied(signed).await? {
-                self.record(context, &Event::AuthnLoginSuccess { user });
-                if unused > 0 {
-                    self.record(context, &Event::SessionLimit { user, sessions: unused });
-                }
+                self.outbox_changed();
+                self.record_sign_in(context, user, unused);
                 return Ok(self.complete_sign_in(session.owned(), account.changed_at, token, &context.client));
             }
         }

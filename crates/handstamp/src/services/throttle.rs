@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use handstamp_core::{
-    AttemptKey, EmailAddress, KnownDevices, Limit, Network, Password, PasswordHash, RetryAfter, Timestamp, UserId,
+    AttemptKey, EmailAddress, KnownDevices, Limit, Network, OneTimeId, Password, PasswordHash, RetryAfter, Timestamp,
+    UserId,
 };
 use quick_cache::sync::Cache;
 
@@ -183,6 +184,40 @@ impl Services {
             Event::RegisterRefused { reason: "too_many" }.record();
             ActError::Throttled(wait)
         })
+    }
+
+    /// Counts a request for a mail from this network.
+    pub(super) async fn count_mails_from(&self, client: &ClientInfo) -> Result<(), ActError> {
+        let network = client.network;
+        let counted = [
+            self.throttle.registration.map(|limit| (AttemptKey::mails_from(network), limit)),
+            self.throttle
+                .registration_of_a_site
+                .zip(AttemptKey::mails_from_a_site(network))
+                .map(|(limit, key)| (key, limit)),
+        ];
+        let counted = self.count(&counted.into_iter().flatten().collect::<Vec<_>>()).await?;
+        counted.map(drop).map_err(|(wait, _)| {
+            Event::MailThrottled { limit: "network" }.record();
+            ActError::Throttled(wait)
+        })
+    }
+
+    /// Counts a mail that a visitor has sent to this address. Returns false if the address has had as many as it may.
+    pub(super) async fn count_mail_to(&self, email: &EmailAddress) -> Result<bool, InternalError> {
+        let counted = [(AttemptKey::mails_to(email), Limit::mails_to_an_address())];
+        let counted = self.store.count_attempt(&counted, self.sessions.now()).await?;
+        if counted.is_err() {
+            Event::MailThrottled { limit: "address" }.record();
+        }
+        Ok(counted.is_ok())
+    }
+
+    /// Counts the use of a link with a new password, which may be refused as often as it is tried.
+    pub(super) async fn count_link_use(&self, id: OneTimeId) -> Result<(), ActError> {
+        let counted = self.throttle.per_device.map(|limit| (AttemptKey::link(id), limit));
+        let counted = self.count(counted.as_slice()).await?;
+        counted.map(drop).map_err(|(wait, _)| ActError::Throttled(wait))
     }
 
     /// Counts a rejected new password as an attempt of the session: the strength estimate takes as long as a hash, and a session

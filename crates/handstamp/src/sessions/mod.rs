@@ -32,7 +32,7 @@ use crate::config::SessionConfig;
 use crate::context::ClientInfo;
 use crate::environment::{ClockReading, Environment};
 use crate::internal_error::InternalError;
-use crate::model::{ListedSession, LiveSession, NewSession, OwnedSession, SessionUser};
+use crate::model::{ListedSession, LiveSession, NewEvent, NewSession, OwnedSession, SessionUser};
 use crate::store::{self, Committed, InvalidationLog, Store};
 
 use cache::SessionKey;
@@ -357,11 +357,11 @@ impl Sessions {
         Ok(())
     }
 
-    /// Ends all sessions of all users and returns how many.
-    pub(crate) async fn end_all(&self) -> Result<u64, InternalError> {
+    /// Ends all sessions of all users and returns how many. It takes several transactions, each with an event of its own.
+    pub(crate) async fn end_all(&self, new_event: impl Fn() -> NewEvent) -> Result<u64, InternalError> {
         let mut sessions = 0;
         loop {
-            let some = self.store.end_some_sessions(ROWS_AT_ONCE).await?;
+            let some = self.store.end_some_sessions(ROWS_AT_ONCE, new_event()).await?;
             if some.value == 0 {
                 return Ok(sessions + self.wait_until_applied(some).await?);
             }
@@ -391,6 +391,11 @@ impl Sessions {
     /// The cluster time, on which all nodes agree: a token issued by one node never lies in the future of another.
     pub(crate) fn now(&self) -> Timestamp {
         self.node.cluster_time(self.environment.clock_reading())
+    }
+
+    /// The cluster time with its fraction of a second, since the Unix epoch.
+    pub(crate) fn clock(&self) -> Duration {
+        self.node.cluster_clock(self.environment.clock_reading())
     }
 
     /// The cluster time for changes that cannot be undone, such as deletions; none while it has jumped ahead.

@@ -124,9 +124,13 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
 
     /// The cluster time, on which all nodes agree whatever their wall clocks show: the database's, once it is known.
     pub(crate) fn cluster_time(&self, now: ClockReading) -> Timestamp {
+        Timestamp::from_unix_seconds(self.cluster_clock(now).as_secs())
+    }
+
+    /// The same with its fraction of a second, since the Unix epoch.
+    pub(crate) fn cluster_clock(&self, now: ClockReading) -> Duration {
         let ahead = u64::try_from(self.database_ahead.load(Ordering::SeqCst)).ok();
-        let database = ahead.map(|ahead| now.monotonic + Duration::from_millis(ahead));
-        database.map_or(now.timestamp(), |clock| Timestamp::from_unix_seconds(clock.as_secs()))
+        ahead.map_or(now.wall, |ahead| now.monotonic + Duration::from_millis(ahead))
     }
 
     /// Reads the row of a session and caches it for the next look-up. `read` is polled only after the position was noted; it

@@ -1,9 +1,10 @@
 //! The table of attempts: counting, refunding and purging what rate limits count.
 
-use handstamp_core::{AttemptKey, Attempts, Limit, RetryAfter, Timestamp};
+use handstamp_core::{AttemptKey, Attempts, Limit, RetryAfter, Timestamp, UserId};
 
 use super::statement::{Pool, Sql, Tx, limit, maintenance, request};
 use super::{Result, Store, from_db_time, to_db_time};
+use crate::model::NewEvent;
 
 /// The key under which an attempt is counted, and the limit of that key.
 pub(crate) type AttemptLimit = (AttemptKey, Limit);
@@ -58,7 +59,7 @@ impl Tx<'_> {
     }
 
     /// Deletes the attempts of a key and returns how many rows that were.
-    async fn delete_attempts(&mut self, key: &AttemptKey) -> Result<u64> {
+    pub(super) async fn delete_attempts(&mut self, key: &AttemptKey) -> Result<u64> {
         self.execute(request("DELETE FROM attempts WHERE key = $1"), &[key.into()]).await
     }
 }
@@ -118,10 +119,19 @@ impl Store {
         tx.commit().await
     }
 
-    /// Deletes all attempts of a key and returns whether there were any.
-    pub(crate) async fn forget_attempts(&self, key: AttemptKey) -> Result<bool> {
-        let mut tx = self.begin_attempts().await?;
-        let deleted = tx.delete_attempts(&key).await?;
+    /// Deletes all attempts of these keys of a user and returns whether there were any.
+    pub(crate) async fn unlock(&self, user: UserId, keys: &[AttemptKey], event: NewEvent) -> Result<bool> {
+        let mut keys = keys.to_vec();
+        keys.sort_unstable();
+        let mut tx = self.begin().await?;
+        let exists = tx.lock_user(user).await?;
+        let mut deleted = 0;
+        for key in &keys {
+            deleted += tx.delete_attempts(key).await?;
+        }
+        if deleted > 0 && exists {
+            tx.write_event(event).await?;
+        }
         tx.commit().await?;
         Ok(deleted > 0)
     }

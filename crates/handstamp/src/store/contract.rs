@@ -1,10 +1,11 @@
 //! The contract of the store: tests that run on SQLite and on PostgreSQL.
 
+use std::sync::{Arc, LazyLock};
 use std::task::Poll;
 use std::time::Duration;
 
 use handstamp_core::{
-    Argon2Params, Authentication, DisplayName, EmailAddress, GroupName, HashMemory, Password, PasswordHash,
+    Argon2Params, Authentication, DisplayName, EmailAddress, EventKeys, GroupName, HashMemory, Password, PasswordHash,
     PasswordPolicy, SessionSecretHash, Timestamp, UserId,
 };
 use handstamp_testing::{Postgres, TempFolder};
@@ -14,7 +15,10 @@ use super::sessions::SESSIONS_PER_USER;
 use super::statement::{Pool, Sql, request};
 use super::{EmailTakenError, Store, TooManyGroupsError};
 use crate::config::DatabaseUrl;
-use crate::model::{CredentialsVersion, ListUsers, NewSession, NewUser, RevokeOutcome};
+use crate::model::{
+    CredentialsVersion, EventContent, EventWriter, ListUsers, NewEvent, NewSession, NewUser, OwnedSession,
+    RevokeOutcome, SignInEvents,
+};
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
@@ -40,9 +44,13 @@ macro_rules! laws {
 
 mod attempts;
 mod changes;
+mod events;
+mod failed_sign_ins;
 mod files;
 mod jobs;
 mod migrations;
+mod one_time;
+mod outbox;
 
 laws! {
     a_transaction_changes_nothing_until_it_is_committed
@@ -105,7 +113,9 @@ const ANOTHER: CredentialsVersion = CredentialsVersion(2);
 fn hash(password: &str) -> PasswordHash {
     let mut policy = PasswordPolicy::default();
     (policy.min_length, policy.min_strength) = (1, 0);
-    let password = policy.accept(Password::parse(password).unwrap(), &[]).unwrap();
+    // No word by itself, since common passwords are refused.
+    let password = format!("{password} password of these tests");
+    let password = policy.accept(Password::parse(&password).unwrap(), &[]).unwrap();
     Argon2Params::new(8, 1, 1).unwrap().hash(&password, [0; 16], &mut HashMemory::default())
 }
 
@@ -118,9 +128,10 @@ fn new_user(address: &str) -> NewUser {
         id: UserId::from_uuid(unique()),
         name: DisplayName::parse("Ada").unwrap(),
         email: email(address),
-        password_hash: hash("first"),
+        password_hash: Some(hash("first")),
         created_at: NOW,
         email_verified_at: None,
+        token: None,
     }
 }
 
@@ -138,18 +149,51 @@ fn new_session(user_id: UserId) -> NewSession {
     }
 }
 
+/// The secret of the keys of these tests.
+const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
+
+/// All tests share one, since the check of a secret takes long.
+fn event_writer() -> Arc<EventWriter> {
+    static WRITER: LazyLock<Arc<EventWriter>> =
+        LazyLock::new(|| Arc::new(EventWriter::new(EventKeys::new(&SECRET.parse().unwrap(), &[]).unwrap())));
+    Arc::clone(&WRITER)
+}
+
+/// An event about no user.
+fn event() -> NewEvent {
+    NewEvent {
+        id: unique(),
+        time: NOW,
+        name: "user_updated",
+        user: None,
+        content: EventContent::default(),
+        salt: unique().into_bytes(),
+        writer: event_writer(),
+        message: None,
+    }
+}
+
+fn sign_in_events() -> SignInEvents {
+    SignInEvents { signed_in: event(), limited: event() }
+}
+
+/// Sessions that are to be ended, each with its event.
+fn with_events(ended: &[OwnedSession]) -> Vec<(OwnedSession, NewEvent)> {
+    ended.iter().map(|session| (*session, event())).collect()
+}
+
 /// An account with one session.
 async fn ada(store: &Store) -> (UserId, NewSession) {
     let user = new_user("ada@example.com");
     let session = new_session(user.id);
-    store.create_user(&user, Some(&session), &[]).await.unwrap().value.unwrap();
+    store.create_user(&user, Some(&session), &[], event()).await.unwrap().value.unwrap();
     (user.id, session)
 }
 
 /// One more session of an account whose password is still the first.
 async fn one_more(store: &Store, user: UserId) -> NewSession {
     let session = new_session(user);
-    assert!(store.sign_in(FIRST, &session, &[]).await.unwrap().value.is_some());
+    assert!(store.sign_in(FIRST, &session, &[], sign_in_events()).await.unwrap().value.is_some());
     session
 }
 
@@ -214,7 +258,7 @@ async fn a_transaction_changes_nothing_until_it_is_committed(store: &Store) {
 
 async fn an_account_is_found_by_its_address_in_any_case(store: &Store) {
     let user = new_user("Ada.Lovelace@Example.com");
-    store.create_user(&user, Some(&new_session(user.id)), &[]).await.unwrap().value.unwrap();
+    store.create_user(&user, Some(&new_session(user.id)), &[], event()).await.unwrap().value.unwrap();
     let found = store.credentials_by_email(&email("ADA.LOVELACE@EXAMPLE.COM")).await.unwrap().unwrap();
     let account = store.user_by_email(&email("ADA.LOVELACE@EXAMPLE.COM"), NOW).await.unwrap().unwrap();
     assert_eq!((found.user_id, account.email.as_str()), (user.id, "Ada.Lovelace@example.com"));
@@ -228,7 +272,7 @@ async fn an_address_has_one_account(store: &Store) {
     let again = new_user("ADA@example.com");
     let refused = new_session(again.id);
     assert_eq!(
-        store.create_user(&again, Some(&refused), &[session.owned()]).await.unwrap().value,
+        store.create_user(&again, Some(&refused), &[session.owned()], event()).await.unwrap().value,
         Err(EmailTakenError)
     );
     assert!(!is_live(store, &refused).await, "there is no session without an account");
@@ -241,7 +285,7 @@ async fn one_of_a_hundred_concurrent_registrations_gets_the_address(store: &Stor
         .map(|i| new_user(if i % 2 == 0 { "ada@example.com" } else { "Ada@EXAMPLE.com" }))
         .map(|user| (new_session(user.id), user))
         .collect();
-    let acts = wishes.iter().map(|(session, user)| store.create_user(user, Some(session), &[]));
+    let acts = wishes.iter().map(|(session, user)| store.create_user(user, Some(session), &[], event()));
     let made = all_at_once(acts).await.into_iter().filter(|outcome| outcome.as_ref().unwrap().value.is_ok()).count();
     assert_eq!(made, 1);
 }
@@ -249,7 +293,7 @@ async fn one_of_a_hundred_concurrent_registrations_gets_the_address(store: &Stor
 async fn addresses_are_compared_byte_by_byte(store: &Store) {
     for address in ["a-b@example.com", "ab@example.com", "a.b@example.com", "a_b@example.com"] {
         let user = new_user(address);
-        store.create_user(&user, Some(&new_session(user.id)), &[]).await.unwrap().value.unwrap();
+        store.create_user(&user, Some(&new_session(user.id)), &[], event()).await.unwrap().value.unwrap();
         assert_eq!(store.credentials_by_email(&email(address)).await.unwrap().unwrap().user_id, user.id);
     }
 }
@@ -264,14 +308,14 @@ async fn a_session_is_live_until_it_expires_or_is_ended(store: &Store) {
     assert_eq!(user.created_at, NOW);
     assert!(at(3599).await.unwrap().is_some());
     assert!(at(3600).await.unwrap().is_none());
-    let _ = store.end_sessions(&[session.owned()]).await.unwrap();
+    let _ = store.end_sessions(with_events(&[session.owned()])).await.unwrap();
     assert!(at(0).await.unwrap().is_none());
 }
 
 async fn a_session_belongs_to_its_user_only(store: &Store) {
     let (_, session) = ada(store).await;
     let other = new_user("bob@example.com");
-    store.create_user(&other, Some(&new_session(other.id)), &[]).await.unwrap().value.unwrap();
+    store.create_user(&other, Some(&new_session(other.id)), &[], event()).await.unwrap().value.unwrap();
     assert!(store.live_session(session.secret_hash, other.id, NOW).await.unwrap().is_none());
 }
 
@@ -281,20 +325,20 @@ async fn a_disabled_account_has_no_live_session(store: &Store) {
     assert!(!is_live(store, &session).await);
     assert!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().unwrap().disabled);
     let attempt = new_session(session.user_id);
-    assert!(store.sign_in(FIRST, &attempt, &[]).await.unwrap().value.is_none());
+    assert!(store.sign_in(FIRST, &attempt, &[], sign_in_events()).await.unwrap().value.is_none());
 }
 
 async fn a_sign_in_ends_the_previous_session_of_the_browser(store: &Store) {
     let (id, before) = ada(store).await;
     let after = new_session(id);
-    assert!(store.sign_in(FIRST, &after, &[before.owned()]).await.unwrap().value.is_some());
+    assert!(store.sign_in(FIRST, &after, &[before.owned()], sign_in_events()).await.unwrap().value.is_some());
     assert!(is_live(store, &after).await && !is_live(store, &before).await);
 }
 
 async fn credentials_that_were_changed_meanwhile_do_not_sign_in(store: &Store) {
     let (id, before) = ada(store).await;
     let attempt = new_session(id);
-    assert!(store.sign_in(ANOTHER, &attempt, &[before.owned()]).await.unwrap().value.is_none());
+    assert!(store.sign_in(ANOTHER, &attempt, &[before.owned()], sign_in_events()).await.unwrap().value.is_none());
     assert!(!is_live(store, &attempt).await && is_live(store, &before).await);
 }
 
@@ -305,8 +349,8 @@ async fn a_sign_in_during_a_password_change_leaves_no_session_of_the_old_passwor
         let (rotated, attempt) = (new_session(id), new_session(id));
         let ids = (current.secret_hash, rotated.secret_hash);
         let new = hash("second");
-        let change = store.change_password(id, version, &new, ids, NOW);
-        let (changed, signed_in) = tokio::join!(change, store.sign_in(version, &attempt, &[]));
+        let change = store.change_password(id, version, &new, ids, NOW, event());
+        let (changed, signed_in) = tokio::join!(change, store.sign_in(version, &attempt, &[], sign_in_events()));
         assert!(changed.unwrap().value, "round {round}");
         assert!(!is_live(store, &attempt).await, "round {round}, signed in: {:?}", signed_in.unwrap().value);
         current.secret_hash = rotated.secret_hash;
@@ -318,7 +362,7 @@ async fn a_password_change_keeps_one_session_under_a_new_secret(store: &Store) {
     let other = one_more(store, id).await;
     let rotated = NewSession { secret_hash: new_session(id).secret_hash, ..current.clone() };
     let (later, ids) = (NOW.after(Duration::from_secs(60)), (current.secret_hash, rotated.secret_hash));
-    assert!(store.change_password(id, FIRST, &hash("second"), ids, later).await.unwrap().value);
+    assert!(store.change_password(id, FIRST, &hash("second"), ids, later, event()).await.unwrap().value);
     assert!(is_live(store, &rotated).await && !is_live(store, &current).await && !is_live(store, &other).await);
     assert_eq!(store.sessions_of(id, NOW).await.unwrap()[0].session_id, current.session_id);
     let credentials = store.credentials_by_id(id).await.unwrap().unwrap();
@@ -331,17 +375,17 @@ async fn a_password_change_keeps_one_session_under_a_new_secret(store: &Store) {
 async fn a_password_change_by_an_ended_session_changes_nothing(store: &Store) {
     let (id, current) = ada(store).await;
     let other = one_more(store, id).await;
-    let _ = store.end_sessions(&[current.owned()]).await.unwrap();
+    let _ = store.end_sessions(with_events(&[current.owned()])).await.unwrap();
     let (new, ids) = (hash("second"), (current.secret_hash, new_session(id).secret_hash));
-    assert!(!store.change_password(id, FIRST, &new, ids, NOW).await.unwrap().value);
-    assert!(!store.change_password(id, ANOTHER, &new, (other.secret_hash, ids.1), NOW).await.unwrap().value);
+    assert!(!store.change_password(id, FIRST, &new, ids, NOW, event()).await.unwrap().value);
+    assert!(!store.change_password(id, ANOTHER, &new, (other.secret_hash, ids.1), NOW, event()).await.unwrap().value);
     assert!(is_live(store, &other).await);
     assert_eq!(store.credentials_by_id(id).await.unwrap().unwrap().password_hash, Some(hash("first")));
 }
 
 async fn the_next_read_of_a_session_returns_a_changed_name(store: &Store) {
     let (id, session) = ada(store).await;
-    let _ = store.change_name(id, &DisplayName::parse("Countess Lovelace").unwrap()).await.unwrap();
+    let _ = store.change_name(id, &DisplayName::parse("Countess Lovelace").unwrap(), event()).await.unwrap();
     let (live, position) = store.live_session(session.secret_hash, id, NOW).await.unwrap().unwrap();
     assert_eq!(position, super::Position(1));
     assert_eq!(live.user.name(), "Countess Lovelace");
@@ -355,7 +399,8 @@ async fn a_user_is_in_the_groups_that_were_added_and_not_removed(store: &Store) 
     let (id, session) = ada(store).await;
     let user = async || store.live_session(session.secret_hash, id, NOW).await.unwrap().unwrap().0.user;
     assert_eq!((user().await.groups(), user().await.is_in("")), ("", false));
-    let change = async |added, removed| store.change_groups(id, &groups(added), &groups(removed)).await.unwrap().value;
+    let change =
+        async |added, removed| store.change_groups(id, &groups(added), &groups(removed), event()).await.unwrap().value;
     change(&["staff", "Editors", "staff"], &[]).await.unwrap();
     assert_eq!(user().await.groups(), "Editors,staff", "names are compared byte by byte");
     change(&["staff", "board"], &["Editors", "nobody"]).await.unwrap();
@@ -364,26 +409,29 @@ async fn a_user_is_in_the_groups_that_were_added_and_not_removed(store: &Store) 
     assert!(user.is_in("staff") && !user.is_in("Editors") && !user.is_in("staf") && !user.is_in("board,staff"));
     assert_eq!(store.list_users(&ListUsers::default(), NOW).await.unwrap()[0].groups, ["board", "staff"]);
     let bob = new_user("bob@example.com");
-    store.create_user(&bob, None, &[]).await.unwrap().value.unwrap();
+    store.create_user(&bob, None, &[], event()).await.unwrap().value.unwrap();
     assert_eq!(store.user_by_email(&bob.email, NOW).await.unwrap().unwrap().groups, [""; 0]);
 }
 
 async fn a_user_is_in_at_most_fifty_groups(store: &Store) {
     let (id, session) = ada(store).await;
     let many: Vec<_> = (0..50).map(|number| GroupName::parse(&format!("group-{number}")).unwrap()).collect();
-    assert_eq!(store.change_groups(id, &many, &[]).await.unwrap().value, Ok(()));
-    let one_more = store.change_groups(id, &groups(&["one-more"]), &[]).await.unwrap();
+    assert_eq!(store.change_groups(id, &many, &[], event()).await.unwrap().value, Ok(()));
+    let one_more = store.change_groups(id, &groups(&["one-more"]), &[], event()).await.unwrap();
     assert_eq!((one_more.value, one_more.position), (Err(TooManyGroupsError), None));
     let live = store.live_session(session.secret_hash, id, NOW).await.unwrap().unwrap().0;
     assert!(live.user.is_in("group-49") && !live.user.is_in("one-more"), "the refused change did nothing");
-    assert_eq!(store.change_groups(id, &groups(&["one-more"]), &groups(&["group-0"])).await.unwrap().value, Ok(()));
+    assert_eq!(
+        store.change_groups(id, &groups(&["one-more"]), &groups(&["group-0"]), event()).await.unwrap().value,
+        Ok(())
+    );
 }
 
 async fn a_deleted_user_is_in_no_group(store: &Store) {
     let (id, _) = ada(store).await;
-    store.change_groups(id, &groups(&["staff"]), &[]).await.unwrap().value.unwrap();
-    let _ = store.delete_user(id).await.unwrap();
-    store.change_groups(id, &groups(&["staff"]), &[]).await.unwrap().value.unwrap();
+    store.change_groups(id, &groups(&["staff"]), &[], event()).await.unwrap().value.unwrap();
+    let _ = store.delete_user(id, event()).await.unwrap();
+    store.change_groups(id, &groups(&["staff"]), &[], event()).await.unwrap().value.unwrap();
     assert_eq!(count(store, "SELECT COUNT(*) FROM user_groups").await, 0);
 }
 
@@ -404,21 +452,24 @@ async fn a_rehash_replaces_only_the_verified_hash(store: &Store) {
 async fn a_rehash_is_no_change_of_the_credentials(store: &Store) {
     let (id, _) = ada(store).await;
     store.replace_hash(id, &hash("first"), &hash("second")).await.unwrap();
-    assert!(store.sign_in(FIRST, &new_session(id), &[]).await.unwrap().value.is_some());
+    assert!(store.sign_in(FIRST, &new_session(id), &[], sign_in_events()).await.unwrap().value.is_some());
 }
 
 async fn a_session_is_ended_by_its_owner_only(store: &Store) {
     let (id, session) = ada(store).await;
     let thief = new_user("eve@example.com");
-    store.create_user(&thief, Some(&new_session(thief.id)), &[]).await.unwrap().value.unwrap();
+    store.create_user(&thief, Some(&new_session(thief.id)), &[], event()).await.unwrap().value.unwrap();
     assert_eq!(
-        store.end_session_by_id(thief.id, session.session_id).await.unwrap().value,
+        store.end_session_by_id(thief.id, session.session_id, event()).await.unwrap().value,
         RevokeOutcome::OfAnotherUser
     );
     assert!(is_live(store, &session).await);
-    assert_eq!(store.end_session_by_id(id, session.session_id).await.unwrap().value, RevokeOutcome::Revoked);
+    assert_eq!(store.end_session_by_id(id, session.session_id, event()).await.unwrap().value, RevokeOutcome::Revoked);
     assert!(!is_live(store, &session).await);
-    assert_eq!(store.end_session_by_id(id, session.session_id).await.unwrap().value, RevokeOutcome::AlreadyEnded);
+    assert_eq!(
+        store.end_session_by_id(id, session.session_id, event()).await.unwrap().value,
+        RevokeOutcome::AlreadyEnded
+    );
 }
 
 async fn ending_the_other_sessions_keeps_the_current_one(store: &Store) {
@@ -426,15 +477,15 @@ async fn ending_the_other_sessions_keeps_the_current_one(store: &Store) {
     let (second, third) = (one_more(store, id).await, one_more(store, id).await);
     let bob = new_user("bob@example.com");
     let bobs = new_session(bob.id);
-    store.create_user(&bob, Some(&bobs), &[]).await.unwrap().value.unwrap();
-    assert_eq!(store.end_other_sessions(id, second.secret_hash).await.unwrap().value, 2);
+    store.create_user(&bob, Some(&bobs), &[], event()).await.unwrap().value.unwrap();
+    assert_eq!(store.end_other_sessions(id, second.secret_hash, event()).await.unwrap().value, 2);
     assert!(!is_live(store, &first).await && is_live(store, &second).await && !is_live(store, &third).await);
     assert!(is_live(store, &bobs).await);
 }
 
 async fn a_last_seen_update_does_not_revive_an_ended_session(store: &Store) {
     let (id, session) = ada(store).await;
-    let _ = store.end_sessions(&[session.owned()]).await.unwrap();
+    let _ = store.end_sessions(with_events(&[session.owned()])).await.unwrap();
     store.note_last_seen(&[(session.secret_hash, NOW.after(Duration::from_secs(5)))]).await.unwrap();
     assert!(!is_live(store, &session).await);
     assert!(store.sessions_of(id, NOW).await.unwrap().is_empty());
@@ -452,7 +503,7 @@ async fn last_seen_times_never_decrease(store: &Store) {
 async fn expired_sessions_are_purged(store: &Store) {
     let (id, session) = ada(store).await;
     let longer = NewSession { expires_at: session.expires_at.after(Duration::from_secs(1)), ..new_session(id) };
-    assert!(store.sign_in(FIRST, &longer, &[]).await.unwrap().value.is_some());
+    assert!(store.sign_in(FIRST, &longer, &[], sign_in_events()).await.unwrap().value.is_some());
     assert_eq!(store.purge_expired_sessions(session.expires_at, 10).await.unwrap().value, 1);
     assert!(is_live(store, &longer).await && !is_live(store, &session).await);
 }
@@ -462,7 +513,7 @@ async fn a_session_beyond_a_hundred_ends_the_longest_unused(store: &Store) {
     let at = |second| NOW.after(Duration::from_secs(second));
     let begin = async |second| {
         let session = NewSession { created_at: at(second), ..new_session(id) };
-        (store.sign_in(FIRST, &session, &[]).await.unwrap().value, session)
+        (store.sign_in(FIRST, &session, &[], sign_in_events()).await.unwrap().value, session)
     };
     let (_, second) = begin(1).await;
     for later in 2..SESSIONS_PER_USER as u64 {
@@ -478,7 +529,7 @@ async fn a_session_beyond_a_hundred_ends_the_longest_unused(store: &Store) {
 async fn sessions_are_listed_newest_first(store: &Store) {
     let (id, old) = ada(store).await;
     let new = NewSession { created_at: NOW.after(Duration::from_secs(1)), ..new_session(id) };
-    assert!(store.sign_in(FIRST, &new, &[]).await.unwrap().value.is_some());
+    assert!(store.sign_in(FIRST, &new, &[], sign_in_events()).await.unwrap().value.is_some());
     let listed = store.sessions_of(id, NOW).await.unwrap();
     assert_eq!(listed.iter().map(|session| session.session_id).collect::<Vec<_>>(), [new.session_id, old.session_id]);
     assert_eq!((listed[0].user_agent.as_str(), listed[0].address.as_str()), ("Firefox", "192.0.2.1"));
@@ -498,9 +549,9 @@ async fn applications_read_users_through_a_database_view(store: &Store) {
 async fn users_are_listed_in_pages_and_found_by_text_and_group(store: &Store) {
     let (ada, _) = ada(store).await;
     for address in ["bob@example.com", "Carol@example.com", "100%_dave!@example.org"] {
-        store.create_user(&new_user(address), None, &[]).await.unwrap().value.unwrap();
+        store.create_user(&new_user(address), None, &[], event()).await.unwrap().value.unwrap();
     }
-    store.change_groups(ada, &groups(&["staff"]), &[]).await.unwrap().value.unwrap();
+    store.change_groups(ada, &groups(&["staff"]), &[], event()).await.unwrap().value.unwrap();
     let list = async |query: &ListUsers| {
         let users = store.list_users(query, NOW).await.unwrap();
         users.into_iter().map(|user| user.email).collect::<Vec<_>>()
@@ -526,17 +577,17 @@ async fn users_are_listed_in_pages_and_found_by_text_and_group(store: &Store) {
 async fn a_session_is_ended_by_its_id_alone(store: &Store) {
     let (ada, session) = ada(store).await;
     let other = one_more(store, ada).await;
-    let ended = store.end_session(session.session_id).await.unwrap();
+    let ended = store.end_session(session.session_id, event()).await.unwrap();
     assert_eq!(ended.value, Some(ada));
     assert!(ended.position.is_some() && !is_live(store, &session).await && is_live(store, &other).await);
-    let again = store.end_session(session.session_id).await.unwrap();
+    let again = store.end_session(session.session_id, event()).await.unwrap();
     assert_eq!((again.value, again.position), (None, None));
 }
 
 async fn the_list_of_accounts_contains_every_account(store: &Store) {
     let (ada, _) = ada(store).await;
     let bob = new_user("Bob@example.com");
-    store.create_user(&bob, None, &[]).await.unwrap().value.unwrap();
+    store.create_user(&bob, None, &[], event()).await.unwrap().value.unwrap();
     let accounts = store.list_users(&ListUsers::default(), NOW).await.unwrap();
     let seen: Vec<_> = accounts.iter().map(|account| (account.id, account.sessions, account.signed_in_at)).collect();
     assert_eq!(seen, [(ada, 1, Some(NOW)), (bob.id, 0, None)]);
@@ -561,33 +612,36 @@ async fn an_address_is_verified_at_the_creation_of_the_account_or_later(store: &
     };
     let (id, session) = ada(store).await;
     assert!(!verified("ada@example.com", &session).await, "it is only what the user entered");
-    assert!(store.verify_email(id, NOW).await.unwrap().position.is_some(), "nodes may have cached the old state");
+    assert!(
+        store.verify_email(id, NOW, event()).await.unwrap().position.is_some(),
+        "nodes may have cached the old state"
+    );
     assert!(verified("ada@example.com", &session).await);
     assert!(
-        store.verify_email(id, NOW).await.unwrap().position.is_some(),
+        store.verify_email(id, NOW, event()).await.unwrap().position.is_some(),
         "the first verification may not have reached all nodes"
     );
     let bob = NewUser { email_verified_at: Some(NOW), ..new_user("bob@example.com") };
     let bobs = new_session(bob.id);
-    store.create_user(&bob, Some(&bobs), &[]).await.unwrap().value.unwrap();
+    store.create_user(&bob, Some(&bobs), &[], event()).await.unwrap().value.unwrap();
     assert!(verified("bob@example.com", &bobs).await);
 }
 
 async fn disabling_an_account_ends_its_sessions_for_good(store: &Store) {
     let (id, session) = ada(store).await;
-    let _ = store.set_disabled(id, Some(NOW)).await.unwrap();
+    let _ = store.set_disabled(id, Some(NOW), event()).await.unwrap();
     assert!(
         !is_live(store, &session).await
             && store.user_by_email(&email("ada@example.com"), NOW).await.unwrap().unwrap().disabled
     );
-    let _ = store.set_disabled(id, None).await.unwrap();
+    let _ = store.set_disabled(id, None, event()).await.unwrap();
     assert!(!is_live(store, &session).await, "enabling revives no session");
     one_more(store, id).await;
 }
 
 async fn deleting_an_account_deletes_its_sessions(store: &Store) {
     let (id, session) = ada(store).await;
-    let _ = store.delete_user(id).await.unwrap();
+    let _ = store.delete_user(id, event()).await.unwrap();
     assert!(!is_live(store, &session).await && store.sessions_of(id, NOW).await.unwrap().is_empty());
     assert!(store.credentials_by_id(id).await.unwrap().is_none());
     ada(store).await;
@@ -597,13 +651,13 @@ async fn an_operator_ends_the_sessions_of_one_user_or_of_all(store: &Store) {
     let (id, session) = ada(store).await;
     let bob = new_user("bob@example.com");
     let bobs = new_session(bob.id);
-    store.create_user(&bob, Some(&bobs), &[]).await.unwrap().value.unwrap();
+    store.create_user(&bob, Some(&bobs), &[], event()).await.unwrap().value.unwrap();
     one_more(store, id).await;
-    assert_eq!(store.end_sessions_of(id).await.unwrap().value, 2);
+    assert_eq!(store.end_sessions_of(id, event()).await.unwrap().value, 2);
     assert!(!is_live(store, &session).await && is_live(store, &bobs).await);
     let more = one_more(store, id).await;
-    assert_eq!(store.end_some_sessions(1).await.unwrap().value, 1);
-    assert_eq!(store.end_some_sessions(10).await.unwrap().value, 1);
+    assert_eq!(store.end_some_sessions(1, event()).await.unwrap().value, 1);
+    assert_eq!(store.end_some_sessions(10, event()).await.unwrap().value, 1);
     assert!(!is_live(store, &more).await);
     assert!(!is_live(store, &bobs).await);
 }
@@ -624,6 +678,6 @@ async fn a_database_without_advisory_locks_and_notifications_is_supported() {
     }
     let store = Store::open(&DatabaseUrl::Postgres(url), true).await.unwrap();
     let (_, session) = ada(&store).await;
-    assert!(store.end_sessions(&[session.owned()]).await.unwrap().position.is_some());
+    assert!(store.end_sessions(with_events(&[session.owned()])).await.unwrap().position.is_some());
     super::InvalidationLog::notify(&store).await;
 }

@@ -2,9 +2,9 @@
 
 use handstamp_core::{GroupName, UserId};
 
-use super::statement::request;
+use super::statement::{Sql, request};
 use super::{Committed, InvalidationScope, Result, Store};
-use crate::model::GROUPS_PER_USER;
+use crate::model::{GROUPS_PER_USER, NewEvent};
 
 /// The user would be in more groups than [`GROUPS_PER_USER`].
 #[derive(Debug, PartialEq, Eq)]
@@ -26,29 +26,29 @@ impl Store {
         id: UserId,
         added: &[GroupName],
         removed: &[GroupName],
+        event: NewEvent,
     ) -> Result<Committed<Result<(), TooManyGroupsError>>> {
+        const REMOVE: Sql = request("DELETE FROM user_groups WHERE user_id = $1 AND name = $2");
+        const ADD: Sql = request(
+            "INSERT INTO user_groups (user_id, name) SELECT id, $2 FROM users WHERE id = $1
+             ON CONFLICT (user_id, name) DO NOTHING",
+        );
         let mut tx = self.begin().await?;
-        for name in removed {
-            tx.execute(
-                request("DELETE FROM user_groups WHERE user_id = $1 AND name = $2"),
-                &[id.into(), name.as_str().into()],
-            )
-            .await?;
-        }
-        for name in added {
-            tx.execute(
-                request(
-                    "INSERT INTO user_groups (user_id, name) SELECT id, $2 FROM users WHERE id = $1
-                     ON CONFLICT (user_id, name) DO NOTHING",
-                ),
-                &[id.into(), name.as_str().into()],
-            )
-            .await?;
+        let (mut left, mut joined) = (Vec::new(), Vec::new());
+        for (names, statement, changed) in [(removed, REMOVE, &mut left), (added, ADD, &mut joined)] {
+            for name in names.iter().map(GroupName::as_str) {
+                if tx.execute(statement, &[id.into(), name.into()]).await? > 0 {
+                    changed.push(name);
+                }
+            }
         }
         let (count,): (i64,) =
             tx.fetch_one(request("SELECT COUNT(*) FROM user_groups WHERE user_id = $1"), &[id.into()]).await?;
         if count > GROUPS_PER_USER && !added.is_empty() {
             return tx.rollback_with(Err(TooManyGroupsError)).await;
+        }
+        if !joined.is_empty() || !left.is_empty() {
+            tx.write_event(event.with("added", joined).with("removed", left)).await?;
         }
         tx.commit_invalidating(Ok(()), &[InvalidationScope::User(id)]).await
     }

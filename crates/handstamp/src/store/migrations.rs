@@ -23,6 +23,8 @@ macro_rules! files {
             7 "0007_view_for_applications",
             8 "0008_credentials_version",
             9 "0009_jobs",
+            10 "0010_one_time_tokens_and_outbox",
+            11 "0011_events",
         )
     };
     ($folder:literal: $($version:literal $name:literal,)*) => {

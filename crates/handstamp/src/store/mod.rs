@@ -6,10 +6,15 @@
 mod attempts;
 #[cfg(test)]
 mod contract;
+mod events;
+mod failed_sign_ins;
 mod groups;
 mod invalidations;
 mod jobs;
 mod migrations;
+mod one_time_acts;
+mod one_time_tokens;
+mod outbox;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
@@ -33,6 +38,7 @@ use crate::config::{DatabaseUrl, PoolConfig};
 pub(crate) use attempts::{AttemptLimit, CountedAttempt};
 pub(crate) use groups::TooManyGroupsError;
 pub(crate) use jobs::JobState;
+pub(crate) use one_time_acts::{TokenUse, Verified};
 pub(crate) use protocol::{
     Committed, Invalidation, InvalidationLog, InvalidationScope, NoLease, NodeId, NodeRow, Position,
     PropagationUnknown, StaleRead,
@@ -117,6 +123,11 @@ pub(crate) struct Error(sqlx::Error);
 impl Error {
     fn row_not_found() -> Self {
         Self(sqlx::Error::RowNotFound)
+    }
+
+    /// Whether a stored value could not be read.
+    pub(crate) fn is_decode(&self) -> bool {
+        matches!(self.0, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
     }
 
     /// A stored value that this version cannot have written.

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::statement::{Pool, Sql, Tx, limit, maintenance, request};
 use super::{Committed, Error, InvalidationScope, Result, Store, from_db_time};
-use crate::model::{ListedSession, NewSession, OwnedSession, RevokeOutcome};
+use crate::model::{ListedSession, NewEvent, NewSession, OwnedSession, RevokeOutcome};
 
 /// The most sessions that an account has at once. One more ends the one that was unused for longest.
 pub(crate) const SESSIONS_PER_USER: usize = 100;
@@ -29,6 +29,11 @@ impl Tx<'_> {
             self.execute(request("DELETE FROM sessions WHERE id_hash = $1"), &[(&session.secret_hash).into()]).await?;
         }
         Ok(())
+    }
+
+    /// Writes the event of a revocation with the number of sessions that have ended, if any has.
+    async fn write_revocation(&mut self, ended: u64, event: NewEvent) -> Result<()> {
+        if ended > 0 { self.write_event(event.with("sessions", ended)).await } else { Ok(()) }
     }
 
     /// Deletes the `ended` sessions, inserts another, and deletes the longest unused of the account beyond
@@ -97,11 +102,19 @@ impl Store {
         rows.into_iter().map(listed).collect()
     }
 
-    /// Ends sessions. A session that had already ended is invalidated once more, since some node may still cache it.
-    pub(crate) async fn end_sessions(&self, ended: &[OwnedSession]) -> Result<Committed<()>> {
+    /// Ends sessions, each with its event. A session that had already ended is invalidated once more, since some node may still
+    /// cache it, but without an event.
+    pub(crate) async fn end_sessions(&self, ended: Vec<(OwnedSession, NewEvent)>) -> Result<Committed<()>> {
+        const SQL: Sql = request("DELETE FROM sessions WHERE id_hash = $1 RETURNING handle");
+        let (sessions, events): (Vec<_>, Vec<_>) = ended.into_iter().unzip();
         let mut tx = self.begin().await?;
-        tx.end_sessions(ended).await?;
-        tx.commit_invalidating((), &scopes_of(ended)).await
+        for (session, event) in sessions.iter().zip(events) {
+            let row: Option<(Uuid,)> = tx.fetch_optional(SQL, &[(&session.secret_hash).into()]).await?;
+            if let Some((session_id,)) = row {
+                tx.write_event(event.in_session(session_id)).await?;
+            }
+        }
+        tx.commit_invalidating((), &scopes_of(&sessions)).await
     }
 
     /// Ends a session of this account by its id. If it had already ended, it is invalidated once more, since some node may
@@ -110,6 +123,7 @@ impl Store {
         &self,
         user_id: UserId,
         session_id: Uuid,
+        event: NewEvent,
     ) -> Result<Committed<RevokeOutcome>> {
         let mut tx = self.begin().await?;
         let ended = tx
@@ -124,23 +138,36 @@ impl Store {
         if of_others.is_some() {
             return tx.rollback_with(RevokeOutcome::OfAnotherUser).await;
         }
-        let value = if ended == 0 { RevokeOutcome::AlreadyEnded } else { RevokeOutcome::Revoked };
+        let value = if ended == 0 {
+            RevokeOutcome::AlreadyEnded
+        } else {
+            tx.write_event(event.with("revoked", session_id.to_string())).await?;
+            RevokeOutcome::Revoked
+        };
         tx.commit_invalidating(value, &[InvalidationScope::User(user_id)]).await
     }
 
     /// Ends a session by its id, and returns its user; none if there is no such session.
-    pub(crate) async fn end_session(&self, session_id: Uuid) -> Result<Committed<Option<UserId>>> {
+    pub(crate) async fn end_session(&self, session_id: Uuid, event: NewEvent) -> Result<Committed<Option<UserId>>> {
         const SQL: &str = "DELETE FROM sessions WHERE handle = $1 RETURNING user_id";
         let mut tx = self.begin().await?;
         let ended: Option<(Uuid,)> = tx.fetch_optional(request(SQL), &[session_id.into()]).await?;
         match ended.map(|(id,)| UserId::from_uuid(id)) {
-            Some(id) => tx.commit_invalidating(Some(id), &[InvalidationScope::User(id)]).await,
+            Some(id) => {
+                tx.write_event(event.about(id).with("revoked", session_id.to_string())).await?;
+                tx.commit_invalidating(Some(id), &[InvalidationScope::User(id)]).await
+            }
             None => tx.rollback_with(None).await,
         }
     }
 
     /// Ends all sessions of an account but one and returns how many.
-    pub(crate) async fn end_other_sessions(&self, user_id: UserId, kept: SessionSecretHash) -> Result<Committed<u64>> {
+    pub(crate) async fn end_other_sessions(
+        &self,
+        user_id: UserId,
+        kept: SessionSecretHash,
+        event: NewEvent,
+    ) -> Result<Committed<u64>> {
         let mut tx = self.begin().await?;
         let ended = tx
             .execute(
@@ -148,21 +175,24 @@ impl Store {
                 &[user_id.into(), (&kept).into()],
             )
             .await?;
+        tx.write_revocation(ended, event).await?;
         tx.commit_invalidating(ended, &[InvalidationScope::User(user_id)]).await
     }
 
     /// Ends all sessions of an account and returns how many.
-    pub(crate) async fn end_sessions_of(&self, user_id: UserId) -> Result<Committed<u64>> {
+    pub(crate) async fn end_sessions_of(&self, user_id: UserId, event: NewEvent) -> Result<Committed<u64>> {
         let mut tx = self.begin().await?;
         let ended = tx.execute(request("DELETE FROM sessions WHERE user_id = $1"), &[user_id.into()]).await?;
+        tx.write_revocation(ended, event).await?;
         tx.commit_invalidating(ended, &[InvalidationScope::User(user_id)]).await
     }
 
     /// Ends up to `most` sessions of any users and returns how many.
-    pub(crate) async fn end_some_sessions(&self, most: usize) -> Result<Committed<u64>> {
+    pub(crate) async fn end_some_sessions(&self, most: usize, event: NewEvent) -> Result<Committed<u64>> {
         const SQL: &str = "DELETE FROM sessions WHERE id_hash IN (SELECT id_hash FROM sessions LIMIT $1)";
         let mut tx = self.begin().await?;
         let ended = tx.execute(request(SQL), &[limit(most)]).await?;
+        tx.write_revocation(ended, event).await?;
         tx.commit_invalidating(ended, &[InvalidationScope::All]).await
     }
 

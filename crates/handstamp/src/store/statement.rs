@@ -1,6 +1,7 @@
 //! Statements and transactions on either database: the one module that knows which of the two it talks to.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use handstamp_core::{AttemptKey, SessionSecretHash, Timestamp, UserId};
@@ -11,6 +12,7 @@ use uuid::Uuid;
 
 use super::protocol::Committed;
 use super::{Error, Result, Store, to_db_time};
+use crate::model::{EventWriter, NewEvent};
 
 /// The longest time of a statement or a transaction, with the wait for a connection: a database that is frozen or cut off
 /// sends no error.
@@ -60,10 +62,13 @@ impl Sql {
 #[derive(Clone, Copy)]
 pub(super) enum Arg<'a> {
     Uuid(Uuid),
+    OptionalUuid(Option<Uuid>),
     Integer(i64),
     OptionalInteger(Option<i64>),
     Text(&'a str),
+    OptionalText(Option<&'a str>),
     Bytes(&'a [u8]),
+    OptionalBytes(Option<&'a [u8]>),
 }
 
 impl From<Uuid> for Arg<'_> {
@@ -87,6 +92,12 @@ impl From<Option<i64>> for Arg<'_> {
 impl From<UserId> for Arg<'_> {
     fn from(id: UserId) -> Self {
         Self::Uuid(id.as_uuid())
+    }
+}
+
+impl From<Option<UserId>> for Arg<'_> {
+    fn from(id: Option<UserId>) -> Self {
+        Self::OptionalUuid(id.map(|id| id.as_uuid()))
     }
 }
 
@@ -120,9 +131,21 @@ impl<'a> From<&'a str> for Arg<'a> {
     }
 }
 
+impl<'a> From<Option<&'a str>> for Arg<'a> {
+    fn from(value: Option<&'a str>) -> Self {
+        Self::OptionalText(value)
+    }
+}
+
 impl<'a> From<&'a [u8]> for Arg<'a> {
     fn from(value: &'a [u8]) -> Self {
         Self::Bytes(value)
+    }
+}
+
+impl<'a> From<Option<&'a [u8]>> for Arg<'a> {
+    fn from(value: Option<&'a [u8]>) -> Self {
+        Self::OptionalBytes(value)
     }
 }
 
@@ -135,19 +158,26 @@ pub(super) fn limit(rows: usize) -> Arg<'static> {
 fn arguments<DB: Database>(args: &[Arg<'_>]) -> sqlx::Result<DB::Arguments>
 where
     Uuid: for<'q> Encode<'q, DB> + Type<DB>,
+    Option<Uuid>: for<'q> Encode<'q, DB> + Type<DB>,
     i64: for<'q> Encode<'q, DB> + Type<DB>,
     Option<i64>: for<'q> Encode<'q, DB> + Type<DB>,
+    Option<Uuid>: for<'q> Encode<'q, DB> + Type<DB>,
     for<'q> &'q str: Encode<'q, DB> + Type<DB>,
+    for<'q> Option<&'q str>: Encode<'q, DB> + Type<DB>,
     for<'q> &'q [u8]: Encode<'q, DB> + Type<DB>,
+    for<'q> Option<&'q [u8]>: Encode<'q, DB> + Type<DB>,
 {
     let mut arguments = DB::Arguments::default();
     for arg in args {
         let added = match *arg {
             Arg::Uuid(value) => arguments.add(value),
+            Arg::OptionalUuid(value) => arguments.add(value),
             Arg::Integer(value) => arguments.add(value),
             Arg::OptionalInteger(value) => arguments.add(value),
             Arg::Text(value) => arguments.add(value),
+            Arg::OptionalText(value) => arguments.add(value),
             Arg::Bytes(value) => arguments.add(value),
+            Arg::OptionalBytes(value) => arguments.add(value),
         };
         added.map_err(sqlx::Error::Encode)?;
     }
@@ -313,7 +343,7 @@ impl Store {
                 within(deadline, begun).await?
             }
         };
-        Ok(Tx { inner, deadline })
+        Ok(Tx { inner, deadline, written: Vec::new() })
     }
 }
 
@@ -330,6 +360,15 @@ pub(super) enum Durability {
 pub(super) struct Tx<'a> {
     inner: Inner<'a>,
     deadline: Instant,
+    /// The events that it has written.
+    written: Vec<WrittenEvent>,
+}
+
+/// The fields of an event that are noted once it is committed.
+struct WrittenEvent {
+    name: &'static str,
+    time: Timestamp,
+    writer: Arc<EventWriter>,
 }
 
 enum Inner<'a> {
@@ -361,10 +400,15 @@ impl Tx<'_> {
         Ok(within(deadline, self.connection().execute(sql, args)).await?)
     }
 
+    /// Executes a statement and gives its rows.
+    pub(super) async fn fetch_all<R: Record>(&mut self, sql: Sql, args: &[Arg<'_>]) -> Result<Vec<R>> {
+        let deadline = self.deadline;
+        Ok(within(deadline, self.connection().fetch_all(sql, args)).await?)
+    }
+
     /// Executes a statement that gives one row at most.
     pub(super) async fn fetch_optional<R: Record>(&mut self, sql: Sql, args: &[Arg<'_>]) -> Result<Option<R>> {
-        let deadline = self.deadline;
-        Ok(within(deadline, self.connection().fetch_all(sql, args)).await?.pop())
+        Ok(self.fetch_all(sql, args).await?.pop())
     }
 
     /// Executes a statement that gives one row.
@@ -372,9 +416,24 @@ impl Tx<'_> {
         self.fetch_optional(sql, args).await?.ok_or_else(Error::row_not_found)
     }
 
+    /// Notes an event that the transaction has written.
+    pub(super) fn note_written(&mut self, event: &NewEvent) {
+        let NewEvent { name, time, .. } = *event;
+        self.written.push(WrittenEvent { name, time, writer: Arc::clone(&event.writer) });
+    }
+
     /// Commits.
-    pub(super) async fn commit(self) -> Result<()> {
-        self.end("COMMIT").await
+    pub(super) async fn commit(mut self) -> Result<()> {
+        let written = std::mem::take(&mut self.written);
+        self.end("COMMIT").await?;
+        written.iter().for_each(|WrittenEvent { name, time, writer }| writer.note_written(name, *time));
+        Ok(())
+    }
+
+    /// Commits a change that no node can have cached.
+    pub(super) async fn commit_with<T>(self, value: T) -> Result<Committed<T>> {
+        self.commit().await?;
+        Ok(Committed { value, position: None })
     }
 
     /// Undoes everything.

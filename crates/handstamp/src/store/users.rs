@@ -1,16 +1,17 @@
 //! The table of users: accounts, their credentials, and the user of a live session.
 
 use handstamp_core::{
-    AssuranceLevel, Authentication, AuthenticationMethods, DisplayName, EmailAddress, PasswordHash, SessionSecretHash,
-    Timestamp, UserId,
+    AssuranceLevel, AttemptKey, Authentication, AuthenticationMethods, DisplayName, EmailAddress, PasswordHash,
+    SessionSecretHash, Timestamp, UserId,
 };
 use uuid::Uuid;
 
 use super::groups::groups_column;
-use super::statement::{Pool, limit, request};
+use super::statement::{Pool, Sql, Tx, limit, request};
 use super::{Committed, InvalidationScope, Position, Result, Store, from_db_time};
 use crate::model::{
-    Credentials, CredentialsVersion, ListUsers, LiveSession, NewSession, NewUser, OwnedSession, SessionUser, User,
+    Credentials, CredentialsVersion, ListUsers, LiveSession, NewEvent, NewSession, NewUser, OwnedSession, SessionUser,
+    SignInEvents, User,
 };
 
 /// A query for the columns of an [`UserRow`]. `$1` is the time; the rest of the statement selects the users.
@@ -20,17 +21,18 @@ macro_rules! select_users {
             "SELECT id, name, email, email_verified_at, created_at, signed_in_at, disabled_at,
                 (SELECT COUNT(*) FROM sessions WHERE user_id = users.id AND expires_at > $1), ",
             groups_column!(),
-            " FROM users ",
+            ", language FROM users ",
             $rest
         )
     };
 }
 
-type UserRow = (Uuid, String, String, Option<i64>, i64, Option<i64>, Option<i64>, i64, String);
+type UserRow = (Uuid, String, String, Option<i64>, i64, Option<i64>, Option<i64>, i64, String, String);
 
 impl From<UserRow> for User {
     fn from(row: UserRow) -> Self {
-        let (id, name, email, email_verified_at, created_at, signed_in_at, disabled_at, sessions, groups) = row;
+        let (id, name, email, email_verified_at, created_at, signed_in_at, disabled_at, sessions, groups, language) =
+            row;
         Self {
             id: UserId::from_uuid(id),
             name,
@@ -41,6 +43,7 @@ impl From<UserRow> for User {
             disabled: disabled_at.is_some(),
             groups: groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
             sessions: sessions.try_into().unwrap_or(0),
+            language,
         }
     }
 }
@@ -67,6 +70,54 @@ impl From<CredentialsRow> for Credentials {
 /// The id and the authentication of a session, its user, and the newest log position.
 type LiveSessionRow = (Uuid, String, i64, i64, Uuid, String, String, Option<i64>, String, i64, i64);
 
+impl Tx<'_> {
+    /// Inserts an account with its token, unless the address has an account.
+    pub(super) async fn insert_user(&mut self, user: &NewUser, signed_in_at: Option<Timestamp>) -> Result<bool> {
+        const SQL: &str = "INSERT INTO users
+                 (id, name, email, email_key, password_hash, created_at, signed_in_at, email_verified_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+             ON CONFLICT (email_key) DO NOTHING";
+        let columns = [
+            user.id.into(),
+            user.name.as_str().into(),
+            user.email.as_str().into(),
+            user.email.key().into(),
+            user.password_hash.as_ref().map(PasswordHash::expose).into(),
+            user.created_at.into(),
+            signed_in_at.into(),
+            user.email_verified_at.into(),
+        ];
+        if self.execute(request(SQL), &columns).await? == 0 {
+            return Ok(false);
+        }
+        if let Some(token) = &user.token {
+            self.store_token(token).await?;
+        }
+        Ok(true)
+    }
+
+    /// Ends all sessions of a user but one, which continues under the secret `rotated` and was authenticated at the time that its row
+    /// has. Returns false if that session has ended.
+    pub(super) async fn keep_only_session(
+        &mut self,
+        current: OwnedSession,
+        rotated: SessionSecretHash,
+    ) -> Result<bool> {
+        const END_OTHERS: &str = "DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2";
+        const ROTATE: &str = "UPDATE sessions SET id_hash = $3 WHERE user_id = $1 AND id_hash = $2";
+        let (user_id, current) = (current.user_id, current.secret_hash);
+        self.execute(request(END_OTHERS), &[user_id.into(), (&current).into()]).await?;
+        let args = [user_id.into(), (&current).into(), (&rotated).into()];
+        Ok(self.execute(request(ROTATE), &args).await? > 0)
+    }
+
+    /// Locks the row of a user against deletion until the transaction ends, and returns whether there is one.
+    pub(super) async fn lock_user(&mut self, id: UserId) -> Result<bool> {
+        const LOCK: Sql = request("UPDATE users SET disabled_at = disabled_at WHERE id = $1");
+        Ok(self.execute(LOCK, &[id.into()]).await? > 0)
+    }
+}
+
 impl Store {
     /// Creates an account, together with its first session if the user registers it themselves. `ended` are the previous
     /// sessions of their browser.
@@ -75,35 +126,18 @@ impl Store {
         user: &NewUser,
         session: Option<&NewSession>,
         ended: &[OwnedSession],
+        event: NewEvent,
     ) -> Result<Committed<Result<(), EmailTakenError>>> {
         let mut tx = self.begin().await?;
-        let made = tx
-            .execute(
-                request(
-                    "INSERT INTO users
-                     (id, name, email, email_key, password_hash, created_at, signed_in_at, email_verified_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-                 ON CONFLICT (email_key) DO NOTHING",
-                ),
-                &[
-                    user.id.into(),
-                    user.name.as_str().into(),
-                    user.email.as_str().into(),
-                    user.email.key().into(),
-                    user.password_hash.expose().into(),
-                    user.created_at.into(),
-                    session.map(|session| session.created_at).into(),
-                    user.email_verified_at.into(),
-                ],
-            )
-            .await?;
-        if made == 0 {
+        let made = tx.insert_user(user, session.map(|session| session.created_at)).await?;
+        if !made {
             return tx.rollback_with(Err(EmailTakenError)).await;
         }
         let changed = match session {
             Some(session) => tx.replace_sessions(ended, session).await?.0,
             None => Vec::new(),
         };
+        tx.write_event(event).await?;
         tx.commit_invalidating(Ok(()), &changed).await
     }
 
@@ -139,6 +173,7 @@ impl Store {
         checked: CredentialsVersion,
         session: &NewSession,
         ended: &[OwnedSession],
+        events: SignInEvents,
     ) -> Result<Committed<Option<u64>>> {
         const SQL: &str = "UPDATE users SET signed_in_at = $3
              WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL";
@@ -148,6 +183,7 @@ impl Store {
             return tx.rollback_with(None).await;
         }
         let (changed, unused) = tx.replace_sessions(ended, session).await?;
+        tx.write_sign_in_events(events, unused).await?;
         tx.commit_invalidating(Some(unused), &changed).await
     }
 
@@ -188,31 +224,53 @@ impl Store {
     }
 
     /// Disables an account and ends all its sessions, or enables it again.
-    pub(crate) async fn set_disabled(&self, id: UserId, disabled_at: Option<Timestamp>) -> Result<Committed<()>> {
+    pub(crate) async fn set_disabled(
+        &self,
+        id: UserId,
+        disabled_at: Option<Timestamp>,
+        event: NewEvent,
+    ) -> Result<Committed<()>> {
         let mut tx = self.begin().await?;
-        tx.execute(request("UPDATE users SET disabled_at = $2 WHERE id = $1"), &[id.into(), disabled_at.into()])
+        let changed = tx
+            .execute(request("UPDATE users SET disabled_at = $2 WHERE id = $1"), &[id.into(), disabled_at.into()])
             .await?;
         if disabled_at.is_some() {
             tx.execute(request("DELETE FROM sessions WHERE user_id = $1"), &[id.into()]).await?;
+        }
+        if changed > 0 {
+            tx.write_event(event).await?;
         }
         tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
     }
 
     /// Marks the address of an account as verified, unless it already is.
-    pub(crate) async fn verify_email(&self, id: UserId, now: Timestamp) -> Result<Committed<()>> {
+    pub(crate) async fn verify_email(&self, id: UserId, now: Timestamp, event: NewEvent) -> Result<Committed<()>> {
         let mut tx = self.begin().await?;
-        tx.execute(
-            request("UPDATE users SET email_verified_at = $2 WHERE id = $1 AND email_verified_at IS NULL"),
-            &[id.into(), now.into()],
-        )
-        .await?;
+        let verified = tx
+            .execute(
+                request("UPDATE users SET email_verified_at = $2 WHERE id = $1 AND email_verified_at IS NULL"),
+                &[id.into(), now.into()],
+            )
+            .await?;
+        if verified > 0 {
+            tx.write_event(event).await?;
+        }
         tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
     }
 
-    /// Deletes an account and its sessions.
-    pub(crate) async fn delete_user(&self, id: UserId) -> Result<Committed<()>> {
+    /// Deletes an account with its sessions, one-time tokens and unsent mails, its counts of attempts, and the content of its events.
+    pub(crate) async fn delete_user(&self, id: UserId, event: NewEvent) -> Result<Committed<()>> {
+        const DELETE: &str = "DELETE FROM users WHERE id = $1 RETURNING email";
         let mut tx = self.begin().await?;
-        tx.execute(request("DELETE FROM users WHERE id = $1"), &[id.into()]).await?;
+        let deleted: Option<(String,)> = tx.fetch_optional(request(DELETE), &[id.into()]).await?;
+        if let Some((email,)) = deleted {
+            let account = EmailAddress::parse(&email).map(|email| AttemptKey::account(&email));
+            tx.execute(request("DELETE FROM failed_sign_ins WHERE user_id = $1"), &[id.into()]).await?;
+            for key in account.into_iter().chain([AttemptKey::user(id)]) {
+                tx.delete_attempts(&key).await?;
+            }
+            tx.erase_events(id, usize::MAX, event).await?;
+        }
         tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
     }
 
@@ -228,7 +286,7 @@ impl Store {
     }
 
     /// Changes the password of a user who authenticated against the credentials of version `checked`, ends all other sessions,
-    /// and gives the session `current` the new hash `rotated`. Returns false, with nothing done, if the credentials were changed
+    /// and gives the session `current` the new hash `rotated`. One-time tokens end. Returns false, with nothing done, if the credentials were changed
     /// or the session ended meanwhile. Entries of device cookies that were issued for this user before `now` no longer count.
     pub(crate) async fn change_password(
         &self,
@@ -237,6 +295,7 @@ impl Store {
         new: &PasswordHash,
         (current, rotated): (SessionSecretHash, SessionSecretHash),
         now: Timestamp,
+        event: NewEvent,
     ) -> Result<Committed<bool>> {
         const CHANGE: &str = "UPDATE users SET password_hash = $3, credentials_changed_at = $4,
                 credentials_version = credentials_version + 1
@@ -252,6 +311,8 @@ impl Store {
         if changed == 0 || kept == 0 {
             return tx.rollback_with(false).await;
         }
+        tx.delete_tokens_of(id).await?;
+        tx.write_event(event).await?;
         tx.commit_invalidating(true, &[InvalidationScope::User(id)]).await
     }
 
@@ -299,9 +360,39 @@ impl Store {
         ))
     }
 
-    pub(crate) async fn change_name(&self, id: UserId, name: &DisplayName) -> Result<Committed<()>> {
+    /// Has a user authenticate again in a session: it continues under the secret `rotated`. Returns false if it has ended.
+    pub(crate) async fn reauthenticate(
+        &self,
+        current: OwnedSession,
+        rotated: SessionSecretHash,
+        now: Timestamp,
+        event: NewEvent,
+    ) -> Result<Committed<bool>> {
+        const SQL: &str = "UPDATE sessions SET id_hash = $3, authenticated_at = $4 WHERE user_id = $1 AND id_hash = $2";
         let mut tx = self.begin().await?;
-        tx.execute(request("UPDATE users SET name = $2 WHERE id = $1"), &[id.into(), name.as_str().into()]).await?;
+        let args = [current.user_id.into(), (&current.secret_hash).into(), (&rotated).into(), now.into()];
+        if tx.execute(request(SQL), &args).await? == 0 {
+            return tx.rollback_with(false).await;
+        }
+        tx.write_event(event).await?;
+        tx.commit_invalidating(true, &[InvalidationScope::Session(current.secret_hash)]).await
+    }
+
+    /// Whether a user has a session in which they authenticated at this time or later.
+    pub(crate) async fn has_authenticated_since(&self, id: UserId, since: Timestamp) -> Result<bool> {
+        const SQL: &str =
+            "SELECT CAST(1 AS BIGINT) FROM sessions WHERE user_id = $1 AND authenticated_at >= $2 LIMIT 1";
+        let found: Option<(i64,)> = self.fetch_optional(Pool::Read, request(SQL), &[id.into(), since.into()]).await?;
+        Ok(found.is_some())
+    }
+
+    pub(crate) async fn change_name(&self, id: UserId, name: &DisplayName, event: NewEvent) -> Result<Committed<()>> {
+        let mut tx = self.begin().await?;
+        let changed =
+            tx.execute(request("UPDATE users SET name = $2 WHERE id = $1"), &[id.into(), name.as_str().into()]).await?;
+        if changed > 0 {
+            tx.write_event(event).await?;
+        }
         tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
     }
 }

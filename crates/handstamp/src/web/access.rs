@@ -1,5 +1,6 @@
 //! The access to a route as a value: the checks before its handler runs, and the format of its errors.
 
+use super::Site;
 use super::headers::PagePolicy;
 use super::user::Visitor;
 use super::web_error::WebError;
@@ -15,6 +16,8 @@ pub(super) struct Access {
     pub(super) session: SessionAccess,
     /// The group that the user must be in. Others get 404, since the page exists for its members only.
     pub(super) group: Option<&'static str>,
+    /// Whether the user must have authenticated within `session.confirm_after`.
+    pub(super) fresh: bool,
     pub(super) errors: ErrorFormat,
     /// The Content-Security-Policy of the pages of the route; its error pages have the strict one.
     pub(super) policy: PagePolicy,
@@ -47,11 +50,14 @@ impl Access {
         checks_csrf: true,
         session: SessionAccess::Optional,
         group: None,
+        fresh: false,
         errors: ErrorFormat::Negotiated,
         policy: PagePolicy::STRICT,
     };
     /// A page for signed-in users.
     pub(super) const MEMBERS_PAGE: Self = Self { session: SessionAccess::Required, ..Self::PAGE };
+    /// A page for signed-in users who have authenticated recently.
+    pub(super) const CONFIRMED_PAGE: Self = Self { fresh: true, ..Self::MEMBERS_PAGE };
     /// An action of the API. Its handler decides whether an anonymous client may run it.
     pub(super) const API: Self = Self { errors: ErrorFormat::Problem, ..Self::PAGE };
     /// A file, which does not depend on the session.
@@ -60,15 +66,15 @@ impl Access {
     pub(super) const UNCHECKED: Self = Self { checks_host: false, checks_csrf: false, ..Self::FILE };
 
     /// The error for a visitor who lacks what the route requires of a session. Every such requirement is checked here.
-    pub(super) fn refusal(&self, visitor: &Visitor) -> Option<WebError> {
-        let group = self.group?;
-        match visitor.session() {
-            Some(session) if session.user.is_in(group) => None,
-            Some(session) => {
-                Event::AuthzFail { user: session.user.id, group: Some(group), origin: None }.record();
-                Some(WebError::not_found())
-            }
-            None => Some(WebError::SignedOut),
+    pub(super) fn refusal(&self, site: &Site, visitor: &Visitor) -> Option<WebError> {
+        if self.group.is_none() && !self.fresh {
+            return None;
         }
+        let Some(session) = visitor.session() else { return Some(WebError::SignedOut) };
+        if let Some(group) = self.group.filter(|group| !session.user.is_in(group)) {
+            Event::AuthzFail { user: session.user.id, group: Some(group), origin: None }.record();
+            return Some(WebError::not_found());
+        }
+        (self.fresh && !site.services.is_fresh(session)).then_some(WebError::ReauthenticationRequired)
     }
 }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::response::{IntoResponse, Response};
+use handstamp_core::ReturnTo;
 use handstamp_core::cookie::CookieLookup;
 
 use super::negotiate::is_navigation;
-use super::user::{Visitor, original_uri, redirect_to_sign_in};
+use super::redirect::{see_other, url_with_next};
+use super::user::{Visitor, original_uri, page_of_own_form, redirect_to_sign_in};
 use super::web_error::WebError;
 use super::{SharedSite, Site};
 use crate::context::Context;
@@ -55,6 +57,21 @@ pub(crate) fn reject_anonymous(site: &Site, method: &Method, uri: &Uri, headers:
         redirect_to_sign_in(site, method, uri, headers)
     } else {
         WebError::SignedOut.into_response()
+    }
+}
+
+/// The response to a user who has to authenticate again: a redirect to the page for it, which leads back, for a navigation, and 403
+/// otherwise.
+pub(super) fn require_confirmation(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
+    if is_navigation(method, headers) {
+        let page = if matches!(*method, Method::GET | Method::HEAD) {
+            uri.path_and_query().and_then(|url| ReturnTo::parse(url.as_str()))
+        } else {
+            page_of_own_form(site, uri)
+        };
+        see_other(&url_with_next(&site.urls.page("/account/confirm"), page.as_ref().unwrap_or(site.urls.account())))
+    } else {
+        WebError::ReauthenticationRequired.into_response()
     }
 }
 

@@ -6,7 +6,7 @@ use handstamp_core::DeviceTokens;
 use handstamp_core::cookie::{self, CookieLookup};
 
 use crate::config::Config;
-use crate::services::SignInCookies;
+use crate::services::{BrowserSecret, SignInCookies};
 use crate::sessions::IssuedToken;
 
 /// The names of our cookies, and all their attributes but `Max-Age`.
@@ -15,6 +15,10 @@ pub(crate) struct Cookies {
     device: String,
     signed_out: String,
     moved: String,
+    link: String,
+    pending: String,
+    /// The attributes of cookies for our pages alone.
+    of_pages: String,
     attributes: String,
     /// The attributes of a host-only cookie, where ours are for a domain.
     host_only: Option<String>,
@@ -30,12 +34,17 @@ impl Cookies {
         };
         let port = config.public_url.port_of_cookies();
         let name = |what| format!("{prefix}handstamp_{what}{port}");
+        // `__Host-` requires the path `/`.
+        let page_prefix = if config.public_url.is_https() { "__Secure-" } else { "" };
         let host_only = format!("Path=/; HttpOnly; SameSite=Lax{secure}");
         Self {
             session: name("session"),
             device: name("device"),
             signed_out: name("signed_out"),
             moved: name("moved"),
+            link: format!("{page_prefix}handstamp_link{port}"),
+            pending: format!("{page_prefix}handstamp_pending{port}"),
+            of_pages: format!("Path={}/account; HttpOnly; SameSite=Lax{secure}", config.prefix),
             attributes: domain.map_or_else(|| host_only.clone(), |domain| format!("{host_only}; Domain={domain}")),
             host_only: domain.map(|_| host_only),
         }
@@ -80,14 +89,23 @@ impl Cookies {
         self.set(&self.signed_out, "1", "; Max-Age=600")
     }
 
+    /// The same after the account was deleted.
+    pub(super) fn account_deleted(&self) -> HeaderValue {
+        self.set(&self.signed_out, "deleted", "; Max-Age=600")
+    }
+
     /// Replaces [`signed_out`](Self::signed_out) once a page has shown the notice.
     pub(super) fn sign_out_shown(&self) -> HeaderValue {
         self.set(&self.signed_out, "shown", "; Max-Age=600")
     }
 
-    /// Whether the browser has just signed out, and no page has shown the notice yet.
-    pub(super) fn has_just_signed_out(&self, headers: &HeaderMap) -> bool {
-        find(headers, &self.signed_out) == CookieLookup::Found("1")
+    /// The notice for a browser that has just signed out or deleted the account, if no page has shown it yet.
+    pub(super) fn notice_of_end(&self, headers: &HeaderMap) -> Option<&'static str> {
+        match only(headers, &self.signed_out) {
+            "1" => Some("You are signed out."),
+            "deleted" => Some("Your account and all of its data are deleted."),
+            _ => None,
+        }
     }
 
     /// A cookie that marks a recent redirect from this name of the machine to another, and nothing else.
@@ -97,6 +115,35 @@ impl Cookies {
 
     pub(super) fn has_moved(&self, headers: &HeaderMap) -> bool {
         find(headers, &self.moved) != CookieLookup::Missing
+    }
+
+    /// The cookie with the token of a mailed link, which leaves the URL by it.
+    pub(super) fn link(&self, token: &str) -> HeaderValue {
+        header(format!("{}={token}; {}; Max-Age=3600", self.link, self.of_pages))
+    }
+
+    /// Removes the token of a mailed link, once it was used.
+    pub(super) fn remove_link(&self) -> HeaderValue {
+        header(format!("{}=; {}; Max-Age=0", self.link, self.of_pages))
+    }
+
+    /// The token of the mailed link that the browser has opened; empty where there is none, or more than one.
+    pub(super) fn presented_link<'a>(&self, headers: &'a HeaderMap) -> &'a str {
+        only(headers, &self.link)
+    }
+
+    /// The cookie by which a browser that has asked for a mail is known again, for a day.
+    pub(super) fn pending(&self, browser: &BrowserSecret) -> HeaderValue {
+        header(format!("{}={}; {}; Max-Age=86400", self.pending, browser.expose(), self.of_pages))
+    }
+
+    pub(super) fn remove_pending(&self) -> HeaderValue {
+        header(format!("{}=; {}; Max-Age=0", self.pending, self.of_pages))
+    }
+
+    /// The secret of a browser that has asked for a mail.
+    pub(super) fn presented_pending(&self, headers: &HeaderMap) -> Option<BrowserSecret> {
+        Some(only(headers, &self.pending)).filter(|value| !value.is_empty()).map(BrowserSecret::from_cookie)
     }
 
     /// The name of the session cookie.
@@ -120,10 +167,7 @@ impl Cookies {
 
     /// The value of the device cookie; empty where there is none, or more than one.
     pub(super) fn presented_device<'a>(&self, headers: &'a HeaderMap) -> &'a str {
-        match find(headers, &self.device) {
-            CookieLookup::Found(text) => text,
-            CookieLookup::Missing | CookieLookup::Ambiguous => "",
-        }
+        only(headers, &self.device)
     }
 
     fn set(&self, name: &str, value: &str, max_age: &str) -> HeaderValue {
@@ -139,6 +183,14 @@ fn header(text: String) -> HeaderValue {
 
 fn find<'a>(headers: &'a HeaderMap, name: &str) -> CookieLookup<'a> {
     cookie::find(lines(headers), name)
+}
+
+/// The value of the only cookie with this name; empty where there is none, or more than one.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    match find(headers, name) {
+        CookieLookup::Found(text) => text,
+        CookieLookup::Missing | CookieLookup::Ambiguous => "",
+    }
 }
 
 fn lines(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {

@@ -21,7 +21,7 @@ use super::access::{Access, ErrorFormat, SessionAccess};
 use super::client_address::client_address;
 use super::headers::{PagePolicy, REQUEST_ID};
 use super::respond::ErrorPageVisitor;
-use super::user::Visitor;
+use super::user::{Visitor, original_uri};
 use super::web_error::WebError;
 use super::{SharedSite, authenticate, csrf, host, mount, negotiate, respond};
 use crate::internal_error::InternalError;
@@ -139,7 +139,11 @@ impl Endpoint {
         };
         let knows_the_visitor = self.0.access.session != SessionAccess::Ignored;
         let error_page_visitor = knows_the_visitor.then(|| ErrorPageVisitor(visitor.clone()));
-        let mut response = match self.0.access.refusal(&visitor) {
+        let mut response = match self.0.access.refusal(&self.0.site, &visitor) {
+            Some(WebError::ReauthenticationRequired) if self.0.access.errors == ErrorFormat::Negotiated => {
+                let uri = original_uri(request.uri(), request.extensions());
+                authenticate::require_confirmation(&self.0.site, request.method(), uri, request.headers())
+            }
             Some(refusal) => refusal.into_response(),
             None => {
                 let context = RequestContext { site: Arc::clone(&self.0.site), visitor };

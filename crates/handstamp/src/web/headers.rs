@@ -60,6 +60,10 @@ impl PagePolicy {
     }
 }
 
+/// For pages of the application in our layout, whose scripts and images are its own business.
+const APPLICATION_POLICY: HeaderValue =
+    HeaderValue::from_static("base-uri 'none'; form-action 'self'; frame-ancestors 'none'");
+
 /// The security and cache headers of every response.
 pub(crate) struct SecurityHeaders {
     all: HeaderMap,
@@ -113,6 +117,12 @@ impl SecurityHeaders {
             }
         }
         set_no_store(headers);
+    }
+
+    /// Adds them to a page of the application, with a policy that leaves scripts and images to it.
+    pub(crate) fn add_to_page_of_application(&self, headers: &mut HeaderMap) {
+        self.add_to(headers);
+        headers.insert(CONTENT_SECURITY_POLICY, APPLICATION_POLICY);
     }
 }
 

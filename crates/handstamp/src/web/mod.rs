@@ -8,6 +8,7 @@ mod client_address;
 mod cookies;
 mod csrf;
 mod endpoint;
+mod event_words;
 mod extract;
 mod form;
 mod forward_auth;
@@ -22,10 +23,10 @@ mod prerendered;
 mod redirect;
 mod respond;
 pub(crate) mod routes;
+mod sender;
 mod templates;
 mod urls;
 mod user;
-mod user_agent;
 mod web_error;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use crate::log::RequestIds;
 use crate::services::Services;
 
 pub(crate) use access::ErrorFormat;
+pub(crate) use api::v1::description::description as openapi;
 pub(crate) use authenticate::{look_up, reissued_cookie, reject_anonymous};
 pub(crate) use client_address::Warned;
 pub(crate) use cookies::Cookies;

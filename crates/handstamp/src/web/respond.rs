@@ -10,7 +10,7 @@ use minijinja::{Value, context};
 use super::Site;
 use super::headers::set_no_store;
 use super::user::Visitor;
-use super::web_error::{ErrorMessage, WebError, log_internal_error};
+use super::web_error::{ErrorMessage, NO_TYPE, WebError, log_internal_error};
 use crate::events::Event;
 use crate::log::RequestId;
 use crate::model::FieldErrors;
@@ -61,13 +61,9 @@ pub(super) fn render_error(site: &Site, bare: Response, is_program: bool, id: Op
     if is_page || bare.extensions().get::<NoErrorPage>().is_some() {
         return bare;
     }
-    let ErrorMessage { message, fields } = bare
-        .extensions()
-        .get::<ErrorMessage>()
-        .cloned()
-        .unwrap_or_else(|| ErrorMessage { message: usual_message(status).into(), fields: FieldErrors::default() });
+    let content = bare.extensions().get::<ErrorMessage>().cloned().unwrap_or_else(|| ErrorMessage::usual(status));
     let wants_page = status != StatusCode::UNAUTHORIZED && !is_program;
-    let rendered = if wants_page { error_page(site, &bare, &message, id) } else { problem(status, &message, &fields) };
+    let rendered = if wants_page { error_page(site, &bare, &content.message, id) } else { problem(status, &content) };
     let (mut parts, _) = bare.into_parts();
     let (rendered_parts, body) = rendered.into_parts();
     parts.headers.remove(CONTENT_LENGTH);
@@ -90,10 +86,8 @@ struct Embedded;
 /// An error as a problem document, where the request is not known. [`with_error_page`] can replace it.
 pub(crate) fn problem_response(error: WebError) -> Response {
     let (status, bare) = (error.status(), error.into_response());
-    let rendered = match bare.extensions().get::<ErrorMessage>() {
-        Some(ErrorMessage { message, fields }) => problem(status, message, fields),
-        None => problem(status, usual_message(status), &FieldErrors::default()),
-    };
+    let content = bare.extensions().get::<ErrorMessage>().cloned().unwrap_or_else(|| ErrorMessage::usual(status));
+    let rendered = problem(status, &content);
     let (mut parts, _) = bare.into_parts();
     let (rendered_parts, body) = rendered.into_parts();
     parts.headers.extend(rendered_parts.headers);
@@ -121,10 +115,11 @@ pub(crate) fn render_embedded(site: &Site, mut bare: Response, wants_page: bool,
 }
 
 /// A problem document (RFC 9457), with the errors of fields in the member `errors`.
-fn problem(status: StatusCode, message: &str, fields: &FieldErrors) -> Response {
+fn problem(status: StatusCode, content: &ErrorMessage) -> Response {
+    let ErrorMessage { problem_type, message, fields } = content;
     let title = status.canonical_reason().unwrap_or("Error");
     let mut body =
-        serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": message });
+        serde_json::json!({ "type": problem_type, "title": title, "status": status.as_u16(), "detail": message });
     let errors: Vec<_> = fields
         .iter()
         .map(|(field, message)| serde_json::json!({ "field": field.name(), "message": message.to_string() }))
@@ -154,7 +149,7 @@ fn error_page(site: &Site, bare: &Response, message: &str, id: Option<RequestId>
     match site.templates.render("error.html", values) {
         Ok(html) => html_page(site, status, html),
         Err(error) => {
-            log_internal_error(&format_args!("the error page: {error:#}"));
+            log_internal_error(&format!("the error page: {error:#}"));
             (status, message.to_owned()).into_response()
         }
     }
@@ -175,7 +170,13 @@ fn heading(status: StatusCode) -> &'static str {
     }
 }
 
-/// The message for an error that a layer returned without one.
+impl ErrorMessage {
+    /// The content of an error that a layer returned without one.
+    fn usual(status: StatusCode) -> Self {
+        Self { problem_type: NO_TYPE, message: usual_message(status).into(), fields: FieldErrors::default() }
+    }
+}
+
 fn usual_message(status: StatusCode) -> &'static str {
     match status.as_u16() {
         404 => "There is nothing here. It may have been moved, or the address mistyped.",

@@ -15,7 +15,10 @@ use tower::service_fn;
 use super::access::{Access, SessionAccess};
 use super::api::v1 as api;
 use super::endpoint::{Endpoint, RequestContext, ResponseFuture};
-use super::pages::{account, home, password, profile, register, sessions, sign_in, sign_out};
+use super::pages::{
+    account, activity, confirm, delete, email, export, forgot, home, invitation, link, password, profile, register,
+    reset, sessions, sign_in, sign_in_by_code, sign_out, verify,
+};
 use super::urls::WELL_KNOWN;
 use super::{SharedSite, assets, forward_auth, health, respond};
 
@@ -28,23 +31,62 @@ fn public(site: &SharedSite) -> Routes {
         .post("/account/login", sign_in::submit)
         .get("/account/logout", sign_out::show)
         .post("/account/logout", sign_out::submit)
+        .get("/account/login/mail", sign_in_by_code::show_request)
+        .post("/account/login/mail", sign_in_by_code::request)
+        .get("/account/login/code", sign_in_by_code::show)
+        .post("/account/login/code", sign_in_by_code::submit)
+        .get("/account/forgot", forgot::show)
+        .post("/account/forgot", forgot::submit)
+        .get("/account/forgot/sent", forgot::sent)
+}
+
+/// Mailed links, and the pages that they lead to. A page of a link needs its cookie, and is the same for all visitors.
+fn links(site: &SharedSite) -> Routes {
+    Routes::new(site, Access::PAGE)
+        .get("/account/link/{token}", link::open)
+        .get("/account/reset", reset::show)
+        .post("/account/reset", reset::submit)
+        .get("/account/email/undo", email::show_undo)
+        .post("/account/email/undo", email::undo)
+        .get("/account/invitation", invitation::show)
+        .post("/account/invitation", invitation::submit)
 }
 
 /// Pages for signed-in users. A page belongs here unless all visitors may see it.
 fn members(site: &SharedSite) -> Routes {
     Routes::new(site, Access::MEMBERS_PAGE)
         .get("/account", account::show)
+        .get("/account/activity", activity::show)
         .get("/account/profile", profile::show)
         .post("/account/profile", profile::submit)
         .get("/account/sessions", sessions::show)
         .post("/account/sessions/revoke", sessions::revoke)
         .post("/account/sessions/revoke-others", sessions::revoke_others)
+        .post("/account/verify/send", verify::send)
+        .get("/account/email/confirm", email::show_confirmation)
+        .post("/account/email/confirm", email::confirm)
 }
 
-/// Another page for signed-in users. Its handlers redirect anonymous visitors themselves, since a form that was sent twice comes
-/// with a session that has ended.
-fn password_page(site: &SharedSite) -> Routes {
-    Routes::new(site, Access::PAGE).get("/account/password", password::show).post("/account/password", password::submit)
+/// Other pages for signed-in users, whose handlers redirect anonymous visitors themselves. A form that was sent twice comes with a
+/// session that has ended, and the address of a registration is confirmed before there is a session.
+fn own_rejection(site: &SharedSite) -> Routes {
+    Routes::new(site, Access::PAGE)
+        .get("/account/password", password::show)
+        .post("/account/password", password::submit)
+        .get("/account/confirm", confirm::show)
+        .post("/account/confirm", confirm::submit)
+        .get("/account/delete", delete::show)
+        .post("/account/delete", delete::submit)
+        .get("/account/verify", verify::show)
+        .post("/account/verify", verify::submit)
+}
+
+/// Pages for users who have authenticated within `session.confirm_after`.
+fn confirmed(site: &SharedSite) -> Routes {
+    Routes::new(site, Access::CONFIRMED_PAGE)
+        .get("/account/email", email::show)
+        .post("/account/email", email::submit)
+        .get("/account/export", export::show)
 }
 
 /// The same actions for programs, and the response to every unknown URL of the API.
@@ -57,8 +99,20 @@ fn api(site: &SharedSite) -> Routes {
         .get("/account/api/v1/sessions", api::sessions::list)
         .delete("/account/api/v1/sessions/{id}", api::sessions::revoke)
         .post("/account/api/v1/sessions/revoke-others", api::sessions::revoke_others)
+        .post("/account/api/v1/session/confirm", api::session::confirm)
         .put("/account/api/v1/password", api::password::change)
+        .post("/account/api/v1/password/forgot", api::password::forgot)
+        .post("/account/api/v1/email/verify", api::email::verify)
+        .post("/account/api/v1/email/verify/send", api::email::send)
         .any("/account/api/{*path}", respond::not_found)
+}
+
+/// Actions for users who have authenticated within `session.confirm_after`.
+fn confirmed_api(site: &SharedSite) -> Routes {
+    Routes::new(site, Access { fresh: true, ..Access::API })
+        .put("/account/api/v1/email", api::email::change)
+        .get("/account/api/v1/export", api::user::export)
+        .delete("/account/api/v1/user", api::user::delete)
 }
 
 /// The description of the API, for which no cookie matters.
@@ -112,8 +166,8 @@ fn root_files(site: &SharedSite) -> Routes {
 
 /// The groups of routes beneath the prefix, in an application as well.
 fn embedded(site: &SharedSite) -> Vec<Routes> {
-    let pages = [public(site), members(site), password_page(site)];
-    let programs = [api(site), api_description(site), files(site), keys(site), forward_auth(site)];
+    let pages = [public(site), links(site), members(site), own_rejection(site), confirmed(site)];
+    let programs = [api(site), confirmed_api(site), api_description(site), files(site), keys(site), forward_auth(site)];
     pages.into_iter().chain(programs).collect()
 }
 
@@ -227,7 +281,7 @@ impl Routes {
     /// The router. Each of our pages also has a redirect from its path with a trailing slash.
     fn router(self) -> Router {
         let Self { site, access, routes, fallback } = self;
-        let access_to_redirects = Access { session: SessionAccess::Ignored, group: None, ..access };
+        let access_to_redirects = Access { session: SessionAccess::Ignored, group: None, fresh: false, ..access };
         let redirect = endpoint(&site, access_to_redirects, without_slash);
         let wrong_method = endpoint(&site, access, async || StatusCode::METHOD_NOT_ALLOWED);
         let mut slashed = HashSet::new();

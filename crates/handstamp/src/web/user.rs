@@ -51,7 +51,7 @@ pub(super) fn redirect_to_sign_in(site: &Site, method: &Method, uri: &Uri, heade
 }
 
 /// The page with the form that was sent to one of our URLs.
-fn page_of_own_form(site: &Site, uri: &Uri) -> Option<ReturnTo> {
+pub(super) fn page_of_own_form(site: &Site, uri: &Uri) -> Option<ReturnTo> {
     let is_ours = uri.path().starts_with(&site.urls.page("/account/"));
     uri.path().split("/revoke").next().filter(|_| is_ours).and_then(ReturnTo::parse)
 }

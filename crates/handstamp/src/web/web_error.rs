@@ -10,18 +10,25 @@ use handstamp_core::RetryAfter;
 
 use crate::events::Event;
 use crate::internal_error::InternalError;
-use crate::model::FieldErrors;
+use crate::model::{FieldErrors, Message};
 use crate::services::ActError;
 use crate::store;
 
 /// The `Retry-After` of a temporary failure, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 5;
 
+/// The type of a problem document whose status says all (RFC 9457).
+pub(super) const NO_TYPE: &str = "about:blank";
+
 /// An error response: rejected, unauthorized, throttled or failed.
 #[derive(Debug)]
 pub(crate) enum WebError {
     /// The request needs a live session.
     SignedOut,
+    /// The user has to authenticate again first.
+    ReauthenticationRequired,
+    /// A mailed link cannot be used.
+    LinkInvalid,
     /// The request is rejected with this status and message.
     Refused(StatusCode, Cow<'static, str>),
     /// The attempt is throttled; how long to wait before the next one.
@@ -56,6 +63,8 @@ impl WebError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::SignedOut => StatusCode::UNAUTHORIZED,
+            Self::ReauthenticationRequired => StatusCode::FORBIDDEN,
+            Self::LinkInvalid => StatusCode::NOT_FOUND,
             Self::Refused(status, _) => *status,
             Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Fields(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -64,6 +73,7 @@ impl WebError {
                 | InternalError::StaleRead
                 | InternalError::NoLease
                 | InternalError::PropagationUnknown(_)
+                | InternalError::Blocklist(_)
                 | InternalError::Overloaded,
             ) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(InternalError::Hash(_) | InternalError::Template(_) | InternalError::Task(_)) => {
@@ -81,9 +91,19 @@ impl WebError {
         }
     }
 
+    /// The type of the problem document (RFC 9457), where a program has to tell it from others of the same status.
+    fn problem_type(&self) -> &'static str {
+        match self {
+            Self::ReauthenticationRequired => "reauthentication-required",
+            _ => NO_TYPE,
+        }
+    }
+
     pub(super) fn message(&self) -> Cow<'static, str> {
         match self {
             Self::SignedOut => "Please sign in first.".into(),
+            Self::ReauthenticationRequired => Message::ReauthenticationRequired.to_string().into(),
+            Self::LinkInvalid => Message::LinkInvalid.to_string().into(),
             Self::Refused(_, message) => message.clone(),
             Self::Fields(errors) => {
                 errors.iter().next().map_or_else(String::new, |(_, message)| message.to_string()).into()
@@ -98,7 +118,8 @@ impl WebError {
                 InternalError::Store(_)
                 | InternalError::StaleRead
                 | InternalError::NoLease
-                | InternalError::PropagationUnknown(_),
+                | InternalError::PropagationUnknown(_)
+                | InternalError::Blocklist(_),
             ) => "We cannot do this right now. Please try again in a moment.".into(),
             Self::Internal(_) => "Something went wrong on our side. We have taken a note of it.".into(),
         }
@@ -129,6 +150,7 @@ impl From<ActError> for WebError {
             ActError::Fields(errors) => Self::Fields(errors),
             ActError::Throttled(wait) => Self::Throttled(wait),
             ActError::SignedOut => Self::SignedOut,
+            ActError::LinkInvalid => Self::LinkInvalid,
             ActError::Forbidden(message) => Self::refused(StatusCode::FORBIDDEN, message.to_string()),
             ActError::NotFound(_) => Self::not_found(),
             ActError::Internal(error) => Self::Internal(error),
@@ -142,15 +164,17 @@ impl From<FieldErrors> for WebError {
     }
 }
 
-/// The content of an error response, for [`render_error`](super::respond::render_error): the message, and the errors of fields.
+/// The content of an error response, for [`render_error`](super::respond::render_error): the type of a problem document, the message,
+/// and the errors of fields.
 #[derive(Clone)]
 pub(super) struct ErrorMessage {
+    pub(super) problem_type: &'static str,
     pub(super) message: Cow<'static, str>,
     pub(super) fields: FieldErrors,
 }
 
 /// Logs an internal error, whose details stay out of the response.
-pub(crate) fn log_internal_error(error: &dyn fmt::Display) {
+pub(crate) fn log_internal_error(error: &(dyn fmt::Display + Sync)) {
     Event::InternalError { error }.record();
 }
 
@@ -159,15 +183,16 @@ impl IntoResponse for WebError {
         match &self {
             Self::Internal(InternalError::Overloaded) => Event::HashQueueFull {}.record(),
             Self::Internal(error) => log_internal_error(error),
-            Self::SignedOut | Self::Refused(..) | Self::Throttled(_) | Self::Fields(_) => {}
+            _ => {}
         }
+        let problem_type = self.problem_type();
         let mut response = self.status().into_response();
         let message = self.message();
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         let fields = if let Self::Fields(errors) = self { errors } else { FieldErrors::default() };
-        response.extensions_mut().insert(ErrorMessage { message, fields });
+        response.extensions_mut().insert(ErrorMessage { problem_type, message, fields });
         response
     }
 }

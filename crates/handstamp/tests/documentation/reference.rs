@@ -157,6 +157,23 @@ fn the_reference_has_all_routes_and_no_other() {
     are_equal(document, &documented, &defined);
 }
 
+#[test]
+fn the_guide_names_every_table() {
+    let guide = read("docs/src/guide/axum.md");
+    let (_, list) = guide.split_once("must differ from those of Handstamp: ").expect("the guide lists the tables");
+    let documented = spans_of(list.split(". ").next().unwrap()).collect();
+    let defined: Names = files("crates/handstamp/migrations", ".sql")
+        .iter()
+        .flat_map(|file| read(file).split("CREATE TABLE ").skip(1).map(first_word).collect::<Vec<_>>())
+        .chain(["handstamp_migrations".to_owned()])
+        .collect();
+    are_equal("docs/src/guide/axum.md", &documented, &defined);
+}
+
+fn first_word(text: &str) -> String {
+    text.split_whitespace().next().unwrap_or_default().to_owned()
+}
+
 /// Environment variables that are no settings: those of the tests, of the examples, and of scripts.
 const NO_SETTINGS: [&str; 9] = [
     "HANDSTAMP_KILLS",

@@ -65,11 +65,14 @@ impl Services {
         let password_hash = hashed.map_err(|error| ActError::field(Field::Password, error))?;
         let created_at = self.environment.now();
         let id = UserId::new(created_at, self.environment.random());
-        let user = NewUser { id, name, email, password_hash, created_at, email_verified_at: Some(created_at) };
-        let created = self.store.create_user(&user, None, &[]).await?;
+        let password_hash = Some(password_hash);
+        let user =
+            NewUser { id, name, email, password_hash, created_at, email_verified_at: Some(created_at), token: None };
+        let event = Event::UserCreated { user: id };
+        let created = self.store.create_user(&user, None, &[], self.new_event(context, &event)).await?;
         let taken = |EmailTakenError| ActError::field(Field::Email, Message::EmailTaken);
         self.sessions.wait_until_applied(created).await?.map_err(taken)?;
-        self.record(context, &Event::UserCreated { user: id });
+        self.record(context, &event);
         Ok(id)
     }
 
@@ -81,9 +84,10 @@ impl Services {
         disabled: bool,
     ) -> Result<(), ActError> {
         self.user(id).await?;
-        let changed = self.store.set_disabled(id, disabled.then(|| self.environment.now())).await?;
-        self.sessions.wait_until_applied(changed).await?;
         let event = if disabled { Event::UserDisabled { user: id } } else { Event::UserEnabled { user: id } };
+        let disabled_at = disabled.then(|| self.environment.now());
+        let changed = self.store.set_disabled(id, disabled_at, self.new_event(context, &event)).await?;
+        self.sessions.wait_until_applied(changed).await?;
         self.record(context, &event);
         Ok(())
     }
@@ -91,8 +95,10 @@ impl Services {
     /// Marks the address of a user as verified.
     pub(crate) async fn verify_user(&self, context: &Context, id: UserId) -> Result<(), ActError> {
         self.user(id).await?;
-        self.sessions.wait_until_applied(self.store.verify_email(id, self.environment.now()).await?).await?;
-        self.record(context, &Event::UserVerified { user: id });
+        let event = Event::UserVerified { user: id };
+        let verified = self.store.verify_email(id, self.environment.now(), self.new_event(context, &event)).await?;
+        self.sessions.wait_until_applied(verified).await?;
+        self.record(context, &event);
         Ok(())
     }
 
@@ -110,10 +116,11 @@ impl Services {
         };
         let (added, removed) = (parse(added)?, parse(removed)?);
         self.user(id).await?;
-        let changed = self.store.change_groups(id, &added, &removed).await?;
+        let event = Event::AuthzChange { user: id };
+        let changed = self.store.change_groups(id, &added, &removed, self.new_event(context, &event)).await?;
         let too_many = |TooManyGroupsError| ActError::field(Field::Group, Message::TooManyGroups);
         self.sessions.wait_until_applied(changed).await?.map_err(too_many)?;
-        self.record(context, &Event::AuthzChange { user: id });
+        self.record(context, &event);
         Ok(())
     }
 
@@ -122,21 +129,18 @@ impl Services {
     pub(crate) async fn unlock_user(&self, context: &Context, id: UserId) -> Result<bool, ActError> {
         let user = self.user(id).await?;
         let email = EmailAddress::parse(&user.email).map_err(|error| ActError::field(Field::Email, error))?;
-        let mut unlocked = false;
-        for key in [AttemptKey::account(&email), AttemptKey::user(id)] {
-            unlocked |= self.store.forget_attempts(key).await?;
-        }
+        let event = Event::UserUnlocked { user: id };
+        let keys = [AttemptKey::account(&email), AttemptKey::user(id)];
+        let unlocked = self.store.unlock(id, &keys, self.new_event(context, &event)).await?;
         // Nodes may cache a refusal for as long.
         tokio::time::sleep(REFUSALS_CACHED_FOR).await;
-        self.record(context, &Event::UserUnlocked { user: id });
+        self.record(context, &event);
         Ok(unlocked)
     }
 
     /// Deletes a user with all data. The sessions are revoked.
     pub(crate) async fn delete_user(&self, context: &Context, id: UserId) -> Result<(), ActError> {
-        self.user(id).await?;
-        self.sessions.wait_until_applied(self.store.delete_user(id).await?).await?;
-        self.record(context, &Event::UserDeleted { user: id });
-        Ok(())
+        let user = self.user(id).await?;
+        self.delete(context, &user).await
     }
 }

@@ -12,7 +12,7 @@ use crate::context::{ClientInfo, Context};
 use crate::environment::{Clock, Environment, ManualClock};
 use crate::model::{Field, Message};
 use crate::services::hashing::Share;
-use crate::services::{ActError, ChangePasswordRequest, RegisterRequest, SignInCookies, SignInRequest};
+use crate::services::{ActError, ChangePasswordRequest, RegisterRequest, Registered, SignInCookies, SignInRequest};
 use crate::sessions::{PresentedSessions, SessionLookup};
 use crate::{Handstamp, SecretKey};
 
@@ -70,7 +70,10 @@ impl TestSite {
             email: EmailAddress::parse(email).unwrap(),
             password: Password::parse(password).unwrap(),
         };
-        self.accounts().register_or_sign_in(&Context::visitor(), request, &[]).await
+        match self.accounts().register_or_sign_in(&Context::visitor(), request, &[]).await? {
+            Registered::SignedIn(cookies) => Ok(cookies),
+            Registered::Pending(_) => panic!("registration is open"),
+        }
     }
 
     async fn user_id(&self, email: &str) -> UserId {

@@ -49,67 +49,76 @@ async fn every_write_logs_what_it_invalidates(store: &Store) {
             changed(store, before, logged).await
         }};
     }
-    assert_eq!(changes!(store.change_name(id, &DisplayName::parse("Augusta").unwrap())), user);
-    assert_eq!(changes!(store.change_groups(id, &[GroupName::parse("staff").unwrap()], &[])), user);
-    assert_eq!(changes!(store.end_other_sessions(id, first.secret_hash)), user);
-    assert_eq!(changes!(store.end_sessions(&[first.owned()])), [InvalidationScope::Session(first.secret_hash)]);
+    assert_eq!(changes!(store.change_name(id, &DisplayName::parse("Augusta").unwrap(), event())), user);
+    assert_eq!(changes!(store.change_groups(id, &[GroupName::parse("staff").unwrap()], &[], event())), user);
+    assert_eq!(changes!(store.end_other_sessions(id, first.secret_hash, event())), user);
     assert_eq!(
-        changes!(store.end_sessions(&[first.owned()])),
+        changes!(store.end_sessions(with_events(&[first.owned()]))),
+        [InvalidationScope::Session(first.secret_hash)]
+    );
+    assert_eq!(
+        changes!(store.end_sessions(with_events(&[first.owned()]))),
         [InvalidationScope::Session(first.secret_hash)],
         "the first end may not have reached all nodes"
     );
     let (bob, bobs) = (new_user("bob@example.com"), new_session(UserId::from_uuid(unique())));
     let bobs = NewSession { user_id: bob.id, ..bobs };
-    let _ = store.create_user(&bob, Some(&bobs), &[]).await.unwrap();
+    let _ = store.create_user(&bob, Some(&bobs), &[], event()).await.unwrap();
     let more = [one_more(store, id).await.owned(), bobs.owned(), one_more(store, id).await.owned()];
     let mut users = [id, bob.id];
     users.sort_unstable_by_key(UserId::as_uuid);
     assert_eq!(
-        changes!(store.end_sessions(&more)),
+        changes!(store.end_sessions(with_events(&more))),
         users.map(InvalidationScope::User),
         "for several sessions, the users are logged"
     );
     let second = one_more(store, id).await;
     let third = new_session(id);
     assert_eq!(
-        changes!(store.sign_in(FIRST, &third, &[second.owned()])),
+        changes!(store.sign_in(FIRST, &third, &[second.owned()], sign_in_events())),
         [InvalidationScope::Session(second.secret_hash)],
         "the previous session of the browser"
     );
-    assert_eq!(changes!(store.end_session_by_id(id, third.session_id)), user);
+    assert_eq!(changes!(store.end_session_by_id(id, third.session_id, event())), user);
     assert_eq!(
-        changes!(store.end_session_by_id(id, third.session_id)),
+        changes!(store.end_session_by_id(id, third.session_id, event())),
         user,
         "the first end may not have reached all nodes"
     );
     let fourth = one_more(store, id).await;
     let rotated = new_session(id).secret_hash;
-    assert_eq!(changes!(store.change_password(id, FIRST, &hash("second"), (fourth.secret_hash, rotated), NOW)), user);
+    assert_eq!(
+        changes!(store.change_password(id, FIRST, &hash("second"), (fourth.secret_hash, rotated), NOW, event())),
+        user
+    );
     assert_eq!(
         changes!(store.purge_expired_sessions(fourth.expires_at, 10)),
         [InvalidationScope::Expired(fourth.expires_at)]
     );
-    assert_eq!(changes!(store.end_sessions_of(id)), user);
-    assert_eq!(changes!(store.end_some_sessions(10)), [InvalidationScope::All]);
-    assert_eq!(changes!(store.set_disabled(id, Some(NOW))), user);
-    assert_eq!(changes!(store.set_disabled(id, None)), user);
-    assert_eq!(changes!(store.delete_user(id)), user);
+    assert_eq!(changes!(store.end_sessions_of(id, event())), user);
+    assert_eq!(changes!(store.end_some_sessions(10, event())), [InvalidationScope::All]);
+    assert_eq!(changes!(store.set_disabled(id, Some(NOW), event())), user);
+    assert_eq!(changes!(store.set_disabled(id, None, event())), user);
+    assert_eq!(changes!(store.delete_user(id, event())), user);
 }
 
 async fn a_write_that_invalidates_nothing_takes_no_position(store: &Store) {
     let (id, first) = ada(store).await;
     let none = None;
     let taken = new_user("ada@example.com");
-    assert_eq!(store.create_user(&taken, None, &[first.owned()]).await.unwrap().position, none);
-    assert_eq!(store.sign_in(FIRST, &new_session(id), &[]).await.unwrap().position, none);
-    assert_eq!(store.sign_in(ANOTHER, &new_session(id), &[first.owned()]).await.unwrap().position, none);
+    assert_eq!(store.create_user(&taken, None, &[first.owned()], event()).await.unwrap().position, none);
+    assert_eq!(store.sign_in(FIRST, &new_session(id), &[], sign_in_events()).await.unwrap().position, none);
+    assert_eq!(
+        store.sign_in(ANOTHER, &new_session(id), &[first.owned()], sign_in_events()).await.unwrap().position,
+        none
+    );
     let (eve, eves) = (new_user("eve@example.com"), new_session(id));
     let eves = NewSession { user_id: eve.id, ..eves };
-    let _ = store.create_user(&eve, Some(&eves), &[]).await.unwrap();
-    assert_eq!(store.end_session_by_id(id, eves.session_id).await.unwrap().position, none);
+    let _ = store.create_user(&eve, Some(&eves), &[], event()).await.unwrap();
+    assert_eq!(store.end_session_by_id(id, eves.session_id, event()).await.unwrap().position, none);
     assert_eq!(store.purge_expired_sessions(NOW, 10).await.unwrap().position, none);
     let ids = (new_session(id).secret_hash, new_session(id).secret_hash);
-    assert_eq!(store.change_password(id, ANOTHER, &hash("new"), ids, NOW).await.unwrap().position, none);
+    assert_eq!(store.change_password(id, ANOTHER, &hash("new"), ids, NOW, event()).await.unwrap().position, none);
     assert_eq!(newest(store).await, Position(0));
     assert_eq!(store.invalidations_after(Position(0)).await.unwrap(), []);
 }
@@ -117,7 +126,7 @@ async fn a_write_that_invalidates_nothing_takes_no_position(store: &Store) {
 async fn positions_of_concurrent_writes_have_no_gaps(store: &Store) {
     let (id, _) = ada(store).await;
     let name = DisplayName::parse("Augusta").unwrap();
-    let acts = (0..20).map(|_| store.change_name(id, &name));
+    let acts = (0..20).map(|_| store.change_name(id, &name, event()));
     let value = all_at_once(acts).await.into_iter();
     let mut positions: Vec<_> = value.map(|logged| logged.unwrap().position.unwrap().0).collect();
     positions.sort_unstable();
@@ -130,7 +139,7 @@ async fn positions_of_concurrent_writes_have_no_gaps(store: &Store) {
 
 async fn a_node_joins_at_the_newest_position(store: &Store) {
     let (_, session) = ada(store).await;
-    let _ = store.end_sessions(&[session.owned()]).await.unwrap();
+    let _ = store.end_sessions(with_events(&[session.owned()])).await.unwrap();
     let id = node();
     assert_eq!(store.join(id, LEASE).await.unwrap(), Position(1));
     let joined = NodeRow { id, position: Position(1), renewals: 0, lease: LEASE };
@@ -149,7 +158,7 @@ async fn a_renewal_returns_the_newest_position_and_never_lowers_the_reported_one
     let id = node();
     store.join(id, LEASE).await.unwrap();
     assert_eq!(store.renew(id, Position(0)).await.unwrap(), Some(Position(0)));
-    let _ = store.end_sessions(&[session.owned()]).await.unwrap();
+    let _ = store.end_sessions(with_events(&[session.owned()])).await.unwrap();
     assert_eq!(store.renew(id, Position(0)).await.unwrap(), Some(Position(1)));
     assert_eq!(row(store, id).await.unwrap().position, Position(0), "it has not reached that position");
     assert_eq!(store.renew(id, Position(1)).await.unwrap(), Some(Position(1)));
@@ -188,12 +197,12 @@ async fn rejoining_leaves_no_row_of_the_previous_membership(store: &Store) {
 async fn trimming_the_log_keeps_the_later_invalidations(store: &Store) {
     let (_, session) = ada(store).await;
     for _ in 0..3 {
-        let _ = store.end_sessions(&[session.owned()]).await.unwrap();
+        let _ = store.end_sessions(with_events(&[session.owned()])).await.unwrap();
     }
     store.forget(Position(2)).await.unwrap();
     let left = store.invalidations_after(Position(0)).await.unwrap();
     assert_eq!(left.iter().map(|change| change.position).collect::<Vec<_>>(), [Position(3)]);
-    let next = store.end_sessions(&[session.owned()]).await.unwrap();
+    let next = store.end_sessions(with_events(&[session.owned()])).await.unwrap();
     assert_eq!(next.position, Some(Position(4)), "positions are never reused");
 }
 
@@ -208,7 +217,7 @@ async fn an_abandoned_transaction_is_ended() {
     let mut transaction = sqlx::Connection::begin(&mut *connection).await.unwrap();
     sqlx::query("UPDATE change_counter SET position = position + 1").execute(&mut *transaction).await.unwrap();
     let begun = std::time::Instant::now();
-    while store.end_sessions(&[session.owned()]).await.is_err() {
+    while store.end_sessions(with_events(&[session.owned()])).await.is_err() {
         assert!(begun.elapsed() < Duration::from_secs(8), "sign-outs are still blocked");
     }
     assert!(transaction.commit().await.is_err());
@@ -228,7 +237,7 @@ mod revocations_a_second {
             let (begun, mut value) = (Instant::now(), 0);
             while begun.elapsed() < Duration::from_secs(3) {
                 let ids: Vec<_> = (0..at_once).map(|_| [new_session(UserId::from_uuid(unique())).owned()]).collect();
-                let outcomes = all_at_once(ids.iter().map(|ended| store.end_sessions(ended))).await;
+                let outcomes = all_at_once(ids.iter().map(|ended| store.end_sessions(with_events(ended)))).await;
                 value += outcomes.into_iter().filter(Result::is_ok).count();
             }
             println!("{name}, {at_once} at once: {:.0} a second", value as f64 / begun.elapsed().as_secs_f64());

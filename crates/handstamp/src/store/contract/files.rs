@@ -70,7 +70,7 @@ async fn a_write_that_timed_out_does_not_block_the_next_one() {
     let other = sqlx::SqlitePool::connect(&url).await.unwrap();
     let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
     for _ in 0..2 {
-        let error = store.end_sessions(&[session.owned()]).await.err().unwrap();
+        let error = store.end_sessions(with_events(&[session.owned()])).await.err().unwrap();
         assert!(error.to_string().contains("holds the write lock"), "{error}");
     }
     held.rollback().await.unwrap();
@@ -79,7 +79,7 @@ async fn a_write_that_timed_out_does_not_block_the_next_one() {
     for _ in 0..3 {
         one_more(&store, id).await;
     }
-    let _ = store.end_sessions(&[session.owned()]).await.unwrap();
+    let _ = store.end_sessions(with_events(&[session.owned()])).await.unwrap();
     assert!(!is_live(&store, &session).await);
 }
 
@@ -101,7 +101,7 @@ async fn a_write_that_found_the_disk_full_does_not_block_the_next_one() {
     let (id, session) = ada(&store).await;
     // The file cannot grow, since SQLite sets the limit to its current size.
     execute(&store, "PRAGMA max_page_count = 1").await;
-    let begin = async || store.sign_in(FIRST, &new_session(id), &[]).await;
+    let begin = async || store.sign_in(FIRST, &new_session(id), &[], sign_in_events()).await;
     let mut begun = 0;
     while begin().await.is_ok() {
         begun += 1;

@@ -49,7 +49,7 @@ async fn has_kept_everything(store: &Store, version: i64) {
     assert_eq!(live.authentication, Authentication::by_password(at(1_700_000_600)), "{version}");
     let listed = store.sessions_of(id, NOW).await.unwrap();
     assert_eq!((listed.len(), listed[0].last_seen_at), (1, at(1_700_000_700)), "{version}");
-    assert!(store.sign_in(FIRST, &new_session(id), &[]).await.unwrap().value.is_some(), "{version}");
+    assert!(store.sign_in(FIRST, &new_session(id), &[], sign_in_events()).await.unwrap().value.is_some(), "{version}");
 }
 
 #[cfg(feature = "sqlite")]

@@ -28,6 +28,8 @@ pub(in crate::web) async fn show(
 fn done(query: &str) -> Option<&'static str> {
     let query = FormFields::parse(query.as_bytes()).ok()?;
     match query.get("done").ok()? {
+        "email" => Some("Your e-mail address was changed, and your other devices were signed out."),
+        "verified" => Some("Your e-mail address is confirmed."),
         "name" => Some("Your name was changed."),
         "password" => Some("Your password was changed, and your other devices were signed out."),
         _ => None,

@@ -1,13 +1,24 @@
 //! The HTML pages, one action per file: `show` renders the page, `submit` handles its form.
 
 pub(super) mod account;
+pub(super) mod activity;
+pub(super) mod confirm;
+pub(super) mod delete;
+pub(super) mod email;
+pub(super) mod export;
+pub(super) mod forgot;
 pub(super) mod home;
+pub(super) mod invitation;
+pub(super) mod link;
 pub(super) mod password;
 pub(super) mod profile;
 pub(super) mod register;
+pub(super) mod reset;
 pub(super) mod sessions;
 pub(super) mod sign_in;
+pub(super) mod sign_in_by_code;
 pub(super) mod sign_out;
+pub(super) mod verify;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +47,12 @@ fn next_from_query(site: &Site, uri: &Uri) -> Option<ReturnTo> {
     FormFields::parse(uri.query()?.as_bytes()).ok().and_then(|query| next_from_form(site, &query).ok()?)
 }
 
+/// Whether the query of a URL of ours asks for this notice: one of our own sentences, never text from the URL.
+fn has_notice(uri: &Uri, name: &str) -> bool {
+    let query = uri.query().and_then(|query| FormFields::parse(query.as_bytes()).ok());
+    query.is_some_and(|query| query.get("notice").is_ok_and(|notice| notice == name))
+}
+
 /// The return URL in a form, if redirects to it are allowed.
 fn next_from_form(site: &Site, fields: &FormFields) -> Result<Option<ReturnTo>, WebError> {
     Ok(site.urls.parse(fields.get("next")?))
@@ -52,10 +69,9 @@ fn link_with_next(site: &Site, page: &str, next: Option<&ReturnTo>) -> Value {
     Value::from_safe_string(next.map_or_else(|| page.clone(), |next| url_with_next(&page, next)))
 }
 
-/// The notice for an anonymous visitor on the first page after a sign-out.
+/// The notice for an anonymous visitor on the first page after a sign-out, or after the account was deleted.
 fn notice_of_sign_out(site: &Site, visitor: &Visitor, headers: &HeaderMap) -> Option<&'static str> {
-    let is_news = visitor.session().is_none() && site.cookies.has_just_signed_out(headers);
-    is_news.then_some("You are signed out.")
+    if visitor.session().is_some() { None } else { site.cookies.notice_of_end(headers) }
 }
 
 /// Marks the notice of a page as shown, so that the next page does not repeat it.

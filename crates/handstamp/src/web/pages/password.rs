@@ -1,26 +1,20 @@
 //! The page to change the password.
 
-use std::convert::Infallible;
-
-use axum::extract::{FromRequestParts, State};
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use handstamp_core::Password;
 use minijinja::context;
 
 use super::{messages, see_other_with};
-use crate::context::Context;
 use crate::model::{Field, FieldErrors};
 use crate::services::{ActError, ChangePasswordRequest, SignInCookies};
-use crate::sessions::PresentedSessions;
 use crate::web::SharedSite;
-use crate::web::authenticate::reject_anonymous;
-use crate::web::endpoint::RequestContext;
 use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
-use crate::web::user::{SignedInUser, Visitor, original_uri};
+use crate::web::sender::Sender;
+use crate::web::user::{SignedInUser, Visitor};
 use crate::web::web_error::WebError;
 
 pub(in crate::web) async fn show(
@@ -96,35 +90,6 @@ async fn sent_twice(site: &SharedSite, sender: &Sender, new: Password) -> Option
 
 fn changed(site: &SharedSite, cookies: &SignInCookies) -> Response {
     see_other_with(site.cookies.sign_in_cookies(cookies), &site.urls.page("/account?done=password"))
-}
-
-/// The client that sent a form, whether it is still signed in or not.
-pub(in crate::web) struct Sender {
-    presented: PresentedSessions,
-    context: Context,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-}
-
-impl Sender {
-    fn reject_anonymous(&self, site: &SharedSite) -> Response {
-        reject_anonymous(site, &self.method, &self.uri, &self.headers)
-    }
-}
-
-impl FromRequestParts<RequestContext> for Sender {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, context: &RequestContext) -> Result<Self, Infallible> {
-        Ok(Self {
-            presented: PresentedSessions::from_request_parts(parts, context).await?,
-            context: Context::from_request_parts(parts, context).await?,
-            method: parts.method.clone(),
-            uri: original_uri(&parts.uri, &parts.extensions).clone(),
-            headers: parts.headers.clone(),
-        })
-    }
 }
 
 fn form_page(

@@ -9,11 +9,11 @@ use minijinja::context;
 use super::{link_with_next, messages, next_from_form, next_from_query, next_value, see_other_with};
 use crate::context::Context;
 use crate::model::{Field, FieldErrors};
-use crate::services::{ActError, RegisterRequest};
+use crate::services::{ActError, RegisterRequest, Registered};
 use crate::sessions::PresentedSessions;
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
-use crate::web::redirect::see_other;
+use crate::web::redirect::{see_other, url_with_next};
 use crate::web::respond::page;
 use crate::web::user::Visitor;
 use crate::web::web_error::WebError;
@@ -58,10 +58,15 @@ pub(in crate::web) async fn submit(
         Err(errors) => Err(errors.into()),
     };
     match registered {
-        Ok(cookies) => Ok(see_other_with(
+        Ok(Registered::SignedIn(cookies)) => Ok(see_other_with(
             site.cookies.sign_in_cookies(&cookies),
             form.next.as_ref().unwrap_or(site.urls.account()).as_str(),
         )),
+        Ok(Registered::Pending(browser)) => {
+            let page = site.urls.page("/account/verify");
+            let page = form.next.as_ref().map_or_else(|| page.clone(), |next| url_with_next(&page, next));
+            Ok(see_other_with([site.cookies.pending(&browser)], &page))
+        }
         // The page says that registration is closed.
         Err(ActError::Forbidden(_)) => form_page(&site, &visitor, StatusCode::FORBIDDEN, &form),
         Err(ActError::Fields(errors)) => {

@@ -7,15 +7,15 @@ use minijinja::{Value, context};
 use uuid::Uuid;
 
 use crate::context::Context;
+use crate::format::{format_datetime, format_relative, format_rfc3339};
 use crate::model::{ListedSession, RevokeOutcome};
 use crate::sessions::Session;
+use crate::user_agent::describe;
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
-use crate::web::templates::{format_datetime, format_relative, format_rfc3339};
 use crate::web::user::{SignedInUser, Visitor};
-use crate::web::user_agent::describe;
 use crate::web::web_error::WebError;
 
 const HERE: &str = "/account/sessions";

@@ -7,10 +7,11 @@ use handstamp_core::ReturnTo;
 use minijinja::{Value, context};
 
 use super::{
-    link_with_next, messages, next_from_form, next_from_query, next_value, notice_of_sign_out, see_other_with,
-    with_notice_shown,
+    has_notice, link_with_next, messages, next_from_form, next_from_query, next_value, notice_of_sign_out,
+    see_other_with, with_notice_shown,
 };
 use crate::context::Context;
+use crate::format::lasting;
 use crate::model::{Field, FieldErrors};
 use crate::services::{ActError, SignInRequest};
 use crate::sessions::PresentedSessions;
@@ -18,10 +19,12 @@ use crate::web::SharedSite;
 use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
-use crate::web::templates::lasting;
 use crate::web::urls::FORM_NOT_SENT;
 use crate::web::user::Visitor;
 use crate::web::web_error::WebError;
+
+/// The value of `notice` with which the page of a reset link redirects here.
+const NEW_PASSWORD: &str = "new-password";
 
 /// The submitted values and their errors.
 struct Form {
@@ -43,15 +46,19 @@ pub(in crate::web) async fn show(
     let form = Form { email: String::new(), remember: true, next, errors: FieldErrors::default() };
     let (form_not_sent, notice) =
         (says_form_not_sent(request.uri()), notice_of_sign_out(&site, &visitor, request.headers()));
-    let notice = notice.filter(|_| !form_not_sent);
+    let notice = notice.or_else(|| notice_of_new_password(request.uri())).filter(|_| !form_not_sent);
     let response = form_page(&site, &visitor, StatusCode::OK, &form, context! { form_not_sent, notice })?;
     Ok(with_notice_shown(&site, response, notice))
 }
 
 /// Whether the request was redirected here from a form that was not sent.
 fn says_form_not_sent(uri: &Uri) -> bool {
-    let query = uri.query().and_then(|query| FormFields::parse(query.as_bytes()).ok());
-    query.is_some_and(|query| query.get("notice").is_ok_and(|notice| notice == FORM_NOT_SENT))
+    has_notice(uri, FORM_NOT_SENT)
+}
+
+/// The notice after a new password was set by a link.
+fn notice_of_new_password(uri: &Uri) -> Option<&'static str> {
+    has_notice(uri, NEW_PASSWORD).then_some("Your new password is set. Sign in with it.")
 }
 
 pub(in crate::web) async fn submit(
@@ -105,6 +112,9 @@ fn form_page(
         lifetime => lasting(site.services.config.session.lifetime),
         sign_in_url => link_with_next(site, "/account/login", form.next.as_ref()),
         register_url => link_with_next(site, "/account/register", form.next.as_ref()),
+        code_url => site.services.sign_in_by_code_is_on()
+            .then(|| link_with_next(site, "/account/login/mail", form.next.as_ref())),
+        mail_on => site.services.mail_is_on(),
         ..notices
     };
     page(site, visitor, status, "authentication/sign_in.html", values)

@@ -16,6 +16,8 @@ use crate::config::{Config, DatabaseUrl, PublicUrl};
 use crate::environment::{Environment, ManualClock};
 use crate::{Handstamp, SecretKey, Timestamp};
 
+mod account_life;
+mod activity;
 mod connections;
 mod embedding;
 mod propagation;
@@ -48,6 +50,9 @@ impl TestSite {
         let database = DatabaseUrl::Sqlite(folder.path().join("data/handstamp.db"));
         let mut config = Config::new(PublicUrl::parse(public_url).unwrap(), database, secret);
         config.hashing.params = crate::Argon2Params::new(8, 1, 1).unwrap();
+        config.mail.url = Some(crate::MailUrl::Folder(folder.path().join("mails")));
+        // Tests take the mails out of the outbox.
+        config.mail.send_outbox = false;
         set(&mut config);
         let clock = Arc::new(ManualClock::new(NOW));
         let environment = Environment { clock: clock.clone(), ..Environment::system() };
@@ -134,9 +139,25 @@ async fn only_the_listed_routes_are_public() {
         "POST /account/login",
         "GET /account/logout",
         "POST /account/logout",
+        "GET /account/login/mail",
+        "POST /account/login/mail",
+        "GET /account/login/code",
+        "POST /account/login/code",
+        "GET /account/forgot",
+        "POST /account/forgot",
+        "GET /account/forgot/sent",
+        "GET /account/link/{token}",
+        "GET /account/reset",
+        "POST /account/reset",
+        "GET /account/email/undo",
+        "POST /account/email/undo",
+        "GET /account/invitation",
+        "POST /account/invitation",
+        "POST /account/verify",
         "POST /account/api/v1/session",
         "DELETE /account/api/v1/session",
         "POST /account/api/v1/users",
+        "POST /account/api/v1/password/forgot",
         "ANY /account/api/{*path}",
         "GET /account/api/v1/openapi.json",
         "GET /account/static/{file}",
@@ -169,6 +190,7 @@ async fn the_openapi_description_covers_every_api_route() {
     let here = TestSite::at("http://localhost").await;
     let description = text(here.opens("/account/api/v1/openapi.json", "").await).await;
     let description: serde_json::Value = serde_json::from_str(&description).unwrap();
+    assert_eq!(here.handstamp.openapi(), description, "an application gets the same");
     let base = description["servers"][0]["url"].as_str().unwrap().to_owned();
     let mut described = Vec::new();
     for (path, operations) in description["paths"].as_object().unwrap() {

@@ -8,10 +8,10 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::problems::{
-    CrossSite, FieldError, Invalid, InvalidProblem, Malformed, NotFound, NotJson, Problem, Throttled, TooLong,
-    Unauthorized, Unavailable,
+    CrossSite, FieldError, Invalid, InvalidProblem, Malformed, NotFound, NotJson, Problem, ReauthenticationRequired,
+    Throttled, TooLong, Unauthorized, Unavailable,
 };
-use crate::web::SharedSite;
+use crate::web::{SharedSite, Site};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,9 +28,16 @@ use crate::web::SharedSite;
         super::sessions::list,
         super::sessions::revoke,
         super::sessions::revoke_others,
+        super::session::confirm,
         super::password::change,
+        super::password::forgot,
+        super::email::change,
+        super::email::verify,
+        super::email::send,
+        super::user::export,
+        super::user::delete,
     ),
-    components(schemas(Problem, InvalidProblem, FieldError), responses(Malformed, Unauthorized, CrossSite, NotFound, TooLong, NotJson, Invalid, Throttled, Unavailable)),
+    components(schemas(Problem, InvalidProblem, FieldError), responses(Malformed, Unauthorized, ReauthenticationRequired, CrossSite, NotFound, TooLong, NotJson, Invalid, Throttled, Unavailable)),
     modifiers(&NoLicence),
 )]
 struct Description;
@@ -44,11 +51,15 @@ impl Modify for NoLicence {
     }
 }
 
-/// The OpenAPI document of this site.
 pub(in crate::web) async fn openapi(State(site): State<SharedSite>) -> Response {
+    Json(description(&site)).into_response()
+}
+
+/// The OpenAPI document of this site.
+pub(crate) fn description(site: &Site) -> utoipa::openapi::OpenApi {
     let mut openapi = Description::openapi();
     openapi.servers = Some(vec![ServerBuilder::new().url(site.urls.page("/account/api/v1")).build()]);
     let cookie = ApiKey::Cookie(ApiKeyValue::new(site.cookies.session_name()));
     openapi.components.get_or_insert_default().add_security_scheme("session", SecurityScheme::ApiKey(cookie));
-    Json(openapi).into_response()
+    openapi
 }

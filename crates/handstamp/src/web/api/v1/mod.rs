@@ -5,10 +5,12 @@
 
 mod body;
 pub(in crate::web) mod description;
+pub(in crate::web) mod email;
 pub(in crate::web) mod password;
 mod problems;
 mod responses;
 pub(in crate::web) mod session;
 pub(in crate::web) mod sessions;
 mod types;
+pub(in crate::web) mod user;
 pub(in crate::web) mod users;

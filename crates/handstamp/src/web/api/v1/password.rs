@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use super::body::JsonBody;
 use super::problems;
 use super::responses::with_cookies;
-use super::types::ChangePasswordBody;
+use super::types::{ChangePasswordBody, EmailBody};
 use crate::context::Context;
 use crate::services::ChangePasswordRequest;
 use crate::web::SharedSite;
@@ -36,4 +36,23 @@ pub(in crate::web) async fn change(
     let request = ChangePasswordRequest::parse(&given.current_password, &given.password, policy)?;
     let cookies = site.services.change_password(&context, &session, request).await?;
     Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.sign_in_cookies(&cookies)))
+}
+
+/// Has a reset link mailed to the account with this address, if there is one. The response is the same if there is none.
+#[utoipa::path(
+    post,
+    path = "/password/forgot",
+    request_body = EmailBody,
+    responses(
+        (status = 202, description = "A link is mailed if the address has an account."),
+        problems::WithABody,
+    ),
+)]
+pub(in crate::web) async fn forgot(
+    State(site): State<SharedSite>,
+    context: Context,
+    JsonBody(given): JsonBody<EmailBody>,
+) -> Result<StatusCode, WebError> {
+    site.services.request_reset(&context, &given.email).await?;
+    Ok(StatusCode::ACCEPTED)
 }

@@ -6,7 +6,8 @@ use utoipa::{IntoResponses, ToResponse, ToSchema};
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it only describes what `respond::problem` makes")]
 pub(super) struct Problem {
-    /// `about:blank`: the status says which kind of problem it is.
+    /// `about:blank`: the status says which kind of problem it is. `reauthentication-required`: the user has to enter the password
+    /// again first.
     r#type: String,
     /// The status in words.
     title: String,
@@ -51,6 +52,9 @@ problems! {
     Malformed(Problem);
     /// The request has no live session.
     Unauthorized(Problem);
+    /// The user has not authenticated recently enough: the type is `reauthentication-required`. It is 403 for requests from other sites
+    /// as well, whose type is `about:blank`.
+    ReauthenticationRequired(Problem);
     /// The request came from another site, or with a session cookie and without an `Origin`; or registration is closed.
     CrossSite(Problem);
     /// The account has no such session.

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use super::body::JsonBody;
 use super::problems;
 use super::responses::{signed_in, with_cookies};
-use super::types::{CredentialsBody, SignedInResponse};
+use super::types::{ConfirmBody, CredentialsBody, SignedInResponse};
 use crate::context::Context;
 use crate::services::SignInRequest;
 use crate::sessions::PresentedSessions;
@@ -70,4 +70,26 @@ pub(in crate::web) async fn sign_out(
 ) -> Result<Response, WebError> {
     end_presented(&site, &context, &presented).await?;
     Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.remove_session()))
+}
+
+/// Authenticates the signed-in user again, and gives the session a new token. Sensitive actions need it some time after the sign-in.
+#[utoipa::path(
+    post,
+    path = "/session/confirm",
+    request_body = ConfirmBody,
+    responses(
+        (status = 204, description = "Authenticated.", headers(("Set-Cookie", description = "The session cookie, with a new token."))),
+        (status = 401, response = problems::Unauthorized),
+        problems::WithABody,
+    ),
+    security(("session" = [])),
+)]
+pub(in crate::web) async fn confirm(
+    State(site): State<SharedSite>,
+    SignedInUser(session): SignedInUser,
+    context: Context,
+    JsonBody(given): JsonBody<ConfirmBody>,
+) -> Result<Response, WebError> {
+    let token = site.services.reauthenticate(&context, &session, &given.password).await?;
+    Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), [site.cookies.session(&token)]))
 }

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::format::format_rfc3339;
 use crate::model::ListedSession;
 use crate::sessions::Session;
-use crate::web::templates::format_rfc3339;
 
 /// The signed-in user and the session.
 #[derive(Serialize, ToSchema)]
@@ -131,6 +131,27 @@ pub(in crate::web) struct ChangePasswordBody {
     pub(super) password: String,
 }
 
+/// The password of the signed-in user.
+#[derive(Deserialize, ToSchema)]
+pub(in crate::web) struct ConfirmBody {
+    pub(super) password: String,
+}
+
+/// An e-mail address.
+#[derive(Deserialize, ToSchema)]
+pub(in crate::web) struct EmailBody {
+    #[schema(example = "ada@example.com")]
+    pub(super) email: String,
+}
+
+/// The code of a mail.
+#[derive(Deserialize, ToSchema)]
+pub(in crate::web) struct CodeBody {
+    /// Eight digits, in groups or not.
+    #[schema(example = "1234 5678")]
+    pub(super) code: String,
+}
+
 #[cfg(all(test, feature = "serde"))]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -172,6 +193,7 @@ mod tests {
             disabled: false,
             groups,
             sessions: 2,
+            language: "en".to_owned(),
         };
         let mut user = json(&user);
         assert_eq!(user.remove("signed_in_at").unwrap(), "2027-01-15T08:00:00Z");

@@ -369,7 +369,16 @@ async fn pages_of_an_application_use_our_layout_and_can_replace_our_pages() {
     let app = app.with_state(here.handstamp.clone()).merge(here.handstamp.router());
     let token = here.registers().await;
     let page = ask(&app, Request::get("/notes"), &token).await;
-    assert_eq!(page.headers()[header::CACHE_CONTROL], "no-store");
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "same-origin"),
+        // Scripts and images are the application's own business.
+        (header::CONTENT_SECURITY_POLICY, "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"),
+    ] {
+        assert_eq!(page.headers()[name], value);
+    }
     let page = text(page).await;
     assert!(page.contains("<p>milk, &lt;b&gt;read</p>") && page.contains(">Sign out</button>"), "{page}");
     assert!(text(ask(&app, Request::get("/notes"), "").await).await.contains(">Sign in</a>"));

@@ -6,6 +6,8 @@ use handstamp_core::{SessionSecretHash, Timestamp, UserId};
 use tokio::time::{sleep, timeout};
 
 use super::*;
+use crate::context::Context;
+use crate::events::Event;
 use crate::model::OwnedSession;
 use crate::store::{InvalidationLog, NodeId, Position};
 
@@ -14,7 +16,7 @@ const MOMENT: Duration = Duration::from_millis(10);
 
 impl TestSite {
     /// Sends a form with a session token.
-    async fn sends(&self, token: &str, path: &str, fields: &str) -> Response<Body> {
+    pub(super) async fn sends(&self, token: &str, path: &str, fields: &str) -> Response<Body> {
         let request = Request::post(path)
             .header("host", "localhost")
             .header("cookie", format!("handstamp_session={token}"))
@@ -112,7 +114,8 @@ async fn invalidations_that_every_node_has_applied_are_deleted() {
         secret_hash: SessionSecretHash::from_bytes([7; 32]),
         user_id: UserId::new(Timestamp::from_unix_seconds(0), [7; 10]),
     };
-    let ended = accounts.store.end_sessions(&[session]).await.unwrap();
+    let event = accounts.new_event(&Context::visitor(), &Event::SessionEnded { user: session.user_id });
+    let ended = accounts.store.end_sessions(vec![(session, event)]).await.unwrap();
     accounts.sessions.wait_until_applied(ended).await.unwrap();
     let forgotten = async {
         while !accounts.store.invalidations_after(Position(0)).await.unwrap().is_empty() {

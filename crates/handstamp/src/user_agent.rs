@@ -1,7 +1,7 @@
-//! Describes user agents in words, for the list of sessions.
+//! Describes user agents in words, for lists of sessions and for mails.
 
 /// Describes a user agent in words: `Firefox on Linux`. Every browser claims to be several others, so the order matters.
-pub(super) fn describe(user_agent: &str) -> String {
+pub(crate) fn describe(user_agent: &str) -> String {
     const BROWSERS: [(&str, &str); 10] = [
         ("Edg", "Edge"),
         ("OPR/", "Opera"),
