@@ -79,7 +79,8 @@ export class Verifier {
     try {
       return userFromClaims(claims);
     } catch (error) {
-      throw this.#refusal(error);
+      this.#log(`an assertion was refused: ${messageOf(error)}`);
+      throw new InvalidAssertionError();
     }
   }
 
@@ -99,7 +100,7 @@ export class Verifier {
 /** Whether the keys could not be fetched: any error but those about the assertion itself. */
 function isAboutKeys(error: unknown): boolean {
   const ofKeys = ["ERR_JOSE_GENERIC", "ERR_JWKS_INVALID", "ERR_JWKS_TIMEOUT"];
-  return !(error instanceof errors.JOSEError || error instanceof TypeError) || ofKeys.includes((error as errors.JOSEError).code);
+  return !(error instanceof errors.JOSEError) || ofKeys.includes(error.code);
 }
 
 function messageOf(error: unknown): string {
