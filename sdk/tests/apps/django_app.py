@@ -24,7 +24,7 @@ settings.configure(
         "handstamp.django.HandstampMiddleware",
     ],
     AUTHENTICATION_BACKENDS=["handstamp.django.HandstampBackend", "django.contrib.auth.backends.ModelBackend"],
-    HANDSTAMP={"STAFF_GROUP": "staff", "SYNC_GROUPS": True},
+    HANDSTAMP={"URL": os.environ.get("HANDSTAMP_URL"), "STAFF_GROUP": "staff", "SYNC_GROUPS": True},
     LOGGING={
         "version": 1,
         "disable_existing_loggers": False,

@@ -96,8 +96,7 @@ class HandstampBackend(ModelBackend):
         # Other parts of an app may trust this field.
         if handstamp_user.verified_email:
             try:
-                with transaction.atomic():
-                    _update(user, {get_user_model().get_email_field_name(): handstamp_user.verified_email})
+                _update(user, {get_user_model().get_email_field_name(): handstamp_user.verified_email})
             except IntegrityError as error:
                 user.refresh_from_db()
                 _log.error("the address of user %s is not updated: %s", user.pk, error)
@@ -110,7 +109,9 @@ def _update(user: Any, values: dict[str, object]) -> None:
     if changed:
         for name in changed:
             setattr(user, name, values[name])
-        user.save(update_fields=changed)
+        # A transaction of its own, so that an error leaves that of the request as it is.
+        with transaction.atomic():
+            user.save(update_fields=changed)
 
 
 def _has_field(name: str) -> bool:
