@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from running import APPS, Site
+
+from running import APPS, VARIANTS, Site
 
 NUMBERS = itertools.count()
 
@@ -40,8 +41,21 @@ def sites(folder):
         each.end()
 
 
+def pytest_collection_modifyitems(items):
+    """Gives all tests of an app to one process, since its site is started once for each."""
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        item.add_marker(pytest.mark.xdist_group(parameters.get("site") or parameters.get("main_site") or item.path.stem))
+
+
 @pytest.fixture(params=APPS)
 def site(request, sites):
+    return sites(request.param)
+
+
+@pytest.fixture(params=[name for name in APPS if name not in VARIANTS])
+def main_site(request, sites):
+    """The site of an app that is no variant of another."""
     return sites(request.param)
 
 
@@ -52,9 +66,10 @@ def email():
 
 
 @pytest.fixture
-def ada(site, email):
+def ada(request, email):
     """A visitor who has just registered."""
-    visitor = site.visitor()
+    name = "site" if "site" in request.fixturenames else "main_site"
+    visitor = request.getfixturevalue(name).visitor()
     visitor.register(email)
     visitor.email = email
     return visitor

@@ -27,6 +27,8 @@ APPS = {
     "express-cookie": ["express_app.js", "cookie"],
     "fastify": ["fastify_app.js"],
 }
+# Apps that differ from another in a part of the framework only. They run fewer tests.
+VARIANTS = ("django-asgi", "express-cookie")
 
 
 def free_address():

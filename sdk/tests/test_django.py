@@ -65,7 +65,12 @@ class Users(Project):
         row = self.row(ada)
         assert User.objects.count() == 1
         assert row.username.startswith("ada-lovelace-")
-        assert (row.email, row.has_usable_password(), row.is_staff, row.is_superuser) == ("ada@example.com", False, False, False)
+        assert (row.email, row.has_usable_password(), row.is_staff, row.is_superuser) == (
+            "ada@example.com",
+            False,
+            False,
+            False,
+        )
 
     def test_name_address_and_rights_follow_handstamp(self):
         ada = made_up_user("Ada", groups=["staff", "editors", "unknown"])
@@ -231,7 +236,11 @@ def test_the_system_check_finds_a_wrong_setting(expected):
 
 @pytest.mark.parametrize(
     ("setting", "message"),
-    [({"URL": "x"}, "HANDSTAMP_URL"), ({**BASE, "LINK_BY": "email"}, "LINK_BY"), ({**BASE, "LINK": ["name"]}, "no setting LINK")],
+    [
+        ({"URL": "x"}, "HANDSTAMP_URL"),
+        ({**BASE, "LINK_BY": "email"}, "LINK_BY"),
+        ({**BASE, "LINK": ["name"]}, "no setting LINK"),
+    ],
 )
 def test_a_malformed_setting_is_refused(setting, message):
     with override_settings(HANDSTAMP=setting), pytest.raises(ImproperlyConfigured, match=message):
@@ -257,4 +266,3 @@ def test_an_address_that_is_unique_in_the_app_and_taken_leaves_the_rights_as_the
                 HandstampBackend().update_user(user, made_up_user("Ada", groups=[]))
     assert save.call_args_list[0].kwargs == {"update_fields": ["first_name", "is_staff"]}
     assert "the address of user" in caplog.text
-

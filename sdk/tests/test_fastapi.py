@@ -75,7 +75,7 @@ def test_a_test_signs_in_by_an_override_or_by_an_assertion():
 
 
 def test_a_response_of_its_own_is_not_stored_either():
-    app, handstamp = new_app()
+    app, _ = new_app()
     answer = TestClient(app, base_url=URL).get("/response")
     assert (answer.headers["Cache-Control"], answer.headers["Vary"]) == ("no-store", "Cookie")
 
@@ -135,6 +135,7 @@ def test_a_fetch_of_keys_does_not_block_the_event_loop(caplog):
     import time
 
     import uvicorn
+
     from running import free_address, is_listening
 
     address = free_address()

@@ -76,7 +76,7 @@ def test_flask_login_takes_the_user():
 
 def test_links_are_built_without_a_request_and_a_wrong_one_is_an_error():
     app, _ = new_app(HANDSTAMP_ORIGINS=["https://other.example.com"])
-    with app.test_request_context(), pytest.raises(Exception, match="handstamp.nothing"):
+    with app.test_request_context(), pytest.raises(Exception, match=r"handstamp\.nothing"):
         flask.url_for("handstamp.nothing")
     with app.test_request_context(base_url="https://other.example.com"):
         expected = "http://localhost:8000/account/register?next=https%3A%2F%2Fother.example.com%2Fme"

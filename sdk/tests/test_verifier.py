@@ -47,7 +47,7 @@ class KeyServer:
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
     def jwks(self):
         listed = []
@@ -62,7 +62,13 @@ class KeyServer:
 
     def sign(self, key_id="a", **changes):
         now = int(time.time())
-        claims = {"iss": "https://app.example.com", "aud": "https://app.example.com", "sub": "u", "iat": now - 30, "exp": now + 60}
+        claims = {
+            "iss": "https://app.example.com",
+            "aud": "https://app.example.com",
+            "sub": "u",
+            "iat": now - 30,
+            "exp": now + 60,
+        }
         claims = {name: value for name, value in {**claims, **changes}.items() if value is not None}
         return jwt.encode(claims, self.private.get(key_id) or Ed25519PrivateKey.generate(), "EdDSA", {"kid": key_id})
 
@@ -135,14 +141,13 @@ def test_a_key_that_is_no_longer_published_is_refused_after_the_lifetime(server,
         verifier.verify(old)
 
 
-def test_keys_are_used_for_an_hour_while_they_cannot_be_fetched(server, clock, verifier):
+def test_keys_that_cannot_be_fetched_again_are_not_used(server, clock, verifier):
     verifier.verify(server.sign())
     server.answer = b"not JSON"
-    clock.now += keys.LIFETIME
-    assert verifier.verify(server.sign()).id == "u"
+    verifier.verify(server.sign())
     with pytest.raises(KeysUnavailableError):
         verifier.verify(server.sign("unknown"))
-    clock.now += keys.MOST_STALE
+    clock.now += keys.LIFETIME
     with pytest.raises(KeysUnavailableError):
         verifier.verify(server.sign())
     server.answer = None
@@ -150,7 +155,9 @@ def test_keys_are_used_for_an_hour_while_they_cannot_be_fetched(server, clock, v
     assert verifier.verify(server.sign()).id == "u"
 
 
-@pytest.mark.parametrize("answer", [b"", b"[]", b"{}", b'{"keys": {}}', b'{"keys": []}', b'{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "a"}]}'])
+@pytest.mark.parametrize(
+    "answer", [b"", b"[]", b"{}", b'{"keys": {}}', b'{"keys": []}', b'{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "a"}]}']
+)
 def test_a_malformed_set_of_keys_is_no_key(server, clock, verifier, answer, caplog):
     server.answer = answer
     for _ in range(5):
@@ -210,14 +217,25 @@ def test_the_groups_that_the_proxy_or_the_app_requires_are_checked(server, verif
     assert ours.verify(server.sign(groups=["admins"])).is_in("admins")
 
 
-@pytest.mark.parametrize("changes", [{"sub": ""}, {"groups": "staff"}, {"groups": [1]}, {"email": 1}, {"acr": "high"}, {"auth_time": "x"}, {"sid": 1}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"sub": ""}, {"groups": "staff"}, {"groups": [1]}, {"email": 1}, {"acr": "high"}, {"auth_time": "x"}, {"sid": 1}],
+)
 def test_a_malformed_claim_is_refused(server, verifier, changes):
     with pytest.raises(InvalidAssertionError):
         verifier.verify(server.sign(**changes))
 
 
 def test_all_claims_are_there(server, verifier):
-    more = {"sid": "s", "amr": ["pwd", "otp"], "acr": "2", "auth_time": 1, "name": "Zoë", "email": "z@example.com", "legacy_id": 7}
+    more = {
+        "sid": "s",
+        "amr": ["pwd", "otp"],
+        "acr": "2",
+        "auth_time": 1,
+        "name": "Zoë",
+        "email": "z@example.com",
+        "legacy_id": 7,
+    }
     user = verifier.verify(server.sign(**more, email_verified=True, groups=["a", "b"]))
     assert (user.session_id, user.methods, user.assurance, user.name) == ("s", ("pwd", "otp"), 2, "Zoë")
     assert (user.email, user.verified_email, user.legacy_id, user.groups) == ("z@example.com", "z@example.com", "7", ("a", "b"))
@@ -259,7 +277,9 @@ def test_an_origin_has_the_spelling_of_browsers(given):
     assert Settings.read({"URL": given}).origins == (GOOD[given],)
 
 
-@pytest.mark.parametrize("given", ["localhost", "//a", "ftp://a", "http://", "http://a:b", "http://u@a", "http://a?b", "http://a#b", 7])
+@pytest.mark.parametrize(
+    "given", ["localhost", "//a", "ftp://a", "http://", "http://a:b", "http://u@a", "http://a?b", "http://a#b", 7]
+)
 def test_a_url_that_is_none_is_refused(given):
     for name in ("URL", "PUBLIC_URL", "ORIGINS"):
         with pytest.raises(SettingsError, match=f"HANDSTAMP_{name}"):

@@ -1,5 +1,6 @@
 """The keys that verify assertions, fetched from Handstamp and cached."""
 
+import http.client
 import json
 import threading
 import time
@@ -18,8 +19,6 @@ LIFETIME = 300
 UNKNOWN_KEY_INTERVAL = 60
 # After a failed fetch the next one waits for this many seconds.
 RETRY_INTERVAL = 1
-# While Handstamp does not answer, keys are used for this many seconds after they were fetched.
-MOST_STALE = 3600
 TIMEOUT = 5
 MOST_BYTES = 1 << 20
 
@@ -76,12 +75,12 @@ class RemoteKeys:
             try:
                 self._keys = self._fetch()
                 self._fetched_at = now
-            except (OSError, ValueError, jwt.PyJWTError) as error:
+                return
+            except (OSError, http.client.HTTPException, ValueError, jwt.PyJWTError) as error:
                 # After the time-out, so that threads that waited do not fetch one after the other.
                 self._failed_at = self._clock()
                 self._failure = f"cannot get the keys of Handstamp from {self.url}: {error}"
-        if self._age() >= MOST_STALE or (self._failed_at > self._fetched_at and key_id not in self._keys):
-            raise KeysUnavailableError(self._failure)
+        raise KeysUnavailableError(self._failure)
 
     def _fetch(self) -> dict[str, Any]:
         request = urllib.request.Request(self.url, headers={"Accept": "application/json"})  # noqa: S310 (settings check it)
