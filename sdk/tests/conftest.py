@@ -41,6 +41,7 @@ def sites(folder):
         each.end()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Gives all tests of an app to one process, since its site is started once for each."""
     for item in items:
