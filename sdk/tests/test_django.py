@@ -105,7 +105,7 @@ class Users(Project):
         ada = made_up_user("Ada", email="ada@example.com")
         self.request(ada, client=Client())
         assert self.row(ada) == old
-        # A linked row is nobody else's.
+        # A linked row is not linked again.
         again = made_up_user("Mallory", email="ada@example.com")
         self.request(again, client=Client())
         assert self.row(again) != old
