@@ -14,6 +14,8 @@ TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent.parent
 HANDSTAMP = os.environ.get("HANDSTAMP_BINARY", str(ROOT / "target/debug/handstamp"))
 NODE_MODULES = Path(os.environ.get("SDK_NODE_MODULES", TESTS / "node-newest/node_modules"))
+# How Handstamp stands in front of the apps: `nginx`, or `serve` for its own mode.
+FRONT = os.environ.get("SDK_FRONT", "nginx")
 PASSWORD = "plum-octave-harbour"
 
 # Each app: the program, and its arguments.
@@ -81,30 +83,40 @@ class Process:
 
 
 class Front:
-    """Handstamp in front of an app. This class is the one place that knows how: by nginx, as `proxy-config` prints it."""
+    """Handstamp in front of an app. This class is the one place that knows how."""
 
-    def __init__(self, folder, app, flags=("--access", "everybody")):
+    def __init__(self, folder, app):
         self.folder = folder
-        address, listen = free_address(), free_address()
-        # The port of nginx is that of the site.
-        self.url = f"http://localhost:{listen.split(':')[1]}"
-        self.other_url = f"http://{listen}"
+        listen = free_address()
+        port = listen.split(":")[1]
+        self.url = f"http://localhost:{port}"
+        # The same site by an address that the app is not configured for.
+        self.other_host = listen
         self.environment = {
             "HANDSTAMP_DATA_DIR": str(folder / "data"),
             "HANDSTAMP_HASHING__MEMORY_KIB": "8",
             "HANDSTAMP_HASHING__ITERATIONS": "1",
-            "HANDSTAMP_LISTEN": address,
             "HANDSTAMP_PUBLIC_URL": self.url,
-            "HANDSTAMP_TRUSTED_PROXIES": "127.0.0.1",
             "HANDSTAMP_MAIL__NEW_DEVICE": "false",
         }
-        self.handstamp = Process(folder, "handstamp", [HANDSTAMP, "serve"], self.environment, listen=address)
-        command = [HANDSTAMP, "proxy-config", "nginx", "--listen", listen, "--app", app, "--handstamp", address, *flags]
-        printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
-        (folder / "proxy.conf").write_text(printed)
-        nginx = ["/usr/sbin/nginx", "-e", "stderr", "-p", str(folder), "-c", "proxy.conf"]
-        self.proxy = Process(folder, "nginx", nginx, listen=listen)
+        if FRONT == "nginx":
+            # By the configuration that is printed.
+            self.environment["HANDSTAMP_TRUSTED_PROXIES"] = "127.0.0.1"
+            self.node_address = free_address()
+            node = self._serve("handstamp", self.node_address)
+            arguments = ["--listen", listen, "--app", app, "--handstamp", self.node_address, "--access", "everybody"]
+            (folder / "proxy.conf").write_text(self.run("proxy-config", "nginx", *arguments))
+            nginx = ["/usr/sbin/nginx", "-e", "stderr", "-p", str(folder), "-c", "proxy.conf"]
+            self.processes = [node, Process(folder, "nginx", nginx, listen=listen)]
+        else:
+            in_front = {"HANDSTAMP_APP__URL": f"http://{app}", "HANDSTAMP_APP__ACCESS": "everybody"}
+            self.processes = [self._serve("handstamp", listen, **in_front)]
+            self.node_address = None
         self._wait_until_it_serves()
+
+    def _serve(self, name, listen, **settings):
+        environment = {**self.environment, **settings, "HANDSTAMP_LISTEN": listen}
+        return Process(self.folder, name, [HANDSTAMP, "serve"], environment, listen=listen)
 
     def _wait_until_it_serves(self):
         # Handstamp listens before it has opened the database.
@@ -112,7 +124,23 @@ class Front:
             if httpx.get(f"{self.url}/account/login", trust_env=False).status_code == 200:
                 return
             time.sleep(0.02)
-        raise AssertionError(self.handstamp.log() + self.proxy.log())
+        raise AssertionError([process.log() for process in self.processes])
+
+    def assertion_of(self, visitor, host=None):
+        """The assertion that an app at this host gets with a request of a visitor. Only proxies ask for it like this."""
+        if self.node_address is None:
+            self.node_address = free_address()
+            self.processes.append(self._serve("node", self.node_address))
+        cookies = "; ".join(f"{name}={value}" for name, value in visitor.client.cookies.items())
+        host = host or self.url.split("://")[1]
+        headers = {"X-Forwarded-Proto": "http", "X-Forwarded-Host": host, "Cookie": cookies}
+        for _ in range(500):
+            answer = httpx.get(f"http://{self.node_address}/auth/forward", headers=headers, trust_env=False)
+            if answer.status_code == 200:
+                return answer.headers["Handstamp-Assertion"]
+            # The node has just started.
+            time.sleep(0.02)
+        raise AssertionError(answer.text)
 
     def run(self, *arguments):
         """Runs a command of an operator."""
@@ -123,14 +151,14 @@ class Front:
         return done.stdout
 
     def end(self):
-        self.proxy.end()
-        self.handstamp.end()
+        for process in reversed(self.processes):
+            process.end()
 
 
 class Site:
     """An app behind Handstamp."""
 
-    def __init__(self, folder, name, settings=None, flags=("--access", "everybody")):
+    def __init__(self, folder, name, settings=None):
         folder.mkdir(parents=True, exist_ok=True)
         # nginx drops its privileges for its workers.
         for each in (folder, *folder.parents):
@@ -138,7 +166,7 @@ class Site:
                 each.chmod(0o755)
         self.folder, self.name = folder, name
         self.app_address = free_address()
-        self.front = Front(folder, self.app_address, flags)
+        self.front = Front(folder, self.app_address)
         self.url = self.front.url
         self.settings = {"HANDSTAMP_URL": self.url, **(settings or {})}
         self.apps = []
@@ -189,9 +217,10 @@ class Visitor:
         self.url = url
         self.client = httpx.Client(base_url=url, trust_env=False, timeout=30)
 
-    def fetch(self, path, method="GET", **options):
-        """A request of a script."""
-        return self.client.request(method, path, **options)
+    def fetch(self, path, method="GET", headers=None, **options):
+        """A request of a script of the site."""
+        headers = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin", "Origin": self.url, **(headers or {})}
+        return self.client.request(method, path, headers=headers, **options)
 
     def navigate(self, path, method="GET", headers=None, **options):
         """A request for a page."""

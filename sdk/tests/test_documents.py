@@ -7,6 +7,7 @@ import sys
 
 import httpx
 import pytest
+
 from running import NODE_MODULES, ROOT, Front, Process, Visitor, free_address, inherited
 
 URL = "http://localhost:8000"

@@ -47,7 +47,7 @@ def test_a_websocket_has_the_user_and_a_stranger_has_none(sites):
     visitor.register("websocket@example.com", "Ada")
     cookies = "; ".join(f"{name}={value}" for name, value in visitor.client.cookies.items())
     url = site.url.replace("http://", "ws://") + "/socket"
-    with websockets.sync.client.connect(url, additional_headers={"Cookie": cookies}) as socket:
+    with websockets.sync.client.connect(url, additional_headers={"Cookie": cookies}, origin=site.url) as socket:
         assert socket.recv() == "Ada"
     with pytest.raises(websockets.exceptions.InvalidStatus, match="403"):
         websockets.sync.client.connect(url)

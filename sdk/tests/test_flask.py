@@ -89,6 +89,8 @@ def test_settings_are_checked_when_the_app_is_made():
         Handstamp(flask.Flask(__name__))
     with pytest.raises(SettingsError, match="must have no path"):
         new_app(HANDSTAMP_ORIGINS="http://localhost:8000/app")
+    with pytest.raises(SettingsError, match="no setting HANDSTAMP_GROUP"):
+        new_app(HANDSTAMP_GROUP="staff")
 
 
 def test_an_app_without_the_extension_says_what_is_missing():

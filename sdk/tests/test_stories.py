@@ -18,16 +18,6 @@ from running import HANDSTAMP, Process, app_command, free_address, inherited
 HEADER = "Handstamp-Assertion"
 
 
-def assertion_of(visitor, front):
-    """The assertion that Handstamp would send with a request of this visitor, which the visitor can ask for."""
-    headers = {"X-Forwarded-Proto": "http", "X-Forwarded-Host": front.url.split("://")[1]}
-    address = front.environment["HANDSTAMP_LISTEN"]
-    cookies = "; ".join(f"{name}={value}" for name, value in visitor.client.cookies.items())
-    answer = httpx.get(f"http://{address}/auth/forward", headers={**headers, "Cookie": cookies}, trust_env=False)
-    assert answer.status_code == 200, answer.text
-    return answer.headers[HEADER]
-
-
 def around(site, path, assertion=None, address=None, **headers):
     """A request to the app that bypasses the proxy, by the host of the site."""
     if assertion is not None:
@@ -86,6 +76,14 @@ def test_a_user_signs_in_and_out(site, email):
         assert each.fetch("/public").json()["name"] is None
 
 
+def test_an_app_may_put_an_object_of_its_own_in_place_of_the_user(sites, email):
+    """As passport does, whose property this is."""
+    visitor = sites("express").visitor()
+    visitor.register(email, "Ada")
+    answer = visitor.fetch("/own")
+    assert (answer.json(), answer.headers["Cache-Control"]) == ({"name": "the row of Ada"}, "no-store")
+
+
 def test_another_sign_in_is_the_same_user_in_another_session(site, ada):
     first = ada.navigate("/me").json()
     ada.sign_out()
@@ -106,7 +104,7 @@ def test_only_responses_that_depend_on_the_user_are_not_stored(site, ada):
 
 
 def test_forged_identities_are_refused(site, ada, sites, email):
-    good = assertion_of(ada, site.front)
+    good = site.front.assertion_of(ada)
     assert around(site, "/me", good).status_code == 200
     header, claims, signature = good.split(".")
     read = json.loads(base64.urlsafe_b64decode(claims + "=="))
@@ -137,7 +135,7 @@ def test_forged_identities_are_refused(site, ada, sites, email):
 
 
 def test_an_identity_header_of_a_client_does_not_pass_the_proxy(site, ada):
-    good = assertion_of(ada, site.front)
+    good = site.front.assertion_of(ada)
     headers = {HEADER: good, "Handstamp_Assertion": good, "Remote-User": "ada"}
     assert site.visitor().fetch("/public", headers=headers).json()["name"] is None
 
@@ -163,7 +161,7 @@ def test_the_key_of_another_site_is_refused(main_site, ada, folder, email):
         foreign = httpx.get(f"http://{address}/auth/forward", headers=asked, trust_env=False).headers[HEADER]
         assert jwt.decode(foreign, options={"verify_signature": False})["name"] == "Eve"
         assert around(main_site, "/me", foreign).status_code == 401
-        assert around(main_site, "/me", assertion_of(ada, main_site.front)).status_code == 200
+        assert around(main_site, "/me", main_site.front.assertion_of(ada)).status_code == 200
     finally:
         process.end()
 
@@ -178,13 +176,10 @@ def test_the_address_of_the_app_itself_says_which_address_to_open(site):
 
 
 def test_an_assertion_for_another_address_is_an_error_of_configuration_with_one_line(site, ada):
-    host = site.front.other_url.split("://")[1]
-    headers = {"X-Forwarded-Proto": "http", "X-Forwarded-Host": host}
-    cookies = "; ".join(f"{name}={value}" for name, value in ada.client.cookies.items())
-    address = site.front.environment["HANDSTAMP_LISTEN"]
-    answer = httpx.get(f"http://{address}/auth/forward", headers={**headers, "Cookie": cookies}, trust_env=False)
+    host = site.front.other_host
+    other = site.front.assertion_of(ada, host)
     before = len(site.app.log())
-    assert around(site, "/me", answer.headers[HEADER]).status_code == 500
+    assert around(site, "/me", other).status_code == 500
     lines = [line for line in site.app.log()[before:].splitlines() if "the assertion is for" in line]
     assert len(lines) == 1
     assert f"the assertion is for http://{host}, but this app is at {site.url}" in lines[0]
@@ -251,7 +246,7 @@ def test_the_clock_may_differ_by_less_than_half_a_minute(main_site, ada, offset,
     environment = {"LD_PRELOAD": faketime(), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     app = main_site.start_app(address, **environment)
     try:
-        assert around(main_site, "/me", assertion_of(ada, main_site.front), address).status_code == status
+        assert around(main_site, "/me", main_site.front.assertion_of(ada), address).status_code == status
         assert (status == 200) or "clock" in app.log()
     finally:
         app.end()
@@ -262,7 +257,7 @@ def test_keys_that_cannot_be_fetched_are_a_fault_of_the_service(main_site, ada):
     address = free_address()
     app = main_site.start_app(address, **nowhere)
     try:
-        assert around(main_site, "/me", assertion_of(ada, main_site.front), address).status_code == 503
+        assert around(main_site, "/me", main_site.front.assertion_of(ada), address).status_code == 503
         assert "http://127.0.0.1:1/account/jwks.json" in app.log()
         assert around(main_site, "/public", None, address).json()["name"] is None
     finally:
@@ -273,9 +268,9 @@ def test_an_app_for_groups_refuses_other_users(main_site, ada):
     address = free_address()
     app = main_site.start_app(address, HANDSTAMP_GROUPS="staff, admins")
     try:
-        assert around(main_site, "/public", assertion_of(ada, main_site.front), address).status_code == 403
+        assert around(main_site, "/public", main_site.front.assertion_of(ada), address).status_code == 403
         main_site.front.run("user", "groups", ada.email, "--add", "admins")
-        assert around(main_site, "/public", assertion_of(ada, main_site.front), address).status_code == 200
+        assert around(main_site, "/public", main_site.front.assertion_of(ada), address).status_code == 200
     finally:
         app.end()
 

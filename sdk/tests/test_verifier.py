@@ -66,6 +66,7 @@ class KeyServer:
             "iss": "https://app.example.com",
             "aud": "https://app.example.com",
             "sub": "u",
+            "sid": "s",
             "iat": now - 30,
             "exp": now + 60,
         }
@@ -177,7 +178,7 @@ def test_threads_that_need_the_keys_share_one_fetch(server, verifier):
     assert (found, server.requests) == (["u"] * 20, 1)
 
 
-@pytest.mark.parametrize("claim", ["aud", "exp", "iat", "iss", "sub"])
+@pytest.mark.parametrize("claim", ["aud", "exp", "iat", "iss", "sid", "sub"])
 def test_each_claim_that_matters_is_required(server, verifier, claim):
     with pytest.raises(InvalidAssertionError):
         verifier.verify(server.sign(**{claim: None}))
@@ -295,6 +296,14 @@ def test_settings_come_from_the_environment_too(monkeypatch):
     assert (settings.url, settings.public_url) == ("http://handstamp:8080", "https://example.com")
     assert (settings.origins, settings.groups) == (("https://a.example.com", "https://b.example.com"), ())
     assert Settings.read({"ORIGINS": ["https://c.example.com"]}).origins == ("https://c.example.com",)
+
+
+def test_a_setting_that_does_not_exist_is_refused(monkeypatch):
+    with pytest.raises(SettingsError, match="HANDSTAMP_GROUP"):
+        Settings.read({"URL": "http://a", "GROUP": "staff"})
+    monkeypatch.setenv("HANDSTAMP_GROUP", "staff")
+    with pytest.raises(SettingsError, match="HANDSTAMP_GROUP"):
+        Settings.read({"URL": "http://a"})
 
 
 def test_a_page_may_be_stored_only_if_the_app_says_private():

@@ -42,8 +42,8 @@ const VERIFIER = Symbol("handstamp");
  * Sets `req.user`, `res.locals.user` and `req.isAuthenticated()`. It stands after the middleware of sessions, which it clears
  * when another session of Handstamp begins. Throws a `SettingsError` if a setting is wrong.
  */
-export function handstamp(options: Options & { log?: Log } = {}): HandstampMiddleware {
-  const verifier = new Verifier(readSettings(options), options.log);
+export function handstamp({ log, ...options }: Options & { log?: Log } = {}): HandstampMiddleware {
+  const verifier = new Verifier(readSettings(options), log);
   const middleware: RequestHandler = (request, response, next) => {
     identify(verifier, request, response).then(() => next(), next);
   };
@@ -76,8 +76,13 @@ async function identify(verifier: Verifier, request: Request, response: Response
     }
     return user;
   };
-  Object.defineProperty(request, "user", { get: look, configurable: true, enumerable: true });
-  Object.defineProperty(response.locals, "user", { get: look, configurable: true, enumerable: true });
+  for (const target of [request, response.locals]) {
+    const to = (value: unknown): void => {
+      Object.defineProperty(target, "user", { value, writable: true, configurable: true, enumerable: true });
+    };
+    // An app may put an object of its own in its place.
+    Object.defineProperty(target, "user", { get: look, set: to, configurable: true, enumerable: true });
+  }
   request.isAuthenticated = () => look() !== null;
   Object.defineProperty(request, VERIFIER, { value: verifier });
   onHeaders(response, () => {

@@ -5,7 +5,7 @@
  *     fastify.get("/favourites", { preHandler: fastify.authenticate }, async (request) => `Hello, ${request.user.name}`);
  */
 
-import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest, RegisterOptions } from "fastify";
 
 import { HandstampError, NotInGroupError } from "./errors.js";
 import { readSettings, type Options } from "./settings.js";
@@ -40,8 +40,10 @@ interface State {
  * The plugin. It is registered after that of sessions, which it clears when another session of Handstamp begins. Throws a
  * `SettingsError` if a setting is wrong.
  */
-export async function handstamp(fastify: FastifyInstance, options: Options = {}): Promise<void> {
-  const verifier = new Verifier(readSettings(options), (line) => fastify.log.error(line));
+export async function handstamp(fastify: FastifyInstance, options: Options & RegisterOptions = {}): Promise<void> {
+  // These are of Fastify, for any plugin.
+  const { prefix: _prefix, logLevel: _logLevel, logSerializers: _logSerializers, ...ours } = options;
+  const verifier = new Verifier(readSettings(ours), (line) => fastify.log.error(line));
   const states = new WeakMap<FastifyRequest, State>();
 
   const look = (request: FastifyRequest): User | null => {

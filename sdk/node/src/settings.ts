@@ -22,8 +22,16 @@ export interface Settings {
   readonly groups: readonly string[];
 }
 
+const NAMES = ["url", "publicUrl", "origins", "groups"];
+
 /** Reads and checks the settings, or throws a `SettingsError`. */
 export function readSettings(options: Options = {}, environment: NodeJS.ProcessEnv = process.env): Settings {
+  // A misspelt restriction must not go unnoticed.
+  const unknown = Object.keys(options).find((name) => !NAMES.includes(name));
+  const misspelt = ["HANDSTAMP_GROUP", "HANDSTAMP_ORIGIN"].find((name) => name in environment);
+  if (unknown || misspelt) {
+    throw new SettingsError(`there is no setting ${unknown ?? misspelt}: there are ${NAMES.join(", ")}`);
+  }
   // An empty variable counts as not set.
   const url = options.url || environment["HANDSTAMP_URL"];
   if (!url) {

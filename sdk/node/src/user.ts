@@ -39,7 +39,7 @@ export function userFromClaims(claims: JWTPayload): User {
     email,
     emailVerified: claims["email_verified"] === true,
     groups: texts(claims["groups"]),
-    sessionId: claims["sid"] === undefined ? "" : text(claims["sid"]),
+    sessionId: text(claims["sid"]),
     methods: texts(claims["amr"]),
     assurance: Number(claims["acr"] ?? 1),
     authenticatedAt: typeof time === "number" ? new Date(time * 1000) : null,

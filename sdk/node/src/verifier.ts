@@ -48,7 +48,7 @@ export class Verifier {
       const expected = {
         algorithms: ["EdDSA"],
         clockTolerance: TOLERANCE,
-        requiredClaims: ["aud", "exp", "iat", "iss", "sub"],
+        requiredClaims: ["aud", "exp", "iat", "iss", "sid", "sub"],
       };
       claims = (await jwtVerify(assertion, this.keys, expected)).payload;
     } catch (error) {

@@ -41,7 +41,7 @@ beforeEach(async () => {
 
 async function sign(changes = {}, kid = "a") {
   const now = Math.floor(Date.now() / 1000);
-  const claims = { iss: SITE, aud: SITE, sub: "u", iat: now - 30, exp: now + 60, ...changes };
+  const claims = { iss: SITE, aud: SITE, sub: "u", sid: "s", iat: now - 30, exp: now + 60, ...changes };
   const { privateKey } = pairs.get(kid) ?? (await generateKeyPair("EdDSA", { crv: "Ed25519" }));
   return new SignJWT(claims).setProtectedHeader({ alg: "EdDSA", kid }).sign(privateKey);
 }
@@ -90,7 +90,7 @@ test("keys that cannot be fetched are a fault of the service", async () => {
   assert.equal((await verifier.verify(await sign())).id, "u");
 });
 
-for (const claim of ["aud", "exp", "iat", "iss", "sub"]) {
+for (const claim of ["aud", "exp", "iat", "iss", "sid", "sub"]) {
   test(`the claim ${claim} is required`, async () => {
     await assert.rejects(verifier.verify(await sign({ [claim]: undefined })), refused(401));
   });
@@ -118,7 +118,7 @@ test("only the algorithm of Handstamp is accepted", async () => {
   const rsa = await generateKeyPair("RS256", { extractable: true });
   pairs.set("rsa", rsa);
   const now = Math.floor(Date.now() / 1000);
-  const claims = new SignJWT({ iss: SITE, aud: SITE, sub: "u", iat: now, exp: now + 60 });
+  const claims = new SignJWT({ iss: SITE, aud: SITE, sub: "u", sid: "s", iat: now, exp: now + 60 });
   const assertion = await claims.setProtectedHeader({ alg: "RS256", kid: "rsa" }).sign(rsa.privateKey);
   await assert.rejects(verifier.verify(assertion), refused(401));
 });
@@ -183,6 +183,8 @@ test("settings are checked", () => {
     assert.throws(read({ url: "http://a", origins: wrong }), /HANDSTAMP_ORIGINS is/);
   }
   assert.throws(read({ url: "http://a", origins: "http://a/b" }), /must have no path/);
+  assert.throws(read({ url: "http://a", group: "staff" }), /there is no setting group/);
+  assert.throws(() => readSettings({}, { HANDSTAMP_URL: "http://a", HANDSTAMP_GROUP: "staff" }), /HANDSTAMP_GROUP/);
   const environment = { HANDSTAMP_URL: "http://b/", HANDSTAMP_PUBLIC_URL: "https://B:443", HANDSTAMP_ORIGINS: "", HANDSTAMP_GROUPS: "a, b" };
   const expected = { url: "http://b", publicUrl: "https://b", origins: ["https://b"], groups: ["a", "b"] };
   assert.deepEqual(readSettings({}, environment), expected);

@@ -21,6 +21,10 @@ app.all("/public", (req, res) => {
   const answer = { name: req.isAuthenticated() ? req.user.name : null, email: res.locals.user?.email };
   req.on("close", () => res.json(answer));
 });
+app.get("/own", (req, res) => {
+  req.user = { name: `the row of ${req.user?.name}` };
+  res.json({ name: req.user.name });
+});
 app.get("/plain", (req, res) => res.send("plain"));
 app.get("/me", requireAuth(), (req, res) => {
   const { id, name, email, groups, sessionId: session } = req.user;

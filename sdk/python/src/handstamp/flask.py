@@ -9,7 +9,7 @@ def favourites():
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, cast
 from urllib.parse import quote
@@ -22,7 +22,7 @@ from werkzeug.wrappers import Response
 
 from handstamp import web
 from handstamp.errors import HandstampError
-from handstamp.settings import NAMES, Settings
+from handstamp.settings import Settings
 from handstamp.testing import assertion_for
 from handstamp.user import AnonymousUser, User
 from handstamp.verifier import HEADER, Verifier
@@ -44,7 +44,7 @@ class Handstamp:
 
     def init_app(self, app: flask.Flask) -> None:
         """Read the settings and install the extension, or raise a `SettingsError`."""
-        verifier = Verifier(Settings.read({name: app.config.get(f"HANDSTAMP_{name}") for name in NAMES}))
+        verifier = Verifier(Settings.read(_given(app.config)))
         app.extensions["handstamp"] = _Installed(self, verifier)
         app.before_request(_clear_session_of_others)
         app.after_request(_finish)
@@ -77,6 +77,11 @@ class _Installed:
     def load(self, user: User) -> Any:
         loader = self.extension._loader
         return loader(user) if loader else user
+
+
+def _given(config: Mapping[str, Any]) -> dict[str, object]:
+    prefix = "HANDSTAMP_"
+    return {name.removeprefix(prefix): value for name, value in config.items() if name.startswith(prefix)}
 
 
 def _installed() -> _Installed:

@@ -28,6 +28,10 @@ class Settings:
     def read(cls, given: Mapping[str, object] | None = None) -> "Settings":
         """Read the settings by the names in `NAMES`, and those that are missing from `HANDSTAMP_…` in the environment."""
         given = given or {}
+        # A misspelt restriction must not go unnoticed.
+        unknown = sorted(set(given) - set(NAMES)) + [name for name in ("GROUP", "ORIGIN") if f"HANDSTAMP_{name}" in os.environ]
+        if unknown:
+            raise SettingsError(f"there is no setting HANDSTAMP_{unknown[0]}: there are {', '.join(NAMES)}")
 
         def value(name: str) -> object:
             # An empty variable counts as not set.

@@ -70,7 +70,7 @@ class User:
                 email=_optional_text(claims.get("email")),
                 email_verified=claims.get("email_verified") is True,
                 groups=_texts(claims.get("groups", [])),
-                session_id=_optional_text(claims.get("sid")) or "",
+                session_id=_text(claims["sid"]),
                 methods=_texts(claims.get("amr", [])),
                 assurance=1 if acr is None else int(acr),
                 authenticated_at=None if time is None else datetime.fromtimestamp(time, timezone.utc),

@@ -13,7 +13,7 @@ from handstamp.user import User
 HEADER = "Handstamp-Assertion"
 # The clock of the app may differ by this many seconds.
 LEEWAY = 30
-_REQUIRED = ["aud", "exp", "iat", "iss", "sub"]
+_REQUIRED = ["aud", "exp", "iat", "iss", "sid", "sub"]
 _log = logging.getLogger("handstamp")
 
 
