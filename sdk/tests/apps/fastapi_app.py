@@ -56,7 +56,8 @@ async def write_note(request: Request, note: Annotated[str, Form()]):
 async def socket(websocket: WebSocket, user: CurrentUser):
     await websocket.accept()
     await websocket.send_text(user.name)
-    await websocket.close()
+    # Until the client closes it.
+    await websocket.receive()
 
 
 if __name__ == "__main__":
