@@ -173,6 +173,7 @@ def test_the_address_of_the_app_itself_says_which_address_to_open(site):
         return
     assert answer.status_code == 421
     assert f"Open {site.url}/me instead" in answer.text
+    assert "    at " not in site.app.log(), "a stack says nothing more"
 
 
 def test_an_assertion_for_another_address_is_an_error_of_configuration_with_one_line(site, ada):

@@ -16,6 +16,8 @@ export class HandstampError extends Error {
   constructor(status: number, message: string) {
     super(message);
     this.status = this.statusCode = status;
+    // It is no fault of the program, so Express shall log one line.
+    this.stack = `${new.target.name}: ${message}`;
   }
 }
 
