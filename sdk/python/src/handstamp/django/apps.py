@@ -1,6 +1,6 @@
 """The Django app, its settings and its system checks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -25,7 +25,6 @@ DEFAULTS: dict[str, Any] = {
 }
 LINKS = ("legacy_id", "email")
 MIDDLEWARE = "handstamp.django.HandstampMiddleware"
-AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 
 class HandstampConfig(AppConfig):
@@ -73,19 +72,32 @@ def _forget(*, setting: str, **_: object) -> None:
 setting_changed.connect(_forget)
 
 
+def _position(paths: Iterable[str], base: type) -> int | None:
+    """Return where the class or a subclass of it stands in a list of paths."""
+    for position, path in enumerate(paths):
+        found = import_string(path)
+        if isinstance(found, type) and issubclass(found, base):
+            return position
+    return None
+
+
 def check(app_configs: Sequence[AppConfig] | None, **_: object) -> list[CheckMessage]:
     """Return what is wrong with the settings of the project."""
     del app_configs
+    from django.contrib.auth.middleware import AuthenticationMiddleware
+
     from handstamp.django.backend import HandstampBackend
+    from handstamp.django.middleware import HandstampMiddleware
 
     found: list[CheckMessage] = []
-    middleware = list(settings.MIDDLEWARE)
-    if MIDDLEWARE not in middleware:
+    ours = _position(settings.MIDDLEWARE, HandstampMiddleware)
+    authentication = _position(settings.MIDDLEWARE, AuthenticationMiddleware)
+    if ours is None:
         found.append(Error(f"MIDDLEWARE has no {MIDDLEWARE}", id="handstamp.E001"))
-    elif AUTHENTICATION not in middleware or middleware.index(AUTHENTICATION) > middleware.index(MIDDLEWARE):
-        found.append(Error(f"{MIDDLEWARE} must stand after {AUTHENTICATION} in MIDDLEWARE", id="handstamp.E002"))
-    backends = [import_string(path) for path in settings.AUTHENTICATION_BACKENDS]
-    if not any(isinstance(backend, type) and issubclass(backend, HandstampBackend) for backend in backends):
+    elif authentication is None or authentication > ours:
+        message = f"{MIDDLEWARE} must stand after django.contrib.auth.middleware.AuthenticationMiddleware in MIDDLEWARE"
+        found.append(Error(message, id="handstamp.E002"))
+    if _position(settings.AUTHENTICATION_BACKENDS, HandstampBackend) is None:
         hint = 'AUTHENTICATION_BACKENDS = ["handstamp.django.HandstampBackend"]'
         found.append(Error("AUTHENTICATION_BACKENDS has no HandstampBackend", hint, id="handstamp.E003"))
     login = web.account_url(verifier().settings, "login")
