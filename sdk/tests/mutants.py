@@ -82,13 +82,7 @@ MUTANTS = [
     ("django/backend.py", "found[0] if len(found) == 1 else None", "found[0] if found else None", "of_two_rows", ""),
     ("django/backend.py", "_DOCTOR_ID if handstamp_user.is_doctor else ", "", "doctor_leaves", ""),
     ("django/backend.py", "and self.user_can_authenticate(user)", "", "inactive", ""),
-    (
-        "django/backend.py",
-        "        if handstamp_user.verified_email:\n            try",
-        "        if True:\n            try",
-        "unverified_address",
-        "",
-    ),
+    ("django/backend.py", "handstamp_user.verified_email", "handstamp_user.email", "unverified_address", ""),
     (
         "django/rest.py",
         "SessionAuthentication):",
@@ -101,13 +95,6 @@ MUTANTS = [
     ("express.js", "next(groups.length === 0 || isIn(user, groups) ?", "next(true ?", "rights_follow", "express"),
     ("fastify.js", "if (states.get(request)?.isLookedAt) {", "if (false) {", "not_stored", "fastify"),
     ("fastify.js", "await bindSession(request, state.user);", "", "session_of_the_framework", "fastify"),
-    (
-        "fastify.js",
-        "if (state.failure) {\n            throw state.failure;",
-        "if (false) {\n            throw 0;",
-        "forged",
-        "fastify",
-    ),
     ("web.js", "await clear(holder);", "", "session_of_the_framework", "express-cookie"),
     ("web.js", "holder.session.handstampSessionId = user.sessionId;", "", "session_of_the_framework", "express"),
     ("web.js", "if (!origin) {", "if (false) {", "address_of_the_app", "express"),
