@@ -14,8 +14,14 @@ TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent.parent
 HANDSTAMP = os.environ.get("HANDSTAMP_BINARY", str(ROOT / "target/debug/handstamp"))
 NODE_MODULES = Path(os.environ.get("SDK_NODE_MODULES", TESTS / "node-newest/node_modules"))
-# How Handstamp stands in front of the apps: `nginx`, or `serve` for its own mode.
-FRONT = os.environ.get("SDK_FRONT", "nginx")
+
+
+def front():
+    """How Handstamp stands in front of the apps: `serve` for its own mode, if it has one, or `nginx`."""
+    described = subprocess.run([HANDSTAMP, "serve", "--help"], capture_output=True, text=True).stdout
+    return os.environ.get("SDK_FRONT") or ("serve" if "--app" in described else "nginx")
+
+
 PASSWORD = "plum-octave-harbour"
 
 # Each app: the program, and its arguments.
@@ -99,7 +105,7 @@ class Front:
             "HANDSTAMP_PUBLIC_URL": self.url,
             "HANDSTAMP_MAIL__NEW_DEVICE": "false",
         }
-        if FRONT == "nginx":
+        if front() == "nginx":
             # By the configuration that is printed.
             self.environment["HANDSTAMP_TRUSTED_PROXIES"] = "127.0.0.1"
             self.node_address = free_address()
