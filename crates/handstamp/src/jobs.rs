@@ -52,7 +52,7 @@ enum Scope {
 }
 
 /// All jobs.
-const JOBS: [Job; 8] = [
+const JOBS: [Job; 9] = [
     // The session lists of this node are always current; those of other nodes may be out of date by the interval. Writing more
     // often would cost more than the requests.
     Job {
@@ -101,10 +101,16 @@ const JOBS: [Job; 8] = [
     },
     // A mail server that does not answer takes up all of them, and nothing else.
     Job {
-        name: "send_outbox",
+        name: "send_mails",
         interval: minutes(1),
-        scope: Scope::Woken { at_once: 4, by: |services| services.outbox.changed(), gather: Duration::ZERO },
-        run: |services| Box::pin(services.send_next_message()),
+        scope: Scope::Woken { at_once: 4, by: |services| services.outbox.mails.changed(), gather: Duration::ZERO },
+        run: |services| Box::pin(services.send_next_mail()),
+    },
+    Job {
+        name: "send_webhooks",
+        interval: minutes(1),
+        scope: Scope::Woken { at_once: 4, by: |services| services.outbox.webhooks.changed(), gather: Duration::ZERO },
+        run: |services| Box::pin(services.send_next_webhook()),
     },
 ];
 
@@ -342,7 +348,7 @@ mod tests {
         static JOB: Job = Job {
             name: "woken",
             interval: minutes(60),
-            scope: Scope::Woken { at_once: 1, by: |services| services.outbox.changed(), gather: Duration::ZERO },
+            scope: Scope::Woken { at_once: 1, by: |services| services.outbox.mails.changed(), gather: Duration::ZERO },
             run: |_| {
                 Box::pin(async {
                     let more = LEFT.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
@@ -373,7 +379,7 @@ mod tests {
         static JOB: Job = Job {
             name: "slow",
             interval: minutes(60),
-            scope: Scope::Woken { at_once: 3, by: |services| services.outbox.changed(), gather: Duration::ZERO },
+            scope: Scope::Woken { at_once: 3, by: |services| services.outbox.mails.changed(), gather: Duration::ZERO },
             run: |services| {
                 BEGUN.fetch_add(1, Ordering::SeqCst);
                 services.outbox_changed();

@@ -107,7 +107,7 @@ pub use blocklist::{Blocklist, BlocklistError};
 pub use config::{
     BoundedValue, Config, ConfigError, ConfigErrors, DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig,
     MailAddress, MailConfig, MailUrl, PoolConfig, Prefix, PublicUrl, Registration, SessionConfig, Setting,
-    SettingValue, SignInConfig, SmtpServer, TrustedOrigin,
+    SettingValue, SignInConfig, SmtpServer, TrustedOrigin, WebhookUrl, WebhooksConfig,
 };
 pub use data_dir::DataDir;
 pub use embed::{
@@ -119,7 +119,7 @@ pub use error::Error;
 pub use events::AccountEvent;
 pub use handstamp_core::{
     Argon2Params, Argon2ParamsError, EventHead, InvalidEventHead, InvalidSetting, Network, Password, PasswordPolicy,
-    PasswordTooLong, ReturnHost, SecretError, SecretKey, Timestamp, TrustedProxies, UserId,
+    PasswordTooLong, ReturnHost, SecretError, SecretKey, Timestamp, TrustedProxies, UserId, WebhookSecret,
 };
 pub use model::{
     AuditEvent, AuditProblem, AuditProblemKind, AuditReport, EventActor, ListEvents, ListUsers, ListedSession, User,

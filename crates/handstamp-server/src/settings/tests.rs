@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use handstamp::{Argon2Params, MailAddress, Registration, ReturnHost};
+use handstamp::{Argon2Params, MailAddress, Registration, ReturnHost, WebhookSecret, WebhookUrl};
 
 use super::reference::variable;
 use super::sources::{PREFIX, is_of_kubernetes};
@@ -375,6 +375,13 @@ fn invalid_values() -> Vec<(&'static str, &'static str, Refusal)> {
         ("mail.from", "Example", Type(|text| text.parse::<MailAddress>().is_err())),
         ("mail.reply_to", "help@localhost.", Type(|text| text.parse::<MailAddress>().is_err())),
         ("mail.new_device", "yes", Type(is_no_flag)),
+        ("session.confirm_after", "59s", Check(|config| config.session.confirm_after = Duration::from_secs(59))),
+        ("session.confirm_after", "25h", Check(|config| config.session.confirm_after = Duration::from_secs(90_000))),
+        ("sign_in.mail", "yes", Type(is_no_flag)),
+        ("webhooks.url", "http://app.example.com", Type(|text| text.parse::<WebhookUrl>().is_err())),
+        ("webhooks.secret", "whsec_", Type(|text| text.parse::<WebhookSecret>().is_err())),
+        ("webhooks.events", "created", Check(|config| config.webhooks.events = vec!["created".to_owned()])),
+        ("password.blocklist", "/nonexistent", Check(|config| config.password_blocklist = Some("/nonexistent".into()))),
     ]
 }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use handstamp_core::{EventCommitment, EventKeys, EventRecord, EventSalt, EventTag, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::NewOutboxMessage;
+use super::{NewOutboxMessage, OutboxKind};
 
 /// An event that is about to be written, in the transaction of its act. The transaction can complete its fields.
 pub(crate) struct NewEvent {
@@ -24,6 +24,10 @@ pub(crate) struct NewEvent {
     pub(crate) salt: EventSalt,
     /// The mail that the act causes.
     pub(crate) message: Option<NewOutboxMessage>,
+    /// Whether it is sent as a webhook.
+    pub(crate) is_sent: bool,
+    /// The user whom the act deletes. The webhook names the user, the audit log does not.
+    pub(crate) deleted: Option<UserId>,
     pub(crate) writer: Arc<EventWriter>,
 }
 
@@ -58,7 +62,38 @@ impl NewEvent {
     #[must_use]
     pub(crate) fn without_personal_data(self) -> Self {
         let content = EventContent { actor: self.content.actor, ..EventContent::default() };
-        Self { user: None, content, ..self }
+        Self { user: None, deleted: self.user, content, ..self }
+    }
+
+    /// The webhook of the event, if it is sent as one. It is deleted with its user.
+    pub(crate) fn webhook(&self) -> Option<NewOutboxMessage> {
+        self.is_sent.then(|| {
+            let content = self.content.clone();
+            let body = json!({
+                "type": self.name,
+                "timestamp": self.time.to_string(),
+                "data": {
+                    "id": self.id,
+                    "user": self.user.or(self.deleted).map(|user| user.to_string()),
+                    "actor": content.actor,
+                    "actor_id": content.actor_id,
+                    "address": content.address,
+                    "user_agent": content.user_agent,
+                    "session_id": content.session,
+                    "request_id": content.request,
+                    "fields": content.fields,
+                },
+            });
+            NewOutboxMessage {
+                id: self.id,
+                kind: OutboxKind::Webhook,
+                user_id: self.user,
+                recipient: String::new(),
+                content: body.to_string(),
+                token_id: None,
+                created_at: self.time,
+            }
+        })
     }
 
     /// The content as it is stored, the commitment to the event, and the tag of the commitment.

@@ -37,7 +37,7 @@ static SEAL: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Tx<'_> {
-    /// Writes an event in the transaction of its act, and the mail that the act causes. A webhook of the event will be written here too.
+    /// Writes an event in the transaction of its act, and its webhook, and the mail that the act causes.
     ///
     /// The transaction must hold a lock that the deletion of the user takes as well. It has that if it has changed the row of the
     /// user, of a session or of a group of the user; otherwise it calls [`lock_user`](Self::lock_user). Without the lock, the event
@@ -59,7 +59,7 @@ impl Tx<'_> {
             event.salt.as_slice().into(),
         ];
         self.execute(INSERT, &columns).await?;
-        if let Some(message) = &event.message {
+        for message in event.message.iter().chain(&event.webhook()) {
             self.enqueue(message).await?;
         }
         self.note_written(&event);

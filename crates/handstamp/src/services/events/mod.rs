@@ -48,6 +48,8 @@ impl Services {
             content,
             salt: self.environment.random(),
             message: None,
+            is_sent: self.config.webhooks.sends(event.name()),
+            deleted: None,
             writer: Arc::clone(&self.event_writer),
         }
     }
