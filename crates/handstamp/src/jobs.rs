@@ -11,7 +11,7 @@ use std::time::Duration;
 use handstamp_core::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::events::Event;
 use crate::internal_error::InternalError;
@@ -22,7 +22,7 @@ use crate::store::JobState;
 const CLAIM: Duration = Duration::from_secs(60);
 /// The wait after the first failure. It doubles with each further one, up to the interval of the job or a minute.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
-/// How long a stop waits for a job that is running.
+/// How long a stop waits for all jobs that are running.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long the sealing of events waits for more after the first, so that many acts share one transaction.
@@ -158,8 +158,9 @@ impl Jobs {
     pub(crate) async fn drain(&mut self) {
         let _ = self.stop.send(true);
         self.check.iter().for_each(JoinHandle::abort);
+        let deadline = Instant::now() + DRAIN;
         for mut task in self.tasks.drain(..) {
-            if timeout(DRAIN, &mut task).await.is_err() {
+            if timeout_at(deadline, &mut task).await.is_err() {
                 task.abort();
             }
         }
@@ -367,7 +368,7 @@ mod tests {
                     sleep(Duration::from_millis(5)).await;
                 }
             };
-            timeout(Duration::from_secs(10), all).await.expect("it does not wait for its interval");
+            tokio::time::timeout(Duration::from_secs(10), all).await.expect("it does not wait for its interval");
         }
         let _ = std::fs::remove_dir_all(folder);
     }
@@ -399,6 +400,15 @@ mod tests {
         jobs.drain().await;
         assert_eq!((BEGUN.load(Ordering::SeqCst), ENDED.load(Ordering::SeqCst)), (3, 3), "at most three at once");
         let _ = std::fs::remove_dir_all(folder);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_waits_ten_seconds_for_all_jobs_together() {
+        let mut jobs = Jobs::default();
+        jobs.tasks.extend((0..4).map(|_| tokio::spawn(std::future::pending())));
+        let begun = Instant::now();
+        jobs.drain().await;
+        assert_eq!(begun.elapsed().as_secs(), DRAIN.as_secs());
     }
 
     #[tokio::test]

@@ -39,6 +39,7 @@
 //!   [`Handstamp::audit_log`] lists the events of users.
 //! - Serve with `into_make_service_with_connect_info::<SocketAddr>()`, because rate limits count attempts by network. Without it
 //!   all visitors count as one network, and the first request prints a warning to standard error.
+//! - [`Config::mail`] names a mail server. [`environment::MailTransport`] sends mails in another way, such as by an HTTP API.
 //! - [`Config`] holds all settings, and [`environment::Environment`] the clock and the randomness, so one process can hold several sites.
 //!   Logs go to the installed `tracing` subscriber, and metrics to the installed `metrics` recorder.
 //!
