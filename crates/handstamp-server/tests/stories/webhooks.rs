@@ -1,8 +1,9 @@
 //! Webhooks: acts on any node and of the command line reach an application, which verifies them.
 
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use handstamp_testing::{TestServer, WebhookReceiver};
+use handstamp_testing::{Program, TempFolder, TestServer, WebhookReceiver, free_address};
 
 use crate::startup_and_shutdown::refusal;
 
@@ -84,6 +85,41 @@ async fn webhooks_are_sent_over_tls_to_an_application_with_a_trusted_certificate
         }
         assert_eq!(receiver.received().len(), usize::from(is_trusted), "{}", server.log());
     }
+}
+
+#[tokio::test]
+async fn the_app_of_the_guide_takes_webhooks_and_refuses_forged_ones() {
+    let guide = include_str!("../../../../docs/src/guide/webhooks.md");
+    let app = guide.split_once("```python\n").and_then(|(_, rest)| rest.split_once("```")).unwrap().0;
+    let (folder, address) = (TempFolder::new(), free_address());
+    std::fs::write(folder.path().join("app.py"), app).unwrap();
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/bin/python");
+    let port = address.rsplit_once(':').unwrap().1;
+    let mut command = Command::new(python);
+    command.args(["-u", "-m", "flask", "run", "--port", port]).current_dir(folder.path());
+    let _app = Program::start(command.stderr(Stdio::null()), "Serving Flask app");
+    let url = format!("http://{address}/webhooks/handstamp");
+    let forged = reqwest::Client::new().post(&url).header("webhook-id", "1").body("{}");
+    let mut answer = None;
+    for _ in 0..500 {
+        answer = forged.try_clone().unwrap().send().await.ok();
+        if answer.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(answer.unwrap().status().as_u16(), 400);
+    let mut server = TestServer::on_sqlite();
+    server.set("HANDSTAMP_WEBHOOKS__SECRET", WebhookReceiver::SECRET);
+    server.restart_with("HANDSTAMP_WEBHOOKS__URL", &url);
+    server.ada().await;
+    for _ in 0..500 {
+        if !server.events("webhook_sent").is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(server.events("webhook_sent").len(), 1, "{}", server.log());
 }
 
 #[tokio::test]

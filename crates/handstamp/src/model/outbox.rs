@@ -31,7 +31,7 @@ pub(crate) enum OutboxKind {
     Webhook,
 }
 
-/// What delivers a message.
+/// The way by which a message is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OutboxChannel {
     Mail,
@@ -66,7 +66,7 @@ impl OutboxKind {
         Self::Webhook,
     ];
 
-    /// What delivers messages of this kind.
+    /// The channel of messages of this kind.
     pub(crate) fn channel(self) -> OutboxChannel {
         if self == Self::Webhook { OutboxChannel::Webhook } else { OutboxChannel::Mail }
     }

@@ -1,5 +1,5 @@
-//! The outbox: claims messages that are due, finishes them, and has those that could not be delivered tried again later. What each
-//! channel does with its messages is in `mail` and `webhooks`.
+//! The outbox: claims messages that are due, finishes them, and has those that could not be delivered tried again later. The
+//! channels are `mail` and `webhooks`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -84,7 +84,7 @@ pub(super) struct Claimed {
     pub(super) until: Timestamp,
 }
 
-/// What becomes of a message that was not delivered.
+/// The fate of a message that was not delivered.
 pub(super) enum Undelivered {
     /// It is tried again after so many seconds.
     Deferred { seconds: u64 },
