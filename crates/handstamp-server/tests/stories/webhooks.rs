@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use handstamp_testing::{Program, TempFolder, TestServer, WebhookReceiver, free_address};
+use handstamp_testing::{ADAS_PASSWORD, Program, TempFolder, TestServer, WebhookReceiver, free_address};
 
 use crate::startup_and_shutdown::refusal;
 
@@ -97,7 +97,7 @@ async fn the_app_of_the_guide_takes_webhooks_and_refuses_forged_ones() {
     let port = address.rsplit_once(':').unwrap().1;
     let mut command = Command::new(python);
     command.args(["-u", "-m", "flask", "run", "--port", port]).current_dir(folder.path());
-    let _app = Program::start(command.stderr(Stdio::null()), "Serving Flask app");
+    let _app = Program::start(command.stderr(Stdio::null()), "Debug mode");
     let url = format!("http://{address}/webhooks/handstamp");
     let forged = reqwest::Client::new().post(&url).header("webhook-id", "1").body("{}");
     let mut answer = None;
@@ -130,8 +130,9 @@ async fn the_events_that_are_sent_can_be_chosen() {
     send_to(&mut server, &receiver);
     let ada = server.ada().await;
     ada.submits("/account/logout", &[]).await;
+    assert_eq!(ada.signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
     receiver.wait_for(2);
-    assert_eq!(types(&receiver), ["authn_login_success", "session_ended"]);
+    assert_eq!(types(&receiver), ["session_ended", "authn_login_success"]);
 }
 
 #[tokio::test]
