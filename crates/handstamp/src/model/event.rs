@@ -73,9 +73,6 @@ pub(crate) struct SignInEvents {
 #[serde(default)]
 pub(crate) struct EventContent {
     pub(crate) actor: EventActor,
-    /// The id of the actor, where that is another user than the one whose account the event is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) actor_id: Option<Uuid>,
     /// The address of the client.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) address: String,
@@ -142,8 +139,6 @@ pub struct AuditEvent {
     pub user: Option<UserId>,
     /// The actor.
     pub actor: EventActor,
-    /// The id of the actor, where that is another user than `user`.
-    pub actor_id: Option<Uuid>,
     /// The address of the client; empty where it is not known.
     pub address: String,
     /// The User-Agent header of the client; empty where it is not known.
@@ -165,9 +160,9 @@ impl AuditEvent {
         user: Option<UserId>,
         content: EventContent,
     ) -> Self {
-        let EventContent { actor, actor_id, address, user_agent, session, request, fields } = content;
+        let EventContent { actor, address, user_agent, session, request, fields } = content;
         let (session_id, request_id) = (session, request);
-        Self { id, position, time, event, user, actor, actor_id, address, user_agent, session_id, request_id, fields }
+        Self { id, position, time, event, user, actor, address, user_agent, session_id, request_id, fields }
     }
 }
 
@@ -204,9 +199,9 @@ impl Default for ListEvents {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum EventActor {
-    /// A client that was not signed in, as before a sign-in.
+    /// A client that was not signed in as the user of the event, as before a sign-in.
     Visitor,
-    /// A signed-in user.
+    /// The user of the event, signed in.
     User,
     /// An operator, by the command line or by the application that embeds Handstamp.
     Operator,
