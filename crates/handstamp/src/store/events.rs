@@ -103,7 +103,8 @@ impl Tx<'_> {
 
     /// Locks the newest position until the transaction ends, and returns it.
     async fn lock_head(&mut self) -> Result<EventHead> {
-        const LOCK: Sql = request("UPDATE event_head SET position = position WHERE id = 1 RETURNING position, link");
+        const LOCK: Sql =
+            maintenance("UPDATE event_head SET position = position WHERE id = 1 RETURNING position, link");
         head(self.fetch_one(LOCK, &[]).await?)
     }
 }
