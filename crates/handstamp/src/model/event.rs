@@ -239,7 +239,8 @@ impl EventWriter {
         Self { keys, written: Notify::new(), count: AtomicU16::new(0), oldest_unsealed: AtomicU64::new(0) }
     }
 
-    /// The id of a new event: a UUID of version 7 (RFC 9562), in order within the process unless the clock is set back.
+    /// The id of a new event: a UUID of version 7 (RFC 9562). The ids of a process are in order, unless the clock is set back or a
+    /// millisecond has more than 4096 of them.
     pub(crate) fn new_id(&self, clock: Duration, mut random: [u8; 10]) -> Uuid {
         // The twelve bits after the time and the version are the counter (RFC 9562 §6.2, method 1).
         random[..2].copy_from_slice(&self.count.fetch_add(1, Ordering::Relaxed).to_be_bytes());
