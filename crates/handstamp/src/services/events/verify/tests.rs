@@ -290,7 +290,7 @@ async fn every_removal_insertion_and_reordering_of_an_event_is_found(database: &
     let a_tag = "(SELECT tag FROM kept WHERE position = 1)";
     for position in 1..=EVENTS {
         let removal = format!("DELETE FROM events WHERE position = {position}");
-        is_found(&site, &attacker, position, &[removal.clone()]).await;
+        is_found(&site, &attacker, position, std::slice::from_ref(&removal)).await;
         let moved = move_later(position, -1);
         is_found(&site, &attacker, position, &[&[removal][..], &moved].concat()).await;
         let later = move_later(position - 1, 1);
@@ -334,7 +334,7 @@ async fn every_erasure_without_a_deletion_of_a_user_is_found(database: &Database
         let by_none = erasure(&attacker, position, &attacker.uuid(7));
         let is_deletion = deletions.contains(&position);
         if !is_deletion {
-            is_found(&site, &attacker, position, &[by_none.clone()]).await;
+            is_found(&site, &attacker, position, std::slice::from_ref(&by_none)).await;
         }
         for deletion in &deletions {
             let by = format!("(SELECT id FROM kept WHERE position = {deletion})");
@@ -561,6 +561,7 @@ async fn writes(site: &Site, attacker: &Attacker, events: usize) {
 /// Prints how long a log of a million events takes, for the guide. Run it in release.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement that takes minutes"]
+#[expect(clippy::print_stdout, reason = "the figures are its result")]
 async fn a_million_events_are_measured() {
     let folder = TempFolder::new();
     for database in [
