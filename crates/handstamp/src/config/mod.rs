@@ -55,7 +55,7 @@ pub struct Config {
     /// The requirements for a new password: by default at least 8 code points, and strength 3 of 0 to 4.
     pub password: PasswordPolicy,
     /// A filter of breached passwords, which no new password may be in: a file that `handstamp passwords build` makes, and that
-    /// [`Blocklist`](crate::Blocklist) opens. None by default.
+    /// [`Blocklist`](crate::Blocklist) opens; it must exist. None by default.
     pub password_blocklist: Option<PathBuf>,
     /// The cost of hashing passwords, and how many are hashed at once.
     pub hashing: HashingConfig,
@@ -240,6 +240,13 @@ mod tests {
                 "password.min_strength",
                 vec![|config| config.password.min_strength = 5],
                 vec![|config| config.password.min_strength = 0, |config| config.password.min_strength = 4],
+            ),
+            (
+                "password.blocklist",
+                vec![|config| config.password_blocklist = Some("/nonexistent".into()), |config| {
+                    config.password_blocklist = Some("/".into())
+                }],
+                vec![],
             ),
             (
                 "hashing.concurrency",
