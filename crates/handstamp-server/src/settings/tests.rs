@@ -354,6 +354,7 @@ fn invalid_values() -> Vec<(&'static str, &'static str, Refusal)> {
         ("password.min_length", "7", Check(|config| config.password.min_length = 7)),
         ("password.min_length", "257", Check(|config| config.password.min_length = 257)),
         ("password.min_strength", "5", Check(|config| config.password.min_strength = 5)),
+        ("password.blocklist", "/nonexistent", Check(|config| config.password_blocklist = Some("/nonexistent".into()))),
         ("hashing.memory_kib", "7", Type(|text| Argon2Params::new(text.parse().unwrap(), 2, 1).is_err())),
         ("hashing.iterations", "0", Type(|text| Argon2Params::new(19_456, text.parse().unwrap(), 1).is_err())),
         ("hashing.parallelism", "65", Type(|text| Argon2Params::new(19_456, 2, text.parse().unwrap()).is_err())),
@@ -381,7 +382,6 @@ fn invalid_values() -> Vec<(&'static str, &'static str, Refusal)> {
         ("webhooks.url", "http://app.example.com", Type(|text| text.parse::<WebhookUrl>().is_err())),
         ("webhooks.secret", "whsec_", Type(|text| text.parse::<WebhookSecret>().is_err())),
         ("webhooks.events", "created", Check(|config| config.webhooks.events = vec!["created".to_owned()])),
-        ("password.blocklist", "/nonexistent", Check(|config| config.password_blocklist = Some("/nonexistent".into()))),
     ]
 }
 

@@ -66,7 +66,7 @@ pub struct Config {
     /// The requirements for a new password: by default at least 8 code points, and strength 3 of 0 to 4.
     pub password: PasswordPolicy,
     /// A filter of breached passwords, which no new password may be in: a file that `handstamp passwords build` makes, and that
-    /// [`Blocklist`](crate::Blocklist) opens. None by default.
+    /// [`Blocklist`](crate::Blocklist) opens; it must exist. None by default.
     pub password_blocklist: Option<PathBuf>,
     /// The cost of hashing passwords, and how many are hashed at once.
     pub hashing: HashingConfig,
@@ -271,6 +271,13 @@ mod tests {
                 vec![|config| config.password.min_strength = 0, |config| config.password.min_strength = 4],
             ),
             (
+                "password.blocklist",
+                vec![|config| config.password_blocklist = Some("/nonexistent".into()), |config| {
+                    config.password_blocklist = Some("/".into())
+                }],
+                vec![],
+            ),
+            (
                 "hashing.concurrency",
                 vec![|config| config.hashing.concurrency = 0, |config| config.hashing.concurrency = 1025],
                 vec![|config| config.hashing.concurrency = 1, |config| config.hashing.concurrency = 1024],
@@ -293,7 +300,6 @@ mod tests {
                     config.mail.from = Some(MailAddress::parse("accounts@example.com").unwrap());
                 }],
             ),
-            ("password.blocklist", vec![|config| config.password_blocklist = Some("/nonexistent".into())], vec![]),
             (
                 "webhooks.secret",
                 vec![|config| config.webhooks.url = Some(WebhookUrl::parse("http://localhost:5000").unwrap())],

@@ -32,7 +32,7 @@ pub(super) fn settings() -> Vec<Setting<Config>> {
             Ok(())
         })
         .check(|config| match &config.password_blocklist {
-            Some(path) if !path.is_file() => Err(InvalidSetting::new("is not a file")),
+            Some(file) if !file.is_file() => Err(InvalidSetting::new("is not a file")),
             _ => Ok(()),
         })
         .values("a file that `handstamp passwords build` makes")
