@@ -788,3 +788,39 @@ impl TestSite {
         found
     }
 }
+
+#[tokio::test]
+async fn a_site_that_sends_no_mail_says_so() {
+    let site = TestSite::with("http://localhost", |config| config.mail.url = None).await;
+    let ada = Browser::new(&site);
+    ada.registers().await;
+    let forgot = ada.opens("/account/forgot").await;
+    assert!(forgot.status == 200 && forgot.page.contains("This site sends no mail."), "{}", forgot.page);
+    let asked = ada.submits("/account/forgot", "email=ada@example.com").await;
+    assert!(asked.status == 403 && asked.page.contains("This site sends no mail."), "{}", asked.page);
+    let asked = ada.submits("/account/email", "email=ada@new.example").await;
+    assert!(asked.status == 403 && asked.page.contains("This site sends no mail."), "{}", asked.page);
+    assert_eq!(ada.submits("/account/verify/send", "").await.status, 403);
+    assert!(!ada.opens("/account").await.page.contains("/account/verify"));
+    assert!(ada.opens("/account/verify").await.page.contains("This site sends no mail."));
+    assert_eq!(count(&site, "SELECT COUNT(*) FROM outbox").await, 0);
+    // An invitation is printed all the same.
+    assert!(site.handstamp.users().invite("", "bob@example.com", &[]).await.is_ok());
+    assert_eq!(count(&site, "SELECT COUNT(*) FROM outbox").await, 0);
+}
+
+#[tokio::test]
+async fn settings_that_need_mail_are_refused_without_it() {
+    for (setting, set) in [
+        ("registration", (|config| config.registration = Registration::Confirm) as fn(&mut Config)),
+        ("sign_in.mail", |config| config.sign_in.mail = true),
+    ] {
+        let folder = TempFolder::new();
+        let database = DatabaseUrl::Sqlite(folder.path().join("data/handstamp.db"));
+        let url = PublicUrl::parse("https://id.example.com").unwrap();
+        let mut config = Config::new(url, database, SecretKey::parse(SECRET).unwrap());
+        set(&mut config);
+        let error = Handstamp::open(config).await.err().unwrap();
+        assert!(error.is_config() && error.to_string().contains(&format!("{setting} needs mail")), "{error}");
+    }
+}
