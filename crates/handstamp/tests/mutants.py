@@ -202,7 +202,7 @@ MUTANTS = {
                               "credentials_that_were_changed_meanwhile_do_not_sign_in"),
     "anybodys_session_ended": (SESSIONS, '"DELETE FROM sessions WHERE user_id = $1 AND handle = $2"',
                                '"DELETE FROM sessions WHERE ($1 = $1) AND handle = $2"', STORE, "a_session_is_ended_by_its_owner_only"),
-    "new_password_keeps_others": (USERS, "WHERE user_id = $1 AND id_hash <> $2", "WHERE user_id = $1 AND id_hash <> $2 AND false",
+    "new_password_keeps_others": (USERS, 'AND id_hash <> $2";\n        const ROTATE: &str =\n', 'AND id_hash <> $2 AND false";\n        const ROTATE: &str =\n',
                                   STORE, "a_password_change_keeps_one_session_under_a_new_secret"),
     # Requests from other sites, and redirects to them.
     "cross_site_unchecked": (f"{WEB}/csrf.rs", "if only_reads(request) ||", "if true || only_reads(request) ||",
