@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::events::Event;
 use crate::internal_error::InternalError;
 use crate::services::{JobOutcome, Services};
-use crate::store::JobState;
+use crate::store::{JobState, as_maintenance};
 
 /// How long a node may take for one run before another node may run the job too. Jobs are correct if that happens.
 const CLAIM: Duration = Duration::from_secs(60);
@@ -138,7 +138,7 @@ impl Jobs {
         let (stop, _) = watch::channel(false);
         let start = |(index, job): (usize, &'static Job)| {
             let runner = Runner { job, services: Arc::clone(services), succeeded_at: Arc::clone(&succeeded_at), index };
-            tokio::spawn(runner.run_until(stop.subscribe()))
+            tokio::spawn(as_maintenance(runner.run_until(stop.subscribe())))
         };
         let runners = JOBS.iter().enumerate().flat_map(|job| std::iter::repeat_n(job, job.1.scope.at_once()));
         let check = Arc::clone(services);

@@ -132,6 +132,7 @@ impl Services {
             ConfigErrors::of(ConfigError { setting, value: None, message })
         };
         let tokens = SessionTokens::new(secret, fallbacks).map_err(same_secrets)?;
+        mail::describe_metrics();
         let mailer = Mailer::new(&config, &environment)?;
         let webhooks = WebhookSender::new(&config)?;
         let sends = config.mail.send_outbox;

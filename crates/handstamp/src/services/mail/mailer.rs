@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::folder::{FolderTransport, path_of};
 use super::smtp::{self, SmtpTransport};
-use super::{Mail, MailTemplate, send};
+use super::{Mail, MailTemplate};
 use crate::config::{Config, ConfigError, ConfigErrors, MailAddress, MailUrl};
 use crate::environment::{Environment, MailError, MailErrorKind, MailTransport, OutgoingMail};
 use crate::events::Event;
@@ -94,7 +94,6 @@ impl Mailer {
             (None, None, Some(folder)) => Arc::new(FolderTransport::new(folder)),
             (None, None, None) => return Ok(None),
         };
-        send::describe_metrics();
         Ok(Some(Self {
             transport,
             local_folder: local_folder.map(ToOwned::to_owned),

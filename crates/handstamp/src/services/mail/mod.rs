@@ -19,6 +19,7 @@ use crate::model::OutboxChannel;
 pub(crate) use enqueue::LinkValidity;
 pub(super) use enqueue::MessageContent;
 pub(crate) use mailer::Mailer;
+pub(super) use send::describe_metrics;
 
 /// A mail to be rendered and sent.
 #[derive(Clone, Debug)]

@@ -19,7 +19,7 @@ const NOWHERE: &str = ".invalid";
 
 const MAILS: &str = "handstamp_mails_total";
 
-pub(super) fn describe_metrics() {
+pub(in crate::services) fn describe_metrics() {
     metrics::describe_counter!(MAILS, "Mails, by what became of the attempt to send them");
 }
 
