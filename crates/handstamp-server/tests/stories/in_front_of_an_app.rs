@@ -1,4 +1,4 @@
-//! In front of an app: `handstamp serve --app`. What the app receives, what a browser receives, and what is refused.
+//! In front of an app, by `handstamp serve --app`: the headers and bytes that reach it and the browser, and the requests that do not.
 
 use std::time::{Duration, Instant};
 

@@ -20,7 +20,7 @@ use super::raw_app::{Connection, RawApp, latin_1, signed_in};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What an app has seen of its connections.
+/// The connections and messages that an app has seen.
 #[derive(Clone, Default)]
 struct Seen {
     /// Messages of WebSockets that have arrived.

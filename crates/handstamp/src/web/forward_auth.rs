@@ -45,7 +45,7 @@ pub(super) struct OriginalRequest<'a> {
     pub(super) target: Cow<'a, str>,
 }
 
-/// What the access rules say about a request.
+/// The decision of the access rules about a request.
 enum Decision {
     /// It may pass: the response has the identity headers.
     Allowed(Response),

@@ -33,8 +33,8 @@ use crate::web::forward_auth::SubrequestOptions;
 use crate::web::respond::RetryByItself;
 use crate::web::web_error::WebError;
 
-/// How long an unused connection to an app is kept: less than the two seconds of gunicorn, so that apps do not close a connection
-/// just when a request is sent on it.
+/// How long an unused connection to an app is kept: less than the two seconds of gunicorn. So apps rarely close a connection just
+/// when a request is sent on it.
 const IDLE_CONNECTION: Duration = Duration::from_millis(1500);
 const MAX_IDLE_CONNECTIONS: usize = 1024;
 /// The maximum length of the head of a response, and of what is read at once.
@@ -46,7 +46,7 @@ const RESTART_INTERVAL: Duration = Duration::from_millis(100);
 /// How soon a browser tries again by itself, in seconds.
 const RETRY_SECONDS: u32 = 2;
 
-/// What became of a request that was allowed.
+/// The outcome of a request that was allowed.
 pub(super) enum Passed {
     /// The response of the app, which stays as it is.
     ByApp(Response),

@@ -32,7 +32,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     HTTP2_SETTINGS,
 ];
 
-/// Who and where a request comes from, as the app is told.
+/// The client of a request and the place that it asked for, as the app is told.
 pub(super) struct Origin<'a> {
     /// The address of the peer of our connection.
     pub(super) peer: Option<IpAddr>,
