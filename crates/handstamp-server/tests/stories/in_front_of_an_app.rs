@@ -330,7 +330,7 @@ async fn requests_that_could_smuggle_another_are_refused_or_made_unambiguous() {
         format!("Transfer-Encoding: chunked\r\n\r\n-1\r\n{smuggled}\r\n0\r\n\r\n"),
         format!("Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n{smuggled}\r\n0\r\n\r\n"),
         format!("Connection: Content-Length\r\nContent-Length: {length}\r\n\r\n{smuggled}"),
-        format!("Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        "Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(),
     ] {
         let mut connection = Connection::to(&server).await;
         let _ = connection.write(&bytes_of(&format!("POST /x HTTP/1.1\r\n{headers}{framing}"))).await;

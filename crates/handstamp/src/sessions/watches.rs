@@ -171,10 +171,11 @@ impl Watch {
         }
     }
 
-    /// Whether the session may be live, and the connection may be opened again.
+    /// Whether the session may be live, and the connection may be opened again. A connection may notice that the lease has ended
+    /// before the watch does.
     #[cfg_attr(not(feature = "proxy"), allow(dead_code))]
     pub(crate) fn is_of_the_node(&self) -> bool {
-        self.is_of_the_node.load(Ordering::SeqCst)
+        self.is_of_the_node.load(Ordering::SeqCst) || !self.has_ended()
     }
 
     /// Whether the session has to be looked up before anything is passed.

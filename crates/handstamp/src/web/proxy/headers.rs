@@ -206,9 +206,10 @@ mod tests {
     use super::*;
 
     fn map(lines: &[(&str, &str)]) -> HeaderMap {
-        let lines = lines.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()));
         let mut headers = HeaderMap::new();
-        lines.for_each(|(name, value): (_, HeaderValue)| drop(headers.append(name, value)));
+        for (name, value) in lines {
+            headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
         headers
     }
 

@@ -79,8 +79,8 @@ mod tests {
     fn frame(opcode: u8, length: usize) -> Vec<u8> {
         let mut frame = vec![0x80 | opcode];
         match length {
-            ..126 => frame.push(length as u8),
-            ..0x1_0000 => {
+            0..126 => frame.push(length as u8),
+            126..0x1_0000 => {
                 frame.push(126);
                 frame.extend((length as u16).to_be_bytes());
             }
