@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::Duration;
 
 use handstamp_bench::client::{Client, get, post};
 use handstamp_bench::folder::Folder;
@@ -136,7 +138,7 @@ fn arguments(data: &str) -> [&str; 5] {
     ["serve", "--listen", "127.0.0.1:0", "--data-dir", data]
 }
 
-/// The cookies of a newly registered user.
+/// The cookies of a newly registered user, whose mail has been sent: else one of the counted runs would send it.
 fn register(binary: &Path, folder: &Path) -> String {
     let data = folder.join("data");
     let program = Program::start("0", binary, &arguments(data.to_str().expect("a plain name")), &[]);
@@ -144,7 +146,15 @@ fn register(binary: &Path, folder: &Path) -> String {
     let answer = Client::new(program.address).ask(&post("/account/register", "", form));
     let answer = answer.expect("it has just started");
     assert_eq!(answer.status, 303, "registration");
-    answer.cookies()
+    let outbox = folder.join("data/outbox");
+    let is_sent = || std::fs::read_dir(&outbox).is_ok_and(|mut mails| mails.next().is_some());
+    for _ in 0..600 {
+        if is_sent() {
+            return answer.cookies();
+        }
+        sleep(Duration::from_millis(100));
+    }
+    panic!("the mail to the new user is not sent within a minute");
 }
 
 /// The instructions of this many requests on one connection, including the start and the end of the program.

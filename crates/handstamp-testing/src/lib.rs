@@ -9,6 +9,7 @@ mod mail_server;
 mod postgres;
 mod program;
 mod rng;
+mod webhook_receiver;
 
 #[cfg(feature = "server")]
 mod faulty_tcp_proxy;
@@ -28,6 +29,7 @@ pub use mail_server::{MailServer, Postfix, ReceivedMail};
 pub use postgres::Postgres;
 pub use program::{Program, free_address};
 pub use rng::SeededRng;
+pub use webhook_receiver::WebhookReceiver;
 
 #[cfg(feature = "server")]
 pub use faulty_tcp_proxy::FaultyTcpProxy;

@@ -39,6 +39,7 @@
 //!   [`Handstamp::audit_log`] lists the events of users.
 //! - Serve with `into_make_service_with_connect_info::<SocketAddr>()`, because rate limits count attempts by network. Without it
 //!   all visitors count as one network, and the first request prints a warning to standard error.
+//! - [`Config::mail`] names a mail server. [`environment::MailTransport`] sends mails in another way, such as by an HTTP API.
 //! - [`Config`] holds all settings, and [`environment::Environment`] the clock and the randomness, so one process can hold several sites.
 //!   Logs go to the installed `tracing` subscriber, and metrics to the installed `metrics` recorder.
 //!
@@ -108,7 +109,8 @@ pub use blocklist::{Blocklist, BlocklistError};
 pub use config::{
     AppAccess, AppConfig, AppHost, AppPath, AppProxyConfig, AppUrl, BoundedValue, Config, ConfigError, ConfigErrors,
     DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig, MailAddress, MailConfig, MailUrl, PoolConfig, Prefix,
-    PublicUrl, Registration, SessionConfig, Setting, SettingValue, SignInConfig, SmtpServer, TrustedOrigin,
+    PublicUrl, Registration, SessionConfig, Setting, SettingValue, SignInConfig, SmtpServer, TrustedOrigin, WebhookUrl,
+    WebhooksConfig,
 };
 pub use data_dir::DataDir;
 pub use embed::{
@@ -121,7 +123,7 @@ pub use events::AccountEvent;
 pub use handstamp_core::{
     Argon2Params, Argon2ParamsError, AssuranceLevel, EventHead, GroupName, GroupNameError, InvalidEventHead,
     InvalidSetting, Network, Password, PasswordPolicy, PasswordTooLong, ReturnHost, SecretError, SecretKey, Timestamp,
-    TrustedProxies, UserId,
+    TrustedProxies, UserId, WebhookSecret,
 };
 pub use model::{
     AuditEvent, AuditProblem, AuditProblemKind, AuditReport, EventActor, ListEvents, ListUsers, ListedSession, User,

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use handstamp::{AppAccess, AppPath, AppUrl, Argon2Params, MailAddress, Registration, ReturnHost};
+use handstamp::{
+    AppAccess, AppPath, AppUrl, Argon2Params, MailAddress, Registration, ReturnHost, WebhookSecret, WebhookUrl,
+};
 
 use super::reference::variable;
 use super::sources::{PREFIX, is_of_kubernetes};
@@ -354,6 +356,7 @@ fn invalid_values() -> Vec<(&'static str, &'static str, Refusal)> {
         ("password.min_length", "7", Check(|config| config.password.min_length = 7)),
         ("password.min_length", "257", Check(|config| config.password.min_length = 257)),
         ("password.min_strength", "5", Check(|config| config.password.min_strength = 5)),
+        ("password.blocklist", "/nonexistent", Check(|config| config.password_blocklist = Some("/nonexistent".into()))),
         ("hashing.memory_kib", "7", Type(|text| Argon2Params::new(text.parse().unwrap(), 2, 1).is_err())),
         ("hashing.iterations", "0", Type(|text| Argon2Params::new(19_456, text.parse().unwrap(), 1).is_err())),
         ("hashing.parallelism", "65", Type(|text| Argon2Params::new(19_456, 2, text.parse().unwrap()).is_err())),
@@ -375,8 +378,6 @@ fn invalid_values() -> Vec<(&'static str, &'static str, Refusal)> {
         ("mail.from", "Example", Type(|text| text.parse::<MailAddress>().is_err())),
         ("mail.reply_to", "help@localhost.", Type(|text| text.parse::<MailAddress>().is_err())),
         ("mail.new_device", "yes", Type(is_no_flag)),
-        ("sign_in.mail", "yes", Type(is_no_flag)),
-        ("session.confirm_after", "59s", Check(|config| config.session.confirm_after = Duration::from_secs(59))),
         ("app.url", "https://app", Type(|text| text.parse::<AppUrl>().is_err())),
         ("app.access", "anybody", Type(|text| text.parse::<AppAccess>().is_err())),
         ("app.public_paths", "/static/", Type(|text| text.parse::<AppPath>().is_err())),
@@ -384,6 +385,12 @@ fn invalid_values() -> Vec<(&'static str, &'static str, Refusal)> {
         ("app.timeout", "0s", Check(|config| config.app_proxy.timeout = Duration::ZERO)),
         ("app.connections", "0", Check(|config| config.app_proxy.connections = 0)),
         ("app.idle_timeout", "0s", Check(|config| config.app_proxy.idle_timeout = Duration::ZERO)),
+        ("session.confirm_after", "59s", Check(|config| config.session.confirm_after = Duration::from_secs(59))),
+        ("session.confirm_after", "25h", Check(|config| config.session.confirm_after = Duration::from_secs(90_000))),
+        ("sign_in.mail", "yes", Type(is_no_flag)),
+        ("webhooks.url", "http://app.example.com", Type(|text| text.parse::<WebhookUrl>().is_err())),
+        ("webhooks.secret", "whsec_", Type(|text| text.parse::<WebhookSecret>().is_err())),
+        ("webhooks.events", "created", Check(|config| config.webhooks.events = vec!["created".to_owned()])),
     ]
 }
 

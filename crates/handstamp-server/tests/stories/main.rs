@@ -44,3 +44,4 @@ mod sign_in_timing;
 mod sign_out;
 mod startup_and_shutdown;
 mod stolen_cookies;
+mod webhooks;

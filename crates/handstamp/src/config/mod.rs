@@ -15,6 +15,7 @@ mod setting;
 mod sign_in;
 mod site;
 mod urls;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ pub use setting::{BoundedValue, Setting, SettingValue};
 pub use sign_in::SignInConfig;
 pub use site::Registration;
 pub use urls::{Prefix, TrustedOrigin};
+pub use webhooks::{WebhookUrl, WebhooksConfig};
 
 /// All settings of a [`Handstamp`](crate::Handstamp). Start with [`new`](Self::new) or [`in_folder`](Self::in_folder), and
 /// assign the fields that differ from the defaults.
@@ -66,7 +68,7 @@ pub struct Config {
     /// The requirements for a new password: by default at least 8 code points, and strength 3 of 0 to 4.
     pub password: PasswordPolicy,
     /// A filter of breached passwords, which no new password may be in: a file that `handstamp passwords build` makes, and that
-    /// [`Blocklist`](crate::Blocklist) opens. None by default.
+    /// [`Blocklist`](crate::Blocklist) opens; it must exist. None by default.
     pub password_blocklist: Option<PathBuf>,
     /// The cost of hashing passwords, and how many are hashed at once.
     pub hashing: HashingConfig,
@@ -101,6 +103,8 @@ pub struct Config {
     pub apps: BTreeMap<String, AppConfig>,
     /// How requests are passed on to all apps.
     pub app_proxy: AppProxyConfig,
+    /// The events of accounts that an application gets.
+    pub webhooks: WebhooksConfig,
 }
 
 impl Config {
@@ -132,6 +136,7 @@ impl Config {
             app: AppConfig::default(),
             apps: BTreeMap::new(),
             app_proxy: AppProxyConfig::default(),
+            webhooks: WebhooksConfig::default(),
         }
     }
 
@@ -169,6 +174,7 @@ impl Config {
             forward_auth::settings(),
             mail::settings(),
             app::settings(),
+            webhooks::settings(),
         ]
         .into_iter()
         .flatten()
@@ -287,6 +293,13 @@ mod tests {
                 vec![|config| config.password.min_strength = 0, |config| config.password.min_strength = 4],
             ),
             (
+                "password.blocklist",
+                vec![|config| config.password_blocklist = Some("/nonexistent".into()), |config| {
+                    config.password_blocklist = Some("/".into())
+                }],
+                vec![],
+            ),
+            (
                 "hashing.concurrency",
                 vec![|config| config.hashing.concurrency = 0, |config| config.hashing.concurrency = 1025],
                 vec![|config| config.hashing.concurrency = 1, |config| config.hashing.concurrency = 1024],
@@ -356,6 +369,22 @@ mod tests {
                     app(config, "wiki").groups = vec![GroupName::parse("staff").unwrap()];
                 }],
                 vec![|config| app(config, "wiki").access = AppAccess::Everybody],
+            ),
+            (
+                "webhooks.secret",
+                vec![|config| config.webhooks.url = Some(WebhookUrl::parse("http://localhost:5000").unwrap())],
+                vec![|config| {
+                    config.webhooks.url = Some(WebhookUrl::parse("http://localhost:5000").unwrap());
+                    let secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
+                    config.webhooks.secret = Some(secret.parse().unwrap());
+                }],
+            ),
+            (
+                "webhooks.events",
+                vec![|config| config.webhooks.events = vec!["user_created".to_owned(), "created".to_owned()]],
+                vec![|config| config.webhooks.events = vec!["user_created".to_owned()], |config| {
+                    config.webhooks.events.clear();
+                }],
             ),
             (
                 "return_hosts",

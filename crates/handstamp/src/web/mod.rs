@@ -76,7 +76,7 @@ impl Site {
         let urls = Urls::new(config);
         Self {
             headers: SecurityHeaders::new(config, &urls),
-            templates: Templates::new(config),
+            templates: Templates::new(config, services.mail_is_on()),
             cookies: Cookies::new(config),
             urls,
             identity_headers: IdentityHeaderCache::new(),
