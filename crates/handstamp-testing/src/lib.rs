@@ -36,7 +36,7 @@ pub use faulty_tcp_proxy::FaultyTcpProxy;
 #[cfg(feature = "server")]
 pub use log::wait_for_events;
 #[cfg(feature = "server")]
-pub use proxy_chain::{Proxy, ProxyChain};
+pub use proxy_chain::{EchoApp, Proxy, ProxyChain};
 #[cfg(feature = "server")]
 pub use server::{ADAS_PASSWORD, TestServer, handstamp_binary};
 #[cfg(feature = "visitor")]

@@ -278,6 +278,8 @@ events! {
         warn SessionHoldOverdue "session_hold_overdue" "connections of a session that has ended or changed did not answer in time" { connections: u64 }
         /// Expired sessions were deleted.
         info SessionsPurged "sessions_purged" "removed expired sessions" { sessions: u64 }
+        /// An app behind the proxy did not answer. Once a minute; `unsaid` counts the lines left out.
+        warn AppUnavailable "app_unavailable" "an app did not answer" { address: &'a str, reason: &'a str, unsaid: u64 }
         /// A background job failed. It is tried again.
         warn JobFailed "job_failed" "a background job failed and is tried again" { job: &'a str, error: Shown<'a> }
         /// The clock has jumped ahead, so nothing that has expired by it is deleted.

@@ -87,6 +87,7 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
         };
         let error_page = context! {
             status => 503, heading => "Error", message => name, retry_after => error.map(|_| 5), reference => error,
+            refresh => error.map(|_| 2),
             link_href => "/", link_text => "Home",
         };
         samples.extend([
