@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use handstamp_core::{
-    Claims, HashMemory, Argon2Params, NewPassword, Password, PasswordPolicy, SecretKey, SessionSecret,
-    SessionTokens, Timestamp, UserId,
+    Argon2Params, Claims, HashMemory, NewPassword, Password, PasswordPolicy, SecretKey, SessionSecret, SessionTokens,
+    Timestamp, UserId,
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

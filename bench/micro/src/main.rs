@@ -43,8 +43,9 @@ fn issuing_a_token(bencher: Bencher) {
 fn finding_a_cookie_among_ten(bencher: Bencher) {
     let others: String = (0..9).map(|number| format!("preference_{number}=0123456789abcdef; ")).collect();
     let line = format!("{others}handstamp_session={}", tokens().issue(&claims()).expose());
-    bencher
-        .bench_local(|| cookie::find([black_box(line.as_bytes())], "handstamp_session") == cookie::CookieLookup::Missing);
+    bencher.bench_local(|| {
+        cookie::find([black_box(line.as_bytes())], "handstamp_session") == cookie::CookieLookup::Missing
+    });
 }
 
 /// At the settings of every sign-in: 19 MiB, twice.

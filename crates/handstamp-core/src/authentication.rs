@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::Timestamp;
+use crate::{InvalidSetting, Timestamp};
 
 /// How and when the user of a session authenticated: the methods, the assurance level that they reach together, and the time
 /// when the user last proved who they are. Nodes cache it for each session, so it is packed into eight bytes.
@@ -91,6 +91,19 @@ pub struct AssuranceLevel(u8);
 impl AssuranceLevel {
     /// One factor.
     pub const ONE_FACTOR: Self = Self(1);
+
+    /// Parses a level.
+    ///
+    /// # Errors
+    /// When it is not `1`, `2` or `3`.
+    pub fn parse(text: &str) -> Result<Self, InvalidSetting> {
+        match text {
+            "1" => Ok(Self(1)),
+            "2" => Ok(Self(2)),
+            "3" => Ok(Self(3)),
+            _ => Err(InvalidSetting::new("must be 1, 2 or 3")),
+        }
+    }
 
     /// A stored level. A number that is none counts as one factor, the least there is.
     pub fn from_stored(level: i64) -> Self {

@@ -45,7 +45,7 @@ fn text(value: &[u8]) -> &str {
 /// The `Cookie` lines of a request as one line without Handstamp's cookies, which no app behind the proxy needs.
 pub fn strip_own<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let pairs = lines.into_iter().flat_map(pairs).map(<[u8]>::trim_ascii);
-    let theirs: Vec<_> = pairs.filter(|pair| !pair.is_empty() && !is_ours(pair)).collect();
+    let theirs: Vec<_> = pairs.filter(|pair| !pair.is_empty() && !is_own(pair)).collect();
     theirs.join(b"; ".as_slice())
 }
 
@@ -62,7 +62,7 @@ fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Whether a cookie belongs to a Handstamp of any site: its name is `handstamp_…`, with or without a prefix that browsers
 /// enforce.
-fn is_ours(pair: &[u8]) -> bool {
+pub fn is_own(pair: &[u8]) -> bool {
     let prefixes = [b"__Host-".as_slice(), b"__Secure-"];
     let bare = prefixes.iter().find_map(|prefix| {
         let (head, rest) = pair.split_at_checked(prefix.len())?;

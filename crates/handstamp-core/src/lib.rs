@@ -28,6 +28,7 @@ mod setting;
 mod throttle;
 mod time;
 mod token;
+mod webhook;
 
 pub use assertion::{Assertion, AssertionKeys};
 pub use authentication::{AssuranceLevel, Authentication, AuthenticationMethods};
@@ -54,3 +55,4 @@ pub use setting::InvalidSetting;
 pub use throttle::{AttemptKey, Attempts, Limit, RetryAfter};
 pub use time::Timestamp;
 pub use token::{Claims, OpenedToken, SessionTokens, TokenError, TokenText, TokenToEnd};
+pub use webhook::WebhookSecret;

@@ -26,7 +26,7 @@ read from a file: HANDSTAMP_SECRET_KEY_FILE=/run/secrets/key. docs/src/reference
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve the account pages.
+    /// Serve the account pages, alone or in front of an app.
     ///
     /// No configuration is required: accounts are stored in ./handstamp-data, beside a generated secret key.
     #[command(after_help = ABOUT_SETTINGS)]
@@ -340,6 +340,10 @@ pub(crate) struct AddressArgs {
     /// The address or network of a proxy whose X-Forwarded-For is trusted; can be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) trusted_proxy: Vec<String>,
+
+    /// Stand in front of the app at this URL, such as http://127.0.0.1:5000: pass on what is not for the account pages
+    #[arg(long, value_name = "URL")]
+    pub(crate) app: Option<String>,
 }
 
 /// The requests that the proxy passes to the app besides those of signed-in users.

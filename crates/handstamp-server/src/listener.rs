@@ -30,10 +30,22 @@ pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, CliError> {
     listener().map_err(|error| CliError::failure(format!("cannot listen on {address}: {error}")))
 }
 
+/// Whether the connections of a server may be upgraded, as to WebSockets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Upgrades {
+    None,
+    /// Upgrades pass, and with them HTTP/2 of clients that begin with it: axum-server detects the version then.
+    Pass,
+}
+
+/// The requests of one HTTP/2 connection at once.
+const MAX_STREAMS: u32 = 100;
+
 /// A server that closes silent and slow connections, and limits the number of connections.
 pub(crate) fn server(
     listener: TcpListener,
     connections: ConnectionLimit,
+    upgrades: Upgrades,
 ) -> Result<Server<SocketAddr, ConnectionLimit>, CliError> {
     let server = axum_server::from_tcp(listener).map_err(CliError::failure)?.acceptor(connections.clone());
     // With a peer, the connection was accepted and then refused for want of a permit, which is reported elsewhere.
@@ -42,8 +54,13 @@ pub(crate) fn server(
             connections.accept_failed(error);
         }
     });
-    let mut server = server.http1_only();
+    let mut server = match upgrades {
+        Upgrades::None => server.http1_only(),
+        Upgrades::Pass => server,
+    };
     server.http_builder().http1().max_buf_size(MAX_HEADER_BYTES);
+    let mut http2 = server.http_builder().http2();
+    http2.max_header_list_size(MAX_HEADER_BYTES as u32).max_concurrent_streams(MAX_STREAMS);
     Ok(server)
 }
 
@@ -53,6 +70,8 @@ impl<S> Accept<TcpStream, S> for ConnectionLimit {
     type Future = Ready<io::Result<(TimeoutStream, TimeoutService<S>)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        // Small messages, such as those of WebSockets, do not wait for others. A connection that is broken is found out later.
+        let _ = stream.set_nodelay(true);
         let permit = stream.peer_addr().and_then(|peer| self.acquire(peer.ip()));
         ready(permit.map(|permit| TimeoutStream::new(stream, service, permit)))
     }

@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::CliError;
 use crate::connection_limit::ConnectionLimit;
-use crate::listener::{listen, server};
+use crate::listener::{Upgrades, listen, server};
 
 /// The buckets of the histograms in seconds: from a millisecond, when all nodes are healthy, to the longest lease.
 const WAITS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
@@ -35,21 +35,27 @@ impl Exporter {
         Ok(Self { handle: builder.install_recorder().map_err(CliError::failure)?, listener })
     }
 
-    /// Serves the metrics until the process ends.
+    /// Serves the metrics until the process ends, and the health checks where the site stands in front of an app.
     ///
     /// # Errors
     /// When it cannot listen.
-    pub(crate) fn serve(self, handstamp: Handstamp, connections: ConnectionLimit) -> Result<(), CliError> {
+    pub(crate) fn serve(
+        self,
+        handstamp: Handstamp,
+        connections: ConnectionLimit,
+        health_checks: bool,
+    ) -> Result<(), CliError> {
         let address = self.listener.local_addr().map_err(CliError::failure)?;
         let handle = self.handle;
+        let health = if health_checks { handstamp.health_router() } else { Router::new() };
         let show = async move || {
             handstamp.record_gauges();
             connections.measure();
             handle.run_upkeep();
             ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
         };
-        let router = Router::new().route("/metrics", get(show));
-        let server = server(self.listener, ConnectionLimit::at_most(CONNECTIONS))?;
+        let router = Router::new().route("/metrics", get(show)).merge(health);
+        let server = server(self.listener, ConnectionLimit::at_most(CONNECTIONS), Upgrades::None)?;
         tokio::spawn(server.serve(router.into_make_service()));
         tracing::info!(event = "metrics_listening", %address, "serving metrics at /metrics");
         Ok(())

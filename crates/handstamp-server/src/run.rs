@@ -4,19 +4,25 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::ServiceExt;
+use axum::extract::Request;
 use axum_server::Handle;
-use handstamp::{Handstamp, PublicUrl};
+use handstamp::{Handstamp, PublicUrl, ReverseProxy};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Level;
 
 use crate::connection_limit::ConnectionLimit;
-use crate::listener::{listen, server};
+use crate::listener::{Upgrades, listen, server};
 use crate::metrics::Exporter;
 use crate::settings::{DataDirMode, Settings};
 use crate::{CliError, log};
 
 /// The time that requests in progress have to finish after the signal to stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often an app is asked for a page at a path of ours, since it may start later, and how soon again.
+const OWN_PATHS_ATTEMPTS: u32 = 10;
+const OWN_PATHS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM, SIGINT or SIGHUP.
 ///
@@ -47,7 +53,7 @@ async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
         settings.trusted_proxies().clone(),
     );
     let config = settings.into_config(address.port(), DataDirMode::Create)?;
-    let public_url = config.public_url.clone();
+    let (public_url, in_front) = (config.public_url.clone(), config.has_apps());
     if !address.ip().is_loopback() && !public_url.is_https() {
         tracing::warn!(event = "public_url_local", %public_url, %address, "listening for other machines, but public_url can only be reached from this one");
     }
@@ -59,18 +65,45 @@ async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
     }
     let handstamp = Handstamp::open(config).await?;
     if let Some(metrics) = metrics {
-        metrics.serve(handstamp.clone(), connections.clone())?;
+        metrics.serve(handstamp.clone(), connections.clone(), in_front)?;
     }
 
     let handle = Handle::new();
     shutdown_signal(handle.clone())
         .map_err(|error| CliError::failure(format!("cannot listen for signals: {error}")))?;
-    let server = server(listener, connections)?.handle(handle);
+    let upgrades = if in_front { Upgrades::Pass } else { Upgrades::None };
+    let server = server(listener, connections, upgrades)?.handle(handle);
     print_address(&public_url, address);
-    let served = server.serve(handstamp.standalone_router().into_make_service_with_connect_info::<SocketAddr>()).await;
+    let served = if in_front {
+        let proxy = handstamp.reverse_proxy();
+        let warning = tokio::spawn(warn_of_our_paths(proxy.clone()));
+        let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(proxy);
+        let served = server.serve(service).await;
+        warning.abort();
+        served
+    } else {
+        server.serve(handstamp.standalone_router().into_make_service_with_connect_info::<SocketAddr>()).await
+    };
     handstamp.close().await;
     tracing::info!(event = "sys_shutdown", "stopped");
     served.map_err(|error| CliError::failure(format!("stopped serving: {error}")))
+}
+
+/// Warns of apps that have a page at the path of our account pages. An app may start later than this process.
+async fn warn_of_our_paths(proxy: ReverseProxy) {
+    for _ in 0..OWN_PATHS_ATTEMPTS {
+        let apps = proxy.apps_with_our_paths().await;
+        if !apps.is_empty() {
+            let apps = apps.join(", ");
+            tracing::warn!(
+                event = "app_has_our_paths",
+                apps,
+                "the app has a page at /account, which browsers cannot reach: that path is Handstamp's"
+            );
+            return;
+        }
+        tokio::time::sleep(OWN_PATHS_INTERVAL).await;
+    }
 }
 
 /// Prints the URL for the operator, whatever the log settings. Write errors are ignored, since standard output may be closed.

@@ -6,10 +6,12 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::http::{Response, StatusCode};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -23,24 +25,47 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The write timeout, counted from when the socket's send buffer is full.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The phase of a connection. A connection runs in one task, so no reader sees an outdated phase.
+/// The phase of a connection: how many of its requests are at work, from their head until the end of their response. HTTP/2 has
+/// several at once.
 #[derive(Clone, Default)]
-struct Phase(Arc<AtomicU8>);
+struct Phase(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    at_work: AtomicUsize,
+    /// All responses have ended, and the last one is being written.
+    is_writing: AtomicBool,
+    /// The connection has another protocol now, such as that of WebSockets, which has limits of its own.
+    is_upgraded: AtomicBool,
+}
 
 impl Phase {
-    /// The client has to send the head of a request.
-    const READING_HEAD: u8 = 0;
-    /// The head has arrived and the handler runs. The limits of forms cover the rest of the request.
-    const HANDLING: u8 = 1;
-    /// The response is ready and is being written.
-    const WRITING: u8 = 2;
-
-    fn is(&self, phase: u8) -> bool {
-        self.0.load(Ordering::Relaxed) == phase
+    /// Whether the client has to send the head of a request.
+    fn is_reading_head(&self) -> bool {
+        let State { at_work, is_writing, is_upgraded } = &*self.0;
+        at_work.load(Ordering::SeqCst) == 0 && !is_writing.load(Ordering::SeqCst) && !is_upgraded.load(Ordering::SeqCst)
     }
 
-    fn set(&self, phase: u8) {
-        self.0.store(phase, Ordering::Relaxed);
+    /// A head has arrived. The limits of forms cover the rest of the request, and apps have their own.
+    fn begin(&self) -> AtWork {
+        self.0.at_work.fetch_add(1, Ordering::SeqCst);
+        AtWork(self.clone())
+    }
+
+    /// Everything is written. Returns whether a response was.
+    fn flushed(&self) -> bool {
+        self.0.at_work.load(Ordering::SeqCst) == 0 && self.0.is_writing.swap(false, Ordering::SeqCst)
+    }
+}
+
+/// A request at work, until it is dropped.
+struct AtWork(Phase);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        let Phase(state) = &self.0;
+        state.is_writing.store(true, Ordering::SeqCst);
+        state.at_work.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -48,7 +73,7 @@ impl Phase {
 pub(crate) struct TimeoutStream {
     stream: TcpStream,
     phase: Phase,
-    /// The start of the phase [`Phase::READING_HEAD`], while the connection is in it.
+    /// Since when the head of a request is due, while it is.
     since: Instant,
     /// The timer for [`HEAD_TIMEOUT`].
     timer: Option<Pin<Box<Sleep>>>,
@@ -72,7 +97,7 @@ impl TimeoutStream {
         loop {
             ready!(timer.as_mut().poll(context));
             let now = Instant::now();
-            match self.phase.is(Phase::READING_HEAD) {
+            match self.phase.is_reading_head() {
                 true if ends <= now => return Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
                 true => timer.as_mut().reset(ends),
                 false => timer.as_mut().reset(now + HEAD_TIMEOUT),
@@ -126,8 +151,7 @@ impl AsyncWrite for TimeoutStream {
     /// a connection for ever by reading single bytes.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.deadline = None;
-        if self.phase.is(Phase::WRITING) {
-            self.phase.set(Phase::READING_HEAD);
+        if self.phase.flushed() {
             self.since = Instant::now();
         }
         Pin::new(&mut self.stream).poll_flush(context)
@@ -145,8 +169,11 @@ pub(crate) struct TimeoutService<S> {
     phase: Phase,
 }
 
-impl<S: Service<R>, R> Service<R> for TimeoutService<S> {
-    type Response = S::Response;
+impl<S, R, B> Service<R> for TimeoutService<S>
+where
+    S: Service<R, Response = Response<B>>,
+{
+    type Response = Response<TimeoutBody<B>>;
     type Error = S::Error;
     type Future = TimeoutFuture<S::Future>;
 
@@ -155,8 +182,8 @@ impl<S: Service<R>, R> Service<R> for TimeoutService<S> {
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        self.phase.set(Phase::HANDLING);
-        TimeoutFuture { answer: self.service.call(request), phase: self.phase.clone() }
+        let at_work = Some(self.phase.begin());
+        TimeoutFuture { answer: self.service.call(request), at_work }
     }
 }
 
@@ -164,18 +191,49 @@ pin_project! {
     pub(crate) struct TimeoutFuture<F> {
         #[pin]
         answer: F,
-        phase: Phase,
+        at_work: Option<AtWork>,
     }
 }
 
-impl<F: Future> Future for TimeoutFuture<F> {
-    type Output = F::Output;
+impl<F: Future<Output = Result<Response<B>, E>>, B, E> Future for TimeoutFuture<F> {
+    type Output = Result<Response<TimeoutBody<B>>, E>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let answer = ready!(this.answer.poll(context));
-        this.phase.set(Phase::WRITING);
-        Poll::Ready(answer)
+        let response = ready!(this.answer.poll(context))?;
+        let at_work = this.at_work.take();
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(AtWork(Phase(state))) = &at_work
+        {
+            state.is_upgraded.store(true, Ordering::SeqCst);
+        }
+        Poll::Ready(Ok(response.map(|body| TimeoutBody { body, _at_work: at_work })))
+    }
+}
+
+pin_project! {
+    /// The body of a response, whose request is at work until the body is dropped.
+    pub(crate) struct TimeoutBody<B> {
+        #[pin]
+        body: B,
+        _at_work: Option<AtWork>,
+    }
+}
+
+impl<B: HttpBody> HttpBody for TimeoutBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().body.poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -191,17 +249,19 @@ mod tests {
 
     struct Echo;
 
-    impl Service<u8> for Echo {
-        type Response = u8;
+    impl Service<u16> for Echo {
+        type Response = Response<String>;
         type Error = io::Error;
-        type Future = Ready<io::Result<u8>>;
+        type Future = Ready<io::Result<Response<String>>>;
 
         fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
             Poll::Ready(Ok(()))
         }
 
-        fn call(&mut self, request: u8) -> Self::Future {
-            ready(Ok(request))
+        fn call(&mut self, status: u16) -> Self::Future {
+            let mut response = Response::new("a body".to_owned());
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            ready(Ok(response))
         }
     }
 
@@ -213,21 +273,50 @@ mod tests {
         Some(begun.elapsed().as_secs())
     }
 
+    async fn connection() -> (TcpStream, TimeoutStream, TimeoutService<Echo>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let permit = ConnectionLimit::at_most(1).acquire([127, 0, 0, 1].into()).unwrap();
+        let stream = listener.accept().await.unwrap().0;
+        tokio::time::pause();
+        let (connection, answers) = TimeoutStream::new(stream, Echo, permit);
+        (client, connection, answers)
+    }
+
     #[tokio::test]
     async fn a_silent_client_times_out_only_while_a_request_head_is_due() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let permit = ConnectionLimit::at_most(1).acquire([127, 0, 0, 1].into()).unwrap();
-        tokio::time::pause();
-        let (mut connection, mut answers) = TimeoutStream::new(listener.accept().await.unwrap().0, Echo, permit);
+        let (_client, mut connection, mut answers) = connection().await;
         assert_eq!(patience(&mut connection).await, Some(10));
 
-        let answer = answers.call(7);
+        let answer = answers.call(200);
         connection.flush().await.unwrap();
         assert_eq!(patience(&mut connection).await, None, "the handler runs");
-        assert_eq!(answer.await.unwrap(), 7);
+        let response = answer.await.unwrap();
+        connection.flush().await.unwrap();
+        assert_eq!(patience(&mut connection).await, None, "the body has not ended");
+        drop(response);
         assert_eq!(patience(&mut connection).await, None, "the response is not written yet");
         connection.flush().await.unwrap();
         assert_eq!(patience(&mut connection).await, Some(10));
+    }
+
+    #[tokio::test]
+    async fn a_connection_with_two_requests_waits_for_both() {
+        let (_client, mut connection, mut answers) = connection().await;
+        let (first, second) = (answers.call(200).await.unwrap(), answers.call(200).await.unwrap());
+        drop(first);
+        connection.flush().await.unwrap();
+        assert_eq!(patience(&mut connection).await, None);
+        drop(second);
+        connection.flush().await.unwrap();
+        assert_eq!(patience(&mut connection).await, Some(10));
+    }
+
+    #[tokio::test]
+    async fn an_upgraded_connection_may_be_silent() {
+        let (_client, mut connection, mut answers) = connection().await;
+        drop(answers.call(101).await.unwrap());
+        connection.flush().await.unwrap();
+        assert_eq!(patience(&mut connection).await, None);
     }
 }

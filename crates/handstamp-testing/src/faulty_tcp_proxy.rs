@@ -22,12 +22,20 @@ pub struct FaultyTcpProxy {
 struct Switches {
     drops_notifications: AtomicBool,
     refuses_to_listen: AtomicBool,
+    holds_messages: AtomicBool,
     /// Counts down to the message that is cut in half; zero afterwards.
     messages_left: AtomicI64,
     connections: Mutex<Vec<Connection>>,
 }
 
 impl Switches {
+    /// Waits for as long as messages are held.
+    fn wait_while_held(&self) {
+        while self.holds_messages.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Counts a message, and says whether this one is cut in half.
     fn is_the_last(&self) -> bool {
         let count = |left: i64| (left > 0).then_some(left - 1);
@@ -78,6 +86,11 @@ impl FaultyTcpProxy {
         self.switches.refuses_to_listen.store(true, Ordering::SeqCst);
     }
 
+    /// Passes no message any more, and breaks no connection: the two sides are cut off from each other.
+    pub fn hold_messages(&self) {
+        self.switches.holds_messages.store(true, Ordering::SeqCst);
+    }
+
     /// Resets all connections.
     pub fn reset_connections(&self) {
         for Connection { client, server } in self.switches.connections.lock().unwrap().drain(..) {
@@ -111,6 +124,7 @@ fn reset(client: &TcpStream) {
 fn pass_statements(mut client: &TcpStream, mut server: &TcpStream, switches: &Switches) {
     let mut buffer = [0; 65_536];
     while let Ok(length @ 1..) = client.read(&mut buffer) {
+        switches.wait_while_held();
         let bytes = &mut buffer[..length];
         if switches.refuses_to_listen.load(Ordering::SeqCst)
             && let Some(at) = bytes.windows(8).position(|window| window == b"LISTEN \"")
@@ -133,6 +147,7 @@ fn pass_answers(mut server: &TcpStream, mut client: &TcpStream, switches: &Switc
         let mut message = head.to_vec();
         message.resize(1 + length, 0);
         server.read_exact(&mut message[5..])?;
+        switches.wait_while_held();
         if head[0] == b'A' && switches.drops_notifications.load(Ordering::SeqCst) {
             return Ok(());
         }

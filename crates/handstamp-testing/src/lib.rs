@@ -9,6 +9,7 @@ mod mail_server;
 mod postgres;
 mod program;
 mod rng;
+mod webhook_receiver;
 
 #[cfg(feature = "server")]
 mod faulty_tcp_proxy;
@@ -28,13 +29,14 @@ pub use mail_server::{MailServer, Postfix, ReceivedMail};
 pub use postgres::Postgres;
 pub use program::{Program, free_address};
 pub use rng::SeededRng;
+pub use webhook_receiver::WebhookReceiver;
 
 #[cfg(feature = "server")]
 pub use faulty_tcp_proxy::FaultyTcpProxy;
 #[cfg(feature = "server")]
 pub use log::wait_for_events;
 #[cfg(feature = "server")]
-pub use proxy_chain::{Proxy, ProxyChain};
+pub use proxy_chain::{EchoApp, Proxy, ProxyChain};
 #[cfg(feature = "server")]
 pub use server::{ADAS_PASSWORD, TestServer, handstamp_binary};
 #[cfg(feature = "visitor")]

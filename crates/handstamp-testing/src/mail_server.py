@@ -43,6 +43,8 @@ class Handler:
     async def handle_RCPT(self, server, session, envelope, address, rcpt_options):
         if behaves("refuse"):
             return f"550 5.1.1 {address} is unknown here"
+        if behaves("escape"):
+            return "550 5.1.1 \x1b[31m unknown\x07"
         if behaves("relay_denied"):
             return f"554 5.7.1 {address}: relay access denied"
         if behaves("greylist"):
@@ -77,6 +79,12 @@ class Server(SMTP):
             await asyncio.sleep(1)
 
     async def smtp_DATA(self, arg):
+        if behaves("shift"):
+            # As if one answer had been put in between.
+            await self.push("354 go ahead")
+            while (await self._reader.readline()).strip() != b".":
+                pass
+            return await self.push("354 go ahead")
         if not behaves("close"):
             return await super().smtp_DATA(arg)
         await self.push("354 go ahead")

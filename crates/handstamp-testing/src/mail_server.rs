@@ -140,7 +140,7 @@ fn wait_until(is_so: impl Fn() -> bool) {
 }
 
 /// Makes an authority and a certificate of a server that it signs.
-fn make_certificates(folder: &Path) {
+pub(crate) fn make_certificates(folder: &Path) {
     const SCRIPT: &str = "\
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj '/CN=An authority for tests' \
             -keyout ca.key -out ca.pem &&

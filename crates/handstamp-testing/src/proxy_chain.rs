@@ -195,6 +195,29 @@ impl Proxy {
     }
 }
 
+/// An app that echoes its requests, without a proxy. It is stopped when it is dropped.
+#[derive(Debug)]
+pub struct EchoApp {
+    /// The URL of the app.
+    pub url: String,
+    task: JoinHandle<()>,
+}
+
+impl EchoApp {
+    /// Starts an app.
+    pub async fn start() -> Self {
+        let address = free_address();
+        let app = tokio::net::TcpListener::bind(&address).await.unwrap();
+        Self { url: format!("http://{address}"), task: serve_echo_app(app) }
+    }
+}
+
+impl Drop for EchoApp {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 fn serve_echo_app(app: tokio::net::TcpListener) -> JoinHandle<()> {
     let routes = Router::new()
         .route("/believes", get(trust_identity_header))

@@ -59,8 +59,8 @@ impl Error {
         matches!(self.0, Kind::Act(ActError::NotFound(_)))
     }
 
-    /// A value was rejected: an address that is not valid or already has an account, or a password that is easy to guess. The
-    /// message is for the person who gave it.
+    /// A value was rejected: an address that is not valid or already has an account, or a password that is easy to guess or was
+    /// breached. The message is for the person who gave it.
     pub fn is_invalid(&self) -> bool {
         matches!(self.0, Kind::Act(ActError::Fields(_)))
     }

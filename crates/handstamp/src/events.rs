@@ -159,7 +159,6 @@ macro_rules! events {
         }
 
         /// The names of the events of acts.
-        #[cfg(test)]
         pub(crate) const ACTS: &[&str] = &[$($act_name),*];
 
         /// Each event: its name, its level and its fields.
@@ -279,6 +278,8 @@ events! {
         warn SessionHoldOverdue "session_hold_overdue" "connections of a session that has ended or changed did not answer in time" { connections: u64 }
         /// Expired sessions were deleted.
         info SessionsPurged "sessions_purged" "removed expired sessions" { sessions: u64 }
+        /// An app behind the proxy did not answer. Once a minute; `unsaid` counts the lines left out.
+        warn AppUnavailable "app_unavailable" "an app did not answer" { address: &'a str, reason: &'a str, unsaid: u64 }
         /// A background job failed. It is tried again.
         warn JobFailed "job_failed" "a background job failed and is tried again" { job: &'a str, error: Shown<'a> }
         /// The clock has jumped ahead, so nothing that has expired by it is deleted.
@@ -321,6 +322,14 @@ events! {
         warn MailRefused "mail_refused" "the mail server refused a mail for good" { mail: &'a str, message: Shown<'a>, user: Option<UserId>, attempts: u64, error: &'a str }
         /// A mail could not be sent for two days. It is not tried again.
         error MailGivenUp "mail_given_up" "could not send a mail for two days, and gave it up" { mail: &'a str, message: Shown<'a>, user: Option<UserId>, attempts: u64, error: &'a str }
+        /// The application has taken a webhook. `webhook` is the name of its event.
+        info WebhookSent "webhook_sent" "sent a webhook" { webhook: &'a str, message: Shown<'a>, user: Option<UserId>, attempts: u64 }
+        /// A webhook could not be delivered. It is tried again after `seconds`.
+        warn WebhookDeferred "webhook_deferred" "could not deliver a webhook; it is tried again" { webhook: &'a str, message: Shown<'a>, user: Option<UserId>, attempts: u64, seconds: u64, error: &'a str }
+        /// The application has answered 410: it does not want a webhook. It is not tried again.
+        warn WebhookRefused "webhook_refused" "the application does not want a webhook: it has answered 410" { webhook: &'a str, message: Shown<'a>, user: Option<UserId>, attempts: u64 }
+        /// A webhook could not be delivered for two days. It is not tried again.
+        error WebhookGivenUp "webhook_given_up" "could not deliver a webhook for two days, and gave it up" { webhook: &'a str, message: Shown<'a>, user: Option<UserId>, attempts: u64, error: &'a str }
         /// The mail server did not accept a connection at the start.
         warn MailServerUnavailable "mail_server_unavailable" "no mail can be sent now; check it with `handstamp mail test ADDRESS`" { error: &'a str }
 

@@ -11,18 +11,18 @@ use std::time::Duration;
 use handstamp_core::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::events::Event;
 use crate::internal_error::InternalError;
 use crate::services::{JobOutcome, Services};
-use crate::store::JobState;
+use crate::store::{JobState, as_maintenance};
 
 /// How long a node may take for one run before another node may run the job too. Jobs are correct if that happens.
 const CLAIM: Duration = Duration::from_secs(60);
 /// The wait after the first failure. It doubles with each further one, up to the interval of the job or a minute.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
-/// How long a stop waits for a job that is running.
+/// How long a stop waits for all jobs that are running.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long the sealing of events waits for more after the first, so that many acts share one transaction.
@@ -52,7 +52,7 @@ enum Scope {
 }
 
 /// All jobs.
-const JOBS: [Job; 8] = [
+const JOBS: [Job; 9] = [
     // The session lists of this node are always current; those of other nodes may be out of date by the interval. Writing more
     // often would cost more than the requests.
     Job {
@@ -101,10 +101,16 @@ const JOBS: [Job; 8] = [
     },
     // A mail server that does not answer takes up all of them, and nothing else.
     Job {
-        name: "send_outbox",
+        name: "send_mails",
         interval: minutes(1),
-        scope: Scope::Woken { at_once: 4, by: |services| services.outbox.changed(), gather: Duration::ZERO },
-        run: |services| Box::pin(services.send_next_message()),
+        scope: Scope::Woken { at_once: 4, by: |services| services.outbox.mails.changed(), gather: Duration::ZERO },
+        run: |services| Box::pin(services.send_next_mail()),
+    },
+    Job {
+        name: "send_webhooks",
+        interval: minutes(1),
+        scope: Scope::Woken { at_once: 4, by: |services| services.outbox.webhooks.changed(), gather: Duration::ZERO },
+        run: |services| Box::pin(services.send_next_webhook()),
     },
 ];
 
@@ -132,7 +138,7 @@ impl Jobs {
         let (stop, _) = watch::channel(false);
         let start = |(index, job): (usize, &'static Job)| {
             let runner = Runner { job, services: Arc::clone(services), succeeded_at: Arc::clone(&succeeded_at), index };
-            tokio::spawn(runner.run_until(stop.subscribe()))
+            tokio::spawn(as_maintenance(runner.run_until(stop.subscribe())))
         };
         let runners = JOBS.iter().enumerate().flat_map(|job| std::iter::repeat_n(job, job.1.scope.at_once()));
         let check = Arc::clone(services);
@@ -152,8 +158,9 @@ impl Jobs {
     pub(crate) async fn drain(&mut self) {
         let _ = self.stop.send(true);
         self.check.iter().for_each(JoinHandle::abort);
+        let deadline = Instant::now() + DRAIN;
         for mut task in self.tasks.drain(..) {
-            if timeout(DRAIN, &mut task).await.is_err() {
+            if timeout_at(deadline, &mut task).await.is_err() {
                 task.abort();
             }
         }
@@ -342,7 +349,7 @@ mod tests {
         static JOB: Job = Job {
             name: "woken",
             interval: minutes(60),
-            scope: Scope::Woken { at_once: 1, by: |services| services.outbox.changed(), gather: Duration::ZERO },
+            scope: Scope::Woken { at_once: 1, by: |services| services.outbox.mails.changed(), gather: Duration::ZERO },
             run: |_| {
                 Box::pin(async {
                     let more = LEFT.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
@@ -361,7 +368,7 @@ mod tests {
                     sleep(Duration::from_millis(5)).await;
                 }
             };
-            timeout(Duration::from_secs(10), all).await.expect("it does not wait for its interval");
+            tokio::time::timeout(Duration::from_secs(10), all).await.expect("it does not wait for its interval");
         }
         let _ = std::fs::remove_dir_all(folder);
     }
@@ -373,7 +380,7 @@ mod tests {
         static JOB: Job = Job {
             name: "slow",
             interval: minutes(60),
-            scope: Scope::Woken { at_once: 3, by: |services| services.outbox.changed(), gather: Duration::ZERO },
+            scope: Scope::Woken { at_once: 3, by: |services| services.outbox.mails.changed(), gather: Duration::ZERO },
             run: |services| {
                 BEGUN.fetch_add(1, Ordering::SeqCst);
                 services.outbox_changed();
@@ -393,6 +400,15 @@ mod tests {
         jobs.drain().await;
         assert_eq!((BEGUN.load(Ordering::SeqCst), ENDED.load(Ordering::SeqCst)), (3, 3), "at most three at once");
         let _ = std::fs::remove_dir_all(folder);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_waits_ten_seconds_for_all_jobs_together() {
+        let mut jobs = Jobs::default();
+        jobs.tasks.extend((0..4).map(|_| tokio::spawn(std::future::pending())));
+        let begun = Instant::now();
+        jobs.drain().await;
+        assert_eq!(begun.elapsed().as_secs(), DRAIN.as_secs());
     }
 
     #[tokio::test]

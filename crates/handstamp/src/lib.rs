@@ -39,6 +39,7 @@
 //!   [`Handstamp::audit_log`] lists the events of users.
 //! - Serve with `into_make_service_with_connect_info::<SocketAddr>()`, because rate limits count attempts by network. Without it
 //!   all visitors count as one network, and the first request prints a warning to standard error.
+//! - [`Config::mail`] names a mail server. [`environment::MailTransport`] sends mails in another way, such as by an HTTP API.
 //! - [`Config`] holds all settings, and [`environment::Environment`] the clock and the randomness, so one process can hold several sites.
 //!   Logs go to the installed `tracing` subscriber, and metrics to the installed `metrics` recorder.
 //!
@@ -65,6 +66,7 @@
 //! | --- | --- | --- |
 //! | `sqlite` | yes | SQLite, which is compiled from source and needs a C compiler |
 //! | `postgres` | yes | PostgreSQL; one of the two databases is needed |
+//! | `proxy` | no | [`Handstamp::reverse_proxy`], which stands in front of apps in any language |
 //! | `serde` | no | `Serialize` for [`User`], [`ListedSession`], [`UserId`] and [`Timestamp`], in the format of the command line |
 //! | `test-util` | no | the module `testing`: a site in a temporary folder for the tests of an application |
 
@@ -105,9 +107,10 @@ use tokio::task::JoinHandle;
 
 pub use blocklist::{Blocklist, BlocklistError};
 pub use config::{
-    BoundedValue, Config, ConfigError, ConfigErrors, DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig,
-    MailAddress, MailConfig, MailUrl, PoolConfig, Prefix, PublicUrl, Registration, SessionConfig, Setting,
-    SettingValue, SignInConfig, SmtpServer, TrustedOrigin,
+    AppAccess, AppConfig, AppHost, AppPath, AppProxyConfig, AppUrl, BoundedValue, Config, ConfigError, ConfigErrors,
+    DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig, MailAddress, MailConfig, MailUrl, PoolConfig, Prefix,
+    PublicUrl, Registration, SessionConfig, Setting, SettingValue, SignInConfig, SmtpServer, TrustedOrigin, WebhookUrl,
+    WebhooksConfig,
 };
 pub use data_dir::DataDir;
 pub use embed::{
@@ -118,13 +121,16 @@ pub use embed::{
 pub use error::Error;
 pub use events::AccountEvent;
 pub use handstamp_core::{
-    Argon2Params, Argon2ParamsError, EventHead, InvalidEventHead, InvalidSetting, Network, Password, PasswordPolicy,
-    PasswordTooLong, ReturnHost, SecretError, SecretKey, Timestamp, TrustedProxies, UserId,
+    Argon2Params, Argon2ParamsError, AssuranceLevel, EventHead, GroupName, GroupNameError, InvalidEventHead,
+    InvalidSetting, Network, Password, PasswordPolicy, PasswordTooLong, ReturnHost, SecretError, SecretKey, Timestamp,
+    TrustedProxies, UserId, WebhookSecret,
 };
 pub use model::{
     AuditEvent, AuditProblem, AuditProblemKind, AuditReport, EventActor, ListEvents, ListUsers, ListedSession, User,
 };
 pub use web::NotReady;
+#[cfg(feature = "proxy")]
+pub use web::ReverseProxy;
 
 use environment::Environment;
 use events::Event;
@@ -187,6 +193,17 @@ impl Handstamp {
     /// monitoring.
     pub fn standalone_router(&self) -> Router {
         web::routes::site(&self.0.site)
+    }
+
+    /// The site in front of the apps of [`Config::app`] and [`Config::apps`], as a service.
+    #[cfg(feature = "proxy")]
+    pub fn reverse_proxy(&self) -> ReverseProxy {
+        ReverseProxy::new(&self.0.site)
+    }
+
+    /// `/healthz` and `/readyz` alone, for monitoring where a site stands in front of an app and all paths are taken.
+    pub fn health_router(&self) -> Router {
+        web::routes::health_checks(&self.0.site)
     }
 
     /// The OpenAPI 3.1 description of the JSON API, as JSON, to merge into the description of your own API. It is also served, at

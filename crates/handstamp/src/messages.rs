@@ -38,6 +38,7 @@ impl fmt::Display for Message {
                 f.write_str("This code is wrong or no longer valid. After five wrong codes you need a new mail.")
             }
             Self::EmailUnchanged => f.write_str("This is your address already."),
+            Self::NoMail => f.write_str("This site sends no mail. Ask the people who run it."),
             Self::LinkInvalid => f.write_str("This link is no longer valid."),
             Self::ReauthenticationRequired => f.write_str("Confirm first that it is you."),
             Self::GroupName(error) => error.fmt(f),

@@ -19,6 +19,8 @@ TOKEN, PASSWORD = f"{CORE}/src/token.rs", f"{CORE}/src/password.rs"
 SESSIONS, USERS = f"{LIBRARY}/src/store/sessions.rs", f"{LIBRARY}/src/store/users.rs"
 ADMIN = f"{LIBRARY}/src/services/admin/users.rs"
 OUTBOX_TABLE, MAIL = f"{LIBRARY}/src/store/outbox.rs", f"{LIBRARY}/src/services/mail"
+OUTBOX_ACTS = f"{LIBRARY}/src/services/outbox.rs"
+TOKEN_TABLE, LINK_ACTS = f"{LIBRARY}/src/store/one_time_tokens.rs", f"{LIBRARY}/src/store/one_time_acts.rs"
 EVENT_TABLE, VERIFIER = f"{LIBRARY}/src/store/events.rs", f"{LIBRARY}/src/services/events/verify.rs"
 SIGN_IN, GUARD, WEB = f"{LIBRARY}/src/services/sign_in.rs", f"{LIBRARY}/src/services/throttle.rs", f"{LIBRARY}/src/web"
 
@@ -39,11 +41,15 @@ BUILDS = ("-p handstamp-server --test stories", "blocklist_build::")
 PROXIES = ("-p handstamp-server --test stories", "forward_auth::sqlite::")
 EVERYWHERE = ("-p handstamp --lib", "web::routes::tests::propagation::")
 OUTBOX = ("-p handstamp --lib", "store::contract::outbox::sqlite::")
+ONE_TIME = ("-p handstamp --lib", "store::contract::one_time::sqlite::")
+LIFE = ("-p handstamp --lib", "web::routes::tests::account_life::")
+WEBHOOKS = ("-p handstamp --lib", "services::webhooks::tests::")
 DELIVERY = ("-p handstamp --lib", "services::mail::tests::delivery::")
 SMTP = ("-p handstamp --lib", "services::mail::tests::smtp::")
 MAILS = ("-p handstamp --lib", "services::mail::tests::rendering::")
 
 BY_MEMBERS = "changes_by_users_are_applied_on_every_node_before_the_response"
+BY_LINKS = "changes_by_mailed_links_and_codes_are_applied_on_every_node_before_the_response"
 BY_OPERATORS = "changes_by_operators_are_applied_on_every_node_before_they_return"
 ENDS_SOME = "tx.commit_invalidating((), &scopes_of(&sessions)).await"
 ENDS_BY_ID = "tx.commit_invalidating(value, &[InvalidationScope::User(user_id)]).await"
@@ -128,21 +134,21 @@ MUTANTS = {
                             "each_of_many_messages_is_claimed_once_by_concurrent_nodes"),
     "ended_claim_postpones": (OUTBOX_TABLE, "SET due_at = $3 WHERE id = $1 AND due_at = $2", "SET due_at = $3 WHERE id = $1 AND ($2 = $2)",
                               OUTBOX, "a_claim_that_has_ended_postpones_nothing"),
-    "unknown_kind_claimed": (OUTBOX_TABLE, "AND kind IN ({kinds})", "AND (kind IN ({kinds}) OR 1 = 1)", OUTBOX,
+    "unknown_kind_claimed": (OUTBOX_TABLE, 'format!("kind IN ({})"', 'format!("(kind IN ({}) OR 1 = 1)"', OUTBOX,
                              "a_message_of_an_unknown_kind_is_left_to_a_newer_version"),
-    "mail_sent_again": (f"{MAIL}/outbox.rs", "self.finish_sent(message).await;", "", DELIVERY,
+    "mail_sent_again": (f"{MAIL}/send.rs", "self.finish_delivered(message, \"send_mails\").await;", "", DELIVERY,
                         "a_mail_that_was_accepted_is_not_sent_again"),
-    "sent_mail_kept_after_an_error": (f"{MAIL}/outbox.rs", "while let Err(error) = self", "if let Err(error) = self", DELIVERY,
+    "sent_mail_kept_after_an_error": (OUTBOX_ACTS, "while let Err(error) = self", "if let Err(error) = self", DELIVERY,
                                       "a_mail_that_was_sent_is_deleted_once_the_database_can_be_written_again"),
-    "frozen_node_sends": (f"{MAIL}/outbox.rs", "if until.since(self.sessions.now()) < SEND_LIMIT {", "if false {", DELIVERY,
+    "frozen_node_sends": (f"{MAIL}/send.rs", "if until.since(self.sessions.now()) < SEND_LIMIT {", "if false {", DELIVERY,
                           "a_node_that_was_frozen_does_not_send_what_another_may_have_claimed"),
-    "waits_do_not_grow": (f"{MAIL}/outbox.rs", "FIRST_WAIT.saturating_mul(1 << doublings)", "FIRST_WAIT.saturating_mul(1 << (doublings * 0))",
+    "waits_do_not_grow": (OUTBOX_ACTS, "FIRST_WAIT.saturating_mul(1 << doublings)", "FIRST_WAIT.saturating_mul(1 << (doublings * 0))",
                           DELIVERY, "a_server_that_was_down_for_an_hour_gets_each_mail_once"),
-    "mail_never_given_up": (f"{MAIL}/outbox.rs", "} else if now >= last {", "} else if false {", DELIVERY,
-                            "a_mail_is_given_up_after_two_days"),
-    "refusal_tried_again": (f"{MAIL}/outbox.rs", "if error.kind() == MailErrorKind::Refused {", "if false {", DELIVERY,
+    "mail_given_up_late": (OUTBOX_ACTS, "from_secs(2 * 86_400)", "from_secs(20 * 86_400)", DELIVERY,
+                           "a_mail_is_given_up_after_two_days"),
+    "refusal_tried_again": (f"{MAIL}/send.rs", "if kind == MailErrorKind::Refused {", "if false {", DELIVERY,
                             "a_refused_recipient_and_a_refused_mail_are_given_up_at_once"),
-    "act_does_not_wake": (f"{MAIL}/outbox.rs", "self.outbox.changed.notify_one();", "", DELIVERY,
+    "act_does_not_wake": (f"{MAIL}/send.rs", "self.outbox.mails.wake();", "", DELIVERY,
                           "the_job_looks_at_once_for_a_message_of_this_process_and_soon_for_others"),
     "mail_without_a_limit": (f"{MAIL}/smtp.rs", "match timeout(limit, work).await {", "match timeout(limit * 3600, work).await {", SMTP,
                              "a_server_that_hangs_drips_or_breaks_off_is_given_up_in_time"),
@@ -196,7 +202,7 @@ MUTANTS = {
                               "credentials_that_were_changed_meanwhile_do_not_sign_in"),
     "anybodys_session_ended": (SESSIONS, '"DELETE FROM sessions WHERE user_id = $1 AND handle = $2"',
                                '"DELETE FROM sessions WHERE ($1 = $1) AND handle = $2"', STORE, "a_session_is_ended_by_its_owner_only"),
-    "new_password_keeps_others": (USERS, "WHERE user_id = $1 AND id_hash <> $2", "WHERE user_id = $1 AND id_hash <> $2 AND false",
+    "new_password_keeps_others": (USERS, 'AND id_hash <> $2";\n        const ROTATE: &str =\n', 'AND id_hash <> $2 AND false";\n        const ROTATE: &str =\n',
                                   STORE, "a_password_change_keeps_one_session_under_a_new_secret"),
     # Requests from other sites, and redirects to them.
     "cross_site_unchecked": (f"{WEB}/csrf.rs", "if only_reads(request) ||", "if true || only_reads(request) ||",
@@ -230,6 +236,62 @@ MUTANTS = {
                                          "return match self.cross_site_refusal(&request).filter(|_| false) {",
                                          ("-p handstamp --lib", "web::routes::tests::embedding::"),
                                          "other_sites_cannot_make_a_browser_write_to_an_application"),
+    # Mailed links and codes.
+    "link_used_twice": (TOKEN_TABLE, '"DELETE FROM one_time_tokens WHERE id = $1 AND purpose = $2 AND expires_at > $3\n             RETURNING',
+                        '"UPDATE one_time_tokens SET content = content WHERE id = $1 AND purpose = $2 AND expires_at > $3\n             RETURNING',
+                        LIFE, "fifty_uses_of_a_link_at_once_succeed_once"),
+    "reset_keeps_sessions": (LINK_ACTS, "tx.end_all_sessions_of(user_id).await?;\n        if account", "if account", ONE_TIME,
+                             "a_reset_ends_sessions_and_tokens_and_counts_and_verifies_the_address"),
+    "reset_keeps_links": (LINK_ACTS, "if account.verified {\n            tx.delete_tokens_of(user_id).await?;", "if account.verified {", ONE_TIME,
+                          "a_reset_ends_sessions_and_tokens_and_counts_and_verifies_the_address"),
+    "reset_keeps_counts": (LINK_ACTS, "tx.delete_attempts(&key).await?;", "let _ = &key;", ONE_TIME,
+                           "a_reset_ends_sessions_and_tokens_and_counts_and_verifies_the_address"),
+    "reset_keeps_devices": (LINK_ACTS, "SET password_hash = $2, credentials_changed_at = $3,", "SET password_hash = $2,", ONE_TIME,
+                            "a_reset_ends_sessions_and_tokens_and_counts_and_verifies_the_address"),
+    "disabled_is_reset": (LINK_ACTS, "let Some((used, user_id, account)) = used.filter(|(_, _, account)| !account.disabled)",
+                          "let Some((used, user_id, account)) = used", ONE_TIME, "a_disabled_account_cannot_be_reset"),
+    "reset_not_logged": (LINK_ACTS, "tx.commit_invalidating(true, &[InvalidationScope::User(user_id)]).await",
+                         "tx.commit_invalidating(true, &[]).await", ONE_TIME,
+                         "a_reset_ends_sessions_and_tokens_and_counts_and_verifies_the_address"),
+    "reset_not_announced": (f"{LIBRARY}/src/services/reset_password.rs", "if !self.sessions.wait_until_applied(reset).await? {", "if !reset.value {",
+                            LIFE, BY_LINKS),
+    "undo_not_announced": (f"{LIBRARY}/src/services/change_email.rs", "self.sessions.wait_until_applied(undone).await?.ok_or_else(", "undone.value.ok_or_else(", LIFE, BY_LINKS),
+    "deletion_not_announced": (f"{LIBRARY}/src/services/delete_account.rs", "self.sessions.wait_until_applied(deleted).await?;", "let _ = deleted;", LIFE, BY_LINKS),
+    "attacker_kept_by_a_confirmation": (LINK_ACTS, "let verified = if keep == Some(user_id) {", "let verified = if true || keep == Some(user_id) {",
+                                        ONE_TIME, "a_first_verification_elsewhere_empties_the_account"),
+    "attacker_keeps_the_password": (LINK_ACTS, "UPDATE users SET password_hash = NULL, email_verified_at", "UPDATE users SET email_verified_at",
+                                    ONE_TIME, "a_first_verification_elsewhere_empties_the_account"),
+    "link_of_a_former_address": (LINK_ACTS, "FROM users WHERE id = $1 AND email_key = $2\")", "FROM users WHERE id = $1 AND ($2 = $2)\")", ONE_TIME, "a_token_about_a_former_address_is_worthless"),
+    "taken_address_unchecked": (LINK_ACTS, "if tx.is_taken(new, user_id).await? {", "if false {", ONE_TIME,
+                                "an_address_that_is_taken_meanwhile_is_not_changed"),
+    "new_address_keeps_links": (LINK_ACTS, "tx.delete_tokens_of(user_id).await?;\n        if let Some(undo)", "if let Some(undo)", ONE_TIME,
+                                "a_confirmed_address_replaces_the_former_one_and_keeps_one_session"),
+    "undo_keeps_sessions": (LINK_ACTS, "tx.end_all_before_confirmation(user_id, token.now).await?;\n        tx.store_token(reset)", "tx.store_token(reset)",
+                            ONE_TIME, "the_former_address_returns_unless_it_is_taken"),
+    "code_of_any_browser": (TOKEN_TABLE, "WHERE browser = $1 AND purpose", "WHERE ($1 = $1) AND purpose", LIFE,
+                            "a_mailed_code_signs_in_in_the_browser_that_asked_only"),
+    "codes_uncounted": (f"{LIBRARY}/src/services/one_time.rs", "if token.is_some() && may_try && is_right {", "if token.is_some() && is_right {",
+                        LIFE, "five_wrong_codes_end_the_mail"),
+    "link_of_another_purpose": (f"{LIBRARY}/src/services/one_time.rs", "Ok(claims) if claims.purpose == purpose =>", "Ok(claims) =>", LIFE,
+                                "a_link_of_one_purpose_opens_nothing_else"),
+    "password_never_asked_again": (f"{LIBRARY}/src/services/reauthenticate.rs", "self.sessions.now().since(session.authentication.at()) <",
+                                   "Duration::ZERO <", LIFE, "something_sensitive_asks_for_the_password_again_after_a_quarter_of_an_hour"),
+    "reset_looked_up_at_once": (f"{LIBRARY}/src/services/reset_password.rs", "            self.enqueue(&message).await?;", """            if self.store.user_by_email(&email, self.sessions.now()).await?.is_some() {
+                self.enqueue(&message).await?;
+            }""", LIFE,
+                                "a_request_costs_the_same_statements_and_hashes_whether_the_address_has_an_account_or_not"),
+    # Webhooks.
+    "webhook_sent_again": (f"{LIBRARY}/src/services/webhooks.rs", "self.finish_delivered(message, \"send_webhooks\").await;", "", WEBHOOKS,
+                           "an_event_is_sent_once_with_the_account_and_a_signature"),
+    "webhook_unsigned_time": (f"{CORE}/src/webhook.rs", "{id}.{}.{body}\", sent_at.unix_seconds()", "{id}.{}.{body}\", 0 * sent_at.unix_seconds()",
+                              CORE_LIB, "webhook::tests::a_signature_is_that_of_the_reference_implementation"),
+    "webhook_of_any_event": (f"{LIBRARY}/src/config/webhooks.rs", "self.url.is_some() && self.events.iter().any(|name| name == event)",
+                             "self.url.is_some() && !event.is_empty()", WEBHOOKS, "only_chosen_events_are_sent"),
+    "redirect_taken": (f"{LIBRARY}/src/services/webhooks.rs", "status if status.is_success() => Ok(()),",
+                       "status if status.is_success() || status.is_redirection() => Ok(()),", WEBHOOKS,
+                       "a_webhook_that_was_not_taken_is_sent_again_with_the_same_id"),
+    "deleted_user_unnamed": (f"{LIBRARY}/src/model/event.rs", "self.user.or(self.deleted)", "self.user", WEBHOOKS,
+                             "a_deleted_user_is_named_by_the_last_webhook_and_the_others_are_deleted"),
     # The audit log.
     "event_of_another_content": (VERIFIER, "if record.commitment(&salt) == commitment {", "if true || record.commitment(&salt) == commitment {",
                                  VERIFY, "every_change_of_every_column_of_every_event_is_found"),
@@ -237,8 +299,6 @@ MUTANTS = {
                                    "every_change_of_every_column_of_every_event_is_found"),
     "seal_unchecked": (VERIFIER, "Err(EventTagError::Invalid) => return Err(self.wrong_seal(position)),", "Err(EventTagError::Invalid) => {}",
                        VERIFY, "every_removal_insertion_and_reordering_of_an_event_is_found"),
-    "gap_unnoticed": (VERIFIER, "Some(Ok(found)) if found > position => {", "Some(Ok(found)) if false && found > position => {", VERIFY,
-                      "every_removal_insertion_and_reordering_of_an_event_is_found"),
     "negative_position_unread": (VERIFIER, "last_position: i64::MIN,", "last_position: 0,", VERIFY,
                                  "every_removal_insertion_and_reordering_of_an_event_is_found"),
     "unknown_seal_proves": (VERIFIER, "Err(EventTagError::UnknownKey) => self.report.unknown_keys += 1,",
@@ -262,8 +322,6 @@ MUTANTS = {
     "forged_event_sealed": (EVENT_TABLE, "keys.check_commitment(&commitment, &tag).is_ok().then_some(commitment)",
                             "keys.check_commitment(&commitment, &tag).map_or(Some(commitment), |()| Some(commitment))", EVENTS,
                             "events_that_this_site_has_not_written_are_not_sealed"),
-    "refused_event_blocks": (EVENT_TABLE, "LIMIT $1 OFFSET $2", "LIMIT $1 OFFSET ($2 - $2)", EVENTS,
-                             "events_that_this_site_has_not_written_are_not_sealed"),
     "deletion_names_its_user": (EVENT_TABLE, "let event = event.without_personal_data();", "", EVENTS,
                                 "a_deleted_user_leaves_no_content_in_the_audit_log"),
     "erased_event_keeps_its_time": (EVENT_TABLE, "SET id = NULL, time = 0, name", "SET id = NULL, name", EVENTS,

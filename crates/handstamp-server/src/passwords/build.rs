@@ -15,12 +15,14 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use xorf::BinaryFuse16;
 
-use super::input::{Inputs, Reader};
+use super::input::{Inputs, PREFIXES, Reader};
 use super::key_log::KeyLog;
 use super::work_folder::{Left, Progress, WorkFolder};
 use crate::CliError;
 use crate::cli::BuildArgs;
 
+/// Raised with every change of the files that a killed run leaves, so that no run goes on with those of another version.
+const PROGRESS_VERSION: u32 = 1;
 /// How often the progress is stored: 64 times while the input is read, and at most each 16 MiB of it.
 const STORED_WHILE_READING: u64 = 64;
 const LEAST_BYTES_BETWEEN: u64 = 16 << 20;
@@ -38,10 +40,11 @@ pub(crate) fn build(request: &BuildArgs) -> Result<(), CliError> {
     refuse_to_replace_other_files(&request.output)?;
     let inputs = Inputs::find(&request.inputs)?;
     for (folder, files) in inputs.incomplete() {
-        tell(&format!("{} has {files} of 1048576 files: the download is not complete", folder.display()));
+        tell(&format!("{} has {files} of {PREFIXES} files: the download is not complete", folder.display()));
     }
     let work = WorkFolder::open(&request.output)?;
-    let (mut progress, left) = work.progress(format!("1 {} {}", request.min_count, inputs.identity))?;
+    let of = format!("version {PROGRESS_VERSION}, {} times, {}", request.min_count, inputs.identity);
+    let (mut progress, left) = work.progress(of)?;
     match left {
         Left::Nothing => {}
         Left::Resumed => tell(&format!("going on where an earlier run stopped: {}", in_words(&progress, &inputs))),

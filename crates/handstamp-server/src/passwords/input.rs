@@ -20,7 +20,7 @@ const MAX_LINE_BYTES: usize = 128;
 const DIGITS: usize = 40;
 const PREFIX_DIGITS: usize = 5;
 /// The number of files of a complete folder.
-const PREFIXES: usize = 1 << (4 * PREFIX_DIGITS);
+pub(super) const PREFIXES: usize = 1 << (4 * PREFIX_DIGITS);
 /// Some programs begin a text file with these bytes.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 

@@ -18,11 +18,12 @@ const DEFAULT_FILE: &str = "handstamp.toml";
 pub(super) const PREFIX: &str = "HANDSTAMP_";
 
 /// The settings that have a flag.
-pub(super) const FLAGS: [(&str, &str); 4] = [
+pub(super) const FLAGS: [(&str, &str); 5] = [
     ("listen", "--listen"),
     ("public_url", "--public-url"),
     ("data_dir", "--data-dir"),
     ("trusted_proxies", "--trusted-proxy"),
+    ("app.url", "--app"),
 ];
 
 /// A value as it was given, and its source.
@@ -196,6 +197,7 @@ impl<'s, T> Sources<'s, T> {
             text(&address.public_url),
             text(&data.data_dir),
             proxies.cloned().map(SettingValue::List),
+            text(&address.app),
         ];
         for ((name, flag), value) in FLAGS.into_iter().zip(values) {
             if let Some(value) = value {

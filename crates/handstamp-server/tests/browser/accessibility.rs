@@ -56,6 +56,8 @@ async fn the_pages_for_signed_in_users_are_accessible() {
         ("profile", "/account/profile"),
         ("password", "/account/password"),
         ("devices-one", "/account/sessions"),
+        ("activity", "/account/activity"),
+        ("activity-none", "/account/activity?before=00000000-0000-0000-0000-000000000000"),
         ("not-found-member", "/account/nothing-here"),
     ] {
         ada.goes_to(path).await;

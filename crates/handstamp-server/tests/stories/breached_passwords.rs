@@ -87,8 +87,8 @@ async fn an_unusable_blocklist_prevents_the_start() {
     let refusal = || {
         let (status, _, error) = server.run_cli(&["serve", "--listen", "127.0.0.1:0"], "");
         let (of_commands, _, told) = server.run_cli(&["user", "list"], "");
-        assert!(told.starts_with("handstamp: password.blocklist: "), "{told}");
-        assert!(told.contains(filter.to_str().unwrap()) && error.ends_with(&told), "{told} {error}");
+        assert!(told.contains("password.blocklist") && told.contains(filter.to_str().unwrap()), "{told}");
+        assert!(error.ends_with(&told), "{told} {error}");
         assert_eq!(status, of_commands);
         (status, told)
     };
@@ -101,7 +101,7 @@ async fn an_unusable_blocklist_prevents_the_start() {
     fs::write(&filter, "0000000000000000000000000000000000000000:1\n").unwrap();
     assert!(matches!(refusal(), (1, error) if error.contains("is no filter of breached passwords")));
     fs::remove_file(&filter).unwrap();
-    assert!(matches!(refusal(), (1, error) if error.contains("No such file")));
+    assert!(matches!(refusal(), (2, error) if error.contains("is not a file")));
     fs::write(&filter, healthy).unwrap();
     assert_eq!(server.run_cli(&["user", "list"], "").0, 0);
 }

@@ -223,7 +223,7 @@ async fn the_server_waits_for_its_database_at_the_start() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_keeps_serving_when_the_database_has_no_free_connections() {
-    let postgres = Postgres::with_connections(20);
+    let postgres = Postgres::with_connections(24);
     let url = postgres.new_database();
     let server = TestServer::on_database(url.clone());
     let ada = server.ada().await;
@@ -232,7 +232,7 @@ async fn a_node_keeps_serving_when_the_database_has_no_free_connections() {
     while let Ok(other) = PgConnection::connect(&url).await {
         others.push(other);
     }
-    assert!(others.len() > 10, "one node alone takes {}", 20 - others.len());
+    assert!(others.len() > 10, "one node alone takes {}", 24 - others.len());
     let statuses: Vec<_> = many_sign_in(&server).await.iter().map(|(page, _)| page.status).collect();
     assert_eq!(statuses, vec![303; PEOPLE]);
     assert!(ada.is_signed_in().await && server.visitor().opens("/readyz").await.status == 200);

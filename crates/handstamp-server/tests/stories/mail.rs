@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use handstamp_testing::{MailServer, Postfix, TestServer};
+use handstamp_testing::{ADAS_PASSWORD, MailServer, Postfix, TestServer};
 
 use crate::startup_and_shutdown::refusal;
 
@@ -171,17 +171,32 @@ async fn a_mail_server_that_is_away_prevents_no_start_and_delays_no_stop() {
 }
 
 #[tokio::test]
-async fn the_size_of_the_outbox_is_measured() {
-    let mut server = server("smtp://127.0.0.1:1");
+async fn the_outbox_is_measured_and_no_page_waits_for_a_server_that_hangs() {
+    let mut mail_server = MailServer::start("hang");
+    let mut server = server(&mail_server.url());
     let metrics = handstamp_testing::free_address();
     server.restart_with("HANDSTAMP_METRICS__LISTEN", &metrics);
     let visitor = handstamp_testing::Visitor::new(&format!("http://{metrics}"));
-    let page = visitor.opens("/metrics").await;
-    assert!(
-        page.shows("\nhandstamp_outbox_messages 0\n") && page.shows("\nhandstamp_outbox_oldest_seconds 0\n"),
-        "{}",
-        page.body
-    );
+    let shows = async |line: &str| {
+        for _ in 0..500 {
+            if visitor.opens("/metrics").await.shows(&format!("\n{line}\n")) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("there is no {line} in {}", visitor.opens("/metrics").await.body);
+    };
+    shows("handstamp_outbox_messages{channel=\"mail\"} 0").await;
+    shows("handstamp_outbox_oldest_seconds{channel=\"mail\"} 0").await;
+    let ada = server.ada().await;
+    let asked = server.visitor().submits("/account/forgot", &[("email", "ada@example.com")]).await;
+    assert_eq!(asked.status, 303);
+    shows("handstamp_outbox_messages{channel=\"mail\"} 2").await;
+    mail_server.start_again("accept", &[]);
+    shows("handstamp_mails_total{outcome=\"deferred\"} 2").await;
+    ada.submits("/account/email", &[("email", "countess@example.com"), ("password", ADAS_PASSWORD)]).await;
+    shows("handstamp_mails_total{outcome=\"sent\"} 1").await;
+    shows("handstamp_outbox_messages{channel=\"mail\"} 2").await;
 }
 
 /// Lines in which credentials or an envelope were sent.

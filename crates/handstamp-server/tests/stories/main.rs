@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr, clippy::unwrap_used, unreachable_pub)]
 
 mod disk;
+mod raw_app;
 mod request_generator;
 
 mod account_life;
@@ -23,12 +24,14 @@ mod database_outage;
 mod disk_failure;
 mod forward_auth;
 mod http_fuzzing;
+mod in_front_of_an_app;
 mod json_api;
 mod key_rotation;
 mod logging;
 mod mail;
 mod misbehaving_clients;
 mod multiple_nodes;
+mod open_streams;
 mod operator_commands;
 mod pages;
 mod password_guessing;
@@ -41,3 +44,4 @@ mod sign_in_timing;
 mod sign_out;
 mod startup_and_shutdown;
 mod stolen_cookies;
+mod webhooks;

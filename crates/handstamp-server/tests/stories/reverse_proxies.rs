@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use handstamp_testing::{ADAS_PASSWORD, Page, Proxy, ProxyChain, TestServer, Visitor, free_address};
+use handstamp_testing::{ADAS_PASSWORD, EchoApp, Page, Proxy, ProxyChain, TestServer, Visitor, free_address};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
@@ -128,6 +128,30 @@ async fn the_doctor_passes_every_printed_configuration() {
         assert_eq!(examined(&server, &[&page, "--app", &believes]), (false, vec![AROUND.into()]));
     }
     assert!(server.run_cli(&["user", "list"], "").1.contains("no accounts"), "the doctor has removed its account");
+}
+
+/// Handstamp as the only proxy, with the settings of the test.
+async fn in_front(access: &str) -> (TestServer, EchoApp) {
+    let app = EchoApp::start().await;
+    let mut server = TestServer::on_sqlite();
+    server.set("HANDSTAMP_APP__ACCESS", access);
+    server.restart_with("HANDSTAMP_APP__URL", &app.url);
+    server.use_default_public_url();
+    (server, app)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_passes_a_site_in_front_of_an_app() {
+    let (server, app) = in_front("members").await;
+    let page = format!("{}/notes", server.url);
+    assert_eq!(examined(&server, &[&page, "--app", "http://127.0.0.1:1/"]), (true, vec![]));
+    let believes = format!("{}/believes", app.url);
+    assert_eq!(examined(&server, &[&page, "--app", &believes]), (false, vec![AROUND.into()]));
+    let (server, _app) = in_front("everybody").await;
+    let page = format!("{}/notes", server.url);
+    assert_eq!(examined(&server, &[&page, "--access", "everybody"]), (true, vec![]));
+    let (_, failed) = examined(&server, &[&page]);
+    assert!(failed.iter().any(|check| check == ANONYMOUS), "{failed:?}");
 }
 
 const AROUND: &str = "the app is reachable only through the proxy";

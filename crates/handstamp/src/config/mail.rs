@@ -10,6 +10,7 @@ use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
+use super::public_url::is_loopback;
 use super::setting::parse;
 use super::{Config, PublicUrl, Setting};
 
@@ -29,8 +30,8 @@ pub struct MailConfig {
     /// The folder for the mails of a site on the local machine that has no [`url`](Self::url). The log then shows the links in them.
     /// None by default; [`Config::in_folder`](crate::Config::in_folder) sets it to `outbox` in the folder.
     pub local_folder: Option<PathBuf>,
-    /// Whether this process sends the mails that wait in the database; true by default. Commands that end at once leave it to the
-    /// server.
+    /// Whether this process sends the mails and the webhooks that wait in the database; true by default. Commands that end at once
+    /// leave it to the server.
     pub send_outbox: bool,
 }
 
@@ -130,14 +131,6 @@ impl MailUrl {
             Host::Ipv6(ip) => ip.to_string(),
         };
         Ok(Self::Smtp(SmtpServer { host, port, security, credentials: credentials(&url)? }))
-    }
-}
-
-fn is_loopback(host: &Host<String>) -> bool {
-    match host {
-        Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
-        Host::Ipv4(ip) => ip.is_loopback(),
-        Host::Ipv6(ip) => IpAddr::from(*ip).to_canonical().is_loopback(),
     }
 }
 

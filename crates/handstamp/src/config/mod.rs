@@ -1,5 +1,6 @@
 //! The settings of a [`Handstamp`](crate::Handstamp): plain values, checked by [`Config::validate`].
 
+mod app;
 mod database;
 mod errors;
 mod forward_auth;
@@ -14,12 +15,14 @@ mod setting;
 mod sign_in;
 mod site;
 mod urls;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use handstamp_core::{PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
 
+pub use app::{AppAccess, AppConfig, AppHost, AppPath, AppProxyConfig, AppUrl};
 pub use database::{DatabaseUrl, PoolConfig};
 pub use errors::{ConfigError, ConfigErrors};
 pub use forward_auth::ForwardAuthConfig;
@@ -35,6 +38,7 @@ pub use setting::{BoundedValue, Setting, SettingValue};
 pub use sign_in::SignInConfig;
 pub use site::Registration;
 pub use urls::{Prefix, TrustedOrigin};
+pub use webhooks::{WebhookUrl, WebhooksConfig};
 
 /// All settings of a [`Handstamp`](crate::Handstamp). Start with [`new`](Self::new) or [`in_folder`](Self::in_folder), and
 /// assign the fields that differ from the defaults.
@@ -64,7 +68,7 @@ pub struct Config {
     /// The requirements for a new password: by default at least 8 code points, and strength 3 of 0 to 4.
     pub password: PasswordPolicy,
     /// A filter of breached passwords, which no new password may be in: a file that `handstamp passwords build` makes, and that
-    /// [`Blocklist`](crate::Blocklist) opens. None by default.
+    /// [`Blocklist`](crate::Blocklist) opens; it must exist. None by default.
     pub password_blocklist: Option<PathBuf>,
     /// The cost of hashing passwords, and how many are hashed at once.
     pub hashing: HashingConfig,
@@ -92,6 +96,15 @@ pub struct Config {
     pub forward_auth: ForwardAuthConfig,
     /// The mail server, and the addresses in mails.
     pub mail: MailConfig,
+    /// The app that Handstamp stands in front of, at the host of the public URL: it gets what no app in [`apps`](Self::apps) gets.
+    /// `Handstamp::reverse_proxy`, of the feature `proxy`, passes requests on.
+    pub app: AppConfig,
+    /// Further apps that Handstamp stands in front of, by name. None by default.
+    pub apps: BTreeMap<String, AppConfig>,
+    /// How requests are passed on to all apps.
+    pub app_proxy: AppProxyConfig,
+    /// The events of accounts that an application gets.
+    pub webhooks: WebhooksConfig,
 }
 
 impl Config {
@@ -120,6 +133,10 @@ impl Config {
             trusted_origins: Vec::new(),
             forward_auth: ForwardAuthConfig::default(),
             mail: MailConfig::default(),
+            app: AppConfig::default(),
+            apps: BTreeMap::new(),
+            app_proxy: AppProxyConfig::default(),
+            webhooks: WebhooksConfig::default(),
         }
     }
 
@@ -156,6 +173,8 @@ impl Config {
             urls::settings(),
             forward_auth::settings(),
             mail::settings(),
+            app::settings(),
+            webhooks::settings(),
         ]
         .into_iter()
         .flatten()
@@ -178,6 +197,8 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
+    use handstamp_core::GroupName;
+
     use super::*;
 
     const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
@@ -185,6 +206,13 @@ mod tests {
     fn config() -> Config {
         let url = PublicUrl::parse("https://id.example.com").unwrap();
         Config::new(url, DatabaseUrl::parse("sqlite:unused").unwrap(), SecretKey::parse(SECRET).unwrap())
+    }
+
+    /// The app of this name, with an address.
+    fn app<'a>(config: &'a mut Config, name: &str) -> &'a mut AppConfig {
+        let app = config.apps.entry(name.to_owned()).or_default();
+        app.url = Some(AppUrl::parse("http://localhost:5000").unwrap());
+        app
     }
 
     const DAY: Duration = Duration::from_secs(86_400);
@@ -265,6 +293,13 @@ mod tests {
                 vec![|config| config.password.min_strength = 0, |config| config.password.min_strength = 4],
             ),
             (
+                "password.blocklist",
+                vec![|config| config.password_blocklist = Some("/nonexistent".into()), |config| {
+                    config.password_blocklist = Some("/".into())
+                }],
+                vec![],
+            ),
+            (
                 "hashing.concurrency",
                 vec![|config| config.hashing.concurrency = 0, |config| config.hashing.concurrency = 1025],
                 vec![|config| config.hashing.concurrency = 1, |config| config.hashing.concurrency = 1024],
@@ -288,10 +323,75 @@ mod tests {
                 }],
             ),
             (
+                "app.timeout",
+                vec![|config| config.app_proxy.timeout = Duration::ZERO],
+                vec![|config| config.app_proxy.timeout = DAY / 86_400, |config| config.app_proxy.timeout = DAY],
+            ),
+            (
+                "app.connections",
+                vec![|config| config.app_proxy.connections = 0, |config| config.app_proxy.connections = 1_000_001],
+                vec![|config| config.app_proxy.connections = 1],
+            ),
+            (
+                "app.idle_timeout",
+                vec![|config| config.app_proxy.idle_timeout = Duration::ZERO],
+                vec![|config| config.app_proxy.idle_timeout = DAY * 30],
+            ),
+            (
+                "apps.NAME.host",
+                vec![|config| app(config, "wiki").host = Some(AppHost::parse("wiki.example.com").unwrap())],
+                vec![|config| app(config, "wiki").host = Some(AppHost::parse("id.example.com").unwrap()), |config| {
+                    config.session.cookie_domain = Some("example.com".to_owned());
+                    app(config, "wiki").host = Some(AppHost::parse("wiki.example.com").unwrap());
+                }],
+            ),
+            (
+                "apps.NAME.path",
+                vec![
+                    |config| {
+                        let host = app(config, "wiki").host.clone();
+                        app(config, "a").host = host;
+                    },
+                    |config| {
+                        config.app.url = Some(AppUrl::parse("http://localhost:1").unwrap());
+                        app(config, "wiki");
+                    },
+                ],
+                vec![|config| {
+                    config.app.url = Some(AppUrl::parse("http://localhost:1").unwrap());
+                    app(config, "wiki").path = Some(AppPath::parse("/wiki").unwrap());
+                }],
+            ),
+            (
+                "apps.NAME.access",
+                vec![|config| {
+                    app(config, "wiki").access = AppAccess::Everybody;
+                    app(config, "wiki").groups = vec![GroupName::parse("staff").unwrap()];
+                }],
+                vec![|config| app(config, "wiki").access = AppAccess::Everybody],
+            ),
+            (
+                "webhooks.secret",
+                vec![|config| config.webhooks.url = Some(WebhookUrl::parse("http://localhost:5000").unwrap())],
+                vec![|config| {
+                    config.webhooks.url = Some(WebhookUrl::parse("http://localhost:5000").unwrap());
+                    let secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
+                    config.webhooks.secret = Some(secret.parse().unwrap());
+                }],
+            ),
+            (
+                "webhooks.events",
+                vec![|config| config.webhooks.events = vec!["user_created".to_owned(), "created".to_owned()]],
+                vec![|config| config.webhooks.events = vec!["user_created".to_owned()], |config| {
+                    config.webhooks.events.clear();
+                }],
+            ),
+            (
                 "return_hosts",
                 vec![|config| config.return_hosts = vec![ReturnHost::parse("localhost:3000").unwrap()]],
                 vec![|config| config.return_hosts = vec![ReturnHost::parse("app.example.com").unwrap()]],
             ),
+            ("apps.NAME.url", vec![|config| config.apps.entry("wiki".to_owned()).or_default().url = None], vec![]),
         ]
     }
 
@@ -303,7 +403,7 @@ mod tests {
                 let mut config = config();
                 change(&mut config);
                 let errors: Vec<_> = config.validate().unwrap_err().into_iter().map(|error| error.setting).collect();
-                assert_eq!(errors, [name], "the invalid value {place} of {name}");
+                assert_eq!(errors, [name.replace("NAME", "wiki")], "the invalid value {place} of {name}");
             }
             for (place, change) in valid.iter().enumerate() {
                 let mut config = config();
@@ -328,8 +428,9 @@ mod tests {
         let mut all = config();
         bounds().iter().for_each(|(_, invalid, _)| invalid[0](&mut all));
         let errors = all.validate().unwrap_err();
-        let named: BTreeSet<_> = errors.iter().map(|error| error.setting.as_str()).collect();
-        assert_eq!(named, bounds().iter().map(|(name, ..)| *name).collect());
+        let named = errors.iter().map(|error| error.setting.clone());
+        let named: BTreeSet<_> = named.filter(|name| !name.starts_with("apps.a.")).collect();
+        assert_eq!(named, bounds().iter().map(|(name, ..)| name.replace("NAME", "wiki")).collect());
         let error = crate::Handstamp::open(all).await.err().unwrap();
         assert!(error.is_config());
         assert_eq!(error.to_string(), errors.to_string());
@@ -345,7 +446,9 @@ mod tests {
             let default = setting.default_in_words(&config);
             assert!(!setting.values_in_words().is_empty() && !setting.documentation().is_empty(), "{setting:?}");
             // Words such as `the number of cores` or `none` are no value.
-            if let Some(text) = default.strip_prefix('`').and_then(|text| text.strip_suffix('`')) {
+            if let Some(text) = default.strip_prefix('`').and_then(|text| text.strip_suffix('`'))
+                && !setting.name().starts_with("apps.")
+            {
                 setting.set(&mut config, "", &SettingValue::Text(text.to_owned())).unwrap();
                 assert_eq!(format!("{config:?}"), defaults, "{setting:?}");
             }

@@ -28,11 +28,12 @@ pub(super) fn settings() -> Vec<Setting<Config>> {
         )
         .about("The least strength of a new password, by zxcvbn."),
         Setting::text("password.blocklist", |config: &mut Config, text| {
-            if text.is_empty() {
-                return Err(InvalidSetting::new("must be the path of a file"));
-            }
             config.password_blocklist = Some(text.into());
             Ok(())
+        })
+        .check(|config| match &config.password_blocklist {
+            Some(file) if !file.is_file() => Err(InvalidSetting::new("is not a file")),
+            _ => Ok(()),
         })
         .values("a file that `handstamp passwords build` makes")
         .about("A filter of breached passwords. A new password that is in it is refused."),

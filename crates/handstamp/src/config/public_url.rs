@@ -116,11 +116,12 @@ impl fmt::Display for PublicUrl {
     }
 }
 
-fn is_loopback(host: &Host<&str>) -> bool {
+/// Whether a host is a name or an address of this machine.
+pub(super) fn is_loopback(host: &Host<impl AsRef<str>>) -> bool {
     match host {
-        Host::Domain(name) => *name == "localhost" || name.ends_with(".localhost"),
-        Host::Ipv4(ip) => IpAddr::from(*ip).is_loopback(),
-        Host::Ipv6(ip) => IpAddr::from(*ip).is_loopback(),
+        Host::Domain(name) => name.as_ref() == "localhost" || name.as_ref().ends_with(".localhost"),
+        Host::Ipv4(ip) => ip.is_loopback(),
+        Host::Ipv6(ip) => IpAddr::from(*ip).to_canonical().is_loopback(),
     }
 }
 

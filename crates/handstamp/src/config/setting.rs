@@ -174,6 +174,15 @@ impl<T: 'static> Setting<T> {
         self
     }
 
+    /// Adds a check of the entries of a table, which returns the names of the invalid ones.
+    #[must_use]
+    pub fn check_entries(mut self, check: impl Fn(&T) -> Vec<(String, InvalidSetting)> + 'static) -> Self {
+        self.checks.push(Box::new(move |target| {
+            check(target).into_iter().map(|(entry, error)| Rejection::of(error).in_entry(&entry)).collect()
+        }));
+        self
+    }
+
     /// The same setting in a struct that holds a `T`.
     #[must_use]
     pub fn within<U: 'static>(self, get: fn(&U) -> &T, get_mut: fn(&mut U) -> &mut T) -> Setting<U> {

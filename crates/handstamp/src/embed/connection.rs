@@ -62,6 +62,9 @@ impl SessionHold {
     /// Completes when the session has ended on this node, as [`CurrentSession::ended`] tells. It may be dropped and awaited anew, as
     /// `tokio::select!` in a loop does.
     ///
+    /// It completes as well when this node stops or loses its lease, since the other nodes then no longer wait for this one. That
+    /// happens when the database is away for longer than [`SessionConfig::lease`](crate::SessionConfig::lease).
+    ///
     /// With [`SessionConfig::cache_entries`](crate::SessionConfig::cache_entries) 0, no revocation waits for this node. It then
     /// reads the session from the database every second, and completes so much later.
     pub async fn ended(&self) {

@@ -21,7 +21,8 @@ pub struct NewUser<'a> {
     pub name: &'a str,
     /// The e-mail address. It counts as verified.
     pub email: &'a str,
-    /// The password, which the policy must accept.
+    /// The password, which the policy must accept, and which may not be in
+    /// [`Config::password_blocklist`](crate::Config::password_blocklist).
     pub password: &'a str,
 }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use handstamp_core::{EventCommitment, EventKeys, EventRecord, EventSalt, EventTag, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::NewOutboxMessage;
+use super::{NewOutboxMessage, OutboxKind};
 
 /// An event that is about to be written, in the transaction of its act. The transaction can complete its fields.
 pub(crate) struct NewEvent {
@@ -24,6 +24,10 @@ pub(crate) struct NewEvent {
     pub(crate) salt: EventSalt,
     /// The mail that the act causes.
     pub(crate) message: Option<NewOutboxMessage>,
+    /// Whether it is sent as a webhook.
+    pub(crate) is_sent: bool,
+    /// The user whom the act deletes. The webhook names the user, the audit log does not.
+    pub(crate) deleted: Option<UserId>,
     pub(crate) writer: Arc<EventWriter>,
 }
 
@@ -58,7 +62,37 @@ impl NewEvent {
     #[must_use]
     pub(crate) fn without_personal_data(self) -> Self {
         let content = EventContent { actor: self.content.actor, ..EventContent::default() };
-        Self { user: None, content, ..self }
+        Self { user: None, deleted: self.user, content, ..self }
+    }
+
+    /// The webhook of the event, if it is sent as one. It is deleted with its user.
+    pub(crate) fn webhook(&self) -> Option<NewOutboxMessage> {
+        self.is_sent.then(|| {
+            let content = self.content.clone();
+            let body = json!({
+                "type": self.name,
+                "timestamp": self.time.to_string(),
+                "data": {
+                    "id": self.id,
+                    "user": self.user.or(self.deleted).map(|user| user.to_string()),
+                    "actor": content.actor,
+                    "address": content.address,
+                    "user_agent": content.user_agent,
+                    "session_id": content.session,
+                    "request_id": content.request,
+                    "fields": content.fields,
+                },
+            });
+            NewOutboxMessage {
+                id: self.id,
+                kind: OutboxKind::Webhook,
+                user_id: self.user,
+                recipient: String::new(),
+                content: body.to_string(),
+                token_id: None,
+                created_at: self.time,
+            }
+        })
     }
 
     /// The content as it is stored, the commitment to the event, and the tag of the commitment.
@@ -83,9 +117,6 @@ pub(crate) struct SignInEvents {
 #[serde(default)]
 pub(crate) struct EventContent {
     pub(crate) actor: EventActor,
-    /// The id of the actor, where that is another user than the one whose account the event is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) actor_id: Option<Uuid>,
     /// The address of the client.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) address: String,
@@ -152,8 +183,6 @@ pub struct AuditEvent {
     pub user: Option<UserId>,
     /// The actor.
     pub actor: EventActor,
-    /// The id of the actor, where that is another user than `user`.
-    pub actor_id: Option<Uuid>,
     /// The address of the client; empty where it is not known.
     pub address: String,
     /// The User-Agent header of the client; empty where it is not known.
@@ -175,9 +204,9 @@ impl AuditEvent {
         user: Option<UserId>,
         content: EventContent,
     ) -> Self {
-        let EventContent { actor, actor_id, address, user_agent, session, request, fields } = content;
+        let EventContent { actor, address, user_agent, session, request, fields } = content;
         let (session_id, request_id) = (session, request);
-        Self { id, position, time, event, user, actor, actor_id, address, user_agent, session_id, request_id, fields }
+        Self { id, position, time, event, user, actor, address, user_agent, session_id, request_id, fields }
     }
 }
 
@@ -214,9 +243,9 @@ impl Default for ListEvents {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum EventActor {
-    /// A client that was not signed in, as before a sign-in.
+    /// A client that was not signed in as the user of the event, as before a sign-in.
     Visitor,
-    /// A signed-in user.
+    /// The user of the event, signed in.
     User,
     /// An operator, by the command line or by the application that embeds Handstamp.
     Operator,
@@ -254,7 +283,8 @@ impl EventWriter {
         Self { keys, written: Notify::new(), count: AtomicU16::new(0), oldest_unsealed: AtomicU64::new(0) }
     }
 
-    /// The id of a new event: a UUID of version 7 (RFC 9562), in order within the process unless the clock is set back.
+    /// The id of a new event: a UUID of version 7 (RFC 9562). The ids of a process are in order, unless the clock is set back or a
+    /// millisecond has more than 4096 of them.
     pub(crate) fn new_id(&self, clock: Duration, mut random: [u8; 10]) -> Uuid {
         // The twelve bits after the time and the version are the counter (RFC 9562 §6.2, method 1).
         random[..2].copy_from_slice(&self.count.fetch_add(1, Ordering::Relaxed).to_be_bytes());

@@ -17,6 +17,8 @@ pub(crate) enum Message {
     WrongPassword,
     WrongCode,
     EmailUnchanged,
+    /// The site sends no mails.
+    NoMail,
     LinkInvalid,
     ReauthenticationRequired,
     GroupName(GroupNameError),

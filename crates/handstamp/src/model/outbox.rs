@@ -1,4 +1,4 @@
-//! The messages of the outbox: each kind, a new one, and one that is due.
+//! The messages of the outbox: each kind and its channel, a new one, and one that is due.
 
 use handstamp_core::{OneTimeId, Timestamp, UserId};
 use uuid::Uuid;
@@ -27,11 +27,32 @@ pub(crate) enum OutboxKind {
     NewDevice,
     /// Notice: the account was deleted.
     AccountDeleted,
+    /// An event of an account, for the application that gets webhooks.
+    Webhook,
+}
+
+/// The way by which a message is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OutboxChannel {
+    Mail,
+    Webhook,
+}
+
+impl OutboxChannel {
+    pub(crate) const ALL: [Self; 2] = [Self::Mail, Self::Webhook];
+
+    /// The name in the metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Mail => "mail",
+            Self::Webhook => "webhook",
+        }
+    }
 }
 
 impl OutboxKind {
     /// All kinds.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::ResetRequest,
         Self::RegistrationRequest,
         Self::SignInRequest,
@@ -42,7 +63,13 @@ impl OutboxKind {
         Self::EmailChanged,
         Self::NewDevice,
         Self::AccountDeleted,
+        Self::Webhook,
     ];
+
+    /// The channel of messages of this kind.
+    pub(crate) fn channel(self) -> OutboxChannel {
+        if self == Self::Webhook { OutboxChannel::Webhook } else { OutboxChannel::Mail }
+    }
 
     /// The name in the database, which never changes.
     pub(crate) fn name(self) -> &'static str {
@@ -57,6 +84,7 @@ impl OutboxKind {
             Self::EmailChanged => "email_changed",
             Self::NewDevice => "new_device",
             Self::AccountDeleted => "account_deleted",
+            Self::Webhook => "webhook",
         }
     }
 
@@ -69,13 +97,14 @@ impl OutboxKind {
 /// A message that an act causes.
 #[derive(Clone, Debug)]
 pub(crate) struct NewOutboxMessage {
-    /// A UUID of version 7, from which the Message-ID of a mail is made.
+    /// A UUID of version 7, from which the Message-ID of a mail is made. A webhook has the id of its event.
     pub(crate) id: Uuid,
     pub(crate) kind: OutboxKind,
     /// None where the user is not known yet, or the account is gone.
     pub(crate) user_id: Option<UserId>,
+    /// An e-mail address; empty for a webhook.
     pub(crate) recipient: String,
-    /// The values that the message shows, as JSON.
+    /// The values that a mail shows, or the body of a webhook, as JSON.
     pub(crate) content: String,
     /// The one-time token of the link in it.
     pub(crate) token_id: Option<OneTimeId>,

@@ -19,6 +19,7 @@ impl Services {
         session: &Session,
         email: &str,
     ) -> Result<(), ActError> {
+        self.require_mail()?;
         let user = &session.user;
         let email = EmailAddress::parse(email).map_err(|error| ActError::field(Field::Email, error))?;
         if EmailAddress::parse(user.email()).is_ok_and(|current| current.key() == email.key()) {

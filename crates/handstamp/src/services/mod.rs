@@ -16,6 +16,7 @@ mod hashing;
 mod invitation;
 mod mail;
 mod one_time;
+mod outbox;
 mod reauthenticate;
 mod register;
 mod reset_password;
@@ -25,6 +26,7 @@ mod sign_in_without_password;
 mod sign_out;
 mod throttle;
 mod verify_email;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +38,7 @@ use handstamp_core::{
 use tokio::sync::broadcast;
 
 use crate::blocklist::Blocklist;
-use crate::config::{Config, ConfigError, ConfigErrors, SessionConfig};
+use crate::config::{Config, ConfigError, ConfigErrors, Registration, SessionConfig};
 use crate::context::{ClientInfo, Context};
 use crate::environment::Environment;
 use crate::events::{AccountEvent, Event};
@@ -56,12 +58,14 @@ pub(crate) use hashing::PasswordHasher;
 pub(crate) use invitation::{AcceptInvitation, Invite};
 #[cfg(test)]
 pub(crate) use mail::SentMail;
-pub(crate) use mail::{LinkValidity, Mailer, Outbox};
+pub(crate) use mail::{LinkValidity, Mailer};
 pub(crate) use one_time::BrowserSecret;
+pub(crate) use outbox::Outbox;
 pub(crate) use register::{RegisterRequest, Registered};
 pub(crate) use sign_in::SignInRequest;
 pub(crate) use throttle::LoginThrottle;
 pub(crate) use verify_email::AfterLink;
+use webhooks::WebhookSender;
 
 /// How soon after the first submission of a form a second one counts as a duplicate.
 const SENT_TWICE_WITHIN: Duration = Duration::from_secs(60);
@@ -93,6 +97,8 @@ pub(crate) struct Services {
     pub(crate) event_writer: Arc<EventWriter>,
     /// None if no mail can be sent.
     pub(crate) mailer: Option<Mailer>,
+    /// None if no webhooks are sent.
+    webhooks: Option<WebhookSender>,
     pub(crate) outbox: Outbox,
     /// Limits the log lines about events that cannot be sealed.
     refused_events: OnceAMinute,
@@ -113,7 +119,7 @@ const EVENTS_KEPT: usize = 256;
 
 impl Services {
     /// # Errors
-    /// When two secrets are the same, or mails cannot be sent as the settings say.
+    /// When two secrets are the same, or mails or webhooks cannot be sent as the settings say.
     pub(crate) fn new(
         config: Config,
         store: Arc<Store>,
@@ -126,13 +132,21 @@ impl Services {
             ConfigErrors::of(ConfigError { setting, value: None, message })
         };
         let tokens = SessionTokens::new(secret, fallbacks).map_err(same_secrets)?;
+        mail::describe_metrics();
+        let mailer = Mailer::new(&config, &environment)?;
+        let webhooks = WebhookSender::new(&config)?;
+        let sends = config.mail.send_outbox;
+        if mailer.is_none() {
+            refuse_settings_that_need_mail(&config)?;
+        }
         Ok(Self {
             assertions: Assertions::new(&config, &environment),
             event_writer: Arc::new(EventWriter::new(EventKeys::new(secret, fallbacks).map_err(same_secrets)?)),
             devices: DeviceTokens::new(secret, fallbacks).map_err(same_secrets)?,
             one_time: OneTimeTokens::new(secret, fallbacks).map_err(same_secrets)?,
-            mailer: Mailer::new(&config, &environment)?,
-            outbox: Outbox::new(),
+            outbox: Outbox::new(sends && mailer.is_some(), sends && webhooks.is_some()),
+            mailer,
+            webhooks,
             refused_events: OnceAMinute::default(),
             throttle: LoginThrottle::new(&config.limits),
             sessions: Sessions::new(tokens, Arc::clone(&store), environment.clone(), &config.session),
@@ -148,6 +162,9 @@ impl Services {
     /// Records the event of an act that every node has applied, and gives it to the application.
     fn record(&self, context: &Context, event: &Event<'_>) {
         event.record_for(context);
+        if self.config.webhooks.sends(event.name()) {
+            self.outbox.webhooks.wake();
+        }
         if let Some(event) = event.of_an_account() {
             // It fails only if the application receives no events.
             let _ = self.events.send(event);
@@ -250,6 +267,17 @@ impl Services {
         }
         Ok(JobOutcome::Done)
     }
+}
+
+/// Refuses settings without which a site that sends no mail would lock its visitors out.
+fn refuse_settings_that_need_mail(config: &Config) -> Result<(), ConfigErrors> {
+    let setting = match (config.registration, config.sign_in.mail) {
+        (Registration::Confirm, _) => "registration",
+        (_, true) => "sign_in.mail",
+        _ => return Ok(()),
+    };
+    let message = "needs mail: set mail.url".to_owned();
+    Err(ConfigErrors::of(ConfigError { setting: setting.to_owned(), value: None, message }))
 }
 
 /// Parses a new password, with the checks that need no waiting: not too long, not too short.

@@ -90,6 +90,11 @@ impl Services {
         Err(ActError::field(Field::Code, Message::WrongCode))
     }
 
+    /// Refuses an act that needs a mail, where this site sends none.
+    pub(super) fn require_mail(&self) -> Result<(), ActError> {
+        if self.mail_is_on() { Ok(()) } else { Err(ActError::Forbidden(Message::NoMail)) }
+    }
+
     /// Counts a visitor's request for a mail to this address. Returns false if the address has had enough mails: then nothing is sent,
     /// and the answer is the same.
     pub(super) async fn count_mail_request(&self, client: &ClientInfo, email: &EmailAddress) -> Result<bool, ActError> {

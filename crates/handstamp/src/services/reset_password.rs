@@ -13,6 +13,7 @@ use crate::model::{Field, FieldErrors, NewOneTimeToken, OutboxKind};
 impl Services {
     /// Has a reset link mailed to the account with this address, if there is one. The work is the same if there is none.
     pub(crate) async fn request_reset(&self, context: &Context, email: &str) -> Result<(), ActError> {
+        self.require_mail()?;
         let email = EmailAddress::parse(email).map_err(|error| ActError::field(Field::Email, error))?;
         if self.count_mail_request(&context.client, &email).await? {
             let token_id = OneTimeId::from_bytes(self.environment.random());

@@ -72,6 +72,7 @@ impl Services {
 
     /// Mails another link and code to verify the address of the signed-in user.
     pub(crate) async fn send_verification(&self, context: &Context, session: &Session) -> Result<(), ActError> {
+        self.require_mail()?;
         let user = &session.user;
         let Ok(email) = EmailAddress::parse(user.email()) else { return Ok(()) };
         if !user.email_verified && self.count_mail_request(&context.client, &email).await? {

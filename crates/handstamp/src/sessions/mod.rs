@@ -25,7 +25,7 @@ use handstamp_core::{
     Authentication, Claims, OpenedToken, SessionSecret, SessionSecretHash, SessionTokens, Timestamp, TokenError,
     TokenText, TokenToEnd, UserId,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::config::SessionConfig;
@@ -50,7 +50,7 @@ const ROWS_AT_ONCE: usize = 1000;
 
 /// How often a watch compares the expiry of its session with the clock, which may be set.
 const WATCH_INTERVAL: Duration = Duration::from_secs(60);
-/// How often it reads the row of the session, where the node does not follow the invalidation log.
+/// How often it reads the row of the session, where the node holds no lease.
 const WATCH_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The delay before it reads the row again, where that failed.
 const WATCH_RETRY_INTERVAL: Duration = Duration::from_millis(200);
@@ -222,7 +222,13 @@ impl Sessions {
     pub(crate) fn watch(&self, session: &Session) -> Arc<Watch> {
         let Session { secret_hash, claims, user, .. } = session;
         let key = SessionKey { secret_hash: *secret_hash, user_id: user.id, expires_at: claims.expires_at };
-        self.node.watches().watch(key)
+        self.node.watch(key)
+    }
+
+    /// Whether bytes may pass on a connection that watches a session.
+    #[cfg_attr(not(feature = "proxy"), allow(dead_code))]
+    pub(crate) fn may_pass(&self, watch: &Watch) -> bool {
+        self.node.may_pass(watch)
     }
 
     pub(crate) fn drop_watch(&self, watch: &Watch) {
@@ -231,6 +237,11 @@ impl Sessions {
 
     /// Completes when a watched session has ended on this node.
     pub(crate) async fn ended(&self, watch: &Watch) {
+        self.ended_unless(watch, |_, _| true).await;
+    }
+
+    /// The same, and it also ends the watch once the user or the authentication of the session no longer `satisfy` a rule.
+    pub(crate) async fn ended_unless(&self, watch: &Watch, satisfy: impl Fn(&SessionUser, Authentication) -> bool) {
         while !watch.has_ended() {
             let mut changed = pin!(watch.changed());
             changed.as_mut().enable();
@@ -240,14 +251,21 @@ impl Sessions {
             if left.is_zero() {
                 watch.end();
             } else if let Some(doubt) = watch.open_doubt() {
-                match self.is_live(&watch.key, now_reading, now).await {
-                    Ok(true) => self.node.watches().found_live(watch, doubt),
-                    Ok(false) => watch.end(),
+                let live = tokio::select! {
+                    biased;
+                    () = changed.as_mut() => continue,
+                    live = self.live(&watch.key, now_reading, now) => live,
+                };
+                match live {
+                    Ok(Some(live)) if satisfy(&live.user, live.authentication) => {
+                        self.node.watches().found_live(watch, doubt)
+                    }
+                    Ok(_) => watch.end(),
                     // Without the database nothing is known of the session. The node does not wait for longer than its limit.
-                    Err(_) => sleep(WATCH_RETRY_INTERVAL).await,
+                    Err(_) => drop(timeout(WATCH_RETRY_INTERVAL, changed).await),
                 }
             } else if !watch.has_ended() {
-                let follows_the_log = self.status() != NodeStatus::CacheDisabled;
+                let follows_the_log = watch.is_under_lease;
                 let interval = if follows_the_log { WATCH_INTERVAL } else { WATCH_POLL_INTERVAL };
                 if timeout(interval.min(left), changed).await.is_err() && !follows_the_log {
                     watch.doubt();
@@ -256,13 +274,16 @@ impl Sessions {
         }
     }
 
-    async fn is_live(
+    async fn live(
         &self,
         key: &SessionKey,
         now_reading: ClockReading,
         now: Timestamp,
-    ) -> Result<bool, InternalError> {
-        Ok(self.node.look_up(key, now_reading).is_some() || self.read(key, now).await?.is_some())
+    ) -> Result<Option<LiveSession>, InternalError> {
+        match self.node.look_up(key, now_reading) {
+            Some(live) => Ok(Some(live)),
+            None => Box::pin(self.read(key, now)).await,
+        }
     }
 
     /// The sessions of tokens that are to be ended. The times in the tokens are not checked.

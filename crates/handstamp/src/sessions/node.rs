@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::cache::{Cache, SessionKey};
 use super::sync::Weighs;
-use super::watches::Watches;
+use super::watches::{Watch, Watches};
 use crate::environment::{ClockReading, Environment};
 use crate::events::Event;
 use crate::store::{Invalidation, InvalidationLog, NoLease, NodeId, NodeRow, Position, PropagationUnknown, StaleRead};
@@ -115,6 +115,18 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
     /// The watches of sessions by open connections.
     pub(crate) fn watches(&self) -> &Watches {
         &self.watches
+    }
+
+    /// Begins to watch a session.
+    pub(crate) fn watch(&self, key: SessionKey) -> Arc<Watch> {
+        self.watches.watch(key, self.holds_lease())
+    }
+
+    /// Whether bytes may pass on a connection that watches a session: nothing is known of its end. A process that was paused finds
+    /// its lease ended here before any timer can tell it. A doubt stops no bytes, as the node waits until it is settled.
+    #[cfg_attr(not(feature = "proxy"), allow(dead_code))]
+    pub(crate) fn may_pass(&self, watch: &Watch) -> bool {
+        !watch.has_ended() && (!watch.is_under_lease || self.holds_lease())
     }
 
     /// The session, if it is cached as live. Sends no statement.
@@ -250,6 +262,31 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
     /// Keeps this node a member until it is told to stop, through any failure of the database. Without a cache it only
     /// follows the database's clock.
     pub(crate) async fn run(&self) {
+        tokio::select! {
+            biased;
+            () = self.end_watches_with_the_lease() => {}
+            () = self.run_memberships() => {}
+        }
+    }
+
+    /// Ends the watches of open connections whenever the lease ends. It does so before another node can evict this one, and so
+    /// before a sign-out is confirmed without it.
+    async fn end_watches_with_the_lease(&self) {
+        loop {
+            let mut tried = pin!(self.tried.notified());
+            tried.as_mut().enable();
+            let now = self.environment.clock_reading();
+            let left = self.cache.load().as_ref().map_or(Duration::ZERO, |cache| cache.lease().remaining(now));
+            if left.is_zero() {
+                self.watches.end_with_the_lease();
+                tried.await;
+            } else {
+                sleep(left).await;
+            }
+        }
+    }
+
+    async fn run_memberships(&self) {
         let mut before = None;
         while !self.is_stopping() {
             if let Err(reason) = self.with_timeout(self.sync_clock()).await {
@@ -267,6 +304,7 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
                     self.record_attempt(false);
                     self.run_membership(id, &cache).await;
                     self.cache.store(None);
+                    self.watches.end_with_the_lease();
                 }
                 Err(reason) => {
                     if !self.record_attempt(true) {
@@ -277,6 +315,8 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
             }
         }
         self.record_attempt(true);
+        let watched = self.watches.end_all();
+        self.wait_for_watches(&watched).await;
         if let Some(id) = before
             && let Err(reason) = self.with_timeout(self.log.leave(id)).await
         {
@@ -370,10 +410,14 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
     /// and before they are reported as applied.
     async fn tell_watches(&self, changes: &[Invalidation]) {
         let told = self.watches.tell(changes);
+        self.wait_for_watches(&told).await;
+    }
+
+    async fn wait_for_watches(&self, told: &[Arc<Watch>]) {
         if told.is_empty() {
             return;
         }
-        let overdue = self.watches.wait_until_settled(&told, WATCHES_TIMEOUT.min(self.lease / 3)).await;
+        let overdue = self.watches.wait_until_settled(told, WATCHES_TIMEOUT.min(self.lease / 3)).await;
         if overdue > 0 {
             Event::SessionHoldOverdue { connections: overdue }.record();
         }

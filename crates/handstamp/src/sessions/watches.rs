@@ -35,7 +35,12 @@ pub(crate) struct Watch {
     /// the session was looked up before.
     doubts: AtomicU64,
     settled_doubts: AtomicU64,
+    /// Whether the node held its lease when the watch began. Such a watch ends with the lease, as other nodes then no longer wait
+    /// for this one. Without a lease, the row of the session is read time and again.
+    pub(super) is_under_lease: bool,
     has_ended: AtomicBool,
+    /// It ended because of this node, so the session may be live.
+    is_of_the_node: AtomicBool,
     is_dropped: AtomicBool,
     /// The node waited in vain for this watch, and waits for it no more.
     is_overdue: AtomicBool,
@@ -44,13 +49,15 @@ pub(crate) struct Watch {
 
 impl Watches {
     /// Begins to watch a session.
-    pub(super) fn watch(&self, key: SessionKey) -> Arc<Watch> {
+    pub(super) fn watch(&self, key: SessionKey, is_under_lease: bool) -> Arc<Watch> {
         let watch = Arc::new(Watch {
             id: self.newest.fetch_add(1, Ordering::SeqCst),
             key,
             doubts: AtomicU64::new(1),
             settled_doubts: AtomicU64::new(0),
+            is_under_lease,
             has_ended: AtomicBool::new(false),
+            is_of_the_node: AtomicBool::new(false),
             is_dropped: AtomicBool::new(false),
             is_overdue: AtomicBool::new(false),
             changed: Notify::new(),
@@ -99,6 +106,20 @@ impl Watches {
         }
     }
 
+    /// Ends every watch that began under a lease, as the lease has ended.
+    pub(super) fn end_with_the_lease(&self) {
+        if self.count.load(Ordering::SeqCst) > 0 {
+            self.lock().values().filter(|watch| watch.is_under_lease).for_each(|watch| watch.end_here());
+        }
+    }
+
+    /// Ends every watch, as the node stops, and returns them.
+    pub(super) fn end_all(&self) -> Vec<Arc<Watch>> {
+        let watched: Vec<_> = self.lock().values().cloned().collect();
+        watched.iter().for_each(|watch| watch.end_here());
+        watched
+    }
+
     /// Waits until these watches are settled, but no longer than `limit`. Returns the number of those that are not.
     pub(super) async fn wait_until_settled(&self, told: &[Arc<Watch>], limit: Duration) -> u64 {
         let all = async {
@@ -140,6 +161,27 @@ impl Watch {
     pub(super) fn end(&self) {
         self.has_ended.store(true, Ordering::SeqCst);
         self.changed.notify_waiters();
+    }
+
+    /// The node stops, or has lost its lease.
+    fn end_here(&self) {
+        if !self.has_ended() {
+            self.is_of_the_node.store(true, Ordering::SeqCst);
+            self.end();
+        }
+    }
+
+    /// Whether the session may be live, and the connection may be opened again. A connection may notice that the lease has ended
+    /// before the watch does.
+    #[cfg_attr(not(feature = "proxy"), allow(dead_code))]
+    pub(crate) fn is_of_the_node(&self) -> bool {
+        self.is_of_the_node.load(Ordering::SeqCst) || !self.has_ended()
+    }
+
+    /// Whether the session has to be looked up before anything is passed.
+    #[cfg_attr(not(feature = "proxy"), allow(dead_code))]
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.open_doubt().is_some()
     }
 
     pub(super) fn has_ended(&self) -> bool {

@@ -170,6 +170,8 @@ fn event() -> NewEvent {
         salt: unique().into_bytes(),
         writer: event_writer(),
         message: None,
+        is_sent: false,
+        deleted: None,
     }
 }
 

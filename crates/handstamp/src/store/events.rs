@@ -25,19 +25,20 @@ const SEALED_AT_ONCE: usize = 500;
 const SEALED_BY_ONE_STATEMENT: usize = 50;
 
 /// The statement that seals events: the arguments are the commitment, the position and the seal of each. Arguments that are left
-/// over have an empty commitment, which no event has.
-static SEAL: LazyLock<String> = LazyLock::new(|| {
+/// over have an empty commitment, which no event has. It does not ask for `position IS NULL`: SQLite would then read all events
+/// that are not sealed, of which there can be a million.
+pub(super) static SEAL: LazyLock<String> = LazyLock::new(|| {
     let row = |row: usize| format!("(${}, ${}, ${})", 3 * row + 1, 3 * row + 2, 3 * row + 3);
     let rows: Vec<_> = (0..SEALED_BY_ONE_STATEMENT).map(row).collect();
     format!(
         "UPDATE events SET position = sealed.column2, tag = sealed.column3 FROM (VALUES {}) AS sealed
-         WHERE events.commitment = sealed.column1 AND events.position IS NULL",
+         WHERE events.commitment = sealed.column1",
         rows.join(", ")
     )
 });
 
 impl Tx<'_> {
-    /// Writes an event in the transaction of its act, and the mail that the act causes. A webhook of the event will be written here too.
+    /// Writes an event in the transaction of its act, and its webhook, and the mail that the act causes.
     ///
     /// The transaction must hold a lock that the deletion of the user takes as well. It has that if it has changed the row of the
     /// user, of a session or of a group of the user; otherwise it calls [`lock_user`](Self::lock_user). Without the lock, the event
@@ -59,7 +60,7 @@ impl Tx<'_> {
             event.salt.as_slice().into(),
         ];
         self.execute(INSERT, &columns).await?;
-        if let Some(message) = &event.message {
+        for message in event.message.iter().chain(&event.webhook()) {
             self.enqueue(message).await?;
         }
         self.note_written(&event);
@@ -115,7 +116,8 @@ impl Tx<'_> {
 
     /// Locks the newest position until the transaction ends, and returns it.
     async fn lock_head(&mut self) -> Result<EventHead> {
-        const LOCK: Sql = request("UPDATE event_head SET position = position WHERE id = 1 RETURNING position, link");
+        const LOCK: Sql =
+            maintenance("UPDATE event_head SET position = position WHERE id = 1 RETURNING position, link");
         head(self.fetch_one(LOCK, &[]).await?)
     }
 }

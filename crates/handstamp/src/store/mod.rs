@@ -45,6 +45,7 @@ pub(crate) use protocol::{
 };
 pub(crate) use users::EmailTakenError;
 
+pub(crate) use statement::as_maintenance;
 use statement::{Pool, maintenance};
 
 /// A result of the store.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::statement::{Pool, Sql, Tx, maintenance, request};
 use super::{Error, Result, Store, from_db_time};
-use crate::model::{NewOneTimeToken, NewOutboxMessage, OutboxKind, OutboxMessage};
+use crate::model::{NewOneTimeToken, NewOutboxMessage, OutboxChannel, OutboxKind, OutboxMessage};
 
 type Row = (Uuid, String, Option<Uuid>, String, String, Option<Vec<u8>>, i64, i64);
 
@@ -64,21 +64,23 @@ impl Store {
         tx.commit().await
     }
 
-    /// Claims the message that has been due for longest, until `until`: another node may try it then. A due time further ahead than
-    /// `longest` was set by a clock that was wrong and does not count. A message of a kind that this version does not know is left
-    /// to a node of a newer one.
+    /// Claims the message of a channel that has been due for longest, until `until`: another node may try it then. A due time further
+    /// ahead than `longest` was set by a clock that was wrong and does not count. A message of a kind that this version does not know
+    /// is left to a node of a newer one.
     pub(crate) async fn claim_message(
         &self,
+        channel: OutboxChannel,
         now: Timestamp,
         longest: Duration,
         until: Timestamp,
     ) -> Result<Option<OutboxMessage>> {
-        static FIND: LazyLock<String> = LazyLock::new(|| {
-            let kinds = OutboxKind::ALL.map(|kind| format!("'{}'", kind.name())).join(", ");
-            format!(
-                "SELECT id, due_at FROM outbox WHERE (due_at <= $1 OR due_at > $2) AND kind IN ({kinds})
-                 ORDER BY due_at, id LIMIT 1"
-            )
+        static FIND: LazyLock<[String; 2]> = LazyLock::new(|| {
+            OutboxChannel::ALL.map(|channel| {
+                format!(
+                    "SELECT id, due_at FROM outbox WHERE (due_at <= $1 OR due_at > $2) AND {} ORDER BY due_at, id LIMIT 1",
+                    is_of(channel)
+                )
+            })
         });
         const CLAIM: Sql = maintenance(
             "UPDATE outbox SET due_at = $3, attempts = attempts + 1 WHERE id = $1 AND due_at = $2
@@ -86,7 +88,8 @@ impl Store {
         );
         let due = [now.into(), now.after(longest).into()];
         loop {
-            let found: Option<(Uuid, i64)> = self.fetch_optional(Pool::Read, maintenance(&FIND), &due).await?;
+            let found: Option<(Uuid, i64)> =
+                self.fetch_optional(Pool::Read, maintenance(&FIND[channel as usize]), &due).await?;
             let Some((id, due_at)) = found else { return Ok(None) };
             let mut tx = self.begin().await?;
             let claimed: Option<Row> = tx.fetch_optional(CLAIM, &[id.into(), due_at.into(), until.into()]).await?;
@@ -120,10 +123,20 @@ impl Store {
         Ok(count)
     }
 
-    /// The number of messages, and when the oldest was written.
-    pub(crate) async fn outbox_size(&self) -> Result<(u64, Option<Timestamp>)> {
-        const SQL: Sql = maintenance("SELECT COUNT(*), MIN(created_at) FROM outbox");
-        let (count, oldest): (i64, Option<i64>) = self.fetch_one(Pool::Read, SQL, &[]).await?;
+    /// The number of messages of a channel, and when the oldest was written.
+    pub(crate) async fn outbox_size(&self, channel: OutboxChannel) -> Result<(u64, Option<Timestamp>)> {
+        static SIZE: LazyLock<[String; 2]> = LazyLock::new(|| {
+            OutboxChannel::ALL
+                .map(|channel| format!("SELECT COUNT(*), MIN(created_at) FROM outbox WHERE {}", is_of(channel)))
+        });
+        let sql = maintenance(&SIZE[channel as usize]);
+        let (count, oldest): (i64, Option<i64>) = self.fetch_one(Pool::Read, sql, &[]).await?;
         Ok((count.try_into().unwrap_or(0), oldest.map(from_db_time)))
     }
+}
+
+/// The condition that a message is of a kind of this channel.
+fn is_of(channel: OutboxChannel) -> String {
+    let kinds = OutboxKind::ALL.into_iter().filter(|kind| kind.channel() == channel);
+    format!("kind IN ({})", kinds.map(|kind| format!("'{}'", kind.name())).collect::<Vec<_>>().join(", "))
 }

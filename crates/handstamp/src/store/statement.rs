@@ -50,10 +50,22 @@ pub(super) const fn maintenance(text: &'static str) -> Sql {
     Sql { text, purpose: "maintenance" }
 }
 
+tokio::task_local! {
+    /// Set in the tasks of background jobs.
+    static IN_JOB: ();
+}
+
+/// Counts the statements of requests within this future as those of background jobs, which share some of them.
+pub(crate) fn as_maintenance<F: Future>(job: F) -> impl Future<Output = F::Output> {
+    IN_JOB.scope((), job)
+}
+
 impl Sql {
     /// The text of a statement that is about to be executed.
     pub(super) fn counted(self) -> &'static str {
-        metrics::counter!(STATEMENTS, "purpose" => self.purpose).increment(1);
+        let is_of_a_job = self.purpose == "request" && IN_JOB.try_with(|()| ()).is_ok();
+        let purpose = if is_of_a_job { "maintenance" } else { self.purpose };
+        metrics::counter!(STATEMENTS, "purpose" => purpose).increment(1);
         self.text
     }
 }

@@ -13,7 +13,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use handstamp_core::{GroupName, cookie};
+use handstamp_core::{AssuranceLevel, GroupName, cookie};
 use percent_encoding::{CONTROLS, percent_encode};
 use url::Url;
 
@@ -27,7 +27,7 @@ use super::user::Visitor;
 use super::web_error::WebError;
 use crate::events::Event;
 use crate::sessions::Session;
-use subrequest::SubrequestOptions;
+pub(super) use subrequest::SubrequestOptions;
 
 const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -38,11 +38,21 @@ const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 const ENVOY: &str = "/auth/envoy";
 
 /// The original request that a subrequest is about.
-struct OriginalRequest<'a> {
-    method: Method,
-    origin: Origin,
+pub(super) struct OriginalRequest<'a> {
+    pub(super) method: Method,
+    pub(super) origin: Origin,
     /// The path and query, in ASCII.
-    target: Cow<'a, str>,
+    pub(super) target: Cow<'a, str>,
+}
+
+/// The decision of the access rules about a request.
+enum Decision {
+    /// It may pass: the response has the identity headers.
+    Allowed(Response),
+    /// The visitor has to sign in first.
+    SignIn,
+    /// The user has to authenticate again first, and to reach this assurance level.
+    Confirm(Option<AssuranceLevel>),
 }
 
 /// For nginx's `auth_request`, which takes 200, 401 and 403, and treats any other status as an error. The `Location` of the 401
@@ -53,12 +63,12 @@ pub(super) fn request(
 ) -> impl Future<Output = Result<Response, WebError>> + Send {
     with_visitor(site, request, |site, request, visitor| {
         let (original, options) = original_request(site, request)?;
-        if let Some(allowed) = allow(site, request.headers(), visitor, &original, &options)? {
-            return Ok(allowed);
-        }
-        let sign_in = location(site, request.headers(), &original)?;
-        let mut response = WebError::SignedOut.into_response();
-        response.headers_mut().insert(LOCATION, sign_in);
+        let (mut response, page) = match decide(site, request.headers(), visitor, &original, &options)? {
+            Decision::Allowed(response) => return Ok(response),
+            Decision::SignIn => (WebError::SignedOut.into_response(), SIGN_IN.to_owned()),
+            Decision::Confirm(level) => (too_weak().into_response(), confirmation_page(level)),
+        };
+        response.headers_mut().insert(LOCATION, location(site, request.headers(), &original, &page)?);
         Ok(response)
     })
 }
@@ -110,55 +120,73 @@ pub(super) async fn keys(State(site): State<SharedSite>) -> Response {
     (headers, site.services.assertions.published_keys()).into_response()
 }
 
-/// The response: 200 if the request may pass. An anonymous visitor gets a redirect to the sign-in page for a navigation, and 401
-/// otherwise.
-fn answer(
+/// The response: 200 if the request may pass. A navigation of an anonymous visitor is redirected to the sign-in page, and one of a
+/// user who has to authenticate again to the page for it. Other requests get 401.
+pub(super) fn answer(
     site: &SharedSite,
     headers: &HeaderMap,
     visitor: &Visitor,
     original: &OriginalRequest<'_>,
     options: &SubrequestOptions,
 ) -> Result<Response, WebError> {
-    match allow(site, headers, visitor, original, options)? {
-        Some(allowed) => Ok(allowed),
-        None if is_navigation(&original.method, headers) => {
-            let carries_over = matches!(original.method, Method::GET | Method::HEAD);
-            let status = if carries_over { StatusCode::FOUND } else { StatusCode::SEE_OTHER };
-            Ok((status, [(LOCATION, location(site, headers, original)?)]).into_response())
-        }
-        None => Err(WebError::SignedOut),
+    let (page, refusal) = match decide(site, headers, visitor, original, options)? {
+        Decision::Allowed(allowed) => return Ok(allowed),
+        Decision::SignIn => (SIGN_IN.to_owned(), WebError::SignedOut),
+        Decision::Confirm(level) => (confirmation_page(level), too_weak()),
+    };
+    if !is_navigation(&original.method, headers) {
+        return Err(refusal);
     }
+    let carries_over = matches!(original.method, Method::GET | Method::HEAD);
+    let status = if carries_over { StatusCode::FOUND } else { StatusCode::SEE_OTHER };
+    Ok((status, [(LOCATION, location(site, headers, original, &page)?)]).into_response())
 }
 
-/// The response to a request that may pass, and none for an anonymous visitor who has to sign in first.
-fn allow(
+const SIGN_IN: &str = "/account/login";
+
+/// The page on which a user authenticates again, to reach this level.
+fn confirmation_page(level: Option<AssuranceLevel>) -> String {
+    let level = level.map(|level| format!("?assurance={}", level.get()));
+    format!("/account/confirm{}", level.unwrap_or_default())
+}
+
+fn too_weak() -> WebError {
+    WebError::refused(StatusCode::UNAUTHORIZED, "You are signed in, but for this you have to authenticate again.")
+}
+
+/// Decides about a request by the access rules.
+fn decide(
     site: &SharedSite,
     headers: &HeaderMap,
     visitor: &Visitor,
     original: &OriginalRequest<'_>,
     options: &SubrequestOptions,
-) -> Result<Option<Response>, WebError> {
+) -> Result<Decision, WebError> {
     let is_preflight = options.passes_preflights && is_preflight(&original.method, headers);
     let identity = match visitor.session().filter(|_| !is_preflight) {
         Some(session) => {
-            let groups = &options.groups;
-            if !groups.is_empty() && !groups.iter().any(|group| session.user.is_in(group.as_str())) {
+            if !options.allow_groups_of(&session.user) {
                 Event::AuthzFail { user: session.user.id, group: None, origin: Some(original.origin.as_str()) }
                     .record();
                 return Err(WebError::not_in_the_group());
             }
-            identity_response_headers(site, headers, session, original, groups)?
+            let authentication = session.authentication;
+            let age = site.services.sessions.now().since(authentication.at());
+            if !options.allow_assurance_of(authentication) || options.max_age.is_some_and(|most| age > most) {
+                return Ok(Decision::Confirm(options.assurance));
+            }
+            identity_response_headers(site, headers, session, original, &options.groups)?
         }
         None if is_preflight || options.for_everybody => {
             let mut identity = identity_headers::anonymous_identity_headers(site);
             identity.insert(COOKIE, cookies_of_the_app(headers)?);
             identity
         }
-        None => return Ok(None),
+        None => return Ok(Decision::SignIn),
     };
     let mut response = Response::default();
     *response.headers_mut() = identity;
-    Ok(Some(response))
+    Ok(Decision::Allowed(response))
 }
 
 /// Whether a request is a CORS preflight (Fetch Standard, "CORS-preflight request"). Browsers send no cookies with it.
@@ -189,15 +217,20 @@ fn cookies_of_the_app(sent: &HeaderMap) -> Result<HeaderValue, WebError> {
     HeaderValue::try_from(cookies).map_err(|_| malformed())
 }
 
-/// The URL of the sign-in page. The return URL is the target of the original request, or for a form the page that contained it.
+/// The URL of the sign-in page, or of another page of ours. The return URL is the target of the original request, or for a form the page that contained it.
 /// The entered data is lost, and the target of a form need not be a page.
-fn location(site: &SharedSite, headers: &HeaderMap, original: &OriginalRequest<'_>) -> Result<HeaderValue, WebError> {
+fn location(
+    site: &SharedSite,
+    headers: &HeaderMap,
+    original: &OriginalRequest<'_>,
+    page: &str,
+) -> Result<HeaderValue, WebError> {
     let url = if matches!(original.method, Method::GET | Method::HEAD) {
-        site.urls.sign_in_url_for(&original.origin, &original.target)
+        site.urls.page_url_for(page, &original.origin, &original.target)
     } else {
         let referer = headers.get(REFERER).and_then(|referer| referer.to_str().ok());
-        let page = referer.and_then(|referer| original.origin.path_of(referer)).unwrap_or("/");
-        with_form_not_sent(site.urls.sign_in_url_for(&original.origin, page))
+        let form = referer.and_then(|referer| original.origin.path_of(referer)).unwrap_or("/");
+        with_form_not_sent(site.urls.page_url_for(page, &original.origin, form))
     };
     HeaderValue::try_from(url).map_err(|_| malformed())
 }
@@ -230,7 +263,7 @@ fn original_request<'a>(
 
 /// A target as its client should have encoded it: clients that are no browsers send bytes beyond ASCII unencoded, and proxies
 /// pass them on.
-fn in_ascii(target: &[u8]) -> Cow<'_, str> {
+pub(super) fn in_ascii(target: &[u8]) -> Cow<'_, str> {
     percent_encode(target, CONTROLS).into()
 }
 
@@ -270,7 +303,7 @@ const MAX_HOST: usize = 253;
 const MAX_PORT: usize = ":65535".len();
 
 /// An origin as browsers serialize it (RFC 6454 §6.2).
-fn origin(scheme: &'static str, host: &str) -> Result<Origin, WebError> {
+pub(super) fn origin(scheme: &'static str, host: &str) -> Result<Origin, WebError> {
     if host.len() > MAX_HOST + MAX_PORT {
         return Err(malformed());
     }

@@ -12,14 +12,17 @@ use super::web_error::WebError;
 
 /// Rejects a request whose host is not a name of this site.
 pub(super) fn refusal(site: &Site, request: &Request) -> Option<WebError> {
-    let public_url = &site.services.config.public_url;
-    if asked_for(request).is_some_and(|host| public_url.answers_to(host)) {
-        return None;
-    }
+    let is_ours = asked_for(request).is_some_and(|host| site.services.config.public_url.answers_to(host));
+    (!is_ours).then(|| misdirected(site))
+}
+
+/// The error for a host that is not a name of this site.
+pub(super) fn misdirected(site: &Site) -> WebError {
     let message = format!(
-        "This server answers for {public_url}. If it stands behind a proxy, the proxy must pass on the Host header."
+        "This server answers for {}. If it stands behind a proxy, the proxy must pass on the Host header.",
+        site.services.config.public_url
     );
-    Some(WebError::refused(StatusCode::MISDIRECTED_REQUEST, message))
+    WebError::refused(StatusCode::MISDIRECTED_REQUEST, message)
 }
 
 /// On a laptop, redirects a page that was requested under another name of the machine to the same page at `public_url`. Cookies

@@ -32,6 +32,9 @@ const EMAIL: HeaderName = HeaderName::from_static("remote-email");
 const GROUPS: HeaderName = HeaderName::from_static("remote-groups");
 const ASSERTION: HeaderName = HeaderName::from_static("handstamp-assertion");
 
+/// All of them.
+pub(super) const ALL: [HeaderName; 5] = [USER, NAME, EMAIL, GROUPS, ASSERTION];
+
 /// The values of identity headers are visible ASCII and spaces. Everything else, and the percent sign, is percent-encoded as
 /// UTF-8 (RFC 3986 §2.1).
 const IDENTITY: &AsciiSet = &CONTROLS.add(b'%');
@@ -129,7 +132,7 @@ impl IdentityHeaderCache {
 /// The identity headers of an anonymous visitor: all present and empty, so that none that the client may have sent is left.
 pub(super) fn anonymous_identity_headers(site: &Site) -> HeaderMap {
     let mut headers = site.headers.copy();
-    headers.extend([USER, NAME, EMAIL, GROUPS, ASSERTION].map(|name| (name, HeaderValue::from_static(""))));
+    headers.extend(ALL.map(|name| (name, HeaderValue::from_static(""))));
     headers
 }
 

@@ -20,6 +20,8 @@ mod mount;
 mod negotiate;
 mod pages;
 mod prerendered;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod redirect;
 mod respond;
 pub(crate) mod routes;
@@ -47,6 +49,8 @@ pub(crate) use health::readiness;
 pub(crate) use identity_headers::IdentityHeaderCache;
 pub(crate) use mount::Mount;
 pub(crate) use negotiate::{accepts_html, wants_page};
+#[cfg(feature = "proxy")]
+pub use proxy::ReverseProxy;
 pub(crate) use respond::{problem_response, render_embedded, with_error_page};
 pub(crate) use templates::Templates;
 pub(crate) use urls::Urls;
@@ -72,7 +76,7 @@ impl Site {
         let urls = Urls::new(config);
         Self {
             headers: SecurityHeaders::new(config, &urls),
-            templates: Templates::new(config),
+            templates: Templates::new(config, services.mail_is_on()),
             cookies: Cookies::new(config),
             urls,
             identity_headers: IdentityHeaderCache::new(),

@@ -79,6 +79,11 @@ pub(super) struct ErrorPageVisitor(pub(super) Visitor);
 #[derive(Clone)]
 pub(super) struct NoErrorPage;
 
+/// Marks an error response whose page is loaded again after this many seconds.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "proxy"), allow(dead_code))]
+pub(super) struct RetryByItself(pub(super) u32);
+
 /// Marks an error response of an application's handler, which [`with_error_page`] renders for browsers.
 #[derive(Clone)]
 struct Embedded;
@@ -142,6 +147,7 @@ fn error_page(site: &Site, bare: &Response, message: &str, id: Option<RequestId>
         heading => heading(status),
         message,
         retry_after,
+        refresh => bare.extensions().get::<RetryByItself>().map(|RetryByItself(seconds)| seconds),
         reference => id.as_ref().filter(|_| status.is_server_error()).map(RequestId::as_str),
         link_href => "/",
         link_text => "Go to the home page",
@@ -165,7 +171,8 @@ fn heading(status: StatusCode) -> &'static str {
         421 => "This is not the right place",
         429 => "Too many attempts",
         500 => "Something went wrong",
-        503 => "We will be right back",
+        502 | 503 => "We will be right back",
+        504 => "That takes too long",
         _ => "That did not work",
     }
 }

@@ -186,6 +186,18 @@ pub(crate) fn site(site: &SharedSite) -> Router {
     nested(standalone(site), site).merge(well_known(site).router())
 }
 
+/// The pages of a site in front of an app. Every other path is the app's.
+#[cfg(feature = "proxy")]
+pub(crate) fn in_front(site: &SharedSite) -> Router {
+    let unknown = Routes::new(site, Access::PAGE).fallback(respond::not_found);
+    nested(embedded(site), site).merge(well_known(site).router()).merge(unknown.router())
+}
+
+/// The health checks alone, for an address that browsers do not reach.
+pub(crate) fn health_checks(site: &SharedSite) -> Router {
+    health(site).router()
+}
+
 fn nested(groups: Vec<Routes>, site: &SharedSite) -> Router {
     let router = groups.into_iter().map(Routes::router).fold(Router::new(), Router::merge);
     let prefix = site.urls.page("");

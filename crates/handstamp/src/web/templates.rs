@@ -46,14 +46,17 @@ pub(crate) struct Templates {
     templates: TemplateSet,
     site_name: String,
     registration_open: bool,
+    mail_on: bool,
     prefix: String,
     /// The account page, rendered with placeholders for the user: for an address that is not verified, and for one that is.
     account: [OnceLock<Prerendered>; 2],
 }
 
 impl Templates {
-    pub(crate) fn new(config: &Config) -> Self {
+    /// The templates of a site that sends mails or does not.
+    pub(crate) fn new(config: &Config, mail_on: bool) -> Self {
         Self {
+            mail_on,
             templates: TemplateSet::new(TEMPLATES, config),
             site_name: config.site_name.clone(),
             prefix: config.prefix.to_string(),
@@ -100,6 +103,7 @@ impl Templates {
             icon => Value::from_safe_string(format!("{}{}", self.prefix, assets::icon_path())),
             prefix => Value::from_safe_string(self.prefix.clone()),
             registration_open => self.registration_open,
+            mail_on => self.mail_on,
             ..values
         };
         self.templates.render(template, &values)

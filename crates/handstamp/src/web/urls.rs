@@ -90,12 +90,13 @@ impl Urls {
         self.return_hosts.parse(text)
     }
 
-    /// The URL of the sign-in page, with this path of an origin as its return URL if redirects to it are allowed.
+    /// The URL of a page of ours, such as the sign-in page, with this path of an origin as its return URL if redirects to it are
+    /// allowed.
     ///
-    /// Where the origin is this site, the sign-in page is on that origin; otherwise it is at the public URL. Another name of a
+    /// Where the origin is this site, the page is on that origin; otherwise it is at the public URL. Another name of a
     /// laptop on the same port also gets the public URL, as its browser would lack the cookie of the public URL. The URL is
     /// absolute, since some proxies resolve relative ones against an address of their own.
-    pub(super) fn sign_in_url_for(&self, origin: &Origin, path: &str) -> String {
+    pub(super) fn page_url_for(&self, page: &str, origin: &Origin, path: &str) -> String {
         let is_own = self.is_own(origin);
         let base = if is_own && !self.public_url.is_other_name(origin.host()) {
             origin.text.clone()
@@ -107,7 +108,8 @@ impl Urls {
             Event::ReturnUrlRejected { origin: &origin.text }.record();
         }
         let mut url = base;
-        let page = next.map_or_else(|| self.page("/account/login"), |next| self.sign_in(&next));
+        let page = self.page(page);
+        let page = next.map_or_else(|| page.clone(), |next| url_with_next(&page, &next));
         write!(url, "{page}").expect("a String takes whatever is written");
         url
     }
@@ -156,7 +158,8 @@ impl Origin {
         url.strip_prefix(self.text.as_str()).filter(|path| path.starts_with('/'))
     }
 
-    fn host(&self) -> &str {
+    /// The host and the port.
+    pub(super) fn host(&self) -> &str {
         &self.text[self.scheme.len() + AFTER_SCHEME.len()..]
     }
 }

@@ -203,7 +203,7 @@ fn settings_in_other_documents_are_in_the_reference() {
             let is_variable = name.starts_with("HANDSTAMP_") && name.len() > "HANDSTAMP_".len();
             let is_setting = name.split_once('.').is_some_and(|(section, rest)| {
                 sections.contains(section)
-                    && !["", "html"].contains(&rest)
+                    && !["", "html", "js", "py"].contains(&rest)
                     && rest.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
             });
             if is_variable || is_setting {

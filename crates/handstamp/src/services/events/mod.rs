@@ -23,17 +23,15 @@ impl Services {
     pub(crate) fn new_event(&self, context: &Context, event: &Event<'_>) -> NewEvent {
         let EventFields { user, others } = event.fields();
         let client = &context.client;
-        let (actor, actor_id, session) = match context.actor {
-            Actor::Visitor => (EventActor::Visitor, None, None),
-            Actor::User { id, session_id } => {
-                (EventActor::User, Some(id).filter(|id| user != Some(*id)), Some(session_id))
-            }
-            Actor::Operator => (EventActor::Operator, None, None),
-            Actor::System => (EventActor::System, None, None),
+        let (actor, session) = match context.actor {
+            Actor::User { id, session_id } if user == Some(id) => (EventActor::User, Some(session_id)),
+            // Another user of the same browser, of whom nothing must stay when that account is deleted.
+            Actor::Visitor | Actor::User { .. } => (EventActor::Visitor, None),
+            Actor::Operator => (EventActor::Operator, None),
+            Actor::System => (EventActor::System, None),
         };
         let content = EventContent {
             actor,
-            actor_id: actor_id.map(|id| id.as_uuid()),
             address: client.address.clone(),
             user_agent: client.user_agent.clone(),
             session,
@@ -48,6 +46,8 @@ impl Services {
             content,
             salt: self.environment.random(),
             message: None,
+            is_sent: self.config.webhooks.sends(event.name()),
+            deleted: None,
             writer: Arc::clone(&self.event_writer),
         }
     }

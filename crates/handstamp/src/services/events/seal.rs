@@ -16,9 +16,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 impl Services {
     /// Seals all events that are not sealed yet. Any node may do that at any time, since sealing holds a lock.
     pub(crate) async fn seal_events(&self) -> Result<JobOutcome, InternalError> {
-        let mut oldest = self.store.oldest_unsealed_event().await?;
+        let (mut oldest, mut refused) = (self.store.oldest_unsealed_event().await?, 0);
         if oldest.is_some() {
-            let mut refused = 0;
             loop {
                 let batch = self.store.seal_events(&self.event_writer.keys, refused).await?;
                 self.event_writer.note_sealed(batch.sealed);
@@ -27,14 +26,14 @@ impl Services {
                     break;
                 }
             }
-            if refused > 0
-                && let Some(unsaid) = self.refused_events.is_due(self.environment.clock_reading().monotonic)
-            {
-                Event::EventsRefused { events: refused, unsaid }.record();
-            }
             oldest = self.store.oldest_unsealed_event().await?;
         }
         self.event_writer.note_oldest_unsealed(oldest);
+        if refused > 0
+            && let Some(unsaid) = self.refused_events.is_due(self.environment.clock_reading().monotonic)
+        {
+            Event::EventsRefused { events: refused, unsaid }.record();
+        }
         Ok(JobOutcome::Done)
     }
 

@@ -1,10 +1,10 @@
-//! The mails of the site: what each says, and how the outbox is sent.
+//! The mails of the site: what each says, and how they are sent.
 
 mod enqueue;
 mod folder;
 mod mailer;
-mod outbox;
 mod prepare;
+mod send;
 mod smtp;
 #[cfg(test)]
 mod tests;
@@ -14,10 +14,12 @@ use std::collections::BTreeMap;
 use handstamp_core::EmailAddress;
 
 use super::Services;
+#[cfg(test)]
+use crate::model::OutboxChannel;
 pub(crate) use enqueue::LinkValidity;
 pub(super) use enqueue::MessageContent;
 pub(crate) use mailer::Mailer;
-pub(crate) use outbox::Outbox;
+pub(super) use send::describe_metrics;
 
 /// A mail to be rendered and sent.
 #[derive(Clone, Debug)]
@@ -120,7 +122,7 @@ impl Services {
     /// nothing to send.
     #[allow(clippy::unwrap_used, reason = "it is for tests")]
     pub(crate) async fn next_mail(&self) -> Option<Option<SentMail>> {
-        let message = self.claim_next_message().await.unwrap()?.message;
+        let message = self.claim_next_message(OutboxChannel::Mail).await.unwrap()?.message;
         let mail = self.prepare(&message).await.unwrap();
         self.store.finish_message(message.id).await.unwrap();
         Some(mail.map(|mail| SentMail {

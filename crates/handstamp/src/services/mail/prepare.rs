@@ -32,6 +32,7 @@ impl Services {
         };
         let content = MessageContent::parse(&message.content);
         match kind {
+            OutboxKind::Webhook => Ok(None),
             OutboxKind::ResetRequest => self.prepare_reset(message, recipient, &content).await,
             OutboxKind::SignInRequest => self.prepare_sign_in_code(message, recipient, &content).await,
             OutboxKind::RegistrationRequest => self.prepare_registration(message, recipient, content).await,

@@ -168,6 +168,13 @@ impl SmtpTransport {
         self.step(Step::RcptTo, connection.command(recipient)).await?;
         self.step(Step::Data, connection.command(Data)).await?;
         let reply = self.step(Step::Message, connection.message(&mail.message)).await?;
+        // Any other positive answer belongs to an earlier command.
+        if reply.code().severity != Severity::PositiveCompletion {
+            return Err(MailError::new(
+                MailErrorKind::Temporary,
+                "the answers of the server are not those to the commands",
+            ));
+        }
         Ok(words(reply.code(), &reply.message().collect::<Vec<_>>().join(" ")))
     }
 
@@ -240,8 +247,9 @@ pub(super) fn address(text: &str) -> Address {
     Address::new_dangerous(local, domain)
 }
 
-/// A reply in the words of the server: the code and the text.
+/// A reply in the words of the server: the code and the text, in one line that is safe to print.
 fn words(code: Code, text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("{code} {text}").trim_end().to_owned()
 }
 
@@ -275,7 +283,7 @@ fn error_at(step: Step, error: &lettre::transport::smtp::Error) -> MailError {
     let enhanced = source.split_whitespace().next().filter(|word| is_enhanced(word));
     let in_short = enhanced.map_or_else(|| code.to_string(), |enhanced| format!("{code} {enhanced}"));
     let summary = format!("the server answered {in_short} to {step}");
-    MailError::new(kind_of(step, code, enhanced), summary).with_reply(words(code, &source.replace('\n', " ")))
+    MailError::new(kind_of(step, code, enhanced), summary).with_reply(words(code, &source))
 }
 
 /// Whether a word is an enhanced status code (RFC 3463), such as `5.1.1`.

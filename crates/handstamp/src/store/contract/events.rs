@@ -207,6 +207,19 @@ async fn nodes_that_seal_at_once_seal_every_event_once(store: &Store) {
     assert_eq!(count(store, "SELECT MAX(position) FROM events").await, 600);
 }
 
+#[tokio::test]
+async fn sqlite_finds_the_events_to_seal_by_their_commitments() {
+    let folder = TempFolder::new();
+    let store = super::store(&folder).await;
+    let plan = format!("EXPLAIN QUERY PLAN {}", *crate::store::events::SEAL);
+    let none: &[u8] = &[];
+    let args: Vec<_> = (0..50).flat_map(|_| [none.into(), 0.into(), none.into()]).collect();
+    let steps: Vec<(i64, i64, i64, String)> = store.fetch_all(Pool::Read, request(plan.leak()), &args).await.unwrap();
+    let steps: Vec<_> = steps.into_iter().map(|(.., step)| step).collect();
+    let reads = steps.iter().filter(|step| step.contains("events")).collect::<Vec<_>>();
+    assert!(reads.len() == 1 && reads[0].contains("(commitment=?)"), "{steps:?}");
+}
+
 async fn events_that_this_site_has_not_written_are_not_sealed(store: &Store) {
     let user = UserId::from_uuid(unique());
     let writer = event_writer();

@@ -3,7 +3,7 @@
 use handstamp_core::{AttemptKey, OneTimeId, OneTimePurpose};
 
 use super::*;
-use crate::model::{BrowserHash, NewOneTimeToken, NewOutboxMessage, OutboxKind, OutboxMessage};
+use crate::model::{BrowserHash, NewOneTimeToken, NewOutboxMessage, OutboxChannel, OutboxKind, OutboxMessage};
 use crate::store::{TokenUse, Verified};
 
 laws! {
@@ -80,7 +80,10 @@ fn message(kind: OutboxKind, user_id: Option<UserId>, token: Option<&NewOneTimeT
 }
 
 async fn claimed(store: &Store, now: Timestamp) -> Option<OutboxMessage> {
-    store.claim_message(now, Duration::from_secs(3600), now.after(Duration::from_secs(60))).await.unwrap()
+    store
+        .claim_message(OutboxChannel::Mail, now, Duration::from_secs(3600), now.after(Duration::from_secs(60)))
+        .await
+        .unwrap()
 }
 
 async fn a_token_is_found_by_its_purpose_until_it_expires(store: &Store) {

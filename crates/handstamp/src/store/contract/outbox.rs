@@ -3,7 +3,7 @@
 use handstamp_core::OneTimeId;
 
 use super::*;
-use crate::model::{NewOutboxMessage, OutboxKind, OutboxMessage};
+use crate::model::{NewOutboxMessage, OutboxChannel, OutboxKind, OutboxMessage};
 
 laws! {
     a_message_is_due_at_once_and_claimed_once
@@ -15,6 +15,7 @@ laws! {
     messages_are_claimed_in_the_order_in_which_they_are_due
     a_due_time_of_a_message_from_a_clock_that_was_ahead_does_not_count
     a_message_of_an_unknown_kind_is_left_to_a_newer_version
+    each_channel_claims_and_counts_its_own_kinds
     each_of_many_messages_is_claimed_once_by_concurrent_nodes
     the_size_of_the_outbox_is_the_number_of_messages_and_the_age_of_the_oldest
     the_messages_about_a_user_are_deleted_with_the_account
@@ -40,7 +41,7 @@ fn later(seconds: u64) -> Timestamp {
 }
 
 async fn claim(store: &Store, now: Timestamp) -> Option<OutboxMessage> {
-    store.claim_message(now, LONGEST, now.after(CLAIM)).await.unwrap()
+    store.claim_message(OutboxChannel::Mail, now, LONGEST, now.after(CLAIM)).await.unwrap()
 }
 
 async fn a_message_is_due_at_once_and_claimed_once(store: &Store) {
@@ -128,10 +129,21 @@ async fn a_message_of_an_unknown_kind_is_left_to_a_newer_version(store: &Store) 
     tx.commit().await.unwrap();
     assert_eq!(claim(store, later(1)).await.unwrap().id, known.id);
     assert!(claim(store, later(1)).await.is_none());
-    assert_eq!(store.outbox_size().await.unwrap().0, 2, "it stays, for as long as it takes");
+    assert_eq!(store.due_messages(later(1)).await.unwrap(), 1, "it stays, for as long as it takes");
+}
+
+async fn each_channel_claims_and_counts_its_own_kinds(store: &Store) {
     for kind in OutboxKind::ALL {
         store.enqueue(&NewOutboxMessage { kind, ..new_message() }).await.unwrap();
-        assert_eq!(claim(store, NOW).await.unwrap().kind, Some(kind));
+        for channel in OutboxChannel::ALL {
+            let expected = if kind.channel() == channel { Some(kind) } else { None };
+            assert_eq!(store.outbox_size(channel).await.unwrap().0, u64::from(expected.is_some()), "{kind:?}");
+            let claimed = store.claim_message(channel, NOW, LONGEST, NOW.after(CLAIM)).await.unwrap();
+            assert_eq!(claimed.as_ref().and_then(|message| message.kind), expected);
+            if let Some(message) = claimed {
+                store.finish_message(message.id).await.unwrap();
+            }
+        }
     }
 }
 
@@ -155,12 +167,16 @@ async fn each_of_many_messages_is_claimed_once_by_concurrent_nodes(store: &Store
 }
 
 async fn the_size_of_the_outbox_is_the_number_of_messages_and_the_age_of_the_oldest(store: &Store) {
-    assert_eq!(store.outbox_size().await.unwrap(), (0, None));
+    assert_eq!(store.outbox_size(OutboxChannel::Mail).await.unwrap(), (0, None));
     for created_at in [5, 2, 9].map(later) {
         store.enqueue(&NewOutboxMessage { created_at, ..new_message() }).await.unwrap();
     }
     assert!(claim(store, later(9)).await.is_some());
-    assert_eq!(store.outbox_size().await.unwrap(), (3, Some(later(2))), "one that is being sent counts");
+    assert_eq!(
+        store.outbox_size(OutboxChannel::Mail).await.unwrap(),
+        (3, Some(later(2))),
+        "one that is being sent counts"
+    );
 }
 
 async fn the_messages_about_a_user_are_deleted_with_the_account(store: &Store) {
@@ -168,5 +184,5 @@ async fn the_messages_about_a_user_are_deleted_with_the_account(store: &Store) {
     store.enqueue(&NewOutboxMessage { user_id: Some(user_id), ..new_message() }).await.unwrap();
     store.enqueue(&new_message()).await.unwrap();
     let _ = store.delete_user(user_id, event()).await.unwrap();
-    assert_eq!(store.outbox_size().await.unwrap().0, 1);
+    assert_eq!(store.outbox_size(OutboxChannel::Mail).await.unwrap().0, 1);
 }

@@ -1,19 +1,39 @@
 //! The query of an authorization subrequest: the access rules that the configuration of the proxy sets.
 
-use handstamp_core::{Form, GroupName};
+use std::time::Duration;
+
+use handstamp_core::{AssuranceLevel, Authentication, Form, GroupName};
+
+use crate::model::SessionUser;
 
 /// The access rules for a request: the query of the subrequest. Without a query, signed-in users pass.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct SubrequestOptions {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::web) struct SubrequestOptions {
     /// The user has to be in one of these groups; empty where every signed-in user passes.
-    pub(super) groups: Vec<GroupName>,
+    pub(in crate::web) groups: Vec<GroupName>,
+    /// The session has to have this assurance level or a higher one.
+    pub(in crate::web) assurance: Option<AssuranceLevel>,
+    /// The user has to have authenticated within this time.
+    pub(in crate::web) max_age: Option<Duration>,
     /// Anonymous visitors pass too, with empty identity headers.
-    pub(super) for_everybody: bool,
+    pub(in crate::web) for_everybody: bool,
     /// CORS preflights pass, with empty identity headers.
-    pub(super) passes_preflights: bool,
+    pub(in crate::web) passes_preflights: bool,
 }
 
+const FIELDS: [&str; 5] = ["group", "assurance", "max_age", "access", "preflight"];
+
 impl SubrequestOptions {
+    /// Whether a user is in one of the required groups, if there are any.
+    pub(in crate::web) fn allow_groups_of(&self, user: &SessionUser) -> bool {
+        self.groups.is_empty() || self.groups.iter().any(|group| user.is_in(group.as_str()))
+    }
+
+    /// Whether an authentication has reached the required level, if there is one.
+    pub(in crate::web) fn allow_assurance_of(&self, authentication: Authentication) -> bool {
+        self.assurance.is_none_or(|least| authentication.assurance() >= least)
+    }
+
     /// Parses the query of a subrequest about a request whose target (path and query) is given.
     ///
     /// Caddy sends the client's own query along if its configuration gives the subrequest none. A client that names groups only
@@ -29,21 +49,38 @@ impl SubrequestOptions {
         }
         let fields = Form::parse(query.as_bytes()).map_err(|error| error.to_string())?;
         let is_the_clients = target.split_once('?').is_some_and(|(_, asked)| asked == query);
-        let unknown = fields.names().find(|name| !["group", "access", "preflight"].contains(name));
+        let unknown = fields.names().find(|name| !FIELDS.contains(name));
         if let Some(name) = unknown.filter(|_| !is_the_clients) {
-            return Err(format!("A question has the fields “group”, “access” and “preflight”, and not “{name}”."));
+            return Err(format!("A question has the fields “{}”, and not “{name}”.", FIELDS.join("”, “")));
         }
         let names = fields.all("group").iter().map(|name| GroupName::parse(name));
         let groups = names.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
         let for_everybody = one_of(&fields, "access", ["members", "everybody"])? == Some("everybody");
         let passes_preflights = one_of(&fields, "preflight", ["pass"])?.is_some();
-        if for_everybody && !groups.is_empty() {
-            return Err("With “access=everybody” everybody passes, so “group” has no meaning.".to_owned());
+        let assurance = one_of(&fields, "assurance", ["1", "2", "3"])?;
+        let assurance = assurance.map(AssuranceLevel::parse).transpose().map_err(|error| error.to_string())?;
+        let max_age = seconds(&fields, "max_age")?;
+        if for_everybody && (!groups.is_empty() || assurance.is_some() || max_age.is_some()) {
+            return Err(
+                "With “access=everybody” everybody passes, so “group”, “assurance” and “max_age” have no meaning."
+                    .to_owned(),
+            );
         }
         if is_the_clients && (for_everybody || passes_preflights) {
             return Err("The query of the question is that of the client: end the question with “?”.".to_owned());
         }
-        Ok(Self { groups, for_everybody, passes_preflights })
+        Ok(Self { groups, assurance, max_age, for_everybody, passes_preflights })
+    }
+}
+
+/// The value of a field that is a number of seconds, if it is there.
+fn seconds(fields: &Form, name: &str) -> Result<Option<Duration>, String> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match fields.all(name) {
+        [] => Ok(None),
+        [given] if is_number(given) => Ok(Some(given.parse().map_or(Duration::MAX, Duration::from_secs))),
+        [_] => Err(format!("The field “{name}” is a number of seconds.")),
+        _ => Err(format!("The field “{name}” is there more than once.")),
     }
 }
 
@@ -80,9 +117,14 @@ mod tests {
     fn the_query_sets_groups_public_access_and_preflights() {
         let groups = ["board", "staff"].map(|name| GroupName::parse(name).unwrap()).to_vec();
         let everybody = SubrequestOptions { for_everybody: true, ..SubrequestOptions::default() };
-        let preflights = SubrequestOptions { groups, passes_preflights: true, for_everybody: false };
+        let preflights = SubrequestOptions { groups, passes_preflights: true, ..SubrequestOptions::default() };
         assert_eq!(parsed("access=everybody"), Some(everybody));
         assert_eq!(parsed("group=board&preflight=pass&access=members&group=staff"), Some(preflights));
+        let strict = parsed("assurance=2&max_age=600").unwrap();
+        assert_eq!(
+            (strict.assurance.map(AssuranceLevel::get), strict.max_age),
+            (Some(2), Some(Duration::from_secs(600)))
+        );
     }
 
     #[test]
@@ -102,6 +144,18 @@ mod tests {
             "groups=staff",
             "Access=members",
             "access=everybody&group=staff",
+            "access=everybody&assurance=2",
+            "access=everybody&max_age=1",
+            "assurance=",
+            "assurance=0",
+            "assurance=4",
+            "assurance=02",
+            "assurance=2&assurance=2",
+            "max_age=",
+            "max_age=-1",
+            "max_age=+1",
+            "max_age=1h",
+            "max_age=1&max_age=1",
             "access=%FF",
             "a=b&c",
         ] {

@@ -68,7 +68,6 @@ fn form_page(
     let values = context! {
         errors => messages(errors, &[Field::Password]),
         next => next_value(next),
-        mail_on => site.services.mail_is_on(),
     };
     page(site, visitor, status, "authentication/confirm.html", values)
 }

@@ -35,8 +35,7 @@ pub(in crate::web) async fn open(
 
 /// The page of every link that cannot be used, whatever the reason.
 fn invalid(site: &SharedSite, visitor: &Visitor) -> Result<Response, WebError> {
-    let values = context! { mail_on => site.services.mail_is_on() };
-    let mut response = page(site, visitor, StatusCode::NOT_FOUND, "link/invalid.html", values)?;
+    let mut response = page(site, visitor, StatusCode::NOT_FOUND, "link/invalid.html", context! {})?;
     response.headers_mut().append(SET_COOKIE, site.cookies.remove_link());
     Ok(response)
 }

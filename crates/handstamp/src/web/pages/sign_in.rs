@@ -114,7 +114,6 @@ fn form_page(
         register_url => link_with_next(site, "/account/register", form.next.as_ref()),
         code_url => site.services.sign_in_by_code_is_on()
             .then(|| link_with_next(site, "/account/login/mail", form.next.as_ref())),
-        mail_on => site.services.mail_is_on(),
         ..notices
     };
     page(site, visitor, status, "authentication/sign_in.html", values)

@@ -119,9 +119,7 @@ pub(in crate::web) async fn send(
     context: Context,
     SignedInUser(session): SignedInUser,
 ) -> Result<Response, WebError> {
-    if site.services.mail_is_on() {
-        site.services.send_verification(&context, &session).await?;
-    }
+    site.services.send_verification(&context, &session).await?;
     Ok(see_other(&site.urls.page("/account/verify?notice=sent")))
 }
 
@@ -152,7 +150,6 @@ fn code_page(
         errors => messages(errors, &[Field::Code]),
         next => next_value(next),
         sent,
-        mail_on => site.services.mail_is_on(),
     };
     page(site, visitor, status, "email/verify.html", values)
 }

@@ -68,13 +68,13 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
                 values => context! { email => name, remember => next.is_empty() }, next, lifetime => "30 days",
                 notice => error, form_not_sent => error.is_some(), sign_in_url => "/account/login",
                 errors => context! { email => error, password => error }, register_url => "/account/register",
-                code_url => error.map(|_| "/account/login/mail"), mail_on => error.is_some(),
+                code_url => error.map(|_| "/account/login/mail"),
             };
             // The pages with one field and a return URL.
             let field = context! {
                 values => context! { email => name }, next, valid_for => "10 minutes", again_url => "/account/login/mail",
                 errors => context! { email => error, code => error, password => error }, sign_in_url => "/account/login",
-                register_url => "/account/register", mail_on => error.is_some(), sent => next.is_empty(),
+                register_url => "/account/register", sent => next.is_empty(),
             };
             samples.extend([("authentication/register.html", register), ("authentication/sign_in.html", sign_in)]);
             samples.extend(ONE_FIELD.map(|template| (template, field.clone())));
@@ -87,6 +87,7 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
         };
         let error_page = context! {
             status => 503, heading => "Error", message => name, retry_after => error.map(|_| 5), reference => error,
+            refresh => error.map(|_| 2),
             link_href => "/", link_text => "Home",
         };
         samples.extend([
@@ -100,7 +101,7 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
             ("email/verify_link.html", link.clone()),
             ("email/confirm.html", link.clone()),
             ("email/undo.html", link),
-            ("link/invalid.html", context! { mail_on => error.is_some() }),
+            ("link/invalid.html", context! {}),
             ("password/forgot_sent.html", context! { valid_for => "1 hour" }),
             ("account/delete.html", context! {}),
             (
@@ -121,8 +122,8 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
 
 #[test]
 fn every_template_renders_from_samples() {
-    for registration in [Registration::Open, Registration::Closed] {
-        let templates = Templates::new(&Config { registration, ..config() });
+    for (registration, mail_on) in [(Registration::Open, true), (Registration::Closed, false)] {
+        let templates = Templates::new(&Config { registration, ..config() }, mail_on);
         for name in NAMES {
             for (template, values) in samples(name) {
                 for visitor in [None, Some(visitor(name))] {
@@ -157,7 +158,7 @@ fn files_in(folder: &Path) -> usize {
 
 #[test]
 fn the_page_title_announces_an_error() {
-    let templates = Templates::new(&config());
+    let templates = Templates::new(&config(), true);
     for (template, values) in samples("Wrong!") {
         let html = templates.render(template, context! { nav => true, visitor => visitor("Ada"), ..values }).unwrap();
         let errs = html.contains("aria-invalid=\"true\"") || template == "error.html";
@@ -174,7 +175,7 @@ fn a_template_of_the_application_fills_the_blocks_of_the_layout() {
                 %}<footer>{{ version }}</footer>{% endblock %}";
     config.templates = vec![("mine/page.html".to_owned(), mine.to_owned())];
     config.globals.insert("version".to_owned(), "1.2 <beta>".to_owned());
-    let templates = Templates::new(&config);
+    let templates = Templates::new(&config, true);
     let created_at = Timestamp::from_unix_seconds(1_800_000_000);
     let user = SessionUser::new(UserId::new(created_at, [7; 10]), "Ada", "ada@example.com", "board,staff", created_at);
     let visitor = templates.visitor(Some(&session_of(user)));
@@ -189,7 +190,7 @@ fn a_template_of_the_application_fills_the_blocks_of_the_layout() {
 
 #[test]
 fn the_prerendered_account_page_equals_the_rendered_one() {
-    let templates = Templates::new(&config());
+    let templates = Templates::new(&config(), true);
     for name in NAMES {
         let created_at = Timestamp::from_unix_seconds(1_800_000_000);
         let session =

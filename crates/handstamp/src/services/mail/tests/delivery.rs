@@ -17,9 +17,10 @@ use tracing::{Metadata, Subscriber};
 use super::smtp::transport;
 use super::*;
 use crate::environment::{MailError, MailErrorKind, MailFuture, MailTransport, ManualClock};
+use crate::model::OutboxChannel;
 use crate::model::{NewOutboxMessage, OutboxKind};
 use crate::services::Services;
-use crate::services::mail::outbox::Claimed;
+use crate::services::outbox::Claimed;
 use crate::{Handstamp, MailAddress};
 
 /// A node whose clock is turned by the test, and whose job does not send by itself.
@@ -69,7 +70,7 @@ impl Node {
     /// Tries everything that is due, one after the other, and returns how many attempts that were.
     async fn sends(&self) -> usize {
         let mut attempts = 0;
-        while let Some(claimed) = self.services().claim_next_message().await.unwrap() {
+        while let Some(claimed) = self.services().claim_next_message(OutboxChannel::Mail).await.unwrap() {
             attempts += 1;
             self.delivers(claimed).await;
         }
@@ -77,7 +78,7 @@ impl Node {
     }
 
     async fn waiting(&self) -> u64 {
-        self.services().store.outbox_size().await.unwrap().0
+        self.services().store.outbox_size(OutboxChannel::Mail).await.unwrap().0
     }
 
     /// Turns the clock on by this time in steps of ten seconds, as the job polls, and returns the number of attempts.
@@ -213,12 +214,12 @@ async fn a_message_that_becomes_no_mail_is_gone_and_one_that_cannot_be_prepared_
     let services = node.services();
     let mailer = services.mailer.as_ref().unwrap();
     node.enqueues("ada@example.com").await;
-    let claimed = services.claim_next_message().await.unwrap().unwrap();
+    let claimed = services.claim_next_message(OutboxChannel::Mail).await.unwrap().unwrap();
     let failed = MailError::new(MailErrorKind::Temporary, "the database: it is away");
     services.deliver(mailer, claimed, Err(failed)).await.unwrap();
     assert_eq!(node.waiting().await, 1);
     node.clock.advance(HOUR);
-    let claimed = services.claim_next_message().await.unwrap().unwrap();
+    let claimed = services.claim_next_message(OutboxChannel::Mail).await.unwrap().unwrap();
     assert_eq!(claimed.message.attempts, 2);
     services.deliver(mailer, claimed, Ok(None)).await.unwrap();
     assert_eq!((node.waiting().await, server.mails().len()), (0, 0));
@@ -270,13 +271,16 @@ async fn a_node_that_was_frozen_does_not_send_what_another_may_have_claimed() {
     let (folder, server) = (TempFolder::new(), MailServer::start("accept"));
     let node = Node::open(sqlite(&folder), transport(&server)).await;
     node.enqueues("ada@example.com").await;
-    let frozen = node.services().claim_next_message().await.unwrap().unwrap();
-    assert!(node.services().claim_next_message().await.unwrap().is_none(), "it is claimed");
+    let frozen = node.services().claim_next_message(OutboxChannel::Mail).await.unwrap().unwrap();
+    assert!(node.services().claim_next_message(OutboxChannel::Mail).await.unwrap().is_none(), "it is claimed");
     node.clock.advance(Duration::from_secs(181));
-    let other = node.services().claim_next_message().await.unwrap().unwrap();
+    let other = node.services().claim_next_message(OutboxChannel::Mail).await.unwrap().unwrap();
     node.delivers(frozen).await;
     assert_eq!(server.mails().len(), 0);
-    assert!(node.services().claim_next_message().await.unwrap().is_none(), "the claim of the other stays");
+    assert!(
+        node.services().claim_next_message(OutboxChannel::Mail).await.unwrap().is_none(),
+        "the claim of the other stays"
+    );
     node.delivers(other).await;
     assert_eq!((server.mails().len(), node.waiting().await), (1, 0));
 }

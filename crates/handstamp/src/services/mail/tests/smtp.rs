@@ -87,6 +87,21 @@ async fn a_server_that_hangs_drips_or_breaks_off_is_given_up_in_time() {
 }
 
 #[tokio::test]
+async fn a_mail_was_taken_only_if_the_server_says_so_at_its_end() {
+    let server = MailServer::start("shift");
+    let error = error(&transport(&server)).await;
+    assert_eq!(error.kind(), MailErrorKind::Temporary);
+    assert_eq!(error.summary(), "the answers of the server are not those to the commands");
+}
+
+#[tokio::test]
+async fn the_words_of_a_server_do_not_steer_a_terminal() {
+    let server = MailServer::start("escape");
+    let error = error(&transport(&server)).await;
+    assert_eq!(error.reply(), Some("550 5.1.1  [31m unknown"), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_a_temporary_error() {
     let mut server = MailServer::start("accept");
     let transport = transport(&server);

@@ -2,7 +2,10 @@
 //! export and deletion. Each browser has its own cookies, and mails are taken out of the outbox.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
 
 use super::*;
 use crate::config::Registration;
@@ -188,6 +191,94 @@ async fn a_request_to_reset_is_the_same_whatever_the_address() {
     assert_eq!(site.mails().await.len(), 1, "and no mail is sent to it");
     assert_eq!(count(&site, "SELECT COUNT(*) FROM outbox").await, 0);
     drop(browser);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_by_mailed_links_and_codes_are_applied_on_every_node_before_the_response() {
+    let site = TestSite::with("http://localhost", |config| config.sign_in.mail = true).await;
+    let changes = async |browser: &Browser<'_>, path: &str, form: &str| {
+        let got = site.waits_for_another_node(browser.submits(path, form)).await;
+        assert_eq!(got.status, 303, "{path}: {}", got.page);
+    };
+    let newest = async |template: &str, value: &str| {
+        let mails = site.mails().await;
+        let mail = mails.iter().rfind(|mail| mail.template == template).unwrap();
+        mail.values[value].clone()
+    };
+    let ada = Browser::new(&site);
+    ada.registers().await;
+    let elsewhere = Browser::new(&site);
+    elsewhere.follows(&newest("verify_email", "link").await).await;
+    changes(&elsewhere, "/account/verify", "").await;
+    changes(&elsewhere, "/account/reset", &format!("password={PASSWORD}")).await;
+    assert!(ada.signs_in("ada@example.com", PASSWORD).await);
+    changes(&ada, "/account/confirm", &format!("password={PASSWORD}")).await;
+    ada.submits("/account/email", &format!("email=countess@example.com&password={PASSWORD}")).await;
+    ada.follows(&newest("change_email", "link").await).await;
+    changes(&ada, "/account/email/confirm", "").await;
+    elsewhere.follows(&newest("email_changed", "link").await).await;
+    changes(&elsewhere, "/account/email/undo", "").await;
+    changes(&elsewhere, "/account/reset", &format!("password={PASSWORD}")).await;
+    assert!(ada.signs_in("ada@example.com", PASSWORD).await);
+    ada.submits("/account/login/mail", "email=ada@example.com").await;
+    let code = newest("sign_in_code", "code").await;
+    changes(&ada, "/account/login/code", &format!("code={code}")).await;
+    changes(&ada, "/account/delete", &format!("password={PASSWORD}")).await;
+}
+
+/// Counts the statements of requests. Other metrics are dropped.
+#[derive(Default)]
+struct Statements(Arc<AtomicU64>);
+
+impl metrics::Recorder for Statements {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        let is_counted = key.name() == "handstamp_db_statements_total";
+        let of_requests = key.labels().any(|label| label.value() == "request");
+        if is_counted && of_requests { Counter::from_arc(Arc::clone(&self.0)) } else { Counter::noop() }
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[tokio::test]
+async fn a_request_costs_the_same_statements_and_hashes_whether_the_address_has_an_account_or_not() {
+    let statements = Statements::default();
+    let _recorder = metrics::set_default_local_recorder(&statements);
+    let site = TestSite::with("http://localhost", |config| {
+        config.registration = Registration::Confirm;
+        config.sign_in.mail = true;
+    })
+    .await;
+    for name in ["Ada", "Bob"] {
+        let email = format!("{}@example.com", name.to_lowercase());
+        site.handstamp.users().create(crate::NewUser { name, email: &email, password: PASSWORD }).await.unwrap();
+    }
+    let services = &site.handstamp.0.site.services;
+    let register = format!("name=Eve&password={ANOTHER}&");
+    for (path, more) in [("/account/forgot", ""), ("/account/login/mail", ""), ("/account/register", &*register)] {
+        let mut costs = Vec::new();
+        // The first of them fills caches.
+        for email in ["bob@example.com", "ada@example.com", "nobody@example.com"] {
+            let stranger = Browser::new(&site);
+            let before = (statements.0.load(Ordering::Relaxed), services.hashing.work_kib());
+            let got = stranger.submits(path, &format!("{more}email={email}")).await;
+            assert_eq!(got.status, 303, "{path}: {}", got.page);
+            let after = (statements.0.load(Ordering::Relaxed), services.hashing.work_kib());
+            costs.push((after.0 - before.0, after.1 - before.1));
+        }
+        assert_eq!(costs[1], costs[2], "{path}");
+        assert!(costs[1].0 >= 1 && (costs[1].1 > 0) == (path == "/account/register"), "{path}: {costs:?}");
+    }
 }
 
 #[tokio::test]
@@ -786,5 +877,41 @@ impl TestSite {
         }
         pool.close().await;
         found
+    }
+}
+
+#[tokio::test]
+async fn a_site_that_sends_no_mail_says_so() {
+    let site = TestSite::with("http://localhost", |config| config.mail.url = None).await;
+    let ada = Browser::new(&site);
+    ada.registers().await;
+    let forgot = ada.opens("/account/forgot").await;
+    assert!(forgot.status == 200 && forgot.page.contains("This site sends no mail."), "{}", forgot.page);
+    let asked = ada.submits("/account/forgot", "email=ada@example.com").await;
+    assert!(asked.status == 403 && asked.page.contains("This site sends no mail."), "{}", asked.page);
+    let asked = ada.submits("/account/email", "email=ada@new.example").await;
+    assert!(asked.status == 403 && asked.page.contains("This site sends no mail."), "{}", asked.page);
+    assert_eq!(ada.submits("/account/verify/send", "").await.status, 403);
+    assert!(!ada.opens("/account").await.page.contains("/account/verify"));
+    assert!(ada.opens("/account/verify").await.page.contains("This site sends no mail."));
+    assert_eq!(count(&site, "SELECT COUNT(*) FROM outbox").await, 0);
+    // An invitation is printed all the same.
+    assert!(site.handstamp.users().invite("", "bob@example.com", &[]).await.is_ok());
+    assert_eq!(count(&site, "SELECT COUNT(*) FROM outbox").await, 0);
+}
+
+#[tokio::test]
+async fn settings_that_need_mail_are_refused_without_it() {
+    for (setting, set) in [
+        ("registration", (|config| config.registration = Registration::Confirm) as fn(&mut Config)),
+        ("sign_in.mail", |config| config.sign_in.mail = true),
+    ] {
+        let folder = TempFolder::new();
+        let database = DatabaseUrl::Sqlite(folder.path().join("data/handstamp.db"));
+        let url = PublicUrl::parse("https://id.example.com").unwrap();
+        let mut config = Config::new(url, database, SecretKey::parse(SECRET).unwrap());
+        set(&mut config);
+        let error = Handstamp::open(config).await.err().unwrap();
+        assert!(error.is_config() && error.to_string().contains(&format!("{setting} needs mail")), "{error}");
     }
 }

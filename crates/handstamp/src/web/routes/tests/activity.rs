@@ -58,6 +58,19 @@ async fn a_failed_sign_in_is_counted_whether_or_not_the_account_exists() {
 }
 
 #[tokio::test]
+async fn the_events_of_a_user_name_no_other_user_of_the_browser() {
+    let here = TestSite::at("http://localhost").await;
+    let token = here.registers().await;
+    let adas = here.handstamp.sessions().of(here.ada().await).await.unwrap()[0].session_id;
+    let form = "name=Bob&email=bob@example.com&password=walnut-trumpet-glacier";
+    assert_eq!(here.sends(&token, "/account/register", form).await.status(), StatusCode::SEE_OTHER);
+    let created = here.lists(None, "user_created").await;
+    let [bobs, _] = created.as_slice() else { panic!("{created:?}") };
+    assert!(bobs.actor == EventActor::Visitor && bobs.session_id != Some(adas), "{bobs:?}");
+    assert!(!format!("{bobs:?}").contains(&here.ada().await.to_string()), "{bobs:?}");
+}
+
+#[tokio::test]
 async fn an_application_lists_the_events_of_a_user_and_verifies_the_log() {
     let here = TestSite::at("http://localhost").await;
     let token = here.registers().await;

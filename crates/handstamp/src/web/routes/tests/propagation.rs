@@ -26,7 +26,7 @@ impl TestSite {
     }
 
     /// Runs `act` beside another node that applies changes slowly, and checks that `act` notifies that node and waits for it.
-    async fn waits_for_another_node<T>(&self, act: impl Future<Output = T>) -> T {
+    pub(super) async fn waits_for_another_node<T>(&self, act: impl Future<Output = T>) -> T {
         let store = &self.handstamp.0.site.services.store;
         let other = NodeId(uuid::Uuid::from_bytes(Environment::system().random()));
         let mut known = store.join(other, LEASE).await.unwrap();

@@ -1,0 +1,340 @@
+//! Sends a request to an app, and gives its response back.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE};
+use axum::http::uri::{PathAndQuery, Scheme};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, request};
+use axum::response::{IntoResponse, Response};
+use hyper::body::{Body as _, Incoming};
+use hyper::ext::{ReasonPhrase, on_informational};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::apps::App;
+use super::binding::{Binding, Cut, Gate};
+use super::body::{Progress, RequestBody, ResponseBody};
+use super::headers;
+use super::upgrade::Upgrade;
+use crate::config::AppProxyConfig;
+use crate::events::Event;
+use crate::log::{self, OnceAMinute};
+use crate::sessions::Session;
+use crate::web::SharedSite;
+use crate::web::forward_auth::SubrequestOptions;
+use crate::web::respond::RetryByItself;
+use crate::web::web_error::WebError;
+
+/// How long an unused connection to an app is kept: less than the two seconds of gunicorn. So apps rarely close a connection just
+/// when a request is sent on it.
+const IDLE_CONNECTION: Duration = Duration::from_millis(1500);
+const MAX_IDLE_CONNECTIONS: usize = 1024;
+/// The maximum length of the head of a response, and of what is read at once.
+const MAX_HEAD_BYTES: usize = 128 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request without a body waits for an app that restarts, and how often it tries.
+const RESTART_TIMEOUT: Duration = Duration::from_secs(2);
+const RESTART_INTERVAL: Duration = Duration::from_millis(100);
+/// How soon a browser tries again by itself, in seconds.
+const RETRY_SECONDS: u32 = 2;
+
+/// The outcome of a request that was allowed.
+pub(super) enum Passed {
+    /// The response of the app, which stays as it is.
+    ByApp(Response),
+    /// A response of ours.
+    Refused(Response),
+}
+
+/// The session of a request has ended before the app answered; with the headers of the request.
+pub(super) struct SessionEnded(pub(super) HeaderMap);
+
+/// Why an app has not answered.
+enum Failure {
+    Unreachable(Error),
+    Timeout,
+    /// The client has not sent the rest of its request.
+    SlowClient,
+    SessionEnded,
+}
+
+/// The HTTP client for all apps, with a pool of connections.
+pub(super) struct AppClient {
+    client: Client<HttpConnector, RequestBody>,
+    config: AppProxyConfig,
+    failures: OnceAMinute,
+}
+
+impl AppClient {
+    pub(super) fn new(config: AppProxyConfig) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_CONNECTION)
+            .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
+            .http1_max_buf_size(MAX_HEAD_BYTES)
+            .set_host(false)
+            .build(connector);
+        Self { client, config, failures: OnceAMinute::default() }
+    }
+
+    /// Whether the app has a page at this path.
+    pub(super) async fn has(&self, app: &App, path: &str) -> bool {
+        let uri = uri_of(app, path.parse().ok());
+        let request = request::Builder::new().uri(uri).header("host", app.authority.as_str());
+        let body = RequestBody::new(Body::empty(), &Arc::default(), &Arc::default(), None);
+        let request = request.body(body).expect("an authority and a path are a request");
+        let asked = timeout(CONNECT_TIMEOUT, self.client.request(request)).await;
+        asked.is_ok_and(|answer| answer.is_ok_and(|response| response.status() != StatusCode::NOT_FOUND))
+    }
+
+    /// Passes a request on, with headers that are for the app already.
+    #[expect(clippy::too_many_arguments, reason = "each is another part of one request")]
+    pub(super) async fn pass(
+        &self,
+        site: &SharedSite,
+        app: &App,
+        options: &SubrequestOptions,
+        session: Option<&Session>,
+        request: Request,
+        upgrade: Option<HeaderValue>,
+        browser: OnUpgrade,
+    ) -> Result<Passed, SessionEnded> {
+        let Ok(Ok(permit)) = timeout(self.config.timeout, Arc::clone(&app.permits).acquire_owned()).await else {
+            let message = "Too many requests wait for this page.";
+            return Ok(Passed::Refused(unavailable(request.method(), StatusCode::SERVICE_UNAVAILABLE, message)));
+        };
+        let binding = session.map(|session| Binding::new(site, session, options));
+        let begun = Instant::now();
+        let cut = Arc::new(Cut::default());
+        let (parts, body) = request.into_parts();
+        let response = match self.send(app, &parts, body, binding.as_ref(), &cut).await {
+            Ok(response) => response,
+            Err(Failure::SessionEnded) if binding.as_ref().is_some_and(Binding::is_of_the_node) => {
+                let message = "We cannot do this right now. Please try again in a moment.";
+                return Ok(Passed::Refused(unavailable(&parts.method, StatusCode::SERVICE_UNAVAILABLE, message)));
+            }
+            Err(Failure::SessionEnded) => return Err(SessionEnded(parts.headers)),
+            Err(failure) => return Ok(Passed::Refused(self.explain(site, app, &parts.method, &failure))),
+        };
+        app.metrics.answered(response.status(), begun.elapsed());
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(self.switch(app, &parts.method, response, upgrade, browser, binding, permit));
+        }
+        Ok(Passed::ByApp(respond(app, response, binding, cut, permit)))
+    }
+
+    /// Sends a request until there is a response, the app takes too long or the session ends.
+    async fn send(
+        &self,
+        app: &App,
+        parts: &request::Parts,
+        body: Body,
+        binding: Option<&Binding>,
+        cut: &Arc<Cut>,
+    ) -> Result<axum::http::Response<Incoming>, Failure> {
+        let begun = Instant::now();
+        let progress = Arc::new(Progress::default());
+        let is_repeatable =
+            body.is_end_stream() && matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let mut is_repeated = false;
+        let mut next = Some(body);
+        let ended = async {
+            match binding {
+                Some(binding) => binding.ended().await,
+                None => pending().await,
+            }
+        };
+        let mut ended = std::pin::pin!(ended);
+        loop {
+            let body = next.take().unwrap_or_default();
+            let request = prepared(app, parts, body, cut, &progress);
+            let mut sent = std::pin::pin!(self.client.request(request));
+            let mut steps = progress.steps();
+            let error = loop {
+                tokio::select! {
+                    biased;
+                    () = &mut ended => return Err(Failure::SessionEnded),
+                    sent = &mut sent => match sent {
+                        Ok(response) => {
+                            if let Some(binding) = binding {
+                                tokio::select! {
+                                    biased;
+                                    () = &mut ended => return Err(Failure::SessionEnded),
+                                    () = binding.found_live() => {}
+                                }
+                            }
+                            return Ok(response);
+                        }
+                        Err(error) => break error,
+                    },
+                    () = sleep(self.config.timeout) => {
+                        if progress.steps() == steps {
+                            return Err(if progress.has_ended() { Failure::Timeout } else { Failure::SlowClient });
+                        }
+                        steps = progress.steps();
+                    }
+                }
+            };
+            // An app may close a connection that it has kept open just when a request is sent on it (RFC 9110 §9.2.2).
+            let was_closed = !is_repeated && !error.is_connect() && begun.elapsed() < IDLE_CONNECTION;
+            let restarts = error.is_connect() && begun.elapsed() < RESTART_TIMEOUT;
+            if !is_repeatable || !(was_closed || restarts) {
+                return Err(Failure::Unreachable(error));
+            }
+            is_repeated |= was_closed;
+            if restarts {
+                sleep(RESTART_INTERVAL).await;
+            }
+        }
+    }
+
+    /// The response to a request that the app has not answered.
+    fn explain(&self, site: &SharedSite, app: &App, method: &Method, failure: &Failure) -> Response {
+        app.metrics.refused();
+        let (status, reason) = match failure {
+            Failure::Unreachable(error) => (StatusCode::BAD_GATEWAY, explained(error)),
+            Failure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "no head of a response in time".to_owned()),
+            Failure::SlowClient | Failure::SessionEnded => return StatusCode::REQUEST_TIMEOUT.into_response(),
+        };
+        if let Some(unsaid) = self.failures.is_due(site.services.environment.clock_reading().monotonic) {
+            Event::AppUnavailable { address: app.authority.as_str(), reason: &reason, unsaid }.record();
+        }
+        unavailable(method, status, "The application behind this page does not answer. You are still signed in.")
+    }
+
+    /// Switches to the protocol that the app has accepted.
+    #[expect(clippy::too_many_arguments, reason = "each is another part of one connection")]
+    fn switch(
+        &self,
+        app: &App,
+        method: &Method,
+        mut response: axum::http::Response<Incoming>,
+        offered: Option<HeaderValue>,
+        browser: OnUpgrade,
+        binding: Option<Binding>,
+        permit: OwnedSemaphorePermit,
+    ) -> Passed {
+        let accepted = response.headers().get(UPGRADE).cloned();
+        let is_same = |one: &HeaderValue, other: &HeaderValue| one.as_bytes().eq_ignore_ascii_case(other.as_bytes());
+        let Some(protocol) = accepted.filter(|accepted| offered.is_some_and(|offered| is_same(accepted, &offered)))
+        else {
+            let message = "The application has switched to a protocol that was not offered.";
+            return Passed::Refused(unavailable(method, StatusCode::BAD_GATEWAY, message));
+        };
+        let upgrade = Upgrade {
+            browser,
+            app: hyper::upgrade::on(&mut response),
+            is_websocket: protocol.as_bytes().eq_ignore_ascii_case(b"websocket"),
+            idle_timeout: self.config.idle_timeout,
+            binding,
+            stream: Arc::new(app.metrics.opened()),
+            _permit: permit,
+        };
+        tokio::spawn(log::within_current(upgrade.run()));
+        let mut switching = Response::default();
+        *switching.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *switching.headers_mut() = std::mem::take(response.headers_mut());
+        headers::for_the_browser(switching.headers_mut());
+        switching.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        switching.headers_mut().insert(UPGRADE, protocol);
+        Passed::ByApp(switching)
+    }
+}
+
+/// The address of a path of an app. The bytes of the path and the query stay as they are.
+fn uri_of(app: &App, path: Option<PathAndQuery>) -> Uri {
+    let mut parts = axum::http::uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(app.authority.clone());
+    parts.path_and_query = Some(path.unwrap_or(PathAndQuery::from_static("/")));
+    Uri::from_parts(parts).expect("a scheme, an authority and a path are a URI")
+}
+
+/// The request as it is sent to the app.
+fn prepared(
+    app: &App,
+    parts: &request::Parts,
+    body: Body,
+    cut: &Arc<Cut>,
+    progress: &Arc<Progress>,
+) -> axum::http::Request<RequestBody> {
+    let has_body = !body.is_end_stream();
+    let waits = has_body
+        && parts.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let gate = waits.then(Arc::<Gate>::default);
+    let mut request = axum::http::Request::new(RequestBody::new(body, cut, progress, gate.clone()));
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() = uri_of(app, parts.uri.path_and_query().cloned());
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = parts.headers.clone();
+    // hyper would otherwise send a GET without its body.
+    if has_body && !parts.headers.contains_key(CONTENT_LENGTH) {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    if let Some(gate) = gate {
+        on_informational(&mut request, move |response| {
+            if response.status() == StatusCode::CONTINUE {
+                gate.open();
+            }
+        });
+    }
+    request
+}
+
+/// The response of an app for the browser.
+fn respond(
+    app: &App,
+    response: axum::http::Response<Incoming>,
+    binding: Option<Binding>,
+    cut: Arc<Cut>,
+    permit: OwnedSemaphorePermit,
+) -> Response {
+    let (mut parts, body) = response.into_parts();
+    headers::for_the_browser(&mut parts.headers);
+    let body = if body.is_end_stream() {
+        Body::empty()
+    } else {
+        let stream = Arc::new(app.metrics.opened());
+        let guard = binding.map(|binding| binding.guard(&cut, &stream));
+        Body::new(ResponseBody { body, cut, guard, stream, _permit: permit })
+    };
+    let mut passed = Response::new(body);
+    *passed.status_mut() = parts.status;
+    *passed.headers_mut() = parts.headers;
+    if let Some(reason) = parts.extensions.remove::<ReasonPhrase>() {
+        passed.extensions_mut().insert(reason);
+    }
+    passed
+}
+
+/// An error response whose page tries again by itself, where that repeats nothing.
+fn unavailable(method: &Method, status: StatusCode, message: &'static str) -> Response {
+    let mut response = WebError::refused(status, message).into_response();
+    response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS.into());
+    if *method == Method::GET {
+        response.extensions_mut().insert(RetryByItself(RETRY_SECONDS));
+    }
+    response
+}
+
+/// An error with its causes.
+fn explained(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
