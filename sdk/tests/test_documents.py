@@ -10,7 +10,7 @@ import pytest
 
 from running import NODE_MODULES, ROOT, Front, Process, Visitor, free_address, inherited
 
-URL = "http://localhost:8000"
+URL = "http://localhost:8080"
 GUIDES = {
     "python": ["docs/src/guide/python.md", "sdk/python/README.md"],
     "js": ["docs/src/guide/node.md", "sdk/node/README.md"],
