@@ -28,13 +28,14 @@ const QUICK_START: &str = "docs/src/quick-start-binary.md";
 const REVERSE_PROXY: &str = "docs/src/guide/reverse-proxy.md";
 const BREACHED: &str = "docs/src/guide/breached-passwords.md";
 const ASSERTIONS: &str = "crates/handstamp-server/tests/stories/assertion_verification.rs";
+const APPS: &str = "sdk/tests/test_documents.py";
 const ACCOUNT_LIFE: &str = "crates/handstamp-server/tests/stories/account_life.rs";
 const AUDIT_LOG: &str = "docs/src/guide/audit-log.md";
 const BACKUP: &str = "crates/handstamp-server/tests/stories/backup_and_restore.rs";
 const NODES: &str = "crates/handstamp-server/tests/stories/multiple_nodes.rs";
 
 /// Every block: its document and how its first line begins.
-const BLOCKS: [(&str, &str, Shown); 31] = [
+const BLOCKS: [(&str, &str, Shown); 33] = [
     ("CONTRIBUTING.md", "cargo build", Not("the build is the one that runs this test")),
     ("CONTRIBUTING.md", "cargo test", Not("the whole of the tests runs this one")),
     ("README.md", "cargo run", Here("the_quick_start_starts_a_server_without_settings")),
@@ -55,7 +56,9 @@ const BLOCKS: [(&str, &str, Shown); 31] = [
     ("docs/src/guide/configuration.md", "HANDSTAMP_SECRET_KEY_FILE", Here("a_secret_is_read_from_a_file")),
     ("docs/src/guide/custom-pages.md", "mkdir templates", Here("a_copied_template_is_served")),
     ("docs/src/guide/mail.md", "handstamp mail test", By("crates/handstamp-server/tests/stories/mail.rs")),
+    ("docs/src/guide/node.md", "(cd sdk/node", By(APPS)),
     ("docs/src/guide/production.md", "sudo", Not("it needs a system user")),
+    ("docs/src/guide/python.md", "cd examples/flask-app", By(APPS)),
     (REVERSE_PROXY, "handstamp serve --public-url", Here("the_quick_start_puts_a_proxy_in_front_of_an_app")),
     (REVERSE_PROXY, "handstamp doctor https", Not("it needs a host on the internet")),
     ("docs/src/guide/rotate-secrets.md", "openssl", Here("a_generated_secret_is_accepted")),

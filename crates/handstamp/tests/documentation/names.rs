@@ -6,7 +6,7 @@ use super::{ROOT, documents, files, read, spans};
 
 /// The path in a code span, without what follows a pattern: `crates/handstamp-core/src` of `crates/handstamp-core/src/**`.
 fn path(span: &str) -> Option<&str> {
-    let folders = ["bench/", "crates/", "docs/", "examples/", "fuzz/", "script/", ".cargo/", ".ci/"];
+    let folders = ["bench/", "crates/", "docs/", "examples/", "fuzz/", "script/", "sdk/", ".cargo/", ".ci/"];
     if !folders.iter().any(|folder| span.starts_with(folder)) {
         return None;
     }
