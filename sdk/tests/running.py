@@ -1,7 +1,9 @@
 """Processes of the tests: Handstamp in front of an app, and the visitors of both."""
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -67,7 +69,13 @@ class Process:
         environment = {**inherited(), "HOME": str(folder), **(environment or {})}
         with self.log_file.open("w") as log:
             self.process = subprocess.Popen(
-                command, env=environment, cwd=cwd or folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command,
+                env=environment,
+                cwd=cwd or folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         until = time.monotonic() + 60
         while listen and not is_listening(listen):
@@ -80,12 +88,17 @@ class Process:
         return self.log_file.read_text()
 
     def end(self):
-        self.process.terminate()
+        self._signal(signal.SIGTERM)
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self._signal(signal.SIGKILL)
             self.process.wait()
+
+    def _signal(self, number):
+        """npm and a shell leave their children running."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
 
 
 class Front:

@@ -97,8 +97,8 @@ macro_rules! events {
     ) => {
         /// An event.
         #[cfg_attr(
-            not(all(feature = "sqlite", feature = "postgres")),
-            allow(dead_code, reason = "some events are of one database")
+            not(all(feature = "sqlite", feature = "postgres", feature = "proxy")),
+            allow(dead_code, reason = "some events are of one feature")
         )]
         pub(crate) enum Event<'a> {
             $($(#[doc = $act_about])+ $act { $($act_field: $act_kind),* },)*

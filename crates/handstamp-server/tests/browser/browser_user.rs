@@ -156,6 +156,11 @@ impl BrowserUser {
     /// Asserts that the account page welcomes this person.
     pub(crate) async fn is_signed_in_as(&self, person: &Person) {
         self.goes_to("/account").await;
+        self.is_welcomed_as(person).await;
+    }
+
+    /// Waits until the account page has been loaded, and no other request for a page is under way.
+    pub(crate) async fn is_welcomed_as(&self, person: &Person) {
         self.is_at("/account").await;
         self.sees_a_heading(&format!("Welcome, {}", person.name)).await;
     }

@@ -25,6 +25,9 @@ enum Shown {
 use Shown::{By, Here, Not};
 
 const QUICK_START: &str = "docs/src/quick-start-binary.md";
+const IN_FRONT: &str = "docs/src/guide/in-front-of-an-app.md";
+const PYTHON: &str = "docs/src/guide/python.md";
+const NODE: &str = "docs/src/guide/node.md";
 const REVERSE_PROXY: &str = "docs/src/guide/reverse-proxy.md";
 const BREACHED: &str = "docs/src/guide/breached-passwords.md";
 const ASSERTIONS: &str = "crates/handstamp-server/tests/stories/assertion_verification.rs";
@@ -35,13 +38,15 @@ const BACKUP: &str = "crates/handstamp-server/tests/stories/backup_and_restore.r
 const NODES: &str = "crates/handstamp-server/tests/stories/multiple_nodes.rs";
 
 /// Every block: its document and how its first line begins.
-const BLOCKS: [(&str, &str, Shown); 33] = [
+const BLOCKS: [(&str, &str, Shown); 38] = [
     ("CONTRIBUTING.md", "cargo build", Not("the build is the one that runs this test")),
     ("CONTRIBUTING.md", "cargo test", Not("the whole of the tests runs this one")),
     ("README.md", "cargo run", Here("the_quick_start_starts_a_server_without_settings")),
+    ("README.md", "handstamp serve --app", Here("the_quick_start_stands_in_front_of_an_app")),
     ("README.md", "handstamp serve --public-url", Here("the_quick_start_puts_a_proxy_in_front_of_an_app")),
     (QUICK_START, "cargo run", Here("the_quick_start_starts_a_server_without_settings")),
     (QUICK_START, "cargo install", Not("it builds the release binary once more")),
+    (QUICK_START, "handstamp serve --app", Here("the_quick_start_stands_in_front_of_an_app")),
     (QUICK_START, "handstamp serve --public-url", Here("the_quick_start_puts_a_proxy_in_front_of_an_app")),
     (QUICK_START, "handstamp user add", Here("the_quick_start_creates_a_user")),
     ("docs/src/guide/lost-password.md", "handstamp user reset-link", By(ACCOUNT_LIFE)),
@@ -55,10 +60,13 @@ const BLOCKS: [(&str, &str, Shown); 33] = [
     (BREACHED, "handstamp passwords build", Here("a_blocklist_is_made_and_used")),
     ("docs/src/guide/configuration.md", "HANDSTAMP_SECRET_KEY_FILE", Here("a_secret_is_read_from_a_file")),
     ("docs/src/guide/custom-pages.md", "mkdir templates", Here("a_copied_template_is_served")),
+    (IN_FRONT, "handstamp serve --app", Here("the_quick_start_stands_in_front_of_an_app")),
     ("docs/src/guide/mail.md", "handstamp mail test", By("crates/handstamp-server/tests/stories/mail.rs")),
-    ("docs/src/guide/node.md", "(cd sdk/node", By(APPS)),
+    (NODE, "HANDSTAMP_APP__ACCESS", Here("visitors_reach_the_apps_of_the_packages")),
+    (NODE, "(cd sdk/node", By(APPS)),
     ("docs/src/guide/production.md", "sudo", Not("it needs a system user")),
-    ("docs/src/guide/python.md", "cd examples/flask-app", By(APPS)),
+    (PYTHON, "HANDSTAMP_APP__ACCESS", Here("visitors_reach_the_apps_of_the_packages")),
+    (PYTHON, "cd examples/flask-app", By(APPS)),
     (REVERSE_PROXY, "handstamp serve --public-url", Here("the_quick_start_puts_a_proxy_in_front_of_an_app")),
     (REVERSE_PROXY, "handstamp doctor https", Not("it needs a host on the internet")),
     ("docs/src/guide/rotate-secrets.md", "openssl", Here("a_generated_secret_is_accepted")),
@@ -123,14 +131,50 @@ async fn echo(request: Request) -> Json<Vec<String>> {
     )
 }
 
+/// Starts an app that answers every request with its headers.
+async fn starts_an_app(port: u16) {
+    let app = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    tokio::spawn(async { axum::serve(app, Router::new().fallback(echo)).await.unwrap() });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_quick_start_stands_in_front_of_an_app() {
+    let block = commands(QUICK_START, "handstamp serve --app");
+    assert_eq!(commands(IN_FRONT, "handstamp serve --app"), block);
+    assert_eq!(commands("README.md", "handstamp serve --app"), block);
+    let mut site = Site::new();
+    starts_an_app(site.port(5000)).await;
+    let printed = tokio::task::spawn_blocking(move || {
+        let lines: Vec<&str> = block.lines().collect();
+        let [serve, doctor] = lines.as_slice() else { panic!("{block}") };
+        site.start(serve, 8080);
+        site.run(doctor, "")
+    });
+    let printed = printed.await.unwrap();
+    assert!(printed.contains("ok") && !printed.contains("FAIL"), "{printed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn visitors_reach_the_apps_of_the_packages() {
+    let block = commands(PYTHON, "HANDSTAMP_APP__ACCESS");
+    assert_eq!(commands(NODE, "HANDSTAMP_APP__ACCESS"), block);
+    let mut site = Site::new();
+    starts_an_app(site.port(3000)).await;
+    let printed = tokio::task::spawn_blocking(move || {
+        site.start(&block, 8080);
+        site.run("curl -sf http://localhost:8080/", "")
+    });
+    let printed = printed.await.unwrap();
+    assert!(printed.contains("remote-user") && !printed.contains("Sign in"), "{printed}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_quick_start_puts_a_proxy_in_front_of_an_app() {
     let block = commands(QUICK_START, "handstamp serve --public-url");
     assert_eq!(commands("README.md", "handstamp serve --public-url"), block);
     assert_eq!(commands(REVERSE_PROXY, "handstamp serve --public-url"), block);
     let mut site = Site::new();
-    let app = tokio::net::TcpListener::bind(("127.0.0.1", site.port(3000))).await.unwrap();
-    tokio::spawn(async { axum::serve(app, Router::new().fallback(echo)).await.unwrap() });
+    starts_an_app(site.port(3000)).await;
     let printed = tokio::task::spawn_blocking(move || {
         let lines: Vec<&str> = block.lines().collect();
         let [serve, print, nginx, doctor] = lines.as_slice() else { panic!("{block}") };

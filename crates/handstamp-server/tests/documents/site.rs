@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The ports in the documents: Handstamp, the proxy and the app.
-const PORTS: [u16; 3] = [8080, 8000, 3000];
+/// The ports in the documents: Handstamp, the proxy, the app, and the app that Handstamp stands in front of.
+const PORTS: [u16; 4] = [8080, 8000, 3000, 5000];
 
 pub(crate) struct Site {
     pub(crate) folder: PathBuf,
     /// The port in place of each of `PORTS`.
-    ports: [u16; 3],
+    ports: [u16; 4],
     /// Further environment variables of all commands.
     pub(crate) variables: Vec<(&'static str, String)>,
     /// The commands that were started with `&`, in order.

@@ -39,7 +39,7 @@ handstamp_testing::stories! {
         let page = ada.submits("/account/password", &fields).await;
         assert_eq!((page.status, page.location()), (303, "/account?done=password"));
         assert!(page.set_cookie().contains("Max-Age=2592"), "the session stays remembered");
-        assert!(ada.is_signed_in().await);
+        assert!(ada.is_signed_in().await && first.is_signed_in().await, "the browser keeps the cookie of either");
 
         let (one, other) = (ada.copy(), ada.copy());
         let again = "copper-lantern-meadow";

@@ -101,8 +101,8 @@ impl Services {
     }
 
     /// Signs in with the new password if the session that the request shows has just ended by a change of password. Of a form that
-    /// is submitted twice, as by a double click, the first has changed the password and replaced the session. As after any change,
-    /// all other sessions are revoked. Returns none if there was no such change.
+    /// is submitted twice, as by a double click, the first has changed the password and replaced the session. The session of the
+    /// first lives on, as the browser may have kept its cookie. Returns none if there was no such change.
     pub(crate) async fn sign_in_after_change(
         &self,
         context: &Context,
@@ -115,11 +115,7 @@ impl Services {
         if !account.changed_at.is_some_and(has_just_changed) {
             return Ok(None);
         }
-        let cookies = self.sign_in_resubmitted(context, presented, former, &account, password).await?;
-        if let Some(cookies) = &cookies {
-            self.end_all_other_sessions(context, cookies).await?;
-        }
-        Ok(cookies)
+        self.sign_in_resubmitted(context, presented, former, &account, password).await
     }
 
     /// Signs in with the password if the session that the request shows has just ended because its user authenticated again. Of a form

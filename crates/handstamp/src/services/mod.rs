@@ -219,19 +219,6 @@ impl Services {
         }
     }
 
-    /// Revokes all sessions of an account but the one that has just begun. Of a form that is submitted twice, the first submission
-    /// has begun a session too, whose cookie the browser dropped with the response.
-    async fn end_all_other_sessions(&self, context: &Context, cookies: &SignInCookies) -> Result<(), InternalError> {
-        let OwnedSession { secret_hash, user_id } = cookies.session;
-        let event = |sessions| Event::SessionRevoked { user: Some(user_id), sessions };
-        let ended = self.store.end_other_sessions(user_id, secret_hash, self.new_event(context, &event(0))).await?;
-        let sessions = self.sessions.wait_until_applied(ended).await?;
-        if sessions > 0 {
-            self.record(context, &event(sessions));
-        }
-        Ok(())
-    }
-
     /// Hashes a new password for a user of this name and address, or returns why it is rejected.
     async fn hash_new_password(
         &self,

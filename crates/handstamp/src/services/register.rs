@@ -5,7 +5,7 @@ use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Password, PasswordPo
 use super::hashing::Share;
 use super::mail::MessageContent;
 use super::one_time::BrowserSecret;
-use super::{ActError, SENT_TWICE_WITHIN, Services, SignInCookies, SignInRequest, parse_new_password};
+use super::{ActError, Services, SignInCookies, SignInRequest, parse_new_password};
 use crate::config::Registration;
 use crate::context::Context;
 use crate::events::Event;
@@ -107,7 +107,8 @@ impl Services {
     }
 
     /// The same, but if the address has an account already, its password signs in. A form that is submitted twice, as by a double
-    /// click, finds the account that it has just created. The attempt counts as any sign-in does.
+    /// click, finds the account that it has just created. Both sessions live, as the browser may have kept the cookie of either. The
+    /// attempt counts as any sign-in does.
     pub(crate) async fn register_or_sign_in(
         &self,
         context: &Context,
@@ -121,12 +122,7 @@ impl Services {
             outcome => return outcome,
         }
         match self.sign_in(context, instead, previous_sessions).await {
-            Ok(cookies) => {
-                if self.sessions.now().since(cookies.session.user_id.made_at()) < SENT_TWICE_WITHIN {
-                    self.end_all_other_sessions(context, &cookies).await?;
-                }
-                Ok(Registered::SignedIn(cookies))
-            }
+            Ok(cookies) => Ok(Registered::SignedIn(cookies)),
             Err(ActError::Internal(error)) => Err(error.into()),
             Err(_) => Err(ActError::field(Field::Email, Message::EmailTaken)),
         }

@@ -174,9 +174,11 @@ fn first_word(text: &str) -> String {
     text.split_whitespace().next().unwrap_or_default().to_owned()
 }
 
-/// Environment variables that are no settings: those of the tests, of the examples, and of scripts.
-const NO_SETTINGS: [&str; 9] = [
+/// Environment variables that are no settings of the server: those of the packages for apps, of the tests, and of scripts.
+const NO_SETTINGS: [&str; 11] = [
+    "HANDSTAMP_GROUPS",
     "HANDSTAMP_KILLS",
+    "HANDSTAMP_ORIGINS",
     "HANDSTAMP_PORT",
     "HANDSTAMP_REQUESTS",
     "HANDSTAMP_ROUNDS",
