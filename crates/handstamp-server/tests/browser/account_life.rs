@@ -63,7 +63,7 @@ async fn a_lost_password_is_reset_by_the_link_of_a_mail() {
     ada.is_told_beside("password", "easy to guess").await;
     sets_a_password(&ada, NEW.password).await;
     ada.says_who_they_are(&NEW).await;
-    ada.is_signed_in_as(&ADA).await;
+    ada.is_welcomed_as(&ADA).await;
     ada.sees("ada@example.com").await;
 }
 
@@ -96,7 +96,7 @@ async fn the_link_of_a_confirmation_in_another_browser_ends_the_account_that_ano
     sets_a_password(&ada, NEW.password).await;
     eve.is_signed_out().await;
     ada.says_who_they_are(&NEW).await;
-    ada.is_signed_in_as(&ADA).await;
+    ada.is_welcomed_as(&ADA).await;
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn an_address_is_changed_by_the_link_to_the_new_one_and_changed_back_by_th
     sets_a_password(&owner, NEW.password).await;
     ada.is_signed_out().await;
     owner.says_who_they_are(&NEW).await;
-    owner.is_signed_in_as(&ADA).await;
+    owner.is_welcomed_as(&ADA).await;
 }
 
 #[tokio::test]

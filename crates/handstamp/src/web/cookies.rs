@@ -94,6 +94,11 @@ impl Cookies {
         self.set(&self.signed_out, "deleted", "; Max-Age=600")
     }
 
+    /// Whether the browser has just deleted the account, and has loaded no page since.
+    pub(super) fn has_deleted_account(&self, headers: &HeaderMap) -> bool {
+        only(headers, &self.signed_out) == "deleted"
+    }
+
     /// Replaces [`signed_out`](Self::signed_out) once a page has shown the notice.
     pub(super) fn sign_out_shown(&self) -> HeaderValue {
         self.set(&self.signed_out, "shown", "; Max-Age=600")

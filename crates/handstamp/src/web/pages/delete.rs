@@ -37,11 +37,15 @@ pub(in crate::web) async fn submit(
             Ok(deleted(&site))
         }
         Some(_) => Ok(sender.require_confirmation(&site)),
-        // Of a form that is sent twice, the first has deleted the account.
-        None => match *sender.presented.sessions.as_slice() {
-            [former] if site.services.is_deleted(former.user_id).await? => Ok(deleted(&site)),
-            _ => Ok(sender.reject_anonymous(&site)),
-        },
+        // Of a form that is sent twice, the first has deleted the account. The second comes with the session that has ended, or with
+        // the cookies of the first response.
+        None => {
+            let is_done = match *sender.presented.sessions.as_slice() {
+                [former] => site.services.is_deleted(former.user_id).await?,
+                _ => site.cookies.has_deleted_account(&sender.headers),
+            };
+            if is_done { Ok(deleted(&site)) } else { Ok(sender.reject_anonymous(&site)) }
+        }
     }
 }
 
