@@ -207,7 +207,7 @@ handstamp_testing::stories! {
         let ada = server.ada().await;
         let page = ada.opens("/notes").await;
         assert_eq!((page.status, page.header("retry-after"), page.set_cookie()), (502, "2", ""));
-        assert!(page.shows("<meta http-equiv=\"refresh\" content=\"2\">") && page.shows("still signed in"), "{}", page.body);
+        assert!(page.shows("<meta http-equiv=\"refresh\" content=\"2\">") && page.shows("still signed in") && page.shows("tries again by itself"), "{}", page.body);
         assert!(page.header("content-security-policy").contains("default-src 'none'"));
         let posted = ada.submits("/notes", &[("text", "x")]).await;
         assert!(posted.status == 502 && !posted.shows("http-equiv=\"refresh\""), "a form is not repeated");
