@@ -278,7 +278,7 @@ MUTANTS = {
                                      '"DELETE FROM one_time_tokens WHERE id = $1 AND $2 <> 0 AND expires_at > $3',
                                      ONE_TIME, "a_token_is_found_by_its_purpose_until_it_expires"),
     "password_never_asked_again": (f"{LIBRARY}/src/services/reauthenticate.rs", "self.sessions.now().since(session.authentication.at()) <",
-                                   "Duration::ZERO <", LIFE, "something_sensitive_asks_for_the_password_again_after_a_quarter_of_an_hour"),
+                                   "std::time::Duration::ZERO <", LIFE, "something_sensitive_asks_for_the_password_again_after_a_quarter_of_an_hour"),
     "reset_looked_up_at_once": (f"{LIBRARY}/src/services/reset_password.rs", "            self.enqueue(&message).await?;", """            if self.store.user_by_email(&email, self.sessions.now()).await?.is_some() {
                 self.enqueue(&message).await?;
             }""", LIFE,
