@@ -7,7 +7,9 @@ use handstamp_testing::{TempFolder, WebhookReceiver};
 
 use super::*;
 use crate::config::{DatabaseUrl, PublicUrl};
+use crate::context::Context;
 use crate::environment::{Environment, ManualClock};
+use crate::services::SignInRequest;
 use crate::{Handstamp, NewUser};
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
@@ -108,8 +110,10 @@ async fn only_chosen_events_are_sent() {
     let ada = site.creates_ada().await;
     let users = site.handstamp.users();
     users.change_groups(ada, &["staff"], &[]).await.unwrap();
+    let request = SignInRequest::parse("ada@example.com", "plum-octave-harbour", true).unwrap();
+    site.services().sign_in(&Context::visitor(), request, &[]).await.unwrap();
     users.disable(ada).await.unwrap();
-    assert_eq!(site.sends().await, 3, "the revocation of sessions is an event too, which is not chosen");
+    assert_eq!(site.sends().await, 3, "the sign-in is an event too, which is not chosen");
     let types: Vec<_> = receiver.received().iter().map(|webhook| webhook["body"]["type"].clone()).collect();
     assert_eq!(types, ["user_created", "authz_change", "user_disabled"]);
     let last = &receiver.received()[2]["body"]["data"]["account"];
