@@ -351,6 +351,9 @@ async fn a_code_signs_in_once_and_verifies_the_address(store: &Store) {
     let done = store.sign_in_by_token(used(&next), version, &second, &[], sign_in_events()).await.unwrap();
     assert_eq!(done.value, Some(0));
     assert!(is_live(store, &first).await, "a verified account is as it was");
+    let third = new_session(id);
+    let again = store.sign_in_by_token(used(&next), version, &third, &[], sign_in_events()).await.unwrap();
+    assert!(again.value.is_none() && !is_live(store, &third).await);
 }
 
 async fn a_token_allows_as_many_codes_as_are_counted(store: &Store) {
