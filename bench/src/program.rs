@@ -146,12 +146,12 @@ fn read(process: u32, file: &str) -> String {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // The workers of nginx outlive a parent that is killed.
+        // The workers of nginx outlive their parent, which would replace them if they were killed first.
         let workers: Vec<_> = self.processes().iter().skip(1).map(u32::to_string).collect();
+        let _ = self.process.kill();
         if !workers.is_empty() {
             let _ = Command::new("kill").arg("-KILL").args(workers).status();
         }
-        let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }

@@ -9,7 +9,7 @@ use handstamp_bench::load::{load_at_rate, load_for};
 use crate::Options;
 use crate::systems::{Kind, Parts, System};
 
-/// Requests per second at the fixed rate: a tenth of what the slowest system answers at most.
+/// Requests per second at the fixed rate: far fewer than the slowest system can answer.
 pub const RATE: u32 = 1000;
 /// The number of pieces of a turn. The systems alternate after each, since disturbances of a machine come and go within seconds.
 const PIECES: u32 = 4;
@@ -21,8 +21,9 @@ pub struct Turns {
     /// Processor time per request, in microseconds, while the server never waits.
     pub busy: Vec<Parts>,
     pub a_second: Vec<f64>,
-    /// The same at the fixed rate.
-    pub at_rate: Vec<Parts>,
+    /// Processor time per request at the fixed rate, over all rounds: the system counts in units of 10 ms, which is too coarse
+    /// for one round.
+    pub at_rate: Parts,
     /// In milliseconds, at the fixed rate.
     pub p50: Vec<f64>,
     pub p99: Vec<f64>,
@@ -39,7 +40,11 @@ impl Work {
     fn of(&mut self, system: &System, load: impl FnOnce() -> Latencies) {
         let before = system.processor_time();
         let latencies = load();
-        self.spent = self.spent.plus(system.processor_time().minus(before));
+        self.add(system.processor_time().minus(before), latencies);
+    }
+
+    fn add(&mut self, spent: Parts, latencies: Latencies) {
+        self.spent = self.spent.plus(spent);
         self.latencies = std::mem::take(&mut self.latencies).and(latencies);
     }
 
@@ -66,6 +71,7 @@ impl Pages {
         }
         let mut all: Vec<_> = systems.iter().map(|system| (system.kind, Turns::default())).collect();
         let piece = options.lasting / PIECES;
+        let mut at_rate_in_all: Vec<_> = systems.iter().map(|_| Work::default()).collect();
         for round in 0..options.rounds {
             eprintln!("pages: round {} of {}", round + 1, options.rounds);
             let mut busy: Vec<_> = systems.iter().map(|_| Work::default()).collect();
@@ -81,10 +87,15 @@ impl Pages {
             for (place, (_, turns)) in all.iter_mut().enumerate() {
                 turns.busy.push(busy[place].microseconds());
                 turns.a_second.push(busy[place].latencies.count() as f64 / (piece * PIECES).as_secs_f64());
-                turns.at_rate.push(at_rate[place].microseconds());
                 turns.p50.push(at_rate[place].latencies.per_mille(500));
                 turns.p99.push(at_rate[place].latencies.per_mille(990));
             }
+            for (all, round) in at_rate_in_all.iter_mut().zip(at_rate) {
+                all.add(round.spent, round.latencies);
+            }
+        }
+        for ((_, turns), work) in all.iter_mut().zip(at_rate_in_all) {
+            turns.at_rate = work.microseconds();
         }
         Self(all)
     }

@@ -14,7 +14,7 @@ use crate::sockets::{SIGN_OUTS, SignOuts, Sockets, postgres_version};
 use crate::systems::{Kind, Parts};
 
 /// The heading of the notes that a new report keeps.
-pub const BY_HAND: &str = "\n## Changes";
+pub const BY_HAND: &str = "\n## Where the processor time goes";
 
 /// The figures with goals.
 pub fn ratios(pages: &Pages, sockets: &Sockets) -> Vec<Ratio> {
@@ -53,7 +53,7 @@ fn pages_table(pages: &Pages) -> String {
             middle(&turns.busy, |parts| parts.nginx),
             middle(&turns.busy, |parts| parts.app),
             number(median(turns.a_second.clone())),
-            with_spread(&totals(&turns.at_rate)),
+            number(turns.at_rate.total()),
             with_spread(&turns.p50),
             with_spread(&turns.p99),
         )
@@ -149,7 +149,7 @@ pub fn page(pages: &Pages, sockets: &Sockets, bodies: &Bodies, machine: &Machine
          The processor time of a page, and the requests a second, are those of {CONNECTIONS} connections, each of which asks again as soon as it \
          is answered. Latencies are those of {RATE} requests a second, sent whether or not others are answered, and count from when \
          a request was due. The systems take turns, four times in a round, and a ratio is the median of those of the rounds. \
-         So a disturbance of the machine affects all systems alike. The client never sleeps until an answer comes.\n\n\
+         So a disturbance of the machine affects all systems alike. The processor time at {RATE} a second is that of all rounds together. The client never sleeps until an answer comes.\n\n\
          Before the WebSockets are opened, the nodes are started anew, so the memory of a socket has that of its session in the cache. Over \
          each socket one message has come and gone. Two open files are needed for each, which limits their number where the system \
          allows fewer than 20,200. The memory of the kernel is not counted. Then {SIGN_OUTS} times a user signs in, opens a WebSocket through \
