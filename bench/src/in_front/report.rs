@@ -139,8 +139,8 @@ pub fn page(pages: &Pages, sockets: &Sockets, bodies: &Bodies, machine: &Machine
          {sign_outs}\n\
          ## Bodies of a gibibyte\n\n\
          {transfers}\n\
-         Handstamp in front had {at_rest} MiB resident before, and {most} MiB at most, also while a client reads or sends nothing for {stall} \
-         seconds in the middle of a body.\n\n\
+         Handstamp in front had at most {at_rest} MiB resident before, with the 19 MiB of a password hash, and {most} MiB at most afterwards, \
+         also while a client reads or sends nothing for {stall} seconds in the middle of a body.\n\n\
          ## How it is measured\n\n\
          The app in `bench/peers/app` is axum: it sends a page of one KiB, echoes the messages of a WebSocket, and streams bodies. Each system \
          has an app of its own. nginx has the configuration that `handstamp proxy-config nginx` prints, and without sign-in what is left of it \
