@@ -118,8 +118,8 @@ pub fn page(pages: &Pages, sockets: &Sockets, bodies: &Bodies, machine: &Machine
     let load = load.split(' ').nth(2).unwrap_or_default();
     let goals = ratios::table("a small page, and a sign-out", &ratios(pages, sockets));
     let (pages, transfers, sign_outs) = (pages_table(pages), bodies_table(bodies), sign_outs_table(sockets));
-    let Sockets { count, memory_each, before, with_sockets, idle, .. } = sockets;
-    let (memory_each, idle) = (number(*memory_each), number(*idle));
+    let Sockets { count, memory_each, before, with_sockets, .. } = sockets;
+    let memory_each = number(*memory_each);
     let (before, with_sockets) = (number(*before), number(*with_sockets));
     let (at_rest, most) = (number(bodies.at_rest), number(bodies.most));
     let stall = STALL.as_secs();
@@ -134,13 +134,12 @@ pub fn page(pages: &Pages, sockets: &Sockets, bodies: &Bodies, machine: &Machine
          {pages}\n\
          ## Idle WebSockets, and sign-outs that cut one\n\n\
          {count} WebSockets of as many sessions are open through one of three nodes. Each takes {memory_each} KiB of \
-         Handstamp: {before} MiB are resident before, and {with_sockets} MiB with them. While all are idle, the node takes \
-         {idle} ms of processor time a second.\n\n\
+         Handstamp: {before} MiB are resident before, and {with_sockets} MiB with them.\n\n\
          {sign_outs}\n\
          ## Bodies of a gibibyte\n\n\
          {transfers}\n\
-         Handstamp in front had at most {at_rest} MiB resident before, with the 19 MiB of a password hash, and {most} MiB at most afterwards, \
-         also while a client reads or sends nothing for {stall} seconds in the middle of a body.\n\n\
+         Handstamp in front had at most {at_rest} MiB resident before, with the 19 MiB of a password hash, and {most} MiB at most afterwards. \
+         That includes a client that reads or sends nothing for {stall} seconds in the middle of a body.\n\n\
          ## How it is measured\n\n\
          The app in `bench/peers/app` is axum: it sends a page of one KiB, echoes the messages of a WebSocket, and streams bodies. Each system \
          has an app of its own. nginx has the configuration that `handstamp proxy-config nginx` prints, and without sign-in what is left of it \

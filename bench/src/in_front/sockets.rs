@@ -27,8 +27,6 @@ const OTHER_FILES: usize = 200;
 const SETTLES: Duration = Duration::from_secs(2);
 /// How long the nodes have between the opening of a socket and a sign-out.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long the idle node is observed.
-const IDLE: Duration = Duration::from_secs(10);
 
 /// Sign-outs, each of which cut one WebSocket.
 pub struct SignOuts {
@@ -47,8 +45,6 @@ pub struct Sockets {
     /// Of the node in MiB, before and with the sockets.
     pub before: f64,
     pub with_sockets: f64,
-    /// Processor time of the node per second while all sockets are idle, in milliseconds.
-    pub idle: f64,
     pub without: SignOuts,
     pub among_many: SignOuts,
 }
@@ -133,9 +129,6 @@ impl Sockets {
         let sockets: Vec<_> = others.iter().map(|cookies| open(addresses[0], cookies)).collect();
         sleep(SETTLES);
         let with_sockets = resident();
-        let spent = nodes[0].processor_time();
-        sleep(IDLE);
-        let idle = (nodes[0].processor_time() - spent).as_secs_f64() * 1e3 / IDLE.as_secs_f64();
         eprintln!("sockets: sign-outs");
         let among_many = SignOuts::measure(&addresses, ada);
         for socket in &sockets {
@@ -146,7 +139,6 @@ impl Sockets {
             memory_each: (with_sockets - before) / count as f64,
             before: before / 1024.0,
             with_sockets: with_sockets / 1024.0,
-            idle,
             without,
             among_many,
         }
