@@ -38,6 +38,13 @@ pub fn median(mut rounds: Vec<f64>) -> f64 {
     rounds.get(rounds.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// The median, with the least and the greatest value.
+pub fn with_spread(values: &[f64]) -> String {
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(0.0, f64::max);
+    format!("{} ({}–{})", number(median(values.to_vec())), number(least), number(most))
+}
+
 /// A figure that was measured twice, without and under load, and the goal that was promised for it.
 pub struct Figure {
     pub name: String,

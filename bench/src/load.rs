@@ -14,6 +14,9 @@ use crate::figures::Latencies;
 /// waits.
 pub const CONNECTIONS: usize = 8;
 
+/// The most connections that send requests at a fixed rate.
+const MOST_CONNECTIONS: usize = 64;
+
 /// Sends requests until there are no more, and gives how long each answer took.
 ///
 /// # Panics
@@ -47,7 +50,43 @@ pub fn load<'a>(address: SocketAddr, mut next: impl FnMut() -> Option<&'a [u8]>)
     latencies.into_iter().collect()
 }
 
-/// The same until this time has passed.
+/// Sends a request so many times a second, whether or not earlier ones are answered. A latency counts from when its request was
+/// due: one that waits for a connection, since others are slow, counts in full.
+///
+/// # Panics
+/// As [`load`].
+pub fn load_at_rate(address: SocketAddr, a_second: u32, lasting: Duration, request: &[u8]) -> Latencies {
+    let begun = Instant::now();
+    let dues = (0..).map(|number| begun + Duration::from_secs(1) * number / a_second);
+    let mut dues = dues.take_while(|due| *due < begun + lasting).peekable();
+    let mut idle: Vec<_> = (0..MOST_CONNECTIONS).map(|_| Client::sleepless(address)).collect();
+    let (mut asked, mut latencies): (Vec<(Client, Instant)>, _) = (Vec::new(), Vec::new());
+    while dues.peek().is_some() || !asked.is_empty() {
+        if let Some(mut client) = idle.pop() {
+            match dues.next_if(|due| *due <= Instant::now()) {
+                Some(due) => {
+                    client.send(request).expect("it takes requests");
+                    asked.push((client, due));
+                }
+                None => idle.push(client),
+            }
+        }
+        let mut place = 0;
+        while let Some((client, due)) = asked.get_mut(place) {
+            let Some(answer) = client.answer().expect("it answers") else {
+                assert!(due.elapsed() < PATIENCE, "it answers");
+                place += 1;
+                continue;
+            };
+            assert_eq!(answer.status, 200);
+            latencies.push(due.elapsed());
+            idle.push(asked.swap_remove(place).0);
+        }
+    }
+    latencies.into_iter().collect()
+}
+
+/// The same as [`load`] until this time has passed.
 ///
 /// # Panics
 /// As [`load`].

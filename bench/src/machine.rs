@@ -80,7 +80,7 @@ pub fn version() -> String {
 }
 
 /// The output of a command.
-fn says(command: &str, arguments: &[&str]) -> String {
+pub fn says(command: &str, arguments: &[&str]) -> String {
     let output = Command::new(command).args(arguments).output().map(|output| output.stdout).unwrap_or_default();
     String::from_utf8(output).unwrap_or_default().trim().to_owned()
 }

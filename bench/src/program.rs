@@ -1,7 +1,7 @@
 //! A measured program, on the cores that it is given.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -19,18 +19,7 @@ impl Program {
     /// When it does not print where it listens.
     pub fn start(cores: &str, binary: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let begun = Instant::now();
-        let mut process = Command::new("taskset")
-            .args(["--cpu-list", cores])
-            .arg(binary)
-            .args(arguments)
-            // The names of its cookies do not depend on the port.
-            .env("HANDSTAMP_PUBLIC_URL", "http://localhost")
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("taskset is installed");
+        let mut process = spawn(cores, binary, arguments, variables);
         let mut output = BufReader::new(process.stdout.take().expect("it was asked for"));
         let mut line = String::new();
         while !line.contains("listening on ") {
@@ -40,6 +29,22 @@ impl Program {
         }
         let address = line.split("listening on ").nth(1).expect("it says so").trim_end().trim_end_matches(')');
         Self { process, address: address.parse().expect("it is an address"), started_in: begun.elapsed() }
+    }
+
+    /// Starts a program that does not print where it listens.
+    ///
+    /// # Panics
+    /// When it does not accept connections at this address within ten seconds.
+    pub fn start_at(address: SocketAddr, cores: &str, binary: &Path, arguments: &[&str]) -> Self {
+        let begun = Instant::now();
+        let process = spawn(cores, binary, arguments, &[]);
+        let mut program = Self { process, address, started_in: Duration::ZERO };
+        while TcpStream::connect(address).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{} did not start", binary.display());
+            sleep(Duration::from_millis(1));
+        }
+        program.started_in = begun.elapsed();
+        program
     }
 
     /// Stops it, waits until it has ended, and gives the processor time that this took.
@@ -76,17 +81,43 @@ impl Program {
         kib.sum::<f64>() / 1024.0
     }
 
-    /// The process that was started, and its descendants.
+    /// A figure of the memory of its first process, in KiB: `VmRSS` is what is resident, `VmHWM` the most so far.
+    ///
+    /// # Panics
+    /// When there is no such figure.
+    pub fn kib(&self, figure: &str) -> f64 {
+        let status = read(self.process.id(), "status");
+        let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
+        line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).expect("it is counted in kB")
+    }
+
+    /// The process that was started, and its descendants that still run.
     fn processes(&self) -> Vec<u32> {
         let mut processes = vec![self.process.id()];
         let mut looked = 0;
         while let Some(&process) = processes.get(looked) {
-            let children = read(process, &format!("task/{process}/children"));
+            let children =
+                std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
             processes.extend(children.split_whitespace().map(|child| child.parse::<u32>().expect("it is a number")));
             looked += 1;
         }
         processes
     }
+}
+
+fn spawn(cores: &str, binary: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Child {
+    Command::new("taskset")
+        .args(["--cpu-list", cores])
+        .arg(binary)
+        .args(arguments)
+        // The names of its cookies do not depend on the port.
+        .env("HANDSTAMP_PUBLIC_URL", "http://localhost")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("taskset is installed")
 }
 
 /// The statistics of a process, from the kernel.
@@ -115,7 +146,12 @@ fn read(process: u32, file: &str) -> String {
 
 impl Drop for Program {
     fn drop(&mut self) {
+        // The workers of nginx outlive their parent, which would replace them if they were killed first.
+        let workers: Vec<_> = self.processes().iter().skip(1).map(u32::to_string).collect();
         let _ = self.process.kill();
+        if !workers.is_empty() {
+            let _ = Command::new("kill").arg("-KILL").args(workers).status();
+        }
         let _ = self.process.wait();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use handstamp_bench::figures::{Goal, median, number};
+use handstamp_bench::figures::{Goal, median, number, with_spread};
 use handstamp_bench::load::CONNECTIONS;
 use handstamp_bench::machine::{Machine, version};
 use handstamp_bench::ratios::{self, Ratio};
@@ -47,13 +47,6 @@ fn table(results: &Results) -> String {
         .expect("writing to a String never fails");
     }
     table
-}
-
-/// The median, with the least and the greatest value.
-fn with_spread(values: &[f64]) -> String {
-    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = values.iter().copied().fold(0.0, f64::max);
-    format!("{} ({}–{})", number(median(values.to_vec())), number(least), number(most))
 }
 
 pub fn page(results: &Results, machine: &Machine, options: &Options) -> String {
