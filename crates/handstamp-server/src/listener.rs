@@ -1,12 +1,15 @@
-//! The listener of a server, and how it accepts connections: each with a permit and timeouts.
+//! The listener of a server, and how it accepts connections: each with a permit, timeouts and, where it is set, TLS.
 
-use std::future::{Ready, ready};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 
 use axum_server::Server;
 use axum_server::accept::Accept;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 use crate::CliError;
 use crate::connection_limit::ConnectionLimit;
@@ -30,49 +33,86 @@ pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, CliError> {
     listener().map_err(|error| CliError::failure(format!("cannot listen on {address}: {error}")))
 }
 
-/// Whether the connections of a server may be upgraded, as to WebSockets.
+/// The protocols of a server.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Upgrades {
-    None,
-    /// Upgrades pass, and with them HTTP/2 of clients that begin with it: axum-server detects the version then.
-    Pass,
+pub(crate) enum Protocols {
+    /// HTTP/1.1 without upgrades.
+    Http1,
+    /// HTTP/1.1 with upgrades, as to WebSockets, and HTTP/2: axum-server detects the version. Browsers take HTTP/2 with TLS only.
+    /// A WebSocket within HTTP/2 (RFC 8441) is not offered, and browsers open an HTTP/1.1 connection for it.
+    All,
 }
 
-/// The requests of one HTTP/2 connection at once.
+/// The requests of one HTTP/2 connection at once: as many as RFC 9113 §6.5.2 recommends at least.
 const MAX_STREAMS: u32 = 100;
+/// The requests of one HTTP/2 connection that its client has reset and that are not dropped yet. One more ends the connection
+/// ("rapid reset", CVE-2023-44487).
+const MAX_RESET_STREAMS: usize = 20;
+/// The invalid requests of one HTTP/2 connection, which we reset. One more ends the connection.
+const MAX_INVALID_STREAMS: usize = 100;
+/// The bytes of a response that wait for a client of HTTP/2.
+const MAX_WAITING_BYTES: usize = 64 * 1024;
 
 /// A server that closes silent and slow connections, and limits the number of connections.
 pub(crate) fn server(
     listener: TcpListener,
     connections: ConnectionLimit,
-    upgrades: Upgrades,
-) -> Result<Server<SocketAddr, ConnectionLimit>, CliError> {
-    let server = axum_server::from_tcp(listener).map_err(CliError::failure)?.acceptor(connections.clone());
-    // With a peer, the connection was accepted and then refused for want of a permit, which is reported elsewhere.
+    protocols: Protocols,
+    tls: Option<TlsAcceptor>,
+) -> Result<Server<SocketAddr, Acceptor>, CliError> {
+    let acceptor = Acceptor { connections: connections.clone(), tls };
+    let server = axum_server::from_tcp(listener).map_err(CliError::failure)?.acceptor(acceptor);
+    // With a peer, the connection was accepted. Then it had no permit, which is reported elsewhere, or a TLS handshake failed.
     let server = server.accept_error_handler(move |peer, error| {
         if peer.is_none() {
             connections.accept_failed(error);
         }
     });
-    let mut server = match upgrades {
-        Upgrades::None => server.http1_only(),
-        Upgrades::Pass => server,
+    let mut server = match protocols {
+        Protocols::Http1 => server.http1_only(),
+        Protocols::All => server,
     };
     server.http_builder().http1().max_buf_size(MAX_HEADER_BYTES);
-    let mut http2 = server.http_builder().http2();
-    http2.max_header_list_size(MAX_HEADER_BYTES as u32).max_concurrent_streams(MAX_STREAMS);
+    server
+        .http_builder()
+        .http2()
+        .max_header_list_size(MAX_HEADER_BYTES as u32)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+        .max_local_error_reset_streams(MAX_INVALID_STREAMS)
+        .max_send_buf_size(MAX_WAITING_BYTES);
     Ok(server)
 }
 
-impl<S> Accept<TcpStream, S> for ConnectionLimit {
-    type Stream = TimeoutStream;
+/// Gives each accepted connection a permit, timeouts and TLS.
+#[derive(Clone)]
+pub(crate) struct Acceptor {
+    connections: ConnectionLimit,
+    tls: Option<TlsAcceptor>,
+}
+
+/// A connection, with TLS or without.
+type Stream = Either<TimeoutStream, TlsStream<TimeoutStream>>;
+type Accepted<S> = io::Result<(Stream, TimeoutService<S>)>;
+
+impl<S: Send + 'static> Accept<TcpStream, S> for Acceptor {
+    type Stream = Stream;
     type Service = TimeoutService<S>;
-    type Future = Ready<io::Result<(TimeoutStream, TimeoutService<S>)>>;
+    type Future = Pin<Box<dyn Future<Output = Accepted<S>> + Send>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         // Small messages, such as those of WebSockets, do not wait for others. A connection that is broken is found out later.
         let _ = stream.set_nodelay(true);
-        let permit = stream.peer_addr().and_then(|peer| self.acquire(peer.ip()));
-        ready(permit.map(|permit| TimeoutStream::new(stream, service, permit)))
+        let permit = stream.peer_addr().and_then(|peer| self.connections.acquire(peer.ip()));
+        let tls = self.tls.clone();
+        Box::pin(async move {
+            let (stream, service) = TimeoutStream::new(stream, service, permit?);
+            // The timeout for the first request covers the handshake as well.
+            let stream = match tls {
+                None => Either::Left(stream),
+                Some(tls) => Either::Right(tls.accept(stream).await?),
+            };
+            Ok((stream, service))
+        })
     }
 }

@@ -17,6 +17,7 @@ mod run;
 mod settings;
 mod table;
 mod timeouts;
+mod tls;
 
 use std::fmt::Display;
 use std::io::Write;

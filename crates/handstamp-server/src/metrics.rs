@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::CliError;
 use crate::connection_limit::ConnectionLimit;
-use crate::listener::{Upgrades, listen, server};
+use crate::listener::{Protocols, listen, server};
 
 /// The buckets of the histograms in seconds: from a millisecond, when all nodes are healthy, to the longest lease.
 const WAITS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
@@ -55,7 +55,7 @@ impl Exporter {
             ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
         };
         let router = Router::new().route("/metrics", get(show)).merge(health);
-        let server = server(self.listener, ConnectionLimit::at_most(CONNECTIONS), Upgrades::None)?;
+        let server = server(self.listener, ConnectionLimit::at_most(CONNECTIONS), Protocols::Http1, None)?;
         tokio::spawn(server.serve(router.into_make_service()));
         tracing::info!(event = "metrics_listening", %address, "serving metrics at /metrics");
         Ok(())

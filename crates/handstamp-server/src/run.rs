@@ -1,7 +1,7 @@
 //! `handstamp serve`: start, serve, and shut down within a deadline.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use axum::ServiceExt;
@@ -12,9 +12,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Level;
 
 use crate::connection_limit::ConnectionLimit;
-use crate::listener::{Upgrades, listen, server};
+use crate::listener::{Protocols, listen, server};
 use crate::metrics::Exporter;
 use crate::settings::{DataDirMode, Settings};
+use crate::tls::Tls;
 use crate::{CliError, log};
 
 /// The time that requests in progress have to finish after the signal to stop.
@@ -45,7 +46,9 @@ pub(crate) fn block_on(work: impl Future<Output = Result<(), CliError>>) -> Resu
 async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
     let listener = listen(settings.listen)?;
     let address = listener.local_addr().map_err(CliError::failure)?;
+    let redirect_listener = settings.redirect_listen.map(listen).transpose()?;
     let metrics = settings.metrics_listen.map(Exporter::start).transpose()?;
+    let tls = settings.tls().map(Tls::load).transpose()?;
 
     let connections = ConnectionLimit::capped_by_open_files(
         settings.connections,
@@ -63,6 +66,10 @@ async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
             "the hashing settings are weaker than OWASP recommends for passwords; use them for tests only"
         );
     }
+    if let Some(tls) = &tls {
+        let of_apps = config.apps.values().filter_map(|app| Some(app.host.as_ref()?.name()));
+        tls.warn_of_other_hosts([public_url.host()].into_iter().chain(of_apps));
+    }
     let handstamp = Handstamp::open(config).await?;
     if let Some(metrics) = metrics {
         metrics.serve(handstamp.clone(), connections.clone(), in_front)?;
@@ -71,8 +78,15 @@ async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
     let handle = Handle::new();
     shutdown_signal(handle.clone())
         .map_err(|error| CliError::failure(format!("cannot listen for signals: {error}")))?;
-    let upgrades = if in_front { Upgrades::Pass } else { Upgrades::None };
-    let server = server(listener, connections, upgrades)?.handle(handle);
+    if let Some(listener) = redirect_listener {
+        redirect_to_https(listener, &handstamp, connections.clone(), handle.clone())?;
+    }
+    let protocols = if in_front || tls.is_some() { Protocols::All } else { Protocols::Http1 };
+    let acceptor = tls.as_ref().map(Tls::acceptor).transpose()?;
+    if let Some(tls) = tls {
+        tokio::spawn(tls.follow_files());
+    }
+    let server = server(listener, connections, protocols, acceptor)?.handle(handle);
     print_address(&public_url, address);
     let served = if in_front {
         let proxy = handstamp.reverse_proxy();
@@ -87,6 +101,20 @@ async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
     handstamp.close().await;
     tracing::info!(event = "sys_shutdown", "stopped");
     served.map_err(|error| CliError::failure(format!("stopped serving: {error}")))
+}
+
+/// Redirects plain http to https until the process stops.
+fn redirect_to_https(
+    listener: TcpListener,
+    handstamp: &Handstamp,
+    connections: ConnectionLimit,
+    handle: Handle<SocketAddr>,
+) -> Result<(), CliError> {
+    let address = listener.local_addr().map_err(CliError::failure)?;
+    let server = server(listener, connections, Protocols::Http1, None)?.handle(handle);
+    tokio::spawn(server.serve(handstamp.https_redirect_router().into_make_service()));
+    tracing::info!(event = "redirect_listening", %address, "redirecting plain http to https");
+    Ok(())
 }
 
 /// Warns of apps that have a page at the path of our account pages. An app may start later than this process.

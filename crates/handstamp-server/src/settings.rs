@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 use crate::CliError;
 use crate::cli::{AddressArgs, DataArgs};
 use crate::log_format::LogFormat;
+use crate::tls::TlsFiles;
 use sources::{Sources, who_else_writes};
 
 /// The bounds of the limit on concurrent connections.
@@ -39,6 +40,10 @@ pub(crate) struct Settings {
     pub(crate) connections_per_network: Option<usize>,
     /// None for no metrics.
     pub(crate) metrics_listen: Option<SocketAddr>,
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    /// Where plain http is redirected to https; None for nowhere.
+    pub(crate) redirect_listen: Option<SocketAddr>,
     /// None for a default that depends on standard error.
     pub(crate) log_format: Option<LogFormat>,
     /// None for the default of the command.
@@ -134,6 +139,9 @@ impl Settings {
             connections: 10_000,
             connections_per_network: None,
             metrics_listen: None,
+            tls_certificate: None,
+            tls_key: None,
+            redirect_listen: None,
             log_format: None,
             log_level: None,
             notes: Vec::new(),
@@ -155,6 +163,12 @@ impl Settings {
 
     pub(crate) fn trusted_proxies(&self) -> &TrustedProxies {
         &self.config.trusted_proxies
+    }
+
+    /// The certificate for TLS and its key; None where connections are plain.
+    pub(crate) fn tls(&self) -> Option<TlsFiles> {
+        let (certificate, key) = (self.tls_certificate.clone()?, self.tls_key.clone()?);
+        Some(TlsFiles { certificate, key })
     }
 
     /// The filter of breached passwords.
@@ -228,6 +242,7 @@ fn definitions() -> Vec<Setting<Settings>> {
     });
     let mut all = general();
     all.extend(of_library);
+    all.extend(tls());
     all.extend(operation());
     all
 }
@@ -251,6 +266,46 @@ fn general() -> Vec<Setting<Settings>> {
         .values("a folder")
         .shown(|settings| settings.data_dir.display().to_string())
         .about("The folder of the SQLite database and the generated secret key."),
+    ]
+}
+
+fn tls() -> Vec<Setting<Settings>> {
+    let needs_other = |is_alone: bool, other: &str| match is_alone {
+        true => Err(InvalidSetting::new(format!("needs {other}"))),
+        false => Ok(()),
+    };
+    vec![
+        Setting::text("tls.cert_file", |settings: &mut Settings, text| {
+            settings.tls_certificate = Some(text.into());
+            Ok(())
+        })
+        .check(move |settings| {
+            needs_other(settings.tls_certificate.is_some() && settings.tls_key.is_none(), "tls.key_file")
+        })
+        .check(|settings| match settings.tls_certificate.is_none() || settings.config.public_url.is_https() {
+            true => Ok(()),
+            false => Err(InvalidSetting::new("needs a public_url that begins with https://")),
+        })
+        .values("a PEM file: the certificate and its chain")
+        .about("The certificate, with which the server speaks TLS. It is loaded anew when the file changes."),
+        Setting::text("tls.key_file", |settings: &mut Settings, text| {
+            settings.tls_key = Some(text.into());
+            Ok(())
+        })
+        .check(move |settings| {
+            needs_other(settings.tls_key.is_some() && settings.tls_certificate.is_none(), "tls.cert_file")
+        })
+        .values("a PEM file")
+        .about("The private key of the certificate."),
+        Setting::text("tls.redirect_listen", |settings: &mut Settings, text| {
+            settings.redirect_listen = Some(address(text)?);
+            Ok(())
+        })
+        .check(move |settings| {
+            needs_other(settings.redirect_listen.is_some() && settings.tls_certificate.is_none(), "tls.cert_file")
+        })
+        .values("an address or a host name, and a port")
+        .about("Where requests by plain http are redirected to https, as `0.0.0.0:80`."),
     ]
 }
 

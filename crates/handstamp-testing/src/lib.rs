@@ -12,6 +12,8 @@ mod rng;
 mod webhook_receiver;
 
 #[cfg(feature = "server")]
+mod certificate;
+#[cfg(feature = "server")]
 mod faulty_tcp_proxy;
 #[cfg(feature = "server")]
 mod log;
@@ -31,6 +33,8 @@ pub use program::{Program, free_address};
 pub use rng::SeededRng;
 pub use webhook_receiver::WebhookReceiver;
 
+#[cfg(feature = "server")]
+pub use certificate::make_certificate;
 #[cfg(feature = "server")]
 pub use faulty_tcp_proxy::FaultyTcpProxy;
 #[cfg(feature = "server")]

@@ -131,17 +131,24 @@ impl TestServer {
 
     /// Starts one more node on the same database and shifts its wall clock, but not its monotonic clock, by the offset.
     pub fn start_node_with_clock(&self, offset: &str) -> Self {
-        let library = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path().join("faketime"));
-        let library = library.map(|folder| folder.join("libfaketime.so.1")).find(|file| file.exists());
-        let library = library.expect("libfaketime is missing: apt-get install faketime");
         let mut node = self.new_node();
         node.set_wall_clock(offset);
-        node.set("LD_PRELOAD", library.to_str().unwrap());
+        node.set("LD_PRELOAD", Self::library_for_clocks().to_str().unwrap());
         node.set("FAKETIME_TIMESTAMP_FILE", node.clock_file().to_str().unwrap());
         node.set("FAKETIME_NO_CACHE", "1");
         node.set("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         node.start();
         node
+    }
+
+    /// The library that shifts the clock of a program that is started with it.
+    ///
+    /// # Panics
+    /// If it is not installed.
+    pub fn library_for_clocks() -> PathBuf {
+        let library = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path().join("faketime"));
+        let library = library.map(|folder| folder.join("libfaketime.so.1")).find(|file| file.exists());
+        library.expect("libfaketime is missing: apt-get install faketime")
     }
 
     /// Sets the wall clock of a node that [`Self::start_node_with_clock`] started.

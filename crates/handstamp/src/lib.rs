@@ -206,6 +206,12 @@ impl Handstamp {
         web::routes::health_checks(&self.0.site)
     }
 
+    /// A whole site for plain http, as on port 80, which redirects every request to the same path by https (308). It leads to the
+    /// host of the public URL, or to that of an app if the request names it.
+    pub fn https_redirect_router(&self) -> Router {
+        web::https_redirect::router(&self.0.site.services.config)
+    }
+
     /// The OpenAPI 3.1 description of the JSON API, as JSON, to merge into the description of your own API. It is also served, at
     /// `/account/api/v1/openapi.json`.
     pub fn openapi(&self) -> serde_json::Value {

@@ -26,6 +26,9 @@ pub(super) const FLAGS: [(&str, &str); 5] = [
     ("app.url", "--app"),
 ];
 
+/// The settings that are the path of a file with a secret.
+const SECRET_PATHS: [&str; 1] = ["tls.key_file"];
+
 /// A value as it was given, and its source.
 struct RawValue {
     value: SettingValue,
@@ -53,6 +56,12 @@ impl<'s, T> Sources<'s, T> {
         sources.take_environment(environment);
         sources.take_flags(data, address);
         sources.read_secret_files();
+        for name in SECRET_PATHS {
+            if let Some(RawValue { value: SettingValue::Text(path), .. }) = sources.given.get(name) {
+                let path = path.clone();
+                sources.look_at_rights(Path::new(&path), true);
+            }
+        }
         sources
     }
 

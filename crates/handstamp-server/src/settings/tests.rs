@@ -595,3 +595,48 @@ fn errors_in_a_table_of_tables_are_reported_with_the_entry() {
     }
     assert!(!faults.contains("hunter2"), "{faults}");
 }
+
+#[test]
+fn tls_needs_a_certificate_a_key_and_https() {
+    let public = ("HANDSTAMP_PUBLIC_URL", "https://id.example.com");
+    let both = [("HANDSTAMP_TLS__CERT_FILE", "cert.pem"), ("HANDSTAMP_TLS__KEY_FILE", "key.pem")];
+    let redirect = ("HANDSTAMP_TLS__REDIRECT_LISTEN", "0.0.0.0:80");
+    let settings = load(None, &[public, both[0], both[1], redirect], AddressArgs::default()).unwrap();
+    assert_eq!(settings.tls(), Some(TlsFiles { certificate: "cert.pem".into(), key: "key.pem".into() }));
+    assert_eq!(settings.redirect_listen, Some(([0, 0, 0, 0], 80).into()));
+    assert_eq!(load(None, &[public], AddressArgs::default()).unwrap().tls(), None);
+    for (given, fault) in [
+        (vec![public, both[0]], "tls.cert_file \"cert.pem\" (from HANDSTAMP_TLS__CERT_FILE): needs tls.key_file"),
+        (vec![public, both[1]], "tls.key_file \"key.pem\" (from HANDSTAMP_TLS__KEY_FILE): needs tls.cert_file"),
+        (
+            vec![public, redirect],
+            "tls.redirect_listen \"0.0.0.0:80\" (from HANDSTAMP_TLS__REDIRECT_LISTEN): needs tls.cert_file",
+        ),
+        (both.to_vec(), "needs a public_url that begins with https://"),
+        (
+            vec![("HANDSTAMP_PUBLIC_URL", "http://localhost"), both[0], both[1]],
+            "needs a public_url that begins with https://",
+        ),
+    ] {
+        let faults = load(None, &given, AddressArgs::default()).unwrap_err();
+        assert!(faults.contains(fault) && faults.lines().count() == 2, "{faults}");
+    }
+}
+
+#[test]
+fn the_key_file_is_checked_as_other_secrets_are() {
+    let folder = handstamp_testing::TempFolder::new();
+    let key = folder.path().join("key.pem");
+    std::fs::write(&key, "").unwrap();
+    let with_mode = |mode| {
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        let key = ("HANDSTAMP_TLS__KEY_FILE", key.to_str().unwrap());
+        let given = [("HANDSTAMP_PUBLIC_URL", "https://id.example.com"), ("HANDSTAMP_TLS__CERT_FILE", "cert.pem"), key];
+        load(None, &given, AddressArgs::default()).map(|settings| settings.notes)
+    };
+    assert_eq!(with_mode(0o600).unwrap(), []);
+    assert!(
+        matches!(&with_mode(0o644).unwrap()[..], [Note::Warning(warning)] if warning.contains("everybody can read"))
+    );
+    assert!(with_mode(0o622).unwrap_err().contains("everybody can write"));
+}

@@ -10,6 +10,7 @@ mod account_life;
 mod devices;
 mod double_submission;
 mod form_errors;
+mod https;
 mod keyboard;
 mod registration_and_return;
 mod sign_in_for_another_host;

@@ -30,9 +30,14 @@ impl Site {
 
     /// With more settings.
     pub(crate) fn opens_with(settings: &[(&str, &str)]) -> Self {
+        Self::opens_at(0, settings)
+    }
+
+    /// On a port of its own, with more settings.
+    pub(crate) fn opens_at(port: u16, settings: &[(&str, &str)]) -> Self {
         let folder = TempFolder::new();
         let chromedriver = Chromedriver::start();
-        let (server, url) = serve(&folder, 0, settings);
+        let (server, url) = serve(&folder, port, settings);
         Self { chromedriver, server, folder, url, profiles: Cell::new(0) }
     }
 

@@ -165,6 +165,12 @@ impl AppHost {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The host without its port.
+    pub fn name(&self) -> &str {
+        let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+        self.0.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(&self.0, |(name, _)| name)
+    }
 }
 
 impl FromStr for AppHost {

@@ -106,9 +106,8 @@ pub(crate) struct Services {
     pub(crate) events: broadcast::Sender<AccountEvent>,
 }
 
-/// The session and the cookies of a browser in which a user has just signed in.
+/// The cookies of a browser in which a user has just signed in.
 pub(crate) struct SignInCookies {
-    session: OwnedSession,
     pub(crate) token: IssuedToken,
     /// The value of the device cookie.
     pub(crate) device: String,
@@ -212,11 +211,7 @@ impl Services {
         let (user_id, now) = (session.user_id, self.sessions.now());
         let known = self.devices.open(&client.device_cookie, now).find(user_id, changed_at);
         let id = known.unwrap_or_else(|| DeviceId::from_bytes(self.environment.random()));
-        SignInCookies {
-            session,
-            token,
-            device: self.devices.remember(&client.device_cookie, user_id, id, changed_at, now),
-        }
+        SignInCookies { token, device: self.devices.remember(&client.device_cookie, user_id, id, changed_at, now) }
     }
 
     /// Hashes a new password for a user of this name and address, or returns why it is rejected.

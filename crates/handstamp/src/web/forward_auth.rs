@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use axum::extract::{Request, State};
 use axum::http::header::{
-    ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, REFERER, SET_COOKIE,
+    ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HeaderName, LOCATION, REFERER, SET_COOKIE,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -20,6 +20,7 @@ use url::Url;
 use super::SharedSite;
 use super::authenticate;
 use super::client_address::comes_through_a_trusted_proxy;
+use super::host;
 use super::identity_headers;
 use super::negotiate::is_navigation;
 use super::urls::{Origin, with_form_not_sent};
@@ -95,7 +96,7 @@ pub(super) fn envoy(
         let target = sent.split_once(ENVOY).map_or("", |(_, target)| target);
         let target = if target.starts_with('/') { in_ascii(target.as_bytes()) } else { format!("/{target}").into() };
         let scheme = scheme(site, request)?;
-        let host = single_text(request.headers(), HOST)?.ok_or_else(malformed)?;
+        let host = host::asked_for(request).ok_or_else(malformed)?;
         let original = OriginalRequest { method: request.method().clone(), origin: origin(scheme, host)?, target };
         answer(site, request.headers(), visitor, &original, &SubrequestOptions::default())
     })

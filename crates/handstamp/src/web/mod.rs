@@ -15,6 +15,7 @@ mod forward_auth;
 mod headers;
 mod health;
 mod host;
+pub(crate) mod https_redirect;
 mod identity_headers;
 mod mount;
 mod negotiate;

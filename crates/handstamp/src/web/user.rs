@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::OriginalUri;
 use axum::http::header::{HOST, REFERER};
+use axum::http::uri::Authority;
 use axum::http::{Extensions, HeaderMap, Method, Uri};
 use axum::response::Response;
 use handstamp_core::ReturnTo;
@@ -46,7 +47,9 @@ pub(super) fn redirect_to_sign_in(site: &Site, method: &Method, uri: &Uri, heade
         return see_other(&site.urls.sign_in(return_target.as_ref().unwrap_or(site.urls.account())));
     }
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let url = site.urls.sign_in_after_form(page_of_own_form(site, uri), text(REFERER), text(HOST));
+    // HTTP/2 has the host in the target.
+    let host = uri.authority().map(Authority::as_str).or(text(HOST));
+    let url = site.urls.sign_in_after_form(page_of_own_form(site, uri), text(REFERER), host);
     see_other(&url)
 }
 
