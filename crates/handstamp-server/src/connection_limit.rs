@@ -60,13 +60,19 @@ impl ConnectionLimit {
         }))
     }
 
-    /// At most `limit` connections, or as many as the system's limit on open files allows, which is raised first if possible.
+    /// At most `limit` connections, or as many as the system's limit on open files allows, which is raised first if possible. A connection
+    /// takes `files_each`: in front of an app a WebSocket has a connection to the app as well.
     ///
     /// One network has at most `per_network` of them; 0 means no limit. By default one network has at most half of them, so
     /// that one address cannot hold them all when the limit is low.
-    pub(crate) fn capped_by_open_files(limit: usize, per_network: Option<usize>, proxies: TrustedProxies) -> Self {
-        let files = allow_files(limit.saturating_add(OTHER_FILES));
-        let affordable = limit.min(connections_with(files));
+    pub(crate) fn capped_by_open_files(
+        limit: usize,
+        files_each: usize,
+        per_network: Option<usize>,
+        proxies: TrustedProxies,
+    ) -> Self {
+        let files = allow_files(limit.saturating_mul(files_each).saturating_add(OTHER_FILES));
+        let affordable = limit.min(connections_with(files) / files_each);
         if affordable < limit {
             tracing::warn!(
                 event = "open_file_limit_low",
@@ -141,7 +147,7 @@ fn allow_files(requested: usize) -> usize {
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
 }
 
-/// The number of connections that this limit on open files leaves.
+/// The number of open files that this limit leaves to connections.
 fn connections_with(files: usize) -> usize {
     files.saturating_sub(OTHER_FILES).max(files / 2)
 }
@@ -160,7 +166,7 @@ mod tests {
     #[test]
     fn one_network_gets_half_of_a_low_connection_limit_unless_the_operator_sets_a_share() {
         for (per_network, most) in [(None, 5), (Some(8), 8), (Some(0), 10)] {
-            let connections = ConnectionLimit::capped_by_open_files(10, per_network, TrustedProxies::default());
+            let connections = ConnectionLimit::capped_by_open_files(10, 1, per_network, TrustedProxies::default());
             let permits: Vec<_> = (0..20).flat_map(|_| connections.acquire([192, 0, 2, 1].into())).collect();
             assert_eq!(permits.len(), most, "{per_network:?}");
         }

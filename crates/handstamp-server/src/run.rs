@@ -50,13 +50,12 @@ async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
     let metrics = settings.metrics_listen.map(Exporter::start).transpose()?;
     let tls = settings.tls().map(Tls::load).transpose()?;
 
-    let connections = ConnectionLimit::capped_by_open_files(
-        settings.connections,
-        settings.connections_per_network,
-        settings.trusted_proxies().clone(),
-    );
+    let (connections, per_network) = (settings.connections, settings.connections_per_network);
     let config = settings.into_config(address.port(), DataDirMode::Create)?;
     let (public_url, in_front) = (config.public_url.clone(), config.has_apps());
+    let files_each = if in_front { 2 } else { 1 };
+    let proxies = config.trusted_proxies.clone();
+    let connections = ConnectionLimit::capped_by_open_files(connections, files_each, per_network, proxies);
     if !address.ip().is_loopback() && !public_url.is_https() {
         tracing::warn!(event = "public_url_local", %public_url, %address, "listening for other machines, but public_url can only be reached from this one");
     }

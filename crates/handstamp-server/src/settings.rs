@@ -161,10 +161,6 @@ impl Settings {
         templates.into_iter().chain(metrics).map(Note::Warning).collect()
     }
 
-    pub(crate) fn trusted_proxies(&self) -> &TrustedProxies {
-        &self.config.trusted_proxies
-    }
-
     /// The certificate for TLS and its key; None where connections are plain.
     pub(crate) fn tls(&self) -> Option<TlsFiles> {
         let (certificate, key) = (self.tls_certificate.clone()?, self.tls_key.clone()?);
