@@ -98,6 +98,11 @@ pub(crate) enum DataDirMode {
 }
 
 impl Settings {
+    /// Whether Handstamp stands in front of apps itself.
+    pub(crate) fn has_apps(&self) -> bool {
+        self.config.has_apps()
+    }
+
     /// Reads the settings from all sources.
     ///
     /// # Errors
