@@ -49,7 +49,7 @@ async fn live_app() -> (RawApp, Seen) {
             if head.to_lowercase().contains("upgrade: websocket") {
                 echoes(connection.stream, head.starts_with("GET /busy "), &seen).await;
             } else {
-                sends_events(connection, &seen).await;
+                sends_events(connection, head.starts_with("GET /silent "), &seen).await;
             }
             seen.open.fetch_sub(1, Ordering::SeqCst);
         }
@@ -75,7 +75,7 @@ async fn echoes(stream: TcpStream, is_busy: bool, seen: &Seen) {
     }
 }
 
-async fn sends_events(mut connection: Connection, seen: &Seen) {
+async fn sends_events(mut connection: Connection, is_silent: bool, seen: &Seen) {
     connection.until("\r\n\r\n").await;
     let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
     if connection.write(head).await.is_err() {
@@ -84,6 +84,10 @@ async fn sends_events(mut connection: Connection, seen: &Seen) {
     loop {
         let event = format!("data: {}\n\n", seen.events.fetch_add(1, Ordering::SeqCst));
         if connection.write(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).await.is_err() {
+            return;
+        }
+        if is_silent {
+            connection.rest().await;
             return;
         }
         sleep(Duration::from_millis(2)).await;
@@ -236,17 +240,23 @@ handstamp_testing::stories! {
         let mut reading = Connection::to(&second).await;
         reading.write(get.as_bytes()).await.unwrap();
         reading.until("data: ").await.unwrap();
+        // A stream on which nothing comes that could be held back.
+        let mut silent = Connection::to(&second).await;
+        silent.write(get.replace("/events", "/silent").as_bytes()).await.unwrap();
+        silent.until("data: ").await.unwrap();
         // A client that does not read, so that the server cannot write.
         let mut stalled = Connection::to(&second).await;
         stalled.write(get.as_bytes()).await.unwrap();
         sleep(Duration::from_millis(300)).await;
-        assert_eq!(seen.open.load(Ordering::SeqCst), 2);
+        assert_eq!(seen.open.load(Ordering::SeqCst), 3);
         let begun = Instant::now();
         ada.signs_out_at_last().await;
         assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
         let sent = seen.events.load(Ordering::SeqCst);
         let rest = reading.rest().await;
         assert!(!rest.ends_with("0\r\n\r\n"), "the stream is cut, and has not ended");
+        let silent = timeout(Duration::from_secs(3), silent.rest()).await.expect("the silent stream is cut at once, too");
+        assert!(!silent.ends_with("0\r\n\r\n"));
         let numbers = rest.split("data: ").skip(1).filter_map(|event| event.split_once('\n')?.0.parse::<usize>().ok());
         let last = numbers.last().unwrap_or_default();
         assert!(last < sent, "event {last} came through, and {sent} were sent before the sign-out was confirmed");
@@ -262,8 +272,7 @@ handstamp_testing::stories! {
         let app = RawApp::serving(async |mut connection: Connection| {
             let head = connection.until("\r\n\r\n").await.unwrap_or_default();
             if head.starts_with("GET /poll ") {
-                sleep(Duration::from_secs(2)).await;
-                let _ = connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret").await;
+                connection.rest().await;
             }
         }).await;
         let server = in_front_of(server, &app.address);
@@ -275,6 +284,7 @@ handstamp_testing::stories! {
         let begun = Instant::now();
         let answer = poll.rest().await;
         assert!(answer.starts_with("HTTP/1.1 401 ") && begun.elapsed() < Duration::from_secs(1), "{answer}");
+        assert!(server.events("session_hold_overdue").is_empty(), "the sign-out did not wait for the app");
     }
 
     async fn a_request_that_waited_for_its_turn_reaches_no_app_after_its_session_has_ended(mut server: TestServer) {
