@@ -12,9 +12,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use handstamp::environment::{Rng, SystemRng};
-use handstamp::{
-    Config, DataDir, DatabaseUrl, InvalidSetting, MailUrl, PublicUrl, SecretKey, Setting, TrustedProxies, private_files,
-};
+use handstamp::{Config, DataDir, DatabaseUrl, InvalidSetting, MailUrl, PublicUrl, SecretKey, Setting, private_files};
 use tracing::Level;
 use zeroize::Zeroizing;
 
@@ -103,6 +101,11 @@ pub(crate) enum DataDirMode {
 }
 
 impl Settings {
+    /// Whether Handstamp stands in front of apps itself.
+    pub(crate) fn has_apps(&self) -> bool {
+        self.config.has_apps()
+    }
+
     /// Reads the settings from all sources.
     ///
     /// # Errors

@@ -24,6 +24,10 @@ TOKEN_TABLE, LINK_ACTS = f"{LIBRARY}/src/store/one_time_tokens.rs", f"{LIBRARY}/
 EVENT_TABLE, VERIFIER = f"{LIBRARY}/src/store/events.rs", f"{LIBRARY}/src/services/events/verify.rs"
 SIGN_IN, GUARD, WEB = f"{LIBRARY}/src/services/sign_in.rs", f"{LIBRARY}/src/services/throttle.rs", f"{LIBRARY}/src/web"
 
+PROXY = f"{WEB}/proxy"
+PROXY_HEADERS, UPGRADE, FORWARD = f"{PROXY}/headers.rs", f"{PROXY}/upgrade.rs", f"{PROXY}/forward.rs"
+NODE, WATCHES = f"{LIBRARY}/src/sessions/node.rs", f"{LIBRARY}/src/sessions/watches.rs"
+
 # The location of a test: the arguments of `cargo test`, and the beginning of its path.
 CORE_TOKEN = ("-p handstamp-core --test token", "")
 CORE_LIB = ("-p handstamp-core --lib", "")
@@ -48,6 +52,16 @@ DELIVERY = ("-p handstamp --lib", "services::mail::tests::delivery::")
 SMTP = ("-p handstamp --lib", "services::mail::tests::smtp::")
 MAILS = ("-p handstamp --lib", "services::mail::tests::rendering::")
 
+HEADERS_PASSED = ("-p handstamp --lib --features proxy", "web::proxy::headers::tests::")
+APPS = ("-p handstamp --lib --features proxy", "web::proxy::apps::tests::")
+IN_FRONT = ("-p handstamp-server --test stories", "in_front_of_an_app::sqlite::")
+BYTES = ("-p handstamp-server --test stories", "in_front_of_an_app::")
+CONNECTIONS = ("-p handstamp --lib", "web::routes::tests::connections::")
+STREAMS = ("-p handstamp-server --test stories", "open_streams::sqlite::")
+STREAMS_ON_POSTGRES = ("-p handstamp-server --test stories", "open_streams::postgres::")
+OTHER_STREAMS = ("-p handstamp-server --test stories", "open_streams::")
+FAULTS = ("-p handstamp-server --test stories", "proxy_faults::")
+
 BY_MEMBERS = "changes_by_users_are_applied_on_every_node_before_the_response"
 BY_LINKS = "changes_by_mailed_links_and_codes_are_applied_on_every_node_before_the_response"
 BY_OPERATORS = "changes_by_operators_are_applied_on_every_node_before_they_return"
@@ -71,6 +85,20 @@ HASHES = """permit.check(stored.clone(), password.clone(), self.environment.rand
         """
 DISABLES = "set_disabled(id, disabled_at, self.new_event(context, &event)).await?;\n        "
 ACCOUNT = "let hash =\n            account.as_ref()"
+
+FORGED_FIRST = """    remove_hop_by_hop(headers);
+    remove_forged(headers);
+    for name in identity_headers::ALL {
+        headers.insert(name.clone(), identity.remove(name).unwrap_or(HeaderValue::from_static("")));
+    }
+"""
+HOP_BY_HOP_LAST = FORGED_FIRST.replace("    remove_hop_by_hop(headers);\n", "") + "    remove_hop_by_hop(headers);\n"
+READS_CHARACTERS = r"let first = text.split(['?', '#', '\0']).next().unwrap_or_default();"
+FROM_OTHER_SITES = "writes_and_websockets_of_other_sites_do_not_reach_the_app"
+FORGED = "an_app_gets_all_identity_headers_and_none_of_the_client"
+PATHS_READ = "a_path_that_programs_read_differently_gets_no_laxer_rules"
+OUR_COOKIES = "an_app_cannot_set_or_remove_our_cookies"
+FRAMING = "published_faults_with_the_framing_of_requests_are_withstood"
 
 # Each mutant: the file, the text to replace, its replacement, the location of the test that must fail, and its name.
 MUTANTS = {
@@ -236,6 +264,71 @@ MUTANTS = {
                                          "return match self.cross_site_refusal(&request).filter(|_| false) {",
                                          ("-p handstamp --lib", "web::routes::tests::embedding::"),
                                          "other_sites_cannot_make_a_browser_write_to_an_application"),
+    # In front of an app.
+    "underscores_pass": (PROXY_HEADERS, "if letter.is_ascii_alphanumeric() { letter } else { '-' }", "if letter != '.' { letter } else { '-' }",
+                         HEADERS_PASSED, FORGED),
+    "forged_headers_pass": (PROXY_HEADERS, "is_identity || is_path || is_proxy || is_length ||", "is_identity || is_proxy || is_length ||", HEADERS_PASSED, FORGED),
+    "length_with_underscores": (PROXY_HEADERS, "is_proxy || is_length ||", "is_proxy ||", HEADERS_PASSED, FORGED),
+    "connection_names_nothing": (PROXY_HEADERS, "for name in HOP_BY_HOP.iter().chain(&named) {", "for name in HOP_BY_HOP.iter().chain(&named[..0]) {",
+                                 HEADERS_PASSED, "hop_by_hop_headers_end_here_and_take_no_header_of_ours_along"),
+    "connection_names_our_headers": (PROXY_HEADERS, FORGED_FIRST, HOP_BY_HOP_LAST, HEADERS_PASSED,
+                                     "hop_by_hop_headers_end_here_and_take_no_header_of_ours_along"),
+    "host_lost": (PROXY_HEADERS, "    headers.insert(HOST, origin.host.clone());\n", "    headers.remove(HOST);\n", HEADERS_PASSED, FORGED),
+    "our_cookies_to_the_app": (PROXY_HEADERS, "Some(cookies) if !cookies.is_empty() => drop(headers.insert(COOKIE, cookies)),",
+                               "Some(cookies) if !cookies.is_empty() => {}", IN_FRONT, "an_app_is_told_which_user_a_request_comes_from"),
+    "app_sets_our_cookies": (PROXY_HEADERS, "if headers.get_all(SET_COOKIE).iter().any(sets_our_cookie) {", "if false {", HEADERS_PASSED,
+                             OUR_COOKIES),
+    "nameless_cookie_is_ours": (PROXY_HEADERS, "cookie::is_own(&pair[skipped..])", "cookie::is_own(&pair[skipped * 0..])", HEADERS_PASSED,
+                                OUR_COOKIES),
+    "app_clears_our_cookies": (PROXY_HEADERS, "if headers.contains_key(CLEAR_SITE_DATA) {", "if false {", HEADERS_PASSED, OUR_COOKIES),
+    "forwarded_for_by_the_client": (PROXY_HEADERS, ".filter(|_| origin.trusted)", "", HEADERS_PASSED,
+                                    "the_chain_of_addresses_goes_on_only_from_trusted_proxies"),
+    "upgrade_to_http2": (PROXY_HEADERS, '["h2", "h3", "http", "tls"]', '["h3", "tls"]', HEADERS_PASSED,
+                         "protocols_that_carry_requests_are_not_offered_to_the_app"),
+    "several_upgrades": (PROXY_HEADERS, "!text.is_empty() && is_token &&", "!text.is_empty() &&", HEADERS_PASSED,
+                         "protocols_that_carry_requests_are_not_offered_to_the_app"),
+    "trailers_forge": (PROXY_HEADERS, "    remove_forged(trailers);\n", "", HEADERS_PASSED, "trailers_carry_no_header_that_counts"),
+    "trailers_of_the_app": (PROXY_HEADERS, "for name in [SET_COOKIE, CLEAR_SITE_DATA] {\n        trailers", "for name in [CLEAR_SITE_DATA] {\n        trailers",
+                            HEADERS_PASSED, "trailers_carry_no_header_that_counts"),
+    "trailers_unfiltered": (f"{PROXY}/body.rs", "            filter(&mut trailers);\n", "            let _ = (filter, &mut trailers);\n", BYTES,
+                            "trailers_pass_in_both_directions"),
+    "app_of_one_reading": (f"{PROXY}/apps.rs", "if !readings.iter().all(is_the_app) {", "if false && !readings.iter().all(is_the_app) {", APPS,
+                           PATHS_READ),
+    "public_by_one_reading": (f"{PROXY}/apps.rs", "is_public(path) && readings.iter().all(|reading| is_public(reading))", "is_public(path)", APPS,
+                              PATHS_READ),
+    "decoded_once": (f"{PROXY}/apps.rs", "MAX_DECODINGS: usize = 4", "MAX_DECODINGS: usize = 1", APPS, PATHS_READ),
+    "no_character_ends_a_path": (f"{PROXY}/apps.rs", READS_CHARACTERS, "let first = text.as_str();", APPS, PATHS_READ),
+    "every_host_is_ours": (f"{PROXY}/apps.rs", "map_or(is_ours, |host| host == origin.host())", "map_or(is_ours || true, |host| host == origin.host())",
+                           APPS, "an_app_at_a_host_of_its_own_gets_no_request_for_another_host"),
+    "everybody_is_let_in": (f"{PROXY}/apps.rs", "for_everybody: *access == AppAccess::Everybody", "for_everybody: true || *access == AppAccess::Everybody",
+                            IN_FRONT, "an_app_is_told_which_user_a_request_comes_from"),
+    "writes_of_other_sites": (f"{PROXY}/mod.rs", "if site.services.config.app_proxy.csrf", "if false && site.services.config.app_proxy.csrf", IN_FRONT,
+                              FROM_OTHER_SITES),
+    "websockets_of_other_sites": (f"{WEB}/csrf.rs", " && !begins_a_websocket(request)", "", IN_FRONT, FROM_OTHER_SITES),
+    "length_beside_chunks": (PROXY_HEADERS, "    if headers.contains_key(TRANSFER_ENCODING) {", "    if false {", FAULTS,
+                             "published_faults_with_the_responses_of_an_app_are_withstood"),
+    "client_blames_the_app": (f"{PROXY}/forward.rs", "if progress.is_broken() {", "if false {", FAULTS, FRAMING),
+    "tunnels": (f"{PROXY}/mod.rs", "if *request.method() == Method::CONNECT || !request.uri().path().starts_with('/') {", "if false {", FAULTS,
+                "published_faults_with_paths_and_hosts_are_withstood"),
+    "protocol_that_was_not_offered": (FORWARD, ".filter(|accepted| offered.is_some_and(|offered| is_same(accepted, &offered)))",
+                                      ".filter(|accepted| offered.is_none_or(|offered| true || is_same(accepted, &offered)))", OTHER_STREAMS,
+                                      "a_protocol_that_was_not_offered_is_not_switched_to"),
+    "continue_without_the_app": (FORWARD, "let gate = waits.then(Arc::<Gate>::default);", "let gate = waits.then(Arc::<Gate>::default).filter(|_| false);",
+                                 BYTES, "a_client_that_waits_for_100_continue_gets_the_apps_answer"),
+    "request_of_an_ended_session": (FORWARD, "        self.settled(binding, ended.as_mut()).await?;\n        loop {", "        loop {", STREAMS_ON_POSTGRES,
+                                    "a_request_that_waited_for_its_turn_reaches_no_app_after_its_session_has_ended"),
+    "response_after_the_end": (FORWARD, "                    () = &mut ended => return Err(Failure::SessionEnded),\n", "", STREAMS,
+                               "a_request_that_an_app_has_not_answered_yet_ends_with_its_session"),
+    "group_lost": (f"{PROXY}/binding.rs", "self.options.allow_groups_of(user) && ", "let _ = user;\n            ", STREAMS,
+                   "a_lost_group_cuts_the_connections_to_the_apps_of_its_members"),
+    "reported_before_the_cut": (NODE, "if told.is_empty() {", "if true || told.is_empty() {", CONNECTIONS,
+                                "a_sign_out_is_confirmed_after_the_connections_on_another_node_are_closed"),
+    "silent_stream_stays_open": (f"{PROXY}/binding.rs", "cut.cut();\n                stream.was_cut();", "stream.was_cut();", STREAMS,
+                                 "event_streams_and_downloads_are_cut_before_a_sign_out_is_confirmed"),
+    "close_frame_in_a_message": (UPGRADE, "self.frames.as_ref().is_some_and(Frames::is_between_frames)", "self.frames.is_some()", STREAMS,
+                                 "a_message_that_is_under_way_is_not_torn_by_a_close_frame"),
+    "stop_ends_the_session": (WATCHES, "            self.is_of_the_node.store(true, Ordering::SeqCst);\n", "", STREAMS,
+                              "a_node_that_stops_closes_its_websockets"),
     # Mailed links and codes.
     "link_used_twice": (TOKEN_TABLE, '"DELETE FROM one_time_tokens WHERE id = $1 AND purpose = $2 AND expires_at > $3\n             RETURNING',
                         '"UPDATE one_time_tokens SET content = content WHERE id = $1 AND purpose = $2 AND expires_at > $3\n             RETURNING',

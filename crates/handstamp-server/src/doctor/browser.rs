@@ -1,5 +1,6 @@
 //! The HTTP client of the doctor: it sends headers unchanged and follows no redirects.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -39,12 +40,24 @@ impl Browser {
         let (Some(scheme), Some(authority)) = (url.scheme().cloned(), url.authority().cloned()) else {
             return Err("must be a URL that begins with http:// or https://".to_owned());
         };
+        Self::connecting(scheme, authority, None)
+    }
+
+    /// The same client with another address of this machine, if the site is on this machine.
+    pub(super) fn at_address(&self, address: Ipv4Addr) -> Result<Self, String> {
+        Self::connecting(self.scheme.clone(), self.authority.clone(), Some(address.into()))
+    }
+
+    fn connecting(scheme: Scheme, authority: Authority, from: Option<IpAddr>) -> Result<Self, String> {
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_local_address(from);
         let connector = HttpsConnectorBuilder::new()
             .with_native_roots()
             .map_err(|error| format!("the certificates of this machine cannot be read: {error}"))?
             .https_or_http()
             .enable_http1()
-            .build();
+            .wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new()).http1_title_case_headers(true).build(connector);
         Ok(Self { client, scheme, authority })
     }
@@ -55,6 +68,12 @@ impl Browser {
 
     pub(super) fn authority(&self) -> &str {
         self.authority.as_str()
+    }
+
+    /// Whether the site is at the loopback address.
+    pub(super) fn is_local(&self) -> bool {
+        let host = self.authority.host();
+        host == "localhost" || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
     }
 
     /// The scheme, the host and the port.
@@ -69,6 +88,12 @@ impl Browser {
     /// Sends a CORS preflight.
     pub(super) async fn preflights(&self, path: &str, cookie: &str, extra: &Extra<'_>) -> Result<Answer, String> {
         self.send(Method::OPTIONS, path, cookie, extra, Body::empty()).await
+    }
+
+    /// Posts a form with these headers instead of those of the site's own pages.
+    pub(super) async fn writes(&self, path: &str, cookie: &str, extra: &Extra<'_>) -> Result<Answer, String> {
+        let form = (CONTENT_TYPE.as_str(), "application/x-www-form-urlencoded");
+        self.send(Method::POST, path, cookie, &[extra, &[form]].concat(), "a=b".into()).await
     }
 
     /// Posts a body of this many zero bytes.

@@ -1,6 +1,6 @@
 //! The checks of the doctor: attacks that must fail and uses that must work.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -22,6 +22,9 @@ const FORGED_USER: &str = "forged-by-the-doctor-too";
 const IDENTITY: [&str; 5] = ["remote-user", "remote-name", "remote-email", "remote-groups", "handstamp-assertion"];
 /// An address that is reserved for documentation (RFC 5737).
 const FORGED_ADDRESS: &str = "203.0.113.77";
+/// A loopback address that no other client uses.
+const LOCAL_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 77);
+const NOT_LOOKED_AROUND: &str = "Requests that go around the proxy are not visible at this URL. Give --app the URL at which the app itself listens, as other machines reach it.";
 /// Spellings that CGI and WSGI treat as X-Forwarded-Host and the like.
 const FORWARDED_WITH_UNDERSCORES: [&str; 11] = [
     "x_forwarded_for",
@@ -47,6 +50,8 @@ pub(super) struct Target<'a> {
     pub(super) path: String,
     /// The requests that the proxy is meant to pass.
     pub(super) pass: PassFlags,
+    /// Handstamp stands in front of the app, and no other proxy asks it.
+    pub(super) in_front: bool,
     pub(super) password: String,
 }
 
@@ -91,16 +96,25 @@ impl Target<'_> {
             ("forged X-Forwarded-… headers have no effect", self.forged_forwarding(&member.cookie, shows).await?),
             ("a forged host has no effect", self.forged_host(&member.cookie).await?),
             ("a forged client address is ignored", self.forged_address().await?),
+            ("the address of a client is known", self.client_address().await?),
             ("browsers cannot send authorization subrequests", self.subrequests_of_browsers(&member.cookie).await?),
             ("the well-known URL for changing a password is served", self.well_known().await?),
             ("a large POST body is accepted", self.long_post(&member.cookie).await?),
             self.a_preflight(&member.cookie).await?,
-            ("a session cookie is rejected after sign-out", self.signs_out(&member.cookie, shows).await?),
         ]);
-        if let Some(app) = app {
-            let around = app::around_the_proxy(app, assertion.as_deref()).await;
-            findings.push(("the app is reachable only through the proxy", around));
+        if self.in_front {
+            let writes = self.writes_of_other_sites(&member.cookie).await?;
+            findings.push(("writes of other sites do not reach the app", writes));
         }
+        let signed_out = self.signs_out(&member.cookie, shows).await?;
+        let around = match app {
+            Some(app) => app::around_the_proxy(app, assertion.as_deref()).await,
+            None => Unknown(NOT_LOOKED_AROUND.to_owned()),
+        };
+        findings.extend([
+            ("a session cookie is rejected after sign-out", signed_out),
+            ("the app is reachable only through the proxy", around),
+        ]);
         Ok(findings)
     }
 
@@ -126,8 +140,17 @@ impl Target<'_> {
     }
 
     async fn signs_in(&self, extra: &browser::Extra<'_>, next: &str) -> CheckResult<Option<SignedIn>> {
+        self.signs_in_with(&self.browser, extra, next).await
+    }
+
+    async fn signs_in_with(
+        &self,
+        browser: &Browser,
+        extra: &browser::Extra<'_>,
+        next: &str,
+    ) -> CheckResult<Option<SignedIn>> {
         let fields = [("email", ADDRESS), ("password", &self.password), ("remember", "on"), ("next", next)];
-        let answer = self.browser.submit("/account/login", "", extra, &fields).await?;
+        let answer = browser.submit("/account/login", "", extra, &fields).await?;
         let ours = |cookie: &str| cookie.split(';').next().filter(|pair| is_session_cookie(pair)).map(str::to_owned);
         let cookie = answer.set_cookies().find_map(ours).filter(|_| answer.status == 303);
         Ok(cookie.map(|cookie| SignedIn { cookie, answer }))
@@ -343,9 +366,44 @@ impl Target<'_> {
         let forged =
             [("x-forwarded-for", FORGED_ADDRESS), ("forwarded", "for=203.0.113.77"), ("x-real-ip", FORGED_ADDRESS)];
         self.signs_in(&forged, "").await?;
-        let sessions = self.handstamp.sessions().of(self.user).await.map_err(|error| error.to_string())?;
         let remedy = "A client that sends X-Forwarded-For chooses the address under which its password guesses count. Let the proxy set this header itself for the account pages, and list only the proxy in trusted_proxies.";
-        Ok(Outcome::bad_if(sessions.iter().any(|session| session.address == FORGED_ADDRESS), remedy))
+        Ok(Outcome::bad_if(self.addresses().await?.iter().any(|address| address == FORGED_ADDRESS), remedy))
+    }
+
+    /// The addresses from which the doctor has signed in, as Handstamp knows them.
+    async fn addresses(&self) -> CheckResult<Vec<String>> {
+        let sessions = self.handstamp.sessions().of(self.user).await.map_err(|error| error.to_string())?;
+        Ok(sessions.into_iter().map(|session| session.address).collect())
+    }
+
+    /// A proxy that is not trusted hides the addresses of all clients behind its own.
+    async fn client_address(&self) -> CheckResult<Outcome> {
+        let remedy = "All clients have one address for Handstamp, so they share their rate limits, and one attacker who guesses passwords keeps the others from signing in. List the proxy before Handstamp in trusted_proxies, and let it send X-Forwarded-For.";
+        if !self.browser.is_local() {
+            let is_loopback = |address: &String| address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+            return Ok(Outcome::bad_if(self.addresses().await?.iter().any(is_loopback), remedy));
+        }
+        let browser = self.browser.at_address(LOCAL_ADDRESS)?;
+        let local = LOCAL_ADDRESS.to_string();
+        match self.signs_in_with(&browser, &[], "").await {
+            Ok(_) => Ok(Outcome::bad_if(!self.addresses().await?.contains(&local), remedy)),
+            Err(error) => Ok(Unknown(format!("The doctor cannot connect from {local}: {error}"))),
+        }
+    }
+
+    /// In front of an app Handstamp refuses them by itself. Behind another proxy that is left to the app.
+    async fn writes_of_other_sites(&self, cookie: &str) -> CheckResult<Outcome> {
+        let other = [("origin", "http://forged-by-the-doctor.invalid"), ("sec-fetch-site", "cross-site")];
+        let handshake = [
+            ("connection", "upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "Zm9yZ2VkIGJ5IGRvY3RvcgA="),
+        ];
+        let write = self.browser.writes(&self.path, cookie, &other).await?;
+        let websocket = self.browser.get(&self.path, cookie, &[other.as_slice(), &handshake].concat()).await?;
+        let remedy = "Another site can make a browser send a form or open a WebSocket as the signed-in user. Set app.csrf to true, or let the app refuse them by Sec-Fetch-Site and Origin.";
+        Ok(Outcome::bad_if([write, websocket].iter().any(|answer| !answer.refuses()), remedy))
     }
 
     async fn subrequests_of_browsers(&self, cookie: &str) -> CheckResult<Outcome> {

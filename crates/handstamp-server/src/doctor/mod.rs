@@ -58,13 +58,14 @@ pub(crate) fn run(
     let url: Uri = url.parse().map_err(|error| CliError::usage(format!("{url}: {error}")))?;
     let app = app.map(str::parse::<Uri>).transpose().map_err(|error| CliError::usage(format!("--app: {error}")))?;
     let browser = Browser::new(&url).map_err(|error| CliError::usage(format!("{url}: {error}")))?;
+    let in_front = settings.has_apps();
     with_handstamp(settings, async |handstamp| {
         let mut signals = Signals::new().map_err(CliError::failure)?;
         let mut random = [0; 16];
         SystemRng.fill(&mut random);
         let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let user = make_account(handstamp, &password).await?;
-        let target = Target { handstamp, user, browser, path: path_of(&url), pass, password };
+        let target = Target { handstamp, user, browser, path: path_of(&url), pass, in_front, password };
         let findings = tokio::select! {
             findings = tokio::time::timeout(LONGEST, target.findings(app.as_ref())) => match findings {
                 Ok(findings) => findings.map_err(CliError::failure),

@@ -306,49 +306,6 @@ async fn any_method_passes_with_its_body_and_its_length() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_that_could_smuggle_another_are_refused_or_made_unambiguous() {
-    let (server, _app, requests, ada) = before_bytes(EMPTY).await;
-    let headers = format!("Origin: http://localhost\r\n{}", signed_in(&ada));
-    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    let length = smuggled.len();
-    for framing in [
-        format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}"),
-        format!("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n{smuggled}"),
-        format!("Content-Length: 0\r\nContent-Length: {length}\r\n\r\n{smuggled}"),
-        format!("Content-Length: 0, {length}\r\n\r\n{smuggled}"),
-        format!("Content-Length: +{length}\r\n\r\n{smuggled}"),
-        format!("Content-Length : {length}\r\n\r\n{smuggled}"),
-        format!("Content-Length: {length}\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n"),
-        format!("Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n{smuggled}"),
-        format!("Transfer-Encoding: identity, chunked, identity\r\n\r\n0\r\n\r\n{smuggled}"),
-        format!("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n{smuggled}"),
-        format!("Transfer-Encoding:\u{b}chunked\r\n\r\n0\r\n\r\n{smuggled}"),
-        format!("X: y\nTransfer-Encoding: chunked\r\nContent-Length: {length}\r\n\r\n{smuggled}"),
-        format!("X: y\r\n folded\r\nContent-Length: {length}\r\n\r\n{smuggled}"),
-        format!("Content_Length: {length}\r\nContent-Length: 0\r\n\r\n"),
-        format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\n{smuggled}\n0\n\n"),
-        format!("Transfer-Encoding: chunked\r\n\r\n-1\r\n{smuggled}\r\n0\r\n\r\n"),
-        format!("Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n{smuggled}\r\n0\r\n\r\n"),
-        format!("Connection: Content-Length\r\nContent-Length: {length}\r\n\r\n{smuggled}"),
-        "Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(),
-    ] {
-        let mut connection = Connection::to(&server).await;
-        let _ = connection.write(&bytes_of(&format!("POST /x HTTP/1.1\r\n{headers}{framing}"))).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        drop(connection);
-        for received in requests.take() {
-            // A second request on the connection of the client is one of the client itself, without a cookie: it gets 401 here.
-            assert!(received.starts_with("POST /x HTTP/1.1\r\n"), "{framing:?}: {received}");
-            let (head, body) = received.split_once("\r\n\r\n").unwrap();
-            let head = head.to_lowercase();
-            let (chunked, with_length) = (head.contains("transfer-encoding"), head.contains("\r\ncontent-length:"));
-            assert!(!(chunked && with_length), "{framing:?}: {head}");
-            assert!(chunked || with_length || body.is_empty(), "{framing:?}: {head}");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_response_passes_as_the_app_has_made_it() {
     let full: &[u8] = b"HTTP/1.1 206 Partly\r\nContent-Length: 3\r\nContent-Range: bytes 0-2/9\r\nX-Own: a\r\nX-Own: b\r\n\
         Date: Thu, 01 Jan 2026 00:00:00 GMT\r\nServer: own\r\nSet-Cookie: a=b; Path=/\r\nSet-Cookie: handstamp_session=x\r\n\
@@ -597,24 +554,4 @@ async fn heads_are_limited_in_both_directions() {
     assert_eq!(fetches(&ada, Method::GET, "/x", &[]).await.status, 200);
     let request = format!("GET /x HTTP/1.1\r\nX-Long: {}\r\n{}\r\n", "a".repeat(100_000), signed_in(&ada));
     assert!(exchange(&server, request.as_bytes()).await.starts_with("HTTP/1.1 431 "));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_for_other_hosts_and_tunnels_are_refused() {
-    let (server, _app, requests, ada) = before_bytes(EMPTY).await;
-    let cookie = signed_in(&ada).lines().nth(1).unwrap().to_owned();
-    for (request, status) in [
-        ("GET / HTTP/1.1\r\nHost: evil.test", "421"),
-        ("GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost", "421"),
-        ("GET / HTTP/1.1\r\nX: y", "421"),
-        ("GET http://evil.test/ HTTP/1.1\r\nHost: localhost", "421"),
-        ("GET http://evil.test/ HTTP/1.1\r\nHost: evil.test", "421"),
-        ("CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443", "400"),
-        ("CONNECT localhost:80 HTTP/1.1\r\nHost: localhost:80", "400"),
-        ("OPTIONS * HTTP/1.1\r\nHost: localhost", "400"),
-    ] {
-        let answer = exchange(&server, format!("{request}\r\nConnection: close\r\n{cookie}\r\n\r\n").as_bytes()).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request:?} {answer}");
-    }
-    assert!(requests.take().is_empty());
 }

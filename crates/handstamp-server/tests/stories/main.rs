@@ -36,6 +36,7 @@ mod open_streams;
 mod operator_commands;
 mod pages;
 mod password_guessing;
+mod proxy_faults;
 mod registration;
 mod reverse_proxies;
 mod revocation_under_load;

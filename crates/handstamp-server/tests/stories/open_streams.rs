@@ -27,6 +27,8 @@ struct Seen {
     messages: Arc<AtomicUsize>,
     /// Connections that are open.
     open: Arc<AtomicUsize>,
+    /// Events that were sent, each with its number.
+    events: Arc<AtomicUsize>,
 }
 
 /// An app that echoes the messages of WebSockets, and sends one by itself every few milliseconds where the path says so. Other
@@ -47,7 +49,7 @@ async fn live_app() -> (RawApp, Seen) {
             if head.to_lowercase().contains("upgrade: websocket") {
                 echoes(connection.stream, head.starts_with("GET /busy "), &seen).await;
             } else {
-                sends_events(connection).await;
+                sends_events(connection, head.starts_with("GET /silent "), &seen).await;
             }
             seen.open.fetch_sub(1, Ordering::SeqCst);
         }
@@ -73,13 +75,21 @@ async fn echoes(stream: TcpStream, is_busy: bool, seen: &Seen) {
     }
 }
 
-async fn sends_events(mut connection: Connection) {
+async fn sends_events(mut connection: Connection, is_silent: bool, seen: &Seen) {
     connection.until("\r\n\r\n").await;
     let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
     if connection.write(head).await.is_err() {
         return;
     }
-    while connection.write(b"9\r\ndata: 1\n\n\r\n").await.is_ok() {
+    loop {
+        let event = format!("data: {}\n\n", seen.events.fetch_add(1, Ordering::SeqCst));
+        if connection.write(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).await.is_err() {
+            return;
+        }
+        if is_silent {
+            connection.rest().await;
+            return;
+        }
         sleep(Duration::from_millis(2)).await;
     }
 }
@@ -229,17 +239,27 @@ handstamp_testing::stories! {
         let get = format!("GET /events HTTP/1.1\r\n{}\r\n", signed_in(&ada));
         let mut reading = Connection::to(&second).await;
         reading.write(get.as_bytes()).await.unwrap();
-        reading.until("data: 1").await.unwrap();
+        reading.until("data: ").await.unwrap();
+        // A stream on which nothing comes that could be held back.
+        let mut silent = Connection::to(&second).await;
+        silent.write(get.replace("/events", "/silent").as_bytes()).await.unwrap();
+        silent.until("data: ").await.unwrap();
         // A client that does not read, so that the server cannot write.
         let mut stalled = Connection::to(&second).await;
         stalled.write(get.as_bytes()).await.unwrap();
         sleep(Duration::from_millis(300)).await;
-        assert_eq!(seen.open.load(Ordering::SeqCst), 2);
+        assert_eq!(seen.open.load(Ordering::SeqCst), 3);
         let begun = Instant::now();
         ada.signs_out_at_last().await;
         assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        let sent = seen.events.load(Ordering::SeqCst);
         let rest = reading.rest().await;
         assert!(!rest.ends_with("0\r\n\r\n"), "the stream is cut, and has not ended");
+        let silent = timeout(Duration::from_secs(3), silent.rest()).await.expect("the silent stream is cut at once, too");
+        assert!(!silent.ends_with("0\r\n\r\n"));
+        let numbers = rest.split("data: ").skip(1).filter_map(|event| event.split_once('\n')?.0.parse::<usize>().ok());
+        let last = numbers.last().unwrap_or_default();
+        assert!(last < sent, "event {last} came through, and {sent} were sent before the sign-out was confirmed");
         assert!(second.events("session_hold_overdue").is_empty(), "no client delays a sign-out");
         let patience = Instant::now();
         while seen.open.load(Ordering::SeqCst) > 1 {
@@ -252,8 +272,7 @@ handstamp_testing::stories! {
         let app = RawApp::serving(async |mut connection: Connection| {
             let head = connection.until("\r\n\r\n").await.unwrap_or_default();
             if head.starts_with("GET /poll ") {
-                sleep(Duration::from_secs(2)).await;
-                let _ = connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret").await;
+                connection.rest().await;
             }
         }).await;
         let server = in_front_of(server, &app.address);
@@ -265,6 +284,87 @@ handstamp_testing::stories! {
         let begun = Instant::now();
         let answer = poll.rest().await;
         assert!(answer.starts_with("HTTP/1.1 401 ") && begun.elapsed() < Duration::from_secs(1), "{answer}");
+        assert!(server.events("session_hold_overdue").is_empty(), "the sign-out did not wait for the app");
+    }
+
+    async fn a_request_that_waited_for_its_turn_reaches_no_app_after_its_session_has_ended(mut server: TestServer) {
+        let heads = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let kept = Arc::clone(&heads);
+        let app = RawApp::serving(move |mut connection: Connection| {
+            let kept = Arc::clone(&kept);
+            async move {
+                while let Some(head) = connection.until("\r\n\r\n").await {
+                    if head.starts_with("GET /slow ") {
+                        sleep(Duration::from_secs(1)).await;
+                    }
+                    kept.lock().unwrap().push(head);
+                    let _ = connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+                }
+            }
+        }).await;
+        server.set("HANDSTAMP_APP__CONNECTIONS", "1");
+        let server = in_front_of(server, &app.address);
+        let ada = server.ada().await;
+        let other = signs_in(&server).await;
+        let mut slow = Connection::to(&server).await;
+        slow.write(format!("GET /slow HTTP/1.1\r\n{}\r\n", signed_in(&other)).as_bytes()).await.unwrap();
+        sleep(Duration::from_millis(200)).await;
+        let mut waiting = Connection::to(&server).await;
+        let write = format!("POST /late HTTP/1.1\r\nOrigin: http://localhost\r\nContent-Length: 0\r\n{}\r\n", signed_in(&ada));
+        waiting.write(write.as_bytes()).await.unwrap();
+        sleep(Duration::from_millis(200)).await;
+        ada.signs_out_at_last().await;
+        assert!(slow.request().await.unwrap().starts_with("HTTP/1.1 200 "));
+        assert!(waiting.until("\r\n\r\n").await.unwrap().starts_with("HTTP/1.1 401 "));
+        let heads = heads.lock().unwrap();
+        assert!(!heads.iter().any(|head| head.starts_with("POST /late ")), "{heads:?}");
+    }
+
+    async fn an_upload_reaches_no_app_after_its_session_has_ended(server: TestServer) {
+        let received = Arc::new(AtomicUsize::new(0));
+        let kept = Arc::clone(&received);
+        let app = RawApp::serving(move |mut connection: Connection| {
+            let kept = Arc::clone(&kept);
+            async move {
+                let head = connection.until("\r\n\r\n").await.unwrap_or_default();
+                if head.starts_with("POST /early ") {
+                    connection.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n").await.unwrap();
+                }
+                while let Some(line) = connection.until("\n").await {
+                    if let Ok(number) = line.trim().parse() {
+                        kept.store(number, Ordering::SeqCst);
+                    }
+                }
+            }
+        }).await;
+        let server = in_front_of(server, &app.address);
+        server.ada().await;
+        for path in ["/early", "/late"] {
+            let ada = signs_in(&server).await;
+            received.store(0, Ordering::SeqCst);
+            let mut upload = Connection::to(&server).await;
+            let head = format!("POST {path} HTTP/1.1\r\nOrigin: http://localhost\r\nContent-Length: 1000000\r\n{}\r\n", signed_in(&ada));
+            upload.write(head.as_bytes()).await.unwrap();
+            let sent = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&sent);
+            let sends = tokio::spawn(async move {
+                for number in 1_usize.. {
+                    counted.store(number, Ordering::SeqCst);
+                    if upload.write(format!("{number}\n").as_bytes()).await.is_err() {
+                        return;
+                    }
+                    sleep(Duration::from_millis(1)).await;
+                }
+            });
+            while received.load(Ordering::SeqCst) < 20 {
+                sleep(Duration::from_millis(5)).await;
+            }
+            ada.signs_out_at_last().await;
+            let before = sent.load(Ordering::SeqCst);
+            timeout(PATIENCE, sends).await.expect("the upload is ended").unwrap();
+            let reached = received.load(Ordering::SeqCst);
+            assert!(reached <= before, "{path}: line {reached} of the upload, of which {before} were sent before the confirmation");
+        }
     }
 
     async fn a_message_that_is_under_way_is_not_torn_by_a_close_frame(server: TestServer) {

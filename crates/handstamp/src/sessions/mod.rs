@@ -12,12 +12,12 @@ mod lease;
 mod memory;
 mod metrics;
 mod node;
+mod recheck;
 mod sync;
 #[cfg(test)]
 mod tests;
 mod watches;
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,12 +25,11 @@ use handstamp_core::{
     Authentication, Claims, OpenedToken, SessionSecret, SessionSecretHash, SessionTokens, Timestamp, TokenError,
     TokenText, TokenToEnd, UserId,
 };
-use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::config::SessionConfig;
 use crate::context::ClientInfo;
-use crate::environment::{ClockReading, Environment};
+use crate::environment::Environment;
 use crate::internal_error::InternalError;
 use crate::model::{ListedSession, LiveSession, NewEvent, NewSession, OwnedSession, SessionUser};
 use crate::store::{self, Committed, InvalidationLog, Store};
@@ -47,13 +46,6 @@ pub(crate) use watches::Watch;
 
 /// The most rows that one transaction writes, so that none takes long.
 const ROWS_AT_ONCE: usize = 1000;
-
-/// How often a watch compares the expiry of its session with the clock, which may be set.
-const WATCH_INTERVAL: Duration = Duration::from_secs(60);
-/// How often it reads the row of the session, where the node holds no lease.
-const WATCH_POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// The delay before it reads the row again, where that failed.
-const WATCH_RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Authenticates, begins, lists and ends sessions.
 pub(crate) struct Sessions {
@@ -242,48 +234,9 @@ impl Sessions {
 
     /// The same, and it also ends the watch once the user or the authentication of the session no longer `satisfy` a rule.
     pub(crate) async fn ended_unless(&self, watch: &Watch, satisfy: impl Fn(&SessionUser, Authentication) -> bool) {
-        while !watch.has_ended() {
-            let mut changed = pin!(watch.changed());
-            changed.as_mut().enable();
-            let now_reading = self.environment.clock_reading();
-            let now = self.node.cluster_time(now_reading).max(now_reading.timestamp());
-            let left = watch.key.expires_at.since(now);
-            if left.is_zero() {
-                watch.end();
-            } else if let Some(doubt) = watch.open_doubt() {
-                let live = tokio::select! {
-                    biased;
-                    () = changed.as_mut() => continue,
-                    live = self.live(&watch.key, now_reading, now) => live,
-                };
-                match live {
-                    Ok(Some(live)) if satisfy(&live.user, live.authentication) => {
-                        self.node.watches().found_live(watch, doubt)
-                    }
-                    Ok(_) => watch.end(),
-                    // Without the database nothing is known of the session. The node does not wait for longer than its limit.
-                    Err(_) => drop(timeout(WATCH_RETRY_INTERVAL, changed).await),
-                }
-            } else if !watch.has_ended() {
-                let follows_the_log = watch.is_under_lease;
-                let interval = if follows_the_log { WATCH_INTERVAL } else { WATCH_POLL_INTERVAL };
-                if timeout(interval.min(left), changed).await.is_err() && !follows_the_log {
-                    watch.doubt();
-                }
-            }
-        }
-    }
-
-    async fn live(
-        &self,
-        key: &SessionKey,
-        now_reading: ClockReading,
-        now: Timestamp,
-    ) -> Result<Option<LiveSession>, InternalError> {
-        match self.node.look_up(key, now_reading) {
-            Some(live) => Ok(Some(live)),
-            None => Box::pin(self.read(key, now)).await,
-        }
+        let (hash, user) = (watch.key.secret_hash, watch.key.user_id);
+        let read = move |now| async move { Ok::<_, InternalError>(self.store.live_session(hash, user, now).await?) };
+        self.node.ended(watch, read, |live: &LiveSession| satisfy(&live.user, live.authentication)).await;
     }
 
     /// The sessions of tokens that are to be ended. The times in the tokens are not checked.

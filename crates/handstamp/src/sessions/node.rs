@@ -119,14 +119,24 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
 
     /// Begins to watch a session.
     pub(crate) fn watch(&self, key: SessionKey) -> Arc<Watch> {
-        self.watches.watch(key, self.holds_lease())
+        self.watches.watch(key, self.needs_lease() || self.holds_lease())
     }
 
     /// Whether bytes may pass on a connection that watches a session: nothing is known of its end. A process that was paused finds
-    /// its lease ended here before any timer can tell it. A doubt stops no bytes, as the node waits until it is settled.
+    /// its lease ended here before any timer can tell it. A doubt stops no bytes, as the node waits until it is settled, unless the
+    /// node has waited in vain.
     #[cfg_attr(not(feature = "proxy"), allow(dead_code))]
     pub(crate) fn may_pass(&self, watch: &Watch) -> bool {
-        !watch.has_ended() && (!watch.is_under_lease || self.holds_lease())
+        !watch.has_ended() && !watch.is_overdue() && (!watch.is_under_lease || self.holds_lease())
+    }
+
+    /// Whether rows count only under a lease, since another server may lead.
+    fn needs_lease(&self) -> bool {
+        self.capacity > 0 && self.log.may_be_superseded()
+    }
+
+    pub(super) fn clock_reading(&self) -> ClockReading {
+        self.environment.clock_reading()
     }
 
     /// The session, if it is cached as live. Sends no statement.

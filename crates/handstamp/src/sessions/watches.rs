@@ -2,7 +2,8 @@
 //!
 //! When an invalidation may have ended a watched session, the node waits before it reports the invalidation as applied. The wait
 //! ends when the connection is closed, or has found its session live. So a sign-out is confirmed only after the connections of the
-//! session are closed on every node. The wait is limited, since a connection may never answer.
+//! session are closed on every node. The wait is limited, since a connection may never answer. A connection for which the node has
+//! waited in vain passes no bytes until it has found its session live.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -35,14 +36,14 @@ pub(crate) struct Watch {
     /// the session was looked up before.
     doubts: AtomicU64,
     settled_doubts: AtomicU64,
-    /// Whether the node held its lease when the watch began. Such a watch ends with the lease, as other nodes then no longer wait
-    /// for this one. Without a lease, the row of the session is read time and again.
+    /// Whether the watch ends with the lease of the node, as other nodes then no longer wait for this one. Without a lease, the row
+    /// of the session is read time and again.
     pub(super) is_under_lease: bool,
     has_ended: AtomicBool,
     /// It ended because of this node, so the session may be live.
     is_of_the_node: AtomicBool,
     is_dropped: AtomicBool,
-    /// The node waited in vain for this watch, and waits for it no more.
+    /// The node waited in vain for this watch, and waits for it no more until its session is found live.
     is_overdue: AtomicBool,
     changed: Notify,
 }
@@ -68,7 +69,7 @@ impl Watches {
     }
 
     /// Ends a watch, as its connection is closed.
-    pub(super) fn drop_watch(&self, watch: &Watch) {
+    pub(crate) fn drop_watch(&self, watch: &Watch) {
         if self.lock().remove(&watch.id).is_some() {
             self.count.fetch_sub(1, Ordering::SeqCst);
         }
@@ -78,9 +79,21 @@ impl Watches {
 
     /// The session was found live: this settles the doubts up to `doubt`, and no later ones.
     pub(super) fn found_live(&self, watch: &Watch, doubt: u64) {
-        watch.settled_doubts.fetch_max(doubt, Ordering::SeqCst);
-        watch.is_overdue.store(false, Ordering::SeqCst);
+        {
+            // Under the lock, so that no doubt comes meanwhile for which the node does not wait.
+            let _watched = self.lock();
+            watch.settled_doubts.fetch_max(doubt, Ordering::SeqCst);
+            if watch.open_doubt().is_none() {
+                watch.is_overdue.store(false, Ordering::SeqCst);
+            }
+        }
         self.settled.notify_waiters();
+    }
+
+    /// The session could not be looked up, and no lease limits how long that may last.
+    pub(super) fn could_not_look_up(&self, watch: &Watch) {
+        let _watched = self.lock();
+        watch.is_overdue.store(true, Ordering::SeqCst);
     }
 
     /// Tells the watches of the sessions that these invalidations concern, and returns those whose answer is worth a wait.
@@ -135,6 +148,8 @@ impl Watches {
         if timeout(limit, all).await.is_ok() {
             return 0;
         }
+        // Under the lock, so that none is settled meanwhile.
+        let _watched = self.lock();
         let overdue = told.iter().filter(|watch| !watch.is_settled());
         overdue.map(|watch| watch.is_overdue.store(true, Ordering::SeqCst)).count() as u64
     }
@@ -186,6 +201,10 @@ impl Watch {
 
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn is_overdue(&self) -> bool {
+        self.is_overdue.load(Ordering::SeqCst)
     }
 
     /// The session may have ended.

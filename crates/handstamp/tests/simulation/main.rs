@@ -3,8 +3,9 @@
 //! Several nodes share a database. Statements are slow, get lost or run late. Nodes freeze, die and come back. Clocks drift
 //! and are set. Deposed leaders still answer reads. A seed determines all of it.
 //!
-//! Two invariants must always hold. No request is served that began after the end of its session was confirmed. No request
-//! sees an older name than one whose change was confirmed. `mutants.py` leaves out each rule of the protocol and checks that
+//! Three invariants must always hold. No request is served that began after the end of its session was confirmed. No request
+//! sees an older name than one whose change was confirmed. No byte of an open stream passes after the end of its session was
+//! confirmed. `mutants.py` leaves out each rule of the protocol and checks that
 //! the simulation catches it.
 //!
 //! `HANDSTAMP_SEED=7` replays a seed, `HANDSTAMP_STEPS=10000000` runs more steps.
@@ -46,6 +47,8 @@ pub struct Tally {
     pub hits: u64,
     pub misses: u64,
     pub refused: u64,
+    pub bytes_passed: u64,
+    pub streams_cut: u64,
     pub revocations_answered: u64,
     pub revocations_not_answered: u64,
     pub nodes_given_up: u64,
@@ -84,6 +87,8 @@ fn no_ended_session_is_served() {
                     tally.hits,
                     tally.misses,
                     tally.refused,
+                    tally.bytes_passed,
+                    tally.streams_cut,
                     tally.revocations_answered,
                     tally.nodes_given_up,
                     tally.pauses,

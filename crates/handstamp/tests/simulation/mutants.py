@@ -16,8 +16,9 @@ ROOT = CRATE.parents[1]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PLACE = TARGET / "lease-mutants"
 FOLLOWER, CACHE, DATABASE = "src/sessions/node.rs", "src/sessions/cache.rs", "tests/simulation/database.rs"
-DEPENDENCIES = "arc-swap axum getrandom handstamp-core handstamp-testing quick_cache rustix tracing uuid".split()
-SESSIONS = [f"src/sessions/{name}.rs" for name in "cache lease node sync watches".split()]
+WATCHES, RECHECK = "src/sessions/watches.rs", "src/sessions/recheck.rs"
+DEPENDENCIES = "arc-swap axum getrandom handstamp-core handstamp-testing quick_cache rustix serde_json tracing uuid".split()
+SESSIONS = [f"src/sessions/{name}.rs" for name in "cache lease node recheck sync watches".split()]
 FILES = ["src/context.rs", "src/environment.rs", "src/events.rs", "src/log.rs", "src/store/protocol.rs", *SESSIONS]
 
 LOOK = "        let (newest, rows) = self.log.nodes().await.map_err(fault)?;"
@@ -76,6 +77,21 @@ MUTANTS = {
         (FOLLOWER, "let confirmed = self.confirmed_position().await?;",
          "let confirmed = if self.capacity > 0 { self.confirmed_position().await? } else { None };"),
     ],
+    # Streams: connections that outlive their request.
+    "report_before_cut": [
+        (FOLLOWER, "            self.tell_watches(&changes).await;\n", ""),
+        (FOLLOWER, RENEWED, RENEWED + "\n            self.tell_watches(&changes).await;"),
+    ],
+    "no_wait_for_streams": [(FOLLOWER, "if told.is_empty() {", "if true || told.is_empty() {")],
+    "stream_without_lease": [(FOLLOWER, " && (!watch.is_under_lease || self.holds_lease())", "")],
+    "stream_outlives_the_membership": [(WATCHES, "filter(|watch| watch.is_under_lease)", "filter(|_| false)")],
+    "later_doubt_settled": [
+        (RECHECK, "                    () = changed.as_mut() => continue,\n", ""),
+        (WATCHES, "fetch_max(doubt,", "fetch_max(watch.doubts.load(Ordering::SeqCst).max(doubt),"),
+    ],
+    "stream_begun_without_lease": [(FOLLOWER, "self.needs_lease() || self.holds_lease()", "self.holds_lease()")],
+    "no_first_doubt": [(WATCHES, "doubts: AtomicU64::new(1)", "doubts: AtomicU64::new(0)")],
+    "overdue_stream_passes": [(FOLLOWER, " && !watch.is_overdue()", "")],
     "same_id": [(FOLLOWER, "NodeId(Uuid::from_bytes(self.environment.random()))",
                  "before.unwrap_or_else(|| NodeId(Uuid::from_bytes(self.environment.random())))")],
 }
@@ -124,6 +140,7 @@ mod sessions {
     mod cache;
     mod node;
     mod lease;
+    mod recheck;
     mod sync;
     mod watches;
     #[cfg(test)]

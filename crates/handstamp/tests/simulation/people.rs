@@ -44,6 +44,15 @@ struct Told {
     violation: Option<String>,
 }
 
+impl Told {
+    fn byte_passes(&mut self, session: SessionSecretHash, machine: usize) {
+        if self.ended.contains(session.as_bytes()) {
+            let what = "violation: a byte passes after the end of its session was confirmed";
+            self.violation = Some(format!("{what}, on machine {machine}"));
+        }
+    }
+}
+
 impl People {
     pub fn new(seed: u64) -> Self {
         let rng = SeededRng::new(seed);
@@ -94,7 +103,8 @@ impl People {
         }
         let machine = usize::try_from(self.rng.below(MACHINES as u64)).unwrap();
         match self.rng.below(1000) {
-            0..900 => self.somebody_asks(machine),
+            0..880 => self.somebody_asks(machine),
+            880..900 => self.a_stream_opens(machine),
             900..925 => self.somebody_signs_out(machine),
             925..935 => self.somebody_takes_another_name(machine),
             935..936 => self.an_operator_ends_all(),
@@ -119,11 +129,52 @@ impl People {
         self.sessions.push((SessionSecretHash::from_bytes(hash), user));
     }
 
-    fn somebody_asks(&mut self, machine: usize) {
+    /// A session that is sent with a request: a live one, or one that is about to end or has ended.
+    fn a_session(&mut self) -> (SessionSecretHash, UserId, SessionKey) {
         let former = self.rng.happens(300).then(|| self.rng.pick(self.former.make_contiguous()).copied());
         let (session, user) = former.flatten().unwrap_or(*self.rng.pick(&self.sessions).unwrap());
-        let key =
-            SessionKey { secret_hash: session, user_id: user, expires_at: Timestamp::from_unix_seconds(u64::MAX) };
+        let expires_at = Timestamp::from_unix_seconds(u64::MAX);
+        (session, user, SessionKey { secret_hash: session, user_id: user, expires_at })
+    }
+
+    /// A request that is followed by a stream: bytes pass for as long as the node lets them, until the stream is cut or ends.
+    fn a_stream_opens(&mut self, machine: usize) {
+        // No node waits for one that caches nothing. It reads the row every second instead.
+        if self.machines[machine].capacity == 0 {
+            return;
+        }
+        let (session, user, key) = self.a_session();
+        let (told, database) = (Arc::clone(&self.told), self.machines[machine].database.clone());
+        let node = Arc::clone(&self.machines[machine].node);
+        let rng = self.rng.clone();
+        self.machines[machine].runs(async move {
+            let watch = node.watch(key);
+            let cut = node.ended(&watch, |_| database.read(move |tables| tables.name_of(session, user)), |_| true);
+            let passes = async {
+                while watch.is_in_doubt() {
+                    sleep(Duration::from_millis(1)).await;
+                }
+                let until = Instant::now() + rng.up_to(LEASE * 6);
+                while Instant::now() < until {
+                    // The proxy cuts a stream whose bytes may not pass. Here it goes on, and must not pass any until it is safe.
+                    if node.may_pass(&watch) {
+                        database.tables.lock().unwrap().tally.bytes_passed += 1;
+                        told.lock().unwrap().byte_passes(session, machine);
+                    }
+                    sleep(rng.up_to(Duration::from_millis(20))).await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = passes => {}
+                () = cut => database.tables.lock().unwrap().tally.streams_cut += 1,
+            }
+            node.watches().drop_watch(&watch);
+        });
+    }
+
+    fn somebody_asks(&mut self, machine: usize) {
+        let (session, user, key) = self.a_session();
         let (told, database) = (Arc::clone(&self.told), self.machines[machine].database.clone());
         let node = Arc::clone(&self.machines[machine].node);
         let clock = self.machines[machine].environment.clone();

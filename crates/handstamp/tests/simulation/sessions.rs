@@ -6,6 +6,8 @@ mod cache;
 mod lease;
 #[path = "../../src/sessions/node.rs"]
 mod node;
+#[path = "../../src/sessions/recheck.rs"]
+mod recheck;
 #[path = "../../src/sessions/sync.rs"]
 mod sync;
 #[path = "../../src/sessions/watches.rs"]

@@ -134,12 +134,16 @@ impl App {
 const MAX_DECODINGS: usize = 4;
 
 /// The paths that programs may read where they are sent this one: with dot segments resolved or not, and without empty segments
-/// and parameters. None if it is encoded more often than any program decodes it.
+/// and parameters. A program may also stop at a character that ends a path once it is decoded. None if it is encoded more often than
+/// any program decodes it.
 fn readings(path: &str) -> Option<Vec<String>> {
     let mut text = path.to_owned();
     let mut readings = Vec::new();
     for _ in 0..MAX_DECODINGS {
-        readings.extend([Dots::Kept, Dots::Resolved].map(|dots| read(&text, dots)));
+        let first = text.split(['?', '#', '\0']).next().unwrap_or_default();
+        for text in [text.as_str(), first] {
+            readings.extend([Dots::Kept, Dots::Resolved].map(|dots| read(text, dots)));
+        }
         let decoded = percent_decode_str(&text).decode_utf8_lossy().into_owned();
         if decoded == text {
             return Some(readings);
@@ -259,6 +263,13 @@ mod tests {
             ("/admin/%2e%2e/", "ambiguous"),
             ("/admin%2f..%2f", "ambiguous"),
             ("/admin%2fusers", "ambiguous"),
+            ("/admin%3fx", "ambiguous"),
+            ("/admin%23x", "ambiguous"),
+            ("/admin%00", "ambiguous"),
+            ("/x/..%2fadmin%253f/static", "ambiguous"),
+            ("/static%23/../admin", "ambiguous"),
+            ("/static/..%23/notes", "app"),
+            ("/notes%3f/static", "app"),
             ("/admin/help/../users", "admin"),
             ("/%2525252525252561dmin", "ambiguous"),
         ] {

@@ -20,42 +20,63 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// A watched session. Until it is dropped, the end of the session is not reported as done.
 pub(super) struct Binding {
+    passage: Passage,
+    options: SubrequestOptions,
+}
+
+/// Tells whether bytes may pass. It does not keep the watch from being dropped.
+#[derive(Clone)]
+pub(super) struct Passage {
     site: SharedSite,
     watch: Arc<Watch>,
-    options: SubrequestOptions,
+}
+
+impl Passage {
+    fn is_open(&self) -> bool {
+        self.site.services.sessions.may_pass(&self.watch)
+    }
+
+    fn drop_watch(&self) {
+        self.site.services.sessions.drop_watch(&self.watch);
+    }
 }
 
 impl Binding {
     /// Watches a session, which has to satisfy the rules of the app all the time.
     pub(super) fn new(site: &SharedSite, session: &Session, options: &SubrequestOptions) -> Self {
         let watch = site.services.sessions.watch(session);
-        Self { site: Arc::clone(site), watch, options: options.clone() }
+        Self { passage: Passage { site: Arc::clone(site), watch }, options: options.clone() }
     }
 
     /// Completes when the session has ended, or no longer satisfies the rules.
     pub(super) async fn ended(&self) {
-        let sessions = &self.site.services.sessions;
+        let Passage { site, watch } = &self.passage;
         let satisfies = |user: &_, authentication| {
             self.options.allow_groups_of(user) && self.options.allow_assurance_of(authentication)
         };
-        sessions.ended_unless(&self.watch, satisfies).await;
+        site.services.sessions.ended_unless(watch, satisfies).await;
     }
 
     /// Waits until the session was found live after the watch began. It was looked up before, and may have ended in between.
     pub(super) async fn found_live(&self) {
-        while self.watch.is_in_doubt() {
+        while self.passage.watch.is_in_doubt() {
             sleep(LOOK_INTERVAL).await;
         }
     }
 
     /// Whether bytes may pass.
     pub(super) fn may_pass(&self) -> bool {
-        self.site.services.sessions.may_pass(&self.watch)
+        self.passage.is_open()
+    }
+
+    /// The means to cut the bodies of the request.
+    pub(super) fn cut(&self) -> Cut {
+        Cut { passage: Some(self.passage.clone()), ..Cut::default() }
     }
 
     /// Whether the session may be live, and this node alone is the reason that it ended here.
     pub(super) fn is_of_the_node(&self) -> bool {
-        self.watch.is_of_the_node()
+        self.passage.watch.is_of_the_node()
     }
 
     /// Spawns a task that cuts the bodies of a request when the session ends. It does so even while the browser does not read.
@@ -67,7 +88,7 @@ impl Binding {
                 binding.ended().await;
                 cut.cut();
                 stream.was_cut();
-                binding.site.services.sessions.drop_watch(&binding.watch);
+                binding.passage.drop_watch();
             }))
         };
         Guard { binding, task: task.abort_handle() }
@@ -76,7 +97,7 @@ impl Binding {
 
 impl Drop for Binding {
     fn drop(&mut self) {
-        self.site.services.sessions.drop_watch(&self.watch);
+        self.passage.drop_watch();
     }
 }
 
@@ -86,23 +107,18 @@ pub(super) struct Guard {
     task: AbortHandle,
 }
 
-impl Guard {
-    /// Whether bytes may pass.
-    pub(super) fn may_pass(&self) -> bool {
-        self.binding.may_pass()
-    }
-}
-
 impl Drop for Guard {
     fn drop(&mut self) {
         self.task.abort();
-        self.binding.site.services.sessions.drop_watch(&self.binding.watch);
+        self.binding.passage.drop_watch();
     }
 }
 
 /// Whether the bodies of a request are cut, and the tasks that have to learn it.
 #[derive(Default)]
 pub(super) struct Cut {
+    /// None where the request is not for a session.
+    passage: Option<Passage>,
     is_cut: AtomicBool,
     request: AtomicWaker,
     response: AtomicWaker,
@@ -122,8 +138,9 @@ impl Cut {
         self.response.wake();
     }
 
+    /// Whether no byte may pass. A process that was paused for longer than its lease finds it here before any timer.
     pub(super) fn is_cut(&self) -> bool {
-        self.is_cut.load(Ordering::SeqCst)
+        self.is_cut.load(Ordering::SeqCst) || self.passage.as_ref().is_some_and(|passage| !passage.is_open())
     }
 
     /// Whether it is cut; otherwise the task is woken when it is.

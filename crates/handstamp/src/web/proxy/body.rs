@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -36,14 +36,17 @@ impl std::error::Error for SessionEnded {}
 
 /// How far the body of a request has come.
 #[derive(Default)]
-pub(super) struct Progress(AtomicU64);
+pub(super) struct Progress {
+    steps: AtomicU64,
+    is_broken: AtomicBool,
+}
 
 impl Progress {
     const ENDED: u64 = u64::MAX;
 
     /// A number that differs from the last one if something was sent since.
     pub(super) fn steps(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.steps.load(Ordering::Relaxed)
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -51,11 +54,20 @@ impl Progress {
     }
 
     fn step(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.steps.fetch_add(1, Ordering::Relaxed);
     }
 
     fn end(&self) {
-        self.0.store(Self::ENDED, Ordering::Relaxed);
+        self.steps.store(Self::ENDED, Ordering::Relaxed);
+    }
+
+    /// Whether the client has sent no valid body, or only a part of it.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Relaxed)
+    }
+
+    fn is_found_broken(&self) {
+        self.is_broken.store(true, Ordering::Relaxed);
     }
 }
 
@@ -104,12 +116,18 @@ impl HttpBody for RequestBody {
         }
         ready!(self.poll_gate(context));
         let polled = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if self.cut.is_cut() {
+            return Poll::Ready(Some(Err(SessionEnded.into())));
+        }
         match polled {
             Some(Ok(frame)) => {
                 self.progress.step();
                 Poll::Ready(Some(Ok(filtered(frame, trailers_for_the_app))))
             }
-            Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
+            Some(Err(error)) => {
+                self.progress.is_found_broken();
+                Poll::Ready(Some(Err(error.into())))
+            }
             None => {
                 self.progress.end();
                 Poll::Ready(None)
@@ -137,9 +155,17 @@ pub(super) struct ResponseBody {
     pub(super) body: Incoming,
     pub(super) cut: Arc<Cut>,
     /// None where the request is not for a session.
-    pub(super) guard: Option<Guard>,
+    pub(super) _guard: Option<Guard>,
     pub(super) stream: Arc<OpenStream>,
     pub(super) _permit: OwnedSemaphorePermit,
+}
+
+impl ResponseBody {
+    fn end(&self) -> SessionEnded {
+        self.stream.was_cut();
+        self.cut.cut();
+        SessionEnded
+    }
 }
 
 impl HttpBody for ResponseBody {
@@ -148,13 +174,11 @@ impl HttpBody for ResponseBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if self.cut.poll(Side::Response, context.waker()) {
-            return Poll::Ready(Some(Err(SessionEnded.into())));
+            return Poll::Ready(Some(Err(self.end().into())));
         }
         let polled = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if self.guard.as_ref().is_some_and(|guard| !guard.may_pass()) {
-            self.stream.was_cut();
-            self.cut.cut();
-            return Poll::Ready(Some(Err(SessionEnded.into())));
+        if self.cut.is_cut() {
+            return Poll::Ready(Some(Err(self.end().into())));
         }
         Poll::Ready(polled.map(|frame| match frame {
             Ok(frame) => Ok(filtered(frame, trailers_for_the_browser)),

@@ -1,6 +1,7 @@
 //! Sends a request to an app, and gives its response back.
 
 use std::future::pending;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +64,8 @@ enum Failure {
     Timeout,
     /// The client has not sent the rest of its request.
     SlowClient,
+    /// The client has sent something else than the rest of its request.
+    BrokenRequest,
     SessionEnded,
 }
 
@@ -116,22 +119,57 @@ impl AppClient {
         };
         let binding = session.map(|session| Binding::new(site, session, options));
         let begun = Instant::now();
-        let cut = Arc::new(Cut::default());
+        let cut = Arc::new(binding.as_ref().map(Binding::cut).unwrap_or_default());
         let (parts, body) = request.into_parts();
         let response = match self.send(app, &parts, body, binding.as_ref(), &cut).await {
             Ok(response) => response,
-            Err(Failure::SessionEnded) if binding.as_ref().is_some_and(Binding::is_of_the_node) => {
-                let message = "We cannot do this right now. Please try again in a moment.";
-                return Ok(Passed::Refused(unavailable(&parts.method, StatusCode::SERVICE_UNAVAILABLE, message)));
+            Err(failure) => {
+                // The connection to the app has a task of its own, which sends the body of the request.
+                cut.cut();
+                return self.failed(site, app, parts, failure, binding.as_ref());
             }
-            Err(Failure::SessionEnded) => return Err(SessionEnded(parts.headers)),
-            Err(failure) => return Ok(Passed::Refused(self.explain(site, app, &parts.method, &failure))),
         };
         app.metrics.answered(response.status(), begun.elapsed());
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(self.switch(app, &parts.method, response, upgrade, browser, binding, permit));
         }
         Ok(Passed::ByApp(respond(app, response, binding, cut, permit)))
+    }
+
+    /// Waits until the session is found live. Nothing of it passes if that takes too long.
+    async fn settled(
+        &self,
+        binding: Option<&Binding>,
+        ended: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(), Failure> {
+        let Some(binding) = binding else { return Ok(()) };
+        let settled = async {
+            tokio::select! {
+                biased;
+                () = ended => Err(Failure::SessionEnded),
+                () = binding.found_live() => Ok(()),
+            }
+        };
+        timeout(self.config.timeout, settled).await.unwrap_or(Err(Failure::SessionEnded))
+    }
+
+    /// The response to a request that the app has not answered, unless its session has ended.
+    fn failed(
+        &self,
+        site: &SharedSite,
+        app: &App,
+        parts: request::Parts,
+        failure: Failure,
+        binding: Option<&Binding>,
+    ) -> Result<Passed, SessionEnded> {
+        match failure {
+            Failure::SessionEnded if binding.is_some_and(Binding::is_of_the_node) => {
+                let message = "We cannot do this right now. Please try again in a moment.";
+                Ok(Passed::Refused(unavailable(&parts.method, StatusCode::SERVICE_UNAVAILABLE, message)))
+            }
+            Failure::SessionEnded => Err(SessionEnded(parts.headers)),
+            failure => Ok(Passed::Refused(self.explain(site, app, &parts.method, &failure))),
+        }
     }
 
     /// Sends a request until there is a response, the app takes too long or the session ends.
@@ -156,6 +194,8 @@ impl AppClient {
             }
         };
         let mut ended = std::pin::pin!(ended);
+        // The session was looked up before it was watched, and the request may have waited in between.
+        self.settled(binding, ended.as_mut()).await?;
         loop {
             let body = next.take().unwrap_or_default();
             let request = prepared(app, parts, body, cut, &progress);
@@ -167,13 +207,7 @@ impl AppClient {
                     () = &mut ended => return Err(Failure::SessionEnded),
                     sent = &mut sent => match sent {
                         Ok(response) => {
-                            if let Some(binding) = binding {
-                                tokio::select! {
-                                    biased;
-                                    () = &mut ended => return Err(Failure::SessionEnded),
-                                    () = binding.found_live() => {}
-                                }
-                            }
+                            self.settled(binding, ended.as_mut()).await?;
                             return Ok(response);
                         }
                         Err(error) => break error,
@@ -186,6 +220,9 @@ impl AppClient {
                     }
                 }
             };
+            if progress.is_broken() {
+                return Err(Failure::BrokenRequest);
+            }
             // An app may close a connection that it has kept open just when a request is sent on it (RFC 9110 §9.2.2).
             let was_closed = !is_repeated && !error.is_connect() && begun.elapsed() < IDLE_CONNECTION;
             let restarts = error.is_connect() && begun.elapsed() < RESTART_TIMEOUT;
@@ -205,6 +242,7 @@ impl AppClient {
         let (status, reason) = match failure {
             Failure::Unreachable(error) => (StatusCode::BAD_GATEWAY, explained(error)),
             Failure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "no head of a response in time".to_owned()),
+            Failure::BrokenRequest => return StatusCode::BAD_REQUEST.into_response(),
             Failure::SlowClient | Failure::SessionEnded => return StatusCode::REQUEST_TIMEOUT.into_response(),
         };
         if let Some(unsaid) = self.failures.is_due(site.services.environment.clock_reading().monotonic) {
@@ -307,7 +345,7 @@ fn respond(
     } else {
         let stream = Arc::new(app.metrics.opened());
         let guard = binding.map(|binding| binding.guard(&cut, &stream));
-        Body::new(ResponseBody { body, cut, guard, stream, _permit: permit })
+        Body::new(ResponseBody { body, cut, _guard: guard, stream, _permit: permit })
     };
     let mut passed = Response::new(body);
     *passed.status_mut() = parts.status;

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use axum::http::header::{
-    ACCEPT, CONNECTION, COOKIE, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use axum::http::{HeaderMap, HeaderValue};
 use handstamp_core::cookie;
@@ -140,8 +140,12 @@ fn has_token(value: &HeaderValue, token: &str) -> bool {
     value.as_bytes().split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// Removes the headers of one connection, and those that `Connection` names.
+/// Removes the headers of one connection, those that `Connection` names, and a length beside a transfer coding.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    // Of two lengths this one does not count, and it would be the only one to go on (RFC 9112 §6.3).
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     let mut named = Vec::new();
     for value in headers.get_all(CONNECTION) {
         let tokens = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
@@ -161,16 +165,18 @@ fn remove_forged(headers: &mut HeaderMap) {
     }
 }
 
-fn is_forged(name: &str) -> bool {
-    // The first letter rules out most headers. The last one is that of `Proxy`, which CGI programs read as HTTP_PROXY.
-    if !matches!(name.as_bytes().first(), Some(b'r' | b'h' | b'x' | b'f' | b'p')) {
+fn is_forged(spelled: &str) -> bool {
+    // The first letter rules out most headers. The fifth one is that of `Proxy`, which CGI programs read as HTTP_PROXY.
+    if !matches!(spelled.as_bytes().first(), Some(b'r' | b'h' | b'x' | b'f' | b'p' | b'c' | b't')) {
         return false;
     }
-    let name: String = name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
+    let name: String =
+        spelled.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
     let is_identity = ["remote-user", "remote-name", "remote-email", "remote-groups"].contains(&name.as_str());
     let is_path = ["x-real-ip", "x-original-url", "x-original-uri", "x-rewrite-url"].contains(&name.as_str());
     let is_proxy = name == "forwarded" || name == "proxy" || name.starts_with("x-forwarded-");
-    is_identity || is_path || is_proxy || name.starts_with("handstamp-")
+    let is_length = name != spelled && ["content-length", "transfer-encoding"].contains(&name.as_str());
+    is_identity || is_path || is_proxy || is_length || name.starts_with("handstamp-")
 }
 
 /// Whether a browser would store a cookie of ours. A cookie without a name is sent back as its value alone.
@@ -258,8 +264,16 @@ mod tests {
         {
             forged.push(name.to_owned());
         }
-        for name in ["x_real_ip", "x-original-url", "x_rewrite_url", "proxy", "handstamp-anything", "x-forwarded-user"]
-        {
+        for name in [
+            "content_length",
+            "transfer_encoding",
+            "x_real_ip",
+            "x-original-url",
+            "x_rewrite_url",
+            "proxy",
+            "handstamp-anything",
+            "x-forwarded-user",
+        ] {
             forged.push(name.to_owned());
         }
         let lines: Vec<_> = forged.iter().map(|name| (name.as_str(), "forged")).collect();

@@ -1,5 +1,6 @@
 //! Metrics of the apps behind this site.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -54,7 +55,7 @@ impl AppMetrics {
     /// Counts one more open stream, until the result is dropped.
     pub(super) fn opened(&self) -> OpenStream {
         self.open.increment(1.0);
-        OpenStream { open: self.open.clone(), cut: self.cut.clone() }
+        OpenStream { open: self.open.clone(), cut: self.cut.clone(), was_cut: AtomicBool::new(false) }
     }
 }
 
@@ -62,11 +63,15 @@ impl AppMetrics {
 pub(super) struct OpenStream {
     open: Gauge,
     cut: Counter,
+    was_cut: AtomicBool,
 }
 
 impl OpenStream {
+    /// Counts the stream as cut, once.
     pub(super) fn was_cut(&self) {
-        self.cut.increment(1);
+        if !self.was_cut.swap(true, Ordering::Relaxed) {
+            self.cut.increment(1);
+        }
     }
 }
 

@@ -133,11 +133,16 @@ impl Pump {
             }
             let Self { to_browser, to_app, frames, last_used } = self;
             let mut passes = |frames: Option<&mut Frames>, bytes: &[u8]| {
-                *last_used = Instant::now();
+                if !may_pass() {
+                    return false;
+                }
+                if !bytes.is_empty() {
+                    *last_used = Instant::now();
+                }
                 if let Some(frames) = frames {
                     frames.pass(bytes);
                 }
-                may_pass()
+                true
             };
             let there = to_browser.poll(context, app, browser, |bytes| passes(frames.as_mut(), bytes));
             let back = to_app.poll(context, browser, app, |bytes| passes(None, bytes));
@@ -190,7 +195,8 @@ impl From<io::Error> for PumpError {
 }
 
 impl Direction {
-    /// Passes bytes on, if `may_pass` accepts them, until both sides are done for now.
+    /// Passes bytes on, if `may_pass` accepts them, until both sides are done for now. It is asked without bytes before those that
+    /// were accepted earlier are written.
     fn poll(
         &mut self,
         context: &mut Context<'_>,
@@ -198,6 +204,9 @@ impl Direction {
         to: &mut Io,
         mut may_pass: impl FnMut(&[u8]) -> bool,
     ) -> Poll<Result<(), PumpError>> {
+        if !self.waiting.is_empty() && !may_pass(&[]) {
+            return Poll::Ready(Err(PumpError::SessionEnded));
+        }
         loop {
             while self.written < self.waiting.len() {
                 let rest = &self.waiting[self.written..];
