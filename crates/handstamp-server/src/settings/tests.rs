@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use handstamp::{
-    AppAccess, AppPath, AppUrl, Argon2Params, MailAddress, Registration, ReturnHost, WebhookSecret, WebhookUrl,
+    AppAccess, AppPath, AppUrl, Argon2Params, MailAddress, Registration, ReturnHost, TrustedProxies, WebhookSecret,
+    WebhookUrl,
 };
 
 use super::reference::variable;
