@@ -151,7 +151,7 @@ pub fn page(pages: &Pages, sockets: &Sockets, bodies: &Bodies, machine: &Machine
          So a disturbance of the machine affects all systems alike. The processor time at {RATE} a second is that of all rounds together. The client never sleeps until an answer comes.\n\n\
          Before the WebSockets are opened, the nodes are started anew, so the memory of a socket has that of its session in the cache. Over \
          each socket one message has come and gone. Two open files are needed for each, which limits their number where the system \
-         allows fewer than 20,200. The memory of the kernel is not counted. Then {SIGN_OUTS} times a user signs in, opens a WebSocket through \
+         allows fewer than 20,400. The memory of the kernel is not counted. Then {SIGN_OUTS} times a user signs in, opens a WebSocket through \
          the node with all the others, and signs out on each of the three nodes in turn. The clients and PostgreSQL share \
          a core, and all nodes and the app the other. PostgreSQL does not wait for a disk (`fsync = off`). At the end all other sockets \
          are still open.\n"

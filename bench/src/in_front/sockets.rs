@@ -21,8 +21,8 @@ const NODES: usize = 3;
 pub const SIGN_OUTS: usize = 300;
 /// The number of threads that register the users.
 const REGISTRARS: usize = 4;
-/// Files that a node has open besides two for each WebSocket.
-const OTHER_FILES: usize = 200;
+/// Files that a node has open, or keeps for others, besides two for each WebSocket.
+const OTHER_FILES: usize = 400;
 /// How long a node has after the WebSockets were opened, until its memory is read.
 const SETTLES: Duration = Duration::from_secs(2);
 /// How long the nodes have between the opening of a socket and a sign-out.
