@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::program::start_in_python;
 use crate::{Program, TempFolder, free_address};
 
 /// A running mail server, by aiosmtpd. `mail_server.py` has the behaviours: `accept`, `refuse`, `hang` and so on.
@@ -52,14 +53,10 @@ impl MailServer {
     /// Starts the server again, on the same port, with another behaviour.
     pub fn start_again(&mut self, behaviour: &str, arguments: &[&str]) {
         self.stop();
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let mut command = Command::new(repository.join("target/tools/bin/python"));
-        command.arg(repository.join("crates/handstamp-testing/src/mail_server.py")).arg(self.folder.path());
-        command.args([behaviour, "--port", &self.port.to_string()]).args(arguments);
-        let errors = std::fs::File::create(self.folder.path().join("errors")).unwrap();
-        let program = Program::start(command.stderr(errors), "listening on ");
-        self.port = program.address().rsplit_once(':').unwrap().1.parse().unwrap();
-        self.program = Some(program);
+        let port = self.port.to_string();
+        let arguments = [&[behaviour, "--port", port.as_str()], arguments].concat();
+        let (program, port) = start_in_python("mail_server.py", self.folder.path(), &arguments);
+        (self.program, self.port) = (Some(program), port);
     }
 
     /// Kills the server. Its port stays the same for [`start_again`](Self::start_again).

@@ -1,10 +1,24 @@
 //! A program that a test starts, and that announces on standard output that it is ready.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+/// Starts a program of this crate in Python, which has the packages that `script/test` installs. Its first argument is a folder for
+/// what it writes, its errors included. Returns it with its port.
+pub(crate) fn start_in_python(file: &str, folder: &Path, arguments: &[&str]) -> (Program, u16) {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut command = Command::new(repository.join("target/tools/bin/python"));
+    command.arg(repository.join("crates/handstamp-testing/src").join(file)).arg(folder).args(arguments);
+    let errors = File::create(folder.join("errors")).unwrap();
+    let program = Program::start(command.stderr(errors), "listening on ");
+    let port = program.address().rsplit_once(':').unwrap().1.parse().unwrap();
+    (program, port)
+}
 
 /// A running program, which is killed when dropped.
 #[derive(Debug)]

@@ -1,12 +1,12 @@
 //! An application that gets webhooks, and verifies them by the reference implementation of Standard Webhooks.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::mail_server::make_certificates;
+use crate::program::start_in_python;
 use crate::{Program, TempFolder};
 
 /// A running application. `webhook_receiver.py` has the behaviours: `accept`, `fail`, `gone` and so on.
@@ -42,14 +42,11 @@ impl WebhookReceiver {
     /// Starts the application again, on the same port, with another behaviour.
     pub fn start_again(&mut self, behaviour: &str) {
         self.stop();
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let mut command = Command::new(repository.join("target/tools/bin/python"));
-        command.arg(repository.join("crates/handstamp-testing/src/webhook_receiver.py")).arg(self.folder.path());
-        command.args([behaviour, Self::SECRET, "--port", &self.port.to_string()]).args(&self.arguments);
-        let errors = std::fs::File::create(self.folder.path().join("errors")).unwrap();
-        let program = Program::start(command.stderr(errors), "listening on ");
-        self.port = program.address().rsplit_once(':').unwrap().1.parse().unwrap();
-        self.program = Some(program);
+        let port = self.port.to_string();
+        let mut arguments = vec![behaviour, Self::SECRET, "--port", &port];
+        arguments.extend(self.arguments.iter().map(String::as_str));
+        let (program, port) = start_in_python("webhook_receiver.py", self.folder.path(), &arguments);
+        (self.program, self.port) = (Some(program), port);
     }
 
     /// Kills the application. Its port stays the same for [`start_again`](Self::start_again).

@@ -8,6 +8,7 @@ use std::time::Duration;
 use handstamp_core::{AssuranceLevel, GroupName, InvalidSetting};
 use url::{Position, Url};
 
+use super::session::is_within;
 use super::setting::{invalid, parse};
 use super::{Config, Setting};
 
@@ -358,10 +359,8 @@ fn of_all_apps() -> Vec<Setting<Config>> {
 /// The apps at a host to which browsers do not send the session cookie.
 fn check_hosts(config: &Config) -> Vec<(String, InvalidSetting)> {
     let gets_cookie = |host: &AppHost| {
-        let name = host.as_str().split(':').next().unwrap_or_default();
         let domain = config.session.cookie_domain.as_deref();
-        let is_within = |domain| name == domain || name.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
-        host.as_str() == config.public_url.authority() || domain.is_some_and(is_within)
+        host.as_str() == config.public_url.authority() || domain.is_some_and(|domain| is_within(host.name(), domain))
     };
     let error = || InvalidSetting::new("must be the host of public_url, or belong to session.cookie_domain");
     let others = config.apps.iter().filter(|(_, app)| app.host.as_ref().is_some_and(|host| !gets_cookie(host)));

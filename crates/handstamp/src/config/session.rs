@@ -125,13 +125,17 @@ pub(super) fn settings() -> Vec<Setting<Config>> {
     ]
 }
 
+/// Whether browsers send a cookie for a domain to a host: it is that domain, or belongs to it (RFC 6265 §5.1.3).
+pub(super) fn is_within(host: &str, domain: &str) -> bool {
+    host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
+}
+
 /// Checks that browsers send a cookie for `domain` to the site, and only over TLS.
 fn check_cookie_domain(domain: &str, public_url: &PublicUrl) -> Result<(), InvalidSetting> {
     let host = public_url.host();
-    let covers = host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
     if !public_url.is_https() {
         Err(InvalidSetting::new("needs a public_url with https"))
-    } else if !covers || !domain.contains('.') || domain.starts_with('.') {
+    } else if !is_within(host, domain) || !domain.contains('.') || domain.starts_with('.') {
         Err(InvalidSetting::new(format!("must be a domain that {host} belongs to, such as example.com")))
     } else {
         Ok(())
