@@ -1,6 +1,6 @@
 //! Counts the instructions that a request takes outside the kernel, by callgrind, and compares them with `instructions.txt`.
 //!
-//! A difference of more than a tenth is a change that its author intended, or should know of. Run by script/test:
+//! A difference of more than a tenth is a change that its author intended, or should know of. Run by script/test-all:
 //!
 //! `counts [--binary PATH] [--into FOLDER] [--keep]`
 

@@ -580,7 +580,7 @@ fn streaming(s: State, mutant: Mutant, out: &mut Vec<(&'static str, State)>) -> 
             if holds && s.node.entry.is_some_and(|stamp| stamp >= s.node.changed) {
                 out.push(("hit", with(Some(settled(false)))));
             } else if holds {
-                // Once the stream is told, the node has applied the invalidation, and waits with its report only.
+                // The node applies an invalidation before it tells the stream. Only the report waits for the stream.
                 let is_applied = s.node.following == Following::Told && mutant != Mutant::TellBeforeAdvance;
                 let fill = Fill::Noted { position: s.node.position.max(u8::from(is_applied)) };
                 let doubt = Doubt::LookingUp { fill, is_of_this_cache: true, is_superseded: false };

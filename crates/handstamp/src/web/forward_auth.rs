@@ -218,8 +218,8 @@ fn cookies_of_the_app(sent: &HeaderMap) -> Result<HeaderValue, WebError> {
     HeaderValue::try_from(cookies).map_err(|_| malformed())
 }
 
-/// The URL of the sign-in page, or of another page of ours. The return URL is the target of the original request, or for a form the page that contained it.
-/// The entered data is lost, and the target of a form need not be a page.
+/// The URL of the sign-in page, or of another page of ours. The return URL is the target of the original request, or for a form the
+/// page that contained it. The entered data is lost, and the target of a form need not be a page.
 fn location(
     site: &SharedSite,
     headers: &HeaderMap,

@@ -32,7 +32,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     HTTP2_SETTINGS,
 ];
 
-/// The client of a request and the place that it asked for, as the app is told.
+/// The address of a client, and the scheme and host of its request. The app gets them as `X-Forwarded-…` and `Host`.
 pub(super) struct Origin<'a> {
     /// The address of the peer of our connection.
     pub(super) peer: Option<IpAddr>,

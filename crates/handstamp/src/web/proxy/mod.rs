@@ -57,7 +57,7 @@ struct Inner {
     client: AppClient,
 }
 
-/// A request that may pass, and what the app is told with it.
+/// An authorized request: its app, its rules, and the identity of its user.
 struct Allowed<'a> {
     app: &'a App,
     options: SubrequestOptions,
