@@ -53,9 +53,8 @@ impl MailServer {
     /// Starts the server again, on the same port, with another behaviour.
     pub fn start_again(&mut self, behaviour: &str, arguments: &[&str]) {
         self.stop();
-        let port = self.port.to_string();
-        let arguments = [&[behaviour, "--port", port.as_str()], arguments].concat();
-        let (program, port) = start_in_python("mail_server.py", self.folder.path(), &arguments);
+        let arguments = [&[behaviour], arguments].concat();
+        let (program, port) = start_in_python("mail_server.py", self.folder.path(), &arguments, self.port);
         (self.program, self.port) = (Some(program), port);
     }
 
@@ -239,5 +238,28 @@ impl Drop for Postfix {
     fn drop(&mut self) {
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread::{sleep, spawn};
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_starts_again_waits_for_its_port() {
+        let mut server = MailServer::start("accept");
+        let port = server.port();
+        server.stop();
+        let taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let freed = spawn(move || {
+            sleep(Duration::from_millis(500));
+            drop(taken);
+        });
+        server.start_again("accept", &[]);
+        freed.join().unwrap();
+        assert_eq!(server.port(), port);
     }
 }

@@ -6,18 +6,29 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Starts a program of this crate in Python, which has the packages that `script/test` installs. Its first argument is a folder for
-/// what it writes, its errors included. Returns it with its port.
-pub(crate) fn start_in_python(file: &str, folder: &Path, arguments: &[&str]) -> (Program, u16) {
+/// what it writes, its errors included. Returns it with its port: this one, or a free one for 0.
+pub(crate) fn start_in_python(file: &str, folder: &Path, arguments: &[&str], port: u16) -> (Program, u16) {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut command = Command::new(repository.join("target/tools/bin/python"));
     command.arg(repository.join("crates/handstamp-testing/src").join(file)).arg(folder).args(arguments);
-    let errors = File::create(folder.join("errors")).unwrap();
-    let program = Program::start(command.stderr(errors), "listening on ");
-    let port = program.address().rsplit_once(':').unwrap().1.parse().unwrap();
-    (program, port)
+    command.args(["--port", &port.to_string()]);
+    let begun = Instant::now();
+    loop {
+        let errors = File::create(folder.join("errors")).unwrap();
+        match Program::try_start(command.stderr(errors), "listening on ") {
+            Ok(program) => {
+                let port = program.address().rsplit_once(':').unwrap().1.parse().unwrap();
+                return (program, port);
+            }
+            // A connection of another test may have got the port while the program was stopped.
+            Err(_) if port != 0 && begun.elapsed() < Duration::from_secs(20) => sleep(Duration::from_millis(100)),
+            Err(_) => panic!("{command:?}: {}", std::fs::read_to_string(folder.join("errors")).unwrap_or_default()),
+        }
+    }
 }
 
 /// A running program, which is killed when dropped.
@@ -105,7 +116,7 @@ impl Program {
             if begun.elapsed() > time {
                 return false;
             }
-            std::thread::sleep(Duration::from_millis(5));
+            sleep(Duration::from_millis(5));
         }
         true
     }

@@ -42,10 +42,9 @@ impl WebhookReceiver {
     /// Starts the application again, on the same port, with another behaviour.
     pub fn start_again(&mut self, behaviour: &str) {
         self.stop();
-        let port = self.port.to_string();
-        let mut arguments = vec![behaviour, Self::SECRET, "--port", &port];
+        let mut arguments = vec![behaviour, Self::SECRET];
         arguments.extend(self.arguments.iter().map(String::as_str));
-        let (program, port) = start_in_python("webhook_receiver.py", self.folder.path(), &arguments);
+        let (program, port) = start_in_python("webhook_receiver.py", self.folder.path(), &arguments, self.port);
         (self.program, self.port) = (Some(program), port);
     }
 
