@@ -10,15 +10,29 @@ use crate::model::{OutboxKind, User};
 use crate::sessions::Session;
 
 impl Services {
-    /// Deletes the account of the signed-in user with all that belongs to it. No node serves a session of it when this returns.
+    /// Deletes the account of the signed-in user with all that belongs to it. No node serves a session of it when this returns. Of a
+    /// form that is sent twice, the other may have deleted it meanwhile.
     pub(crate) async fn delete_account(&self, context: &Context, session: &Session) -> Result<(), ActError> {
-        let user = self.user(session.user.id).await?;
-        self.delete(context, &user).await
+        match self.store.user_by_id(session.user.id, self.sessions.now()).await? {
+            Some(user) => self.delete(context, &user).await,
+            None => self.wait_until_deleted(context, session.user.id).await,
+        }
     }
 
-    /// Whether one of these users was deleted, as of a form that is sent twice.
-    pub(crate) async fn is_deleted(&self, user_id: UserId) -> Result<bool, ActError> {
-        Ok(self.store.user_by_id(user_id, self.sessions.now()).await?.is_none())
+    /// Whether a user was deleted, as by the first form of two. No node serves a session of the user when this returns.
+    pub(crate) async fn is_deleted(&self, context: &Context, user_id: UserId) -> Result<bool, ActError> {
+        if self.store.user_by_id(user_id, self.sessions.now()).await?.is_some() {
+            return Ok(false);
+        }
+        self.wait_until_deleted(context, user_id).await?;
+        Ok(true)
+    }
+
+    /// Waits until every node has applied the deletion of a user who is deleted: some node may not have applied it yet.
+    async fn wait_until_deleted(&self, context: &Context, user_id: UserId) -> Result<(), ActError> {
+        let entry = self.new_event(context, &Event::UserDeleted { user: user_id });
+        let deleted = self.store.delete_user(user_id, entry).await?;
+        Ok(self.sessions.wait_until_applied(deleted).await?)
     }
 
     pub(super) async fn delete(&self, context: &Context, user: &User) -> Result<(), ActError> {

@@ -41,7 +41,7 @@ pub(in crate::web) async fn submit(
         // the cookies of the first response.
         None => {
             let is_done = match *sender.presented.sessions.as_slice() {
-                [former] => site.services.is_deleted(former.user_id).await?,
+                [former] => site.services.is_deleted(&sender.context, former.user_id).await?,
                 _ => site.cookies.has_deleted_account(&sender.headers),
             };
             if is_done { Ok(deleted(&site)) } else { Ok(sender.reject_anonymous(&site)) }

@@ -9,6 +9,7 @@ use super::*;
 use crate::context::Context;
 use crate::events::Event;
 use crate::model::OwnedSession;
+use crate::sessions::SessionLookup;
 use crate::store::{InvalidationLog, NodeId, Position};
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -76,6 +77,24 @@ async fn changes_by_users_are_applied_on_every_node_before_the_response() {
     let bob = token_of(&here.changes(&ada, "/account/register", somebody_else).await);
     here.changes(&bob, "/account/logout", "").await;
     here.changes(&bob, "/account/logout", "").await;
+
+    let eve = "name=Eve&email=eve@example.com&password=plum-octave-harbour";
+    let eve = token_of(&here.changes(&bob, "/account/register", eve).await);
+    here.changes(&eve, "/account/delete", "").await;
+    here.changes(&eve, "/account/delete", "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_finds_the_account_deleted_waits_for_every_node() {
+    let here = TestSite::at("http://localhost").await;
+    let token = here.registers().await;
+    let accounts = &here.handstamp.0.site.services;
+    let SessionLookup::Active(session) = accounts.sessions.find(&token).await.unwrap() else { panic!("it has begun") };
+    let visitor = Context::visitor();
+    // Both of two concurrent requests have found the session live.
+    for _ in 0..2 {
+        here.waits_for_another_node(accounts.delete_account(&visitor, &session)).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
