@@ -53,13 +53,30 @@ impl fmt::Debug for Authentication {
 pub struct AuthenticationMethods(u16);
 
 /// Each method with its bit. A bit is never used for another method.
-const METHODS: [(&str, u16); 2] = [("pwd", 1), ("otp", 2)];
+const METHODS: [(&str, u16); 5] = [("pwd", 1), ("otp", 2), ("mfa", 4), ("pop", 8), ("user", 16)];
 
 impl AuthenticationMethods {
     /// A password.
     pub const PASSWORD: Self = Self(1);
-    /// A one-time code.
+    /// A one-time code: a mailed one, that of an authenticator app, or a recovery code.
     pub const ONE_TIME_CODE: Self = Self(2);
+    /// More than one factor.
+    pub const MULTIPLE_FACTORS: Self = Self(4);
+    /// The proof that the user has a key: a passkey.
+    pub const POSSESSION_OF_KEY: Self = Self(8);
+    /// The authenticator of a passkey has verified that the user was present.
+    pub const USER_PRESENCE: Self = Self(16);
+
+    /// The methods of both sets.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// Whether all of these methods are in the set.
+    pub const fn contain(self, methods: Self) -> bool {
+        self.0 & methods.0 == methods.0
+    }
 
     /// The methods in a stored text, separated by spaces. A name that only a newer version knows is left out.
     pub fn from_stored(text: &str) -> Self {
@@ -91,6 +108,10 @@ pub struct AssuranceLevel(u8);
 impl AssuranceLevel {
     /// One factor.
     pub const ONE_FACTOR: Self = Self(1);
+    /// Two factors.
+    pub const TWO_FACTORS: Self = Self(2);
+    /// Phishing-resistant: a passkey whose authenticator has verified the user.
+    pub const PHISHING_RESISTANT: Self = Self(3);
 
     /// Parses a level.
     ///

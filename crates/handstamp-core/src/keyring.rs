@@ -26,6 +26,12 @@ pub(crate) enum Purpose {
     OneTimeCode,
     /// The tags of the audit log.
     Events,
+    /// The seal of the secrets of second factors.
+    Factors,
+    /// The seal of the state of passkey ceremonies.
+    Ceremony,
+    /// The credential ids that are made up for addresses without passkeys.
+    DecoyPasskey,
 }
 
 impl Purpose {
@@ -37,6 +43,9 @@ impl Purpose {
             Self::OneTime => b"handstamp/one-time/v1",
             Self::OneTimeCode => b"handstamp/one-time-code/v1",
             Self::Events => b"handstamp/events/v1",
+            Self::Factors => b"handstamp/factors/v1",
+            Self::Ceremony => b"handstamp/ceremony/v1",
+            Self::DecoyPasskey => b"handstamp/decoy-passkey/v1",
         }
     }
 }

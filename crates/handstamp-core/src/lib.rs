@@ -15,6 +15,7 @@ mod device;
 mod display_name;
 mod email;
 mod event_chain;
+mod factors;
 mod form;
 mod group;
 mod ids;
@@ -24,6 +25,7 @@ mod one_time;
 mod password;
 mod password_advice;
 mod return_to;
+mod sealing;
 mod setting;
 mod throttle;
 mod time;
@@ -40,6 +42,8 @@ pub use event_chain::{
     ErasedEvents, EventCommitment, EventHead, EventKeys, EventRecord, EventSalt, EventTag, EventTagError,
     InvalidEventHead,
 };
+pub use factors::recovery_code::{RecoveryCode, RecoveryCodeHash};
+pub use factors::totp::{TotpSecret, TotpStep};
 pub use form::{Form, FormError};
 pub use group::{GroupName, GroupNameError};
 pub use ids::{SessionSecret, SessionSecretHash, UserId};
@@ -51,6 +55,7 @@ pub use password::{
 };
 pub use password_advice::PasswordAdvice;
 pub use return_to::{ReturnHost, ReturnHosts, ReturnTo};
+pub use sealing::{Opened, SealNonce, Sealer};
 pub use setting::InvalidSetting;
 pub use throttle::{AttemptKey, Attempts, Limit, RetryAfter};
 pub use time::Timestamp;
