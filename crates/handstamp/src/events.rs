@@ -97,7 +97,7 @@ macro_rules! events {
     ) => {
         /// An event.
         #[cfg_attr(
-            not(all(feature = "sqlite", feature = "postgres", feature = "proxy")),
+            not(all(feature = "sqlite", feature = "postgres", feature = "passkeys", feature = "proxy")),
             allow(dead_code, reason = "some events are of one feature")
         )]
         pub(crate) enum Event<'a> {
@@ -192,6 +192,10 @@ events! {
         info AuthnPasswordReset as PasswordReset "authn_password_reset" "set a new password by a link" { user: UserId }
         /// A signed-in user authenticated again.
         info AuthnReauthentication as Reauthenticated "authn_reauthentication" "authenticated again" { user: UserId }
+        /// A user added a passkey.
+        info PasskeyAdded as PasskeyAdded "passkey_added" "added a passkey" { user: UserId }
+        /// A user removed a passkey.
+        info PasskeyRemoved as PasskeyRemoved "passkey_removed" "removed a passkey" { user: UserId }
         /// The address of an account was changed.
         info UserEmailChange as EmailChanged "user_email_change" "changed the address" { user: UserId }
         /// A change of the address was undone by the link in the notice to the former address.
@@ -248,6 +252,13 @@ events! {
 
         /// A signed-in user entered a wrong password to authenticate again.
         info AuthnReauthenticationFail "authn_reauthentication_fail" "refused to authenticate a user again" { user: UserId }
+
+        /// A passkey was refused. There is no `user` if no account has it, or if the ceremony is not one of ours.
+        info PasskeyRefused "passkey_refused" "refused a passkey" { user: Option<UserId>, reason: &'a str }
+        /// The signature counter of a passkey has not grown since it was last used. The passkey was refused.
+        warn PasskeyCounterRegressed "passkey_counter_regressed" "the signature counter of a passkey has not grown: there may be a copy of it" { user: UserId }
+        /// A passkey was not checked, because the limit of its network was reached. `seconds` is the wait.
+        info PasskeyThrottled "passkey_throttled" "throttled the use of passkeys" { seconds: u64 }
 
         // Accounts.
         /// A mailed link was refused. The reason is `invalid`, `expired`, `purpose`, `used`, `user` or `address_taken`.

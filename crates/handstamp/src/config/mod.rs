@@ -7,6 +7,7 @@ mod forward_auth;
 mod hashing;
 mod limits;
 mod mail;
+mod passkeys;
 mod password;
 mod public_url;
 mod secrets;
@@ -32,6 +33,7 @@ pub use limits::LimitsConfig;
 pub(crate) use mail::SmtpCredentials;
 pub(crate) use mail::SmtpSecurity;
 pub use mail::{MailAddress, MailConfig, MailUrl, SmtpServer};
+pub use passkeys::PasskeysConfig;
 pub use public_url::PublicUrl;
 pub use session::SessionConfig;
 pub use setting::{BoundedValue, Setting, SettingValue};
@@ -65,6 +67,8 @@ pub struct Config {
     pub session: SessionConfig,
     /// The ways to sign in beside the password.
     pub sign_in: SignInConfig,
+    /// Passkeys.
+    pub passkeys: PasskeysConfig,
     /// The requirements for a new password: by default at least 8 code points, and strength 3 of 0 to 4.
     pub password: PasswordPolicy,
     /// A filter of breached passwords, which no new password may be in: a file that `handstamp passwords build` makes, and that
@@ -121,6 +125,7 @@ impl Config {
             registration: Registration::default(),
             session: SessionConfig::default(),
             sign_in: SignInConfig::default(),
+            passkeys: PasskeysConfig::default(),
             password: PasswordPolicy::default(),
             password_blocklist: None,
             hashing: HashingConfig::default(),
@@ -167,6 +172,7 @@ impl Config {
             site::settings(),
             session::settings(),
             sign_in::settings(),
+            passkeys::settings(),
             password::settings(),
             hashing::settings(),
             limits::settings(),
@@ -271,6 +277,13 @@ mod tests {
                     |config| config.session.cookie_domain = Some("example.com; Path=/".to_owned()),
                 ],
                 vec![|config| config.session.cookie_domain = Some("example.com".to_owned())],
+            ),
+            (
+                "passkeys.rp_id",
+                vec![|config| config.passkeys.rp_id = Some("com".to_owned()), |config| {
+                    config.passkeys.rp_id = Some("other.example".to_owned())
+                }],
+                vec![|config| config.passkeys.rp_id = Some("example.com".to_owned())],
             ),
             (
                 "session.cache_entries",

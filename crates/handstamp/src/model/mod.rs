@@ -9,6 +9,7 @@ mod event;
 mod message;
 mod one_time;
 mod outbox;
+mod passkey;
 mod session;
 mod user;
 
@@ -19,6 +20,11 @@ pub(crate) use event::{ERASED_FIELDS, EventContent, EventWriter, FailedSignIns, 
 pub(crate) use message::{Field, FieldErrors, Message};
 pub(crate) use one_time::{BrowserHash, ListedToken, NewOneTimeToken, OneTimeToken};
 pub(crate) use outbox::{NewOutboxMessage, OutboxChannel, OutboxKind, OutboxMessage};
+pub(crate) use passkey::Passkey;
+#[cfg(feature = "passkeys")]
+pub(crate) use passkey::{CeremonyId, PasskeyAdded, PasskeyOutcome, PasskeyRemoved, PasskeyUse, UsedCeremony};
+#[cfg(feature = "passkeys")]
+pub(crate) use session::ContinuedSession;
 pub use session::ListedSession;
 pub(crate) use session::{LiveSession, NewSession, OwnedSession, RevokeOutcome};
 pub use user::{ListUsers, User};

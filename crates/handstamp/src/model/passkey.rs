@@ -48,7 +48,6 @@ pub(crate) struct PasskeyUse {
     /// The passkey after its use.
     pub(crate) counter: u32,
     pub(crate) credential: String,
-    pub(crate) backup_eligible: bool,
     pub(crate) backed_up: bool,
     pub(crate) user_verified: bool,
     pub(crate) now: Timestamp,

@@ -17,6 +17,8 @@ mod invitation;
 mod mail;
 mod one_time;
 mod outbox;
+#[cfg(feature = "passkeys")]
+mod passkeys;
 mod reauthenticate;
 mod register;
 mod reset_password;
@@ -61,6 +63,10 @@ pub(crate) use mail::SentMail;
 pub(crate) use mail::{LinkValidity, Mailer};
 pub(crate) use one_time::BrowserSecret;
 pub(crate) use outbox::Outbox;
+#[cfg(feature = "passkeys")]
+use passkeys::Ceremonies;
+#[cfg(feature = "passkeys")]
+pub(crate) use passkeys::{AddPasskey, PasskeyAnswer, PasskeyAssertion, PasskeyAttestation};
 pub(crate) use register::{RegisterRequest, Registered};
 pub(crate) use sign_in::SignInRequest;
 pub(crate) use throttle::LoginThrottle;
@@ -93,6 +99,9 @@ pub(crate) struct Services {
     pub(crate) devices: DeviceTokens,
     /// The tokens of mailed links, and the codes beside them.
     pub(crate) one_time: OneTimeTokens,
+    /// None if browsers make no passkeys for this site.
+    #[cfg(feature = "passkeys")]
+    ceremonies: Option<Ceremonies>,
     pub(crate) assertions: Assertions,
     pub(crate) event_writer: Arc<EventWriter>,
     /// None if no mail can be sent.
@@ -139,6 +148,8 @@ impl Services {
             refuse_settings_that_need_mail(&config)?;
         }
         Ok(Self {
+            #[cfg(feature = "passkeys")]
+            ceremonies: Ceremonies::new(&config).map_err(same_secrets)?,
             assertions: Assertions::new(&config, &environment),
             event_writer: Arc::new(EventWriter::new(EventKeys::new(secret, fallbacks).map_err(same_secrets)?)),
             devices: DeviceTokens::new(secret, fallbacks).map_err(same_secrets)?,

@@ -31,6 +31,8 @@ use crate::config::SessionConfig;
 use crate::context::ClientInfo;
 use crate::environment::Environment;
 use crate::internal_error::InternalError;
+#[cfg(feature = "passkeys")]
+use crate::model::ContinuedSession;
 use crate::model::{ListedSession, LiveSession, NewEvent, NewSession, OwnedSession, SessionUser};
 use crate::store::{self, Committed, InvalidationLog, Store};
 
@@ -290,6 +292,19 @@ impl Sessions {
         let now = self.now();
         let claims = Claims { session_secret: self.new_secret(), issued_at: now, ..session.claims.clone() };
         (claims.session_secret.hash(), self.sign(&claims, now))
+    }
+
+    /// The same session under another secret and another id, with this authentication: what to store, and the token that opens it
+    /// once it is stored.
+    #[cfg(feature = "passkeys")]
+    pub(crate) fn continue_as(
+        &self,
+        session: &Session,
+        authentication: Authentication,
+    ) -> (ContinuedSession, IssuedToken) {
+        let (secret_hash, token) = self.rotate_secret(session);
+        let session_id = uuid::Builder::from_random_bytes(self.environment.random()).into_uuid();
+        (ContinuedSession { secret_hash, session_id, authentication }, token)
     }
 
     /// The token of a live session, signed with the current key.

@@ -26,7 +26,8 @@ macro_rules! select_passkeys {
 type Row = (Uuid, Uuid, Vec<u8>, String, String, i64, i64, i64, i64, i64, Option<i64>);
 
 fn passkey(row: Row) -> Result<Passkey> {
-    let (id, user_id, credential_id, name, credential, counter, eligible, backed_up, verified, created_at, used_at) = row;
+    let (id, user_id, credential_id, name, credential, counter, eligible, backed_up, verified, created_at, used_at) =
+        row;
     Ok(Passkey {
         id,
         user_id: UserId::from_uuid(user_id),
@@ -62,14 +63,14 @@ impl Store {
 /// The statements of the ceremonies.
 #[cfg(feature = "passkeys")]
 mod ceremonies {
-    use handstamp_core::{EmailAddress, SessionSecretHash};
+    use handstamp_core::EmailAddress;
 
     use super::super::statement::{limit, maintenance};
     use super::super::{Committed, InvalidationScope};
     use super::*;
     use crate::model::{
-        CredentialsVersion, NewEvent, NewSession, OwnedSession, PasskeyAdded, PasskeyOutcome, PasskeyRemoved,
-        PasskeyUse, SignInEvents, UsedCeremony,
+        ContinuedSession, CredentialsVersion, NewEvent, NewSession, OwnedSession, PasskeyAdded, PasskeyOutcome,
+        PasskeyRemoved, PasskeyUse, SignInEvents, UsedCeremony,
     };
 
     fn flag(value: bool) -> super::super::statement::Arg<'static> {
@@ -79,9 +80,8 @@ mod ceremonies {
     impl Tx<'_> {
         /// Uses a ceremony. Returns false if it was used before: of many at once one is the first.
         pub(in crate::store) async fn use_ceremony(&mut self, ceremony: UsedCeremony) -> Result<bool> {
-            const SQL: Sql = request(
-                "INSERT INTO used_ceremonies (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING",
-            );
+            const SQL: Sql =
+                request("INSERT INTO used_ceremonies (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING");
             let args = [ceremony.id.0.as_slice().into(), ceremony.expires_at.into()];
             Ok(self.execute(SQL, &args).await? > 0)
         }
@@ -89,8 +89,7 @@ mod ceremonies {
         /// Uses a ceremony and its passkey, if the passkey is as it was read. Otherwise another node has used it meanwhile.
         pub(in crate::store) async fn use_passkey(&mut self, used: &PasskeyUse) -> Result<PasskeyOutcome<()>> {
             const SQL: Sql = request(
-                "UPDATE passkeys SET counter = $3, credential = $4, backup_eligible = $5, backed_up = $6,
-                    user_verified = $7, used_at = $8
+                "UPDATE passkeys SET counter = $3, credential = $4, backed_up = $5, user_verified = $6, used_at = $7
                  WHERE id = $1 AND counter = $2",
             );
             if !self.use_ceremony(used.ceremony).await? {
@@ -101,7 +100,6 @@ mod ceremonies {
                 i64::from(used.counter_before).into(),
                 i64::from(used.counter).into(),
                 used.credential.as_str().into(),
-                flag(used.backup_eligible),
                 flag(used.backed_up),
                 flag(used.user_verified),
                 used.now.into(),
@@ -111,16 +109,62 @@ mod ceremonies {
         }
     }
 
+    impl Tx<'_> {
+        /// Notes that the factors of a user change, and ends the one-time tokens. Returns false if the account is disabled or gone.
+        async fn change_factors_of(&mut self, user_id: UserId, now: Timestamp) -> Result<bool> {
+            const SQL: Sql = request(
+                "UPDATE users SET credentials_version = credentials_version + 1, credentials_changed_at = $2
+                 WHERE id = $1 AND disabled_at IS NULL",
+            );
+            let changed = self.execute(SQL, &[user_id.into(), now.into()]).await?;
+            self.delete_tokens_of(user_id).await?;
+            Ok(changed > 0)
+        }
+
+        /// Ends all sessions of a user but one, which goes on under another id. Returns false if it has ended.
+        async fn continue_only(&mut self, current: OwnedSession, continued: &ContinuedSession) -> Result<bool> {
+            const END_OTHERS: Sql = request("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2");
+            let args = [current.user_id.into(), (&current.secret_hash).into()];
+            self.execute(END_OTHERS, &args).await?;
+            self.continue_session(current, continued).await
+        }
+
+        /// Lets a session go on under another secret, and perhaps another id. Returns false if it has ended.
+        async fn continue_session(&mut self, current: OwnedSession, continued: &ContinuedSession) -> Result<bool> {
+            const CONTINUE: Sql = request(
+                "UPDATE sessions SET id_hash = $3, handle = $4, methods = $5, assurance = $6, authenticated_at = $7
+                 WHERE user_id = $1 AND id_hash = $2",
+            );
+            let user_id = current.user_id;
+            let authentication = continued.authentication;
+            let methods = authentication.methods().to_string();
+            let args = [
+                user_id.into(),
+                (&current.secret_hash).into(),
+                (&continued.secret_hash).into(),
+                continued.session_id.into(),
+                methods.as_str().into(),
+                i64::from(authentication.assurance().get()).into(),
+                authentication.at().into(),
+            ];
+            Ok(self.execute(CONTINUE, &args).await? > 0)
+        }
+    }
+
     impl Store {
-        /// The ids of the passkeys of the account with this address, as its authenticators know them; none if there is no such
-        /// account, or no passkey.
-        pub(crate) async fn credential_ids_by_email(&self, email: &EmailAddress) -> Result<Vec<Vec<u8>>> {
+        /// The account with this address, and the ids of its passkeys as their authenticators know them.
+        pub(crate) async fn credential_ids_by_email(
+            &self,
+            email: &EmailAddress,
+        ) -> Result<(Option<UserId>, Vec<Vec<u8>>)> {
             // A row is returned in any case, so that an unknown address takes as long.
-            const SQL: &str = "SELECT passkeys.credential_id FROM (SELECT 1) AS one
+            const SQL: &str = "SELECT users.id, passkeys.credential_id FROM (SELECT 1) AS one
                  LEFT JOIN users ON users.email_key = $1 LEFT JOIN passkeys ON passkeys.user_id = users.id
                  ORDER BY passkeys.created_at, passkeys.id";
-            let rows: Vec<(Option<Vec<u8>>,)> = self.fetch_all(Pool::Read, request(SQL), &[email.key().into()]).await?;
-            Ok(rows.into_iter().filter_map(|(id,)| id).collect())
+            type Row = (Option<Uuid>, Option<Vec<u8>>);
+            let rows: Vec<Row> = self.fetch_all(Pool::Read, request(SQL), &[email.key().into()]).await?;
+            let user = rows.first().and_then(|(user, _)| *user).map(UserId::from_uuid);
+            Ok((user, rows.into_iter().filter_map(|(_, id)| id).collect()))
         }
 
         /// The passkey that an authenticator knows by this id.
@@ -157,6 +201,106 @@ mod ceremonies {
             let (changed, unused) = tx.replace_sessions(ended, session).await?;
             tx.write_sign_in_events(events, unused).await?;
             tx.commit_invalidating(PasskeyOutcome::Done(unused), &changed).await
+        }
+
+        /// Has a user authenticate again by a passkey in a session, which goes on as `continued`.
+        pub(crate) async fn confirm_by_passkey(
+            &self,
+            used: &PasskeyUse,
+            current: OwnedSession,
+            continued: &ContinuedSession,
+            event: NewEvent,
+        ) -> Result<Committed<PasskeyOutcome<()>>> {
+            let mut tx = self.begin().await?;
+            if !tx.lock_user(current.user_id).await? || !tx.continue_session(current, continued).await? {
+                return tx.rollback_with(PasskeyOutcome::Changed).await;
+            }
+            let used = tx.use_passkey(used).await?;
+            if used != PasskeyOutcome::Done(()) {
+                return tx.rollback_with(used).await;
+            }
+            tx.write_event(event).await?;
+            tx.commit_invalidating(used, &[InvalidationScope::Session(current.secret_hash)]).await
+        }
+
+        /// Adds a passkey. All other sessions and the one-time tokens of its user end, and the `current` session goes on as
+        /// `continued`. Device cookies from before do not count any more.
+        pub(crate) async fn add_passkey(
+            &self,
+            new: &Passkey,
+            ceremony: UsedCeremony,
+            (current, continued): (OwnedSession, &ContinuedSession),
+            event: NewEvent,
+        ) -> Result<Committed<PasskeyAdded>> {
+            const COUNT: Sql = request("SELECT COUNT(*) FROM passkeys WHERE user_id = $1");
+            const INSERT: Sql = request(
+                "INSERT INTO passkeys (id, user_id, credential_id, name, credential, counter, backup_eligible, backed_up,
+                    user_verified, created_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (credential_id) DO NOTHING",
+            );
+            let user_id = new.user_id;
+            let mut tx = self.begin().await?;
+            if !tx.change_factors_of(user_id, new.created_at).await? || !tx.continue_only(current, continued).await? {
+                return tx.rollback_with(PasskeyAdded::SignedOut).await;
+            }
+            if !tx.use_ceremony(ceremony).await? {
+                return tx.rollback_with(PasskeyAdded::Replayed).await;
+            }
+            let (count,): (i64,) = tx.fetch_one(COUNT, &[user_id.into()]).await?;
+            if count >= PASSKEYS_PER_USER {
+                return tx.rollback_with(PasskeyAdded::TooMany).await;
+            }
+            let columns = [
+                new.id.into(),
+                user_id.into(),
+                new.credential_id.as_slice().into(),
+                new.name.as_str().into(),
+                new.credential.as_str().into(),
+                i64::from(new.counter).into(),
+                flag(new.backup_eligible),
+                flag(new.backed_up),
+                flag(new.user_verified),
+                new.created_at.into(),
+            ];
+            if tx.execute(INSERT, &columns).await? == 0 {
+                return tx.rollback_with(PasskeyAdded::Taken).await;
+            }
+            tx.write_event(event).await?;
+            tx.commit_invalidating(PasskeyAdded::Added, &[InvalidationScope::User(user_id)]).await
+        }
+
+        /// Removes a passkey, if its user can still sign in without it: by a password, or by another passkey whose authenticator
+        /// verifies the user. Sessions and tokens end as in [`add_passkey`](Self::add_passkey).
+        pub(crate) async fn remove_passkey(
+            &self,
+            id: Uuid,
+            now: Timestamp,
+            (current, continued): (OwnedSession, &ContinuedSession),
+            event: NewEvent,
+        ) -> Result<Committed<PasskeyRemoved>> {
+            const DELETE: Sql = request("DELETE FROM passkeys WHERE id = $1 AND user_id = $2");
+            const WAYS_IN: Sql = request(
+                "SELECT (SELECT COUNT(password_hash) FROM users WHERE id = $1)
+                    + (SELECT COUNT(*) FROM passkeys WHERE user_id = $1 AND user_verified = 1)",
+            );
+            let user_id = current.user_id;
+            let mut tx = self.begin().await?;
+            // The row of the user is locked first, so that two removals do not each count on the passkey of the other.
+            if !tx.change_factors_of(user_id, now).await? {
+                return tx.rollback_with(PasskeyRemoved::SignedOut).await;
+            }
+            if tx.execute(DELETE, &[id.into(), user_id.into()]).await? == 0 {
+                return tx.rollback_with(PasskeyRemoved::NotFound).await;
+            }
+            if !tx.continue_only(current, continued).await? {
+                return tx.rollback_with(PasskeyRemoved::SignedOut).await;
+            }
+            let (ways_in,): (i64,) = tx.fetch_one(WAYS_IN, &[user_id.into()]).await?;
+            if ways_in == 0 {
+                return tx.rollback_with(PasskeyRemoved::LastWayIn).await;
+            }
+            tx.write_event(event).await?;
+            tx.commit_invalidating(PasskeyRemoved::Removed, &[InvalidationScope::User(user_id)]).await
         }
 
         /// Deletes up to `most` ceremonies that have expired, and returns how many.

@@ -21,6 +21,8 @@ pub(super) fn describe(event: &AuditEvent) -> String {
         "authn_password_reset" => "New password set by a link",
         "authn_reauthentication" => "Password entered again",
         "authn_token_created" => "Link to set a new password made",
+        "passkey_added" => "Passkey added",
+        "passkey_removed" => "Passkey removed",
         "user_email_change" => "E-mail address changed",
         "user_email_change_undo" => "Change of the e-mail address undone",
         "user_export" => "Data downloaded",

@@ -20,6 +20,8 @@ mod account_life;
 mod activity;
 mod connections;
 mod embedding;
+#[cfg(feature = "passkeys")]
+mod passkeys;
 mod propagation;
 
 const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
