@@ -51,6 +51,8 @@ mod jobs;
 mod migrations;
 mod one_time;
 mod outbox;
+#[cfg(feature = "passkeys")]
+mod passkeys;
 
 laws! {
     a_transaction_changes_nothing_until_it_is_committed
