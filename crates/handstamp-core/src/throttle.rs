@@ -211,8 +211,8 @@ impl AttemptKey {
         network.site().map(|site| Self::new("site", &[&site]))
     }
 
-    /// Uses of passkeys from a network. They have a count of their own: a passkey cannot be guessed, so whoever guesses passwords
-    /// does not keep the others of a network from their passkeys.
+    /// Uses of passkeys from a network. They are counted apart from passwords, so an attacker who guesses passwords does not keep the
+    /// others of the network from their passkeys.
     pub fn passkeys_from(network: Network) -> Self {
         Self::new("passkeys", &[&network.to_bytes()])
     }

@@ -12,6 +12,7 @@ mod double_submission;
 mod form_errors;
 mod https;
 mod keyboard;
+mod passkeys;
 mod registration_and_return;
 mod sign_in_for_another_host;
 mod sign_out;

@@ -99,7 +99,7 @@ impl Store {
         if account.verified {
             tx.delete_tokens_of(user_id).await?;
         } else {
-            // Whoever made the account need not be the owner of the address.
+            // Another person may have made the account.
             tx.delete_all_tokens_of(user_id).await?;
             tx.delete_passkeys_of(user_id).await?;
         }

@@ -42,7 +42,7 @@ impl Services {
     }
 }
 
-/// What is left of the authentication of a session once its user has no passkey any more.
+/// The authentication of a session whose user has no passkey any more: the rest of its methods, at their level.
 fn without_passkeys(authentication: Authentication) -> Authentication {
     use AuthenticationMethods as Methods;
     let methods = authentication.methods();

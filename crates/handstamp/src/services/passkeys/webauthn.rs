@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::environment::Environment;
 use crate::model::{CeremonyId, Passkey, PasskeyUse, UsedCeremony};
 
-/// What a browser answers for a passkey that it uses: the JSON of `PublicKeyCredential.toJSON()`.
+/// The answer of a browser for a passkey that it uses: the JSON of `PublicKeyCredential.toJSON()`.
 pub(crate) type PasskeyAssertion = PublicKeyCredential;
 /// The same for a new passkey.
 pub(crate) type PasskeyAttestation = RegisterPublicKeyCredential;

@@ -336,7 +336,7 @@ async fn the_passkeys_of_an_account_end_with_it_and_with_a_first_confirmation(st
         assert!(store.reset_password(used, &hash("second"), event()).await.unwrap().value);
         assert_eq!(store.passkeys_of(id).await.unwrap().len(), usize::from(verified), "verified: {verified}");
     };
-    // Whoever made the account need not have been the owner of the address.
+    // Another person may have made the account.
     reset(false).await;
     let mut session = one_more_of(store, id).await;
     assert_eq!(added(store, &mut session, &passkey).await, PasskeyAdded::Added);
