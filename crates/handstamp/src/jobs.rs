@@ -52,7 +52,7 @@ enum Scope {
 }
 
 /// All jobs.
-const JOBS: [Job; 9] = [
+const JOBS: [Job; 10] = [
     // The session lists of this node are always current; those of other nodes may be out of date by the interval. Writing more
     // often would cost more than the requests.
     Job {
@@ -72,6 +72,12 @@ const JOBS: [Job; 9] = [
         interval: minutes(60),
         scope: Scope::Cluster,
         run: |services| Box::pin(services.purge_tokens()),
+    },
+    Job {
+        name: "reseal_totp",
+        interval: minutes(60),
+        scope: Scope::Cluster,
+        run: |services| Box::pin(services.reseal_totp()),
     },
     Job {
         name: "purge_attempts",

@@ -109,8 +109,8 @@ pub use blocklist::{Blocklist, BlocklistError};
 pub use config::{
     AppAccess, AppConfig, AppHost, AppPath, AppProxyConfig, AppUrl, BoundedValue, Config, ConfigError, ConfigErrors,
     DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig, MailAddress, MailConfig, MailUrl, PoolConfig, Prefix,
-    PublicUrl, Registration, SessionConfig, Setting, SettingValue, SignInConfig, SmtpServer, TrustedOrigin, WebhookUrl,
-    WebhooksConfig,
+    PublicUrl, Registration, SecondFactorConfig, SecondFactorRequired, SessionConfig, Setting, SettingValue,
+    SignInConfig, SmtpServer, TrustedOrigin, WebhookUrl, WebhooksConfig,
 };
 pub use data_dir::DataDir;
 pub use embed::{
@@ -126,7 +126,8 @@ pub use handstamp_core::{
     TrustedProxies, UserId, WebhookSecret,
 };
 pub use model::{
-    AuditEvent, AuditProblem, AuditProblemKind, AuditReport, EventActor, ListEvents, ListUsers, ListedSession, User,
+    AuditEvent, AuditProblem, AuditProblemKind, AuditReport, EventActor, Factors, ListEvents, ListUsers, ListedSession,
+    User,
 };
 pub use web::NotReady;
 #[cfg(feature = "proxy")]

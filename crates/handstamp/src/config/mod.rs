@@ -9,6 +9,7 @@ mod limits;
 mod mail;
 mod password;
 mod public_url;
+mod second_factor;
 mod secrets;
 mod session;
 mod setting;
@@ -33,6 +34,7 @@ pub(crate) use mail::SmtpCredentials;
 pub(crate) use mail::SmtpSecurity;
 pub use mail::{MailAddress, MailConfig, MailUrl, SmtpServer};
 pub use public_url::PublicUrl;
+pub use second_factor::{SecondFactorConfig, SecondFactorRequired};
 pub use session::SessionConfig;
 pub use setting::{BoundedValue, Setting, SettingValue};
 pub use sign_in::SignInConfig;
@@ -65,6 +67,8 @@ pub struct Config {
     pub session: SessionConfig,
     /// The ways to sign in beside the password.
     pub sign_in: SignInConfig,
+    /// The users who need a second factor.
+    pub second_factor: SecondFactorConfig,
     /// The requirements for a new password: by default at least 8 code points, and strength 3 of 0 to 4.
     pub password: PasswordPolicy,
     /// A filter of breached passwords, which no new password may be in: a file that `handstamp passwords build` makes, and that
@@ -121,6 +125,7 @@ impl Config {
             registration: Registration::default(),
             session: SessionConfig::default(),
             sign_in: SignInConfig::default(),
+            second_factor: SecondFactorConfig::default(),
             password: PasswordPolicy::default(),
             password_blocklist: None,
             hashing: HashingConfig::default(),
@@ -167,6 +172,7 @@ impl Config {
             site::settings(),
             session::settings(),
             sign_in::settings(),
+            second_factor::settings(),
             password::settings(),
             hashing::settings(),
             limits::settings(),

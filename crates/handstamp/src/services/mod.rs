@@ -12,6 +12,7 @@ mod delete_account;
 mod end_sessions;
 mod events;
 mod export_account;
+mod factors;
 mod hashing;
 mod invitation;
 mod mail;
@@ -33,7 +34,7 @@ use std::time::Duration;
 
 use handstamp_core::{
     DeviceId, DeviceTokens, EventKeys, KeyRingError, OneTimeTokens, Password, PasswordError, PasswordHash,
-    PasswordPolicy, SessionTokens, Timestamp, UserId,
+    PasswordPolicy, Sealer, SessionTokens, Timestamp, UserId,
 };
 use tokio::sync::broadcast;
 
@@ -53,6 +54,7 @@ pub(crate) use admin::CreateUser;
 pub(crate) use assertions::Assertions;
 pub(crate) use change_password::ChangePasswordRequest;
 pub(crate) use confirm_registration::ConfirmedRegistration;
+pub(crate) use factors::{NewTotp, PendingSignIn, SignedIn, TotpConfirmed};
 use hashing::HashPermit;
 pub(crate) use hashing::PasswordHasher;
 pub(crate) use invitation::{AcceptInvitation, Invite};
@@ -61,6 +63,7 @@ pub(crate) use mail::SentMail;
 pub(crate) use mail::{LinkValidity, Mailer};
 pub(crate) use one_time::BrowserSecret;
 pub(crate) use outbox::Outbox;
+pub(crate) use reauthenticate::{Proof, WaysToConfirm};
 pub(crate) use register::{RegisterRequest, Registered};
 pub(crate) use sign_in::SignInRequest;
 pub(crate) use throttle::LoginThrottle;
@@ -93,6 +96,8 @@ pub(crate) struct Services {
     pub(crate) devices: DeviceTokens,
     /// The tokens of mailed links, and the codes beside them.
     pub(crate) one_time: OneTimeTokens,
+    /// Seals the secrets of second factors.
+    factor_sealer: Sealer,
     pub(crate) assertions: Assertions,
     pub(crate) event_writer: Arc<EventWriter>,
     /// None if no mail can be sent.
@@ -143,6 +148,7 @@ impl Services {
             event_writer: Arc::new(EventWriter::new(EventKeys::new(secret, fallbacks).map_err(same_secrets)?)),
             devices: DeviceTokens::new(secret, fallbacks).map_err(same_secrets)?,
             one_time: OneTimeTokens::new(secret, fallbacks).map_err(same_secrets)?,
+            factor_sealer: Sealer::for_factors(secret, fallbacks).map_err(same_secrets)?,
             outbox: Outbox::new(sends && mailer.is_some(), sends && webhooks.is_some()),
             mailer,
             webhooks,

@@ -51,6 +51,7 @@ mod jobs;
 mod migrations;
 mod one_time;
 mod outbox;
+mod second_factors;
 
 laws! {
     a_transaction_changes_nothing_until_it_is_committed

@@ -21,6 +21,7 @@ mod activity;
 mod connections;
 mod embedding;
 mod propagation;
+mod second_factors;
 
 const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
@@ -137,6 +138,8 @@ async fn only_the_listed_routes_are_public() {
         "POST /account/register",
         "GET /account/login",
         "POST /account/login",
+        "GET /account/login/second-factor",
+        "POST /account/login/second-factor",
         "GET /account/logout",
         "POST /account/logout",
         "GET /account/login/mail",
@@ -154,11 +157,12 @@ async fn only_the_listed_routes_are_public() {
         "GET /account/invitation",
         "POST /account/invitation",
         "POST /account/verify",
-        "POST /account/api/v1/session",
-        "DELETE /account/api/v1/session",
-        "POST /account/api/v1/users",
         "POST /account/api/v1/password/forgot",
         "ANY /account/api/{*path}",
+        "POST /account/api/v1/session",
+        "DELETE /account/api/v1/session",
+        "POST /account/api/v1/session/second-factor",
+        "POST /account/api/v1/users",
         "GET /account/api/v1/openapi.json",
         "GET /account/static/{file}",
         "GET /auth/jwks.json",
