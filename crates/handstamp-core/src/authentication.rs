@@ -26,6 +26,28 @@ impl Authentication {
         Self::new(AuthenticationMethods::PASSWORD, AssuranceLevel::ONE_FACTOR, at)
     }
 
+    /// This authentication with a second factor: a code of an authenticator app, or a recovery code. Without a first factor the
+    /// level stays as it is.
+    #[must_use]
+    pub fn with_code(self, at: Timestamp) -> Self {
+        let second = AuthenticationMethods::ONE_TIME_CODE.and(AuthenticationMethods::MULTIPLE_FACTORS);
+        if self.methods() == AuthenticationMethods::default() {
+            return Self::new(AuthenticationMethods::ONE_TIME_CODE, self.assurance(), at);
+        }
+        Self::new(self.methods().and(second), self.assurance().max(AssuranceLevel::TWO_FACTORS), at)
+    }
+
+    /// This authentication without codes, after the authenticator app was removed. The level of a passkey stays.
+    #[must_use]
+    pub fn without_codes(self) -> Self {
+        if self.methods().contain(AuthenticationMethods::POSSESSION_OF_KEY.and(AuthenticationMethods::USER_PRESENCE)) {
+            let methods = AuthenticationMethods(self.methods().0 & !AuthenticationMethods::ONE_TIME_CODE.0);
+            return Self::new(methods, self.assurance(), self.at());
+        }
+        let codes = AuthenticationMethods::ONE_TIME_CODE.and(AuthenticationMethods::MULTIPLE_FACTORS);
+        Self::new(AuthenticationMethods(self.methods().0 & !codes.0), AssuranceLevel::ONE_FACTOR, self.at())
+    }
+
     /// The methods that were used.
     pub fn methods(self) -> AuthenticationMethods {
         AuthenticationMethods((self.0 >> METHODS_SHIFT) as u16)

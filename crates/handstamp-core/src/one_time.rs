@@ -45,11 +45,13 @@ pub enum OneTimePurpose {
     ConfirmRegistration = 6,
     /// To sign in with a code.
     SignIn = 7,
+    /// To complete a sign-in by its second factor. The token is in a cookie, and never mailed.
+    PendingSignIn = 8,
 }
 
 impl OneTimePurpose {
     /// All purposes.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ResetPassword,
         Self::VerifyEmail,
         Self::ChangeEmail,
@@ -57,6 +59,7 @@ impl OneTimePurpose {
         Self::AcceptInvitation,
         Self::ConfirmRegistration,
         Self::SignIn,
+        Self::PendingSignIn,
     ];
 
     /// The number in tokens and in the database.
@@ -74,6 +77,7 @@ impl OneTimePurpose {
             Self::AcceptInvitation => "accept_invitation",
             Self::ConfirmRegistration => "confirm_registration",
             Self::SignIn => "sign_in",
+            Self::PendingSignIn => "pending_sign_in",
         }
     }
 

@@ -68,6 +68,11 @@ impl Limit {
         (max > 0).then_some(Self { max, over_limit: OverLimit::Backoff { per_day: Self::PER_DAY } })
     }
 
+    /// For the codes of second factors of a user, wherever they are typed. There is always a limit, as a code has six digits.
+    pub fn codes_of_a_user() -> Self {
+        Self { max: 10, over_limit: OverLimit::Backoff { per_day: Self::PER_DAY } }
+    }
+
     /// For a network, which many users may share: `max` attempts in each quarter of an hour. None, for no limit, where `max`
     /// is 0.
     pub fn per_network(max: u32) -> Option<Self> {
@@ -189,6 +194,11 @@ impl AttemptKey {
     /// Password attempts for an account on its known devices and in its sessions, all together.
     pub fn user(user_id: UserId) -> Self {
         Self::new("user", &[user_id.as_uuid().as_bytes()])
+    }
+
+    /// Codes of second factors of a user, in all browsers and sessions together.
+    pub fn codes_of(user_id: UserId) -> Self {
+        Self::new("codes of", &[user_id.as_uuid().as_bytes()])
     }
 
     /// Sign-ins to an account on a device where it has signed in before.

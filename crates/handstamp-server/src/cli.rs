@@ -154,6 +154,8 @@ pub(crate) enum UserCommand {
     Enable(AccountArgument),
     /// Forget the wrong passwords that other clients tried for a user, so that the user can sign in at once.
     Unlock(AccountArgument),
+    /// Remove the second factors and passkeys of a user who has lost them, and revoke all sessions of the user. The user gets a mail.
+    ResetFactors(AccountArgument),
     /// Delete a user and all data of the user.
     Delete(AccountArgument),
     /// Add a user to groups and remove the user from others; without either flag, list the groups of the user.
@@ -376,6 +378,7 @@ impl UserCommand {
             | Self::Disable(account)
             | Self::Enable(account)
             | Self::Unlock(account)
+            | Self::ResetFactors(account)
             | Self::Delete(account) => &account.data,
         }
     }

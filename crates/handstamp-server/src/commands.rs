@@ -5,7 +5,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Duration;
 
-use handstamp::{Handstamp, ListUsers, ListedSession, NewUser, User, Users};
+use handstamp::{Factors, Handstamp, ListUsers, ListedSession, NewUser, User, Users};
 use serde_json::{Value, json};
 use tracing::Level;
 use zeroize::Zeroizing;
@@ -33,7 +33,11 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliE
                 say(&users.reset_link(user.id).await?)
             }
             UserCommand::List { output, .. } => show_accounts(&all_users(&users).await?, output),
-            UserCommand::Show { account, output } => show_account(&find(&users, &account.email).await?, output),
+            UserCommand::Show { account, output } => {
+                let user = find(&users, &account.email).await?;
+                let factors = users.factors(user.id).await?;
+                show_account(&user, factors, output)
+            }
             UserCommand::Verify(account) => {
                 let user = find(&users, &account.email).await?;
                 users.verify(user.id).await?;
@@ -55,6 +59,12 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliE
                     true => say(&format!("unlocked {}", account.email)),
                     false => say(&format!("there were no wrong passwords for {}", account.email)),
                 }
+            }
+            UserCommand::ResetFactors(account) => {
+                let user = find(&users, &account.email).await?;
+                users.reset_factors(user.id).await?;
+                let revoked = sessions_in_words(user.sessions);
+                say(&format!("removed the second factors of {}, and revoked {revoked}", user.email))
             }
             UserCommand::Groups { account, add, remove, output } => {
                 let add: Vec<_> = add.iter().map(String::as_str).collect();
@@ -183,8 +193,19 @@ fn show_accounts(accounts: &[User], output: OutputFlags) -> Result<(), CliError>
         .map_err(CliError::failure)
 }
 
-fn show_account(account: &User, output: OutputFlags) -> Result<(), CliError> {
-    if output.json { show_json(&json!(account)) } else { show_accounts(std::slice::from_ref(account), output) }
+fn show_account(account: &User, factors: Factors, output: OutputFlags) -> Result<(), CliError> {
+    if output.json {
+        let mut shown = json!(account);
+        shown["factors"] = json!(factors);
+        return show_json(&shown);
+    }
+    show_accounts(std::slice::from_ref(account), output)?;
+    let app = factors.totp_since.map_or_else(|| "none".to_owned(), |since| format!("since {since}"));
+    say(&format!(
+        "\npassword: {}\nauthenticator app: {app}\nrecovery codes left: {}",
+        if factors.has_password { "yes" } else { "none" },
+        factors.recovery_codes
+    ))
 }
 
 fn show_groups(account: &User, output: OutputFlags) -> Result<(), CliError> {

@@ -192,10 +192,16 @@ events! {
         info AuthnPasswordReset as PasswordReset "authn_password_reset" "set a new password by a link" { user: UserId }
         /// A signed-in user authenticated again.
         info AuthnReauthentication as Reauthenticated "authn_reauthentication" "authenticated again" { user: UserId }
-        /// A user added a passkey.
-        info PasskeyAdded as PasskeyAdded "passkey_added" "added a passkey" { user: UserId }
-        /// A user removed a passkey.
-        info PasskeyRemoved as PasskeyRemoved "passkey_removed" "removed a passkey" { user: UserId }
+        /// A user added a second factor or a passkey.
+        info FactorAdded as FactorAdded "authn_factor_added" "added a factor" { user: UserId, factor: &'static str }
+        /// A user removed a second factor or a passkey.
+        info FactorRemoved as FactorRemoved "authn_factor_removed" "removed a factor" { user: UserId, factor: &'static str }
+        /// A user got new recovery codes.
+        info RecoveryCodesReplaced as RecoveryCodesReplaced "authn_recovery_codes_replaced" "got new recovery codes" { user: UserId }
+        /// A recovery code was used. `left` is the number of those that are left.
+        info RecoveryCodeUsed as RecoveryCodeUsed "authn_recovery_code_used" "used a recovery code" { user: UserId, left: u64 }
+        /// An operator removed the second factors and passkeys of a user.
+        info FactorsReset as FactorsReset "authn_factors_reset" "removed the second factors of a user" { user: UserId }
         /// The address of an account was changed.
         info UserEmailChange as EmailChanged "user_email_change" "changed the address" { user: UserId }
         /// A change of the address was undone by the link in the notice to the former address.
@@ -259,6 +265,10 @@ events! {
         warn PasskeyCounterRegressed "passkey_counter_regressed" "the signature counter of a passkey has not grown: there may be a copy of it" { user: UserId }
         /// A passkey was not checked, because the limit of its network was reached. `seconds` is the wait.
         info PasskeyThrottled "passkey_throttled" "throttled the use of passkeys" { seconds: u64 }
+        /// The code of a second factor was wrong.
+        info AuthnFactorFail "authn_factor_fail" "refused the code of a second factor" { user: UserId }
+        /// A secret of a second factor cannot be opened: no secret key of this node has sealed it.
+        error FactorKeyUnknown "factor_key_unknown" "cannot open a second factor: no secret of this node has sealed it; add the former secret to secret_key_fallbacks" { user: UserId }
 
         // Accounts.
         /// A mailed link was refused. The reason is `invalid`, `expired`, `purpose`, `used`, `user` or `address_taken`.

@@ -81,6 +81,12 @@ const JOBS: &[Job] = &[
         run: |services| Box::pin(services.purge_ceremonies()),
     },
     Job {
+        name: "reseal_totp",
+        interval: minutes(60),
+        scope: Scope::Cluster,
+        run: |services| Box::pin(services.reseal_totp()),
+    },
+    Job {
         name: "purge_attempts",
         interval: minutes(5),
         scope: Scope::Cluster,

@@ -110,8 +110,8 @@ pub use blocklist::{Blocklist, BlocklistError};
 pub use config::{
     AppAccess, AppConfig, AppHost, AppPath, AppProxyConfig, AppUrl, BoundedValue, Config, ConfigError, ConfigErrors,
     DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig, MailAddress, MailConfig, MailUrl, PasskeysConfig,
-    PoolConfig, Prefix, PublicUrl, Registration, SessionConfig, Setting, SettingValue, SignInConfig, SmtpServer,
-    TrustedOrigin, WebhookUrl, WebhooksConfig,
+    PoolConfig, Prefix, PublicUrl, Registration, SecondFactorConfig, SecondFactorRequired, SessionConfig, Setting,
+    SettingValue, SignInConfig, SmtpServer, TrustedOrigin, WebhookUrl, WebhooksConfig,
 };
 pub use data_dir::DataDir;
 pub use embed::{
@@ -127,7 +127,8 @@ pub use handstamp_core::{
     TrustedProxies, UserId, WebhookSecret,
 };
 pub use model::{
-    AuditEvent, AuditProblem, AuditProblemKind, AuditReport, EventActor, ListEvents, ListUsers, ListedSession, User,
+    AuditEvent, AuditProblem, AuditProblemKind, AuditReport, EventActor, Factors, ListEvents, ListUsers, ListedSession,
+    User,
 };
 pub use web::NotReady;
 #[cfg(feature = "proxy")]

@@ -37,6 +37,13 @@ impl fmt::Display for Message {
             Self::WrongCode => {
                 f.write_str("This code is wrong or no longer valid. After five wrong codes you need a new mail.")
             }
+            Self::WrongFactorCode => f.write_str(
+                "This code is wrong, or was used before. Type the newest code of the app, and check that the clock of your phone is right.",
+            ),
+            Self::HasSecondFactor => f.write_str("The user has a second factor. Send them to the sign-in page."),
+            Self::NoSecondFactor => f.write_str("Set up an authenticator app first."),
+            Self::TryAgain => f.write_str("That did not work. Try again later."),
+            Self::FactorRequired => f.write_str("Confirm with a code of your authenticator app, a recovery code or a passkey."),
             Self::EmailUnchanged => f.write_str("This is your address already."),
             Self::NoMail => f.write_str("This site sends no mail. Ask the people who run it."),
             Self::LinkInvalid => f.write_str("This link is no longer valid."),

@@ -25,9 +25,9 @@
   const run = async (box, autofill) => {
     current.abort();
     const { signal } = (current = new AbortController());
-    const { passkey, options, finish } = box.dataset;
+    const { passkey, url } = box.dataset;
     const email = autofill || !("autofill" in box.dataset) ? "" : value("#email");
-    const { ceremony, publicKey } = await post(options, email ? { email } : {});
+    const { ceremony, publicKey } = await post(`${url}/options`, email ? { email } : {});
     signal.throwIfAborted();
     const credential =
       passkey === "create"
@@ -39,7 +39,7 @@
           });
     const remember = document.querySelector("[name=remember]")?.checked ?? false;
     const rest = { next: value("[name=next]"), remember, name: value("#passkey-name") };
-    location.assign((await post(finish, { ceremony, credential, ...rest })).next);
+    location.assign((await post(url, { ceremony, credential, ...rest })).next);
   };
 
   for (const box of document.querySelectorAll("[data-passkey]")) {

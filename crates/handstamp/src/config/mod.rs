@@ -10,6 +10,7 @@ mod mail;
 mod passkeys;
 mod password;
 mod public_url;
+mod second_factor;
 mod secrets;
 mod session;
 mod setting;
@@ -35,6 +36,7 @@ pub(crate) use mail::SmtpSecurity;
 pub use mail::{MailAddress, MailConfig, MailUrl, SmtpServer};
 pub use passkeys::PasskeysConfig;
 pub use public_url::PublicUrl;
+pub use second_factor::{SecondFactorConfig, SecondFactorRequired};
 pub use session::SessionConfig;
 pub use setting::{BoundedValue, Setting, SettingValue};
 pub use sign_in::SignInConfig;
@@ -69,6 +71,8 @@ pub struct Config {
     pub sign_in: SignInConfig,
     /// Passkeys.
     pub passkeys: PasskeysConfig,
+    /// The users who need a second factor.
+    pub second_factor: SecondFactorConfig,
     /// The requirements for a new password: by default at least 8 code points, and strength 3 of 0 to 4.
     pub password: PasswordPolicy,
     /// A filter of breached passwords, which no new password may be in: a file that `handstamp passwords build` makes, and that
@@ -126,6 +130,7 @@ impl Config {
             session: SessionConfig::default(),
             sign_in: SignInConfig::default(),
             passkeys: PasskeysConfig::default(),
+            second_factor: SecondFactorConfig::default(),
             password: PasswordPolicy::default(),
             password_blocklist: None,
             hashing: HashingConfig::default(),
@@ -173,6 +178,7 @@ impl Config {
             session::settings(),
             sign_in::settings(),
             passkeys::settings(),
+            second_factor::settings(),
             password::settings(),
             hashing::settings(),
             limits::settings(),

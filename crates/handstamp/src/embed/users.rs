@@ -6,7 +6,7 @@ use handstamp_core::UserId;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::model::{ListUsers, User};
+use crate::model::{Factors, ListUsers, User};
 use crate::services::{CreateUser, Invite, Services};
 
 /// The users of a site, for operators and applications: [`Handstamp::users`](crate::Handstamp::users). Every change has been applied
@@ -137,6 +137,23 @@ impl Users {
     /// [Not found](Error::is_not_found), or the database cannot be written.
     pub async fn unlock(&self, id: UserId) -> Result<bool, Error> {
         Ok(self.0.unlock_user(&Context::operator(), id).await?)
+    }
+
+    /// The password and the second factors of a user, without any secret.
+    ///
+    /// # Errors
+    /// [Not found](Error::is_not_found), or the database cannot be read.
+    pub async fn factors(&self, id: UserId) -> Result<Factors, Error> {
+        Ok(self.0.factors_of(id).await?)
+    }
+
+    /// Removes the second factors of a user who has lost them, who then signs in with the password alone. The sessions are revoked, and
+    /// the user gets a mail.
+    ///
+    /// # Errors
+    /// [Not found](Error::is_not_found), or the database cannot be written.
+    pub async fn reset_factors(&self, id: UserId) -> Result<(), Error> {
+        Ok(self.0.reset_factors(&Context::operator(), id).await?)
     }
 
     /// Deletes a user with all data. The sessions are revoked.

@@ -16,6 +16,16 @@ pub(crate) enum Message {
     /// The password that a signed-in user entered again is wrong.
     WrongPassword,
     WrongCode,
+    /// A code of a second factor is wrong, or was used before.
+    WrongFactorCode,
+    /// The application signs in a user with a second factor.
+    HasSecondFactor,
+    /// The password is not enough to confirm here.
+    FactorRequired,
+    /// Recovery codes need a second factor.
+    NoSecondFactor,
+    /// Something failed that a second try may solve.
+    TryAgain,
     EmailUnchanged,
     /// The site sends no mails.
     NoMail,

@@ -6,6 +6,7 @@ pub(crate) const GROUPS_PER_USER: i64 = 50;
 mod audit_report;
 mod credentials;
 mod event;
+mod factors;
 mod message;
 mod one_time;
 mod outbox;
@@ -17,14 +18,14 @@ pub use audit_report::{AuditProblem, AuditProblemKind, AuditReport};
 pub(crate) use credentials::{Credentials, CredentialsVersion};
 pub use event::{AuditEvent, EventActor, ListEvents};
 pub(crate) use event::{ERASED_FIELDS, EventContent, EventWriter, FailedSignIns, NewEvent, SignInEvents, StoredEvent};
+pub use factors::Factors;
+pub(crate) use factors::{CodeUse, ContinuedSession, FactorRefused, RightCode, StoredTotp};
 pub(crate) use message::{Field, FieldErrors, Message};
 pub(crate) use one_time::{BrowserHash, ListedToken, NewOneTimeToken, OneTimeToken};
 pub(crate) use outbox::{NewOutboxMessage, OutboxChannel, OutboxKind, OutboxMessage};
 pub(crate) use passkey::Passkey;
 #[cfg(feature = "passkeys")]
 pub(crate) use passkey::{CeremonyId, PasskeyAdded, PasskeyOutcome, PasskeyRemoved, PasskeyUse, UsedCeremony};
-#[cfg(feature = "passkeys")]
-pub(crate) use session::ContinuedSession;
 pub use session::ListedSession;
 pub(crate) use session::{LiveSession, NewSession, OwnedSession, RevokeOutcome};
 pub use user::{ListUsers, User};

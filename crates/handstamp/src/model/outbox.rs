@@ -23,6 +23,8 @@ pub(crate) enum OutboxKind {
     PasswordChanged,
     /// Notice to the former address: the address was changed. It has a link to undo it.
     EmailChanged,
+    /// Notice: a second factor or a passkey was added, removed or used up.
+    FactorChanged,
     /// Notice: the account signed in in a browser in which it had not signed in before.
     NewDevice,
     /// Notice: the account was deleted.
@@ -52,7 +54,7 @@ impl OutboxChannel {
 
 impl OutboxKind {
     /// All kinds.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::ResetRequest,
         Self::RegistrationRequest,
         Self::SignInRequest,
@@ -61,6 +63,7 @@ impl OutboxKind {
         Self::Invitation,
         Self::PasswordChanged,
         Self::EmailChanged,
+        Self::FactorChanged,
         Self::NewDevice,
         Self::AccountDeleted,
         Self::Webhook,
@@ -82,6 +85,7 @@ impl OutboxKind {
             Self::Invitation => "invitation",
             Self::PasswordChanged => "password_changed",
             Self::EmailChanged => "email_changed",
+            Self::FactorChanged => "factor_changed",
             Self::NewDevice => "new_device",
             Self::AccountDeleted => "account_deleted",
             Self::Webhook => "webhook",

@@ -27,14 +27,6 @@ pub(crate) struct NewSession {
     pub(crate) address: String,
 }
 
-/// A session that goes on under another secret and another id, with another authentication.
-#[cfg(feature = "passkeys")]
-pub(crate) struct ContinuedSession {
-    pub(crate) secret_hash: SessionSecretHash,
-    pub(crate) session_id: Uuid,
-    pub(crate) authentication: Authentication,
-}
-
 /// The result of ending a session by its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RevokeOutcome {

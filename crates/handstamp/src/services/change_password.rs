@@ -159,6 +159,10 @@ impl Services {
         password: Password,
     ) -> Result<Option<SignInCookies>, InternalError> {
         let user_id = former.user_id;
+        if self.needs_second_factor(account).await? {
+            // The password alone begins no session, and the browser may have kept the cookie of the first form.
+            return Ok(None);
+        }
         let Some(hash) = account.password_hash.clone() else { return Ok(None) };
         let client = &context.client;
         let share = Share { network: client.network, account: AttemptKey::user(user_id) };

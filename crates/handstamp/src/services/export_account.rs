@@ -15,6 +15,7 @@ impl Services {
         let id = session.user.id;
         let user = self.user(id).await?;
         let credentials = self.store.credentials_by_id(id).await?;
+        let factors = self.factors_of(id).await?;
         let sessions = self.sessions.list(id).await?;
         let passkeys = self.store.passkeys_of(id).await?;
         let links = self.store.tokens_of(id, self.sessions.now()).await?;
@@ -31,7 +32,9 @@ impl Services {
                 "created_at": time(user.created_at),
                 "signed_in_at": user.signed_in_at.map(time),
                 "credentials_changed_at": credentials.as_ref().and_then(|found| found.changed_at).map(time),
-                "has_password": credentials.is_some_and(|found| found.password_hash.is_some()),
+                "has_password": factors.has_password,
+                "authenticator_app_since": factors.totp_since.map(time),
+                "recovery_codes": factors.recovery_codes,
             },
             "sessions": sessions.iter().map(|listed| json!({
                 "id": listed.session_id.to_string(),

@@ -12,6 +12,7 @@ mod delete_account;
 mod end_sessions;
 mod events;
 mod export_account;
+mod factors;
 mod hashing;
 mod invitation;
 mod mail;
@@ -35,7 +36,7 @@ use std::time::Duration;
 
 use handstamp_core::{
     DeviceId, DeviceTokens, EventKeys, KeyRingError, OneTimeTokens, Password, PasswordError, PasswordHash,
-    PasswordPolicy, SessionTokens, Timestamp, UserId,
+    PasswordPolicy, Sealer, SessionTokens, Timestamp, UserId,
 };
 use tokio::sync::broadcast;
 
@@ -55,6 +56,7 @@ pub(crate) use admin::CreateUser;
 pub(crate) use assertions::Assertions;
 pub(crate) use change_password::ChangePasswordRequest;
 pub(crate) use confirm_registration::ConfirmedRegistration;
+pub(crate) use factors::{NewTotp, PendingSignIn, SignedIn, TotpConfirmed, WaysToComplete};
 use hashing::HashPermit;
 pub(crate) use hashing::PasswordHasher;
 pub(crate) use invitation::{AcceptInvitation, Invite};
@@ -67,6 +69,7 @@ pub(crate) use outbox::Outbox;
 use passkeys::Ceremonies;
 #[cfg(feature = "passkeys")]
 pub(crate) use passkeys::{AddPasskey, PasskeyAnswer, PasskeyAssertion, PasskeyAttestation};
+pub(crate) use reauthenticate::{Proof, WaysToConfirm};
 pub(crate) use register::{RegisterRequest, Registered};
 pub(crate) use sign_in::SignInRequest;
 pub(crate) use throttle::LoginThrottle;
@@ -102,6 +105,8 @@ pub(crate) struct Services {
     /// None if browsers make no passkeys for this site.
     #[cfg(feature = "passkeys")]
     ceremonies: Option<Ceremonies>,
+    /// Seals the secrets of second factors.
+    factor_sealer: Sealer,
     pub(crate) assertions: Assertions,
     pub(crate) event_writer: Arc<EventWriter>,
     /// None if no mail can be sent.
@@ -154,6 +159,7 @@ impl Services {
             event_writer: Arc::new(EventWriter::new(EventKeys::new(secret, fallbacks).map_err(same_secrets)?)),
             devices: DeviceTokens::new(secret, fallbacks).map_err(same_secrets)?,
             one_time: OneTimeTokens::new(secret, fallbacks).map_err(same_secrets)?,
+            factor_sealer: Sealer::for_factors(secret, fallbacks).map_err(same_secrets)?,
             outbox: Outbox::new(sends && mailer.is_some(), sends && webhooks.is_some()),
             mailer,
             webhooks,

@@ -2,6 +2,7 @@
 
 use handstamp_core::{AttemptKey, DisplayName, EmailAddress, Password, PasswordPolicy, UserId};
 
+use super::factors::SignedIn;
 use super::hashing::Share;
 use super::mail::MessageContent;
 use super::one_time::BrowserSecret;
@@ -121,8 +122,9 @@ impl Services {
             Err(ActError::Fields(errors)) if errors.get(Field::Email) == Some(&Message::EmailTaken) => {}
             outcome => return outcome,
         }
-        match self.sign_in(context, instead, previous_sessions).await {
-            Ok(cookies) => Ok(Registered::SignedIn(cookies)),
+        match self.sign_in(context, instead, previous_sessions, "").await {
+            Ok(SignedIn::Begun(cookies)) => Ok(Registered::SignedIn(cookies)),
+            Ok(SignedIn::NeedsSecondFactor(_)) => Err(ActError::field(Field::Email, Message::EmailTaken)),
             Err(ActError::Internal(error)) => Err(error.into()),
             Err(_) => Err(ActError::field(Field::Email, Message::EmailTaken)),
         }

@@ -1,13 +1,15 @@
 //! Signs a user in with an e-mail address and a password.
 
-use handstamp_core::{AttemptKey, EmailAddress, KnownDevices, Password, PasswordHash};
+use handstamp_core::{AttemptKey, AuthenticationMethods, EmailAddress, KnownDevices, Password, PasswordHash};
 
+use super::factors::{FirstFactor, SignedIn};
 use super::hashing::{HashPermit, Share, Verification};
 use super::throttle::PasswordAttempt;
-use super::{ActError, Services, SignInCookies};
+use super::{ActError, Services};
 use crate::context::{ClientInfo, Context};
 use crate::events::Event;
 use crate::model::{Credentials, Field, FieldErrors, Message, OwnedSession};
+use crate::store::CountedAttempt;
 
 /// A request to sign in.
 pub(crate) struct SignInRequest {
@@ -32,14 +34,26 @@ impl SignInRequest {
     }
 }
 
+/// The account of a password that is right.
+struct CheckedCredentials {
+    account: Credentials,
+    hash: PasswordHash,
+    /// The hash of the same password with the current settings, if they differ.
+    rehashed: Option<PasswordHash>,
+    /// The attempts that were counted.
+    attempted: Vec<CountedAttempt>,
+}
+
 impl Services {
-    /// Begins a session, and revokes the earlier sessions of this browser.
+    /// Begins a session, and revokes the earlier sessions of this browser. If the user has a second factor, the sign-in waits for it, in
+    /// place of the one whose cookie the browser has presented.
     pub(crate) async fn sign_in(
         &self,
         context: &Context,
         request: SignInRequest,
         previous_sessions: &[OwnedSession],
-    ) -> Result<SignInCookies, ActError> {
+        presented_pending: &str,
+    ) -> Result<SignedIn, ActError> {
         let client = &context.client;
         let known = self.devices.open(&client.device_cookie, self.sessions.now());
         let share = Share { network: client.network, account: AttemptKey::account(&request.email) };
@@ -49,7 +63,17 @@ impl Services {
             self.check_recent_refusal(&request.email, client).map_err(ActError::Throttled)?;
             let permit = self.hashing.reserve(share).await?;
             let account = self.store.credentials_by_email(&request.email).await?;
-            let (account, hash, rehashed) = self.check_credentials(permit, account, &request, &known, client).await?;
+            let checked = self.check_credentials(permit, account, &request, &known, client).await?;
+            let CheckedCredentials { account, hash, rehashed, attempted } = checked;
+            if self.needs_second_factor(&account).await? {
+                let methods = AuthenticationMethods::PASSWORD;
+                let first = FirstFactor { methods, remember: request.remember, attempted, code: None };
+                match self.begin_pending_sign_in(&account, &first, presented_pending).await? {
+                    Some(pending) => return Ok(SignedIn::NeedsSecondFactor(pending)),
+                    None => continue,
+                }
+            }
+            self.refund(&attempted).await;
             let (session, token) =
                 self.sessions.begin(account.user_id, self.session_lifetime(request.remember), client);
             let notice = self.new_device_notice(context, account.user_id).await?;
@@ -63,7 +87,7 @@ impl Services {
                 {
                     Event::RehashFailed { user: account.user_id, error: &error }.record();
                 }
-                return Ok(self.complete_sign_in(session.owned(), account.changed_at, token, client));
+                return Ok(SignedIn::Begun(self.complete_sign_in(session.owned(), account.changed_at, token, client)));
             }
         }
         Err(ActError::field(Field::Password, Message::WrongCredentials))
@@ -78,13 +102,16 @@ impl Services {
         request: &SignInRequest,
         known: &KnownDevices,
         client: &ClientInfo,
-    ) -> Result<(Credentials, PasswordHash, Option<PasswordHash>), ActError> {
+    ) -> Result<CheckedCredentials, ActError> {
         let hash =
             account.as_ref().filter(|account| !account.disabled).and_then(|account| account.password_hash.clone());
         let attempt = PasswordAttempt::SignIn { email: &request.email, account: account.as_ref(), known, client };
-        let checked = self.check_password(permit, &attempt, hash.clone(), request.password.clone()).await?;
+        let (checked, attempted) =
+            self.check_password_before_second_factor(permit, &attempt, hash.clone(), request.password.clone()).await?;
         match (account, hash, checked) {
-            (Some(account), Some(hash), Verification::Valid { rehashed }) => Ok((account, hash, rehashed)),
+            (Some(account), Some(hash), Verification::Valid { rehashed }) => {
+                Ok(CheckedCredentials { account, hash, rehashed, attempted })
+            }
             (account, ..) => {
                 let user = account.map(|account| account.user_id);
                 Event::AuthnLoginFail { user }.record();

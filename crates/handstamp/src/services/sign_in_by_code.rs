@@ -2,9 +2,10 @@
 
 use handstamp_core::{AssuranceLevel, Authentication, AuthenticationMethods, EmailAddress, OneTimeId, OneTimePurpose};
 
+use super::factors::{FirstFactor, SignedIn};
 use super::mail::MessageContent;
 use super::one_time::BrowserSecret;
-use super::{ActError, Services, SignInCookies};
+use super::{ActError, Services};
 use crate::context::Context;
 use crate::model::{Field, Message, OutboxKind, OwnedSession};
 
@@ -29,20 +30,26 @@ impl Services {
     }
 
     /// Begins a remembered session by a mailed code, and revokes the earlier sessions of this browser. The code verifies the address: if
-    /// it was never verified, what was there before ends.
+    /// it was never verified, what was there before ends. If the user has a second factor, the sign-in waits for it.
     pub(crate) async fn sign_in_by_code(
         &self,
         context: &Context,
         browser: &BrowserSecret,
         code: &str,
         previous_sessions: &[OwnedSession],
-    ) -> Result<SignInCookies, ActError> {
+    ) -> Result<SignedIn, ActError> {
         let wrong = || ActError::field(Field::Code, Message::WrongCode);
         let now = self.sessions.now();
         let token = self.store.token_of_browser(browser.hash(), OneTimePurpose::SignIn, now).await?;
         let used = self.check_code(token.as_ref(), code).await?;
         let user_id = token.and_then(|token| token.user_id).ok_or_else(wrong)?;
         let account = self.store.credentials_by_id(user_id).await?.ok_or_else(wrong)?;
+        if self.needs_second_factor(&account).await? && self.user(user_id).await?.email_verified {
+            let methods = AuthenticationMethods::ONE_TIME_CODE;
+            let first = FirstFactor { methods, remember: true, attempted: Vec::new(), code: Some(used) };
+            let pending = self.begin_pending_sign_in(&account, &first, "").await?;
+            return Ok(SignedIn::NeedsSecondFactor(pending.ok_or_else(wrong)?));
+        }
         let (mut session, issued) = self.sessions.begin(user_id, self.session_lifetime(true), &context.client);
         let methods = AuthenticationMethods::ONE_TIME_CODE;
         session.authentication = Authentication::new(methods, AssuranceLevel::ONE_FACTOR, session.created_at);
@@ -54,6 +61,6 @@ impl Services {
         self.record_sign_in(context, user_id, unused);
         // A first verification has changed the credentials at the time of the sign-in.
         let changed_at = self.store.credentials_by_id(user_id).await?.and_then(|account| account.changed_at);
-        Ok(self.complete_sign_in(session.owned(), changed_at, issued, &context.client))
+        Ok(SignedIn::Begun(self.complete_sign_in(session.owned(), changed_at, issued, &context.client)))
     }
 }

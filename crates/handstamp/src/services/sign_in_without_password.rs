@@ -24,6 +24,9 @@ impl Services {
                 Event::AuthnLoginFail { user: Some(user) }.record();
                 return Err(ActError::Forbidden(Message::UserDisabled));
             }
+            if self.needs_second_factor(&account).await? {
+                return Err(ActError::Forbidden(Message::HasSecondFactor));
+            }
             let (mut session, token) = self.sessions.begin(user, self.session_lifetime(remember), &context.client);
             let methods = AuthenticationMethods::default();
             session.authentication = Authentication::new(methods, AssuranceLevel::ONE_FACTOR, session.created_at);

@@ -115,6 +115,22 @@ impl Services {
         stored: Option<PasswordHash>,
         password: Password,
     ) -> Result<Verification, ActError> {
+        let (checked, attempted) = self.check_password_before_second_factor(permit, attempt, stored, password).await?;
+        if let Verification::Valid { .. } = checked {
+            self.refund(&attempted).await;
+        }
+        Ok(checked)
+    }
+
+    /// The same, but a right password stays counted: it is refunded once the second factor is right as well. Otherwise an attacker who
+    /// knows the password could guess codes without end.
+    pub(super) async fn check_password_before_second_factor(
+        &self,
+        permit: HashPermit<'_>,
+        attempt: &PasswordAttempt<'_>,
+        stored: Option<PasswordHash>,
+        password: Password,
+    ) -> Result<(Verification, Vec<CountedAttempt>), ActError> {
         let attempted = match self.count_attempt(attempt).await? {
             Ok(attempted) => attempted,
             Err(wait) => {
@@ -135,7 +151,6 @@ impl Services {
             Verification::Valid { .. } => {
                 metrics::counter!(PASSWORD_CHECKS, "outcome" => "success").increment(1);
                 self.throttle.attacks.record_success(self.sessions.now());
-                self.refund(&attempted).await;
             }
             Verification::Invalid => {
                 metrics::counter!(PASSWORD_CHECKS, "outcome" => "failure").increment(1);
@@ -144,7 +159,16 @@ impl Services {
                 }
             }
         }
-        Ok(checked)
+        Ok((checked, attempted))
+    }
+
+    /// Counts a code of a second factor of this user, before it is checked.
+    pub(super) async fn count_factor_code(&self, user_id: UserId) -> Result<Vec<CountedAttempt>, ActError> {
+        let counted = self.count(&[(AttemptKey::codes_of(user_id), Limit::codes_of_a_user())]).await?;
+        counted.map_err(|(wait, _)| {
+            Event::AuthnLoginFailMax { user: Some(user_id), seconds: wait.0.as_secs() }.record();
+            ActError::Throttled(wait)
+        })
     }
 
     /// Refuses a client without a device cookie at once if one of its limits refused an attempt within the current second. A client

@@ -31,9 +31,7 @@ use crate::config::SessionConfig;
 use crate::context::ClientInfo;
 use crate::environment::Environment;
 use crate::internal_error::InternalError;
-#[cfg(feature = "passkeys")]
-use crate::model::ContinuedSession;
-use crate::model::{ListedSession, LiveSession, NewEvent, NewSession, OwnedSession, SessionUser};
+use crate::model::{ContinuedSession, ListedSession, LiveSession, NewEvent, NewSession, OwnedSession, SessionUser};
 use crate::store::{self, Committed, InvalidationLog, Store};
 
 use cache::SessionKey;
@@ -276,7 +274,7 @@ impl Sessions {
         };
         let session = NewSession {
             secret_hash: claims.session_secret.hash(),
-            session_id: uuid::Builder::from_random_bytes(self.environment.random()).into_uuid(),
+            session_id: self.new_session_id(),
             user_id,
             authentication: Authentication::by_password(now),
             created_at: now,
@@ -294,17 +292,22 @@ impl Sessions {
         (claims.session_secret.hash(), self.sign(&claims, now))
     }
 
-    /// The same session under another secret and another id, with this authentication: what to store, and the token that opens it
-    /// once it is stored.
-    #[cfg(feature = "passkeys")]
+    /// The same session after its user has authenticated again or has changed a factor: how to store it, and the token that opens it
+    /// once it is stored. It has a new secret, and if its level changes a new session id, so that one id never means two levels.
     pub(crate) fn continue_as(
         &self,
         session: &Session,
         authentication: Authentication,
     ) -> (ContinuedSession, IssuedToken) {
         let (secret_hash, token) = self.rotate_secret(session);
-        let session_id = uuid::Builder::from_random_bytes(self.environment.random()).into_uuid();
-        (ContinuedSession { secret_hash, session_id, authentication }, token)
+        let same_level = authentication.assurance() == session.authentication.assurance();
+        let session_id = if same_level { session.session_id } else { self.new_session_id() };
+        let current = OwnedSession { secret_hash: session.secret_hash, user_id: session.user.id };
+        (ContinuedSession { current, secret_hash, session_id, authentication }, token)
+    }
+
+    fn new_session_id(&self) -> Uuid {
+        uuid::Builder::from_random_bytes(self.environment.random()).into_uuid()
     }
 
     /// The token of a live session, signed with the current key.

@@ -53,6 +53,7 @@ mod one_time;
 mod outbox;
 #[cfg(feature = "passkeys")]
 mod passkeys;
+mod second_factors;
 
 laws! {
     a_transaction_changes_nothing_until_it_is_committed

@@ -21,6 +21,7 @@ mod postgres;
 #[cfg(feature = "postgres")]
 mod postgres_pool;
 mod protocol;
+mod second_factors;
 mod sessions;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -53,7 +53,8 @@ impl Tx<'_> {
         Ok(account.map(|account| (used, user_id, account)))
     }
 
-    /// Ends what was there before the first confirmation of an address: sessions, the password, passkeys, and all other tokens. So an account
+    /// Ends what was there before the first confirmation of an address: sessions, the password, second factors, passkeys, and all
+    /// other tokens. So an account
     /// that another person has prepared for this address is worth nothing to them.
     async fn end_all_before_confirmation(&mut self, user_id: UserId, now: Timestamp) -> Result<()> {
         const SQL: Sql = request(
@@ -62,12 +63,13 @@ impl Tx<'_> {
              WHERE id = $1",
         );
         self.execute(SQL, &[user_id.into(), now.into()]).await?;
+        self.delete_factors(user_id).await?;
         self.delete_passkeys_of(user_id).await?;
         self.end_all_sessions_of(user_id).await?;
         self.delete_all_tokens_of(user_id).await
     }
 
-    async fn end_all_sessions_of(&mut self, user_id: UserId) -> Result<()> {
+    pub(super) async fn end_all_sessions_of(&mut self, user_id: UserId) -> Result<()> {
         self.execute(request("DELETE FROM sessions WHERE user_id = $1"), &[user_id.into()]).await.map(drop)
     }
 }

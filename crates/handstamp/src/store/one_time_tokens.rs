@@ -33,7 +33,7 @@ fn number(purpose: OneTimePurpose) -> super::statement::Arg<'static> {
 
 impl Tx<'_> {
     /// Stores a token, and deletes the older ones of the same user and purpose. A token to undo a change of the address outlives
-    /// newer ones: each is about another address.
+    /// newer ones: each is about another address. So does a sign-in that waits for its second factor: a form that is sent twice makes two.
     pub(super) async fn store_token(&mut self, new: &NewOneTimeToken) -> Result<()> {
         const DELETE_OLDER: Sql = request("DELETE FROM one_time_tokens WHERE user_id = $1 AND purpose = $2");
         const INSERT: Sql = request(
@@ -41,7 +41,7 @@ impl Tx<'_> {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         );
         if let Some(user_id) = new.user_id
-            && new.purpose != OneTimePurpose::UndoEmailChange
+            && !matches!(new.purpose, OneTimePurpose::UndoEmailChange | OneTimePurpose::PendingSignIn)
         {
             self.execute(DELETE_OLDER, &[user_id.into(), number(new.purpose)]).await?;
         }

@@ -65,12 +65,13 @@ impl Store {
 mod ceremonies {
     use handstamp_core::EmailAddress;
 
+    use super::super::TokenUse;
     use super::super::statement::{limit, maintenance};
     use super::super::{Committed, InvalidationScope};
     use super::*;
     use crate::model::{
-        ContinuedSession, CredentialsVersion, NewEvent, NewSession, OwnedSession, PasskeyAdded, PasskeyOutcome,
-        PasskeyRemoved, PasskeyUse, SignInEvents, UsedCeremony,
+        ContinuedSession, CredentialsVersion, FactorRefused, NewEvent, NewSession, OwnedSession, PasskeyAdded,
+        PasskeyOutcome, PasskeyRemoved, PasskeyUse, SignInEvents, UsedCeremony,
     };
 
     fn flag(value: bool) -> super::super::statement::Arg<'static> {
@@ -106,48 +107,6 @@ mod ceremonies {
             ];
             let changed = self.execute(SQL, &args).await?;
             Ok(if changed > 0 { PasskeyOutcome::Done(()) } else { PasskeyOutcome::Changed })
-        }
-    }
-
-    impl Tx<'_> {
-        /// Notes that the factors of a user change, and ends the one-time tokens. Returns false if the account is disabled or gone.
-        async fn change_factors_of(&mut self, user_id: UserId, now: Timestamp) -> Result<bool> {
-            const SQL: Sql = request(
-                "UPDATE users SET credentials_version = credentials_version + 1, credentials_changed_at = $2
-                 WHERE id = $1 AND disabled_at IS NULL",
-            );
-            let changed = self.execute(SQL, &[user_id.into(), now.into()]).await?;
-            self.delete_tokens_of(user_id).await?;
-            Ok(changed > 0)
-        }
-
-        /// Ends all sessions of a user but one, which goes on under another id. Returns false if it has ended.
-        async fn continue_only(&mut self, current: OwnedSession, continued: &ContinuedSession) -> Result<bool> {
-            const END_OTHERS: Sql = request("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2");
-            let args = [current.user_id.into(), (&current.secret_hash).into()];
-            self.execute(END_OTHERS, &args).await?;
-            self.continue_session(current, continued).await
-        }
-
-        /// Lets a session go on under another secret, and perhaps another id. Returns false if it has ended.
-        async fn continue_session(&mut self, current: OwnedSession, continued: &ContinuedSession) -> Result<bool> {
-            const CONTINUE: Sql = request(
-                "UPDATE sessions SET id_hash = $3, handle = $4, methods = $5, assurance = $6, authenticated_at = $7
-                 WHERE user_id = $1 AND id_hash = $2",
-            );
-            let user_id = current.user_id;
-            let authentication = continued.authentication;
-            let methods = authentication.methods().to_string();
-            let args = [
-                user_id.into(),
-                (&current.secret_hash).into(),
-                (&continued.secret_hash).into(),
-                continued.session_id.into(),
-                methods.as_str().into(),
-                i64::from(authentication.assurance().get()).into(),
-                authentication.at().into(),
-            ];
-            Ok(self.execute(CONTINUE, &args).await? > 0)
         }
     }
 
@@ -203,16 +162,42 @@ mod ceremonies {
             tx.commit_invalidating(PasskeyOutcome::Done(unused), &changed).await
         }
 
-        /// Has a user authenticate again by a passkey in a session, which goes on as `continued`.
+        /// Completes a sign-in that waits for its second factor, like
+        /// [`complete_pending_sign_in`](Self::complete_pending_sign_in), by a passkey.
+        pub(crate) async fn complete_pending_sign_in_by_passkey(
+            &self,
+            token: TokenUse,
+            checked: CredentialsVersion,
+            used: &PasskeyUse,
+            session: &NewSession,
+            ended: &[OwnedSession],
+            events: SignInEvents,
+        ) -> Result<Committed<Result<PasskeyOutcome<u64>, FactorRefused>>> {
+            let mut tx = self.begin().await?;
+            if !tx.use_pending_sign_in(token, checked, session).await? {
+                return tx.rollback_with(Err(FactorRefused::Ended)).await;
+            }
+            match tx.use_passkey(used).await? {
+                PasskeyOutcome::Done(()) => {}
+                PasskeyOutcome::Replayed => return tx.rollback_with(Ok(PasskeyOutcome::Replayed)).await,
+                PasskeyOutcome::Changed => return tx.rollback_with(Ok(PasskeyOutcome::Changed)).await,
+            }
+            tx.delete_pending_sign_ins(session.user_id, Timestamp::from_unix_seconds(i64::MAX as u64)).await?;
+            let (changed, unused) = tx.replace_sessions(ended, session).await?;
+            tx.write_sign_in_events(events, unused).await?;
+            tx.commit_invalidating(Ok(PasskeyOutcome::Done(unused)), &changed).await
+        }
+
+        /// Has a user authenticate again by a passkey in a session, which continues.
         pub(crate) async fn confirm_by_passkey(
             &self,
             used: &PasskeyUse,
-            current: OwnedSession,
-            continued: &ContinuedSession,
+            session: &ContinuedSession,
             event: NewEvent,
         ) -> Result<Committed<PasskeyOutcome<()>>> {
+            let current = session.current;
             let mut tx = self.begin().await?;
-            if !tx.lock_user(current.user_id).await? || !tx.continue_session(current, continued).await? {
+            if !tx.lock_user(current.user_id).await? || !tx.continue_session(session).await? {
                 return tx.rollback_with(PasskeyOutcome::Changed).await;
             }
             let used = tx.use_passkey(used).await?;
@@ -223,13 +208,12 @@ mod ceremonies {
             tx.commit_invalidating(used, &[InvalidationScope::Session(current.secret_hash)]).await
         }
 
-        /// Adds a passkey. All other sessions and the one-time tokens of its user end, and the `current` session goes on as
-        /// `continued`. Device cookies from before do not count any more.
+        /// Adds a passkey of the user of a session, which continues. All others end.
         pub(crate) async fn add_passkey(
             &self,
             new: &Passkey,
             ceremony: UsedCeremony,
-            (current, continued): (OwnedSession, &ContinuedSession),
+            session: &ContinuedSession,
             event: NewEvent,
         ) -> Result<Committed<PasskeyAdded>> {
             const COUNT: Sql = request("SELECT COUNT(*) FROM passkeys WHERE user_id = $1");
@@ -240,7 +224,7 @@ mod ceremonies {
             );
             let user_id = new.user_id;
             let mut tx = self.begin().await?;
-            if !tx.change_factors_of(user_id, new.created_at).await? || !tx.continue_only(current, continued).await? {
+            if !tx.change_factors(session, new.created_at).await? {
                 return tx.rollback_with(PasskeyAdded::SignedOut).await;
             }
             if !tx.use_ceremony(ceremony).await? {
@@ -270,12 +254,12 @@ mod ceremonies {
         }
 
         /// Removes a passkey, if its user can still sign in without it: by a password, or by another passkey whose authenticator
-        /// verifies the user. Sessions and tokens end as in [`add_passkey`](Self::add_passkey).
+        /// verifies the user. The session continues; all others end.
         pub(crate) async fn remove_passkey(
             &self,
             id: Uuid,
+            session: &ContinuedSession,
             now: Timestamp,
-            (current, continued): (OwnedSession, &ContinuedSession),
             event: NewEvent,
         ) -> Result<Committed<PasskeyRemoved>> {
             const DELETE: Sql = request("DELETE FROM passkeys WHERE id = $1 AND user_id = $2");
@@ -283,17 +267,14 @@ mod ceremonies {
                 "SELECT (SELECT COUNT(password_hash) FROM users WHERE id = $1)
                     + (SELECT COUNT(*) FROM passkeys WHERE user_id = $1 AND user_verified = 1)",
             );
-            let user_id = current.user_id;
+            let user_id = session.current.user_id;
             let mut tx = self.begin().await?;
-            // The row of the user is locked first, so that two removals do not each count on the passkey of the other.
-            if !tx.change_factors_of(user_id, now).await? {
+            // It locks the row of the user, so that two removals do not each count on the passkey of the other.
+            if !tx.change_factors(session, now).await? {
                 return tx.rollback_with(PasskeyRemoved::SignedOut).await;
             }
             if tx.execute(DELETE, &[id.into(), user_id.into()]).await? == 0 {
                 return tx.rollback_with(PasskeyRemoved::NotFound).await;
-            }
-            if !tx.continue_only(current, continued).await? {
-                return tx.rollback_with(PasskeyRemoved::SignedOut).await;
             }
             let (ways_in,): (i64,) = tx.fetch_one(WAYS_IN, &[user_id.into()]).await?;
             if ways_in == 0 {

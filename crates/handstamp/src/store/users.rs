@@ -1,5 +1,7 @@
 //! The table of users: accounts, their credentials, and the user of a live session.
 
+use std::time::Duration;
+
 use handstamp_core::{
     AssuranceLevel, AttemptKey, Authentication, AuthenticationMethods, DisplayName, EmailAddress, PasswordHash,
     SessionSecretHash, Timestamp, UserId,
@@ -13,6 +15,9 @@ use crate::model::{
     Credentials, CredentialsVersion, ListUsers, LiveSession, NewEvent, NewSession, NewUser, OwnedSession, SessionUser,
     SignInEvents, User,
 };
+
+/// Later than any sign-in that waits for its second factor, whatever the clocks of the nodes.
+const A_DAY: Duration = Duration::from_secs(86_400);
 
 /// A query for the columns of an [`UserRow`]. `$1` is the time; the rest of the statement selects the users.
 macro_rules! select_users {
@@ -52,17 +57,27 @@ impl From<UserRow> for User {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct EmailTakenError;
 
-/// The id, the credentials version, the password hash, and the times of disabling and of the last change.
-type CredentialsRow = (Uuid, i64, Option<String>, Option<i64>, Option<i64>);
+/// The id, the credentials version, the password hash, the times of disabling and of the last change, and the time when a second
+/// factor was confirmed.
+type CredentialsRow = (Uuid, i64, Option<String>, Option<i64>, Option<i64>, Option<i64>);
+
+/// The columns of a [`CredentialsRow`].
+macro_rules! credentials_columns {
+    () => {
+        "id, credentials_version, password_hash, disabled_at, credentials_changed_at,
+         (SELECT confirmed_at FROM totp_secrets WHERE user_id = users.id)"
+    };
+}
 
 impl From<CredentialsRow> for Credentials {
-    fn from((id, version, password_hash, disabled_at, changed_at): CredentialsRow) -> Self {
+    fn from((id, version, password_hash, disabled_at, changed_at, second_factor): CredentialsRow) -> Self {
         Self {
             user_id: UserId::from_uuid(id),
             version: CredentialsVersion(version),
             password_hash: password_hash.map(PasswordHash::from_stored),
             disabled: disabled_at.is_some(),
             changed_at: changed_at.map(from_db_time),
+            has_second_factor: second_factor.is_some(),
         }
     }
 }
@@ -148,16 +163,19 @@ impl Store {
 
     pub(crate) async fn credentials_by_email(&self, email: &EmailAddress) -> Result<Option<Credentials>> {
         // A row is returned whether or not the account exists: reading one takes microseconds, and an attacker can measure that.
-        const SQL: &str = "SELECT id, credentials_version, password_hash, disabled_at, credentials_changed_at
-             FROM (SELECT 1) AS one LEFT JOIN users ON users.email_key = $1";
-        type Row = (Option<Uuid>, Option<i64>, Option<String>, Option<i64>, Option<i64>);
-        let (id, version, password_hash, disabled_at, changed_at): Row =
+        const SQL: &str = concat!(
+            "SELECT ",
+            credentials_columns!(),
+            " FROM (SELECT 1) AS one LEFT JOIN users ON users.email_key = $1"
+        );
+        type Row = (Option<Uuid>, Option<i64>, Option<String>, Option<i64>, Option<i64>, Option<i64>);
+        let (id, version, password_hash, disabled_at, changed_at, factor): Row =
             self.fetch_one(Pool::Read, request(SQL), &[email.key().into()]).await?;
-        Ok(id.zip(version).map(|(id, version)| (id, version, password_hash, disabled_at, changed_at).into()))
+        Ok(id.zip(version).map(|(id, version)| (id, version, password_hash, disabled_at, changed_at, factor).into()))
     }
 
     pub(crate) async fn credentials_by_id(&self, id: UserId) -> Result<Option<Credentials>> {
-        const SQL: &str = "SELECT id, credentials_version, password_hash, disabled_at, credentials_changed_at FROM users WHERE id = $1";
+        const SQL: &str = concat!("SELECT ", credentials_columns!(), " FROM users WHERE id = $1");
         let row: Option<CredentialsRow> = self.fetch_optional(Pool::Read, request(SQL), &[id.into()]).await?;
         Ok(row.map(Credentials::from))
     }
@@ -234,8 +252,9 @@ impl Store {
         let changed = tx
             .execute(request("UPDATE users SET disabled_at = $2 WHERE id = $1"), &[id.into(), disabled_at.into()])
             .await?;
-        if disabled_at.is_some() {
+        if let Some(disabled_at) = disabled_at {
             tx.execute(request("DELETE FROM sessions WHERE user_id = $1"), &[id.into()]).await?;
+            tx.delete_pending_sign_ins(id, disabled_at.after(A_DAY)).await?;
         }
         if changed > 0 {
             tx.write_event(event).await?;
@@ -266,7 +285,7 @@ impl Store {
         if let Some((email,)) = deleted {
             let account = EmailAddress::parse(&email).map(|email| AttemptKey::account(&email));
             tx.execute(request("DELETE FROM failed_sign_ins WHERE user_id = $1"), &[id.into()]).await?;
-            for key in account.into_iter().chain([AttemptKey::user(id)]) {
+            for key in account.into_iter().chain([AttemptKey::user(id), AttemptKey::codes_of(id)]) {
                 tx.delete_attempts(&key).await?;
             }
             tx.erase_events(id, usize::MAX, event).await?;
@@ -358,24 +377,6 @@ impl Store {
                 (LiveSession { session_id, authentication, user }, Position(position))
             },
         ))
-    }
-
-    /// Has a user authenticate again in a session: it continues under the secret `rotated`. Returns false if it has ended.
-    pub(crate) async fn reauthenticate(
-        &self,
-        current: OwnedSession,
-        rotated: SessionSecretHash,
-        now: Timestamp,
-        event: NewEvent,
-    ) -> Result<Committed<bool>> {
-        const SQL: &str = "UPDATE sessions SET id_hash = $3, authenticated_at = $4 WHERE user_id = $1 AND id_hash = $2";
-        let mut tx = self.begin().await?;
-        let args = [current.user_id.into(), (&current.secret_hash).into(), (&rotated).into(), now.into()];
-        if tx.execute(request(SQL), &args).await? == 0 {
-            return tx.rollback_with(false).await;
-        }
-        tx.write_event(event).await?;
-        tx.commit_invalidating(true, &[InvalidationScope::Session(current.secret_hash)]).await
     }
 
     /// Whether a user has a session in which they authenticated at this time or later.

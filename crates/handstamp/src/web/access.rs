@@ -18,6 +18,9 @@ pub(super) struct Access {
     pub(super) group: Option<&'static str>,
     /// Whether the user must have authenticated within `session.confirm_after`.
     pub(super) fresh: bool,
+    /// Whether a signed-in user must have a second factor, if `second_factor.required` says so. It is false only for pages that all
+    /// visitors see, for those on which a user reaches the second factor, and for signing in and out.
+    pub(super) needs_required_factor: bool,
     pub(super) errors: ErrorFormat,
     /// The Content-Security-Policy of the pages of the route; its error pages have the strict one.
     pub(super) policy: PagePolicy,
@@ -51,15 +54,21 @@ impl Access {
         session: SessionAccess::Optional,
         group: None,
         fresh: false,
+        needs_required_factor: false,
         errors: ErrorFormat::Negotiated,
         policy: PagePolicy::STRICT,
     };
     /// A page for signed-in users.
-    pub(super) const MEMBERS_PAGE: Self = Self { session: SessionAccess::Required, ..Self::PAGE };
+    pub(super) const MEMBERS_PAGE: Self =
+        Self { session: SessionAccess::Required, needs_required_factor: true, ..Self::PAGE };
     /// A page for signed-in users who have authenticated recently.
     pub(super) const CONFIRMED_PAGE: Self = Self { fresh: true, ..Self::MEMBERS_PAGE };
+    /// A page on which a signed-in user sets up or changes a second factor.
+    pub(super) const FACTOR_PAGE: Self = Self { needs_required_factor: false, ..Self::CONFIRMED_PAGE };
     /// An action of the API. Its handler decides whether an anonymous client may run it.
-    pub(super) const API: Self = Self { errors: ErrorFormat::Problem, ..Self::PAGE };
+    pub(super) const API: Self = Self { errors: ErrorFormat::Problem, needs_required_factor: true, ..Self::PAGE };
+    /// An action of the API with which a client signs in, registers, or signs out, or authenticates again.
+    pub(super) const AUTHENTICATION_API: Self = Self { needs_required_factor: false, ..Self::API };
     /// A file, which does not depend on the session.
     pub(super) const FILE: Self = Self { session: SessionAccess::Ignored, ..Self::PAGE };
     /// Any request, whatever host it names.
@@ -67,6 +76,12 @@ impl Access {
 
     /// The error for a visitor who lacks what the route requires of a session. Every such requirement is checked here.
     pub(super) fn refusal(&self, site: &Site, visitor: &Visitor) -> Option<WebError> {
+        if self.needs_required_factor
+            && let Some(session) = visitor.session()
+            && !site.services.has_required_assurance(&session.user, session.authentication)
+        {
+            return Some(WebError::SecondFactorRequired);
+        }
         if self.group.is_none() && !self.fresh {
             return None;
         }

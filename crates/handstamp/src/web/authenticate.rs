@@ -63,15 +63,32 @@ pub(crate) fn reject_anonymous(site: &Site, method: &Method, uri: &Uri, headers:
 /// The response to a user who has to authenticate again: a redirect to the page for it, which leads back, for a navigation, and 403
 /// otherwise.
 pub(super) fn require_confirmation(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
+    let refusal = WebError::ReauthenticationRequired;
+    lead_to_confirmation(site, method, uri, headers, "/account/confirm", refusal)
+}
+
+/// The same for a user who needs a second factor.
+pub(super) fn require_second_factor(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
+    lead_to_confirmation(site, method, uri, headers, "/account/confirm?assurance=2", WebError::SecondFactorRequired)
+}
+
+fn lead_to_confirmation(
+    site: &Site,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    confirmation: &str,
+    refusal: WebError,
+) -> Response {
     if is_navigation(method, headers) {
         let page = if matches!(*method, Method::GET | Method::HEAD) {
             uri.path_and_query().and_then(|url| ReturnTo::parse(url.as_str()))
         } else {
             page_of_own_form(site, uri)
         };
-        see_other(&url_with_next(&site.urls.page("/account/confirm"), page.as_ref().unwrap_or(site.urls.account())))
+        see_other(&url_with_next(&site.urls.page(confirmation), page.as_ref().unwrap_or(site.urls.account())))
     } else {
-        WebError::ReauthenticationRequired.into_response()
+        refusal.into_response()
     }
 }
 

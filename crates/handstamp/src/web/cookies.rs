@@ -6,7 +6,7 @@ use handstamp_core::DeviceTokens;
 use handstamp_core::cookie::{self, CookieLookup};
 
 use crate::config::Config;
-use crate::services::{BrowserSecret, SignInCookies};
+use crate::services::{BrowserSecret, PendingSignIn, SignInCookies};
 use crate::sessions::IssuedToken;
 
 /// The names of our cookies, and all their attributes but `Max-Age`.
@@ -140,6 +140,16 @@ impl Cookies {
     /// The cookie by which a browser that has asked for a mail is known again, for a day.
     pub(super) fn pending(&self, browser: &BrowserSecret) -> HeaderValue {
         header(format!("{}={}; {}; Max-Age=86400", self.pending, browser.expose(), self.of_pages))
+    }
+
+    /// The cookie of a sign-in that waits for its second factor.
+    pub(super) fn pending_sign_in(&self, pending: &PendingSignIn) -> HeaderValue {
+        header(format!("{}={}; {}; Max-Age=600", self.pending, pending.expose(), self.of_pages))
+    }
+
+    /// The value of the cookie of a sign-in that waits for its second factor; empty where there is none, or more than one.
+    pub(super) fn presented_pending_sign_in<'a>(&self, headers: &'a HeaderMap) -> &'a str {
+        only(headers, &self.pending)
     }
 
     pub(super) fn remove_pending(&self) -> HeaderValue {

@@ -144,6 +144,10 @@ impl Endpoint {
                 let uri = original_uri(request.uri(), request.extensions());
                 authenticate::require_confirmation(&self.0.site, request.method(), uri, request.headers())
             }
+            Some(WebError::SecondFactorRequired) if self.0.access.errors == ErrorFormat::Negotiated => {
+                let uri = original_uri(request.uri(), request.extensions());
+                authenticate::require_second_factor(&self.0.site, request.method(), uri, request.headers())
+            }
             Some(refusal) => refusal.into_response(),
             None => {
                 let context = RequestContext { site: Arc::clone(&self.0.site), visitor };

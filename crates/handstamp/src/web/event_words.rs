@@ -19,10 +19,13 @@ pub(super) fn describe(event: &AuditEvent) -> String {
         "authn_login_fail" => return failed_sign_ins(event),
         "authn_password_change" => "Password changed",
         "authn_password_reset" => "New password set by a link",
-        "authn_reauthentication" => "Password entered again",
+        "authn_reauthentication" => "Confirmed that it is you",
+        "authn_factor_added" => return factor(event, "set up", "added"),
+        "authn_factor_removed" => return factor(event, "removed", "removed"),
+        "authn_recovery_codes_replaced" => "New recovery codes made",
+        "authn_recovery_code_used" => return recovery_code(event),
+        "authn_factors_reset" => "Second factors removed by the people who run this site",
         "authn_token_created" => "Link to set a new password made",
-        "passkey_added" => "Passkey added",
-        "passkey_removed" => "Passkey removed",
         "user_email_change" => "E-mail address changed",
         "user_email_change_undo" => "Change of the e-mail address undone",
         "user_export" => "Data downloaded",
@@ -43,6 +46,20 @@ pub(super) fn time(event: &AuditEvent) -> Timestamp {
 
 fn number(event: &AuditEvent, field: &str) -> u64 {
     event.fields.get(field).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn factor(event: &AuditEvent, of_app: &str, of_passkey: &str) -> String {
+    match event.fields.get("factor").and_then(Value::as_str) {
+        Some("passkey") => format!("Passkey {of_passkey}"),
+        _ => format!("Authenticator app {of_app}"),
+    }
+}
+
+fn recovery_code(event: &AuditEvent) -> String {
+    match number(event, "left") {
+        0 => "Recovery code used; none is left".to_owned(),
+        left => format!("Recovery code used; {left} left"),
+    }
 }
 
 fn revoked(event: &AuditEvent) -> String {

@@ -24,6 +24,7 @@ mod pages;
 mod prerendered;
 #[cfg(feature = "proxy")]
 mod proxy;
+mod qr_code;
 mod redirect;
 mod respond;
 pub(crate) mod routes;

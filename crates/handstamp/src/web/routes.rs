@@ -19,8 +19,9 @@ use super::headers::PagePolicy;
 #[cfg(feature = "passkeys")]
 use super::pages::passkeys;
 use super::pages::{
-    account, activity, confirm, delete, email, export, forgot, home, invitation, link, password, profile, register,
-    reset, sessions, sign_in, sign_in_by_code, sign_out, verify,
+    account, activity, confirm, delete, email, export, forgot, home, invitation, link, password, profile,
+    recovery_codes, register, reset, second_factor, security, sessions, sign_in, sign_in_by_code, sign_out, totp,
+    verify,
 };
 use super::urls::WELL_KNOWN;
 use super::{SharedSite, assets, forward_auth, health, respond};
@@ -41,19 +42,23 @@ fn public(site: &SharedSite) -> Routes {
         .get("/account/forgot/sent", forgot::sent)
 }
 
-/// The sign-in page, on which the script of passkeys may run.
+/// The pages of a sign-in, on which the script of passkeys may run.
 fn sign_in(site: &SharedSite) -> Routes {
     Routes::new(site, Access { policy: PagePolicy::PASSKEYS, ..Access::PAGE })
         .get("/account/login", sign_in::show)
         .post("/account/login", sign_in::submit)
+        .get("/account/login/second-factor", second_factor::show)
+        .post("/account/login/second-factor", second_factor::submit)
 }
 
 /// The requests of that script, of visitors and of signed-in users.
 #[cfg(feature = "passkeys")]
 fn passkey_use(site: &SharedSite) -> Routes {
-    Routes::new(site, Access::API)
+    Routes::new(site, Access::AUTHENTICATION_API)
         .post("/account/login/passkey/options", passkeys::sign_in_options)
         .post("/account/login/passkey", passkeys::sign_in)
+        .post("/account/login/second-factor/passkey/options", passkeys::second_factor_options)
+        .post("/account/login/second-factor/passkey", passkeys::second_factor)
         .post("/account/confirm/passkey/options", passkeys::confirm_options)
         .post("/account/confirm/passkey", passkeys::confirm)
 }
@@ -61,7 +66,7 @@ fn passkey_use(site: &SharedSite) -> Routes {
 /// The passkeys of users who have authenticated within `session.confirm_after`.
 #[cfg(feature = "passkeys")]
 fn passkey_changes(site: &SharedSite) -> Routes {
-    Routes::new(site, Access { policy: PagePolicy::PASSKEYS, ..Access::CONFIRMED_PAGE })
+    Routes::new(site, Access { policy: PagePolicy::PASSKEYS, ..Access::FACTOR_PAGE })
         .get("/account/passkeys", passkeys::show)
         .post("/account/passkeys", passkeys::add)
         .post("/account/passkeys/options", passkeys::add_options)
@@ -85,6 +90,7 @@ fn members(site: &SharedSite) -> Routes {
     Routes::new(site, Access::MEMBERS_PAGE)
         .get("/account", account::show)
         .get("/account/activity", activity::show)
+        .get("/account/security", security::show)
         .get("/account/profile", profile::show)
         .post("/account/profile", profile::submit)
         .get("/account/sessions", sessions::show)
@@ -98,20 +104,13 @@ fn members(site: &SharedSite) -> Routes {
 /// Other pages for signed-in users, whose handlers redirect anonymous visitors themselves. A form that was sent twice comes with a
 /// session that has ended, and the address of a registration is confirmed before there is a session.
 fn own_rejection(site: &SharedSite) -> Routes {
-    Routes::new(site, Access::PAGE)
+    Routes::new(site, Access { needs_required_factor: true, ..Access::PAGE })
         .get("/account/password", password::show)
         .post("/account/password", password::submit)
         .get("/account/delete", delete::show)
         .post("/account/delete", delete::submit)
         .get("/account/verify", verify::show)
         .post("/account/verify", verify::submit)
-}
-
-/// The page to authenticate again, which redirects anonymous visitors itself, and on which the script of passkeys may run.
-fn confirmation(site: &SharedSite) -> Routes {
-    Routes::new(site, Access { policy: PagePolicy::PASSKEYS, ..Access::PAGE })
-        .get("/account/confirm", confirm::show)
-        .post("/account/confirm", confirm::submit)
 }
 
 /// Pages for users who have authenticated within `session.confirm_after`.
@@ -122,22 +121,41 @@ fn confirmed(site: &SharedSite) -> Routes {
         .get("/account/export", export::show)
 }
 
+/// The page on which users authenticate again, also to reach the second factor that the site requires, and on which
+/// the script of passkeys may run.
+fn confirmation(site: &SharedSite) -> Routes {
+    Routes::new(site, Access { policy: PagePolicy::PASSKEYS, ..Access::PAGE })
+        .get("/account/confirm", confirm::show)
+        .post("/account/confirm", confirm::submit)
+}
+
+/// Pages on which users set up and change their second factors, for those who have authenticated within `session.confirm_after`.
+fn factors(site: &SharedSite) -> Routes {
+    Routes::new(site, Access::FACTOR_PAGE)
+        .get("/account/totp", totp::show)
+        .post("/account/totp", totp::submit)
+        .post("/account/totp/remove", totp::remove)
+        .post("/account/recovery-codes", recovery_codes::submit)
+}
+
 /// The same actions for programs, and the response to every unknown URL of the API.
 fn api(site: &SharedSite) -> Routes {
     Routes::new(site, Access::API)
         .get("/account/api/v1/session", api::session::show)
-        .post("/account/api/v1/session", api::session::sign_in)
-        .delete("/account/api/v1/session", api::session::sign_out)
-        .post("/account/api/v1/users", api::users::register)
         .get("/account/api/v1/sessions", api::sessions::list)
         .delete("/account/api/v1/sessions/{id}", api::sessions::revoke)
         .post("/account/api/v1/sessions/revoke-others", api::sessions::revoke_others)
-        .post("/account/api/v1/session/confirm", api::session::confirm)
         .put("/account/api/v1/password", api::password::change)
         .post("/account/api/v1/password/forgot", api::password::forgot)
         .post("/account/api/v1/email/verify", api::email::verify)
         .post("/account/api/v1/email/verify/send", api::email::send)
         .any("/account/api/{*path}", respond::not_found)
+        .with_access(Access::AUTHENTICATION_API)
+        .post("/account/api/v1/session", api::session::sign_in)
+        .delete("/account/api/v1/session", api::session::sign_out)
+        .post("/account/api/v1/session/second-factor", api::session::complete_sign_in)
+        .post("/account/api/v1/session/confirm", api::session::confirm)
+        .post("/account/api/v1/users", api::users::register)
 }
 
 /// Actions for users who have authenticated within `session.confirm_after`.
@@ -199,21 +217,17 @@ fn root_files(site: &SharedSite) -> Routes {
 
 /// The groups of routes beneath the prefix, in an application as well.
 fn embedded(site: &SharedSite) -> Vec<Routes> {
-    let pages = [
-        public(site),
-        sign_in(site),
-        links(site),
-        members(site),
-        own_rejection(site),
+    let pages = [public(site), sign_in(site), links(site), members(site), own_rejection(site), confirmed(site)];
+    let factors = [
         confirmation(site),
-        confirmed(site),
+        factors(site),
         #[cfg(feature = "passkeys")]
         passkey_use(site),
         #[cfg(feature = "passkeys")]
         passkey_changes(site),
     ];
     let programs = [api(site), confirmed_api(site), api_description(site), files(site), keys(site), forward_auth(site)];
-    pages.into_iter().chain(programs).collect()
+    pages.into_iter().chain(factors).chain(programs).collect()
 }
 
 /// The groups of routes beneath the prefix of a site without an application.
@@ -256,7 +270,7 @@ async fn without_slash(State(site): State<SharedSite>, uri: Uri) -> Response {
     (StatusCode::PERMANENT_REDIRECT, [(LOCATION, format!("{page}{query}"))]).into_response()
 }
 
-/// Routes with the same access, whose handlers all run behind an [`Endpoint`]. It wraps each handler rather than the router,
+/// Routes, most of them with the same access, whose handlers all run behind an [`Endpoint`]. It wraps each handler rather than the router,
 /// since axum allocates and clones for every layer with every request.
 struct Routes {
     site: SharedSite,
@@ -276,6 +290,11 @@ struct Route {
 impl Routes {
     fn new(site: &SharedSite, access: Access) -> Self {
         Self { site: Arc::clone(site), access, routes: Vec::new(), fallback: None }
+    }
+
+    /// The same routes, and with another access those that follow.
+    fn with_access(self, access: Access) -> Self {
+        Self { access, ..self }
     }
 
     fn get<T: 'static>(
@@ -338,7 +357,13 @@ impl Routes {
     /// The router. Each of our pages also has a redirect from its path with a trailing slash.
     fn router(self) -> Router {
         let Self { site, access, routes, fallback } = self;
-        let access_to_redirects = Access { session: SessionAccess::Ignored, group: None, fresh: false, ..access };
+        let access_to_redirects = Access {
+            session: SessionAccess::Ignored,
+            group: None,
+            fresh: false,
+            needs_required_factor: false,
+            ..access
+        };
         let redirect = endpoint(&site, access_to_redirects, without_slash);
         let wrong_method = endpoint(&site, access, async || StatusCode::METHOD_NOT_ALLOWED);
         let mut slashed = HashSet::new();

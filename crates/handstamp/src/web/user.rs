@@ -56,5 +56,9 @@ pub(super) fn redirect_to_sign_in(site: &Site, method: &Method, uri: &Uri, heade
 /// The page with the form that was sent to one of our URLs.
 pub(super) fn page_of_own_form(site: &Site, uri: &Uri) -> Option<ReturnTo> {
     let is_ours = uri.path().starts_with(&site.urls.page("/account/"));
-    uri.path().split("/revoke").next().filter(|_| is_ours).and_then(ReturnTo::parse)
+    let path = uri.path();
+    if path == site.urls.page("/account/recovery-codes") || path == site.urls.page("/account/totp/remove") {
+        return ReturnTo::parse(&site.urls.page("/account/security"));
+    }
+    path.split("/revoke").next().filter(|_| is_ours).and_then(ReturnTo::parse)
 }

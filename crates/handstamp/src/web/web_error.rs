@@ -27,6 +27,10 @@ pub(crate) enum WebError {
     SignedOut,
     /// The user has to authenticate again first.
     ReauthenticationRequired,
+    /// The user needs a second factor in this session: `second_factor.required`.
+    SecondFactorRequired,
+    /// The password was right, and the sign-in waits for the second factor.
+    SignInNeedsSecondFactor,
     /// A mailed link cannot be used.
     LinkInvalid,
     /// The request is rejected with this status and message.
@@ -62,8 +66,8 @@ impl WebError {
 
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::SignedOut => StatusCode::UNAUTHORIZED,
-            Self::ReauthenticationRequired => StatusCode::FORBIDDEN,
+            Self::SignedOut | Self::SignInNeedsSecondFactor => StatusCode::UNAUTHORIZED,
+            Self::ReauthenticationRequired | Self::SecondFactorRequired => StatusCode::FORBIDDEN,
             Self::LinkInvalid => StatusCode::NOT_FOUND,
             Self::Refused(status, _) => *status,
             Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -95,6 +99,7 @@ impl WebError {
     fn problem_type(&self) -> &'static str {
         match self {
             Self::ReauthenticationRequired => "reauthentication-required",
+            Self::SecondFactorRequired | Self::SignInNeedsSecondFactor => "second-factor-required",
             _ => NO_TYPE,
         }
     }
@@ -103,6 +108,10 @@ impl WebError {
         match self {
             Self::SignedOut => "Please sign in first.".into(),
             Self::ReauthenticationRequired => Message::ReauthenticationRequired.to_string().into(),
+            Self::SecondFactorRequired => {
+                "This site requires a second factor. Set one up, or confirm with it, first.".into()
+            }
+            Self::SignInNeedsSecondFactor => "The password is right. Now send a code of the second factor.".into(),
             Self::LinkInvalid => Message::LinkInvalid.to_string().into(),
             Self::Refused(_, message) => message.clone(),
             Self::Fields(errors) => {

@@ -130,7 +130,7 @@ impl Services {
         let user = self.user(id).await?;
         let email = EmailAddress::parse(&user.email).map_err(|error| ActError::field(Field::Email, error))?;
         let event = Event::UserUnlocked { user: id };
-        let keys = [AttemptKey::account(&email), AttemptKey::user(id)];
+        let keys = [AttemptKey::account(&email), AttemptKey::user(id), AttemptKey::codes_of(id)];
         let unlocked = self.store.unlock(id, &keys, self.new_event(context, &event)).await?;
         // Nodes may cache a refusal for as long.
         tokio::time::sleep(REFUSALS_CACHED_FOR).await;

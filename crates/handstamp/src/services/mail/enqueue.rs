@@ -24,6 +24,12 @@ pub(in crate::services) struct MessageContent {
     /// The new e-mail address, in the notice to the former one.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(in crate::services) new_email: String,
+    /// The change that a notice about a factor tells of: a key for the template.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(in crate::services) change: String,
+    /// The recovery codes that are left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::services) codes_left: Option<u64>,
     /// The hash of the password of a registration.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(in crate::services) password_hash: String,
@@ -69,7 +75,7 @@ impl LinkValidity {
             OneTimePurpose::VerifyEmail | OneTimePurpose::ConfirmRegistration => Self::DAY,
             OneTimePurpose::ChangeEmail => Self::CHANGE_EMAIL,
             OneTimePurpose::UndoEmailChange | OneTimePurpose::AcceptInvitation => Self::WEEK,
-            OneTimePurpose::SignIn => Self::SIGN_IN,
+            OneTimePurpose::SignIn | OneTimePurpose::PendingSignIn => Self::SIGN_IN,
         }
     }
 }

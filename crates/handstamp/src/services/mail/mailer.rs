@@ -44,6 +44,8 @@ pub(super) const TEMPLATES: Embedded = &[
     ("mail/password_changed.html", include_str!("../../../templates/mail/password_changed.html")),
     ("mail/email_changed.txt", include_str!("../../../templates/mail/email_changed.txt")),
     ("mail/email_changed.html", include_str!("../../../templates/mail/email_changed.html")),
+    ("mail/factor_changed.txt", include_str!("../../../templates/mail/factor_changed.txt")),
+    ("mail/factor_changed.html", include_str!("../../../templates/mail/factor_changed.html")),
     ("mail/new_device.txt", include_str!("../../../templates/mail/new_device.txt")),
     ("mail/new_device.html", include_str!("../../../templates/mail/new_device.html")),
     ("mail/account_deleted.txt", include_str!("../../../templates/mail/account_deleted.txt")),

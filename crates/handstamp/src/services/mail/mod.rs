@@ -55,6 +55,10 @@ pub(super) enum MailTemplate {
     PasswordChanged,
     /// To the former address: `name`, `new_email`, `time`, `browser`, `address`, `link` to undo the change, `valid_for`.
     EmailChanged,
+    /// About second factors and passkeys: `change`, which is `totp_added`, `totp_removed`, `passkey_added`, `passkey_removed`,
+    /// `recovery_codes_replaced`, `recovery_code_used` or `reset`; `codes_left` where one was used; `name`, `time`, `browser`, `address`,
+    /// `security_link`, `forgot_link`.
+    FactorChanged,
     /// `name`, `time`, `browser`, `address`, `sessions_link`.
     NewDevice,
     /// `name`, `time`.
@@ -66,7 +70,7 @@ pub(super) enum MailTemplate {
 impl MailTemplate {
     /// All templates.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::ResetPassword,
         Self::ConfirmRegistration,
         Self::AlreadyRegistered,
@@ -76,6 +80,7 @@ impl MailTemplate {
         Self::SignInCode,
         Self::PasswordChanged,
         Self::EmailChanged,
+        Self::FactorChanged,
         Self::NewDevice,
         Self::AccountDeleted,
         Self::Test,
@@ -93,6 +98,7 @@ impl MailTemplate {
             Self::SignInCode => "sign_in_code",
             Self::PasswordChanged => "password_changed",
             Self::EmailChanged => "email_changed",
+            Self::FactorChanged => "factor_changed",
             Self::NewDevice => "new_device",
             Self::AccountDeleted => "account_deleted",
             Self::Test => "test",

@@ -56,6 +56,15 @@ impl Services {
                 };
                 self.in_language_of(message, link.map(mail)).await
             }
+            OutboxKind::FactorChanged => {
+                let mut values = act_values(&content, message.created_at);
+                values.push(("change", content.change.clone()));
+                values.push(("codes_left", content.codes_left.map_or_else(String::new, |left| left.to_string())));
+                values.push(("security_link", self.url("/account/security")));
+                values.push(("forgot_link", self.url("/account/forgot")));
+                let mail = self.mail(MailTemplate::FactorChanged, recipient, &content.name, values, None);
+                self.in_language_of(message, Some(mail)).await
+            }
             OutboxKind::PasswordChanged | OutboxKind::NewDevice | OutboxKind::AccountDeleted => {
                 let mut values = act_values(&content, message.created_at);
                 let template = match kind {

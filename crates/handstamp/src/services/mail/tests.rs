@@ -64,6 +64,10 @@ fn mail(template: MailTemplate) -> Mail {
             let about = [NAME, ("new_email", "countess@example.org"), ("link", LINK), ("valid_for", "7 days")];
             [&about[..], &REQUEST].concat()
         }
+        MailTemplate::FactorChanged => {
+            let security = ("security_link", "https://id.example.com/account/security");
+            [&[NAME, ("change", "recovery_code_used"), ("codes_left", "9"), security, FORGOT][..], &REQUEST].concat()
+        }
         MailTemplate::NewDevice => {
             [&[NAME, ("sessions_link", "https://id.example.com/account/sessions")][..], &REQUEST].concat()
         }

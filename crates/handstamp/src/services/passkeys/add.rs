@@ -3,10 +3,11 @@
 use handstamp_core::DisplayName;
 
 use super::webauthn::{Purpose, Refusal};
-use super::{CeremonyOptions, PasskeyAttestation, not_accepted};
+use super::{CeremonyOptions, PASSKEY, PasskeyAttestation, not_accepted};
 use crate::context::Context;
 use crate::events::Event;
-use crate::model::{Field, Message, OwnedSession, Passkey, PasskeyAdded};
+use crate::model::{Field, Message, Passkey, PasskeyAdded};
+use crate::services::factors::recipient;
 use crate::services::{ActError, Services, SignInCookies};
 use crate::sessions::Session;
 use crate::user_agent::describe;
@@ -30,8 +31,8 @@ impl Services {
         Ok(ceremonies.begin_registration(&self.environment, now, purpose, user, &existing))
     }
 
-    /// Adds a passkey, revokes all other sessions, and lets this one go on under another id. Its level stays: a new passkey has proved
-    /// nothing yet.
+    /// Adds a passkey. This session continues at its level, since a new passkey has proved nothing yet. The other sessions, one-time
+    /// tokens and device cookies of the user end.
     pub(crate) async fn add_passkey(
         &self,
         context: &Context,
@@ -59,11 +60,11 @@ impl Services {
             credential_id: new.credential_id,
             counter: new.counter,
         };
-        let event = Event::PasskeyAdded { user: user.id };
+        let event = Event::FactorAdded { user: user.id, factor: PASSKEY };
         let (continued, token) = self.sessions.continue_as(session, session.authentication);
-        let current = OwnedSession { secret_hash: session.secret_hash, user_id: user.id };
-        let entry = self.new_event(context, &event);
-        let added = self.store.add_passkey(&passkey, ceremony, (current, &continued), entry).await?;
+        let notice = self.factor_notice(context, recipient(session), "passkey_added", None);
+        let entry = self.new_event(context, &event).in_session(continued.session_id).with_message(notice);
+        let added = self.store.add_passkey(&passkey, ceremony, &continued, entry).await?;
         match self.sessions.wait_until_applied(added).await? {
             PasskeyAdded::Added => {}
             PasskeyAdded::Replayed => return Err(self.refuse_registration(session, Refusal::Replayed)),
@@ -73,8 +74,7 @@ impl Services {
         }
         self.outbox_changed();
         self.record(context, &event);
-        let session = OwnedSession { secret_hash: continued.secret_hash, user_id: user.id };
-        Ok(self.complete_sign_in(session, Some(now), token, &context.client))
+        Ok(self.complete_sign_in(continued.owned(), Some(now), token, &context.client))
     }
 
     fn refuse_registration(&self, session: &Session, refusal: Refusal) -> ActError {

@@ -8,7 +8,6 @@ use super::webauthn::{Purpose, Refusal, UserVerification};
 use super::{CeremonyOptions, PasskeyAnswer};
 use crate::context::Context;
 use crate::events::Event;
-use crate::model::OwnedSession;
 use crate::services::{ActError, Services};
 use crate::sessions::{IssuedToken, Session};
 
@@ -43,14 +42,10 @@ impl Services {
                 return Err(self.refuse_passkey(Some(user), Refusal::User).await?);
             }
             let authentication = raised(session.authentication, verified.user_verified, self.sessions.now());
-            let (mut continued, token) = self.sessions.continue_as(session, authentication);
-            if authentication.assurance() == session.authentication.assurance() {
-                continued.session_id = session.session_id;
-            }
-            let current = OwnedSession { secret_hash: session.secret_hash, user_id: user };
+            let (continued, token) = self.sessions.continue_as(session, authentication);
             let event = Event::AuthnReauthentication { user };
             let entry = self.new_event(context, &event);
-            let done = self.store.confirm_by_passkey(&verified.used, current, &continued, entry).await?;
+            let done = self.store.confirm_by_passkey(&verified.used, &continued, entry).await?;
             let done = self.sessions.wait_until_applied(done).await?;
             if attempt.settle(user, done).await?.is_some() {
                 self.record(context, &event);
@@ -62,16 +57,16 @@ impl Services {
     }
 }
 
-/// The authentication of a session whose user has shown a passkey as well. A passkey with a verified user is phishing-resistant by
-/// itself. Another one is a second factor beside a password, and adds nothing to a session without one.
-fn raised(before: Authentication, user_verified: bool, now: handstamp_core::Timestamp) -> Authentication {
+/// An authentication whose user has shown a passkey as well. A passkey with a verified user is phishing-resistant by itself. Another one
+/// is a second factor beside a password or a code, and adds nothing to a session without one.
+pub(super) fn raised(before: Authentication, user_verified: bool, now: handstamp_core::Timestamp) -> Authentication {
     use AuthenticationMethods as Methods;
     let methods = before.methods();
     if user_verified {
         let level = AssuranceLevel::PHISHING_RESISTANT;
         return Authentication::new(methods.and(VERIFIED_PASSKEY), level, now);
     }
-    if methods.contain(Methods::PASSWORD) {
+    if methods.contain(Methods::PASSWORD) || methods.contain(Methods::ONE_TIME_CODE) {
         let methods = methods.and(Methods::POSSESSION_OF_KEY).and(Methods::MULTIPLE_FACTORS);
         return Authentication::new(methods, before.assurance().max(AssuranceLevel::TWO_FACTORS), now);
     }

@@ -4,6 +4,7 @@ mod add;
 mod check;
 mod confirm;
 mod remove;
+mod second_factor;
 mod sign_in;
 mod webauthn;
 
@@ -14,6 +15,9 @@ pub(crate) use webauthn::{Ceremonies, PasskeyAssertion, PasskeyAttestation};
 use super::{ActError, JobOutcome, Services};
 use crate::internal_error::InternalError;
 use crate::model::{Field, Message};
+
+/// The key of a passkey in events.
+const PASSKEY: &str = "passkey";
 
 /// The answer of a browser to a ceremony in which a passkey is used.
 pub(crate) struct PasskeyAnswer {

@@ -3,16 +3,17 @@
 use handstamp_core::{AssuranceLevel, Authentication, AuthenticationMethods};
 use uuid::Uuid;
 
-use super::not_accepted;
+use super::{PASSKEY, not_accepted};
 use crate::context::Context;
 use crate::events::Event;
-use crate::model::{Message, OwnedSession, PasskeyRemoved};
+use crate::model::{Message, PasskeyRemoved};
+use crate::services::factors::recipient;
 use crate::services::{ActError, Services, SignInCookies};
 use crate::sessions::Session;
 
 impl Services {
-    /// Removes a passkey, revokes all other sessions, and lets this one go on under another id. Its level is one factor if it rested on
-    /// passkeys and none is left. None if the user has no such passkey, as after a form that is sent twice.
+    /// Removes a passkey. The sessions that may rest on it end: all others, and this one continues at the level that is left if the user
+    /// has no passkey any more. None if the user has no such passkey, as after a form that is sent twice.
     pub(crate) async fn remove_passkey(
         &self,
         context: &Context,
@@ -20,15 +21,15 @@ impl Services {
         id: Uuid,
     ) -> Result<Option<SignInCookies>, ActError> {
         let (user, now) = (session.user.id, self.sessions.now());
-        let event = Event::PasskeyRemoved { user };
-        let current = OwnedSession { secret_hash: session.secret_hash, user_id: user };
+        let event = Event::FactorRemoved { user, factor: PASSKEY };
         let passkeys = self.store.passkeys_of(user).await?;
         let rests_on_it = passkeys.iter().all(|passkey| passkey.id == id);
         let authentication =
             if rests_on_it { without_passkeys(session.authentication) } else { session.authentication };
         let (continued, token) = self.sessions.continue_as(session, authentication);
-        let entry = self.new_event(context, &event);
-        let removed = self.store.remove_passkey(id, now, (current, &continued), entry).await?;
+        let notice = self.factor_notice(context, recipient(session), "passkey_removed", None);
+        let entry = self.new_event(context, &event).in_session(continued.session_id).with_message(notice);
+        let removed = self.store.remove_passkey(id, &continued, now, entry).await?;
         match self.sessions.wait_until_applied(removed).await? {
             PasskeyRemoved::Removed => {}
             PasskeyRemoved::NotFound => return Ok(None),
@@ -37,8 +38,7 @@ impl Services {
         }
         self.outbox_changed();
         self.record(context, &event);
-        let session = OwnedSession { secret_hash: continued.secret_hash, user_id: user };
-        Ok(Some(self.complete_sign_in(session, Some(now), token, &context.client)))
+        Ok(Some(self.complete_sign_in(continued.owned(), Some(now), token, &context.client)))
     }
 }
 

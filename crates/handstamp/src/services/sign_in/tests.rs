@@ -37,7 +37,7 @@ async fn attempt(handstamp: &Handstamp, email: &str, password: &str) -> (bool, u
         password: Password::parse(password).unwrap(),
         remember: true,
     };
-    let token = accounts.sign_in(&Context::visitor(), request, &[]).await.is_ok();
+    let token = accounts.sign_in(&Context::visitor(), request, &[], "").await.is_ok();
     (token, accounts.hashing.work_kib() - before)
 }
 

@@ -12,7 +12,9 @@ use crate::context::{ClientInfo, Context};
 use crate::environment::{Clock, Environment, ManualClock};
 use crate::model::{Field, Message};
 use crate::services::hashing::Share;
-use crate::services::{ActError, ChangePasswordRequest, RegisterRequest, Registered, SignInCookies, SignInRequest};
+use crate::services::{
+    ActError, ChangePasswordRequest, RegisterRequest, Registered, SignInCookies, SignInRequest, SignedIn,
+};
 use crate::sessions::{PresentedSessions, SessionLookup};
 use crate::{Handstamp, SecretKey};
 
@@ -94,7 +96,7 @@ impl TestSite {
             password: Password::parse(password).unwrap(),
             remember: true,
         };
-        match self.accounts().sign_in(&Context::of(client), request, &[]).await {
+        match self.accounts().sign_in(&Context::of(client), request, &[], "").await {
             Ok(_) => Outcome::IssuedToken,
             Err(error) if is_wrong(&error, Field::Password, &Message::WrongCredentials) => Outcome::Wrong,
             Err(ActError::Throttled(RetryAfter(wait))) => Outcome::Waits(wait),
@@ -109,7 +111,11 @@ impl TestSite {
             password: Password::parse(PASSWORD).unwrap(),
             remember: true,
         };
-        self.accounts().sign_in(&Context::visitor(), request, &[]).await.unwrap_or_else(|error| panic!("{error:?}"))
+        match self.accounts().sign_in(&Context::visitor(), request, &[], "").await {
+            Ok(SignedIn::Begun(cookies)) => cookies,
+            Ok(SignedIn::NeedsSecondFactor(_)) => panic!("there is no second factor"),
+            Err(error) => panic!("{error:?}"),
+        }
     }
 
     /// A session of Ada, who has just signed in.

@@ -111,7 +111,7 @@ async fn only_chosen_events_are_sent() {
     let users = site.handstamp.users();
     users.change_groups(ada, &["staff"], &[]).await.unwrap();
     let request = SignInRequest::parse("ada@example.com", "plum-octave-harbour", true).unwrap();
-    site.services().sign_in(&Context::visitor(), request, &[]).await.unwrap();
+    site.services().sign_in(&Context::visitor(), request, &[], "").await.unwrap();
     users.disable(ada).await.unwrap();
     assert_eq!(site.sends().await, 3, "the sign-in is an event too, which is not chosen");
     let types: Vec<_> = receiver.received().iter().map(|webhook| webhook["body"]["type"].clone()).collect();

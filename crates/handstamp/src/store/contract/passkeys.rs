@@ -52,13 +52,14 @@ fn continued(session: &NewSession) -> ContinuedSession {
     let new = new_session(session.user_id);
     let methods = AuthenticationMethods::from_stored("pwd mfa pop");
     let authentication = Authentication::new(methods, AssuranceLevel::TWO_FACTORS, LATER);
-    ContinuedSession { secret_hash: new.secret_hash, session_id: new.session_id, authentication }
+    let NewSession { secret_hash, session_id, .. } = new;
+    ContinuedSession { current: session.owned(), secret_hash, session_id, authentication }
 }
 
 /// Adds a passkey in a session, which goes on as it is returned.
 async fn added(store: &Store, session: &mut NewSession, passkey: &Passkey) -> PasskeyAdded {
     let next = continued(session);
-    let outcome = store.add_passkey(passkey, ceremony(), (session.owned(), &next), event()).await.unwrap().value;
+    let outcome = store.add_passkey(passkey, ceremony(), &next, event()).await.unwrap().value;
     if outcome == PasskeyAdded::Added {
         (session.secret_hash, session.session_id) = (next.secret_hash, next.session_id);
     }
@@ -188,7 +189,7 @@ async fn adding_a_passkey_ends_all_else_and_lets_the_session_go_on(store: &Store
     store.store_token(&token, event()).await.unwrap();
     let before = version(store, id).await;
     let next = continued(&session);
-    let added = store.add_passkey(&passkey_of(id), ceremony(), (session.owned(), &next), event()).await.unwrap();
+    let added = store.add_passkey(&passkey_of(id), ceremony(), &next, event()).await.unwrap();
     assert!(added.value == PasskeyAdded::Added && added.position.is_some(), "every node has to apply it");
     let (live, _) = store.live_session(next.secret_hash, id, NOW).await.unwrap().unwrap();
     assert_eq!((live.session_id, live.authentication), (next.session_id, next.authentication));
@@ -211,11 +212,11 @@ async fn a_passkey_is_added_once_to_one_account_and_twenty_at_most(store: &Store
 
     let (once, next) = (ceremony(), continued(&session));
     let new = passkey_of(passkey.user_id);
-    let _ = store.add_passkey(&new, once, (session.owned(), &next), event()).await.unwrap();
+    let _ = store.add_passkey(&new, once, &next, event()).await.unwrap();
     (session.secret_hash, session.session_id) = (next.secret_hash, next.session_id);
     let next = continued(&session);
     let new = passkey_of(passkey.user_id);
-    let replayed = store.add_passkey(&new, once, (session.owned(), &next), event()).await.unwrap();
+    let replayed = store.add_passkey(&new, once, &next, event()).await.unwrap();
     assert_eq!((replayed.value, replayed.position), (PasskeyAdded::Replayed, None));
 
     for _ in 0..18 {
@@ -245,7 +246,7 @@ async fn one_more_of(store: &Store, user: UserId) -> NewSession {
 
 async fn removed(store: &Store, session: &mut NewSession, passkey: &Passkey) -> PasskeyRemoved {
     let next = continued(session);
-    let removed = store.remove_passkey(passkey.id, LATER, (session.owned(), &next), event()).await.unwrap();
+    let removed = store.remove_passkey(passkey.id, &next, LATER, event()).await.unwrap();
     assert_eq!(removed.position.is_some(), removed.value == PasskeyRemoved::Removed);
     if removed.value == PasskeyRemoved::Removed {
         (session.secret_hash, session.session_id) = (next.secret_hash, next.session_id);
@@ -298,10 +299,10 @@ async fn a_session_goes_on_after_a_confirmation_by_passkey(store: &Store) {
     let (passkey, session) = ada_with_a_passkey(store).await;
     let other = one_more_of(store, passkey.user_id).await;
     let (used, next) = (use_of(&passkey), continued(&session));
-    let confirm = async |used: &PasskeyUse, from: OwnedSession, to: &ContinuedSession| {
-        store.confirm_by_passkey(used, from, to, event()).await.unwrap()
+    let confirm = async |used: &PasskeyUse, session: &ContinuedSession| {
+        store.confirm_by_passkey(used, session, event()).await.unwrap()
     };
-    let done = confirm(&used, session.owned(), &next).await;
+    let done = confirm(&used, &next).await;
     assert!(done.value == PasskeyOutcome::Done(()) && done.position.is_some(), "every node has to apply it");
     let (live, _) = store.live_session(next.secret_hash, passkey.user_id, NOW).await.unwrap().unwrap();
     assert_eq!((live.session_id, live.authentication), (next.session_id, next.authentication));
@@ -309,9 +310,9 @@ async fn a_session_goes_on_after_a_confirmation_by_passkey(store: &Store) {
 
     let used_passkey = store.passkeys_of(passkey.user_id).await.unwrap().remove(0);
     let replay = PasskeyUse { ceremony: used.ceremony, ..use_of(&used_passkey) };
-    let refused = confirm(&replay, other.owned(), &continued(&other)).await;
+    let refused = confirm(&replay, &continued(&other)).await;
     assert_eq!(refused.value, PasskeyOutcome::Replayed);
-    let ended = confirm(&use_of(&used_passkey), session.owned(), &continued(&session)).await;
+    let ended = confirm(&use_of(&used_passkey), &continued(&session)).await;
     assert_eq!(ended.value, PasskeyOutcome::Changed);
     assert!(is_live(store, &other).await);
     assert_eq!(store.passkeys_of(passkey.user_id).await.unwrap(), [used_passkey]);

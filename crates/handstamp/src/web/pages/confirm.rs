@@ -1,16 +1,18 @@
-//! The page on which a signed-in user authenticates again before something sensitive.
+//! The page on which a signed-in user authenticates again, before something sensitive or to reach a higher assurance level.
 
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use handstamp_core::ReturnTo;
+use handstamp_core::{AssuranceLevel, ReturnTo};
 use minijinja::context;
 
 use super::{messages, next_from_form, next_from_query, next_value, see_other_with};
 use crate::model::{Field, FieldErrors};
-use crate::services::ActError;
+use crate::services::{ActError, Proof, WaysToConfirm};
+use crate::sessions::Session;
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
+use crate::web::redirect::{see_other, url_with_next};
 use crate::web::respond::page;
 use crate::web::sender::Sender;
 use crate::web::user::Visitor;
@@ -22,11 +24,20 @@ pub(in crate::web) async fn show(
     uri: Uri,
     sender: Sender,
 ) -> Result<Response, WebError> {
-    if visitor.session().is_none() {
-        return Ok(sender.reject_anonymous(&site));
-    }
+    let Visitor::Authenticated(session) = &visitor else { return Ok(sender.reject_anonymous(&site)) };
     let next = next_from_query(&site, &uri);
-    form_page(&site, &visitor, StatusCode::OK, next.as_ref(), &FieldErrors::default())
+    let wanted = wanted_level(&uri)?;
+    form_page(&site, &visitor, session, wanted, StatusCode::OK, next.as_ref(), &FieldErrors::default()).await
+}
+
+/// The assurance level that the query asks for; the least one if it asks for none.
+fn wanted_level(uri: &Uri) -> Result<AssuranceLevel, WebError> {
+    let query = FormFields::parse(uri.query().unwrap_or_default().as_bytes())?;
+    match query.get("assurance")? {
+        "" => Ok(AssuranceLevel::ONE_FACTOR),
+        level => AssuranceLevel::parse(level)
+            .map_err(|error| WebError::refused(StatusCode::BAD_REQUEST, format!("The field “assurance” {error}."))),
+    }
 }
 
 pub(in crate::web) async fn submit(
@@ -39,7 +50,8 @@ pub(in crate::web) async fn submit(
         (Err(_), Visitor::Anonymous) => return Ok(sender.reject_anonymous(&site)),
         (fields, _) => fields?,
     };
-    let (password, next) = (fields.get("password")?, next_from_form(&site, &fields)?);
+    let (password, code) = (fields.get("password")?, fields.get("code")?);
+    let next = next_from_form(&site, &fields)?;
     let done = |cookies: Vec<_>| see_other_with(cookies, next.as_ref().unwrap_or(site.urls.account()).as_str());
     let Visitor::Authenticated(session) = &visitor else {
         // Of a form that is sent twice, the first has given the session a new token.
@@ -49,25 +61,38 @@ pub(in crate::web) async fn submit(
             None => sender.reject_anonymous(&site),
         });
     };
-    match site.services.reauthenticate(&sender.context, session, password).await {
+    let proof = if code.is_empty() { Proof::Password(password) } else { Proof::Code(code) };
+    match site.services.reauthenticate(&sender.context, session, proof).await {
         Ok(token) => Ok(done(vec![site.cookies.session(&token)])),
         Err(ActError::Fields(errors)) => {
-            form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, next.as_ref(), &errors)
+            let (status, wanted) = (StatusCode::UNPROCESSABLE_ENTITY, AssuranceLevel::ONE_FACTOR);
+            form_page(&site, &visitor, session, wanted, status, next.as_ref(), &errors).await
         }
         Err(error) => Err(error.into()),
     }
 }
 
-fn form_page(
+/// The form with what the user can confirm with. A user who has nothing of the wanted level is led to set it up first.
+async fn form_page(
     site: &SharedSite,
     visitor: &Visitor,
+    session: &Session,
+    wanted: AssuranceLevel,
     status: StatusCode,
     next: Option<&ReturnTo>,
     errors: &FieldErrors,
 ) -> Result<Response, WebError> {
+    let WaysToConfirm { password, code, passkey } = site.services.ways_to_confirm(session, wanted).await?;
+    if wanted > session.authentication.assurance() && !password && !code && !passkey {
+        let page = site.urls.page("/account/totp");
+        return Ok(see_other(&next.map_or_else(|| page.clone(), |next| url_with_next(&page, next))));
+    }
     let values = context! {
-        errors => messages(errors, &[Field::Password]),
+        errors => messages(errors, &[Field::Password, Field::Code]),
         next => next_value(next),
+        by_password => password,
+        by_code => code,
+        by_passkey => passkey,
     };
     page(site, visitor, status, "authentication/confirm.html", values)
 }

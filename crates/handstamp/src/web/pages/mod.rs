@@ -14,12 +14,16 @@ pub(super) mod link;
 pub(super) mod passkeys;
 pub(super) mod password;
 pub(super) mod profile;
+pub(super) mod recovery_codes;
 pub(super) mod register;
 pub(super) mod reset;
+pub(super) mod second_factor;
+pub(super) mod security;
 pub(super) mod sessions;
 pub(super) mod sign_in;
 pub(super) mod sign_in_by_code;
 pub(super) mod sign_out;
+pub(super) mod totp;
 pub(super) mod verify;
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use handstamp_core::Timestamp;
 use minijinja::{Value, context};
@@ -82,6 +82,29 @@ pub(in crate::web) async fn sign_in(
     let answer = PasskeyAnswer { ceremony, credential };
     let cookies = site.services.sign_in_by_passkey(&context, &answer, remember, &presented.sessions).await?;
     Ok(done(site.cookies.sign_in_cookies(&cookies), &destination(&site, &next)))
+}
+
+pub(in crate::web) async fn second_factor_options(
+    State(site): State<SharedSite>,
+    headers: HeaderMap,
+) -> Result<Response, WebError> {
+    let pending = site.cookies.presented_pending_sign_in(&headers);
+    Ok(Json(site.services.begin_passkey_second_factor(pending).await?).into_response())
+}
+
+pub(in crate::web) async fn second_factor(
+    State(site): State<SharedSite>,
+    presented: PresentedSessions,
+    context: Context,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<AnswerBody<PasskeyAssertion>>,
+) -> Result<Response, WebError> {
+    let AnswerBody { ceremony, credential, next, .. } = body;
+    let answer = PasskeyAnswer { ceremony, credential };
+    let pending = site.cookies.presented_pending_sign_in(&headers);
+    let cookies = site.services.complete_sign_in_by_passkey(&context, pending, &answer, &presented.sessions).await?;
+    let cookies = site.cookies.sign_in_cookies(&cookies).chain([site.cookies.remove_pending()]);
+    Ok(done(cookies, &destination(&site, &next)))
 }
 
 pub(in crate::web) async fn confirm_options(

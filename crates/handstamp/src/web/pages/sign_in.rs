@@ -1,19 +1,19 @@
 //! The sign-in page.
 
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use handstamp_core::ReturnTo;
 use minijinja::{Value, context};
 
 use super::{
     has_notice, link_with_next, messages, next_from_form, next_from_query, next_value, notice_of_sign_out,
-    see_other_with, with_notice_shown,
+    second_factor, see_other_with, with_notice_shown,
 };
 use crate::context::Context;
 use crate::format::lasting;
 use crate::model::{Field, FieldErrors};
-use crate::services::{ActError, SignInRequest};
+use crate::services::{ActError, SignInRequest, SignedIn};
 use crate::sessions::PresentedSessions;
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
@@ -66,6 +66,7 @@ pub(in crate::web) async fn submit(
     visitor: Visitor,
     presented: PresentedSessions,
     context: Context,
+    headers: HeaderMap,
     fields: FormFields,
 ) -> Result<Response, WebError> {
     let mut form = Form {
@@ -76,15 +77,21 @@ pub(in crate::web) async fn submit(
     };
     let request = SignInRequest::parse(&form.email, fields.get("password")?, form.remember);
     let signed_in = match request {
-        Ok(request) => site.services.sign_in(&context, request, &presented.sessions).await,
+        Ok(request) => {
+            let pending = site.cookies.presented_pending_sign_in(&headers);
+            site.services.sign_in(&context, request, &presented.sessions, pending).await
+        }
         Err(errors) => Err(errors.into()),
     };
     match signed_in {
-        Ok(cookies) => {
+        Ok(SignedIn::Begun(cookies)) => {
             return Ok(see_other_with(
                 site.cookies.sign_in_cookies(&cookies),
                 form.next.as_ref().unwrap_or(site.urls.account()).as_str(),
             ));
+        }
+        Ok(SignedIn::NeedsSecondFactor(pending)) => {
+            return Ok(second_factor::redirect_to(&site, &pending, form.next.as_ref()));
         }
         Err(ActError::Fields(errors)) => form.errors = errors,
         Err(error) => return Err(error.into()),

@@ -6,11 +6,11 @@ use axum::response::Response;
 use handstamp_core::ReturnTo;
 use minijinja::context;
 
-use super::{link_with_next, messages, next_from_form, next_from_query, next_value, see_other_with};
+use super::{link_with_next, messages, next_from_form, next_from_query, next_value, second_factor, see_other_with};
 use crate::context::Context;
 use crate::format::lasting;
 use crate::model::{Field, FieldErrors, Message};
-use crate::services::{ActError, LinkValidity};
+use crate::services::{ActError, LinkValidity, SignedIn};
 use crate::sessions::PresentedSessions;
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
@@ -82,7 +82,8 @@ pub(in crate::web) async fn submit(
         None => Err(FieldErrors::of(Field::Code, Message::WrongCode).into()),
     };
     match signed_in {
-        Ok(cookies) => {
+        Ok(SignedIn::NeedsSecondFactor(pending)) => Ok(second_factor::redirect_to(&site, &pending, next.as_ref())),
+        Ok(SignedIn::Begun(cookies)) => {
             let cookies = site.cookies.sign_in_cookies(&cookies).chain([site.cookies.remove_pending()]);
             Ok(see_other_with(cookies, next.as_ref().unwrap_or(site.urls.account()).as_str()))
         }

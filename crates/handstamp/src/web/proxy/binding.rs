@@ -52,7 +52,9 @@ impl Binding {
     pub(super) async fn ended(&self) {
         let Passage { site, watch } = &self.passage;
         let satisfies = |user: &_, authentication| {
-            self.options.allow_groups_of(user) && self.options.allow_assurance_of(authentication)
+            self.options.allow_groups_of(user)
+                && self.options.allow_assurance_of(authentication)
+                && site.services.has_required_assurance(user, authentication)
         };
         site.services.sessions.ended_unless(watch, satisfies).await;
     }

@@ -23,6 +23,7 @@ mod embedding;
 #[cfg(feature = "passkeys")]
 mod passkeys;
 mod propagation;
+mod second_factors;
 
 const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
@@ -148,6 +149,8 @@ async fn only_the_listed_routes_are_public() {
         "GET /account/forgot/sent",
         "GET /account/login",
         "POST /account/login",
+        "GET /account/login/second-factor",
+        "POST /account/login/second-factor",
         "GET /account/link/{token}",
         "GET /account/reset",
         "POST /account/reset",
@@ -158,11 +161,13 @@ async fn only_the_listed_routes_are_public() {
         "POST /account/verify",
         "POST /account/login/passkey/options",
         "POST /account/login/passkey",
-        "POST /account/api/v1/session",
-        "DELETE /account/api/v1/session",
-        "POST /account/api/v1/users",
+        "POST /account/login/second-factor/passkey",
         "POST /account/api/v1/password/forgot",
         "ANY /account/api/{*path}",
+        "POST /account/api/v1/session",
+        "DELETE /account/api/v1/session",
+        "POST /account/api/v1/session/second-factor",
+        "POST /account/api/v1/users",
         "GET /account/api/v1/openapi.json",
         "GET /account/static/{file}",
         "GET /auth/jwks.json",

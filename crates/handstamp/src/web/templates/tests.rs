@@ -20,10 +20,11 @@ fn visitor(name: &str) -> Value {
     context! { name, email => "ada@example.com", email_verified => name == "Ada", since => "1 May 2026", since_iso => "2026-05-01T00:00:00Z" }
 }
 
-const ONE_FIELD: [&str; 6] = [
+const ONE_FIELD: [&str; 7] = [
     "authentication/code.html",
     "authentication/code_request.html",
     "authentication/confirm.html",
+    "authentication/second_factor.html",
     "email/change.html",
     "email/verify.html",
     "password/forgot.html",
@@ -75,7 +76,8 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
             let field = context! {
                 values => context! { email => name }, next, valid_for => "10 minutes", again_url => "/account/login/mail",
                 errors => context! { email => error, code => error, password => error }, sign_in_url => "/account/login",
-                register_url => "/account/register", sent => next.is_empty(),
+                register_url => "/account/register", sent => next.is_empty(), by_code => error.is_some(),
+                by_password => next.is_empty(), by_passkey => !next.is_empty(),
             };
             samples.extend([("authentication/register.html", register), ("authentication/sign_in.html", sign_in)]);
             samples.extend(ONE_FIELD.map(|template| (template, field.clone())));
@@ -119,6 +121,24 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
             ("link/invalid.html", context! {}),
             ("password/forgot_sent.html", context! { valid_for => "1 hour" }),
             ("account/delete.html", context! {}),
+            (
+                "factors/totp.html",
+                context! {
+                    errors => context! { code => error }, next => error, secret => "GEZD GNBV", otpauth_url => name,
+                    qr_code => "", is_required => error.is_some(),
+                },
+            ),
+            (
+                "factors/recovery_codes.html",
+                context! { codes => vec!["0000-0000"], after_set_up => error.is_some(), next => error },
+            ),
+            (
+                "factors/security.html",
+                context! {
+                    notice => error, has_password => error.is_none(), recovery_codes => 1,
+                    totp => error.map(|_| context! { since => "1 May 2026", since_iso => "2026-05-01T00:00:00Z" }),
+                },
+            ),
             (
                 "account/activity.html",
                 context! { events => vec![event(name, error)], older => error, is_first => false },

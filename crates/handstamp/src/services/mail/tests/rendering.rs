@@ -27,6 +27,8 @@ fn every_mail_says_the_same_as_text_and_as_html() {
             let is_link = key.ends_with("link");
             let (in_text, in_html) = match *key {
                 "code" => ("0835 6689".to_owned(), "0835 6689".to_owned()),
+                // It chooses a sentence.
+                "change" => continue,
                 _ => (value.clone(), value.replace('/', "&#x2f;")),
             };
             assert!(sent.text.contains(&in_text), "{name} lacks {key}: {}", sent.text);
@@ -338,7 +340,7 @@ fn mails_fit_windows_of_a_telephone_and_are_dark_in_dark_mode() {
             let found: Vec<_> = title.split(';').collect();
             assert_eq!(
                 found,
-                [format!("{width} {background}").as_str(); 12],
+                [format!("{width} {background}").as_str(); 13],
                 "{scheme}: width and background of each mail"
             );
             chromium(&file, scheme, size, Some(&screenshots.join(format!("mail-{width}-{scheme}.png"))));

@@ -28,6 +28,7 @@ use crate::web::{SharedSite, Site};
         super::sessions::list,
         super::sessions::revoke,
         super::sessions::revoke_others,
+        super::session::complete_sign_in,
         super::session::confirm,
         super::password::change,
         super::password::forgot,

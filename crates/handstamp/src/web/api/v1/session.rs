@@ -2,14 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::problems;
 use super::responses::{signed_in, with_cookies};
-use super::types::{ConfirmBody, CredentialsBody, SignedInResponse};
+use super::types::{ConfirmBody, CredentialsBody, FactorCodeBody, SignedInResponse};
 use crate::context::Context;
-use crate::services::SignInRequest;
+use crate::services::{Proof, SignInRequest, SignedIn};
 use crate::sessions::PresentedSessions;
 use crate::web::SharedSite;
 use crate::web::authenticate::end_presented;
@@ -39,6 +39,7 @@ pub(in crate::web) async fn show(SignedInUser(session): SignedInUser) -> Json<Si
     request_body = CredentialsBody,
     responses(
         (status = 201, description = "Signed in.", body = SignedInResponse, headers(("Set-Cookie", description = "The session cookie, and the device cookie."))),
+        (status = 401, description = "The password is right, and the user has a second factor: the type is `second-factor-required`. Complete the sign-in with the cookie of this response.", body = problems::Problem, headers(("Set-Cookie", description = "The cookie of the sign-in that waits, for ten minutes."))),
         problems::WithABody,
     ),
 )]
@@ -46,11 +47,42 @@ pub(in crate::web) async fn sign_in(
     State(site): State<SharedSite>,
     presented: PresentedSessions,
     context: Context,
+    headers: HeaderMap,
     JsonBody(given): JsonBody<CredentialsBody>,
 ) -> Result<Response, WebError> {
     let request = SignInRequest::parse(&given.email, &given.password, given.remember)?;
-    let cookies = site.services.sign_in(&context, request, &presented.sessions).await?;
-    signed_in(&site, &cookies).await
+    let pending = site.cookies.presented_pending_sign_in(&headers);
+    match site.services.sign_in(&context, request, &presented.sessions, pending).await? {
+        SignedIn::Begun(cookies) => signed_in(&site, &cookies).await,
+        SignedIn::NeedsSecondFactor(pending) => {
+            let refusal = WebError::SignInNeedsSecondFactor.into_response();
+            Ok(with_cookies(refusal, [site.cookies.pending_sign_in(&pending)]))
+        }
+    }
+}
+
+/// Completes a sign-in that waits for its second factor, by a code of the authenticator app or a recovery code.
+#[utoipa::path(
+    post,
+    path = "/session/second-factor",
+    request_body = FactorCodeBody,
+    responses(
+        (status = 201, description = "Signed in.", body = SignedInResponse, headers(("Set-Cookie", description = "The session cookie, and the device cookie."))),
+        (status = 401, description = "No sign-in waits for a second factor: send the password first.", body = problems::Problem),
+        problems::WithABody,
+    ),
+)]
+pub(in crate::web) async fn complete_sign_in(
+    State(site): State<SharedSite>,
+    presented: PresentedSessions,
+    context: Context,
+    headers: HeaderMap,
+    JsonBody(given): JsonBody<FactorCodeBody>,
+) -> Result<Response, WebError> {
+    let pending = site.cookies.presented_pending_sign_in(&headers);
+    let cookies = site.services.complete_sign_in_by_code(&context, pending, &given.code, &presented.sessions).await?;
+    let response = signed_in(&site, &cookies).await?;
+    Ok(with_cookies(response, [site.cookies.remove_pending()]))
 }
 
 /// Signs out: before the response, the session is revoked on every node.
@@ -72,7 +104,7 @@ pub(in crate::web) async fn sign_out(
     Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.remove_session()))
 }
 
-/// Authenticates the signed-in user again, and gives the session a new token. Sensitive actions need it some time after the sign-in.
+/// Authenticates the signed-in user again, by the password or by a code of the second factor, and gives the session a new token. Sensitive actions need it some time after the sign-in.
 #[utoipa::path(
     post,
     path = "/session/confirm",
@@ -90,6 +122,10 @@ pub(in crate::web) async fn confirm(
     context: Context,
     JsonBody(given): JsonBody<ConfirmBody>,
 ) -> Result<Response, WebError> {
-    let token = site.services.reauthenticate(&context, &session, &given.password).await?;
+    let proof = match &given.code {
+        Some(code) => Proof::Code(code),
+        None => Proof::Password(given.password.as_deref().unwrap_or_default()),
+    };
+    let token = site.services.reauthenticate(&context, &session, proof).await?;
     Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), [site.cookies.session(&token)]))
 }

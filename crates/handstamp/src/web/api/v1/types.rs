@@ -131,10 +131,21 @@ pub(in crate::web) struct ChangePasswordBody {
     pub(super) password: String,
 }
 
-/// The password of the signed-in user.
+/// The password of the signed-in user, or a code if the user has a second factor.
 #[derive(Deserialize, ToSchema)]
 pub(in crate::web) struct ConfirmBody {
-    pub(super) password: String,
+    pub(super) password: Option<String>,
+    /// A code of the authenticator app, or a recovery code.
+    #[schema(example = "123456")]
+    pub(super) code: Option<String>,
+}
+
+/// The code of a second factor.
+#[derive(Deserialize, ToSchema)]
+pub(in crate::web) struct FactorCodeBody {
+    /// A code of the authenticator app, or a recovery code.
+    #[schema(example = "123456")]
+    pub(super) code: String,
 }
 
 /// An e-mail address.

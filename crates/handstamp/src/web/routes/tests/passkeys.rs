@@ -88,13 +88,17 @@ const REFUSED: &str = "This passkey was not accepted. Try again, or use another 
 
 impl TestSite {
     async fn asks(&self, path: &str, token: &str, body: &Value) -> Answer {
+        self.asks_with(path, &format!("handstamp_session={token}"), body).await
+    }
+
+    async fn asks_with(&self, path: &str, cookie: &str, body: &Value) -> Answer {
         let request = Request::post(path)
             .header("host", "localhost")
             .header("sec-fetch-site", "same-origin")
             .header("sec-fetch-mode", "cors")
             .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0")
             .header("content-type", "application/json")
-            .header("cookie", format!("handstamp_session={token}"));
+            .header("cookie", cookie);
         let response = self.send(request.body(Body::from(body.to_string())).unwrap()).await;
         let cookies = response.headers().get_all(header::SET_COOKIE).iter().map(|cookie| cookie.to_str().unwrap());
         let token = cookies.filter_map(|cookie| cookie.strip_prefix("handstamp_session=")).next();
@@ -499,7 +503,7 @@ async fn adding_a_passkey_ends_the_other_sessions_and_leaves_the_level() {
     let after = here.adds(&token, &mut authenticator).await;
     assert!(here.session(&token).await.is_none() && here.session(&other).await.is_none());
     let session = here.session(&after).await.unwrap();
-    assert_ne!(session.session_id, before.session_id);
+    assert_eq!(session.session_id, before.session_id, "the level is the same");
     assert_eq!(
         (session.authentication, session.authentication.assurance()),
         (before.authentication, AssuranceLevel::ONE_FACTOR)
@@ -633,6 +637,7 @@ async fn only_the_pages_with_passkeys_allow_the_script() {
     for (path, token, scripted) in [
         ("/account/login", "", true),
         ("/account/passkeys", token.as_str(), true),
+        ("/account/confirm", token.as_str(), true),
         ("/account/register", "", false),
         ("/account", token.as_str(), false),
     ] {
@@ -677,4 +682,111 @@ async fn the_relying_party_may_be_a_parent_domain_and_the_origin_stays_exact() {
     let options = text(here.send(request.body(Body::from("{}")).unwrap()).await).await;
     let options: Value = serde_json::from_str(&options).unwrap();
     assert_eq!(options["publicKey"]["rpId"], "example.com");
+}
+
+const SECOND_FACTOR: &str = "/account/login/second-factor/passkey";
+
+impl TestSite {
+    /// Types the right password, and returns the cookie of the sign-in that waits.
+    async fn types_the_password(&self) -> String {
+        let response = self.submits("/account/login", "email=ada@example.com&password=plum-octave-harbour").await;
+        assert_eq!(response.headers()[header::LOCATION], "/account/login/second-factor");
+        let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap();
+        assert!(cookie.starts_with("handstamp_pending="), "{cookie}");
+        cookie.split(';').next().unwrap().to_owned()
+    }
+
+    async fn completes(&self, pending: &str, authenticator: &mut Authenticator) -> Answer {
+        let options = self.asks_with(&format!("{SECOND_FACTOR}/options"), pending, &json!({})).await.body;
+        let used = authenticator.uses(&options);
+        let answer = json!({ "ceremony": options["ceremony"], "credential": used, "next": "/account/profile" });
+        self.asks_with(SECOND_FACTOR, pending, &answer).await
+    }
+}
+
+/// A site that requires a second factor of everybody, with Ada, whose key does not verify her.
+async fn site_that_requires_a_second_factor() -> (TestSite, String, Authenticator) {
+    let here = TestSite::with(ORIGIN, |config| {
+        config.second_factor.required = crate::SecondFactorRequired::Everybody;
+    })
+    .await;
+    let token = here.registers().await;
+    let mut key = Authenticator::of(here.ada().await);
+    key.verifies_user = false;
+    let token = here.adds(&token, &mut key).await;
+    (here, token, key)
+}
+
+#[tokio::test]
+async fn a_passkey_is_the_second_factor_that_a_site_requires() {
+    let (here, token, mut key) = site_that_requires_a_second_factor().await;
+    let led = here.opens("/account", &token).await;
+    assert_eq!(led.headers()[header::LOCATION], "/account/confirm?assurance=2&next=%2Faccount");
+    let page = text(here.opens("/account/confirm?assurance=2", &token).await).await;
+    assert!(page.contains("data-url=\"/account/confirm/passkey\"") && !page.contains("name=\"password\""), "{page}");
+    let fields = "password=plum-octave-harbour".to_owned();
+    let refused = here.submits_as(&token, "/account/confirm", fields).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY, "the password would lead to a new factor");
+    let confirmed = here.confirms_with(&token, &mut key).await;
+    assert_eq!(here.opens("/account", confirmed.session()).await.status(), StatusCode::OK);
+
+    let pending = here.types_the_password().await;
+    let page = Request::get("/account/login/second-factor").header("host", "localhost").header("cookie", &pending);
+    let page = text(here.send(page.body(Body::empty()).unwrap()).await).await;
+    assert!(
+        page.contains("data-url=\"/account/login/second-factor/passkey\"") && !page.contains("name=\"code\""),
+        "{page}"
+    );
+    let completed = here.completes(&pending, &mut key).await;
+    assert_eq!(here.authentication(completed.session()).await, ("pwd mfa pop".to_owned(), 2));
+    assert_eq!(completed.body["next"], "/account/profile");
+    let again = here.asks_with(&format!("{SECOND_FACTOR}/options"), &pending, &json!({})).await;
+    assert_eq!(again.status, StatusCode::UNAUTHORIZED, "no sign-in waits any more");
+}
+
+#[tokio::test]
+async fn a_verified_passkey_as_second_factor_is_phishing_resistant() {
+    let (here, _, mut key) = site_that_requires_a_second_factor().await;
+    key.verifies_user = true;
+    let pending = here.types_the_password().await;
+    let completed = here.completes(&pending, &mut key).await;
+    assert_eq!(here.authentication(completed.session()).await, ("pwd mfa pop user".to_owned(), 3));
+}
+
+#[tokio::test]
+async fn a_ceremony_of_one_waiting_sign_in_serves_no_other() {
+    let (here, token, mut key) = site_that_requires_a_second_factor().await;
+    let [one, other] = [here.types_the_password().await, here.types_the_password().await];
+    let options = here.asks_with(&format!("{SECOND_FACTOR}/options"), &one, &json!({})).await.body;
+    let used = key.uses(&options);
+    let answer = json!({ "ceremony": options["ceremony"], "credential": used });
+    here.asks_with(SECOND_FACTOR, &other, &answer).await.refusal();
+    assert!(here.asks("/account/login/passkey", "", &answer).await.token.is_none());
+    assert!(here.asks("/account/confirm/passkey", &token, &answer).await.token.is_none());
+    let mut stranger = Authenticator::of(here.ada().await);
+    let made = here.options("/account/passkeys", &token).await;
+    stranger.makes(&made);
+    here.completes(&one, &mut stranger).await.refusal();
+    assert!(here.asks_with(SECOND_FACTOR, &one, &answer).await.token.is_some(), "its own");
+    assert_eq!(here.asks_with(SECOND_FACTOR, &other, &answer).await.status, StatusCode::UNAUTHORIZED, "the others end");
+}
+
+#[tokio::test]
+async fn a_waiting_sign_in_ends_when_the_credentials_change() {
+    let (here, token, mut key) = site_that_requires_a_second_factor().await;
+    let pending = here.types_the_password().await;
+    let options = here.asks_with(&format!("{SECOND_FACTOR}/options"), &pending, &json!({})).await.body;
+    let used = key.uses(&options);
+    here.adds(&token, &mut key).await;
+    let answer = json!({ "ceremony": options["ceremony"], "credential": used });
+    let ended = here.asks_with(SECOND_FACTOR, &pending, &answer).await;
+    assert!(ended.status == StatusCode::UNAUTHORIZED && ended.token.is_none());
+}
+
+#[tokio::test]
+async fn a_passkey_is_no_lock_on_the_password_where_no_second_factor_is_required() {
+    let here = TestSite::at(ORIGIN).await;
+    ada_with_a_passkey(&here).await;
+    let token = here.signs_in_for_now().await;
+    assert_eq!(here.authentication(&token).await, ("pwd".to_owned(), 1));
 }

@@ -1,0 +1,206 @@
+//! A sign-in that waits for its second factor, and its completion.
+//!
+//! Between the first factor and the second there is no session. The browser keeps a one-time token, whose row says who signs in.
+
+use handstamp_core::{
+    AssuranceLevel, AttemptKey, Attempts, Authentication, AuthenticationMethods, OneTimePurpose, Timestamp, UserId,
+};
+use serde::{Deserialize, Serialize};
+
+use super::check_code::{CheckedCode, refused_code};
+use super::{ActError, Services};
+use crate::context::Context;
+use crate::model::{Credentials, CredentialsVersion, FactorRefused, OwnedSession};
+use crate::services::{SENT_TWICE_WITHIN, SignInCookies};
+use crate::store::{CountedAttempt, TokenUse};
+
+/// The outcome of a first factor that was right.
+pub(crate) enum SignedIn {
+    /// The session has begun.
+    Begun(SignInCookies),
+    /// The user has a second factor.
+    NeedsSecondFactor(PendingSignIn),
+}
+
+/// The second factors by which a user can complete a sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WaysToComplete {
+    pub(crate) code: bool,
+    pub(crate) passkey: bool,
+}
+
+/// A sign-in that waits for its second factor: the value of the pending cookie.
+pub(crate) struct PendingSignIn(String);
+
+impl PendingSignIn {
+    /// The value of the cookie.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What the row of such a sign-in says.
+#[derive(Serialize, Deserialize)]
+pub(in crate::services) struct Content {
+    credentials_version: i64,
+    /// The methods of the first factor.
+    methods: String,
+    pub(in crate::services) remember: bool,
+    /// The attempts that are refunded once the second factor is right.
+    attempted: Vec<Attempt>,
+}
+
+impl Content {
+    pub(in crate::services) fn version(&self) -> CredentialsVersion {
+        CredentialsVersion(self.credentials_version)
+    }
+
+    /// The authentication by the first factor.
+    pub(in crate::services) fn first_factor(&self, at: Timestamp) -> Authentication {
+        Authentication::new(AuthenticationMethods::from_stored(&self.methods), AssuranceLevel::ONE_FACTOR, at)
+    }
+
+    /// The attempts that are refunded once the second factor is right.
+    pub(in crate::services) fn attempted(self) -> Vec<CountedAttempt> {
+        self.attempted.into_iter().map(CountedAttempt::from).collect()
+    }
+}
+
+/// An attempt that was counted: its key, and the counts with it.
+#[derive(Serialize, Deserialize)]
+struct Attempt {
+    key: [u8; 32],
+    count: u32,
+    since: u64,
+    last_at: u64,
+    today: u32,
+    day_since: u64,
+}
+
+impl From<&CountedAttempt> for Attempt {
+    fn from((key, attempts): &CountedAttempt) -> Self {
+        Self {
+            key: *key.as_bytes(),
+            count: attempts.count,
+            since: attempts.since.unix_seconds(),
+            last_at: attempts.last_at.unix_seconds(),
+            today: attempts.today,
+            day_since: attempts.day_since.unix_seconds(),
+        }
+    }
+}
+
+impl From<Attempt> for CountedAttempt {
+    fn from(stored: Attempt) -> Self {
+        let time = Timestamp::from_unix_seconds;
+        let attempts = Attempts {
+            count: stored.count,
+            since: time(stored.since),
+            last_at: time(stored.last_at),
+            today: stored.today,
+            day_since: time(stored.day_since),
+        };
+        (AttemptKey::from_bytes(stored.key), attempts)
+    }
+}
+
+/// The first factor of a sign-in, which was right.
+pub(in crate::services) struct FirstFactor {
+    pub(in crate::services) methods: AuthenticationMethods,
+    pub(in crate::services) remember: bool,
+    /// The attempts that are refunded once the second factor is right.
+    pub(in crate::services) attempted: Vec<CountedAttempt>,
+    /// The mailed code, if it was one.
+    pub(in crate::services) code: Option<TokenUse>,
+}
+
+impl Services {
+    /// Has a sign-in wait for its second factor. It replaces the one that the browser had before. None if the credentials were changed
+    /// meanwhile, or the mailed code was used.
+    pub(in crate::services) async fn begin_pending_sign_in(
+        &self,
+        account: &Credentials,
+        first: &FirstFactor,
+        presented: &str,
+    ) -> Result<Option<PendingSignIn>, ActError> {
+        let now = self.sessions.now();
+        let user = self.user(account.user_id).await?;
+        let email = handstamp_core::EmailAddress::parse(&user.email).map_err(|_| ActError::SignedOut)?;
+        let content = Content {
+            credentials_version: account.version.0,
+            methods: first.methods.to_string(),
+            remember: first.remember,
+            attempted: first.attempted.iter().map(Attempt::from).collect(),
+        };
+        let mut token = self.new_token(OneTimePurpose::PendingSignIn, Some(account.user_id), &email, None);
+        token.content = serde_json::to_string(&content).expect("numbers and texts can be serialized");
+        let replaced = self.one_time.open(presented, now).ok().map(|claims| claims.id);
+        // Of a form that is sent twice, the browser keeps the cookie of either.
+        let stale = now.before(SENT_TWICE_WITHIN);
+        let (id, version) = (account.user_id, account.version);
+        let begun = self.store.begin_pending_sign_in(&token, id, version, first.code, replaced, stale).await?;
+        Ok(begun.then(|| PendingSignIn(self.text_of(&token))))
+    }
+
+    /// How the user of a sign-in that waits can complete it. None if no such sign-in waits.
+    pub(crate) async fn ways_to_complete(&self, presented: &str) -> Result<Option<WaysToComplete>, ActError> {
+        let Some(waits) = self.open_pending(presented) else { return Ok(None) };
+        let Some((user_id, _)) = self.pending(waits).await? else { return Ok(None) };
+        let factors = self.factors_of(user_id).await?;
+        let passkey = factors.passkeys > 0 && self.config.passkeys.are_on(&self.config.public_url);
+        Ok(Some(WaysToComplete { code: factors.totp_since.is_some(), passkey }))
+    }
+
+    pub(in crate::services) fn open_pending(&self, presented: &str) -> Option<TokenUse> {
+        let now = self.sessions.now();
+        let claims = self.one_time.open(presented, now).ok()?;
+        (claims.purpose == OneTimePurpose::PendingSignIn).then_some(TokenUse { id: claims.id, now })
+    }
+
+    /// Completes a sign-in by a code of the authenticator app or a recovery code: begins the session, and revokes the earlier sessions
+    /// of this browser.
+    ///
+    /// # Errors
+    /// [`SignedOut`](ActError::SignedOut) if no such sign-in waits.
+    pub(crate) async fn complete_sign_in_by_code(
+        &self,
+        context: &Context,
+        presented: &str,
+        typed: &str,
+        previous_sessions: &[OwnedSession],
+    ) -> Result<SignInCookies, ActError> {
+        let waits = self.open_pending(presented).ok_or(ActError::SignedOut)?;
+        let (user_id, content) = self.pending(waits).await?.ok_or(ActError::SignedOut)?;
+        let CheckedCode { code, attempted } = self.check_factor_code(user_id, typed).await?;
+        let user = self.user(user_id).await?;
+        let (used, event) = self.code_use(context, (user_id, &user.name, &user.email), code).await?;
+        let lifetime = self.session_lifetime(content.remember);
+        let (mut session, token) = self.sessions.begin(user_id, lifetime, &context.client);
+        session.authentication = content.first_factor(session.created_at).with_code(session.created_at);
+        let notice = self.new_device_notice(context, user_id).await?;
+        let events = self.sign_in_events(context, &session, notice);
+        let completed = self
+            .store
+            .complete_pending_sign_in(waits, content.version(), used, &session, previous_sessions, events)
+            .await?;
+        let unused = self.sessions.wait_until_applied(completed).await?.map_err(|refused| match refused {
+            FactorRefused::Ended => ActError::SignedOut,
+            FactorRefused::CodeUsed => refused_code(user_id),
+        })?;
+        self.refund(&attempted).await;
+        self.refund(&content.attempted()).await;
+        self.outbox_changed();
+        self.record_sign_in(context, user_id, unused);
+        if let Some(event) = event {
+            self.record(context, &event);
+        }
+        let changed_at = self.store.credentials_by_id(user_id).await?.and_then(|account| account.changed_at);
+        Ok(self.complete_sign_in(session.owned(), changed_at, token, &context.client))
+    }
+
+    /// The user of a sign-in that waits, and what its row says. None if it has ended, or cannot be read.
+    pub(in crate::services) async fn pending(&self, waits: TokenUse) -> Result<Option<(UserId, Content)>, ActError> {
+        let token = self.store.token(waits.id, OneTimePurpose::PendingSignIn, waits.now).await?;
+        Ok(token.and_then(|token| Some((token.user_id?, serde_json::from_str(&token.content).ok()?))))
+    }
+}

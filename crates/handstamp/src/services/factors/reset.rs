@@ -1,0 +1,23 @@
+//! An operator removes the second factors of a user who has lost them.
+
+use handstamp_core::UserId;
+
+use super::Services;
+use crate::context::Context;
+use crate::events::Event;
+use crate::services::ActError;
+
+impl Services {
+    /// Removes the second factors of a user, who learns of it by mail. All sessions and one-time tokens of the user end.
+    pub(crate) async fn reset_factors(&self, context: &Context, user_id: UserId) -> Result<(), ActError> {
+        let user = self.user(user_id).await?;
+        let event = Event::FactorsReset { user: user_id };
+        let notice = self.factor_notice(context, (user_id, &user.name, &user.email), "reset", None);
+        let entry = self.new_event(context, &event).with_message(notice);
+        let reset = self.store.reset_factors(user_id, self.sessions.now(), entry).await?;
+        self.sessions.wait_until_applied(reset).await?;
+        self.outbox_changed();
+        self.record(context, &event);
+        Ok(())
+    }
+}

@@ -1,0 +1,33 @@
+//! The page of what protects an account: the password, second factors, and where to see its activity.
+
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use minijinja::context;
+
+use super::has_notice;
+use crate::format::{format_datetime, format_rfc3339};
+use crate::web::SharedSite;
+use crate::web::respond::page;
+use crate::web::user::{SignedInUser, Visitor};
+use crate::web::web_error::WebError;
+
+pub(in crate::web) async fn show(
+    State(site): State<SharedSite>,
+    SignedInUser(session): SignedInUser,
+    uri: Uri,
+) -> Result<Response, WebError> {
+    let factors = site.services.factors_of(session.user.id).await?;
+    let notice = has_notice(&uri, "totp-removed")
+        .then_some("The authenticator app was removed, and your other devices were signed out.");
+    let values = context! {
+        notice,
+        has_password => factors.has_password,
+        totp => factors.totp_since.map(|since| context! {
+            since => format_datetime(since),
+            since_iso => format_rfc3339(since),
+        }),
+        recovery_codes => factors.recovery_codes,
+    };
+    page(&site, &Visitor::Authenticated(session), StatusCode::OK, "factors/security.html", values)
+}
