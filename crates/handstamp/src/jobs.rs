@@ -73,10 +73,11 @@ const JOBS: [Job; 10] = [
         scope: Scope::Cluster,
         run: |services| Box::pin(services.purge_tokens()),
     },
+    // Also at the start, which is when the secret key has changed.
     Job {
         name: "reseal_totp",
         interval: minutes(60),
-        scope: Scope::Cluster,
+        scope: Scope::Node,
         run: |services| Box::pin(services.reseal_totp()),
     },
     Job {
