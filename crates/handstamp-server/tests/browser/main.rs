@@ -13,6 +13,7 @@ mod form_errors;
 mod https;
 mod keyboard;
 mod registration_and_return;
+mod second_factors;
 mod sign_in_for_another_host;
 mod sign_out;
 mod stolen_cookies;
