@@ -47,11 +47,13 @@ pub enum OneTimePurpose {
     SignIn = 7,
     /// To complete a sign-in by its second factor. The token is in a cookie, and never mailed.
     PendingSignIn = 8,
+    /// To sign in once more, where the form with the code was sent twice. The token is in a cookie, and never mailed.
+    RepeatedSignIn = 9,
 }
 
 impl OneTimePurpose {
     /// All purposes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ResetPassword,
         Self::VerifyEmail,
         Self::ChangeEmail,
@@ -60,6 +62,7 @@ impl OneTimePurpose {
         Self::ConfirmRegistration,
         Self::SignIn,
         Self::PendingSignIn,
+        Self::RepeatedSignIn,
     ];
 
     /// The number in tokens and in the database.
@@ -78,6 +81,7 @@ impl OneTimePurpose {
             Self::ConfirmRegistration => "confirm_registration",
             Self::SignIn => "sign_in",
             Self::PendingSignIn => "pending_sign_in",
+            Self::RepeatedSignIn => "repeated_sign_in",
         }
     }
 

@@ -80,10 +80,11 @@ const JOBS: &[Job] = &[
         scope: Scope::Cluster,
         run: |services| Box::pin(services.purge_ceremonies()),
     },
+    // Also at the start, which is when the secret key has changed.
     Job {
         name: "reseal_totp",
         interval: minutes(60),
-        scope: Scope::Cluster,
+        scope: Scope::Node,
         run: |services| Box::pin(services.reseal_totp()),
     },
     Job {

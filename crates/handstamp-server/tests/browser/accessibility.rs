@@ -85,6 +85,45 @@ async fn the_pages_for_signed_in_users_are_accessible() {
     ada.hears_no_complaint().await;
 }
 
+#[tokio::test]
+async fn the_pages_of_second_factors_are_accessible() {
+    let site = Site::opens_with(&[("HANDSTAMP_SESSION__CONFIRM_AFTER", "1m")]);
+    let ada = site.visitor().await;
+    ada.registers_as(&ADA).await;
+    ada.is_at("/account").await;
+    ada.goes_to("/account/security").await;
+    ada.looks_closely("security").await;
+    ada.goes_to("/account/totp").await;
+    ada.looks_closely("totp").await;
+    ada.fills_in("Code", "1").await;
+    ada.clicks("Turn on").await;
+    ada.is_told_beside("code", "This code is wrong").await;
+    ada.looks_closely("totp-with-error").await;
+    let (app, _) = ada.sets_up_an_app().await;
+    ada.looks_closely("recovery-codes").await;
+    ada.goes_to("/account/security").await;
+    ada.looks_closely("security-with-app").await;
+    ada.goes_to("/account/confirm").await;
+    ada.looks_closely("confirm-with-code").await;
+    ada.fills_in("Code", "1").await;
+    ada.clicks("Confirm").await;
+    ada.is_told_beside("code", "This code is wrong").await;
+    ada.looks_closely("confirm-with-error").await;
+    ada.signs_out().await;
+    ada.signs_in_as(&ADA).await;
+    ada.is_at("/account/login/second-factor").await;
+    ada.looks_closely("second-factor").await;
+    ada.fills_in("Code", "1").await;
+    ada.clicks("Sign in").await;
+    ada.is_told_beside("code", "This code is wrong").await;
+    ada.looks_closely("second-factor-with-error").await;
+    ada.fills_in("Code", &app.code(0).await).await;
+    ada.clicks("Sign in").await;
+    ada.is_at("/account").await;
+    ada.looks_closely("account-with-app").await;
+    ada.hears_no_complaint().await;
+}
+
 impl BrowserUser {
     /// Runs axe-core on the open page in each of its four renderings, and keeps a screenshot of each.
     async fn looks_closely(&self, name: &str) {

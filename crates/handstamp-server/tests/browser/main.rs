@@ -14,6 +14,7 @@ mod https;
 mod keyboard;
 mod passkeys;
 mod registration_and_return;
+mod second_factors;
 mod sign_in_for_another_host;
 mod sign_out;
 mod stolen_cookies;

@@ -40,6 +40,7 @@ mod proxy_faults;
 mod registration;
 mod reverse_proxies;
 mod revocation_under_load;
+mod second_factors;
 mod session_management;
 mod sign_in;
 mod sign_in_timing;

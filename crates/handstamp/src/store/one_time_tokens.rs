@@ -41,7 +41,10 @@ impl Tx<'_> {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         );
         if let Some(user_id) = new.user_id
-            && !matches!(new.purpose, OneTimePurpose::UndoEmailChange | OneTimePurpose::PendingSignIn)
+            && !matches!(
+                new.purpose,
+                OneTimePurpose::UndoEmailChange | OneTimePurpose::PendingSignIn | OneTimePurpose::RepeatedSignIn
+            )
         {
             self.execute(DELETE_OLDER, &[user_id.into(), number(new.purpose)]).await?;
         }

@@ -15,6 +15,10 @@ type TotpRow = (Vec<u8>, i64, Option<i64>);
 
 const SELECT_TOTP: Sql = request("SELECT sealed, last_step, confirmed_at FROM totp_secrets WHERE user_id = $1");
 
+/// Signs a user in whose credentials are still those that were checked. It waits for a concurrent change of them, and then sees it.
+const SIGN_IN: Sql =
+    request("UPDATE users SET signed_in_at = $3 WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL");
+
 fn stored((sealed, last_step, confirmed_at): TotpRow) -> StoredTotp {
     StoredTotp {
         sealed,
@@ -95,9 +99,6 @@ impl Tx<'_> {
         checked: CredentialsVersion,
         session: &NewSession,
     ) -> Result<bool> {
-        const SIGN_IN: Sql = request(
-            "UPDATE users SET signed_in_at = $3 WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL",
-        );
         let args = [session.user_id.into(), checked.0.into(), session.created_at.into()];
         let is_unchanged = self.execute(SIGN_IN, &args).await? > 0;
         let pending = self.consume_token(token.id, OneTimePurpose::PendingSignIn, token.now).await?;
@@ -310,12 +311,13 @@ impl Store {
     }
 
     /// Completes a sign-in that waits for its second factor: uses up the code, and begins the session. The other sign-ins of the user
-    /// that wait end. Returns how many longest unused sessions were ended to stay within the limit.
+    /// that wait end. The token `repeated` signs in once more, for a form that is sent twice. Returns how many longest unused sessions were ended to stay within the limit.
     pub(crate) async fn complete_pending_sign_in(
         &self,
         token: TokenUse,
         checked: CredentialsVersion,
         code: CodeUse,
+        repeated: &NewOneTimeToken,
         session: &NewSession,
         ended: &[OwnedSession],
         events: SignInEvents,
@@ -329,9 +331,33 @@ impl Store {
             return tx.rollback_with(Err(FactorRefused::CodeUsed)).await;
         }
         tx.delete_pending_sign_ins(user_id, Timestamp::from_unix_seconds(i64::MAX as u64)).await?;
+        tx.store_token(repeated).await?;
         let (changed, unused) = tx.replace_sessions(ended, session).await?;
         tx.write_sign_in_events(events, unused).await?;
         tx.commit_invalidating(Ok(unused), &changed).await
+    }
+
+    /// Begins a session by the token of a form that was sent twice, which is used up. None if it was used or has ended, or the
+    /// credentials were changed since version `checked`.
+    pub(crate) async fn repeat_sign_in(
+        &self,
+        token: TokenUse,
+        checked: CredentialsVersion,
+        session: &NewSession,
+        ended: &[OwnedSession],
+        events: SignInEvents,
+    ) -> Result<Committed<Option<u64>>> {
+        let user_id = session.user_id;
+        let mut tx = self.begin().await?;
+        let args = [user_id.into(), checked.0.into(), session.created_at.into()];
+        let is_unchanged = tx.execute(SIGN_IN, &args).await? > 0;
+        let repeated = tx.consume_token(token.id, OneTimePurpose::RepeatedSignIn, token.now).await?;
+        if !is_unchanged || repeated.and_then(|repeated| repeated.user_id) != Some(user_id) {
+            return tx.rollback_with(None).await;
+        }
+        let (changed, unused) = tx.replace_sessions(ended, session).await?;
+        tx.write_sign_in_events(events, unused).await?;
+        tx.commit_invalidating(Some(unused), &changed).await
     }
 
     /// Has a user authenticate again in a session, which continues. A code is used up.

@@ -174,8 +174,9 @@ fn decide(
             let authentication = session.authentication;
             let age = site.services.sessions.now().since(authentication.at());
             let required = site.services.required_assurance(&session.user);
-            let wanted = options.assurance.map_or(required, |wanted| wanted.max(required));
-            if authentication.assurance() < wanted || options.max_age.is_some_and(|most| age > most) {
+            let is_strong = options.allow_assurance_of(authentication) && authentication.assurance() >= required;
+            if !is_strong || options.max_age.is_some_and(|most| age > most) {
+                let wanted = options.assurance.map_or(required, |wanted| wanted.max(required));
                 return Ok(Decision::Confirm((wanted > AssuranceLevel::ONE_FACTOR).then_some(wanted)));
             }
             identity_response_headers(site, headers, session, original, &options.groups)?

@@ -14,11 +14,26 @@ use crate::machine::LEASE;
 use crate::store::{Invalidation, InvalidationLog, InvalidationScope, MAX_INVALIDATIONS, NodeId, NodeRow, Position};
 use handstamp_testing::SeededRng;
 
+/// A session: its user, its session id and its assurance level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub user: UserId,
+    pub session_id: u64,
+    pub level: u8,
+}
+
+/// A session as a request is served by it, with the version of the name of its user.
+#[derive(Clone, Debug)]
+pub struct Served {
+    pub name: u64,
+    pub session: Row,
+}
+
 /// The stored data. Statements run one at a time, each atomically.
 #[derive(Clone, Default)]
 pub struct Tables {
-    /// The user of each session.
-    pub sessions: BTreeMap<[u8; 32], UserId>,
+    /// The sessions by their secrets.
+    pub sessions: BTreeMap<[u8; 32], Row>,
     /// The version of each user's name.
     pub names: BTreeMap<UserId, u64>,
     position: i64,
@@ -35,10 +50,10 @@ impl Tables {
         position
     }
 
-    /// The version of the user's name and the newest position, if the session is live.
-    pub fn name_of(&self, session: SessionSecretHash, user: UserId) -> Option<(u64, Position)> {
-        let owner = self.sessions.get(session.as_bytes()).filter(|owner| **owner == user)?;
-        Some((self.names[owner], Position(self.position)))
+    /// The session with the version of the user's name, and the newest position, if the session is live.
+    pub fn read(&self, session: SessionSecretHash, user: UserId) -> Option<(Served, Position)> {
+        let row = self.sessions.get(session.as_bytes()).filter(|row| row.user == user)?;
+        Some((Served { name: self.names[&row.user], session: *row }, Position(self.position)))
     }
 }
 

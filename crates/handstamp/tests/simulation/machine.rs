@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::database::Database;
+use crate::database::{Database, Served};
 use crate::environment::{Clock, Environment, Rng};
 use crate::sessions::Node;
 use handstamp_testing::SeededRng;
@@ -21,7 +21,7 @@ pub struct Machine {
     pub database: Database,
     /// How many sessions its node caches.
     pub capacity: usize,
-    pub node: Arc<Node<Database, u64>>,
+    pub node: Arc<Node<Database, Served>>,
     pub clock: Arc<MachineClock>,
     pub environment: Environment,
     freezer: Freezer,

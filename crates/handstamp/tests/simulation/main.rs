@@ -3,9 +3,10 @@
 //! Several nodes share a database. Statements are slow, get lost or run late. Nodes freeze, die and come back. Clocks drift
 //! and are set. Deposed leaders still answer reads. A seed determines all of it.
 //!
-//! Three invariants must always hold. No request is served that began after the end of its session was confirmed. No request
+//! Four invariants must always hold. No request is served that began after the end of its session was confirmed. No request
 //! sees an older name than one whose change was confirmed. No byte of an open stream passes after the end of its session was
-//! confirmed. `mutants.py` leaves out each rule of the protocol and checks that
+//! confirmed. No session id means two assurance levels: a session whose level changes continues under another id and another secret,
+//! and the end of the former one is confirmed like any other. `mutants.py` leaves out each rule of the protocol and checks that
 //! the simulation catches it.
 //!
 //! `HANDSTAMP_SEED=7` replays a seed, `HANDSTAMP_STEPS=10000000` runs more steps.
@@ -49,6 +50,7 @@ pub struct Tally {
     pub refused: u64,
     pub bytes_passed: u64,
     pub streams_cut: u64,
+    pub levels_changed: u64,
     pub revocations_answered: u64,
     pub revocations_not_answered: u64,
     pub nodes_given_up: u64,
@@ -89,6 +91,7 @@ fn no_ended_session_is_served() {
                     tally.refused,
                     tally.bytes_passed,
                     tally.streams_cut,
+                    tally.levels_changed,
                     tally.revocations_answered,
                     tally.nodes_given_up,
                     tally.pauses,

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::Tally;
-use crate::database::Database;
+use crate::database::{Database, Row, Served};
 use crate::machine::{LEASE, Machine};
 use crate::sessions::SessionKey;
 use crate::store::InvalidationScope;
@@ -31,6 +31,8 @@ pub struct People {
     /// Sessions that are about to end or have ended. Copies of their tokens are still sent.
     former: VecDeque<(SessionSecretHash, UserId)>,
     told: Arc<Mutex<Told>>,
+    /// Sessions under a new secret, whose tokens users have just received.
+    continued: Arc<Mutex<Vec<(SessionSecretHash, UserId)>>>,
     next_session: u64,
 }
 
@@ -41,6 +43,8 @@ struct Told {
     ended: BTreeSet<[u8; 32]>,
     /// The newest version of each name whose change was confirmed.
     names: BTreeMap<UserId, u64>,
+    /// The assurance level that each session id means.
+    levels: BTreeMap<u64, u8>,
     violation: Option<String>,
 }
 
@@ -64,6 +68,7 @@ impl People {
             sessions: Vec::new(),
             former: VecDeque::new(),
             told: Arc::default(),
+            continued: Arc::default(),
             next_session: 0,
         }
     }
@@ -98,6 +103,7 @@ impl People {
         self.database.tables.lock().unwrap().tally.steps += 1;
         // The pauses are mostly short; sometimes they are long enough for leases to end.
         sleep(self.rng.up_to(if self.rng.happens(5) { LEASE * 2 } else { Duration::from_millis(12) })).await;
+        self.sessions.append(&mut self.continued.lock().unwrap());
         while self.sessions.len() < SESSIONS {
             self.somebody_signs_in();
         }
@@ -106,7 +112,8 @@ impl People {
             0..880 => self.somebody_asks(machine),
             880..900 => self.a_stream_opens(machine),
             900..925 => self.somebody_signs_out(machine),
-            925..935 => self.somebody_takes_another_name(machine),
+            925..932 => self.somebody_takes_another_name(machine),
+            932..935 => self.somebody_changes_the_level(machine),
             935..936 => self.an_operator_ends_all(),
             936..940 => self.machines[machine].clock.is_set(&self.rng),
             940..948 => self.freezes(machine),
@@ -119,14 +126,23 @@ impl People {
     }
 
     fn somebody_signs_in(&mut self) {
-        self.next_session += 1;
-        let mut hash = [0; 32];
-        hash[..8].copy_from_slice(&self.next_session.to_be_bytes());
-        // Some sessions share a bucket of the cache's invalidations with each other, and some with a user.
-        hash[31] = u8::try_from(self.next_session % 61).unwrap();
         let user = self.user(self.rng.below(USERS));
-        self.database.tables.lock().unwrap().sessions.insert(hash, user);
+        let level = if self.rng.happens(300) { 2 } else { 1 };
+        let (hash, row) = self.new_session(user, level);
+        self.database.tables.lock().unwrap().sessions.insert(hash, row);
         self.sessions.push((SessionSecretHash::from_bytes(hash), user));
+    }
+
+    /// A session with a secret and a session id of its own.
+    fn new_session(&mut self, user: UserId, level: u8) -> ([u8; 32], Row) {
+        self.next_session += 1;
+        let session_id = self.next_session;
+        let mut hash = [0; 32];
+        hash[..8].copy_from_slice(&session_id.to_be_bytes());
+        // Some sessions share a bucket of the cache's invalidations with each other, and some with a user.
+        hash[31] = u8::try_from(session_id % 61).unwrap();
+        self.told.lock().unwrap().levels.insert(session_id, level);
+        (hash, Row { user, session_id, level })
     }
 
     /// A session that is sent with a request: a live one, or one that is about to end or has ended.
@@ -149,7 +165,7 @@ impl People {
         let rng = self.rng.clone();
         self.machines[machine].runs(async move {
             let watch = node.watch(key);
-            let cut = node.ended(&watch, |_| database.read(move |tables| tables.name_of(session, user)), |_| true);
+            let cut = node.ended(&watch, |_| database.read(move |tables| tables.read(session, user)), |_| true);
             let passes = async {
                 while watch.is_in_doubt() {
                     sleep(Duration::from_millis(1)).await;
@@ -184,26 +200,33 @@ impl People {
                 let told = told.lock().unwrap();
                 (told.ended.contains(session.as_bytes()), told.names.get(&user).copied().unwrap_or(0))
             };
-            let (name, how) = match node.look_up(&key, clock.clock_reading()) {
-                Some(name) => (Some(name), "from the cache"),
+            let (served, how) = match node.look_up(&key, clock.clock_reading()) {
+                Some(served) => (Some(served), "from the cache"),
                 None => {
-                    let row = database.read(move |tables| tables.name_of(session, user));
+                    let row = database.read(move |tables| tables.read(session, user));
                     (node.read_through(&key, row).await.ok().flatten(), "from the row")
                 }
             };
             let tally = &mut database.tables.lock().unwrap().tally;
-            match (name, how) {
+            match (&served, how) {
                 (None, _) => tally.refused += 1,
                 (Some(_), "from the cache") => tally.hits += 1,
                 (Some(_), _) => tally.misses += 1,
             }
-            let served_wrongly = match name {
+            let mut told = told.lock().unwrap();
+            let means_another_level = |row: &Row| told.levels.get(&row.session_id) != Some(&row.level);
+            let served_wrongly = match served {
                 Some(_) if was_ended => Some("violation: a session is served after its end was confirmed"),
-                Some(name) if name < newest_name => Some("violation: an older name is served than the one confirmed"),
+                Some(Served { name, .. }) if name < newest_name => {
+                    Some("violation: an older name is served than the one confirmed")
+                }
+                Some(Served { session, .. }) if means_another_level(&session) => {
+                    Some("violation: a session id means two assurance levels")
+                }
                 _ => None,
             };
             if let Some(what) = served_wrongly {
-                told.lock().unwrap().violation = Some(format!("{what}, {how}, on machine {machine}"));
+                told.violation = Some(format!("{what}, {how}, on machine {machine}"));
             }
         });
     }
@@ -230,14 +253,29 @@ impl People {
 
     fn end(&mut self, machine: usize, scope: InvalidationScope, ends: impl Fn(&(SessionSecretHash, UserId)) -> bool) {
         let ended: Vec<_> = self.sessions.extract_if(.., |session| ends(session)).collect();
+        self.commit_end(machine, scope, ended, None, |_| ());
+    }
+
+    /// Ends sessions in one transaction with another change of them. The user receives the token of the session that `continues` when the
+    /// end of the others is confirmed.
+    fn commit_end(
+        &mut self,
+        machine: usize,
+        scope: InvalidationScope,
+        ended: Vec<(SessionSecretHash, UserId)>,
+        continues: Option<(SessionSecretHash, UserId)>,
+        before: impl Fn(&mut BTreeMap<[u8; 32], Row>) + Send + 'static,
+    ) {
         self.former.extend(&ended);
         self.former.drain(..self.former.len().saturating_sub(FORMER));
         let ended: Vec<[u8; 32]> = ended.iter().map(|(session, _)| *session.as_bytes()).collect();
         let deleted = ended.clone();
         let (told, database) = (Arc::clone(&self.told), self.machines[machine].database.clone());
+        let continued = Arc::clone(&self.continued);
         let node = Arc::clone(&self.machines[machine].node);
         self.machines[machine].runs(async move {
             let commit = database.write(move |tables| {
+                before(&mut tables.sessions);
                 tables.sessions.retain(|session, _| !deleted.contains(session));
                 tables.log(scope)
             });
@@ -253,8 +291,28 @@ impl People {
             }
             if answered {
                 told.lock().unwrap().ended.extend(ended);
+                continued.lock().unwrap().extend(continues);
             }
         });
+    }
+
+    /// A user reaches a higher level in a session, or removes the second factor on which the level of the user's sessions rests. The
+    /// session continues under another secret and another session id; on removal, all other sessions of the user end.
+    fn somebody_changes_the_level(&mut self, machine: usize) {
+        let (session, user) = *self.rng.pick(&self.sessions).unwrap();
+        let raises = self.rng.happens(600);
+        let (hash, row) = self.new_session(user, if raises { 2 } else { 1 });
+        let ends = |(other, owner): &(SessionSecretHash, UserId)| *other == session || (!raises && *owner == user);
+        let ended: Vec<_> = self.sessions.extract_if(.., |other| ends(other)).collect();
+        let scope = if raises { InvalidationScope::Session(session) } else { InvalidationScope::User(user) };
+        let replaces = move |sessions: &mut BTreeMap<[u8; 32], Row>| {
+            // A session that has ended meanwhile does not continue.
+            if sessions.contains_key(session.as_bytes()) {
+                sessions.insert(hash, row);
+            }
+        };
+        self.database.tables.lock().unwrap().tally.levels_changed += 1;
+        self.commit_end(machine, scope, ended, Some((SessionSecretHash::from_bytes(hash), user)), replaces);
     }
 
     fn somebody_takes_another_name(&mut self, machine: usize) {

@@ -13,7 +13,7 @@ mod sync;
 #[path = "../../src/sessions/watches.rs"]
 mod watches;
 
-impl sync::Weighs for u64 {}
+impl sync::Weighs for crate::database::Served {}
 
 pub(crate) use cache::SessionKey;
 pub(crate) use node::Node;

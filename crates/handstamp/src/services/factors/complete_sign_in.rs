@@ -3,14 +3,16 @@
 //! Between the first factor and the second there is no session. The browser keeps a one-time token, whose row says who signs in.
 
 use handstamp_core::{
-    AssuranceLevel, AttemptKey, Attempts, Authentication, AuthenticationMethods, OneTimePurpose, Timestamp, UserId,
+    AssuranceLevel, AttemptKey, Attempts, Authentication, AuthenticationMethods, EmailAddress, OneTimeClaims,
+    OneTimeId, OneTimePurpose, Timestamp, UserId,
 };
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::check_code::{CheckedCode, refused_code};
 use super::{ActError, Services};
 use crate::context::Context;
-use crate::model::{Credentials, CredentialsVersion, FactorRefused, OwnedSession};
+use crate::model::{Credentials, CredentialsVersion, FactorRefused, NewOneTimeToken, OwnedSession};
 use crate::services::{SENT_TWICE_WITHIN, SignInCookies};
 use crate::store::{CountedAttempt, TokenUse};
 
@@ -40,7 +42,7 @@ impl PendingSignIn {
 }
 
 /// What the row of such a sign-in says.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(in crate::services) struct Content {
     credentials_version: i64,
     /// The methods of the first factor.
@@ -48,9 +50,24 @@ pub(in crate::services) struct Content {
     pub(in crate::services) remember: bool,
     /// The attempts that are refunded once the second factor is right.
     attempted: Vec<Attempt>,
+    /// The hash of the code that has completed the sign-in, if one has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    completed_by: Option<[u8; 32]>,
+}
+
+/// An attempt that was counted: its key, and the counts with it.
+#[derive(Clone, Serialize, Deserialize)]
+struct Attempt {
+    key: [u8; 32],
+    count: u32,
+    since: u64,
+    last_at: u64,
+    today: u32,
+    day_since: u64,
 }
 
 impl Content {
+    /// The version of the credentials that were checked.
     pub(in crate::services) fn version(&self) -> CredentialsVersion {
         CredentialsVersion(self.credentials_version)
     }
@@ -64,17 +81,15 @@ impl Content {
     pub(in crate::services) fn attempted(self) -> Vec<CountedAttempt> {
         self.attempted.into_iter().map(CountedAttempt::from).collect()
     }
+
+    fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("numbers and texts can be serialized")
+    }
 }
 
-/// An attempt that was counted: its key, and the counts with it.
-#[derive(Serialize, Deserialize)]
-struct Attempt {
-    key: [u8; 32],
-    count: u32,
-    since: u64,
-    last_at: u64,
-    today: u32,
-    day_since: u64,
+/// The hash of a typed code, for the comparison with that of a form that is sent twice.
+fn hash_of(id: OneTimeId, typed: &str) -> [u8; 32] {
+    Sha256::new().chain_update(id.as_bytes()).chain_update(typed).finalize().into()
 }
 
 impl From<&CountedAttempt> for Attempt {
@@ -125,15 +140,16 @@ impl Services {
     ) -> Result<Option<PendingSignIn>, ActError> {
         let now = self.sessions.now();
         let user = self.user(account.user_id).await?;
-        let email = handstamp_core::EmailAddress::parse(&user.email).map_err(|_| ActError::SignedOut)?;
+        let email = EmailAddress::parse(&user.email).map_err(|_| ActError::SignedOut)?;
         let content = Content {
             credentials_version: account.version.0,
             methods: first.methods.to_string(),
             remember: first.remember,
             attempted: first.attempted.iter().map(Attempt::from).collect(),
+            completed_by: None,
         };
         let mut token = self.new_token(OneTimePurpose::PendingSignIn, Some(account.user_id), &email, None);
-        token.content = serde_json::to_string(&content).expect("numbers and texts can be serialized");
+        token.content = content.to_text();
         let replaced = self.one_time.open(presented, now).ok().map(|claims| claims.id);
         // Of a form that is sent twice, the browser keeps the cookie of either.
         let stale = now.before(SENT_TWICE_WITHIN);
@@ -144,17 +160,27 @@ impl Services {
 
     /// How the user of a sign-in that waits can complete it. None if no such sign-in waits.
     pub(crate) async fn ways_to_complete(&self, presented: &str) -> Result<Option<WaysToComplete>, ActError> {
-        let Some(waits) = self.open_pending(presented) else { return Ok(None) };
-        let Some((user_id, _)) = self.pending(waits).await? else { return Ok(None) };
+        let Some((_, user_id, _)) = self.pending_sign_in(presented).await? else { return Ok(None) };
         let factors = self.factors_of(user_id).await?;
         let passkey = factors.passkeys > 0 && self.config.passkeys.are_on(&self.config.public_url);
         Ok(Some(WaysToComplete { code: factors.totp_since.is_some(), passkey }))
     }
 
-    pub(in crate::services) fn open_pending(&self, presented: &str) -> Option<TokenUse> {
+    /// The sign-in that waits by this cookie: its token, its user, and the content of its row.
+    pub(in crate::services) async fn pending_sign_in(
+        &self,
+        presented: &str,
+    ) -> Result<Option<(TokenUse, UserId, Content)>, ActError> {
+        let purpose = OneTimePurpose::PendingSignIn;
+        let Some(waits) = self.open_purpose(presented, purpose) else { return Ok(None) };
+        let content = self.content_of(waits, purpose).await?;
+        Ok(content.map(|(user_id, content)| (waits, user_id, content)))
+    }
+
+    fn open_purpose(&self, presented: &str, purpose: OneTimePurpose) -> Option<TokenUse> {
         let now = self.sessions.now();
         let claims = self.one_time.open(presented, now).ok()?;
-        (claims.purpose == OneTimePurpose::PendingSignIn).then_some(TokenUse { id: claims.id, now })
+        (claims.purpose == purpose).then_some(TokenUse { id: claims.id, now })
     }
 
     /// Completes a sign-in by a code of the authenticator app or a recovery code: begins the session, and revokes the earlier sessions
@@ -169,8 +195,8 @@ impl Services {
         typed: &str,
         previous_sessions: &[OwnedSession],
     ) -> Result<SignInCookies, ActError> {
-        let waits = self.open_pending(presented).ok_or(ActError::SignedOut)?;
-        let (user_id, content) = self.pending(waits).await?.ok_or(ActError::SignedOut)?;
+        let waiting = self.pending_sign_in(presented).await?;
+        let (waits, user_id, content) = waiting.ok_or(ActError::SignedOut)?;
         let CheckedCode { code, attempted } = self.check_factor_code(user_id, typed).await?;
         let user = self.user(user_id).await?;
         let (used, event) = self.code_use(context, (user_id, &user.name, &user.email), code).await?;
@@ -179,9 +205,17 @@ impl Services {
         session.authentication = content.first_factor(session.created_at).with_code(session.created_at);
         let notice = self.new_device_notice(context, user_id).await?;
         let events = self.sign_in_events(context, &session, notice);
+        let checked = content.version();
+        let email = EmailAddress::parse(&user.email).map_err(|_| ActError::SignedOut)?;
+        let repeated = NewOneTimeToken {
+            id: waits.id,
+            content: Content { completed_by: Some(hash_of(waits.id, typed)), attempted: Vec::new(), ..content.clone() }
+                .to_text(),
+            ..self.new_token(OneTimePurpose::RepeatedSignIn, Some(user_id), &email, None)
+        };
         let completed = self
             .store
-            .complete_pending_sign_in(waits, content.version(), used, &session, previous_sessions, events)
+            .complete_pending_sign_in(waits, checked, used, &repeated, &session, previous_sessions, events)
             .await?;
         let unused = self.sessions.wait_until_applied(completed).await?.map_err(|refused| match refused {
             FactorRefused::Ended => ActError::SignedOut,
@@ -198,9 +232,49 @@ impl Services {
         Ok(self.complete_sign_in(session.owned(), changed_at, token, &context.client))
     }
 
-    /// The user of a sign-in that waits, and what its row says. None if it has ended, or cannot be read.
-    pub(in crate::services) async fn pending(&self, waits: TokenUse) -> Result<Option<(UserId, Content)>, ActError> {
-        let token = self.store.token(waits.id, OneTimePurpose::PendingSignIn, waits.now).await?;
+    /// The token that signs in once more, if this form was sent twice and the first has signed the user in with the same code. The browser
+    /// may have dropped the cookies of that response. The token is good for one session.
+    pub(crate) async fn token_to_repeat(
+        &self,
+        presented: &str,
+        typed: &str,
+    ) -> Result<Option<PendingSignIn>, ActError> {
+        let purpose = OneTimePurpose::RepeatedSignIn;
+        let Some(waited) = self.open_purpose(presented, OneTimePurpose::PendingSignIn) else { return Ok(None) };
+        let completed = self.content_of(waited, purpose).await?;
+        let is_repeated = completed.is_some_and(|(_, content)| content.completed_by == Some(hash_of(waited.id, typed)));
+        let claims = OneTimeClaims { purpose, id: waited.id, expires_at: waited.now.after(SENT_TWICE_WITHIN) };
+        Ok(is_repeated.then(|| PendingSignIn(self.one_time.issue(&claims))))
+    }
+
+    /// Signs in once more by such a token. None if the cookie is none, or the token was used or has ended.
+    pub(crate) async fn repeat_sign_in(
+        &self,
+        context: &Context,
+        presented: &str,
+        previous_sessions: &[OwnedSession],
+    ) -> Result<Option<SignInCookies>, ActError> {
+        let purpose = OneTimePurpose::RepeatedSignIn;
+        let Some(token) = self.open_purpose(presented, purpose) else { return Ok(None) };
+        let Some((user_id, content)) = self.content_of(token, purpose).await? else { return Ok(None) };
+        let lifetime = self.session_lifetime(content.remember);
+        let (mut session, issued) = self.sessions.begin(user_id, lifetime, &context.client);
+        session.authentication = content.first_factor(session.created_at).with_code(session.created_at);
+        let (checked, events) = (content.version(), self.sign_in_events(context, &session, None));
+        let repeated = self.store.repeat_sign_in(token, checked, &session, previous_sessions, events).await?;
+        let Some(unused) = self.sessions.wait_until_applied(repeated).await? else { return Ok(None) };
+        self.record_sign_in(context, user_id, unused);
+        let changed_at = self.store.credentials_by_id(user_id).await?.and_then(|account| account.changed_at);
+        Ok(Some(self.complete_sign_in(session.owned(), changed_at, issued, &context.client)))
+    }
+
+    /// The user of a sign-in, and the content of its row. None if it has ended, or cannot be read.
+    async fn content_of(
+        &self,
+        waits: TokenUse,
+        purpose: OneTimePurpose,
+    ) -> Result<Option<(UserId, Content)>, ActError> {
+        let token = self.store.token(waits.id, purpose, waits.now).await?;
         Ok(token.and_then(|token| Some((token.user_id?, serde_json::from_str(&token.content).ok()?))))
     }
 }

@@ -69,6 +69,9 @@ impl LinkValidity {
     /// Of a code to sign in (OWASP ASVS 5.0, 6.5.5).
     pub(crate) const SIGN_IN: Duration = Duration::from_secs(600);
 
+    /// Of a sign-in whose form was sent twice.
+    const REPEATED_SIGN_IN: Duration = Duration::from_secs(60);
+
     pub(in crate::services) fn of(purpose: OneTimePurpose) -> Duration {
         match purpose {
             OneTimePurpose::ResetPassword => Self::RESET,
@@ -76,6 +79,7 @@ impl LinkValidity {
             OneTimePurpose::ChangeEmail => Self::CHANGE_EMAIL,
             OneTimePurpose::UndoEmailChange | OneTimePurpose::AcceptInvitation => Self::WEEK,
             OneTimePurpose::SignIn | OneTimePurpose::PendingSignIn => Self::SIGN_IN,
+            OneTimePurpose::RepeatedSignIn => Self::REPEATED_SIGN_IN,
         }
     }
 }

@@ -15,8 +15,7 @@ impl Services {
     /// [`SignedOut`](ActError::SignedOut) if no such sign-in waits.
     pub(crate) async fn begin_passkey_second_factor(&self, presented: &str) -> Result<CeremonyOptions, ActError> {
         let ceremonies = self.ceremonies()?;
-        let waits = self.open_pending(presented).ok_or(ActError::SignedOut)?;
-        let (user, _) = self.pending(waits).await?.ok_or(ActError::SignedOut)?;
+        let (waits, user, _) = self.pending_sign_in(presented).await?.ok_or(ActError::SignedOut)?;
         let passkeys = self.store.passkeys_of(user).await?;
         let allowed = passkeys.into_iter().map(|passkey| passkey.credential_id).collect();
         let (purpose, now) = (Purpose::SecondFactor(waits.id), self.sessions.now());
@@ -36,8 +35,7 @@ impl Services {
         previous_sessions: &[OwnedSession],
     ) -> Result<SignInCookies, ActError> {
         let client = &context.client;
-        let waits = self.open_pending(presented).ok_or(ActError::SignedOut)?;
-        let (user, content) = self.pending(waits).await?.ok_or(ActError::SignedOut)?;
+        let (waits, user, content) = self.pending_sign_in(presented).await?.ok_or(ActError::SignedOut)?;
         let attempt = self.attempt_passkey(context, Purpose::SecondFactor(waits.id), answer).await?;
         // The second try is for a passkey that was used between our read and our write.
         for _ in 0..2 {

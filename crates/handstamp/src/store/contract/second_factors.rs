@@ -16,6 +16,7 @@ laws! {
     a_step_before_the_newest_is_refused
     a_recovery_code_works_once
     a_sign_in_waits_until_it_is_completed_once
+    a_form_that_was_sent_twice_signs_in_once_more
     a_waiting_sign_in_ends_with_a_change_of_the_credentials
     a_waiting_sign_in_ends_when_the_account_is_disabled
     a_waiting_sign_in_ends_with_the_next_one_of_the_browser_and_with_a_completed_one
@@ -92,7 +93,8 @@ async fn waits(store: &Store, user: UserId) -> NewOneTimeToken {
 async fn completes(store: &Store, token: &NewOneTimeToken, code: CodeUse) -> Result<(), FactorRefused> {
     let user = token.user_id.unwrap();
     let (used, version, session) = (TokenUse { id: token.id, now: NOW }, version(store, user).await, new_session(user));
-    let done = store.complete_pending_sign_in(used, version, code, &session, &[], sign_in_events()).await;
+    let repeated = NewOneTimeToken { purpose: OneTimePurpose::RepeatedSignIn, ..token.clone() };
+    let done = store.complete_pending_sign_in(used, version, code, &repeated, &session, &[], sign_in_events()).await;
     let done = done.unwrap().value.map(drop);
     assert_eq!(is_live(store, &session).await, done.is_ok());
     done
@@ -197,6 +199,28 @@ async fn a_sign_in_waits_until_it_is_completed_once(store: &Store) {
     let old = pending(ada, Timestamp::from_unix_seconds(NOW.unix_seconds() - 600));
     assert!(store.begin_pending_sign_in(&old, ada, version(store, ada).await, None, None, NOW).await.unwrap());
     assert_eq!(completes(store, &old, step(103)).await, Err(FactorRefused::Ended), "it has expired");
+}
+
+async fn a_form_that_was_sent_twice_signs_in_once_more(store: &Store) {
+    let (ada, _) = ada_with_app(store).await;
+    let token = waits(store, ada).await;
+    let used = TokenUse { id: token.id, now: NOW };
+    let repeats = async || {
+        let (version, session) = (version(store, ada).await, new_session(ada));
+        let done = store.repeat_sign_in(used, version, &session, &[], sign_in_events()).await.unwrap().value.is_some();
+        assert_eq!(is_live(store, &session).await, done);
+        done
+    };
+    assert!(!repeats().await, "it waits for its code");
+    assert_eq!(completes(store, &token, step(101)).await, Ok(()));
+    let done = all_at_once((0..10).map(|_| repeats())).await;
+    assert_eq!(done.iter().filter(|done| **done).count(), 1);
+    let token = waits(store, ada).await;
+    assert_eq!(completes(store, &token, step(102)).await, Ok(()));
+    let _ = store.reset_factors(ada, NOW, event()).await.unwrap();
+    let used = TokenUse { id: token.id, now: NOW };
+    let late = store.repeat_sign_in(used, version(store, ada).await, &new_session(ada), &[], sign_in_events()).await;
+    assert!(late.unwrap().value.is_none(), "the credentials were changed");
 }
 
 async fn a_waiting_sign_in_ends_with_a_change_of_the_credentials(store: &Store) {

@@ -27,8 +27,10 @@ pub(in crate::web) async fn open(
         Some(OneTimePurpose::ChangeEmail) => "/account/email/confirm",
         Some(OneTimePurpose::UndoEmailChange) => "/account/email/undo",
         Some(OneTimePurpose::AcceptInvitation) => "/account/invitation",
-        // The mail of a sign-in has a code and no link, and one that waits for its second factor is in a cookie.
-        Some(OneTimePurpose::SignIn | OneTimePurpose::PendingSignIn) | None => return invalid(&site, &visitor),
+        // The mail of a sign-in has a code and no link, and the other tokens of a sign-in are in a cookie.
+        Some(OneTimePurpose::SignIn | OneTimePurpose::PendingSignIn | OneTimePurpose::RepeatedSignIn) | None => {
+            return invalid(&site, &visitor);
+        }
     };
     Ok(see_other_with([site.cookies.link(&token)], &site.urls.page(page)))
 }

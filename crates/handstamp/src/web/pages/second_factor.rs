@@ -1,6 +1,7 @@
 //! The page on which a user types the code of a second factor, after the right password.
 
 use axum::extract::State;
+use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use handstamp_core::ReturnTo;
@@ -62,8 +63,14 @@ pub(in crate::web) async fn submit(
             let Some(ways) = ways else { return Ok(to_sign_in(&site, next.as_ref())) };
             form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, ways, next.as_ref(), &errors)
         }
-        // Of a form that is sent twice, the first has signed the user in.
-        Err(ActError::SignedOut) => Ok(to_sign_in(&site, next.as_ref())),
+        // Of a form that is sent twice, the first has signed the user in. The sign-in page leads on, with the cookie of either.
+        Err(ActError::SignedOut) => {
+            let mut response = to_sign_in(&site, next.as_ref());
+            if let Some(repeated) = site.services.token_to_repeat(pending, code).await? {
+                response.headers_mut().append(SET_COOKIE, site.cookies.pending_sign_in(&repeated));
+            }
+            Ok(response)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -37,11 +37,19 @@ struct Form {
 pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
     visitor: Visitor,
+    presented: PresentedSessions,
+    context: Context,
     request: Request,
 ) -> Result<Response, WebError> {
     let next = next_from_query(&site, request.uri());
+    let goes_on_to = next.as_ref().unwrap_or(site.urls.account()).as_str();
     if visitor.session().is_some() {
-        return Ok(see_other(next.as_ref().unwrap_or(site.urls.account()).as_str()));
+        return Ok(see_other(goes_on_to));
+    }
+    let pending = site.cookies.presented_pending_sign_in(request.headers());
+    if let Some(cookies) = site.services.repeat_sign_in(&context, pending, &presented.sessions).await? {
+        let cookies = site.cookies.sign_in_cookies(&cookies).chain([site.cookies.remove_pending()]);
+        return Ok(see_other_with(cookies, goes_on_to));
     }
     let form = Form { email: String::new(), remember: true, next, errors: FieldErrors::default() };
     let (form_not_sent, notice) =

@@ -244,6 +244,38 @@ async fn a_code_is_accepted_once_and_a_sign_in_waits_for_ten_minutes() {
 }
 
 #[tokio::test]
+async fn a_code_that_is_sent_twice_signs_the_same_browser_in() {
+    let here = TestSite::at("http://localhost").await;
+    let (_, secret, _) = with_app(&here).await;
+    here.clock.advance(STEP);
+    let browser = Browser::new(&here);
+    browser.submits("/account/login", SIGN_IN).await;
+    let pending = browser.cookie("handstamp_pending").unwrap();
+    let (code, next) = (secret.code_at(browser.now()), "next=/account/sessions");
+    // The browser has dropped the first response.
+    let dropped = Browser::new(&here);
+    dropped.cookies.borrow_mut().insert("handstamp_pending".to_owned(), pending.clone());
+    assert_eq!(dropped.submits("/account/login/second-factor", &format!("code={code}")).await.status, 303);
+    let stolen = Browser::new(&here);
+    stolen.cookies.borrow_mut().insert("handstamp_pending".to_owned(), pending);
+    let refused = stolen.submits("/account/login/second-factor", "code=123456").await;
+    assert_eq!(refused.location, "/account/login");
+    assert_eq!(stolen.opens("/account/login").await.status, 200, "the cookie alone is nothing");
+    assert!(!stolen.is_signed_in());
+
+    let second = browser.submits("/account/login/second-factor", &format!("code={code}&{next}")).await;
+    assert_eq!(second.location, "/account/login?next=%2Faccount%2Fsessions");
+    assert!(!browser.is_signed_in(), "the code has signed in once");
+    let copy = browser.cookie("handstamp_pending").unwrap();
+    let led = browser.opens(&second.location).await;
+    assert_eq!((led.status, led.location.as_str()), (303, "/account/sessions"));
+    assert_eq!(browser.opens("/account/sessions").await.status, 200);
+    assert_eq!(claims(&browser).await["acr"], "2");
+    stolen.cookies.borrow_mut().insert("handstamp_pending".to_owned(), copy);
+    assert_eq!(stolen.opens("/account/login").await.status, 200, "once");
+}
+
+#[tokio::test]
 async fn a_recovery_code_signs_in_once_and_the_user_is_told() {
     let here = TestSite::at("http://localhost").await;
     let (_, _, codes) = with_app(&here).await;
