@@ -202,7 +202,7 @@ impl Ceremonies {
         (user, email, name): (UserId, &str, &str),
         existing: &[Passkey],
     ) -> CeremonyOptions {
-        let exclude = existing.iter().map(|passkey| passkey.credential_id.clone().into()).collect();
+        let exclude = existing.iter().map(|passkey| passkey.credential_id.clone()).collect();
         // Of the kinds of this library a "security key" is the one that may be made without user verification: an old key without
         // a PIN is a second factor then.
         let begun = self.webauthn.start_securitykey_registration(

@@ -168,7 +168,7 @@ async fn a_sign_in_that_is_refused_uses_nothing(store: &Store) {
     let session = new_session(passkey.user_id);
     let stale = PasskeyUse { counter_before: 7, ..use_of(&passkey) };
     assert_eq!(signs_in(store, &stale, &session).await, PasskeyOutcome::Changed);
-    assert_eq!(store.passkeys_of(passkey.user_id).await.unwrap(), [passkey.clone()]);
+    assert_eq!(store.passkeys_of(passkey.user_id).await.unwrap(), std::slice::from_ref(&passkey));
     let read_again = PasskeyUse { counter_before: passkey.counter, ..stale };
     assert_eq!(signs_in(store, &read_again, &session).await, PasskeyOutcome::Done(0), "the same ceremony");
 }
