@@ -51,7 +51,7 @@ export async function headersFor(user: User, { verifier }: { verifier: Verifier 
     sid: user.sessionId,
     amr: [...user.methods],
     acr: String(user.assurance),
-    auth_time: now,
+    auth_time: user.authenticatedAt ? Math.floor(user.authenticatedAt.getTime() / 1000) : now,
     name: user.name,
     email: user.email ?? undefined,
     email_verified: user.emailVerified,

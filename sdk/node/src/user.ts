@@ -15,10 +15,11 @@ export interface User {
   readonly groups: readonly string[];
   /** Changes with each sign-in. It opens nothing. */
   readonly sessionId: string;
-  /** How the user authenticated (RFC 8176): `pwd` for a password. */
+  /** How the user authenticated (RFC 8176): `pwd` for a password, `otp` for a one-time code. */
   readonly methods: readonly string[];
   /** 1 for one factor, 2 for two factors, 3 for phishing-resistant ones. */
   readonly assurance: number;
+  /** When the user last authenticated in this session. */
   readonly authenticatedAt: Date | null;
   /** The id of an imported user in the system before Handstamp. */
   readonly legacyId: string | null;
@@ -52,6 +53,22 @@ export function userFromClaims(claims: JWTPayload): User {
 /** Whether the user is in one of these groups. */
 export function isIn(user: User, groups: readonly string[]): boolean {
   return groups.some((group) => user.groups.includes(group));
+}
+
+/** The assurance levels that an app may require. */
+export type Level = 1 | 2 | 3;
+
+/** Throws a `RangeError` if a program without types requires a level that there is not. */
+export function checkLevel(level: Level): Level {
+  if (![1, 2, 3].includes(level)) {
+    throw new RangeError(`${String(level)} is no assurance level: there are 1, 2 and 3`);
+  }
+  return level;
+}
+
+/** Whether the session has reached this level. */
+export function hasAssurance(user: User, level: Level): boolean {
+  return user.assurance >= level;
 }
 
 function text(value: unknown): string {

@@ -24,12 +24,6 @@ pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     sec_fetch_navigate(headers).unwrap_or_else(|| accepts(headers, "text/html"))
 }
 
-/// Whether the client accepts HTML: the part of [`wants_page`] that is cheap enough for every request.
-pub(crate) fn accepts_html(headers: &HeaderMap) -> bool {
-    headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/html"))
-        || accepts(headers, "text/html")
-}
-
 /// Whether `Sec-Fetch-Mode` is `navigate`; none where the browser does not send it.
 fn sec_fetch_navigate(headers: &HeaderMap) -> Option<bool> {
     headers.get(SEC_FETCH_MODE).map(|mode| mode == "navigate")
