@@ -430,8 +430,8 @@ handstamp_testing::stories! {
     async fn subrequests_for_a_level_or_an_age_need_such_a_session(server: TestServer) {
         let sessions = [
             ("UPDATE sessions SET methods = 'pwd', assurance = 1, authenticated_at = authenticated_at - 1000", 1),
-            ("UPDATE sessions SET methods = 'pwd otp', assurance = 2, authenticated_at = authenticated_at - 1000", 2),
-            ("UPDATE sessions SET methods = '', assurance = 3, authenticated_at = authenticated_at - 1000", 3),
+            ("UPDATE sessions SET methods = 'pwd otp mfa', assurance = 2, authenticated_at = authenticated_at - 1000", 2),
+            ("UPDATE sessions SET methods = 'mfa pop user', assurance = 3, authenticated_at = authenticated_at - 1000", 3),
         ];
         server.ada().await.signs_out().await;
         for (update, reached) in sessions {
@@ -448,16 +448,16 @@ handstamp_testing::stories! {
                         assert!(!page.header("remote-user").is_empty() && !page.headers.contains_key("location"));
                     } else {
                         assert_eq!((page.status, fetched.status), (redirect, 401), "{asking} at {reached}");
-                        let to = format!("{}/account/confirm?assurance={level}&next=%2Fa%3Fb%3Dc", server.url);
+                        let to = format!("http://localhost/account/confirm?assurance={level}&next=%2Fa%3Fb%3Dc");
                         assert_eq!(page.location(), to);
                         assert!(IDENTITY.iter().all(|name| page.header(name).is_empty() && fetched.header(name).is_empty()));
                     }
                 }
                 assert_eq!(asks(&ada, "GET", &format!("{path}?max_age=3000"), &[]).await.status, 200);
                 let late = asks(&ada, "GET", &format!("{path}?max_age=999"), &[NAVIGATION]).await;
-                assert_eq!((late.status, late.location()), (redirect, format!("{}/account/confirm?next=%2F", server.url).as_str()));
+                assert_eq!((late.status, late.location()), (redirect, "http://localhost/account/confirm?next=%2F"));
                 let both = asks(&ada, "GET", &format!("{path}?assurance=3&max_age=999"), &[NAVIGATION]).await;
-                assert_eq!((both.status, both.location()), (redirect, format!("{}/account/confirm?assurance=3&next=%2F", server.url).as_str()));
+                assert_eq!((both.status, both.location()), (redirect, "http://localhost/account/confirm?assurance=3&next=%2F"));
                 assert_eq!(asks(&server.visitor(), "GET", &format!("{path}?assurance=1"), &[]).await.status, 401);
             }
             let envoy = asks(&ada, "GET", "/auth/envoy/notes?assurance=3&max_age=0", &[]).await;
@@ -470,8 +470,8 @@ handstamp_testing::stories! {
     async fn the_assertion_tells_how_and_when_the_user_authenticated(server: TestServer) {
         let sessions = [
             ("UPDATE sessions SET authenticated_at = 1700000001", r#"["pwd"]"#, "1", 1_700_000_001_u64),
-            ("UPDATE sessions SET methods = 'pwd otp', assurance = 2, authenticated_at = 1700000002", r#"["pwd","otp"]"#, "2", 1_700_000_002),
-            ("UPDATE sessions SET methods = '', assurance = 3, authenticated_at = 1700000003", "[]", "3", 1_700_000_003),
+            ("UPDATE sessions SET methods = 'pwd otp mfa', assurance = 2, authenticated_at = 1700000002", r#"["pwd","otp","mfa"]"#, "2", 1_700_000_002),
+            ("UPDATE sessions SET methods = 'mfa pop user', assurance = 3, authenticated_at = 1700000003", r#"["mfa","pop","user"]"#, "3", 1_700_000_003),
         ];
         server.ada().await.signs_out().await;
         for (update, amr, acr, auth_time) in sessions {

@@ -171,7 +171,7 @@ handstamp_testing::stories! {
         // A session that has just begun is in no cache yet.
         let stronger = server.visitor();
         stronger.signs_in("ada@example.com", ADAS_PASSWORD).await;
-        assert_eq!(server.execute("UPDATE sessions SET methods = 'pwd otp', assurance = 2").await, 2);
+        assert_eq!(server.execute("UPDATE sessions SET methods = 'pwd otp mfa', assurance = 2").await, 2);
         assert_eq!(stronger.opens("/strong/x").await.status, 200);
         assert_eq!(ada.opens("/strong/x").await.status, 302);
 
@@ -179,7 +179,7 @@ handstamp_testing::stories! {
             ("STRONG__ASSURANCE", "2,2", "2"), ("RECENT__MAX_AGE", "1", "1s"), ("RECENT__MAX_AGE", "-1s", "1s"), ("RECENT__MAX_AGE", "1s,2s", "1s")] {
             let name = format!("HANDSTAMP_APPS__{name}");
             server.set(&name, value);
-            let (status, _, said) = server.run_cli(&["config", "check"], "");
+            let (status, _, said) = server.run_cli(&["user", "list"], "");
             assert!(status == 2 && said.contains(&name), "{name}={value}: {status} {said}");
             server.set(&name, good);
         }

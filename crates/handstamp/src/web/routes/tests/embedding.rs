@@ -676,7 +676,12 @@ async fn an_application_knows_how_and_when_its_user_authenticated() {
         let methods: Vec<_> = user.methods().collect();
         format!("{methods:?} {} {}", user.assurance().get(), user.authenticated_at().unix_seconds())
     }
-    for (methods, names, level) in [("pwd", r#"["pwd"]"#, 1), ("pwd otp", r#"["pwd", "otp"]"#, 2), ("", "[]", 3)] {
+    for (methods, names, level) in [
+        ("pwd", r#"["pwd"]"#, 1),
+        ("pwd otp mfa", r#"["pwd", "otp", "mfa"]"#, 2),
+        ("mfa pop user", r#"["mfa", "pop", "user"]"#, 3),
+        ("", "[]", 1),
+    ] {
         let (here, token) = ada_with(methods, level, Duration::from_secs(100)).await;
         let app = Router::new().route("/", get(known)).with_state(here.handstamp.clone());
         let expected = format!("{names} {level} {}", NOW.unix_seconds() - 100);
@@ -800,7 +805,7 @@ async fn a_form_that_needs_another_factor_leads_back_to_its_page() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_level_of_a_cached_session_needs_no_database_statement() {
-    let (here, token) = ada_with("pwd otp", 2, Duration::ZERO).await;
+    let (here, token) = ada_with("pwd otp mfa", 2, Duration::ZERO).await;
     let app = demanding_app(&here);
     assert_eq!(ask(&app, navigation("/layer/assurance/2"), &token).await.status(), StatusCode::OK);
     here.handstamp.0.site.services.store.close().await;
