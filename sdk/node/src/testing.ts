@@ -20,7 +20,8 @@ export function madeUpUser(fields: Partial<User> = {}): User {
     sessionId: randomUUID(),
     methods: ["pwd"],
     assurance: 1,
-    authenticatedAt: new Date(),
+    // Assertions count in seconds.
+    authenticatedAt: new Date(Math.floor(Date.now() / 1000) * 1000),
     legacyId: null,
     requiredGroups: null,
     isDoctor: false,

@@ -42,7 +42,7 @@ export function userFromClaims(claims: JWTPayload): User {
     groups: texts(claims["groups"]),
     sessionId: text(claims["sid"]),
     methods: texts(claims["amr"]),
-    assurance: Number(claims["acr"] ?? 1),
+    assurance: level(claims["acr"]),
     authenticatedAt: typeof time === "number" ? new Date(time * 1000) : null,
     legacyId: claims["legacy_id"] === undefined ? null : String(claims["legacy_id"]),
     requiredGroups: required === undefined ? null : texts(required),
@@ -76,6 +76,14 @@ function text(value: unknown): string {
     throw new TypeError(`${JSON.stringify(value)} is not a text`);
   }
   return value;
+}
+
+function level(value: unknown = 1): number {
+  const level = Number(value);
+  if (!Number.isInteger(level)) {
+    throw new TypeError(`${JSON.stringify(value)} is no assurance level`);
+  }
+  return level;
 }
 
 function texts(value: unknown = []): string[] {

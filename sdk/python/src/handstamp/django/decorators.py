@@ -18,8 +18,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 def assurance_required(level: int) -> Callable[[View], View]:
     """Let only users in whose session this assurance level was reached.
 
-    For others a page leads to the page on which they authenticate again, and anything else is answered 403. Strangers are led to
-    the sign-in page, as by `login_required`.
+    For others a page leads to the page on which they authenticate again, and anything else is answered 403. An anonymous
+    user is led to the sign-in page, as by `login_required`.
     """
     web.check_level(level)
 
