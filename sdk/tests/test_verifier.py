@@ -122,7 +122,7 @@ def test_the_claims_tell_how_and_when_the_user_authenticated(server, verifier):
     told = (user.methods, user.assurance, user.authenticated_at)
     assert told == (("pwd", "otp"), 2, datetime.fromtimestamp(1_700_000_000, timezone.utc))
     assert [user.has_assurance(level) for level in (1, 2, 3)] == [True, True, False]
-    # What an older Handstamp does not say counts as the least.
+    # A claim that an older Handstamp does not send counts as the least.
     user = verifier.verify(server.sign())
     assert (user.methods, user.assurance, user.authenticated_at) == ((), 1, None)
     made_up = made_up_user(methods=["pwd", "otp"], assurance=2, authenticated_at=told[2])

@@ -26,7 +26,7 @@
 //! site.
 //!
 //! - [`CurrentUser`], `Option<CurrentUser>` and [`CurrentSession`] are extractors that give handlers the signed-in user and the
-//!   session; [`CurrentUser::require`] checks membership in a group, [`CurrentUser::require_assurance`] the factors that the user
+//!   session. [`CurrentUser::require`] checks membership in a group, [`CurrentUser::require_assurance`] the factors that the user
 //!   has proved, and [`CurrentUser::require_recent`] when. The state of the application is a [`Handstamp`], or gives
 //!   one by axum's `FromRef`, as a struct or an `Arc` of it. Merge the routes after `with_state`; to serve them beneath a path,
 //!   set [`Config::prefix`] instead of nesting them.

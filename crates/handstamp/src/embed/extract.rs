@@ -174,7 +174,7 @@ impl CurrentUser {
     ///
     /// # Errors
     /// For a weaker session [`ReauthenticationRequired`], which is a response. A browser's navigation is redirected to the page on
-    /// which the user proves another factor, and which leads back: to this page, or for a form to the page that contained it. Any
+    /// which the user proves another factor. That page leads back to this one, or for a form to the page that contained it. Any
     /// other request gets 403, and so does each request for a level above 3. A handler returns it by `?` as
     /// [`axum::response::Result`].
     pub fn require_assurance(&self, level: u8) -> Result<(), ReauthenticationRequired> {

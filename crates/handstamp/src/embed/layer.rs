@@ -33,7 +33,7 @@ enum Act {
     RefuseCrossSite,
 }
 
-/// What a layer requires of each request.
+/// The requirement of a layer for each request.
 #[derive(Clone)]
 enum Requirement {
     User,

@@ -50,7 +50,7 @@ pub(crate) struct RequestedPage {
     form: Option<Box<SentForm>>,
 }
 
-/// What tells the page with a form that was sent.
+/// The headers that tell the page with a form that was sent.
 #[derive(Clone)]
 struct SentForm {
     is_navigation: bool,
