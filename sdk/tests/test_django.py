@@ -18,13 +18,14 @@ import types
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core import checks
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.core.management import call_command
 from django.http import HttpResponse
-from django.test import AsyncClient, Client, TestCase, override_settings
+from django.test import AsyncClient, Client, RequestFactory, TestCase, override_settings
 from django.urls import path
 
 from handstamp.django.apps import verifier
+from handstamp.django.decorators import assurance_required
 from handstamp.django.models import Identity
 from handstamp.testing import headers_for, made_up_user
 
@@ -194,6 +195,37 @@ class Rest(Project):
         token = "a" * 32
         client.cookies["csrftoken"] = token
         assert self.request(ada, "/rest", "post", client=client, **{"X-CSRFToken": token}).json() == {"name": "Ada"}
+
+
+class Assurance(Project):
+    def test_a_view_can_require_an_assurance_level(self):
+        page = {"Accept": "text/html", "Host": "localhost:8000"}
+        for level, status in ((1, 403), (2, 200), (3, 200)):
+            answer = self.request(made_up_user(assurance=level), "/payouts", client=Client())
+            assert (answer.status_code, answer["Cache-Control"]) == (status, "no-store")
+        weak = made_up_user()
+        led = self.request(weak, "/payouts?a=1", **page)
+        assert (led.status_code, led["Location"]) == (303, "/account/confirm?assurance=2&next=%2Fpayouts%3Fa%3D1")
+        form = {"Sec-Fetch-Mode": "navigate", "Referer": "http://localhost:8000/form?b=2", "Host": "localhost:8000"}
+        sent = self.request(weak, "/payouts", "post", **form)
+        assert (sent.status_code, sent["Location"]) == (303, "/account/confirm?assurance=2&next=%2Fform%3Fb%3D2")
+        assert self.request(weak, "/payouts", "post", **page).status_code == 403
+        stranger = self.request(url="/payouts", client=Client(), **page)
+        assert (stranger.status_code, stranger["Location"]) == (302, "/account/login?next=/payouts")
+        with pytest.raises(ValueError, match="no assurance level"):
+            assurance_required(4)
+
+    def test_an_asynchronous_view_can_require_it_too(self):
+        async def payouts(request):
+            return HttpResponse("shown")
+
+        guarded = assurance_required(3)(payouts)
+        request = RequestFactory().get("/")
+        request.handstamp_user = made_up_user(assurance=3)
+        assert asyncio.run(guarded(request)).content == b"shown"
+        request.handstamp_user = made_up_user(assurance=2)
+        with pytest.raises(PermissionDenied):
+            asyncio.run(guarded(request))
 
 
 class Asynchronous(Project):

@@ -15,7 +15,7 @@ from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
 from handstamp import SettingsError, User
-from handstamp.fastapi import CurrentUser, Handstamp, OptionalUser, current_user, require_group
+from handstamp.fastapi import CurrentUser, Handstamp, OptionalUser, current_user, require_assurance, require_group
 from handstamp.starlette import HandstampBackend, on_error
 from handstamp.testing import headers_for, made_up_user
 
@@ -38,7 +38,42 @@ def new_app():
     async def staff(user: Annotated[User, fastapi.Depends(require_group("staff"))]):
         return user.name
 
+    @app.get("/payouts")
+    async def payouts(user: Annotated[User, fastapi.Depends(require_assurance(2))]):
+        return user.assurance
+
     return app, handstamp
+
+
+def test_a_route_can_require_an_assurance_level():
+    app, handstamp = new_app()
+    client = TestClient(app, base_url=URL, follow_redirects=False)
+    page = {"Accept": "text/html"}
+
+    def asks(level, **headers):
+        return client.get("/payouts?a=1", headers={**headers, **headers_for(made_up_user(assurance=level), handstamp.verifier)})
+
+    assert [asks(level).status_code for level in (1, 2, 3)] == [403, 200, 200]
+    led = asks(1, **page)
+    expected = "/account/confirm?assurance=2&next=%2Fpayouts%3Fa%3D1"
+    assert (led.status_code, led.headers["Location"], led.headers["Cache-Control"]) == (303, expected, "no-store")
+    assert client.get("/payouts", headers=page).headers["Location"] == "/account/login?next=%2Fpayouts"
+    with pytest.raises(ValueError, match="no assurance level"):
+        require_assurance(4)
+
+
+def test_scopes_name_the_assurance_levels_that_are_reached():
+    @requires("assurance:2")
+    async def payouts(request):
+        return PlainTextResponse(" ".join(request.auth.scopes))
+
+    app = Starlette(routes=[Route("/", payouts)])
+    handstamp = Handstamp(app, url=URL)
+    client = TestClient(app, base_url=URL)
+    strong = client.get("/", headers=headers_for(made_up_user(assurance=2), handstamp.verifier))
+    assert strong.text == "authenticated assurance:1 assurance:2"
+    assert client.get("/", headers=headers_for(made_up_user(assurance=1), handstamp.verifier)).status_code == 403
+    assert client.get("/").status_code == 403
 
 
 def test_a_websocket_has_the_user_and_a_stranger_has_none(sites):

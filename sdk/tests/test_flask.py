@@ -7,7 +7,15 @@ from flask_login import current_user as flask_login_user
 from flask_login import login_required as flask_login_required
 
 from handstamp import SettingsError
-from handstamp.flask import Handstamp, HandstampClient, current_user, group_required, handstamp_user, login_required
+from handstamp.flask import (
+    Handstamp,
+    HandstampClient,
+    assurance_required,
+    current_user,
+    group_required,
+    handstamp_user,
+    login_required,
+)
 from handstamp.testing import made_up_user
 
 
@@ -27,6 +35,27 @@ def test_a_test_client_is_signed_in():
     assert (staff.get("/").text, staff.get("/staff").text) == ("Ada", "Ada")
     assert app.test_client(user=made_up_user("Bob")).get("/staff").status_code == 403
     assert app.test_client().get("/").status_code == 401
+
+
+def test_a_view_can_require_an_assurance_level():
+    app, _ = new_app()
+    app.route("/payouts", methods=["GET", "POST"])(assurance_required(2)(lambda: str(current_user.assurance)))
+    page = {"Accept": "text/html"}
+    for level in (2, 3):
+        strong = app.test_client(user=made_up_user(assurance=level, methods=["pwd", "otp"]))
+        assert strong.get("/payouts").text == str(level)
+    weak = app.test_client(user=made_up_user())
+    assert weak.get("/payouts").status_code == 403
+    led = weak.get("/payouts?a=1", headers=page)
+    assert (led.status_code, led.location) == (303, "/account/confirm?assurance=2&next=%2Fpayouts%3Fa%3D1")
+    assert led.headers["Cache-Control"] == "no-store"
+    sent = weak.post("/payouts", headers={"Sec-Fetch-Mode": "navigate", "Referer": "http://localhost:8000/form?b=2"})
+    assert (sent.status_code, sent.location) == (303, "/account/confirm?assurance=2&next=%2Fform%3Fb%3D2")
+    assert weak.post("/payouts", headers=page).status_code == 403
+    assert app.test_client().get("/payouts", headers=page).location == "/account/login?next=%2Fpayouts"
+    for level in (0, 4, "2"):
+        with pytest.raises(ValueError, match="no assurance level"):
+            assurance_required(level)
 
 
 def test_two_requests_in_one_context_of_the_app_have_their_own_users():

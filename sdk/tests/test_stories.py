@@ -1,8 +1,10 @@
 """What every package promises, in every framework: real apps behind a real Handstamp."""
 
 import base64
+import contextlib
 import hmac
 import json
+import sqlite3
 import subprocess
 import time
 from hashlib import sha256
@@ -194,6 +196,24 @@ def test_rights_follow_the_groups_of_handstamp_in_each_request(site, ada):
     site.front.run("user", "groups", ada.email, "--remove", "staff")
     assert ada.fetch("/staff").status_code in refused
     assert site.visitor().fetch("/staff").status_code != 200
+
+
+def test_a_session_that_is_too_weak_is_led_to_another_factor(site, ada):
+    page = ada.navigate("/payouts?a=1")
+    assert page.status_code == 303
+    location = httpx.URL(page.headers["Location"])
+    assert (location.path, location.params["assurance"], location.params["next"]) == ("/account/confirm", "2", "/payouts?a=1")
+    assert ada.fetch("/payouts").status_code == 403
+    assert site.visitor().fetch("/payouts").status_code == anonymous(site)
+
+    ada.sign_out()
+    ada.sign_in(ada.email)
+    # No node has read the session of the new sign-in.
+    with contextlib.closing(sqlite3.connect(site.front.folder / "data/handstamp.db", timeout=20)) as database, database:
+        user = "SELECT id FROM users WHERE email = ?"
+        change = f"UPDATE sessions SET methods = 'pwd otp mfa', assurance = 2 WHERE user_id = ({user})"
+        assert database.execute(change, (ada.email,)).rowcount == 1
+    assert ada.fetch("/payouts").status_code == 200
 
 
 def write_note(visitor, text):

@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 import time
+from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import jwt
@@ -114,6 +115,20 @@ def test_the_keys_are_fetched_once_and_again_after_their_lifetime(server, clock,
     clock.now += 1
     verifier.verify(server.sign())
     assert server.requests == 2
+
+
+def test_the_claims_tell_how_and_when_the_user_authenticated(server, verifier):
+    user = verifier.verify(server.sign(amr=["pwd", "otp"], acr="2", auth_time=1_700_000_000))
+    told = (user.methods, user.assurance, user.authenticated_at)
+    assert told == (("pwd", "otp"), 2, datetime.fromtimestamp(1_700_000_000, timezone.utc))
+    assert [user.has_assurance(level) for level in (1, 2, 3)] == [True, True, False]
+    # A claim that an older Handstamp does not send counts as the least.
+    user = verifier.verify(server.sign())
+    assert (user.methods, user.assurance, user.authenticated_at) == ((), 1, None)
+    made_up = made_up_user(methods=["pwd", "otp"], assurance=2, authenticated_at=told[2])
+    seen = Verifier(SITE)
+    seen = seen.verify(assertion_for(made_up, seen))
+    assert (seen.methods, seen.assurance, seen.authenticated_at) == told
 
 
 def test_a_new_key_is_fetched_at_once_and_forged_ones_once_a_minute(server, clock, verifier):

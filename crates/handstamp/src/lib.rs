@@ -26,10 +26,12 @@
 //! site.
 //!
 //! - [`CurrentUser`], `Option<CurrentUser>` and [`CurrentSession`] are extractors that give handlers the signed-in user and the
-//!   session; [`CurrentUser::require`] checks membership in a group. The state of the application is a [`Handstamp`], or gives
+//!   session. [`CurrentUser::require`] checks membership in a group, [`CurrentUser::require_assurance`] the factors that the user
+//!   has proved, and [`CurrentUser::require_recent`] when. The state of the application is a [`Handstamp`], or gives
 //!   one by axum's `FromRef`, as a struct or an `Arc` of it. Merge the routes after `with_state`; to serve them beneath a path,
 //!   set [`Config::prefix`] instead of nesting them.
-//! - [`Handstamp::require_user`] and [`Handstamp::require_group`] guard whole routers. [`Handstamp::csrf_layer`] rejects writes
+//! - [`Handstamp::require_user`], [`Handstamp::require_group`], [`Handstamp::require_assurance`] and
+//!   [`Handstamp::require_recent`] guard whole routers. [`Handstamp::csrf_layer`] rejects writes
 //!   and WebSockets to your routes that other sites make a browser send. [`Handstamp::layer`] keeps responses that depend on the
 //!   session out of caches.
 //! - [`Handstamp::sign_in`] and [`Handstamp::sign_out`] begin and end a session from a handler; [`CurrentSession::ended`] tells a
@@ -116,8 +118,8 @@ pub use config::{
 pub use data_dir::DataDir;
 pub use embed::{
     AuditLog, ClientDetails, CurrentSession, CurrentUser, CurrentUserRejection, Forbidden, FromLayer,
-    FromLayerRejection, HandstampLayer, HandstampService, NewUser, Refusal, SessionHold, Sessions, SignIn, SignedIn,
-    SignedOut, Users,
+    FromLayerRejection, HandstampLayer, HandstampService, NewUser, ReauthenticationRequired, Refusal, SessionHold,
+    Sessions, SignIn, SignedIn, SignedOut, Users,
 };
 pub use error::Error;
 pub use events::AccountEvent;

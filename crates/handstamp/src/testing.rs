@@ -28,7 +28,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use handstamp_core::{Argon2Params, Timestamp, UserId};
+use handstamp_core::{Argon2Params, AssuranceLevel, Timestamp, UserId};
 
 use crate::context::Context;
 use crate::environment::{Environment, ManualClock};
@@ -117,6 +117,18 @@ impl TestSite {
         let user = self.user(email, groups).await;
         self.handstamp.test_cookie(user).await.expect("the user is not disabled")
     }
+
+    /// The same for a session at an assurance level of 1 to 3, for what [`CurrentUser::require_assurance`] guards.
+    ///
+    /// [`CurrentUser::require_assurance`]: crate::CurrentUser::require_assurance
+    ///
+    /// # Panics
+    /// When the address, a group or the level is invalid, or the user is disabled.
+    pub async fn signed_in_at(&self, level: u8, email: &str, groups: &[&str]) -> String {
+        let user = self.user(email, groups).await;
+        let level = AssuranceLevel::parse(&level.to_string()).expect("a level is 1, 2 or 3");
+        self.handstamp.test_cookie_at(user, level).await.expect("the user is not disabled")
+    }
 }
 
 impl Drop for TestSite {
@@ -132,9 +144,12 @@ impl Handstamp {
     /// # Errors
     /// As [`sign_in`](Self::sign_in).
     pub async fn test_cookie(&self, user: UserId) -> Result<String, Error> {
+        self.test_cookie_at(user, AssuranceLevel::ONE_FACTOR).await
+    }
+
+    async fn test_cookie_at(&self, user: UserId, level: AssuranceLevel) -> Result<String, Error> {
         let site = self.shared_site();
-        let context = Context::operator();
-        let begun = site.services.sign_in_without_password(&context, user, true, &[]).await?;
+        let begun = site.services.sign_in_at(&Context::operator(), user, true, &[], level).await?;
         Ok(format!("{}={}", site.cookies.session_name(), begun.token.text.expose()))
     }
 }

@@ -39,6 +39,15 @@ export class NotInGroupError extends HandstampError {
   }
 }
 
+/** The session has not reached the assurance level that this app requires. */
+export class NotAssuredError extends HandstampError {
+  override name = "NotAssuredError";
+
+  constructor() {
+    super(403, "You are signed in, but for this you have to authenticate again.");
+  }
+}
+
 /** The assertion is valid, but for another audience or from another issuer: a setting is wrong. */
 export class ConfigurationError extends HandstampError {
   override name = "ConfigurationError";

@@ -9,11 +9,10 @@ import type { IncomingMessage } from "node:http";
 import type { NextFunction, Request, RequestHandler, Response } from "express";
 import onHeaders from "on-headers";
 
-import { HandstampError, NotInGroupError } from "./errors.js";
 import { readSettings, type Options } from "./settings.js";
-import { isIn, type User as HandstampUser } from "./user.js";
+import { checkLevel, type Level, type User as HandstampUser } from "./user.js";
 import { Verifier, type Log } from "./verifier.js";
-import { accountUrl, bindSession, cacheControl, signInFirst, vary, type Page } from "./web.js";
+import { accountUrl, bindSession, cacheControl, refusal, vary, type Page, type Requirement } from "./web.js";
 
 declare global {
   // eslint-disable-next-line @typescript-eslint/no-namespace
@@ -95,27 +94,34 @@ async function identify(verifier: Verifier, request: Request, response: Response
 
 /** Lets only signed-in users pass. A page leads to the sign-in page, anything else is answered 401. */
 export function requireAuth(): RequestHandler {
-  return requireGroup();
+  return allow({});
 }
 
 /** Lets only members of one of these groups pass; others are answered 403. */
 export function requireGroup(...groups: string[]): RequestHandler {
+  return allow({ groups });
+}
+
+/**
+ * Lets only users pass in whose session this assurance level was reached. For others a page leads to the page on which they
+ * authenticate again, and anything else is answered 403.
+ */
+export function requireAssurance(level: Level): RequestHandler {
+  return allow({ level: checkLevel(level) });
+}
+
+function allow(requirement: Requirement): RequestHandler {
   return (request: Request, response: Response, next: NextFunction) => {
     const verifier = (request as { [VERIFIER]?: Verifier })[VERIFIER];
     if (!verifier) {
-      throw new Error("app.use(handstamp()) must stand before requireAuth() and requireGroup()");
-    }
-    const user = request.user;
-    if (user) {
-      next(groups.length === 0 || isIn(user, groups) ? undefined : new NotInGroupError());
-      return;
+      throw new Error("app.use(handstamp()) must stand before requireAuth(), requireGroup() and requireAssurance()");
     }
     const { method, headers, originalUrl: target } = request;
-    const answer = signInFirst(verifier.settings, { method, headers, target });
-    if (answer instanceof HandstampError) {
-      next(answer);
+    const refused = refusal(verifier.settings, { method, headers, target }, request.user, requirement);
+    if (typeof refused === "string") {
+      response.redirect(303, refused);
     } else {
-      response.redirect(303, answer);
+      next(refused ?? undefined);
     }
   };
 }

@@ -7,11 +7,10 @@
 
 import type { FastifyInstance, FastifyReply, FastifyRequest, RegisterOptions } from "fastify";
 
-import { HandstampError, NotInGroupError } from "./errors.js";
 import { readSettings, type Options } from "./settings.js";
-import { isIn, type User } from "./user.js";
+import { checkLevel, type Level, type User } from "./user.js";
 import { Verifier } from "./verifier.js";
-import { accountUrl, bindSession, cacheControl, signInFirst, vary, type Page } from "./web.js";
+import { accountUrl, bindSession, cacheControl, refusal, vary, type Page, type Requirement } from "./web.js";
 
 type PreHandler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
 
@@ -25,6 +24,11 @@ declare module "fastify" {
     authenticate: PreHandler;
     /** Lets only members of one of these groups pass; others are answered 403. */
     requireGroup(...groups: string[]): PreHandler;
+    /**
+     * Lets only users pass in whose session this assurance level was reached. For others a page leads to the page on which they
+     * authenticate again, and anything else is answered 403.
+     */
+    requireAssurance(level: Level): PreHandler;
     handstamp: { verifier: Verifier; accountUrl(page: Page, next?: string): string };
   }
 }
@@ -58,22 +62,19 @@ export async function handstamp(fastify: FastifyInstance, options: Options & Reg
     return state.user;
   };
   const allow =
-    (groups: string[]): PreHandler =>
+    (requirement: Requirement): PreHandler =>
     async (request, reply) => {
       const user = look(request);
-      if (user) {
-        if (groups.length > 0 && !isIn(user, groups)) {
-          throw new NotInGroupError();
-        }
+      const { method, headers, originalUrl: target } = request;
+      const refused = refusal(verifier.settings, { method, headers, target }, user, requirement);
+      if (refused === null) {
         return undefined;
       }
-      const { method, headers, originalUrl: target } = request;
-      const answer = signInFirst(verifier.settings, { method, headers, target });
-      if (answer instanceof HandstampError) {
-        throw answer;
+      if (typeof refused !== "string") {
+        throw refused;
       }
       // Fastify 4 and 5 have these arguments in different orders.
-      return reply.code(303).header("location", answer).send();
+      return reply.code(303).header("location", refused).send();
     };
 
   fastify.decorateRequest("user", {
@@ -81,8 +82,9 @@ export async function handstamp(fastify: FastifyInstance, options: Options & Reg
       return look(this);
     },
   });
-  fastify.decorate("authenticate", allow([]));
-  fastify.decorate("requireGroup", (...groups: string[]) => allow(groups));
+  fastify.decorate("authenticate", allow({}));
+  fastify.decorate("requireGroup", (...groups: string[]) => allow({ groups }));
+  fastify.decorate("requireAssurance", (level: Level) => allow({ level: checkLevel(level) }));
   fastify.decorate("handstamp", {
     verifier,
     accountUrl: (page: Page, next?: string) => accountUrl(verifier.settings, page, next),

@@ -5,10 +5,11 @@ export {
   HandstampError,
   InvalidAssertionError,
   KeysUnavailableError,
+  NotAssuredError,
   NotInGroupError,
   SettingsError,
 } from "./errors.js";
 export { readSettings, type Options, type Settings } from "./settings.js";
-export { isIn, type User } from "./user.js";
+export { hasAssurance, isIn, type Level, type User } from "./user.js";
 export { Verifier, type Log } from "./verifier.js";
 export { accountUrl, type Page } from "./web.js";

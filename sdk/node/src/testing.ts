@@ -20,7 +20,8 @@ export function madeUpUser(fields: Partial<User> = {}): User {
     sessionId: randomUUID(),
     methods: ["pwd"],
     assurance: 1,
-    authenticatedAt: new Date(),
+    // Assertions count in seconds.
+    authenticatedAt: new Date(Math.floor(Date.now() / 1000) * 1000),
     legacyId: null,
     requiredGroups: null,
     isDoctor: false,
@@ -51,7 +52,7 @@ export async function headersFor(user: User, { verifier }: { verifier: Verifier 
     sid: user.sessionId,
     amr: [...user.methods],
     acr: String(user.assurance),
-    auth_time: now,
+    auth_time: user.authenticatedAt ? Math.floor(user.authenticatedAt.getTime() / 1000) : now,
     name: user.name,
     email: user.email ?? undefined,
     email_verified: user.emailVerified,

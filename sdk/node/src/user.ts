@@ -15,10 +15,11 @@ export interface User {
   readonly groups: readonly string[];
   /** Changes with each sign-in. It opens nothing. */
   readonly sessionId: string;
-  /** How the user authenticated (RFC 8176): `pwd` for a password. */
+  /** How the user authenticated (RFC 8176): `pwd` for a password, `otp` for a one-time code. */
   readonly methods: readonly string[];
   /** 1 for one factor, 2 for two factors, 3 for phishing-resistant ones. */
   readonly assurance: number;
+  /** When the user last authenticated in this session. */
   readonly authenticatedAt: Date | null;
   /** The id of an imported user in the system before Handstamp. */
   readonly legacyId: string | null;
@@ -41,7 +42,7 @@ export function userFromClaims(claims: JWTPayload): User {
     groups: texts(claims["groups"]),
     sessionId: text(claims["sid"]),
     methods: texts(claims["amr"]),
-    assurance: Number(claims["acr"] ?? 1),
+    assurance: level(claims["acr"]),
     authenticatedAt: typeof time === "number" ? new Date(time * 1000) : null,
     legacyId: claims["legacy_id"] === undefined ? null : String(claims["legacy_id"]),
     requiredGroups: required === undefined ? null : texts(required),
@@ -54,11 +55,35 @@ export function isIn(user: User, groups: readonly string[]): boolean {
   return groups.some((group) => user.groups.includes(group));
 }
 
+/** The assurance levels that an app may require. */
+export type Level = 1 | 2 | 3;
+
+/** Throws a `RangeError` if a program without types requires a level that there is not. */
+export function checkLevel(level: Level): Level {
+  if (![1, 2, 3].includes(level)) {
+    throw new RangeError(`${String(level)} is no assurance level: there are 1, 2 and 3`);
+  }
+  return level;
+}
+
+/** Whether the session has reached this level. */
+export function hasAssurance(user: User, level: Level): boolean {
+  return user.assurance >= level;
+}
+
 function text(value: unknown): string {
   if (typeof value !== "string" || value === "") {
     throw new TypeError(`${JSON.stringify(value)} is not a text`);
   }
   return value;
+}
+
+function level(value: unknown = 1): number {
+  const level = Number(value);
+  if (!Number.isInteger(level)) {
+    throw new TypeError(`${JSON.stringify(value)} is no assurance level`);
+  }
+  return level;
 }
 
 function texts(value: unknown = []): string[] {

@@ -2,12 +2,12 @@
 
 import type { IncomingHttpHeaders } from "node:http";
 
-import { HandstampError } from "./errors.js";
+import { HandstampError, NotAssuredError, NotInGroupError } from "./errors.js";
 import type { Settings } from "./settings.js";
-import type { User } from "./user.js";
+import { hasAssurance, isIn, type Level, type User } from "./user.js";
 
 /** The pages of Handstamp that an app links to. */
-export type Page = "login" | "logout" | "register" | "account";
+export type Page = "login" | "logout" | "register" | "account" | "confirm";
 
 interface Request {
   method: string;
@@ -22,16 +22,60 @@ export function isNavigation({ method, headers }: Request): boolean {
   return mode ? mode === "navigate" : ["GET", "HEAD"].includes(method) && (headers.accept ?? "").includes("text/html");
 }
 
-/** The URL of a page of Handstamp. It is a path where the app has the origin of Handstamp. */
-export function accountUrl(settings: Settings, page: Page, next?: string, origin: string = settings.origins[0]): string {
+/**
+ * The URL of a page of Handstamp. It is a path where the app has the origin of Handstamp. The level is the one that the user shall
+ * reach on the page `confirm`.
+ */
+export function accountUrl(
+  settings: Settings,
+  page: Page,
+  next?: string,
+  origin: string = settings.origins[0],
+  level?: Level,
+): string {
   const isSame = origin === settings.publicUrl;
   const path = page === "account" ? "/account" : `/account/${page}`;
   const target = next && !isSame && next.startsWith("/") ? origin + next : next;
-  return `${isSame ? "" : settings.publicUrl}${path}${target ? `?next=${encodeURIComponent(target)}` : ""}`;
+  const fields = [level ? `assurance=${level}` : "", target ? `next=${encodeURIComponent(target)}` : ""];
+  const query = fields.filter((field) => field !== "").join("&");
+  return `${isSame ? "" : settings.publicUrl}${path}${query ? `?${query}` : ""}`;
 }
 
-/** What an anonymous request to a page for users gets: the URL of the sign-in page, or an error. */
-export function signInFirst(settings: Settings, request: Request): string | HandstampError {
+/** What an app requires of the users of a page. */
+export interface Requirement {
+  /** One of these groups, if there are any. */
+  groups?: readonly string[];
+  /** A session of this level. */
+  level?: Level;
+}
+
+/** What a request gets that lacks what the page requires: the URL of a page of Handstamp, or an error; otherwise `null`. */
+export function refusal(
+  settings: Settings,
+  request: Request,
+  user: User | null,
+  { groups = [], level }: Requirement,
+): string | HandstampError | null {
+  if (!user) {
+    return leadTo(settings, request, "login", new HandstampError(401, "Please sign in first."));
+  }
+  if (groups.length > 0 && !isIn(user, groups)) {
+    return new NotInGroupError();
+  }
+  if (level && !hasAssurance(user, level)) {
+    return leadTo(settings, request, "confirm", new NotAssuredError(), level);
+  }
+  return null;
+}
+
+/** The URL of a page of Handstamp that leads back, or the error for what is no page. */
+function leadTo(
+  settings: Settings,
+  request: Request,
+  page: Page,
+  error: HandstampError,
+  level?: Level,
+): string | HandstampError {
   const hosts = [request.headers["x-forwarded-host"], request.headers.host];
   const origin = originOf(settings, hosts);
   if (!origin) {
@@ -39,9 +83,9 @@ export function signInFirst(settings: Settings, request: Request): string | Hand
     return new HandstampError(421, `Open ${address} instead: this address reaches the app without Handstamp.`);
   }
   if (!isNavigation(request)) {
-    return new HandstampError(401, "Please sign in first.");
+    return error;
   }
-  return accountUrl(settings, "login", returnPath(request, origin), origin);
+  return accountUrl(settings, page, returnPath(request, origin), origin, level);
 }
 
 /** The configured origin of the first host that has one. */

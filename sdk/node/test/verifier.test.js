@@ -6,7 +6,7 @@ import { after, before, beforeEach, mock, test } from "node:test";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { accountUrl, readSettings, Verifier } from "handstamp";
 import { headersFor, madeUpUser } from "handstamp/testing";
-import { bindSession, cacheControl, isNavigation, signInFirst, vary } from "../dist/web.js";
+import { bindSession, cacheControl, isNavigation, refusal, vary } from "../dist/web.js";
 
 const SITE = "https://app.example.com";
 const pairs = new Map();
@@ -134,7 +134,7 @@ test("the groups that the proxy or the app requires are checked", async () => {
 });
 
 test("a malformed claim is refused", async () => {
-  for (const changes of [{ sub: "" }, { groups: "staff" }, { groups: [1] }, { email: 1 }, { sid: 1 }, { amr: {} }]) {
+  for (const changes of [{ sub: "" }, { groups: "staff" }, { groups: [1] }, { email: 1 }, { sid: 1 }, { amr: {} }, { acr: "high" }]) {
     await assert.rejects(verifier.verify(await sign(changes)), refused(401));
   }
 });
@@ -166,9 +166,15 @@ test("a request without an assertion is anonymous", async () => {
 });
 
 test("a test signs in without a server", async () => {
-  const user = madeUpUser({ groups: ["staff"], requiredGroups: ["staff"] });
+  const user = madeUpUser({
+    groups: ["staff"],
+    requiredGroups: ["staff"],
+    methods: ["pwd", "otp", "mfa"],
+    assurance: 2,
+    authenticatedAt: new Date(1_700_000_000_000),
+  });
   const headers = await headersFor(user, { verifier });
-  assert.deepEqual({ ...(await verifier.userOf({ headers })), authenticatedAt: null }, { ...user, authenticatedAt: null });
+  assert.deepEqual(await verifier.userOf({ headers }), user);
   assert.equal(requests, 0);
   const other = new Verifier(readSettings({ url, publicUrl: SITE }), () => {});
   await assert.rejects(other.userOf({ headers }), refused(401));
@@ -195,10 +201,24 @@ test("links and answers for anonymous users", () => {
   assert.equal(accountUrl(settings, "account"), "/account");
   assert.equal(accountUrl(settings, "login", "/a?b=c"), "/account/login?next=%2Fa%3Fb%3Dc");
   const page = { method: "GET", target: "/a", headers: { host: "other", accept: "text/html" } };
-  assert.equal(signInFirst(settings, page), `${SITE}/account/login?next=https%3A%2F%2Fother%2Fa`);
-  assert.equal(signInFirst(settings, { ...page, headers: { host: "nowhere" } }).status, 421);
-  assert.equal(signInFirst(settings, { ...page, method: "POST" }).status, 401);
+  const signInFirst = (request) => refusal(settings, request, null, { level: 2 });
+  assert.equal(signInFirst(page), `${SITE}/account/login?next=https%3A%2F%2Fother%2Fa`);
+  assert.equal(signInFirst({ ...page, headers: { host: "nowhere" } }).status, 421);
+  assert.equal(signInFirst({ ...page, method: "POST" }).status, 401);
   assert.equal(isNavigation({ ...page, headers: { ...page.headers, "sec-fetch-mode": "cors" } }), false);
+});
+
+test("answers for users whose session is too weak", () => {
+  const settings = readSettings({ url: SITE, origins: [SITE, "https://other"] }, {});
+  const page = { method: "GET", target: "/a", headers: { host: "other", accept: "text/html" } };
+  const at = (assurance, request = page) => refusal(settings, request, madeUpUser({ assurance }), { level: 2 });
+  assert.deepEqual([at(2), at(3)], [null, null]);
+  assert.equal(at(1), `${SITE}/account/confirm?assurance=2&next=https%3A%2F%2Fother%2Fa`);
+  assert.equal(at(1, { ...page, method: "POST" }).status, 403);
+  const form = { host: "other", referer: "https://other/form?b=c", "sec-fetch-mode": "navigate" };
+  const expected = `${SITE}/account/confirm?assurance=2&next=https%3A%2F%2Fother%2Fform%3Fb%3Dc`;
+  assert.equal(at(1, { ...page, method: "POST", headers: form }), expected);
+  assert.equal(accountUrl(settings, "confirm", "/a", SITE, 3), "/account/confirm?assurance=3&next=%2Fa");
 });
 
 test("a page may be stored only if the app says private", () => {

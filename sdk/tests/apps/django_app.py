@@ -46,6 +46,8 @@ from rest_framework.decorators import api_view, permission_classes
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 
+from handstamp.django.decorators import assurance_required
+
 
 @csrf_exempt
 def public(request):
@@ -69,6 +71,12 @@ def me(request):
 @user_passes_test(lambda user: user.is_staff, login_url="/refused")
 def staff(request):
     return HttpResponse("staff")
+
+
+@csrf_exempt
+@assurance_required(2)
+def payouts(request):
+    return HttpResponse(f"level {request.handstamp_user.assurance}")
 
 
 @login_required
@@ -99,6 +107,7 @@ urlpatterns = [
     path("plain", plain),
     path("me", me),
     path("staff", staff),
+    path("payouts", payouts),
     path("form", csrf_exempt(form)),
     path("note", note),
     path("links", links),

@@ -3,7 +3,7 @@
 import express from "express";
 import cookieSession from "cookie-session";
 import expressSession from "express-session";
-import { handstamp, requireAuth, requireGroup } from "handstamp/express";
+import { handstamp, requireAssurance, requireAuth, requireGroup } from "handstamp/express";
 
 const app = express();
 app.disable("x-powered-by");
@@ -31,6 +31,7 @@ app.get("/me", requireAuth(), (req, res) => {
   res.json({ id, name, email, groups, session });
 });
 app.get("/staff", requireGroup("staff"), (req, res) => res.send("staff"));
+app.get("/payouts", requireAssurance(2), (req, res) => res.send("payouts"));
 app.post("/form", requireAuth(), (req, res) => res.send("sent"));
 app.get("/note", (req, res) => res.json({ note: req.session.note ?? null }));
 app.post("/note", (req, res) => {

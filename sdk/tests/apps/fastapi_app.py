@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI, Form, Request, WebSocket
 from starlette.middleware.sessions import SessionMiddleware
 
 from handstamp import User
-from handstamp.fastapi import CurrentUser, Handstamp, OptionalUser, require_group
+from handstamp.fastapi import CurrentUser, Handstamp, OptionalUser, require_assurance, require_group
 
 app = FastAPI()
 Handstamp(app)
@@ -34,6 +34,11 @@ async def me(user: CurrentUser):
 @app.get("/staff")
 def staff(user: Annotated[User, Depends(require_group("staff"))]):
     return user.name
+
+
+@app.get("/payouts")
+async def payouts(user: Annotated[User, Depends(require_assurance(2))]):
+    return user.assurance
 
 
 @app.post("/form")

@@ -26,6 +26,7 @@ fastify.get("/me", { preHandler: fastify.authenticate }, async (request) => {
   return { id, name, email, groups, session };
 });
 fastify.get("/staff", { preHandler: fastify.requireGroup("staff") }, async () => "staff");
+fastify.get("/payouts", { preHandler: fastify.requireAssurance(2) }, async () => "payouts");
 fastify.post("/form", { preHandler: fastify.authenticate }, async () => "sent");
 fastify.get("/note", async (request) => ({ note: request.session.note ?? null }));
 fastify.post("/note", async (request) => {

@@ -5,7 +5,7 @@ import os
 import waitress
 from flask import Flask, jsonify, request, session, url_for
 
-from handstamp.flask import Handstamp, current_user, group_required, login_required
+from handstamp.flask import Handstamp, assurance_required, current_user, group_required, login_required
 
 app = Flask(__name__)
 app.secret_key = "of the tests"
@@ -34,6 +34,12 @@ def me():
 @group_required("staff")
 def staff():
     return "staff"
+
+
+@app.get("/payouts")
+@assurance_required(2)
+def payouts():
+    return "payouts"
 
 
 @app.post("/form")

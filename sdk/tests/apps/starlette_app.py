@@ -10,7 +10,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
-from handstamp.fastapi import current_user
+from handstamp.fastapi import current_user, require_assurance
 from handstamp.starlette import Handstamp
 
 
@@ -35,6 +35,11 @@ async def staff(request):
     return PlainTextResponse("staff")
 
 
+async def payouts(request):
+    await require_assurance(2)(request, await current_user(request))
+    return PlainTextResponse("payouts")
+
+
 async def form(request):
     await current_user(request)
     return PlainTextResponse("sent")
@@ -52,6 +57,7 @@ routes = [
     Route("/plain", plain),
     Route("/me", me),
     Route("/staff", staff),
+    Route("/payouts", payouts),
     Route("/form", form, methods=["POST"]),
     Route("/note", note, methods=["GET", "POST"]),
 ]

@@ -427,14 +427,80 @@ handstamp_testing::stories! {
         assert_eq!(ada.send(asked).await.status, 200);
     }
 
+    async fn subrequests_for_a_level_or_an_age_need_such_a_session(server: TestServer) {
+        let sessions = [
+            ("UPDATE sessions SET methods = 'pwd', assurance = 1, authenticated_at = authenticated_at - 1000", 1),
+            ("UPDATE sessions SET methods = 'pwd otp mfa', assurance = 2, authenticated_at = authenticated_at - 1000", 2),
+            ("UPDATE sessions SET methods = 'mfa pop user', assurance = 3, authenticated_at = authenticated_at - 1000", 3),
+        ];
+        server.ada().await.signs_out().await;
+        for (update, reached) in sessions {
+            let ada = server.visitor();
+            ada.signs_in("ada@example.com", ADAS_PASSWORD).await;
+            assert_eq!(server.execute(update).await, 1, "the sign-in has not cached its session");
+            for path in ["/auth/request", "/auth/forward"] {
+                let redirect = if path == "/auth/request" { 401 } else { 302 };
+                for level in 1..=3 {
+                    let asking = format!("{path}?assurance={level}");
+                    let (page, fetched) = (asks(&ada, "GET", &asking, &[NAVIGATION, ("x-forwarded-uri", "/a?b=c")]).await, asks(&ada, "GET", &asking, &[]).await);
+                    if level <= reached {
+                        assert_eq!((page.status, fetched.status), (200, 200), "{asking} at {reached}");
+                        assert!(!page.header("remote-user").is_empty() && !page.headers.contains_key("location"));
+                    } else {
+                        assert_eq!((page.status, fetched.status), (redirect, 401), "{asking} at {reached}");
+                        let to = format!("http://localhost/account/confirm?assurance={level}&next=%2Fa%3Fb%3Dc");
+                        assert_eq!(page.location(), to);
+                        assert!(IDENTITY.iter().all(|name| page.header(name).is_empty() && fetched.header(name).is_empty()));
+                    }
+                }
+                assert_eq!(asks(&ada, "GET", &format!("{path}?max_age=3000"), &[]).await.status, 200);
+                let late = asks(&ada, "GET", &format!("{path}?max_age=999"), &[NAVIGATION]).await;
+                assert_eq!((late.status, late.location()), (redirect, "http://localhost/account/confirm?next=%2F"));
+                let both = asks(&ada, "GET", &format!("{path}?assurance=3&max_age=999"), &[NAVIGATION]).await;
+                assert_eq!((both.status, both.location()), (redirect, "http://localhost/account/confirm?assurance=3&next=%2F"));
+                assert_eq!(asks(&server.visitor(), "GET", &format!("{path}?assurance=1"), &[]).await.status, 401);
+            }
+            let envoy = asks(&ada, "GET", "/auth/envoy/notes?assurance=3&max_age=0", &[]).await;
+            assert_eq!(envoy.status, 200, "the query belongs to the app, which reads the claims");
+            assert_eq!(claims(envoy.header("handstamp-assertion"))["acr"], reached.to_string());
+            ada.signs_out().await;
+        }
+    }
+
+    async fn the_assertion_tells_how_and_when_the_user_authenticated(server: TestServer) {
+        let sessions = [
+            ("UPDATE sessions SET authenticated_at = 1700000001", r#"["pwd"]"#, "1", 1_700_000_001_u64),
+            ("UPDATE sessions SET methods = 'pwd otp mfa', assurance = 2, authenticated_at = 1700000002", r#"["pwd","otp","mfa"]"#, "2", 1_700_000_002),
+            ("UPDATE sessions SET methods = 'mfa pop user', assurance = 3, authenticated_at = 1700000003", r#"["mfa","pop","user"]"#, "3", 1_700_000_003),
+        ];
+        server.ada().await.signs_out().await;
+        for (update, amr, acr, auth_time) in sessions {
+            let ada = server.visitor();
+            ada.signs_in("ada@example.com", ADAS_PASSWORD).await;
+            assert_eq!(server.execute(update).await, 1);
+            for path in ["/auth/request", "/auth/forward", "/auth/envoy/"] {
+                let told = claims(asks(&ada, "GET", path, &[]).await.header("handstamp-assertion"));
+                assert_eq!((told["amr"].to_string().as_str(), told["acr"].as_str()), (amr, Some(acr)), "{path}");
+                assert_eq!(told["auth_time"].as_u64(), Some(auth_time), "{path}");
+            }
+            ada.signs_out().await;
+        }
+    }
+
     async fn malformed_authorization_subrequests_are_answered_400(server: TestServer) {
         let ada = server.ada().await;
         for question in [
             "?group=", "?group=a,b", "?group=a%00", "?group=%FF", "?group=staff&group=", "?groups=staff", "?access=", "?access=all",
             "?access=everybody&access=everybody", "?access=everybody&group=staff", "?preflight=", "?preflight=yes", "?preflight=pass&preflight=pass",
+            "?assurance", "?assurance=", "?assurance=0", "?assurance=4", "?assurance=01", "?assurance=%201", "?assurance=1,2", "?assurance=high",
+            "?assurance=1&assurance=1", "?assurance=1&assurance=3", "?Assurance=1", "?assurance=1&access=everybody", "?max_age", "?max_age=",
+            "?max_age=-1", "?max_age=+1", "?max_age=1.5", "?max_age=10m", "?max_age=%201", "?max_age=1&max_age=1", "?max_age=1&max_age=900",
+            "?max-age=1", "?max_age=1&access=everybody",
         ] {
             for path in ["/auth/request", "/auth/forward"] {
-                assert_eq!(asks(&ada, "GET", &format!("{path}{question}"), &[]).await.status, 400, "{path}{question}");
+                let answer = asks(&ada, "GET", &format!("{path}{question}"), &[]).await;
+                assert_eq!(answer.status, 400, "{path}{question}");
+                assert!(IDENTITY.iter().all(|name| answer.header(name).is_empty()), "{path}{question}");
             }
         }
         for header in [

@@ -167,6 +167,22 @@ handstamp_testing::stories! {
         let confirmed = ada.submits("/account/confirm", &[("password", ADAS_PASSWORD), ("next", "/recent")]).await;
         assert_eq!((confirmed.status, confirmed.location()), (303, "/recent"));
         assert_eq!(ada.opens("/recent").await.status, 200);
+
+        // A session that has just begun is in no cache yet.
+        let stronger = server.visitor();
+        stronger.signs_in("ada@example.com", ADAS_PASSWORD).await;
+        assert_eq!(server.execute("UPDATE sessions SET methods = 'pwd otp mfa', assurance = 2").await, 2);
+        assert_eq!(stronger.opens("/strong/x").await.status, 200);
+        assert_eq!(ada.opens("/strong/x").await.status, 302);
+
+        for (name, value, good) in [("STRONG__ASSURANCE", "0", "2"), ("STRONG__ASSURANCE", "4", "2"), ("STRONG__ASSURANCE", "02", "2"),
+            ("STRONG__ASSURANCE", "2,2", "2"), ("RECENT__MAX_AGE", "1", "1s"), ("RECENT__MAX_AGE", "-1s", "1s"), ("RECENT__MAX_AGE", "1s,2s", "1s")] {
+            let name = format!("HANDSTAMP_APPS__{name}");
+            server.set(&name, value);
+            let (status, _, said) = server.run_cli(&["user", "list"], "");
+            assert!(status == 2 && said.contains(&name), "{name}={value}: {status} {said}");
+            server.set(&name, good);
+        }
     }
 
     async fn writes_and_websockets_of_other_sites_do_not_reach_the_app(mut server: TestServer) {

@@ -72,6 +72,40 @@ async fn the_app_gets_identity_headers_through_every_proxy() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_proxy_leads_a_session_that_is_too_weak_to_another_factor() {
+    for (proxy, question) in [
+        (Proxy::Nginx, ["/auth/request;", "/auth/request?assurance=2&max_age=600;"]),
+        (Proxy::Caddy, ["/auth/forward?", "/auth/forward?assurance=2&max_age=600"]),
+        (Proxy::NewCaddy, ["/auth/forward?", "/auth/forward?assurance=2&max_age=600"]),
+        (Proxy::Traefik, ["/auth/forward", "/auth/forward?assurance=2&max_age=600"]),
+    ] {
+        let server = server();
+        let chain = ProxyChain::new(&server, proxy, &[question.into()]).await;
+        let sign_in = || async {
+            let ada = Visitor::new(&chain.url);
+            assert_eq!(ada.signs_in("ada@example.com", ADAS_PASSWORD).await.status, 303);
+            ada
+        };
+        server.ada().await;
+        let confirm = format!("{}/account/confirm?assurance=2&next=%2Fnotes%3Fa%3Db", chain.url);
+        let weak = sign_in().await;
+        let page = weak.opens("/notes?a=b").await;
+        assert!(is_sent_on(&page), "{proxy:?} {}", page.status);
+        assert_eq!(page.location(), confirm, "{proxy:?}");
+        let program = weak.send(weak.bare_request(reqwest::Method::GET, "/notes")).await;
+        assert_eq!(program.status, 401, "{proxy:?}");
+
+        let strong = sign_in().await;
+        server.execute("UPDATE sessions SET methods = 'pwd otp mfa', assurance = 2").await;
+        assert!(!shown(&strong.opens("/notes").await, "remote-user").is_empty(), "{proxy:?}");
+        let late = sign_in().await;
+        let past = "UPDATE sessions SET assurance = 2, authenticated_at = authenticated_at - 700";
+        server.execute(past).await;
+        assert_eq!(late.opens("/notes?a=b").await.location(), confirm, "{proxy:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_return_urls_pass_through_every_proxy() {
     for proxy in PROXIES {
         let server = server();

@@ -3,19 +3,20 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
-use axum::response::IntoResponse;
-use handstamp_core::{Timestamp, UserId};
+use axum::response::{IntoResponse, Response};
+use handstamp_core::{AssuranceLevel, Timestamp, UserId};
 use uuid::Uuid;
 
-use super::rejection::{CurrentUserRejection, Forbidden, FromLayerRejection, Refusal};
+use super::rejection::{CurrentUserRejection, Forbidden, FromLayerRejection, ReauthenticationRequired, Refusal};
 use crate::Handstamp;
 use crate::context::ClientInfo;
 use crate::events::Event;
 use crate::sessions::{PresentedSessions, Session};
-use crate::web::{self, SharedSite, Visitor, WebError};
+use crate::web::{self, RequestedPage, SharedSite, Visitor, WebError};
 
 /// The signed-in user: an extractor for the handlers of an application. A navigation of an anonymous visitor is redirected to the
 /// sign-in page, which leads back afterwards. Any other anonymous request gets 401, as `application/problem+json` (RFC 9457). If
@@ -61,8 +62,8 @@ use crate::web::{self, SharedSite, Visitor, WebError};
 pub struct CurrentUser {
     session: Arc<Session>,
     site: SharedSite,
-    /// Whether the client accepts HTML, for the response to a user who is not in a group.
-    accepts_html: bool,
+    /// For the response to a user who lacks what the handler requires.
+    requested: RequestedPage,
 }
 
 /// The visitor of a request, among its extensions once one extractor has looked up the session.
@@ -131,16 +132,91 @@ impl CurrentUser {
     /// Requires that the user is in a group. [`Handstamp::require_group`] does it for a whole router.
     ///
     /// # Errors
-    /// For every other user [`Forbidden`], which is a response: 403, as a page for a browser and as a problem document for a
-    /// program. A handler returns it by `?` as [`axum::response::Result`].
+    /// For every other user [`Forbidden`], which is a response: 403, as a page for a browser's navigation and as a problem
+    /// document for any other request. A handler returns it by `?` as [`axum::response::Result`].
     pub fn require(&self, group: &str) -> Result<(), Forbidden> {
         if self.is_in(group) {
             return Ok(());
         }
         Event::AuthzFail { user: self.id(), group: Some(group), origin: None }.record();
+        Err(Forbidden::new(group, self.refusal(WebError::not_in_the_group().into_response())))
+    }
+
+    /// The assurance level that the session has reached: 1 for one factor, 2 for two factors, 3 for phishing-resistant ones (NIST
+    /// SP 800-63B-4).
+    pub fn assurance(&self) -> AssuranceLevel {
+        self.session.authentication.assurance()
+    }
+
+    /// When the user last proved who they are in this session: at the sign-in, or by authenticating again.
+    pub fn authenticated_at(&self) -> Timestamp {
+        self.session.authentication.at()
+    }
+
+    /// How the user authenticated, by the names of RFC 8176, such as `pwd` for a password. A session that
+    /// [`Handstamp::sign_in`] began has none.
+    pub fn methods(&self) -> impl Iterator<Item = &'static str> {
+        self.session.authentication.methods().names()
+    }
+
+    /// Requires that the session has reached this assurance level or a higher one. [`Handstamp::require_assurance`] does it for a
+    /// whole router. Levels 0 and 1 let every session pass; no session reaches a level above 3.
+    ///
+    /// ```no_run
+    /// use axum::response;
+    /// use handstamp::CurrentUser;
+    ///
+    /// async fn payouts(user: CurrentUser) -> response::Result<String> {
+    ///     user.require_assurance(2)?;
+    ///     Ok("This is for users who have proved two factors.".to_owned())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// For a weaker session [`ReauthenticationRequired`], which is a response. A browser's navigation is redirected to the page on
+    /// which the user proves another factor. That page leads back to this one, or for a form to the page that contained it. Any
+    /// other request gets 403, and so does each request for a level above 3. A handler returns it by `?` as
+    /// [`axum::response::Result`].
+    pub fn require_assurance(&self, level: u8) -> Result<(), ReauthenticationRequired> {
+        if self.assurance().get() >= level {
+            return Ok(());
+        }
+        let response = match AssuranceLevel::parse(&level.to_string()) {
+            Ok(level) => web::confirmation_of(&self.site, &self.requested, Some(level)),
+            // A redirect would lead back here for ever.
+            Err(_) => WebError::no_such_assurance().into_response(),
+        };
+        Err(ReauthenticationRequired::new(self.refusal(response)))
+    }
+
+    /// Requires that the user has authenticated within this many minutes, in this session. [`Handstamp::require_recent`] does it
+    /// for a whole router.
+    ///
+    /// ```no_run
+    /// use axum::response;
+    /// use handstamp::CurrentUser;
+    ///
+    /// async fn close_account(user: CurrentUser) -> response::Result<String> {
+    ///     user.require_recent(10)?;
+    ///     Ok(format!("Closed, {}", user.name()))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Otherwise [`ReauthenticationRequired`], as [`require_assurance`](Self::require_assurance) has it.
+    pub fn require_recent(&self, minutes: u32) -> Result<(), ReauthenticationRequired> {
+        let most = Duration::from_secs(60 * u64::from(minutes));
+        if self.site.services.sessions.now().since(self.authenticated_at()) <= most {
+            return Ok(());
+        }
+        let response = web::confirmation_of(&self.site, &self.requested, None);
+        Err(ReauthenticationRequired::new(self.refusal(response)))
+    }
+
+    /// A response that refuses the request, with the headers of ours, and as a page if the client wants one.
+    fn refusal(&self, response: Response) -> Response {
         let visitor = Some(Visitor::Authenticated(Arc::clone(&self.session)));
-        let response = WebError::not_in_the_group().into_response();
-        Err(Forbidden::new(group, web::render_embedded(&self.site, response, self.accepts_html, visitor)))
+        web::render_embedded(&self.site, response, self.requested.wants_page(), visitor)
     }
 
     /// The session in which the user is signed in.
@@ -328,7 +404,15 @@ async fn current_user(site: &SharedSite, parts: &mut Parts) -> Result<Option<Cur
         Visitor::Authenticated(session) => session,
         Visitor::Anonymous => return Ok(None),
     };
-    Ok(Some(CurrentUser { session, site: Arc::clone(site), accepts_html: web::accepts_html(&parts.headers) }))
+    let uri = web::original_uri(&parts.uri, &parts.extensions);
+    let requested = RequestedPage::of(&parts.method, uri, &parts.headers);
+    let has_required = site.services.has_required_assurance(&session.user, session.authentication);
+    let user = CurrentUser { session, site: Arc::clone(site), requested };
+    if !has_required {
+        let response = user.refusal(web::require_second_factor(site, &user.requested));
+        return Err(CurrentUserRejection::SecondFactorRequired(Refusal::new(response)));
+    }
+    Ok(Some(user))
 }
 
 /// The response to an anonymous visitor.

@@ -12,12 +12,12 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use tower::{Layer, Service};
 
-use super::extract::{SeenByLayer, require_user};
+use super::extract::{CurrentUser, SeenByLayer, require_user};
 use crate::Handstamp;
 use crate::web::{self, ErrorFormat, Visitor, add_no_store};
 
-/// A tower layer of [`Handstamp::layer`], [`Handstamp::require_user`], [`Handstamp::require_group`] or
-/// [`Handstamp::csrf_layer`], for a `Router` with any state.
+/// A tower layer of [`Handstamp::layer`], [`Handstamp::require_user`], [`Handstamp::require_group`],
+/// [`Handstamp::require_assurance`], [`Handstamp::require_recent`] or [`Handstamp::csrf_layer`], for a `Router` with any state.
 #[derive(Clone)]
 pub struct HandstampLayer {
     handstamp: Handstamp,
@@ -29,9 +29,30 @@ pub struct HandstampLayer {
 enum Act {
     /// It serves the extractors within.
     Serve,
-    RequireUser,
-    RequireGroup(Arc<str>),
+    Require(Requirement),
     RefuseCrossSite,
+}
+
+/// The requirement of a layer for each request.
+#[derive(Clone)]
+enum Requirement {
+    User,
+    Group(Arc<str>),
+    Assurance(u8),
+    /// The number is of minutes.
+    Recent(u32),
+}
+
+impl Requirement {
+    /// The response to a user who lacks it.
+    fn refusal(&self, user: &CurrentUser) -> Option<Response> {
+        match self {
+            Self::User => None,
+            Self::Group(group) => user.require(group).err().map(IntoResponse::into_response),
+            Self::Assurance(level) => user.require_assurance(*level).err().map(IntoResponse::into_response),
+            Self::Recent(minutes) => user.require_recent(*minutes).err().map(IntoResponse::into_response),
+        }
+    }
 }
 
 impl Handstamp {
@@ -61,13 +82,36 @@ impl Handstamp {
     /// # }
     /// ```
     pub fn require_user(&self) -> HandstampLayer {
-        self.layer_with(Act::RequireUser)
+        self.layer_with(Act::Require(Requirement::User))
     }
 
     /// A layer that requires a user of this group. Anonymous visitors are answered as by [`CurrentUser`](crate::CurrentUser), and
     /// all other users as by [`CurrentUser::require`](crate::CurrentUser::require).
     pub fn require_group(&self, group: &str) -> HandstampLayer {
-        self.layer_with(Act::RequireGroup(group.into()))
+        self.layer_with(Act::Require(Requirement::Group(group.into())))
+    }
+
+    /// A layer that requires a session of this assurance level or a higher one. Anonymous visitors are answered as by
+    /// [`CurrentUser`](crate::CurrentUser), and users whose session is weaker as by
+    /// [`CurrentUser::require_assurance`](crate::CurrentUser::require_assurance).
+    ///
+    /// ```no_run
+    /// # async fn payouts() {}
+    /// # fn app(handstamp: handstamp::Handstamp) -> axum::Router {
+    /// use axum::{Router, routing::get};
+    ///
+    /// Router::new().route("/payouts", get(payouts)).route_layer(handstamp.require_assurance(2))
+    /// # }
+    /// ```
+    pub fn require_assurance(&self, level: u8) -> HandstampLayer {
+        self.layer_with(Act::Require(Requirement::Assurance(level)))
+    }
+
+    /// A layer that requires a user who has authenticated within this many minutes. Anonymous visitors are answered as by
+    /// [`CurrentUser`](crate::CurrentUser), and users who authenticated before as by
+    /// [`CurrentUser::require_recent`](crate::CurrentUser::require_recent).
+    pub fn require_recent(&self, minutes: u32) -> HandstampLayer {
+        self.layer_with(Act::Require(Requirement::Recent(minutes)))
     }
 
     /// A layer that protects an application's own routes against cross-site request forgery, as Handstamp's pages are: other
@@ -128,8 +172,7 @@ impl HandstampLayer {
         let (mut parts, body) = request.into_parts();
         let refused = match &self.act {
             Act::Serve => return self.serve(Request::from_parts(parts, body), inner).await,
-            Act::RequireUser => self.refusal(None, &mut parts).await,
-            Act::RequireGroup(group) => self.refusal(Some(group), &mut parts).await,
+            Act::Require(requirement) => self.refusal(requirement, &mut parts).await,
             Act::RefuseCrossSite => {
                 let request = Request::from_parts(parts, body);
                 return match self.cross_site_refusal(&request) {
@@ -144,10 +187,10 @@ impl HandstampLayer {
         }
     }
 
-    /// The response to a visitor who is not signed in, or not in the group.
-    async fn refusal(&self, group: Option<&str>, parts: &mut Parts) -> Option<Response> {
+    /// The response to a visitor who is not signed in, or lacks what else is required.
+    async fn refusal(&self, requirement: &Requirement, parts: &mut Parts) -> Option<Response> {
         match require_user(self.handstamp.shared_site(), parts).await {
-            Ok(user) => user.require(group?).err().map(IntoResponse::into_response),
+            Ok(user) => requirement.refusal(&user),
             Err(rejection) => Some(rejection.into_response()),
         }
     }

@@ -14,7 +14,7 @@ pub use audit_log::AuditLog;
 pub use connection::SessionHold;
 pub use extract::{ClientDetails, CurrentSession, CurrentUser, FromLayer};
 pub use layer::{HandstampLayer, HandstampService};
-pub use rejection::{CurrentUserRejection, Forbidden, FromLayerRejection, Refusal};
+pub use rejection::{CurrentUserRejection, Forbidden, FromLayerRejection, ReauthenticationRequired, Refusal};
 pub use sessions::Sessions;
 pub use sign_in::{SignIn, SignedIn, SignedOut};
 pub use users::{NewUser, Users};

@@ -43,6 +43,10 @@ impl IntoResponse for Refusal {
 pub enum CurrentUserRejection {
     /// The visitor is not signed in: a redirect to the sign-in page for a navigation, and 401 otherwise.
     Anonymous(Refusal),
+    /// The user needs a second factor in this session, by
+    /// [`SecondFactorConfig::required`](crate::SecondFactorConfig::required): a redirect to the page that leads to one for a
+    /// navigation, and 403 otherwise.
+    SecondFactorRequired(Refusal),
     /// The session could not be looked up, as the database does not answer: 503.
     Unavailable(Refusal),
 }
@@ -51,6 +55,7 @@ impl fmt::Display for CurrentUserRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Anonymous(_) => "the visitor is not signed in",
+            Self::SecondFactorRequired(_) => "the user needs a second factor in this session",
             Self::Unavailable(_) => "the session could not be looked up",
         })
     }
@@ -61,13 +66,15 @@ impl std::error::Error for CurrentUserRejection {}
 impl IntoResponse for CurrentUserRejection {
     fn into_response(self) -> Response {
         match self {
-            Self::Anonymous(refusal) | Self::Unavailable(refusal) => refusal.into_response(),
+            Self::Anonymous(refusal) | Self::SecondFactorRequired(refusal) | Self::Unavailable(refusal) => {
+                refusal.into_response()
+            }
         }
     }
 }
 
 /// The user is not in a group that is required, by [`CurrentUser::require`](crate::CurrentUser::require) or
-/// [`Handstamp::require_group`](crate::Handstamp::require_group): 403. A client that accepts HTML gets a page, and any other a
+/// [`Handstamp::require_group`](crate::Handstamp::require_group): 403. A browser's navigation gets a page, and any other request a
 /// problem document (RFC 9457).
 #[derive(Debug)]
 #[non_exhaustive]
@@ -94,6 +101,39 @@ impl std::error::Error for Forbidden {}
 impl IntoResponse for Forbidden {
     fn into_response(self) -> Response {
         self.refusal.into_response()
+    }
+}
+
+/// The session is too weak, or its user authenticated too long ago, by
+/// [`CurrentUser::require_assurance`](crate::CurrentUser::require_assurance),
+/// [`CurrentUser::require_recent`](crate::CurrentUser::require_recent) or the layers of these names. A browser's navigation is
+/// redirected (303) to the page on which the user authenticates again. Any other request gets 403, as a problem document (RFC 9457)
+/// of the type `reauthentication-required`.
+#[derive(Debug)]
+pub struct ReauthenticationRequired(Refusal);
+
+impl ReauthenticationRequired {
+    pub(super) fn new(response: Response) -> Self {
+        Self(Refusal::new(response))
+    }
+
+    /// The status: 303 for a redirect to the page on which the user authenticates again, and 403 otherwise.
+    pub fn status(&self) -> StatusCode {
+        self.0.status()
+    }
+}
+
+impl fmt::Display for ReauthenticationRequired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the user has to authenticate again")
+    }
+}
+
+impl std::error::Error for ReauthenticationRequired {}
+
+impl IntoResponse for ReauthenticationRequired {
+    fn into_response(self) -> Response {
+        self.0.into_response()
     }
 }
 

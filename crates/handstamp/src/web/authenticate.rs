@@ -6,12 +6,12 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::response::{IntoResponse, Response};
-use handstamp_core::ReturnTo;
+use handstamp_core::AssuranceLevel;
 use handstamp_core::cookie::CookieLookup;
 
 use super::negotiate::is_navigation;
-use super::redirect::{see_other, url_with_next};
-use super::user::{Visitor, original_uri, page_of_own_form, redirect_to_sign_in};
+use super::redirect::see_other;
+use super::user::{RequestedPage, Visitor, original_uri, redirect_to_sign_in};
 use super::web_error::WebError;
 use super::{SharedSite, Site};
 use crate::context::Context;
@@ -63,30 +63,27 @@ pub(crate) fn reject_anonymous(site: &Site, method: &Method, uri: &Uri, headers:
 /// The response to a user who has to authenticate again: a redirect to the page for it, which leads back, for a navigation, and 403
 /// otherwise.
 pub(super) fn require_confirmation(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
-    let refusal = WebError::ReauthenticationRequired;
-    lead_to_confirmation(site, method, uri, headers, "/account/confirm", refusal)
+    confirmation_of(site, &RequestedPage::of(method, uri, headers), None)
 }
 
-/// The same for a user who needs a second factor.
-pub(super) fn require_second_factor(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
-    lead_to_confirmation(site, method, uri, headers, "/account/confirm?assurance=2", WebError::SecondFactorRequired)
+/// The same for a user who also has to reach an assurance level, if there is one.
+pub(crate) fn confirmation_of(site: &Site, requested: &RequestedPage, level: Option<AssuranceLevel>) -> Response {
+    lead_to_confirmation(site, requested, level, WebError::ReauthenticationRequired)
+}
+
+/// The response to a user who needs a second factor in this session, by `second_factor.required`.
+pub(crate) fn require_second_factor(site: &Site, requested: &RequestedPage) -> Response {
+    lead_to_confirmation(site, requested, Some(AssuranceLevel::TWO_FACTORS), WebError::SecondFactorRequired)
 }
 
 fn lead_to_confirmation(
     site: &Site,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
-    confirmation: &str,
+    requested: &RequestedPage,
+    level: Option<AssuranceLevel>,
     refusal: WebError,
 ) -> Response {
-    if is_navigation(method, headers) {
-        let page = if matches!(*method, Method::GET | Method::HEAD) {
-            uri.path_and_query().and_then(|url| ReturnTo::parse(url.as_str()))
-        } else {
-            page_of_own_form(site, uri)
-        };
-        see_other(&url_with_next(&site.urls.page(confirmation), page.as_ref().unwrap_or(site.urls.account())))
+    if requested.is_navigation() {
+        see_other(&site.urls.confirm(level, &requested.return_page(site)))
     } else {
         refusal.into_response()
     }

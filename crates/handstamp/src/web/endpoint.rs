@@ -21,7 +21,7 @@ use super::access::{Access, ErrorFormat, SessionAccess};
 use super::client_address::client_address;
 use super::headers::{PagePolicy, REQUEST_ID};
 use super::respond::ErrorPageVisitor;
-use super::user::{Visitor, original_uri};
+use super::user::{RequestedPage, Visitor, original_uri};
 use super::web_error::WebError;
 use super::{SharedSite, authenticate, csrf, host, mount, negotiate, respond};
 use crate::internal_error::InternalError;
@@ -146,7 +146,8 @@ impl Endpoint {
             }
             Some(WebError::SecondFactorRequired) if self.0.access.errors == ErrorFormat::Negotiated => {
                 let uri = original_uri(request.uri(), request.extensions());
-                authenticate::require_second_factor(&self.0.site, request.method(), uri, request.headers())
+                let requested = RequestedPage::of(request.method(), uri, request.headers());
+                authenticate::require_second_factor(&self.0.site, &requested)
             }
             Some(refusal) => refusal.into_response(),
             None => {

@@ -23,7 +23,7 @@ use super::client_address::comes_through_a_trusted_proxy;
 use super::host;
 use super::identity_headers;
 use super::negotiate::is_navigation;
-use super::urls::{Origin, with_form_not_sent};
+use super::urls::{Origin, confirmation_page, with_form_not_sent};
 use super::user::Visitor;
 use super::web_error::WebError;
 use crate::events::Event;
@@ -144,12 +144,6 @@ pub(super) fn answer(
 }
 
 const SIGN_IN: &str = "/account/login";
-
-/// The page on which a user authenticates again, to reach this level.
-fn confirmation_page(level: Option<AssuranceLevel>) -> String {
-    let level = level.map(|level| format!("?assurance={}", level.get()));
-    format!("/account/confirm{}", level.unwrap_or_default())
-}
 
 fn too_weak() -> WebError {
     WebError::refused(StatusCode::UNAUTHORIZED, "You are signed in, but for this you have to authenticate again.")

@@ -41,7 +41,7 @@ use crate::services::Services;
 
 pub(crate) use access::ErrorFormat;
 pub(crate) use api::v1::description::description as openapi;
-pub(crate) use authenticate::{look_up, reissued_cookie, reject_anonymous};
+pub(crate) use authenticate::{confirmation_of, look_up, reissued_cookie, reject_anonymous, require_second_factor};
 pub(crate) use client_address::Warned;
 pub(crate) use cookies::Cookies;
 pub(crate) use csrf::refusal as cross_site_refusal;
@@ -51,13 +51,13 @@ pub use health::NotReady;
 pub(crate) use health::readiness;
 pub(crate) use identity_headers::IdentityHeaderCache;
 pub(crate) use mount::Mount;
-pub(crate) use negotiate::{accepts_html, wants_page};
+pub(crate) use negotiate::wants_page;
 #[cfg(feature = "proxy")]
 pub use proxy::ReverseProxy;
 pub(crate) use respond::{problem_response, render_embedded, with_error_page};
 pub(crate) use templates::Templates;
 pub(crate) use urls::Urls;
-pub(crate) use user::{Visitor, original_uri};
+pub(crate) use user::{RequestedPage, Visitor, original_uri};
 pub(crate) use web_error::{WebError, log_internal_error};
 
 /// The shared state of all handlers.

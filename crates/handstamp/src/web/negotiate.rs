@@ -21,13 +21,12 @@ pub(super) fn is_program(headers: &HeaderMap) -> bool {
 /// Whether an error of an application's route is a page: a browser navigates, or an old one that does not say so accepts HTML.
 /// A program that accepts anything gets a problem document.
 pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
-    sec_fetch_navigate(headers).unwrap_or_else(|| accepts(headers, "text/html"))
-}
-
-/// Whether the client accepts HTML: the part of [`wants_page`] that is cheap enough for every request.
-pub(crate) fn accepts_html(headers: &HeaderMap) -> bool {
-    headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/html"))
-        || accepts(headers, "text/html")
+    // The header of a browser begins so, and a search in it costs more.
+    let accepts_html = || {
+        headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/html"))
+            || accepts(headers, "text/html")
+    };
+    sec_fetch_navigate(headers).unwrap_or_else(accepts_html)
 }
 
 /// Whether `Sec-Fetch-Mode` is `navigate`; none where the browser does not send it.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use handstamp_core::{ReturnHosts, ReturnTo};
+use handstamp_core::{AssuranceLevel, ReturnHosts, ReturnTo};
 
 use super::redirect::url_with_next;
 use crate::config::{Config, Prefix, PublicUrl};
@@ -55,19 +55,23 @@ impl Urls {
         url_with_next(&self.page("/account/login"), next)
     }
 
-    /// The URL of the sign-in page for a visitor whose form was not sent. The return URL is the page with the form: the
-    /// `referer`, if its origin is this site or the `host` of the request. Otherwise it is `own_form`, or else the home page.
-    pub(super) fn sign_in_after_form(
+    /// The URL of the page on which a user authenticates again, to reach this assurance level, with this return URL.
+    pub(super) fn confirm(&self, level: Option<AssuranceLevel>, next: &ReturnTo) -> String {
+        url_with_next(&self.page(&confirmation_page(level)), next)
+    }
+
+    /// The page with a form that was sent: the `referer`, if its origin is this site or the `host` of the request. Otherwise it
+    /// is `own_form`, or else the home page.
+    pub(super) fn page_with_form(
         &self,
         own_form: Option<ReturnTo>,
         referer: Option<&str>,
         host: Option<&str>,
-    ) -> String {
+    ) -> ReturnTo {
         let asked_for = host.map(|host| Origin::new(self.scheme(), host));
         let origins = [Some(self.origin()), asked_for];
         let came_from = || origins.iter().flatten().find_map(|origin| ReturnTo::parse(origin.path_of(referer?)?));
-        let next = came_from().or(own_form).unwrap_or_else(|| self.home.clone());
-        with_form_not_sent(self.sign_in(&next))
+        came_from().or(own_form).unwrap_or_else(|| self.home.clone())
     }
 
     /// The sources of a Content-Security-Policy that match the hosts that a form may lead to, beside this site: empty, or each
@@ -123,6 +127,13 @@ impl Urls {
     fn is_own(&self, origin: &Origin) -> bool {
         origin.scheme == self.scheme() && self.public_url.answers_to(origin.host())
     }
+}
+
+/// The page on which a user authenticates again, to reach this assurance level if there is one: its path without the prefix, and
+/// its query.
+pub(super) fn confirmation_page(level: Option<AssuranceLevel>) -> String {
+    let query = level.map(|level| format!("?assurance={}", level.get()));
+    format!("/account/confirm{}", query.unwrap_or_default())
 }
 
 /// The `notice` in the URL of the sign-in page when a form was not sent.

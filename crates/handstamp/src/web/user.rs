@@ -1,16 +1,18 @@
-//! The visitor of a request, and the redirect of an anonymous one to the sign-in page.
+//! The visitor of a request, the page that it is for, and the redirect of an anonymous one to the sign-in page.
 
 use std::sync::Arc;
 
 use axum::extract::OriginalUri;
 use axum::http::header::{HOST, REFERER};
-use axum::http::uri::Authority;
+use axum::http::uri::{Authority, PathAndQuery};
 use axum::http::{Extensions, HeaderMap, Method, Uri};
 use axum::response::Response;
 use handstamp_core::ReturnTo;
 
 use super::Site;
+use super::negotiate::{is_navigation, wants_page};
 use super::redirect::see_other;
+use super::urls::with_form_not_sent;
 use crate::sessions::Session;
 
 /// The visitor that a request comes from.
@@ -39,24 +41,71 @@ pub(crate) fn original_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a 
     extensions.get::<OriginalUri>().map_or(uri, |OriginalUri(uri)| uri)
 }
 
-/// Redirects to the sign-in page. The return URL is the requested page, or for a form the page that contained it. The entered
-/// data is lost, and the target of a form need not be a page.
-pub(super) fn redirect_to_sign_in(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
-    if matches!(*method, Method::GET | Method::HEAD) {
-        let return_target = uri.path_and_query().and_then(|url| ReturnTo::parse(url.as_str()));
-        return see_other(&site.urls.sign_in(return_target.as_ref().unwrap_or(site.urls.account())));
+/// The page that a request is for, and whether the client wants a page. It is cheap to keep for a handler that may refuse later.
+#[derive(Clone)]
+pub(crate) struct RequestedPage {
+    target: Option<PathAndQuery>,
+    wants_page: bool,
+    /// None where the request only reads.
+    form: Option<Box<SentForm>>,
+}
+
+/// The headers that tell the page with a form that was sent.
+#[derive(Clone)]
+struct SentForm {
+    is_navigation: bool,
+    referer: Option<String>,
+    host: Option<String>,
+}
+
+impl RequestedPage {
+    pub(crate) fn of(method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
+        let form = (!matches!(*method, Method::GET | Method::HEAD)).then(|| {
+            let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            // HTTP/2 has the host in the target.
+            let host = uri.authority().map(Authority::to_string).or_else(|| text(HOST));
+            Box::new(SentForm { is_navigation: is_navigation(method, headers), referer: text(REFERER), host })
+        });
+        Self { target: uri.path_and_query().cloned(), wants_page: wants_page(headers), form }
     }
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    // HTTP/2 has the host in the target.
-    let host = uri.authority().map(Authority::as_str).or(text(HOST));
-    let url = site.urls.sign_in_after_form(page_of_own_form(site, uri), text(REFERER), host);
-    see_other(&url)
+
+    /// Whether an error is a page, as [`wants_page`] says.
+    pub(crate) fn wants_page(&self) -> bool {
+        self.wants_page
+    }
+
+    /// Whether a browser navigates to it, as [`is_navigation`] says. For a request that only reads it is the same as
+    /// [`wants_page`].
+    pub(super) fn is_navigation(&self) -> bool {
+        self.form.as_ref().map_or(self.wants_page, |form| form.is_navigation)
+    }
+
+    /// The return URL: the requested page, or for a form the page that contained it. The entered data is lost, and the target of a
+    /// form need not be a page.
+    pub(super) fn return_page(&self, site: &Site) -> ReturnTo {
+        match &self.form {
+            None => {
+                let target = self.target.as_ref().and_then(|target| ReturnTo::parse(target.as_str()));
+                target.unwrap_or_else(|| site.urls.account().clone())
+            }
+            Some(form) => {
+                let own_form = self.target.as_ref().and_then(|target| page_of_own_form(site, target.path()));
+                site.urls.page_with_form(own_form, form.referer.as_deref(), form.host.as_deref())
+            }
+        }
+    }
+}
+
+/// Redirects to the sign-in page, which leads back afterwards.
+pub(super) fn redirect_to_sign_in(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
+    let requested = RequestedPage::of(method, uri, headers);
+    let url = site.urls.sign_in(&requested.return_page(site));
+    see_other(&if requested.form.is_some() { with_form_not_sent(url) } else { url })
 }
 
 /// The page with the form that was sent to one of our URLs.
-pub(super) fn page_of_own_form(site: &Site, uri: &Uri) -> Option<ReturnTo> {
-    let is_ours = uri.path().starts_with(&site.urls.page("/account/"));
-    let path = uri.path();
+fn page_of_own_form(site: &Site, path: &str) -> Option<ReturnTo> {
+    let is_ours = path.starts_with(&site.urls.page("/account/"));
     if path == site.urls.page("/account/recovery-codes") || path == site.urls.page("/account/totp/remove") {
         return ReturnTo::parse(&site.urls.page("/account/security"));
     }

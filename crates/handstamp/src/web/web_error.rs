@@ -56,6 +56,11 @@ impl WebError {
         Self::refused(StatusCode::FORBIDDEN, message)
     }
 
+    pub(crate) fn no_such_assurance() -> Self {
+        let message = "You are signed in, but no way of signing in is strong enough for this.";
+        Self::refused(StatusCode::FORBIDDEN, message)
+    }
+
     pub(super) fn unknown_key() -> Self {
         Event::SessionKeyUnknown {}.record();
         let message = "You are not signed out everywhere: this server does not know the key of your session, so it could not end \

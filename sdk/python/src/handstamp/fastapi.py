@@ -17,12 +17,13 @@ from fastapi.openapi.models import APIKey
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
+from handstamp import web
 from handstamp.errors import HandstampError
-from handstamp.starlette import Handstamp, RequestState, refusal, sign_in_first
+from handstamp.starlette import Handstamp, RequestState, confirm_first, refusal, sign_in_first
 from handstamp.user import User
 from handstamp.verifier import HEADER
 
-__all__ = ["CurrentUser", "Handstamp", "OptionalUser", "current_user", "optional_user", "require_group"]
+__all__ = ["CurrentUser", "Handstamp", "OptionalUser", "current_user", "optional_user", "require_assurance", "require_group"]
 
 
 class _OptionalUser(SecurityBase):
@@ -64,3 +65,18 @@ def require_group(*groups: str) -> Callable[..., Awaitable[User]]:
         return user
 
     return member
+
+
+def require_assurance(level: int) -> Callable[..., Awaitable[User]]:
+    """Return a dependency that gives a user in whose session this assurance level was reached: `Depends(require_assurance(2))`.
+
+    For others a page leads to the page on which they authenticate again, and anything else is answered 403.
+    """
+    web.check_level(level)
+
+    async def assured(connection: HTTPConnection, user: CurrentUser) -> User:
+        if not user.has_assurance(level):
+            raise confirm_first(connection, (await RequestState.of(connection.scope)).verifier, level)
+        return user
+
+    return assured

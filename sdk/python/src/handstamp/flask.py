@@ -159,15 +159,36 @@ def login_required(view: Callable[P, R]) -> Callable[P, R | Response]:
 def group_required(*groups: str) -> Callable[[Callable[P, R]], Callable[P, R | Response]]:
     """Let only members of one of these groups in; others are answered 403."""
 
+    def check(user: User) -> Response | None:
+        if groups and not user.is_in(*groups):
+            raise _refusal(403, "You are not in a group that may use this page.")
+        return None
+
+    return _guard(check)
+
+
+def assurance_required(level: int) -> Callable[[Callable[P, R]], Callable[P, R | Response]]:
+    """Let only users in whose session this assurance level was reached.
+
+    For others a page leads to the page on which they authenticate again, and anything else is answered 403.
+    """
+    web.check_level(level)
+    return _guard(lambda user: None if user.has_assurance(level) else _to_page("confirm", 403, web.NOT_ASSURED, level))
+
+
+def _guard(check: Callable[[User], Response | None]) -> Callable[[Callable[P, R]], Callable[P, R | Response]]:
+    """Return a decorator that lets only those users in for whom the check has no response."""
+
     def decorate(view: Callable[P, R]) -> Callable[P, R | Response]:
         @functools.wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R | Response:
             user = _state().user()
             if user is None:
-                return _to_sign_in()
+                return _to_page("login", 401, "Please sign in first.")
             _state().loaded()
-            if groups and not user.is_in(*groups):
-                raise _refusal(403, "You are not in a group that may use this page.")
+            refused = check(user)
+            if refused is not None:
+                return refused
             return cast("R", flask.current_app.ensure_sync(view)(*args, **kwargs))
 
         return guarded
@@ -185,15 +206,16 @@ def _origin() -> str | None:
     return _installed().verifier.settings.origin_of(flask.request.headers.get("X-Forwarded-Host"), flask.request.host)
 
 
-def _to_sign_in() -> Response:
+def _to_page(page: str, status: int, message: str, assurance: int | None = None) -> Response:
+    """Lead to a page of Handstamp and back, or refuse what is no page."""
     request, settings, origin = flask.request, _installed().verifier.settings, _origin()
     headers = request.headers
     if origin is None:
         flask.abort(Response(web.wrong_address(settings, _target()), 421, mimetype="text/plain"))
     if not web.is_navigation(request.method, headers.get("Sec-Fetch-Mode"), headers.get("Accept")):
-        raise _refusal(401, "Please sign in first.")
+        raise _refusal(status, message)
     path = web.return_path(request.method, _target(), request.referrer, origin)
-    return flask.redirect(web.account_url(settings, "login", origin, path), 303)
+    return flask.redirect(web.account_url(settings, page, origin, path, assurance), 303)
 
 
 def _build_url(_error: Exception, endpoint: str, values: dict[str, Any]) -> str:

@@ -99,6 +99,18 @@ def refusal(connection: HTTPConnection, status: int, message: str) -> HTTPExcept
 
 def sign_in_first(connection: HTTPConnection, verifier: Verifier) -> HTTPException | WebSocketException:
     """Return what leads a page to the sign-in page, and refuses anything else with 401."""
+    return _lead_to(connection, verifier, "login", 401, "Please sign in first.")
+
+
+def confirm_first(connection: HTTPConnection, verifier: Verifier, level: int) -> HTTPException | WebSocketException:
+    """Return what leads a page to the page on which users authenticate again, and refuses anything else with 403."""
+    return _lead_to(connection, verifier, "confirm", 403, web.NOT_ASSURED, level)
+
+
+def _lead_to(
+    connection: HTTPConnection, verifier: Verifier, page: str, status: int, message: str, assurance: int | None = None
+) -> HTTPException | WebSocketException:
+    """Return what leads a page to a page of Handstamp and back, and refuses anything else."""
     scope, headers, settings = connection.scope, connection.headers, verifier.settings
     origin = settings.origin_of(headers.get("X-Forwarded-Host"), headers.get("Host"))
     target = _target(connection)
@@ -106,9 +118,9 @@ def sign_in_first(connection: HTTPConnection, verifier: Verifier) -> HTTPExcepti
         return refusal(connection, 421, web.wrong_address(settings, target).strip())
     method = scope.get("method", "GET")
     if scope["type"] == "websocket" or not web.is_navigation(method, headers.get("Sec-Fetch-Mode"), headers.get("Accept")):
-        return refusal(connection, 401, "Please sign in first.")
+        return refusal(connection, status, message)
     path = web.return_path(method, target, headers.get("Referer"), origin)
-    return HTTPException(303, headers={"Location": web.account_url(settings, "login", origin, path)})
+    return HTTPException(303, headers={"Location": web.account_url(settings, page, origin, path, assurance)})
 
 
 def _target(connection: HTTPConnection) -> str:
@@ -148,18 +160,19 @@ class LazyUser(BaseUser):
 
 
 class _LazyCredentials(AuthCredentials):
-    """`request.auth`: the scopes are `authenticated` and `group:NAME`."""
+    """`request.auth`: the scopes are `authenticated`, `group:NAME` and `assurance:LEVEL`."""
 
     def __init__(self, user: LazyUser) -> None:
         self._user = user
 
     @property
     def scopes(self) -> list[str]:  # type: ignore[override]
-        return _scopes(self._user.groups) if self._user.is_authenticated else []
+        return _scopes(self._user.groups, self._user.assurance) if self._user.is_authenticated else []
 
 
-def _scopes(groups: Sequence[str]) -> list[str]:
-    return ["authenticated", *(f"group:{group}" for group in groups)]
+def _scopes(groups: Sequence[str], assurance: int) -> list[str]:
+    levels = (f"assurance:{level}" for level in web.LEVELS if level <= assurance)
+    return ["authenticated", *(f"group:{group}" for group in groups), *levels]
 
 
 class HandstampMiddleware:
@@ -237,7 +250,7 @@ class HandstampBackend(AuthenticationBackend):
             user = state.user()
         except HandstampError as error:
             raise AuthenticationError(str(error)) from error
-        return (AuthCredentials(_scopes(user.groups)), LazyUser(conn, state)) if user else None
+        return (AuthCredentials(_scopes(user.groups, user.assurance)), LazyUser(conn, state)) if user else None
 
 
 def on_error(_connection: HTTPConnection, error: Exception) -> Response:

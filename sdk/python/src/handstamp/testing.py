@@ -5,6 +5,7 @@ The assertions are real ones, signed by a key of the test, so the tests run the 
 
 import time
 import uuid
+from datetime import datetime, timezone
 from typing import Any
 
 import jwt
@@ -39,10 +40,16 @@ def made_up_user(
     groups: tuple[str, ...] | list[str] = (),
     session_id: str | None = None,
     legacy_id: str | None = None,
+    methods: tuple[str, ...] | list[str] = ("pwd",),
+    assurance: int = 1,
+    authenticated_at: datetime | None = None,
 ) -> User:
-    """Return a user with an id and a session of its own."""
+    """Return a user with an id and a session of its own, who has just authenticated."""
     id, session_id = id or str(uuid.uuid4()), session_id or str(uuid.uuid4())
-    return User(id, name, email, email_verified, tuple(groups), session_id, methods=("pwd",), legacy_id=legacy_id)
+    # Assertions count in seconds.
+    authenticated_at = (authenticated_at or datetime.now(timezone.utc)).replace(microsecond=0)
+    groups, methods = tuple(groups), tuple(methods)
+    return User(id, name, email, email_verified, groups, session_id, methods, assurance, authenticated_at, legacy_id)
 
 
 def assertion_for(user: User, verifier: Verifier) -> str:
@@ -57,7 +64,7 @@ def assertion_for(user: User, verifier: Verifier) -> str:
         "sid": user.session_id,
         "amr": list(user.methods),
         "acr": str(user.assurance),
-        "auth_time": now,
+        "auth_time": now if user.authenticated_at is None else int(user.authenticated_at.timestamp()),
         "name": user.name,
         "email": user.email,
         "email_verified": user.email_verified,

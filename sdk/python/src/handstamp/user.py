@@ -26,10 +26,11 @@ class User:
     session_id: str = ""
     """Changes with each sign-in. It opens nothing."""
     methods: tuple[str, ...] = ()
-    """How the user authenticated (RFC 8176): `pwd` for a password."""
+    """How the user authenticated (RFC 8176): `pwd` for a password, `otp` for a one-time code."""
     assurance: int = 1
     """1 for one factor, 2 for two factors, 3 for phishing-resistant ones."""
     authenticated_at: datetime | None = None
+    """When the user last authenticated in this session."""
     legacy_id: str | None = None
     """The id of an imported user in the system before Handstamp."""
     required_groups: tuple[str, ...] | None = None
@@ -48,6 +49,10 @@ class User:
     def is_in(self, *groups: str) -> bool:
         """Return whether the user is in one of these groups."""
         return not set(groups).isdisjoint(self.groups)
+
+    def has_assurance(self, level: int) -> bool:
+        """Return whether the session has reached this level."""
+        return self.assurance >= level
 
     @property
     def verified_email(self) -> str | None:
@@ -99,6 +104,9 @@ class AnonymousUser:
         return None
 
     def is_in(self, *_groups: str) -> bool:
+        return False
+
+    def has_assurance(self, _level: int) -> bool:
         return False
 
 

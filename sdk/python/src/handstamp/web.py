@@ -6,7 +6,9 @@ from handstamp.settings import Settings
 
 # The key in the framework's session that says to which session of Handstamp it belongs.
 SESSION_KEY = "_handstamp_session"
-PAGES = ("login", "logout", "register", "account")
+PAGES = ("login", "logout", "register", "account", "confirm")
+LEVELS = (1, 2, 3)
+NOT_ASSURED = "You are signed in, but for this you have to authenticate again."
 
 
 def is_navigation(method: str, fetch_mode: str | None, accept: str | None) -> bool:
@@ -26,8 +28,24 @@ def return_path(method: str, target: str, referrer: str | None, origin: str) -> 
     return f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
 
 
-def account_url(settings: Settings, page: str, origin: str | None = None, next_path: str | None = None) -> str:
-    """Return the URL of one of the `PAGES`. It is a path where the app has the origin of Handstamp."""
+def check_level(level: int) -> int:
+    """Return an assurance level that an app may require."""
+    if level not in LEVELS:
+        raise ValueError(f"{level!r} is no assurance level: there are 1, 2 and 3")
+    return level
+
+
+def account_url(
+    settings: Settings,
+    page: str,
+    origin: str | None = None,
+    next_path: str | None = None,
+    assurance: int | None = None,
+) -> str:
+    """Return the URL of one of the `PAGES`. It is a path where the app has the origin of Handstamp.
+
+    `assurance` is the level that the user shall reach on the page `confirm`.
+    """
     if page not in PAGES:
         raise ValueError(f"{page!r} is none of {PAGES}")
     origin = origin or settings.origins[0]
@@ -35,8 +53,9 @@ def account_url(settings: Settings, page: str, origin: str | None = None, next_p
     path = "/account" if page == "account" else f"/account/{page}"
     if next_path and not is_same and next_path.startswith("/"):
         next_path = origin + next_path
-    query = f"?{urlencode({'next': next_path})}" if next_path else ""
-    return f"{'' if is_same else settings.public_url}{path}{query}"
+    fields = {"assurance": assurance, "next": next_path}
+    query = urlencode({name: value for name, value in fields.items() if value})
+    return f"{'' if is_same else settings.public_url}{path}{'?' if query else ''}{query}"
 
 
 def wrong_address(settings: Settings, target: str) -> str:

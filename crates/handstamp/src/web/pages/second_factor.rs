@@ -58,20 +58,22 @@ pub(in crate::web) async fn submit(
             let cookies = site.cookies.sign_in_cookies(&cookies).chain([site.cookies.remove_pending()]);
             Ok(see_other_with(cookies, next.as_ref().unwrap_or(site.urls.account()).as_str()))
         }
-        Err(ActError::Fields(errors)) => {
-            let ways = site.services.ways_to_complete(pending).await?;
-            let Some(ways) = ways else { return Ok(to_sign_in(&site, next.as_ref())) };
-            form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, ways, next.as_ref(), &errors)
-        }
-        // Of a form that is sent twice, the first has signed the user in. The sign-in page leads on, with the cookie of either.
-        Err(ActError::SignedOut) => {
-            let mut response = to_sign_in(&site, next.as_ref());
-            if let Some(repeated) = site.services.token_to_repeat(pending, code).await? {
+        Err(error) => match (site.services.token_to_repeat(pending, code).await?, error) {
+            // Of a form that is sent twice, the first has signed the user in. The sign-in page leads on, with the cookie of either.
+            (Some(repeated), _) => {
+                let mut response = to_sign_in(&site, next.as_ref());
                 response.headers_mut().append(SET_COOKIE, site.cookies.pending_sign_in(&repeated));
+                Ok(response)
             }
-            Ok(response)
-        }
-        Err(error) => Err(error.into()),
+            (None, ActError::SignedOut) => Ok(to_sign_in(&site, next.as_ref())),
+            (None, ActError::Fields(errors)) => match site.services.ways_to_complete(pending).await? {
+                Some(ways) => {
+                    form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, ways, next.as_ref(), &errors)
+                }
+                None => Ok(to_sign_in(&site, next.as_ref())),
+            },
+            (None, error) => Err(error.into()),
+        },
     }
 }
 

@@ -626,3 +626,193 @@ async fn a_handler_cannot_sign_in_a_disabled_or_deleted_user() {
     here.handstamp.users().delete(ada).await.unwrap();
     assert!(here.handstamp.sign_in(ada, &client).await.unwrap_err().is_not_found());
 }
+
+/// A site on which the only session is Ada's, and has these methods, this level and this age. No node has read it yet.
+async fn ada_with(methods: &str, assurance: i64, age: Duration) -> (TestSite, String) {
+    let here = TestSite::at("http://localhost").await;
+    let token = here.registers().await;
+    let file = here.folder.path().join("data/handstamp.db");
+    let database = sqlx::SqlitePool::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+    let update = sqlx::query("UPDATE sessions SET methods = $1, assurance = $2, authenticated_at = $3");
+    let at = NOW.unix_seconds() - age.as_secs();
+    let done = update.bind(methods).bind(assurance).bind(i64::try_from(at).unwrap()).execute(&database).await.unwrap();
+    assert_eq!(done.rows_affected(), 1);
+    database.close().await;
+    (here, token)
+}
+
+/// Pages that require a level or a recent authentication, below `/handler` by the extractor, and below `/layer` by a layer.
+fn demanding_app(here: &TestSite) -> Router {
+    use axum::extract::Path;
+    type Shown = axum::response::Result<&'static str>;
+    async fn level(Path(level): Path<u8>, user: CurrentUser) -> Shown {
+        user.require_assurance(level)?;
+        Ok("shown")
+    }
+    async fn recent(Path(minutes): Path<u32>, user: CurrentUser) -> Shown {
+        user.require_recent(minutes)?;
+        Ok("shown")
+    }
+    let handlers = Router::new()
+        .route("/assurance/{level}", get(level).post(level))
+        .route("/recent/{minutes}", get(recent).post(recent));
+    let page = || get(async || "shown").post(async || "shown");
+    let mut layers = Router::new();
+    for level in [0, 1, 2, 3, 4, 255] {
+        let guard = here.handstamp.require_assurance(level);
+        layers = layers.merge(Router::new().route(&format!("/assurance/{level}"), page()).route_layer(guard));
+    }
+    for minutes in [10, 15] {
+        let guard = here.handstamp.require_recent(minutes);
+        layers = layers.merge(Router::new().route(&format!("/recent/{minutes}"), page()).route_layer(guard));
+    }
+    let app = Router::new().nest("/handler", handlers).nest("/layer", layers);
+    app.with_state(here.handstamp.clone()).merge(here.handstamp.router())
+}
+
+#[tokio::test]
+async fn an_application_knows_how_and_when_its_user_authenticated() {
+    async fn known(user: CurrentUser) -> String {
+        let methods: Vec<_> = user.methods().collect();
+        format!("{methods:?} {} {}", user.assurance().get(), user.authenticated_at().unix_seconds())
+    }
+    for (methods, names, level) in [
+        ("pwd", r#"["pwd"]"#, 1),
+        ("pwd otp mfa", r#"["pwd", "otp", "mfa"]"#, 2),
+        ("mfa pop user", r#"["mfa", "pop", "user"]"#, 3),
+        ("", "[]", 1),
+    ] {
+        let (here, token) = ada_with(methods, level, Duration::from_secs(100)).await;
+        let app = Router::new().route("/", get(known)).with_state(here.handstamp.clone());
+        let expected = format!("{names} {level} {}", NOW.unix_seconds() - 100);
+        assert_eq!(text(ask(&app, Request::get("/"), &token).await).await, expected);
+    }
+}
+
+async fn problem_type(response: Response<Body>) -> String {
+    assert!(!is_page(&response));
+    let problem: serde_json::Value = serde_json::from_str(&text(response).await).unwrap();
+    problem["type"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_weaker_session_than_an_application_requires_is_led_to_another_factor() {
+    for reached in 1..=3 {
+        let (here, token) = ada_with("pwd", reached, Duration::ZERO).await;
+        let app = demanding_app(&here);
+        for way in ["handler", "layer"] {
+            for level in [0, 1, 2, 3, 4, 255] {
+                let path = format!("/{way}/assurance/{level}?a=b");
+                let (page, fetched) = (
+                    ask(&app, navigation(&path), &token).await,
+                    ask(
+                        &app,
+                        Request::get(&path).header("sec-fetch-mode", "cors").header("accept", "text/html"),
+                        &token,
+                    )
+                    .await,
+                );
+                let statuses = (page.status().as_u16(), fetched.status().as_u16());
+                if level <= reached {
+                    assert_eq!(statuses, (200, 200), "{path} at {reached}");
+                } else if level <= 3 {
+                    assert_eq!(statuses, (303, 403), "{path} at {reached}");
+                    let expected =
+                        format!("/account/confirm?assurance={level}&next=%2F{way}%2Fassurance%2F{level}%3Fa%3Db");
+                    assert_eq!(page.headers()[header::LOCATION], expected);
+                    assert_eq!(page.headers()[header::CACHE_CONTROL], "no-store");
+                    assert_eq!(problem_type(fetched).await, "reauthentication-required");
+                } else {
+                    assert_eq!(statuses, (403, 403), "{path} at {reached}: a redirect would lead back for ever");
+                    assert!(is_page(&page) && !page.headers().contains_key(header::LOCATION));
+                    assert!(text(page).await.contains(">Sign out</button>"), "with the navigation of a signed-in user");
+                    assert_eq!(problem_type(fetched).await, "about:blank");
+                }
+                let stranger = ask(&app, navigation(&path), "").await;
+                assert!(stranger.headers()[header::LOCATION].to_str().unwrap().starts_with("/account/login?next="));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_an_application_finds_too_old_is_confirmed() {
+    let (here, token) = ada_with("pwd", 1, Duration::from_secs(600)).await;
+    let app = demanding_app(&here);
+    let statuses = async |minutes: u32, token: &str| {
+        let of =
+            async |way: &str| ask(&app, navigation(&format!("/{way}/recent/{minutes}")), token).await.status().as_u16();
+        (of("handler").await, of("layer").await)
+    };
+    assert_eq!(statuses(10, &token).await, (200, 200), "exactly ten minutes ago");
+    here.clock.advance(Duration::from_secs(1));
+    assert_eq!((statuses(10, &token).await, statuses(15, &token).await), ((303, 303), (200, 200)));
+    for way in ["handler", "layer"] {
+        let path = format!("/{way}/recent/10");
+        let page = ask(&app, navigation(&path), &token).await;
+        let expected = format!("/account/confirm?next=%2F{way}%2Frecent%2F10");
+        assert_eq!(page.headers()[header::LOCATION], expected);
+        assert_eq!(problem_type(ask(&app, Request::get(&path), &token).await).await, "reauthentication-required");
+    }
+    let form = Request::post("/account/confirm")
+        .header("host", "localhost")
+        .header("sec-fetch-site", "same-origin")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("cookie", format!("handstamp_session={token}"))
+        .body(Body::from("password=plum-octave-harbour&next=%2Flayer%2Frecent%2F10"));
+    let confirmed = app.clone().oneshot(form.unwrap()).await.unwrap();
+    assert_eq!(confirmed.headers()[header::LOCATION], "/layer/recent/10");
+    assert_eq!(statuses(10, &token_of(&confirmed)).await, (200, 200));
+}
+
+#[tokio::test]
+async fn a_user_is_led_to_confirm_beneath_the_prefix() {
+    let here = TestSite::with("http://localhost", |config| config.prefix = Prefix::parse("/members").unwrap()).await;
+    let fields = "name=Ada&email=ada@example.com&password=plum-octave-harbour";
+    let token = token_of(&here.submits("/members/account/register", fields).await);
+    let led = ask(&demanding_app(&here), navigation("/handler/assurance/2"), &token).await;
+    let expected = "/members/account/confirm?assurance=2&next=%2Fhandler%2Fassurance%2F2";
+    assert_eq!(led.headers()[header::LOCATION], expected);
+}
+
+#[tokio::test]
+async fn a_form_that_needs_another_factor_leads_back_to_its_page() {
+    let (here, token) = ada_with("pwd", 1, Duration::from_secs(3600)).await;
+    let app = demanding_app(&here);
+    for (referer, next) in [
+        (Some("http://localhost/transfer?to=Bob"), "%2Ftransfer%3Fto%3DBob"),
+        (Some("http://evil.example/transfer"), "%2F"),
+        (None, "%2F"),
+    ] {
+        for way in ["handler", "layer"] {
+            for (path, page) in [("assurance/2", "?assurance=2&"), ("recent/10", "?")] {
+                let form = Request::post(format!("/{way}/{path}")).header("accept", "text/html");
+                let form = referer.into_iter().fold(form, |form, referer| form.header("referer", referer));
+                let sent = form.header("sec-fetch-mode", "navigate");
+                let answer = ask(&app, sent, &token).await;
+                assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+                assert_eq!(answer.headers()[header::LOCATION], format!("/account/confirm{page}next={next}"), "{path}");
+            }
+        }
+    }
+    let program = Request::post("/handler/assurance/2").header("accept", "*/*");
+    assert_eq!(problem_type(ask(&app, program, &token).await).await, "reauthentication-required");
+    // Whether it is a form is not known of a browser that does not say so. It gets the page that says what to do.
+    let old_browser = Request::post("/handler/assurance/2").header("accept", "text/html");
+    let answer = ask(&app, old_browser, &token).await;
+    assert!(answer.status() == StatusCode::FORBIDDEN && is_page(&answer));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_level_of_a_cached_session_needs_no_database_statement() {
+    let (here, token) = ada_with("pwd otp mfa", 2, Duration::ZERO).await;
+    let app = demanding_app(&here);
+    assert_eq!(ask(&app, navigation("/layer/assurance/2"), &token).await.status(), StatusCode::OK);
+    here.handstamp.0.site.services.store.close().await;
+    for way in ["handler", "layer"] {
+        for (path, status) in [("assurance/2", 200), ("assurance/3", 303), ("assurance/4", 403), ("recent/10", 200)] {
+            let answer = ask(&app, navigation(&format!("/{way}/{path}")), &token).await;
+            assert_eq!(answer.status().as_u16(), status, "{way} {path}");
+        }
+    }
+}

@@ -17,7 +17,7 @@ struct Browser<'a> {
     cookies: std::cell::RefCell<std::collections::BTreeMap<String, String>>,
 }
 
-/// What a browser was answered.
+/// An answer to a browser.
 struct Answer {
     status: u16,
     location: String,
@@ -561,4 +561,42 @@ async fn no_other_way_in_leads_around_the_second_factor() {
     assert!(!forgot.is_signed_in());
     let sign_in = "email=ada@example.com&password=copper-lantern-estuary";
     assert_eq!(forgot.submits("/account/login", sign_in).await.location, "/account/login/second-factor");
+}
+
+#[tokio::test]
+async fn an_application_is_not_reached_without_a_required_second_factor() {
+    use crate::CurrentUser;
+    use crate::testing::TestSite;
+
+    let set = |config: &mut Config| config.second_factor.required = SecondFactorRequired::Everybody;
+    let site = TestSite::open_with(set).await;
+    let app: Router = Router::new()
+        .route("/notes", axum::routing::get(async |user: CurrentUser| user.name().to_owned()))
+        .route(
+            "/greeting",
+            axum::routing::get(async |user: Option<CurrentUser>| {
+                user.map_or("nobody".to_owned(), |_| "somebody".to_owned())
+            }),
+        )
+        .with_state(site.handstamp().clone());
+    let asks = async |path: &str, cookie: &str, mode: &str| {
+        let request =
+            Request::get(path).header("host", "localhost").header("cookie", cookie).header("sec-fetch-mode", mode);
+        app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    };
+    let cookie = site.signed_in("ada@example.com", &[]).await;
+    for path in ["/notes", "/greeting"] {
+        let led = asks(path, &cookie, "navigate").await;
+        let to = format!("/account/confirm?assurance=2&next={}", path.replace('/', "%2F"));
+        assert_eq!(
+            (led.status(), led.headers()[header::LOCATION].to_str().unwrap()),
+            (StatusCode::SEE_OTHER, to.as_str())
+        );
+        let refused = asks(path, &cookie, "cors").await;
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+        assert!(text(refused).await.contains("second-factor-required"));
+    }
+    assert_eq!(text(asks("/greeting", "", "navigate").await).await, "nobody");
+    let cookie = site.signed_in_at(2, "ada@example.com", &[]).await;
+    assert_eq!(text(asks("/notes", &cookie, "navigate").await).await, "ada");
 }
