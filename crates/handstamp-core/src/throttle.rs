@@ -221,6 +221,17 @@ impl AttemptKey {
         network.site().map(|site| Self::new("site", &[&site]))
     }
 
+    /// Uses of passkeys from a network. They are counted apart from passwords, so an attacker who guesses passwords does not keep the
+    /// others of the network from their passkeys.
+    pub fn passkeys_from(network: Network) -> Self {
+        Self::new("passkeys", &[&network.to_bytes()])
+    }
+
+    /// Uses of passkeys from the site that a network is a part of, if it is a part of one.
+    pub fn passkeys_from_a_site(network: Network) -> Option<Self> {
+        network.site().map(|site| Self::new("passkeys of a site", &[&site]))
+    }
+
     /// Registrations from the site that a network is a part of, if it is a part of one.
     pub fn registration_of_a_site(network: Network) -> Option<Self> {
         network.site().map(|site| Self::new("registration of a site", &[&site]))
@@ -493,6 +504,8 @@ mod tests {
             AttemptKey::user(user),
             AttemptKey::site(of_a_site).unwrap(),
             AttemptKey::registration_of_a_site(of_a_site).unwrap(),
+            AttemptKey::passkeys_from(network),
+            AttemptKey::passkeys_from_a_site(of_a_site).unwrap(),
         ];
         for (i, key) in keys.iter().enumerate() {
             assert!(!keys[..i].contains(key), "{i}");

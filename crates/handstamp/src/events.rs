@@ -97,7 +97,7 @@ macro_rules! events {
     ) => {
         /// An event.
         #[cfg_attr(
-            not(all(feature = "sqlite", feature = "postgres", feature = "proxy")),
+            not(all(feature = "sqlite", feature = "postgres", feature = "passkeys", feature = "proxy")),
             allow(dead_code, reason = "some events are of one feature")
         )]
         pub(crate) enum Event<'a> {
@@ -259,6 +259,12 @@ events! {
         /// A signed-in user entered a wrong password to authenticate again.
         info AuthnReauthenticationFail "authn_reauthentication_fail" "refused to authenticate a user again" { user: UserId }
 
+        /// A passkey was refused. There is no `user` if no account has it, or if the ceremony is not one of ours.
+        info PasskeyRefused "passkey_refused" "refused a passkey" { user: Option<UserId>, reason: &'a str }
+        /// The signature counter of a passkey has not grown since it was last used. The passkey was refused.
+        warn PasskeyCounterRegressed "passkey_counter_regressed" "the signature counter of a passkey has not grown: there may be a copy of it" { user: UserId }
+        /// A passkey was not checked, because the limit of its network was reached. `seconds` is the wait.
+        info PasskeyThrottled "passkey_throttled" "throttled the use of passkeys" { seconds: u64 }
         /// The code of a second factor was wrong.
         info AuthnFactorFail "authn_factor_fail" "refused the code of a second factor" { user: UserId }
         /// A secret of a second factor cannot be opened: no secret key of this node has sealed it.

@@ -52,7 +52,7 @@ enum Scope {
 }
 
 /// All jobs.
-const JOBS: [Job; 10] = [
+const JOBS: &[Job] = &[
     // The session lists of this node are always current; those of other nodes may be out of date by the interval. Writing more
     // often would cost more than the requests.
     Job {
@@ -72,6 +72,13 @@ const JOBS: [Job; 10] = [
         interval: minutes(60),
         scope: Scope::Cluster,
         run: |services| Box::pin(services.purge_tokens()),
+    },
+    #[cfg(feature = "passkeys")]
+    Job {
+        name: "purge_ceremonies",
+        interval: minutes(60),
+        scope: Scope::Cluster,
+        run: |services| Box::pin(services.purge_ceremonies()),
     },
     // Also at the start, which is when the secret key has changed.
     Job {

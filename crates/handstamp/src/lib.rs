@@ -68,6 +68,7 @@
 //! | --- | --- | --- |
 //! | `sqlite` | yes | SQLite, which is compiled from source and needs a C compiler |
 //! | `postgres` | yes | PostgreSQL; one of the two databases is needed |
+//! | `passkeys` | yes | passkeys: sign-in without a password, and a second factor |
 //! | `proxy` | no | [`Handstamp::reverse_proxy`], which stands in front of apps in any language |
 //! | `serde` | no | `Serialize` for [`User`], [`ListedSession`], [`UserId`] and [`Timestamp`], in the format of the command line |
 //! | `test-util` | no | the module `testing`: a site in a temporary folder for the tests of an application |
@@ -110,9 +111,9 @@ use tokio::task::JoinHandle;
 pub use blocklist::{Blocklist, BlocklistError};
 pub use config::{
     AppAccess, AppConfig, AppHost, AppPath, AppProxyConfig, AppUrl, BoundedValue, Config, ConfigError, ConfigErrors,
-    DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig, MailAddress, MailConfig, MailUrl, PoolConfig, Prefix,
-    PublicUrl, Registration, SecondFactorConfig, SecondFactorRequired, SessionConfig, Setting, SettingValue,
-    SignInConfig, SmtpServer, TrustedOrigin, WebhookUrl, WebhooksConfig,
+    DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig, MailAddress, MailConfig, MailUrl, PasskeysConfig,
+    PoolConfig, Prefix, PublicUrl, Registration, SecondFactorConfig, SecondFactorRequired, SessionConfig, Setting,
+    SettingValue, SignInConfig, SmtpServer, TrustedOrigin, WebhookUrl, WebhooksConfig,
 };
 pub use data_dir::DataDir;
 pub use embed::{

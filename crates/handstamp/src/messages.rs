@@ -47,6 +47,17 @@ impl fmt::Display for Message {
             Self::EmailUnchanged => f.write_str("This is your address already."),
             Self::NoMail => f.write_str("This site sends no mail. Ask the people who run it."),
             Self::LinkInvalid => f.write_str("This link is no longer valid."),
+            Self::PasskeyRefused => f.write_str("This passkey was not accepted. Try again, or use another way."),
+            Self::PasskeyExpired => f.write_str("That took too long. Please try again."),
+            Self::PasskeyUnverified => f.write_str(
+                "This passkey did not ask for your PIN, fingerprint or face. To sign in with it alone, set one up on the device that \
+                 has it.",
+            ),
+            Self::PasskeyTaken => f.write_str("This passkey is in use already."),
+            Self::TooManyPasskeys => f.write_str("An account has at most 20 passkeys. Remove one that you do not use any more."),
+            Self::LastWayIn => f.write_str(
+                "Without this passkey you could not sign in any more. Set a password or add another passkey first.",
+            ),
             Self::ReauthenticationRequired => f.write_str("Confirm first that it is you."),
             Self::GroupName(error) => error.fmt(f),
             Self::TooManyGroups => write!(f, "An account is in {GROUPS_PER_USER} groups at most."),

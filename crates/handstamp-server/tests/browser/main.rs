@@ -12,6 +12,7 @@ mod double_submission;
 mod form_errors;
 mod https;
 mod keyboard;
+mod passkeys;
 mod registration_and_return;
 mod second_factors;
 mod sign_in_for_another_host;

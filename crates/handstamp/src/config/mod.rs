@@ -7,6 +7,7 @@ mod forward_auth;
 mod hashing;
 mod limits;
 mod mail;
+mod passkeys;
 mod password;
 mod public_url;
 mod second_factor;
@@ -33,6 +34,7 @@ pub use limits::LimitsConfig;
 pub(crate) use mail::SmtpCredentials;
 pub(crate) use mail::SmtpSecurity;
 pub use mail::{MailAddress, MailConfig, MailUrl, SmtpServer};
+pub use passkeys::PasskeysConfig;
 pub use public_url::PublicUrl;
 pub use second_factor::{SecondFactorConfig, SecondFactorRequired};
 pub use session::SessionConfig;
@@ -67,6 +69,8 @@ pub struct Config {
     pub session: SessionConfig,
     /// The ways to sign in beside the password.
     pub sign_in: SignInConfig,
+    /// Passkeys.
+    pub passkeys: PasskeysConfig,
     /// The users who need a second factor.
     pub second_factor: SecondFactorConfig,
     /// The requirements for a new password: by default at least 8 code points, and strength 3 of 0 to 4.
@@ -125,6 +129,7 @@ impl Config {
             registration: Registration::default(),
             session: SessionConfig::default(),
             sign_in: SignInConfig::default(),
+            passkeys: PasskeysConfig::default(),
             second_factor: SecondFactorConfig::default(),
             password: PasswordPolicy::default(),
             password_blocklist: None,
@@ -172,6 +177,7 @@ impl Config {
             site::settings(),
             session::settings(),
             sign_in::settings(),
+            passkeys::settings(),
             second_factor::settings(),
             password::settings(),
             hashing::settings(),
@@ -277,6 +283,13 @@ mod tests {
                     |config| config.session.cookie_domain = Some("example.com; Path=/".to_owned()),
                 ],
                 vec![|config| config.session.cookie_domain = Some("example.com".to_owned())],
+            ),
+            (
+                "passkeys.rp_id",
+                vec![|config| config.passkeys.rp_id = Some("com".to_owned()), |config| {
+                    config.passkeys.rp_id = Some("other.example".to_owned())
+                }],
+                vec![|config| config.passkeys.rp_id = Some("example.com".to_owned())],
             ),
             (
                 "session.cache_entries",

@@ -56,6 +56,11 @@ impl PublicUrl {
         self.url.host_str().expect("parse rejects a URL without a host")
     }
 
+    /// Whether the host is a name, and no address.
+    pub(super) fn has_name(&self) -> bool {
+        self.url.domain().is_some()
+    }
+
     /// The host, and the port if it is not the scheme's default.
     pub(crate) fn authority(&self) -> &str {
         &self.url[Position::BeforeHost..Position::AfterPort]

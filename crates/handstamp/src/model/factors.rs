@@ -39,6 +39,8 @@ pub struct Factors {
     pub totp_since: Option<Timestamp>,
     /// The number of recovery codes that are left.
     pub recovery_codes: u64,
+    /// The number of passkeys.
+    pub passkeys: u64,
 }
 
 /// A session, and how it continues: under another secret, and where its level changes under another session id.

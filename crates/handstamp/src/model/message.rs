@@ -30,6 +30,14 @@ pub(crate) enum Message {
     /// The site sends no mails.
     NoMail,
     LinkInvalid,
+    /// A passkey cannot be used for this; the log has the reason.
+    PasskeyRefused,
+    PasskeyExpired,
+    /// The authenticator has not verified the user.
+    PasskeyUnverified,
+    PasskeyTaken,
+    TooManyPasskeys,
+    LastWayIn,
     ReauthenticationRequired,
     GroupName(GroupNameError),
     TooManyGroups,
@@ -78,6 +86,8 @@ pub(crate) enum Field {
     CurrentPassword,
     Group,
     Code,
+    /// The answer of an authenticator.
+    Credential,
 }
 
 impl Field {
@@ -90,6 +100,7 @@ impl Field {
             Self::CurrentPassword => "current_password",
             Self::Group => "group",
             Self::Code => "code",
+            Self::Credential => "credential",
         }
     }
 }

@@ -10,6 +10,7 @@ mod factors;
 mod message;
 mod one_time;
 mod outbox;
+mod passkey;
 mod session;
 mod user;
 
@@ -22,6 +23,9 @@ pub(crate) use factors::{CodeUse, ContinuedSession, FactorRefused, RightCode, St
 pub(crate) use message::{Field, FieldErrors, Message};
 pub(crate) use one_time::{BrowserHash, ListedToken, NewOneTimeToken, OneTimeToken};
 pub(crate) use outbox::{NewOutboxMessage, OutboxChannel, OutboxKind, OutboxMessage};
+pub(crate) use passkey::Passkey;
+#[cfg(feature = "passkeys")]
+pub(crate) use passkey::{CeremonyId, PasskeyAdded, PasskeyOutcome, PasskeyRemoved, PasskeyUse, UsedCeremony};
 pub use session::ListedSession;
 pub(crate) use session::{LiveSession, NewSession, OwnedSession, RevokeOutcome};
 pub use user::{ListUsers, User};

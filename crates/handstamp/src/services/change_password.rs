@@ -159,7 +159,7 @@ impl Services {
         password: Password,
     ) -> Result<Option<SignInCookies>, InternalError> {
         let user_id = former.user_id;
-        if account.has_second_factor {
+        if self.needs_second_factor(account).await? {
             // The password alone begins no session, and the browser may have kept the cookie of the first form.
             return Ok(None);
         }

@@ -18,6 +18,8 @@ mod invitation;
 mod mail;
 mod one_time;
 mod outbox;
+#[cfg(feature = "passkeys")]
+mod passkeys;
 mod reauthenticate;
 mod register;
 mod reset_password;
@@ -54,7 +56,7 @@ pub(crate) use admin::CreateUser;
 pub(crate) use assertions::Assertions;
 pub(crate) use change_password::ChangePasswordRequest;
 pub(crate) use confirm_registration::ConfirmedRegistration;
-pub(crate) use factors::{NewTotp, PendingSignIn, SignedIn, TotpConfirmed};
+pub(crate) use factors::{NewTotp, PendingSignIn, SignedIn, TotpConfirmed, WaysToComplete};
 use hashing::HashPermit;
 pub(crate) use hashing::PasswordHasher;
 pub(crate) use invitation::{AcceptInvitation, Invite};
@@ -63,6 +65,10 @@ pub(crate) use mail::SentMail;
 pub(crate) use mail::{LinkValidity, Mailer};
 pub(crate) use one_time::BrowserSecret;
 pub(crate) use outbox::Outbox;
+#[cfg(feature = "passkeys")]
+use passkeys::Ceremonies;
+#[cfg(feature = "passkeys")]
+pub(crate) use passkeys::{AddPasskey, PasskeyAnswer, PasskeyAssertion, PasskeyAttestation};
 pub(crate) use reauthenticate::{Proof, WaysToConfirm};
 pub(crate) use register::{RegisterRequest, Registered};
 pub(crate) use sign_in::SignInRequest;
@@ -96,6 +102,9 @@ pub(crate) struct Services {
     pub(crate) devices: DeviceTokens,
     /// The tokens of mailed links, and the codes beside them.
     pub(crate) one_time: OneTimeTokens,
+    /// None if browsers make no passkeys for this site.
+    #[cfg(feature = "passkeys")]
+    ceremonies: Option<Ceremonies>,
     /// Seals the secrets of second factors.
     factor_sealer: Sealer,
     pub(crate) assertions: Assertions,
@@ -144,6 +153,8 @@ impl Services {
             refuse_settings_that_need_mail(&config)?;
         }
         Ok(Self {
+            #[cfg(feature = "passkeys")]
+            ceremonies: Ceremonies::new(&config).map_err(same_secrets)?,
             assertions: Assertions::new(&config, &environment),
             event_writer: Arc::new(EventWriter::new(EventKeys::new(secret, fallbacks).map_err(same_secrets)?)),
             devices: DeviceTokens::new(secret, fallbacks).map_err(same_secrets)?,

@@ -24,6 +24,7 @@ pub(crate) enum Proof<'a> {
 pub(crate) struct WaysToConfirm {
     pub(crate) password: bool,
     pub(crate) code: bool,
+    pub(crate) passkey: bool,
 }
 
 impl Services {
@@ -40,7 +41,10 @@ impl Services {
     ) -> Result<WaysToConfirm, ActError> {
         let factors = self.factors_of(session.user.id).await?;
         let level = wanted.max(session.authentication.assurance());
-        Ok(ways(factors, level))
+        let has_passkeys = factors.passkeys > 0 && self.config.passkeys.are_on(&self.config.public_url);
+        // Where a second factor is required, the password alone must not lead to the pages that add one, if there is one already.
+        let level = if has_passkeys { level.max(self.required_assurance(&session.user)) } else { level };
+        Ok(WaysToConfirm { passkey: has_passkeys, ..ways(factors, level) })
     }
 
     /// Checks what the signed-in user shows, and gives the session a new token. A code raises its level to 2.
@@ -131,6 +135,7 @@ fn ways(factors: Factors, level: AssuranceLevel) -> WaysToConfirm {
     WaysToConfirm {
         password: factors.has_password && !has_code && level <= AssuranceLevel::ONE_FACTOR,
         code: has_code && level <= AssuranceLevel::TWO_FACTORS,
+        passkey: false,
     }
 }
 

@@ -65,7 +65,7 @@ impl Services {
             let account = self.store.credentials_by_email(&request.email).await?;
             let checked = self.check_credentials(permit, account, &request, &known, client).await?;
             let CheckedCredentials { account, hash, rehashed, attempted } = checked;
-            if account.has_second_factor {
+            if self.needs_second_factor(&account).await? {
                 let methods = AuthenticationMethods::PASSWORD;
                 let first = FirstFactor { methods, remember: request.remember, attempted, code: None };
                 match self.begin_pending_sign_in(&account, &first, presented_pending).await? {

@@ -44,7 +44,7 @@ impl Services {
         let used = self.check_code(token.as_ref(), code).await?;
         let user_id = token.and_then(|token| token.user_id).ok_or_else(wrong)?;
         let account = self.store.credentials_by_id(user_id).await?.ok_or_else(wrong)?;
-        if account.has_second_factor && self.user(user_id).await?.email_verified {
+        if self.needs_second_factor(&account).await? && self.user(user_id).await?.email_verified {
             let methods = AuthenticationMethods::ONE_TIME_CODE;
             let first = FirstFactor { methods, remember: true, attempted: Vec::new(), code: Some(used) };
             let pending = self.begin_pending_sign_in(&account, &first, "").await?;

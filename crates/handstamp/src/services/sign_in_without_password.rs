@@ -37,7 +37,7 @@ impl Services {
                 Event::AuthnLoginFail { user: Some(user) }.record();
                 return Err(ActError::Forbidden(Message::UserDisabled));
             }
-            if account.has_second_factor && level == AssuranceLevel::ONE_FACTOR {
+            if level == AssuranceLevel::ONE_FACTOR && self.needs_second_factor(&account).await? {
                 return Err(ActError::Forbidden(Message::HasSecondFactor));
             }
             let (mut session, token) = self.sessions.begin(user, self.session_lifetime(remember), &context.client);

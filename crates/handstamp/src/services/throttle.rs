@@ -210,6 +210,21 @@ impl Services {
         })
     }
 
+    /// Counts the use of a passkey from this network.
+    #[cfg(feature = "passkeys")]
+    pub(super) async fn count_passkey(&self, client: &ClientInfo) -> Result<Vec<CountedAttempt>, ActError> {
+        let network = client.network;
+        let counted = [
+            self.throttle.per_network.map(|limit| (AttemptKey::passkeys_from(network), limit)),
+            self.throttle.per_site.zip(AttemptKey::passkeys_from_a_site(network)).map(|(limit, key)| (key, limit)),
+        ];
+        let counted = self.count(&counted.into_iter().flatten().collect::<Vec<_>>()).await?;
+        counted.map_err(|(wait, _)| {
+            Event::PasskeyThrottled { seconds: wait.0.as_secs() }.record();
+            ActError::Throttled(wait)
+        })
+    }
+
     /// Counts a request for a mail from this network.
     pub(super) async fn count_mails_from(&self, client: &ClientInfo) -> Result<(), ActError> {
         let network = client.network;

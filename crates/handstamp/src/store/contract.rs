@@ -51,6 +51,8 @@ mod jobs;
 mod migrations;
 mod one_time;
 mod outbox;
+#[cfg(feature = "passkeys")]
+mod passkeys;
 mod second_factors;
 
 laws! {

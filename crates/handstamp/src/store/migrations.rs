@@ -26,6 +26,7 @@ macro_rules! files {
             10 "0010_one_time_tokens_and_outbox",
             11 "0011_events",
             12 "0012_second_factors",
+            13 "0013_passkeys",
         )
     };
     ($folder:literal: $($version:literal $name:literal,)*) => {

@@ -15,6 +15,7 @@ mod migrations;
 mod one_time_acts;
 mod one_time_tokens;
 mod outbox;
+mod passkeys;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
@@ -40,10 +41,13 @@ pub(crate) use attempts::{AttemptLimit, CountedAttempt};
 pub(crate) use groups::TooManyGroupsError;
 pub(crate) use jobs::JobState;
 pub(crate) use one_time_acts::{TokenUse, Verified};
+#[cfg(feature = "passkeys")]
+pub(crate) use passkeys::PASSKEYS_PER_USER;
 pub(crate) use protocol::{
     Committed, Invalidation, InvalidationLog, InvalidationScope, NoLease, NodeId, NodeRow, Position,
     PropagationUnknown, StaleRead,
 };
+pub(crate) use second_factors::SecondFactorUse;
 pub(crate) use users::EmailTakenError;
 
 pub(crate) use statement::as_maintenance;

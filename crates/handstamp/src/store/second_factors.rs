@@ -11,6 +11,17 @@ use crate::model::{
     OwnedSession, RightCode, SignInEvents, StoredTotp,
 };
 
+/// The completion of a sign-in that waits for its second factor.
+pub(crate) struct SecondFactorUse {
+    /// The sign-in that waits.
+    pub(crate) token: TokenUse,
+    /// The credentials that the first factor was checked against.
+    pub(crate) checked: CredentialsVersion,
+    pub(crate) code: CodeUse,
+    /// The token that signs in once more, for a form that is sent twice.
+    pub(crate) repeated: NewOneTimeToken,
+}
+
 type TotpRow = (Vec<u8>, i64, Option<i64>);
 
 const SELECT_TOTP: Sql = request("SELECT sealed, last_step, confirmed_at FROM totp_secrets WHERE user_id = $1");
@@ -89,6 +100,20 @@ impl Tx<'_> {
              WHERE id = $1 AND disabled_at IS NULL",
         );
         Ok(self.execute(SQL, &[user_id.into(), now.into()]).await? > 0)
+    }
+
+    /// Uses up a sign-in that waits for its second factor. Returns false if it has ended, the credentials were changed since version
+    /// `checked`, or the account is disabled.
+    pub(super) async fn use_pending_sign_in(
+        &mut self,
+        token: TokenUse,
+        checked: CredentialsVersion,
+        session: &NewSession,
+    ) -> Result<bool> {
+        let args = [session.user_id.into(), checked.0.into(), session.created_at.into()];
+        let is_unchanged = self.execute(SIGN_IN, &args).await? > 0;
+        let pending = self.consume_token(token.id, OneTimePurpose::PendingSignIn, token.now).await?;
+        Ok(is_unchanged && pending.and_then(|pending| pending.user_id) == Some(session.user_id))
     }
 
     async fn replace_codes(&mut self, user_id: UserId, codes: &[RecoveryCodeHash]) -> Result<()> {
@@ -219,14 +244,17 @@ impl Store {
         const SQL: Sql = request(
             "SELECT CASE WHEN password_hash IS NULL THEN CAST(0 AS BIGINT) ELSE CAST(1 AS BIGINT) END,
                 (SELECT confirmed_at FROM totp_secrets WHERE user_id = users.id),
-                (SELECT COUNT(*) FROM recovery_codes WHERE user_id = users.id)
+                (SELECT COUNT(*) FROM recovery_codes WHERE user_id = users.id),
+                (SELECT COUNT(*) FROM passkeys WHERE user_id = users.id)
              FROM users WHERE id = $1",
         );
-        let row: Option<(i64, Option<i64>, i64)> = self.fetch_optional(Pool::Read, SQL, &[user_id.into()]).await?;
-        Ok(row.map(|(has_password, totp, codes)| Factors {
+        type Row = (i64, Option<i64>, i64, i64);
+        let row: Option<Row> = self.fetch_optional(Pool::Read, SQL, &[user_id.into()]).await?;
+        Ok(row.map(|(has_password, totp, codes, passkeys)| Factors {
             has_password: has_password > 0,
             totp_since: totp.map(from_db_time),
             recovery_codes: codes.try_into().unwrap_or(0),
+            passkeys: passkeys.try_into().unwrap_or(0),
         }))
     }
 
@@ -238,7 +266,7 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Removes all second factors of a user, and ends all sessions and one-time tokens.
+    /// Removes all second factors and passkeys of a user, and ends all sessions and one-time tokens.
     pub(crate) async fn reset_factors(
         &self,
         user_id: UserId,
@@ -251,6 +279,7 @@ impl Store {
         let mut tx = self.begin().await?;
         if tx.execute(RAISE, &[user_id.into(), now.into()]).await? > 0 {
             tx.delete_factors(user_id).await?;
+            tx.delete_passkeys_of(user_id).await?;
             tx.end_all_sessions_of(user_id).await?;
             tx.delete_tokens_of(user_id).await?;
             tx.write_event(event).await?;
@@ -293,30 +322,24 @@ impl Store {
     }
 
     /// Completes a sign-in that waits for its second factor: uses up the code, and begins the session. The other sign-ins of the user
-    /// that wait end. The token `repeated` signs in once more, for a form that is sent twice. Returns how many longest unused sessions were ended to stay within the limit.
+    /// that wait end. Returns how many longest unused sessions were ended to stay within the limit.
     pub(crate) async fn complete_pending_sign_in(
         &self,
-        token: TokenUse,
-        checked: CredentialsVersion,
-        code: CodeUse,
-        repeated: &NewOneTimeToken,
+        SecondFactorUse { token, checked, code, repeated }: SecondFactorUse,
         session: &NewSession,
         ended: &[OwnedSession],
         events: SignInEvents,
     ) -> Result<Committed<Result<u64, FactorRefused>>> {
         let user_id = session.user_id;
         let mut tx = self.begin().await?;
-        let args = [user_id.into(), checked.0.into(), session.created_at.into()];
-        let is_unchanged = tx.execute(SIGN_IN, &args).await? > 0;
-        let pending = tx.consume_token(token.id, OneTimePurpose::PendingSignIn, token.now).await?;
-        if !is_unchanged || pending.and_then(|pending| pending.user_id) != Some(user_id) {
+        if !tx.use_pending_sign_in(token, checked, session).await? {
             return tx.rollback_with(Err(FactorRefused::Ended)).await;
         }
         if !tx.use_code(user_id, code).await? {
             return tx.rollback_with(Err(FactorRefused::CodeUsed)).await;
         }
         tx.delete_pending_sign_ins(user_id, Timestamp::from_unix_seconds(i64::MAX as u64)).await?;
-        tx.store_token(repeated).await?;
+        tx.store_token(&repeated).await?;
         let (changed, unused) = tx.replace_sessions(ended, session).await?;
         tx.write_sign_in_events(events, unused).await?;
         tx.commit_invalidating(Ok(unused), &changed).await

@@ -1,4 +1,4 @@
-//! The static files: stylesheet, icons and `robots.txt`.
+//! The static files: stylesheet, script, icons and `robots.txt`.
 
 use std::sync::LazyLock;
 
@@ -20,6 +20,8 @@ const STYLESHEET: &str = concat!(
     "\n",
     include_str!("../../static/handstamp.css")
 );
+/// The script of the pages with passkeys. No other page has one.
+const PASSKEYS_SCRIPT: &str = include_str!("../../static/passkeys.js");
 const ICON: &str = include_str!("../../static/handstamp.svg");
 /// The icon as a bitmap, for clients that request this name without having read a page.
 const FAVICON: &[u8] = include_bytes!("../../static/favicon.ico");
@@ -30,6 +32,7 @@ const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const FOR_A_DAY: &str = "public, max-age=86400";
 
 static STYLESHEET_FILE: LazyLock<String> = LazyLock::new(|| format!("handstamp.{}.css", mark_of(STYLESHEET)));
+static PASSKEYS_SCRIPT_FILE: LazyLock<String> = LazyLock::new(|| format!("passkeys.{}.js", mark_of(PASSKEYS_SCRIPT)));
 static ICON_FILE: LazyLock<String> = LazyLock::new(|| format!("handstamp.{}.svg", mark_of(ICON)));
 
 fn mark_of(content: &str) -> String {
@@ -47,9 +50,15 @@ pub(super) fn icon_path() -> String {
     format!("/account/static/{}", *ICON_FILE)
 }
 
+/// The same for the script of passkeys.
+pub(super) fn passkeys_script_path() -> String {
+    format!("/account/static/{}", *PASSKEYS_SCRIPT_FILE)
+}
+
 pub(super) async fn file(Path(file): Path<String>) -> Result<Response, WebError> {
     let (kind, content) = match () {
         () if file == *STYLESHEET_FILE => ("text/css; charset=utf-8", STYLESHEET),
+        () if file == *PASSKEYS_SCRIPT_FILE => ("text/javascript; charset=utf-8", PASSKEYS_SCRIPT),
         () if file == *ICON_FILE => ("image/svg+xml", ICON),
         () => return Err(WebError::not_found()),
     };

@@ -44,6 +44,12 @@ const STRICT_DIRECTIVES: [Directive; 6] = [
 impl PagePolicy {
     /// Our stylesheet, our icon and our forms, and nothing else.
     pub(super) const STRICT: Self = Self(&[]);
+    /// The same, and our script of passkeys, which sends to this site only.
+    pub(super) const PASSKEYS: Self = if cfg!(feature = "passkeys") {
+        Self(&[("script-src", "'self'"), ("connect-src", "'self'")])
+    } else {
+        Self::STRICT
+    };
 
     /// The header. Each of its own directives replaces the strict one of that name as a whole.
     pub(super) fn header(self, urls: &Urls) -> HeaderValue {

@@ -17,6 +17,7 @@ mod health;
 mod host;
 pub(crate) mod https_redirect;
 mod identity_headers;
+mod json_body;
 mod mount;
 mod negotiate;
 mod pages;

@@ -15,6 +15,9 @@ use tower::service_fn;
 use super::access::{Access, SessionAccess};
 use super::api::v1 as api;
 use super::endpoint::{Endpoint, RequestContext, ResponseFuture};
+use super::headers::PagePolicy;
+#[cfg(feature = "passkeys")]
+use super::pages::passkeys;
 use super::pages::{
     account, activity, confirm, delete, email, export, forgot, home, invitation, link, password, profile,
     recovery_codes, register, reset, second_factor, security, sessions, sign_in, sign_in_by_code, sign_out, totp,
@@ -28,10 +31,6 @@ fn public(site: &SharedSite) -> Routes {
     Routes::new(site, Access::PAGE)
         .get("/account/register", register::show)
         .post("/account/register", register::submit)
-        .get("/account/login", sign_in::show)
-        .post("/account/login", sign_in::submit)
-        .get("/account/login/second-factor", second_factor::show)
-        .post("/account/login/second-factor", second_factor::submit)
         .get("/account/logout", sign_out::show)
         .post("/account/logout", sign_out::submit)
         .get("/account/login/mail", sign_in_by_code::show_request)
@@ -41,6 +40,37 @@ fn public(site: &SharedSite) -> Routes {
         .get("/account/forgot", forgot::show)
         .post("/account/forgot", forgot::submit)
         .get("/account/forgot/sent", forgot::sent)
+}
+
+/// The pages of a sign-in, on which the script of passkeys may run.
+fn sign_in(site: &SharedSite) -> Routes {
+    Routes::new(site, Access { policy: PagePolicy::PASSKEYS, ..Access::PAGE })
+        .get("/account/login", sign_in::show)
+        .post("/account/login", sign_in::submit)
+        .get("/account/login/second-factor", second_factor::show)
+        .post("/account/login/second-factor", second_factor::submit)
+}
+
+/// The requests of that script, of visitors and of signed-in users.
+#[cfg(feature = "passkeys")]
+fn passkey_use(site: &SharedSite) -> Routes {
+    Routes::new(site, Access::AUTHENTICATION_API)
+        .post("/account/login/passkey/options", passkeys::sign_in_options)
+        .post("/account/login/passkey", passkeys::sign_in)
+        .post("/account/login/second-factor/passkey/options", passkeys::second_factor_options)
+        .post("/account/login/second-factor/passkey", passkeys::second_factor)
+        .post("/account/confirm/passkey/options", passkeys::confirm_options)
+        .post("/account/confirm/passkey", passkeys::confirm)
+}
+
+/// The passkeys of users who have authenticated within `session.confirm_after`.
+#[cfg(feature = "passkeys")]
+fn passkey_changes(site: &SharedSite) -> Routes {
+    Routes::new(site, Access { policy: PagePolicy::PASSKEYS, ..Access::FACTOR_PAGE })
+        .get("/account/passkeys", passkeys::show)
+        .post("/account/passkeys", passkeys::add)
+        .post("/account/passkeys/options", passkeys::add_options)
+        .post("/account/passkeys/remove", passkeys::remove)
 }
 
 /// Mailed links, and the pages that they lead to. A page of a link needs its cookie, and is the same for all visitors.
@@ -91,9 +121,12 @@ fn confirmed(site: &SharedSite) -> Routes {
         .get("/account/export", export::show)
 }
 
-/// The page on which users authenticate again, also to reach the second factor that the site requires.
+/// The page on which users authenticate again, also to reach the second factor that the site requires, and on which
+/// the script of passkeys may run.
 fn confirmation(site: &SharedSite) -> Routes {
-    Routes::new(site, Access::PAGE).get("/account/confirm", confirm::show).post("/account/confirm", confirm::submit)
+    Routes::new(site, Access { policy: PagePolicy::PASSKEYS, ..Access::PAGE })
+        .get("/account/confirm", confirm::show)
+        .post("/account/confirm", confirm::submit)
 }
 
 /// Pages on which users set up and change their second factors, for those who have authenticated within `session.confirm_after`.
@@ -184,8 +217,15 @@ fn root_files(site: &SharedSite) -> Routes {
 
 /// The groups of routes beneath the prefix, in an application as well.
 fn embedded(site: &SharedSite) -> Vec<Routes> {
-    let pages = [public(site), links(site), members(site), own_rejection(site), confirmed(site)];
-    let factors = [confirmation(site), factors(site)];
+    let pages = [public(site), sign_in(site), links(site), members(site), own_rejection(site), confirmed(site)];
+    let factors = [
+        confirmation(site),
+        factors(site),
+        #[cfg(feature = "passkeys")]
+        passkey_use(site),
+        #[cfg(feature = "passkeys")]
+        passkey_changes(site),
+    ];
     let programs = [api(site), confirmed_api(site), api_description(site), files(site), keys(site), forward_auth(site)];
     pages.into_iter().chain(factors).chain(programs).collect()
 }

@@ -15,10 +15,12 @@ use crate::templates::TemplateSet;
 const TEMPLATES: &[(&str, &str)] = &[
     ("account/activity.html", include_str!("../../templates/account/activity.html")),
     ("account/index.html", include_str!("../../templates/account/index.html")),
+    ("account/passkeys.html", include_str!("../../templates/account/passkeys.html")),
     ("error.html", include_str!("../../templates/error.html")),
     ("fields.html", include_str!("../../templates/fields.html")),
     ("home.html", include_str!("../../templates/home.html")),
     ("layout.html", include_str!("../../templates/layout.html")),
+    ("passkey.html", include_str!("../../templates/passkey.html")),
     ("password/change.html", include_str!("../../templates/password/change.html")),
     ("account/profile.html", include_str!("../../templates/account/profile.html")),
     ("authentication/register.html", include_str!("../../templates/authentication/register.html")),
@@ -51,6 +53,8 @@ pub(crate) struct Templates {
     site_name: String,
     registration_open: bool,
     mail_on: bool,
+    /// The URL of the script of passkeys; none where there are no passkeys.
+    passkeys_script: Option<Value>,
     prefix: String,
     /// The account page, rendered with placeholders for the user: for an address that is not verified, and for one that is.
     account: [OnceLock<Prerendered>; 2],
@@ -59,8 +63,10 @@ pub(crate) struct Templates {
 impl Templates {
     /// The templates of a site that sends mails or does not.
     pub(crate) fn new(config: &Config, mail_on: bool) -> Self {
+        let script = || Value::from_safe_string(format!("{}{}", config.prefix, assets::passkeys_script_path()));
         Self {
             mail_on,
+            passkeys_script: config.passkeys.are_on(&config.public_url).then(script),
             templates: TemplateSet::new(TEMPLATES, config),
             site_name: config.site_name.clone(),
             prefix: config.prefix.to_string(),
@@ -108,6 +114,7 @@ impl Templates {
             prefix => Value::from_safe_string(self.prefix.clone()),
             registration_open => self.registration_open,
             mail_on => self.mail_on,
+            passkeys_script => self.passkeys_script.clone(),
             ..values
         };
         self.templates.render(template, &values)

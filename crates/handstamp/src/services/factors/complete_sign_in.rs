@@ -14,7 +14,7 @@ use super::{ActError, Services};
 use crate::context::Context;
 use crate::model::{Credentials, CredentialsVersion, FactorRefused, NewOneTimeToken, OwnedSession};
 use crate::services::{SENT_TWICE_WITHIN, SignInCookies};
-use crate::store::{CountedAttempt, TokenUse};
+use crate::store::{CountedAttempt, SecondFactorUse, TokenUse};
 
 /// The outcome of a first factor that was right.
 pub(crate) enum SignedIn {
@@ -22,6 +22,13 @@ pub(crate) enum SignedIn {
     Begun(SignInCookies),
     /// The user has a second factor.
     NeedsSecondFactor(PendingSignIn),
+}
+
+/// The second factors by which a user can complete a sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WaysToComplete {
+    pub(crate) code: bool,
+    pub(crate) passkey: bool,
 }
 
 /// A sign-in that waits for its second factor: the value of the pending cookie.
@@ -36,11 +43,11 @@ impl PendingSignIn {
 
 /// The content of the row of such a sign-in.
 #[derive(Clone, Serialize, Deserialize)]
-struct Content {
+pub(in crate::services) struct Content {
     credentials_version: i64,
     /// The methods of the first factor.
     methods: String,
-    remember: bool,
+    pub(in crate::services) remember: bool,
     /// The attempts that are refunded once the second factor is right.
     attempted: Vec<Attempt>,
     /// The hash of the code that has completed the sign-in, if one has.
@@ -60,10 +67,19 @@ struct Attempt {
 }
 
 impl Content {
-    /// The authentication of the session, with the first factor and a code.
-    fn authentication(&self, at: Timestamp) -> Authentication {
-        let methods = AuthenticationMethods::from_stored(&self.methods);
-        Authentication::new(methods, AssuranceLevel::ONE_FACTOR, at).with_code(at)
+    /// The version of the credentials that were checked.
+    pub(in crate::services) fn version(&self) -> CredentialsVersion {
+        CredentialsVersion(self.credentials_version)
+    }
+
+    /// The authentication by the first factor.
+    pub(in crate::services) fn first_factor(&self, at: Timestamp) -> Authentication {
+        Authentication::new(AuthenticationMethods::from_stored(&self.methods), AssuranceLevel::ONE_FACTOR, at)
+    }
+
+    /// The attempts that are refunded once the second factor is right.
+    pub(in crate::services) fn attempted(self) -> Vec<CountedAttempt> {
+        self.attempted.into_iter().map(CountedAttempt::from).collect()
     }
 
     fn to_text(&self) -> String {
@@ -142,9 +158,23 @@ impl Services {
         Ok(begun.then(|| PendingSignIn(self.text_of(&token))))
     }
 
-    /// Whether a cookie is that of a sign-in that may still wait for its second factor. It costs no statement.
-    pub(crate) fn is_pending_sign_in(&self, presented: &str) -> bool {
-        self.open_purpose(presented, OneTimePurpose::PendingSignIn).is_some()
+    /// How the user of a sign-in that waits can complete it. None if no such sign-in waits.
+    pub(crate) async fn ways_to_complete(&self, presented: &str) -> Result<Option<WaysToComplete>, ActError> {
+        let Some((_, user_id, _)) = self.pending_sign_in(presented).await? else { return Ok(None) };
+        let factors = self.factors_of(user_id).await?;
+        let passkey = factors.passkeys > 0 && self.config.passkeys.are_on(&self.config.public_url);
+        Ok(Some(WaysToComplete { code: factors.totp_since.is_some(), passkey }))
+    }
+
+    /// The sign-in that waits by this cookie: its token, its user, and the content of its row.
+    pub(in crate::services) async fn pending_sign_in(
+        &self,
+        presented: &str,
+    ) -> Result<Option<(TokenUse, UserId, Content)>, ActError> {
+        let purpose = OneTimePurpose::PendingSignIn;
+        let Some(waits) = self.open_purpose(presented, purpose) else { return Ok(None) };
+        let content = self.content_of(waits, purpose).await?;
+        Ok(content.map(|(user_id, content)| (waits, user_id, content)))
     }
 
     fn open_purpose(&self, presented: &str, purpose: OneTimePurpose) -> Option<TokenUse> {
@@ -165,18 +195,17 @@ impl Services {
         typed: &str,
         previous_sessions: &[OwnedSession],
     ) -> Result<SignInCookies, ActError> {
-        let waits = self.open_purpose(presented, OneTimePurpose::PendingSignIn).ok_or(ActError::SignedOut)?;
-        let waiting = self.content_of(waits, OneTimePurpose::PendingSignIn).await?;
-        let (user_id, content) = waiting.ok_or(ActError::SignedOut)?;
+        let waiting = self.pending_sign_in(presented).await?;
+        let (waits, user_id, content) = waiting.ok_or(ActError::SignedOut)?;
         let CheckedCode { code, attempted } = self.check_factor_code(user_id, typed).await?;
         let user = self.user(user_id).await?;
         let (used, event) = self.code_use(context, (user_id, &user.name, &user.email), code).await?;
         let lifetime = self.session_lifetime(content.remember);
         let (mut session, token) = self.sessions.begin(user_id, lifetime, &context.client);
-        session.authentication = content.authentication(session.created_at);
+        session.authentication = content.first_factor(session.created_at).with_code(session.created_at);
         let notice = self.new_device_notice(context, user_id).await?;
         let events = self.sign_in_events(context, &session, notice);
-        let checked = CredentialsVersion(content.credentials_version);
+        let checked = content.version();
         let email = EmailAddress::parse(&user.email).map_err(|_| ActError::SignedOut)?;
         let repeated = NewOneTimeToken {
             id: waits.id,
@@ -186,14 +215,19 @@ impl Services {
         };
         let completed = self
             .store
-            .complete_pending_sign_in(waits, checked, used, &repeated, &session, previous_sessions, events)
+            .complete_pending_sign_in(
+                SecondFactorUse { token: waits, checked, code: used, repeated },
+                &session,
+                previous_sessions,
+                events,
+            )
             .await?;
         let unused = self.sessions.wait_until_applied(completed).await?.map_err(|refused| match refused {
             FactorRefused::Ended => ActError::SignedOut,
             FactorRefused::CodeUsed => refused_code(user_id),
         })?;
         self.refund(&attempted).await;
-        self.refund(&content.attempted.into_iter().map(CountedAttempt::from).collect::<Vec<_>>()).await;
+        self.refund(&content.attempted()).await;
         self.outbox_changed();
         self.record_sign_in(context, user_id, unused);
         if let Some(event) = event {
@@ -230,9 +264,8 @@ impl Services {
         let Some((user_id, content)) = self.content_of(token, purpose).await? else { return Ok(None) };
         let lifetime = self.session_lifetime(content.remember);
         let (mut session, issued) = self.sessions.begin(user_id, lifetime, &context.client);
-        session.authentication = content.authentication(session.created_at);
-        let (checked, events) =
-            (CredentialsVersion(content.credentials_version), self.sign_in_events(context, &session, None));
+        session.authentication = content.first_factor(session.created_at).with_code(session.created_at);
+        let (checked, events) = (content.version(), self.sign_in_events(context, &session, None));
         let repeated = self.store.repeat_sign_in(token, checked, &session, previous_sessions, events).await?;
         let Some(unused) = self.sessions.wait_until_applied(repeated).await? else { return Ok(None) };
         self.record_sign_in(context, user_id, unused);

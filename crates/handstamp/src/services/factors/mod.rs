@@ -17,7 +17,7 @@ use crate::sessions::Session;
 
 pub(in crate::services) use check_code::{CheckedCode, refused_code};
 pub(in crate::services) use complete_sign_in::FirstFactor;
-pub(crate) use complete_sign_in::{PendingSignIn, SignedIn};
+pub(crate) use complete_sign_in::{PendingSignIn, SignedIn, WaysToComplete};
 pub(crate) use totp::{NewTotp, TotpConfirmed};
 
 /// The key of an authenticator app in events and mails.
@@ -30,7 +30,7 @@ impl Services {
     }
 
     /// The notice about a change of a factor, if mails are sent. `change` is a key for the template.
-    fn factor_notice(
+    pub(in crate::services) fn factor_notice(
         &self,
         context: &Context,
         (user_id, name, email): (UserId, &str, &str),
@@ -43,6 +43,6 @@ impl Services {
 }
 
 /// The user of a session, for a notice.
-fn recipient(session: &Session) -> (UserId, &str, &str) {
+pub(in crate::services) fn recipient(session: &Session) -> (UserId, &str, &str) {
     (session.user.id, session.user.name(), session.user.email())
 }

@@ -4,17 +4,41 @@ use handstamp_core::{AssuranceLevel, Authentication};
 
 use super::Services;
 use crate::config::SecondFactorRequired;
-use crate::model::SessionUser;
+use crate::internal_error::InternalError;
+use crate::model::{Credentials, SessionUser};
 
 impl Services {
     /// The assurance level that every session of this user needs, except on the pages that reach it.
     pub(crate) fn required_assurance(&self, user: &SessionUser) -> AssuranceLevel {
-        let is_required = match &self.config.second_factor.required {
+        if self.is_factor_required(|group| user.is_in(group)) {
+            AssuranceLevel::TWO_FACTORS
+        } else {
+            AssuranceLevel::ONE_FACTOR
+        }
+    }
+
+    fn is_factor_required(&self, is_in: impl Fn(&str) -> bool) -> bool {
+        match &self.config.second_factor.required {
             SecondFactorRequired::Nobody => false,
             SecondFactorRequired::Everybody => true,
-            SecondFactorRequired::Groups(groups) => groups.iter().any(|group| user.is_in(group.as_str())),
-        };
-        if is_required { AssuranceLevel::TWO_FACTORS } else { AssuranceLevel::ONE_FACTOR }
+            SecondFactorRequired::Groups(groups) => groups.iter().any(|group| is_in(group.as_str())),
+        }
+    }
+
+    /// Whether the first factor of a sign-in begins no session: the user has an authenticator app, or needs a second factor and has a
+    /// passkey. Otherwise a passkey is another way in, and no lock on the password.
+    pub(in crate::services) async fn needs_second_factor(&self, account: &Credentials) -> Result<bool, InternalError> {
+        if account.has_second_factor {
+            return Ok(true);
+        }
+        let passkeys_are_on = self.config.passkeys.are_on(&self.config.public_url);
+        if !passkeys_are_on || self.config.second_factor.required == SecondFactorRequired::Nobody {
+            return Ok(false);
+        }
+        let has_passkey = self.store.factors_of(account.user_id).await?.is_some_and(|factors| factors.passkeys > 0);
+        let user = self.store.user_by_id(account.user_id, self.sessions.now()).await?;
+        let is_in = |group: &str| user.as_ref().is_some_and(|user| user.groups.iter().any(|of| of == group));
+        Ok(has_passkey && self.is_factor_required(is_in))
     }
 
     /// Whether a session has a second factor, if its user needs one.

@@ -6,7 +6,7 @@ use handstamp_core::{
 
 use super::*;
 use crate::model::{CodeUse, ContinuedSession, FactorRefused, Factors, NewOneTimeToken, RightCode};
-use crate::store::TokenUse;
+use crate::store::{SecondFactorUse, TokenUse};
 
 laws! {
     a_set_up_keeps_its_secret_until_it_is_stale_and_never_replaces_a_confirmed_one
@@ -92,9 +92,10 @@ async fn waits(store: &Store, user: UserId) -> NewOneTimeToken {
 
 async fn completes(store: &Store, token: &NewOneTimeToken, code: CodeUse) -> Result<(), FactorRefused> {
     let user = token.user_id.unwrap();
-    let (used, version, session) = (TokenUse { id: token.id, now: NOW }, version(store, user).await, new_session(user));
+    let (checked, session) = (version(store, user).await, new_session(user));
     let repeated = NewOneTimeToken { purpose: OneTimePurpose::RepeatedSignIn, ..token.clone() };
-    let done = store.complete_pending_sign_in(used, version, code, &repeated, &session, &[], sign_in_events()).await;
+    let used = SecondFactorUse { token: TokenUse { id: token.id, now: NOW }, checked, code, repeated };
+    let done = store.complete_pending_sign_in(used, &session, &[], sign_in_events()).await;
     let done = done.unwrap().value.map(drop);
     assert_eq!(is_live(store, &session).await, done.is_ok());
     done
@@ -140,7 +141,7 @@ async fn a_confirmed_app_ends_other_sessions_and_tokens_and_raises_the_level_of_
     assert!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().unwrap().has_second_factor);
     assert!(store.token(reset.id, OneTimePurpose::ResetPassword, NOW).await.unwrap().is_none());
     let factors = store.factors_of(ada).await.unwrap();
-    assert_eq!(factors, Some(Factors { has_password: true, totp_since: Some(LATER), recovery_codes: 1 }));
+    assert_eq!(factors, Some(Factors { has_password: true, totp_since: Some(LATER), recovery_codes: 1, passkeys: 0 }));
 }
 
 async fn a_secret_is_confirmed_once_and_in_a_live_session_only(store: &Store) {

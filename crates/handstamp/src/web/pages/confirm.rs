@@ -82,8 +82,8 @@ async fn form_page(
     next: Option<&ReturnTo>,
     errors: &FieldErrors,
 ) -> Result<Response, WebError> {
-    let WaysToConfirm { password, code } = site.services.ways_to_confirm(session, wanted).await?;
-    if wanted > session.authentication.assurance() && !password && !code {
+    let WaysToConfirm { password, code, passkey } = site.services.ways_to_confirm(session, wanted).await?;
+    if wanted > session.authentication.assurance() && !password && !code && !passkey {
         let page = site.urls.page("/account/totp");
         return Ok(see_other(&next.map_or_else(|| page.clone(), |next| url_with_next(&page, next))));
     }
@@ -92,6 +92,7 @@ async fn form_page(
         next => next_value(next),
         by_password => password,
         by_code => code,
+        by_passkey => passkey,
     };
     page(site, visitor, status, "authentication/confirm.html", values)
 }

@@ -10,6 +10,8 @@ pub(super) mod forgot;
 pub(super) mod home;
 pub(super) mod invitation;
 pub(super) mod link;
+#[cfg(feature = "passkeys")]
+pub(super) mod passkeys;
 pub(super) mod password;
 pub(super) mod profile;
 pub(super) mod recovery_codes;

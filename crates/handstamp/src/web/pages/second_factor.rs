@@ -10,7 +10,7 @@ use minijinja::context;
 use super::{link_with_next, messages, next_from_form, next_from_query, next_value, see_other_with};
 use crate::context::Context;
 use crate::model::{Field, FieldErrors};
-use crate::services::{ActError, PendingSignIn};
+use crate::services::{ActError, PendingSignIn, WaysToComplete};
 use crate::sessions::PresentedSessions;
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
@@ -33,11 +33,14 @@ pub(in crate::web) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, WebError> {
     let next = next_from_query(&site, &uri);
-    let is_pending = site.services.is_pending_sign_in(site.cookies.presented_pending_sign_in(&headers));
-    if visitor.session().is_some() || !is_pending {
-        return Ok(to_sign_in(&site, next.as_ref()));
+    let ways = match visitor.session() {
+        Some(_) => None,
+        None => site.services.ways_to_complete(site.cookies.presented_pending_sign_in(&headers)).await?,
+    };
+    match ways {
+        Some(ways) => form_page(&site, &visitor, StatusCode::OK, ways, next.as_ref(), &FieldErrors::default()),
+        None => Ok(to_sign_in(&site, next.as_ref())),
     }
-    form_page(&site, &visitor, StatusCode::OK, next.as_ref(), &FieldErrors::default())
 }
 
 pub(in crate::web) async fn submit(
@@ -64,7 +67,9 @@ pub(in crate::web) async fn submit(
             }
             (None, ActError::SignedOut) => Ok(to_sign_in(&site, next.as_ref())),
             (None, ActError::Fields(errors)) => {
-                form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, next.as_ref(), &errors)
+                let ways = site.services.ways_to_complete(pending).await?;
+                let Some(ways) = ways else { return Ok(to_sign_in(&site, next.as_ref())) };
+                form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, ways, next.as_ref(), &errors)
             }
             (None, error) => Err(error.into()),
         },
@@ -81,12 +86,15 @@ fn form_page(
     site: &SharedSite,
     visitor: &Visitor,
     status: StatusCode,
+    ways: WaysToComplete,
     next: Option<&ReturnTo>,
     errors: &FieldErrors,
 ) -> Result<Response, WebError> {
     let values = context! {
         errors => messages(errors, &[Field::Code]),
         next => next_value(next),
+        by_code => ways.code,
+        by_passkey => ways.passkey,
         sign_in_url => link_with_next(site, "/account/login", next),
         register_url => link_with_next(site, "/account/register", next),
     };

@@ -20,6 +20,8 @@ mod account_life;
 mod activity;
 mod connections;
 mod embedding;
+#[cfg(feature = "passkeys")]
+mod passkeys;
 mod propagation;
 mod second_factors;
 
@@ -136,10 +138,6 @@ async fn only_the_listed_routes_are_public() {
     let public = [
         "GET /account/register",
         "POST /account/register",
-        "GET /account/login",
-        "POST /account/login",
-        "GET /account/login/second-factor",
-        "POST /account/login/second-factor",
         "GET /account/logout",
         "POST /account/logout",
         "GET /account/login/mail",
@@ -149,6 +147,10 @@ async fn only_the_listed_routes_are_public() {
         "GET /account/forgot",
         "POST /account/forgot",
         "GET /account/forgot/sent",
+        "GET /account/login",
+        "POST /account/login",
+        "GET /account/login/second-factor",
+        "POST /account/login/second-factor",
         "GET /account/link/{token}",
         "GET /account/reset",
         "POST /account/reset",
@@ -157,6 +159,9 @@ async fn only_the_listed_routes_are_public() {
         "GET /account/invitation",
         "POST /account/invitation",
         "POST /account/verify",
+        "POST /account/login/passkey/options",
+        "POST /account/login/passkey",
+        "POST /account/login/second-factor/passkey",
         "POST /account/api/v1/password/forgot",
         "ANY /account/api/{*path}",
         "POST /account/api/v1/session",

@@ -31,9 +31,10 @@ const ONE_FIELD: [&str; 7] = [
 ];
 
 /// The templates that only a signed-in user sees.
-const OF_MEMBERS: [&str; 6] = [
+const OF_MEMBERS: [&str; 7] = [
     "account/delete.html",
     "account/index.html",
+    "account/passkeys.html",
     "authentication/confirm.html",
     "email/change.html",
     "email/confirm.html",
@@ -76,7 +77,7 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
                 values => context! { email => name }, next, valid_for => "10 minutes", again_url => "/account/login/mail",
                 errors => context! { email => error, code => error, password => error }, sign_in_url => "/account/login",
                 register_url => "/account/register", sent => next.is_empty(), by_code => error.is_some(),
-                by_password => next.is_empty(),
+                by_password => next.is_empty(), by_passkey => !next.is_empty(),
             };
             samples.extend([("authentication/register.html", register), ("authentication/sign_in.html", sign_in)]);
             samples.extend(ONE_FIELD.map(|template| (template, field.clone())));
@@ -92,7 +93,21 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
             refresh => error.map(|_| 2),
             link_href => "/", link_text => "Home",
         };
+        let passkey = |used: Option<&str>| {
+            context! {
+                id => "1", name => name, synced => used.is_some(), created => "1 May 2026", created_iso => "2026-05-01T00:00:00Z",
+                used, used_iso => used,
+            }
+        };
         samples.extend([
+            (
+                "account/passkeys.html",
+                context! { passkeys => vec![passkey(none), passkey(error)], has_room => true, done => none, error => error },
+            ),
+            (
+                "account/passkeys.html",
+                context! { passkeys => Vec::<Value>::new(), has_room => false, done => error, error => none },
+            ),
             ("home.html", context! { notice => error }),
             ("authentication/sign_out.html", context! { next => error }),
             ("account/index.html", context! { done => error }),
@@ -165,7 +180,10 @@ fn every_template_renders_from_samples() {
 fn every_template_is_among_the_samples() {
     let rendered: Vec<_> = samples("Ada").iter().map(|(template, _)| *template).collect();
     for (template, _) in TEMPLATES {
-        assert!(rendered.contains(template) || ["layout.html", "fields.html"].contains(template), "{template}");
+        assert!(
+            rendered.contains(template) || ["layout.html", "fields.html", "passkey.html"].contains(template),
+            "{template}"
+        );
     }
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/templates"));
     assert_eq!(files_in(folder) - files_in(&folder.join("mail")), TEMPLATES.len(), "of the files");
@@ -181,9 +199,14 @@ fn the_page_title_announces_an_error() {
     let templates = Templates::new(&config(), true);
     for (template, values) in samples("Wrong!") {
         let html = templates.render(template, context! { nav => true, visitor => visitor("Ada"), ..values }).unwrap();
-        let errs = html.contains("aria-invalid=\"true\"") || template == "error.html";
+        let of_the_page = html.contains("role=\"alert\"><span class=\"visually-hidden\">Error");
+        let errs = html.contains("aria-invalid=\"true\"") || of_the_page || template == "error.html";
         assert_eq!(html.contains("<title>Error: "), errs, "{template}");
-        assert_eq!(html.matches(" autofocus").count(), usize::from(errs && template != "error.html"), "{template}");
+        assert_eq!(
+            html.matches(" autofocus").count(),
+            usize::from(errs && !of_the_page && template != "error.html"),
+            "{template}"
+        );
     }
 }
 

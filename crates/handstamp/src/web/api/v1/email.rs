@@ -3,11 +3,11 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::body::JsonBody;
 use super::problems;
 use super::types::{CodeBody, EmailBody};
 use crate::context::Context;
 use crate::web::SharedSite;
+use crate::web::json_body::JsonBody;
 use crate::web::user::SignedInUser;
 use crate::web::web_error::WebError;
 

@@ -3,7 +3,6 @@
 //! It offers the same actions as the pages, by the same services and under the same limits. Errors are problem documents
 //! (RFC 9457). `openapi.json` describes it.
 
-mod body;
 pub(in crate::web) mod description;
 pub(in crate::web) mod email;
 pub(in crate::web) mod password;

@@ -5,7 +5,6 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::body::JsonBody;
 use super::problems;
 use super::responses::{signed_in, with_cookies};
 use super::types::{ConfirmBody, CredentialsBody, FactorCodeBody, SignedInResponse};
@@ -14,6 +13,7 @@ use crate::services::{Proof, SignInRequest, SignedIn};
 use crate::sessions::PresentedSessions;
 use crate::web::SharedSite;
 use crate::web::authenticate::end_presented;
+use crate::web::json_body::JsonBody;
 use crate::web::user::SignedInUser;
 use crate::web::web_error::WebError;
 

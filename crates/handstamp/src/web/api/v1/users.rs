@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::body::JsonBody;
 use super::problems;
 use super::responses::{signed_in, with_cookies};
 use super::types::{NewUserBody, SignedInResponse};
@@ -12,6 +11,7 @@ use crate::context::Context;
 use crate::services::{RegisterRequest, Registered};
 use crate::sessions::PresentedSessions;
 use crate::web::SharedSite;
+use crate::web::json_body::JsonBody;
 use crate::web::web_error::WebError;
 
 /// Creates an account, and signs its user in. Where addresses must be confirmed first, a link and a code are mailed instead, and the

@@ -1,14 +1,14 @@
-//! The JSON bodies of the API.
+//! The JSON bodies of requests.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
 
-use crate::web::form::{has_type, read_body};
-use crate::web::web_error::WebError;
+use super::form::{has_type, read_body};
+use super::web_error::WebError;
 
 /// The JSON body of a request.
-pub(in crate::web) struct JsonBody<T>(pub(super) T);
+pub(super) struct JsonBody<T>(pub(super) T);
 
 impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = WebError;
