@@ -4,6 +4,7 @@
 //! client. The feature `visitor` adds the `Visitor`, and `server` adds everything else.
 #![allow(clippy::unwrap_used)]
 
+mod authenticator;
 mod folder;
 mod mail_server;
 mod postgres;
@@ -26,6 +27,7 @@ mod visitor;
 #[cfg(feature = "server")]
 mod workload;
 
+pub use authenticator::Authenticator;
 pub use folder::TempFolder;
 pub use mail_server::{MailServer, Postfix, ReceivedMail};
 pub use postgres::Postgres;

@@ -117,7 +117,7 @@ async fn the_pages_of_second_factors_are_accessible() {
     ada.clicks("Sign in").await;
     ada.is_told_beside("code", "This code is wrong").await;
     ada.looks_closely("second-factor-with-error").await;
-    ada.fills_in("Code", &app.code(0).await).await;
+    ada.fills_in("Code", &app.code(0)).await;
     ada.clicks("Sign in").await;
     ada.is_at("/account").await;
     ada.looks_closely("account-with-app").await;

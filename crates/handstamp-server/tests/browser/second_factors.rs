@@ -1,62 +1,31 @@
 //! Second factors in a real browser: the QR code is scanned from the screen, and pyotp is the authenticator app.
 
-use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fantoccini::Locator;
 use fantoccini::key::Key;
-use handstamp_testing::TempFolder;
+use handstamp_testing::{Authenticator, TempFolder};
 
 use crate::browser_user::{ADA, BrowserUser};
 use crate::site::Site;
 
-const STEP: u64 = 30;
-
-/// An authenticator app that has scanned a QR code.
-pub(crate) struct Authenticator {
-    url: String,
-}
-
-impl Authenticator {
+impl BrowserUser {
     /// Scans the QR code of the open page from a picture of the screen.
-    pub(crate) async fn scans(user: &BrowserUser) -> Self {
+    pub(crate) async fn scans(&self) -> Authenticator {
         let folder = TempFolder::new();
         let file = folder.path().join("qr.png");
-        let code = user.finds(Locator::Css(".qr")).await;
-        user.browser
-            .execute("document.querySelector('.qr').scrollIntoView({ block: 'center' })", vec![])
-            .await
-            .unwrap();
+        let code = self.finds(Locator::Css(".qr")).await;
+        let in_view = "document.querySelector('.qr').scrollIntoView({ block: 'center' })";
+        self.browser.execute(in_view, Vec::new()).await.unwrap();
         std::fs::write(&file, code.screenshot().await.unwrap()).unwrap();
-        let script = "import sys, zxingcpp\nfrom PIL import Image\nprint(zxingcpp.read_barcodes(Image.open(sys.argv[1]))[0].text)";
-        Self { url: python(script, &[file.to_str().unwrap()]) }
+        Authenticator::scan(&file)
     }
 
-    /// The code of the step that is so many steps from now, after a wait if the step ends soon.
-    pub(crate) async fn code(&self, steps: i64) -> String {
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        if now() % STEP > STEP - 10 {
-            tokio::time::sleep(Duration::from_secs(11)).await;
-        }
-        let time = now().checked_add_signed(steps * STEP as i64).unwrap().to_string();
-        python("import sys, pyotp; print(pyotp.parse_uri(sys.argv[1]).at(int(sys.argv[2])))", &[&self.url, &time])
-    }
-}
-
-fn python(script: &str, arguments: &[&str]) -> String {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/bin/python");
-    let printed = Command::new(python).args(["-c", script]).args(arguments).output().unwrap();
-    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
-    String::from_utf8(printed.stdout).unwrap().trim().to_owned()
-}
-
-impl BrowserUser {
     /// Sets up an authenticator app, and returns it with the recovery codes.
     pub(crate) async fn sets_up_an_app(&self) -> (Authenticator, Vec<String>) {
         self.goes_to("/account/totp").await;
-        let app = Authenticator::scans(self).await;
-        self.fills_in("Code", &app.code(-1).await).await;
+        let app = self.scans().await;
+        self.fills_in("Code", &app.code(-1)).await;
         self.clicks("Turn on").await;
         self.sees_a_heading("Your recovery codes").await;
         let mut codes = Vec::new();
@@ -89,7 +58,7 @@ async fn a_user_scans_the_code_signs_in_with_the_app_and_removes_it() {
     ada.fills_in("Code", "123").await;
     ada.clicks("Sign in").await;
     ada.is_told_beside("code", "This code is wrong").await;
-    ada.fills_in("Code", &app.code(0).await).await;
+    ada.fills_in("Code", &app.code(0)).await;
     ada.clicks("Sign in").await;
     ada.is_at("/account").await;
     ada.is_signed_in_as(&ADA).await;
@@ -115,7 +84,7 @@ async fn a_double_click_on_the_code_signs_in_once_and_without_an_error() {
     ada.registers_as(&ADA).await;
     ada.is_at("/account").await;
     let (app, codes) = ada.sets_up_an_app().await;
-    for (code, pause) in [(app.code(0).await, 0), (app.code(1).await, 20), (codes[0].clone(), 60)] {
+    for (code, pause) in [(app.code(0), 0), (app.code(1), 20), (codes[0].clone(), 60)] {
         ada.goes_to("/account").await;
         ada.signs_out().await;
         ada.signs_in_as(&ADA).await;
@@ -137,9 +106,9 @@ async fn a_user_without_a_mouse_sets_up_an_app_and_signs_in_with_it() {
     ada.tabs_to("Set up an authenticator app").await;
     ada.presses(Key::Enter).await;
     ada.is_at("/account/totp").await;
-    let app = Authenticator::scans(&ada).await;
+    let app = ada.scans().await;
     ada.tabs_to("Code").await;
-    ada.types(&app.code(-1).await).await;
+    ada.types(&app.code(-1)).await;
     ada.presses(Key::Enter).await;
     ada.sees_a_heading("Your recovery codes").await;
     ada.tabs_to("I have saved them").await;
@@ -149,7 +118,7 @@ async fn a_user_without_a_mouse_sets_up_an_app_and_signs_in_with_it() {
     ada.signs_in_as(&ADA).await;
     ada.is_at("/account/login/second-factor").await;
     ada.tabs_to("Code").await;
-    ada.types(&app.code(0).await).await;
+    ada.types(&app.code(0)).await;
     ada.presses(Key::Enter).await;
     ada.is_at("/account").await;
 }
@@ -161,8 +130,8 @@ async fn a_site_that_requires_a_second_factor_leads_to_it_and_then_on() {
     ada.registers_as(&ADA).await;
     ada.is_at("/account/totp?next=%2Faccount").await;
     ada.sees("This site requires a second factor.").await;
-    let app = Authenticator::scans(&ada).await;
-    ada.fills_in("Code", &app.code(-1).await).await;
+    let app = ada.scans().await;
+    ada.fills_in("Code", &app.code(-1)).await;
     ada.clicks("Turn on").await;
     ada.sees_a_heading("Your recovery codes").await;
     ada.clicks("I have saved them").await;

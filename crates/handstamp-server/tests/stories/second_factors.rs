@@ -1,46 +1,19 @@
 //! Second factors, with pyotp as the authenticator app of the user.
 
-use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use handstamp_testing::{ADAS_PASSWORD, TestServer, Visitor};
+use handstamp_testing::{ADAS_PASSWORD, Authenticator, TestServer, Visitor};
 
 const OLD: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
 const NEW: &str = "Zm9vYmFyYmF6cXV4-3k9TTdhLWJ2LXp5NGpzNm1wMA8";
-const STEP: u64 = 30;
 const SECOND_FACTOR: &str = "/account/login/second-factor";
-
-/// An authenticator app: pyotp, with the URL of a QR code.
-struct Authenticator {
-    url: String,
-}
-
-impl Authenticator {
-    /// The code of the step that many steps from now, after a wait if the step ends soon.
-    async fn code(&self, steps: i64) -> String {
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        if now() % STEP > STEP - 8 {
-            tokio::time::sleep(Duration::from_secs(9)).await;
-        }
-        self.code_at(now().checked_add_signed(steps * STEP as i64).unwrap())
-    }
-
-    fn code_at(&self, time: u64) -> String {
-        let script = "import sys, pyotp; print(pyotp.parse_uri(sys.argv[1]).at(int(sys.argv[2])))";
-        let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/bin/python");
-        let printed = Command::new(python).args(["-c", script, &self.url, &time.to_string()]).output().unwrap();
-        assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
-        String::from_utf8(printed.stdout).unwrap().trim().to_owned()
-    }
-}
 
 /// Sets an app up with the code of the step before this one, and returns it with the recovery codes.
 async fn sets_up(visitor: &Visitor) -> (Authenticator, Vec<String>) {
     let page = visitor.opens("/account/totp").await;
     let url = between(&page.body, "<a href=\"otpauth", "\"").replace("&#x2f;", "/").replace("&amp;", "&");
     let app = Authenticator { url: format!("otpauth{url}") };
-    let page = visitor.submits("/account/totp", &[("code", &app.code(-1).await)]).await;
+    let page = visitor.submits("/account/totp", &[("code", &app.code(-1))]).await;
     assert_eq!(page.status, 200, "{}", page.body);
     let codes = page.body.split("<code>").skip(1).map(|rest| rest.split('<').next().unwrap().to_owned()).collect();
     (app, codes)
@@ -85,10 +58,10 @@ handstamp_testing::stories! {
 
         let phone = with_password(&server.url).await;
         assert!(!phone.is_signed_in().await, "there is no session before the code");
-        let (wrong, used) = (phone.submits(SECOND_FACTOR, &[("code", "000000")]).await, app.code(-1).await);
+        let (wrong, used) = (phone.submits(SECOND_FACTOR, &[("code", "000000")]).await, app.code(-1));
         assert!(wrong.status == 422 && wrong.error_of("code").is_some());
         assert_eq!(phone.submits(SECOND_FACTOR, &[("code", &used)]).await.status, 422, "it was used");
-        let page = phone.submits(SECOND_FACTOR, &[("code", &app.code(0).await)]).await;
+        let page = phone.submits(SECOND_FACTOR, &[("code", &app.code(0))]).await;
         assert_eq!((page.status, page.location()), (303, "/account"));
         assert!(phone.is_signed_in().await);
 
@@ -111,7 +84,7 @@ handstamp_testing::stories! {
         server.restart_with("HANDSTAMP_LIMITS__SIGN_IN_PER_ACCOUNT", "100");
         let node = server.start_node();
         let (app, _) = sets_up(&server.ada().await).await;
-        assert_eq!(signed_in_by(&app.code(1).await, [&server, &node]).await, 1);
+        assert_eq!(signed_in_by(&app.code(1), [&server, &node]).await, 1);
     }
 
     async fn of_fifty_uses_of_one_recovery_code_at_once_on_two_nodes_one_signs_in(mut server: TestServer) {
@@ -141,7 +114,7 @@ handstamp_testing::stories! {
         let printed = server.run_cli(&["user", "reset-factors", "ADA@example.com"], "");
         assert_eq!(printed, (0, "removed the second factors of ada@example.com, and revoked 1 session\n".into(), String::new()));
         assert!(!copy.is_signed_in().await, "on every node when the command returns");
-        assert_eq!(waits.submits(SECOND_FACTOR, &[("code", &app.code(0).await)]).await.location(), "/account/login");
+        assert_eq!(waits.submits(SECOND_FACTOR, &[("code", &app.code(0))]).await.location(), "/account/login");
         assert_eq!(waits.submits(SECOND_FACTOR, &[("code", &codes[0])]).await.location(), "/account/login");
         assert_eq!(waits.signs_in("ada@example.com", ADAS_PASSWORD).await.location(), "/account");
         assert_eq!(server.run_cli(&["user", "reset-factors", "nobody@example.com"], "").0, 3);
@@ -168,12 +141,12 @@ handstamp_testing::stories! {
         server.set("HANDSTAMP_SECRET_KEY_FALLBACKS", OLD);
         server.restart_with("HANDSTAMP_SECRET_KEY", NEW);
         let phone = with_password(&server.url).await;
-        assert_eq!(phone.submits(SECOND_FACTOR, &[("code", &app.code(0).await)]).await.status, 303, "a fallback opens it");
+        assert_eq!(phone.submits(SECOND_FACTOR, &[("code", &app.code(0))]).await.status, 303, "a fallback opens it");
         tokio::time::sleep(Duration::from_secs(3)).await;
         server.set("HANDSTAMP_SECRET_KEY_FALLBACKS", "");
         server.restart();
         let phone = with_password(&server.url).await;
-        assert_eq!(phone.submits(SECOND_FACTOR, &[("code", &app.code(1).await)]).await.status, 303, "it was sealed anew");
+        assert_eq!(phone.submits(SECOND_FACTOR, &[("code", &app.code(1))]).await.status, 303, "it was sealed anew");
     }
 
     async fn an_app_that_no_key_opens_is_told_to_the_operator(mut server: TestServer) {
@@ -181,7 +154,7 @@ handstamp_testing::stories! {
         let (app, codes) = sets_up(&server.ada().await).await;
         server.restart_with("HANDSTAMP_SECRET_KEY", NEW);
         let phone = with_password(&server.url).await;
-        assert_eq!(phone.submits(SECOND_FACTOR, &[("code", &app.code(0).await)]).await.status, 422);
+        assert_eq!(phone.submits(SECOND_FACTOR, &[("code", &app.code(0))]).await.status, 422);
         assert_eq!(server.wait_for_event("factor_key_unknown").await["level"], "ERROR");
         assert_eq!(phone.submits(SECOND_FACTOR, &[("code", &codes[0])]).await.status, 303, "recovery codes are no secret of the key");
     }

@@ -47,6 +47,7 @@ pub(crate) use protocol::{
     Committed, Invalidation, InvalidationLog, InvalidationScope, NoLease, NodeId, NodeRow, Position,
     PropagationUnknown, StaleRead,
 };
+pub(crate) use second_factors::SecondFactorUse;
 pub(crate) use users::EmailTakenError;
 
 pub(crate) use statement::as_maintenance;

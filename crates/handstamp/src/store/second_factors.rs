@@ -11,6 +11,17 @@ use crate::model::{
     OwnedSession, RightCode, SignInEvents, StoredTotp,
 };
 
+/// The completion of a sign-in that waits for its second factor.
+pub(crate) struct SecondFactorUse {
+    /// The sign-in that waits.
+    pub(crate) token: TokenUse,
+    /// The credentials that the first factor was checked against.
+    pub(crate) checked: CredentialsVersion,
+    pub(crate) code: CodeUse,
+    /// The token that signs in once more, for a form that is sent twice.
+    pub(crate) repeated: NewOneTimeToken,
+}
+
 type TotpRow = (Vec<u8>, i64, Option<i64>);
 
 const SELECT_TOTP: Sql = request("SELECT sealed, last_step, confirmed_at FROM totp_secrets WHERE user_id = $1");
@@ -311,13 +322,10 @@ impl Store {
     }
 
     /// Completes a sign-in that waits for its second factor: uses up the code, and begins the session. The other sign-ins of the user
-    /// that wait end. The token `repeated` signs in once more, for a form that is sent twice. Returns how many longest unused sessions were ended to stay within the limit.
+    /// that wait end. Returns how many longest unused sessions were ended to stay within the limit.
     pub(crate) async fn complete_pending_sign_in(
         &self,
-        token: TokenUse,
-        checked: CredentialsVersion,
-        code: CodeUse,
-        repeated: &NewOneTimeToken,
+        SecondFactorUse { token, checked, code, repeated }: SecondFactorUse,
         session: &NewSession,
         ended: &[OwnedSession],
         events: SignInEvents,
@@ -331,7 +339,7 @@ impl Store {
             return tx.rollback_with(Err(FactorRefused::CodeUsed)).await;
         }
         tx.delete_pending_sign_ins(user_id, Timestamp::from_unix_seconds(i64::MAX as u64)).await?;
-        tx.store_token(repeated).await?;
+        tx.store_token(&repeated).await?;
         let (changed, unused) = tx.replace_sessions(ended, session).await?;
         tx.write_sign_in_events(events, unused).await?;
         tx.commit_invalidating(Ok(unused), &changed).await

@@ -14,7 +14,7 @@ use super::{ActError, Services};
 use crate::context::Context;
 use crate::model::{Credentials, CredentialsVersion, FactorRefused, NewOneTimeToken, OwnedSession};
 use crate::services::{SENT_TWICE_WITHIN, SignInCookies};
-use crate::store::{CountedAttempt, TokenUse};
+use crate::store::{CountedAttempt, SecondFactorUse, TokenUse};
 
 /// The outcome of a first factor that was right.
 pub(crate) enum SignedIn {
@@ -215,7 +215,12 @@ impl Services {
         };
         let completed = self
             .store
-            .complete_pending_sign_in(waits, checked, used, &repeated, &session, previous_sessions, events)
+            .complete_pending_sign_in(
+                SecondFactorUse { token: waits, checked, code: used, repeated },
+                &session,
+                previous_sessions,
+                events,
+            )
             .await?;
         let unused = self.sessions.wait_until_applied(completed).await?.map_err(|refused| match refused {
             FactorRefused::Ended => ActError::SignedOut,

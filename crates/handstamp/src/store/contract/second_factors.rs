@@ -6,7 +6,7 @@ use handstamp_core::{
 
 use super::*;
 use crate::model::{CodeUse, ContinuedSession, FactorRefused, Factors, NewOneTimeToken, RightCode};
-use crate::store::TokenUse;
+use crate::store::{SecondFactorUse, TokenUse};
 
 laws! {
     a_set_up_keeps_its_secret_until_it_is_stale_and_never_replaces_a_confirmed_one
@@ -92,9 +92,10 @@ async fn waits(store: &Store, user: UserId) -> NewOneTimeToken {
 
 async fn completes(store: &Store, token: &NewOneTimeToken, code: CodeUse) -> Result<(), FactorRefused> {
     let user = token.user_id.unwrap();
-    let (used, version, session) = (TokenUse { id: token.id, now: NOW }, version(store, user).await, new_session(user));
+    let (checked, session) = (version(store, user).await, new_session(user));
     let repeated = NewOneTimeToken { purpose: OneTimePurpose::RepeatedSignIn, ..token.clone() };
-    let done = store.complete_pending_sign_in(used, version, code, &repeated, &session, &[], sign_in_events()).await;
+    let used = SecondFactorUse { token: TokenUse { id: token.id, now: NOW }, checked, code, repeated };
+    let done = store.complete_pending_sign_in(used, &session, &[], sign_in_events()).await;
     let done = done.unwrap().value.map(drop);
     assert_eq!(is_live(store, &session).await, done.is_ok());
     done
