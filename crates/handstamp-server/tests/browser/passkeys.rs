@@ -29,12 +29,12 @@ impl WebDriverCompatibleCommand for Authenticators {
 
 /// The abilities of an authenticator.
 #[derive(Clone, Copy)]
-struct Abilities {
+pub(crate) struct Abilities {
     resident_keys: bool,
     verifies_user: bool,
 }
 
-const PHONE: Abilities = Abilities { resident_keys: true, verifies_user: true };
+pub(crate) const PHONE: Abilities = Abilities { resident_keys: true, verifies_user: true };
 /// A security key that notes a touch and no more.
 const TOUCH: Abilities = Abilities { resident_keys: false, verifies_user: false };
 /// A security key with a PIN, and no space for passkeys that it can list.
@@ -46,7 +46,7 @@ impl BrowserUser {
     }
 
     /// Gives the browser an authenticator, and returns its id.
-    async fn has_authenticator(&self, abilities: Abilities) -> String {
+    pub(crate) async fn has_authenticator(&self, abilities: Abilities) -> String {
         let Abilities { resident_keys, verifies_user } = abilities;
         let parameters = json!({
             "protocol": "ctap2_1", "transport": if resident_keys { "internal" } else { "usb" },
@@ -57,7 +57,7 @@ impl BrowserUser {
     }
 
     /// Turns the list in the field of the address off: the browser of a test takes the first passkey of it by itself.
-    async fn is_offered_no_list(&self) {
+    pub(crate) async fn is_offered_no_list(&self) {
         let script = "PublicKeyCredential.isConditionalMediationAvailable = async () => false";
         let off = Extra::devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script }));
         self.browser.issue_cmd(off).await.unwrap();
@@ -80,7 +80,7 @@ impl BrowserUser {
         self.sends(Method::POST, format!("/{id}/uv"), json!({ "isUserVerified": recognised })).await;
     }
 
-    async fn adds_a_passkey(&self) {
+    pub(crate) async fn adds_a_passkey(&self) {
         self.goes_to("/account/passkeys").await;
         self.clicks("Add a passkey").await;
         self.sees("Your passkey is added.").await;
@@ -92,7 +92,7 @@ impl BrowserUser {
     }
 
     /// Waits for the words of the script beside the button.
-    async fn is_told_by_the_script(&self, words: &str) {
+    pub(crate) async fn is_told_by_the_script(&self, words: &str) {
         let told = format!("//*[@role = \"alert\"][not(@hidden)][contains(., \"{words}\")]");
         self.finds(Locator::XPath(&told)).await;
     }
