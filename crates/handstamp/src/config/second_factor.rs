@@ -10,7 +10,7 @@ use super::{Config, Setting};
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct SecondFactorConfig {
-    /// The users who need a second factor; nobody by default. Those who have none are led to set one up before anything else.
+    /// The users who need a second factor; by default no user does. Those who have none are led to set one up before anything else.
     pub required: SecondFactorRequired,
 }
 

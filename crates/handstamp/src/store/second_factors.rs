@@ -214,7 +214,7 @@ impl Store {
         tx.commit().await.map(|()| true)
     }
 
-    /// What a user can authenticate with; none if there is no such user.
+    /// The password and the second factors of a user; none if there is no such user.
     pub(crate) async fn factors_of(&self, user_id: UserId) -> Result<Option<Factors>> {
         const SQL: Sql = request(
             "SELECT CASE WHEN password_hash IS NULL THEN CAST(0 AS BIGINT) ELSE CAST(1 AS BIGINT) END,

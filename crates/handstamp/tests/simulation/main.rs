@@ -5,7 +5,7 @@
 //!
 //! Four invariants must always hold. No request is served that began after the end of its session was confirmed. No request
 //! sees an older name than one whose change was confirmed. No byte of an open stream passes after the end of its session was
-//! confirmed. No session id means two assurance levels: a session whose level changes continues under another id and another secret,
+//! confirmed. No session id means two assurance levels. A session whose level changes continues under another id and another secret,
 //! and the end of the former one is confirmed like any other. `mutants.py` leaves out each rule of the protocol and checks that
 //! the simulation catches it.
 //!

@@ -34,7 +34,7 @@ impl PendingSignIn {
     }
 }
 
-/// What the row of such a sign-in says.
+/// The content of the row of such a sign-in.
 #[derive(Clone, Serialize, Deserialize)]
 struct Content {
     credentials_version: i64,

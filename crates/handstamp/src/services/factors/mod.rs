@@ -24,7 +24,7 @@ pub(crate) use totp::{NewTotp, TotpConfirmed};
 const TOTP: &str = "totp";
 
 impl Services {
-    /// What a user can authenticate with.
+    /// The password and the second factors of a user.
     pub(crate) async fn factors_of(&self, user_id: UserId) -> Result<Factors, ActError> {
         self.store.factors_of(user_id).await?.ok_or(ActError::NotFound(Message::NoSuchUser))
     }

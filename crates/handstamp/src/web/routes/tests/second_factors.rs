@@ -17,7 +17,7 @@ struct Browser<'a> {
     cookies: std::cell::RefCell<std::collections::BTreeMap<String, String>>,
 }
 
-/// What a browser was answered.
+/// The answer to a browser.
 struct Answer {
     status: u16,
     location: String,
