@@ -41,9 +41,8 @@ impl Handstamp {
     /// The session has no authentication method: assertions for apps name none.
     ///
     /// # Errors
-    /// Those of the future: [not found](Error::is_not_found); [refused](Error::is_refused) for a disabled user, and for one with a second
-    /// factor, who has to use the sign-in page; or the database
-    /// cannot be written.
+    /// Those of the future: [not found](Error::is_not_found); [refused](Error::is_refused) for a disabled user, and for one with a
+    /// second factor; or the database cannot be written. A user with a second factor has to use the sign-in page.
     pub fn sign_in(&self, user: UserId, client: &ClientDetails) -> SignIn {
         SignIn { site: Arc::clone(self.shared_site()), user, client: client.clone(), remember: true }
     }
