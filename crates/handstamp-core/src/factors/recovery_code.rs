@@ -15,7 +15,8 @@ const GROUP: usize = 4;
 /// A recovery code.
 pub struct RecoveryCode(Zeroizing<String>);
 
-/// The hash by which a code is stored. The code has 80 random bits, so a fast hash is enough (NIST SP 800-63B-4 §3.1.2.2).
+/// The hash by which a code is stored. The code has 80 random bits, too many to try them all. NIST SP 800-63B-4 §3.1.2.2 asks for 112, or
+/// for a password hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoveryCodeHash([u8; 32]);
 

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use handstamp::{
-    AppAccess, AppPath, AppUrl, Argon2Params, MailAddress, Registration, ReturnHost, TrustedProxies, WebhookSecret,
-    WebhookUrl,
+    AppAccess, AppPath, AppUrl, Argon2Params, GroupName, MailAddress, Registration, ReturnHost, TrustedProxies,
+    WebhookSecret, WebhookUrl,
 };
 
 use super::reference::variable;
@@ -390,6 +390,7 @@ fn invalid_values() -> Vec<(&'static str, &'static str, Refusal)> {
         ("session.confirm_after", "25h", Check(|config| config.session.confirm_after = Duration::from_secs(90_000))),
         ("sign_in.mail", "yes", Type(is_no_flag)),
         ("passkeys.rp_id", "com", Check(|config| config.passkeys.rp_id = Some("com".to_owned()))),
+        ("second_factor.required", "the staff", Type(|text| GroupName::parse(text).is_err())),
         ("webhooks.url", "http://app.example.com", Type(|text| text.parse::<WebhookUrl>().is_err())),
         ("webhooks.secret", "whsec_", Type(|text| text.parse::<WebhookSecret>().is_err())),
         ("webhooks.events", "created", Check(|config| config.webhooks.events = vec!["created".to_owned()])),

@@ -136,11 +136,15 @@ async fn the_pages_of_passkeys_are_accessible() {
     ada.has_authenticator(PHONE).await;
     ada.adds_a_passkey().await;
     ada.looks_closely("passkeys-added").await;
+    ada.goes_to("/account/confirm?assurance=2&next=%2Faccount%2Fpasskeys").await;
+    ada.looks_closely("confirm-by-passkey").await;
+    ada.clicks("Use your passkey").await;
+    ada.is_at("/account/passkeys").await;
     ada.clicks("Add a passkey").await;
     ada.is_told_by_the_script("This device has a passkey").await;
     ada.looks_closely("passkeys-known").await;
-    ada.goes_to("/account/confirm?assurance=2").await;
-    ada.looks_closely("confirm-by-passkey").await;
+    ada.goes_to("/account/security").await;
+    ada.looks_closely("security-with-passkey").await;
     ada.signs_out().await;
     ada.goes_to("/account/login").await;
     ada.looks_closely("sign-in-with-passkeys").await;

@@ -301,7 +301,7 @@ async fn a_passkey_confirms_that_it_is_the_user() {
 
     ada.signs_in_as(&ADA).await;
     ada.is_at("/account/login/second-factor").await;
-    ada.sees("Your password is right. Use your passkey as well.").await;
+    ada.sees("Use your passkey to finish signing in.").await;
     ada.clicks("Use your passkey").await;
     ada.is_welcomed_as(&ADA).await;
 }

@@ -35,10 +35,11 @@ const APPS: &str = "sdk/tests/test_documents.py";
 const ACCOUNT_LIFE: &str = "crates/handstamp-server/tests/stories/account_life.rs";
 const AUDIT_LOG: &str = "docs/src/guide/audit-log.md";
 const BACKUP: &str = "crates/handstamp-server/tests/stories/backup_and_restore.rs";
+const FACTORS: &str = "crates/handstamp-server/tests/stories/second_factors.rs";
 const NODES: &str = "crates/handstamp-server/tests/stories/multiple_nodes.rs";
 
 /// Every block: its document and how its first line begins.
-const BLOCKS: [(&str, &str, Shown); 38] = [
+const BLOCKS: [(&str, &str, Shown); 39] = [
     ("CONTRIBUTING.md", "cargo build", Not("the build is the one that runs this test")),
     ("CONTRIBUTING.md", "cargo test", Not("the whole of the tests runs this one")),
     ("README.md", "cargo run", Here("the_quick_start_starts_a_server_without_settings")),
@@ -70,6 +71,7 @@ const BLOCKS: [(&str, &str, Shown); 38] = [
     (REVERSE_PROXY, "handstamp serve --public-url", Here("the_quick_start_puts_a_proxy_in_front_of_an_app")),
     (REVERSE_PROXY, "handstamp doctor https", Not("it needs a host on the internet")),
     ("docs/src/guide/rotate-secrets.md", "openssl", Here("a_generated_secret_is_accepted")),
+    ("docs/src/guide/second-factors.md", "handstamp user show", By(FACTORS)),
     ("docs/src/guide/several-nodes.md", "export", By(NODES)),
     ("docs/src/guide/users.md", "handstamp user add", Here("users_are_managed_in_the_shell")),
     ("docs/src/guide/verify-identity.md", "cd examples/flask", By(ASSERTIONS)),
