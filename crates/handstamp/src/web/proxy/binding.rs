@@ -101,6 +101,15 @@ impl Drop for Binding {
     }
 }
 
+/// What keeps a response bound to its session.
+pub(super) enum Bond {
+    /// The body itself looks before each part. A task takes 4,000 instructions, a twentieth of a small page, and wakes another
+    /// thread.
+    Held(#[expect(dead_code, reason = "it is kept until the body is dropped")] Binding),
+    /// A task, since the body may not be asked for a part for long.
+    Guarded(#[expect(dead_code, reason = "it is kept until the body is dropped")] Guard),
+}
+
 /// A session that is watched by a task of its own, for as long as this value is kept.
 pub(super) struct Guard {
     binding: Arc<Binding>,

@@ -9,11 +9,11 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
-use super::binding::{Cut, Gate, Guard, Side};
+use super::binding::{Bond, Cut, Gate, Side};
+use super::connections::AppBody;
 use super::headers::{trailers_for_the_app, trailers_for_the_browser};
 use super::metrics::OpenStream;
 
@@ -152,10 +152,10 @@ impl Drop for RequestBody {
 
 /// The body of an app's response on its way to the browser.
 pub(super) struct ResponseBody {
-    pub(super) body: Incoming,
+    pub(super) body: AppBody,
     pub(super) cut: Arc<Cut>,
     /// None where the request is not for a session.
-    pub(super) _guard: Option<Guard>,
+    pub(super) _bond: Option<Bond>,
     pub(super) stream: Arc<OpenStream>,
     pub(super) _permit: OwnedSemaphorePermit,
 }

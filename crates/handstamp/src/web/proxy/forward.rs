@@ -8,21 +8,19 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE};
-use axum::http::uri::{PathAndQuery, Scheme};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, request};
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
 use axum::response::{IntoResponse, Response};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use hyper::ext::{ReasonPhrase, on_informational};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, Error};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::apps::App;
-use super::binding::{Binding, Cut, Gate};
+use super::binding::{Binding, Bond, Cut, Gate};
 use super::body::{Progress, RequestBody, ResponseBody};
+use super::connections::{AppBody, CONNECT_TIMEOUT, IDLE_CONNECTION, SendError};
 use super::headers;
 use super::upgrade::Upgrade;
 use crate::config::AppProxyConfig;
@@ -34,13 +32,6 @@ use crate::web::forward_auth::SubrequestOptions;
 use crate::web::respond::RetryByItself;
 use crate::web::web_error::WebError;
 
-/// How long an unused connection to an app is kept: less than the two seconds of gunicorn. So apps rarely close a connection just
-/// when a request is sent on it.
-const IDLE_CONNECTION: Duration = Duration::from_millis(1500);
-const MAX_IDLE_CONNECTIONS: usize = 1024;
-/// The maximum length of the head of a response, and of what is read at once.
-const MAX_HEAD_BYTES: usize = 128 * 1024;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request without a body waits for an app that restarts, and how often it tries.
 const RESTART_TIMEOUT: Duration = Duration::from_secs(2);
 const RESTART_INTERVAL: Duration = Duration::from_millis(100);
@@ -60,8 +51,7 @@ pub(super) struct SessionEnded(pub(super) HeaderMap);
 
 /// Why an app has not answered.
 enum Failure {
-    Unreachable(Error),
-    Timeout,
+    NotSent(SendError),
     /// The client has not sent the rest of its request.
     SlowClient,
     /// The client has sent something else than the rest of its request.
@@ -69,35 +59,24 @@ enum Failure {
     SessionEnded,
 }
 
-/// The HTTP client for all apps, with a pool of connections.
+/// The HTTP client for all apps.
 pub(super) struct AppClient {
-    client: Client<HttpConnector, RequestBody>,
     config: AppProxyConfig,
     failures: OnceAMinute,
 }
 
 impl AppClient {
     pub(super) fn new(config: AppProxyConfig) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
-            .http1_max_buf_size(MAX_HEAD_BYTES)
-            .set_host(false)
-            .build(connector);
-        Self { client, config, failures: OnceAMinute::default() }
+        Self { config, failures: OnceAMinute::default() }
     }
 
     /// Whether the app has a page at this path.
     pub(super) async fn has(&self, app: &App, path: &str) -> bool {
-        let uri = uri_of(app, path.parse().ok());
-        let request = request::Builder::new().uri(uri).header("host", app.authority.as_str());
-        let body = RequestBody::new(Body::empty(), &Arc::default(), &Arc::default(), None);
-        let request = request.body(body).expect("an authority and a path are a request");
-        let asked = timeout(CONNECT_TIMEOUT, self.client.request(request)).await;
+        let request = request::Builder::new().uri(path).header("host", app.authority.as_str());
+        let progress = Arc::default();
+        let body = RequestBody::new(Body::empty(), &Arc::default(), &progress, None);
+        let request = request.body(body).expect("a path is an address");
+        let asked = timeout(CONNECT_TIMEOUT, app.connections.send(request, &progress, CONNECT_TIMEOUT)).await;
         asked.is_ok_and(|answer| answer.is_ok_and(|response| response.status() != StatusCode::NOT_FOUND))
     }
 
@@ -123,17 +102,15 @@ impl AppClient {
         let (parts, body) = request.into_parts();
         let response = match self.send(app, &parts, body, binding.as_ref(), &cut).await {
             Ok(response) => response,
-            Err(failure) => {
-                // The connection to the app has a task of its own, which sends the body of the request.
-                cut.cut();
-                return self.failed(site, app, parts, failure, binding.as_ref());
-            }
+            Err(failure) => return self.failed(site, app, parts, failure, binding.as_ref()),
         };
         app.metrics.answered(response.status(), begun.elapsed());
+        // HTTP/1 takes a body that is whole as soon as the head is written. A client of HTTP/2 tells how much it takes.
+        let is_taken_at_once = parts.version <= Version::HTTP_11 && response.body().is_whole();
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(self.switch(app, &parts.method, response, upgrade, browser, binding, permit));
         }
-        Ok(Passed::ByApp(respond(app, response, binding, cut, permit)))
+        Ok(Passed::ByApp(respond(app, response, binding, cut, permit, is_taken_at_once)))
     }
 
     /// Waits until the session is found live. Nothing of it passes if that takes too long.
@@ -180,7 +157,7 @@ impl AppClient {
         body: Body,
         binding: Option<&Binding>,
         cut: &Arc<Cut>,
-    ) -> Result<axum::http::Response<Incoming>, Failure> {
+    ) -> Result<axum::http::Response<AppBody>, Failure> {
         let begun = Instant::now();
         let progress = Arc::new(Progress::default());
         let is_repeatable =
@@ -198,36 +175,30 @@ impl AppClient {
         self.settled(binding, ended.as_mut()).await?;
         loop {
             let body = next.take().unwrap_or_default();
-            let request = prepared(app, parts, body, cut, &progress);
-            let mut sent = std::pin::pin!(self.client.request(request));
-            let mut steps = progress.steps();
-            let error = loop {
-                tokio::select! {
-                    biased;
-                    () = &mut ended => return Err(Failure::SessionEnded),
-                    sent = &mut sent => match sent {
-                        Ok(response) => {
-                            self.settled(binding, ended.as_mut()).await?;
-                            return Ok(response);
-                        }
-                        Err(error) => break error,
-                    },
-                    () = sleep(self.config.timeout) => {
-                        if progress.steps() == steps {
-                            return Err(if progress.has_ended() { Failure::Timeout } else { Failure::SlowClient });
-                        }
-                        steps = progress.steps();
+            let request = prepared(parts, body, cut, &progress);
+            let error = tokio::select! {
+                biased;
+                () = &mut ended => return Err(Failure::SessionEnded),
+                sent = app.connections.send(request, &progress, self.config.timeout) => match sent {
+                    Ok(response) => {
+                        self.settled(binding, ended.as_mut()).await?;
+                        return Ok(response);
                     }
-                }
+                    Err(SendError::Timeout) if !progress.has_ended() => return Err(Failure::SlowClient),
+                    Err(error) => error,
+                },
             };
             if progress.is_broken() {
                 return Err(Failure::BrokenRequest);
             }
             // An app may close a connection that it has kept open just when a request is sent on it (RFC 9110 §9.2.2).
-            let was_closed = !is_repeated && !error.is_connect() && begun.elapsed() < IDLE_CONNECTION;
-            let restarts = error.is_connect() && begun.elapsed() < RESTART_TIMEOUT;
+            let (was_closed, restarts) = match error {
+                SendError::Broken(_) => (!is_repeated && begun.elapsed() < IDLE_CONNECTION, false),
+                SendError::Unreachable(_) => (false, begun.elapsed() < RESTART_TIMEOUT),
+                SendError::Timeout => (false, false),
+            };
             if !is_repeatable || !(was_closed || restarts) {
-                return Err(Failure::Unreachable(error));
+                return Err(Failure::NotSent(error));
             }
             is_repeated |= was_closed;
             if restarts {
@@ -240,8 +211,11 @@ impl AppClient {
     fn explain(&self, site: &SharedSite, app: &App, method: &Method, failure: &Failure) -> Response {
         app.metrics.refused();
         let (status, reason) = match failure {
-            Failure::Unreachable(error) => (StatusCode::BAD_GATEWAY, explained(error)),
-            Failure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "no head of a response in time".to_owned()),
+            Failure::NotSent(SendError::Unreachable(error)) => (StatusCode::BAD_GATEWAY, explained(error.as_ref())),
+            Failure::NotSent(SendError::Broken(error)) => (StatusCode::BAD_GATEWAY, explained(error)),
+            Failure::NotSent(SendError::Timeout) => {
+                (StatusCode::GATEWAY_TIMEOUT, "no head of a response in time".to_owned())
+            }
             Failure::BrokenRequest => return StatusCode::BAD_REQUEST.into_response(),
             Failure::SlowClient | Failure::SessionEnded => return StatusCode::REQUEST_TIMEOUT.into_response(),
         };
@@ -257,7 +231,7 @@ impl AppClient {
         &self,
         app: &App,
         method: &Method,
-        mut response: axum::http::Response<Incoming>,
+        mut response: axum::http::Response<AppBody>,
         offered: Option<HeaderValue>,
         browser: OnUpgrade,
         binding: Option<Binding>,
@@ -290,18 +264,8 @@ impl AppClient {
     }
 }
 
-/// The address of a path of an app. The bytes of the path and the query stay as they are.
-fn uri_of(app: &App, path: Option<PathAndQuery>) -> Uri {
-    let mut parts = axum::http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(app.authority.clone());
-    parts.path_and_query = Some(path.unwrap_or(PathAndQuery::from_static("/")));
-    Uri::from_parts(parts).expect("a scheme, an authority and a path are a URI")
-}
-
 /// The request as it is sent to the app.
 fn prepared(
-    app: &App,
     parts: &request::Parts,
     body: Body,
     cut: &Arc<Cut>,
@@ -313,8 +277,8 @@ fn prepared(
     let gate = waits.then(Arc::<Gate>::default);
     let mut request = axum::http::Request::new(RequestBody::new(body, cut, progress, gate.clone()));
     *request.method_mut() = parts.method.clone();
-    *request.uri_mut() = uri_of(app, parts.uri.path_and_query().cloned());
-    *request.version_mut() = Version::HTTP_11;
+    // The bytes of the path and the query stay as they are.
+    *request.uri_mut() = parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/")).into();
     *request.headers_mut() = parts.headers.clone();
     // hyper would otherwise send a GET without its body.
     if has_body && !parts.headers.contains_key(CONTENT_LENGTH) {
@@ -333,10 +297,11 @@ fn prepared(
 /// The response of an app for the browser.
 fn respond(
     app: &App,
-    response: axum::http::Response<Incoming>,
+    response: axum::http::Response<AppBody>,
     binding: Option<Binding>,
     cut: Arc<Cut>,
     permit: OwnedSemaphorePermit,
+    is_taken_at_once: bool,
 ) -> Response {
     let (mut parts, body) = response.into_parts();
     headers::for_the_browser(&mut parts.headers);
@@ -344,8 +309,11 @@ fn respond(
         Body::empty()
     } else {
         let stream = Arc::new(app.metrics.opened());
-        let guard = binding.map(|binding| binding.guard(&cut, &stream));
-        Body::new(ResponseBody { body, cut, _guard: guard, stream, _permit: permit })
+        let bond = binding.map(|binding| match is_taken_at_once {
+            true => Bond::Held(binding),
+            false => Bond::Guarded(binding.guard(&cut, &stream)),
+        });
+        Body::new(ResponseBody { body, cut, _bond: bond, stream, _permit: permit })
     };
     let mut passed = Response::new(body);
     *passed.status_mut() = parts.status;

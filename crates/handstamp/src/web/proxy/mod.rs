@@ -3,6 +3,7 @@
 mod apps;
 mod binding;
 mod body;
+mod connections;
 mod forward;
 mod headers;
 mod metrics;
