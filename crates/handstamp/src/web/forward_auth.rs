@@ -172,8 +172,8 @@ fn decide(
                 return Err(WebError::not_in_the_group());
             }
             let authentication = session.authentication;
-            let age = site.services.sessions.now().since(authentication.at());
-            if !options.allow_assurance_of(authentication) || options.max_age.is_some_and(|most| age > most) {
+            let is_too_old = |most| site.services.sessions.now().since(authentication.at()) > most;
+            if !options.allow_assurance_of(authentication) || options.max_age.is_some_and(is_too_old) {
                 return Ok(Decision::Confirm(options.assurance));
             }
             identity_response_headers(site, headers, session, original, &options.groups)?

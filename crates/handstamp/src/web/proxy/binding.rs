@@ -59,9 +59,14 @@ impl Binding {
 
     /// Waits until the session was found live after the watch began. It was looked up before, and may have ended in between.
     pub(super) async fn found_live(&self) {
-        while self.passage.watch.is_in_doubt() {
+        while self.is_in_doubt() {
             sleep(LOOK_INTERVAL).await;
         }
+    }
+
+    /// Whether the session was not found live since it may have ended.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.passage.watch.is_in_doubt()
     }
 
     /// Whether bytes may pass.
@@ -154,9 +159,6 @@ impl Cut {
 
     /// Whether it is cut; otherwise the task is woken when it is.
     pub(super) fn poll(&self, side: Side, waker: &Waker) -> bool {
-        if self.is_cut() {
-            return true;
-        }
         let place = match side {
             Side::Request => &self.request,
             Side::Response => &self.response,

@@ -6,13 +6,12 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use axum::http::uri::Authority;
 use axum::http::{Request, Response, Uri};
-use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use futures_util::task::AtomicWaker;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -44,6 +43,13 @@ pub(super) enum SendError {
     Timeout,
 }
 
+/// A response.
+pub(super) struct Received {
+    pub(super) response: Response<Incoming>,
+    /// Whether its whole body is here.
+    pub(super) is_whole: bool,
+}
+
 /// The connections to one app.
 pub(super) struct Connections {
     address: Uri,
@@ -64,6 +70,9 @@ struct Connection {
     sender: SendRequest<RequestBody>,
     /// None once the connection is closed, or has another protocol.
     driver: Option<Driver>,
+    task: Arc<DrivingTask>,
+    /// Wakes that task.
+    waker: Waker,
     /// The timer of its requests. It is set anew only when it fires: a timer of each request takes N instructions.
     timer: Pin<Box<Sleep>>,
     last_used: Instant,
@@ -86,20 +95,30 @@ impl Connections {
         mut request: Request<RequestBody>,
         progress: &Progress,
         limit: Duration,
-    ) -> Result<Response<AppBody>, SendError> {
+    ) -> Result<Received, SendError> {
         loop {
             let (mut connection, is_new) = match self.take() {
                 Some(connection) => (connection, false),
                 None => (timeout(limit, self.connect()).await.unwrap_or(Err(SendError::Timeout))?, true),
             };
-            match connection.exchange(request, progress, limit).await {
-                Ok(Ok(response)) => return Ok(self.begin(connection, response)),
-                Ok(Err(mut error)) => match error.take_message() {
-                    Some(unsent) if !is_new => request = unsent,
+            let response = match connection.exchange(request, progress, limit).await? {
+                Ok(response) => response,
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if !is_new => {
+                        request = unsent;
+                        continue;
+                    }
                     _ => return Err(SendError::Broken(error.into_error())),
                 },
-                Err(failure) => return Err(failure),
+            };
+            connection.task.forget();
+            let is_whole = connection.is_free();
+            if is_whole {
+                self.put(connection);
+            } else if connection.driver.is_some() {
+                tokio::spawn(Arc::clone(self).drive(connection));
             }
+            return Ok(Received { response, is_whole });
         }
     }
 
@@ -112,31 +131,20 @@ impl Connections {
             builder.max_buf_size(MAX_HEAD_BYTES).handshake(stream).await.map_err(SendError::Broken)?;
         let now = Instant::now();
         let driver: Driver = Box::pin(driver.with_upgrades());
-        Ok(Connection { sender, driver: Some(driver), timer: Box::pin(sleep_until(now)), last_used: now })
-    }
-
-    /// Takes the part of a body that has come with the head, and gives the connection back when it is free.
-    fn begin(self: &Arc<Self>, mut connection: Connection, response: Response<Incoming>) -> Response<AppBody> {
-        let response = response.map(|mut rest| {
-            let mut first = None;
-            if !rest.is_end_stream()
-                && let Poll::Ready(frame) = Pin::new(&mut rest).poll_frame(&mut unwoken())
-            {
-                first = frame;
-            }
-            AppBody { first, rest }
-        });
-        match connection.state() {
-            State::Idle => self.put(connection),
-            State::Busy => drop(tokio::spawn(Arc::clone(self).drive(connection))),
-            State::Closed => {}
-        }
-        response
+        let task = Arc::<DrivingTask>::default();
+        let waker = Arc::clone(&task).into();
+        Ok(Connection { sender, driver: Some(driver), task, waker, timer: Box::pin(sleep_until(now)), last_used: now })
     }
 
     /// Drives a connection until its request and its response have ended.
     async fn drive(self: Arc<Self>, mut connection: Connection) {
-        if connection.is_free().await && matches!(connection.state(), State::Idle) {
+        poll_fn(|context| match connection.poll_driver(context) {
+            Poll::Pending if !connection.is_free() => Poll::Pending,
+            _ => Poll::Ready(()),
+        })
+        .await;
+        connection.task.forget();
+        if connection.is_free() {
             self.put(connection);
         }
     }
@@ -177,13 +185,6 @@ impl Connections {
     }
 }
 
-/// Whether a connection can take a request.
-enum State {
-    Idle,
-    Busy,
-    Closed,
-}
-
 impl Connection {
     /// Sends a request, and waits for the head of its response.
     async fn exchange(
@@ -197,11 +198,11 @@ impl Connection {
         let (mut due, mut steps) = (Instant::now() + limit, progress.steps());
         poll_fn(|context| {
             // Only the driver makes the response ready, so no other wake-up is needed.
-            let _ = poll_driver(&mut self.driver, context);
-            if let Poll::Ready(response) = response.as_mut().poll(&mut unwoken()) {
+            let _ = self.poll_driver(context);
+            if let Poll::Ready(response) = response.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 return Poll::Ready(Ok(response));
             }
-            while self.timer.as_mut().poll(context).is_ready() {
+            while self.timer.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready() {
                 let now = Instant::now();
                 if due <= now {
                     if progress.steps() == steps {
@@ -217,79 +218,40 @@ impl Connection {
         .await
     }
 
-    /// Drives the connection until it can take another request. Returns false if it never can.
-    async fn is_free(&mut self) -> bool {
-        poll_fn(|context| match poll_driver(&mut self.driver, context) {
-            Poll::Ready(()) => Poll::Ready(false),
-            Poll::Pending => self.sender.poll_ready(context).map(|ready| ready.is_ok()),
-        })
-        .await
-    }
-
-    /// The state of the connection, which wakes no task from now on.
-    fn state(&mut self) -> State {
-        match poll_driver(&mut self.driver, &mut unwoken()) {
-            Poll::Ready(()) => State::Closed,
-            Poll::Pending if self.sender.is_ready() => State::Idle,
-            Poll::Pending => State::Busy,
+    /// Reads and writes what it can, until the connection is closed. The driver is dropped then, so that the sender learns it.
+    fn poll_driver(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.task.0.register(context.waker());
+        if let Some(driver) = &mut self.driver {
+            // The sender is told of an error.
+            let _ = ready!(driver.as_mut().poll(&mut Context::from_waker(&self.waker)));
+            self.driver = None;
         }
+        Poll::Ready(())
+    }
+
+    /// Whether it can take another request: the last one was sent, and its response was received as a whole.
+    fn is_free(&self) -> bool {
+        self.driver.is_some() && self.sender.is_ready()
     }
 }
 
-/// Reads and writes what it can, until the connection is closed. The driver is dropped then, so that the sender learns it.
-fn poll_driver(driver: &mut Option<Driver>, context: &mut Context<'_>) -> Poll<()> {
-    if let Some(running) = driver {
-        // The sender is told of an error.
-        let _ = ready!(running.as_mut().poll(context));
-        *driver = None;
-    }
-    Poll::Ready(())
-}
+/// The task that drives a connection now. The connection keeps one waker for all of them, so that none is woken for the next one.
+#[derive(Default)]
+struct DrivingTask(AtomicWaker);
 
-/// A context for what is polled again without being woken.
-fn unwoken() -> Context<'static> {
-    Context::from_waker(Waker::noop())
-}
-
-/// The body of a response: the part that has come with the head, and the rest.
-pub(super) struct AppBody {
-    first: Option<Result<Frame<Bytes>, hyper::Error>>,
-    rest: Incoming,
-}
-
-impl AppBody {
-    /// Whether the whole body is here.
-    pub(super) fn is_whole(&self) -> bool {
-        self.rest.is_end_stream()
+impl DrivingTask {
+    /// Wakes no task from now on.
+    fn forget(&self) {
+        drop(self.0.take());
     }
 }
 
-impl HttpBody for AppBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.first.take() {
-            Some(first) => Poll::Ready(Some(first)),
-            None => Pin::new(&mut self.rest).poll_frame(context),
-        }
+impl Wake for DrivingTask {
+    fn wake(self: Arc<Self>) {
+        self.0.wake();
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let first = self.first.as_ref().and_then(|first| first.as_ref().ok()?.data_ref()).map_or(0, Bytes::len) as u64;
-        let rest = self.rest.size_hint();
-        let mut both = SizeHint::new();
-        both.set_lower(first + rest.lower());
-        if let Some(most) = rest.upper() {
-            both.set_upper(first + most);
-        }
-        both
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.wake();
     }
 }

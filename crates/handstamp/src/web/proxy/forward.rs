@@ -1,17 +1,18 @@
 //! Sends a request to an app, and gives its response back.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE};
 use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
+use axum::http::{HeaderValue, Method, StatusCode, Version, request};
 use axum::response::{IntoResponse, Response};
-use hyper::body::Body as _;
+use hyper::body::{Body as _, Incoming};
 use hyper::ext::{ReasonPhrase, on_informational};
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::OwnedSemaphorePermit;
@@ -20,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::apps::App;
 use super::binding::{Binding, Bond, Cut, Gate};
 use super::body::{Progress, RequestBody, ResponseBody};
-use super::connections::{AppBody, CONNECT_TIMEOUT, IDLE_CONNECTION, SendError};
+use super::connections::{CONNECT_TIMEOUT, IDLE_CONNECTION, Received, SendError};
 use super::headers;
 use super::upgrade::Upgrade;
 use crate::config::AppProxyConfig;
@@ -46,8 +47,8 @@ pub(super) enum Passed {
     Refused(Response),
 }
 
-/// The session of a request has ended before the app answered; with the headers of the request.
-pub(super) struct SessionEnded(pub(super) HeaderMap);
+/// The session of a request has ended before the app answered; with the head of the request.
+pub(super) struct SessionEnded(pub(super) Box<request::Parts>);
 
 /// Why an app has not answered.
 enum Failure {
@@ -77,7 +78,7 @@ impl AppClient {
         let body = RequestBody::new(Body::empty(), &Arc::default(), &progress, None);
         let request = request.body(body).expect("a path is an address");
         let asked = timeout(CONNECT_TIMEOUT, app.connections.send(request, &progress, CONNECT_TIMEOUT)).await;
-        asked.is_ok_and(|answer| answer.is_ok_and(|response| response.status() != StatusCode::NOT_FOUND))
+        asked.is_ok_and(|answer| answer.is_ok_and(|answer| answer.response.status() != StatusCode::NOT_FOUND))
     }
 
     /// Passes a request on, with headers that are for the app already.
@@ -100,13 +101,13 @@ impl AppClient {
         let begun = Instant::now();
         let cut = Arc::new(binding.as_ref().map(Binding::cut).unwrap_or_default());
         let (parts, body) = request.into_parts();
-        let response = match self.send(app, &parts, body, binding.as_ref(), &cut).await {
-            Ok(response) => response,
+        let Received { response, is_whole } = match self.send(app, &parts, body, binding.as_ref(), &cut).await {
+            Ok(received) => received,
             Err(failure) => return self.failed(site, app, parts, failure, binding.as_ref()),
         };
         app.metrics.answered(response.status(), begun.elapsed());
         // HTTP/1 takes a body that is whole as soon as the head is written. A client of HTTP/2 tells how much it takes.
-        let is_taken_at_once = parts.version <= Version::HTTP_11 && response.body().is_whole();
+        let is_taken_at_once = is_whole && parts.version <= Version::HTTP_11;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(self.switch(app, &parts.method, response, upgrade, browser, binding, permit));
         }
@@ -117,9 +118,16 @@ impl AppClient {
     async fn settled(
         &self,
         binding: Option<&Binding>,
-        ended: Pin<&mut impl Future<Output = ()>>,
+        mut ended: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), Failure> {
         let Some(binding) = binding else { return Ok(()) };
+        if binding.is_in_doubt() && poll_fn(|context| Poll::Ready(ended.as_mut().poll(context))).await.is_ready() {
+            return Err(Failure::SessionEnded);
+        }
+        // It is cached as live nearly always, and no timer is needed.
+        if !binding.is_in_doubt() && binding.may_pass() {
+            return Ok(());
+        }
         let settled = async {
             tokio::select! {
                 biased;
@@ -144,7 +152,7 @@ impl AppClient {
                 let message = "We cannot do this right now. Please try again in a moment.";
                 Ok(Passed::Refused(unavailable(&parts.method, StatusCode::SERVICE_UNAVAILABLE, message)))
             }
-            Failure::SessionEnded => Err(SessionEnded(parts.headers)),
+            Failure::SessionEnded => Err(SessionEnded(Box::new(parts))),
             failure => Ok(Passed::Refused(self.explain(site, app, &parts.method, &failure))),
         }
     }
@@ -157,7 +165,7 @@ impl AppClient {
         body: Body,
         binding: Option<&Binding>,
         cut: &Arc<Cut>,
-    ) -> Result<axum::http::Response<AppBody>, Failure> {
+    ) -> Result<Received, Failure> {
         let begun = Instant::now();
         let progress = Arc::new(Progress::default());
         let is_repeatable =
@@ -180,9 +188,9 @@ impl AppClient {
                 biased;
                 () = &mut ended => return Err(Failure::SessionEnded),
                 sent = app.connections.send(request, &progress, self.config.timeout) => match sent {
-                    Ok(response) => {
+                    Ok(received) => {
                         self.settled(binding, ended.as_mut()).await?;
-                        return Ok(response);
+                        return Ok(received);
                     }
                     Err(SendError::Timeout) if !progress.has_ended() => return Err(Failure::SlowClient),
                     Err(error) => error,
@@ -231,7 +239,7 @@ impl AppClient {
         &self,
         app: &App,
         method: &Method,
-        mut response: axum::http::Response<AppBody>,
+        mut response: axum::http::Response<Incoming>,
         offered: Option<HeaderValue>,
         browser: OnUpgrade,
         binding: Option<Binding>,
@@ -297,7 +305,7 @@ fn prepared(
 /// The response of an app for the browser.
 fn respond(
     app: &App,
-    response: axum::http::Response<AppBody>,
+    response: axum::http::Response<Incoming>,
     binding: Option<Binding>,
     cut: Arc<Cut>,
     permit: OwnedSemaphorePermit,
