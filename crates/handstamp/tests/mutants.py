@@ -317,7 +317,7 @@ MUTANTS = {
                                  BYTES, "a_client_that_waits_for_100_continue_gets_the_apps_answer"),
     "request_of_an_ended_session": (FORWARD, "        self.settled(binding, ended.as_mut()).await?;\n        loop {", "        loop {", STREAMS_ON_POSTGRES,
                                     "a_request_that_waited_for_its_turn_reaches_no_app_after_its_session_has_ended"),
-    "response_after_the_end": (FORWARD, "                    () = &mut ended => return Err(Failure::SessionEnded),\n", "", STREAMS,
+    "response_after_the_end": (FORWARD, "                () = &mut ended => return Err(Failure::SessionEnded),\n", "", STREAMS,
                                "a_request_that_an_app_has_not_answered_yet_ends_with_its_session"),
     "group_lost": (f"{PROXY}/binding.rs", "self.options.allow_groups_of(user) && ", "let _ = user;\n            ", STREAMS,
                    "a_lost_group_cuts_the_connections_to_the_apps_of_its_members"),

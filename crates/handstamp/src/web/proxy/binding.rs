@@ -106,7 +106,7 @@ impl Drop for Binding {
     }
 }
 
-/// What keeps a response bound to its session.
+/// The bond of a response to its session.
 pub(super) enum Bond {
     /// The body itself looks before each part. A task takes 4,000 instructions, a twentieth of a small page, and wakes another
     /// thread.

@@ -1,7 +1,7 @@
 //! The connections to an app, and the requests that are sent on them.
 //!
-//! The task of a request drives the connection itself. The client of hyper-util spawns a task for each connection, and exchanges
-//! messages with it: a small page then wakes two tasks more, often on another thread.
+//! The task of a request drives the connection itself. The client of hyper-util has a task for each connection, and exchanges
+//! messages with it. A small page then takes 15,000 instructions more, a sixth of all.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -73,7 +73,7 @@ struct Connection {
     task: Arc<DrivingTask>,
     /// Wakes that task.
     waker: Waker,
-    /// The timer of its requests. It is set anew only when it fires: a timer of each request takes N instructions.
+    /// The timer of its requests. It is set anew only when it fires: each request would otherwise register one and remove it.
     timer: Pin<Box<Sleep>>,
     last_used: Instant,
 }
@@ -253,5 +253,95 @@ impl Wake for DrivingTask {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.0.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na";
+
+    /// An app that answers so many requests of each connection and then ends it, or keeps it open without an answer. Returns it
+    /// with the number of its connections.
+    async fn app(answers: usize, ends: bool) -> (Arc<Connections>, Arc<Mutex<usize>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let accepted = Arc::<Mutex<usize>>::default();
+        let count = Arc::clone(&accepted);
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                *count.lock().unwrap() += 1;
+                tokio::spawn(async move {
+                    let mut read = [0; 1024];
+                    for _ in 0..answers {
+                        if stream.read(&mut read).await.unwrap_or(0) == 0 {
+                            return;
+                        }
+                        stream.write_all(ANSWER).await.unwrap();
+                    }
+                    if !ends {
+                        while stream.read(&mut read).await.is_ok_and(|read| read > 0) {}
+                    }
+                });
+            }
+        });
+        (Arc::new(Connections::new(&address)), accepted)
+    }
+
+    async fn post(connections: &Arc<Connections>, limit: Duration) -> Result<Received, SendError> {
+        let progress = Arc::default();
+        let body = RequestBody::new(Body::empty(), &Arc::default(), &progress, None);
+        let request = Request::post("/").header("host", "app").body(body).unwrap();
+        connections.send(request, &progress, limit).await
+    }
+
+    #[tokio::test]
+    async fn requests_share_a_connection_and_no_task_drives_it() {
+        let (connections, accepted) = app(3, false).await;
+        for _ in 0..3 {
+            assert!(post(&connections, CONNECT_TIMEOUT).await.is_ok_and(|received| received.is_whole));
+            assert!(
+                connections.lock().connections[0].task.0.take().is_none(),
+                "no task is woken for an idle connection"
+            );
+        }
+        assert_eq!(*accepted.lock().unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_app_has_ended_is_replaced_before_anything_is_sent() {
+        let (connections, accepted) = app(1, true).await;
+        for number in 1..4 {
+            assert!(post(&connections, CONNECT_TIMEOUT).await.is_ok());
+            assert_eq!(*accepted.lock().unwrap(), number);
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_not_answered_in_time_has_no_response() {
+        let (connections, accepted) = app(1, false).await;
+        // The timer of the connection fires first for the earlier request.
+        assert!(post(&connections, Duration::from_millis(100)).await.is_ok());
+        let begun = Instant::now();
+        let late = post(&connections, Duration::from_millis(400)).await;
+        assert!(matches!(late, Err(SendError::Timeout)) && begun.elapsed() >= Duration::from_millis(400));
+        assert_eq!(*accepted.lock().unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn unused_connections_are_closed() {
+        let (connections, _) = app(2, false).await;
+        assert!(post(&connections, CONNECT_TIMEOUT).await.is_ok());
+        assert_eq!(connections.lock().connections.len(), 1);
+        sleep(2 * IDLE_CONNECTION + Duration::from_millis(200)).await;
+        let idle = connections.lock();
+        assert!(idle.connections.is_empty() && !idle.is_swept);
     }
 }
