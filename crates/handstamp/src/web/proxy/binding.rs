@@ -108,8 +108,8 @@ impl Drop for Binding {
 
 /// The bond of a response to its session.
 pub(super) enum Bond {
-    /// The body itself looks before each part. A task takes 4,000 instructions, a twentieth of a small page, and wakes another
-    /// thread.
+    /// Nothing more, as the whole body is taken at once. A task takes 4,000 instructions, which is a twentieth of a small page,
+    /// and it wakes another thread.
     Held(#[expect(dead_code, reason = "it is kept until the body is dropped")] Binding),
     /// A task, since the body may not be asked for a part for long.
     Guarded(#[expect(dead_code, reason = "it is kept until the body is dropped")] Guard),

@@ -155,7 +155,7 @@ fn has_token(value: &HeaderValue, token: &str) -> bool {
 
 /// Removes the headers of one connection, those that `Connection` names, and a length beside a transfer coding.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    // Most responses have none of these. To look for each takes five times as long.
+    // Most responses have none of these, and to look each of them up takes longer.
     if !headers.keys().any(is_hop_by_hop) {
         return;
     }
