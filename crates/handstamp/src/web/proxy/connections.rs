@@ -285,7 +285,10 @@ mod tests {
                         }
                         stream.write_all(ANSWER).await.unwrap();
                     }
-                    if !ends {
+                    if ends {
+                        // The connection is idle before it ends.
+                        sleep(Duration::from_millis(50)).await;
+                    } else {
                         while stream.read(&mut read).await.is_ok_and(|read| read > 0) {}
                     }
                 });
@@ -319,8 +322,8 @@ mod tests {
         let (connections, accepted) = app(1, true).await;
         for number in 1..4 {
             assert!(post(&connections, CONNECT_TIMEOUT).await.is_ok());
-            assert_eq!(*accepted.lock().unwrap(), number);
-            sleep(Duration::from_millis(50)).await;
+            assert_eq!((*accepted.lock().unwrap(), connections.lock().connections.len()), (number, 1));
+            sleep(Duration::from_millis(200)).await;
         }
     }
 
