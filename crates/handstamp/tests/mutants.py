@@ -325,6 +325,8 @@ MUTANTS = {
                                 "a_sign_out_is_confirmed_after_the_connections_on_another_node_are_closed"),
     "silent_stream_stays_open": (f"{PROXY}/binding.rs", "cut.cut();\n                stream.was_cut();", "stream.was_cut();", STREAMS,
                                  "event_streams_and_downloads_are_cut_before_a_sign_out_is_confirmed"),
+    "open_body_without_a_task": (FORWARD, "            is_whole && parts.version", "            (true || is_whole) && parts.version", STREAMS,
+                                 "event_streams_and_downloads_are_cut_before_a_sign_out_is_confirmed"),
     "close_frame_in_a_message": (UPGRADE, "self.frames.as_ref().is_some_and(Frames::is_between_frames)", "self.frames.is_some()", STREAMS,
                                  "a_message_that_is_under_way_is_not_torn_by_a_close_frame"),
     "stop_ends_the_session": (WATCHES, "            self.is_of_the_node.store(true, Ordering::SeqCst);\n", "", STREAMS,
