@@ -1,7 +1,7 @@
 //! The connections to an app, and the requests that are sent on them.
 //!
 //! The task of a request drives the connection itself. The client of hyper-util has a task for each connection, and exchanges
-//! messages with it. A small page then takes 15,000 instructions more, a sixth of all.
+//! messages with it. A small page then takes some 10,000 instructions more, a tenth of all.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
