@@ -32,7 +32,7 @@ impl Authentication {
     pub fn with_code(self, at: Timestamp) -> Self {
         let second = AuthenticationMethods::ONE_TIME_CODE.and(AuthenticationMethods::MULTIPLE_FACTORS);
         if self.methods() == AuthenticationMethods::default() {
-            return Self::new(AuthenticationMethods::ONE_TIME_CODE, self.assurance(), at);
+            return Self::new(self.methods(), self.assurance(), at);
         }
         Self::new(self.methods().and(second), self.assurance().max(AssuranceLevel::TWO_FACTORS), at)
     }
@@ -44,8 +44,12 @@ impl Authentication {
             let methods = AuthenticationMethods(self.methods().0 & !AuthenticationMethods::ONE_TIME_CODE.0);
             return Self::new(methods, self.assurance(), self.at());
         }
-        let codes = AuthenticationMethods::ONE_TIME_CODE.and(AuthenticationMethods::MULTIPLE_FACTORS);
-        Self::new(AuthenticationMethods(self.methods().0 & !codes.0), AssuranceLevel::ONE_FACTOR, self.at())
+        let methods = self.methods().0 & !AuthenticationMethods::MULTIPLE_FACTORS.0;
+        let others = AuthenticationMethods(methods & !AuthenticationMethods::ONE_TIME_CODE.0);
+        // Without another method the first factor was a mailed code.
+        let is_only_codes = others == AuthenticationMethods::default();
+        let left = if is_only_codes { AuthenticationMethods(methods) } else { others };
+        Self::new(left, AssuranceLevel::ONE_FACTOR, self.at())
     }
 
     /// The methods that were used.
@@ -181,6 +185,28 @@ mod tests {
         assert_eq!(AuthenticationMethods::from_stored("pwd"), AuthenticationMethods::PASSWORD);
         assert_eq!(AuthenticationMethods::from_stored("face pwd"), AuthenticationMethods::PASSWORD);
         assert_eq!(AuthenticationMethods::from_stored("face").to_string(), "");
+    }
+
+    #[test]
+    fn a_code_is_a_second_factor_beside_a_first_one_only() {
+        use AuthenticationMethods as Methods;
+        let (then, now) = (Timestamp::from_unix_seconds(1), Timestamp::from_unix_seconds(2));
+        let passkey = Methods::POSSESSION_OF_KEY.and(Methods::USER_PRESENCE).and(Methods::MULTIPLE_FACTORS);
+        for (methods, level, with, level_with, without) in [
+            (Methods::PASSWORD, 1, "pwd otp mfa", 2, ("pwd", 1)),
+            (Methods::ONE_TIME_CODE, 1, "otp mfa", 2, ("otp", 1)),
+            (Methods::default(), 1, "", 1, ("", 1)),
+            (passkey, 3, "otp mfa pop user", 3, ("mfa pop user", 3)),
+        ] {
+            let raised = Authentication::new(methods, AssuranceLevel(level), then).with_code(now);
+            assert_eq!(
+                (raised.methods().to_string().as_str(), raised.assurance().get(), raised.at()),
+                (with, level_with, now)
+            );
+            assert_eq!(raised.with_code(now), raised, "a second code adds nothing");
+            let lowered = raised.without_codes();
+            assert_eq!((lowered.methods().to_string().as_str(), lowered.assurance().get()), without);
+        }
     }
 
     #[test]

@@ -62,7 +62,9 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliE
             }
             UserCommand::ResetFactors(account) => {
                 let user = find(&users, &account.email).await?;
-                users.reset_factors(user.id).await?;
+                if !users.reset_factors(user.id).await? {
+                    return say(&format!("there were no second factors of {}", user.email));
+                }
                 let revoked = sessions_in_words(user.sessions);
                 say(&format!("removed the second factors of {}, and revoked {revoked}", user.email))
             }

@@ -2,6 +2,8 @@
 CREATE TABLE totp_secrets (
     user_id      BLOB NOT NULL PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
     sealed       BLOB NOT NULL,
+    -- The session in which it was set up. Another one gets a secret of its own until one is confirmed.
+    session_id   BLOB NOT NULL,
     -- The newest step of 30 seconds whose code was accepted. Each step is accepted once.
     last_step    INTEGER NOT NULL DEFAULT 0,
     created_at   INTEGER NOT NULL,

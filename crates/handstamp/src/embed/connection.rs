@@ -62,13 +62,15 @@ impl SessionHold {
     /// Completes when the session has ended on this node, as [`CurrentSession::ended`] tells. It may be dropped and awaited anew, as
     /// `tokio::select!` in a loop does.
     ///
-    /// It completes as well when this node stops or loses its lease, since the other nodes then no longer wait for this one. That
+    /// It completes as well when the user needs a second factor that the session lacks. The same happens when this node stops or loses its lease, since the other nodes then no longer wait for this one. That
     /// happens when the database is away for longer than [`SessionConfig::lease`](crate::SessionConfig::lease).
     ///
     /// With [`SessionConfig::cache_entries`](crate::SessionConfig::cache_entries) 0, no revocation waits for this node. It then
     /// reads the session from the database every second, and completes so much later.
     pub async fn ended(&self) {
-        self.site.services.sessions.ended(&self.watch).await;
+        let services = &self.site.services;
+        let satisfies = |user: &_, authentication| services.has_required_assurance(user, authentication);
+        services.sessions.ended_unless(&self.watch, satisfies).await;
     }
 }
 

@@ -147,12 +147,12 @@ impl Users {
         Ok(self.0.factors_of(id).await?)
     }
 
-    /// Removes the second factors of a user who has lost them, who then signs in with the password alone. The sessions are revoked, and
-    /// the user gets a mail.
+    /// Removes the second factors and passkeys of a user who has lost them, who then signs in with the password alone. The sessions are
+    /// revoked, and the user gets a mail. Returns whether there were any.
     ///
     /// # Errors
     /// [Not found](Error::is_not_found), or the database cannot be written.
-    pub async fn reset_factors(&self, id: UserId) -> Result<(), Error> {
+    pub async fn reset_factors(&self, id: UserId) -> Result<bool, Error> {
         Ok(self.0.reset_factors(&Context::operator(), id).await?)
     }
 

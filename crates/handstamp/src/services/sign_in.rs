@@ -65,6 +65,11 @@ impl Services {
             let account = self.store.credentials_by_email(&request.email).await?;
             let checked = self.check_credentials(permit, account, &request, &known, client).await?;
             let CheckedCredentials { account, hash, rehashed, attempted } = checked;
+            if let Some(rehashed) = rehashed
+                && let Err(error) = self.store.replace_hash(account.user_id, &hash, &rehashed).await
+            {
+                Event::RehashFailed { user: account.user_id, error: &error }.record();
+            }
             if self.needs_second_factor(&account).await? {
                 let methods = AuthenticationMethods::PASSWORD;
                 let first = FirstFactor { methods, remember: request.remember, attempted, code: None };
@@ -82,11 +87,6 @@ impl Services {
             if let Some(unused) = self.sessions.wait_until_applied(signed).await? {
                 self.outbox_changed();
                 self.record_sign_in(context, account.user_id, unused);
-                if let Some(rehashed) = rehashed
-                    && let Err(error) = self.store.replace_hash(account.user_id, &hash, &rehashed).await
-                {
-                    Event::RehashFailed { user: account.user_id, error: &error }.record();
-                }
                 return Ok(SignedIn::Begun(self.complete_sign_in(session.owned(), account.changed_at, token, client)));
             }
         }

@@ -227,12 +227,7 @@ impl Sessions {
         self.node.watches().drop_watch(watch);
     }
 
-    /// Completes when a watched session has ended on this node.
-    pub(crate) async fn ended(&self, watch: &Watch) {
-        self.ended_unless(watch, |_, _| true).await;
-    }
-
-    /// The same, and it also ends the watch once the user or the authentication of the session no longer `satisfy` a rule.
+    /// Completes when a watched session has ended on this node, and once the user or the authentication of it no longer `satisfy` a rule.
     pub(crate) async fn ended_unless(&self, watch: &Watch, satisfy: impl Fn(&SessionUser, Authentication) -> bool) {
         let (hash, user) = (watch.key.secret_hash, watch.key.user_id);
         let read = move |now| async move { Ok::<_, InternalError>(self.store.live_session(hash, user, now).await?) };

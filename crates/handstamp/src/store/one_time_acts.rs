@@ -103,6 +103,7 @@ impl Store {
         } else {
             // Another person may have made the account.
             tx.delete_all_tokens_of(user_id).await?;
+            tx.delete_factors(user_id).await?;
             tx.delete_passkeys_of(user_id).await?;
         }
         tx.write_event(event).await?;
@@ -272,7 +273,7 @@ impl Store {
     }
 
     /// Signs in by the code of a token, which is used. An address that was never verified is verified by it, and what was there before
-    /// ends. None if the token was used or has ended, the credentials were changed, or the account is disabled.
+    /// ends. None if the token was used or has ended, the credentials were changed, or the account is disabled or has a second factor.
     pub(crate) async fn sign_in_by_token(
         &self,
         token: TokenUse,
@@ -291,6 +292,9 @@ impl Store {
             return tx.rollback_with(None).await;
         };
         if tx.execute(SIGN_IN, &[user_id.into(), checked.0.into(), session.created_at.into()]).await? == 0 {
+            return tx.rollback_with(None).await;
+        }
+        if account.verified && tx.has_totp(user_id).await? {
             return tx.rollback_with(None).await;
         }
         if !account.verified {

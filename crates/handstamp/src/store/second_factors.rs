@@ -4,7 +4,7 @@
 use handstamp_core::{OneTimeId, OneTimePurpose, RecoveryCodeHash, Timestamp, TotpStep, UserId};
 use uuid::Uuid;
 
-use super::statement::{Pool, Sql, Tx, limit, maintenance, request};
+use super::statement::{Arg, Pool, Sql, Tx, limit, maintenance, request};
 use super::{Committed, InvalidationScope, Result, Store, TokenUse, from_db_time};
 use crate::model::{
     CodeUse, ContinuedSession, CredentialsVersion, FactorRefused, Factors, NewEvent, NewOneTimeToken, NewSession,
@@ -21,6 +21,10 @@ pub(crate) struct SecondFactorUse {
     /// The token that signs in once more, for a form that is sent twice.
     pub(crate) repeated: NewOneTimeToken,
 }
+
+/// The purposes of the tokens of sign-ins under way.
+const SIGN_INS_UNDER_WAY: [i64; 2] =
+    [OneTimePurpose::PendingSignIn.number() as i64, OneTimePurpose::RepeatedSignIn.number() as i64];
 
 type TotpRow = (Vec<u8>, i64, Option<i64>);
 
@@ -129,10 +133,29 @@ impl Tx<'_> {
         self.execute(request("DELETE FROM recovery_codes WHERE user_id = $1"), &[user_id.into()]).await.map(drop)
     }
 
+    /// Whether a user has an authenticator app.
+    pub(super) async fn has_totp(&mut self, user_id: UserId) -> Result<bool> {
+        let row: Option<TotpRow> = self.fetch_optional(SELECT_TOTP, &[user_id.into()]).await?;
+        Ok(row.map(stored).is_some_and(|stored| stored.confirmed_at.is_some()))
+    }
+
     /// Deletes all second factors of a user.
     pub(super) async fn delete_factors(&mut self, user_id: UserId) -> Result<()> {
         self.execute(request("DELETE FROM totp_secrets WHERE user_id = $1"), &[user_id.into()]).await?;
         self.delete_codes(user_id).await
+    }
+
+    /// Ends the sign-ins of a user that wait for their second factor, and those that a form that is sent twice may repeat.
+    pub(super) async fn delete_sign_ins_under_way(&mut self, user_id: UserId) -> Result<()> {
+        const SQL: Sql = request("DELETE FROM one_time_tokens WHERE user_id = $1 AND purpose IN ($2, $3)");
+        let [waiting, repeated] = SIGN_INS_UNDER_WAY;
+        self.execute(SQL, &[user_id.into(), waiting.into(), repeated.into()]).await.map(drop)
+    }
+
+    /// The same for all users.
+    pub(super) async fn delete_all_sign_ins_under_way(&mut self) -> Result<()> {
+        const SQL: Sql = request("DELETE FROM one_time_tokens WHERE purpose IN ($1, $2)");
+        self.execute(SQL, &SIGN_INS_UNDER_WAY.map(Arg::from)).await.map(drop)
     }
 
     /// Deletes the sign-ins of a user that wait for their second factor, and began before this time.
@@ -150,36 +173,38 @@ impl Store {
         Ok(row.map(stored))
     }
 
-    /// Begins to set up an authenticator app. A secret that was begun after `fresh_since` stays, so that a page that is loaded again
-    /// shows the same one. Returns the secret that counts.
+    /// Begins to set up an authenticator app in a session. A secret that was begun in it after `fresh_since` stays, so that a page that is
+    /// loaded again shows the same one. Returns the secret that counts.
     pub(crate) async fn begin_totp(
         &self,
-        user_id: UserId,
+        (user_id, session_id): (UserId, Uuid),
         sealed: &[u8],
         now: Timestamp,
         fresh_since: Timestamp,
     ) -> Result<Option<StoredTotp>> {
         const BEGIN: Sql = request(
-            "INSERT INTO totp_secrets (user_id, sealed, created_at) VALUES ($1, $2, $3)
-             ON CONFLICT (user_id) DO UPDATE SET sealed = excluded.sealed, created_at = excluded.created_at
-             WHERE totp_secrets.confirmed_at IS NULL AND totp_secrets.created_at < $4",
+            "INSERT INTO totp_secrets (user_id, sealed, created_at, session_id) VALUES ($1, $2, $3, $5)
+             ON CONFLICT (user_id) DO UPDATE
+                SET sealed = excluded.sealed, created_at = excluded.created_at, session_id = excluded.session_id
+             WHERE totp_secrets.confirmed_at IS NULL AND (totp_secrets.created_at < $4 OR totp_secrets.session_id <> $5)",
         );
         let mut tx = self.begin().await?;
         if !tx.lock_user(user_id).await? {
             return tx.rollback().await.map(|()| None);
         }
-        tx.execute(BEGIN, &[user_id.into(), sealed.into(), now.into(), fresh_since.into()]).await?;
+        let args = [user_id.into(), sealed.into(), now.into(), fresh_since.into(), session_id.into()];
+        tx.execute(BEGIN, &args).await?;
         let row: Option<TotpRow> = tx.fetch_optional(SELECT_TOTP, &[user_id.into()]).await?;
         tx.commit().await?;
         Ok(row.map(stored))
     }
 
-    /// Turns the secret `sealed` on, as its user has typed the code of this step. Recovery codes are replaced, and the session continues;
+    /// Turns the secret `sealed` on that was set up in a session, as its user has typed the code of this step. Recovery codes are replaced, and the session continues;
     /// all others end.
     pub(crate) async fn confirm_totp(
         &self,
         session: &ContinuedSession,
-        sealed: &[u8],
+        (sealed, set_up_in): (&[u8], Uuid),
         step: TotpStep,
         codes: &[RecoveryCodeHash],
         now: Timestamp,
@@ -187,14 +212,15 @@ impl Store {
     ) -> Result<Committed<Result<(), FactorRefused>>> {
         const CONFIRM: Sql = request(
             "UPDATE totp_secrets SET confirmed_at = $3, last_step = $4
-             WHERE user_id = $1 AND sealed = $2 AND confirmed_at IS NULL",
+             WHERE user_id = $1 AND sealed = $2 AND session_id = $5 AND confirmed_at IS NULL",
         );
         let user_id = session.current.user_id;
         let mut tx = self.begin().await?;
         if !tx.change_factors(session, now).await? {
             return tx.rollback_with(Err(FactorRefused::Ended)).await;
         }
-        if tx.execute(CONFIRM, &[user_id.into(), sealed.into(), now.into(), number(step).into()]).await? == 0 {
+        let args = [user_id.into(), sealed.into(), now.into(), number(step).into(), set_up_in.into()];
+        if tx.execute(CONFIRM, &args).await? == 0 {
             return tx.rollback_with(Err(FactorRefused::CodeUsed)).await;
         }
         tx.replace_codes(user_id, codes).await?;
@@ -338,7 +364,7 @@ impl Store {
         if !tx.use_code(user_id, code).await? {
             return tx.rollback_with(Err(FactorRefused::CodeUsed)).await;
         }
-        tx.delete_pending_sign_ins(user_id, Timestamp::from_unix_seconds(i64::MAX as u64)).await?;
+        tx.delete_sign_ins_under_way(user_id).await?;
         tx.store_token(&repeated).await?;
         let (changed, unused) = tx.replace_sessions(ended, session).await?;
         tx.write_sign_in_events(events, unused).await?;
@@ -389,11 +415,19 @@ impl Store {
         tx.commit_invalidating(Ok(()), &[InvalidationScope::Session(current.secret_hash)]).await
     }
 
-    /// Up to `most` users whose sealed secrets do not begin with this key id, with those secrets.
-    pub(crate) async fn totp_not_sealed_by(&self, key: [u8; 4], most: usize) -> Result<Vec<(UserId, Vec<u8>)>> {
-        const SQL: Sql =
-            maintenance("SELECT user_id, sealed FROM totp_secrets WHERE substr(sealed, 1, 4) <> $1 LIMIT $2");
-        let rows: Vec<(Uuid, Vec<u8>)> = self.fetch_all(Pool::Read, SQL, &[key.as_slice().into(), limit(most)]).await?;
+    /// Up to `most` users after this one whose sealed secrets do not begin with this key id, with those secrets.
+    pub(crate) async fn totp_not_sealed_by(
+        &self,
+        key: [u8; 4],
+        after: UserId,
+        most: usize,
+    ) -> Result<Vec<(UserId, Vec<u8>)>> {
+        const SQL: Sql = maintenance(
+            "SELECT user_id, sealed FROM totp_secrets WHERE substr(sealed, 1, 4) <> $1 AND user_id > $2
+             ORDER BY user_id LIMIT $3",
+        );
+        let rows: Vec<(Uuid, Vec<u8>)> =
+            self.fetch_all(Pool::Read, SQL, &[key.as_slice().into(), after.into(), limit(most)]).await?;
         Ok(rows.into_iter().map(|(id, sealed)| (UserId::from_uuid(id), sealed)).collect())
     }
 

@@ -16,10 +16,15 @@ pub(super) fn scopes_of(ended: &[OwnedSession]) -> Vec<InvalidationScope> {
     if let [session] = ended {
         return vec![InvalidationScope::Session(session.secret_hash)];
     }
-    let mut users: Vec<UserId> = ended.iter().map(|session| session.user_id).collect();
+    users_of(ended).into_iter().map(InvalidationScope::User).collect()
+}
+
+/// The users of these sessions, each once.
+fn users_of(sessions: &[OwnedSession]) -> Vec<UserId> {
+    let mut users: Vec<UserId> = sessions.iter().map(|session| session.user_id).collect();
     users.sort_unstable_by_key(UserId::as_uuid);
     users.dedup();
-    users.into_iter().map(InvalidationScope::User).collect()
+    users
 }
 
 impl Tx<'_> {
@@ -114,6 +119,9 @@ impl Store {
                 tx.write_event(event.in_session(session_id)).await?;
             }
         }
+        for user_id in users_of(&sessions) {
+            tx.delete_sign_ins_under_way(user_id).await?;
+        }
         tx.commit_invalidating((), &scopes_of(&sessions)).await
     }
 
@@ -175,6 +183,7 @@ impl Store {
                 &[user_id.into(), (&kept).into()],
             )
             .await?;
+        tx.delete_sign_ins_under_way(user_id).await?;
         tx.write_revocation(ended, event).await?;
         tx.commit_invalidating(ended, &[InvalidationScope::User(user_id)]).await
     }
@@ -183,6 +192,7 @@ impl Store {
     pub(crate) async fn end_sessions_of(&self, user_id: UserId, event: NewEvent) -> Result<Committed<u64>> {
         let mut tx = self.begin().await?;
         let ended = tx.execute(request("DELETE FROM sessions WHERE user_id = $1"), &[user_id.into()]).await?;
+        tx.delete_sign_ins_under_way(user_id).await?;
         tx.write_revocation(ended, event).await?;
         tx.commit_invalidating(ended, &[InvalidationScope::User(user_id)]).await
     }
@@ -192,6 +202,7 @@ impl Store {
         const SQL: &str = "DELETE FROM sessions WHERE id_hash IN (SELECT id_hash FROM sessions LIMIT $1)";
         let mut tx = self.begin().await?;
         let ended = tx.execute(request(SQL), &[limit(most)]).await?;
+        tx.delete_all_sign_ins_under_way().await?;
         tx.write_revocation(ended, event).await?;
         tx.commit_invalidating(ended, &[InvalidationScope::All]).await
     }

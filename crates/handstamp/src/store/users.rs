@@ -1,7 +1,5 @@
 //! The table of users: accounts, their credentials, and the user of a live session.
 
-use std::time::Duration;
-
 use handstamp_core::{
     AssuranceLevel, AttemptKey, Authentication, AuthenticationMethods, DisplayName, EmailAddress, PasswordHash,
     SessionSecretHash, Timestamp, UserId,
@@ -15,9 +13,6 @@ use crate::model::{
     Credentials, CredentialsVersion, ListUsers, LiveSession, NewEvent, NewSession, NewUser, OwnedSession, SessionUser,
     SignInEvents, User,
 };
-
-/// Later than any sign-in that waits for its second factor, whatever the clocks of the nodes.
-const A_DAY: Duration = Duration::from_secs(86_400);
 
 /// A query for the columns of an [`UserRow`]. `$1` is the time; the rest of the statement selects the users.
 macro_rules! select_users {
@@ -252,9 +247,9 @@ impl Store {
         let changed = tx
             .execute(request("UPDATE users SET disabled_at = $2 WHERE id = $1"), &[id.into(), disabled_at.into()])
             .await?;
-        if let Some(disabled_at) = disabled_at {
+        if disabled_at.is_some() {
             tx.execute(request("DELETE FROM sessions WHERE user_id = $1"), &[id.into()]).await?;
-            tx.delete_pending_sign_ins(id, disabled_at.after(A_DAY)).await?;
+            tx.delete_sign_ins_under_way(id).await?;
         }
         if changed > 0 {
             tx.write_event(event).await?;
@@ -320,8 +315,10 @@ impl Store {
                 credentials_version = credentials_version + 1
              WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL";
         const END_OTHERS: &str = "DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2";
-        const ROTATE: &str =
-            "UPDATE sessions SET id_hash = $3, authenticated_at = $4 WHERE user_id = $1 AND id_hash = $2";
+        // The password alone is no authentication of a session that rests on more.
+        const ROTATE: &str = "UPDATE sessions SET id_hash = $3,
+                authenticated_at = CASE WHEN assurance > 1 THEN authenticated_at ELSE $4 END
+             WHERE user_id = $1 AND id_hash = $2";
         let mut tx = self.begin().await?;
         let changed =
             tx.execute(request(CHANGE), &[id.into(), checked.0.into(), new.expose().into(), now.into()]).await?;

@@ -166,10 +166,10 @@ fn decide(
                 return Err(WebError::not_in_the_group());
             }
             let authentication = session.authentication;
-            let age = site.services.sessions.now().since(authentication.at());
+            let is_too_old = |most| site.services.sessions.now().since(authentication.at()) > most;
             let required = site.services.required_assurance(&session.user);
             let is_strong = options.allow_assurance_of(authentication) && authentication.assurance() >= required;
-            if !is_strong || options.max_age.is_some_and(|most| age > most) {
+            if !is_strong || options.max_age.is_some_and(is_too_old) {
                 let wanted = options.assurance.map_or(required, |wanted| wanted.max(required));
                 return Ok(Decision::Confirm((wanted > AssuranceLevel::ONE_FACTOR).then_some(wanted)));
             }

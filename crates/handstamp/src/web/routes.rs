@@ -94,11 +94,13 @@ fn members(site: &SharedSite) -> Routes {
         .get("/account/profile", profile::show)
         .post("/account/profile", profile::submit)
         .get("/account/sessions", sessions::show)
-        .post("/account/sessions/revoke", sessions::revoke)
-        .post("/account/sessions/revoke-others", sessions::revoke_others)
         .post("/account/verify/send", verify::send)
         .get("/account/email/confirm", email::show_confirmation)
         .post("/account/email/confirm", email::confirm)
+        // Ending sessions never needs more than a session.
+        .with_access(Access { needs_required_factor: false, ..Access::MEMBERS_PAGE })
+        .post("/account/sessions/revoke", sessions::revoke)
+        .post("/account/sessions/revoke-others", sessions::revoke_others)
 }
 
 /// Other pages for signed-in users, whose handlers redirect anonymous visitors themselves. A form that was sent twice comes with a
@@ -143,8 +145,6 @@ fn api(site: &SharedSite) -> Routes {
     Routes::new(site, Access::API)
         .get("/account/api/v1/session", api::session::show)
         .get("/account/api/v1/sessions", api::sessions::list)
-        .delete("/account/api/v1/sessions/{id}", api::sessions::revoke)
-        .post("/account/api/v1/sessions/revoke-others", api::sessions::revoke_others)
         .put("/account/api/v1/password", api::password::change)
         .post("/account/api/v1/password/forgot", api::password::forgot)
         .post("/account/api/v1/email/verify", api::email::verify)
@@ -155,6 +155,8 @@ fn api(site: &SharedSite) -> Routes {
         .delete("/account/api/v1/session", api::session::sign_out)
         .post("/account/api/v1/session/second-factor", api::session::complete_sign_in)
         .post("/account/api/v1/session/confirm", api::session::confirm)
+        .delete("/account/api/v1/sessions/{id}", api::sessions::revoke)
+        .post("/account/api/v1/sessions/revoke-others", api::sessions::revoke_others)
         .post("/account/api/v1/users", api::users::register)
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use handstamp_core::{TotpSecret, UserId};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::check_code::refused_code;
@@ -13,10 +14,10 @@ use crate::model::{FactorRefused, Message};
 use crate::services::{JobOutcome, SignInCookies};
 use crate::sessions::Session;
 
-/// How long the secret of a set-up stays the same, so that a page that is loaded again shows the code that was scanned.
+/// How long the secret of a set-up stays the same in a session, so that a page that is loaded again shows the code that was scanned.
 const SET_UP_WITHIN: Duration = Duration::from_secs(3600);
 
-/// The secrets that one run of the job seals anew.
+/// The secrets that are read at once to be sealed anew.
 const RESEALED_AT_ONCE: usize = 500;
 
 /// A secret that is being set up.
@@ -39,7 +40,8 @@ impl Services {
         let user = &session.user;
         let secret = TotpSecret::from_bytes(self.environment.random());
         let (sealed, now) = (self.seal_totp(user.id, &secret), self.sessions.now());
-        let stored = self.store.begin_totp(user.id, &sealed, now, now.before(SET_UP_WITHIN)).await?;
+        let (owner, since) = ((user.id, session.session_id), now.before(SET_UP_WITHIN));
+        let stored = self.store.begin_totp(owner, &sealed, now, since).await?;
         let stored = stored.ok_or(ActError::SignedOut)?;
         if stored.confirmed_at.is_some() {
             return Ok(None);
@@ -70,7 +72,10 @@ impl Services {
         let event = Event::FactorAdded { user: user_id, factor: TOTP };
         let notice = self.factor_notice(context, recipient(session), "totp_added", None);
         let entry = self.new_event(context, &event).in_session(continued.session_id).with_message(notice);
-        let confirmed = self.store.confirm_totp(&continued, &stored.sealed, step, &hashes, now, entry).await?;
+        let confirmed = self
+            .store
+            .confirm_totp(&continued, (&stored.sealed, session.session_id), step, &hashes, now, entry)
+            .await?;
         self.sessions.wait_until_applied(confirmed).await?.map_err(|refused| match refused {
             FactorRefused::Ended => ActError::SignedOut,
             FactorRefused::CodeUsed => refused_code(user_id),
@@ -107,16 +112,19 @@ impl Services {
 
     /// Seals the secrets anew that an earlier key has sealed, so that the key can be taken out of the settings.
     pub(crate) async fn reseal_totp(&self) -> Result<JobOutcome, crate::internal_error::InternalError> {
-        let sealed = self.store.totp_not_sealed_by(self.factor_sealer.current_prefix(), RESEALED_AT_ONCE).await?;
-        let mut resealed = 0;
-        for (user_id, old) in &sealed {
-            // Another node may have a newer key than this one, which does not open what that one has sealed.
-            let Some(opened) = self.factor_sealer.open(old, user_id.as_uuid().as_bytes()) else { continue };
-            let new = self.factor_sealer.seal(&self.environment.random(), &opened.value, user_id.as_uuid().as_bytes());
-            self.store.replace_sealed_totp(*user_id, old, &new).await?;
-            resealed += 1;
+        let (prefix, mut after) = (self.factor_sealer.current_prefix(), UserId::from_uuid(Uuid::nil()));
+        loop {
+            let sealed = self.store.totp_not_sealed_by(prefix, after, RESEALED_AT_ONCE).await?;
+            let Some((last, _)) = sealed.last() else { return Ok(JobOutcome::Done) };
+            after = *last;
+            for (user_id, old) in &sealed {
+                let context = *user_id.as_uuid().as_bytes();
+                // Another node may have a newer key than this one, which does not open what that one has sealed.
+                let Some(opened) = self.factor_sealer.open(old, &context) else { continue };
+                let new = self.factor_sealer.seal(&self.environment.random(), &opened.value, &context);
+                self.store.replace_sealed_totp(*user_id, old, &new).await?;
+            }
         }
-        Ok(if resealed == RESEALED_AT_ONCE { JobOutcome::Again } else { JobOutcome::Done })
     }
 
     fn seal_totp(&self, user_id: UserId, secret: &TotpSecret) -> Vec<u8> {

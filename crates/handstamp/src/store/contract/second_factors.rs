@@ -20,6 +20,8 @@ laws! {
     a_waiting_sign_in_ends_with_a_change_of_the_credentials
     a_waiting_sign_in_ends_when_the_account_is_disabled
     a_waiting_sign_in_ends_with_the_next_one_of_the_browser_and_with_a_completed_one
+    signing_out_ends_a_sign_in_that_waits
+    a_changed_password_is_no_authentication_of_a_session_at_level_2
     a_removed_app_leaves_no_code_and_one_session
     a_reset_removes_all_factors_and_sessions
     new_recovery_codes_replace_the_former_ones
@@ -27,6 +29,7 @@ laws! {
     secrets_that_another_key_has_sealed_are_found
 }
 
+const SET_UP_IN: Uuid = Uuid::from_u128(7);
 const SEALED: &[u8] = b"key1 a sealed secret";
 const LATER: Timestamp = NOW.after(Duration::from_secs(600));
 
@@ -41,7 +44,7 @@ fn raised(session: &NewSession) -> ContinuedSession {
 }
 
 fn code(number: u8) -> RecoveryCodeHash {
-    RecoveryCode::from_random([number; 16]).hash(UserId::from_uuid(Uuid::nil()))
+    RecoveryCode::from_random([number; 24]).hash(UserId::from_uuid(Uuid::nil()))
 }
 
 fn step(number: u64) -> CodeUse {
@@ -56,9 +59,10 @@ fn recovery(number: u8) -> CodeUse {
 async fn ada_with_app(store: &Store) -> (UserId, NewSession) {
     let (ada, session) = ada(store).await;
     let codes = [code(1), code(2), code(3)];
-    store.begin_totp(ada, SEALED, NOW, NOW).await.unwrap().unwrap();
+    store.begin_totp((ada, SET_UP_IN), SEALED, NOW, NOW).await.unwrap().unwrap();
     let raised = raised(&session);
-    let confirmed = store.confirm_totp(&raised, SEALED, TotpStep(100), &codes, NOW, event()).await.unwrap();
+    let confirmed =
+        store.confirm_totp(&raised, (SEALED, SET_UP_IN), TotpStep(100), &codes, NOW, event()).await.unwrap();
     assert_eq!(confirmed.value, Ok(()));
     let authentication = raised.authentication;
     let session =
@@ -103,17 +107,29 @@ async fn completes(store: &Store, token: &NewOneTimeToken, code: CodeUse) -> Res
 
 async fn a_set_up_keeps_its_secret_until_it_is_stale_and_never_replaces_a_confirmed_one(store: &Store) {
     let (ada, session) = ada(store).await;
-    let begin = async |sealed: &[u8], now, fresh_since| store.begin_totp(ada, sealed, now, fresh_since).await.unwrap();
+    let begin = async |sealed: &[u8], now, fresh_since| {
+        store.begin_totp((ada, SET_UP_IN), sealed, now, fresh_since).await.unwrap()
+    };
     assert_eq!(begin(b"one", NOW, NOW).await.unwrap().sealed, b"one");
     assert_eq!(begin(b"two", LATER, NOW).await.unwrap().sealed, b"one", "it is not stale");
     assert_eq!(begin(b"three", LATER, LATER).await.unwrap().sealed, b"three");
+    let elsewhere = store.confirm_totp(&raised(&session), (b"three", unique()), TotpStep(1), &[], NOW, event()).await;
+    assert_eq!(elsewhere.unwrap().value, Err(FactorRefused::CodeUsed), "it was set up in another session");
+    let other = store.begin_totp((ada, unique()), b"other", LATER, NOW).await.unwrap().unwrap();
+    assert_eq!(other.sealed, b"other", "another session has a secret of its own");
+    assert_eq!(begin(b"three", LATER, LATER).await.unwrap().sealed, b"three");
     assert!(
-        store.confirm_totp(&raised(&session), b"three", TotpStep(1), &[], NOW, event()).await.unwrap().value.is_ok()
+        store
+            .confirm_totp(&raised(&session), (b"three", SET_UP_IN), TotpStep(1), &[], NOW, event())
+            .await
+            .unwrap()
+            .value
+            .is_ok()
     );
     let confirmed =
         begin(b"four", LATER.after(Duration::from_secs(1)), LATER.after(Duration::from_secs(9))).await.unwrap();
     assert_eq!((confirmed.sealed.as_slice(), confirmed.confirmed_at), (b"three".as_slice(), Some(NOW)));
-    assert!(store.begin_totp(UserId::from_uuid(unique()), b"no user", NOW, NOW).await.unwrap().is_none());
+    assert!(store.begin_totp((UserId::from_uuid(unique()), SET_UP_IN), b"no user", NOW, NOW).await.unwrap().is_none());
 }
 
 async fn a_confirmed_app_ends_other_sessions_and_tokens_and_raises_the_level_of_one(store: &Store) {
@@ -124,11 +140,12 @@ async fn a_confirmed_app_ends_other_sessions_and_tokens_and_raises_the_level_of_
     reset.purpose = OneTimePurpose::ResetPassword;
     store.store_token(&reset, event()).await.unwrap();
     assert!(!store.credentials_by_id(ada).await.unwrap().unwrap().has_second_factor);
-    store.begin_totp(ada, SEALED, NOW, NOW).await.unwrap();
+    store.begin_totp((ada, SET_UP_IN), SEALED, NOW, NOW).await.unwrap();
     assert!(!store.credentials_by_id(ada).await.unwrap().unwrap().has_second_factor, "it is being set up");
 
     let raised = raised(&first);
-    let confirmed = store.confirm_totp(&raised, SEALED, TotpStep(7), &[code(1)], LATER, event()).await.unwrap();
+    let confirmed =
+        store.confirm_totp(&raised, (SEALED, SET_UP_IN), TotpStep(7), &[code(1)], LATER, event()).await.unwrap();
     assert!(confirmed.value.is_ok() && confirmed.position.is_some(), "every node learns of it");
     assert!(!is_live(store, &first).await && !is_live(store, &other).await);
     let (live, _) = store.live_session(raised.secret_hash, ada, NOW).await.unwrap().unwrap();
@@ -146,9 +163,9 @@ async fn a_confirmed_app_ends_other_sessions_and_tokens_and_raises_the_level_of_
 
 async fn a_secret_is_confirmed_once_and_in_a_live_session_only(store: &Store) {
     let (ada, session) = ada(store).await;
-    store.begin_totp(ada, SEALED, NOW, NOW).await.unwrap();
+    store.begin_totp((ada, SET_UP_IN), SEALED, NOW, NOW).await.unwrap();
     let confirm = async |session: &ContinuedSession, sealed: &[u8]| {
-        store.confirm_totp(session, sealed, TotpStep(1), &[], NOW, event()).await.unwrap().value
+        store.confirm_totp(session, (sealed, SET_UP_IN), TotpStep(1), &[], NOW, event()).await.unwrap().value
     };
     assert_eq!(confirm(&raised(&new_session(ada)), SEALED).await, Err(FactorRefused::Ended));
     assert_eq!(confirm(&raised(&session), b"another secret").await, Err(FactorRefused::CodeUsed));
@@ -269,6 +286,30 @@ async fn a_waiting_sign_in_ends_with_the_next_one_of_the_browser_and_with_a_comp
     assert!(!is_there(&first).await, "the user has signed in");
 }
 
+async fn signing_out_ends_a_sign_in_that_waits(store: &Store) {
+    let (ada, session) = ada_with_app(store).await;
+    for number in 0..3 {
+        let token = waits(store, ada).await;
+        match number {
+            0 => drop(store.end_sessions(with_events(&[session.owned()])).await.unwrap()),
+            1 => drop(store.end_other_sessions(ada, session.secret_hash, event()).await.unwrap()),
+            _ => drop(store.end_sessions_of(ada, event()).await.unwrap()),
+        }
+        assert_eq!(completes(store, &token, step(101)).await, Err(FactorRefused::Ended), "{number}");
+    }
+}
+
+async fn a_changed_password_is_no_authentication_of_a_session_at_level_2(store: &Store) {
+    let (ada, session) = ada_with_app(store).await;
+    let rotated = raised(&session).secret_hash;
+    let (secrets, later) = ((session.secret_hash, rotated), LATER.after(Duration::from_secs(60)));
+    let changed =
+        store.change_password(ada, version(store, ada).await, &hash("another"), secrets, later, event()).await;
+    assert!(changed.unwrap().value);
+    let (live, _) = store.live_session(rotated, ada, NOW).await.unwrap().unwrap();
+    assert_eq!(live.authentication, session.authentication);
+}
+
 async fn a_removed_app_leaves_no_code_and_one_session(store: &Store) {
     let (ada, session) = ada_with_app(store).await;
     let other = new_session(ada);
@@ -321,10 +362,12 @@ async fn a_first_confirmation_of_the_address_removes_factors(store: &Store) {
 
 async fn secrets_that_another_key_has_sealed_are_found(store: &Store) {
     let (ada, _) = ada_with_app(store).await;
-    assert!(store.totp_not_sealed_by(*b"key1", 10).await.unwrap().is_empty());
-    assert_eq!(store.totp_not_sealed_by(*b"key2", 10).await.unwrap(), [(ada, SEALED.to_vec())]);
+    let first = UserId::from_uuid(Uuid::nil());
+    assert!(store.totp_not_sealed_by(*b"key2", ada, 10).await.unwrap().is_empty(), "none comes after");
+    assert!(store.totp_not_sealed_by(*b"key1", first, 10).await.unwrap().is_empty());
+    assert_eq!(store.totp_not_sealed_by(*b"key2", first, 10).await.unwrap(), [(ada, SEALED.to_vec())]);
     store.replace_sealed_totp(ada, b"a secret that has changed", b"key2 anew").await.unwrap();
     assert_eq!(store.totp_of(ada).await.unwrap().unwrap().sealed, SEALED);
     store.replace_sealed_totp(ada, SEALED, b"key2 anew").await.unwrap();
-    assert!(store.totp_not_sealed_by(*b"key2", 10).await.unwrap().is_empty());
+    assert!(store.totp_not_sealed_by(*b"key2", first, 10).await.unwrap().is_empty());
 }

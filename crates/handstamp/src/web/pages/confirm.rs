@@ -84,7 +84,10 @@ async fn form_page(
 ) -> Result<Response, WebError> {
     let WaysToConfirm { password, code, passkey } = site.services.ways_to_confirm(session, wanted).await?;
     if wanted > session.authentication.assurance() && !password && !code && !passkey {
-        let page = site.urls.page("/account/totp");
+        let page = match wanted {
+            AssuranceLevel::TWO_FACTORS => site.urls.page("/account/totp"),
+            _ => site.urls.page(if cfg!(feature = "passkeys") { "/account/passkeys" } else { "/account/security" }),
+        };
         return Ok(see_other(&next.map_or_else(|| page.clone(), |next| url_with_next(&page, next))));
     }
     let values = context! {

@@ -6,6 +6,7 @@ use axum::http::uri::Authority;
 use percent_encoding::percent_decode_str;
 use tokio::sync::Semaphore;
 
+use super::connections::Connections;
 use super::metrics::AppMetrics;
 use crate::config::{AppAccess, AppConfig, AppPath, Config};
 use crate::web::forward_auth::SubrequestOptions;
@@ -17,8 +18,9 @@ pub(super) struct App {
     pub(super) authority: Authority,
     /// The access rules for its members.
     pub(super) options: SubrequestOptions,
-    /// The connections to it.
+    /// How many connections to it may be used at once.
     pub(super) permits: Arc<Semaphore>,
+    pub(super) connections: Arc<Connections>,
     pub(super) metrics: AppMetrics,
     /// The host and port that browsers reach it at; none for those of the public URL.
     host: Option<String>,
@@ -117,8 +119,10 @@ impl App {
             for_everybody: *access == AppAccess::Everybody,
             passes_preflights: false,
         };
+        let authority = url.as_ref()?.authority().parse().ok()?;
         Some(Self {
-            authority: url.as_ref()?.authority().parse().ok()?,
+            connections: Arc::new(Connections::new(&authority)),
+            authority,
             options,
             permits: Arc::new(Semaphore::new(config.app_proxy.connections)),
             metrics: AppMetrics::new(name),

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
-use super::binding::{Cut, Gate, Guard, Side};
+use super::binding::{Bond, Cut, Gate, Side};
 use super::headers::{trailers_for_the_app, trailers_for_the_browser};
 use super::metrics::OpenStream;
 
@@ -155,7 +155,7 @@ pub(super) struct ResponseBody {
     pub(super) body: Incoming,
     pub(super) cut: Arc<Cut>,
     /// None where the request is not for a session.
-    pub(super) _guard: Option<Guard>,
+    pub(super) _bond: Option<Bond>,
     pub(super) stream: Arc<OpenStream>,
     pub(super) _permit: OwnedSemaphorePermit,
 }
@@ -173,14 +173,15 @@ impl HttpBody for ResponseBody {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if self.cut.poll(Side::Response, context.waker()) {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let is_cut = match polled {
+            Poll::Ready(_) => self.cut.is_cut(),
+            Poll::Pending => self.cut.poll(Side::Response, context.waker()),
+        };
+        if is_cut {
             return Poll::Ready(Some(Err(self.end().into())));
         }
-        let polled = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if self.cut.is_cut() {
-            return Poll::Ready(Some(Err(self.end().into())));
-        }
-        Poll::Ready(polled.map(|frame| match frame {
+        Poll::Ready(ready!(polled).map(|frame| match frame {
             Ok(frame) => Ok(filtered(frame, trailers_for_the_browser)),
             Err(error) => Err(error.into()),
         }))

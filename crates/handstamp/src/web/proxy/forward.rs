@@ -1,28 +1,27 @@
 //! Sends a request to an app, and gives its response back.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE};
-use axum::http::uri::{PathAndQuery, Scheme};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, request};
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Body as _, Incoming};
 use hyper::ext::{ReasonPhrase, on_informational};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, Error};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::apps::App;
-use super::binding::{Binding, Cut, Gate};
+use super::binding::{Binding, Bond, Cut, Gate};
 use super::body::{Progress, RequestBody, ResponseBody};
+use super::connections::{CONNECT_TIMEOUT, IDLE_CONNECTION, Received, SendError};
 use super::headers;
 use super::upgrade::Upgrade;
 use crate::config::AppProxyConfig;
@@ -34,16 +33,11 @@ use crate::web::forward_auth::SubrequestOptions;
 use crate::web::respond::RetryByItself;
 use crate::web::web_error::WebError;
 
-/// How long an unused connection to an app is kept: less than the two seconds of gunicorn. So apps rarely close a connection just
-/// when a request is sent on it.
-const IDLE_CONNECTION: Duration = Duration::from_millis(1500);
-const MAX_IDLE_CONNECTIONS: usize = 1024;
-/// The maximum length of the head of a response, and of what is read at once.
-const MAX_HEAD_BYTES: usize = 128 * 1024;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request without a body waits for an app that restarts, and how often it tries.
 const RESTART_TIMEOUT: Duration = Duration::from_secs(2);
 const RESTART_INTERVAL: Duration = Duration::from_millis(100);
+/// The length of a head that hyper takes together with the body: a fourth of what it keeps for a client that does not read.
+const SHORT_HEAD_BYTES: usize = 8 * 1024;
 /// How soon a browser tries again by itself, in seconds.
 const RETRY_SECONDS: u32 = 2;
 
@@ -55,13 +49,12 @@ pub(super) enum Passed {
     Refused(Response),
 }
 
-/// The session of a request has ended before the app answered; with the headers of the request.
-pub(super) struct SessionEnded(pub(super) HeaderMap);
+/// The session of a request has ended before the app answered; with the head of the request.
+pub(super) struct SessionEnded(pub(super) Box<request::Parts>);
 
 /// Why an app has not answered.
 enum Failure {
-    Unreachable(Error),
-    Timeout,
+    NotSent(SendError),
     /// The client has not sent the rest of its request.
     SlowClient,
     /// The client has sent something else than the rest of its request.
@@ -69,36 +62,25 @@ enum Failure {
     SessionEnded,
 }
 
-/// The HTTP client for all apps, with a pool of connections.
+/// The HTTP client for all apps.
 pub(super) struct AppClient {
-    client: Client<HttpConnector, RequestBody>,
     config: AppProxyConfig,
     failures: OnceAMinute,
 }
 
 impl AppClient {
     pub(super) fn new(config: AppProxyConfig) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
-            .http1_max_buf_size(MAX_HEAD_BYTES)
-            .set_host(false)
-            .build(connector);
-        Self { client, config, failures: OnceAMinute::default() }
+        Self { config, failures: OnceAMinute::default() }
     }
 
     /// Whether the app has a page at this path.
     pub(super) async fn has(&self, app: &App, path: &str) -> bool {
-        let uri = uri_of(app, path.parse().ok());
-        let request = request::Builder::new().uri(uri).header("host", app.authority.as_str());
-        let body = RequestBody::new(Body::empty(), &Arc::default(), &Arc::default(), None);
-        let request = request.body(body).expect("an authority and a path are a request");
-        let asked = timeout(CONNECT_TIMEOUT, self.client.request(request)).await;
-        asked.is_ok_and(|answer| answer.is_ok_and(|response| response.status() != StatusCode::NOT_FOUND))
+        let request = request::Builder::new().uri(path).header("host", app.authority.as_str());
+        let progress = Arc::default();
+        let body = RequestBody::new(Body::empty(), &Arc::default(), &progress, None);
+        let request = request.body(body).expect("a path is an address");
+        let asked = timeout(CONNECT_TIMEOUT, app.connections.send(request, &progress, CONNECT_TIMEOUT)).await;
+        asked.is_ok_and(|answer| answer.is_ok_and(|answer| answer.response.status() != StatusCode::NOT_FOUND))
     }
 
     /// Passes a request on, with headers that are for the app already.
@@ -121,28 +103,34 @@ impl AppClient {
         let begun = Instant::now();
         let cut = Arc::new(binding.as_ref().map(Binding::cut).unwrap_or_default());
         let (parts, body) = request.into_parts();
-        let response = match self.send(app, &parts, body, binding.as_ref(), &cut).await {
-            Ok(response) => response,
-            Err(failure) => {
-                // The connection to the app has a task of its own, which sends the body of the request.
-                cut.cut();
-                return self.failed(site, app, parts, failure, binding.as_ref());
-            }
+        let Received { response, is_whole } = match self.send(app, &parts, body, binding.as_ref(), &cut).await {
+            Ok(received) => received,
+            Err(failure) => return self.failed(site, app, parts, failure, binding.as_ref()),
         };
         app.metrics.answered(response.status(), begun.elapsed());
+        // HTTP/1 takes a body that is here together with a short head. A client of HTTP/2 tells when it takes one.
+        let is_taken_at_once =
+            is_whole && parts.version <= Version::HTTP_11 && length(response.headers()) < SHORT_HEAD_BYTES;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(self.switch(app, &parts.method, response, upgrade, browser, binding, permit));
         }
-        Ok(Passed::ByApp(respond(app, response, binding, cut, permit)))
+        Ok(Passed::ByApp(respond(app, response, binding, cut, permit, is_taken_at_once)))
     }
 
     /// Waits until the session is found live. Nothing of it passes if that takes too long.
     async fn settled(
         &self,
         binding: Option<&Binding>,
-        ended: Pin<&mut impl Future<Output = ()>>,
+        mut ended: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), Failure> {
         let Some(binding) = binding else { return Ok(()) };
+        if binding.is_in_doubt() && poll_fn(|context| Poll::Ready(ended.as_mut().poll(context))).await.is_ready() {
+            return Err(Failure::SessionEnded);
+        }
+        // It is cached as live nearly always, and no timer is needed.
+        if !binding.is_in_doubt() && binding.may_pass() {
+            return Ok(());
+        }
         let settled = async {
             tokio::select! {
                 biased;
@@ -167,7 +155,7 @@ impl AppClient {
                 let message = "We cannot do this right now. Please try again in a moment.";
                 Ok(Passed::Refused(unavailable(&parts.method, StatusCode::SERVICE_UNAVAILABLE, message)))
             }
-            Failure::SessionEnded => Err(SessionEnded(parts.headers)),
+            Failure::SessionEnded => Err(SessionEnded(Box::new(parts))),
             failure => Ok(Passed::Refused(self.explain(site, app, &parts.method, &failure))),
         }
     }
@@ -180,7 +168,7 @@ impl AppClient {
         body: Body,
         binding: Option<&Binding>,
         cut: &Arc<Cut>,
-    ) -> Result<axum::http::Response<Incoming>, Failure> {
+    ) -> Result<Received, Failure> {
         let begun = Instant::now();
         let progress = Arc::new(Progress::default());
         let is_repeatable =
@@ -198,36 +186,30 @@ impl AppClient {
         self.settled(binding, ended.as_mut()).await?;
         loop {
             let body = next.take().unwrap_or_default();
-            let request = prepared(app, parts, body, cut, &progress);
-            let mut sent = std::pin::pin!(self.client.request(request));
-            let mut steps = progress.steps();
-            let error = loop {
-                tokio::select! {
-                    biased;
-                    () = &mut ended => return Err(Failure::SessionEnded),
-                    sent = &mut sent => match sent {
-                        Ok(response) => {
-                            self.settled(binding, ended.as_mut()).await?;
-                            return Ok(response);
-                        }
-                        Err(error) => break error,
-                    },
-                    () = sleep(self.config.timeout) => {
-                        if progress.steps() == steps {
-                            return Err(if progress.has_ended() { Failure::Timeout } else { Failure::SlowClient });
-                        }
-                        steps = progress.steps();
+            let request = prepared(parts, body, cut, &progress);
+            let error = tokio::select! {
+                biased;
+                () = &mut ended => return Err(Failure::SessionEnded),
+                sent = app.connections.send(request, &progress, self.config.timeout) => match sent {
+                    Ok(received) => {
+                        self.settled(binding, ended.as_mut()).await?;
+                        return Ok(received);
                     }
-                }
+                    Err(SendError::Timeout) if !progress.has_ended() => return Err(Failure::SlowClient),
+                    Err(error) => error,
+                },
             };
             if progress.is_broken() {
                 return Err(Failure::BrokenRequest);
             }
             // An app may close a connection that it has kept open just when a request is sent on it (RFC 9110 §9.2.2).
-            let was_closed = !is_repeated && !error.is_connect() && begun.elapsed() < IDLE_CONNECTION;
-            let restarts = error.is_connect() && begun.elapsed() < RESTART_TIMEOUT;
+            let (was_closed, restarts) = match error {
+                SendError::Broken(_) => (!is_repeated && begun.elapsed() < IDLE_CONNECTION, false),
+                SendError::Unreachable(_) => (false, begun.elapsed() < RESTART_TIMEOUT),
+                SendError::Timeout => (false, false),
+            };
             if !is_repeatable || !(was_closed || restarts) {
-                return Err(Failure::Unreachable(error));
+                return Err(Failure::NotSent(error));
             }
             is_repeated |= was_closed;
             if restarts {
@@ -240,8 +222,11 @@ impl AppClient {
     fn explain(&self, site: &SharedSite, app: &App, method: &Method, failure: &Failure) -> Response {
         app.metrics.refused();
         let (status, reason) = match failure {
-            Failure::Unreachable(error) => (StatusCode::BAD_GATEWAY, explained(error)),
-            Failure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "no head of a response in time".to_owned()),
+            Failure::NotSent(SendError::Unreachable(error)) => (StatusCode::BAD_GATEWAY, explained(error.as_ref())),
+            Failure::NotSent(SendError::Broken(error)) => (StatusCode::BAD_GATEWAY, explained(error)),
+            Failure::NotSent(SendError::Timeout) => {
+                (StatusCode::GATEWAY_TIMEOUT, "no head of a response in time".to_owned())
+            }
             Failure::BrokenRequest => return StatusCode::BAD_REQUEST.into_response(),
             Failure::SlowClient | Failure::SessionEnded => return StatusCode::REQUEST_TIMEOUT.into_response(),
         };
@@ -290,18 +275,13 @@ impl AppClient {
     }
 }
 
-/// The address of a path of an app. The bytes of the path and the query stay as they are.
-fn uri_of(app: &App, path: Option<PathAndQuery>) -> Uri {
-    let mut parts = axum::http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(app.authority.clone());
-    parts.path_and_query = Some(path.unwrap_or(PathAndQuery::from_static("/")));
-    Uri::from_parts(parts).expect("a scheme, an authority and a path are a URI")
+/// The length of the lines of these headers.
+fn length(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
 }
 
 /// The request as it is sent to the app.
 fn prepared(
-    app: &App,
     parts: &request::Parts,
     body: Body,
     cut: &Arc<Cut>,
@@ -313,8 +293,8 @@ fn prepared(
     let gate = waits.then(Arc::<Gate>::default);
     let mut request = axum::http::Request::new(RequestBody::new(body, cut, progress, gate.clone()));
     *request.method_mut() = parts.method.clone();
-    *request.uri_mut() = uri_of(app, parts.uri.path_and_query().cloned());
-    *request.version_mut() = Version::HTTP_11;
+    // The bytes of the path and the query stay as they are.
+    *request.uri_mut() = parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/")).into();
     *request.headers_mut() = parts.headers.clone();
     // hyper would otherwise send a GET without its body.
     if has_body && !parts.headers.contains_key(CONTENT_LENGTH) {
@@ -337,6 +317,7 @@ fn respond(
     binding: Option<Binding>,
     cut: Arc<Cut>,
     permit: OwnedSemaphorePermit,
+    is_taken_at_once: bool,
 ) -> Response {
     let (mut parts, body) = response.into_parts();
     headers::for_the_browser(&mut parts.headers);
@@ -344,8 +325,11 @@ fn respond(
         Body::empty()
     } else {
         let stream = Arc::new(app.metrics.opened());
-        let guard = binding.map(|binding| binding.guard(&cut, &stream));
-        Body::new(ResponseBody { body, cut, _guard: guard, stream, _permit: permit })
+        let bond = binding.map(|binding| match is_taken_at_once {
+            true => Bond::Held(binding),
+            false => Bond::Guarded(binding.guard(&cut, &stream)),
+        });
+        Body::new(ResponseBody { body, cut, _bond: bond, stream, _permit: permit })
     };
     let mut passed = Response::new(body);
     *passed.status_mut() = parts.status;

@@ -3,6 +3,7 @@
 mod apps;
 mod binding;
 mod body;
+mod connections;
 mod forward;
 mod headers;
 mod metrics;
@@ -20,7 +21,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tower::Service;
@@ -155,7 +156,6 @@ impl Inner {
         let trusted = comes_through_a_trusted_proxy(&self.site, &request);
         let browser = hyper::upgrade::on(&mut request);
         let upgrade = headers::offered_protocol(request.headers());
-        let original = original_request(&request, &allowed.origin);
         let origin = headers::Origin { peer, trusted, scheme: self.site.urls.scheme(), host: &allowed.host };
         headers::for_the_app(request.headers_mut(), &origin, allowed.identity.headers_mut(), upgrade.clone());
         let session = allowed.visitor.session();
@@ -171,8 +171,15 @@ impl Inner {
             Ok(refused) => Ok(refused),
             Err(forward::SessionEnded(asked)) => {
                 allowed.app.metrics.refused();
-                forward_auth::answer(&self.site, &asked, &Visitor::Anonymous, &original, &SubrequestOptions::default())
-                    .map(Passed::Refused)
+                let original = original_request(&asked.method, &asked.uri, &allowed.origin);
+                forward_auth::answer(
+                    &self.site,
+                    &asked.headers,
+                    &Visitor::Anonymous,
+                    &original,
+                    &SubrequestOptions::default(),
+                )
+                .map(Passed::Refused)
             }
         }
     }
@@ -210,7 +217,7 @@ impl Inner {
             true => SubrequestOptions { for_everybody: true, ..SubrequestOptions::default() },
             false => app.options.clone(),
         };
-        let original = original_request(request, &origin);
+        let original = original_request(request.method(), request.uri(), &origin);
         let identity = match forward_auth::answer(site, request.headers(), &visitor, &original, &options) {
             Ok(identity) if identity.status() == StatusCode::OK => identity,
             Ok(redirect) => return refused(redirect),
@@ -237,10 +244,10 @@ impl Inner {
 }
 
 /// The request as the access rules see it.
-fn original_request<'a>(request: &Request, origin: &Origin) -> OriginalRequest<'a> {
-    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+fn original_request<'a>(method: &Method, uri: &Uri, origin: &Origin) -> OriginalRequest<'a> {
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let target = in_ascii(target.as_bytes()).into_owned().into();
-    OriginalRequest { method: request.method().clone(), origin: origin.clone(), target }
+    OriginalRequest { method: method.clone(), origin: origin.clone(), target }
 }
 
 fn malformed(message: &'static str) -> WebError {
