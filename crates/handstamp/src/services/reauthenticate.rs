@@ -43,7 +43,7 @@ impl Services {
         let level = wanted.max(session.authentication.assurance());
         let has_passkeys = factors.passkeys > 0 && self.config.passkeys.are_on(&self.config.public_url);
         // Where a second factor is required, the password alone must not lead to the pages that add one, if there is one already.
-        let level = if has_passkeys { level } else { level };
+        let level = if has_passkeys { level.max(self.required_assurance(&session.user)) } else { level };
         Ok(WaysToConfirm { passkey: has_passkeys, ..ways(factors, level) })
     }
 
