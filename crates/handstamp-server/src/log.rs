@@ -16,6 +16,8 @@ use crate::settings::{Note, Settings};
 pub(crate) fn start(settings: &Settings, level: Level) {
     let level = settings.log_level.unwrap_or(level);
     let filter = Targets::new().with_default(LevelFilter::WARN.min(level.into())).with_target("handstamp", level);
+    // The library of passkeys logs what visitors send, and our own events have the reason of a refusal.
+    let filter = filter.with_target("webauthn_rs", LevelFilter::OFF).with_target("webauthn_rs_core", LevelFilter::OFF);
     let is_terminal = std::io::stderr().is_terminal();
     let layer =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(is_terminal).log_internal_errors(false);

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::browser::Extra;
 use crate::browser_user::{ADA, BrowserUser, Person};
+use crate::passkeys::PHONE;
 use crate::site::Site;
 
 const AXE: &str = include_str!("assets/axe.min.js");
@@ -121,6 +122,42 @@ async fn the_pages_of_second_factors_are_accessible() {
     ada.clicks("Sign in").await;
     ada.is_at("/account").await;
     ada.looks_closely("account-with-app").await;
+    ada.hears_no_complaint().await;
+}
+
+#[tokio::test]
+async fn the_pages_of_passkeys_are_accessible() {
+    let site = Site::opens_with(&[("HANDSTAMP_SECOND_FACTOR__REQUIRED", "everybody")]);
+    let ada = site.visitor().await;
+    ada.is_offered_no_list().await;
+    ada.registers_as(&ADA).await;
+    ada.goes_to("/account/passkeys").await;
+    ada.looks_closely("passkeys-none").await;
+    ada.has_authenticator(PHONE).await;
+    ada.adds_a_passkey().await;
+    ada.looks_closely("passkeys-added").await;
+    ada.goes_to("/account/confirm?assurance=2&next=%2Faccount%2Fpasskeys").await;
+    ada.looks_closely("confirm-by-passkey").await;
+    ada.clicks("Use your passkey").await;
+    ada.is_at("/account/passkeys").await;
+    ada.clicks("Add a passkey").await;
+    ada.is_told_by_the_script("This device has a passkey").await;
+    ada.looks_closely("passkeys-known").await;
+    ada.goes_to("/account/security").await;
+    ada.looks_closely("security-with-passkey").await;
+    ada.signs_out().await;
+    ada.goes_to("/account/login").await;
+    ada.looks_closely("sign-in-with-passkeys").await;
+    ada.signs_in_as(&ADA).await;
+    ada.is_at("/account/login/second-factor").await;
+    ada.looks_closely("second-factor-by-passkey").await;
+    let visitor = site.visitor().await;
+    visitor.has_authenticator(PHONE).await;
+    visitor.goes_to("/account/login").await;
+    visitor.fills_in("E-mail address", ADA.email).await;
+    visitor.clicks("Sign in with a passkey").await;
+    visitor.is_told_by_the_script("No passkey was used.").await;
+    visitor.looks_closely("sign-in-without-passkey").await;
     ada.hears_no_complaint().await;
 }
 

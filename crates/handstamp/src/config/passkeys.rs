@@ -42,8 +42,8 @@ pub(super) fn settings() -> Vec<Setting<Config>> {
         .values("the host of `public_url`, or a domain that it belongs to")
         .default_is("the host of `public_url`")
         .about(
-            "The domain that passkeys are for. Leave it as it is unless the site will move to another host of the domain: every host \
-             of the domain can ask for its passkeys. With another domain, passkeys that exist are not found any more.",
+            "The domain that passkeys are for. Every host of a parent domain can ask for them, and with another one they are not found \
+             any more.",
         ),
     ]
 }

@@ -4,6 +4,7 @@ use handstamp_core::{EmailError, GroupNameError, NameError, PasswordError, Passw
 
 /// A message to a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "passkeys"), allow(dead_code, reason = "some messages are about passkeys"))]
 pub(crate) enum Message {
     Email(EmailError),
     EmailTaken,
@@ -79,6 +80,7 @@ impl From<GroupNameError> for Message {
 
 /// A field of a form, of a JSON document or of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "passkeys"), allow(dead_code, reason = "one field is for passkeys"))]
 pub(crate) enum Field {
     Name,
     Email,

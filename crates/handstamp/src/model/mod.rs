@@ -10,6 +10,7 @@ mod factors;
 mod message;
 mod one_time;
 mod outbox;
+#[cfg_attr(not(feature = "passkeys"), allow(dead_code, reason = "without them passkeys are listed only"))]
 mod passkey;
 mod session;
 mod user;

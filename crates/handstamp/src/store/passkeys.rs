@@ -1,6 +1,6 @@
 //! The tables of passkeys and of used ceremonies: what a passkey allows, once for each ceremony.
 
-use handstamp_core::{Timestamp, UserId};
+use handstamp_core::UserId;
 use uuid::Uuid;
 
 use super::statement::{Pool, Sql, Tx, request};
@@ -63,7 +63,7 @@ impl Store {
 /// The statements of the ceremonies.
 #[cfg(feature = "passkeys")]
 mod ceremonies {
-    use handstamp_core::EmailAddress;
+    use handstamp_core::{EmailAddress, Timestamp};
 
     use super::super::TokenUse;
     use super::super::statement::{limit, maintenance};

@@ -5,7 +5,9 @@ use handstamp_core::{AssuranceLevel, Authentication};
 use super::Services;
 use crate::config::SecondFactorRequired;
 use crate::internal_error::InternalError;
-use crate::model::{Credentials, SessionUser};
+use crate::model::{Credentials, Message, SessionUser};
+use crate::services::ActError;
+use crate::sessions::Session;
 
 impl Services {
     /// The assurance level that every session of this user needs, except on the pages that reach it.
@@ -15,6 +17,22 @@ impl Services {
         } else {
             AssuranceLevel::ONE_FACTOR
         }
+    }
+
+    /// Whether a session may change the factors of its user. Where a second factor is required and the user has one, the session must have
+    /// shown it: otherwise an attacker with the password would add a factor of their own.
+    pub(crate) async fn may_change_factors(&self, session: &Session) -> Result<bool, ActError> {
+        if self.has_required_assurance(&session.user, session.authentication) {
+            return Ok(true);
+        }
+        let factors = self.factors_of(session.user.id).await?;
+        let passkeys_are_on = self.config.passkeys.are_on(&self.config.public_url);
+        Ok(factors.totp_since.is_none() && (factors.passkeys == 0 || !passkeys_are_on))
+    }
+
+    /// Refuses a change of factors in a session that may make none.
+    pub(in crate::services) async fn check_may_change_factors(&self, session: &Session) -> Result<(), ActError> {
+        if self.may_change_factors(session).await? { Ok(()) } else { Err(ActError::Forbidden(Message::FactorRequired)) }
     }
 
     fn is_factor_required(&self, is_in: impl Fn(&str) -> bool) -> bool {

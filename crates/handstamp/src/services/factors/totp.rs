@@ -60,6 +60,7 @@ impl Services {
         typed: &str,
     ) -> Result<TotpConfirmed, ActError> {
         let user_id = session.user.id;
+        self.check_may_change_factors(session).await?;
         let stored = self.store.totp_of(user_id).await?.filter(|stored| stored.confirmed_at.is_none());
         let stored = stored.ok_or_else(|| refused_code(user_id))?;
         let attempted = self.count_factor_code(user_id).await?;

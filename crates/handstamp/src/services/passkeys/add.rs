@@ -24,6 +24,7 @@ impl Services {
     /// Options to make a passkey for the signed-in user.
     pub(crate) async fn begin_passkey_registration(&self, session: &Session) -> Result<CeremonyOptions, ActError> {
         let ceremonies = self.ceremonies()?;
+        self.check_may_change_factors(session).await?;
         let (user, now) = (&session.user, self.sessions.now());
         let existing = self.store.passkeys_of(user.id).await?;
         let purpose = Purpose::Register(session.secret_hash);
@@ -39,6 +40,7 @@ impl Services {
         session: &Session,
         request: &AddPasskey,
     ) -> Result<SignInCookies, ActError> {
+        self.check_may_change_factors(session).await?;
         let name = passkey_name(&request.name, &context.client.user_agent)?;
         let (user, now) = (&session.user, self.sessions.now());
         let purpose = Purpose::Register(session.secret_hash);

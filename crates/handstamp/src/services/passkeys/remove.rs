@@ -20,6 +20,7 @@ impl Services {
         session: &Session,
         id: Uuid,
     ) -> Result<Option<SignInCookies>, ActError> {
+        self.check_may_change_factors(session).await?;
         let (user, now) = (session.user.id, self.sessions.now());
         let event = Event::FactorRemoved { user, factor: PASSKEY };
         let passkeys = self.store.passkeys_of(user).await?;

@@ -370,8 +370,8 @@ pub(super) struct VerifiedUse {
     pub(super) user_verified: bool,
 }
 
-/// Checks that a passkey may answer a ceremony: it is one of the user who was asked for, and the authenticator names the same user
-/// (WebAuthn Level 3, 7.2, step 6). Without a user who was asked for, the authenticator must name one.
+/// Checks that a passkey may answer a ceremony (WebAuthn Level 3, 7.2, step 6). It must be one of the user who was asked for, and the
+/// authenticator must name no other. Without a user who was asked for, the authenticator must name its owner.
 pub(super) fn belongs_to<S>(
     ceremony: &Ceremony<S>,
     passkey: &Passkey,

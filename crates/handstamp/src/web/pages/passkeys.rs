@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use handstamp_core::Timestamp;
+use handstamp_core::{ReturnTo, Timestamp};
 use minijinja::{Value, context};
 use serde::Deserialize;
 use serde_json::json;
@@ -21,7 +21,7 @@ use crate::store::PASSKEYS_PER_USER;
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
 use crate::web::json_body::JsonBody;
-use crate::web::redirect::see_other;
+use crate::web::redirect::{see_other, url_with_next};
 use crate::web::respond::page;
 use crate::web::user::{SignedInUser, Visitor};
 use crate::web::web_error::WebError;
@@ -130,6 +130,11 @@ pub(in crate::web) async fn show(
     SignedInUser(session): SignedInUser,
     uri: Uri,
 ) -> Result<Response, WebError> {
+    if !site.services.may_change_factors(&session).await? && !has_notice(&uri, ADDED) {
+        let next = ReturnTo::parse(&site.urls.page(HERE));
+        let page = site.urls.page("/account/confirm?assurance=2");
+        return Ok(see_other(&url_with_next(&page, next.as_ref().unwrap_or(site.urls.account()))));
+    }
     let notice = if has_notice(&uri, ADDED) {
         Some("Your passkey is added. You can sign in with it from now on.")
     } else {

@@ -66,11 +66,12 @@ pub(in crate::web) async fn submit(
                 Ok(response)
             }
             (None, ActError::SignedOut) => Ok(to_sign_in(&site, next.as_ref())),
-            (None, ActError::Fields(errors)) => {
-                let ways = site.services.ways_to_complete(pending).await?;
-                let Some(ways) = ways else { return Ok(to_sign_in(&site, next.as_ref())) };
-                form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, ways, next.as_ref(), &errors)
-            }
+            (None, ActError::Fields(errors)) => match site.services.ways_to_complete(pending).await? {
+                Some(ways) => {
+                    form_page(&site, &visitor, StatusCode::UNPROCESSABLE_ENTITY, ways, next.as_ref(), &errors)
+                }
+                None => Ok(to_sign_in(&site, next.as_ref())),
+            },
             (None, error) => Err(error.into()),
         },
     }

@@ -28,6 +28,7 @@ pub(in crate::web) async fn show(
             since_iso => format_rfc3339(since),
         }),
         recovery_codes => factors.recovery_codes,
+        passkeys => factors.passkeys,
     };
     page(&site, &Visitor::Authenticated(session), StatusCode::OK, "factors/security.html", values)
 }

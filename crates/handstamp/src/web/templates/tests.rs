@@ -136,6 +136,7 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
                 "factors/security.html",
                 context! {
                     notice => error, has_password => error.is_none(), recovery_codes => 1,
+                    passkeys => u8::from(error.is_some()),
                     totp => error.map(|_| context! { since => "1 May 2026", since_iso => "2026-05-01T00:00:00Z" }),
                 },
             ),

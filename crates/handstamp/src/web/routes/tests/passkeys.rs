@@ -756,6 +756,10 @@ async fn a_verified_passkey_as_second_factor_is_phishing_resistant() {
 #[tokio::test]
 async fn a_ceremony_of_one_waiting_sign_in_serves_no_other() {
     let (here, token, mut key) = site_that_requires_a_second_factor().await;
+    let token = here.confirms_with(&token, &mut key).await.session().to_owned();
+    // A passkey that was made, and is not of this account.
+    let mut stranger = Authenticator::of(here.ada().await);
+    stranger.makes(&here.options("/account/passkeys", &token).await);
     let [one, other] = [here.types_the_password().await, here.types_the_password().await];
     let options = here.asks_with(&format!("{SECOND_FACTOR}/options"), &one, &json!({})).await.body;
     let used = key.uses(&options);
@@ -763,9 +767,6 @@ async fn a_ceremony_of_one_waiting_sign_in_serves_no_other() {
     here.asks_with(SECOND_FACTOR, &other, &answer).await.refusal();
     assert!(here.asks("/account/login/passkey", "", &answer).await.token.is_none());
     assert!(here.asks("/account/confirm/passkey", &token, &answer).await.token.is_none());
-    let mut stranger = Authenticator::of(here.ada().await);
-    let made = here.options("/account/passkeys", &token).await;
-    stranger.makes(&made);
     here.completes(&one, &mut stranger).await.refusal();
     assert!(here.asks_with(SECOND_FACTOR, &one, &answer).await.token.is_some(), "its own");
     assert_eq!(here.asks_with(SECOND_FACTOR, &other, &answer).await.status, StatusCode::UNAUTHORIZED, "the others end");
@@ -774,6 +775,7 @@ async fn a_ceremony_of_one_waiting_sign_in_serves_no_other() {
 #[tokio::test]
 async fn a_waiting_sign_in_ends_when_the_credentials_change() {
     let (here, token, mut key) = site_that_requires_a_second_factor().await;
+    let token = here.confirms_with(&token, &mut key).await.session().to_owned();
     let pending = here.types_the_password().await;
     let options = here.asks_with(&format!("{SECOND_FACTOR}/options"), &pending, &json!({})).await.body;
     let used = key.uses(&options);
@@ -789,4 +791,22 @@ async fn a_passkey_is_no_lock_on_the_password_where_no_second_factor_is_required
     ada_with_a_passkey(&here).await;
     let token = here.signs_in_for_now().await;
     assert_eq!(here.authentication(&token).await, ("pwd".to_owned(), 1));
+}
+
+#[tokio::test]
+async fn where_a_second_factor_is_required_the_password_alone_changes_no_factor() {
+    let (here, token, mut key) = site_that_requires_a_second_factor().await;
+    for path in ["/account/passkeys/options", "/account/passkeys"] {
+        let refused = here.asks(path, &token, &json!({ "ceremony": "", "credential": {} })).await;
+        assert!(!refused.status.is_success() && refused.token.is_none(), "{path}: {}", refused.body);
+    }
+    let ada = here.ada().await;
+    let id = here.passkeys(ada).await[0].id;
+    assert_eq!(here.removes(&token, id).await.status(), StatusCode::FORBIDDEN);
+    let app = here.submits_as(&token, "/account/totp", "code=123456".to_owned()).await;
+    assert_eq!(app.status(), StatusCode::FORBIDDEN);
+    let led = here.opens("/account/passkeys", &token).await;
+    assert_eq!(led.headers()[header::LOCATION], "/account/confirm?assurance=2&next=%2Faccount%2Fpasskeys");
+    let confirmed = here.confirms_with(&token, &mut key).await.session().to_owned();
+    assert_eq!(here.removes(&confirmed, id).await.status(), StatusCode::SEE_OTHER);
 }
