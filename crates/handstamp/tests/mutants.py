@@ -62,6 +62,12 @@ STREAMS_ON_POSTGRES = ("-p handstamp-server --test stories", "open_streams::post
 OTHER_STREAMS = ("-p handstamp-server --test stories", "open_streams::")
 FAULTS = ("-p handstamp-server --test stories", "proxy_faults::")
 
+FACTOR_TABLES, FACTORS = f"{LIBRARY}/src/store/second_factors.rs", f"{LIBRARY}/src/services/factors"
+FACTOR_LAWS = ("-p handstamp --lib", "store::contract::second_factors::sqlite::")
+FACTOR_PAGES = ("-p handstamp --lib", "web::routes::tests::second_factors::")
+WAYS = ("-p handstamp --lib", "services::reauthenticate::tests::")
+CORE_FACTORS = ("-p handstamp-core --lib", "")
+
 BY_MEMBERS = "changes_by_users_are_applied_on_every_node_before_the_response"
 BY_LINKS = "changes_by_mailed_links_and_codes_are_applied_on_every_node_before_the_response"
 BY_OPERATORS = "changes_by_operators_are_applied_on_every_node_before_they_return"
@@ -230,21 +236,21 @@ MUTANTS = {
                               "credentials_that_were_changed_meanwhile_do_not_sign_in"),
     "anybodys_session_ended": (SESSIONS, '"DELETE FROM sessions WHERE user_id = $1 AND handle = $2"',
                                '"DELETE FROM sessions WHERE ($1 = $1) AND handle = $2"', STORE, "a_session_is_ended_by_its_owner_only"),
-    "new_password_keeps_others": (USERS, 'AND id_hash <> $2";\n        const ROTATE: &str =\n', 'AND id_hash <> $2 AND false";\n        const ROTATE: &str =\n',
+    "new_password_keeps_others": (USERS, 'AND id_hash <> $2";\n        // The password alone', 'AND id_hash <> $2 AND false";\n        // The password alone',
                                   STORE, "a_password_change_keeps_one_session_under_a_new_secret"),
     # Requests from other sites, and redirects to them.
     "cross_site_unchecked": (f"{WEB}/csrf.rs", "if only_reads(request) ||", "if true || only_reads(request) ||",
                              ROUTES, "cross_site_writes_are_rejected"),
     "next_unchecked": (f"{CORE}/src/return_to.rs", "is_path(&path).then_some(path)", "Some(path)",
                        CORE_LIB, "return_to::tests::every_return_path_that_leaves_the_site_is_refused"),
-    "host_unchecked": (f"{WEB}/host.rs", "if asked_for(request).is_some_and(", "if true || asked_for(request).is_some_and(", ROUTES,
+    "host_unchecked": (f"{WEB}/host.rs", "(!is_ours).then(|| misdirected(site))", "(!is_ours && false).then(|| misdirected(site))", ROUTES,
                        "requests_for_another_host_are_rejected"),
     "return_host_unchecked": (f"{CORE}/src/return_to.rs", " && self.includes(origin)", "",
                               CORE_LIB, "return_to::tests::every_return_url_on_another_host_is_refused"),
     # The identity that applications behind a proxy receive.
-    "app_gets_our_cookie": (f"{CORE}/src/cookie.rs", "!pair.is_empty() && !is_ours(pair)", "!pair.is_empty()", CORE_LIB,
+    "app_gets_our_cookie": (f"{CORE}/src/cookie.rs", "!pair.is_empty() && !is_own(pair)", "!pair.is_empty()", CORE_LIB,
                             "cookie::tests::an_app_gets_its_own_cookies_and_none_of_ours"),
-    "group_unchecked": (f"{WEB}/forward_auth.rs", "if !groups.is_empty() &&", "if false &&", PROXIES,
+    "group_unchecked": (f"{WEB}/forward_auth.rs", "if !options.allow_groups_of(&session.user) {", "if false && !options.allow_groups_of(&session.user) {", PROXIES,
                         "subrequests_for_a_group_need_a_member_of_it"),
     "any_group_will_do": (f"{LIBRARY}/src/model/user.rs", "any(|name| name == group)", "any(|_| true)", STORE,
                           "a_user_is_in_the_groups_that_were_added_and_not_removed"),
@@ -319,7 +325,7 @@ MUTANTS = {
                                     "a_request_that_waited_for_its_turn_reaches_no_app_after_its_session_has_ended"),
     "response_after_the_end": (FORWARD, "                () = &mut ended => return Err(Failure::SessionEnded),\n", "", STREAMS,
                                "a_request_that_an_app_has_not_answered_yet_ends_with_its_session"),
-    "group_lost": (f"{PROXY}/binding.rs", "self.options.allow_groups_of(user) && ", "let _ = user;\n            ", STREAMS,
+    "group_lost": (f"{PROXY}/binding.rs", "self.options.allow_groups_of(user)\n                && ", "", STREAMS,
                    "a_lost_group_cuts_the_connections_to_the_apps_of_its_members"),
     "reported_before_the_cut": (NODE, "if told.is_empty() {", "if true || told.is_empty() {", CONNECTIONS,
                                 "a_sign_out_is_confirmed_after_the_connections_on_another_node_are_closed"),
@@ -436,6 +442,37 @@ MUTANTS = {
                                   "if user.is_some() {\n                    self.store.count_failed_sign_in(user, self.sessions.now()).await?;\n                }",
                                   ("-p handstamp --lib", "web::routes::tests::activity::"),
                                   "a_failed_sign_in_is_counted_whether_or_not_the_account_exists"),
+    # Second factors.
+    "step_counts_twice": (FACTOR_TABLES, "AND confirmed_at IS NOT NULL AND last_step < $2", "AND confirmed_at IS NOT NULL AND last_step <= $2 + 1000",
+                          FACTOR_LAWS, "a_step_before_the_newest_is_refused"),
+    "recovery_code_stays": (FACTOR_TABLES, '"DELETE FROM recovery_codes WHERE user_id = $1 AND hash = $2"',
+                            '"UPDATE recovery_codes SET hash = hash WHERE user_id = $1 AND hash = $2"', FACTOR_LAWS, "a_recovery_code_works_once"),
+    "set_up_of_any_session": (FACTOR_TABLES, "AND sealed = $2 AND session_id = $5 AND confirmed_at IS NULL", "AND sealed = $2 AND confirmed_at IS NULL",
+                              FACTOR_LAWS, "a_set_up_keeps_its_secret_until_it_is_stale_and_never_replaces_a_confirmed_one"),
+    "raised_under_the_same_id": (f"{LIBRARY}/src/sessions/mod.rs", "let same_level = authentication.assurance() == session.authentication.assurance();",
+                                 "let same_level = true;", FACTOR_PAGES, "an_app_is_set_up_by_its_code_and_gives_ten_recovery_codes_and_level_2"),
+    "app_leaves_other_sessions": (FACTOR_TABLES, "self.execute(END_OTHERS, &[user_id.into(), (&session.current.secret_hash).into()]).await?;", "let _ = END_OTHERS;",
+                                  FACTOR_LAWS, "a_confirmed_app_ends_other_sessions_and_tokens_and_raises_the_level_of_one"),
+    "waiting_survives_a_change": (FACTOR_TABLES, "UPDATE users SET signed_in_at = $3 WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL",
+                                  "UPDATE users SET signed_in_at = $3 WHERE id = $1 AND $2 = $2 AND disabled_at IS NULL", FACTOR_LAWS,
+                                  "a_form_that_was_sent_twice_signs_in_once_more"),
+    "waiting_survives_a_sign_out": (SESSIONS, "        for user_id in users_of(&sessions) {\n            tx.delete_sign_ins_under_way(user_id).await?;\n        }\n", "",
+                                    FACTOR_LAWS, "signing_out_ends_a_sign_in_that_waits"),
+    "password_refunded_before_the_code": (SIGN_IN, "            if self.needs_second_factor(&account).await? {", "            if self.needs_second_factor(&account).await? {\n                self.refund(&attempted).await;",
+                                          FACTOR_PAGES, "the_right_password_counts_until_the_code_is_right"),
+    "codes_uncounted": (f"{FACTORS}/check_code.rs", "let attempted = self.count_factor_code(user_id).await?;", "let attempted = Vec::new();",
+                        FACTOR_PAGES, "who_has_the_password_cannot_guess_the_code_in_however_many_browsers"),
+    "confirms_with_less": (f"{LIBRARY}/src/services/reauthenticate.rs", "password: factors.has_password && !has_code &&", "password: factors.has_password &&",
+                           WAYS, "authenticating_again_is_never_weaker_than_the_session_and_needs_the_second_factor_if_there_is_one"),
+    "requirement_of_pages_only": (f"{WEB}/forward_auth.rs", " && authentication.assurance() >= required;", ";",
+                                  FACTOR_PAGES, "a_required_second_factor_comes_before_anything_else"),
+    "register_signs_in": (f"{LIBRARY}/src/services/change_password.rs", "            // The password alone begins no session, and the browser may have kept the cookie of the first form.\n            return Ok(None);", "",
+                          FACTOR_PAGES, "no_other_way_in_leads_around_the_second_factor"),
+    "password_freshens_level_2": (USERS, "authenticated_at = CASE WHEN assurance > 1 THEN authenticated_at ELSE $4 END", "authenticated_at = $4",
+                                  FACTOR_LAWS, "a_changed_password_is_no_authentication_of_a_session_at_level_2"),
+    "sealed_for_any_user": (f"{CORE}/src/sealing.rs", "let value = key.cipher.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: context }).ok()?;",
+                            "let value = key.cipher.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: b\"user 1\" }).ok()?;", CORE_FACTORS,
+                            "sealing::tests::a_sealed_value_opens_in_its_context_only"),
 }
 
 

@@ -6,8 +6,8 @@ use utoipa::{IntoResponses, ToResponse, ToSchema};
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it only describes what `respond::problem` makes")]
 pub(super) struct Problem {
-    /// `about:blank`: the status says which kind of problem it is. `reauthentication-required`: the user has to enter the password
-    /// again first.
+    /// `about:blank`: the status says which kind of problem it is. `reauthentication-required`: the user has to authenticate again first.
+    /// `second-factor-required`: the user needs a second factor, at the sign-in or in this session.
     r#type: String,
     /// The status in words.
     title: String,

@@ -39,7 +39,7 @@ pub(in crate::web) async fn show(SignedInUser(session): SignedInUser) -> Json<Si
     request_body = CredentialsBody,
     responses(
         (status = 201, description = "Signed in.", body = SignedInResponse, headers(("Set-Cookie", description = "The session cookie, and the device cookie."))),
-        (status = 401, description = "The password is right, and the user has a second factor: the type is `second-factor-required`. Complete the sign-in with the cookie of this response.", body = problems::Problem, headers(("Set-Cookie", description = "The cookie of the sign-in that waits, for ten minutes."))),
+        (status = 401, description = "The password is right, and the user has a second factor: the type is `second-factor-required`. Complete the sign-in with the cookie of this response.", body = problems::Problem, content_type = "application/problem+json", headers(("Set-Cookie", description = "The cookie of the sign-in that waits, for ten minutes."))),
         problems::WithABody,
     ),
 )]
@@ -68,7 +68,7 @@ pub(in crate::web) async fn sign_in(
     request_body = FactorCodeBody,
     responses(
         (status = 201, description = "Signed in.", body = SignedInResponse, headers(("Set-Cookie", description = "The session cookie, and the device cookie."))),
-        (status = 401, description = "No sign-in waits for a second factor: send the password first.", body = problems::Problem),
+        (status = 401, description = "No sign-in waits for a second factor: send the password first.", body = problems::Problem, content_type = "application/problem+json"),
         problems::WithABody,
     ),
 )]
