@@ -47,6 +47,11 @@ handstamp_testing::stories! {
         for page in [one_page, other_page] {
             assert_eq!((page.status, page.location()), (303, "/account?done=password"), "both of two concurrent forms succeed");
         }
+        let page = one.changes_password(NEW, again).await;
+        assert_eq!((page.status, page.location()), (303, "/account?done=password"), "with the cookie of the first answer");
+        assert!(page.set_cookie().is_empty() && one.is_signed_in().await);
+        assert_eq!(one.changes_password(NEW, "violet-anchor-estuary").await.status, 422, "another new password is another form");
+
         let thief = server.visitor();
         thief.presents(&ada.token());
         let page = thief.changes_password(NEW, "wrong").await;

@@ -118,6 +118,26 @@ impl Services {
         self.sign_in_resubmitted(context, presented, former, &account, password).await
     }
 
+    /// Whether the password of the signed-in user was changed to this one a moment ago. Of a form that is submitted twice, the second may
+    /// come with the cookie of the answer to the first.
+    pub(crate) async fn has_just_changed_to(
+        &self,
+        context: &Context,
+        session: &Session,
+        password: Password,
+    ) -> Result<bool, ActError> {
+        let account = self.store.credentials_by_id(session.user.id).await?;
+        let is_recent = |at: Timestamp| self.sessions.now().since(at) < SENT_TWICE_WITHIN;
+        let account = account.filter(|account| account.changed_at.is_some_and(is_recent));
+        let Some(hash) = account.and_then(|account| account.password_hash) else { return Ok(false) };
+        let client = &context.client;
+        let share = Share { network: client.network, account: AttemptKey::user(session.user.id) };
+        let permit = self.hashing.reserve(share).await?;
+        let attempt = PasswordAttempt::Reauthenticate { session, client };
+        let checked = self.check_password(permit, &attempt, Some(hash), password).await?;
+        Ok(matches!(checked, Verification::Valid { .. }))
+    }
+
     /// Signs in with the password if the session that the request shows has just ended because its user authenticated again. Of a form
     /// that is submitted twice, the first has given the session a new secret. Returns none if there was no such act.
     pub(crate) async fn sign_in_after_confirmation(

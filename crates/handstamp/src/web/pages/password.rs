@@ -66,10 +66,13 @@ pub(in crate::web) async fn submit(
                     return sent_twice(&site, &sender, new).await.unwrap_or_else(redirect_to_sign_in);
                 }
                 Err(ActError::Fields(errors)) => {
-                    if errors.get(Field::CurrentPassword).is_some()
-                        && let Some(response) = sent_twice(&site, &sender, new).await
-                    {
-                        return response;
+                    if errors.get(Field::CurrentPassword).is_some() {
+                        if let Some(response) = sent_twice(&site, &sender, new.clone()).await {
+                            return response;
+                        }
+                        if site.services.has_just_changed_to(&sender.context, &session, new).await? {
+                            return Ok(see_other(&site.urls.page("/account?done=password")));
+                        }
                     }
                     errors
                 }
