@@ -25,7 +25,9 @@ handstamp_testing::stories! {
         server.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await;
         let listed = server.cli_json(&["user", "list"]);
         assert_eq!(listed.as_array().unwrap().len(), 1);
-        let shown = server.cli_json(&["user", "show", "ADA@example.com"]);
+        let mut shown = server.cli_json(&["user", "show", "ADA@example.com"]);
+        let factors = shown.as_object_mut().unwrap().remove("factors").expect("what the user can authenticate with");
+        assert_eq!((&factors["has_password"], &factors["totp_since"]), (&true.into(), &serde_json::Value::Null));
         assert_eq!((&shown, shown["sessions"].as_u64(), shown["disabled"].as_bool()), (&listed[0], Some(2), Some(false)));
         assert!(shown["signed_in_at"].as_str().unwrap().ends_with('Z') && shown["name"] == "Ada");
         let (_, table, _) = server.run_cli(&["user", "list"], "");
