@@ -70,7 +70,7 @@ impl Handstamp {
         self.layer_with(Act::Serve)
     }
 
-    /// A layer that requires a signed-in user. Anonymous visitors are answered as by [`CurrentUser`](crate::CurrentUser). As a
+    /// A layer that requires a signed-in user. Anonymous visitors are answered as by [`CurrentUser`]. As a
     /// `route_layer` it leaves unknown URLs to the fallback:
     ///
     /// ```no_run
@@ -85,15 +85,15 @@ impl Handstamp {
         self.layer_with(Act::Require(Requirement::User))
     }
 
-    /// A layer that requires a user of this group. Anonymous visitors are answered as by [`CurrentUser`](crate::CurrentUser), and
-    /// all other users as by [`CurrentUser::require`](crate::CurrentUser::require).
+    /// A layer that requires a user of this group. Anonymous visitors are answered as by [`CurrentUser`], and
+    /// all other users as by [`CurrentUser::require`].
     pub fn require_group(&self, group: &str) -> HandstampLayer {
         self.layer_with(Act::Require(Requirement::Group(group.into())))
     }
 
     /// A layer that requires a session of this assurance level or a higher one. Anonymous visitors are answered as by
-    /// [`CurrentUser`](crate::CurrentUser), and users whose session is weaker as by
-    /// [`CurrentUser::require_assurance`](crate::CurrentUser::require_assurance).
+    /// [`CurrentUser`], and users whose session is weaker as by
+    /// [`CurrentUser::require_assurance`].
     ///
     /// ```no_run
     /// # async fn payouts() {}
@@ -108,8 +108,8 @@ impl Handstamp {
     }
 
     /// A layer that requires a user who has authenticated within this many minutes. Anonymous visitors are answered as by
-    /// [`CurrentUser`](crate::CurrentUser), and users who authenticated before as by
-    /// [`CurrentUser::require_recent`](crate::CurrentUser::require_recent).
+    /// [`CurrentUser`], and users who authenticated before as by
+    /// [`CurrentUser::require_recent`].
     pub fn require_recent(&self, minutes: u32) -> HandstampLayer {
         self.layer_with(Act::Require(Requirement::Recent(minutes)))
     }
