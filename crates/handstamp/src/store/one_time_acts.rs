@@ -282,16 +282,13 @@ impl Store {
         ended: &[OwnedSession],
         events: SignInEvents,
     ) -> Result<Committed<Option<u64>>> {
-        const SIGN_IN: Sql = request(
-            "UPDATE users SET signed_in_at = $3 WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL",
-        );
         let user_id = session.user_id;
         let mut tx = self.begin().await?;
         let used = tx.use_token(token, OneTimePurpose::SignIn).await?;
         let Some((_, _, account)) = used.filter(|(_, of, _)| *of == user_id) else {
             return tx.rollback_with(None).await;
         };
-        if tx.execute(SIGN_IN, &[user_id.into(), checked.0.into(), session.created_at.into()]).await? == 0 {
+        if !tx.note_sign_in(checked, session).await? {
             return tx.rollback_with(None).await;
         }
         if account.verified && tx.has_totp(user_id).await? {

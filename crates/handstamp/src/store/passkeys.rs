@@ -143,13 +143,8 @@ mod ceremonies {
             ended: &[OwnedSession],
             events: SignInEvents,
         ) -> Result<Committed<PasskeyOutcome<u64>>> {
-            const SIGN_IN: Sql = request(
-                "UPDATE users SET signed_in_at = $3
-                 WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL",
-            );
             let mut tx = self.begin().await?;
-            let args = [session.user_id.into(), checked.0.into(), session.created_at.into()];
-            if tx.execute(SIGN_IN, &args).await? == 0 {
+            if !tx.note_sign_in(checked, session).await? {
                 return tx.rollback_with(PasskeyOutcome::Changed).await;
             }
             match tx.use_passkey(used).await? {

@@ -30,10 +30,6 @@ type TotpRow = (Vec<u8>, i64, Option<i64>);
 
 const SELECT_TOTP: Sql = request("SELECT sealed, last_step, confirmed_at FROM totp_secrets WHERE user_id = $1");
 
-/// Signs a user in whose credentials are still those that were checked. It waits for a concurrent change of them, and then sees it.
-const SIGN_IN: Sql =
-    request("UPDATE users SET signed_in_at = $3 WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL");
-
 fn stored((sealed, last_step, confirmed_at): TotpRow) -> StoredTotp {
     StoredTotp {
         sealed,
@@ -88,10 +84,9 @@ impl Tx<'_> {
     /// Notes a change of the factors of a user: other sessions, one-time tokens and device cookies end, and this session continues.
     /// Returns false if it has ended, or the account is disabled.
     pub(super) async fn change_factors(&mut self, session: &ContinuedSession, now: Timestamp) -> Result<bool> {
-        const END_OTHERS: Sql = request("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2");
         let user_id = session.current.user_id;
         let changed = self.raise_credentials_version(user_id, now).await?;
-        self.execute(END_OTHERS, &[user_id.into(), (&session.current.secret_hash).into()]).await?;
+        self.end_other_sessions(user_id, session.current.secret_hash).await?;
         let continued = self.continue_session(session).await?;
         self.delete_tokens_of(user_id).await?;
         Ok(changed && continued)
@@ -114,8 +109,7 @@ impl Tx<'_> {
         checked: CredentialsVersion,
         session: &NewSession,
     ) -> Result<bool> {
-        let args = [session.user_id.into(), checked.0.into(), session.created_at.into()];
-        let is_unchanged = self.execute(SIGN_IN, &args).await? > 0;
+        let is_unchanged = self.note_sign_in(checked, session).await?;
         let pending = self.consume_token(token.id, OneTimePurpose::PendingSignIn, token.now).await?;
         Ok(is_unchanged && pending.and_then(|pending| pending.user_id) == Some(session.user_id))
     }
@@ -199,8 +193,8 @@ impl Store {
         Ok(row.map(stored))
     }
 
-    /// Turns the secret `sealed` on that was set up in a session, as its user has typed the code of this step. Recovery codes are replaced, and the session continues;
-    /// all others end.
+    /// Turns the secret `sealed` on that was set up in a session, as its user has typed the code of this step. Recovery codes are
+    /// replaced, and the session continues; all others end.
     pub(crate) async fn confirm_totp(
         &self,
         session: &ContinuedSession,
@@ -383,8 +377,7 @@ impl Store {
     ) -> Result<Committed<Option<u64>>> {
         let user_id = session.user_id;
         let mut tx = self.begin().await?;
-        let args = [user_id.into(), checked.0.into(), session.created_at.into()];
-        let is_unchanged = tx.execute(SIGN_IN, &args).await? > 0;
+        let is_unchanged = tx.note_sign_in(checked, session).await?;
         let repeated = tx.consume_token(token.id, OneTimePurpose::RepeatedSignIn, token.now).await?;
         if !is_unchanged || repeated.and_then(|repeated| repeated.user_id) != Some(user_id) {
             return tx.rollback_with(None).await;

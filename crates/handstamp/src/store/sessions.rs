@@ -36,6 +36,12 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Deletes all sessions of a user but one, and returns how many.
+    pub(super) async fn end_other_sessions(&mut self, user_id: UserId, kept: SessionSecretHash) -> Result<u64> {
+        const SQL: Sql = request("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2");
+        self.execute(SQL, &[user_id.into(), (&kept).into()]).await
+    }
+
     /// Writes the event of a revocation with the number of sessions that have ended, if any has.
     async fn write_revocation(&mut self, ended: u64, event: NewEvent) -> Result<()> {
         if ended > 0 { self.write_event(event.with("sessions", ended)).await } else { Ok(()) }
@@ -177,12 +183,7 @@ impl Store {
         event: NewEvent,
     ) -> Result<Committed<u64>> {
         let mut tx = self.begin().await?;
-        let ended = tx
-            .execute(
-                request("DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2"),
-                &[user_id.into(), (&kept).into()],
-            )
-            .await?;
+        let ended = tx.end_other_sessions(user_id, kept).await?;
         tx.delete_sign_ins_under_way(user_id).await?;
         tx.write_revocation(ended, event).await?;
         tx.commit_invalidating(ended, &[InvalidationScope::User(user_id)]).await

@@ -113,12 +113,22 @@ impl Tx<'_> {
         current: OwnedSession,
         rotated: SessionSecretHash,
     ) -> Result<bool> {
-        const END_OTHERS: &str = "DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2";
         const ROTATE: &str = "UPDATE sessions SET id_hash = $3 WHERE user_id = $1 AND id_hash = $2";
         let (user_id, current) = (current.user_id, current.secret_hash);
-        self.execute(request(END_OTHERS), &[user_id.into(), (&current).into()]).await?;
+        self.end_other_sessions(user_id, current).await?;
         let args = [user_id.into(), (&current).into(), (&rotated).into()];
         Ok(self.execute(request(ROTATE), &args).await? > 0)
+    }
+
+    /// Notes a sign-in to the account of a session. Returns false if the credentials were changed since version `checked`, or the account
+    /// is disabled. It comes before the session: it waits for a concurrent change of the row and then sees it, so that no session of
+    /// old credentials outlives the change.
+    pub(super) async fn note_sign_in(&mut self, checked: CredentialsVersion, session: &NewSession) -> Result<bool> {
+        const SQL: Sql = request(
+            "UPDATE users SET signed_in_at = $3 WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL",
+        );
+        let args = [session.user_id.into(), checked.0.into(), session.created_at.into()];
+        Ok(self.execute(SQL, &args).await? > 0)
     }
 
     /// Locks the row of a user against deletion until the transaction ends, and returns whether there is one.
@@ -178,9 +188,6 @@ impl Store {
     /// Signs a user in who authenticated against the credentials of version `checked`, unless they were changed or the account
     /// was disabled meanwhile. `ended` are the previous sessions of the browser, whichever users they belong to. Returns how many
     /// longest unused sessions were ended to stay within the limit.
-    ///
-    /// The update comes first: it waits for a concurrent change of the row and then sees it, so that no session of old
-    /// credentials outlives the change.
     pub(crate) async fn sign_in(
         &self,
         checked: CredentialsVersion,
@@ -188,11 +195,8 @@ impl Store {
         ended: &[OwnedSession],
         events: SignInEvents,
     ) -> Result<Committed<Option<u64>>> {
-        const SQL: &str = "UPDATE users SET signed_in_at = $3
-             WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL";
         let mut tx = self.begin().await?;
-        let args = [session.user_id.into(), checked.0.into(), session.created_at.into()];
-        if tx.execute(request(SQL), &args).await? == 0 {
+        if !tx.note_sign_in(checked, session).await? {
             return tx.rollback_with(None).await;
         }
         let (changed, unused) = tx.replace_sessions(ended, session).await?;
@@ -314,7 +318,6 @@ impl Store {
         const CHANGE: &str = "UPDATE users SET password_hash = $3, credentials_changed_at = $4,
                 credentials_version = credentials_version + 1
              WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL";
-        const END_OTHERS: &str = "DELETE FROM sessions WHERE user_id = $1 AND id_hash <> $2";
         // The password alone is no authentication of a session that rests on more.
         const ROTATE: &str = "UPDATE sessions SET id_hash = $3,
                 authenticated_at = CASE WHEN assurance > 1 THEN authenticated_at ELSE $4 END
@@ -322,7 +325,7 @@ impl Store {
         let mut tx = self.begin().await?;
         let changed =
             tx.execute(request(CHANGE), &[id.into(), checked.0.into(), new.expose().into(), now.into()]).await?;
-        tx.execute(request(END_OTHERS), &[id.into(), (&current).into()]).await?;
+        tx.end_other_sessions(id, current).await?;
         let kept = tx.execute(request(ROTATE), &[id.into(), (&current).into(), (&rotated).into(), now.into()]).await?;
         if changed == 0 || kept == 0 {
             return tx.rollback_with(false).await;

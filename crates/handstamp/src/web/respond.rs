@@ -2,8 +2,8 @@
 
 use std::any::Any;
 
-use axum::http::StatusCode;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use minijinja::{Value, context};
 
@@ -26,6 +26,12 @@ pub(super) fn panicked(panic: &(dyn Any + Send)) -> Response {
     Event::Panic { kind }.record();
     let message = "Something went wrong on our side. We have taken a note of it.";
     WebError::refused(StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
+}
+
+/// Adds cookies to a response.
+pub(super) fn with_cookies(mut response: Response, cookies: impl IntoIterator<Item = HeaderValue>) -> Response {
+    response.headers_mut().extend(cookies.into_iter().map(|cookie| (SET_COOKIE, cookie)));
+    response
 }
 
 /// Renders a page of the site for this visitor.

@@ -10,6 +10,7 @@ use super::check_code::refused_code;
 use super::{ActError, Services, TOTP, recipient};
 use crate::context::Context;
 use crate::events::Event;
+use crate::internal_error::InternalError;
 use crate::model::{FactorRefused, Message};
 use crate::services::{JobOutcome, SignInCookies};
 use crate::sessions::Session;
@@ -111,7 +112,7 @@ impl Services {
     }
 
     /// Seals the secrets anew that an earlier key has sealed, so that the key can be taken out of the settings.
-    pub(crate) async fn reseal_totp(&self) -> Result<JobOutcome, crate::internal_error::InternalError> {
+    pub(crate) async fn reseal_totp(&self) -> Result<JobOutcome, InternalError> {
         let (prefix, mut after) = (self.factor_sealer.current_prefix(), UserId::from_uuid(Uuid::nil()));
         loop {
             let sealed = self.store.totp_not_sealed_by(prefix, after, RESEALED_AT_ONCE).await?;

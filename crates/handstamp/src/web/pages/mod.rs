@@ -39,6 +39,7 @@ use crate::model::{Field, FieldErrors};
 use super::Site;
 use super::form::FormFields;
 use super::redirect::{see_other, url_with_next};
+use super::respond::with_cookies;
 use super::user::Visitor;
 use super::web_error::WebError;
 
@@ -90,7 +91,5 @@ fn with_notice_shown(site: &Site, mut response: Response, notice: Option<&str>) 
 
 /// A 303 redirect that sets cookies.
 fn see_other_with(cookies: impl IntoIterator<Item = HeaderValue>, url: &str) -> Response {
-    let mut response = see_other(url);
-    response.headers_mut().extend(cookies.into_iter().map(|cookie| (SET_COOKIE, cookie)));
-    response
+    with_cookies(see_other(url), cookies)
 }

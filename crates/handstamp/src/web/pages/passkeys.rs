@@ -2,10 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use handstamp_core::{ReturnTo, Timestamp};
+use handstamp_core::{AssuranceLevel, ReturnTo, Timestamp};
 use minijinja::{Value, context};
 use serde::Deserialize;
 use serde_json::json;
@@ -21,8 +20,8 @@ use crate::store::PASSKEYS_PER_USER;
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
 use crate::web::json_body::JsonBody;
-use crate::web::redirect::{see_other, url_with_next};
-use crate::web::respond::page;
+use crate::web::redirect::see_other;
+use crate::web::respond::{page, with_cookies};
 use crate::web::user::{SignedInUser, Visitor};
 use crate::web::web_error::WebError;
 
@@ -54,9 +53,7 @@ pub(in crate::web) struct AnswerBody<T> {
 
 /// The response to an act: where to go, with new cookies.
 fn done(cookies: impl IntoIterator<Item = HeaderValue>, next: &str) -> Response {
-    let mut response = Json(json!({ "next": next })).into_response();
-    response.headers_mut().extend(cookies.into_iter().map(|cookie| (SET_COOKIE, cookie)));
-    response
+    with_cookies(Json(json!({ "next": next })).into_response(), cookies)
 }
 
 /// Where a return URL leads, if redirects to it are allowed, and the account page otherwise.
@@ -132,8 +129,8 @@ pub(in crate::web) async fn show(
 ) -> Result<Response, WebError> {
     if !site.services.may_change_factors(&session).await? && !has_notice(&uri, ADDED) {
         let next = ReturnTo::parse(&site.urls.page(HERE));
-        let page = site.urls.page("/account/confirm?assurance=2");
-        return Ok(see_other(&url_with_next(&page, next.as_ref().unwrap_or(site.urls.account()))));
+        let next = next.as_ref().unwrap_or(site.urls.account());
+        return Ok(see_other(&site.urls.confirm(Some(AssuranceLevel::TWO_FACTORS), next)));
     }
     let notice = if has_notice(&uri, ADDED) {
         Some("Your passkey is added. You can sign in with it from now on.")

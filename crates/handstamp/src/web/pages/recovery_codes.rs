@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use handstamp_core::ReturnTo;
@@ -13,7 +12,7 @@ use super::next_value;
 use crate::context::Context;
 use crate::sessions::Session;
 use crate::web::SharedSite;
-use crate::web::respond::page;
+use crate::web::respond::{page, with_cookies};
 use crate::web::user::{SignedInUser, Visitor};
 use crate::web::web_error::WebError;
 
@@ -37,7 +36,6 @@ pub(super) fn codes_page(
 ) -> Result<Response, WebError> {
     let values = context! { codes => codes.to_vec(), after_set_up, next => next_value(next) };
     let visitor = Visitor::Authenticated(session);
-    let mut response = page(site, &visitor, StatusCode::OK, "factors/recovery_codes.html", values)?;
-    response.headers_mut().extend(cookies.into_iter().map(|cookie| (SET_COOKIE, cookie)));
-    Ok(response)
+    let response = page(site, &visitor, StatusCode::OK, "factors/recovery_codes.html", values)?;
+    Ok(with_cookies(response, cookies))
 }

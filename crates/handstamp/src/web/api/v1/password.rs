@@ -5,12 +5,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::problems;
-use super::responses::with_cookies;
 use super::types::{ChangePasswordBody, EmailBody};
 use crate::context::Context;
 use crate::services::ChangePasswordRequest;
 use crate::web::SharedSite;
 use crate::web::json_body::JsonBody;
+use crate::web::respond::with_cookies;
 use crate::web::user::SignedInUser;
 use crate::web::web_error::WebError;
 

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::problems;
-use super::responses::{signed_in, with_cookies};
+use super::responses::signed_in;
 use super::types::{ConfirmBody, CredentialsBody, FactorCodeBody, SignedInResponse};
 use crate::context::Context;
 use crate::services::{Proof, SignInRequest, SignedIn};
@@ -14,6 +14,7 @@ use crate::sessions::PresentedSessions;
 use crate::web::SharedSite;
 use crate::web::authenticate::end_presented;
 use crate::web::json_body::JsonBody;
+use crate::web::respond::with_cookies;
 use crate::web::user::SignedInUser;
 use crate::web::web_error::WebError;
 

@@ -6,9 +6,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::problems;
-use super::responses::with_cookies;
 use crate::context::Context;
 use crate::web::SharedSite;
+use crate::web::respond::with_cookies;
 use crate::web::user::SignedInUser;
 use crate::web::web_error::WebError;
 

@@ -5,13 +5,14 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::problems;
-use super::responses::{signed_in, with_cookies};
+use super::responses::signed_in;
 use super::types::{NewUserBody, SignedInResponse};
 use crate::context::Context;
 use crate::services::{RegisterRequest, Registered};
 use crate::sessions::PresentedSessions;
 use crate::web::SharedSite;
 use crate::web::json_body::JsonBody;
+use crate::web::respond::with_cookies;
 use crate::web::web_error::WebError;
 
 /// Creates an account, and signs its user in. Where addresses must be confirmed first, a link and a code are mailed instead, and the
