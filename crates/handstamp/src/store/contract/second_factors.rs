@@ -18,6 +18,7 @@ laws! {
     a_sign_in_waits_until_it_is_completed_once
     a_form_that_was_sent_twice_signs_in_once_more
     a_waiting_sign_in_ends_with_a_change_of_the_credentials
+    a_waiting_sign_in_of_former_credentials_is_not_completed
     a_waiting_sign_in_ends_when_the_account_is_disabled
     a_waiting_sign_in_ends_with_the_next_one_of_the_browser_and_with_a_completed_one
     signing_out_ends_a_sign_in_that_waits
@@ -253,6 +254,19 @@ async fn a_waiting_sign_in_ends_with_a_change_of_the_credentials(store: &Store) 
         !store.begin_pending_sign_in(&late, ada, before, None, None, NOW).await.unwrap(),
         "the old password was checked"
     );
+}
+
+async fn a_waiting_sign_in_of_former_credentials_is_not_completed(store: &Store) {
+    let (ada, _) = ada_with_app(store).await;
+    let (token, current) = (waits(store, ada).await, version(store, ada).await);
+    let complete = async |checked| {
+        let repeated = NewOneTimeToken { purpose: OneTimePurpose::RepeatedSignIn, ..token.clone() };
+        let token = TokenUse { id: token.id, now: NOW };
+        let used = SecondFactorUse { token, checked, code: step(101), repeated };
+        store.complete_pending_sign_in(used, &new_session(ada), &[], sign_in_events()).await.unwrap().value.map(drop)
+    };
+    assert_eq!(complete(CredentialsVersion(current.0 - 1)).await, Err(FactorRefused::Ended));
+    assert_eq!(complete(current).await, Ok(()), "a refused completion uses nothing up");
 }
 
 async fn a_waiting_sign_in_ends_when_the_account_is_disabled(store: &Store) {
