@@ -465,7 +465,7 @@ MUTANTS = {
                            WAYS, "authenticating_again_is_never_weaker_than_the_session_and_needs_the_second_factor_if_there_is_one"),
     "requirement_of_pages_only": (f"{WEB}/forward_auth.rs", " && authentication.assurance() >= required;", ";",
                                   FACTOR_PAGES, "a_required_second_factor_comes_before_anything_else"),
-    "register_signs_in": (f"{LIBRARY}/src/services/change_password.rs", "            // The password alone begins no session, and the browser may have kept the cookie of the first form.\n            return Ok(None);", "",
+    "sent_twice_signs_in": (f"{LIBRARY}/src/services/change_password.rs", "            // The password alone begins no session, and the browser may have kept the cookie of the first form.\n            return Ok(None);", "",
                           FACTOR_PAGES, "no_other_way_in_leads_around_the_second_factor"),
     "password_freshens_level_2": (USERS, "authenticated_at = CASE WHEN assurance > 1 THEN authenticated_at ELSE $4 END", "authenticated_at = $4",
                                   FACTOR_LAWS, "a_changed_password_is_no_authentication_of_a_session_at_level_2"),
