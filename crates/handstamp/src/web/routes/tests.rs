@@ -21,6 +21,8 @@ mod activity;
 mod connections;
 mod embedding;
 #[cfg(feature = "passkeys")]
+mod known_cases;
+#[cfg(feature = "passkeys")]
 mod passkeys;
 mod propagation;
 mod second_factors;

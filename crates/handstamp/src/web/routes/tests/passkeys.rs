@@ -9,11 +9,11 @@ use super::*;
 use crate::sessions::{Session, SessionLookup};
 use crate::store::Store;
 
-const ORIGIN: &str = "http://localhost";
+pub(super) const ORIGIN: &str = "http://localhost";
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
 /// An authenticator in software, and what it answers besides the signature.
-struct Authenticator {
+pub(super) struct Authenticator {
     key: SoftPasskey,
     /// The ids of its passkeys.
     ids: Vec<Value>,
@@ -26,7 +26,7 @@ struct Authenticator {
 
 impl Authenticator {
     /// One that verifies its user, and whose passkeys can be discovered.
-    fn of(user: UserId) -> Self {
+    pub(super) fn of(user: UserId) -> Self {
         let key = SoftPasskey::new(true);
         Self { key, ids: Vec::new(), origin: ORIGIN, rp_id: "localhost", verifies_user: true, user: Some(user) }
     }
@@ -35,7 +35,7 @@ impl Authenticator {
         (if self.verifies_user { "required" } else { "preferred" }).into()
     }
 
-    fn makes(&mut self, options: &Value) -> Value {
+    pub(super) fn makes(&mut self, options: &Value) -> Value {
         let mut options = options["publicKey"].clone();
         options["authenticatorSelection"]["userVerification"] = self.verification();
         options["rp"]["id"] = self.rp_id.into();
@@ -46,7 +46,7 @@ impl Authenticator {
         made
     }
 
-    fn uses(&mut self, options: &Value) -> Value {
+    pub(super) fn uses(&mut self, options: &Value) -> Value {
         let mut options = options["publicKey"].clone();
         options["userVerification"] = self.verification();
         options["rpId"] = self.rp_id.into();
@@ -62,21 +62,21 @@ impl Authenticator {
 }
 
 /// The response to a request of the script.
-struct Answer {
-    status: StatusCode,
-    body: Value,
-    token: Option<String>,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Value,
+    pub(super) token: Option<String>,
 }
 
 impl Answer {
     /// The session that a sign-in or a rotation has given.
-    fn session(&self) -> &str {
+    pub(super) fn session(&self) -> &str {
         assert_eq!(self.status, StatusCode::OK, "{}", self.body);
         self.token.as_deref().unwrap()
     }
 
     /// Asserts that a passkey was not accepted, and gives the reason for the user.
-    fn refusal(&self) -> &str {
+    pub(super) fn refusal(&self) -> &str {
         assert_eq!(self.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", self.body);
         assert!(self.token.is_none(), "no session");
         assert_eq!(self.body["errors"][0]["field"], "credential");
@@ -87,7 +87,7 @@ impl Answer {
 const REFUSED: &str = "This passkey was not accepted. Try again, or use another way.";
 
 impl TestSite {
-    async fn asks(&self, path: &str, token: &str, body: &Value) -> Answer {
+    pub(super) async fn asks(&self, path: &str, token: &str, body: &Value) -> Answer {
         self.asks_with(path, &format!("handstamp_session={token}"), body).await
     }
 
@@ -107,31 +107,31 @@ impl TestSite {
         Answer { status, token, body: serde_json::from_str(&text(response).await).unwrap() }
     }
 
-    async fn options(&self, of: &str, token: &str) -> Value {
+    pub(super) async fn options(&self, of: &str, token: &str) -> Value {
         let answer = self.asks(&format!("{of}/options"), token, &json!({})).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
         answer.body
     }
 
     /// Finishes a ceremony that was begun with these options.
-    async fn finishes(&self, path: &str, token: &str, options: &Value, credential: Value) -> Answer {
+    pub(super) async fn finishes(&self, path: &str, token: &str, options: &Value, credential: Value) -> Answer {
         self.asks(path, token, &json!({ "ceremony": options["ceremony"], "credential": credential })).await
     }
 
     /// Adds a passkey, and returns the token of the session that goes on.
-    async fn adds(&self, token: &str, authenticator: &mut Authenticator) -> String {
+    pub(super) async fn adds(&self, token: &str, authenticator: &mut Authenticator) -> String {
         let options = self.options("/account/passkeys", token).await;
         let made = authenticator.makes(&options);
         self.finishes("/account/passkeys", token, &options, made).await.session().to_owned()
     }
 
-    async fn signs_in_with(&self, authenticator: &mut Authenticator) -> Answer {
+    pub(super) async fn signs_in_with(&self, authenticator: &mut Authenticator) -> Answer {
         let options = self.options("/account/login/passkey", "").await;
         let used = authenticator.uses(&options);
         self.finishes("/account/login/passkey", "", &options, used).await
     }
 
-    async fn confirms_with(&self, token: &str, authenticator: &mut Authenticator) -> Answer {
+    pub(super) async fn confirms_with(&self, token: &str, authenticator: &mut Authenticator) -> Answer {
         let options = self.options("/account/confirm/passkey", token).await;
         let used = authenticator.uses(&options);
         self.finishes("/account/confirm/passkey", token, &options, used).await
@@ -145,7 +145,7 @@ impl TestSite {
     }
 
     /// The methods and the level of a session.
-    async fn authentication(&self, token: &str) -> (String, u8) {
+    pub(super) async fn authentication(&self, token: &str) -> (String, u8) {
         let session = self.session(token).await.unwrap();
         (session.authentication.methods().to_string(), session.authentication.assurance().get())
     }
@@ -160,22 +160,22 @@ impl TestSite {
         self.send(request.body(Body::from(fields)).unwrap()).await
     }
 
-    async fn removes(&self, token: &str, passkey: uuid::Uuid) -> Response<Body> {
+    pub(super) async fn removes(&self, token: &str, passkey: uuid::Uuid) -> Response<Body> {
         self.submits_as(token, "/account/passkeys/remove", format!("passkey={passkey}")).await
     }
 
-    async fn passkeys(&self, user: UserId) -> Vec<crate::model::Passkey> {
+    pub(super) async fn passkeys(&self, user: UserId) -> Vec<crate::model::Passkey> {
         self.handstamp.0.site.services.store.passkeys_of(user).await.unwrap()
     }
 
-    async fn execute(&self, sql: &'static str) {
+    pub(super) async fn execute(&self, sql: &'static str) {
         let Store::Sqlite(database) = &*self.handstamp.0.site.services.store else { panic!("this is SQLite") };
         database.execute(sql).await;
     }
 }
 
 /// Ada, signed in, with a passkey. Her authenticator verifies her.
-async fn ada_with_a_passkey(here: &TestSite) -> (String, Authenticator) {
+pub(super) async fn ada_with_a_passkey(here: &TestSite) -> (String, Authenticator) {
     let token = here.registers().await;
     let mut authenticator = Authenticator::of(here.ada().await);
     let token = here.adds(&token, &mut authenticator).await;

@@ -7,30 +7,30 @@ use super::*;
 use crate::config::SecondFactorRequired;
 use crate::services::SentMail;
 
-const PASSWORD: &str = "plum-octave-harbour";
-const STEP: Duration = Duration::from_secs(30);
-const SIGN_IN: &str = "email=ada@example.com&password=plum-octave-harbour";
+pub(super) const PASSWORD: &str = "plum-octave-harbour";
+pub(super) const STEP: Duration = Duration::from_secs(30);
+pub(super) const SIGN_IN: &str = "email=ada@example.com&password=plum-octave-harbour";
 
 /// A browser, which keeps its cookies.
-struct Browser<'a> {
-    here: &'a TestSite,
-    cookies: std::cell::RefCell<std::collections::BTreeMap<String, String>>,
+pub(super) struct Browser<'a> {
+    pub(super) here: &'a TestSite,
+    pub(super) cookies: std::cell::RefCell<std::collections::BTreeMap<String, String>>,
 }
 
 /// An answer to a browser.
-struct Answer {
-    status: u16,
-    location: String,
-    headers: HeaderMap,
-    text: String,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) location: String,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
 }
 
 impl<'a> Browser<'a> {
-    fn new(here: &'a TestSite) -> Self {
+    pub(super) fn new(here: &'a TestSite) -> Self {
         Self { here, cookies: Default::default() }
     }
 
-    async fn answer(&self, request: axum::http::request::Builder, body: String) -> Answer {
+    pub(super) async fn answer(&self, request: axum::http::request::Builder, body: String) -> Answer {
         let cookies: Vec<_> = self.cookies.borrow().iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = request.header("host", "localhost").header("sec-fetch-site", "same-origin");
         let request = request.header("cookie", cookies.join("; "));
@@ -49,35 +49,35 @@ impl<'a> Browser<'a> {
         Answer { status, location, headers, text: text(answered).await }
     }
 
-    async fn opens(&self, path: &str) -> Answer {
+    pub(super) async fn opens(&self, path: &str) -> Answer {
         self.answer(Request::get(path).header("accept", "text/html"), String::new()).await
     }
 
-    async fn submits(&self, path: &str, fields: &str) -> Answer {
+    pub(super) async fn submits(&self, path: &str, fields: &str) -> Answer {
         let request = Request::post(path).header("accept", "text/html").header("sec-fetch-mode", "navigate");
         self.answer(request.header("content-type", "application/x-www-form-urlencoded"), fields.to_owned()).await
     }
 
-    async fn posts(&self, path: &str, json: &str) -> Answer {
+    pub(super) async fn posts(&self, path: &str, json: &str) -> Answer {
         self.answer(Request::post(path).header("content-type", "application/json"), json.to_owned()).await
     }
 
-    fn cookie(&self, name: &str) -> Option<String> {
+    pub(super) fn cookie(&self, name: &str) -> Option<String> {
         self.cookies.borrow().get(name).cloned()
     }
 
-    fn is_signed_in(&self) -> bool {
+    pub(super) fn is_signed_in(&self) -> bool {
         self.cookie("handstamp_session").is_some()
     }
 
     /// Registers Ada, or signs her in with her password.
-    async fn registers(&self) {
+    pub(super) async fn registers(&self) {
         let fields = "name=Ada&email=ada@example.com&password=plum-octave-harbour";
         assert_eq!(self.submits("/account/register", fields).await.status, 303);
     }
 
     /// Sets up an app as its user does, and returns its secret and the recovery codes.
-    async fn sets_up(&self) -> (TotpSecret, Vec<String>) {
+    pub(super) async fn sets_up(&self) -> (TotpSecret, Vec<String>) {
         let page = self.opens("/account/totp").await;
         assert_eq!(page.status, 200, "{}", page.location);
         let secret = secret_of(&page.text);
@@ -87,7 +87,7 @@ impl<'a> Browser<'a> {
         (secret, codes_of(&codes.text))
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.here.handstamp.0.site.services.sessions.now()
     }
 }
@@ -107,12 +107,12 @@ fn secret_of(page: &str) -> TotpSecret {
     TotpSecret::from_bytes(bytes.try_into().unwrap())
 }
 
-fn codes_of(page: &str) -> Vec<String> {
+pub(super) fn codes_of(page: &str) -> Vec<String> {
     page.split("<code>").skip(1).map(|rest| rest.split('<').next().unwrap().to_owned()).collect()
 }
 
 /// A site with Ada, her browser with the app set up, the secret and the recovery codes. The code of this step is used.
-async fn with_app(here: &TestSite) -> (Browser<'_>, TotpSecret, Vec<String>) {
+pub(super) async fn with_app(here: &TestSite) -> (Browser<'_>, TotpSecret, Vec<String>) {
     let browser = Browser::new(here);
     browser.registers().await;
     let (secret, codes) = browser.sets_up().await;
@@ -120,7 +120,7 @@ async fn with_app(here: &TestSite) -> (Browser<'_>, TotpSecret, Vec<String>) {
 }
 
 /// The next mail of this template.
-async fn next_mail(here: &TestSite, template: &str) -> SentMail {
+pub(super) async fn next_mail(here: &TestSite, template: &str) -> SentMail {
     loop {
         let mail = here.handstamp.0.site.services.next_mail().await.expect("there is such a mail");
         if let Some(mail) = mail.filter(|mail| mail.template == template) {
@@ -130,7 +130,7 @@ async fn next_mail(here: &TestSite, template: &str) -> SentMail {
 }
 
 /// The claims of the session in an assertion.
-async fn claims(browser: &Browser<'_>) -> serde_json::Value {
+pub(super) async fn claims(browser: &Browser<'_>) -> serde_json::Value {
     assertion_of(browser.here, &browser.cookie("handstamp_session").unwrap()).await.1
 }
 
