@@ -9,9 +9,7 @@ use super::cache::{Cache, SessionKey};
 use crate::model::{LiveSession, SessionUser};
 use crate::store::Position;
 
-/// How many sessions are measured unless the environment has another number of them.
 const SESSIONS: u64 = 1_000_000;
-const NUMBER: &str = "HANDSTAMP_MEASURED_SESSIONS";
 
 fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
@@ -22,11 +20,10 @@ fn resident_bytes() -> u64 {
 #[ignore = "a measurement, alone in its process"]
 #[expect(clippy::print_stdout, reason = "a measurement")]
 fn a_cached_session_takes_at_most_216_bytes() {
-    let sessions = std::env::var(NUMBER).map_or(SESSIONS, |number| number.parse().unwrap());
     let before = resident_bytes();
-    let cache = Cache::new(Position(0), usize::try_from(sessions).unwrap());
+    let cache = Cache::new(Position(0), usize::try_from(SESSIONS).unwrap());
     let empty = resident_bytes();
-    for number in 0..sessions {
+    for number in 0..SESSIONS {
         let mut hash = [0; 32];
         // Spread as SHA-256 would spread them.
         hash[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
@@ -47,13 +44,11 @@ fn a_cached_session_takes_at_most_216_bytes() {
     assert!(each <= 216, "{each} bytes");
 }
 
-/// The memory of a process that other tests share cannot be measured. An eighth of the sessions fills an eighth of the table, so
-/// each takes the same memory.
+/// The memory of a process that other tests share cannot be measured.
 #[test]
 fn a_process_with_cached_sessions_has_at_most_216_bytes_for_each() {
     let measured = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "sessions::memory::a_cached_session_takes_at_most_216_bytes"])
-        .env(NUMBER, (SESSIONS / 8).to_string())
         .output()
         .unwrap();
     let told = String::from_utf8(measured.stdout).unwrap();
