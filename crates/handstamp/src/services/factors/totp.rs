@@ -54,8 +54,8 @@ impl Services {
     }
 
     /// Turns the authenticator app of the signed-in user on, once a code of it was typed. This session goes on at level 2, the user's
-    /// other sessions, one-time tokens and device cookies end, and there are ten new recovery codes. Of a form that is sent twice, nobody
-    /// has seen the codes of the first, so the second replaces them.
+    /// other sessions, one-time tokens and device cookies end, and there are ten new recovery codes. Of a form that is sent twice, the user
+    /// has not seen the codes of the first, so the second replaces them.
     pub(crate) async fn confirm_totp(
         &self,
         context: &Context,

@@ -85,8 +85,7 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
         let password = context! {
             errors => context! { current_password => error, password => error }, has_password => true, min_length => 8,
         };
-        let first_password =
-            context! { errors => context! { password => error }, has_password => false, min_length => 8 };
+        let first_password = context! { errors => context! { current_password => none, password => error }, has_password => false, min_length => 8 };
         let link = context! {
             email => name, values => context! { name }, errors => context! { name => error, password => error },
             min_length => 8,

@@ -155,6 +155,7 @@ impl TestSite {
             .header("host", "localhost")
             .header("accept", "text/html")
             .header("sec-fetch-site", "same-origin")
+            .header("sec-fetch-mode", "navigate")
             .header("cookie", format!("handstamp_session={token}"))
             .header("content-type", "application/x-www-form-urlencoded");
         self.send(request.body(Body::from(fields)).unwrap()).await
@@ -460,8 +461,11 @@ async fn a_user_without_a_password_sets_one_after_authenticating_again() {
     assert!(here.session(&token).await.is_none() && here.session(&phone).await.is_none());
     let after = here.session(&rotated).await.unwrap();
     assert_eq!((after.session_id, after.authentication), (before.session_id, before.authentication));
-    let mail = here.handstamp.0.site.services.next_mail().await.unwrap();
-    assert!(mail.is_some_and(|mail| mail.template == "password_changed"));
+    let mut mails = Vec::new();
+    while let Some(mail) = here.handstamp.0.site.services.next_mail().await {
+        mails.extend(mail.map(|mail| mail.template));
+    }
+    assert!(mails.contains(&"password_changed"), "{mails:?}");
 
     let again = here.submits_as(&rotated, "/account/password", fields()).await;
     assert_eq!(again.headers()[header::LOCATION], "/account?done=password", "a form that is sent twice");
