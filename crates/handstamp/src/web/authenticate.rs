@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 use handstamp_core::AssuranceLevel;
 use handstamp_core::cookie::CookieLookup;
 
-use super::negotiate::is_navigation;
 use super::redirect::see_other;
 use super::user::{RequestedPage, Visitor, original_uri, redirect_to_sign_in};
 use super::web_error::WebError;
@@ -53,11 +52,12 @@ pub(super) async fn require_session(
 
 /// The response to an anonymous visitor: a redirect to the sign-in page for a navigation, and 401 otherwise.
 pub(crate) fn reject_anonymous(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
-    if is_navigation(method, headers) {
-        redirect_to_sign_in(site, method, uri, headers)
-    } else {
-        WebError::SignedOut.into_response()
-    }
+    to_sign_in(site, &RequestedPage::of(method, uri, headers))
+}
+
+/// The same for the page that was requested.
+pub(super) fn to_sign_in(site: &Site, requested: &RequestedPage) -> Response {
+    if requested.is_navigation() { redirect_to_sign_in(site, requested) } else { WebError::SignedOut.into_response() }
 }
 
 /// The response to a user who has to authenticate again: a redirect to the page for it, which leads back, for a navigation, and 403

@@ -155,6 +155,7 @@ impl TestSite {
             .header("host", "localhost")
             .header("accept", "text/html")
             .header("sec-fetch-site", "same-origin")
+            .header("sec-fetch-mode", "navigate")
             .header("cookie", format!("handstamp_session={token}"))
             .header("content-type", "application/x-www-form-urlencoded");
         self.send(request.body(Body::from(fields)).unwrap()).await
@@ -405,6 +406,90 @@ async fn a_change_of_the_password_ends_ceremonies_of_its_sessions_and_leaves_the
     assert_eq!(confirmed.status, StatusCode::UNAUTHORIZED);
     let used = authenticator.uses(&sign_in);
     assert!(here.finishes("/account/login/passkey", "", &sign_in, used).await.token.is_some());
+}
+
+#[tokio::test]
+async fn a_user_without_a_password_sets_one_after_authenticating_again() {
+    let here = TestSite::at(ORIGIN).await;
+    let (token, mut authenticator) = ada_with_a_passkey(&here).await;
+    let phone = here.signs_in_with(&mut authenticator).await.session().to_owned();
+    here.execute("UPDATE users SET password_hash = NULL").await;
+    here.clock.advance(Duration::from_secs(16 * 60));
+    let security = text(here.opens("/account/security", &token).await).await;
+    assert!(security.contains("has no password") && security.contains("href=\"/account/password\">Set a password"));
+    let by_api = async |token: &str, password: &str| {
+        let request = Request::put("/account/api/v1/password")
+            .header("host", "localhost")
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", "application/json")
+            .header("cookie", format!("handstamp_session={token}"));
+        here.send(request.body(Body::from(json!({ "password": password }).to_string())).unwrap()).await
+    };
+
+    let fields = || "password=brass-wheels-weave".to_owned();
+    let to_confirm = "/account/confirm?next=%2Faccount%2Fpassword";
+    for refused in
+        [here.opens("/account/password", &token).await, here.submits_as(&token, "/account/password", fields()).await]
+    {
+        assert_eq!(
+            (refused.status(), &refused.headers()[header::LOCATION]),
+            (StatusCode::SEE_OTHER, &to_confirm.parse().unwrap())
+        );
+    }
+    let refused = by_api(&token, "brass-wheels-weave").await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    assert!(text(refused).await.contains("reauthentication-required"));
+    assert!(!here.handstamp.0.site.services.factors_of(here.ada().await).await.unwrap().has_password);
+
+    let token = here.confirms_with(&token, &mut authenticator).await.session().to_owned();
+    let before = here.session(&token).await.unwrap();
+    let page = text(here.opens("/account/password", &token).await).await;
+    assert!(page.contains("<h1>Set a password</h1>") && !page.contains("current_password"), "{page}");
+    assert_eq!(by_api(&token, "short").await.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let refused = here.submits_as(&token, "/account/password", "password=short".to_owned()).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let refused = text(refused).await;
+    assert!(refused.contains("<h1>Set a password</h1>") && refused.contains("password-error"), "{refused}");
+
+    here.clock.advance(Duration::from_secs(60));
+    let set = here.submits_as(&token, "/account/password", fields()).await;
+    assert_eq!(
+        (set.status(), &set.headers()[header::LOCATION]),
+        (StatusCode::SEE_OTHER, &"/account?done=password".parse().unwrap())
+    );
+    let rotated = token_of(&set);
+    assert!(here.session(&token).await.is_none() && here.session(&phone).await.is_none());
+    let after = here.session(&rotated).await.unwrap();
+    assert_eq!((after.session_id, after.authentication), (before.session_id, before.authentication));
+    let mut mails = Vec::new();
+    while let Some(mail) = here.handstamp.0.site.services.next_mail().await {
+        mails.extend(mail.map(|mail| mail.template));
+    }
+    assert!(mails.contains(&"password_changed"), "{mails:?}");
+
+    let again = here.submits_as(&rotated, "/account/password", fields()).await;
+    assert_eq!(again.headers()[header::LOCATION], "/account?done=password", "a form that is sent twice");
+    let wrong = here.submits_as(&rotated, "/account/password", "password=brass-wheels-weave-2".to_owned()).await;
+    assert_eq!(wrong.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(text(wrong).await.contains("current_password"), "there is one now");
+    let signed_in = here.submits("/account/login", "email=ada@example.com&password=brass-wheels-weave").await;
+    assert_eq!(signed_in.headers()[header::LOCATION], "/account");
+    let passkey = here.passkeys(here.ada().await).await[0].id;
+    let removed = here.removes(&rotated, passkey).await;
+    assert_eq!(removed.headers()[header::LOCATION], "/account/passkeys?notice=removed", "it is not the last way in");
+}
+
+#[tokio::test]
+async fn a_form_that_sets_a_password_twice_is_one_success() {
+    let here = TestSite::at(ORIGIN).await;
+    let token = here.registers().await;
+    here.execute("UPDATE users SET password_hash = NULL").await;
+    let sends = || here.submits_as(&token, "/account/password", "password=brass-wheels-weave".to_owned());
+    let (first, second) = tokio::join!(sends(), sends());
+    for answer in [first, second, sends().await] {
+        assert_eq!(answer.headers()[header::LOCATION], "/account?done=password");
+        assert!(here.session(&token_of(&answer)).await.is_some());
+    }
 }
 
 #[tokio::test]

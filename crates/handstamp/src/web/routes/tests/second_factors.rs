@@ -62,6 +62,11 @@ impl<'a> Browser<'a> {
         self.answer(Request::post(path).header("content-type", "application/json"), json.to_owned()).await
     }
 
+    /// The browser with the cookies that it has now.
+    fn copy(&self) -> Self {
+        Self { here: self.here, cookies: self.cookies.clone() }
+    }
+
     pub(super) fn cookie(&self, name: &str) -> Option<String> {
         self.cookies.borrow().get(name).cloned()
     }
@@ -166,9 +171,111 @@ async fn an_app_is_set_up_by_its_code_and_gives_ten_recovery_codes_and_level_2()
     assert_ne!(before["sid"], after["sid"], "one session id never means two levels");
     assert_eq!(here.opens("/account", &former).await.status(), StatusCode::SEE_OTHER, "the former token is dead");
     assert_eq!(other.opens("/account").await.status, 303, "other sessions have ended");
-    assert_eq!(browser.opens("/account/totp").await.location, "/account/security", "the secret is never shown again");
+    let again = browser.opens("/account/totp").await.location;
+    assert_eq!(again, "/account/security?notice=codes-shown-once", "the secret is never shown again");
     let security = browser.opens("/account/security").await.text;
     assert!(security.contains("Remove the authenticator app") && security.contains("10 are left"), "{security}");
+}
+
+const SIGN_IN_FOR_CODES: &str =
+    "/account/login?notice=app-is-set-up&next=%2Faccount%2Fsecurity%3Fnotice%3Dcodes-shown-once";
+
+#[tokio::test]
+async fn a_set_up_that_is_sent_twice_does_not_hide_its_recovery_codes() {
+    let here = TestSite::at("http://localhost").await;
+    let browser = Browser::new(&here);
+    browser.registers().await;
+    let secret = secret_of(&browser.opens("/account/totp").await.text);
+    let former = browser.copy();
+    let fields = format!("code={}", secret.code_at(browser.now()));
+    let unseen = codes_of(&browser.submits("/account/totp", &fields).await.text);
+    assert_eq!(unseen.len(), 10);
+
+    let ended = former.submits("/account/totp", &fields).await;
+    assert_eq!((ended.status, ended.location.as_str()), (303, SIGN_IN_FOR_CODES));
+    assert!(!ended.headers.contains_key(header::SET_COOKIE), "an ended session gives nothing");
+    assert!(former.opens(&ended.location).await.text.contains("Sign in with it to get your recovery codes."));
+    let led_on = browser.opens(&ended.location).await;
+    assert_eq!(led_on.location, "/account/security?notice=codes-shown-once", "the browser may have kept the cookie");
+    let security = browser.opens(&led_on.location).await.text;
+    assert!(
+        security.contains("if you have not seen and saved them") && security.contains("Make ten new recovery codes")
+    );
+
+    let other = browser.submits("/account/totp", "code=000000").await;
+    assert_eq!(other.location, "/account/security?notice=codes-shown-once", "another code makes none");
+    let again = browser.submits("/account/totp", &fields).await;
+    let seen = codes_of(&again.text);
+    assert_eq!((again.status, seen.len()), (200, 10));
+    let confirms = async |code: &str| browser.submits("/account/confirm", &format!("code={code}")).await.status;
+    assert_eq!((confirms(&unseen[0]).await, confirms(&seen[0]).await), (422, 303));
+
+    here.clock.advance(Duration::from_secs(60));
+    let late = former.submits("/account/totp", &fields).await.location;
+    assert_eq!(late, "/account/login?next=%2Faccount%2Ftotp&notice=form-not-sent");
+    let late = browser.submits("/account/totp", &fields).await.location;
+    assert_eq!(late, "/account/security?notice=codes-shown-once");
+    assert_eq!(confirms(&seen[1]).await, 303, "the codes stay");
+}
+
+#[tokio::test]
+async fn of_two_forms_at_once_one_sets_the_app_up_and_the_other_leads_to_its_codes() {
+    for _ in 0..10 {
+        let here = TestSite::at("http://localhost").await;
+        let browser = Browser::new(&here);
+        browser.registers().await;
+        let fields = format!("code={}", secret_of(&browser.opens("/account/totp").await.text).code_at(browser.now()));
+        let [first, second] = [browser.copy(), browser.copy()];
+        let answers = tokio::join!(first.submits("/account/totp", &fields), second.submits("/account/totp", &fields));
+        let mut answers = [answers.0, answers.1].map(|answer| (answer.status, answer.location, codes_of(&answer.text)));
+        answers.sort_by_key(|answer| answer.0);
+        let [shown, led] = answers;
+        assert_eq!((shown.0, shown.2.len()), (200, 10));
+        assert_eq!((led.0, led.1.as_str()), (303, SIGN_IN_FOR_CODES));
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_comes_too_late_keeps_its_return_url() {
+    let here = TestSite::at("http://localhost").await;
+    let (browser, secret, _) = with_app(&here).await;
+    let (pending, stranger) = (Browser::new(&here), Browser::new(&here));
+    pending.submits("/account/login", SIGN_IN).await;
+    let set_up = Browser::new(&here);
+    set_up.submits("/account/register", "name=Bob&email=bob@example.com&password=plum-octave-harbour").await;
+    here.clock.advance(Duration::from_secs(16 * 60));
+    let fields = format!("code={}&next=/notes", secret.code_at(browser.now()));
+    for (sender, path, to) in [
+        (&pending, "/account/login/second-factor", "/account/login?next=%2Fnotes"),
+        (&stranger, "/account/login/second-factor", "/account/login?next=%2Fnotes"),
+        (
+            &stranger,
+            "/account/confirm",
+            "/account/login?next=%2Faccount%2Fconfirm%3Fnext%3D%252Fnotes&notice=form-not-sent",
+        ),
+        (&stranger, "/account/totp", "/account/login?next=%2Faccount%2Ftotp%3Fnext%3D%252Fnotes&notice=form-not-sent"),
+        (&set_up, "/account/totp", "/account/confirm?next=%2Faccount%2Ftotp%3Fnext%3D%252Fnotes"),
+    ] {
+        let led = sender.submits(path, &fields).await;
+        assert_eq!((led.status, led.location.as_str()), (303, to), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_password_is_an_authentication_of_a_session_at_level_1_only() {
+    let here = TestSite::at("http://localhost").await;
+    let browser = Browser::new(&here);
+    browser.registers().await;
+    let changes = async |from: &str, to: &str| {
+        here.clock.advance(STEP);
+        let fields = format!("current_password={from}&password={to}");
+        assert_eq!(browser.submits("/account/password", &fields).await.location, "/account?done=password");
+        claims(&browser).await["auth_time"].as_u64().unwrap()
+    };
+    assert_eq!(changes(PASSWORD, "brass-wheels-weave").await, browser.now().unix_seconds());
+    browser.sets_up().await;
+    let set_up_at = browser.now().unix_seconds();
+    assert_eq!(changes("brass-wheels-weave", PASSWORD).await, set_up_at);
 }
 
 #[tokio::test]
