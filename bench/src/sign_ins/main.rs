@@ -116,19 +116,17 @@ struct Turn {
 /// Each browser signs in again as soon as it is signed in, until this time has passed.
 fn turn(program: &Program, browsers: &mut [Browser], lasting: Duration, sign_in: fn(&mut Browser)) -> Turn {
     let (begun, before) = (Instant::now(), program.processor_time());
+    let signs_in_again = |browser: &mut Browser| {
+        let mut latencies = Vec::new();
+        while begun.elapsed() < lasting {
+            let asked = Instant::now();
+            sign_in(browser);
+            latencies.push(asked.elapsed());
+        }
+        latencies
+    };
     let latencies = thread::scope(|scope| {
-        let one = |browser| {
-            scope.spawn(move || {
-                let mut latencies = Vec::new();
-                while begun.elapsed() < lasting {
-                    let asked = Instant::now();
-                    sign_in(browser);
-                    latencies.push(asked.elapsed());
-                }
-                latencies
-            })
-        };
-        let all: Vec<_> = browsers.iter_mut().map(one).collect();
+        let all: Vec<_> = browsers.iter_mut().map(|browser| scope.spawn(|| signs_in_again(browser))).collect();
         all.into_iter().flat_map(|one| one.join().expect("browsers do not panic")).collect()
     });
     Turn { lasted: begun.elapsed(), processor_time: program.processor_time() - before, latencies }
