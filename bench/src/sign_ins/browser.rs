@@ -72,7 +72,7 @@ impl Browser {
 
     fn sends(&mut self, path: &str, request: &[u8], expected: u16) {
         let answer = self.client.ask(request).expect("it answers");
-        assert_eq!(answer.status, expected, "{path}: {}", String::from_utf8_lossy(self.client.received()));
+        assert_eq!(answer.status, expected, "{path}: {:?}", str::from_utf8(self.client.received()));
         let cookies = answer.cookies();
         if !cookies.is_empty() {
             self.cookies = cookies;
