@@ -35,6 +35,7 @@ mod multiple_nodes;
 mod open_streams;
 mod operator_commands;
 mod pages;
+mod passkeys;
 mod password_guessing;
 mod proxy_faults;
 mod registration;

@@ -830,6 +830,17 @@ async fn a_passkey_is_the_second_factor_that_a_site_requires() {
 }
 
 #[tokio::test]
+async fn a_level_that_is_asked_for_is_reached_by_no_less() {
+    let here = TestSite::at(ORIGIN).await;
+    let (token, _) = ada_with_a_passkey(&here).await;
+    for (query, password) in [("", true), ("?assurance=1", true), ("?assurance=2", false), ("?assurance=3", false)] {
+        let page = text(here.opens(&format!("/account/confirm{query}"), &token).await).await;
+        assert!(page.contains("data-url=\"/account/confirm/passkey\""), "{query}: {page}");
+        assert_eq!(page.contains("name=\"password\""), password, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn a_verified_passkey_as_second_factor_is_phishing_resistant() {
     let (here, _, mut key) = site_that_requires_a_second_factor().await;
     key.verifies_user = true;
