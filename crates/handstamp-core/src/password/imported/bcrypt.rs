@@ -110,11 +110,11 @@ impl Input {
             Self::Sha256Hex => {
                 Sha256::digest(password).iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
             }
-            Self::Sha256Base64 => base64_simd::STANDARD.encode_type(&Sha256::digest(password)),
+            Self::Sha256Base64 => base64_simd::STANDARD.encode_type(Sha256::digest(password)),
             Self::HmacBase64 { salt } => {
                 let mut hmac = Hmac::<Sha256>::new_from_slice(salt.as_bytes()).expect("HMAC takes keys of any length");
                 hmac.update(password.as_bytes());
-                base64_simd::STANDARD.encode_type(&hmac.finalize().into_bytes())
+                base64_simd::STANDARD.encode_type(hmac.finalize().into_bytes())
             }
         })
     }

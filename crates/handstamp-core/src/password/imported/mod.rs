@@ -293,7 +293,7 @@ fn is_weak(text: &str) -> bool {
     (hexadecimal && [32, 40, 64, 128].contains(&text.len())) || salted.iter().any(|prefix| text.starts_with(prefix))
 }
 
-/// What a password check needs to know of the imported hashes of a site.
+/// The costs and the secrets of the imported hashes of a site, which a password check needs.
 #[derive(Clone, Debug, Default)]
 pub struct ImportedPasswords {
     /// The costs that occur among the users.

@@ -89,7 +89,7 @@ pub(super) struct ScryptHash {
     variant: Variant,
 }
 
-/// What is hashed, and what is stored.
+/// The input of scrypt, and how its output is stored.
 #[derive(Clone, Copy)]
 enum Variant {
     Plain,
