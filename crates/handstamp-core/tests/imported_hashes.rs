@@ -1,6 +1,8 @@
 //! Hashes that the libraries of other systems made are verified: those in `imported_hashes/vectors.jsonl`, or in the file that
 //! `HANDSTAMP_HASH_VECTORS` names. `script/imported-hashes` makes them.
 
+#![allow(clippy::unwrap_used)]
+
 use handstamp_core::{
     Argon2Params, FirebaseParams, HashMemory, ImportSecrets, ImportedHash, ImportedPasswords, Password, PasswordHash,
     PasswordMatch, UnsupportedHash, WeakFormat, WeakHash,

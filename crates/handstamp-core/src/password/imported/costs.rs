@@ -74,8 +74,9 @@ impl HashFamily {
         }
     }
 
-    /// Does the work by which a hash of the level `highest` exceeds one of the level `done`, and what a second call costs,
-    /// so that the number of calls is the same for every account. The memory-hard functions have no cheaper hash in their family.
+    /// Does the work by which a hash of the level `highest` exceeds one of the level `done`. It calls the function even if
+    /// nothing is left, so that the number of calls is the same for every account. The memory-hard functions have no
+    /// cheaper hash in their family.
     pub(super) fn top_up(self, highest: u32, done: u32, password: &[u8], memory: &mut HashMemory) {
         let rest = self.work(highest).saturating_sub(self.work(done));
         match self {
