@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use handstamp_core::blocklist::FormatError;
 use handstamp_core::{
-    Argon2ParamsError, EmailError, FormError, InvalidHashError, InvalidSignerKey, KeyRingError, NameError, PasswordError,
-    PasswordTooLong, SecretError, TokenError, UnsupportedHash,
+    Argon2ParamsError, EmailError, FormError, InvalidHashError, InvalidSignerKey, KeyRingError, NameError,
+    PasswordError, PasswordTooLong, SecretError, TokenError, UnsupportedHash,
 };
 
 #[test]
