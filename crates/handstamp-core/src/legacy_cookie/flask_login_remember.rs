@@ -9,15 +9,20 @@ use zeroize::Zeroizing;
 
 use super::decoding::{checked_user, hex};
 use super::session::{PasswordCheck, is_tagged, mac};
+use super::settings::FS_UNIQUIFIER;
 use super::{LegacyCookieError, LegacyDigest, LegacyKind, LegacySettings, LegacyUser, UnverifiedSession};
 
 pub(super) struct RememberTokens {
     keys: Vec<Hmac<Sha512>>,
+    is_security: bool,
 }
 
 impl RememberTokens {
     pub(super) fn new(settings: &LegacySettings) -> Self {
-        Self { keys: settings.keys(|secret| mac(&latin1(secret))) }
+        Self {
+            keys: settings.keys(|secret| mac(&latin1(secret))),
+            is_security: settings.user_key.as_deref() == Some(FS_UNIQUIFIER),
+        }
     }
 
     pub(super) fn open(&self, value: &str) -> Result<UnverifiedSession, LegacyCookieError> {
@@ -25,8 +30,10 @@ impl RememberTokens {
         if !is_tagged(&self.keys, user.as_bytes(), &hex(signature)?) {
             return Err(LegacyCookieError::BadSignature);
         }
-        let digest = LegacyDigest::new(LegacyKind::FlaskLoginRemember, &[user.as_bytes()]);
-        Ok(UnverifiedSession::new(LegacyUser::Id(checked_user(user.to_owned())?), PasswordCheck::Untied, digest))
+        let text = checked_user(user.to_owned())?;
+        let user = if self.is_security { LegacyUser::FsUniquifier(text) } else { LegacyUser::Id(text) };
+        let digest = LegacyDigest::new(LegacyKind::FlaskLoginRemember, &[user.text().as_bytes()]);
+        Ok(UnverifiedSession::new(user, PasswordCheck::Untied, digest))
     }
 }
 

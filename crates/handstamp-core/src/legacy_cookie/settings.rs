@@ -10,6 +10,9 @@ use super::LegacyCookies;
 use crate::InvalidSetting;
 use crate::keyring::is_guessable;
 
+/// The column by which Flask-Security identifies a user in its cookies.
+pub(super) const FS_UNIQUIFIER: &str = "fs_uniquifier";
+
 /// The framework that a site has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LegacyKind {
@@ -121,6 +124,8 @@ pub struct LegacySettings {
     /// Where the session has the user. By default `_user_id` for Flask, `warden.user.user.key` for Rails, and `passport.user`
     /// for express-session, where full stops separate the steps. Other kinds have no choice.
     ///
+    /// For the remember cookie, `fs_uniquifier` says that it is one of Flask-Security; the cookie itself does not tell.
+    ///
     /// For Rails, `warden.user.SCOPE.key` is a key of Devise, and anything else a plain key. A cookie that holds the user alone
     /// is accepted where this setting is the name of the cookie.
     pub user_key: Option<String>,
@@ -145,7 +150,11 @@ impl LegacySettings {
         if !is_token(self.cookie_name()) {
             return Err(InvalidSetting::new("must name the cookie"));
         }
-        let has_user_key = matches!(kind, LegacyKind::Flask | LegacyKind::Rails | LegacyKind::ExpressSession);
+        let has_user_key = match kind {
+            LegacyKind::Flask | LegacyKind::Rails | LegacyKind::ExpressSession => true,
+            LegacyKind::FlaskLoginRemember => self.user_key.as_deref() == Some(FS_UNIQUIFIER),
+            LegacyKind::Django | LegacyKind::BetterAuth => false,
+        };
         if self.user_key.as_ref().is_some_and(|key| !has_user_key || key.is_empty()) {
             return Err(InvalidSetting::new(format!(
                 "must not name a key of the user, which {} does not have",
