@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use handstamp_core::Timestamp;
@@ -154,7 +155,7 @@ fn good_cases() -> Vec<Case> {
 /// The cookie with another character in the place of one.
 fn altered(cookie: &str) -> impl Iterator<Item = String> {
     cookie.char_indices().flat_map(move |(at, original)| {
-        let others = ['A', 'B', 'a', '0', '1', '-', '_', '.', ':', '|', '%', ' ', '=', 'é'];
+        let others = ['A', 'B', '0', '.', '%', 'é'];
         let changed = others.into_iter().filter(move |other| *other != original);
         changed.map(move |other| format!("{}{other}{}", &cookie[..at], &cookie[at + original.len_utf8()..]))
     })
@@ -197,7 +198,7 @@ fn an_altered_cookie_opens_no_session_or_the_same() {
                 Ok(opened) => assert_eq!(opened.digest(), digest, "{}: {cookie}", case.name),
             }
         }
-        assert!(refused > case.cookie.len() * 6, "{}", case.name);
+        assert!(refused > case.cookie.len() * 2, "{}", case.name);
         for end in (0..case.cookie.len()).filter(|end| case.cookie.is_char_boundary(*end)) {
             assert!(cookies.open(&case.cookie[..end], case.now).is_err(), "{}, the first {end} bytes", case.name);
         }
@@ -303,29 +304,21 @@ fn a_session_that_is_tied_to_the_password_needs_the_hash_from_its_sign_in() {
 
 #[test]
 fn copies_of_a_session_have_one_digest_and_sessions_differ() {
-    let cases = good_cases();
-    let find = |name: &str| cases.iter().find(|case| case.name == name).unwrap();
-    for (index, case) in cases.iter().enumerate() {
-        for other in &cases[..index] {
-            let is_copy = [case, other]
-                .iter()
-                .filter_map(|case| case.same_session_as.as_deref())
-                .any(|name| name == case.name || name == other.name || other.same_session_as.as_deref() == Some(name));
-            let is_equal = case.settings.kind == other.settings.kind && case.cookie == other.cookie;
-            // What a signed cookie of Rails has is the user alone, in all of its cases.
-            let is_bare =
-                [case, other].iter().all(|case| case.name.starts_with("rails") && case.name.contains("signed"));
-            assert_eq!(
-                case.digest() == other.digest(),
-                is_copy || is_equal || is_bare,
-                "{} and {}",
-                case.name,
-                other.name
-            );
+    let digests: Vec<_> = good_cases().into_iter().map(|case| (case.digest(), case)).collect();
+    // The signed cookies of Rails here hold the same user and nothing else.
+    let session = |case: &Case| match case.name.contains("signed") && case.settings.kind == LegacyKind::Rails {
+        true => "rails, signed".to_owned(),
+        false => case.same_session_as.clone().unwrap_or_else(|| case.name.clone()),
+    };
+    for (index, (digest, case)) in digests.iter().enumerate() {
+        for (other_digest, other) in &digests[..index] {
+            let is_same = session(case) == session(other) || case.cookie == other.cookie;
+            assert_eq!(digest == other_digest, is_same, "{} and {}", case.name, other.name);
         }
     }
-    assert_eq!(find("flask: compressed, with tags").digest(), find("flask: Flask-Login").digest());
-    assert_eq!(find("rails 6: Devise, changed session").digest(), find("rails 6: Devise").digest());
+    for name in ["flask: compressed, with tags", "rails 6: Devise, changed session"] {
+        assert!(digests.iter().any(|(_, case)| case.name == name && case.same_session_as.is_some()), "{name}");
+    }
 }
 
 #[test]
@@ -464,24 +457,42 @@ fn a_secret_that_can_be_guessed_is_refused_and_none_is_printed() {
     assert_eq!(format!("{:?}", case.cookies()), "LegacyCookies(…)");
 }
 
+/// The cookies of every kind, under a secret that has signed none.
+static COOKIES: LazyLock<Vec<(LegacyKind, LegacyCookies)>> = LazyLock::new(|| {
+    let settings = |kind| LegacySettings {
+        kind,
+        secrets: vec![secret(UNRELATED_SECRET)],
+        cookie: Some("_session".to_owned()),
+        user_key: None,
+        max_age: None,
+        allow_missing_purpose: kind == LegacyKind::Rails,
+    };
+    LegacyKind::ALL.map(|kind| (kind, LegacyCookies::new(&settings(kind)).unwrap())).into()
+});
+
 proptest! {
     #[test]
     fn any_text_is_refused_without_a_panic(
-        text in prop_oneof![".{0,80}", "[A-Za-z0-9_=+/.:|%-]{0,200}", "s%3A[a-z]{0,9}\\.[A-Za-z0-9+/]{43}", "([A-Za-z0-9+/]{0,40}={0,2}--){0,3}[A-Za-z0-9+/=]{0,30}"],
+        text in prop_oneof![
+            ".{0,80}",
+            "[a-z0-9]{32}",
+            "[A-Za-z0-9_=+/.:|%-]{0,200}",
+            "s%3A[a-z]{0,9}\\.[A-Za-z0-9+/]{43}",
+            "([A-Za-z0-9+/]{0,40}={0,2}--){0,3}[A-Za-z0-9+/=]{0,30}",
+        ],
         content in ".{0,80}",
         now in any::<u64>(),
     ) {
-        for kind in LegacyKind::ALL {
-            let cookie = Some("_session".to_owned());
-            let settings = LegacySettings { kind, secrets: vec![secret(UNRELATED_SECRET)], cookie, user_key: None, max_age: None, allow_missing_purpose: true };
-            let cookies = LegacyCookies::new(&settings).unwrap();
-            let opened = cookies.open(&text, Timestamp::from_unix_seconds(now));
-            if let Ok(LegacyCookie::Stored(key)) = opened {
-                prop_assert_eq!(kind, LegacyKind::Django);
-                let row = StoredSession { content: &content, expires_at: Some(Timestamp::from_unix_seconds(u64::MAX)) };
-                prop_assert!(cookies.open_stored(&key, &row, Timestamp::from_unix_seconds(now)).is_err());
-            } else {
-                prop_assert!(opened.is_err());
+        let now = Timestamp::from_unix_seconds(now);
+        for (kind, cookies) in COOKIES.iter() {
+            match cookies.open(&text, now) {
+                Ok(LegacyCookie::Stored(key)) => {
+                    prop_assert_eq!(*kind, LegacyKind::Django);
+                    let expires_at = Some(Timestamp::from_unix_seconds(u64::MAX));
+                    let row = StoredSession { content: &content, expires_at };
+                    prop_assert!(cookies.open_stored(&key, &row, now).is_err());
+                }
+                opened => prop_assert!(opened.is_err()),
             }
         }
     }
