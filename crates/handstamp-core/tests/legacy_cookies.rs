@@ -439,6 +439,7 @@ fn a_secret_that_can_be_guessed_is_refused_and_none_is_printed() {
         b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         b"my secret key for the session cookies",
         &[0xff; 32],
+        b"\xf0\x9d\x84\x12\x7e\x03\x99\xab\xcd\x41\x5a\x6b\x07\xe8\xfe",
         b"\xff\x01\x02\x03\x04\x05\xff\x01\x02\x03\x04\x05\xff\x01\x02\x03\x04\x05",
     ] {
         let error = LegacySecret::new(bad).unwrap_err().to_string();
