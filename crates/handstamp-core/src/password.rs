@@ -418,6 +418,11 @@ impl PasswordHash {
         Self(Zeroizing::new(text))
     }
 
+    /// Whether a password can be checked against it: its format is known, and its cost within the caps.
+    pub fn is_supported(&self) -> bool {
+        ParsedHash::new(self).is_ok()
+    }
+
     /// The text to store.
     pub fn expose(&self) -> &str {
         &self.0

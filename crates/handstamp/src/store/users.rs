@@ -21,18 +21,29 @@ macro_rules! select_users {
             "SELECT id, name, email, email_verified_at, created_at, signed_in_at, disabled_at,
                 (SELECT COUNT(*) FROM sessions WHERE user_id = users.id AND expires_at > $1), ",
             groups_column!(),
-            ", language FROM users ",
+            ", language, legacy_id FROM users ",
             $rest
         )
     };
 }
 
-type UserRow = (Uuid, String, String, Option<i64>, i64, Option<i64>, Option<i64>, i64, String, String);
+type UserRow = (Uuid, String, String, Option<i64>, i64, Option<i64>, Option<i64>, i64, String, String, Option<String>);
 
 impl From<UserRow> for User {
     fn from(row: UserRow) -> Self {
-        let (id, name, email, email_verified_at, created_at, signed_in_at, disabled_at, sessions, groups, language) =
-            row;
+        let (
+            id,
+            name,
+            email,
+            email_verified_at,
+            created_at,
+            signed_in_at,
+            disabled_at,
+            sessions,
+            groups,
+            language,
+            legacy_id,
+        ) = row;
         Self {
             id: UserId::from_uuid(id),
             name,
@@ -43,6 +54,7 @@ impl From<UserRow> for User {
             disabled: disabled_at.is_some(),
             groups: groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
             sessions: sessions.try_into().unwrap_or(0),
+            legacy_id,
             language,
         }
     }
@@ -78,7 +90,7 @@ impl From<CredentialsRow> for Credentials {
 }
 
 /// The id and the authentication of a session, its user, and the newest log position.
-type LiveSessionRow = (Uuid, String, i64, i64, Uuid, String, String, Option<i64>, String, i64, i64);
+type LiveSessionRow = (Uuid, String, i64, i64, Uuid, String, String, Option<i64>, String, i64, Option<String>, i64);
 
 impl Tx<'_> {
     /// Inserts an account with its token, unless the address has an account.
@@ -346,7 +358,7 @@ impl Store {
         const SQL: &str = concat!(
             "SELECT sessions.handle, sessions.methods, sessions.assurance, sessions.authenticated_at, users.id, users.name, users.email, users.email_verified_at, ",
             groups_column!(),
-            ", users.created_at, (SELECT position FROM change_counter WHERE id = 1)
+            ", users.created_at, users.legacy_id, (SELECT position FROM change_counter WHERE id = 1)
              FROM sessions JOIN users ON users.id = sessions.user_id
              WHERE sessions.id_hash = $1 AND sessions.user_id = $2 AND sessions.expires_at > $3
                AND users.disabled_at IS NULL"
@@ -365,6 +377,7 @@ impl Store {
                 verified_at,
                 groups,
                 created_at,
+                legacy_id,
                 position,
             )| {
                 let authentication = Authentication::new(
@@ -373,7 +386,7 @@ impl Store {
                     from_db_time(authenticated_at),
                 );
                 let user = SessionUser::new(UserId::from_uuid(id), &name, &email, &groups, from_db_time(created_at));
-                let user = user.with_email_verified(verified_at.is_some());
+                let user = user.with_email_verified(verified_at.is_some()).with_legacy_id(legacy_id.as_deref());
                 (LiveSession { session_id, authentication, user }, Position(position))
             },
         ))
