@@ -191,6 +191,16 @@ impl Tx<'_> {
 }
 
 impl Store {
+    /// Prepares for many batches.
+    pub(crate) async fn expect_batches(&self) -> Result<()> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(database) => Ok(database.expect_batches().await?),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Ok(()),
+        }
+    }
+
     /// Creates the users of a batch, with their groups and the costs of their hashes, and returns what became of each. `event` is
     /// written with the number of users that were created, if there are any. A dry run does all of this and undoes it.
     pub(crate) async fn import_users(
