@@ -23,7 +23,15 @@ fn vectors() -> BTreeMap<String, String> {
         let vector: Value = serde_json::from_str(line).unwrap();
         if vector["kind"] == "prefixed" && vector["password"] == PASSWORD {
             let hash = vector["hash"].as_str().unwrap();
-            let cheap = ["scrypt:1024", "pbkdf2:sha256:1000", "pbkdf2_sha256$1000", "bcrypt$$2b$04", "$5$rounds=1000", "$2y$04", "$argon2i$v=19$m=64"];
+            let cheap = [
+                "scrypt:1024",
+                "pbkdf2:sha256:1000",
+                "pbkdf2_sha256$1000",
+                "bcrypt$$2b$04",
+                "$5$rounds=1000",
+                "$2y$04",
+                "$argon2i$v=19$m=64",
+            ];
             if let Some(prefix) = cheap.iter().find(|prefix| hash.starts_with(**prefix)) {
                 hashes.insert((*prefix).to_owned(), hash.to_owned());
             }

@@ -225,7 +225,7 @@ async fn the_highest_cost_of_a_scheme_is_kept_until_no_user_has_it(store: &Store
         of_cost("a@example.com", "bcrypt:10"),
         of_cost("b@example.com", "bcrypt:12"),
         of_cost("c@example.com", "pbkdf2-sha256:1000"),
-        of_cost("a@example.com", "pbkdf2-sha512:9"),
+        ImportUser { legacy_id: Some("2".to_owned()), ..of_cost("a@example.com", "pbkdf2-sha512:9") },
     ];
     assert_eq!(import(store, &rows).await, [IMPORTED, IMPORTED, IMPORTED, email_taken()]);
     const BOTH: &str = "bcrypt:12 pbkdf2-sha256:1000";
