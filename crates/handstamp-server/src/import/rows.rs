@@ -197,10 +197,11 @@ impl Csv {
     /// user of the former system may have written it.
     fn read(&mut self, input: &mut impl BufRead, line: &mut u64) -> std::io::Result<Option<Record>> {
         let (mut raw, mut quotes, mut length, mut written, mut fields) = (Vec::new(), 0_u64, 0, 0, 0);
-        let (mut lines, mut begins_on, mut has_begun, mut overflows) = (0, *line, false, false);
+        let (mut lines, mut begins_on, mut has_begun) = (0, *line, false);
+        let (mut is_too_long, mut has_too_many) = (false, false);
         loop {
             let available = input.fill_buf()?;
-            if overflows {
+            if is_too_long || has_too_many {
                 (written, fields) = (0, 0);
             }
             let (result, read, wrote, ended) =
@@ -221,7 +222,8 @@ impl Csv {
             input.consume(read);
             match result {
                 ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => overflows = true,
+                ReadRecordResult::OutputFull => is_too_long = true,
+                ReadRecordResult::OutputEndsFull => has_too_many = true,
                 ReadRecordResult::End => {
                     *line += lines;
                     return Ok(None);
@@ -235,8 +237,8 @@ impl Csv {
         let fault = match () {
             // A quote that is never closed makes one record of all lines up to the end.
             () if !quotes.is_multiple_of(2) => Some("has a quote that is not closed".to_owned()),
-            () if length > MAX_ROW_BYTES + 2 || (overflows && fields <= MAX_COLUMNS) => Some(too_long()),
-            () if overflows => Some(format!("has more than {MAX_COLUMNS} columns")),
+            () if is_too_long || length > MAX_ROW_BYTES + 2 => Some(too_long()),
+            () if has_too_many || fields > MAX_COLUMNS => Some(format!("has more than {MAX_COLUMNS} columns")),
             () if !self.columns.is_empty() && fields != self.columns.len() => {
                 Some(format!("has {fields} fields, and the header line has {}", self.columns.len()))
             }
