@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use handstamp::EventHead;
 
-use crate::import::{Format, MappedColumn, WeakHashes};
 use crate::proxy_config::{Access, Endpoint, HostName, Proxy};
+use crate::user_file::{Format, MappedColumn, WeakHashes};
 
 /// User accounts for web apps: registration, sign-in, sign-out and a session cookie.
 #[derive(Debug, Parser)]

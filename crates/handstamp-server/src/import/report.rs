@@ -11,8 +11,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::mapping::REFUSED;
-use super::rows::Format;
 use crate::CliError;
+use crate::user_file::Format;
 
 /// How often a line tells the progress where there is no terminal.
 const TELL_EVERY: Duration = Duration::from_secs(10);

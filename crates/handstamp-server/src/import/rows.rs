@@ -6,7 +6,8 @@ use csv_core::ReadRecordResult;
 use handstamp::{ImportParser, ImportUser};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::mapping::{Field, Mapping, RowTexts};
+use super::mapping::{Mapping, RowTexts};
+use crate::user_file::{Field, Format};
 
 /// The most bytes of a row.
 pub(super) const MAX_ROW_BYTES: usize = 64 << 10;
@@ -14,15 +15,6 @@ pub(super) const MAX_ROW_BYTES: usize = 64 << 10;
 const MAX_COLUMNS: usize = 1000;
 /// Some programs begin a text file with these bytes.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-
-/// The format of a file of users.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
-    /// Comma-separated values with a header line
-    Csv,
-    /// A JSON object on each line
-    Jsonl,
-}
 
 /// A row of the file.
 pub(super) struct Row {

@@ -2,8 +2,8 @@
 
 use std::io::BufReader;
 
-use super::super::mapping::MappedColumn;
 use super::*;
+use crate::user_file::MappedColumn;
 
 const PARSER: ImportParser = ImportParser::new(handstamp::Timestamp::from_unix_seconds(1_800_000_000));
 
