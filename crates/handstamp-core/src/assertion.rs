@@ -36,6 +36,8 @@ pub struct Assertion<'a> {
     pub email_verified: bool,
     /// The user's groups, separated by commas.
     pub groups: &'a str,
+    /// The user's id in the system that the user was imported from, if there is one.
+    pub legacy_id: Option<&'a str>,
     /// The groups of which the authorization subrequest requires one; empty where it requires none.
     pub required_groups: &'a [GroupName],
     /// The time of issue, from which the assertion is valid for [`AssertionKeys::LIFETIME`].
@@ -81,6 +83,9 @@ impl AssertionKeys {
         });
         if let Some(email) = assertion.email {
             claims["email"] = email.into();
+        }
+        if let Some(legacy_id) = assertion.legacy_id {
+            claims["legacy_id"] = legacy_id.into();
         }
         if !assertion.required_groups.is_empty() {
             claims["required_groups"] = assertion.required_groups.iter().map(GroupName::as_str).collect();
@@ -171,6 +176,7 @@ mod tests {
             email: Some("ada@example.com"),
             email_verified: true,
             groups,
+            legacy_id: None,
             required_groups: &[],
             issued_at: NOW,
         }
@@ -217,12 +223,13 @@ mod tests {
     }
 
     #[test]
-    fn an_assertion_omits_an_absent_email_address_and_required_groups() {
+    fn an_assertion_omits_an_absent_email_address_former_id_and_required_groups() {
         let keys = AssertionKeys::new(&first(), &[]);
         let claims = |assertion| json_of(keys.issue(&assertion).split('.').nth(1).unwrap());
         let told = claims(Assertion { email: None, email_verified: false, ..ada("staff") });
         assert_eq!((told.get("email"), &told["email_verified"]), (None, &json!(false)));
-        assert_eq!(told.get("required_groups"), None);
+        assert_eq!((told.get("required_groups"), told.get("legacy_id")), (None, None));
+        assert_eq!(claims(Assertion { legacy_id: Some("42"), ..ada("staff") })["legacy_id"], json!("42"));
         let required = ["staff", "board"].map(|name| GroupName::parse(name).unwrap());
         let told = claims(Assertion { required_groups: &required, ..ada("staff") });
         assert_eq!(told["required_groups"], json!(["staff", "board"]));

@@ -6,6 +6,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use handstamp::EventHead;
 
 use crate::proxy_config::{Access, Endpoint, HostName, Proxy};
+use crate::user_file::{Format, MappedColumn, WeakHashes};
 
 /// User accounts for web apps: registration, sign-in, sign-out and a session cookie.
 #[derive(Debug, Parser)]
@@ -18,6 +19,10 @@ pub(crate) struct Cli {
 const EXIT_STATUSES: &str = "\
 Exit status: 0 success, 1 the database, a file, a mail or a check failed, 2 the command or a setting is wrong,
 3 no such user, 4 the address or the password was rejected, 5 the audit log was changed.";
+
+const IMPORT_STATUSES: &str = "\
+Exit status: 0 all rows are in, 1 some rows were refused or the input or the database failed, 2 the command, the header line or
+a setting is wrong.";
 
 const ABOUT_SETTINGS: &str = "\
 Every setting can be set in handstamp.toml or in an environment variable, and some by a flag; the later of these wins.
@@ -56,6 +61,15 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: MailCommand,
     },
+    /// Import users from another system, with the hashes of their passwords, while the server runs or not.
+    ///
+    /// The file is CSV with a header line, or JSON Lines with an object on each line. Its columns or keys are email, which is
+    /// required, and name, password_hash, password_form, email_verified, created_at, disabled, groups and legacy_id. A run that is killed or fails
+    /// goes on when the same command is given again: users that are already there are counted and left as they are.
+    #[command(after_help = IMPORT_STATUSES)]
+    Import(ImportArgs),
+    /// Export users for another system, while the server runs or not.
+    Export(ExportArgs),
     /// List and verify the audit log, while the server runs or not.
     Events {
         #[command(subcommand)]
@@ -305,6 +319,49 @@ pub(crate) struct ListEventsArgs {
     /// How many events at most
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     pub(crate) limit: usize,
+}
+
+/// The input of `import`, and what is done with it.
+#[derive(Args, Debug)]
+pub(crate) struct ImportArgs {
+    /// The file, or - for standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// The format [default: that of the file name, .csv, .jsonl or .ndjson, else JSON Lines if it begins with a brace]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+    /// Take a column as a field of another name, such as id=legacy_id; can be repeated
+    #[arg(long, value_name = "COLUMN=FIELD")]
+    pub(crate) map: Vec<MappedColumn>,
+    /// Import weak hashes of this system as well, hashed by Argon2id at once, which takes as long as a sign-in for each
+    #[arg(long, value_enum, value_name = "SYSTEM")]
+    pub(crate) allow_weak: Option<WeakHashes>,
+    /// Check all rows and store nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Write the refused rows with their reasons to this file, to be corrected and imported
+    #[arg(long, value_name = "FILE")]
+    pub(crate) refused: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+/// The content and the destination of `export`.
+#[derive(Args, Debug)]
+pub(crate) struct ExportArgs {
+    /// Export all users with the hashes of their passwords, as JSON Lines that `import` reads
+    #[arg(long, required = true)]
+    pub(crate) users: bool,
+    /// The file to make, which only its owner can read [default: standard output]
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Replace an existing file
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 }
 
 /// The user that a command acts on.

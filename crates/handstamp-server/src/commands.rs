@@ -126,10 +126,19 @@ pub(crate) fn with_handstamp(
     settings: Settings,
     act: impl AsyncFnOnce(&Handstamp) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
+    with_handstamp_in(settings, DataDirMode::MustExist, act)
+}
+
+/// The same for a site that need not exist, depending on the mode.
+pub(crate) fn with_handstamp_in(
+    settings: Settings,
+    mode: DataDirMode,
+    act: impl AsyncFnOnce(&Handstamp) -> Result<(), CliError>,
+) -> Result<(), CliError> {
     log::start(&settings, Level::WARN);
     run::block_on(async {
         let port = settings.listen.port();
-        let mut config = settings.into_config(port, DataDirMode::MustExist)?;
+        let mut config = settings.into_config(port, mode)?;
         // A node without a cache takes no lease, so no other node waits for it.
         config.session.cache_entries = 0;
         // The operator waits for the command, and can repeat it when the database is available.

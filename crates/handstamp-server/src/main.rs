@@ -5,6 +5,8 @@ mod commands;
 mod connection_limit;
 mod doctor;
 mod events;
+mod export;
+mod import;
 mod listener;
 mod log;
 mod log_format;
@@ -18,6 +20,7 @@ mod settings;
 mod table;
 mod timeouts;
 mod tls;
+mod user_file;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -45,6 +48,12 @@ fn main() -> ExitCode {
             }
             Command::Mail { command } => {
                 settings(command.data(), &AddressArgs::default()).and_then(|settings| mail::run(settings, &command))
+            }
+            Command::Import(request) => {
+                settings(&request.data, &AddressArgs::default()).and_then(|settings| import::run(settings, &request))
+            }
+            Command::Export(request) => {
+                settings(&request.data, &AddressArgs::default()).and_then(|settings| export::run(settings, &request))
             }
             Command::Events { command } => {
                 settings(command.data(), &AddressArgs::default()).and_then(|settings| events::run(settings, command))
@@ -112,4 +121,9 @@ impl From<handstamp::Error> for CliError {
 
 fn settings(data: &DataArgs, address: &AddressArgs) -> Result<Settings, CliError> {
     Settings::load(data, address, std::env::vars_os()).map_err(CliError::usage)
+}
+
+/// A number with the noun in the singular or the plural.
+fn plural(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }

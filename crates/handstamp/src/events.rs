@@ -280,6 +280,10 @@ events! {
         /// A registration was refused.
         info RegisterRefused "register_refused" "refused a registration" { reason: &'a str }
 
+        /// An operator imported users from another system: one event for each batch.
+        info UsersImported "users_imported" "imported users" { users: u64 }
+        /// An operator exported all users with the hashes of their passwords.
+        info UsersExported "users_exported" "exported all users with the hashes of their passwords" { users: u64 }
         /// Events of a user who is being deleted were erased from the audit log. The rest is erased with the user.
         info EventsErased "events_erased" "erased events of a user who is being deleted" {}
 

@@ -88,6 +88,12 @@ const JOBS: &[Job] = &[
         run: |services| Box::pin(services.reseal_totp()),
     },
     Job {
+        name: "lower_hash_costs",
+        interval: minutes(60),
+        scope: Scope::Cluster,
+        run: |services| Box::pin(services.lower_hash_costs()),
+    },
+    Job {
         name: "purge_attempts",
         interval: minutes(5),
         scope: Scope::Cluster,

@@ -119,18 +119,18 @@ pub use data_dir::DataDir;
 pub use embed::{
     AuditLog, ClientDetails, CurrentSession, CurrentUser, CurrentUserRejection, Forbidden, FromLayer,
     FromLayerRejection, HandstampLayer, HandstampService, NewUser, ReauthenticationRequired, Refusal, SessionHold,
-    Sessions, SignIn, SignedIn, SignedOut, Users,
+    Sessions, SignIn, SignedIn, SignedOut, UserExport, UserImport, Users,
 };
 pub use error::Error;
 pub use events::AccountEvent;
 pub use handstamp_core::{
-    Argon2Params, Argon2ParamsError, AssuranceLevel, EventHead, GroupName, GroupNameError, InvalidEventHead,
-    InvalidSetting, Network, Password, PasswordPolicy, PasswordTooLong, ReturnHost, SecretError, SecretKey, Timestamp,
-    TrustedProxies, UserId, WebhookSecret,
+    Argon2Params, Argon2ParamsError, AssuranceLevel, EmailError, EventHead, GroupName, GroupNameError,
+    InvalidEventHead, InvalidSetting, NameError, Network, Password, PasswordPolicy, PasswordTooLong, ReturnHost,
+    SecretError, SecretKey, Timestamp, TrustedProxies, UnsupportedHash, UserId, WeakFormat, WebhookSecret,
 };
 pub use model::{
-    AuditEvent, AuditProblem, AuditProblemKind, AuditReport, EventActor, Factors, ListEvents, ListUsers, ListedSession,
-    User,
+    AuditEvent, AuditProblem, AuditProblemKind, AuditReport, EventActor, ExportedUser, Factors, ImportFields,
+    ImportOutcome, ImportParser, ImportRefusal, ImportUser, ListEvents, ListUsers, ListedSession, User,
 };
 pub use web::NotReady;
 #[cfg(feature = "proxy")]

@@ -119,6 +119,11 @@ impl CurrentUser {
         self.session.user.created_at
     }
 
+    /// The id of the user in the system that the user was imported from, if there is one.
+    pub fn legacy_id(&self) -> Option<&str> {
+        self.session.user.legacy_id()
+    }
+
     /// The groups of the user, sorted by name.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
         self.session.user.group_names()

@@ -3,6 +3,7 @@
 mod audit_log;
 mod connection;
 mod extract;
+mod import;
 mod layer;
 mod rejection;
 mod render;
@@ -13,6 +14,7 @@ mod users;
 pub use audit_log::AuditLog;
 pub use connection::SessionHold;
 pub use extract::{ClientDetails, CurrentSession, CurrentUser, FromLayer};
+pub use import::{UserExport, UserImport};
 pub use layer::{HandstampLayer, HandstampService};
 pub use rejection::{CurrentUserRejection, Forbidden, FromLayerRejection, ReauthenticationRequired, Refusal};
 pub use sessions::Sessions;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use handstamp_core::UserId;
 
+use super::import::{UserExport, UserImport};
 use crate::context::Context;
 use crate::error::Error;
 use crate::model::{Factors, ListUsers, User};
@@ -154,6 +155,17 @@ impl Users {
     /// [Not found](Error::is_not_found), or the database cannot be written.
     pub async fn reset_factors(&self, id: UserId) -> Result<bool, Error> {
         Ok(self.0.reset_factors(&Context::operator(), id).await?)
+    }
+
+    /// Begins an import of users from another system, as `handstamp import` does. No mails and no webhooks are sent. A dry run checks
+    /// everything and stores nothing.
+    pub fn import(&self, dry_run: bool) -> UserImport {
+        UserImport::new(&self.0, dry_run)
+    }
+
+    /// Begins an export of all users with their password hashes, as `handstamp export --users` does.
+    pub fn export(&self) -> UserExport {
+        UserExport::new(&self.0)
     }
 
     /// Deletes a user with all data. The sessions are revoked.

@@ -29,6 +29,8 @@ pub struct User {
     pub groups: Vec<String>,
     /// The number of live sessions.
     pub sessions: u64,
+    /// The id of the user in the system that the user was imported from, if there was one.
+    pub legacy_id: Option<String>,
     /// The language of the user's mails, as a tag of RFC 5646.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) language: String,
@@ -39,11 +41,12 @@ pub struct User {
 pub(crate) struct SessionUser {
     pub(crate) id: UserId,
     pub(crate) created_at: Timestamp,
-    /// The name, followed by the address and the groups.
+    /// The name, followed by the address, the id in the former system, and the groups.
     text: Arc<str>,
-    /// The lengths of the name and of the address in the text.
+    /// The lengths of the name, of the address and of the id in the former system, which is empty if there is none.
     name_bytes: u32,
     email_bytes: u16,
+    legacy_id_bytes: u8,
     /// Whether a link, a code or an operator has verified the address. Otherwise it is only what the user entered.
     pub(crate) email_verified: bool,
 }
@@ -54,7 +57,15 @@ impl SessionUser {
         let name_bytes = name.len().try_into().expect("a name has 100 characters at most");
         let email_bytes = email.len().try_into().expect("an address has 254 bytes at most");
         let text = [name, email, groups].concat().into();
-        Self { id, created_at, text, name_bytes, email_bytes, email_verified: false }
+        Self { id, created_at, text, name_bytes, email_bytes, legacy_id_bytes: 0, email_verified: false }
+    }
+
+    /// The same user, with this id in the system that the user was imported from.
+    pub(crate) fn with_legacy_id(self, legacy_id: Option<&str>) -> Self {
+        let Some(legacy_id) = legacy_id else { return self };
+        let text = [self.name(), self.email(), legacy_id, self.groups()].concat().into();
+        let legacy_id_bytes = legacy_id.len().try_into().expect("such an id has 200 bytes at most");
+        Self { text, legacy_id_bytes, ..self }
     }
 
     /// The same user, whose address is verified or not.
@@ -70,18 +81,27 @@ impl SessionUser {
         &self.text[self.name_bytes as usize..self.email_end()]
     }
 
-    /// The groups, separated by commas.
-    pub(crate) fn groups(&self) -> &str {
-        &self.text[self.email_end()..]
+    /// The id in the system that the user was imported from, if there is one.
+    pub(crate) fn legacy_id(&self) -> Option<&str> {
+        (self.legacy_id_bytes > 0).then(|| &self.text[self.email_end()..self.legacy_id_end()])
     }
 
-    /// The length of the name, the address and the groups together.
+    /// The groups, separated by commas.
+    pub(crate) fn groups(&self) -> &str {
+        &self.text[self.legacy_id_end()..]
+    }
+
+    /// The length of all texts together.
     pub(crate) fn text_bytes(&self) -> usize {
         self.text.len()
     }
 
     fn email_end(&self) -> usize {
         self.name_bytes as usize + usize::from(self.email_bytes)
+    }
+
+    fn legacy_id_end(&self) -> usize {
+        self.email_end() + usize::from(self.legacy_id_bytes)
     }
 
     pub(crate) fn group_names(&self) -> impl Iterator<Item = &str> {

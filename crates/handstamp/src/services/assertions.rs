@@ -56,6 +56,7 @@ impl Assertions {
             email: self.email_of(session),
             email_verified: user.email_verified,
             groups: user.groups(),
+            legacy_id: user.legacy_id(),
             required_groups,
             issued_at,
         })

@@ -96,16 +96,16 @@ impl Services {
         let user = session.user.id;
         let account = self.store.credentials_by_id(user).await?.ok_or(ActError::SignedOut)?;
         let before = session.authentication;
-        let Some(stored) = account.password_hash else {
+        if account.password_hash.is_none() {
             return if self.is_fresh(session) {
                 Ok((account.version, before.at()))
             } else {
                 Err(ActError::ReauthenticationRequired)
             };
-        };
+        }
         let permit = self.hashing.reserve(share).await?;
         let attempt = PasswordAttempt::Reauthenticate { session, client };
-        if let Verification::Invalid = self.check_password(permit, &attempt, Some(stored), password).await? {
+        if let Verification::Invalid = self.check_password(permit, &attempt, account.stored_password(), password).await? {
             Event::AuthnPasswordChangeFail { user }.record();
             return Err(ActError::field(Field::CurrentPassword, Message::WrongCurrentPassword));
         }
@@ -142,12 +142,12 @@ impl Services {
         let account = self.store.credentials_by_id(session.user.id).await?;
         let is_recent = |at: Timestamp| self.sessions.now().since(at) < SENT_TWICE_WITHIN;
         let account = account.filter(|account| account.changed_at.is_some_and(is_recent));
-        let Some(hash) = account.and_then(|account| account.password_hash) else { return Ok(false) };
+        let Some(account) = account.filter(|account| account.password_hash.is_some()) else { return Ok(false) };
         let client = &context.client;
         let share = Share { network: client.network, account: AttemptKey::user(session.user.id) };
         let permit = self.hashing.reserve(share).await?;
         let attempt = PasswordAttempt::Reauthenticate { session, client };
-        let checked = self.check_password(permit, &attempt, Some(hash), password).await?;
+        let checked = self.check_password(permit, &attempt, account.stored_password(), password).await?;
         Ok(matches!(checked, Verification::Valid { .. }))
     }
 
@@ -196,11 +196,14 @@ impl Services {
             // The password alone begins no session, and the browser may have kept the cookie of the first form.
             return Ok(None);
         }
-        let Some(hash) = account.password_hash.clone() else { return Ok(None) };
+        if account.password_hash.is_none() {
+            return Ok(None);
+        }
         let client = &context.client;
         let share = Share { network: client.network, account: AttemptKey::user(user_id) };
         let permit = self.hashing.reserve(share).await?;
-        match self.check_password(permit, &PasswordAttempt::Resubmitted(former), Some(hash), password).await {
+        let stored = account.stored_password();
+        match self.check_password(permit, &PasswordAttempt::Resubmitted(former), stored, password).await {
             Ok(Verification::Valid { .. }) => {}
             Err(ActError::Internal(error)) => return Err(error),
             Ok(Verification::Invalid) | Err(_) => return Ok(None),

@@ -29,6 +29,7 @@ impl Services {
                 "email_verified": user.email_verified,
                 "language": user.language,
                 "groups": user.groups,
+                "legacy_id": user.legacy_id,
                 "created_at": time(user.created_at),
                 "signed_in_at": user.signed_in_at.map(time),
                 "credentials_changed_at": credentials.as_ref().and_then(|found| found.changed_at).map(time),

@@ -14,6 +14,7 @@ mod events;
 mod export_account;
 mod factors;
 mod hashing;
+mod import;
 mod invitation;
 mod mail;
 mod one_time;
@@ -59,6 +60,7 @@ pub(crate) use confirm_registration::ConfirmedRegistration;
 pub(crate) use factors::{NewTotp, PendingSignIn, SignedIn, TotpConfirmed, WaysToComplete};
 use hashing::HashPermit;
 pub(crate) use hashing::PasswordHasher;
+pub(crate) use import::{DryRun, USERS_AT_ONCE};
 pub(crate) use invitation::{AcceptInvitation, Invite};
 #[cfg(test)]
 pub(crate) use mail::SentMail;

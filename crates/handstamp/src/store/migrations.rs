@@ -27,6 +27,7 @@ macro_rules! files {
             11 "0011_events",
             12 "0012_second_factors",
             13 "0013_passkeys",
+            14 "0014_import",
         )
     };
     ($folder:literal: $($version:literal $name:literal,)*) => {

@@ -9,6 +9,7 @@ mod contract;
 mod events;
 mod failed_sign_ins;
 mod groups;
+mod import;
 mod invalidations;
 mod jobs;
 mod migrations;

@@ -1,8 +1,8 @@
 //! The table of users: accounts, their credentials, and the user of a live session.
 
 use handstamp_core::{
-    AssuranceLevel, AttemptKey, Authentication, AuthenticationMethods, DisplayName, EmailAddress, PasswordHash,
-    SessionSecretHash, Timestamp, UserId,
+    AssuranceLevel, AttemptKey, Authentication, AuthenticationMethods, DisplayName, EmailAddress, HashCosts,
+    PasswordHash, SessionSecretHash, Timestamp, UserId,
 };
 use uuid::Uuid;
 
@@ -21,18 +21,29 @@ macro_rules! select_users {
             "SELECT id, name, email, email_verified_at, created_at, signed_in_at, disabled_at,
                 (SELECT COUNT(*) FROM sessions WHERE user_id = users.id AND expires_at > $1), ",
             groups_column!(),
-            ", language FROM users ",
+            ", language, legacy_id FROM users ",
             $rest
         )
     };
 }
 
-type UserRow = (Uuid, String, String, Option<i64>, i64, Option<i64>, Option<i64>, i64, String, String);
+type UserRow = (Uuid, String, String, Option<i64>, i64, Option<i64>, Option<i64>, i64, String, String, Option<String>);
 
 impl From<UserRow> for User {
     fn from(row: UserRow) -> Self {
-        let (id, name, email, email_verified_at, created_at, signed_in_at, disabled_at, sessions, groups, language) =
-            row;
+        let (
+            id,
+            name,
+            email,
+            email_verified_at,
+            created_at,
+            signed_in_at,
+            disabled_at,
+            sessions,
+            groups,
+            language,
+            legacy_id,
+        ) = row;
         Self {
             id: UserId::from_uuid(id),
             name,
@@ -43,29 +54,40 @@ impl From<UserRow> for User {
             disabled: disabled_at.is_some(),
             groups: groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
             sessions: sessions.try_into().unwrap_or(0),
+            legacy_id,
             language,
         }
     }
 }
 
+/// The part of an UPDATE that sets the hash of a password to a parameter or NULL. Its cost is our own.
+macro_rules! set_password {
+    ($value:literal) => {
+        concat!("password_hash = ", $value, ", password_cost = NULL")
+    };
+}
+
+pub(super) use set_password;
+
 /// The address already has an account.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct EmailTakenError;
 
-/// The id, the credentials version, the password hash, the times of disabling and of the last change, and the time when a second
-/// factor was confirmed.
-type CredentialsRow = (Uuid, i64, Option<String>, Option<i64>, Option<i64>, Option<i64>);
+/// The id, the credentials version and the password hash; the times of disabling, of the last change, and of the confirmation of a
+/// second factor; and the costs of imported hashes.
+type CredentialsRow = (Uuid, i64, Option<String>, Option<i64>, Option<i64>, Option<i64>, String);
 
 /// The columns of a [`CredentialsRow`].
 macro_rules! credentials_columns {
     () => {
         "id, credentials_version, password_hash, disabled_at, credentials_changed_at,
-         (SELECT confirmed_at FROM totp_secrets WHERE user_id = users.id)"
+         (SELECT confirmed_at FROM totp_secrets WHERE user_id = users.id),
+         (SELECT costs FROM imported_hash_costs WHERE id = 1)"
     };
 }
 
 impl From<CredentialsRow> for Credentials {
-    fn from((id, version, password_hash, disabled_at, changed_at, second_factor): CredentialsRow) -> Self {
+    fn from((id, version, password_hash, disabled_at, changed_at, second_factor, costs): CredentialsRow) -> Self {
         Self {
             user_id: UserId::from_uuid(id),
             version: CredentialsVersion(version),
@@ -73,12 +95,23 @@ impl From<CredentialsRow> for Credentials {
             disabled: disabled_at.is_some(),
             changed_at: changed_at.map(from_db_time),
             has_second_factor: second_factor.is_some(),
+            hash_costs: hash_costs(&costs),
         }
     }
 }
 
+/// The costs of this text. A kind of hash that only a later version knows is left out.
+pub(super) fn hash_costs(text: &str) -> HashCosts {
+    let mut costs = HashCosts::default();
+    for cost in text.split_ascii_whitespace().filter_map(|cost| cost.parse().ok()) {
+        // The costs were within the caps when they were stored.
+        let _ = costs.insert(cost);
+    }
+    costs
+}
+
 /// The id and the authentication of a session, its user, and the newest log position.
-type LiveSessionRow = (Uuid, String, i64, i64, Uuid, String, String, Option<i64>, String, i64, i64);
+type LiveSessionRow = (Uuid, String, i64, i64, Uuid, String, String, Option<i64>, String, i64, Option<String>, i64);
 
 impl Tx<'_> {
     /// Inserts an account with its token, unless the address has an account.
@@ -163,20 +196,26 @@ impl Store {
 
     /// Whether the address has an account.
     pub(crate) async fn has_account(&self, email: &EmailAddress) -> Result<bool> {
-        self.credentials_by_email(email).await.map(|found| found.is_some())
+        self.credentials_by_email(email).await.map(|(found, _)| found.is_some())
     }
 
-    pub(crate) async fn credentials_by_email(&self, email: &EmailAddress) -> Result<Option<Credentials>> {
+    /// The credentials of the account with this address, if there is one, and the costs of imported hashes, which a check of a
+    /// password has either way.
+    pub(crate) async fn credentials_by_email(&self, email: &EmailAddress) -> Result<(Option<Credentials>, HashCosts)> {
         // A row is returned whether or not the account exists: reading one takes microseconds, and an attacker can measure that.
         const SQL: &str = concat!(
             "SELECT ",
             credentials_columns!(),
             " FROM (SELECT 1) AS one LEFT JOIN users ON users.email_key = $1"
         );
-        type Row = (Option<Uuid>, Option<i64>, Option<String>, Option<i64>, Option<i64>, Option<i64>);
-        let (id, version, password_hash, disabled_at, changed_at, factor): Row =
+        type Row = (Option<Uuid>, Option<i64>, Option<String>, Option<i64>, Option<i64>, Option<i64>, String);
+        let (id, version, password_hash, disabled_at, changed_at, factor, costs): Row =
             self.fetch_one(Pool::Read, request(SQL), &[email.key().into()]).await?;
-        Ok(id.zip(version).map(|(id, version)| (id, version, password_hash, disabled_at, changed_at, factor).into()))
+        let hash_costs = hash_costs(&costs);
+        let credentials = id
+            .zip(version)
+            .map(|(id, version)| (id, version, password_hash, disabled_at, changed_at, factor, costs).into());
+        Ok((credentials, hash_costs))
     }
 
     pub(crate) async fn credentials_by_id(&self, id: UserId) -> Result<Option<Credentials>> {
@@ -296,7 +335,7 @@ impl Store {
     pub(crate) async fn replace_hash(&self, id: UserId, old: &PasswordHash, new: &PasswordHash) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.execute(
-            request("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2"),
+            request(concat!("UPDATE users SET ", set_password!("$3"), " WHERE id = $1 AND password_hash = $2")),
             &[id.into(), old.expose().into(), new.expose().into()],
         )
         .await?;
@@ -315,9 +354,12 @@ impl Store {
         (now, authenticated_at): (Timestamp, Timestamp),
         event: NewEvent,
     ) -> Result<Committed<bool>> {
-        const CHANGE: &str = "UPDATE users SET password_hash = $3, credentials_changed_at = $4,
-                credentials_version = credentials_version + 1
-             WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL";
+        const CHANGE: &str = concat!(
+            "UPDATE users SET ",
+            set_password!("$3"),
+            ", credentials_changed_at = $4, credentials_version = credentials_version + 1
+             WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL"
+        );
         const ROTATE: &str =
             "UPDATE sessions SET id_hash = $3, authenticated_at = $4 WHERE user_id = $1 AND id_hash = $2";
         let mut tx = self.begin().await?;
@@ -345,7 +387,7 @@ impl Store {
         const SQL: &str = concat!(
             "SELECT sessions.handle, sessions.methods, sessions.assurance, sessions.authenticated_at, users.id, users.name, users.email, users.email_verified_at, ",
             groups_column!(),
-            ", users.created_at, (SELECT position FROM change_counter WHERE id = 1)
+            ", users.created_at, users.legacy_id, (SELECT position FROM change_counter WHERE id = 1)
              FROM sessions JOIN users ON users.id = sessions.user_id
              WHERE sessions.id_hash = $1 AND sessions.user_id = $2 AND sessions.expires_at > $3
                AND users.disabled_at IS NULL"
@@ -364,6 +406,7 @@ impl Store {
                 verified_at,
                 groups,
                 created_at,
+                legacy_id,
                 position,
             )| {
                 let authentication = Authentication::new(
@@ -372,7 +415,7 @@ impl Store {
                     from_db_time(authenticated_at),
                 );
                 let user = SessionUser::new(UserId::from_uuid(id), &name, &email, &groups, from_db_time(created_at));
-                let user = user.with_email_verified(verified_at.is_some());
+                let user = user.with_email_verified(verified_at.is_some()).with_legacy_id(legacy_id.as_deref());
                 (LiveSession { session_id, authentication, user }, Position(position))
             },
         ))

@@ -31,6 +31,8 @@ struct UserResponse {
     /// When the account was created (RFC 3339).
     #[schema(format = DateTime)]
     created_at: String,
+    /// The id of the user in the system that the user was imported from; null if there was none.
+    legacy_id: Option<String>,
 }
 
 /// The session that a request belongs to.
@@ -55,6 +57,7 @@ impl From<&Session> for SignedInResponse {
                 email_verified: user.email_verified,
                 groups: user.group_names().map(str::to_owned).collect(),
                 created_at: format_rfc3339(user.created_at),
+                legacy_id: user.legacy_id().map(str::to_owned),
             },
             session: SessionResponse {
                 id: session.session_id.to_string(),
@@ -193,6 +196,7 @@ mod tests {
             email_verified: true,
             groups: groups.clone(),
             created_at: format_rfc3339(created_at),
+            legacy_id: Some("42".to_owned()),
         };
         let signed_in_at = Some(created_at);
         let user = User {
@@ -205,6 +209,7 @@ mod tests {
             disabled: false,
             groups,
             sessions: 2,
+            legacy_id: Some("42".to_owned()),
             language: "en".to_owned(),
         };
         let mut user = json(&user);
