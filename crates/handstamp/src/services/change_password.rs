@@ -105,7 +105,9 @@ impl Services {
         }
         let permit = self.hashing.reserve(share).await?;
         let attempt = PasswordAttempt::Reauthenticate { session, client };
-        if let Verification::Invalid = self.check_password(permit, &attempt, account.stored_password(), password).await? {
+        if let Verification::Invalid =
+            self.check_password(permit, &attempt, account.stored_password(), password).await?
+        {
             Event::AuthnPasswordChangeFail { user }.record();
             return Err(ActError::field(Field::CurrentPassword, Message::WrongCurrentPassword));
         }

@@ -5,8 +5,10 @@
 
 mod argon2;
 mod bcrypt;
+mod cost;
 mod costs;
 mod encoding;
+mod equal_work;
 mod keycloak;
 mod pbkdf2;
 mod scrypt;
@@ -21,15 +23,18 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::{HashMemory, Password, PasswordHash};
+use super::{HashMemory, PasswordHash};
 use argon2::Argon2Hash;
 use bcrypt::BcryptHash;
-pub use costs::{HashCost, HashCosts, HashWork};
+pub use cost::HashCost;
+use cost::{Pbkdf2Digest, ShaCryptDigest};
+pub use costs::{HashCosts, HashWork};
 use encoding::base64;
-use pbkdf2::{Pbkdf2Digest, Pbkdf2Hash};
+pub use equal_work::ImportedPasswords;
+use pbkdf2::Pbkdf2Hash;
 use scrypt::ScryptHash;
 pub use secrets::{ImportSecrets, InvalidSignerKey};
-use sha_crypt::{ShaCryptDigest, ShaCryptHash};
+use sha_crypt::ShaCryptHash;
 pub use weak::{WeakFormat, WeakHash};
 use yescrypt::YescryptHash;
 
@@ -291,43 +296,6 @@ fn is_weak(text: &str) -> bool {
     let hexadecimal = text.bytes().all(|digit| digit.is_ascii_hexdigit());
     let salted = ["md5$", "sha1$", "sha256$", "sha512$", "unsalted_md5$", "unsalted_sha1$"];
     (hexadecimal && [32, 40, 64, 128].contains(&text.len())) || salted.iter().any(|prefix| text.starts_with(prefix))
-}
-
-/// The costs and the secrets of the imported hashes of a site, which a password check needs.
-#[derive(Clone, Debug, Default)]
-pub struct ImportedPasswords {
-    /// The costs that occur among the users.
-    pub costs: HashCosts,
-    /// The secrets by which the former system hashed passwords.
-    pub secrets: ImportSecrets,
-}
-
-impl ImportedPasswords {
-    /// Verifies `password` against `hash`. For each family of the costs, the work is that of the highest cost, whether the hash is
-    /// of this family, of another one, or missing. A hash above these costs was imported a moment ago.
-    ///
-    /// The text as it was typed and its NFC are two checks where they differ, since other systems hash what is typed.
-    pub(super) fn verify(&self, hash: Option<&ImportedHash>, password: &Password, memory: &mut HashMemory) -> bool {
-        let mut matches = false;
-        for spelling in password.spellings() {
-            for cost in self.costs.iter() {
-                let (family, mut done) = (cost.family(), cost.level());
-                match hash.filter(|hash| hash.cost().family() == family) {
-                    Some(hash) => {
-                        done = hash.cost().level();
-                        matches |= hash.scheme.verify(spelling, &self.secrets, memory);
-                    }
-                    None => family.run_decoy(cost.level(), spelling.as_bytes(), memory),
-                }
-                family.top_up(cost.level(), done, spelling.as_bytes(), memory);
-            }
-            let is_new = |hash: &&ImportedHash| self.costs.iter().all(|cost| cost.family() != hash.cost().family());
-            if let Some(hash) = hash.filter(is_new) {
-                matches |= hash.scheme.verify(spelling, &self.secrets, memory);
-            }
-        }
-        matches
-    }
 }
 
 /// Why a hash cannot be imported.
