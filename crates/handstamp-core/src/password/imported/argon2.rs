@@ -6,8 +6,8 @@ use argon2::{Algorithm, Version};
 
 use super::UnsupportedHash;
 use super::cost::{Argon2Family, HashCost, HashFamily};
+use super::digest::PasswordDigest;
 use super::encoding::{Output, base64, fields, parameter, to_base64};
-use super::weak::PasswordDigest;
 use crate::HashMemory;
 use crate::password::Argon2Params;
 
@@ -111,7 +111,7 @@ impl Argon2Hash {
         );
         match &self.digest {
             None => hash,
-            Some(digest) => format!("{digest}${}{hash}", to_base64(digest.salt())),
+            Some(digest) => format!("{digest}${}{hash}", to_base64(&digest.salt)),
         }
     }
 }

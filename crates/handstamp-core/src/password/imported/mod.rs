@@ -7,6 +7,7 @@ mod argon2;
 mod bcrypt;
 mod cost;
 mod costs;
+mod digest;
 mod encoding;
 mod equal_work;
 mod keycloak;
