@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use handstamp::EventHead;
 
-use crate::import::{Format, MappedColumn};
+use crate::import::{Format, MappedColumn, WeakHashes};
 use crate::proxy_config::{Access, Endpoint, HostName, Proxy};
 
 /// User accounts for web apps: registration, sign-in, sign-out and a session cookie.
@@ -64,7 +64,7 @@ pub(crate) enum Command {
     /// Import users from another system, with the hashes of their passwords, while the server runs or not.
     ///
     /// The file is CSV with a header line, or JSON Lines with an object on each line. Its columns or keys are email, which is
-    /// required, and name, password_hash, email_verified, created_at, disabled, groups and legacy_id. A run that is killed or fails
+    /// required, and name, password_hash, password_form, email_verified, created_at, disabled, groups and legacy_id. A run that is killed or fails
     /// goes on when the same command is given again: users that are already there are counted and left as they are.
     #[command(after_help = IMPORT_STATUSES)]
     Import(ImportArgs),
@@ -333,6 +333,9 @@ pub(crate) struct ImportArgs {
     /// Take a column as a field of another name, such as id=legacy_id; can be repeated
     #[arg(long, value_name = "COLUMN=FIELD")]
     pub(crate) map: Vec<MappedColumn>,
+    /// Import weak hashes of this system as well, hashed by Argon2id at once, which takes as long as a sign-in for each
+    #[arg(long, value_enum, value_name = "SYSTEM")]
+    pub(crate) allow_weak: Option<WeakHashes>,
     /// Check all rows and store nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use handstamp::{ImportFields, ImportUser, Timestamp};
+use handstamp::{ImportFields, ImportParser, ImportUser};
 
 /// A field of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,7 @@ pub(crate) enum Field {
     Email,
     Name,
     PasswordHash,
+    PasswordForm,
     EmailVerified,
     CreatedAt,
     Disabled,
@@ -19,10 +20,11 @@ pub(crate) enum Field {
 }
 
 impl Field {
-    const ALL: [(Self, &'static str); 8] = [
+    const ALL: [(Self, &'static str); 9] = [
         (Self::Email, "email"),
         (Self::Name, "name"),
         (Self::PasswordHash, "password_hash"),
+        (Self::PasswordForm, "password_form"),
         (Self::EmailVerified, "email_verified"),
         (Self::CreatedAt, "created_at"),
         (Self::Disabled, "disabled"),
@@ -122,19 +124,20 @@ impl RowTexts {
     }
 
     /// The user of the row, or why it is refused.
-    pub(super) fn parse(&self, now: Timestamp) -> Result<ImportUser, String> {
+    pub(super) fn parse(&self, checker: ImportParser) -> Result<ImportUser, String> {
         let text = |field: Field| self.texts[field as usize].as_deref().unwrap_or_default();
         let fields = ImportFields {
             email: text(Field::Email),
             name: text(Field::Name),
             password_hash: text(Field::PasswordHash),
+            password_form: text(Field::PasswordForm),
             email_verified: text(Field::EmailVerified),
             created_at: text(Field::CreatedAt),
             disabled: text(Field::Disabled),
             groups: &self.groups,
             legacy_id: text(Field::LegacyId),
         };
-        ImportUser::parse(&fields, now).map_err(|refusal| refusal.to_string())
+        checker.parse(&fields).map_err(|refusal| refusal.to_string())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{BufRead, Chain, Cursor, Read};
 
 use csv_core::ReadRecordResult;
-use handstamp::{ImportUser, Timestamp};
+use handstamp::{ImportParser, ImportUser};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::mapping::{Field, Mapping, RowTexts};
@@ -53,7 +53,7 @@ pub(super) struct Rows<R> {
     /// Its beginning was read to tell the format.
     input: Chain<Cursor<Vec<u8>>, R>,
     mapping: Mapping,
-    now: Timestamp,
+    checker: ImportParser,
     /// The number of the line at which the input is.
     line: u64,
     parser: Parser,
@@ -79,7 +79,7 @@ impl<R: BufRead> Rows<R> {
         mut input: R,
         format: Option<Format>,
         mapping: Mapping,
-        now: Timestamp,
+        checker: ImportParser,
     ) -> Result<Self, ReadError> {
         let beginning = beginning(&mut input)?;
         let Some(first) = beginning.iter().copied().find(|byte| !byte.is_ascii_whitespace()) else {
@@ -87,7 +87,7 @@ impl<R: BufRead> Rows<R> {
         };
         let input = Cursor::new(beginning).chain(input);
         let is_json = matches!(first, b'{' | b'[');
-        let mut rows = Self { input, mapping, now, line: 1, parser: Parser::JsonLines };
+        let mut rows = Self { input, mapping, checker, line: 1, parser: Parser::JsonLines };
         match format {
             Some(Format::Jsonl) => {}
             None if is_json => {}
@@ -125,7 +125,7 @@ impl<R: BufRead> Rows<R> {
         match &mut self.parser {
             Parser::Csv(csv) => {
                 let Some(record) = csv.read(&mut self.input, &mut self.line)? else { return Ok(None) };
-                let user = record.fault.map_or_else(|| csv.user(record.fields, self.now), Err);
+                let user = record.fault.map_or_else(|| csv.user(record.fields, self.checker), Err);
                 Ok(Some(Row { line: record.line, raw: record.raw, user }))
             }
             Parser::JsonLines => loop {
@@ -135,7 +135,8 @@ impl<R: BufRead> Rows<R> {
                 if raw.trim_ascii().is_empty() && !is_too_long {
                     continue;
                 }
-                let user = if is_too_long { Err(too_long()) } else { parse_json(&raw, &mut self.mapping, self.now) };
+                let user =
+                    if is_too_long { Err(too_long()) } else { parse_json(&raw, &mut self.mapping, self.checker) };
                 return Ok(Some(Row { line, raw, user }));
             },
         }
@@ -251,7 +252,7 @@ impl Csv {
         })
     }
 
-    fn user(&self, fields: usize, now: Timestamp) -> Result<ImportUser, String> {
+    fn user(&self, fields: usize, checker: ImportParser) -> Result<ImportUser, String> {
         let mut texts = RowTexts::default();
         for (column, bytes) in self.columns.iter().zip(self.columns_of(fields)) {
             if let Some(field) = column {
@@ -259,7 +260,7 @@ impl Csv {
                 texts.set(*field, text.to_owned());
             }
         }
-        texts.parse(now)
+        texts.parse(checker)
     }
 }
 
@@ -311,7 +312,7 @@ fn read_line(input: &mut impl BufRead) -> std::io::Result<Option<(Vec<u8>, bool)
 }
 
 /// The user of a line of JSON.
-fn parse_json(line: &[u8], mapping: &mut Mapping, now: Timestamp) -> Result<ImportUser, String> {
+fn parse_json(line: &[u8], mapping: &mut Mapping, checker: ImportParser) -> Result<ImportUser, String> {
     let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
     let mut json = serde_json::Deserializer::from_str(text);
     let texts = JsonRow(mapping).deserialize(&mut json).and_then(|texts| json.end().map(|()| texts));
@@ -323,7 +324,7 @@ fn parse_json(line: &[u8], mapping: &mut Mapping, now: Timestamp) -> Result<Impo
         }
         _ => format!("is not a JSON object (character {})", error.column()),
     })?;
-    texts.parse(now)
+    texts.parse(checker)
 }
 
 /// Reads an object whose keys are columns.

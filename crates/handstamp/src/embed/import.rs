@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use handstamp_core::Timestamp;
-
 use crate::context::Context;
 use crate::error::Error;
-use crate::model::{ExportedUser, ImportOutcome, ImportUser};
+use crate::model::{ExportedUser, ImportOutcome, ImportParser, ImportUser};
 use crate::services::{DryRun, Services, USERS_AT_ONCE};
 
 /// An import of users from another system: [`Users::import`](crate::Users::import).
@@ -23,9 +21,9 @@ impl UserImport {
         Self { services: Arc::clone(services), dry_run: dry_run.then(DryRun::default) }
     }
 
-    /// The time of now, for [`ImportUser::parse`].
-    pub fn now(&self) -> Timestamp {
-        self.services.sessions.now()
+    /// A parser of rows that are imported now. Weak hashes are not allowed.
+    pub fn parser(&self) -> ImportParser {
+        ImportParser { now: self.services.sessions.now(), allowed_weak: None }
     }
 
     /// Creates the users of a batch in one transaction, and returns what became of each. A user that an earlier import has created
@@ -36,7 +34,7 @@ impl UserImport {
     ///
     /// # Panics
     /// When the batch has more than [`MAX_BATCH`](Self::MAX_BATCH) users.
-    pub async fn batch(&mut self, users: &[ImportUser]) -> Result<Vec<ImportOutcome>, Error> {
+    pub async fn batch(&mut self, users: &mut [ImportUser]) -> Result<Vec<ImportOutcome>, Error> {
         assert!(users.len() <= Self::MAX_BATCH, "a batch has {} users at most", Self::MAX_BATCH);
         Ok(self.services.import_users(&Context::operator(), users, self.dry_run.as_mut()).await?)
     }

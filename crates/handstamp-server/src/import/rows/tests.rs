@@ -5,8 +5,6 @@ use std::io::BufReader;
 use super::super::mapping::MappedColumn;
 use super::*;
 
-const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
-
 /// Gives a few bytes at a time, as a pipe may.
 struct Slowly<'a>(&'a [u8], usize);
 

@@ -11,7 +11,7 @@ use super::{JobOutcome, Services};
 use crate::context::Context;
 use crate::events::Event;
 use crate::internal_error::InternalError;
-use crate::model::{ExportedUser, ImportOutcome, ImportRow, ImportUser};
+use crate::model::{ExportedUser, ImportOutcome, ImportPassword, ImportRow, ImportUser};
 
 pub(crate) use dry_run::DryRun;
 
@@ -30,10 +30,14 @@ impl Services {
     pub(crate) async fn import_users(
         &self,
         context: &Context,
-        users: &[ImportUser],
+        users: &mut [ImportUser],
         mut dry_run: Option<&mut DryRun>,
     ) -> Result<Vec<ImportOutcome>, InternalError> {
         let now = self.sessions.now();
+        if dry_run.is_none() {
+            self.wrap_weak_hashes(users).await?;
+        }
+        let users = &*users;
         let known: Vec<Option<ImportOutcome>> =
             users.iter().map(|user| dry_run.as_ref().and_then(|run| run.known(user))).collect();
         let is_new = |(user, known): (_, &Option<ImportOutcome>)| known.is_none().then_some(user);
@@ -71,9 +75,37 @@ impl Services {
         Ok((page.into_iter().map(|(_, user)| user).collect(), next))
     }
 
-    /// Deletes the costs of families of hashes that no user has any more, so that checks of passwords no longer do their work.
-    pub(crate) async fn forget_hash_costs(&self) -> Result<JobOutcome, InternalError> {
-        self.store.forget_hash_costs().await?;
+    /// Hashes the weak hashes of users by Argon2id, but for those that an earlier import has stored: those take as long as a sign-in each.
+    async fn wrap_weak_hashes(&self, users: &mut [ImportUser]) -> Result<(), InternalError> {
+        let is_weak = |user: &ImportUser| matches!(user.password, Some(ImportPassword::Weak(_)));
+        let nobody = UserId::from_uuid(uuid::Uuid::nil());
+        let rows: Vec<_> =
+            users.iter().filter(|user| is_weak(user)).map(|user| ImportRow { id: nobody, user }).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let are_there = self.store.are_imported(&rows).await?;
+        let mut new: Vec<&mut ImportUser> = Vec::new();
+        for (user, is_there) in users.iter_mut().filter(|user| is_weak(user)).zip(are_there) {
+            if !is_there {
+                new.push(user);
+            }
+        }
+        let weak = |user: &mut &mut ImportUser| match &mut user.password {
+            Some(ImportPassword::Weak(hash)) => hash.take().map(|hash| (hash, self.environment.random())),
+            _ => None,
+        };
+        let hashes: Vec<_> = new.iter_mut().filter_map(weak).collect();
+        let wrapped = self.hashing.wrap_weak(hashes).await?;
+        for (user, hash) in new.into_iter().zip(wrapped) {
+            user.password = Some(ImportPassword::Hash(hash.to_stored(), Some(hash.cost())));
+        }
+        Ok(())
+    }
+
+    /// Lowers the costs of imported hashes when no user has the costliest any more, so that checks of passwords no longer do their work.
+    pub(crate) async fn lower_hash_costs(&self) -> Result<JobOutcome, InternalError> {
+        self.store.lower_hash_costs().await?;
         Ok(JobOutcome::Done)
     }
 
