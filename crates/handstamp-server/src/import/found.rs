@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use handstamp::Timestamp;
+use handstamp::ImportParser;
 use handstamp_core::ImportedHash;
 
 use super::mapping::{Field, RowTexts};
@@ -144,7 +144,7 @@ impl Rules {
     }
 
     /// The row of a user, or of what could not be read.
-    pub(super) fn row(&self, place: Place, found: Result<Found, String>, now: Timestamp, keep_raw: bool) -> Row {
+    pub(super) fn row(&self, place: Place, found: Result<Found, String>, parser: ImportParser, keep_raw: bool) -> Row {
         let found = match found {
             Ok(found) => self.apply(found),
             Err(reason) => return Row { place, raw: b"{}".to_vec(), user: Err(reason) },
@@ -157,7 +157,7 @@ impl Rules {
         }
         texts.set_groups(found.groups);
         let raw = if keep_raw { texts.to_json().into_bytes() } else { Vec::new() };
-        Row { place, raw, user: texts.parse(now) }
+        Row { place, raw, user: texts.parse(parser) }
     }
 }
 
@@ -168,7 +168,11 @@ fn in_seconds(text: &str) -> String {
     let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), "0"));
     match whole.parse::<u64>() {
         Ok(number) if fraction.bytes().all(|byte| byte.is_ascii_digit()) => {
-            if number < MILLISECONDS_FROM { number.to_string() } else { (number / 1000).to_string() }
+            if number < MILLISECONDS_FROM {
+                number.to_string()
+            } else {
+                (number / 1000).to_string()
+            }
         }
         _ => text.to_owned(),
     }

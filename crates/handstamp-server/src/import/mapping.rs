@@ -20,6 +20,8 @@ pub(crate) enum Field {
 }
 
 impl Field {
+    pub(super) const COUNT: usize = Self::ALL.len();
+
     const ALL: [(Self, &'static str); 9] = [
         (Self::Email, "email"),
         (Self::Name, "name"),
@@ -31,6 +33,11 @@ impl Field {
         (Self::Groups, "groups"),
         (Self::LegacyId, "legacy_id"),
     ];
+
+    /// All fields, in the order of their numbers.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().map(|(field, _)| *field)
+    }
 
     pub(super) fn name(self) -> &'static str {
         Self::ALL[self as usize].1
@@ -48,16 +55,33 @@ pub(crate) struct MappedColumn {
     field: Field,
 }
 
+impl MappedColumn {
+    pub(super) fn column(&self) -> &str {
+        &self.column
+    }
+
+    pub(super) fn field(&self) -> Field {
+        self.field
+    }
+}
+
+impl FromStr for Field {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::named(text.trim()).ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|(_, name)| *name).collect();
+            format!("there is no field {text:?}; the fields are {}", names.join(", "))
+        })
+    }
+}
+
 impl FromStr for MappedColumn {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (column, field) = text.rsplit_once('=').ok_or("it must be of the form column=field")?;
-        let field = Field::named(field.trim()).ok_or_else(|| {
-            let names: Vec<_> = Field::ALL.iter().map(|(_, name)| *name).collect();
-            format!("there is no field {field:?}; the fields are {}", names.join(", "))
-        })?;
-        Ok(Self { column: column.to_owned(), field })
+        Ok(Self { column: column.to_owned(), field: field.parse()? })
     }
 }
 
@@ -121,6 +145,23 @@ impl RowTexts {
     pub(super) fn set_groups(&mut self, names: Vec<String>) -> bool {
         self.groups = names;
         self.texts[Field::Groups as usize].replace(String::new()).is_none()
+    }
+
+    /// The row as a line of JSON Lines.
+    pub(super) fn to_json(&self) -> String {
+        let mut object = serde_json::Map::new();
+        for (field, text) in Field::all().zip(&self.texts) {
+            match text {
+                Some(_) if field == Field::Groups && !self.groups.is_empty() => {
+                    object.insert(field.name().to_owned(), self.groups.clone().into());
+                }
+                Some(text) if !text.is_empty() => {
+                    object.insert(field.name().to_owned(), text.clone().into());
+                }
+                _ => {}
+            }
+        }
+        serde_json::Value::Object(object).to_string()
     }
 
     /// The user of the row, or why it is refused.

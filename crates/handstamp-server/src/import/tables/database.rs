@@ -37,17 +37,21 @@ impl Location {
         let (scheme, _) = scheme.split_once('+').unwrap_or((scheme, ""));
         match scheme {
             "sqlite" | "sqlite3" => match rest.strip_prefix("///") {
-                Some("" | ":memory:") | None => Err("the URL of SQLite is sqlite:///app.db, or with a path from the root \
+                Some("" | ":memory:") | None => {
+                    Err("the URL of SQLite is sqlite:///app.db, or with a path from the root \
                                                      folder sqlite:////srv/app.db"
-                    .to_owned()),
+                        .to_owned())
+                }
                 Some(path) => Ok(Self::Sqlite(path.into())),
             },
             "postgres" | "postgresql" => Url::parse(&format!("postgresql:{rest}"))
                 .map(Self::Postgres)
                 .map_err(|error| format!("the URL of the database is not valid: {error}")),
-            "mysql" | "mariadb" => Err("MySQL and MariaDB are not read; write the users to a file first, as the guide of \
+            "mysql" | "mariadb" => {
+                Err("MySQL and MariaDB are not read; write the users to a file first, as the guide of \
                                         importing shows"
-                .to_owned()),
+                    .to_owned())
+            }
             _ => Err(format!(
                 "--from {} reads a database, so name its URL, such as sqlite:///app.db or postgresql://user@host/database",
                 system.name()
@@ -132,9 +136,8 @@ impl Database {
                 options.connect().await.map(Self::Sqlite)
             }
             Location::Postgres(url) => {
-                let options = PgConnectOptions::from_str(url.as_str()).map(|options| {
-                    options.application_name("handstamp import").disable_statement_logging()
-                });
+                let options = PgConnectOptions::from_str(url.as_str())
+                    .map(|options| options.application_name("handstamp import").disable_statement_logging());
                 match options {
                     Ok(options) => Self::connect_postgres(&options).await.map(Self::Postgres),
                     Err(error) => Err(error),
@@ -147,7 +150,8 @@ impl Database {
     async fn connect_postgres(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
         let connecting = async {
             let mut connection = options.connect().await?;
-            let settings = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SET TIME ZONE 'UTC'; SET datestyle = 'ISO'";
+            let settings =
+                "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SET TIME ZONE 'UTC'; SET datestyle = 'ISO'";
             connection.execute(sqlx::raw_sql(settings)).await?;
             Ok(connection)
         };

@@ -165,7 +165,12 @@ pub(super) enum Disables {
 pub(super) enum PasswordColumn {
     Column(String),
     /// The accounts of better-auth: the table, and its columns of the user, the provider and the password.
-    Account { table: Table, user: String, provider: String, password: String },
+    Account {
+        table: Table,
+        user: String,
+        provider: String,
+        password: String,
+    },
 }
 
 /// What tells that an address is verified.
@@ -181,7 +186,14 @@ pub(super) enum VerifiedColumn {
 pub(super) enum GroupsColumn {
     Column(String),
     /// The table of memberships with its columns of the user and of the group, and the table of names with its key and name.
-    Memberships { table: Table, user: String, group: String, names: Table, key: String, name: String },
+    Memberships {
+        table: Table,
+        user: String,
+        group: String,
+        names: Table,
+        key: String,
+        name: String,
+    },
 }
 
 /// The table of users, and which columns are which fields.
@@ -259,7 +271,11 @@ fn found_table<'a>(system: System, tables: &'a [Table], mapped: &[MappedColumn])
         [table] => Ok(table),
         [] => {
             let password = system.password_columns().first().copied().unwrap_or_default();
-            let with = if system == System::BetterAuth { "email and emailVerified".to_owned() } else { format!("email and {password}") };
+            let with = if system == System::BetterAuth {
+                "email and emailVerified".to_owned()
+            } else {
+                format!("email and {password}")
+            };
             Err(format!(
                 "no table has columns such as {with}; the tables are {}; name one with --table, and its columns with --map COLUMN=FIELD",
                 names_of(tables)

@@ -5,7 +5,7 @@ mod layout;
 mod preview;
 mod sql;
 
-use handstamp::{Timestamp, UserImport};
+use handstamp::{ImportParser, UserImport};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
@@ -60,7 +60,12 @@ impl UserTable {
     }
 
     /// Reads all users and sends them in batches, as [`super::read`] does with a file.
-    pub(super) fn read(self, now: Timestamp, keep_raw: bool, sender: &mpsc::Sender<Message>) -> Result<(), CliError> {
+    pub(super) fn read(
+        self,
+        parser: ImportParser,
+        keep_raw: bool,
+        sender: &mpsc::Sender<Message>,
+    ) -> Result<(), CliError> {
         let Self { runtime, mut database, shown, layout, rules, .. } = self;
         runtime.block_on(async {
             let statement = layout.statement(database.dialect(), None);
@@ -71,7 +76,7 @@ impl UserTable {
                     batch.read += 1;
                     let (place, found) = statement.user(values, batch.read);
                     batch.bytes += found.as_ref().map_or(0, Found::bytes);
-                    batch.rows.push(rules.row(place, found, now, keep_raw));
+                    batch.rows.push(rules.row(place, found, parser, keep_raw));
                     if batch.rows.len() < UserImport::MAX_BATCH && batch.bytes < BATCH_BYTES {
                         return true;
                     }

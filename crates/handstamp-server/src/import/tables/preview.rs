@@ -123,8 +123,11 @@ impl Layout {
     fn in_words(&self, rules: &Rules) -> Vec<(&'static str, String)> {
         let shown = |column: &str| Shown(column).to_string();
         let or_none = |column: Option<String>| column.unwrap_or_else(|| "none".to_owned());
-        let names: Vec<String> =
-            self.names.iter().map(|columns| columns.iter().map(|name| shown(name)).collect::<Vec<_>>().join(" ")).collect();
+        let names: Vec<String> = self
+            .names
+            .iter()
+            .map(|columns| columns.iter().map(|name| shown(name)).collect::<Vec<_>>().join(" "))
+            .collect();
         let disabled: Vec<String> = self
             .disabled
             .iter()

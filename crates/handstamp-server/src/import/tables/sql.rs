@@ -186,9 +186,9 @@ impl Statement {
                 Part::GroupLines => found.groups.extend(value.text(Field::Groups.name())?.lines().map(str::to_owned)),
             }
         }
-        let joined = names.into_iter().map(|parts| {
-            parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
-        });
+        let joined = names
+            .into_iter()
+            .map(|parts| parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "));
         found.set(Field::Name, joined.filter(|name| !name.is_empty()).next().unwrap_or_default());
         Ok(found)
     }
