@@ -372,7 +372,7 @@ pub(crate) struct ImportArgs {
     pub(crate) data: DataArgs,
 }
 
-/// What `export` exports, and where to.
+/// The content and the destination of `export`.
 #[derive(Args, Debug)]
 pub(crate) struct ExportArgs {
     /// Export all users with the hashes of their passwords, as JSON Lines that `import` reads

@@ -173,7 +173,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// What the reading thread sends.
+/// A message of the reading thread.
 enum Message {
     /// The format and the header line, before all rows.
     Opened(Format, Vec<u8>),

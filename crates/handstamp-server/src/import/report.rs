@@ -1,4 +1,4 @@
-//! What an import tells while it runs and at its end: a progress bar or lines, refused rows, and the summary.
+//! The output of an import: a progress bar or lines while it runs, refused rows, and the summary.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal, Read, Write};

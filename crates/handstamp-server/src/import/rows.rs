@@ -221,8 +221,8 @@ struct Record {
 }
 
 impl Csv {
-    /// Reads a record. One that is too long is read to its end and left out: what follows a line end within quotes is no row of
-    /// its own, and a user of the former system may have written it.
+    /// Reads a record. One that is too long is read to its end and left out. Within quotes, what follows a line end is no row of its own: a
+    /// user of the former system may have written it.
     fn read(&mut self, input: &mut impl BufRead, line: &mut u64) -> std::io::Result<Option<Record>> {
         let (mut raw, mut quotes, mut length, mut written, mut fields) = (Vec::new(), 0_u64, 0, 0, 0);
         let (mut lines, mut begins_on, mut has_begun, mut overflows) = (0, *line, false, false);

@@ -11,6 +11,7 @@ use crate::services::{DryRun, Services, USERS_AT_ONCE};
 pub struct UserImport {
     services: Arc<Services>,
     dry_run: Option<DryRun>,
+    has_begun: bool,
 }
 
 impl UserImport {
@@ -18,7 +19,7 @@ impl UserImport {
     pub const MAX_BATCH: usize = USERS_AT_ONCE;
 
     pub(super) fn new(services: &Arc<Services>, dry_run: bool) -> Self {
-        Self { services: Arc::clone(services), dry_run: dry_run.then(DryRun::default) }
+        Self { services: Arc::clone(services), dry_run: dry_run.then(DryRun::default), has_begun: false }
     }
 
     /// A parser of rows that are imported now. Weak hashes are not allowed.
@@ -36,6 +37,9 @@ impl UserImport {
     /// When the batch has more than [`MAX_BATCH`](Self::MAX_BATCH) users.
     pub async fn batch(&mut self, users: &mut [ImportUser]) -> Result<Vec<ImportOutcome>, Error> {
         assert!(users.len() <= Self::MAX_BATCH, "a batch has {} users at most", Self::MAX_BATCH);
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.services.begin_import().await?;
+        }
         Ok(self.services.import_users(&Context::operator(), users, self.dry_run.as_mut()).await?)
     }
 }

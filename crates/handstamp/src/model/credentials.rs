@@ -18,7 +18,7 @@ pub(crate) struct Credentials {
     pub(crate) hash_costs: HashCosts,
 }
 
-/// What a check of a password compares it with.
+/// The stored part of a check of a password.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StoredPassword {
     /// None if there is no account, or no password.

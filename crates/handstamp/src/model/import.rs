@@ -68,7 +68,7 @@ pub(crate) struct ImportRow<'a> {
     pub(crate) user: &'a ImportUser,
 }
 
-/// What has become of a user to be imported.
+/// The outcome of a user to be imported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ImportOutcome {
@@ -238,7 +238,7 @@ impl ImportPassword {
         }
     }
 
-    /// What a check of it costs where it is not our own.
+    /// The cost of a check where the hash is not our own.
     pub(crate) fn cost(&self) -> Option<HashCost> {
         match self {
             Self::Hash(_, cost) => *cost,

@@ -176,4 +176,9 @@ impl PasswordHasher {
     pub(crate) fn work_kib(&self) -> u64 {
         self.memories.lock().unwrap().iter().map(HashMemory::work_kib).sum()
     }
+
+    /// The work of imported hashes since the last call, decoys included. Call it while no hash is running.
+    pub(crate) fn take_imported_work(&self) -> Vec<handstamp_core::HashWork> {
+        self.memories.lock().unwrap().drain(..).map(|memory| memory.imported_work().clone()).collect()
+    }
 }

@@ -138,7 +138,7 @@ impl Tx<'_> {
         self.outcomes_of(rows).await
     }
 
-    /// What became of rows of which some were not inserted.
+    /// The outcomes of rows of which some were not inserted.
     async fn outcomes_of(&mut self, rows: &[ImportRow<'_>]) -> Result<Vec<ImportOutcome>> {
         let mut args = vec![Arg::OptionalText(None); 2 * USERS_OF_A_STATEMENT];
         for (number, row) in rows.iter().enumerate() {
@@ -148,8 +148,10 @@ impl Tx<'_> {
         let by_key = found_by_key(self.fetch_all(request(&FIND_USERS), &args).await?);
         let by_legacy_id: HashMap<&str, &Found> =
             by_key.values().filter_map(|found| Some((found.legacy_id.as_deref()?, found))).collect();
-        let outcome = |row: &ImportRow<'_>| {
-            if let Some(found) = by_key.get(row.user.email.key()) {
+        let outcome = |(number, row): (usize, &ImportRow<'_>)| {
+            // A later row may have the address that this one did not get because of its id.
+            let is_earlier = |found: &&Found| rows[number + 1..].iter().all(|later| later.id.as_uuid() != found.id);
+            if let Some(found) = by_key.get(row.user.email.key()).filter(is_earlier) {
                 return Ok(match () {
                     () if found.id == row.id.as_uuid() => ImportOutcome::Imported,
                     () if found.is_from(row) => ImportOutcome::AlreadyThere,
@@ -161,7 +163,7 @@ impl Tx<'_> {
             let (id, found) = taken.ok_or_else(Error::row_not_found)?;
             Ok(ImportOutcome::Refused(ImportRefusal::LegacyIdTaken(id.to_owned(), Some(found.email.clone()))))
         };
-        rows.iter().map(outcome).collect()
+        rows.iter().enumerate().map(outcome).collect()
     }
 
     async fn insert_groups(&mut self, memberships: &[(UserId, &str)]) -> Result<()> {
@@ -191,6 +193,16 @@ impl Tx<'_> {
 }
 
 impl Store {
+    /// Prepares for many batches.
+    pub(crate) async fn expect_batches(&self) -> Result<()> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(database) => Ok(database.expect_batches().await?),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Ok(()),
+        }
+    }
+
     /// Creates the users of a batch, with their groups and the costs of their hashes, and returns what became of each. `event` is
     /// written with the number of users that were created, if there are any. A dry run does all of this and undoes it.
     pub(crate) async fn import_users(

@@ -1,4 +1,4 @@
-//! What a dry run remembers of the rows before, since the database keeps none of them.
+//! The memory of a dry run: the rows before, of which the database keeps none.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -16,7 +16,7 @@ pub(crate) struct DryRun {
 }
 
 impl DryRun {
-    /// What becomes of a user because of the rows before; none if they do not matter.
+    /// The outcome of a user because of the rows before; none if they do not matter.
     pub(super) fn known(&self, user: &ImportUser) -> Option<ImportOutcome> {
         if let Some(first) = self.by_email.get(&self.hasher.hash_one(user.email.key())) {
             let is_same = *first == self.identity(user);

@@ -24,6 +24,11 @@ const TRY_AGAIN_AFTER: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
 
 impl Services {
+    /// Prepares the database for an import.
+    pub(crate) async fn begin_import(&self) -> Result<(), InternalError> {
+        Ok(self.store.expect_batches().await?)
+    }
+
     /// Creates the users of a batch in one transaction, and returns what became of each. With a dry run, nothing is stored.
     ///
     /// Each user keeps its id when the batch is written again after an error, so a commit whose answer was lost creates no one twice.
