@@ -28,8 +28,14 @@ fn of_document(text: &str) -> Result<Vec<String>, String> {
 
 #[test]
 fn users_are_those_of_the_list_of_the_document() {
-    assert_eq!(of_document(r#" {"a": [1, {"users": 2}], "users": [{"id": 1}, {"id": 2}], "b": {}}"#).unwrap(), ["1", "2"]);
-    assert_eq!(of_document(r#"[{"users": [{"id": 1}]}, {"users": [], "x": 1}, {"users": [{"id": 3}]}]"#).unwrap(), ["1", "3"]);
+    assert_eq!(
+        of_document(r#" {"a": [1, {"users": 2}], "users": [{"id": 1}, {"id": 2}], "b": {}}"#).unwrap(),
+        ["1", "2"]
+    );
+    assert_eq!(
+        of_document(r#"[{"users": [{"id": 1}]}, {"users": [], "x": 1}, {"users": [{"id": 3}]}]"#).unwrap(),
+        ["1", "3"]
+    );
     assert_eq!(of_document(r#"{"users": []}"#).unwrap(), [] as [&str; 0]);
     assert_eq!(users(&b"[{\"id\": 1}, {\"id\": 2}]"[..], Shape::Lines).unwrap(), ["1", "2"]);
     let lines = "\n{\"id\": 1}\r\n\n{\"id\": \n[]\n{\"id\": 4}";
@@ -58,7 +64,10 @@ fn documents_that_are_none_are_refused() {
 #[test]
 fn what_is_not_a_user_may_be_long_and_a_user_may_not() {
     let long = "x".repeat(2 << 20);
-    assert_eq!(of_document(&format!(r#"{{"theme": "{long}", "users": [{{"id": 1}}], "end": "{long}"}}"#)).unwrap(), ["1"]);
+    assert_eq!(
+        of_document(&format!(r#"{{"theme": "{long}", "users": [{{"id": 1}}], "end": "{long}"}}"#)).unwrap(),
+        ["1"]
+    );
     for text in [
         format!(r#"{{"users": [{{"id": 1}}, {{"id": 2, "about": "{long}"}}]}}"#),
         format!(r#"{{"{long}": 1}}"#),
@@ -125,13 +134,19 @@ fn a_user_of_auth0_is_read_from_either_file() {
 fn a_user_of_keycloak_is_enabled_only_if_the_export_says_so() {
     let user = |value: Value| keycloak::user(&value);
     let enabled = |value: Value| user(json!({"enabled": value})).unwrap().get(Field::Disabled).to_owned();
-    assert_eq!((enabled(json!(true)), enabled(json!(false)), enabled(json!(null))), ("false".into(), "true".into(), "true".into()));
+    assert_eq!(
+        (enabled(json!(true)), enabled(json!(false)), enabled(json!(null))),
+        ("false".into(), "true".into(), "true".into())
+    );
     let ada = user(json!({
         "username": "ada", "firstName": "Ada", "lastName": null, "groups": ["/staff", "/a/b"],
         "realmRoles": ["default-roles-example", "offline_access", "uma_authorization", "editor"]
     }))
     .unwrap();
-    assert_eq!((ada.get(Field::Name), ada.groups), ("Ada", vec!["staff".to_owned(), "a/b".to_owned(), "editor".to_owned()]));
+    assert_eq!(
+        (ada.get(Field::Name), ada.groups),
+        ("Ada", vec!["staff".to_owned(), "a/b".to_owned(), "editor".to_owned()])
+    );
     assert!(user(json!({"serviceAccountClientId": "app"})).unwrap_err().contains("service account"));
     assert_eq!(user(json!({"credentials": [{"type": "otp"}]})).unwrap().get(Field::PasswordHash), "");
     for credentials in [
@@ -151,7 +166,8 @@ fn a_user_of_firebase_has_its_hash_with_the_settings_of_the_project() {
     // A hash of two bytes is none.
     assert!(ada.is_err());
     let hash = "9TZOUO7FGRAf8C85FmlytLOu3TJruqpBd8dg_QTia1i52kxd73ez7w-dGpyCZdl6SjycSbF6mA8Z4SzXuDxlFQ==";
-    let ada = user(json!({"localId": "a", "passwordHash": hash, "salt": "42xEC-ixf3L2lw==", "createdAt": "1614834367890"}));
+    let ada =
+        user(json!({"localId": "a", "passwordHash": hash, "salt": "42xEC-ixf3L2lw==", "createdAt": "1614834367890"}));
     let ada = ada.unwrap();
     assert!(ada.get(Field::PasswordHash).starts_with("handstamp-firebase$"), "{}", ada.get(Field::PasswordHash));
     assert_eq!((ada.get(Field::CreatedAt), ada.get(Field::LegacyId)), ("1614834367890", "a"));

@@ -34,7 +34,11 @@ fn disabled(layout: &Layout) -> Vec<(&str, Disables)> {
 fn a_table_of_the_guides_of_flask_is_found() {
     let layout = found(
         System::Flask,
-        &["post: id* title", "user: id* username Email pw_hash active confirmed_at created_at", "alembic_version: version_num"],
+        &[
+            "post: id* title",
+            "user: id* username Email pw_hash active confirmed_at created_at",
+            "alembic_version: version_num",
+        ],
     )
     .unwrap();
     assert_eq!((layout.table.name.as_str(), layout.email.as_str()), ("user", "Email"));
@@ -96,7 +100,11 @@ fn the_password_of_better_auth_is_in_its_accounts() {
     assert!(matches!(layout.password, Some(PasswordColumn::Account { user, .. }) if user == "userId"));
     let snake = ["users: id* email email_verified", "accounts: id* user_id provider_id password"];
     assert!(found(System::BetterAuth, &snake).is_ok());
-    assert!(found(System::BetterAuth, &[user, "post: id*"]).unwrap_err().starts_with("no tables have columns such as userId"));
+    assert!(
+        found(System::BetterAuth, &[user, "post: id*"])
+            .unwrap_err()
+            .starts_with("no tables have columns such as userId")
+    );
 }
 
 #[test]
