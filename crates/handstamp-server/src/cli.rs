@@ -348,6 +348,9 @@ pub(crate) struct ImportArgs {
     /// Take all addresses as verified, since the former system has verified them
     #[arg(long, requires = "from")]
     pub(crate) email_verified: bool,
+    /// The app sets SECURITY_PASSWORD_SINGLE_HASH, so Flask-Security hashes the passwords and not their HMACs
+    #[arg(long, requires = "from")]
+    pub(crate) single_hash: bool,
     /// The password hashes of Auth0, which its support sends as a file of their own
     #[arg(long, value_name = "FILE", requires = "from")]
     pub(crate) passwords: Option<PathBuf>,

@@ -48,19 +48,6 @@ impl System {
             Self::Keycloak => "keycloak",
         }
     }
-
-    /// The hash of a password as it is imported: its format has a prefix. A text that is no hash of this system stays as it
-    /// is, so that the row is refused with the reason.
-    fn hash(self, text: &str) -> String {
-        let parsed = match self {
-            // Django writes an exclamation mark where no password was set.
-            Self::Django if text.starts_with('!') => return String::new(),
-            Self::Devise if !text.is_empty() => ImportedHash::from_devise(text),
-            Self::BetterAuth if !text.is_empty() => ImportedHash::from_better_auth(text),
-            _ => return text.to_owned(),
-        };
-        parsed.map_or_else(|_| text.to_owned(), |hash| hash.to_stored().expose().to_owned())
-    }
 }
 
 /// A user as it is found, before the rules of the command apply.
@@ -112,6 +99,8 @@ pub(super) struct Rules {
     pub(super) groups: Vec<RenamedGroup>,
     pub(super) without: Vec<Field>,
     pub(super) all_verified: bool,
+    /// Whether the hashes are of HMACs of the passwords, as those of Flask-Security.
+    pub(super) hmac: bool,
 }
 
 impl Rules {
@@ -132,9 +121,24 @@ impl Rules {
         for field in [Field::CreatedAt, Field::EmailVerified] {
             found.set(field, in_seconds(found.get(field)));
         }
-        found.set(Field::PasswordHash, self.system.hash(found.get(Field::PasswordHash).trim()));
+        found.set(Field::PasswordHash, self.hash(found.get(Field::PasswordHash).trim()));
         found.groups = found.groups.iter().filter_map(|name| self.group(name)).collect();
         found
+    }
+
+    /// The hash of a password as it is imported: its format has a prefix. A text that is no hash of this system stays as it
+    /// is, so that the row is refused with the reason.
+    fn hash(&self, text: &str) -> String {
+        let parsed = match self.system {
+            // Django writes an exclamation mark where no password was set.
+            System::Django if text.starts_with('!') => return String::new(),
+            // The formats of Django are of the password itself.
+            System::Flask if self.hmac && text.starts_with('$') => ImportedHash::from_flask_security(text),
+            System::Devise if !text.is_empty() => ImportedHash::from_devise(text),
+            System::BetterAuth if !text.is_empty() => ImportedHash::from_better_auth(text),
+            _ => return text.to_owned(),
+        };
+        parsed.map_or_else(|_| text.to_owned(), |hash| hash.to_stored().expose().to_owned())
     }
 
     /// The name of a group here; none if it is left out.
@@ -212,7 +216,7 @@ mod tests {
     use super::*;
 
     fn rules(system: System) -> Rules {
-        Rules { system, groups: vec![], without: vec![], all_verified: false }
+        Rules { system, groups: vec![], without: vec![], all_verified: false, hmac: false }
     }
 
     fn found(change: impl FnOnce(&mut Found)) -> Found {
@@ -248,6 +252,9 @@ mod tests {
         assert_eq!(hash(System::Laravel, bcrypt), bcrypt);
         assert_eq!((hash(System::Devise, ""), hash(System::Django, "!x")), (String::new(), String::new()));
         assert_eq!(hash(System::Flask, "!x"), "!x");
+        let hmac = Rules { hmac: true, ..rules(System::Flask) };
+        assert_eq!(hmac.hash(bcrypt), format!("handstamp-flask-security${bcrypt}"));
+        assert_eq!(hmac.hash("pbkdf2_sha256$1000$x$y"), "pbkdf2_sha256$1000$x$y");
         assert_eq!(hash(System::Devise, "plain"), "plain", "it is refused with the reason");
     }
 

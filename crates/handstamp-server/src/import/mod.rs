@@ -95,6 +95,7 @@ impl Source {
             groups: request.group.clone(),
             without: request.without.clone(),
             all_verified: request.email_verified,
+            hmac: false,
         };
         if system.is_table() {
             if request.passwords.is_some() || request.hash_config.is_some() {

@@ -20,6 +20,8 @@ from sqlalchemy.dialects import postgresql
 from werkzeug.security import generate_password_hash
 
 PASSWORD = "plum-octave-harbour"
+# The key of the HMAC whose hash Flask-Security stores.
+SALT = "146585145368132386173505678016728509634"
 CREATED = datetime.datetime(2021, 3, 4, 5, 6, 7, 890000)
 # A small cost, since debug builds are slow. The vectors of the hashes have the defaults.
 METHODS = ["scrypt:1024:8:1", "pbkdf2:sha256:1000"]
@@ -75,11 +77,9 @@ def plain(folder, file):
 def security(folder, file):
     app, db = app_at(file), SQLAlchemy()
     app.config |= {
-        "SECURITY_PASSWORD_SALT": "146585145368132386173505678016728509634",
+        "SECURITY_PASSWORD_SALT": SALT,
         "SECURITY_PASSWORD_HASH": "bcrypt",
         "SECURITY_PASSWORD_HASH_OPTIONS": {"bcrypt": {"rounds": 4}},
-        # Without it, Flask-Security hashes an HMAC of the password.
-        "SECURITY_PASSWORD_SINGLE_HASH": ["bcrypt"],
         "SECURITY_PASSWORD_SCHEMES": ["bcrypt"],
         "SECURITY_PASSWORD_COMPLEXITY_CHECKER": None,
         "SECURITY_CONFIRMABLE": True,

@@ -85,7 +85,7 @@ handstamp_testing::stories! {
         assert_eq!(server.count("SELECT COUNT(*) FROM users").await, 0);
     }
 
-    async fn users_of_flask_security_keep_their_roles(server: TestServer) {
+    async fn users_of_flask_security_keep_their_roles(mut server: TestServer) {
         let url = former(&server, "flask_security.sql").await;
         let (status, output, error) = import(&server, "flask", &url, &["--yes"]);
         assert!(status == 1 && output.starts_with("imported 1 user;"), "{error}");
@@ -94,6 +94,8 @@ handstamp_testing::stories! {
         assert_eq!(status, 0, "{error}");
         assert_eq!(shown(&server, "ada@example.com"), values("ada", true, "2021-03-04T05:06:07Z", false, &["editors", "staff"], "1"));
         assert_eq!(shown(&server, "bob@example.com"), values("bob", false, "2021-03-04T05:06:07Z", true, &["writers"], "2"));
+        assert!(!signs_in(&server, "ada@example.com").await, "the salt of the app is not set");
+        server.restart_with("HANDSTAMP_IMPORT__FLASK_SECURITY_SALT", "146585145368132386173505678016728509634");
         assert!(signs_in(&server, "ada@example.com").await && !signs_in(&server, "bob@example.com").await);
     }
 
@@ -202,7 +204,7 @@ handstamp_testing::stories! {
         assert!(signs_in(&server, "ada@example.com").await);
     }
 
-    async fn users_of_firebase_come_along(server: TestServer) {
+    async fn users_of_firebase_sign_in_with_their_passwords(mut server: TestServer) {
         let config = path_of("firebase_hash_config.txt");
         let (status, output, error) = import(&server, "firebase", &path_of("firebase_users.json"), &["--hash-config", &config]);
         assert_eq!((status, output.as_str()), (1, "imported 3 users (1 without a password); already there: 0; refused: 1\n"), "{error}");
@@ -210,6 +212,11 @@ handstamp_testing::stories! {
         assert_eq!(shown(&server, "ada@example.com"), values("Ada Lovelace", true, "2021-03-04T05:06:07Z", false, &[], id));
         assert_eq!(shown(&server, "bob@example.com")[3], true);
         assert_eq!(server.count("SELECT COUNT(*) FROM users WHERE password_hash LIKE 'handstamp-firebase$%'").await, 2);
+        assert!(!signs_in(&server, "ada@example.com").await, "the signer key of the project is not set");
+        let config = fs::read_to_string(config).unwrap();
+        let key = config.lines().find_map(|line| line.trim().strip_prefix("base64_signer_key: ")).unwrap();
+        server.restart_with("HANDSTAMP_IMPORT__FIREBASE_SIGNER_KEY", key.trim_end_matches(','));
+        assert!(signs_in(&server, "ada@example.com").await && !signs_in(&server, "bob@example.com").await);
     }
 
     async fn hostile_tables_stop_nothing(server: TestServer) {

@@ -211,6 +211,13 @@ pub(super) struct Layout {
     pub(super) legacy_id: Option<String>,
 }
 
+impl Layout {
+    /// Whether the table has the column by which Flask-Security knows its users.
+    pub(super) fn is_of_flask_security(&self, system: System) -> bool {
+        system == System::Flask && self.table.column("fs_uniquifier").is_some()
+    }
+}
+
 /// The table of users among these tables. `table` and `mapped` are what the command names.
 ///
 /// # Errors

@@ -36,7 +36,7 @@ impl UserTable {
     ///
     /// # Errors
     /// When the database cannot be read, the table is not found, or the operator does not agree.
-    pub(super) fn open(request: &ImportArgs, rules: Rules) -> Result<Self, CliError> {
+    pub(super) fn open(request: &ImportArgs, mut rules: Rules) -> Result<Self, CliError> {
         let text = request.input.to_str().ok_or_else(|| CliError::usage("the URL of the database is not UTF-8"))?;
         let location = Location::parse(text, rules.system).map_err(CliError::usage)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::failure)?;
@@ -52,6 +52,7 @@ impl UserTable {
             let names = group_names(&mut database, &layout).await.map_err(unreadable)?;
             Ok::<_, CliError>((database, layout, samples, count, names))
         })?;
+        rules.hmac = layout.is_of_flask_security(rules.system) && !request.single_hash;
         preview::show(&shown, &layout, &rules, count, &samples, &other_names);
         if !request.dry_run && !request.yes {
             preview::ask(count)?;

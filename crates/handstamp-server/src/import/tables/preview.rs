@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use handstamp_core::GroupName;
 
-use super::super::found::{Rules, Shown, System, scheme};
+use super::super::found::{Rules, Shown, scheme};
 use super::super::mapping::Field;
 use super::Sample;
 use super::database::Dialect;
@@ -96,7 +96,14 @@ fn notes(layout: &Layout, rules: &Rules, group_names: &[String]) -> Vec<String> 
         );
     }
     let is_mapped = layout.legacy_id.as_deref() == Some("fs_uniquifier");
-    if rules.system == System::Flask && layout.table.column("fs_uniquifier").is_some() && !is_mapped {
+    if rules.hmac {
+        notes.push(
+            "Flask-Security hashes an HMAC of each password, so set import.flask_security_salt to SECURITY_PASSWORD_SALT of \
+             the app. If the app sets SECURITY_PASSWORD_SINGLE_HASH, add --single-hash instead."
+                .to_owned(),
+        );
+    }
+    if layout.is_of_flask_security(rules.system) && !is_mapped {
         notes.push(format!(
             "The cookies of Flask-Security have fs_uniquifier instead of the id. legacy_id is {}. To exchange the cookies, import \
              with --map fs_uniquifier=legacy_id.",

@@ -14,7 +14,7 @@ fn tables(texts: &[&str]) -> Vec<Table> {
 }
 
 fn rules(system: System) -> Rules {
-    Rules { system, groups: vec![], without: vec![], all_verified: false }
+    Rules { system, groups: vec![], without: vec![], all_verified: false, hmac: false }
 }
 
 fn found(system: System, texts: &[&str]) -> Result<Layout, String> {
