@@ -33,7 +33,7 @@ def write_users(path):
 def measured(arguments, environment):
     """Wall-clock seconds, processor seconds and MiB of a command."""
     begun = time.monotonic()
-    process = subprocess.Popen([BINARY, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen([BINARY, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status != 0:

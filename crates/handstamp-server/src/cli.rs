@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use handstamp::EventHead;
 
-use crate::import::{Field, Format, MappedColumn, RenamedGroup, System, WeakHashes};
 use crate::proxy_config::{Access, Endpoint, HostName, Proxy};
+use crate::user_file::{Field, Format, MappedColumn, RenamedGroup, System, WeakHashes};
 
 /// User accounts for web apps: registration, sign-in, sign-out and a session cookie.
 #[derive(Debug, Parser)]

@@ -12,6 +12,10 @@ const firebase = {
   signerKey: Buffer.from(Array.from({ length: 64 }, (_, index) => 255 - index)).toString("base64"),
 };
 
+// NFKC makes other letters of these.
+const compatible = "ﬁle-①-plum";
+console.log(JSON.stringify({ kind: "better_auth", hash: await hashPassword(compatible), password: compatible }));
+
 for (const password of JSON.parse(readFileSync(0, "utf8"))) {
   const vector = (kind, hash, more) => console.log(JSON.stringify({ kind, hash, password, ...more }));
   vector("better_auth", await hashPassword(password));

@@ -1,34 +1,13 @@
 //! A user as a reader of another system finds it, and the rules of the command by which it becomes a row.
 
 use std::fmt;
-use std::str::FromStr;
 
 use handstamp::ImportParser;
 use handstamp_core::ImportedHash;
 
-use super::mapping::{Field, RowTexts};
+use super::mapping::RowTexts;
 use super::rows::{Place, Row};
-
-/// A system whose users are read as it stores or exports them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum System {
-    /// The table of a Flask app with SQLAlchemy, Flask-Login or Flask-Security
-    Flask,
-    /// The table of a Django project, with django-allauth or without it
-    Django,
-    /// The table of a Rails app with Devise
-    Devise,
-    /// The table of a Laravel app
-    Laravel,
-    /// The tables of better-auth
-    BetterAuth,
-    /// The export of users of Auth0, or of their password hashes
-    Auth0,
-    /// The JSON file of firebase auth:export
-    Firebase,
-    /// The export of a realm of Keycloak
-    Keycloak,
-}
+use crate::user_file::{Field, RenamedGroup, System};
 
 impl System {
     /// Whether it is read from a database and not from a file.
@@ -51,7 +30,7 @@ impl System {
 }
 
 /// A user as it is found, before the rules of the command apply.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Found {
     /// The texts of the fields but for the groups.
     pub(super) texts: [String; Field::COUNT],
@@ -70,25 +49,6 @@ impl Found {
     /// How many bytes it takes, roughly.
     pub(super) fn bytes(&self) -> usize {
         self.texts.iter().chain(&self.groups).map(String::len).sum()
-    }
-}
-
-/// A group that gets another name, or none: `OLD=NEW`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RenamedGroup {
-    old: String,
-    new: String,
-}
-
-impl FromStr for RenamedGroup {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (old, new) = text.rsplit_once('=').ok_or("it must be of the form OLD=NEW")?;
-        if !new.is_empty() {
-            handstamp_core::GroupName::parse(new).map_err(|error| error.to_string())?;
-        }
-        Ok(Self { old: old.to_owned(), new: new.to_owned() })
     }
 }
 

@@ -1,89 +1,10 @@
 //! Which column or key of a file is which field of a user.
 
 use std::collections::BTreeSet;
-use std::str::FromStr;
 
 use handstamp::{ImportFields, ImportParser, ImportUser};
 
-/// A field of a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Field {
-    Email,
-    Name,
-    PasswordHash,
-    PasswordForm,
-    EmailVerified,
-    CreatedAt,
-    Disabled,
-    Groups,
-    LegacyId,
-}
-
-impl Field {
-    pub(super) const COUNT: usize = Self::ALL.len();
-
-    const ALL: [(Self, &'static str); 9] = [
-        (Self::Email, "email"),
-        (Self::Name, "name"),
-        (Self::PasswordHash, "password_hash"),
-        (Self::PasswordForm, "password_form"),
-        (Self::EmailVerified, "email_verified"),
-        (Self::CreatedAt, "created_at"),
-        (Self::Disabled, "disabled"),
-        (Self::Groups, "groups"),
-        (Self::LegacyId, "legacy_id"),
-    ];
-
-    /// All fields, in the order of their numbers.
-    pub(super) fn all() -> impl Iterator<Item = Self> {
-        Self::ALL.iter().map(|(field, _)| *field)
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        Self::ALL[self as usize].1
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(_, own)| own.eq_ignore_ascii_case(name)).map(|(field, _)| *field)
-    }
-}
-
-/// A column of the file that is a field of another name: `column=field`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MappedColumn {
-    column: String,
-    field: Field,
-}
-
-impl MappedColumn {
-    pub(super) fn column(&self) -> &str {
-        &self.column
-    }
-
-    pub(super) fn field(&self) -> Field {
-        self.field
-    }
-}
-
-impl FromStr for Field {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::named(text.trim()).ok_or_else(|| {
-            let names: Vec<_> = Self::ALL.iter().map(|(_, name)| *name).collect();
-            format!("there is no field {text:?}; the fields are {}", names.join(", "))
-        })
-    }
-}
-
-impl FromStr for MappedColumn {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (column, field) = text.rsplit_once('=').ok_or("it must be of the form column=field")?;
-        Ok(Self { column: column.to_owned(), field: field.parse()? })
-    }
-}
+use crate::user_file::{Field, MappedColumn};
 
 /// The column that `--refused` adds: the reason why a row was refused.
 pub(super) const REFUSED: &str = "refused";
@@ -185,22 +106,6 @@ impl RowTexts {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_field_has_its_own_place_and_name() {
-        for (place, (field, name)) in Field::ALL.into_iter().enumerate() {
-            assert_eq!((field as usize, field.name(), Field::named(&name.to_uppercase())), (place, name, Some(field)));
-        }
-    }
-
-    #[test]
-    fn a_mapped_column_is_the_text_before_the_last_equals_sign() {
-        let parsed: MappedColumn = "a=b=email".parse().unwrap();
-        assert_eq!(parsed, MappedColumn { column: "a=b".to_owned(), field: Field::Email });
-        assert!("id".parse::<MappedColumn>().unwrap_err().contains("column=field"));
-        let unknown = "id=user_id".parse::<MappedColumn>().unwrap_err();
-        assert!(unknown.contains("legacy_id") && unknown.contains("user_id"), "{unknown}");
-    }
 
     #[test]
     fn a_mapping_comes_before_the_name_of_a_column_and_unknown_columns_are_noted() {

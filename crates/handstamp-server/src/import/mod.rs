@@ -15,44 +15,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use handstamp::private_files::cannot;
-use handstamp::{Handstamp, ImportOutcome, ImportParser, ImportUser, UserImport, WeakFormat};
+use handstamp::{Handstamp, ImportOutcome, ImportParser, ImportUser, UserImport};
 use tokio::sync::mpsc;
 
 use crate::cli::ImportArgs;
 use crate::commands::{say, show_json, with_handstamp_in};
 use crate::settings::{DataDirMode, Settings};
+use crate::user_file::{Format, MappedColumn};
 use crate::{CliError, plural};
 use exports::Export;
 use found::Rules;
-pub(crate) use found::{RenamedGroup, System};
-pub(crate) use mapping::Field;
-pub(crate) use mapping::MappedColumn;
 use mapping::Mapping;
 use report::{Counts, Progress, RefusedRows, tell};
-pub(crate) use rows::Format;
 use rows::{Place, ReadError, Row, Rows};
 use tables::UserTable;
-
-/// The system that stored weak hashes of passwords.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(crate) enum WeakHashes {
-    /// The digits of MD5, SHA-1, SHA-256 or SHA-512 without a salt
-    Hex,
-    /// Django's md5$salt$digest and sha1$salt$digest
-    Django,
-    /// The HMAC of werkzeug before version 3, sha1$salt$digest
-    Werkzeug,
-}
-
-impl From<WeakHashes> for WeakFormat {
-    fn from(weak: WeakHashes) -> Self {
-        match weak {
-            WeakHashes::Hex => Self::Hex,
-            WeakHashes::Django => Self::Django,
-            WeakHashes::Werkzeug => Self::Werkzeug,
-        }
-    }
-}
 
 /// How much of the input is read at once.
 const READ_BYTES: usize = 256 << 10;

@@ -8,7 +8,8 @@ use handstamp::{ImportParser, ImportUser};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::found::Shown;
-use super::mapping::{Field, Mapping, RowTexts};
+use super::mapping::{Mapping, RowTexts};
+use crate::user_file::{Field, Format};
 
 /// The most bytes of a row.
 pub(super) const MAX_ROW_BYTES: usize = 64 << 10;
@@ -16,15 +17,6 @@ pub(super) const MAX_ROW_BYTES: usize = 64 << 10;
 const MAX_COLUMNS: usize = 1000;
 /// Some programs begin a text file with these bytes.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-
-/// The format of a file of users.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
-    /// Comma-separated values with a header line
-    Csv,
-    /// A JSON object on each line
-    Jsonl,
-}
 
 /// Where a row is, for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -225,10 +217,11 @@ impl Csv {
     /// user of the former system may have written it.
     fn read(&mut self, input: &mut impl BufRead, line: &mut u64) -> std::io::Result<Option<Record>> {
         let (mut raw, mut quotes, mut length, mut written, mut fields) = (Vec::new(), 0_u64, 0, 0, 0);
-        let (mut lines, mut begins_on, mut has_begun, mut overflows) = (0, *line, false, false);
+        let (mut lines, mut begins_on, mut has_begun) = (0, *line, false);
+        let (mut is_too_long, mut has_too_many) = (false, false);
         loop {
             let available = input.fill_buf()?;
-            if overflows {
+            if is_too_long || has_too_many {
                 (written, fields) = (0, 0);
             }
             let (result, read, wrote, ended) =
@@ -249,7 +242,8 @@ impl Csv {
             input.consume(read);
             match result {
                 ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => overflows = true,
+                ReadRecordResult::OutputFull => is_too_long = true,
+                ReadRecordResult::OutputEndsFull => has_too_many = true,
                 ReadRecordResult::End => {
                     *line += lines;
                     return Ok(None);
@@ -263,8 +257,8 @@ impl Csv {
         let fault = match () {
             // A quote that is never closed makes one record of all lines up to the end.
             () if !quotes.is_multiple_of(2) => Some("has a quote that is not closed".to_owned()),
-            () if length > MAX_ROW_BYTES + 2 || (overflows && fields <= MAX_COLUMNS) => Some(too_long()),
-            () if overflows => Some(format!("has more than {MAX_COLUMNS} columns")),
+            () if is_too_long || length > MAX_ROW_BYTES + 2 => Some(too_long()),
+            () if has_too_many || fields > MAX_COLUMNS => Some(format!("has more than {MAX_COLUMNS} columns")),
             () if !self.columns.is_empty() && fields != self.columns.len() => {
                 Some(format!("has {fields} fields, and the header line has {}", self.columns.len()))
             }

@@ -24,7 +24,7 @@ impl UserImport {
 
     /// A parser of rows that are imported now. Weak hashes are not allowed.
     pub fn parser(&self) -> ImportParser {
-        ImportParser { now: self.services.sessions.now(), allowed_weak: None }
+        ImportParser::new(self.services.sessions.now())
     }
 
     /// Creates the users of a batch in one transaction, and returns what became of each. A user that an earlier import has created

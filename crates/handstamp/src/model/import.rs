@@ -145,11 +145,16 @@ impl std::error::Error for ImportRefusal {}
 /// Checks rows to be imported: [`UserImport::parser`](crate::UserImport::parser).
 #[derive(Clone, Copy, Debug)]
 pub struct ImportParser {
-    pub(crate) now: Timestamp,
-    pub(crate) allowed_weak: Option<WeakFormat>,
+    now: Timestamp,
+    allowed_weak: Option<WeakFormat>,
 }
 
 impl ImportParser {
+    /// A parser of rows that are imported at this time. Weak hashes are not allowed.
+    pub const fn new(now: Timestamp) -> Self {
+        Self { now, allowed_weak: None }
+    }
+
     /// Allows hashes that an attacker can reverse, in the format of one system. They are hashed by Argon2id before they are stored,
     /// which takes as long as a sign-in for each.
     #[must_use]
@@ -335,7 +340,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
-    const PARSER: ImportParser = ImportParser { now: NOW, allowed_weak: None };
+    const PARSER: ImportParser = ImportParser::new(NOW);
     const ADA: ImportFields<'_> = ImportFields {
         email: "Ada@example.com",
         name: "",

@@ -73,8 +73,8 @@ pub(super) use set_password;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct EmailTakenError;
 
-/// The id, the credentials version and the password hash; the times of disabling, of the last change, and of the confirmation of a
-/// second factor; and the costs of imported hashes.
+/// The id, the credentials version and the password hash. Then the times of disabling, of the last change, and of the confirmation
+/// of a second factor, and the costs of imported hashes.
 type CredentialsRow = (Uuid, i64, Option<String>, Option<i64>, Option<i64>, Option<i64>, String);
 
 /// The columns of a [`CredentialsRow`].

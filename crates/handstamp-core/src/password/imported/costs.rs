@@ -38,8 +38,8 @@ impl HashFamily {
     /// An estimate of the nanoseconds that a unit of work takes on a core of today without special instructions.
     fn nanoseconds(self) -> u64 {
         match self {
-            Self::Argon2(family) => 500 * family.work_kib(),
-            Self::Bcrypt => 55_000,
+            Self::Argon2(family) => 600 * family.work_kib(),
+            Self::Bcrypt => 60_000,
             Self::Pbkdf2(Pbkdf2Digest::Sha1) => 300,
             Self::Pbkdf2(Pbkdf2Digest::Sha256) => 450,
             Self::Pbkdf2(Pbkdf2Digest::Sha512) => 600,
@@ -110,7 +110,7 @@ impl HashCost {
         if capped { Ok(cost) } else { Err(UnsupportedHash::CostTooHigh) }
     }
 
-    /// A rough estimate of the time of one hash, in milliseconds of one core. Most machines are faster.
+    /// A rough estimate of the time of one hash, in milliseconds of one core.
     pub fn estimated_milliseconds(&self) -> u64 {
         self.family.work(self.level).saturating_mul(self.family.nanoseconds()) / 1_000_000
     }

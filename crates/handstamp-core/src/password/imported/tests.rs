@@ -250,6 +250,9 @@ fn a_cost_beyond_the_caps_is_refused() {
         format!("scrypt:2:8:600000$salt${digits}"),
         format!("scrypt:2:65535:200$salt${digits}"),
         format!("$scrypt$ln=63,r=8,p=1$${output}"),
+        // These two would take less than four seconds, in more than 1 GiB.
+        format!("$scrypt$ln=20,r=9,p=1$${output}"),
+        format!("$y$jFj$salt${}", ".".repeat(43)),
         format!("pbkdf2:sha256:10000000$salt${digits}"),
         format!("pbkdf2:sha1:4294967295$salt${digits}"),
         format!("pbkdf2:sha1:4294967296$salt${digits}"),

@@ -9,10 +9,10 @@ use handstamp::private_files::cannot;
 use serde_json::Value;
 
 use super::super::found::Found;
-use super::super::mapping::Field;
 use super::super::rows::read_line;
 use super::{first, joined, text};
 use crate::CliError;
+use crate::user_file::Field;
 
 /// What the id of a user begins with whose password is in a database of Auth0.
 const DATABASE: &str = "auth0|";

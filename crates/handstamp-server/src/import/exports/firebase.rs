@@ -6,9 +6,9 @@ use handstamp_core::{FirebaseParams, ImportedHash};
 use serde_json::Value;
 
 use super::super::found::Found;
-use super::super::mapping::Field;
 use super::{read_small, text};
 use crate::CliError;
+use crate::user_file::Field;
 
 /// The hash settings of a project: those in the text of the Firebase console, or those that each new project has.
 pub(super) fn params(path: Option<&Path>) -> Result<FirebaseParams, CliError> {

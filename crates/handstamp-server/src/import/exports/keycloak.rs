@@ -4,8 +4,8 @@ use handstamp_core::ImportedHash;
 use serde_json::Value;
 
 use super::super::found::Found;
-use super::super::mapping::Field;
 use super::{first, joined, names, text};
+use crate::user_file::Field;
 
 /// The roles that Keycloak gives to every user, for its own purposes.
 const OWN_ROLES: [&str; 2] = ["offline_access", "uma_authorization"];

@@ -14,12 +14,12 @@ use handstamp::{ImportParser, UserImport};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::found::{Found, Rules, System};
-use super::mapping::{Field, MappedColumn};
-use super::rows::{Format, Place, Row};
+use super::found::{Found, Rules};
+use super::rows::{Place, Row};
 use super::{BATCH_BYTES, Counted, Input, Message, READ_BYTES, ReadFailed};
 use crate::CliError;
 use crate::cli::ImportArgs;
+use crate::user_file::{Field, Format, MappedColumn, System};
 use auth0::PasswordFile;
 use document::Shape;
 use handstamp_core::FirebaseParams;
@@ -159,11 +159,11 @@ impl Users<'_> {
             Err(reason) => return Ok(Err(reason)),
         };
         for (map, seen) in self.mapped.iter().zip(&mut self.seen) {
-            let Some(value) = user.get(map.column()) else { continue };
+            let Some(value) = user.get(&map.column) else { continue };
             *seen = true;
-            let given = match map.field() {
-                Field::Groups => names(user, map.column()).map(|names| found.groups = names),
-                field => text(user, map.column()).map(|text| found.set(field, text)),
+            let given = match map.field {
+                Field::Groups => names(user, &map.column).map(|names| found.groups = names),
+                field => text(user, &map.column).map(|text| found.set(field, text)),
             };
             if given.is_err() && !value.is_null() {
                 return Ok(given.map(|()| found));
@@ -177,7 +177,7 @@ impl Users<'_> {
             let count = self.rows.len();
             return Err(ReadFailed::Format(format!(
                 "--map names {:?}, which is no key of the first {count} users",
-                map.column()
+                map.column
             )));
         }
         self.is_first = false;

@@ -11,8 +11,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection, Row, SqliteConnection, TypeInfo, ValueRef};
 use url::Url;
 
-use super::super::found::System;
 use super::layout::{Column, Table};
+use crate::user_file::System;
 
 /// How long a database that is locked or does not answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,7 +1,7 @@
 //! Finds the table of users and its columns by the names that frameworks and their guides give them.
 
-use super::super::found::{Rules, Shown, System};
-use super::super::mapping::{Field, MappedColumn};
+use super::super::found::{Rules, Shown};
+use crate::user_file::{Field, MappedColumn, System};
 
 const EMAIL: &[&str] = &["email", "email_address", "e_mail", "mail"];
 const NAME: &[&str] = &["name", "full_name", "fullname", "display_name", "displayname", "real_name"];
@@ -233,10 +233,10 @@ pub(super) fn find(
         None => found_table(rules.system, tables, mapped)?,
     };
     for map in mapped {
-        if users.column(map.column()).is_none() {
+        if users.column(&map.column).is_none() {
             return Err(format!(
                 "--map names the column {:?}; the columns of {} are {}",
-                map.column(),
+                map.column,
                 Shown(&users.shown_name()),
                 users.listed_columns()
             ));
@@ -263,12 +263,12 @@ fn names_of(tables: &[Table]) -> String {
 }
 
 fn found_table<'a>(system: System, tables: &'a [Table], mapped: &[MappedColumn]) -> Result<&'a Table, String> {
-    let is_mapped = |field| mapped.iter().any(|map| map.field() == field);
+    let is_mapped = |field| mapped.iter().any(|map| map.field == field);
     let has = |table: &Table, field, names: &[&str]| is_mapped(field) || !table.named(names).is_empty();
     let candidates: Vec<&Table> = tables
         .iter()
         .filter(|table| {
-            mapped.iter().all(|map| table.column(map.column()).is_some())
+            mapped.iter().all(|map| table.column(&map.column).is_some())
                 && has(table, Field::Email, EMAIL)
                 && (system == System::BetterAuth || has(table, Field::PasswordHash, system.password_columns()))
                 && system.required_columns().iter().all(|names| !table.named(names).is_empty())
@@ -299,7 +299,7 @@ fn found_table<'a>(system: System, tables: &'a [Table], mapped: &[MappedColumn])
 fn layout(rules: &Rules, tables: &[Table], users: &Table, mapped: &[MappedColumn]) -> Result<Layout, String> {
     let system = rules.system;
     let leaves_out = |field| rules.without.contains(&field);
-    let mapped_to = |field| mapped.iter().find(|map| map.field() == field).map(|map| map.column().to_owned());
+    let mapped_to = |field| mapped.iter().find(|map| map.field == field).map(|map| map.column.to_owned());
     let only = |field: Field, names: &[&str]| -> Result<Option<String>, String> {
         if let Some(column) = mapped_to(field) {
             return Ok(Some(column));

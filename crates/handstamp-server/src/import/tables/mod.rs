@@ -10,11 +10,11 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::found::{Found, Rules};
-use super::mapping::MappedColumn;
-use super::rows::{Format, Place};
+use super::rows::Place;
 use super::{BATCH_BYTES, Message};
 use crate::CliError;
 use crate::cli::ImportArgs;
+use crate::user_file::{Format, MappedColumn};
 use database::{Database, Location};
 use layout::Layout;
 use sql::Statement;
@@ -134,8 +134,8 @@ impl MappedColumn {
     /// Refuses mappings of one field twice, which a table cannot have.
     pub(super) fn check(mapped: &[Self]) -> Result<(), CliError> {
         for (place, map) in mapped.iter().enumerate() {
-            if mapped[..place].iter().any(|earlier| earlier.field() == map.field()) {
-                let message = format!("--map names two columns for {}", map.field().name());
+            if mapped[..place].iter().any(|earlier| earlier.field == map.field) {
+                let message = format!("--map names two columns for {}", map.field.name());
                 return Err(CliError::usage(message));
             }
         }

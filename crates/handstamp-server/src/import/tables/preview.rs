@@ -5,11 +5,11 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use handstamp_core::GroupName;
 
 use super::super::found::{Rules, Shown, scheme};
-use super::super::mapping::Field;
 use super::Sample;
 use super::database::Dialect;
 use super::layout::{Disables, GroupsColumn, Layout, PasswordColumn, VerifiedColumn};
 use super::sql::{MAX_VALUE_BYTES, quoted, quoted_table};
+use crate::user_file::Field;
 use crate::{CliError, plural};
 
 /// How many rows are shown.

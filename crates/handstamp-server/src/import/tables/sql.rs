@@ -1,10 +1,10 @@
 //! The statement that reads the users of a table, and what becomes of the values of a row.
 
 use super::super::found::Found;
-use super::super::mapping::Field;
 use super::super::rows::Place;
 use super::database::{Dialect, Value};
 use super::layout::{Disables, GroupsColumn, Layout, PasswordColumn, Table, VerifiedColumn};
+use crate::user_file::Field;
 
 /// The most bytes of a value. A longer one is not read.
 pub(super) const MAX_VALUE_BYTES: usize = 64 << 10;

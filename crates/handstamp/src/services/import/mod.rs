@@ -19,9 +19,15 @@ pub(crate) use dry_run::DryRun;
 pub(crate) const USERS_AT_ONCE: usize = 1000;
 /// How many users a page of an export has.
 const EXPORTED_AT_ONCE: usize = 1000;
-/// The waits before a batch is written again. The server may hold the lock, or restart.
-const TRY_AGAIN_AFTER: [Duration; 4] =
-    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
+/// The waits before a batch is written again. The server may hold the lock or restart, and a busy disk may take seconds for a commit.
+const TRY_AGAIN_AFTER: [Duration; 6] = [
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(20),
+];
 
 impl Services {
     /// Prepares the database for an import.

@@ -37,7 +37,7 @@ fn imported(address: &str, legacy_id: &str) -> ImportUser {
         groups: &groups,
         ..ImportFields::default()
     };
-    ImportParser { now: NOW, allowed_weak: None }.parse(&fields).unwrap()
+    ImportParser::new(NOW).parse(&fields).unwrap()
 }
 
 /// A user whose hash has this cost.
