@@ -144,7 +144,7 @@ fn a_user_of_keycloak_is_enabled_only_if_the_export_says_so() {
     }))
     .unwrap();
     assert_eq!(
-        (ada.get(Field::Name), ada.groups),
+        (ada.get(Field::Name), ada.groups.clone()),
         ("Ada", vec!["staff".to_owned(), "a/b".to_owned(), "editor".to_owned()])
     );
     assert!(user(json!({"serviceAccountClientId": "app"})).unwrap_err().contains("service account"));

@@ -41,7 +41,7 @@ pub(super) fn show(
         text += &format!("  {:<15} {}\n", "not imported", others.join(", "));
     }
     for (place, found) in samples {
-        text += &format!("\n  {}\n", in_words(place));
+        text += &format!("\n  {}\n", place);
         match found {
             Err(reason) => text += &format!("    refused: {reason}\n"),
             Ok(found) => {
@@ -49,11 +49,11 @@ pub(super) fn show(
                 for field in Field::all() {
                     let value = match field {
                         Field::PasswordHash => scheme(found.get(field)),
-                        Field::Groups => found.groups.join(", "),
-                        _ => found.get(field).to_owned(),
+                        Field::Groups => Shown(&found.groups.join(", ")).to_string(),
+                        _ => Shown(found.get(field)).to_string(),
                     };
                     if !value.is_empty() {
-                        text += &format!("    {:<15} {}\n", field.name(), Shown(&value));
+                        text += &format!("    {:<15} {value}\n", field.name());
                     }
                 }
             }
@@ -63,10 +63,6 @@ pub(super) fn show(
         text += &format!("\n{note}\n");
     }
     let _ = writeln!(io::stderr(), "{text}");
-}
-
-fn in_words(place: &super::Place) -> String {
-    Shown(&place.to_string()).to_string()
 }
 
 /// Asks whether to import.
