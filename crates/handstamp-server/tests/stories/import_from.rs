@@ -20,6 +20,8 @@ fn path_of(name: &str) -> String {
 async fn sqlite(server: &TestServer, name: &str, sql: String) -> String {
     let path = server.folder().join(name);
     let mut connection = SqliteConnection::connect(&format!("sqlite:{}?mode=rwc", path.display())).await.unwrap();
+    // The tables come in another order than the references to them.
+    connection.execute("PRAGMA foreign_keys = OFF").await.unwrap();
     connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.unwrap();
     connection.close().await.unwrap();
     format!("sqlite:///{}", path.display())
@@ -101,7 +103,8 @@ handstamp_testing::stories! {
 
     async fn users_of_a_django_project_sign_in_with_their_passwords(server: TestServer) {
         let url = former(&server, "django.sql").await;
-        let flags = ["--yes", "--group", "Content editors=", "--refused", "refused.jsonl"];
+        let refused = server.folder().join("refused.jsonl");
+        let flags = ["--yes", "--group", "Content editors=", "--refused", refused.to_str().unwrap()];
         let (status, output, error) = import(&server, "django", &url, &flags);
         assert_eq!((status, output.as_str()), (1, "imported 3 users (1 without a password); already there: 0; refused: 1\n"), "{error}");
         assert!(error.contains("row with id 4: "), "{error}");
@@ -109,7 +112,7 @@ handstamp_testing::stories! {
         assert_eq!(shown(&server, "bob@example.com"), values("bob", true, "2021-03-04T05:06:07Z", true, &["staff"], "2"));
         assert_eq!(shown(&server, "carol@example.com"), values("Carol", false, "2021-03-04T05:06:07Z", false, &[], "3"));
         assert!(signs_in(&server, "ada@example.com").await);
-        let refused = fs::read_to_string(server.folder().join("refused.jsonl")).unwrap();
+        let refused = fs::read_to_string(refused).unwrap();
         let corrected = refused.replace("\"legacy_id\":\"4\"", "\"legacy_id\":\"4\",\"email\":\"dave@example.com\"");
         fs::write(server.folder().join("corrected.jsonl"), corrected).unwrap();
         let corrected = server.folder().join("corrected.jsonl");
@@ -244,7 +247,7 @@ handstamp_testing::stories! {
         assert_eq!(shown(&server, "ada@example.com"), values("42", false, "2021-03-04T05:06:07Z", false, &[], "1"));
         assert_eq!(shown(&server, "heidi@example.com"), values("heidi", false, "2021-03-04T05:06:07Z", true, &[], "8"));
         let (status, output, error) = import(&server, "flask", &url, &["--yes", "--table", "persons", "--dry-run"]);
-        assert!(status == 1 && output.contains("already there: 1"), "a view has no key but an id: {output} {error}");
+        assert!(status == 1 && output.contains("already there: 2"), "a view has no key but an id: {output} {error}");
         let (status, output, error) = import(&server, "flask", &url, &["--yes", "--table", "empty"]);
         assert_eq!((status, output.as_str()), (0, "imported 0 users; already there: 0; refused: 0\n"), "{error}");
     }

@@ -65,6 +65,9 @@ fn each_element(input: impl BufRead, shape: Shape, act: &mut Act<'_>) -> Result<
         Shape::Lines => Elements(&mut walk).deserialize(&mut json),
         Shape::UsersOfDocument => Document(&mut walk).deserialize(&mut json),
     };
+    if walked.is_ok() && !found {
+        return Err(ReadFailed::Format("the input has no list \"users\"".to_owned()));
+    }
     let walked = walked.and_then(|()| json.end());
     match (failed, walked) {
         (Some(failed), _) => Err(failed),
@@ -76,7 +79,6 @@ fn each_element(input: impl BufRead, shape: Shape, act: &mut Act<'_>) -> Result<
             Some(_) => ReadFailed::Io(error.into()),
             None => ReadFailed::Format(format!("the input is not JSON of this system: {error}")),
         }),
-        (None, Ok(())) if !found => Err(ReadFailed::Format("the input has no list \"users\"".to_owned())),
         (None, Ok(())) => Ok(()),
     }
 }
