@@ -50,7 +50,7 @@ pub(crate) fn run(settings: Settings, request: &ImportArgs) -> Result<(), CliErr
     with_handstamp_in(settings, DataDirMode::Create, async |handstamp| import(handstamp, request, source).await)
 }
 
-/// What the users are read from.
+/// The source of the users.
 enum Source {
     File(Input),
     Table(Box<UserTable>),
@@ -110,7 +110,7 @@ impl Source {
     }
 }
 
-/// What the reading thread is asked for.
+/// The task of the reading thread.
 struct ReadRequest {
     name: PathBuf,
     format: Option<Format>,

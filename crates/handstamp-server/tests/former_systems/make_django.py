@@ -47,7 +47,7 @@ def set_up(file, apps, **more):
 
 
 def dump(file, path):
-    # What no test reads is left out: permissions, and the notes of migrations.
+    # Permissions and the notes of migrations are left out, since no test reads them.
     connection = sqlite3.connect(file)
     for table in ["auth_permission", "django_migrations", "django_content_type"]:
         connection.execute(f"DELETE FROM {table}")

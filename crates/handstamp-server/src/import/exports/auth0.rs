@@ -14,7 +14,7 @@ use super::{first, joined, text};
 use crate::CliError;
 use crate::user_file::Field;
 
-/// What the id of a user begins with whose password is in a database of Auth0.
+/// The beginning of the id of a user whose password is in a database of Auth0.
 const DATABASE: &str = "auth0|";
 const OBJECT_ID_DIGITS: usize = 24;
 

@@ -133,7 +133,7 @@ impl<'de> Visitor<'de> for Document<'_, '_, '_> {
         loop {
             self.0.left.set(MAX_USER_BYTES);
             let Some(key) = map.next_key::<String>()? else { return Ok(()) };
-            // What is ignored is not kept, whatever its length.
+            // Ignored values of any length are not kept.
             self.0.left.set(usize::MAX);
             if key == "users" {
                 map.next_value_seed(Elements(self.0))?;

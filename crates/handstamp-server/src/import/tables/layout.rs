@@ -173,7 +173,7 @@ pub(super) enum PasswordColumn {
     },
 }
 
-/// What tells that an address is verified.
+/// The place that tells whether an address is verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum VerifiedColumn {
     Column(String),

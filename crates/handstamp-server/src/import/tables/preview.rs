@@ -1,4 +1,4 @@
-//! What an operator sees before the users of a table are imported: the columns, some rows without their secrets, and a question.
+//! The preview of an import from a table: the columns, some rows without their secrets, and a question.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -81,7 +81,7 @@ pub(super) fn ask(count: u64) -> Result<(), CliError> {
     }
 }
 
-/// What the operator should know about this table.
+/// Notes for the operator about this table.
 fn notes(layout: &Layout, rules: &Rules, group_names: &[String]) -> Vec<String> {
     let mut notes = Vec::new();
     if layout.verified.is_none() && !rules.all_verified {

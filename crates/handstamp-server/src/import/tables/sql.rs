@@ -9,7 +9,7 @@ use crate::user_file::Field;
 /// The most bytes of a value. A longer one is not read.
 pub(super) const MAX_VALUE_BYTES: usize = 64 << 10;
 
-/// What the value of an expression is.
+/// The meaning of the value of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Id,
