@@ -26,6 +26,7 @@ mod forward_auth;
 mod http2;
 mod http_fuzzing;
 mod import;
+mod import_from;
 mod in_front_of_an_app;
 mod json_api;
 mod key_rotation;
