@@ -111,7 +111,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("handstamp-auth0-{}.ndjson", std::process::id()));
         let mut file = File::create(&path).unwrap();
         writeln!(file, r#"{{"_id":{{"$oid":"60425dc43519d90068f82973"}},"passwordHash":"one"}}"#).unwrap();
-        writeln!(file, "\n{}", r#"{"_id":{"$oid":"60425dc43519d90068f82974"},"passwordHash":"two"}"#).unwrap();
+        writeln!(file, "\n{{\"_id\":{{\"$oid\":\"60425dc43519d90068f82974\"}},\"passwordHash\":\"two\"}}").unwrap();
         let mut passwords = PasswordFile::open(&path).unwrap();
         let mut hash = |id: &str| {
             let mut found = Found::default();

@@ -151,13 +151,13 @@ fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     if more > 0 { format!("{names} and {more} more") } else { names }
 }
 
-/// How a column tells that a user is disabled.
+/// The value of a column by which a user is disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Disables {
-    IfTrue,
-    IfFalse,
-    /// If it has a value, such as a time.
-    IfSet,
+    True,
+    False,
+    /// Any value, such as a time.
+    Set,
 }
 
 /// Where the hashes of passwords are.
@@ -185,15 +185,18 @@ pub(super) enum VerifiedColumn {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum GroupsColumn {
     Column(String),
-    /// The table of memberships with its columns of the user and of the group, and the table of names with its key and name.
-    Memberships {
-        table: Table,
-        user: String,
-        group: String,
-        names: Table,
-        key: String,
-        name: String,
-    },
+    Memberships(Box<Memberships>),
+}
+
+/// The table of memberships with its columns of the user and of the group, and the table of names with its key and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Memberships {
+    pub(super) table: Table,
+    pub(super) user: String,
+    pub(super) group: String,
+    pub(super) names: Table,
+    pub(super) key: String,
+    pub(super) name: String,
 }
 
 /// The table of users, and which columns are which fields.
@@ -347,17 +350,13 @@ fn layout(rules: &Rules, tables: &[Table], users: &Table, mapped: &[MappedColumn
         (None, None) => users.first(VERIFIED).map(VerifiedColumn::Column),
     };
     let disabled = match mapped_to(Field::Disabled) {
-        Some(column) => vec![(column, Disables::IfTrue)],
+        Some(column) => vec![(column, Disables::True)],
         None => {
             let columns = |names, disables| {
                 users.named(names).into_iter().map(move |column| (column.name.clone(), disables)).collect::<Vec<_>>()
             };
-            [
-                columns(ENABLED, Disables::IfFalse),
-                columns(DISABLED, Disables::IfTrue),
-                columns(DISABLED_AT, Disables::IfSet),
-            ]
-            .concat()
+            [columns(ENABLED, Disables::False), columns(DISABLED, Disables::True), columns(DISABLED_AT, Disables::Set)]
+                .concat()
         }
     };
     let groups = match mapped_to(Field::Groups) {
@@ -424,14 +423,14 @@ fn memberships(system: System, tables: &[Table], users: &Table) -> Option<Groups
             let mut others = memberships.columns.iter().filter(others);
             others.next().filter(|_| others.next().is_none()).map(|column| column.name.clone())
         })?;
-        Some(GroupsColumn::Memberships {
+        Some(GroupsColumn::Memberships(Box::new(Memberships {
             user,
             group,
             key: names.key.clone()?,
             name: names.first(&["name"])?,
             table: memberships.clone(),
             names: names.clone(),
-        })
+        })))
     })
 }
 

@@ -135,9 +135,9 @@ impl Layout {
             .disabled
             .iter()
             .map(|(column, disables)| match disables {
-                Disables::IfTrue => shown(column),
-                Disables::IfFalse => format!("not {}", shown(column)),
-                Disables::IfSet => format!("{} is set", shown(column)),
+                Disables::True => shown(column),
+                Disables::False => format!("not {}", shown(column)),
+                Disables::Set => format!("{} is set", shown(column)),
             })
             .collect();
         let verified = match &self.verified {
@@ -154,8 +154,9 @@ impl Layout {
         });
         let groups = self.groups.as_ref().map(|groups| match groups {
             GroupsColumn::Column(column) => shown(column),
-            GroupsColumn::Memberships { table, names, name, .. } => {
-                format!("{} of {} by {}", shown(name), shown(&names.shown_name()), shown(&table.shown_name()))
+            GroupsColumn::Memberships(by) => {
+                let (names, table) = (by.names.shown_name(), by.table.shown_name());
+                format!("{} of {} by {}", shown(&by.name), shown(&names), shown(&table))
             }
         });
         let names = if names.is_empty() { "part of the address".to_owned() } else { names.join(", or ") };
@@ -188,8 +189,8 @@ impl Layout {
 
     /// The statement that reads the names of the groups.
     pub(super) fn group_names(&self, dialect: Dialect) -> Option<String> {
-        let Some(GroupsColumn::Memberships { names, name, .. }) = &self.groups else { return None };
-        let (table, name) = (quoted_table(names), quoted(name));
+        let Some(GroupsColumn::Memberships(by)) = &self.groups else { return None };
+        let (table, name) = (quoted_table(&by.names), quoted(&by.name));
         let value = match dialect {
             Dialect::Sqlite => name,
             Dialect::Postgres => format!("CAST({name} AS text)"),

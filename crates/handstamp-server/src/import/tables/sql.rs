@@ -3,7 +3,7 @@
 use super::super::found::Found;
 use super::super::rows::Place;
 use super::database::{Dialect, Value};
-use super::layout::{Disables, GroupsColumn, Layout, PasswordColumn, Table, VerifiedColumn};
+use super::layout::{Disables, GroupsColumn, Layout, Memberships, PasswordColumn, Table, VerifiedColumn};
 use crate::user_file::Field;
 
 /// The most bytes of a value. A longer one is not read.
@@ -112,7 +112,8 @@ impl Layout {
         match &self.groups {
             None => {}
             Some(GroupsColumn::Column(column)) => values.push((Part::Text(Field::Groups), own(column))),
-            Some(GroupsColumn::Memberships { table, user, group, names, key, name }) => {
+            Some(GroupsColumn::Memberships(memberships)) => {
+                let Memberships { table, user, group, names, key, name } = &**memberships;
                 let select = format!(
                     "SELECT m.{user} AS id, {} AS names FROM {} m JOIN {} g ON g.{} = m.{} GROUP BY m.{user}",
                     dialect.lines_of(&format!("g.{}", quoted(name))),
@@ -186,10 +187,10 @@ impl Statement {
                 Part::GroupLines => found.groups.extend(value.text(Field::Groups.name())?.lines().map(str::to_owned)),
             }
         }
-        let joined = names
+        let mut joined = names
             .into_iter()
             .map(|parts| parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "));
-        found.set(Field::Name, joined.filter(|name| !name.is_empty()).next().unwrap_or_default());
+        found.set(Field::Name, joined.find(|name| !name.is_empty()).unwrap_or_default());
         Ok(found)
     }
 }
@@ -200,10 +201,10 @@ fn disabled(disables: Disables, value: &Value) -> Result<Option<String>, String>
     let is = |words: &[&str]| words.iter().any(|word| text.trim().eq_ignore_ascii_case(word));
     let (yes, no) = (is(&["true", "t", "yes", "y", "1"]), is(&["", "false", "f", "no", "n", "0"]));
     Ok(match disables {
-        Disables::IfSet => (!text.is_empty()).then(|| "true".to_owned()),
+        Disables::Set => (!text.is_empty()).then(|| "true".to_owned()),
         _ if !yes && !no => Some(text),
         // An unknown state of `active` counts as not active.
-        Disables::IfFalse => no.then(|| "true".to_owned()),
-        Disables::IfTrue => yes.then(|| "true".to_owned()),
+        Disables::False => no.then(|| "true".to_owned()),
+        Disables::True => yes.then(|| "true".to_owned()),
     })
 }

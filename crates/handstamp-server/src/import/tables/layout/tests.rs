@@ -46,7 +46,7 @@ fn a_table_of_the_guides_of_flask_is_found() {
     assert_eq!(layout.verified, Some(VerifiedColumn::Column("confirmed_at".to_owned())));
     assert_eq!((layout.created.as_deref(), layout.legacy_id.as_deref()), (Some("created_at"), Some("id")));
     assert_eq!(layout.names, [["username"]]);
-    assert_eq!(disabled(&layout), [("active", Disables::IfFalse)]);
+    assert_eq!(disabled(&layout), [("active", Disables::False)]);
     assert_eq!(layout.groups, None);
 }
 
@@ -57,7 +57,8 @@ fn roles_are_found_by_the_table_of_memberships() {
         &["role: id* name", "roles_users: user_id role_id", "user: id* email password first_name last_name username"],
     )
     .unwrap();
-    let Some(GroupsColumn::Memberships { table, user, group, names, key, name }) = layout.groups else { panic!() };
+    let Some(GroupsColumn::Memberships(memberships)) = layout.groups else { panic!() };
+    let Memberships { table, user, group, names, key, name } = *memberships;
     assert_eq!((table.name.as_str(), user.as_str(), group.as_str()), ("roles_users", "user_id", "role_id"));
     assert_eq!((names.name.as_str(), key.as_str(), name.as_str()), ("role", "id", "name"));
     assert_eq!(layout.names, vec![vec!["first_name", "last_name"], vec!["username"]]);
@@ -73,7 +74,7 @@ fn a_custom_model_of_django_is_found_with_its_groups() {
     ];
     let layout = found(System::Django, &tables).unwrap();
     assert_eq!((layout.table.name.as_str(), layout.verified.is_none()), ("members_member", true));
-    assert!(matches!(layout.groups, Some(GroupsColumn::Memberships { user, .. }) if user == "member_id"));
+    assert!(matches!(layout.groups, Some(GroupsColumn::Memberships(by)) if by.user == "member_id"));
     let allauth = [&tables[..], &["account_emailaddress: id* user_id email verified primary"]].concat();
     let layout = found(System::Django, &allauth).unwrap();
     assert!(matches!(layout.verified, Some(VerifiedColumn::Addresses(_))));
@@ -85,10 +86,10 @@ fn every_column_that_stops_a_user_counts() {
         found(System::Devise, &["users: id* email encrypted_password confirmed_at locked_at banned active deleted_at"]);
     let layout = layout.unwrap();
     let all = [
-        ("active", Disables::IfFalse),
-        ("banned", Disables::IfTrue),
-        ("locked_at", Disables::IfSet),
-        ("deleted_at", Disables::IfSet),
+        ("active", Disables::False),
+        ("banned", Disables::True),
+        ("locked_at", Disables::Set),
+        ("deleted_at", Disables::Set),
     ];
     assert_eq!(disabled(&layout), all);
 }
@@ -133,7 +134,7 @@ fn what_is_not_found_is_answered_with_what_there_is() {
     let map = ["adresse=email", "kennwort=password_hash", "gesperrt=disabled"];
     let layout = mapped(System::Flask, &tables, None, &map).unwrap();
     assert_eq!((layout.table.name.as_str(), layout.legacy_id.as_deref()), ("kunden", Some("nr")));
-    assert_eq!(disabled(&layout), [("gesperrt", Disables::IfTrue)]);
+    assert_eq!(disabled(&layout), [("gesperrt", Disables::True)]);
     assert!(found(System::Flask, &[]).unwrap_err().contains("the database is empty"));
 }
 
