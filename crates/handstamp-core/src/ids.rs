@@ -19,6 +19,16 @@ impl UserId {
         Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid())
     }
 
+    /// An id for each user of a batch: random bytes that they share and their number come before the random bytes of each. A database
+    /// that stores users in the order of their ids then writes a batch to few pages.
+    pub fn in_batch(now: Timestamp, shared: [u8; 4], number: u16, random: [u8; 4]) -> Self {
+        let mut bytes = [0; 10];
+        bytes[..4].copy_from_slice(&shared);
+        bytes[4..6].copy_from_slice(&number.to_be_bytes());
+        bytes[6..].copy_from_slice(&random);
+        Self::new(now, bytes)
+    }
+
     /// The id that was stored as this UUID.
     pub const fn from_uuid(uuid: Uuid) -> Self {
         Self(uuid)
@@ -118,6 +128,16 @@ mod tests {
         assert_eq!((id.as_uuid().get_version_num(), id.as_uuid().get_variant()), (7, uuid::Variant::RFC4122));
         assert!(id < at(1_800_000_001, 0) && id != at(1_800_000_000, 0xfe));
         assert_eq!(id.to_string(), "01a3185c-5000-7fff-bfff-ffffffffffff");
+    }
+
+    #[test]
+    fn the_ids_of_a_batch_stand_side_by_side() {
+        let now = Timestamp::from_unix_seconds(1_800_000_000);
+        let id = |shared, number, random| UserId::in_batch(now, shared, number, random);
+        let first = id([1; 4], 0, [0xff; 4]);
+        assert!(first < id([1; 4], 1, [0; 4]) && id([1; 4], 1, [0; 4]) < id([1, 1, 1, 2], 0, [0; 4]));
+        assert!(first != id([1; 4], 0, [0xfe; 4]), "the ids of two batches that share bytes differ");
+        assert_eq!(first.as_uuid().get_version_num(), 7);
     }
 
     #[test]

@@ -182,7 +182,7 @@ handstamp_testing::stories! {
         let ada = server.ada().await;
         assert!(ada.is_signed_in().await);
         let (before, begun, leases) = (server.db_statements("request").await, Instant::now(), server.db_statements("lease").await);
-        for _ in 0..10_000 {
+        for _ in 0..2000 {
             assert_eq!(ada.opens("/account").await.status, 200);
         }
         assert_eq!(server.db_statements("request").await, before);
@@ -191,7 +191,7 @@ handstamp_testing::stories! {
         let heartbeats = server.db_statements("lease").await - leases;
         let most = 20.0 * (1.0 + begun.elapsed().as_secs_f64());
         assert!(heartbeats < most, "{heartbeats} statements and not {most}");
-        assert!(server.metric("handstamp_session_cache_hits_total").await >= 10_000.0);
+        assert!(server.metric("handstamp_session_cache_hits_total").await >= 2000.0);
         assert_eq!(server.metric("handstamp_session_cache_misses_total").await, 1.0);
         assert_eq!(server.metric("handstamp_session_cache_entries").await, 1.0);
         assert!(server.metric("handstamp_lease_age_seconds").await < LEASE.as_secs_f64() / 2.0);

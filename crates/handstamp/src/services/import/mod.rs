@@ -53,8 +53,9 @@ impl Services {
             users.iter().map(|user| dry_run.as_ref().and_then(|run| run.known(user))).collect();
         let is_new = |(user, known): (_, &Option<ImportOutcome>)| known.is_none().then_some(user);
         let new = users.iter().zip(&known).filter_map(is_new);
-        let rows: Vec<_> =
-            new.map(|user| ImportRow { id: UserId::new(now, self.environment.random()), user }).collect();
+        let shared = self.environment.random();
+        let id = |number| UserId::in_batch(now, shared, number, self.environment.random());
+        let rows: Vec<_> = new.zip(0_u16..).map(|(user, number)| ImportRow { id: id(number), user }).collect();
         let event = Event::UsersImported { users: 0 };
         let mut waits = TRY_AGAIN_AFTER.iter();
         let outcomes = loop {
