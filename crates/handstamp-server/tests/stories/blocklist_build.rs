@@ -6,9 +6,11 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use handstamp_testing::{SeededRng, TempFolder, TestServer, handstamp_binary};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 
@@ -90,20 +92,27 @@ impl Builder {
         error_of(&process.wait_with_output().unwrap())
     }
 
-    /// A run whose stored progress is so.
+    /// A run whose stored progress is so, and which is stopped (SIGSTOP).
     fn runs_until(&self, arguments: &[&str], is_so: impl Fn(&Value) -> bool) -> Child {
         let mut process = self.command(arguments).stderr(Stdio::piped()).spawn().unwrap();
         let begun = Instant::now();
         loop {
+            // It is stopped while its progress is read, so it goes no further, however busy the machine is.
+            std::thread::sleep(Duration::from_millis(5));
+            send(&process, Signal::STOP);
             let stored = fs::read(self.path("filter.partial/progress.json")).unwrap_or_default();
             if is_so(&serde_json::from_slice(&stored).unwrap_or_default()) {
                 return process;
             }
-            assert!(process.try_wait().unwrap().is_none(), "it ended before it could be killed");
+            assert!(process.try_wait().unwrap().is_none(), "it ended before it came so far");
             assert!(begun.elapsed() < Duration::from_secs(60), "it does not come so far");
-            std::thread::sleep(Duration::from_millis(1));
+            send(&process, Signal::CONT);
         }
     }
+}
+
+fn send(process: &Child, signal: Signal) {
+    kill_process(Pid::from_child(process), signal).unwrap();
 }
 
 /// Whether some of the input is stored, but not all.
@@ -192,11 +201,22 @@ fn an_input_that_is_no_list_is_reported_with_its_file_and_line() {
     assert!(!here.path("filter").exists());
 }
 
-/// A list of which progress is stored while it is read, after 16 MiB, and the filter of it.
-fn with_a_long_list() -> (Builder, Vec<u8>) {
+/// How many passwords are in a list of which progress is stored while it is read, after 16 MiB.
+const MANY: u32 = 400_000;
+
+/// A folder with such a list, and the filter of it.
+fn with_a_long_list() -> (Builder, &'static [u8]) {
+    static MADE: LazyLock<(String, Vec<u8>)> = LazyLock::new(|| {
+        let list: String = lines(MANY).iter().map(|line| format!("{line}\r\n")).collect();
+        let here = Builder::new();
+        here.write("list", &list);
+        let filter = here.makes(&["list"]);
+        (list, filter)
+    });
     let here = Builder::new();
-    here.write("list", lines(600_000).iter().map(|line| format!("{line}\r\n")).collect::<String>());
-    let filter = here.makes(&["list"]);
+    let (list, filter) = &*MADE;
+    here.write("list", list);
+    here.write("filter", filter);
     (here, filter)
 }
 
@@ -214,7 +234,7 @@ fn a_killed_build_goes_on_and_makes_the_same_bytes() {
     let told = error_of(&output);
     assert!(output.status.success() && told.contains("of 4096 shards are built"), "{told}");
     let told = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(told.split(',').next().unwrap(), "made filter: 600000 passwords");
+    assert_eq!(told.split(',').next().unwrap(), format!("made filter: {MANY} passwords"));
     assert!(!told.contains("duplicates"), "no line is read twice: {told}");
     assert!(fs::read(here.path("filter")).unwrap() == expected);
     assert!(!here.path("filter.partial").exists());
@@ -250,11 +270,12 @@ fn a_build_of_another_input_begins_anew() {
 
 #[test]
 fn a_list_that_grows_while_it_is_read_makes_no_filter() {
-    let here = Builder::new();
-    here.write("list", lines(600_000).iter().map(|line| format!("{line}\n")).collect::<String>());
+    let (here, _) = with_a_long_list();
+    fs::remove_file(here.path("filter")).unwrap();
     let process = here.runs_until(&RUN, reads);
     let mut list = OpenOptions::new().append(true).open(here.path("list")).unwrap();
     std::io::Write::write_all(&mut list, list_of(["plum-octave-harbour"].into_iter()).as_bytes()).unwrap();
+    send(&process, Signal::CONT);
     let output = process.wait_with_output().unwrap();
     assert!(!output.status.success() && error_of(&output).contains("changed while it was read"), "{output:?}");
     assert!(!here.path("filter").exists());
