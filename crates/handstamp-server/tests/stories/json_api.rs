@@ -163,7 +163,7 @@ fn is_as_described(server: &TestServer, excluded: &str, more: &[&str]) {
         "--seed",
         "1",
         "--max-examples",
-        "40",
+        "20",
     ]);
     command.args(["--exclude-checks", excluded, "--no-color"]).args(more);
     let output = command.current_dir(server.folder()).output().expect("script/test installs schemathesis");
