@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap_complete::Shell;
 use handstamp::EventHead;
 
 use crate::proxy_config::{Access, Endpoint, HostName, Proxy};
@@ -10,7 +11,7 @@ use crate::user_file::{Field, Format, MappedColumn, RenamedGroup, System, WeakHa
 
 /// User accounts for web apps: registration, sign-in, sign-out and a session cookie.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, after_help = EXIT_STATUSES)]
+#[command(name = "handstamp", version, arg_required_else_help = true, after_help = EXIT_STATUSES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -75,6 +76,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: EventsCommand,
     },
+    /// Show the settings in force, check them, or print an example of the settings file.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Print a complete configuration of a reverse proxy that authenticates the requests to an app with Handstamp.
     ProxyConfig {
         /// Which proxy
@@ -114,6 +120,36 @@ pub(crate) enum Command {
         #[command(flatten)]
         data: DataArgs,
     },
+    /// Print the script that completes commands and flags in a shell.
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write those of all commands to a folder.
+    Man {
+        /// The folder, which must exist
+        #[arg(long, value_name = "FOLDER")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// Show the settings in force, check them, or print an example of the settings file.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show each setting with its value and its source. Secrets are not shown.
+    Show {
+        #[command(flatten)]
+        output: OutputFlags,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Check the settings and the files that they name, without the database. Exit status 2 when a setting is wrong.
+    Check {
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Print a settings file in which every setting is a comment with its default.
+    Example,
 }
 
 /// Manage users. Every change applies on all nodes when the command returns.

@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod config;
 mod connection_limit;
 mod doctor;
 mod events;
@@ -11,6 +12,7 @@ mod listener;
 mod log;
 mod log_format;
 mod mail;
+mod manual;
 mod metrics;
 mod network_shares;
 mod passwords;
@@ -58,6 +60,9 @@ fn main() -> ExitCode {
             Command::Events { command } => {
                 settings(command.data(), &AddressArgs::default()).and_then(|settings| events::run(settings, command))
             }
+            Command::Config { command } => config::run(&command),
+            Command::Completions { shell } => manual::completions(shell),
+            Command::Man { output } => manual::pages(output.as_deref()),
             Command::ProxyConfig { proxy, listen, app, handstamp, hosts, pass } => {
                 let (access, preflight) = (pass.access, pass.preflight);
                 proxy_config::print(&Wanted { proxy, listen, app, handstamp, hosts, access, preflight })

@@ -2,6 +2,7 @@
 //!
 //! The library defines its own settings ([`Config::settings`]); this module adds those of the server.
 
+mod example;
 mod sources;
 
 use std::ffi::OsString;
@@ -21,6 +22,9 @@ use crate::cli::{AddressArgs, DataArgs};
 use crate::log_format::LogFormat;
 use crate::tls::TlsFiles;
 use sources::{Sources, who_else_writes};
+
+pub(crate) use example::example;
+pub(crate) use sources::InForce;
 
 /// The bounds of the limit on concurrent connections.
 const CONNECTIONS_RANGE: RangeInclusive<usize> = 10..=1_000_000;
@@ -127,6 +131,19 @@ impl Settings {
         let warnings = settings.warnings();
         settings.notes.extend(warnings);
         Ok(settings)
+    }
+
+    /// Each setting with its value and its source, in the order of their definitions, and all errors.
+    pub(crate) fn in_force(
+        data: &DataArgs,
+        address: &AddressArgs,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> (Vec<InForce>, Result<(), SettingsErrors>) {
+        let known = definitions();
+        let sources = Sources::read(&known, data, address, environment);
+        let mut settings = Self::defaults();
+        let in_force = sources.in_force(&settings);
+        (in_force, sources.store(&mut settings).map(drop).map_err(SettingsErrors))
     }
 
     /// The defaults. The placeholder of the secret key is random, so that it protects what it signs.
@@ -244,6 +261,22 @@ fn definitions() -> Vec<Setting<Settings>> {
     all.extend(tls());
     all.extend(operation());
     all
+}
+
+/// The section of a setting, such as `session`; none for those at the top.
+fn section_of(setting: &Setting<Settings>) -> Option<String> {
+    setting.name().rsplit_once('.').map(|(section, _)| section.to_owned())
+}
+
+/// All sections in the order in which they are defined, those at the top first.
+fn sections(settings: &[Setting<Settings>]) -> Vec<Option<String>> {
+    let mut sections = vec![None];
+    for section in settings.iter().map(section_of) {
+        if !sections.contains(&section) {
+            sections.push(section);
+        }
+    }
+    sections
 }
 
 fn general() -> Vec<Setting<Settings>> {

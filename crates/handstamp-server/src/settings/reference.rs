@@ -7,7 +7,7 @@ use std::fmt::Write;
 use handstamp::Setting;
 
 use super::sources::{FLAGS, PREFIX};
-use super::{Settings, definitions};
+use super::{Settings, definitions, section_of, sections};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/reference/settings.md");
 const BEGIN: &str = "<!-- The tables down to the next such mark are made from the code by settings/reference.rs. -->\n";
@@ -22,16 +22,12 @@ pub(super) fn variable(name: &str) -> String {
 /// section come first.
 fn tables() -> String {
     let (settings, defaults) = (definitions(), Settings::defaults());
-    let section = |setting: &Setting<Settings>| setting.name().rsplit_once('.').map(|(section, _)| section.to_owned());
-    let mut sections: Vec<_> = settings.iter().map(section).collect();
-    sections.sort_by_key(Option::is_some);
     let mut text = String::new();
-    while let Some(first) = sections.first().cloned() {
-        sections.retain(|section| *section != first);
-        let title = first.as_ref().map_or("General".to_owned(), |section| format!("`{section}`"));
+    for section in sections(&settings) {
+        let title = section.as_ref().map_or("General".to_owned(), |section| format!("`{section}`"));
         write!(text, "\n## {title}\n\n| setting | environment variable | values | default | meaning |\n").unwrap();
         text.push_str("| --- | --- | --- | --- | --- |\n");
-        for setting in settings.iter().filter(|setting| section(setting) == first) {
+        for setting in settings.iter().filter(|setting| section_of(setting) == section) {
             let (name, values, about) = (setting.name(), setting.values_in_words(), setting.documentation());
             let values = if setting.is_secret() { format!("{values}; secret") } else { values.to_owned() };
             let default = setting.default_in_words(&defaults);

@@ -35,6 +35,18 @@ struct RawValue {
     origin: String,
 }
 
+/// A setting in force.
+#[derive(Debug)]
+pub(crate) struct InForce {
+    /// The name; for a setting of entries, that of the entry is in it.
+    pub(crate) name: String,
+    /// The value as it was given, or the default in words. None for a secret that was given, and where the default is none.
+    pub(crate) value: Option<String>,
+    /// The file, variable or flag that gives it; none for the default.
+    pub(crate) source: Option<String>,
+    pub(crate) secret: bool,
+}
+
 /// The values that all sources give to settings, and what is wrong or notable about the sources.
 pub(super) struct Sources<'s, T> {
     settings: &'s [Setting<T>],
@@ -91,6 +103,28 @@ impl<'s, T> Sources<'s, T> {
         self.faults.extend(found.into_iter().map(|(_, fault)| fault));
         self.refuse_unknown();
         if self.faults.is_empty() { Ok(self.notes) } else { Err(self.faults) }
+    }
+
+    /// Each setting with its value and its source. Settings of entries are there for each entry that has them.
+    pub(super) fn in_force(&self, defaults: &T) -> Vec<InForce> {
+        let mut all = Vec::new();
+        for setting in self.settings {
+            let secret = setting.is_secret();
+            let before = all.len();
+            for (key, given) in self.given.iter().filter(|(key, _)| setting.entry_of(key).is_some()) {
+                let value = match &given.value {
+                    SettingValue::Text(text) => text.clone(),
+                    SettingValue::List(items) => items.join(", "),
+                };
+                let (value, source) = ((!secret).then_some(value), Some(given.origin.clone()));
+                all.push(InForce { name: key.clone(), value, source, secret });
+            }
+            if all.len() == before && setting.entry_of(setting.name()) == Some("") {
+                let value = Some(setting.default_in_words(defaults).replace('`', "")).filter(|value| value != "none");
+                all.push(InForce { name: setting.name().to_owned(), value, source: None, secret });
+            }
+        }
+        all
     }
 
     /// The values given to a setting, each with the name of its entry.

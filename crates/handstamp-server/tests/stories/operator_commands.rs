@@ -5,6 +5,48 @@ use std::os::unix::fs::PermissionsExt;
 use handstamp_testing::ADAS_PASSWORD;
 
 handstamp_testing::stories! {
+    async fn config_shows_checks_and_prints_settings(mut server: TestServer) {
+        server.set("HANDSTAMP_SESSION__LIFETIME", "7d");
+        server.set("HANDSTAMP_SECRET_KEY", "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg");
+        std::fs::write(server.folder().join("handstamp.toml"), "site_name = \"Plum\"\n").unwrap();
+        let (status, shown, error) = server.run_cli(&["config", "show"], "");
+        assert_eq!(status, 0, "{error}");
+        let row = |name: &str| {
+            shown.lines().find(|line| line.starts_with(name)).unwrap().split_whitespace().collect::<Vec<_>>()
+        };
+        assert_eq!(row("session.lifetime "), ["session.lifetime", "7d", "HANDSTAMP_SESSION__LIFETIME"]);
+        assert_eq!(row("site_name "), ["site_name", "Plum", "handstamp.toml"]);
+        assert_eq!(row("secret_key "), ["secret_key", "(secret)", "HANDSTAMP_SECRET_KEY"]);
+        assert_eq!(row("session.lease ").last(), Some(&"default"));
+        assert!(!shown.contains("n4bQ") && !server.cli_json(&["config", "show"]).to_string().contains("n4bQ"));
+        let (status, checked, error) = server.run_cli(&["config", "check"], "");
+        assert!(status == 0 && checked.contains("the settings are valid"), "{checked} {error}");
+
+        let example = server.cli_command_without_settings(&["config", "example"]).output().unwrap();
+        let example = String::from_utf8(example.stdout).unwrap();
+        std::fs::write(
+            server.folder().join("handstamp.toml"),
+            example.replace("#[session]", "[session]").replace("#confirm_after = \"15m\"", "confirm_after = \"20m\""),
+        )
+        .unwrap();
+        let (_, shown, error) = server.run_cli(&["config", "show"], "");
+        assert!(shown.contains("session.confirm_after") && shown.contains("20m"), "{shown} {error}");
+        server.restart();
+
+        std::fs::write(server.folder().join("handstamp.toml"), "[session]\nlease = \"2m\"\n").unwrap();
+        for command in ["show", "check"] {
+            let (status, output, error) = server.run_cli(&["config", command], "");
+            assert!(
+                status == 2 && error.contains("session.lease \"2m\" (from handstamp.toml): must be between 1s and 1m"),
+                "{error}"
+            );
+            assert_eq!(output.contains("session.lease"), command == "show", "what is wrong is shown as well");
+        }
+        std::fs::write(server.folder().join("handstamp.toml"), "[password]\nblocklist = \"/nonexistent\"\n").unwrap();
+        let (status, _, error) = server.run_cli(&["config", "check"], "");
+        assert!(status != 0 && error.contains("/nonexistent"), "{error}");
+    }
+
     async fn user_add_creates_an_account(server: TestServer) {
         let (status, output, error) = server.run_cli(&["user", "add", "Bob@Example.com", "--name", "Bob"], "walnut-trumpet-glacier\n");
         assert!(status == 0 && output.starts_with("created user "), "{output} {error}");
@@ -155,4 +197,31 @@ async fn a_file_in_place_of_the_data_folder_is_refused() {
         let says = error.contains("is a file, and must be the folder") && error.contains(file.to_str().unwrap());
         assert!(output.status.code() == Some(1) && says, "{error}");
     }
+}
+
+#[test]
+fn completions_and_manual_pages_name_every_command() {
+    let run = |arguments: &[&str]| {
+        let output =
+            std::process::Command::new(handstamp_testing::handstamp_binary()).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&["completions", shell]);
+        assert!(script.contains("reset-link") && script.contains("proxy-config"), "{shell}");
+    }
+    assert!(run(&["man"]).contains(".TH handstamp 1"));
+    let folder = handstamp_testing::TempFolder::new();
+    run(&["man", "--output", folder.path().to_str().unwrap()]);
+    assert!(folder.path().join("handstamp-user-add.1").is_file());
+    // Bash reads the script, and completes a command with it.
+    let script = folder.path().join("completions");
+    std::fs::write(&script, run(&["completions", "bash"])).unwrap();
+    let completes = format!(
+        "source {}; COMP_WORDS=(handstamp us); COMP_CWORD=1; _handstamp handstamp us handstamp; echo ${{COMPREPLY[@]}}",
+        script.display()
+    );
+    let completed = std::process::Command::new("bash").args(["-c", &completes]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&completed.stdout).trim(), "user", "{completed:?}");
 }

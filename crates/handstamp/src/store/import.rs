@@ -13,7 +13,7 @@ use super::{Error, Result, Store, from_db_time};
 use crate::model::{ExportedUser, ImportOutcome, ImportPassword, ImportRefusal, ImportRow, NewEvent};
 
 /// How many users one statement writes. SQLite looks for the name of each parameter among those before it, so long statements cost
-/// more: a million users took 58 s of the processor with 50, and 40 s with 10 (and with ids that stand side by side).
+/// more. A million users took 58 s of the processor with 50, and 40 s with 10 and with ids that stand side by side.
 const USERS_OF_A_STATEMENT: usize = 10;
 /// How many columns of a user it writes.
 const COLUMNS: usize = 11;
