@@ -11,6 +11,7 @@ use crate::store::TokenUse;
 
 laws! {
     a_batch_is_stored_whole_with_one_event
+    a_batch_is_stored_whole_or_not_at_all
     a_batch_that_is_repeated_finds_its_users_there
     a_row_of_the_same_address_or_id_is_refused_and_stops_no_other
     rows_of_one_batch_that_share_a_key_make_one_user
@@ -123,6 +124,20 @@ async fn a_batch_is_stored_whole_with_one_event(store: &Store) {
         (events[0].event.as_str(), &events[0].fields["users"], events[0].user),
         ("users_imported", &123.into(), None)
     );
+}
+
+async fn a_batch_is_stored_whole_or_not_at_all(store: &Store) {
+    let mut batch: Vec<_> = (0..120).map(|number| imported(&format!("u{number}@example.com"), "")).collect();
+    batch.push(of_cost("last@example.com", "bcrypt:12"));
+    let rows: Vec<_> = batch.iter().map(|user| ImportRow { id: UserId::from_uuid(unique()), user }).collect();
+    // The event comes last, and its id is that of another one.
+    let other = event();
+    let id = other.id;
+    store.write_event(other).await.unwrap();
+    assert!(store.import_users(&rows, NOW, NewEvent { id, ..event() }, false).await.is_err());
+    assert_eq!((users(store).await, count(store, "SELECT COUNT(*) FROM user_groups").await), (0, 0));
+    assert_eq!(costs(store).await, "");
+    assert_eq!(import(store, &batch).await, vec![IMPORTED; 121]);
 }
 
 async fn a_batch_that_is_repeated_finds_its_users_there(store: &Store) {
