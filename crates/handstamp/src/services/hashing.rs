@@ -36,7 +36,7 @@ pub(crate) struct PasswordHasher {
 }
 
 /// The threads that hash, as many as hash at once. Some crates allocate the memory of a hash themselves, and the allocator keeps an
-/// arena for each thread: over the threads of the caller's runtime, up to 525 MiB stayed resident.
+/// arena for each thread. On all blocking threads of the caller's runtime, up to 525 MiB stayed resident.
 struct HashThreads(Option<Runtime>);
 
 impl HashThreads {
