@@ -7,7 +7,7 @@ import json
 import sqlite3
 import subprocess
 import time
-from hashlib import sha256
+from hashlib import pbkdf2_hmac, sha256
 from pathlib import Path
 
 import httpx
@@ -15,7 +15,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from running import HANDSTAMP, Process, app_command, free_address, inherited
+from running import HANDSTAMP, PASSWORD, Process, app_command, free_address, inherited
 
 HEADER = "Handstamp-Assertion"
 
@@ -76,6 +76,20 @@ def test_a_user_signs_in_and_out(site, email):
     for each in (visitor, copied):
         assert each.fetch("/me").status_code == anonymous(site)
         assert each.fetch("/public").json()["name"] is None
+
+
+def test_an_imported_user_has_the_id_of_the_former_system(site, email, ada):
+    """A new user has none."""
+    assert ada.navigate("/me").json()["old"] is None
+    old, other = f"old-{email}", f"imported-{email}"
+    made = pbkdf2_hmac("sha256", PASSWORD.encode(), b"salt", 1000).hex()
+    row = {"email": other, "name": "Bob", "legacy_id": old, "password_hash": f"pbkdf2:sha256:1000$salt${made}"}
+    (site.front.folder / "users.jsonl").write_text(json.dumps(row) + "\n")
+    site.front.run("import", "users.jsonl")
+    visitor = site.visitor()
+    visitor.sign_in(other)
+    answer = visitor.navigate("/me").json()
+    assert (answer["name"], answer["old"]) == ("Bob", old)
 
 
 def test_an_app_may_put_an_object_of_its_own_in_place_of_the_user(sites, email):

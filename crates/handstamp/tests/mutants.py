@@ -72,6 +72,13 @@ PASSKEY_LAWS = ("-p handstamp --lib", "store::contract::passkeys::sqlite::")
 PASSKEY_PAGES = ("-p handstamp --lib", "web::routes::tests::passkeys::")
 PASSKEY_STORIES = ("-p handstamp-server --test stories", "passkeys::sqlite::")
 
+IMPORT_TABLE, IMPORTED = f"{LIBRARY}/src/store/import.rs", f"{CORE}/src/password/imported"
+IMPORT_LAWS = ("-p handstamp --lib", "store::contract::import::sqlite::")
+IMPORTS = ("-p handstamp-server --test stories", "import::sqlite::")
+IMPORTED_HASHES = ("-p handstamp-core --lib", "password::imported::tests::")
+HASH_VECTORS = ("-p handstamp-core --test imported_hashes", "")
+HASH_THREADS = ("-p handstamp --lib", "services::hashing::tests::")
+
 BY_MEMBERS = "changes_by_users_are_applied_on_every_node_before_the_response"
 BY_LINKS = "changes_by_mailed_links_and_codes_are_applied_on_every_node_before_the_response"
 BY_OPERATORS = "changes_by_operators_are_applied_on_every_node_before_they_return"
@@ -351,7 +358,7 @@ MUTANTS = {
                           "a_token_to_undo_a_change_of_the_address_outlives_newer_ones_and_a_reset"),
     "reset_keeps_counts": (LINK_ACTS, "tx.delete_attempts(&key).await?;", "let _ = &key;", ONE_TIME,
                            "a_reset_ends_sessions_and_tokens_and_counts_and_verifies_the_address"),
-    "reset_keeps_devices": (LINK_ACTS, "SET password_hash = $2, credentials_changed_at = $3,", "SET password_hash = $2,", ONE_TIME,
+    "reset_keeps_devices": (LINK_ACTS, "\", credentials_changed_at = $3, email_verified_at = COALESCE", "\", email_verified_at = COALESCE", ONE_TIME,
                             "a_reset_ends_sessions_and_tokens_and_counts_and_verifies_the_address"),
     "disabled_is_reset": (LINK_ACTS, "let Some((used, user_id, account)) = used.filter(|(_, _, account)| !account.disabled)",
                           "let Some((used, user_id, account)) = used", ONE_TIME, "a_disabled_account_cannot_be_reset"),
@@ -364,7 +371,7 @@ MUTANTS = {
     "deletion_not_announced": (f"{LIBRARY}/src/services/delete_account.rs", "self.sessions.wait_until_applied(deleted).await?;", "let _ = deleted;", LIFE, BY_LINKS),
     "attacker_kept_by_a_confirmation": (LINK_ACTS, "let verified = if keep == Some(user_id) {", "let verified = if true || keep == Some(user_id) {",
                                         ONE_TIME, "a_first_verification_elsewhere_empties_the_account"),
-    "attacker_keeps_the_password": (LINK_ACTS, "UPDATE users SET password_hash = NULL, email_verified_at", "UPDATE users SET email_verified_at",
+    "attacker_keeps_the_password": (LINK_ACTS, 'set_password!("NULL"),', '"password_hash = password_hash",',
                                     ONE_TIME, "a_first_verification_elsewhere_empties_the_account"),
     "link_of_a_former_address": (LINK_ACTS, "FROM users WHERE id = $1 AND email_key = $2\")", "FROM users WHERE id = $1 AND ($2 = $2)\")", ONE_TIME, "a_token_about_a_former_address_is_worthless"),
     "taken_address_unchecked": (LINK_ACTS, "if tx.is_taken(new, user_id).await? {", "if false {", ONE_TIME,
@@ -519,6 +526,43 @@ MUTANTS = {
     "regressed_counter_since_ever": (f"{PASSKEYS}/check.rs", "let last = passkey.used_at.unwrap_or(passkey.created_at);",
                                      "let last = handstamp_core::Timestamp::from_unix_seconds(0);", PASSKEY_STORIES,
                                      "answers_in_the_wrong_order_are_refused_and_noted_on_every_node"),
+    # Users of other systems.
+    "groups_of_a_row_are_lost": (IMPORT_TABLE, "memberships.extend(row.user.groups.iter().map(|name| (row.id, name.as_str())));", "",
+                                 IMPORT_LAWS, "a_batch_is_stored_whole_with_one_event"),
+    "a_doubled_address_is_accepted": (IMPORT_TABLE, "with_address.is_some_and(|found| found.is_from(row))", "with_address.is_some()",
+                                      IMPORT_LAWS, "a_row_of_the_same_address_or_id_is_refused_and_stops_no_other"),
+    "a_new_password_counts_as_a_new_address": (IMPORT_TABLE, "&& self.has_changed_address(found.id).await?", "", IMPORT_LAWS,
+                                               "a_user_who_has_a_new_address_is_still_the_one_that_was_imported"),
+    "a_left_address_is_a_refusal": (IMPORT_TABLE, "moved.insert(found.id);", "", IMPORT_LAWS,
+                                    "a_user_who_has_a_new_address_is_still_the_one_that_was_imported"),
+    "caps_of_all_hashes_are_ignored": (IMPORT_TABLE, "cost(row).is_none_or(|cost| most.insert(cost).is_ok())",
+                                       "cost(row).is_none_or(|cost| most.insert(cost).is_ok() || true)", IMPORT_LAWS,
+                                       "hashes_that_take_too_long_together_are_refused"),
+    "cap_of_a_hash_is_ignored": (f"{IMPORTED}/cost.rs", "if capped { Ok(cost) }", "if capped || true { Ok(cost) }", IMPORTED_HASHES,
+                                 "a_cost_beyond_the_caps_is_refused"),
+    "decoy_without_foreign_cost": (f"{IMPORTED}/equal_work.rs", "None => family.run_decoy(cost.level, spelling.as_bytes(), memory),",
+                                   "None => {}", IMPORTED_HASHES,
+                                   "a_check_costs_the_same_for_every_scheme_for_our_own_hashes_and_for_no_account"),
+    "cheaper_hash_without_the_rest": (f"{IMPORTED}/equal_work.rs",
+                                      "family.top_up(cost.level, done, spelling.as_bytes(), memory);", "let _ = done;",
+                                      IMPORTED_HASHES, "a_check_costs_the_same_for_every_scheme_for_our_own_hashes_and_for_no_account"),
+    "hash_not_replaced": (SIGN_IN, "if let Some(rehashed) = rehashed\n", "if let Some(rehashed) = rehashed.filter(|_| false)\n",
+                          IMPORTS, "imported_users_of_every_scheme_sign_in_and_get_our_hash"),
+    "weak_hash_stored_raw": (f"{IMPORTED}/argon2.rs", 'let output = Output::new(output).expect("32 bytes are',
+                             'let output = Output::new(bytes.to_vec()).expect("32 bytes are', IMPORTED_HASHES,
+                             "a_wrapped_digest_is_not_in_the_stored_text"),
+    "batch_not_atomic": (IMPORT_TABLE, "inserted.extend(tx.insert_imported(rows, now).await?);",
+                         "inserted.extend(tx.insert_imported(rows, now).await?);\n            tx.commit().await?;\n            tx = self.begin().await?;",
+                         IMPORT_LAWS, "a_batch_is_stored_whole_or_not_at_all"),
+    "refused_rows_not_reported": (f"{SERVER}/import/mod.rs", 'self.progress.line(&format!("{place}: {reason}"));', "", IMPORTS,
+                                  "a_hostile_file_stops_nothing_and_its_rows_are_refused_by_line_and_reason"),
+    "refused_rows_not_counted": (f"{SERVER}/import/mod.rs", "self.counts.refused += 1;", "", IMPORTS,
+                                 "a_hostile_file_stops_nothing_and_its_rows_are_refused_by_line_and_reason"),
+    "flask_security_without_its_form": (f"{IMPORTED}/mod.rs", "password.nfkd().collect", "password.nfc().collect", HASH_VECTORS,
+                                        "the_hashes_of_other_systems_match_their_passwords_and_no_others"),
+    "hashes_on_any_thread": (f"{LIBRARY}/src/services/hashing.rs", "Ok(runtime.spawn_blocking(work).await?)",
+                             "let _ = runtime;\n        Ok(tokio::task::spawn_blocking(work).await?)", HASH_THREADS,
+                             "passwords_are_hashed_on_no_more_threads_than_hash_at_once"),
 }
 
 

@@ -44,7 +44,7 @@ export function userFromClaims(claims: JWTPayload): User {
     methods: texts(claims["amr"]),
     assurance: level(claims["acr"]),
     authenticatedAt: typeof time === "number" ? new Date(time * 1000) : null,
-    legacyId: claims["legacy_id"] === undefined ? null : String(claims["legacy_id"]),
+    legacyId: (claims["legacy_id"] ?? null) === null ? null : String(claims["legacy_id"]),
     requiredGroups: required === undefined ? null : texts(required),
     isDoctor: email === "doctor@handstamp.invalid",
   };

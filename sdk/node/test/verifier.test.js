@@ -157,6 +157,9 @@ test("all claims are there", async () => {
     isDoctor: false,
   };
   assert.deepEqual(user, expected);
+  for (const without of [{}, { legacy_id: null }]) {
+    assert.equal((await verifier.verify(await sign(without))).legacyId, null);
+  }
 });
 
 test("a request without an assertion is anonymous", async () => {

@@ -63,7 +63,7 @@ def plain(request):
 def me(request):
     user, of_handstamp = request.user, request.handstamp_user
     groups = sorted(group.name for group in user.groups.all())
-    details = {"name": user.get_full_name(), "email": user.email or None, "groups": groups}
+    details = {"name": user.get_full_name(), "email": user.email or None, "groups": groups, "old": of_handstamp.legacy_id}
     return JsonResponse({"id": of_handstamp.id, "session": of_handstamp.session_id, "user": user.pk, **details})
 
 

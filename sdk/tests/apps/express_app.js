@@ -27,8 +27,8 @@ app.get("/own", (req, res) => {
 });
 app.get("/plain", (req, res) => res.send("plain"));
 app.get("/me", requireAuth(), (req, res) => {
-  const { id, name, email, groups, sessionId: session } = req.user;
-  res.json({ id, name, email, groups, session });
+  const { id, name, email, groups, sessionId: session, legacyId: old } = req.user;
+  res.json({ id, name, email, groups, session, old });
 });
 app.get("/staff", requireGroup("staff"), (req, res) => res.send("staff"));
 app.get("/payouts", requireAssurance(2), (req, res) => res.send("payouts"));

@@ -28,7 +28,8 @@ async def plain():
 
 @app.get("/me")
 async def me(user: CurrentUser):
-    return {"id": user.id, "name": user.name, "email": user.email, "groups": user.groups, "session": user.session_id}
+    shown = {"id": user.id, "name": user.name, "email": user.email, "groups": user.groups, "session": user.session_id}
+    return {**shown, "old": user.legacy_id}
 
 
 @app.get("/staff")

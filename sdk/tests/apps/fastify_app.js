@@ -22,8 +22,8 @@ fastify.route({
 fastify.addContentTypeParser("*", { parseAs: "buffer" }, (request, body, done) => done(null, body));
 fastify.get("/plain", async () => "plain");
 fastify.get("/me", { preHandler: fastify.authenticate }, async (request) => {
-  const { id, name, email, groups, sessionId: session } = request.user;
-  return { id, name, email, groups, session };
+  const { id, name, email, groups, sessionId: session, legacyId: old } = request.user;
+  return { id, name, email, groups, session, old };
 });
 fastify.get("/staff", { preHandler: fastify.requireGroup("staff") }, async () => "staff");
 fastify.get("/payouts", { preHandler: fastify.requireAssurance(2) }, async () => "payouts");

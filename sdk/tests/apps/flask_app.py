@@ -27,7 +27,8 @@ def plain():
 @login_required
 def me():
     user = current_user
-    return jsonify(id=user.id, name=user.name, email=user.email, groups=user.groups, session=user.session_id)
+    shown = {"id": user.id, "name": user.name, "email": user.email, "groups": user.groups, "session": user.session_id}
+    return jsonify(**shown, old=user.legacy_id)
 
 
 @app.get("/staff")

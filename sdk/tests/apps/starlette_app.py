@@ -27,7 +27,8 @@ async def plain(request):
 async def me(request):
     user = await current_user(request)
     groups, session = list(user.groups), user.session_id
-    return JSONResponse({"id": user.id, "name": user.name, "email": user.email, "groups": groups, "session": session})
+    shown = {"id": user.id, "name": user.name, "email": user.email, "groups": groups, "session": session}
+    return JSONResponse({**shown, "old": user.legacy_id})
 
 
 @requires("group:staff")

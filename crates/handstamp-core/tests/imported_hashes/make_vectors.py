@@ -2,7 +2,8 @@
 """Prints password hashes that the libraries of other systems made, one JSON object a line, for tests/imported_hashes.rs.
 
 It needs the packages of requirements.txt and of package.json, and Debian's php-cli, ruby-devise and whois (mkpasswd). The
-folder that is its argument has older versions: Werkzeug 2.2.3 and Django 4.2.30. `script/imported-hashes` installs all.
+folder that is its first argument has older versions: Werkzeug 2.2.3 and Django 4.2.30. That of its second one has Flask-Security,
+which brings another passlib. `script/imported-hashes` installs all.
 """
 
 import base64
@@ -159,6 +160,38 @@ def devise():
             vector("devise", made.strip(), password, pepper=pepper)
 
 
+def flask_security():
+    script = """
+import json, sys
+import flask, flask_security
+passwords = json.load(sys.stdin)
+class Account(flask_security.UserMixin):
+    fs_uniquifier = None
+accounts = flask_security.datastore.UserDatastore(Account, flask_security.RoleMixin)
+for scheme, options in {"bcrypt": {"rounds": 4}, "pbkdf2_sha512": {"rounds": 1000}, "argon2": {}}.items():
+    app = flask.Flask("example")
+    app.config |= {
+        "SECRET_KEY": "only for the vectors",
+        "SECURITY_PASSWORD_SALT": "146585145368132386173505678016728509634",
+        "SECURITY_PASSWORD_HASH": scheme,
+        "SECURITY_PASSWORD_SCHEMES": [scheme],
+        "SECURITY_PASSWORD_HASH_OPTIONS": {scheme: options},
+    }
+    security = flask_security.Security(app, accounts)
+    with app.app_context():
+        # Argon2 has its defaults, which take long.
+        for password in passwords if options else passwords[:1]:
+            # Its forms normalise what is typed.
+            normal = security.password_util.normalize(password)
+            made = flask_security.hash_password(normal)
+            assert flask_security.verify_password(normal, made)
+            salt = app.config["SECURITY_PASSWORD_SALT"]
+            print(json.dumps({"kind": "flask_security", "hash": made, "password": password, "salt": salt}))
+    """
+    flask = {**os.environ, "PYTHONPATH": sys.argv[2]}
+    print(run([sys.executable, "-W", "ignore", "-c", script], json.dumps(PASSWORDS).encode(), env=flask), end="")
+
+
 def keycloak():
     salt = bytes(range(16))
     for password in PASSWORDS:
@@ -206,7 +239,7 @@ for password in json.load(sys.stdin):
     print(run([sys.executable, "-W", "ignore", "-c", script], json.dumps(PASSWORDS).encode(), env=older), end="")
 
 
-for make in [werkzeug, django_hashers, passlib_hashes, argon2_versions, crypt, php, devise, keycloak, aspnet, weak]:
+for make in [werkzeug, django_hashers, passlib_hashes, argon2_versions, crypt, php, devise, flask_security, keycloak, aspnet, weak]:
     make()
     sys.stdout.flush()
 print(run(["node", HERE / "make_vectors.mjs"], json.dumps(PASSWORDS).encode()), end="")

@@ -1,11 +1,12 @@
 //! The commands of the documents, each block run by one test.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::http::header::SET_COOKIE;
 use axum::{Json, Router};
+use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
 
 use super::site::Site;
 use super::{ROOT, blocks_of_commands, commands, documents};
@@ -36,15 +37,13 @@ const ACCOUNT_LIFE: &str = "crates/handstamp-server/tests/stories/account_life.r
 const IMPORT: &str = "docs/src/guide/import.md";
 const IMPORT_TABLES: &str = "docs/src/guide/import-tables.md";
 const IMPORT_EXPORTS: &str = "docs/src/guide/import-exports.md";
-/// It runs the same commands with databases and exports of those systems.
-const FORMER_SYSTEMS: &str = "crates/handstamp-server/tests/stories/import_from.rs";
 const AUDIT_LOG: &str = "docs/src/guide/audit-log.md";
 const BACKUP: &str = "crates/handstamp-server/tests/stories/backup_and_restore.rs";
 const FACTORS: &str = "crates/handstamp-server/tests/stories/second_factors.rs";
 const NODES: &str = "crates/handstamp-server/tests/stories/multiple_nodes.rs";
 
 /// Every block: its document and how its first line begins.
-const BLOCKS: [(&str, &str, Shown); 50] = [
+const BLOCKS: [(&str, &str, Shown); 54] = [
     ("CONTRIBUTING.md", "cargo build", Not("the build is the one that runs this test")),
     ("CONTRIBUTING.md", "cargo test", Not("the whole of the tests runs this one")),
     ("README.md", "cargo run", Here("the_quick_start_starts_a_server_without_settings")),
@@ -74,13 +73,25 @@ const BLOCKS: [(&str, &str, Shown); 50] = [
     ),
     (IMPORT, "psql", Not("it needs the database of another app")),
     (IMPORT, "handstamp export --users", Here("users_are_imported_and_exported_in_the_shell")),
-    (IMPORT_TABLES, "handstamp import --from flask", By(FORMER_SYSTEMS)),
-    (IMPORT_TABLES, "handstamp import --from django", By(FORMER_SYSTEMS)),
+    (
+        IMPORT_TABLES,
+        "handstamp import --from flask sqlite:///instance/app.db\n",
+        Here("users_of_other_systems_are_imported_in_the_shell"),
+    ),
+    (
+        IMPORT_TABLES,
+        "handstamp import --from flask sqlite:///instance/app.db --group",
+        Here("users_of_other_systems_are_imported_in_the_shell"),
+    ),
+    (IMPORT_TABLES, "handstamp import --from django", Here("users_of_other_systems_are_imported_in_the_shell")),
+    (IMPORT_TABLES, "handstamp import --from devise", Here("users_of_other_systems_are_imported_in_the_shell")),
+    (IMPORT_TABLES, "handstamp import --from laravel", Here("users_of_other_systems_are_imported_in_the_shell")),
+    (IMPORT_TABLES, "handstamp import --from better-auth", Here("users_of_other_systems_are_imported_in_the_shell")),
     (IMPORT_TABLES, "mysql --batch", Not("it needs a server of MySQL")),
-    (IMPORT_EXPORTS, "handstamp import --from auth0", By(FORMER_SYSTEMS)),
-    (IMPORT_EXPORTS, "firebase auth:export", By(FORMER_SYSTEMS)),
-    (IMPORT_EXPORTS, "bin/kc.sh export", By(FORMER_SYSTEMS)),
-    (IMPORT_EXPORTS, "handstamp import --from keycloak", By(FORMER_SYSTEMS)),
+    (IMPORT_EXPORTS, "handstamp import --from auth0", Here("users_of_other_systems_are_imported_in_the_shell")),
+    (IMPORT_EXPORTS, "firebase auth:export", Here("users_of_other_systems_are_imported_in_the_shell")),
+    (IMPORT_EXPORTS, "bin/kc.sh export", Here("users_of_other_systems_are_imported_in_the_shell")),
+    (IMPORT_EXPORTS, "handstamp import --from keycloak", Here("users_of_other_systems_are_imported_in_the_shell")),
     (IN_FRONT, "handstamp serve --app", Here("the_quick_start_stands_in_front_of_an_app")),
     ("docs/src/guide/mail.md", "handstamp mail test", By("crates/handstamp-server/tests/stories/mail.rs")),
     (NODE, "HANDSTAMP_APP__ACCESS", Here("visitors_reach_the_apps_of_the_packages")),
@@ -284,6 +295,63 @@ fn users_are_imported_and_exported_in_the_shell() {
     site.run(&commands(IMPORT, "handstamp export --users"), "");
     assert_eq!(site.mode("users.jsonl"), 0o600);
     assert!(site.run("cat users.jsonl", "").contains("\"legacy_id\":\"42\""));
+}
+
+/// Makes a SQLite database by a file of tests/former_systems.
+async fn makes_a_database(statements: &Path, file: &Path) {
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let url = format!("sqlite:{}?mode=rwc", file.display());
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    // The tables come in another order than the references to them.
+    connection.execute("PRAGMA foreign_keys = OFF").await.unwrap();
+    let statements = std::fs::read_to_string(statements).unwrap();
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(statements))).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_of_other_systems_are_imported_in_the_shell() {
+    let stored = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/former_systems").to_owned();
+    let systems = PathBuf::from(std::env::var("HANDSTAMP_FORMER_SYSTEMS").unwrap_or(stored));
+    for (beginning, statements, file) in [
+        ("handstamp import --from flask sqlite:///instance/app.db\n", "flask.sql", "instance/app.db"),
+        ("handstamp import --from flask sqlite:///instance/app.db --group", "flask_security.sql", "instance/app.db"),
+        ("handstamp import --from django", "django.sql", "db.sqlite3"),
+        ("handstamp import --from devise", "devise.sql", "storage/production.sqlite3"),
+        ("handstamp import --from laravel", "laravel.sql", "database/database.sqlite"),
+        ("handstamp import --from better-auth", "better_auth.sql", "auth.db"),
+    ] {
+        let block = commands(IMPORT_TABLES, beginning);
+        let site = Site::new();
+        makes_a_database(&systems.join(statements), &site.folder.join(file)).await;
+        // There is no terminal to ask at, and some fixtures have a row that is refused.
+        let printed = site.run(&format!("{} --yes || true", block.trim_end()), "");
+        assert!(printed.contains("imported ") && !printed.contains("imported 0"), "{block} {printed}");
+        assert!(site.run("handstamp user list", "").contains("bob@example.com"), "{block}");
+    }
+    for (beginning, files) in [
+        (
+            "handstamp import --from auth0",
+            vec![("auth0_users.ndjson", "users.ndjson"), ("auth0_passwords.ndjson", "passwords.ndjson")],
+        ),
+        (
+            "firebase auth:export",
+            vec![("firebase_users.json", "users.json"), ("firebase_hash_config.txt", "hash_config.txt")],
+        ),
+        ("bin/kc.sh export", vec![("keycloak_realm.json", "realm.json")]),
+        ("handstamp import --from keycloak", vec![("keycloak_realm.json", "realm.json")]),
+    ] {
+        let block = commands(IMPORT_EXPORTS, beginning);
+        let site = Site::new();
+        for (stored, name) in files {
+            std::fs::copy(systems.join(stored), site.folder.join(name)).unwrap();
+        }
+        // The line before it makes the export, by the other system.
+        let line = block.lines().last().unwrap();
+        let printed = site.run(&format!("{line} || true"), "");
+        assert!(printed.contains("imported ") && !printed.contains("imported 0"), "{line} {printed}");
+        assert!(site.run("handstamp user list", "").contains("bob@example.com"), "{block}");
+    }
 }
 
 #[test]

@@ -65,6 +65,55 @@ fn exported(server: &TestServer) -> Vec<Value> {
     output.lines().map(row).collect()
 }
 
+/// Kills an import several times, and then lets it end. It imports so many users, each with an id and a group.
+pub(super) async fn goes_on_after_kills(server: &TestServer, arguments: &[&str], users: usize) {
+    let rng = SeededRng::new(u64::from(std::process::id()));
+    let (mut kills, mut stored) = (0, BTreeSet::new());
+    for _ in 0..40 {
+        let mut run = server
+            .cli_command(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Some are killed while they start, and some once they have stored more.
+        if kills % 3 > 0 {
+            let before = server.count("SELECT COUNT(*) FROM users").await;
+            while run.try_wait().unwrap().is_none() && server.count("SELECT COUNT(*) FROM users").await == before {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        tokio::time::sleep(rng.up_to(Duration::from_millis(200))).await;
+        if run.try_wait().unwrap().is_some() {
+            break;
+        }
+        run.kill().unwrap();
+        run.wait().unwrap();
+        kills += 1;
+        stored.insert(server.count("SELECT COUNT(*) FROM users").await);
+        if kills >= 6 && stored.len() > 2 {
+            break;
+        }
+    }
+    let (status, output, error) = server.run_cli(arguments, "");
+    assert_eq!(status, 0, "{error}");
+    assert!(kills >= 2 && stored.len() > 1, "{kills} kills, at {stored:?}: {output}");
+    assert!(output.ends_with("refused: 0\n"), "{output}");
+    let all = i64::try_from(users).unwrap();
+    assert_eq!(server.count("SELECT COUNT(*) FROM users").await, all);
+    assert_eq!(server.count("SELECT COUNT(DISTINCT legacy_id) FROM users").await, all);
+    assert_eq!(server.count("SELECT COUNT(*) FROM user_groups").await, all);
+    let (_, output, _) = server.run_cli(arguments, "");
+    assert_eq!(output, format!("imported 0 users; already there: {users}; refused: 0\n"));
+    let imported: i64 = {
+        let events = server.cli_json(&["events", "list", "--name", "users_imported", "--limit", "1000"]);
+        events.as_array().unwrap().iter().map(|event| event["fields"]["users"].as_i64().unwrap()).sum()
+    };
+    assert_eq!(imported, all, "the audit log has each user once");
+    assert!(server.passes_integrity_check().await);
+}
+
 handstamp_testing::stories! {
     async fn imported_users_of_every_scheme_sign_in_and_get_our_hash(server: TestServer) {
         let mut rows = String::from("uid,mail,password_hash,groups,created_at,note\n");
@@ -184,46 +233,7 @@ handstamp_testing::stories! {
             writeln!(rows, "{{\"email\":\"u{number}@example.com\",\"legacy_id\":{number},\"groups\":[\"staff\"],\"password_hash\":\"{HASH}\"}}").unwrap();
         }
         let path = write(&server, "users.jsonl", rows);
-        let arguments = ["import", path.to_str().unwrap()];
-        let rng = SeededRng::new(u64::from(std::process::id()));
-        let (mut kills, mut stored) = (0, BTreeSet::new());
-        for _ in 0..40 {
-            let mut run = server.cli_command(&arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            // Some are killed while they start, and some once they have stored more.
-            if kills % 3 > 0 {
-                let before = server.count("SELECT COUNT(*) FROM users").await;
-                while run.try_wait().unwrap().is_none() && server.count("SELECT COUNT(*) FROM users").await == before {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-            }
-            tokio::time::sleep(rng.up_to(Duration::from_millis(200))).await;
-            if run.try_wait().unwrap().is_some() {
-                break;
-            }
-            run.kill().unwrap();
-            run.wait().unwrap();
-            kills += 1;
-            stored.insert(server.count("SELECT COUNT(*) FROM users").await);
-            if kills >= 6 && stored.len() > 2 {
-                break;
-            }
-        }
-        let (status, output, error) = server.run_cli(&arguments, "");
-        assert_eq!(status, 0, "{error}");
-        assert!(kills >= 2 && stored.len() > 1, "{kills} kills, at {stored:?}: {output}");
-        assert!(output.ends_with("refused: 0\n"), "{output}");
-        let all = i64::try_from(USERS).unwrap();
-        assert_eq!(server.count("SELECT COUNT(*) FROM users").await, all);
-        assert_eq!(server.count("SELECT COUNT(DISTINCT legacy_id) FROM users").await, all);
-        assert_eq!(server.count("SELECT COUNT(*) FROM user_groups").await, all);
-        let (_, output, _) = server.run_cli(&arguments, "");
-        assert_eq!(output, format!("imported 0 users; already there: {USERS}; refused: 0\n"));
-        let imported: i64 = {
-            let events = server.cli_json(&["events", "list", "--name", "users_imported", "--limit", "1000"]);
-            events.as_array().unwrap().iter().map(|event| event["fields"]["users"].as_i64().unwrap()).sum()
-        };
-        assert_eq!(imported, all, "the audit log has each user once");
-        assert!(server.passes_integrity_check().await);
+        goes_on_after_kills(&server, &["import", path.to_str().unwrap()], USERS).await;
     }
 
     async fn an_export_is_imported_into_an_empty_site_and_its_users_sign_in(server: TestServer) {

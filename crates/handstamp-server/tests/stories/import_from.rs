@@ -1,19 +1,25 @@
 //! `handstamp import --from`: databases that frameworks made, exports of other systems, and hostile ones.
 //!
-//! `script/former-systems` makes the files of tests/former_systems anew.
+//! `script/former-systems` makes the files of tests/former_systems anew, in the folder that `HANDSTAMP_FORMER_SYSTEMS` names.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use handstamp_testing::{Postgres, TestServer};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
+
+use super::import::goes_on_after_kills;
 
 /// The password of all users in the files.
 const PASSWORD: &str = "plum-octave-harbour";
 
 fn path_of(name: &str) -> String {
-    format!("{}/tests/former_systems/{name}", env!("CARGO_MANIFEST_DIR"))
+    let stored = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/former_systems").to_owned();
+    format!("{}/{name}", std::env::var("HANDSTAMP_FORMER_SYSTEMS").unwrap_or(stored))
 }
 
 /// Makes a SQLite database by statements, and returns its URL.
@@ -43,6 +49,30 @@ async fn postgres(sql: String) -> String {
 
 fn import(server: &TestServer, system: &str, input: &str, flags: &[&str]) -> (i32, String, String) {
     server.run_cli(&[&["import", "--from", system, input], flags].concat(), "")
+}
+
+/// Runs a command at a terminal at which this is typed. Returns the exit status, standard output and what the terminal shows.
+fn at_a_terminal(server: &TestServer, arguments: &[&str], typed: &str) -> (i32, String, String) {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let end = || File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let mut terminal = File::from(terminal);
+    terminal.write_all(typed.as_bytes()).unwrap();
+    let mut command = server.cli_command(arguments);
+    let process = command.stdin(end()).stdout(Stdio::piped()).stderr(end()).spawn().unwrap();
+    // The command has the ends that the reading below waits for.
+    drop(command);
+    let mut shown = Vec::new();
+    let mut buffer = [0; 4096];
+    // It fails once the process has closed its end.
+    while let Ok(read) = terminal.read(&mut buffer) {
+        shown.extend_from_slice(&buffer[..read]);
+    }
+    let output = process.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(shown).replace("\r\n", "\n"))
 }
 
 /// Some fields of a user.
@@ -85,6 +115,49 @@ handstamp_testing::stories! {
         let (status, output, error) = import(&server, "flask", &url, &["--dry-run"]);
         assert!(status == 1 && output.starts_with("would import 3 users"), "{error}");
         assert_eq!(server.count("SELECT COUNT(*) FROM users").await, 0);
+    }
+
+    async fn at_a_terminal_the_command_asks_and_takes_only_yes_for_yes(server: TestServer) {
+        let url = former(&server, "flask.sql").await;
+        let ask = |typed: &str| at_a_terminal(&server, &["import", "--from", "flask", &url], typed);
+        for typed in ["n\n", "\n", "\u{4}", "yikes\n"] {
+            let (status, output, seen) = ask(typed);
+            assert_eq!((status, output.as_str()), (1, ""), "{seen}");
+            assert!(seen.contains("Import 4 rows? [y/N] ") && seen.contains("nothing was imported"), "{seen}");
+            assert_eq!(seen.matches("\n  row with id ").count(), 3, "{seen}");
+            assert!(seen.contains("scrypt, N 1024") && !seen.contains("678f8bdd13fe"), "{seen}");
+            assert_eq!(server.count("SELECT COUNT(*) FROM users").await, 0);
+        }
+        let (status, output, seen) = ask("y\n");
+        assert!(status == 1 && output.starts_with("imported 3 users"), "one has no address: {output} {seen}");
+        assert_eq!(server.count("SELECT COUNT(*) FROM users").await, 3);
+    }
+
+    async fn a_run_from_a_table_that_is_killed_goes_on_without_doubles_or_gaps(server: TestServer) {
+        let sql = "CREATE TABLE user (id INTEGER PRIMARY KEY, email TEXT, password TEXT);
+            CREATE TABLE role (id INTEGER PRIMARY KEY, name TEXT); CREATE TABLE roles_users (user_id INTEGER, role_id INTEGER);
+            INSERT INTO role VALUES (1, 'staff');
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000)
+            INSERT INTO user SELECT i, 'u' || i || '@example.com', '$2y$04$Eux8g1Pf6tRgxZom0fuaG.CSzqk5ZXlxYmkBi1m9kxIIK75.hmDUa' FROM n;
+            INSERT INTO roles_users SELECT id, 1 FROM user;";
+        let url = sqlite(&server, "many.db", sql.to_owned()).await;
+        goes_on_after_kills(&server, &["import", "--from", "flask", &url, "--yes", "--single-hash"], 12_000).await;
+    }
+
+    async fn users_of_a_devise_app_with_a_pepper_get_our_hash_at_their_first_sign_in(mut server: TestServer) {
+        let sql = ["devise.sql", "devise_pepper.sql"].map(|name| fs::read_to_string(path_of(name)).unwrap()).concat();
+        let url = sqlite(&server, "devise.db", sql).await;
+        let (status, output, error) = import(&server, "devise", &url, &["--yes"]);
+        assert_eq!((status, output.as_str()), (0, "imported 3 users; already there: 0; refused: 0\n"), "{error}");
+        const OWN: &str = "SELECT COUNT(*) FROM users WHERE password_hash LIKE '$argon2id$%' AND password_cost IS NULL";
+        assert!(!signs_in(&server, "ada@example.com").await, "the pepper is not set");
+        server.restart_with("HANDSTAMP_IMPORT__BCRYPT_PEPPER", "f1ee3b1c8a0d4e6b97a2");
+        assert_eq!(server.count(OWN).await, 0);
+        assert!(signs_in(&server, "ada@example.com").await && signs_in(&server, "carol@example.com").await);
+        assert_eq!(server.count(OWN).await, 2);
+        server.restart_with("HANDSTAMP_IMPORT__BCRYPT_PEPPER", "another");
+        assert!(signs_in(&server, "ada@example.com").await, "our own hash has no pepper");
+        assert!(import(&server, "devise", &url, &["--yes"]).1.contains("already there: 3"));
     }
 
     async fn users_of_flask_security_keep_their_roles(mut server: TestServer) {

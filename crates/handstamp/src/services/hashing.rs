@@ -1,4 +1,4 @@
-//! Hashes passwords on blocking threads, with limited concurrency and a fair, bounded queue.
+//! Hashes passwords on threads of their own, with limited concurrency and a fair, bounded queue.
 
 mod queue;
 
@@ -9,6 +9,7 @@ use handstamp_core::{
     Argon2Params, HashMemory, ImportSecrets, ImportedHash, ImportedPasswords, Password, PasswordError, PasswordHash,
     PasswordMatch, PasswordPolicy, WeakHash,
 };
+use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
 use crate::blocklist::Blocklist;
@@ -29,8 +30,39 @@ pub(crate) struct PasswordHasher {
     /// The secrets by which the former system hashed passwords.
     secrets: ImportSecrets,
     queue: Arc<Queue>,
+    threads: HashThreads,
     /// The working memory of the hashes, one for each that is computed at once, kept for reuse.
     memories: Arc<Mutex<Vec<HashMemory>>>,
+}
+
+/// The threads that hash, as many as hash at once. Some crates allocate the memory of a hash themselves, and the allocator keeps an
+/// arena for each thread. On all blocking threads of the caller's runtime, up to 525 MiB stayed resident.
+struct HashThreads(Option<Runtime>);
+
+impl HashThreads {
+    fn new(count: usize) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(count)
+            .thread_name("password-hash")
+            .build()
+            .expect("a runtime without drivers opens nothing that can fail");
+        Self(Some(runtime))
+    }
+
+    /// Runs `work` on one of the threads. It waits while all of them are busy.
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, InternalError> {
+        let runtime = self.0.as_ref().expect("only the drop takes the runtime");
+        Ok(runtime.spawn_blocking(work).await?)
+    }
+}
+
+impl Drop for HashThreads {
+    /// Ends the threads without waiting for their hashes, since a task of another runtime may drop them and must not block.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// A permit to hash one password, now or in turn. It is acquired first, so that a request without one is refused before any other
@@ -55,6 +87,7 @@ impl PasswordHasher {
             settings: config.params,
             secrets,
             queue: Arc::new(Queue::new(config.concurrency, config.queue)),
+            threads: HashThreads::new(config.concurrency),
             memories: Arc::new(Mutex::new(Vec::new())),
         }
     }
@@ -157,7 +190,7 @@ impl HashPermit<'_> {
             return Err(overloaded(full).await);
         }
         let memories = Arc::clone(&hashing.memories);
-        let done = tokio::task::spawn_blocking(move || {
+        let work = move || {
             let memory = memories.lock().expect("no hash panics while it holds the list").pop();
             let mut memory = memory.unwrap_or_default();
             let result = work(&mut memory);
@@ -165,8 +198,8 @@ impl HashPermit<'_> {
             // The turn and the permit end with the work, even if the request was cancelled.
             drop(permit);
             result
-        });
-        Ok(done.await?)
+        };
+        hashing.threads.run(work).await
     }
 }
 
@@ -180,5 +213,64 @@ impl PasswordHasher {
     /// The work of imported hashes since the last call, decoys included. Call it while no hash is running.
     pub(crate) fn take_imported_work(&self) -> Vec<handstamp_core::HashWork> {
         self.memories.lock().unwrap().drain(..).map(|memory| memory.imported_work().clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::thread;
+
+    use futures_util::future::join_all;
+    use handstamp_core::{AttemptKey, Network, Timestamp, UserId};
+
+    use super::*;
+
+    fn hasher(concurrency: usize) -> PasswordHasher {
+        PasswordHasher::new(&HashingConfig { concurrency, ..HashingConfig::default() }, ImportSecrets::default())
+    }
+
+    fn share(account: u8) -> Share {
+        Share {
+            network: Network::of(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            account: AttemptKey::user(UserId::new(Timestamp::from_unix_seconds(0), [account; 10])),
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn passwords_are_hashed_on_no_more_threads_than_hash_at_once() {
+        let hasher = hasher(3);
+        let mut threads = HashSet::new();
+        for _ in 0..10 {
+            let hashes = (0..60).map(|account| {
+                let hasher = &hasher;
+                async move {
+                    let permit = hasher.reserve(share(account)).await.unwrap();
+                    let work = |_: &mut HashMemory| {
+                        thread::sleep(Duration::from_millis(1));
+                        thread::current().id()
+                    };
+                    permit.run(work).await.unwrap()
+                }
+            });
+            threads.extend(join_all(hashes).await);
+            // Other blocking work of the application has threads of its own.
+            let others = (0..20).map(|_| tokio::task::spawn_blocking(|| thread::sleep(Duration::from_millis(1))));
+            join_all(others).await;
+        }
+        assert_eq!(threads.len(), 3);
+        assert_eq!(hasher.memories.lock().unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_panics_takes_neither_a_turn_nor_a_thread_along() {
+        let hasher = hasher(1);
+        for _ in 0..3 {
+            let permit = hasher.reserve(share(1)).await.unwrap();
+            let panicked = permit.run(|_| -> () { panic!("a test of panics") }).await;
+            assert!(matches!(panicked, Err(InternalError::Task(_))));
+        }
+        assert_eq!(hasher.reserve(share(1)).await.unwrap().run(|_| 42).await.unwrap(), 42);
     }
 }

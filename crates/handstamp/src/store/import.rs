@@ -1,6 +1,6 @@
 //! Users that come from another system: a batch in one transaction, the costs of their password hashes, and pages for an export.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use handstamp_core::{HashCosts, Timestamp, UserId};
@@ -149,22 +149,44 @@ impl Tx<'_> {
         let by_key = found_by_key(self.fetch_all(request(&FIND_USERS), &args).await?);
         let by_legacy_id: HashMap<&str, &Found> =
             by_key.values().filter_map(|found| Some((found.legacy_id.as_deref()?, found))).collect();
+        let with_id_of = |row: &ImportRow<'_>| by_legacy_id.get(row.user.legacy_id.as_deref()?).copied();
+        let mut moved = HashSet::new();
+        for row in rows {
+            let has_address = |found: &Found| by_key.get(row.user.email.key()).is_some_and(|with| with.id == found.id);
+            let Some(found) = with_id_of(row).filter(|found| !has_address(found)) else { continue };
+            if found.is_imported && found.credentials_changed && self.has_changed_address(found.id).await? {
+                moved.insert(found.id);
+            }
+        }
         let outcome = |(number, row): (usize, &ImportRow<'_>)| {
             // A later row may have the address that this one did not get because of its id.
             let is_earlier = |found: &&Found| rows[number + 1..].iter().all(|later| later.id.as_uuid() != found.id);
-            if let Some(found) = by_key.get(row.user.email.key()).filter(is_earlier) {
-                return Ok(match () {
-                    () if found.id == row.id.as_uuid() => ImportOutcome::Imported,
-                    () if found.is_from(row) => ImportOutcome::AlreadyThere,
-                    () => ImportOutcome::Refused(ImportRefusal::EmailTaken),
-                });
+            let with_address = by_key.get(row.user.email.key()).filter(is_earlier);
+            let with_id = with_id_of(row);
+            if with_address.is_some_and(|found| found.id == row.id.as_uuid()) {
+                return Ok(ImportOutcome::Imported);
             }
-            let taken = row.user.legacy_id.as_deref().and_then(|id| Some((id, by_legacy_id.get(id)?)));
+            // Another account may have the address that the user has left.
+            if with_address.is_some_and(|found| found.is_from(row))
+                || with_id.is_some_and(|found| moved.contains(&found.id))
+            {
+                return Ok(ImportOutcome::AlreadyThere);
+            }
+            if with_address.is_some() {
+                return Ok(ImportOutcome::Refused(ImportRefusal::EmailTaken));
+            }
             // Another process may have deleted the account meanwhile. Then the batch is written again.
-            let (id, found) = taken.ok_or_else(Error::row_not_found)?;
-            Ok(ImportOutcome::Refused(ImportRefusal::LegacyIdTaken(id.to_owned(), Some(found.email.clone()))))
+            let (id, found) = row.user.legacy_id.as_ref().zip(with_id).ok_or_else(Error::row_not_found)?;
+            Ok(ImportOutcome::Refused(ImportRefusal::LegacyIdTaken(id.clone(), Some(found.email.clone()))))
         };
         rows.iter().enumerate().map(outcome).collect()
+    }
+
+    /// Whether the user has changed the address, by the audit log.
+    async fn has_changed_address(&mut self, user: Uuid) -> Result<bool> {
+        const SQL: Sql = request("SELECT COUNT(*) FROM events WHERE user_id = $1 AND name = 'user_email_change'");
+        let (changes,): (i64,) = self.fetch_one(SQL, &[user.into()]).await?;
+        Ok(changes > 0)
     }
 
     async fn insert_groups(&mut self, memberships: &[(UserId, &str)]) -> Result<()> {

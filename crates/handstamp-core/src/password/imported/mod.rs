@@ -24,6 +24,7 @@ use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha512;
+use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 use super::{HashMemory, PasswordHash};
@@ -326,6 +327,8 @@ impl Scheme {
             Self::FlaskSecurity(scheme) => {
                 let mut hmac = Hmac::<Sha512>::new_from_slice(secrets.flask_security_salt())
                     .expect("HMAC takes keys of any length");
+                // Its forms normalise to NFKD what is typed, at a sign-in as at the registration.
+                let password = Zeroizing::new(password.nfkd().collect::<String>());
                 hmac.update(password.as_bytes());
                 let password: Zeroizing<String> =
                     Zeroizing::new(base64_simd::STANDARD.encode_to_string(hmac.finalize().into_bytes()));

@@ -11,10 +11,12 @@ use crate::store::TokenUse;
 
 laws! {
     a_batch_is_stored_whole_with_one_event
+    a_batch_is_stored_whole_or_not_at_all
     a_batch_that_is_repeated_finds_its_users_there
     a_row_of_the_same_address_or_id_is_refused_and_stops_no_other
     rows_of_one_batch_that_share_a_key_make_one_user
     a_user_who_has_a_new_password_is_still_the_one_that_was_imported
+    a_user_who_has_a_new_address_is_still_the_one_that_was_imported
     an_account_that_was_not_imported_keeps_its_address
     a_dry_run_stores_nothing
     concurrent_imports_of_the_same_rows_make_each_user_once
@@ -124,6 +126,20 @@ async fn a_batch_is_stored_whole_with_one_event(store: &Store) {
     );
 }
 
+async fn a_batch_is_stored_whole_or_not_at_all(store: &Store) {
+    let mut batch: Vec<_> = (0..120).map(|number| imported(&format!("u{number}@example.com"), "")).collect();
+    batch.push(of_cost("last@example.com", "bcrypt:12"));
+    let rows: Vec<_> = batch.iter().map(|user| ImportRow { id: UserId::from_uuid(unique()), user }).collect();
+    // The event comes last, and its id is that of another one.
+    let other = event();
+    let id = other.id;
+    store.write_event(other).await.unwrap();
+    assert!(store.import_users(&rows, NOW, NewEvent { id, ..event() }, false).await.is_err());
+    assert_eq!((users(store).await, count(store, "SELECT COUNT(*) FROM user_groups").await), (0, 0));
+    assert_eq!(costs(store).await, "");
+    assert_eq!(import(store, &batch).await, vec![IMPORTED; 121]);
+}
+
 async fn a_batch_that_is_repeated_finds_its_users_there(store: &Store) {
     let mut batch: Vec<_> = (0..60).map(|number| imported(&format!("u{number}@example.com"), "")).collect();
     import(store, &batch[..30]).await;
@@ -191,6 +207,29 @@ async fn a_user_who_has_a_new_password_is_still_the_one_that_was_imported(store:
     store.replace_hash(bob, &hash("first"), &hash("second")).await.unwrap();
     assert_eq!(import(store, &rows).await, [THERE, THERE]);
     assert_eq!((id(user(store, "ada@example.com").await), users(store).await), (ada, 2));
+}
+
+async fn a_user_who_has_a_new_address_is_still_the_one_that_was_imported(store: &Store) {
+    let rows = [imported("ada@example.com", "1"), imported("bob@example.com", "2")];
+    import(store, &rows).await;
+    let id = user(store, "ada@example.com").await.id;
+    let change = token(OneTimePurpose::ChangeEmail, Some(id), "moved@example.com");
+    store.store_token(&change, event()).await.unwrap();
+    let (used, rotated) = (TokenUse { id: change.id, now: NOW }, SessionSecretHash::from_bytes([9; 32]));
+    let current = OwnedSession { secret_hash: one_more(store, id).await.secret_hash, user_id: id };
+    let entry = NewEvent { name: "user_email_change", ..event() }.about(id);
+    let (former, new) = (email("ada@example.com"), email("moved@example.com"));
+    let changed = store.change_email(used, &former, &new, (current, rotated), entry, None).await.unwrap();
+    changed.value.unwrap().unwrap();
+    assert_eq!(import(store, &rows).await, [THERE, THERE]);
+    // Her former address may be that of another account by now.
+    store.create_user(&new_user("ada@example.com"), None, &[], event()).await.unwrap().value.unwrap();
+    assert_eq!(import(store, &rows).await, [THERE, THERE]);
+    assert_eq!(import(store, &[imported("ada@example.com", "3")]).await, [email_taken()]);
+    // A new password alone does not make a row of another address his.
+    execute(store, "UPDATE users SET credentials_version = 2 WHERE email_key = 'bob@example.com'").await;
+    assert_eq!(import(store, &[imported("carl@example.com", "2")]).await, [id_taken("2", "bob@example.com")]);
+    assert_eq!(users(store).await, 3);
 }
 
 async fn an_account_that_was_not_imported_keeps_its_address(store: &Store) {
