@@ -124,7 +124,7 @@ const PLACEHOLDER_WORDS: [&str; 12] = [
 
 /// Whether a text is a repetition, a sequence, or a phrase of lower-case words, or contains a telltale word. Texts that were
 /// drawn at random, in base64, hexadecimal or otherwise, do not match.
-fn is_guessable(text: &str) -> bool {
+pub(crate) fn is_guessable(text: &str) -> bool {
     let mut distinct: Vec<u8> = text.bytes().collect();
     distinct.sort_unstable();
     distinct.dedup();

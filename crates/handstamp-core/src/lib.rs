@@ -22,6 +22,7 @@ mod group;
 mod ids;
 mod invisible;
 mod keyring;
+pub mod legacy_cookie;
 mod one_time;
 mod password;
 mod password_advice;
