@@ -1,6 +1,6 @@
 //! The rows of a file of users, CSV (RFC 4180) or JSON Lines: read as a stream, whatever the bytes are, in bounded memory.
 
-use std::io::{BufRead, Read};
+use std::io::{BufRead, Chain, Cursor, Read};
 
 use csv_core::ReadRecordResult;
 use handstamp::{ImportUser, Timestamp};
@@ -50,7 +50,8 @@ impl From<std::io::Error> for ReadError {
 
 /// Reads the rows of a file.
 pub(super) struct Rows<R> {
-    input: R,
+    /// Its beginning was read to tell the format.
+    input: Chain<Cursor<Vec<u8>>, R>,
     mapping: Mapping,
     now: Timestamp,
     /// The number of the line at which the input is.
@@ -80,13 +81,11 @@ impl<R: BufRead> Rows<R> {
         mapping: Mapping,
         now: Timestamp,
     ) -> Result<Self, ReadError> {
-        if starts_with(&mut input, BYTE_ORDER_MARK)? {
-            input.consume(BYTE_ORDER_MARK.len());
-        }
-        let Some(first) = input.fill_buf()?.iter().copied().find(|byte| !byte.is_ascii_whitespace()) else {
-            // A buffer of white space alone counts as a file of nothing else.
+        let beginning = beginning(&mut input)?;
+        let Some(first) = beginning.iter().copied().find(|byte| !byte.is_ascii_whitespace()) else {
             return Err(ReadError::Format("the input is empty".to_owned()));
         };
+        let input = Cursor::new(beginning).chain(input);
         let is_json = matches!(first, b'{' | b'[');
         let mut rows = Self { input, mapping, now, line: 1, parser: Parser::JsonLines };
         match format {
@@ -272,9 +271,20 @@ fn too_long() -> String {
     format!("is longer than {MAX_ROW_BYTES} bytes")
 }
 
-/// Whether the input starts with these bytes, of which a pipe may give one at a time.
-fn starts_with(input: &mut impl BufRead, bytes: &[u8]) -> std::io::Result<bool> {
-    Ok(input.fill_buf()?.starts_with(bytes))
+/// Reads the beginning of an input, up to the first byte that is no white space. A byte order mark is left out.
+fn beginning(input: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
+    let mut read = Vec::new();
+    loop {
+        let text = read.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&read);
+        let is_part_of_a_mark = BYTE_ORDER_MARK.starts_with(text);
+        let tells = !is_part_of_a_mark && !text.trim_ascii().is_empty();
+        let available = input.fill_buf()?;
+        if tells || available.is_empty() || read.len() > MAX_ROW_BYTES {
+            return Ok(text.to_vec());
+        }
+        read.push(available[0]);
+        input.consume(1);
+    }
 }
 
 /// A line without its end, cut at [`MAX_ROW_BYTES`], and whether it was longer; none at the end.

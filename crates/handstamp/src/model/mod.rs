@@ -22,6 +22,8 @@ pub use event::{AuditEvent, EventActor, ListEvents};
 pub(crate) use event::{ERASED_FIELDS, EventContent, EventWriter, FailedSignIns, NewEvent, SignInEvents, StoredEvent};
 pub use factors::Factors;
 pub(crate) use factors::{CodeUse, ContinuedSession, FactorRefused, RightCode, StoredTotp};
+#[cfg(test)]
+pub(crate) use import::HashFamily;
 pub use import::{ExportedUser, ImportFields, ImportOutcome, ImportRefusal, ImportUser};
 pub(crate) use import::{ImportPassword, ImportRow};
 pub(crate) use message::{Field, FieldErrors, Message};

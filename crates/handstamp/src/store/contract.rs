@@ -47,6 +47,7 @@ mod changes;
 mod events;
 mod failed_sign_ins;
 mod files;
+mod import;
 mod jobs;
 mod migrations;
 mod one_time;

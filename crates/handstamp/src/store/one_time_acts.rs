@@ -6,6 +6,7 @@ use handstamp_core::{
 use uuid::Uuid;
 
 use super::statement::{Sql, Tx, request};
+use super::users::set_password;
 use super::{Committed, EmailTakenError, InvalidationScope, Result, Store};
 use crate::model::{
     CredentialsVersion, NewEvent, NewOneTimeToken, NewSession, NewUser, OneTimeToken, OwnedSession, SignInEvents,
@@ -57,11 +58,12 @@ impl Tx<'_> {
     /// other tokens. So an account
     /// that another person has prepared for this address is worth nothing to them.
     async fn end_all_before_confirmation(&mut self, user_id: UserId, now: Timestamp) -> Result<()> {
-        const SQL: Sql = request(
-            "UPDATE users SET password_hash = NULL, email_verified_at = $2, credentials_changed_at = $2,
-                credentials_version = credentials_version + 1
-             WHERE id = $1",
-        );
+        const SQL: Sql = request(concat!(
+            "UPDATE users SET ",
+            set_password!("NULL"),
+            ", email_verified_at = $2, credentials_changed_at = $2, credentials_version = credentials_version + 1
+             WHERE id = $1"
+        ));
         self.execute(SQL, &[user_id.into(), now.into()]).await?;
         self.delete_factors(user_id).await?;
         self.delete_passkeys_of(user_id).await?;
@@ -83,11 +85,13 @@ impl Store {
         new: &PasswordHash,
         event: NewEvent,
     ) -> Result<Committed<bool>> {
-        const SQL: Sql = request(
-            "UPDATE users SET password_hash = $2, credentials_changed_at = $3,
-                email_verified_at = COALESCE(email_verified_at, $3), credentials_version = credentials_version + 1
-             WHERE id = $1",
-        );
+        const SQL: Sql = request(concat!(
+            "UPDATE users SET ",
+            set_password!("$2"),
+            ", credentials_changed_at = $3, email_verified_at = COALESCE(email_verified_at, $3),
+                credentials_version = credentials_version + 1
+             WHERE id = $1"
+        ));
         let mut tx = self.begin().await?;
         let used = tx.use_token(token, OneTimePurpose::ResetPassword).await?;
         let Some((used, user_id, account)) = used.filter(|(_, _, account)| !account.disabled) else {
@@ -180,7 +184,7 @@ impl Store {
     ) -> Result<Committed<Option<Result<(), EmailTakenError>>>> {
         const FIND: Sql = request("SELECT id, email_verified_at, disabled_at FROM users WHERE email_key = $1");
         const TAKE_OVER: Sql =
-            request("UPDATE users SET name = $2, password_hash = $3, signed_in_at = $4 WHERE id = $1");
+            request(concat!("UPDATE users SET name = $2, ", set_password!("$3"), ", signed_in_at = $4 WHERE id = $1"));
         const ADD_GROUP: Sql =
             request("INSERT INTO user_groups (user_id, name) VALUES ($1, $2) ON CONFLICT (user_id, name) DO NOTHING");
         type Found = (Uuid, Option<i64>, Option<i64>);

@@ -60,6 +60,15 @@ impl From<UserRow> for User {
     }
 }
 
+/// The part of an UPDATE that sets the hash of a password to a parameter or NULL. Its family ends with the hash before.
+macro_rules! set_password {
+    ($value:literal) => {
+        concat!("password_hash = ", $value, ", password_family = NULL")
+    };
+}
+
+pub(super) use set_password;
+
 /// The address already has an account.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct EmailTakenError;
@@ -308,7 +317,7 @@ impl Store {
     pub(crate) async fn replace_hash(&self, id: UserId, old: &PasswordHash, new: &PasswordHash) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.execute(
-            request("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2"),
+            request(concat!("UPDATE users SET ", set_password!("$3"), " WHERE id = $1 AND password_hash = $2")),
             &[id.into(), old.expose().into(), new.expose().into()],
         )
         .await?;
@@ -327,9 +336,12 @@ impl Store {
         now: Timestamp,
         event: NewEvent,
     ) -> Result<Committed<bool>> {
-        const CHANGE: &str = "UPDATE users SET password_hash = $3, credentials_changed_at = $4,
-                credentials_version = credentials_version + 1
-             WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL";
+        const CHANGE: &str = concat!(
+            "UPDATE users SET ",
+            set_password!("$3"),
+            ", credentials_changed_at = $4, credentials_version = credentials_version + 1
+             WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL"
+        );
         // The password alone is no authentication of a session that rests on more.
         const ROTATE: &str = "UPDATE sessions SET id_hash = $3,
                 authenticated_at = CASE WHEN assurance > 1 THEN authenticated_at ELSE $4 END

@@ -1,0 +1,333 @@
+//! The contract of imports: what becomes of each row of a batch, and the families of password hashes.
+
+use handstamp_core::{OneTimeId, OneTimePurpose};
+
+use super::*;
+use crate::model::{
+    HashFamily, ImportFields, ImportOutcome, ImportPassword, ImportRefusal, ImportRow, ImportUser, ListEvents,
+    NewOneTimeToken,
+};
+use crate::store::TokenUse;
+
+laws! {
+    a_batch_is_stored_whole_with_one_event
+    a_batch_that_is_repeated_finds_its_users_there
+    a_row_of_the_same_address_or_id_is_refused_and_stops_no_other
+    rows_of_one_batch_that_share_a_key_make_one_user
+    a_user_who_has_a_new_password_is_still_the_one_that_was_imported
+    an_account_that_was_not_imported_keeps_its_address
+    a_dry_run_stores_nothing
+    concurrent_imports_of_the_same_rows_make_each_user_once
+    the_highest_cost_of_a_family_is_kept_until_no_user_has_it
+    a_new_password_ends_the_family_of_the_old_one
+    an_export_has_every_user_in_the_order_of_the_addresses
+}
+
+fn imported(address: &str, legacy_id: &str) -> ImportUser {
+    let groups = ["staff".to_owned(), "board".to_owned()];
+    let hash = hash("first");
+    let fields = ImportFields {
+        email: address,
+        legacy_id,
+        password_hash: hash.expose(),
+        created_at: "1700000000",
+        email_verified: "1700000001",
+        groups: &groups,
+        ..ImportFields::default()
+    };
+    ImportUser::parse(&fields, NOW).unwrap()
+}
+
+/// A user whose hash is of this family and cost.
+fn of_family(address: &str, family: &str, cost: i64) -> ImportUser {
+    let family = Some(HashFamily { name: family.to_owned(), cost });
+    ImportUser { password: Some(ImportPassword { hash: hash("first"), family }), ..imported(address, "") }
+}
+
+async fn import_with(store: &Store, users: &[ImportUser], dry_run: bool) -> super::super::Result<Vec<ImportOutcome>> {
+    let rows: Vec<_> = users.iter().map(|user| ImportRow { id: UserId::from_uuid(unique()), user }).collect();
+    let event = NewEvent { name: "users_imported", ..event() };
+    store.import_users(&rows, NOW, event, dry_run).await
+}
+
+async fn import(store: &Store, users: &[ImportUser]) -> Vec<ImportOutcome> {
+    import_with(store, users, false).await.unwrap()
+}
+
+async fn user(store: &Store, address: &str) -> crate::model::User {
+    store.user_by_email(&email(address), NOW).await.unwrap().unwrap()
+}
+
+async fn users(store: &Store) -> i64 {
+    count(store, "SELECT COUNT(*) FROM users").await
+}
+
+async fn costs(store: &Store) -> Vec<(String, i64)> {
+    let sql = request("SELECT family, cost FROM imported_hash_costs ORDER BY family");
+    store.fetch_all(Pool::Read, sql, &[]).await.unwrap()
+}
+
+async fn family(store: &Store, address: &str) -> Option<String> {
+    let sql = request("SELECT password_family FROM users WHERE email_key = $1");
+    let (family,): (Option<String>,) = store.fetch_one(Pool::Read, sql, &[address.into()]).await.unwrap();
+    family
+}
+
+const IMPORTED: ImportOutcome = ImportOutcome::Imported;
+const THERE: ImportOutcome = ImportOutcome::AlreadyThere;
+
+fn email_taken() -> ImportOutcome {
+    ImportOutcome::Refused(ImportRefusal::EmailTaken)
+}
+
+fn id_taken(id: &str, address: &str) -> ImportOutcome {
+    ImportOutcome::Refused(ImportRefusal::LegacyIdTaken(id.to_owned(), Some(address.to_owned())))
+}
+
+async fn a_batch_is_stored_whole_with_one_event(store: &Store) {
+    // More than some statements, so that the last is not full.
+    let mut batch: Vec<_> =
+        (0..123).map(|number| imported(&format!("u{number}@example.com"), &number.to_string())).collect();
+    batch[7].disabled = true;
+    batch[8].password = None;
+    batch[8].legacy_id = None;
+    assert_eq!(import(store, &batch).await, vec![IMPORTED; 123]);
+    assert_eq!(users(store).await, 123);
+    let u122 = user(store, "u122@example.com").await;
+    let at = Timestamp::from_unix_seconds;
+    assert_eq!(
+        (u122.name.as_str(), u122.legacy_id.as_deref(), u122.created_at),
+        ("u122", Some("122"), at(1_700_000_000))
+    );
+    assert_eq!(
+        (u122.groups, u122.email_verified, u122.disabled),
+        (vec!["board".to_owned(), "staff".to_owned()], true, false)
+    );
+    assert!(user(store, "u7@example.com").await.disabled);
+    assert_eq!(user(store, "u8@example.com").await.legacy_id, None);
+    let credentials = store.credentials_by_email(&email("u122@example.com")).await.unwrap().unwrap();
+    assert_eq!(
+        (credentials.password_hash, credentials.version, credentials.changed_at),
+        (Some(hash("first")), FIRST, None)
+    );
+    assert_eq!(store.credentials_by_email(&email("u8@example.com")).await.unwrap().unwrap().password_hash, None);
+    let events = store.list_events(&ListEvents::default()).await.unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!(
+        (events[0].event.as_str(), &events[0].fields["users"], events[0].user),
+        ("users_imported", &123.into(), None)
+    );
+}
+
+async fn a_batch_that_is_repeated_finds_its_users_there(store: &Store) {
+    let mut batch: Vec<_> = (0..60).map(|number| imported(&format!("u{number}@example.com"), "")).collect();
+    import(store, &batch[..30]).await;
+    let events = count(store, "SELECT COUNT(*) FROM events").await;
+    assert_eq!(import(store, &batch[..30]).await, vec![THERE; 30]);
+    assert_eq!(count(store, "SELECT COUNT(*) FROM events").await, events, "nothing was done");
+    assert_eq!(import(store, &batch).await, [vec![THERE; 30], vec![IMPORTED; 30]].concat());
+    assert_eq!((users(store).await, count(store, "SELECT COUNT(*) FROM user_groups").await), (60, 120));
+    batch[3].email = email("U3@EXAMPLE.com");
+    assert_eq!(import(store, &batch[3..4]).await, [THERE], "the address is the same in another case");
+}
+
+async fn a_row_of_the_same_address_or_id_is_refused_and_stops_no_other(store: &Store) {
+    import(store, &[imported("ada@example.com", "1"), imported("bob@example.com", "2")]).await;
+    let mut other_password = imported("ada@example.com", "1");
+    other_password.password = Some(ImportPassword { hash: hash("other"), family: None });
+    let mut no_password = imported("ada@example.com", "1");
+    no_password.password = None;
+    let rows = [
+        imported("carl@example.com", "1"),
+        imported("ADA@example.com", "3"),
+        imported("ada@example.com", ""),
+        imported("ada@example.com", "2"),
+        other_password,
+        no_password,
+        imported("dora@example.com", "4"),
+    ];
+    let expected = [
+        id_taken("1", "ada@example.com"),
+        email_taken(),
+        email_taken(),
+        email_taken(),
+        email_taken(),
+        email_taken(),
+        IMPORTED,
+    ];
+    assert_eq!(import(store, &rows).await, expected);
+    assert_eq!(users(store).await, 3);
+}
+
+async fn rows_of_one_batch_that_share_a_key_make_one_user(store: &Store) {
+    let rows = [
+        imported("ada@m\u{FC}nchen.example", "1"),
+        imported("Ada@mu\u{308}nchen.example", "2"),
+        imported("ada@XN--mnchen-3ya.example", "1"),
+        imported("bob@example.com", "1"),
+        imported("bob@example.com", "5"),
+    ];
+    let expected = [IMPORTED, email_taken(), THERE, id_taken("1", "ada@xn--mnchen-3ya.example"), IMPORTED];
+    assert_eq!(import(store, &rows).await, expected);
+    assert_eq!((users(store).await, count(store, "SELECT COUNT(*) FROM user_groups").await), (2, 4));
+}
+
+async fn a_user_who_has_a_new_password_is_still_the_one_that_was_imported(store: &Store) {
+    let rows = [imported("ada@example.com", "1"), of_family("bob@example.com", "bcrypt", 12)];
+    import(store, &rows).await;
+    let id = |user: crate::model::User| user.id;
+    let (ada, bob) = (id(user(store, "ada@example.com").await), id(user(store, "bob@example.com").await));
+    // A change of the password raises the version of the credentials, and a sign-in replaces an imported hash only.
+    execute(
+        store,
+        "UPDATE users SET password_hash = 'new', credentials_version = 2 WHERE email_key = 'ada@example.com'",
+    )
+    .await;
+    store.replace_hash(bob, &hash("first"), &hash("second")).await.unwrap();
+    assert_eq!(import(store, &rows).await, [THERE, THERE]);
+    assert_eq!((id(user(store, "ada@example.com").await), users(store).await), (ada, 2));
+}
+
+async fn an_account_that_was_not_imported_keeps_its_address(store: &Store) {
+    let (id, session) = ada(store).await;
+    assert_eq!(import(store, &[imported("ADA@example.com", "")]).await, [email_taken()]);
+    let ada = user(store, "ada@example.com").await;
+    assert_eq!((ada.id, ada.legacy_id, ada.groups), (id, None, vec![]));
+    assert!(is_live(store, &session).await);
+}
+
+async fn a_dry_run_stores_nothing(store: &Store) {
+    import(store, &[imported("ada@example.com", "1")]).await;
+    let rows = [
+        imported("ada@example.com", "1"),
+        of_family("bob@example.com", "bcrypt", 12),
+        imported("ada@example.com", "2"),
+    ];
+    assert_eq!(import_with(store, &rows, true).await.unwrap(), [THERE, IMPORTED, email_taken()]);
+    assert_eq!((users(store).await, costs(store).await), (1, vec![]));
+    assert_eq!(count(store, "SELECT COUNT(*) FROM events").await, 1);
+}
+
+async fn concurrent_imports_of_the_same_rows_make_each_user_once(store: &Store) {
+    let batches: Vec<Vec<_>> = (0..4)
+        .map(|_| (0..100).map(|number| imported(&format!("u{number}@example.com"), &number.to_string())).collect())
+        .collect();
+    let done = all_at_once(batches.iter().map(|batch| import(store, batch))).await;
+    let created = done.iter().flatten().filter(|outcome| **outcome == IMPORTED).count();
+    assert!(done.iter().flatten().all(|outcome| [IMPORTED, THERE].contains(outcome)));
+    assert_eq!((created, users(store).await), (100, 100));
+}
+
+async fn the_highest_cost_of_a_family_is_kept_until_no_user_has_it(store: &Store) {
+    let rows = [
+        of_family("a@example.com", "bcrypt", 10),
+        of_family("b@example.com", "bcrypt", 12),
+        of_family("c@example.com", "scrypt", 7),
+        of_family("a@example.com", "md5crypt", 99),
+    ];
+    assert_eq!(import(store, &rows).await, [IMPORTED, IMPORTED, IMPORTED, email_taken()]);
+    let both = vec![("bcrypt".to_owned(), 12), ("scrypt".to_owned(), 7)];
+    assert_eq!(costs(store).await, both, "a row that was refused costs nothing");
+    import(store, &[of_family("d@example.com", "bcrypt", 11)]).await;
+    store.forget_hash_costs().await.unwrap();
+    assert_eq!(costs(store).await, both);
+    for address in ["a@example.com", "b@example.com", "c@example.com"] {
+        store.replace_hash(user(store, address).await.id, &hash("first"), &hash("second")).await.unwrap();
+    }
+    store.forget_hash_costs().await.unwrap();
+    assert_eq!(costs(store).await, [("bcrypt".to_owned(), 12)], "one user has it still");
+    let _ = store.delete_user(user(store, "d@example.com").await.id, event()).await.unwrap();
+    store.forget_hash_costs().await.unwrap();
+    assert_eq!(costs(store).await, []);
+}
+
+fn token(purpose: OneTimePurpose, user_id: Option<UserId>, address: &str) -> NewOneTimeToken {
+    NewOneTimeToken {
+        id: OneTimeId::from_bytes(unique().into_bytes()),
+        purpose,
+        user_id,
+        email: email(address),
+        content: String::new(),
+        browser: None,
+        created_at: NOW,
+        expires_at: NOW.after(Duration::from_secs(60)),
+    }
+}
+
+async fn a_new_password_ends_the_family_of_the_old_one(store: &Store) {
+    let addresses = ["rehash", "change", "reset", "verify", "invite"].map(|name| format!("{name}@example.com"));
+    let rows: Vec<_> = addresses.iter().map(|address| of_family(address, "bcrypt", 12)).collect();
+    import(store, &rows).await;
+    execute(store, "UPDATE users SET email_verified_at = NULL WHERE name IN ('verify', 'invite')").await;
+    for address in &addresses {
+        assert_eq!(family(store, address).await.as_deref(), Some("bcrypt"), "{address}");
+    }
+    let mut ids = Vec::new();
+    for address in &addresses {
+        ids.push(user(store, address).await.id);
+    }
+    store.replace_hash(ids[0], &hash("first"), &hash("second")).await.unwrap();
+    let session = one_more(store, ids[1]).await;
+    let rotated = SessionSecretHash::from_bytes([9; 32]);
+    let changed = store.change_password(ids[1], FIRST, &hash("second"), (session.secret_hash, rotated), NOW, event());
+    assert!(changed.await.unwrap().value);
+    let used = async |purpose, user_id, address: &str| {
+        let token = token(purpose, user_id, address);
+        store.store_token(&token, event()).await.unwrap();
+        TokenUse { id: token.id, now: NOW }
+    };
+    let reset = used(OneTimePurpose::ResetPassword, Some(ids[2]), &addresses[2]).await;
+    assert!(store.reset_password(reset, &hash("second"), event()).await.unwrap().value);
+    let verify = used(OneTimePurpose::VerifyEmail, Some(ids[3]), &addresses[3]).await;
+    let next = token(OneTimePurpose::ResetPassword, Some(ids[3]), &addresses[3]);
+    assert!(store.verify_email_by_token(verify, None, &next, event()).await.unwrap().value.is_some());
+    let invite = used(OneTimePurpose::AcceptInvitation, None, &addresses[4]).await;
+    let guest = NewUser { id: ids[4], ..new_user(&addresses[4]) };
+    let accepted = store.accept_invitation(invite, &guest, &[], &new_session(ids[4]), &[], event()).await.unwrap();
+    accepted.value.unwrap().unwrap();
+    for address in &addresses {
+        assert_eq!(family(store, address).await, None, "{address}");
+    }
+}
+
+#[test]
+fn every_statement_that_sets_a_password_ends_its_family() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store");
+    let mut uses = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let text = std::fs::read_to_string(&path).unwrap();
+            uses += text.matches("set_password!(").count();
+            for line in text.lines().filter(|line| line.contains("password_hash = ")) {
+                let is_allowed = line.contains("password_family = NULL") || line.contains("AND password_hash = ");
+                assert!(is_allowed, "{}: {line}", path.display());
+            }
+        }
+    }
+    assert_eq!(uses, 5);
+}
+
+async fn an_export_has_every_user_in_the_order_of_the_addresses(store: &Store) {
+    let mut rows: Vec<_> =
+        (0..25).map(|number| imported(&format!("U{number:02}@example.com"), &number.to_string())).collect();
+    rows.reverse();
+    rows[0].password = None;
+    rows[1].disabled = true;
+    import(store, &rows).await;
+    let (mut after, mut all) = (String::new(), Vec::new());
+    loop {
+        let page = store.export_users(&after, 10).await.unwrap();
+        let Some((last, _)) = page.last() else { break };
+        assert!(page.len() <= 10);
+        after.clone_from(last);
+        all.extend(page.into_iter().map(|(_, user)| user));
+    }
+    let addresses: Vec<_> = all.iter().map(|user| user.email.as_str()).collect();
+    assert_eq!(addresses, (0..25).map(|number| format!("U{number:02}@example.com")).collect::<Vec<_>>());
+    let (last, before) = (&all[24], &all[23]);
+    assert_eq!((&last.password_hash, last.disabled, last.legacy_id.as_deref()), (&None, false, Some("24")));
+    assert_eq!((before.password_hash.as_deref(), before.disabled), (Some(hash("first").expose()), true));
+    assert_eq!(before.email_verified, Some(Timestamp::from_unix_seconds(1_700_000_001)));
+    assert_eq!((before.created_at, before.groups.len()), (Timestamp::from_unix_seconds(1_700_000_000), 2));
+}
