@@ -16,10 +16,11 @@ pub(crate) enum Field {
     Disabled,
     Groups,
     LegacyId,
+    LegacySessionKey,
 }
 
 impl Field {
-    const ALL: [(Self, &'static str); 8] = [
+    const ALL: [(Self, &'static str); 9] = [
         (Self::Email, "email"),
         (Self::Name, "name"),
         (Self::PasswordHash, "password_hash"),
@@ -28,6 +29,7 @@ impl Field {
         (Self::Disabled, "disabled"),
         (Self::Groups, "groups"),
         (Self::LegacyId, "legacy_id"),
+        (Self::LegacySessionKey, "legacy_session_key"),
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -133,6 +135,7 @@ impl RowTexts {
             disabled: text(Field::Disabled),
             groups: &self.groups,
             legacy_id: text(Field::LegacyId),
+            legacy_session_key: text(Field::LegacySessionKey),
         };
         ImportUser::parse(&fields, now).map_err(|refusal| refusal.to_string())
     }

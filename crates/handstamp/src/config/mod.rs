@@ -5,6 +5,7 @@ mod database;
 mod errors;
 mod forward_auth;
 mod hashing;
+mod legacy;
 mod limits;
 mod mail;
 mod passkeys;
@@ -29,6 +30,7 @@ pub use database::{DatabaseUrl, PoolConfig};
 pub use errors::{ConfigError, ConfigErrors};
 pub use forward_auth::ForwardAuthConfig;
 pub use hashing::HashingConfig;
+pub use legacy::LegacyConfig;
 pub use limits::LimitsConfig;
 #[cfg(test)]
 pub(crate) use mail::SmtpCredentials;
@@ -113,6 +115,8 @@ pub struct Config {
     pub app_proxy: AppProxyConfig,
     /// The events of accounts that an application gets.
     pub webhooks: WebhooksConfig,
+    /// The cookies of the framework that the site has left.
+    pub legacy: LegacyConfig,
 }
 
 impl Config {
@@ -147,6 +151,7 @@ impl Config {
             apps: BTreeMap::new(),
             app_proxy: AppProxyConfig::default(),
             webhooks: WebhooksConfig::default(),
+            legacy: LegacyConfig::default(),
         }
     }
 
@@ -187,6 +192,7 @@ impl Config {
             mail::settings(),
             app::settings(),
             webhooks::settings(),
+            legacy::settings(),
         ]
         .into_iter()
         .flatten()
@@ -209,7 +215,8 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
-    use handstamp_core::GroupName;
+    use handstamp_core::legacy_cookie::{LegacyKind, LegacySecret};
+    use handstamp_core::{GroupName, Timestamp};
 
     use super::*;
 
@@ -225,6 +232,15 @@ mod tests {
         let app = config.apps.entry(name.to_owned()).or_default();
         app.url = Some(AppUrl::parse("http://localhost:5000").unwrap());
         app
+    }
+
+    /// The section `legacy` with all that a framework needs which stores no sessions.
+    fn legacy(config: &mut Config, kind: LegacyKind) -> &mut LegacyConfig {
+        let legacy = &mut config.legacy;
+        legacy.kind = Some(kind);
+        legacy.secrets = vec![LegacySecret::new(SECRET.as_bytes()).unwrap()];
+        legacy.until = Some(Timestamp::from_unix_seconds(1_800_000_000));
+        legacy
     }
 
     const DAY: Duration = Duration::from_secs(86_400);
@@ -404,6 +420,50 @@ mod tests {
                 vec![|config| config.webhooks.events = vec!["user_created".to_owned()], |config| {
                     config.webhooks.events.clear();
                 }],
+            ),
+            (
+                "legacy.kind",
+                vec![|config| config.legacy.kind = Some(LegacyKind::Rails), |config| {
+                    legacy(config, LegacyKind::Rails).max_age = Some(DAY);
+                }],
+                vec![
+                    |config| drop(legacy(config, LegacyKind::Flask)),
+                    |config| legacy(config, LegacyKind::Rails).cookie = Some("_app_session".to_owned()),
+                    |config| legacy(config, LegacyKind::Django).max_age = Some(DAY),
+                ],
+            ),
+            (
+                "legacy.secret",
+                vec![|config| legacy(config, LegacyKind::Rails).secrets.clear()],
+                vec![|config| drop(legacy(config, LegacyKind::FlaskLoginRemember))],
+            ),
+            (
+                "legacy.until",
+                vec![|config| legacy(config, LegacyKind::Rails).until = None],
+                vec![|config| drop(legacy(config, LegacyKind::Flask))],
+            ),
+            (
+                "legacy.table",
+                vec![
+                    |config| config.legacy.table = Some("a b".to_owned()),
+                    |config| legacy(config, LegacyKind::Django).table = Some("a;b".to_owned()),
+                    |config| drop(legacy(config, LegacyKind::ExpressSession)),
+                    |config| drop(legacy(config, LegacyKind::BetterAuth)),
+                    |config| legacy(config, LegacyKind::Flask).table = Some("sessions".to_owned()),
+                ],
+                vec![
+                    |config| legacy(config, LegacyKind::Django).table = Some("django_session".to_owned()),
+                    |config| legacy(config, LegacyKind::BetterAuth).table = Some("auth.session".to_owned()),
+                    |config| legacy(config, LegacyKind::ExpressSession).table = Some("session".to_owned()),
+                ],
+            ),
+            (
+                "legacy.folder",
+                vec![|config| config.legacy.folder = Some("sessions".into()), |config| {
+                    let legacy = legacy(config, LegacyKind::ExpressSession);
+                    (legacy.folder, legacy.table) = (Some("sessions".into()), Some("session".to_owned()));
+                }],
+                vec![|config| legacy(config, LegacyKind::ExpressSession).folder = Some("sessions".into())],
             ),
             (
                 "return_hosts",

@@ -34,6 +34,8 @@ pub struct ImportFields<'a> {
     pub groups: &'a [String],
     /// The id of the user in the former system.
     pub legacy_id: &'a str,
+    /// By what the cookies of the former system name the user, if that is not the id: `fs_uniquifier` of Flask-Security.
+    pub legacy_session_key: &'a str,
 }
 
 /// A user to be imported, whose fields were checked.
@@ -47,6 +49,7 @@ pub struct ImportUser {
     pub(crate) disabled: bool,
     pub(crate) groups: Vec<GroupName>,
     pub(crate) legacy_id: Option<String>,
+    pub(crate) legacy_session_key: Option<String>,
 }
 
 /// A hash of a password to be stored, with the work that it takes where that is not our own.
@@ -104,10 +107,14 @@ pub enum ImportRefusal {
     TooManyGroups,
     /// The id in the former system is too long, or has control characters.
     LegacyId,
+    /// The session key in the former system is too long, or has control characters.
+    LegacySessionKey,
     /// The address has an account that was not imported from this row.
     EmailTaken,
     /// The id in the former system is that of another account: the id, and the address of that account, if it is stored.
     LegacyIdTaken(String, Option<String>),
+    /// The session key in the former system is that of another account.
+    LegacySessionKeyTaken,
 }
 
 impl fmt::Display for ImportRefusal {
@@ -126,6 +133,10 @@ impl fmt::Display for ImportRefusal {
             Self::LegacyId => {
                 write!(f, "legacy_id has more than {MAX_LEGACY_ID_BYTES} bytes or a control character")
             }
+            Self::LegacySessionKey => {
+                write!(f, "legacy_session_key has more than {MAX_LEGACY_ID_BYTES} bytes or a control character")
+            }
+            Self::LegacySessionKeyTaken => f.write_str("the legacy_session_key is that of another account"),
             Self::EmailTaken => f.write_str("the address is that of another account"),
             Self::LegacyIdTaken(id, Some(email)) => write!(f, "the id {id} is that of another account ({email})"),
             Self::LegacyIdTaken(id, None) => write!(f, "the id {id} is that of an earlier row"),
@@ -167,12 +178,9 @@ impl ImportUser {
         if i64::try_from(groups.len()).is_ok_and(|count| count > GROUPS_PER_USER) {
             return Err(ImportRefusal::TooManyGroups);
         }
-        let legacy_id = fields.legacy_id.trim();
-        if legacy_id.len() > MAX_LEGACY_ID_BYTES || legacy_id.chars().any(char::is_control) {
-            return Err(ImportRefusal::LegacyId);
-        }
-        let legacy_id = (!legacy_id.is_empty()).then(|| legacy_id.to_owned());
-        Ok(Self { email, name, password, email_verified_at, created_at, disabled, groups, legacy_id })
+        let legacy_id = key(fields.legacy_id).ok_or(ImportRefusal::LegacyId)?;
+        let legacy_session_key = key(fields.legacy_session_key).ok_or(ImportRefusal::LegacySessionKey)?;
+        Ok(Self { email, name, password, email_verified_at, created_at, disabled, groups, legacy_id, legacy_session_key })
     }
 
     /// Whether the user has a password.
@@ -186,6 +194,13 @@ impl ImportPassword {
         let hash = PasswordHash::from_stored(text.to_owned());
         if hash.is_supported() { Ok(Self { hash, family: None }) } else { Err(ImportRefusal::PasswordHash) }
     }
+}
+
+/// A key of the former system, which may be absent; none if it cannot be stored.
+fn key(text: &str) -> Option<Option<String>> {
+    let text = text.trim();
+    let is_key = text.len() <= MAX_LEGACY_ID_BYTES && !text.chars().any(char::is_control);
+    is_key.then(|| (!text.is_empty()).then(|| text.to_owned()))
 }
 
 /// The truth value of a text, which is false if it is empty; none if it is another text.

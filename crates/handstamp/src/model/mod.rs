@@ -8,6 +8,7 @@ mod credentials;
 mod event;
 mod factors;
 mod import;
+mod legacy;
 mod message;
 mod one_time;
 mod outbox;
@@ -26,6 +27,7 @@ pub(crate) use factors::{CodeUse, ContinuedSession, FactorRefused, RightCode, St
 pub(crate) use import::HashFamily;
 pub use import::{ExportedUser, ImportFields, ImportOutcome, ImportRefusal, ImportUser};
 pub(crate) use import::{ImportPassword, ImportRow};
+pub(crate) use legacy::{LegacyAccount, LegacyColumn, LegacyEnd, LegacyExchange, LegacyRefusal, PresentedLegacy};
 pub(crate) use message::{Field, FieldErrors, Message};
 pub(crate) use one_time::{BrowserHash, ListedToken, NewOneTimeToken, OneTimeToken};
 pub(crate) use outbox::{NewOutboxMessage, OutboxChannel, OutboxKind, OutboxMessage};

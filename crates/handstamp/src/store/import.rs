@@ -1,6 +1,6 @@
 //! Users that come from another system: a batch in one transaction, the costs of their password hashes, and pages for an export.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;
 
 use handstamp_core::{Timestamp, UserId};
@@ -14,7 +14,7 @@ use crate::model::{ExportedUser, ImportOutcome, ImportPassword, ImportRefusal, I
 /// How many users one statement writes.
 const USERS_OF_A_STATEMENT: usize = 50;
 /// How many columns of a user it writes.
-const COLUMNS: usize = 11;
+const COLUMNS: usize = 12;
 /// How many memberships of a group one statement writes.
 const GROUPS_OF_A_STATEMENT: usize = 100;
 
@@ -31,8 +31,8 @@ fn values(rows: usize, columns: usize) -> String {
 static INSERT_USERS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "INSERT INTO users (id, name, email, email_key, password_hash, created_at, email_verified_at, disabled_at, legacy_id,
-             imported_at, password_family)
-         SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11
+             imported_at, password_family, legacy_session_key)
+         SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11, column12
          FROM (VALUES {}) AS imported WHERE column1 IS NOT NULL
          ON CONFLICT DO NOTHING",
         values(USERS_OF_A_STATEMENT, COLUMNS)
@@ -109,12 +109,13 @@ impl Tx<'_> {
                 user.legacy_id.as_deref().into(),
                 now.into(),
                 user.password.as_ref().and_then(|password| password.family.as_ref()).map(|family| &*family.name).into(),
+                user.legacy_session_key.as_deref().into(),
             ]);
         }
         let (no_text, no_number) = (Arg::OptionalText(None), Arg::OptionalInteger(None));
         for _ in rows.len()..USERS_OF_A_STATEMENT {
             args.extend([Arg::OptionalUuid(None), no_text, no_text, no_text, no_text]);
-            args.extend([no_number, no_number, no_number, no_text, no_number, no_text]);
+            args.extend([no_number, no_number, no_number, no_text, no_number, no_text, no_text]);
         }
         if self.execute(request(&INSERT_USERS), &args).await? == rows.len() as u64 {
             return Ok(vec![ImportOutcome::Imported; rows.len()]);
@@ -136,6 +137,12 @@ impl Tx<'_> {
             let found = Found { id, email, legacy_id, password_hash, family, is_imported, credentials_changed };
             by_key.insert(key, found);
         }
+        let mut taken_keys = HashSet::new();
+        for key in rows.iter().filter_map(|row| row.user.legacy_session_key.as_deref()) {
+            const TAKEN: Sql = request("SELECT CAST(1 AS BIGINT) FROM users WHERE legacy_session_key = $1");
+            let taken: Option<(i64,)> = self.fetch_optional(TAKEN, &[key.into()]).await?;
+            taken_keys.extend(taken.map(|_| key));
+        }
         let by_legacy_id: HashMap<&str, &Found> =
             by_key.values().filter_map(|found| Some((found.legacy_id.as_deref()?, found))).collect();
         let outcome = |row: &ImportRow<'_>| {
@@ -147,9 +154,13 @@ impl Tx<'_> {
                 });
             }
             let taken = row.user.legacy_id.as_deref().and_then(|id| Some((id, by_legacy_id.get(id)?)));
+            if let Some((id, found)) = taken {
+                return Ok(ImportOutcome::Refused(ImportRefusal::LegacyIdTaken(id.to_owned(), Some(found.email.clone()))));
+            }
+            let key = row.user.legacy_session_key.as_deref();
             // Another process may have deleted the account meanwhile. Then the batch is written again.
-            let (id, found) = taken.ok_or_else(Error::row_not_found)?;
-            Ok(ImportOutcome::Refused(ImportRefusal::LegacyIdTaken(id.to_owned(), Some(found.email.clone()))))
+            key.filter(|key| taken_keys.contains(*key)).ok_or_else(Error::row_not_found)?;
+            Ok(ImportOutcome::Refused(ImportRefusal::LegacySessionKeyTaken))
         };
         rows.iter().map(outcome).collect()
     }

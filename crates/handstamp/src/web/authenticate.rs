@@ -143,15 +143,16 @@ async fn look_up_several(site: &SharedSite, headers: &HeaderMap) -> Result<Visit
     Ok(Visitor::Anonymous)
 }
 
-/// Revokes every session whose token a client presents. If it can revoke none because no key of this node opens the token, it
-/// fails: another node may know the key, and the session would stay live there.
+/// Revokes every session whose token a client presents, and those of the former framework. If it can revoke none of ours because no
+/// key of this node opens the token, it fails: another node may know the key, and the session would stay live there.
 pub(super) async fn end_presented(
     site: &Site,
     context: &Context,
     presented: &PresentedSessions,
 ) -> Result<(), WebError> {
-    if presented.sessions.is_empty() {
-        return if presented.of_unknown_key { Err(WebError::unknown_key()) } else { Ok(()) };
+    if !presented.sessions.is_empty() || !presented.legacy.is_empty() {
+        site.services.sign_out(context, &presented.sessions, &presented.legacy).await?;
     }
-    Ok(site.services.sign_out(context, &presented.sessions).await?)
+    let ended_none = presented.sessions.is_empty() && presented.of_unknown_key;
+    if ended_none { Err(WebError::unknown_key()) } else { Ok(()) }
 }

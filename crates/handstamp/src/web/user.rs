@@ -9,7 +9,7 @@ use axum::http::{Extensions, HeaderMap, Method, Uri};
 use axum::response::Response;
 use handstamp_core::ReturnTo;
 
-use super::Site;
+use super::{Site, legacy};
 use super::negotiate::{is_navigation, wants_page};
 use super::redirect::see_other;
 use super::urls::with_form_not_sent;
@@ -96,10 +96,14 @@ impl RequestedPage {
     }
 }
 
-/// Redirects to the sign-in page, which leads back afterwards.
+/// Redirects to the sign-in page, which leads back afterwards; a browser with a session of the former framework to its exchange.
 pub(super) fn redirect_to_sign_in(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
     let requested = RequestedPage::of(method, uri, headers);
-    let url = site.urls.sign_in(&requested.return_page(site));
+    let next = requested.return_page(site);
+    if legacy::leads_to_exchange(site, method, headers) {
+        return see_other(&site.urls.resume(&next));
+    }
+    let url = site.urls.sign_in(&next);
     see_other(&if requested.form.is_some() { with_form_not_sent(url) } else { url })
 }
 
