@@ -2,8 +2,6 @@
 
 mod end;
 mod exchange;
-#[cfg(test)]
-mod tests;
 
 use std::fs::File;
 use std::io::Read;

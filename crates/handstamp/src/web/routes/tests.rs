@@ -20,6 +20,7 @@ mod account_life;
 mod activity;
 mod connections;
 mod embedding;
+mod legacy;
 #[cfg(feature = "passkeys")]
 mod passkeys;
 mod propagation;
@@ -138,6 +139,7 @@ async fn only_the_listed_routes_are_public() {
     let public = [
         "GET /account/register",
         "POST /account/register",
+        "GET /account/resume",
         "GET /account/logout",
         "POST /account/logout",
         "GET /account/login/mail",
