@@ -53,8 +53,9 @@ pub use ids::{SessionSecret, SessionSecretHash, UserId};
 pub use keyring::{KeyRingError, SecretError, SecretKey};
 pub use one_time::{OneTimeClaims, OneTimeId, OneTimePurpose, OneTimeTokenError, OneTimeTokens};
 pub use password::{
-    Argon2Params, Argon2ParamsError, HashMemory, InvalidHashError, NewPassword, Password, PasswordError, PasswordHash,
-    PasswordMatch, PasswordPolicy, PasswordTooLong,
+    Argon2Params, Argon2ParamsError, FirebaseParams, HashCost, HashCosts, HashMemory, HashWork, ImportSecrets,
+    ImportedHash, ImportedPasswords, InvalidHashError, InvalidSignerKey, NewPassword, Password, PasswordError,
+    PasswordHash, PasswordMatch, PasswordPolicy, PasswordTooLong, UnsupportedHash, WeakFormat, WeakHash,
 };
 pub use password_advice::PasswordAdvice;
 pub use return_to::{ReturnHost, ReturnHosts, ReturnTo};

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use handstamp_core::blocklist::FormatError;
 use handstamp_core::{
-    Argon2ParamsError, EmailError, FormError, InvalidHashError, KeyRingError, NameError, PasswordError,
-    PasswordTooLong, SecretError, TokenError,
+    Argon2ParamsError, EmailError, FormError, InvalidHashError, InvalidSignerKey, KeyRingError, NameError,
+    PasswordError, PasswordTooLong, SecretError, TokenError, UnsupportedHash,
 };
 
 #[test]
 fn every_error_has_a_message_of_its_own() {
-    let refusals: [&dyn std::error::Error; 32] = [
+    let refusals: [&dyn std::error::Error; 38] = [
         &EmailError::Empty,
         &EmailError::TooLong,
         &EmailError::Malformed,
@@ -30,6 +30,12 @@ fn every_error_has_a_message_of_its_own() {
         &FormatError::Damaged,
         &Argon2ParamsError,
         &InvalidHashError,
+        &InvalidSignerKey,
+        &UnsupportedHash::UnknownFormat,
+        &UnsupportedHash::UnsupportedParameters,
+        &UnsupportedHash::Malformed,
+        &UnsupportedHash::CostTooHigh,
+        &UnsupportedHash::Weak,
         &SecretError::TooShort { bytes: 8 },
         &SecretError::Obvious,
         &KeyRingError,

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use handstamp::EventHead;
 
-use crate::import::{Format, MappedColumn};
 use crate::proxy_config::{Access, Endpoint, HostName, Proxy};
+use crate::user_file::{Format, MappedColumn, WeakHashes};
 
 /// User accounts for web apps: registration, sign-in, sign-out and a session cookie.
 #[derive(Debug, Parser)]
@@ -64,7 +64,7 @@ pub(crate) enum Command {
     /// Import users from another system, with the hashes of their passwords, while the server runs or not.
     ///
     /// The file is CSV with a header line, or JSON Lines with an object on each line. Its columns or keys are email, which is
-    /// required, and name, password_hash, email_verified, created_at, disabled, groups and legacy_id. A run that is killed or fails
+    /// required, and name, password_hash, password_form, email_verified, created_at, disabled, groups and legacy_id. A run that is killed or fails
     /// goes on when the same command is given again: users that are already there are counted and left as they are.
     #[command(after_help = IMPORT_STATUSES)]
     Import(ImportArgs),
@@ -333,6 +333,9 @@ pub(crate) struct ImportArgs {
     /// Take a column as a field of another name, such as id=legacy_id; can be repeated
     #[arg(long, value_name = "COLUMN=FIELD")]
     pub(crate) map: Vec<MappedColumn>,
+    /// Import weak hashes of this system as well, hashed by Argon2id at once, which takes as long as a sign-in for each
+    #[arg(long, value_enum, value_name = "SYSTEM")]
+    pub(crate) allow_weak: Option<WeakHashes>,
     /// Check all rows and store nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -345,7 +348,7 @@ pub(crate) struct ImportArgs {
     pub(crate) data: DataArgs,
 }
 
-/// What `export` exports, and where to.
+/// The content and the destination of `export`.
 #[derive(Args, Debug)]
 pub(crate) struct ExportArgs {
     /// Export all users with the hashes of their passwords, as JSON Lines that `import` reads

@@ -27,7 +27,7 @@ pub(crate) fn run(settings: Settings, request: &ExportArgs) -> Result<(), CliErr
         output.finish(request.force)?;
         let _ = writeln!(
             io::stderr(),
-            "handstamp: exported {} with the hashes of their passwords: whoever has them can try passwords without limit",
+            "handstamp: exported {} with the hashes of their passwords: an attacker who has them can try passwords without limit",
             plural(users, "user", "users")
         );
         Ok(())

@@ -20,6 +20,7 @@ mod settings;
 mod table;
 mod timeouts;
 mod tls;
+mod user_file;
 
 use std::fmt::Display;
 use std::io::Write;

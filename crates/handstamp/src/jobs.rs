@@ -101,10 +101,10 @@ const JOBS: &[Job] = &[
         run: |services| Box::pin(services.reseal_totp()),
     },
     Job {
-        name: "forget_hash_costs",
+        name: "lower_hash_costs",
         interval: minutes(60),
         scope: Scope::Cluster,
-        run: |services| Box::pin(services.forget_hash_costs()),
+        run: |services| Box::pin(services.lower_hash_costs()),
     },
     Job {
         name: "purge_attempts",

@@ -127,11 +127,11 @@ pub use handstamp_core::legacy_cookie::{LegacyKind, LegacySecret};
 pub use handstamp_core::{
     Argon2Params, Argon2ParamsError, AssuranceLevel, EmailError, EventHead, GroupName, GroupNameError,
     InvalidEventHead, InvalidSetting, NameError, Network, Password, PasswordPolicy, PasswordTooLong, ReturnHost,
-    SecretError, SecretKey, Timestamp, TrustedProxies, UserId, WebhookSecret,
+    SecretError, SecretKey, Timestamp, TrustedProxies, UnsupportedHash, UserId, WeakFormat, WebhookSecret,
 };
 pub use model::{
     AuditEvent, AuditProblem, AuditProblemKind, AuditReport, EventActor, ExportedUser, Factors, ImportFields,
-    ImportOutcome, ImportRefusal, ImportUser, ListEvents, ListUsers, ListedSession, User,
+    ImportOutcome, ImportParser, ImportRefusal, ImportUser, ListEvents, ListUsers, ListedSession, User,
 };
 pub use web::NotReady;
 #[cfg(feature = "proxy")]

@@ -15,7 +15,7 @@ TREE = PLACE / "surely"
 
 CORE, LIBRARY = "crates/handstamp-core", "crates/handstamp"
 SERVER = "crates/handstamp-server/src"
-TOKEN, PASSWORD = f"{CORE}/src/token.rs", f"{CORE}/src/password.rs"
+TOKEN, PASSWORD = f"{CORE}/src/token.rs", f"{CORE}/src/password/mod.rs"
 SESSIONS, USERS = f"{LIBRARY}/src/store/sessions.rs", f"{LIBRARY}/src/store/users.rs"
 ADMIN = f"{LIBRARY}/src/services/admin/users.rs"
 OUTBOX_TABLE, MAIL = f"{LIBRARY}/src/store/outbox.rs", f"{LIBRARY}/src/services/mail"

@@ -1,65 +1,10 @@
 //! Which column or key of a file is which field of a user.
 
 use std::collections::BTreeSet;
-use std::str::FromStr;
 
-use handstamp::{ImportFields, ImportUser, Timestamp};
+use handstamp::{ImportFields, ImportParser, ImportUser};
 
-/// A field of a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Field {
-    Email,
-    Name,
-    PasswordHash,
-    EmailVerified,
-    CreatedAt,
-    Disabled,
-    Groups,
-    LegacyId,
-    LegacySessionKey,
-}
-
-impl Field {
-    const ALL: [(Self, &'static str); 9] = [
-        (Self::Email, "email"),
-        (Self::Name, "name"),
-        (Self::PasswordHash, "password_hash"),
-        (Self::EmailVerified, "email_verified"),
-        (Self::CreatedAt, "created_at"),
-        (Self::Disabled, "disabled"),
-        (Self::Groups, "groups"),
-        (Self::LegacyId, "legacy_id"),
-        (Self::LegacySessionKey, "legacy_session_key"),
-    ];
-
-    pub(super) fn name(self) -> &'static str {
-        Self::ALL[self as usize].1
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(_, own)| own.eq_ignore_ascii_case(name)).map(|(field, _)| *field)
-    }
-}
-
-/// A column of the file that is a field of another name: `column=field`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MappedColumn {
-    column: String,
-    field: Field,
-}
-
-impl FromStr for MappedColumn {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (column, field) = text.rsplit_once('=').ok_or("it must be of the form column=field")?;
-        let field = Field::named(field.trim()).ok_or_else(|| {
-            let names: Vec<_> = Field::ALL.iter().map(|(_, name)| *name).collect();
-            format!("there is no field {field:?}; the fields are {}", names.join(", "))
-        })?;
-        Ok(Self { column: column.to_owned(), field })
-    }
-}
+use crate::user_file::{Field, MappedColumn};
 
 /// The column that `--refused` adds: the reason why a row was refused.
 pub(super) const REFUSED: &str = "refused";
@@ -124,12 +69,13 @@ impl RowTexts {
     }
 
     /// The user of the row, or why it is refused.
-    pub(super) fn parse(&self, now: Timestamp) -> Result<ImportUser, String> {
+    pub(super) fn parse(&self, checker: ImportParser) -> Result<ImportUser, String> {
         let text = |field: Field| self.texts[field as usize].as_deref().unwrap_or_default();
         let fields = ImportFields {
             email: text(Field::Email),
             name: text(Field::Name),
             password_hash: text(Field::PasswordHash),
+            password_form: text(Field::PasswordForm),
             email_verified: text(Field::EmailVerified),
             created_at: text(Field::CreatedAt),
             disabled: text(Field::Disabled),
@@ -137,29 +83,13 @@ impl RowTexts {
             legacy_id: text(Field::LegacyId),
             legacy_session_key: text(Field::LegacySessionKey),
         };
-        ImportUser::parse(&fields, now).map_err(|refusal| refusal.to_string())
+        checker.parse(&fields).map_err(|refusal| refusal.to_string())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_field_has_its_own_place_and_name() {
-        for (place, (field, name)) in Field::ALL.into_iter().enumerate() {
-            assert_eq!((field as usize, field.name(), Field::named(&name.to_uppercase())), (place, name, Some(field)));
-        }
-    }
-
-    #[test]
-    fn a_mapped_column_is_the_text_before_the_last_equals_sign() {
-        let parsed: MappedColumn = "a=b=email".parse().unwrap();
-        assert_eq!(parsed, MappedColumn { column: "a=b".to_owned(), field: Field::Email });
-        assert!("id".parse::<MappedColumn>().unwrap_err().contains("column=field"));
-        let unknown = "id=user_id".parse::<MappedColumn>().unwrap_err();
-        assert!(unknown.contains("legacy_id") && unknown.contains("user_id"), "{unknown}");
-    }
 
     #[test]
     fn a_mapping_comes_before_the_name_of_a_column_and_unknown_columns_are_noted() {

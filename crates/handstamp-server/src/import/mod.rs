@@ -12,17 +12,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use handstamp::private_files::cannot;
-use handstamp::{Handstamp, ImportOutcome, ImportUser, Timestamp, UserImport};
+use handstamp::{Handstamp, ImportOutcome, ImportParser, ImportUser, UserImport};
 use tokio::sync::mpsc;
 
 use crate::cli::ImportArgs;
 use crate::commands::{say, show_json, with_handstamp_in};
 use crate::settings::{DataDirMode, Settings};
+use crate::user_file::Format;
 use crate::{CliError, plural};
-pub(crate) use mapping::MappedColumn;
 use mapping::Mapping;
 use report::{Counts, Progress, RefusedRows, tell};
-pub(crate) use rows::Format;
 use rows::{ReadError, Row, Rows};
 
 /// How much of the input is read at once.
@@ -76,7 +75,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// What the reading thread sends.
+/// A message of the reading thread.
 enum Message {
     /// The format and the header line, before all rows.
     Opened(Format, Vec<u8>),
@@ -92,11 +91,12 @@ async fn import(handstamp: &Handstamp, request: &ImportArgs, input: Input) -> Re
     let (sender, mut batches) = mpsc::channel(BATCHES_AHEAD);
     let format = request.format.or_else(|| format_of(&request.input));
     let mapping = Mapping::new(&request.map);
-    let (name, now, bytes) = (request.input.clone(), import.now(), input.bytes);
+    let (name, bytes, parser) = (request.input.clone(), input.bytes, import.parser());
+    let parser = request.allow_weak.map_or(parser, |format| parser.with_weak_hashes(format.into()));
     let keep_raw = request.refused.is_some();
     let reading = thread::spawn(move || {
         // It fails only if the import has failed, which needs no more rows.
-        let _ = read(input.reader, format, mapping, now, keep_raw, &sender).or_else(|error| {
+        let _ = read(input.reader, format, mapping, parser, keep_raw, &sender).or_else(|error| {
             let error = match error {
                 ReadFailed::Io(error) => CliError::failure(cannot("read", &name, &error)),
                 ReadFailed::Format(message) => CliError::usage(format!("{}: {message}", name.display())),
@@ -182,7 +182,7 @@ impl Storing {
             let refusal = user.map(|user| users.push(user)).err();
             checked.push((line, raw, refusal));
         }
-        let outcomes = self.import.batch(&users).await?;
+        let outcomes = self.import.batch(&mut users).await?;
         let mut outcomes = users.iter().zip(outcomes);
         for (line, raw, refusal) in checked {
             let reason = match refusal {
@@ -244,13 +244,13 @@ fn read(
     input: Box<dyn Read + Send>,
     format: Option<Format>,
     mapping: Mapping,
-    now: Timestamp,
+    parser: ImportParser,
     keep_raw: bool,
     sender: &mpsc::Sender<Message>,
 ) -> Result<(), ReadFailed> {
     let read = Arc::new(AtomicU64::new(0));
     let input = BufReader::with_capacity(READ_BYTES, Counted(input, Arc::clone(&read)));
-    let mut rows = Rows::open(input, format, mapping, now)?;
+    let mut rows = Rows::open(input, format, mapping, parser)?;
     sender.blocking_send(Message::Opened(rows.format(), rows.header().to_vec()))?;
     let mut is_first = true;
     while let Some(batch) = next_batch(&mut rows, keep_raw).map_err(ReadFailed::Io)? {

@@ -1,4 +1,4 @@
-//! What an import tells while it runs and at its end: a progress bar or lines, refused rows, and the summary.
+//! The output of an import: a progress bar or lines while it runs, refused rows, and the summary.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
@@ -11,8 +11,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::mapping::REFUSED;
-use super::rows::Format;
 use crate::CliError;
+use crate::user_file::Format;
 
 /// How often a line tells the progress where there is no terminal.
 const TELL_EVERY: Duration = Duration::from_secs(10);
@@ -170,7 +170,10 @@ impl RefusedRows {
                     file.write_all(if self.has_reasons { without_reason(raw) } else { raw })?;
                 } else {
                     // As one field, so that a quote that is not closed does not make one row of it and the next ones.
-                    write!(file, "\"{}\"", String::from_utf8_lossy(raw).replace('"', "\"\""))?;
+                    let doubled =
+                        raw.iter().flat_map(|byte| if *byte == b'"' { vec![b'"', b'"'] } else { vec![*byte] });
+                    let quoted: Vec<u8> = [b'"'].into_iter().chain(doubled).chain([b'"']).collect();
+                    file.write_all(&quoted)?;
                 }
             }
             Format::Jsonl => match raw.trim_ascii().strip_prefix(b"{") {
@@ -180,7 +183,7 @@ impl RefusedRows {
                     file.write_all(rest)?;
                 }
                 None => {
-                    let text = String::from_utf8_lossy(raw);
+                    let text = str::from_utf8(raw).map_or_else(|_| raw.escape_ascii().to_string(), str::to_owned);
                     write!(file, "{}", json!({ REFUSED: reason, "text": text }))?;
                 }
             },

@@ -3,10 +3,11 @@
 use std::io::{BufRead, Chain, Cursor, Read};
 
 use csv_core::ReadRecordResult;
-use handstamp::{ImportUser, Timestamp};
+use handstamp::{ImportParser, ImportUser};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::mapping::{Field, Mapping, RowTexts};
+use super::mapping::{Mapping, RowTexts};
+use crate::user_file::{Field, Format};
 
 /// The most bytes of a row.
 pub(super) const MAX_ROW_BYTES: usize = 64 << 10;
@@ -14,15 +15,6 @@ pub(super) const MAX_ROW_BYTES: usize = 64 << 10;
 const MAX_COLUMNS: usize = 1000;
 /// Some programs begin a text file with these bytes.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-
-/// The format of a file of users.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
-    /// Comma-separated values with a header line
-    Csv,
-    /// A JSON object on each line
-    Jsonl,
-}
 
 /// A row of the file.
 pub(super) struct Row {
@@ -53,7 +45,7 @@ pub(super) struct Rows<R> {
     /// Its beginning was read to tell the format.
     input: Chain<Cursor<Vec<u8>>, R>,
     mapping: Mapping,
-    now: Timestamp,
+    checker: ImportParser,
     /// The number of the line at which the input is.
     line: u64,
     parser: Parser,
@@ -79,7 +71,7 @@ impl<R: BufRead> Rows<R> {
         mut input: R,
         format: Option<Format>,
         mapping: Mapping,
-        now: Timestamp,
+        checker: ImportParser,
     ) -> Result<Self, ReadError> {
         let beginning = beginning(&mut input)?;
         let Some(first) = beginning.iter().copied().find(|byte| !byte.is_ascii_whitespace()) else {
@@ -87,7 +79,7 @@ impl<R: BufRead> Rows<R> {
         };
         let input = Cursor::new(beginning).chain(input);
         let is_json = matches!(first, b'{' | b'[');
-        let mut rows = Self { input, mapping, now, line: 1, parser: Parser::JsonLines };
+        let mut rows = Self { input, mapping, checker, line: 1, parser: Parser::JsonLines };
         match format {
             Some(Format::Jsonl) => {}
             None if is_json => {}
@@ -125,7 +117,7 @@ impl<R: BufRead> Rows<R> {
         match &mut self.parser {
             Parser::Csv(csv) => {
                 let Some(record) = csv.read(&mut self.input, &mut self.line)? else { return Ok(None) };
-                let user = record.fault.map_or_else(|| csv.user(record.fields, self.now), Err);
+                let user = record.fault.map_or_else(|| csv.user(record.fields, self.checker), Err);
                 Ok(Some(Row { line: record.line, raw: record.raw, user }))
             }
             Parser::JsonLines => loop {
@@ -135,7 +127,8 @@ impl<R: BufRead> Rows<R> {
                 if raw.trim_ascii().is_empty() && !is_too_long {
                     continue;
                 }
-                let user = if is_too_long { Err(too_long()) } else { parse_json(&raw, &mut self.mapping, self.now) };
+                let user =
+                    if is_too_long { Err(too_long()) } else { parse_json(&raw, &mut self.mapping, self.checker) };
                 return Ok(Some(Row { line, raw, user }));
             },
         }
@@ -192,14 +185,15 @@ struct Record {
 }
 
 impl Csv {
-    /// Reads a record. One that is too long is read to its end and left out: what follows a line end within quotes is no row of
-    /// its own, and a user of the former system may have written it.
+    /// Reads a record. One that is too long is read to its end and left out. Within quotes, what follows a line end is no row of its own: a
+    /// user of the former system may have written it.
     fn read(&mut self, input: &mut impl BufRead, line: &mut u64) -> std::io::Result<Option<Record>> {
         let (mut raw, mut quotes, mut length, mut written, mut fields) = (Vec::new(), 0_u64, 0, 0, 0);
-        let (mut lines, mut begins_on, mut has_begun, mut overflows) = (0, *line, false, false);
+        let (mut lines, mut begins_on, mut has_begun) = (0, *line, false);
+        let (mut is_too_long, mut has_too_many) = (false, false);
         loop {
             let available = input.fill_buf()?;
-            if overflows {
+            if is_too_long || has_too_many {
                 (written, fields) = (0, 0);
             }
             let (result, read, wrote, ended) =
@@ -220,7 +214,8 @@ impl Csv {
             input.consume(read);
             match result {
                 ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => overflows = true,
+                ReadRecordResult::OutputFull => is_too_long = true,
+                ReadRecordResult::OutputEndsFull => has_too_many = true,
                 ReadRecordResult::End => {
                     *line += lines;
                     return Ok(None);
@@ -234,8 +229,8 @@ impl Csv {
         let fault = match () {
             // A quote that is never closed makes one record of all lines up to the end.
             () if !quotes.is_multiple_of(2) => Some("has a quote that is not closed".to_owned()),
-            () if length > MAX_ROW_BYTES + 2 || (overflows && fields <= MAX_COLUMNS) => Some(too_long()),
-            () if overflows => Some(format!("has more than {MAX_COLUMNS} columns")),
+            () if is_too_long || length > MAX_ROW_BYTES + 2 => Some(too_long()),
+            () if has_too_many || fields > MAX_COLUMNS => Some(format!("has more than {MAX_COLUMNS} columns")),
             () if !self.columns.is_empty() && fields != self.columns.len() => {
                 Some(format!("has {fields} fields, and the header line has {}", self.columns.len()))
             }
@@ -251,7 +246,7 @@ impl Csv {
         })
     }
 
-    fn user(&self, fields: usize, now: Timestamp) -> Result<ImportUser, String> {
+    fn user(&self, fields: usize, checker: ImportParser) -> Result<ImportUser, String> {
         let mut texts = RowTexts::default();
         for (column, bytes) in self.columns.iter().zip(self.columns_of(fields)) {
             if let Some(field) = column {
@@ -259,7 +254,7 @@ impl Csv {
                 texts.set(*field, text.to_owned());
             }
         }
-        texts.parse(now)
+        texts.parse(checker)
     }
 }
 
@@ -311,7 +306,7 @@ fn read_line(input: &mut impl BufRead) -> std::io::Result<Option<(Vec<u8>, bool)
 }
 
 /// The user of a line of JSON.
-fn parse_json(line: &[u8], mapping: &mut Mapping, now: Timestamp) -> Result<ImportUser, String> {
+fn parse_json(line: &[u8], mapping: &mut Mapping, checker: ImportParser) -> Result<ImportUser, String> {
     let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
     let mut json = serde_json::Deserializer::from_str(text);
     let texts = JsonRow(mapping).deserialize(&mut json).and_then(|texts| json.end().map(|()| texts));
@@ -323,7 +318,7 @@ fn parse_json(line: &[u8], mapping: &mut Mapping, now: Timestamp) -> Result<Impo
         }
         _ => format!("is not a JSON object (character {})", error.column()),
     })?;
-    texts.parse(now)
+    texts.parse(checker)
 }
 
 /// Reads an object whose keys are columns.

@@ -33,13 +33,14 @@ const BREACHED: &str = "docs/src/guide/breached-passwords.md";
 const ASSERTIONS: &str = "crates/handstamp-server/tests/stories/assertion_verification.rs";
 const APPS: &str = "sdk/tests/test_documents.py";
 const ACCOUNT_LIFE: &str = "crates/handstamp-server/tests/stories/account_life.rs";
+const IMPORT: &str = "docs/src/guide/import.md";
 const AUDIT_LOG: &str = "docs/src/guide/audit-log.md";
 const BACKUP: &str = "crates/handstamp-server/tests/stories/backup_and_restore.rs";
 const FACTORS: &str = "crates/handstamp-server/tests/stories/second_factors.rs";
 const NODES: &str = "crates/handstamp-server/tests/stories/multiple_nodes.rs";
 
 /// Every block: its document and how its first line begins.
-const BLOCKS: [(&str, &str, Shown); 39] = [
+const BLOCKS: [(&str, &str, Shown); 43] = [
     ("CONTRIBUTING.md", "cargo build", Not("the build is the one that runs this test")),
     ("CONTRIBUTING.md", "cargo test", Not("the whole of the tests runs this one")),
     ("README.md", "cargo run", Here("the_quick_start_starts_a_server_without_settings")),
@@ -61,6 +62,14 @@ const BLOCKS: [(&str, &str, Shown); 39] = [
     (BREACHED, "handstamp passwords build", Here("a_blocklist_is_made_and_used")),
     ("docs/src/guide/configuration.md", "HANDSTAMP_SECRET_KEY_FILE", Here("a_secret_is_read_from_a_file")),
     ("docs/src/guide/custom-pages.md", "mkdir templates", Here("a_copied_template_is_served")),
+    (IMPORT, "handstamp import users.csv --map id=legacy_id\n", Here("users_are_imported_and_exported_in_the_shell")),
+    (
+        IMPORT,
+        "handstamp import users.csv --map id=legacy_id --dry-run",
+        Here("users_are_imported_and_exported_in_the_shell"),
+    ),
+    (IMPORT, "psql", Not("it needs the database of another app")),
+    (IMPORT, "handstamp export --users", Here("users_are_imported_and_exported_in_the_shell")),
     (IN_FRONT, "handstamp serve --app", Here("the_quick_start_stands_in_front_of_an_app")),
     ("docs/src/guide/mail.md", "handstamp mail test", By("crates/handstamp-server/tests/stories/mail.rs")),
     (NODE, "HANDSTAMP_APP__ACCESS", Here("visitors_reach_the_apps_of_the_packages")),
@@ -251,6 +260,19 @@ fn users_are_managed_in_the_shell() {
     let printed = served().run(&block, &format!("{PASSWORD}\n"));
     assert!(printed.contains("\"email\": \"ada@example.com\""), "{printed}");
     assert!(printed.contains("staff"), "{printed}");
+}
+
+#[test]
+fn users_are_imported_and_exported_in_the_shell() {
+    let site = Site::new();
+    site.run("printf 'id,email,groups\\n42,ada@example.com,staff\\n' > users.csv", "");
+    let printed = site.run(&commands(IMPORT, "handstamp import users.csv --map id=legacy_id --dry-run"), "");
+    assert!(printed.contains("would import 1 user"), "{printed}");
+    let printed = site.run(&commands(IMPORT, "handstamp import users.csv --map id=legacy_id\n"), "");
+    assert!(printed.contains("imported 1 user (1 without a password)"), "{printed}");
+    site.run(&commands(IMPORT, "handstamp export --users"), "");
+    assert_eq!(site.mode("users.jsonl"), 0o600);
+    assert!(site.run("cat users.jsonl", "").contains("\"legacy_id\":\"42\""));
 }
 
 #[test]

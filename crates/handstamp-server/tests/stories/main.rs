@@ -25,6 +25,7 @@ mod disk_failure;
 mod forward_auth;
 mod http2;
 mod http_fuzzing;
+mod import;
 mod in_front_of_an_app;
 mod json_api;
 mod key_rotation;

@@ -4,17 +4,20 @@
 ALTER TABLE users ADD COLUMN legacy_id TEXT;
 -- When the user was imported; null where the account was created here.
 ALTER TABLE users ADD COLUMN imported_at INTEGER;
--- The family of a password hash that is more or other work than our own; null for our own.
-ALTER TABLE users ADD COLUMN password_family TEXT;
+-- What a check of the password hash of another system costs, such as bcrypt:12; null for our own hashes.
+ALTER TABLE users ADD COLUMN password_cost TEXT;
 
 CREATE UNIQUE INDEX users_by_legacy_id ON users (legacy_id) WHERE legacy_id IS NOT NULL;
-CREATE INDEX users_by_password_family ON users (password_family) WHERE password_family IS NOT NULL;
+CREATE INDEX users_by_password_cost ON users (password_cost) WHERE password_cost IS NOT NULL;
 
--- The highest cost of the hashes of each family. Every check of a password does the work of all of them.
+-- The highest cost of each kind of hash among the users, such as bcrypt:12 scrypt:32768:8:1. Every check of a password does the work
+-- of all of them.
 CREATE TABLE imported_hash_costs (
-    family TEXT NOT NULL PRIMARY KEY,
-    cost   INTEGER NOT NULL
+    id    INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+    costs TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+INSERT INTO imported_hash_costs (id, costs) VALUES (1, '');
 
 -- The cookies of the former system that were exchanged for a session: each is exchanged once.
 CREATE TABLE legacy_exchanges (

@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use handstamp_core::Timestamp;
-
 use crate::context::Context;
 use crate::error::Error;
-use crate::model::{ExportedUser, ImportOutcome, ImportUser};
+use crate::model::{ExportedUser, ImportOutcome, ImportParser, ImportUser};
 use crate::services::{DryRun, Services, USERS_AT_ONCE};
 
 /// An import of users from another system: [`Users::import`](crate::Users::import).
 pub struct UserImport {
     services: Arc<Services>,
     dry_run: Option<DryRun>,
+    has_begun: bool,
 }
 
 impl UserImport {
@@ -20,12 +19,12 @@ impl UserImport {
     pub const MAX_BATCH: usize = USERS_AT_ONCE;
 
     pub(super) fn new(services: &Arc<Services>, dry_run: bool) -> Self {
-        Self { services: Arc::clone(services), dry_run: dry_run.then(DryRun::default) }
+        Self { services: Arc::clone(services), dry_run: dry_run.then(DryRun::default), has_begun: false }
     }
 
-    /// The time of now, for [`ImportUser::parse`].
-    pub fn now(&self) -> Timestamp {
-        self.services.sessions.now()
+    /// A parser of rows that are imported now. Weak hashes are not allowed.
+    pub fn parser(&self) -> ImportParser {
+        ImportParser::new(self.services.sessions.now())
     }
 
     /// Creates the users of a batch in one transaction, and returns what became of each. A user that an earlier import has created
@@ -36,8 +35,11 @@ impl UserImport {
     ///
     /// # Panics
     /// When the batch has more than [`MAX_BATCH`](Self::MAX_BATCH) users.
-    pub async fn batch(&mut self, users: &[ImportUser]) -> Result<Vec<ImportOutcome>, Error> {
+    pub async fn batch(&mut self, users: &mut [ImportUser]) -> Result<Vec<ImportOutcome>, Error> {
         assert!(users.len() <= Self::MAX_BATCH, "a batch has {} users at most", Self::MAX_BATCH);
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.services.begin_import().await?;
+        }
         Ok(self.services.import_users(&Context::operator(), users, self.dry_run.as_mut()).await?)
     }
 }

@@ -1,6 +1,6 @@
 //! The credentials of an account.
 
-use handstamp_core::{PasswordHash, Timestamp, UserId};
+use handstamp_core::{HashCosts, PasswordHash, Timestamp, UserId};
 
 /// The credentials of an account.
 #[derive(Debug, PartialEq)]
@@ -14,6 +14,24 @@ pub(crate) struct Credentials {
     pub(crate) changed_at: Option<Timestamp>,
     /// Whether a sign-in needs the code of an authenticator app, or a recovery code, after the first factor.
     pub(crate) has_second_factor: bool,
+    /// The costs of imported hashes among all users.
+    pub(crate) hash_costs: HashCosts,
+}
+
+/// The stored part of a check of a password.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StoredPassword {
+    /// None if there is no account, or no password.
+    pub(crate) hash: Option<PasswordHash>,
+    /// The costs of imported hashes among all users: the work is that of all of them, whatever the hash is.
+    pub(crate) hash_costs: HashCosts,
+}
+
+impl Credentials {
+    /// The stored password.
+    pub(crate) fn stored_password(&self) -> StoredPassword {
+        StoredPassword { hash: self.password_hash.clone(), hash_costs: self.hash_costs.clone() }
+    }
 }
 
 /// The number of changes of an account's credentials.

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use handstamp_core::{
-    DisplayName, EmailAddress, EmailError, GroupName, GroupNameError, NameError, PasswordHash, Timestamp, UserId,
+    DisplayName, EmailAddress, EmailError, GroupName, GroupNameError, HashCost, ImportedHash, NameError, PasswordHash,
+    Timestamp, UnsupportedHash, UserId, WeakFormat, WeakHash,
 };
 
 use super::GROUPS_PER_USER;
@@ -24,6 +25,8 @@ pub struct ImportFields<'a> {
     pub name: &'a str,
     /// The hash of the password. Without one, the user signs in after a reset of the password, or by a mailed code.
     pub password_hash: &'a str,
+    /// `nfc` if it is the hash of the password in NFC, as in an export of Handstamp; by default it is that of the typed text.
+    pub password_form: &'a str,
     /// Whether the address is verified: `true`, `false`, or the time when it was. By default it is not.
     pub email_verified: &'a str,
     /// When the account was created: RFC 3339, `YYYY-MM-DD HH:MM:SS` in UTC, or seconds since 1970. By default now.
@@ -52,28 +55,23 @@ pub struct ImportUser {
     pub(crate) legacy_session_key: Option<String>,
 }
 
-/// A hash of a password to be stored, with the work that it takes where that is not our own.
+/// The password of a user to be imported.
 #[derive(Debug)]
-pub(crate) struct ImportPassword {
-    pub(crate) hash: PasswordHash,
-    /// None for a hash with our own settings.
-    pub(crate) family: Option<HashFamily>,
-}
-
-/// The family of an imported hash, and its cost in the measure of the family.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct HashFamily {
-    pub(crate) name: String,
-    pub(crate) cost: i64,
+pub(crate) enum ImportPassword {
+    /// A hash as it is stored, and what a check of it costs where it is not our own.
+    Hash(PasswordHash, Option<HashCost>),
+    /// A hash that is hashed once more before it is stored. None while it is, and in a dry run.
+    Weak(Option<WeakHash>),
 }
 
 /// A user of a batch as the store writes it.
+#[derive(Clone, Copy)]
 pub(crate) struct ImportRow<'a> {
     pub(crate) id: UserId,
     pub(crate) user: &'a ImportUser,
 }
 
-/// What has become of a user to be imported.
+/// The outcome of a user to be imported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ImportOutcome {
@@ -93,8 +91,12 @@ pub enum ImportRefusal {
     Email(EmailError),
     /// The name is not valid.
     Name(NameError),
-    /// The hash of the password has an unknown format or too high a cost.
-    PasswordHash,
+    /// The hash of the password cannot be verified or is weak.
+    PasswordHash(UnsupportedHash),
+    /// The form of the password is an unknown one.
+    PasswordForm(String),
+    /// With this hash, each check of a password would take too long.
+    HashCosts,
     /// A field is neither true nor false, nor a time where that is allowed: the name of the field, and its text.
     NotTrueOrFalse(&'static str, String),
     /// A field is not a time: the name of the field, and its text.
@@ -122,7 +124,12 @@ impl fmt::Display for ImportRefusal {
         match self {
             Self::Email(error) => error.fmt(f),
             Self::Name(error) => error.fmt(f),
-            Self::PasswordHash => f.write_str("password_hash is in no format that can be verified"),
+            Self::PasswordHash(UnsupportedHash::Weak) => {
+                f.write_str("the password hash is weak: --allow-weak imports it, hashed by Argon2id")
+            }
+            Self::PasswordHash(error) => error.fmt(f),
+            Self::PasswordForm(form) => write!(f, "password_form is neither empty nor nfc: {form:?}"),
+            Self::HashCosts => f.write_str("with one more kind of password hash, each sign-in would take too long"),
             Self::NotTrueOrFalse(field, text) => write!(f, "{field} is neither true nor false: {text:?}"),
             Self::NotATime(field, text) => write!(f, "{field} is not a time: {text:?}"),
             Self::TimeOutOfRange(field, text) => {
@@ -146,12 +153,32 @@ impl fmt::Display for ImportRefusal {
 
 impl std::error::Error for ImportRefusal {}
 
-impl ImportUser {
-    /// Checks the fields of a row that is imported at the time `now`.
+/// Checks rows to be imported: [`UserImport::parser`](crate::UserImport::parser).
+#[derive(Clone, Copy, Debug)]
+pub struct ImportParser {
+    now: Timestamp,
+    allowed_weak: Option<WeakFormat>,
+}
+
+impl ImportParser {
+    /// A parser of rows that are imported at this time. Weak hashes are not allowed.
+    pub const fn new(now: Timestamp) -> Self {
+        Self { now, allowed_weak: None }
+    }
+
+    /// Allows hashes that an attacker can reverse, in the format of one system. They are hashed by Argon2id before they are stored,
+    /// which takes as long as a sign-in for each.
+    #[must_use]
+    pub fn with_weak_hashes(self, format: WeakFormat) -> Self {
+        Self { allowed_weak: Some(format), ..self }
+    }
+
+    /// Checks the fields of a row.
     ///
     /// # Errors
     /// The first reason why the row is refused.
-    pub fn parse(fields: &ImportFields<'_>, now: Timestamp) -> Result<Self, ImportRefusal> {
+    pub fn parse(&self, fields: &ImportFields<'_>) -> Result<ImportUser, ImportRefusal> {
+        let now = self.now;
         let email = EmailAddress::parse(fields.email).map_err(ImportRefusal::Email)?;
         let name = match fields.name.trim() {
             "" => email.as_str().split('@').next().unwrap_or_default(),
@@ -159,7 +186,7 @@ impl ImportUser {
         };
         let name = DisplayName::parse(name).map_err(ImportRefusal::Name)?;
         let hash = fields.password_hash.trim();
-        let password = (!hash.is_empty()).then(|| ImportPassword::parse(hash)).transpose()?;
+        let password = (!hash.is_empty()).then(|| self.password(hash, fields.password_form.trim())).transpose()?;
         let created_at = time("created_at", fields.created_at, now)?.unwrap_or(now);
         let email_verified_at = match truth(fields.email_verified) {
             Some(verified) => verified.then_some(now),
@@ -180,9 +207,32 @@ impl ImportUser {
         }
         let legacy_id = key(fields.legacy_id).ok_or(ImportRefusal::LegacyId)?;
         let legacy_session_key = key(fields.legacy_session_key).ok_or(ImportRefusal::LegacySessionKey)?;
-        Ok(Self { email, name, password, email_verified_at, created_at, disabled, groups, legacy_id, legacy_session_key })
+        Ok(ImportUser { email, name, password, email_verified_at, created_at, disabled, groups, legacy_id, legacy_session_key })
     }
 
+    fn password(&self, hash: &str, form: &str) -> Result<ImportPassword, ImportRefusal> {
+        match form {
+            "" => {}
+            // Our own hashes. Those of other systems are taken for what they are, whatever the form says.
+            "nfc" => {
+                if let Ok(hash) = PasswordHash::parse_own(hash) {
+                    return Ok(ImportPassword::Hash(hash, None));
+                }
+            }
+            form => return Err(ImportRefusal::PasswordForm(shortened(form))),
+        }
+        match (ImportedHash::parse(hash), self.allowed_weak) {
+            (Ok(hash), _) => Ok(ImportPassword::Hash(hash.to_stored(), Some(hash.cost()))),
+            (Err(UnsupportedHash::Weak), Some(format)) => {
+                let weak = WeakHash::parse(hash, format).map_err(ImportRefusal::PasswordHash)?;
+                Ok(ImportPassword::Weak(Some(weak)))
+            }
+            (Err(error), _) => Err(ImportRefusal::PasswordHash(error)),
+        }
+    }
+}
+
+impl ImportUser {
     /// Whether the user has a password.
     pub fn has_password(&self) -> bool {
         self.password.is_some()
@@ -190,9 +240,37 @@ impl ImportUser {
 }
 
 impl ImportPassword {
-    fn parse(text: &str) -> Result<Self, ImportRefusal> {
-        let hash = PasswordHash::from_stored(text.to_owned());
-        if hash.is_supported() { Ok(Self { hash, family: None }) } else { Err(ImportRefusal::PasswordHash) }
+    /// How the stored text of a weak hash begins that was hashed once more.
+    const OF_WEAK: &str = "handstamp-digest$";
+
+    /// The hash to be stored.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Hash(hash, _) => hash.expose(),
+            Self::Weak(_) => Self::OF_WEAK,
+        }
+    }
+
+    /// The cost of a check where the hash is not our own.
+    pub(crate) fn cost(&self) -> Option<HashCost> {
+        match self {
+            Self::Hash(_, cost) => *cost,
+            Self::Weak(_) => None,
+        }
+    }
+
+    /// Whether an import has stored this text for it. A weak hash has another text each time.
+    pub(crate) fn is_stored_as(&self, stored: Option<&str>) -> bool {
+        let is_of_weak = |text: &str| text.starts_with(Self::OF_WEAK);
+        match self {
+            Self::Hash(hash, _) if !is_of_weak(hash.expose()) => stored == Some(hash.expose()),
+            Self::Hash(..) | Self::Weak(_) => stored.is_some_and(is_of_weak),
+        }
+    }
+
+    /// Whether a sign-in replaces it.
+    pub(crate) fn is_replaced(&self) -> bool {
+        matches!(self, Self::Hash(_, Some(_)) | Self::Weak(_))
     }
 }
 
@@ -257,6 +335,8 @@ pub struct ExportedUser {
     pub name: String,
     /// The stored hash of the password, if the user has one.
     pub password_hash: Option<String>,
+    /// `nfc` if it is one of our own hashes, which are of the password in NFC.
+    pub password_form: Option<&'static str>,
     /// When the address was verified, if it is.
     pub email_verified: Option<Timestamp>,
     /// When the account was created.
@@ -275,15 +355,26 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
-    fn parsed(change: impl FnOnce(&mut ImportFields<'_>)) -> Result<ImportUser, ImportRefusal> {
-        let mut fields = ImportFields { email: "Ada@example.com", ..ImportFields::default() };
-        change(&mut fields);
-        ImportUser::parse(&fields, NOW)
+    const PARSER: ImportParser = ImportParser::new(NOW);
+    const ADA: ImportFields<'_> = ImportFields {
+        email: "Ada@example.com",
+        name: "",
+        password_hash: "",
+        password_form: "",
+        email_verified: "",
+        created_at: "",
+        disabled: "",
+        groups: &[],
+        legacy_id: "",
+    };
+
+    fn parsed(fields: &ImportFields<'_>) -> Result<ImportUser, ImportRefusal> {
+        PARSER.parse(fields)
     }
 
     #[test]
     fn a_row_of_an_address_alone_has_the_documented_defaults() {
-        let user = parsed(|_| {}).unwrap();
+        let user = parsed(&ADA).unwrap();
         assert_eq!((user.email.as_str(), user.name.as_str(), user.has_password()), ("Ada@example.com", "Ada", false));
         assert_eq!((user.created_at, user.email_verified_at, user.disabled), (NOW, None, false));
         assert_eq!((user.groups, user.legacy_id), (vec![], None));
@@ -291,7 +382,8 @@ mod tests {
 
     #[test]
     fn times_are_read_in_the_documented_forms() {
-        let at = |text: &str| parsed(|fields| fields.created_at = text).map(|user| user.created_at.unix_seconds());
+        let at =
+            |text: &str| parsed(&ImportFields { created_at: text, ..ADA }).map(|user| user.created_at.unix_seconds());
         for text in [
             "1700000000",
             " 1700000000 ",
@@ -316,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_verified_address_is_true_or_a_time() {
-        let at = |text: &str| parsed(|fields| fields.email_verified = text).map(|user| user.email_verified_at);
+        let at = |text: &str| parsed(&ImportFields { email_verified: text, ..ADA }).map(|user| user.email_verified_at);
         for text in ["true", "T", "1", "yes"] {
             assert_eq!(at(text), Ok(Some(NOW)), "{text}");
         }
@@ -325,7 +417,7 @@ mod tests {
         }
         assert_eq!(at("1700000000"), Ok(Some(Timestamp::from_unix_seconds(1_700_000_000))));
         assert_eq!(at("maybe"), Err(ImportRefusal::NotATime("email_verified", "maybe".to_owned())));
-        let disabled = |text: &str| parsed(|fields| fields.disabled = text).map(|user| user.disabled);
+        let disabled = |text: &str| parsed(&ImportFields { disabled: text, ..ADA }).map(|user| user.disabled);
         assert_eq!((disabled("TRUE"), disabled("0")), (Ok(true), Ok(false)));
         let long = "x".repeat(100);
         let shown = format!("{}…", "x".repeat(40));
@@ -334,28 +426,58 @@ mod tests {
 
     #[test]
     fn hostile_values_are_refused_with_the_reason() {
-        let groups = |names: &[String]| parsed(|fields| fields.groups = names).map(|user| user.groups.len());
+        let groups = |names: &[String]| parsed(&ImportFields { groups: names, ..ADA }).map(|user| user.groups.len());
         let many: Vec<String> = (0..51).map(|number| format!("group-{number}")).collect();
         assert_eq!((groups(&many[..50]), groups(&many)), (Ok(50), Err(ImportRefusal::TooManyGroups)));
         assert_eq!(groups(&["staff".to_owned(), "staff".to_owned()]), Ok(1));
         assert!(matches!(groups(&["a\0b".to_owned()]), Err(ImportRefusal::Group(..))));
-        let legacy = |id: &str| parsed(|fields| fields.legacy_id = id).map(|user| user.legacy_id);
+        let legacy = |id: &str| parsed(&ImportFields { legacy_id: id, ..ADA }).map(|user| user.legacy_id);
         assert_eq!(legacy(&"é".repeat(100)), Ok(Some("é".repeat(100))));
         assert_eq!(legacy(&"é".repeat(101)), Err(ImportRefusal::LegacyId));
         assert_eq!(legacy("4\u{0}2"), Err(ImportRefusal::LegacyId));
         assert_eq!(legacy("4\u{85}2"), Err(ImportRefusal::LegacyId));
         for hash in ["secret", "$argon2id$v=19$m=19456,t=2,p=1$AwMDAw", "d41d8cd98f00b204e9800998ecf8427e", "\0"] {
-            let refused = parsed(|fields| fields.password_hash = hash).map(|_| ());
-            assert_eq!(refused, Err(ImportRefusal::PasswordHash), "{hash}");
+            let refused = parsed(&ImportFields { password_hash: hash, ..ADA }).map(|_| ());
+            assert!(matches!(refused, Err(ImportRefusal::PasswordHash(_))), "{hash}");
         }
         // A hash of 16 GiB of memory, which a check would allocate.
         let costly =
             "$argon2id$v=19$m=16777216,t=2,p=1$AwMDAwMDAwMDAwMDAwMDAw$bNAtXmQTyxyXCV5SufdPn/KJykax1do4gTakfsXcwIY";
-        assert_eq!(parsed(|fields| fields.password_hash = costly).map(|_| ()), Err(ImportRefusal::PasswordHash));
-        assert_eq!(parsed(|fields| fields.email = "").map(|_| ()), Err(ImportRefusal::Email(EmailError::Empty)));
+        let refused = parsed(&ImportFields { password_hash: costly, ..ADA }).map(|_| ());
+        assert!(matches!(refused, Err(ImportRefusal::PasswordHash(_))));
         assert_eq!(
-            parsed(|fields| fields.name = "a\u{0}b").map(|_| ()),
+            parsed(&ImportFields { email: "", ..ADA }).map(|_| ()),
+            Err(ImportRefusal::Email(EmailError::Empty))
+        );
+        assert_eq!(
+            parsed(&ImportFields { name: "a\u{0}b", ..ADA }).map(|_| ()),
             Err(ImportRefusal::Name(NameError::ControlCharacter))
         );
+    }
+
+    #[test]
+    fn a_hash_of_argon2id_is_ours_in_nfc_only() {
+        const HASH: &str =
+            "$argon2id$v=19$m=19456,t=2,p=1$AwMDAwMDAwMDAwMDAwMDAw$bNAtXmQTyxyXCV5SufdPn/KJykax1do4gTakfsXcwIY";
+        let stored = |password_form| {
+            let user = parsed(&ImportFields { password_hash: HASH, password_form, ..ADA }).unwrap();
+            let password = user.password.unwrap();
+            (password.text().to_owned(), password.cost().is_some())
+        };
+        assert_eq!(stored("nfc"), (HASH.to_owned(), false));
+        assert_eq!(stored(""), (format!("argon2{HASH}"), true), "other systems hash what is typed");
+        let other = parsed(&ImportFields { password_hash: HASH, password_form: "nfd", ..ADA }).map(|_| ());
+        assert_eq!(other, Err(ImportRefusal::PasswordForm("nfd".to_owned())));
+    }
+
+    #[test]
+    fn a_weak_hash_is_taken_only_if_it_is_allowed_and_never_stored() {
+        let md5 = ImportFields { password_hash: "d41d8cd98f00b204e9800998ecf8427e", ..ADA };
+        assert_eq!(parsed(&md5).map(|_| ()), Err(ImportRefusal::PasswordHash(UnsupportedHash::Weak)));
+        let user = PARSER.with_weak_hashes(WeakFormat::Hex).parse(&md5).unwrap();
+        let password = user.password.unwrap();
+        assert!(matches!(password, ImportPassword::Weak(Some(_))) && !password.text().contains("d41d"));
+        let django = PARSER.with_weak_hashes(WeakFormat::Django).parse(&md5).map(|_| ());
+        assert_eq!(django, Err(ImportRefusal::PasswordHash(UnsupportedHash::Malformed)));
     }
 }

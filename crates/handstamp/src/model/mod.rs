@@ -18,14 +18,12 @@ mod session;
 mod user;
 
 pub use audit_report::{AuditProblem, AuditProblemKind, AuditReport};
-pub(crate) use credentials::{Credentials, CredentialsVersion};
+pub(crate) use credentials::{Credentials, CredentialsVersion, StoredPassword};
 pub use event::{AuditEvent, EventActor, ListEvents};
 pub(crate) use event::{ERASED_FIELDS, EventContent, EventWriter, FailedSignIns, NewEvent, SignInEvents, StoredEvent};
 pub use factors::Factors;
 pub(crate) use factors::{CodeUse, ContinuedSession, FactorRefused, RightCode, StoredTotp};
-#[cfg(test)]
-pub(crate) use import::HashFamily;
-pub use import::{ExportedUser, ImportFields, ImportOutcome, ImportRefusal, ImportUser};
+pub use import::{ExportedUser, ImportFields, ImportOutcome, ImportParser, ImportRefusal, ImportUser};
 pub(crate) use import::{ImportPassword, ImportRow};
 pub(crate) use legacy::{LegacyAccount, LegacyColumn, LegacyEnd, LegacyExchange, LegacyRefusal, PresentedLegacy};
 pub(crate) use message::{Field, FieldErrors, Message};

@@ -87,7 +87,7 @@ impl Services {
         let user = session.user.id;
         let account = self.store.credentials_by_id(user).await?;
         let version = account.as_ref().map(|account| account.version);
-        let stored = account.and_then(|account| account.password_hash);
+        let stored = account.map(|account| account.stored_password()).unwrap_or_default();
         let permit = self.hashing.reserve(share).await?;
         let attempt = PasswordAttempt::Reauthenticate { session, client };
         let checked = self.check_password(permit, &attempt, stored, password).await?;
@@ -129,12 +129,12 @@ impl Services {
         let account = self.store.credentials_by_id(session.user.id).await?;
         let is_recent = |at: Timestamp| self.sessions.now().since(at) < SENT_TWICE_WITHIN;
         let account = account.filter(|account| account.changed_at.is_some_and(is_recent));
-        let Some(hash) = account.and_then(|account| account.password_hash) else { return Ok(false) };
+        let Some(account) = account.filter(|account| account.password_hash.is_some()) else { return Ok(false) };
         let client = &context.client;
         let share = Share { network: client.network, account: AttemptKey::user(session.user.id) };
         let permit = self.hashing.reserve(share).await?;
         let attempt = PasswordAttempt::Reauthenticate { session, client };
-        let checked = self.check_password(permit, &attempt, Some(hash), password).await?;
+        let checked = self.check_password(permit, &attempt, account.stored_password(), password).await?;
         Ok(matches!(checked, Verification::Valid { .. }))
     }
 
@@ -183,11 +183,14 @@ impl Services {
             // The password alone begins no session, and the browser may have kept the cookie of the first form.
             return Ok(None);
         }
-        let Some(hash) = account.password_hash.clone() else { return Ok(None) };
+        if account.password_hash.is_none() {
+            return Ok(None);
+        }
         let client = &context.client;
         let share = Share { network: client.network, account: AttemptKey::user(user_id) };
         let permit = self.hashing.reserve(share).await?;
-        match self.check_password(permit, &PasswordAttempt::Resubmitted(former), Some(hash), password).await {
+        let stored = account.stored_password();
+        match self.check_password(permit, &PasswordAttempt::Resubmitted(former), stored, password).await {
             Ok(Verification::Valid { .. }) => {}
             Err(ActError::Internal(error)) => return Err(error),
             Ok(Verification::Invalid) | Err(_) => return Ok(None),

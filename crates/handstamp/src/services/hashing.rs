@@ -5,12 +5,16 @@ mod queue;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use handstamp_core::{Argon2Params, HashMemory, Password, PasswordError, PasswordHash, PasswordMatch, PasswordPolicy};
+use handstamp_core::{
+    Argon2Params, HashMemory, ImportSecrets, ImportedHash, ImportedPasswords, Password, PasswordError, PasswordHash,
+    PasswordMatch, PasswordPolicy, WeakHash,
+};
 use tokio::time::sleep;
 
 use crate::blocklist::Blocklist;
 use crate::config::HashingConfig;
 use crate::internal_error::InternalError;
+use crate::model::StoredPassword;
 
 pub(crate) use queue::Share;
 use queue::{Queue, QueueFull, QueuePermit};
@@ -22,6 +26,8 @@ const REFUSED_AFTER: Duration = Duration::from_secs(1);
 /// The password hasher, with its queue and its memory.
 pub(crate) struct PasswordHasher {
     settings: Argon2Params,
+    /// The secrets by which the former system hashed passwords.
+    secrets: ImportSecrets,
     queue: Arc<Queue>,
     /// The working memory of the hashes, one for each that is computed at once, kept for reuse.
     memories: Arc<Mutex<Vec<HashMemory>>>,
@@ -47,6 +53,7 @@ impl PasswordHasher {
     pub(crate) fn new(config: &HashingConfig) -> Self {
         Self {
             settings: config.params,
+            secrets: ImportSecrets::default(),
             queue: Arc::new(Queue::new(config.concurrency, config.queue)),
             memories: Arc::new(Mutex::new(Vec::new())),
         }
@@ -61,21 +68,53 @@ impl PasswordHasher {
     }
 }
 
+impl PasswordHasher {
+    /// Hashes weak hashes of another system, each with its salt, on all cores. It takes no turns, since the server does not wait for it: a
+    /// command imports users in a process of its own.
+    pub(crate) async fn wrap_weak(
+        &self,
+        hashes: Vec<(WeakHash, [u8; 16])>,
+    ) -> Result<Vec<ImportedHash>, InternalError> {
+        let settings = self.settings;
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let size = hashes.len().div_ceil(threads).max(1);
+        let (mut hashes, mut running) = (hashes.into_iter(), Vec::new());
+        loop {
+            let part: Vec<_> = hashes.by_ref().take(size).collect();
+            if part.is_empty() {
+                break;
+            }
+            running.push(tokio::task::spawn_blocking(move || {
+                let mut memory = HashMemory::default();
+                let wrap = |(hash, salt): (WeakHash, _)| hash.wrap(settings, salt, &mut memory);
+                part.into_iter().map(wrap).collect::<Vec<_>>()
+            }));
+        }
+        let mut wrapped = Vec::new();
+        for part in running {
+            wrapped.extend(part.await?);
+        }
+        Ok(wrapped)
+    }
+}
+
 async fn overloaded(_: QueueFull) -> InternalError {
     sleep(REFUSED_AFTER).await;
     InternalError::Overloaded
 }
 
 impl HashPermit<'_> {
-    /// Checks `password` against `stored`. The cost is the same if there is no stored hash.
+    /// Checks `password` against `stored`. The cost is the same if there is no stored hash, and whichever system made it.
     pub(crate) async fn check(
         self,
-        stored: Option<PasswordHash>,
+        stored: StoredPassword,
         password: Password,
         salt: [u8; 16],
     ) -> Result<Verification, InternalError> {
         let settings = self.hashing.settings;
-        self.run(move |memory| match settings.check(stored.as_ref(), &password, memory)? {
+        let StoredPassword { hash, hash_costs } = stored;
+        let imported = ImportedPasswords { costs: hash_costs, secrets: self.hashing.secrets.clone() };
+        self.run(move |memory| match settings.check_imported(&imported, hash.as_ref(), &password, memory)? {
             PasswordMatch::Invalid => Ok(Verification::Invalid),
             PasswordMatch::Valid { needs_rehash } => {
                 Ok(Verification::Valid { rehashed: needs_rehash.map(|again| settings.hash(&again, salt, memory)) })
@@ -136,5 +175,10 @@ impl PasswordHasher {
     /// The cost of all hashes so far, in KiB of memory passed over. Call it while no hash is running.
     pub(crate) fn work_kib(&self) -> u64 {
         self.memories.lock().unwrap().iter().map(HashMemory::work_kib).sum()
+    }
+
+    /// The work of imported hashes since the last call, decoys included. Call it while no hash is running.
+    pub(crate) fn take_imported_work(&self) -> Vec<handstamp_core::HashWork> {
+        self.memories.lock().unwrap().drain(..).map(|memory| memory.imported_work().clone()).collect()
     }
 }

@@ -74,7 +74,8 @@ impl Services {
         let user = session.user.id;
         let wrong = || ActError::field(Field::Password, Message::WrongPassword);
         let password = Password::parse(password).map_err(|_| wrong())?;
-        let stored = self.store.credentials_by_id(user).await?.and_then(|account| account.password_hash);
+        let account = self.store.credentials_by_id(user).await?;
+        let stored = account.map(|account| account.stored_password()).unwrap_or_default();
         let share = Share { network: context.client.network, account: AttemptKey::user(user) };
         let permit = self.hashing.reserve(share).await?;
         let attempt = PasswordAttempt::Reauthenticate { session, client: &context.client };

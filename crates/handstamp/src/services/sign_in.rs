@@ -1,6 +1,8 @@
 //! Signs a user in with an e-mail address and a password.
 
-use handstamp_core::{AttemptKey, AuthenticationMethods, EmailAddress, KnownDevices, Password, PasswordHash};
+use handstamp_core::{
+    AttemptKey, AuthenticationMethods, EmailAddress, HashCosts, KnownDevices, Password, PasswordHash,
+};
 
 use super::factors::{FirstFactor, SignedIn};
 use super::hashing::{HashPermit, Share, Verification};
@@ -8,7 +10,7 @@ use super::throttle::PasswordAttempt;
 use super::{ActError, Services};
 use crate::context::{ClientInfo, Context};
 use crate::events::Event;
-use crate::model::{Credentials, Field, FieldErrors, Message, OwnedSession};
+use crate::model::{Credentials, Field, FieldErrors, Message, OwnedSession, StoredPassword};
 use crate::store::CountedAttempt;
 
 /// A request to sign in.
@@ -62,8 +64,8 @@ impl Services {
             // A throttled attempt is refused before any other work is done.
             self.check_recent_refusal(&request.email, client).map_err(ActError::Throttled)?;
             let permit = self.hashing.reserve(share).await?;
-            let account = self.store.credentials_by_email(&request.email).await?;
-            let checked = self.check_credentials(permit, account, &request, &known, client).await?;
+            let found = self.store.credentials_by_email(&request.email).await?;
+            let checked = self.check_credentials(permit, found, &request, &known, client).await?;
             let CheckedCredentials { account, hash, rehashed, attempted } = checked;
             if let Some(rehashed) = rehashed
                 && let Err(error) = self.store.replace_hash(account.user_id, &hash, &rehashed).await
@@ -98,16 +100,17 @@ impl Services {
     async fn check_credentials(
         &self,
         permit: HashPermit<'_>,
-        account: Option<Credentials>,
+        (account, hash_costs): (Option<Credentials>, HashCosts),
         request: &SignInRequest,
         known: &KnownDevices,
         client: &ClientInfo,
     ) -> Result<CheckedCredentials, ActError> {
         let hash =
             account.as_ref().filter(|account| !account.disabled).and_then(|account| account.password_hash.clone());
+        let stored = StoredPassword { hash: hash.clone(), hash_costs };
         let attempt = PasswordAttempt::SignIn { email: &request.email, account: account.as_ref(), known, client };
         let (checked, attempted) =
-            self.check_password_before_second_factor(permit, &attempt, hash.clone(), request.password.clone()).await?;
+            self.check_password_before_second_factor(permit, &attempt, stored, request.password.clone()).await?;
         match (account, hash, checked) {
             (Some(account), Some(hash), Verification::Valid { rehashed }) => {
                 Ok(CheckedCredentials { account, hash, rehashed, attempted })

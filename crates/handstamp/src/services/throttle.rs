@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use handstamp_core::{
-    AttemptKey, EmailAddress, KnownDevices, Limit, Network, OneTimeId, Password, PasswordHash, RetryAfter, Timestamp,
-    UserId,
+    AttemptKey, EmailAddress, KnownDevices, Limit, Network, OneTimeId, Password, RetryAfter, Timestamp, UserId,
 };
 use quick_cache::sync::Cache;
 
@@ -15,7 +14,7 @@ use crate::config::LimitsConfig;
 use crate::context::ClientInfo;
 use crate::events::Event;
 use crate::internal_error::InternalError;
-use crate::model::{Credentials, OwnedSession};
+use crate::model::{Credentials, OwnedSession, StoredPassword};
 use crate::sessions::Session;
 use crate::store::{AttemptLimit, CountedAttempt};
 
@@ -112,7 +111,7 @@ impl Services {
         &self,
         permit: HashPermit<'_>,
         attempt: &PasswordAttempt<'_>,
-        stored: Option<PasswordHash>,
+        stored: StoredPassword,
         password: Password,
     ) -> Result<Verification, ActError> {
         let (checked, attempted) = self.check_password_before_second_factor(permit, attempt, stored, password).await?;
@@ -128,7 +127,7 @@ impl Services {
         &self,
         permit: HashPermit<'_>,
         attempt: &PasswordAttempt<'_>,
-        stored: Option<PasswordHash>,
+        stored: StoredPassword,
         password: Password,
     ) -> Result<(Verification, Vec<CountedAttempt>), ActError> {
         let attempted = match self.count_attempt(attempt).await? {

@@ -265,12 +265,12 @@ async fn a_transaction_changes_nothing_until_it_is_committed(store: &Store) {
 async fn an_account_is_found_by_its_address_in_any_case(store: &Store) {
     let user = new_user("Ada.Lovelace@Example.com");
     store.create_user(&user, Some(&new_session(user.id)), &[], event()).await.unwrap().value.unwrap();
-    let found = store.credentials_by_email(&email("ADA.LOVELACE@EXAMPLE.COM")).await.unwrap().unwrap();
+    let found = store.credentials_by_email(&email("ADA.LOVELACE@EXAMPLE.COM")).await.unwrap().0.unwrap();
     let account = store.user_by_email(&email("ADA.LOVELACE@EXAMPLE.COM"), NOW).await.unwrap().unwrap();
     assert_eq!((found.user_id, account.email.as_str()), (user.id, "Ada.Lovelace@example.com"));
     assert_eq!(found.password_hash, Some(hash("first")));
     assert_eq!(store.credentials_by_id(user.id).await.unwrap(), Some(found));
-    assert!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().is_none());
+    assert!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().0.is_none());
 }
 
 async fn an_address_has_one_account(store: &Store) {
@@ -283,7 +283,7 @@ async fn an_address_has_one_account(store: &Store) {
     );
     assert!(!is_live(store, &refused).await, "there is no session without an account");
     assert!(is_live(store, &session).await, "the presented session was not ended");
-    assert_eq!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().unwrap().user_id, id);
+    assert_eq!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().0.unwrap().user_id, id);
 }
 
 async fn one_of_a_hundred_concurrent_registrations_gets_the_address(store: &Store) {
@@ -300,7 +300,7 @@ async fn addresses_are_compared_byte_by_byte(store: &Store) {
     for address in ["a-b@example.com", "ab@example.com", "a.b@example.com", "a_b@example.com"] {
         let user = new_user(address);
         store.create_user(&user, Some(&new_session(user.id)), &[], event()).await.unwrap().value.unwrap();
-        assert_eq!(store.credentials_by_email(&email(address)).await.unwrap().unwrap().user_id, user.id);
+        assert_eq!(store.credentials_by_email(&email(address)).await.unwrap().0.unwrap().user_id, user.id);
     }
 }
 
@@ -329,7 +329,7 @@ async fn a_disabled_account_has_no_live_session(store: &Store) {
     let (_, session) = ada(store).await;
     execute(store, "UPDATE users SET disabled_at = 1").await;
     assert!(!is_live(store, &session).await);
-    assert!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().unwrap().disabled);
+    assert!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().0.unwrap().disabled);
     let attempt = new_session(session.user_id);
     assert!(store.sign_in(FIRST, &attempt, &[], sign_in_events()).await.unwrap().value.is_none());
 }

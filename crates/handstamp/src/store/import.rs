@@ -1,13 +1,14 @@
 //! Users that come from another system: a batch in one transaction, the costs of their password hashes, and pages for an export.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-use handstamp_core::{Timestamp, UserId};
+use handstamp_core::{HashCosts, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::groups::groups_column;
 use super::statement::{Arg, Pool, Sql, Tx, limit, maintenance, request};
+use super::users::hash_costs;
 use super::{Error, Result, Store, from_db_time};
 use crate::model::{ExportedUser, ImportOutcome, ImportPassword, ImportRefusal, ImportRow, NewEvent};
 
@@ -31,7 +32,7 @@ fn values(rows: usize, columns: usize) -> String {
 static INSERT_USERS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "INSERT INTO users (id, name, email, email_key, password_hash, created_at, email_verified_at, disabled_at, legacy_id,
-             imported_at, password_family, legacy_session_key)
+             imported_at, password_cost, legacy_session_key)
          SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11, column12
          FROM (VALUES {}) AS imported WHERE column1 IS NOT NULL
          ON CONFLICT DO NOTHING",
@@ -54,7 +55,7 @@ static FIND_USERS: LazyLock<String> = LazyLock::new(|| {
         (first..first + USERS_OF_A_STATEMENT).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
     };
     const COLUMNS: &str =
-        "id, email, email_key, legacy_id, password_hash, password_family, imported_at, credentials_version";
+        "id, email, email_key, legacy_id, password_hash, password_cost, imported_at, credentials_version";
     format!(
         "SELECT {COLUMNS} FROM users WHERE email_key IN ({})
          UNION SELECT {COLUMNS} FROM users WHERE legacy_id IN ({})",
@@ -71,7 +72,7 @@ struct Found {
     email: String,
     legacy_id: Option<String>,
     password_hash: Option<String>,
-    family: Option<String>,
+    cost: Option<String>,
     is_imported: bool,
     credentials_changed: bool,
 }
@@ -84,31 +85,46 @@ impl Found {
 
     /// Whether it has this password, or had it until it was changed, or until a sign-in replaced the hash.
     fn has_password_of(&self, password: Option<&ImportPassword>) -> bool {
-        let was_replaced = self.family.is_none() && password.is_some_and(|password| password.family.is_some());
+        let stored = self.password_hash.as_deref();
         self.credentials_changed
-            || was_replaced
-            || self.password_hash.as_deref() == password.map(|password| password.hash.expose())
+            || match password {
+                None => stored.is_none(),
+                Some(password) => {
+                    password.is_stored_as(stored) || (password.is_replaced() && self.cost.is_none() && stored.is_some())
+                }
+            }
     }
+}
+
+/// The users of these rows by the keys of their addresses.
+fn found_by_key(rows: Vec<FoundRow>) -> HashMap<String, Found> {
+    let found = |(id, email, key, legacy_id, password_hash, cost, imported_at, version): FoundRow| {
+        let (is_imported, credentials_changed) = (imported_at.is_some(), version > 1);
+        (key, Found { id, email, legacy_id, password_hash, cost, is_imported, credentials_changed })
+    };
+    rows.into_iter().map(found).collect()
 }
 
 impl Tx<'_> {
     /// Inserts users, and returns what became of each.
     async fn insert_imported(&mut self, rows: &[ImportRow<'_>], now: Timestamp) -> Result<Vec<ImportOutcome>> {
+        let cost = |row: &ImportRow<'_>| Some(row.user.password.as_ref()?.cost()?.to_string());
+        let costs: Vec<Option<String>> = rows.iter().map(cost).collect();
         let mut args = Vec::with_capacity(USERS_OF_A_STATEMENT * COLUMNS);
-        for row in rows {
+        for (row, cost) in rows.iter().zip(&costs) {
             let ImportRow { id, user } = row;
             args.extend([
                 Arg::from(*id),
                 user.name.as_str().into(),
                 user.email.as_str().into(),
                 user.email.key().into(),
-                user.password.as_ref().map(|password| password.hash.expose()).into(),
+                user.password.as_ref().map(ImportPassword::text).into(),
                 user.created_at.into(),
                 user.email_verified_at.into(),
                 user.disabled.then_some(now).into(),
                 user.legacy_id.as_deref().into(),
                 now.into(),
-                user.password.as_ref().and_then(|password| password.family.as_ref()).map(|family| &*family.name).into(),
+                cost.as_deref().into(),
                 user.legacy_session_key.as_deref().into(),
             ]);
         }
@@ -123,20 +139,14 @@ impl Tx<'_> {
         self.outcomes_of(rows).await
     }
 
-    /// What became of rows of which some were not inserted.
+    /// The outcomes of rows of which some were not inserted.
     async fn outcomes_of(&mut self, rows: &[ImportRow<'_>]) -> Result<Vec<ImportOutcome>> {
         let mut args = vec![Arg::OptionalText(None); 2 * USERS_OF_A_STATEMENT];
         for (number, row) in rows.iter().enumerate() {
             args[number] = row.user.email.key().into();
             args[USERS_OF_A_STATEMENT + number] = row.user.legacy_id.as_deref().into();
         }
-        let found: Vec<FoundRow> = self.fetch_all(request(&FIND_USERS), &args).await?;
-        let mut by_key = HashMap::new();
-        for (id, email, key, legacy_id, password_hash, family, imported_at, version) in found {
-            let (is_imported, credentials_changed) = (imported_at.is_some(), version > 1);
-            let found = Found { id, email, legacy_id, password_hash, family, is_imported, credentials_changed };
-            by_key.insert(key, found);
-        }
+        let by_key = found_by_key(self.fetch_all(request(&FIND_USERS), &args).await?);
         let mut taken_keys = HashSet::new();
         for key in rows.iter().filter_map(|row| row.user.legacy_session_key.as_deref()) {
             const TAKEN: Sql = request("SELECT CAST(1 AS BIGINT) FROM users WHERE legacy_session_key = $1");
@@ -145,8 +155,10 @@ impl Tx<'_> {
         }
         let by_legacy_id: HashMap<&str, &Found> =
             by_key.values().filter_map(|found| Some((found.legacy_id.as_deref()?, found))).collect();
-        let outcome = |row: &ImportRow<'_>| {
-            if let Some(found) = by_key.get(row.user.email.key()) {
+        let outcome = |(number, row): (usize, &ImportRow<'_>)| {
+            // A later row may have the address that this one did not get because of its id.
+            let is_earlier = |found: &&Found| rows[number + 1..].iter().all(|later| later.id.as_uuid() != found.id);
+            if let Some(found) = by_key.get(row.user.email.key()).filter(is_earlier) {
                 return Ok(match () {
                     () if found.id == row.id.as_uuid() => ImportOutcome::Imported,
                     () if found.is_from(row) => ImportOutcome::AlreadyThere,
@@ -162,7 +174,7 @@ impl Tx<'_> {
             key.filter(|key| taken_keys.contains(*key)).ok_or_else(Error::row_not_found)?;
             Ok(ImportOutcome::Refused(ImportRefusal::LegacySessionKeyTaken))
         };
-        rows.iter().map(outcome).collect()
+        rows.iter().enumerate().map(outcome).collect()
     }
 
     async fn insert_groups(&mut self, memberships: &[(UserId, &str)]) -> Result<()> {
@@ -177,22 +189,31 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Raises the costs of families of hashes. The rows are written even where their costs stay, so that
-    /// [`Store::forget_hash_costs`] waits for this transaction.
-    async fn raise_hash_costs(&mut self, costs: &BTreeMap<&str, i64>) -> Result<()> {
-        const RAISE: Sql = request(
-            "INSERT INTO imported_hash_costs (family, cost) VALUES ($1, $2)
-             ON CONFLICT (family) DO UPDATE SET cost = CASE
-                 WHEN imported_hash_costs.cost < excluded.cost THEN excluded.cost ELSE imported_hash_costs.cost END",
-        );
-        for (family, cost) in costs {
-            self.execute(RAISE, &[(*family).into(), (*cost).into()]).await?;
-        }
-        Ok(())
+    /// The costs of imported hashes, which no other transaction changes until this one ends.
+    async fn lock_hash_costs(&mut self) -> Result<HashCosts> {
+        const LOCK: Sql = request("UPDATE imported_hash_costs SET costs = costs WHERE id = 1 RETURNING costs");
+        let (costs,): (String,) = self.fetch_one(LOCK, &[]).await?;
+        Ok(hash_costs(&costs))
+    }
+
+    async fn set_hash_costs(&mut self, costs: &HashCosts) -> Result<()> {
+        const SET: Sql = request("UPDATE imported_hash_costs SET costs = $1 WHERE id = 1");
+        let costs = costs.to_string();
+        self.execute(SET, &[costs.as_str().into()]).await.map(drop)
     }
 }
 
 impl Store {
+    /// Prepares for many batches.
+    pub(crate) async fn expect_batches(&self) -> Result<()> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(database) => Ok(database.expect_batches().await?),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Ok(()),
+        }
+    }
+
     /// Creates the users of a batch, with their groups and the costs of their hashes, and returns what became of each. `event` is
     /// written with the number of users that were created, if there are any. A dry run does all of this and undoes it.
     pub(crate) async fn import_users(
@@ -202,25 +223,40 @@ impl Store {
         event: NewEvent,
         dry_run: bool,
     ) -> Result<Vec<ImportOutcome>> {
+        let cost = |row: &ImportRow<'_>| row.user.password.as_ref().and_then(ImportPassword::cost);
         let mut tx = self.begin().await?;
-        let mut outcomes = Vec::with_capacity(rows.len());
-        for rows in rows.chunks(USERS_OF_A_STATEMENT) {
-            outcomes.extend(tx.insert_imported(rows, now).await?);
+        // The lock comes first, so that two imports wait for each other here and not for each other's rows.
+        let before =
+            if rows.iter().any(|row| cost(row).is_some()) { tx.lock_hash_costs().await? } else { HashCosts::default() };
+        let mut most = before.clone();
+        let mut affordable = Vec::with_capacity(rows.len());
+        let mut is_affordable = Vec::with_capacity(rows.len());
+        for row in rows {
+            let fits = cost(row).is_none_or(|cost| most.insert(cost).is_ok());
+            is_affordable.push(fits);
+            if fits {
+                affordable.push(*row);
+            }
         }
-        let imported = || rows.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == ImportOutcome::Imported);
-        let mut costs = BTreeMap::new();
-        let families = imported().filter_map(|(row, _)| row.user.password.as_ref()?.family.as_ref());
-        for family in families {
-            let cost = costs.entry(family.name.as_str()).or_insert(family.cost);
-            *cost = family.cost.max(*cost);
+        let mut inserted = Vec::with_capacity(affordable.len());
+        for rows in affordable.chunks(USERS_OF_A_STATEMENT) {
+            inserted.extend(tx.insert_imported(rows, now).await?);
         }
-        tx.raise_hash_costs(&costs).await?;
+        // The costs of those that were created only.
+        let mut costs = before.clone();
         let mut memberships = Vec::new();
-        for (row, _) in imported() {
+        let mut count = 0_u64;
+        for (row, _) in affordable.iter().zip(&inserted).filter(|(_, outcome)| **outcome == ImportOutcome::Imported) {
+            count += 1;
             memberships.extend(row.user.groups.iter().map(|name| (row.id, name.as_str())));
+            if let Some(cost) = cost(row) {
+                costs.insert(cost).map_err(|_| Error::decode("the costs of hashes exceed the caps"))?;
+            }
+        }
+        if costs != before {
+            tx.set_hash_costs(&costs).await?;
         }
         tx.insert_groups(&memberships).await?;
-        let count = imported().count();
         if count > 0 {
             tx.write_event(event.with("users", count)).await?;
         }
@@ -229,22 +265,51 @@ impl Store {
         } else {
             tx.commit().await?
         }
-        Ok(outcomes)
+        let mut inserted = inserted.into_iter();
+        let outcome = |fits: bool| match fits {
+            true => inserted.next(),
+            false => Some(ImportOutcome::Refused(ImportRefusal::HashCosts)),
+        };
+        Ok(is_affordable.into_iter().filter_map(outcome).collect())
     }
 
-    /// Deletes the costs of families that no user has any more.
-    pub(crate) async fn forget_hash_costs(&self) -> Result<()> {
-        const LOCK: Sql = maintenance("UPDATE imported_hash_costs SET cost = cost");
-        const FORGET: Sql = maintenance(
-            "DELETE FROM imported_hash_costs WHERE NOT EXISTS
-                 (SELECT 1 FROM users WHERE password_family = imported_hash_costs.family)",
-        );
-        let mut tx = self.begin().await?;
-        // The lock waits for batches that are being imported, and the second statement sees their users.
-        if tx.execute(LOCK, &[]).await? == 0 || tx.execute(FORGET, &[]).await? == 0 {
-            return tx.rollback().await;
+    /// Which rows an earlier import has stored.
+    pub(crate) async fn are_imported(&self, rows: &[ImportRow<'_>]) -> Result<Vec<bool>> {
+        let mut are_there = Vec::with_capacity(rows.len());
+        for rows in rows.chunks(USERS_OF_A_STATEMENT) {
+            let mut args = vec![Arg::OptionalText(None); 2 * USERS_OF_A_STATEMENT];
+            for (number, row) in rows.iter().enumerate() {
+                args[number] = row.user.email.key().into();
+            }
+            let found = found_by_key(self.fetch_all(Pool::Read, request(&FIND_USERS), &args).await?);
+            let is_there =
+                |row: &ImportRow<'_>| found.get(row.user.email.key()).is_some_and(|found| found.is_from(row));
+            are_there.extend(rows.iter().map(is_there));
         }
-        tx.commit().await
+        Ok(are_there)
+    }
+
+    /// Lowers the costs of imported hashes to those of the users that are left, and returns whether they were higher.
+    pub(crate) async fn lower_hash_costs(&self) -> Result<bool> {
+        const NEXT: Sql = maintenance("SELECT MIN(password_cost) FROM users WHERE password_cost > $1");
+        let mut tx = self.begin().await?;
+        // The lock waits for batches that are being imported, and the next statements see their users.
+        let before = tx.lock_hash_costs().await?;
+        let (mut costs, mut last) = (String::new(), String::new());
+        while !before.is_empty() {
+            let (next,): (Option<String>,) = tx.fetch_one(NEXT, &[last.as_str().into()]).await?;
+            let Some(next) = next else { break };
+            costs = costs + " " + &next;
+            last = next;
+        }
+        let after = hash_costs(&costs);
+        if after == before {
+            tx.rollback().await?;
+            return Ok(false);
+        }
+        tx.set_hash_costs(&after).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// A page of all users for another system, ordered by address, after this address.
@@ -263,6 +328,10 @@ impl Store {
                 id: UserId::from_uuid(id),
                 email,
                 name,
+                password_form: password_hash
+                    .as_ref()
+                    .is_some_and(|hash| hash.starts_with("$argon2id$"))
+                    .then_some("nfc"),
                 password_hash,
                 email_verified: verified_at.map(from_db_time),
                 created_at: from_db_time(created_at),

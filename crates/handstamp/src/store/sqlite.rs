@@ -64,6 +64,16 @@ impl Sqlite {
         Ok(Self { writer, readers, lease_pool, attempts_pool, lock: WriteLock::default() })
     }
 
+    /// Lets the connection that writes keep more pages, and copy them to the database less often. A batch of an import changes a page for
+    /// almost each user, and the next batch changes many of them again.
+    pub(super) async fn expect_batches(&self) -> sqlx::Result<()> {
+        // 64 MB of the WAL, and 16 MB of the cache.
+        for pragma in ["PRAGMA wal_autocheckpoint = 16000", "PRAGMA cache_size = -16000"] {
+            sqlx::query(pragma).execute(&self.writer).await?;
+        }
+        Ok(())
+    }
+
     /// The connections for statements outside of transactions.
     pub(super) fn pool(&self, pool: Pool) -> &SqlitePool {
         match pool {

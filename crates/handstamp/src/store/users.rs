@@ -1,8 +1,8 @@
 //! The table of users: accounts, their credentials, and the user of a live session.
 
 use handstamp_core::{
-    AssuranceLevel, AttemptKey, Authentication, AuthenticationMethods, DisplayName, EmailAddress, PasswordHash,
-    SessionSecretHash, Timestamp, UserId,
+    AssuranceLevel, AttemptKey, Authentication, AuthenticationMethods, DisplayName, EmailAddress, HashCosts,
+    PasswordHash, SessionSecretHash, Timestamp, UserId,
 };
 use uuid::Uuid;
 
@@ -60,10 +60,10 @@ impl From<UserRow> for User {
     }
 }
 
-/// The part of an UPDATE that sets the hash of a password to a parameter or NULL. Its family ends with the hash before.
+/// The part of an UPDATE that sets the hash of a password to a parameter or NULL. Its cost is our own.
 macro_rules! set_password {
     ($value:literal) => {
-        concat!("password_hash = ", $value, ", password_family = NULL")
+        concat!("password_hash = ", $value, ", password_cost = NULL")
     };
 }
 
@@ -73,20 +73,21 @@ pub(super) use set_password;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct EmailTakenError;
 
-/// The id, the credentials version, the password hash, the times of disabling and of the last change, and the time when a second
-/// factor was confirmed.
-type CredentialsRow = (Uuid, i64, Option<String>, Option<i64>, Option<i64>, Option<i64>);
+/// The id, the credentials version and the password hash. Then the times of disabling, of the last change, and of the confirmation
+/// of a second factor, and the costs of imported hashes.
+type CredentialsRow = (Uuid, i64, Option<String>, Option<i64>, Option<i64>, Option<i64>, String);
 
 /// The columns of a [`CredentialsRow`].
 macro_rules! credentials_columns {
     () => {
         "id, credentials_version, password_hash, disabled_at, credentials_changed_at,
-         (SELECT confirmed_at FROM totp_secrets WHERE user_id = users.id)"
+         (SELECT confirmed_at FROM totp_secrets WHERE user_id = users.id),
+         (SELECT costs FROM imported_hash_costs WHERE id = 1)"
     };
 }
 
 impl From<CredentialsRow> for Credentials {
-    fn from((id, version, password_hash, disabled_at, changed_at, second_factor): CredentialsRow) -> Self {
+    fn from((id, version, password_hash, disabled_at, changed_at, second_factor, costs): CredentialsRow) -> Self {
         Self {
             user_id: UserId::from_uuid(id),
             version: CredentialsVersion(version),
@@ -94,8 +95,19 @@ impl From<CredentialsRow> for Credentials {
             disabled: disabled_at.is_some(),
             changed_at: changed_at.map(from_db_time),
             has_second_factor: second_factor.is_some(),
+            hash_costs: hash_costs(&costs),
         }
     }
+}
+
+/// The costs of this text. A kind of hash that only a later version knows is left out.
+pub(super) fn hash_costs(text: &str) -> HashCosts {
+    let mut costs = HashCosts::default();
+    for cost in text.split_ascii_whitespace().filter_map(|cost| cost.parse().ok()) {
+        // The costs were within the caps when they were stored.
+        let _ = costs.insert(cost);
+    }
+    costs
 }
 
 /// The id and the authentication of a session, its user, and the newest log position.
@@ -184,20 +196,26 @@ impl Store {
 
     /// Whether the address has an account.
     pub(crate) async fn has_account(&self, email: &EmailAddress) -> Result<bool> {
-        self.credentials_by_email(email).await.map(|found| found.is_some())
+        self.credentials_by_email(email).await.map(|(found, _)| found.is_some())
     }
 
-    pub(crate) async fn credentials_by_email(&self, email: &EmailAddress) -> Result<Option<Credentials>> {
+    /// The credentials of the account with this address, if there is one, and the costs of imported hashes, which a check of a
+    /// password has either way.
+    pub(crate) async fn credentials_by_email(&self, email: &EmailAddress) -> Result<(Option<Credentials>, HashCosts)> {
         // A row is returned whether or not the account exists: reading one takes microseconds, and an attacker can measure that.
         const SQL: &str = concat!(
             "SELECT ",
             credentials_columns!(),
             " FROM (SELECT 1) AS one LEFT JOIN users ON users.email_key = $1"
         );
-        type Row = (Option<Uuid>, Option<i64>, Option<String>, Option<i64>, Option<i64>, Option<i64>);
-        let (id, version, password_hash, disabled_at, changed_at, factor): Row =
+        type Row = (Option<Uuid>, Option<i64>, Option<String>, Option<i64>, Option<i64>, Option<i64>, String);
+        let (id, version, password_hash, disabled_at, changed_at, factor, costs): Row =
             self.fetch_one(Pool::Read, request(SQL), &[email.key().into()]).await?;
-        Ok(id.zip(version).map(|(id, version)| (id, version, password_hash, disabled_at, changed_at, factor).into()))
+        let hash_costs = hash_costs(&costs);
+        let credentials = id
+            .zip(version)
+            .map(|(id, version)| (id, version, password_hash, disabled_at, changed_at, factor, costs).into());
+        Ok((credentials, hash_costs))
     }
 
     pub(crate) async fn credentials_by_id(&self, id: UserId) -> Result<Option<Credentials>> {

@@ -2,10 +2,10 @@
 
 use std::io::BufReader;
 
-use super::super::mapping::MappedColumn;
 use super::*;
+use crate::user_file::MappedColumn;
 
-const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+const PARSER: ImportParser = ImportParser::new(handstamp::Timestamp::from_unix_seconds(1_800_000_000));
 
 /// Gives a few bytes at a time, as a pipe may.
 struct Slowly<'a>(&'a [u8], usize);
@@ -25,7 +25,7 @@ type RowsRead = Vec<(u64, Result<String, String>)>;
 fn read_with(bytes: &[u8], format: Option<Format>, map: &[&str], at_once: usize) -> Result<RowsRead, String> {
     let map: Vec<MappedColumn> = map.iter().map(|text| text.parse().unwrap()).collect();
     let input = BufReader::with_capacity(at_once.max(16), Slowly(bytes, at_once));
-    let mut rows = Rows::open(input, format, Mapping::new(&map), NOW).map_err(|error| match error {
+    let mut rows = Rows::open(input, format, Mapping::new(&map), PARSER).map_err(|error| match error {
         ReadError::Format(message) => message,
         ReadError::Io(error) => error.to_string(),
     })?;

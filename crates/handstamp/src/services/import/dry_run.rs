@@ -1,9 +1,9 @@
-//! What a dry run remembers of the rows before, since the database keeps none of them.
+//! The memory of a dry run: the rows before, of which the database keeps none.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
-use crate::model::{ImportOutcome, ImportRefusal, ImportUser};
+use crate::model::{ImportOutcome, ImportPassword, ImportRefusal, ImportUser};
 
 /// The users that a dry run has created so far, by hashes under a random key: a million of them take some 60 MB. Of a million users,
 /// two have the same hash once in thirty million runs.
@@ -16,7 +16,7 @@ pub(crate) struct DryRun {
 }
 
 impl DryRun {
-    /// What becomes of a user because of the rows before; none if they do not matter.
+    /// The outcome of a user because of the rows before; none if they do not matter.
     pub(super) fn known(&self, user: &ImportUser) -> Option<ImportOutcome> {
         if let Some(first) = self.by_email.get(&self.hasher.hash_one(user.email.key())) {
             let is_same = *first == self.identity(user);
@@ -39,7 +39,7 @@ impl DryRun {
     }
 
     fn identity(&self, user: &ImportUser) -> u64 {
-        let hash = user.password.as_ref().map(|password| password.hash.expose());
+        let hash = user.password.as_ref().map(ImportPassword::text);
         self.hasher.hash_one((user.email.key(), &user.legacy_id, hash))
     }
 }

@@ -11,7 +11,7 @@ use super::{JobOutcome, Services};
 use crate::context::Context;
 use crate::events::Event;
 use crate::internal_error::InternalError;
-use crate::model::{ExportedUser, ImportOutcome, ImportRow, ImportUser};
+use crate::model::{ExportedUser, ImportOutcome, ImportPassword, ImportRow, ImportUser};
 
 pub(crate) use dry_run::DryRun;
 
@@ -19,21 +19,36 @@ pub(crate) use dry_run::DryRun;
 pub(crate) const USERS_AT_ONCE: usize = 1000;
 /// How many users a page of an export has.
 const EXPORTED_AT_ONCE: usize = 1000;
-/// The waits before a batch is written again. The server may hold the lock, or restart.
-const TRY_AGAIN_AFTER: [Duration; 4] =
-    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
+/// The waits before a batch is written again. The server may hold the lock or restart, and a busy disk may take seconds for a commit.
+const TRY_AGAIN_AFTER: [Duration; 6] = [
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(20),
+];
 
 impl Services {
+    /// Prepares the database for an import.
+    pub(crate) async fn begin_import(&self) -> Result<(), InternalError> {
+        Ok(self.store.expect_batches().await?)
+    }
+
     /// Creates the users of a batch in one transaction, and returns what became of each. With a dry run, nothing is stored.
     ///
     /// Each user keeps its id when the batch is written again after an error, so a commit whose answer was lost creates no one twice.
     pub(crate) async fn import_users(
         &self,
         context: &Context,
-        users: &[ImportUser],
+        users: &mut [ImportUser],
         mut dry_run: Option<&mut DryRun>,
     ) -> Result<Vec<ImportOutcome>, InternalError> {
         let now = self.sessions.now();
+        if dry_run.is_none() {
+            self.wrap_weak_hashes(users).await?;
+        }
+        let users = &*users;
         let known: Vec<Option<ImportOutcome>> =
             users.iter().map(|user| dry_run.as_ref().and_then(|run| run.known(user))).collect();
         let is_new = |(user, known): (_, &Option<ImportOutcome>)| known.is_none().then_some(user);
@@ -71,9 +86,37 @@ impl Services {
         Ok((page.into_iter().map(|(_, user)| user).collect(), next))
     }
 
-    /// Deletes the costs of families of hashes that no user has any more, so that checks of passwords no longer do their work.
-    pub(crate) async fn forget_hash_costs(&self) -> Result<JobOutcome, InternalError> {
-        self.store.forget_hash_costs().await?;
+    /// Hashes the weak hashes of users by Argon2id, but for those that an earlier import has stored: those take as long as a sign-in each.
+    async fn wrap_weak_hashes(&self, users: &mut [ImportUser]) -> Result<(), InternalError> {
+        let is_weak = |user: &ImportUser| matches!(user.password, Some(ImportPassword::Weak(_)));
+        let nobody = UserId::from_uuid(uuid::Uuid::nil());
+        let rows: Vec<_> =
+            users.iter().filter(|user| is_weak(user)).map(|user| ImportRow { id: nobody, user }).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let are_there = self.store.are_imported(&rows).await?;
+        let mut new: Vec<&mut ImportUser> = Vec::new();
+        for (user, is_there) in users.iter_mut().filter(|user| is_weak(user)).zip(are_there) {
+            if !is_there {
+                new.push(user);
+            }
+        }
+        let weak = |user: &mut &mut ImportUser| match &mut user.password {
+            Some(ImportPassword::Weak(hash)) => hash.take().map(|hash| (hash, self.environment.random())),
+            _ => None,
+        };
+        let hashes: Vec<_> = new.iter_mut().filter_map(weak).collect();
+        let wrapped = self.hashing.wrap_weak(hashes).await?;
+        for (user, hash) in new.into_iter().zip(wrapped) {
+            user.password = Some(ImportPassword::Hash(hash.to_stored(), Some(hash.cost())));
+        }
+        Ok(())
+    }
+
+    /// Lowers the costs of imported hashes when no user has the costliest any more, so that checks of passwords no longer do their work.
+    pub(crate) async fn lower_hash_costs(&self) -> Result<JobOutcome, InternalError> {
+        self.store.lower_hash_costs().await?;
         Ok(JobOutcome::Done)
     }
 

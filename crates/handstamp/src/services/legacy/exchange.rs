@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use handstamp_core::legacy_cookie::{
-    LegacyCookie, LegacyDigest, LegacyUser, StoredSession, StoredSessionKey, UnverifiedSession,
+    LegacyCookie, LegacyDigest, LegacyKind, LegacyUser, StoredSession, StoredSessionKey, UnverifiedSession,
 };
 use handstamp_core::{AssuranceLevel, Authentication, AuthenticationMethods, EmailAddress, PasswordHash, Timestamp, UserId};
 
@@ -49,6 +49,13 @@ impl LegacySessions {
             }
         }
         found.ok_or(refusal)
+    }
+
+    /// The hash of a password as the former framework has it. That of Devise has a mark of ours before it.
+    fn text_of<'a>(&self, hash: &'a PasswordHash) -> &'a str {
+        let text = hash.expose();
+        let of_bcrypt = text.find("$2").filter(|_| self.framework == LegacyKind::Rails.name());
+        of_bcrypt.map_or(text, |at| &text[at..])
     }
 
     /// Reads the session that a cookie names, and opens it.
@@ -108,7 +115,8 @@ impl Services {
         if let Some(refusal) = self.refusal_of(&account) {
             return refused(refusal);
         }
-        let verified = match session.verify(account.password_hash.as_ref().map(PasswordHash::expose)) {
+        let hash = account.password_hash.as_ref().map(|hash| legacy.text_of(hash));
+        let verified = match session.verify(hash) {
             Ok(verified) => verified,
             Err(error) => return refused(LegacyRefusal::Cookie(error)),
         };

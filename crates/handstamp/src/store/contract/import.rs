@@ -1,10 +1,10 @@
-//! The contract of imports: what becomes of each row of a batch, and the families of password hashes.
+//! The contract of imports: what becomes of each row of a batch, and the costs of password hashes.
 
-use handstamp_core::{OneTimeId, OneTimePurpose};
+use handstamp_core::{HashCost, OneTimeId, OneTimePurpose};
 
 use super::*;
 use crate::model::{
-    HashFamily, ImportFields, ImportOutcome, ImportPassword, ImportRefusal, ImportRow, ImportUser, ListEvents,
+    ImportFields, ImportOutcome, ImportParser, ImportPassword, ImportRefusal, ImportRow, ImportUser, ListEvents,
     NewOneTimeToken,
 };
 use crate::store::TokenUse;
@@ -18,8 +18,9 @@ laws! {
     an_account_that_was_not_imported_keeps_its_address
     a_dry_run_stores_nothing
     concurrent_imports_of_the_same_rows_make_each_user_once
-    the_highest_cost_of_a_family_is_kept_until_no_user_has_it
-    a_new_password_ends_the_family_of_the_old_one
+    the_highest_cost_of_a_scheme_is_kept_until_no_user_has_it
+    hashes_that_take_too_long_together_are_refused
+    a_new_password_ends_the_cost_of_the_old_one
     an_export_has_every_user_in_the_order_of_the_addresses
 }
 
@@ -30,18 +31,19 @@ fn imported(address: &str, legacy_id: &str) -> ImportUser {
         email: address,
         legacy_id,
         password_hash: hash.expose(),
+        password_form: "nfc",
         created_at: "1700000000",
         email_verified: "1700000001",
         groups: &groups,
         ..ImportFields::default()
     };
-    ImportUser::parse(&fields, NOW).unwrap()
+    ImportParser::new(NOW).parse(&fields).unwrap()
 }
 
-/// A user whose hash is of this family and cost.
-fn of_family(address: &str, family: &str, cost: i64) -> ImportUser {
-    let family = Some(HashFamily { name: family.to_owned(), cost });
-    ImportUser { password: Some(ImportPassword { hash: hash("first"), family }), ..imported(address, "") }
+/// A user whose hash has this cost.
+fn of_cost(address: &str, cost: &str) -> ImportUser {
+    let cost: HashCost = cost.parse().unwrap();
+    ImportUser { password: Some(ImportPassword::Hash(hash("first"), Some(cost))), ..imported(address, "") }
 }
 
 async fn import_with(store: &Store, users: &[ImportUser], dry_run: bool) -> super::super::Result<Vec<ImportOutcome>> {
@@ -62,15 +64,18 @@ async fn users(store: &Store) -> i64 {
     count(store, "SELECT COUNT(*) FROM users").await
 }
 
-async fn costs(store: &Store) -> Vec<(String, i64)> {
-    let sql = request("SELECT family, cost FROM imported_hash_costs ORDER BY family");
-    store.fetch_all(Pool::Read, sql, &[]).await.unwrap()
+async fn costs(store: &Store) -> String {
+    let (costs,): (String,) =
+        store.fetch_one(Pool::Read, request("SELECT costs FROM imported_hash_costs WHERE id = 1"), &[]).await.unwrap();
+    let (_, read) = store.credentials_by_email(&email("nobody@example.com")).await.unwrap();
+    assert_eq!(read.to_string(), costs, "an address without an account has them as well");
+    costs
 }
 
-async fn family(store: &Store, address: &str) -> Option<String> {
-    let sql = request("SELECT password_family FROM users WHERE email_key = $1");
-    let (family,): (Option<String>,) = store.fetch_one(Pool::Read, sql, &[address.into()]).await.unwrap();
-    family
+async fn cost(store: &Store, address: &str) -> Option<String> {
+    let sql = request("SELECT password_cost FROM users WHERE email_key = $1");
+    let (cost,): (Option<String>,) = store.fetch_one(Pool::Read, sql, &[address.into()]).await.unwrap();
+    cost
 }
 
 const IMPORTED: ImportOutcome = ImportOutcome::Imported;
@@ -105,12 +110,12 @@ async fn a_batch_is_stored_whole_with_one_event(store: &Store) {
     );
     assert!(user(store, "u7@example.com").await.disabled);
     assert_eq!(user(store, "u8@example.com").await.legacy_id, None);
-    let credentials = store.credentials_by_email(&email("u122@example.com")).await.unwrap().unwrap();
+    let credentials = store.credentials_by_email(&email("u122@example.com")).await.unwrap().0.unwrap();
     assert_eq!(
         (credentials.password_hash, credentials.version, credentials.changed_at),
         (Some(hash("first")), FIRST, None)
     );
-    assert_eq!(store.credentials_by_email(&email("u8@example.com")).await.unwrap().unwrap().password_hash, None);
+    assert_eq!(store.credentials_by_email(&email("u8@example.com")).await.unwrap().0.unwrap().password_hash, None);
     let events = store.list_events(&ListEvents::default()).await.unwrap();
     assert_eq!(events.len(), 1);
     assert_eq!(
@@ -134,7 +139,7 @@ async fn a_batch_that_is_repeated_finds_its_users_there(store: &Store) {
 async fn a_row_of_the_same_address_or_id_is_refused_and_stops_no_other(store: &Store) {
     import(store, &[imported("ada@example.com", "1"), imported("bob@example.com", "2")]).await;
     let mut other_password = imported("ada@example.com", "1");
-    other_password.password = Some(ImportPassword { hash: hash("other"), family: None });
+    other_password.password = Some(ImportPassword::Hash(hash("other"), None));
     let mut no_password = imported("ada@example.com", "1");
     no_password.password = None;
     let rows = [
@@ -173,7 +178,7 @@ async fn rows_of_one_batch_that_share_a_key_make_one_user(store: &Store) {
 }
 
 async fn a_user_who_has_a_new_password_is_still_the_one_that_was_imported(store: &Store) {
-    let rows = [imported("ada@example.com", "1"), of_family("bob@example.com", "bcrypt", 12)];
+    let rows = [imported("ada@example.com", "1"), of_cost("bob@example.com", "bcrypt:12")];
     import(store, &rows).await;
     let id = |user: crate::model::User| user.id;
     let (ada, bob) = (id(user(store, "ada@example.com").await), id(user(store, "bob@example.com").await));
@@ -198,13 +203,10 @@ async fn an_account_that_was_not_imported_keeps_its_address(store: &Store) {
 
 async fn a_dry_run_stores_nothing(store: &Store) {
     import(store, &[imported("ada@example.com", "1")]).await;
-    let rows = [
-        imported("ada@example.com", "1"),
-        of_family("bob@example.com", "bcrypt", 12),
-        imported("ada@example.com", "2"),
-    ];
+    let rows =
+        [imported("ada@example.com", "1"), of_cost("bob@example.com", "bcrypt:12"), imported("ada@example.com", "2")];
     assert_eq!(import_with(store, &rows, true).await.unwrap(), [THERE, IMPORTED, email_taken()]);
-    assert_eq!((users(store).await, costs(store).await), (1, vec![]));
+    assert_eq!((users(store).await, costs(store).await), (1, String::new()));
     assert_eq!(count(store, "SELECT COUNT(*) FROM events").await, 1);
 }
 
@@ -218,27 +220,44 @@ async fn concurrent_imports_of_the_same_rows_make_each_user_once(store: &Store) 
     assert_eq!((created, users(store).await), (100, 100));
 }
 
-async fn the_highest_cost_of_a_family_is_kept_until_no_user_has_it(store: &Store) {
+async fn the_highest_cost_of_a_scheme_is_kept_until_no_user_has_it(store: &Store) {
     let rows = [
-        of_family("a@example.com", "bcrypt", 10),
-        of_family("b@example.com", "bcrypt", 12),
-        of_family("c@example.com", "scrypt", 7),
-        of_family("a@example.com", "md5crypt", 99),
+        of_cost("a@example.com", "bcrypt:10"),
+        of_cost("b@example.com", "bcrypt:12"),
+        of_cost("c@example.com", "pbkdf2-sha256:1000"),
+        ImportUser { legacy_id: Some("2".to_owned()), ..of_cost("a@example.com", "pbkdf2-sha512:9") },
     ];
     assert_eq!(import(store, &rows).await, [IMPORTED, IMPORTED, IMPORTED, email_taken()]);
-    let both = vec![("bcrypt".to_owned(), 12), ("scrypt".to_owned(), 7)];
-    assert_eq!(costs(store).await, both, "a row that was refused costs nothing");
-    import(store, &[of_family("d@example.com", "bcrypt", 11)]).await;
-    store.forget_hash_costs().await.unwrap();
-    assert_eq!(costs(store).await, both);
+    const BOTH: &str = "bcrypt:12 pbkdf2-sha256:1000";
+    assert_eq!(costs(store).await, BOTH, "a row that was refused costs nothing");
+    import(store, &[of_cost("d@example.com", "bcrypt:11")]).await;
+    assert!(!store.lower_hash_costs().await.unwrap());
+    assert_eq!(costs(store).await, BOTH);
+    let ada = store.credentials_by_id(user(store, "a@example.com").await.id).await.unwrap().unwrap();
+    assert_eq!(ada.hash_costs.to_string(), BOTH);
     for address in ["a@example.com", "b@example.com", "c@example.com"] {
         store.replace_hash(user(store, address).await.id, &hash("first"), &hash("second")).await.unwrap();
     }
-    store.forget_hash_costs().await.unwrap();
-    assert_eq!(costs(store).await, [("bcrypt".to_owned(), 12)], "one user has it still");
+    assert!(store.lower_hash_costs().await.unwrap());
+    assert_eq!(costs(store).await, "bcrypt:11", "the costliest of those that are left");
     let _ = store.delete_user(user(store, "d@example.com").await.id, event()).await.unwrap();
-    store.forget_hash_costs().await.unwrap();
-    assert_eq!(costs(store).await, []);
+    assert!(store.lower_hash_costs().await.unwrap());
+    assert_eq!(costs(store).await, "");
+    assert!(!store.lower_hash_costs().await.unwrap());
+}
+
+async fn hashes_that_take_too_long_together_are_refused(store: &Store) {
+    let mut rows: Vec<_> =
+        (1..=40).map(|r| of_cost(&format!("u{r}@example.com"), &format!("scrypt:4:{r}:1"))).collect();
+    rows.push(of_cost("last@example.com", "scrypt:4:1:1"));
+    rows.push(imported("own@example.com", ""));
+    let outcomes = import(store, &rows).await;
+    let refused = ImportOutcome::Refused(ImportRefusal::HashCosts);
+    assert_eq!(outcomes[..40], [vec![IMPORTED; 32], vec![refused.clone(); 8]].concat());
+    assert_eq!(outcomes[40..], [IMPORTED, IMPORTED], "the costs of the last are there, and our own hash adds none");
+    let later = [of_cost("more@example.com", "bcrypt:4"), of_cost("again@example.com", "scrypt:4:32:1")];
+    assert_eq!(import(store, &later).await, [refused, IMPORTED], "a later batch adds to what is there");
+    assert_eq!(users(store).await, 35);
 }
 
 fn token(purpose: OneTimePurpose, user_id: Option<UserId>, address: &str) -> NewOneTimeToken {
@@ -254,13 +273,13 @@ fn token(purpose: OneTimePurpose, user_id: Option<UserId>, address: &str) -> New
     }
 }
 
-async fn a_new_password_ends_the_family_of_the_old_one(store: &Store) {
+async fn a_new_password_ends_the_cost_of_the_old_one(store: &Store) {
     let addresses = ["rehash", "change", "reset", "verify", "invite"].map(|name| format!("{name}@example.com"));
-    let rows: Vec<_> = addresses.iter().map(|address| of_family(address, "bcrypt", 12)).collect();
+    let rows: Vec<_> = addresses.iter().map(|address| of_cost(address, "bcrypt:12")).collect();
     import(store, &rows).await;
     execute(store, "UPDATE users SET email_verified_at = NULL WHERE name IN ('verify', 'invite')").await;
     for address in &addresses {
-        assert_eq!(family(store, address).await.as_deref(), Some("bcrypt"), "{address}");
+        assert_eq!(cost(store, address).await.as_deref(), Some("bcrypt:12"), "{address}");
     }
     let mut ids = Vec::new();
     for address in &addresses {
@@ -269,8 +288,8 @@ async fn a_new_password_ends_the_family_of_the_old_one(store: &Store) {
     store.replace_hash(ids[0], &hash("first"), &hash("second")).await.unwrap();
     let session = one_more(store, ids[1]).await;
     let rotated = SessionSecretHash::from_bytes([9; 32]);
-    let changed = store.change_password(ids[1], FIRST, &hash("second"), (session.secret_hash, rotated), NOW, event());
-    assert!(changed.await.unwrap().value);
+    let (new, keys) = (hash("second"), (session.secret_hash, rotated));
+    assert!(store.change_password(ids[1], FIRST, &new, keys, NOW, event()).await.unwrap().value);
     let used = async |purpose, user_id, address: &str| {
         let token = token(purpose, user_id, address);
         store.store_token(&token, event()).await.unwrap();
@@ -286,12 +305,12 @@ async fn a_new_password_ends_the_family_of_the_old_one(store: &Store) {
     let accepted = store.accept_invitation(invite, &guest, &[], &new_session(ids[4]), &[], event()).await.unwrap();
     accepted.value.unwrap().unwrap();
     for address in &addresses {
-        assert_eq!(family(store, address).await, None, "{address}");
+        assert_eq!(cost(store, address).await, None, "{address}");
     }
 }
 
 #[test]
-fn every_statement_that_sets_a_password_ends_its_family() {
+fn every_statement_that_sets_a_password_ends_its_cost() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store");
     let mut uses = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -300,7 +319,7 @@ fn every_statement_that_sets_a_password_ends_its_family() {
             let text = std::fs::read_to_string(&path).unwrap();
             uses += text.matches("set_password!(").count();
             for line in text.lines().filter(|line| line.contains("password_hash = ")) {
-                let is_allowed = line.contains("password_family = NULL") || line.contains("AND password_hash = ");
+                let is_allowed = line.contains("password_cost = NULL") || line.contains("AND password_hash = ");
                 assert!(is_allowed, "{}: {line}", path.display());
             }
         }

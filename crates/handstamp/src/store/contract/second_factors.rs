@@ -156,7 +156,7 @@ async fn a_confirmed_app_ends_other_sessions_and_tokens_and_raises_the_level_of_
     let credentials = store.credentials_by_id(ada).await.unwrap().unwrap();
     assert!(credentials.has_second_factor);
     assert_eq!((credentials.version.0, credentials.changed_at), (before.0 + 1, Some(LATER)));
-    assert!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().unwrap().has_second_factor);
+    assert!(store.credentials_by_email(&email("ada@example.com")).await.unwrap().0.unwrap().has_second_factor);
     assert!(store.token(reset.id, OneTimePurpose::ResetPassword, NOW).await.unwrap().is_none());
     let factors = store.factors_of(ada).await.unwrap();
     assert_eq!(factors, Some(Factors { has_password: true, totp_since: Some(LATER), recovery_codes: 1, passkeys: 0 }));

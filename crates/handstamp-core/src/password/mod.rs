@@ -1,5 +1,7 @@
 //! Passwords: which are accepted, how they are stored, and how one is checked without revealing which accounts exist.
 
+mod imported;
+
 use std::fmt;
 use std::hash::BuildHasher;
 
@@ -8,6 +10,11 @@ use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
+
+pub use imported::{
+    FirebaseParams, HashCost, HashCosts, HashWork, ImportSecrets, ImportedHash, ImportedPasswords, InvalidSignerKey,
+    UnsupportedHash, WeakFormat, WeakHash,
+};
 
 /// How many characters the strength estimate reads. Its time is superlinear in them. Of the texts that a search finds, the worst
 /// 20 characters take one and a half times the instructions of a hash. The worst 32 take six and a half times as many, and 100
@@ -259,11 +266,8 @@ impl Argon2Params {
         self.to_phc(&salt, &output)
     }
 
-    /// Whether `password` is the one that `stored` is the hash of.
-    ///
-    /// A check always takes the time of one hash with these settings. Without a stored hash a decoy is computed, and a
-    /// cheaper stored hash is followed by the rest of the work. So the time reveals neither which accounts exist nor which
-    /// are old.
+    /// Whether `password` is the one that `stored` is the hash of, on a site without imported hashes:
+    /// [`check_imported`](Self::check_imported).
     ///
     /// # Errors
     /// When the stored text is not a supported hash.
@@ -273,6 +277,50 @@ impl Argon2Params {
         password: &Password,
         memory: &mut HashMemory,
     ) -> Result<PasswordMatch, InvalidHashError> {
+        self.check_imported(&ImportedPasswords::default(), stored, password, memory)
+    }
+
+    /// Whether `password` is the one that `stored` is the hash of, which may be the hash of another system.
+    ///
+    /// A check always takes the time of one hash with these settings, and of one hash of each family in the costs of
+    /// `imported`. Decoys are computed for those that the account does not have, and a cheaper stored hash is followed by
+    /// the rest of the work. So the time reveals neither which accounts exist, nor which are old or imported.
+    ///
+    /// # Errors
+    /// When the stored text is not a supported hash.
+    pub fn check_imported(
+        &self,
+        imported: &ImportedPasswords,
+        stored: Option<&PasswordHash>,
+        password: &Password,
+        memory: &mut HashMemory,
+    ) -> Result<PasswordMatch, InvalidHashError> {
+        let (own, foreign) = match stored {
+            Some(stored) if !stored.is_own() => {
+                (None, Some(ImportedHash::from_stored(stored).map_err(|_| InvalidHashError)?))
+            }
+            _ => (stored, None),
+        };
+        let kept_kib = self.memory_kib.max(imported.costs.argon2_memory_kib());
+        let verdict = self.check_own(own, password, memory, kept_kib)?;
+        if foreign.is_none() && imported.costs.is_empty() {
+            return Ok(verdict);
+        }
+        let matches = imported.verify(foreign.as_ref(), password, memory);
+        memory.shrink_to(kept_kib);
+        if matches {
+            return Ok(PasswordMatch::Valid { needs_rehash: Some(NewPassword(password.clone())) });
+        }
+        Ok(verdict)
+    }
+
+    fn check_own(
+        &self,
+        stored: Option<&PasswordHash>,
+        password: &Password,
+        memory: &mut HashMemory,
+        kept_kib: u32,
+    ) -> Result<PasswordMatch, InvalidHashError> {
         let parsed = match stored {
             Some(stored) => ParsedHash::new(stored)?,
             // Parsed and compared like any other, as an attacker can measure microseconds.
@@ -281,7 +329,7 @@ impl Argon2Params {
         let mut output = [0; 64];
         let output = output.get_mut(..parsed.output.len()).ok_or(InvalidHashError)?;
         parsed.settings.run(password, &parsed.salt, output, memory).map_err(|_| InvalidHashError)?;
-        memory.shrink_to(self.memory_kib);
+        memory.shrink_to(kept_kib);
         if let Some(rest) = self.rest_after(&parsed.settings) {
             rest.run(password, &[0; 16], &mut [0; Self::OUTPUT_BYTES], memory).map_err(|_| InvalidHashError)?;
         }
@@ -303,14 +351,21 @@ impl Argon2Params {
     }
 
     fn run(&self, password: &Password, salt: &[u8], output: &mut [u8], memory: &mut HashMemory) -> argon2::Result<()> {
+        self.run_variant(Algorithm::Argon2id, Version::V0x13, password.nfc.as_bytes(), salt, output, memory)
+    }
+
+    fn run_variant(
+        &self,
+        algorithm: Algorithm,
+        version: Version,
+        input: &[u8],
+        salt: &[u8],
+        output: &mut [u8],
+        memory: &mut HashMemory,
+    ) -> argon2::Result<()> {
         let params = Params::new(self.memory_kib, self.iterations, self.parallelism, Some(output.len()))?;
         let blocks = memory.blocks(params.block_count(), self.iterations);
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into_with_memory(
-            password.nfc.as_bytes(),
-            salt,
-            output,
-            blocks,
-        )
+        Argon2::new(algorithm, version, params).hash_password_into_with_memory(input, salt, output, blocks)
     }
 
     fn to_phc(self, salt: &[u8], output: &[u8]) -> PasswordHash {
@@ -372,6 +427,7 @@ impl std::error::Error for Argon2ParamsError {}
 pub struct HashMemory {
     blocks: Vec<Block>,
     work_kib: u64,
+    imported_work: HashWork,
     /// The hash that is checked where there is no stored one.
     decoy: Option<(Argon2Params, PasswordHash)>,
 }
@@ -380,6 +436,11 @@ impl HashMemory {
     /// How much memory hashes have processed in here, in KiB: a measure of their cost that is the same on every machine.
     pub const fn work_kib(&self) -> u64 {
         self.work_kib
+    }
+
+    /// The work of the hashes of imported schemes in here, decoys included.
+    pub const fn imported_work(&self) -> &HashWork {
+        &self.imported_work
     }
 
     /// A hash with these settings that belongs to no account, encoded once and kept.
@@ -408,7 +469,7 @@ impl HashMemory {
     }
 }
 
-/// A password hash as it is stored: a PHC string. Never printed.
+/// A password hash as it is stored: a PHC string, or the text of an [`ImportedHash`]. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(Zeroizing<String>);
 
@@ -418,9 +479,18 @@ impl PasswordHash {
         Self(Zeroizing::new(text))
     }
 
-    /// Whether a password can be checked against it: its format is known, and its cost within the caps.
-    pub fn is_supported(&self) -> bool {
-        ParsedHash::new(self).is_ok()
+    /// The hash of this text, if it is one of our own.
+    ///
+    /// # Errors
+    /// When it is the hash of another system, or exceeds the caps.
+    pub fn parse_own(text: &str) -> Result<Self, InvalidHashError> {
+        let hash = Self::from_stored(text.to_owned());
+        ParsedHash::new(&hash).map(|_| hash)
+    }
+
+    /// Whether this site made the hash. An imported hash of Argon2id has a prefix before it.
+    pub fn is_own(&self) -> bool {
+        self.0.starts_with("$argon2id$")
     }
 
     /// The text to store.

@@ -1,0 +1,105 @@
+"""Measures `handstamp import`: import_users.py BINARY USERS INTO
+
+Makes a file of USERS with ready hashes, imports it into an empty SQLite database and an empty PostgreSQL database, repeats both
+imports, exports the users, and writes INTO/IMPORT.md."""
+
+import base64
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+BINARY, USERS, INTO = Path(sys.argv[1]).resolve(), int(sys.argv[2]), Path(sys.argv[3])
+LIMITS = {"SQLite": 60, "PostgreSQL": 120}
+
+
+def write_users(path):
+    """Addresses are in no order, as in any table of users, so that each row changes another page of an index."""
+    chance = random.Random(1)
+    encoded = lambda count: base64.b64encode(chance.randbytes(count)).decode().rstrip("=")
+    with path.open("w") as file:
+        file.write("id,email,name,password_hash,password_form,created_at,email_verified\n")
+        for number in range(USERS):
+            address = f"{chance.getrandbits(48):012x}{number}@example.com"
+            hash = f"$argon2id$v=19$m=19456,t=2,p=1${encoded(16)}${encoded(32)}"
+            file.write(f'{number},{address},Person {number},"{hash}",nfc,{1500000000 + number},true\n')
+
+
+def measured(arguments, environment):
+    """Wall-clock seconds, processor seconds and MiB of a command."""
+    begun = time.monotonic()
+    process = subprocess.Popen([BINARY, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        sys.exit(f"handstamp {' '.join(map(str, arguments))} failed: {output}")
+    return time.monotonic() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def start_postgres(folder):
+    binaries = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    as_nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
+    folder.mkdir()
+    if as_nobody:
+        shutil.chown(folder, "nobody", "nogroup")
+    subprocess.run([*as_nobody, binaries / "initdb", "-A", "trust", "-U", "postgres", "-D", folder / "data"], check=True, stdout=subprocess.DEVNULL, cwd=folder)
+    port = str(20000 + os.getpid() % 10000)
+    server = subprocess.Popen([*as_nobody, binaries / "postgres", "-D", folder / "data", "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}"], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(300):
+        if subprocess.run([binaries / "pg_isready", "-h", "127.0.0.1", "-p", port], stdout=subprocess.DEVNULL).returncode == 0:
+            return server, f"postgres://postgres@127.0.0.1:{port}/postgres"
+        time.sleep(0.1)
+    server.terminate()
+    sys.exit("PostgreSQL does not start")
+
+
+def measure(folder, environment, database):
+    users = folder / "users.csv"
+    arguments = ["--data-dir", folder / database]
+    rows = []
+    for act, command in [
+        ("import", ["import", users, "--map", "id=legacy_id"]),
+        ("the same again", ["import", users, "--map", "id=legacy_id"]),
+        ("dry run", ["import", users, "--map", "id=legacy_id", "--dry-run"]),
+        ("export", ["export", "--users", folder / f"{database}.jsonl"]),
+    ]:
+        wall, processor, memory = measured([*command, *arguments], environment)
+        rows.append((database, act, wall, processor, memory))
+        print(f"{database}, {act}: {wall:.1f} s, {processor:.1f} s of the processor, {memory:.0f} MiB", file=sys.stderr)
+    return rows
+
+
+def main():
+    load = os.getloadavg()[0]
+    temporary = tempfile.TemporaryDirectory(dir=INTO)
+    folder = Path(temporary.name).resolve()
+    folder.chmod(0o755)
+    write_users(folder / "users.csv")
+    rows = measure(folder, {}, "SQLite")
+    server, url = start_postgres(folder / "postgres")
+    try:
+        rows += measure(folder, {"HANDSTAMP_DATABASE_URL": url}, "PostgreSQL")
+    finally:
+        server.terminate()
+        server.wait()
+    temporary.cleanup()
+    met = all(wall <= LIMITS[database] and memory < 100 for database, act, wall, _, memory in rows if act == "import")
+    cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    lines = [
+        "# Importing users\n\nWritten by `script/bench-import`.\n",
+        f"{cpu}, Linux {os.uname().release}, {datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC. {os.cpu_count()} cores, which the database and all other work on the machine share. Load average at the start: {load:.2f}.\n",
+        f"A CSV file of {USERS} users with hashes of Argon2id, whose addresses are in no order. Processor time and memory are those of the command, without the PostgreSQL server.\n",
+        "| database | act | time | of the processor | peak memory |\n| --- | --- | ---: | ---: | ---: |",
+        *(f"| {database} | {act} | {wall:.1f} s | {processor:.1f} s | {memory:.0f} MiB |" for database, act, wall, processor, memory in rows),
+        f"\nThe promise is a million users in {LIMITS['SQLite']} s on SQLite and {LIMITS['PostgreSQL']} s on PostgreSQL, in less than 100 MiB: {'met' if met else 'not met in this run'}.",
+    ]
+    (INTO / "IMPORT.md").write_text("\n".join(lines) + "\n")
+    sys.exit(0 if met else 1)
+
+
+main()
