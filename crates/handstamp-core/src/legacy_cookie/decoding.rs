@@ -72,7 +72,7 @@ pub(super) fn json_object(text: &[u8]) -> Result<Map<String, Value>, LegacyCooki
     serde_json::from_slice(text).map_err(|_| LegacyCookieError::Unreadable)
 }
 
-/// The text of a value that identifies a user: a string, or an integer. Sessions have null there when nobody is signed in.
+/// The text of a value that identifies a user: a string, or an integer. Sessions without a signed-in user may have null there.
 pub(super) fn user_text(value: Option<&Value>) -> Result<String, LegacyCookieError> {
     let text = match value {
         Some(Value::String(text)) => text.clone(),

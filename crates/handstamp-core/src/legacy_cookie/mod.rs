@@ -8,6 +8,9 @@
 //! The secret of the old framework now signs users in here: an attacker who has it is any user. An exchange therefore ends at a
 //! date, and never signs in an administrator or a user with a second factor.
 //!
+//! The imported text of a password hash has to be kept until that date. A sign-in with the password replaces the hash, and then
+//! only the kept text verifies the sessions of Django and Devise in other browsers. A change of the password has to drop it.
+//!
 //! # Once
 //!
 //! The [`LegacyDigest`] of a cookie is that of the session, not of the text. A cookie that is spelled otherwise, as with other
@@ -29,6 +32,8 @@
 //!
 //! - Flask-Login's `_id`, a hash of address and user agent, and `_fresh`. Flask-Login's own default does not end a session by them.
 //! - Whether a session was ended on the old site: only the stored kinds have a row that is deleted.
+//! - The expiry of Devise's `timeoutable`, and `remember_created_at`. Devise sessions of users without a password, and remember
+//!   cookies of applications with a column `remember_token`, have nothing to compare with and are refused.
 //! - A changed password, for `flask` without Flask-Security, `flask-login-remember`, `express-session` and plain keys of Rails.
 //!   Flask-Security changes `fs_uniquifier` with the password if it is configured to.
 

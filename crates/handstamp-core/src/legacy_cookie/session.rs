@@ -1,4 +1,4 @@
-//! What a cookie of the old framework says, and what has to be verified before it is believed.
+//! Sessions of the old framework: an authentic one has no user until it is verified against the password hash.
 
 use std::fmt;
 use std::time::Duration;
@@ -64,7 +64,7 @@ impl LegacyUser {
     }
 }
 
-/// What an authentic cookie gives.
+/// The session of an authentic cookie, or its key.
 #[derive(Debug)]
 pub enum LegacyCookie {
     /// The session itself.
@@ -123,7 +123,7 @@ pub struct StoredSession<'a> {
     pub expires_at: Option<Timestamp>,
 }
 
-/// What a session must be compared with before its user is known.
+/// The comparison that a session must pass before its user is known.
 pub(super) enum PasswordCheck {
     /// The framework does not tie its sessions to the password.
     Untied,
@@ -161,8 +161,8 @@ impl UnverifiedSession {
         Ok(())
     }
 
-    /// The user whose imported password hash [`verify`](Self::verify) takes. It is there for that look-up alone: nobody is
-    /// signed in by it.
+    /// The user whose imported password hash [`verify`](Self::verify) takes. It is for that look-up alone, and
+    /// proves nothing.
     pub fn user_to_look_up(&self) -> &LegacyUser {
         &self.user
     }

@@ -175,7 +175,7 @@ impl LegacySettings {
         self.cookie.as_deref().or(self.kind.default_cookie()).unwrap_or_default()
     }
 
-    /// What `prepare` makes of each secret.
+    /// The keys that `prepare` makes, one of each secret.
     pub(super) fn keys<K>(&self, prepare: impl Fn(&[u8]) -> K) -> Vec<K> {
         self.secrets.iter().map(|secret| prepare(secret.as_bytes())).collect()
     }

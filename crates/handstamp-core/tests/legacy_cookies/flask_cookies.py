@@ -109,7 +109,9 @@ def flask_cases():
     rotated = login_app(SECRET, SECRET_KEY_FALLBACKS=[OLD_SECRET])
     serializer = flask.sessions.SecureCookieSessionInterface().get_signing_serializer(rotated)
     assert serializer.loads(value(client))["_user_id"] == "42", "Flask itself takes the fallback"
-    yield good("flask: fallback", value(client), "42", (SECRET, OLD_SECRET), signed_with=OLD_SECRET)
+    # The same user in a browser of the same name at the same address.
+    same = {"same_session_as": "flask: Flask-Login"}
+    yield good("flask: fallback", value(client), "42", (SECRET, OLD_SECRET), signed_with=OLD_SECRET, **same)
     yield case("flask: another secret", value(client), "bad_signature")
 
     client = login_app(SECRET).test_client()

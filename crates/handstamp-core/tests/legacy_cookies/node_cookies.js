@@ -67,6 +67,11 @@ async function expressCases() {
     const expires = Date.parse(JSON.parse(aged.stored.content).cookie.expires);
     const times = { issued_at: Math.floor(expires / 1000) - 3600, expires_at: Math.floor(expires / 1000) };
     add(`${kind}: an hour`, kind, [SECRET], aged.cookie, { ...session("42"), ...times }, { stored: aged.stored });
+    for (const [name, seconds] of [["earlier", -60], ["later", 60]]) {
+        const stored = { ...aged.stored, expires_at: times.expires_at + seconds };
+        const earliest = { ...times, expires_at: Math.min(times.expires_at, stored.expires_at) };
+        add(`${kind}: an hour, ${name} in the store`, kind, [SECRET], aged.cookie, { ...session("42"), ...earliest }, { stored });
+    }
 
     const old = await expressSession({ secret: OLD_SECRET }, signIn);
     add(`${kind}: fallback`, kind, [SECRET, OLD_SECRET], old.cookie, session("42"), { stored: old.stored });

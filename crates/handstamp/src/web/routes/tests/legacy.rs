@@ -80,7 +80,7 @@ impl Moved {
         let fields = ImportFields { email, legacy_id, groups, password_hash: HASH, ..ImportFields::default() };
         let mut import = self.here.handstamp.users().import(false);
         let user = import.parser().parse(&fields).unwrap();
-        import.batch(vec![user]).await.unwrap();
+        import.batch(&mut [user]).await.unwrap();
     }
 
     /// Writes a session of express-session for a user of the former system, and returns its cookie.
