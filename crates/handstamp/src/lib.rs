@@ -111,9 +111,9 @@ use tokio::task::JoinHandle;
 pub use blocklist::{Blocklist, BlocklistError};
 pub use config::{
     AppAccess, AppConfig, AppHost, AppPath, AppProxyConfig, AppUrl, BoundedValue, Config, ConfigError, ConfigErrors,
-    DatabaseUrl, ForwardAuthConfig, HashingConfig, LegacyConfig, LimitsConfig, MailAddress, MailConfig, MailUrl, PasskeysConfig,
-    PoolConfig, Prefix, PublicUrl, Registration, SecondFactorConfig, SecondFactorRequired, SessionConfig, Setting,
-    SettingValue, SignInConfig, SmtpServer, TrustedOrigin, WebhookUrl, WebhooksConfig,
+    DatabaseUrl, ForwardAuthConfig, HashingConfig, LegacyConfig, LimitsConfig, MailAddress, MailConfig, MailUrl,
+    PasskeysConfig, PoolConfig, Prefix, PublicUrl, Registration, SecondFactorConfig, SecondFactorRequired,
+    SessionConfig, Setting, SettingValue, SignInConfig, SmtpServer, TrustedOrigin, WebhookUrl, WebhooksConfig,
 };
 pub use data_dir::DataDir;
 pub use embed::{

@@ -11,8 +11,8 @@ use super::{BoundedValue, Config, DatabaseUrl, Setting};
 
 /// The cookies of the framework that the site has left. Until a date, each is exchanged for a session, once.
 ///
-/// An attacker who knows the secret of that framework can sign in as any user until then, but for members of `admins` and users with a
-/// second factor or a passkey.
+/// An attacker who knows the secret of that framework can sign in as any user until then. Members of `admins`, and users with a second
+/// factor or a passkey, are excepted.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct LegacyConfig {
@@ -104,11 +104,11 @@ fn is_table(name: &str) -> bool {
 /// The time of RFC 3339, or the end of a day in UTC.
 fn end(text: &str) -> Result<Timestamp, InvalidSetting> {
     let end_of_day = || {
-        let day = text.parse::<jiff::civil::Date>()?.tomorrow()?;
-        jiff::tz::TimeZone::UTC.to_timestamp(day.to_datetime(jiff::civil::Time::midnight()))
+        let day = text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() == "2027-03-31".len())?;
+        jiff::tz::TimeZone::UTC.to_timestamp(day.tomorrow().ok()?.to_datetime(jiff::civil::Time::midnight())).ok()
     };
-    let time = text.parse::<jiff::Timestamp>().or_else(|_| end_of_day());
-    let seconds = time.ok().and_then(|time| u64::try_from(time.as_second()).ok());
+    let time = text.parse::<jiff::Timestamp>().ok().or_else(end_of_day);
+    let seconds = time.and_then(|time| u64::try_from(time.as_second()).ok());
     let error = || InvalidSetting::new("must be a date such as 2027-03-31, or a time such as 2027-03-31T12:00:00Z");
     seconds.map(Timestamp::from_unix_seconds).ok_or_else(error)
 }
@@ -191,7 +191,7 @@ pub(super) fn settings() -> Vec<Setting<Config>> {
         })
         .secret()
         .values("as `database_url`")
-        .default_is("`database_url`")
+        .default_is("our own database")
         .about("The database of that table. It is only read."),
         Setting::text("legacy.folder", |config: &mut Config, text| {
             config.legacy.folder = Some(text.into());

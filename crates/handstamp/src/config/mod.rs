@@ -234,12 +234,14 @@ mod tests {
         app
     }
 
-    /// The section `legacy` with all that a framework needs which stores no sessions.
+    /// The section `legacy` of this framework. What an earlier call has changed stays.
     fn legacy(config: &mut Config, kind: LegacyKind) -> &mut LegacyConfig {
         let legacy = &mut config.legacy;
+        if legacy.kind.is_none() {
+            legacy.secrets = vec![LegacySecret::new(SECRET.as_bytes()).unwrap()];
+            legacy.until = Some(Timestamp::from_unix_seconds(1_800_000_000));
+        }
         legacy.kind = Some(kind);
-        legacy.secrets = vec![LegacySecret::new(SECRET.as_bytes()).unwrap()];
-        legacy.until = Some(Timestamp::from_unix_seconds(1_800_000_000));
         legacy
     }
 
@@ -423,32 +425,30 @@ mod tests {
             ),
             (
                 "legacy.kind",
-                vec![|config| config.legacy.kind = Some(LegacyKind::Rails), |config| {
+                vec![|config| legacy(config, LegacyKind::Flask).cookie = Some("a;b".to_owned()), |config| {
                     legacy(config, LegacyKind::Rails).max_age = Some(DAY);
                 }],
-                vec![
-                    |config| drop(legacy(config, LegacyKind::Flask)),
-                    |config| legacy(config, LegacyKind::Rails).cookie = Some("_app_session".to_owned()),
-                    |config| legacy(config, LegacyKind::Django).max_age = Some(DAY),
-                ],
+                vec![|config| legacy(config, LegacyKind::Rails).cookie = Some("_app_session".to_owned()), |config| {
+                    legacy(config, LegacyKind::Django).max_age = Some(DAY);
+                }],
             ),
             (
                 "legacy.secret",
-                vec![|config| legacy(config, LegacyKind::Rails).secrets.clear()],
-                vec![|config| drop(legacy(config, LegacyKind::FlaskLoginRemember))],
+                vec![|config| legacy(config, LegacyKind::Flask).secrets.clear()],
+                vec![|config| legacy(config, LegacyKind::Flask).secrets.truncate(1)],
             ),
             (
                 "legacy.until",
-                vec![|config| legacy(config, LegacyKind::Rails).until = None],
-                vec![|config| drop(legacy(config, LegacyKind::Flask))],
+                vec![|config| legacy(config, LegacyKind::Flask).until = None],
+                vec![|config| legacy(config, LegacyKind::Flask).until = Some(Timestamp::from_unix_seconds(1))],
             ),
             (
                 "legacy.table",
                 vec![
                     |config| config.legacy.table = Some("a b".to_owned()),
                     |config| legacy(config, LegacyKind::Django).table = Some("a;b".to_owned()),
-                    |config| drop(legacy(config, LegacyKind::ExpressSession)),
-                    |config| drop(legacy(config, LegacyKind::BetterAuth)),
+                    |config| legacy(config, LegacyKind::ExpressSession).table = None,
+                    |config| legacy(config, LegacyKind::BetterAuth).table = None,
                     |config| legacy(config, LegacyKind::Flask).table = Some("sessions".to_owned()),
                 ],
                 vec![

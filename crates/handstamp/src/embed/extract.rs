@@ -64,7 +64,7 @@ pub struct CurrentUser {
     site: SharedSite,
     /// For the response to a user who lacks what the handler requires.
     requested: RequestedPage,
-    /// What a sign-out ends as well.
+    /// The sessions of the former framework, which a sign-out ends as well.
     former: Option<Arc<FormerSessions>>,
 }
 

@@ -207,7 +207,17 @@ impl ImportParser {
         }
         let legacy_id = key(fields.legacy_id).ok_or(ImportRefusal::LegacyId)?;
         let legacy_session_key = key(fields.legacy_session_key).ok_or(ImportRefusal::LegacySessionKey)?;
-        Ok(ImportUser { email, name, password, email_verified_at, created_at, disabled, groups, legacy_id, legacy_session_key })
+        Ok(ImportUser {
+            email,
+            name,
+            password,
+            email_verified_at,
+            created_at,
+            disabled,
+            groups,
+            legacy_id,
+            legacy_session_key,
+        })
     }
 
     fn password(&self, hash: &str, form: &str) -> Result<ImportPassword, ImportRefusal> {
@@ -366,6 +376,7 @@ mod tests {
         disabled: "",
         groups: &[],
         legacy_id: "",
+        legacy_session_key: "",
     };
 
     fn parsed(fields: &ImportFields<'_>) -> Result<ImportUser, ImportRefusal> {

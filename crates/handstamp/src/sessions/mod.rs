@@ -31,7 +31,9 @@ use crate::config::SessionConfig;
 use crate::context::ClientInfo;
 use crate::environment::Environment;
 use crate::internal_error::InternalError;
-use crate::model::{ContinuedSession, ListedSession, LiveSession, NewEvent, NewSession, OwnedSession, PresentedLegacy, SessionUser};
+use crate::model::{
+    ContinuedSession, ListedSession, LiveSession, NewEvent, NewSession, OwnedSession, PresentedLegacy, SessionUser,
+};
 use crate::store::{self, Committed, InvalidationLog, Store};
 
 use cache::SessionKey;

@@ -167,7 +167,10 @@ impl Tx<'_> {
             }
             let taken = row.user.legacy_id.as_deref().and_then(|id| Some((id, by_legacy_id.get(id)?)));
             if let Some((id, found)) = taken {
-                return Ok(ImportOutcome::Refused(ImportRefusal::LegacyIdTaken(id.to_owned(), Some(found.email.clone()))));
+                return Ok(ImportOutcome::Refused(ImportRefusal::LegacyIdTaken(
+                    id.to_owned(),
+                    Some(found.email.clone()),
+                )));
             }
             let key = row.user.legacy_session_key.as_deref();
             // Another process may have deleted the account meanwhile. Then the batch is written again.

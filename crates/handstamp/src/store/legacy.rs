@@ -7,8 +7,8 @@ use super::groups::groups_column;
 use super::statement::{Pool, Sql, Tx, limit, maintenance, request};
 use super::{Committed, InvalidationScope, Result, Store, from_db_time};
 use crate::model::{
-    CredentialsVersion, LegacyAccount, LegacyColumn, LegacyEnd, LegacyExchange, LegacyRefusal, NewSession, OwnedSession,
-    SignInEvents,
+    CredentialsVersion, LegacyAccount, LegacyColumn, LegacyEnd, LegacyExchange, LegacyRefusal, NewSession,
+    OwnedSession, SignInEvents,
 };
 
 /// The query for the account of a former session; `$1` is the value of the column.
@@ -27,8 +27,7 @@ macro_rules! account_where {
     };
 }
 
-type AccountRow =
-    (Uuid, i64, Option<String>, i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>, i64, String);
+type AccountRow = (Uuid, i64, Option<String>, i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>, i64, String);
 
 impl From<AccountRow> for LegacyAccount {
     fn from(row: AccountRow) -> Self {

@@ -143,8 +143,8 @@ async fn look_up_several(site: &SharedSite, headers: &HeaderMap) -> Result<Visit
     Ok(Visitor::Anonymous)
 }
 
-/// Revokes every session whose token a client presents, and those of the former framework. If it can revoke none of ours because no
-/// key of this node opens the token, it fails: another node may know the key, and the session would stay live there.
+/// Revokes every session whose token a client presents, and those of the former framework. If no key of
+/// this node opens a token of ours, and it can revoke none, it fails. Another node may know the key, and the session would stay live there.
 pub(super) async fn end_presented(
     site: &Site,
     context: &Context,

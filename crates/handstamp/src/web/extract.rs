@@ -9,11 +9,11 @@ use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap};
 use handstamp_core::Network;
 
-use super::{Site, legacy};
 use super::client_address::client_address;
 use super::endpoint::RequestContext;
 use super::user::{SignedInUser, Visitor};
 use super::web_error::WebError;
+use super::{Site, legacy};
 use crate::context::{Actor, ClientInfo, Context};
 use crate::sessions::PresentedSessions;
 

@@ -25,8 +25,8 @@ pub(super) fn cookies<'a>(legacy: &'a LegacySessions, headers: &'a HeaderMap) ->
     legacy.cookie_names().iter().flat_map(move |name| cookie::all(lines(headers), name))
 }
 
-/// Whether a request of an anonymous visitor leads to the exchange of a former session: it is a navigation with a cookie that opens, and
-/// this browser has not been there before. No statement is needed, and without the section `legacy` nothing is done.
+/// Whether a request of an anonymous visitor leads to the exchange of a former session. It is a navigation with a cookie that opens, in
+/// a browser that has not been there before. No statement is needed, and without the section `legacy` nothing is done.
 pub(super) fn leads_to_exchange(site: &Site, method: &Method, headers: &HeaderMap) -> bool {
     let Some(legacy) = &site.services.legacy else { return false };
     may_exchange(method, headers)
@@ -40,7 +40,9 @@ pub(super) fn may_exchange(method: &Method, headers: &HeaderMap) -> bool {
         let mut values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         values.any(|value| value.to_ascii_lowercase().contains("prefetch"))
     };
-    *method == Method::GET && is_navigation(method, headers) && ![SEC_PURPOSE, PURPOSE, X_MOZ].into_iter().any(prefetches)
+    *method == Method::GET
+        && is_navigation(method, headers)
+        && ![SEC_PURPOSE, PURPOSE, X_MOZ].into_iter().any(prefetches)
 }
 
 /// Has the browser forget the cookies of the former framework, if the request has one that is authentic: host-only, and for each domain
@@ -104,7 +106,10 @@ mod tests {
     #[test]
     fn only_a_navigation_that_a_user_sees_exchanges_a_session() {
         let of = |fields: &[(&'static str, &'static str)]| -> HeaderMap {
-            fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+            fields
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+                .collect()
         };
         let navigation = of(&[("sec-fetch-mode", "navigate")]);
         assert!(may_exchange(&Method::GET, &navigation) && may_exchange(&Method::GET, &of(&[("accept", "text/html")])));

@@ -20,8 +20,8 @@ use super::headers::PagePolicy;
 use super::pages::passkeys;
 use super::pages::{
     account, activity, confirm, delete, email, export, forgot, home, invitation, link, password, profile,
-    recovery_codes, register, reset, resume, second_factor, security, sessions, sign_in, sign_in_by_code, sign_out, totp,
-    verify,
+    recovery_codes, register, reset, resume, second_factor, security, sessions, sign_in, sign_in_by_code, sign_out,
+    totp, verify,
 };
 use super::urls::WELL_KNOWN;
 use super::{SharedSite, assets, forward_auth, health, respond};

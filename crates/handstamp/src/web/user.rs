@@ -9,10 +9,10 @@ use axum::http::{Extensions, HeaderMap, Method, Uri};
 use axum::response::Response;
 use handstamp_core::ReturnTo;
 
-use super::{Site, legacy};
 use super::negotiate::{is_navigation, wants_page};
 use super::redirect::see_other;
 use super::urls::with_form_not_sent;
+use super::{Site, legacy};
 use crate::sessions::Session;
 
 /// The visitor that a request comes from.

@@ -30,7 +30,7 @@ impl Services {
         presented
     }
 
-    /// What a sign-out ends of the sessions that a request has presented.
+    /// The sessions of the former framework that a sign-out ends, of those that a request has presented.
     pub(in crate::services) async fn legacy_end(
         &self,
         presented: &[PresentedLegacy],

@@ -5,7 +5,9 @@ use std::time::Duration;
 use handstamp_core::legacy_cookie::{
     LegacyCookie, LegacyDigest, LegacyKind, LegacyUser, StoredSession, StoredSessionKey, UnverifiedSession,
 };
-use handstamp_core::{AssuranceLevel, Authentication, AuthenticationMethods, EmailAddress, PasswordHash, Timestamp, UserId};
+use handstamp_core::{
+    AssuranceLevel, Authentication, AuthenticationMethods, EmailAddress, PasswordHash, Timestamp, UserId,
+};
 
 use super::{ADMINISTRATORS, EXCHANGES, LegacySessions, Services};
 use crate::context::Context;
@@ -126,7 +128,7 @@ impl Services {
             Ok(begun) => begun,
             Err(refusal) => return refused(refusal),
         };
-        // The former sessions of all users may have ended since the account was read. Whoever ends them from now on ends this one too.
+        // The former sessions of all users may have ended since the account was read. An act that ends them from now on ends this one too.
         if self.store.all_legacy_sessions_ended_at().await?.is_some_and(|at| at >= account.imported_at) {
             let event = Event::SessionRevoked { user: Some(user), sessions: 1 };
             let ended = self.store.end_sessions(vec![(session, self.new_event(context, &event))]).await?;
@@ -188,8 +190,7 @@ impl Services {
         let user = account.user_id;
         let (mut session, token) = self.sessions.begin(user, self.session_lifetime(true), &context.client);
         let at = issued_at.min(session.created_at.before(OLD));
-        session.authentication =
-            Authentication::new(AuthenticationMethods::PASSWORD, AssuranceLevel::ONE_FACTOR, at);
+        session.authentication = Authentication::new(AuthenticationMethods::PASSWORD, AssuranceLevel::ONE_FACTOR, at);
         let entry = |event| self.new_event(context, &event).in_session(session.session_id);
         let events = SignInEvents {
             signed_in: entry(Event::LegacySessionExchanged { user }),

@@ -47,7 +47,9 @@ pub(in crate::web) async fn show(
     let marked = (!refusal.is_some_and(LegacyRefusal::is_temporary)).then(|| site.cookies.exchanged(rest));
     let aside = forgotten.into_iter().chain(marked);
     Ok(match &exchanged {
-        LegacyExchanged::Begun(cookies) => see_other_with(site.cookies.sign_in_cookies(cookies).chain(aside), goes_on_to),
+        LegacyExchanged::Begun(cookies) => {
+            see_other_with(site.cookies.sign_in_cookies(cookies).chain(aside), goes_on_to)
+        }
         LegacyExchanged::Refused(_) => see_other_with(aside, &sign_in),
     })
 }

@@ -47,7 +47,8 @@ pub(in crate::web) async fn submit(
     let next = fields.and_then(|fields| next_from_form(&site, &fields).ok().flatten());
     end_presented(&site, &context, &presented).await?;
     let place = next.as_ref().unwrap_or(site.urls.home()).as_str();
-    let mut response = see_other_with(site.cookies.remove_session().chain([site.cookies.signed_out()]).chain(forgotten), place);
+    let mut response =
+        see_other_with(site.cookies.remove_session().chain([site.cookies.signed_out()]).chain(forgotten), place);
     if site.services.config.session.clear_site_data {
         // Not "cookies", which would delete the cookies of sibling domains as well.
         let name = HeaderName::from_static("clear-site-data");

@@ -14,7 +14,8 @@ use crate::{CurrentUser, Error, GroupName, ImportFields, SecondFactorRequired};
 
 const FORMER_SECRET: &str = "Zr8vB2nQ5tW9yC3fH6kM1pS4uX7aD0gJ";
 /// A hash as Django has it.
-const HASH: &str = "argon2$argon2id$v=19$m=8,t=1,p=1$AwMDAwMDAwMDAwMDAwMDAw$bNAtXmQTyxyXCV5SufdPn/KJykax1do4gTakfsXcwIY";
+const HASH: &str =
+    "argon2$argon2id$v=19$m=8,t=1,p=1$AwMDAwMDAwMDAwMDAwMDAw$bNAtXmQTyxyXCV5SufdPn/KJykax1do4gTakfsXcwIY";
 
 /// HMAC-SHA-256 (RFC 2104) of a message, for keys of up to 64 bytes.
 fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
@@ -35,9 +36,12 @@ fn django(user: &str, at: u64, hash: &str) -> String {
     let auth = "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash";
     let hash: String = hmac(&key(auth), hash.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     let backend = "django.contrib.auth.backends.ModelBackend";
-    let session = format!(r#"{{"_auth_user_id":"{user}","_auth_user_backend":"{backend}","_auth_user_hash":"{hash}"}}"#);
+    let session =
+        format!(r#"{{"_auth_user_id":"{user}","_auth_user_backend":"{backend}","_auth_user_hash":"{hash}"}}"#);
     let digits = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let digits = std::iter::successors(Some(at), |rest| Some(rest / 62)).take_while(|rest| *rest > 0).map(|rest| digits[(rest % 62) as usize]);
+    let digits = std::iter::successors(Some(at), |rest| Some(rest / 62))
+        .take_while(|rest| *rest > 0)
+        .map(|rest| digits[(rest % 62) as usize]);
     let mut time: Vec<u8> = digits.collect();
     time.reverse();
     let base64 = |bytes: &[u8]| base64_simd::URL_SAFE_NO_PAD.encode_to_string(bytes);
@@ -156,7 +160,10 @@ async fn a_navigation_with_a_former_session_is_signed_in_and_leads_on() {
     let moved = Moved::from(LegacyKind::ExpressSession, |_| ()).await;
     let former = moved.stored("first", "42");
     let led = moved.opens("/account/sessions?x=1", &former).await;
-    assert_eq!((led.status(), location(&led)), (StatusCode::SEE_OTHER, "/account/resume?next=%2Faccount%2Fsessions%3Fx%3D1".into()));
+    assert_eq!(
+        (led.status(), location(&led)),
+        (StatusCode::SEE_OTHER, "/account/resume?next=%2Faccount%2Fsessions%3Fx%3D1".into())
+    );
     let answer = moved.opens(&location(&led), &former).await;
     assert_eq!(location(&answer), "/account/sessions?x=1");
     assert!(removes(&answer, "connect.sid"));
@@ -295,8 +302,18 @@ async fn a_sign_out_ends_the_former_session_that_the_browser_still_sends() {
         let moved = Moved::from(LegacyKind::ExpressSession, |_| ()).await;
         let former = moved.stored("first", "42");
         let answer = match is_form {
-            true => moved.asks("POST", "/account/logout", &[("cookie", &former), ("sec-fetch-site", "same-origin")]).await,
-            false => moved.asks("DELETE", "/account/api/v1/session", &[("cookie", &former), ("sec-fetch-site", "same-origin")]).await,
+            true => {
+                moved.asks("POST", "/account/logout", &[("cookie", &former), ("sec-fetch-site", "same-origin")]).await
+            }
+            false => {
+                moved
+                    .asks(
+                        "DELETE",
+                        "/account/api/v1/session",
+                        &[("cookie", &former), ("sec-fetch-site", "same-origin")],
+                    )
+                    .await
+            }
         };
         assert!(answer.status().is_redirection() || answer.status() == StatusCode::NO_CONTENT, "{}", answer.status());
         assert!(removes(&answer, "connect.sid"));
@@ -368,7 +385,8 @@ async fn a_window_is_at_most_180_days_long() {
     let open = async |days: u32| {
         let folder = TempFolder::new();
         let database = DatabaseUrl::Sqlite(folder.path().join("data/handstamp.db"));
-        let mut config = Config::new(PublicUrl::parse("http://localhost").unwrap(), database, SecretKey::parse(SECRET).unwrap());
+        let mut config =
+            Config::new(PublicUrl::parse("http://localhost").unwrap(), database, SecretKey::parse(SECRET).unwrap());
         config.legacy.kind = Some(LegacyKind::Flask);
         config.legacy.secrets = vec![LegacySecret::new(FORMER_SECRET.as_bytes()).unwrap()];
         config.legacy.until = Some(NOW.after(DAY * days));
@@ -443,7 +461,11 @@ async fn the_proxies_lead_a_former_session_to_its_exchange() {
     for (path, status) in [("/auth/request", 401), ("/auth/forward", 302), ("/auth/envoy/notes", 302)] {
         let answer = moved.asks("GET", path, &base).await;
         assert_eq!(answer.status().as_u16(), status, "{path}");
-        assert!(location(&answer).starts_with("http://localhost/account/resume?next="), "{path}: {}", location(&answer));
+        assert!(
+            location(&answer).starts_with("http://localhost/account/resume?next="),
+            "{path}: {}",
+            location(&answer)
+        );
     }
     let everybody = moved.asks("GET", "/auth/forward?access=everybody", &base).await;
     assert!(location(&everybody).starts_with("http://localhost/account/resume"));
