@@ -234,7 +234,7 @@ mod tests {
         app
     }
 
-    /// The section `legacy` of this framework. What an earlier call has changed stays.
+    /// The section `legacy` of this framework. Changes after an earlier call stay.
     fn legacy(config: &mut Config, kind: LegacyKind) -> &mut LegacyConfig {
         let legacy = &mut config.legacy;
         if legacy.kind.is_none() {
