@@ -26,7 +26,7 @@ pub(in crate::web) async fn show(
     let next = next_from_query(&site, uri);
     let goes_on_to = next.as_ref().unwrap_or(site.urls.account()).as_str();
     if visitor.session().is_some() {
-        return Ok(see_other_with(legacy::removal(&site, headers).into_iter(), goes_on_to));
+        return Ok(see_other_with(legacy::removal(&site, headers), goes_on_to));
     }
     let sign_in = next.as_ref().map_or_else(|| site.urls.page("/account/login"), |next| site.urls.sign_in(next));
     let services = &site.services;
