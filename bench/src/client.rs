@@ -135,16 +135,25 @@ pub fn get(path: &str, cookies: &str) -> Vec<u8> {
         .into()
 }
 
-/// Changes the password by the API in a session, from an address behind a proxy.
-pub fn change_password(cookies: &str, from: &str, current: &str, new: &str) -> Vec<u8> {
-    let text = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
-    let json = format!("{{\"current_password\":\"{}\",\"password\":\"{}\"}}", text(current), text(new));
+/// Sends JSON as a script of the site does, with cookies, from an address behind a proxy.
+pub fn post_json(path: &str, from: &str, cookies: &str, json: &str) -> Vec<u8> {
+    send_json("POST", path, from, cookies, json)
+}
+
+fn send_json(method: &str, path: &str, from: &str, cookies: &str, json: &str) -> Vec<u8> {
     format!(
-        "PUT /account/api/v1/password HTTP/1.1\r\nHost: {HOST}\r\nSec-Fetch-Site: same-origin\r\nX-Forwarded-For: {from}\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nSec-Fetch-Site: same-origin\r\nX-Forwarded-For: {from}\r\n\
          Cookie: {cookies}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{json}",
         json.len()
     )
     .into()
+}
+
+/// Changes the password by the API in a session, from an address behind a proxy.
+pub fn change_password(cookies: &str, from: &str, current: &str, new: &str) -> Vec<u8> {
+    let text = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    let json = format!("{{\"current_password\":\"{}\",\"password\":\"{}\"}}", text(current), text(new));
+    send_json("PUT", "/account/api/v1/password", from, cookies, &json)
 }
 
 /// Submits a form with cookies, from an address behind a proxy.

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use handstamp::EventHead;
 
 use crate::proxy_config::{Access, Endpoint, HostName, Proxy};
-use crate::user_file::{Format, MappedColumn, WeakHashes};
+use crate::user_file::{Field, Format, MappedColumn, RenamedGroup, System, WeakHashes};
 
 /// User accounts for web apps: registration, sign-in, sign-out and a session cookie.
 #[derive(Debug, Parser)]
@@ -325,7 +325,7 @@ pub(crate) struct ListEventsArgs {
 /// The input of `import`, and what is done with it.
 #[derive(Args, Debug)]
 pub(crate) struct ImportArgs {
-    /// The file, or - for standard input
+    /// The file, or - for standard input; with --from also the URL of a database, such as sqlite:///app.db
     #[arg(value_name = "FILE")]
     pub(crate) input: PathBuf,
     /// The format [default: that of the file name, .csv, .jsonl or .ndjson, else JSON Lines if it begins with a brace]
@@ -334,6 +334,33 @@ pub(crate) struct ImportArgs {
     /// Take a column as a field of another name, such as id=legacy_id; can be repeated
     #[arg(long, value_name = "COLUMN=FIELD")]
     pub(crate) map: Vec<MappedColumn>,
+    /// Read the users of this system, as its database or its export has them
+    #[arg(long, value_enum, value_name = "SYSTEM", conflicts_with = "format")]
+    pub(crate) from: Option<System>,
+    /// The table of the users, where none or several are found
+    #[arg(long, value_name = "NAME", requires = "from")]
+    pub(crate) table: Option<String>,
+    /// Leave out a field that was found; can be repeated
+    #[arg(long, value_name = "FIELD", requires = "from")]
+    pub(crate) without: Vec<Field>,
+    /// Give a group another name, or leave it out with an empty one; can be repeated
+    #[arg(long, value_name = "OLD=NEW", requires = "from")]
+    pub(crate) group: Vec<RenamedGroup>,
+    /// Take all addresses as verified, since the former system has verified them
+    #[arg(long, requires = "from")]
+    pub(crate) email_verified: bool,
+    /// The app sets SECURITY_PASSWORD_SINGLE_HASH, so Flask-Security hashes the passwords and not their HMACs
+    #[arg(long, requires = "from")]
+    pub(crate) single_hash: bool,
+    /// The password hashes of Auth0, which its support sends as a file of their own
+    #[arg(long, value_name = "FILE", requires = "from")]
+    pub(crate) passwords: Option<PathBuf>,
+    /// A file with the hash_config of Firebase, as its console shows it [default: the settings of new projects]
+    #[arg(long, value_name = "FILE", requires = "from")]
+    pub(crate) hash_config: Option<PathBuf>,
+    /// Import the users of a table without asking
+    #[arg(long, requires = "from")]
+    pub(crate) yes: bool,
     /// Import weak hashes of this system as well, hashed by Argon2id at once, which takes as long as a sign-in for each
     #[arg(long, value_enum, value_name = "SYSTEM")]
     pub(crate) allow_weak: Option<WeakHashes>,

@@ -29,6 +29,8 @@ pub(crate) enum Field {
 }
 
 impl Field {
+    pub(crate) const COUNT: usize = Self::ALL.len();
+
     pub(crate) const ALL: [(Self, &'static str); 10] = [
         (Self::Email, "email"),
         (Self::Name, "name"),
@@ -42,12 +44,28 @@ impl Field {
         (Self::LegacySessionKey, "legacy_session_key"),
     ];
 
+    /// All fields, in the order of their numbers.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().map(|(field, _)| *field)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         Self::ALL[self as usize].1
     }
 
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, own)| own.eq_ignore_ascii_case(name)).map(|(field, _)| *field)
+    }
+}
+
+impl FromStr for Field {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::named(text.trim()).ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|(_, name)| *name).collect();
+            format!("there is no field {text:?}; the fields are {}", names.join(", "))
+        })
     }
 }
 
@@ -63,11 +81,47 @@ impl FromStr for MappedColumn {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (column, field) = text.rsplit_once('=').ok_or("it must be of the form column=field")?;
-        let field = Field::named(field.trim()).ok_or_else(|| {
-            let names: Vec<_> = Field::ALL.iter().map(|(_, name)| *name).collect();
-            format!("there is no field {field:?}; the fields are {}", names.join(", "))
-        })?;
-        Ok(Self { column: column.to_owned(), field })
+        Ok(Self { column: column.to_owned(), field: field.parse()? })
+    }
+}
+
+/// A system whose users are read as it stores or exports them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum System {
+    /// The table of a Flask app with SQLAlchemy, Flask-Login or Flask-Security
+    Flask,
+    /// The table of a Django project, with django-allauth or without it
+    Django,
+    /// The table of a Rails app with Devise
+    Devise,
+    /// The table of a Laravel app
+    Laravel,
+    /// The tables of better-auth
+    BetterAuth,
+    /// The export of users of Auth0, or of their password hashes
+    Auth0,
+    /// The JSON file of firebase auth:export
+    Firebase,
+    /// The export of a realm of Keycloak
+    Keycloak,
+}
+
+/// A group that gets another name, or none: `OLD=NEW`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RenamedGroup {
+    pub(crate) old: String,
+    pub(crate) new: String,
+}
+
+impl FromStr for RenamedGroup {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (old, new) = text.rsplit_once('=').ok_or("it must be of the form OLD=NEW")?;
+        if !new.is_empty() {
+            handstamp_core::GroupName::parse(new).map_err(|error| error.to_string())?;
+        }
+        Ok(Self { old: old.to_owned(), new: new.to_owned() })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Helpers that tests and examples of Handstamp share: a test server, an HTTP visitor, databases, proxies and randomness.
 //!
 //! It does not depend on Handstamp, so that Handstamp's own tests can use it. Without features it has only what needs no HTTP
-//! client. The feature `visitor` adds the `Visitor`, and `server` adds everything else.
+//! client. The feature `passkeys` adds the authenticator of passkeys, `visitor` the `Visitor`, and `server` everything else.
 #![allow(clippy::unwrap_used)]
 
 mod authenticator;
@@ -18,6 +18,8 @@ mod certificate;
 mod faulty_tcp_proxy;
 #[cfg(feature = "server")]
 mod log;
+#[cfg(feature = "passkeys")]
+mod passkeys;
 #[cfg(feature = "server")]
 mod proxy_chain;
 #[cfg(feature = "server")]
@@ -41,6 +43,8 @@ pub use certificate::make_certificate;
 pub use faulty_tcp_proxy::FaultyTcpProxy;
 #[cfg(feature = "server")]
 pub use log::wait_for_events;
+#[cfg(feature = "passkeys")]
+pub use passkeys::PasskeyAuthenticator;
 #[cfg(feature = "server")]
 pub use proxy_chain::{EchoApp, Proxy, ProxyChain};
 #[cfg(feature = "server")]

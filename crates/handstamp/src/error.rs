@@ -185,6 +185,7 @@ impl fmt::Display for ActError {
             }
             Self::Throttled(wait) => write!(f, "throttled for {} seconds", wait.0.as_secs()),
             Self::SignedOut => f.write_str("the session has ended"),
+            Self::ReauthenticationRequired => Message::ReauthenticationRequired.fmt(f),
             Self::LinkInvalid => Message::LinkInvalid.fmt(f),
             Self::Forbidden(message) | Self::NotFound(message) => message.fmt(f),
             Self::Internal(error) => error.fmt(f),

@@ -274,8 +274,8 @@ events! {
 
         /// A passkey was refused. There is no `user` if no account has it, or if the ceremony is not one of ours.
         info PasskeyRefused "passkey_refused" "refused a passkey" { user: Option<UserId>, reason: &'a str }
-        /// The signature counter of a passkey has not grown since it was last used. The passkey was refused.
-        warn PasskeyCounterRegressed "passkey_counter_regressed" "the signature counter of a passkey has not grown: there may be a copy of it" { user: UserId }
+        /// The signature counter of a passkey has not grown since it was last used, `seconds_since_use` ago. The passkey was refused.
+        warn PasskeyCounterRegressed "passkey_counter_regressed" "the signature counter of a passkey has not grown: there may be a copy of it, or two of its answers came in the wrong order" { user: UserId, seconds_since_use: u64 }
         /// A passkey was not checked, because the limit of its network was reached. `seconds` is the wait.
         info PasskeyThrottled "passkey_throttled" "throttled the use of passkeys" { seconds: u64 }
         /// The code of a second factor was wrong.

@@ -125,7 +125,7 @@ pub use error::Error;
 pub use events::AccountEvent;
 pub use handstamp_core::legacy_cookie::{LegacyKind, LegacySecret};
 pub use handstamp_core::{
-    Argon2Params, Argon2ParamsError, AssuranceLevel, EmailError, EventHead, GroupName, GroupNameError,
+    Argon2Params, Argon2ParamsError, AssuranceLevel, EmailError, EventHead, GroupName, GroupNameError, ImportSecrets,
     InvalidEventHead, InvalidSetting, NameError, Network, Password, PasswordPolicy, PasswordTooLong, ReturnHost,
     SecretError, SecretKey, Timestamp, TrustedProxies, UnsupportedHash, UserId, WeakFormat, WebhookSecret,
 };

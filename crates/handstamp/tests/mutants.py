@@ -67,6 +67,10 @@ FACTOR_LAWS = ("-p handstamp --lib", "store::contract::second_factors::sqlite::"
 FACTOR_PAGES = ("-p handstamp --lib", "web::routes::tests::second_factors::")
 WAYS = ("-p handstamp --lib", "services::reauthenticate::tests::")
 CORE_FACTORS = ("-p handstamp-core --lib", "")
+PASSKEY_TABLE, PASSKEYS = f"{LIBRARY}/src/store/passkeys.rs", f"{LIBRARY}/src/services/passkeys"
+PASSKEY_LAWS = ("-p handstamp --lib", "store::contract::passkeys::sqlite::")
+PASSKEY_PAGES = ("-p handstamp --lib", "web::routes::tests::passkeys::")
+PASSKEY_STORIES = ("-p handstamp-server --test stories", "passkeys::sqlite::")
 
 BY_MEMBERS = "changes_by_users_are_applied_on_every_node_before_the_response"
 BY_LINKS = "changes_by_mailed_links_and_codes_are_applied_on_every_node_before_the_response"
@@ -472,6 +476,49 @@ MUTANTS = {
     "sealed_for_any_user": (f"{CORE}/src/sealing.rs", "let value = key.cipher.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: context }).ok()?;",
                             "let value = key.cipher.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: b\"user 1\" }).ok()?;", CORE_FACTORS,
                             "sealing::tests::a_sealed_value_opens_in_its_context_only"),
+    # Passkeys.
+    "confirms_below_the_level": (f"{LIBRARY}/src/services/reauthenticate.rs", "factors.has_password && !has_code && level <= AssuranceLevel::ONE_FACTOR",
+                                 "factors.has_password && !has_code", WAYS,
+                                 "authenticating_again_is_never_weaker_than_the_session_and_needs_the_second_factor_if_there_is_one"),
+    "confirms_below_the_required_level": (f"{LIBRARY}/src/services/reauthenticate.rs", "level.max(self.required_assurance(&session.user))", "level",
+                                          PASSKEY_PAGES, "a_passkey_is_the_second_factor_that_a_site_requires"),
+    "confirms_below_the_wanted_level": (f"{LIBRARY}/src/services/reauthenticate.rs", "let level = wanted.max(session.authentication.assurance());",
+                                        "let (level, _) = (session.authentication.assurance(), wanted);", PASSKEY_PAGES,
+                                        "a_level_that_is_asked_for_is_reached_by_no_less"),
+    "passkeys_uncounted": (f"{PASSKEYS}/check.rs", "let counted = self.count_passkey(&context.client).await?;",
+                           "let (counted, _) = (Vec::new(), context);", PASSKEY_PAGES,
+                           "refused_passkeys_are_limited_by_network_and_wrong_passwords_do_not_count"),
+    "new_passkey_raises_the_level": (f"{PASSKEYS}/add.rs", "self.sessions.continue_as(session, session.authentication);",
+                                     "self.sessions.continue_as(session, super::confirm::raised(session.authentication, new.user_verified, now));",
+                                     PASSKEY_PAGES, "adding_a_passkey_ends_the_other_sessions_and_leaves_the_level"),
+    "counter_compared_once": (PASSKEY_TABLE, "WHERE id = $1 AND (counter < $2 OR (counter = 0 AND $2 = 0))", "WHERE id = $1", PASSKEY_LAWS,
+                              "two_answers_of_one_passkey_sign_in_in_the_order_of_the_counter"),
+    "counter_as_it_was_read": (PASSKEY_TABLE, "(counter < $2 OR", "(counter = $2 - 1 OR", PASSKEY_LAWS,
+                               "two_answers_of_one_passkey_sign_in_in_the_order_of_the_counter"),
+    "synced_passkey_has_to_count": (PASSKEY_TABLE, "(counter < $2 OR (counter = 0 AND $2 = 0))", "counter < $2", PASSKEY_LAWS,
+                                    "a_passkey_that_counts_nothing_signs_in_any_number_of_times_at_once"),
+    "verified_user_forgotten": (PASSKEY_TABLE, "CASE WHEN user_verified = 1 THEN user_verified ELSE $5 END", "$5", PASSKEY_LAWS,
+                                "a_passkey_that_has_once_verified_its_user_stays_so"),
+    "passkey_leaves_a_repeatable_sign_in": (PASSKEY_TABLE, "tx.delete_sign_ins_under_way(session.user_id).await?;",
+                                            "tx.delete_pending_sign_ins(session.user_id, Timestamp::from_unix_seconds(i64::MAX as u64)).await?;",
+                                            PASSKEY_LAWS, "a_sign_in_that_a_passkey_completes_ends_the_others_under_way"),
+    "ceremony_used_twice": (PASSKEY_TABLE, "if !self.use_ceremony(used.ceremony).await? {", "if !self.use_ceremony(used.ceremony).await? && false {",
+                            PASSKEY_STORIES, "of_fifty_uses_of_one_ceremony_at_once_on_two_nodes_one_signs_in"),
+    "ceremony_of_one_node": (f"{PASSKEYS}/webauthn.rs", 'Self::SignIn => b"sign_in".to_vec(),',
+                             'Self::SignIn => format!("sign_in {}", std::process::id()).into_bytes(),', PASSKEY_STORIES,
+                             "a_ceremony_that_was_begun_on_one_node_is_completed_on_the_other"),
+    "added_passkey_leaves_sessions_elsewhere": (PASSKEY_TABLE, "tx.commit_invalidating(PasskeyAdded::Added, &[InvalidationScope::User(user_id)]).await",
+                                                "tx.commit_invalidating(PasskeyAdded::Added, &[]).await", PASSKEY_STORIES,
+                                                "a_passkey_that_was_added_on_one_node_signs_in_on_the_other"),
+    "removed_passkey_leaves_sessions_elsewhere": (f"{PASSKEYS}/remove.rs", "match self.sessions.wait_until_applied(removed).await? {", "match removed.value {",
+                                                  PASSKEY_STORIES, "a_removed_passkey_ends_its_sessions_on_every_node_before_the_response"),
+    "signed_out_on_one_node": (SESSIONS, ENDS_SOME, "tx.commit_invalidating((), &[]).await", PASSKEY_STORIES,
+                               "a_session_that_a_passkey_began_on_one_node_is_signed_out_on_the_other"),
+    "regressed_counter_unnoted": (f"{PASSKEYS}/check.rs", "if refusal == Refusal::Counter {", "if false && refusal == Refusal::Counter {", PASSKEY_STORIES,
+                                  "answers_in_the_wrong_order_are_refused_and_noted_on_every_node"),
+    "regressed_counter_since_ever": (f"{PASSKEYS}/check.rs", "let last = passkey.used_at.unwrap_or(passkey.created_at);",
+                                     "let last = handstamp_core::Timestamp::from_unix_seconds(0);", PASSKEY_STORIES,
+                                     "answers_in_the_wrong_order_are_refused_and_noted_on_every_node"),
 }
 
 

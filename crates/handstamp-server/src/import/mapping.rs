@@ -68,6 +68,23 @@ impl RowTexts {
         self.texts[Field::Groups as usize].replace(String::new()).is_none()
     }
 
+    /// The row as a line of JSON Lines.
+    pub(super) fn to_json(&self) -> String {
+        let mut object = serde_json::Map::new();
+        for (field, text) in Field::all().zip(&self.texts) {
+            match text {
+                Some(_) if field == Field::Groups && !self.groups.is_empty() => {
+                    object.insert(field.name().to_owned(), self.groups.clone().into());
+                }
+                Some(text) if !text.is_empty() => {
+                    object.insert(field.name().to_owned(), text.clone().into());
+                }
+                _ => {}
+            }
+        }
+        serde_json::Value::Object(object).to_string()
+    }
+
     /// The user of the row, or why it is refused.
     pub(super) fn parse(&self, checker: ImportParser) -> Result<ImportUser, String> {
         let text = |field: Field| self.texts[field as usize].as_deref().unwrap_or_default();

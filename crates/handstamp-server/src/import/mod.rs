@@ -1,12 +1,15 @@
 //! `handstamp import`: users from another system. A thread reads and checks the rows, while the batches before are stored.
 
+mod exports;
+mod found;
 mod mapping;
 mod report;
 mod rows;
+mod tables;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -18,11 +21,14 @@ use tokio::sync::mpsc;
 use crate::cli::ImportArgs;
 use crate::commands::{say, show_json, with_handstamp_in};
 use crate::settings::{DataDirMode, Settings};
-use crate::user_file::Format;
+use crate::user_file::{Format, MappedColumn};
 use crate::{CliError, plural};
+use exports::Export;
+use found::Rules;
 use mapping::Mapping;
 use report::{Counts, Progress, RefusedRows, tell};
-use rows::{ReadError, Row, Rows};
+use rows::{Place, ReadError, Row, Rows};
+use tables::UserTable;
 
 /// How much of the input is read at once.
 const READ_BYTES: usize = 256 << 10;
@@ -40,8 +46,77 @@ pub(crate) fn run(settings: Settings, request: &ImportArgs) -> Result<(), CliErr
         RefusedRows::check(path)?;
     }
     // The file is opened first, so that a wrong name makes no folder.
-    let input = Input::open(&request.input)?;
-    with_handstamp_in(settings, DataDirMode::Create, async |handstamp| import(handstamp, request, input).await)
+    let source = Source::open(request)?;
+    with_handstamp_in(settings, DataDirMode::Create, async |handstamp| import(handstamp, request, source).await)
+}
+
+/// The source of the users.
+enum Source {
+    File(Input),
+    Table(Box<UserTable>),
+    Export(Box<Export>),
+}
+
+impl Source {
+    fn open(request: &ImportArgs) -> Result<Self, CliError> {
+        let Some(system) = request.from else {
+            return match request.input.to_str().is_some_and(|text| text.contains("://")) {
+                true => Err(CliError::usage("--from must say whose database this is, such as flask or django")),
+                false => Input::open(&request.input).map(Self::File),
+            };
+        };
+        MappedColumn::check(&request.map)?;
+        let rules = Rules {
+            system,
+            groups: request.group.clone(),
+            without: request.without.clone(),
+            all_verified: request.email_verified,
+            hmac: false,
+        };
+        if system.is_table() {
+            if request.passwords.is_some() || request.hash_config.is_some() {
+                return Err(CliError::usage("--passwords and --hash-config are for exports"));
+            }
+            UserTable::open(request, rules).map(|table| Self::Table(Box::new(table)))
+        } else {
+            Export::open(request, rules).map(|export| Self::Export(Box::new(export)))
+        }
+    }
+
+    /// The bytes or rows of it, if they are known.
+    fn length(&self) -> Option<u64> {
+        match self {
+            Self::File(input) => input.bytes,
+            Self::Table(table) => Some(table.count),
+            Self::Export(export) => export.bytes(),
+        }
+    }
+
+    /// Reads all rows and sends them in batches.
+    fn read(self, request: &ReadRequest, parser: ImportParser, sender: &mpsc::Sender<Message>) -> Result<(), CliError> {
+        let read = match self {
+            Self::Table(table) => return table.read(parser, request.keep_raw, sender),
+            Self::File(input) => {
+                let mapping = Mapping::new(&request.map);
+                read(input.reader, request.format, mapping, parser, request.keep_raw, sender)
+            }
+            Self::Export(export) => export.read(parser, request.keep_raw, sender),
+        };
+        match read {
+            Ok(()) | Err(ReadFailed::NobodyReceives) => Ok(()),
+            Err(ReadFailed::Io(error)) => Err(CliError::failure(cannot("read", &request.name, &error))),
+            Err(ReadFailed::Format(message)) => Err(CliError::usage(format!("{}: {message}", request.name.display()))),
+        }
+    }
+}
+
+/// The task of the reading thread.
+struct ReadRequest {
+    name: PathBuf,
+    format: Option<Format>,
+    map: Vec<MappedColumn>,
+    /// Whether refused rows are written to a file.
+    keep_raw: bool,
 }
 
 /// An open input, and its length if it is known.
@@ -86,26 +161,22 @@ enum Message {
     Failed(CliError),
 }
 
-async fn import(handstamp: &Handstamp, request: &ImportArgs, input: Input) -> Result<(), CliError> {
+async fn import(handstamp: &Handstamp, request: &ImportArgs, source: Source) -> Result<(), CliError> {
     let import = handstamp.users().import(request.dry_run);
     let (sender, mut batches) = mpsc::channel(BATCHES_AHEAD);
-    let format = request.format.or_else(|| format_of(&request.input));
-    let mapping = Mapping::new(&request.map);
-    let (name, bytes, parser) = (request.input.clone(), input.bytes, import.parser());
-    let parser = request.allow_weak.map_or(parser, |format| parser.with_weak_hashes(format.into()));
-    let keep_raw = request.refused.is_some();
+    let length = source.length();
+    let parser = request.allow_weak.map_or(import.parser(), |format| import.parser().with_weak_hashes(format.into()));
+    let reading = ReadRequest {
+        name: request.input.clone(),
+        format: request.format.or_else(|| format_of(&request.input)),
+        map: request.map.clone(),
+        keep_raw: request.refused.is_some(),
+    };
     let reading = thread::spawn(move || {
-        // It fails only if the import has failed, which needs no more rows.
-        let _ = read(input.reader, format, mapping, parser, keep_raw, &sender).or_else(|error| {
-            let error = match error {
-                ReadFailed::Io(error) => CliError::failure(cannot("read", &name, &error)),
-                ReadFailed::Format(message) => CliError::usage(format!("{}: {message}", name.display())),
-                ReadFailed::NobodyReceives => return Ok(()),
-            };
-            sender.blocking_send(Message::Failed(error))
-        });
+        // Sending fails only if the import has failed, which needs no more rows.
+        let _ = source.read(&reading, parser, &sender).or_else(|error| sender.blocking_send(Message::Failed(error)));
     });
-    let mut storing = Storing { import, counts: Counts::default(), progress: Progress::new(bytes), refused: None };
+    let mut storing = Storing { import, counts: Counts::default(), progress: Progress::new(length), refused: None };
     let mut ignored = Vec::new();
     let mut done = Ok(());
     while let Some(message) = batches.recv().await {
@@ -178,13 +249,13 @@ impl Storing {
     async fn store(&mut self, rows: Vec<Row>, read: u64) -> Result<(), CliError> {
         let mut users: Vec<ImportUser> = Vec::with_capacity(rows.len());
         let mut checked = Vec::with_capacity(rows.len());
-        for Row { line, raw, user } in rows {
+        for Row { place, raw, user } in rows {
             let refusal = user.map(|user| users.push(user)).err();
-            checked.push((line, raw, refusal));
+            checked.push((place, raw, refusal));
         }
         let outcomes = self.import.batch(&mut users).await?;
         let mut outcomes = users.iter().zip(outcomes);
-        for (line, raw, refusal) in checked {
+        for (place, raw, refusal) in checked {
             let reason = match refusal {
                 Some(reason) => reason,
                 None => match outcomes.next() {
@@ -201,17 +272,17 @@ impl Storing {
                     Some(_) | None => return Err(CliError::failure("a row has no known outcome: this is a bug")),
                 },
             };
-            self.refuse(line, &raw, &reason)?;
+            self.refuse(&place, &raw, &reason)?;
         }
         self.progress.update(read, self.counts);
         Ok(())
     }
 
-    fn refuse(&mut self, line: u64, raw: &[u8], reason: &str) -> Result<(), CliError> {
+    fn refuse(&mut self, place: &Place, raw: &[u8], reason: &str) -> Result<(), CliError> {
         self.counts.refused += 1;
-        self.progress.line(&format!("line {line}: {reason}"));
+        self.progress.line(&format!("{place}: {reason}"));
         match &mut self.refused {
-            Some(refused) => refused.add(line, raw, reason),
+            Some(refused) => refused.add(place, raw, reason),
             None => Ok(()),
         }
     }

@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::mapping::REFUSED;
+use super::rows::Place;
 use crate::CliError;
 use crate::user_file::Format;
 
@@ -146,11 +147,11 @@ impl RefusedRows {
     }
 
     /// Adds a row with the reason why it was refused.
-    pub(super) fn add(&mut self, line: u64, raw: &[u8], reason: &str) -> Result<(), CliError> {
-        self.write(line, raw, reason).map_err(|error| CliError::failure(cannot("write", &self.partial, &error)))
+    pub(super) fn add(&mut self, place: &Place, raw: &[u8], reason: &str) -> Result<(), CliError> {
+        self.write(place, raw, reason).map_err(|error| CliError::failure(cannot("write", &self.partial, &error)))
     }
 
-    fn write(&mut self, line: u64, raw: &[u8], reason: &str) -> io::Result<()> {
+    fn write(&mut self, place: &Place, raw: &[u8], reason: &str) -> io::Result<()> {
         if self.file.is_none() {
             let _ = fs::remove_file(&self.partial);
             // It has hashes of passwords.
@@ -162,7 +163,7 @@ impl RefusedRows {
             self.file = Some(file);
         }
         let Some(file) = &mut self.file else { return Ok(()) };
-        let reason = format!("line {}: {reason}", line);
+        let reason = format!("{place}: {reason}");
         match self.format {
             Format::Csv => {
                 write!(file, "\"{}\",", reason.replace('"', "\"\""))?;

@@ -1,11 +1,13 @@
 //! The rows of a file of users, CSV (RFC 4180) or JSON Lines: read as a stream, whatever the bytes are, in bounded memory.
 
+use std::fmt;
 use std::io::{BufRead, Chain, Cursor, Read};
 
 use csv_core::ReadRecordResult;
 use handstamp::{ImportParser, ImportUser};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::found::Shown;
 use super::mapping::{Mapping, RowTexts};
 use crate::user_file::{Field, Format};
 
@@ -16,10 +18,36 @@ const MAX_COLUMNS: usize = 1000;
 /// Some programs begin a text file with these bytes.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
+/// Where a row is, for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The number of the line that it begins on.
+    Line(u64),
+    /// The number of the row of a table without a key.
+    Row(u64),
+    /// The row of a table by its key.
+    RowWithId(String),
+    /// The number of the user in an export.
+    User(u64),
+    /// The user of an export by the id in its system.
+    UserWithId(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(number) => write!(f, "line {number}"),
+            Self::Row(number) => write!(f, "row {number}"),
+            Self::RowWithId(id) => write!(f, "row with id {}", Shown(id)),
+            Self::User(number) => write!(f, "user {number}"),
+            Self::UserWithId(id) => write!(f, "user with id {}", Shown(id)),
+        }
+    }
+}
+
 /// A row of the file.
 pub(super) struct Row {
-    /// The number of the line that it begins on.
-    pub(super) line: u64,
+    pub(super) place: Place,
     /// The bytes of the row without the line end, cut at [`MAX_ROW_BYTES`].
     pub(super) raw: Vec<u8>,
     /// The user, or why the row is refused.
@@ -118,7 +146,7 @@ impl<R: BufRead> Rows<R> {
             Parser::Csv(csv) => {
                 let Some(record) = csv.read(&mut self.input, &mut self.line)? else { return Ok(None) };
                 let user = record.fault.map_or_else(|| csv.user(record.fields, self.checker), Err);
-                Ok(Some(Row { line: record.line, raw: record.raw, user }))
+                Ok(Some(Row { place: Place::Line(record.line), raw: record.raw, user }))
             }
             Parser::JsonLines => loop {
                 let line = self.line;
@@ -129,7 +157,7 @@ impl<R: BufRead> Rows<R> {
                 }
                 let user =
                     if is_too_long { Err(too_long()) } else { parse_json(&raw, &mut self.mapping, self.checker) };
-                return Ok(Some(Row { line, raw, user }));
+                return Ok(Some(Row { place: Place::Line(line), raw, user }));
             },
         }
     }
@@ -283,7 +311,7 @@ fn beginning(input: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
 }
 
 /// A line without its end, cut at [`MAX_ROW_BYTES`], and whether it was longer; none at the end.
-fn read_line(input: &mut impl BufRead) -> std::io::Result<Option<(Vec<u8>, bool)>> {
+pub(super) fn read_line(input: &mut impl BufRead) -> std::io::Result<Option<(Vec<u8>, bool)>> {
     let mut line = Vec::new();
     let most = MAX_ROW_BYTES as u64 + 2;
     if input.by_ref().take(most).read_until(b'\n', &mut line)? == 0 {

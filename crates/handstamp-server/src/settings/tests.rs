@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use handstamp::{
-    AppAccess, AppPath, AppUrl, Argon2Params, GroupName, MailAddress, Registration, ReturnHost, TrustedProxies,
-    WebhookSecret, WebhookUrl,
+    AppAccess, AppPath, AppUrl, Argon2Params, GroupName, ImportSecrets, MailAddress, Registration, ReturnHost,
+    TrustedProxies, WebhookSecret, WebhookUrl,
 };
 
 use super::reference::variable;
@@ -393,6 +393,13 @@ fn invalid_values() -> Vec<(&'static str, &'static str, Refusal)> {
         ("second_factor.required", "the staff", Type(|text| GroupName::parse(text).is_err())),
         ("webhooks.url", "http://app.example.com", Type(|text| text.parse::<WebhookUrl>().is_err())),
         ("webhooks.secret", "whsec_", Type(|text| text.parse::<WebhookSecret>().is_err())),
+        ("import.bcrypt_pepper", "a\tb", Type(|text| text.contains(char::is_control))),
+        (
+            "import.firebase_signer_key",
+            "c2hvcnQ=",
+            Type(|text| ImportSecrets::default().with_firebase_signer_key(text).is_err()),
+        ),
+        ("import.flask_security_salt", "a\tb", Type(|text| text.contains(char::is_control))),
         ("webhooks.events", "created", Check(|config| config.webhooks.events = vec!["created".to_owned()])),
     ]
 }

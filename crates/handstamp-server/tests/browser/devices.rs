@@ -48,7 +48,7 @@ async fn a_password_change_signs_out_the_other_devices_only() {
     laptop.fills_in("Current password", ADA.password).await;
     laptop.fills_in("New password", "seven looms hum at dusk").await;
     laptop.clicks("Change password").await;
-    laptop.sees("Your password was changed").await;
+    laptop.sees("Your new password is set").await;
     assert_ne!(laptop.session_cookie().await.value(), before.value());
 
     phone.is_signed_out().await;

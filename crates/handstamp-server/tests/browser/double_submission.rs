@@ -51,7 +51,7 @@ async fn a_form_that_is_submitted_twice_ends_as_one_success() {
         ada.fills_in("Current password", ADA.password).await;
         ada.fills_in("New password", NEW).await;
         ada.clicks_twice("Change password", pause).await;
-        ada.sees("Your password was changed").await;
+        ada.sees("Your new password is set").await;
         ada.is_signed_in_as(&ADA).await;
 
         ada.goes_to("/account/logout").await;

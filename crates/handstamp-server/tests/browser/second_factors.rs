@@ -1,5 +1,6 @@
 //! Second factors in a real browser: the QR code is scanned from the screen, and pyotp is the authenticator app.
 
+use std::process::Command;
 use std::time::Duration;
 
 use fantoccini::Locator;
@@ -94,6 +95,58 @@ async fn a_double_click_on_the_code_signs_in_once_and_without_an_error() {
         ada.is_at("/account").await;
         ada.is_signed_in_as(&ADA).await;
     }
+}
+
+#[tokio::test]
+async fn a_double_click_that_sets_the_app_up_shows_recovery_codes_or_leads_to_them() {
+    for pause in [0, 20, 150] {
+        let site = Site::opens();
+        let ada = site.visitor().await;
+        ada.registers_as(&ADA).await;
+        ada.is_at("/account").await;
+        ada.goes_to("/account/totp").await;
+        let app = ada.scans().await;
+        ada.fills_in("Code", &app.code(-1)).await;
+        ada.clicks_twice("Turn on", Duration::from_millis(pause)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let end = "//h1[. = \"Your recovery codes\" or . = \"Security\" or . = \"Sign in\"]";
+        let end = ada.finds(Locator::XPath(end)).await.text().await.unwrap();
+        if end == "Sign in" {
+            ada.sees("Sign in with it to get your recovery codes.").await;
+            ada.says_who_they_are(&ADA).await;
+            ada.fills_in("Code", &app.code(0)).await;
+            ada.clicks("Sign in").await;
+        }
+        if end != "Your recovery codes" {
+            ada.sees("if you have not seen and saved them, make ten new ones").await;
+            ada.clicks("Make ten new recovery codes").await;
+            ada.sees_a_heading("Your recovery codes").await;
+        }
+        assert_eq!(ada.browser.find_all(Locator::Css(".codes code")).await.unwrap().len(), 10);
+    }
+}
+
+#[tokio::test]
+async fn a_user_without_a_password_sets_one() {
+    let site = Site::opens();
+    let ada = site.visitor().await;
+    ada.registers_as(&ADA).await;
+    ada.is_at("/account").await;
+    let database = site.folder().join("data/handstamp.db");
+    let without = Command::new("sqlite3").arg(database).arg("UPDATE users SET password_hash = NULL").status();
+    assert!(without.unwrap().success());
+    ada.goes_to("/account/security").await;
+    ada.clicks("Set a password").await;
+    ada.sees_a_heading("Set a password").await;
+    ada.fills_in("Password", "short").await;
+    ada.clicks("Set password").await;
+    ada.is_told_beside("password", "at least").await;
+    ada.fills_in("Password", ADA.password).await;
+    ada.clicks("Set password").await;
+    ada.sees("Your new password is set").await;
+    ada.signs_out().await;
+    ada.signs_in_as(&ADA).await;
+    ada.is_signed_in_as(&ADA).await;
 }
 
 #[tokio::test]

@@ -34,13 +34,17 @@ const ASSERTIONS: &str = "crates/handstamp-server/tests/stories/assertion_verifi
 const APPS: &str = "sdk/tests/test_documents.py";
 const ACCOUNT_LIFE: &str = "crates/handstamp-server/tests/stories/account_life.rs";
 const IMPORT: &str = "docs/src/guide/import.md";
+const IMPORT_TABLES: &str = "docs/src/guide/import-tables.md";
+const IMPORT_EXPORTS: &str = "docs/src/guide/import-exports.md";
+/// It runs the same commands with databases and exports of those systems.
+const FORMER_SYSTEMS: &str = "crates/handstamp-server/tests/stories/import_from.rs";
 const AUDIT_LOG: &str = "docs/src/guide/audit-log.md";
 const BACKUP: &str = "crates/handstamp-server/tests/stories/backup_and_restore.rs";
 const FACTORS: &str = "crates/handstamp-server/tests/stories/second_factors.rs";
 const NODES: &str = "crates/handstamp-server/tests/stories/multiple_nodes.rs";
 
 /// Every block: its document and how its first line begins.
-const BLOCKS: [(&str, &str, Shown); 43] = [
+const BLOCKS: [(&str, &str, Shown); 50] = [
     ("CONTRIBUTING.md", "cargo build", Not("the build is the one that runs this test")),
     ("CONTRIBUTING.md", "cargo test", Not("the whole of the tests runs this one")),
     ("README.md", "cargo run", Here("the_quick_start_starts_a_server_without_settings")),
@@ -70,6 +74,13 @@ const BLOCKS: [(&str, &str, Shown); 43] = [
     ),
     (IMPORT, "psql", Not("it needs the database of another app")),
     (IMPORT, "handstamp export --users", Here("users_are_imported_and_exported_in_the_shell")),
+    (IMPORT_TABLES, "handstamp import --from flask", By(FORMER_SYSTEMS)),
+    (IMPORT_TABLES, "handstamp import --from django", By(FORMER_SYSTEMS)),
+    (IMPORT_TABLES, "mysql --batch", Not("it needs a server of MySQL")),
+    (IMPORT_EXPORTS, "handstamp import --from auth0", By(FORMER_SYSTEMS)),
+    (IMPORT_EXPORTS, "firebase auth:export", By(FORMER_SYSTEMS)),
+    (IMPORT_EXPORTS, "bin/kc.sh export", By(FORMER_SYSTEMS)),
+    (IMPORT_EXPORTS, "handstamp import --from keycloak", By(FORMER_SYSTEMS)),
     (IN_FRONT, "handstamp serve --app", Here("the_quick_start_stands_in_front_of_an_app")),
     ("docs/src/guide/mail.md", "handstamp mail test", By("crates/handstamp-server/tests/stories/mail.rs")),
     (NODE, "HANDSTAMP_APP__ACCESS", Here("visitors_reach_the_apps_of_the_packages")),

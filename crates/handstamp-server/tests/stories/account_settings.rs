@@ -23,7 +23,7 @@ handstamp_testing::stories! {
         let page = ada.changes_password(ADAS_PASSWORD, NEW).await;
         assert_eq!((page.status, page.location()), (303, "/account?done=password"));
         assert!(page.set_cookie().contains("Max-Age=2592") || page.set_cookie().contains("Max-Age=2591"));
-        assert!(ada.opens("/account?done=password").await.shows("password was changed"));
+        assert!(ada.opens("/account?done=password").await.shows("Your new password is set"));
         assert!(!phone.is_signed_in().await && !copy.is_signed_in().await, "also the old token of this session");
         assert_eq!(server.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 422);
         assert_eq!(server.visitor().signs_in("ada@example.com", NEW).await.status, 303);

@@ -49,6 +49,37 @@ async fn signed_in_by(code: &str, nodes: [&TestServer; 2]) -> usize {
 }
 
 handstamp_testing::stories! {
+    async fn a_user_without_a_password_sets_one(server: TestServer) {
+        let (ada, phone) = (server.ada().await, server.visitor());
+        phone.signs_in("ada@example.com", ADAS_PASSWORD).await;
+        assert_eq!(server.execute("UPDATE users SET password_hash = NULL").await, 1);
+        assert!(ada.opens("/account/security").await.shows("Set a password"));
+        assert!(!ada.opens("/account/password").await.shows("current_password"));
+        let weak = ada.submits("/account/password", &[("password", "short")]).await;
+        assert!(weak.status == 422 && weak.error_of("password").is_some());
+        let set = ada.submits("/account/password", &[("password", "brass-wheels-weave")]).await;
+        assert_eq!((set.status, set.location()), (303, "/account?done=password"));
+        assert!(ada.is_signed_in().await && !phone.is_signed_in().await);
+        server.wait_for_event("authn_password_change").await;
+        let laptop = server.visitor();
+        assert_eq!(laptop.signs_in("ada@example.com", "brass-wheels-weave").await.location(), "/account");
+        assert!(laptop.opens("/account/password").await.shows("current_password"));
+    }
+
+    async fn a_set_up_that_is_sent_twice_at_once_leads_to_its_recovery_codes(server: TestServer) {
+        let ada = server.ada().await;
+        let page = ada.opens("/account/totp").await;
+        let url = between(&page.body, "<a href=\"otpauth", "\"").replace("&#x2f;", "/").replace("&amp;", "&");
+        let code = Authenticator { url: format!("otpauth{url}") }.code(-1);
+        let (again, fields) = (ada.copy(), [("code", code.as_str())]);
+        let (first, second) = tokio::join!(ada.submits("/account/totp", &fields), again.submits("/account/totp", &fields));
+        let (shown, led) = if first.status == 200 { (first, second) } else { (second, first) };
+        assert_eq!((shown.status, shown.body.matches("<code>").count()), (200, 10));
+        let to = "/account/login?notice=app-is-set-up&next=%2Faccount%2Fsecurity%3Fnotice%3Dcodes-shown-once";
+        assert_eq!((led.status, led.location()), (303, to));
+        assert_ne!(ada.is_signed_in().await, again.is_signed_in().await, "one of them has the session");
+    }
+
     async fn a_user_signs_in_with_an_app_and_a_recovery_code_and_removes_the_app(server: TestServer) {
         let (ada, phone) = (server.ada().await, server.visitor());
         phone.signs_in("ada@example.com", ADAS_PASSWORD).await;

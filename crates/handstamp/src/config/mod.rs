@@ -5,6 +5,7 @@ mod database;
 mod errors;
 mod forward_auth;
 mod hashing;
+mod import;
 mod legacy;
 mod limits;
 mod mail;
@@ -23,7 +24,7 @@ mod webhooks;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use handstamp_core::{PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
+use handstamp_core::{ImportSecrets, PasswordPolicy, ReturnHost, SecretKey, TrustedProxies};
 
 pub use app::{AppAccess, AppConfig, AppHost, AppPath, AppProxyConfig, AppUrl};
 pub use database::{DatabaseUrl, PoolConfig};
@@ -82,6 +83,8 @@ pub struct Config {
     pub password_blocklist: Option<PathBuf>,
     /// The cost of hashing passwords, and how many are hashed at once.
     pub hashing: HashingConfig,
+    /// The secrets by which a former system hashed the passwords of imported users. None by default.
+    pub import_secrets: ImportSecrets,
     /// The rate limits of sign-ins and registrations.
     pub limits: LimitsConfig,
     /// The proxies whose `X-Forwarded-For` is trusted for the client's address; none by default. Without the address of the peer,
@@ -138,6 +141,7 @@ impl Config {
             password: PasswordPolicy::default(),
             password_blocklist: None,
             hashing: HashingConfig::default(),
+            import_secrets: ImportSecrets::default(),
             limits: LimitsConfig::default(),
             trusted_proxies: TrustedProxies::default(),
             prefix: Prefix::default(),
@@ -186,6 +190,7 @@ impl Config {
             second_factor::settings(),
             password::settings(),
             hashing::settings(),
+            import::settings(),
             limits::settings(),
             urls::settings(),
             forward_auth::settings(),

@@ -42,13 +42,13 @@ pub(crate) struct UsedCeremony {
 #[derive(Clone, Debug)]
 pub(crate) struct PasskeyUse {
     pub(crate) ceremony: UsedCeremony,
-    /// The passkey as it was read.
     pub(crate) passkey: Uuid,
-    pub(crate) counter_before: u32,
-    /// The passkey after its use.
+    /// The signature counter of the answer.
     pub(crate) counter: u32,
+    /// The passkey after its use.
     pub(crate) credential: String,
     pub(crate) backed_up: bool,
+    /// Whether the authenticator has verified the user this time.
     pub(crate) user_verified: bool,
     pub(crate) now: Timestamp,
 }

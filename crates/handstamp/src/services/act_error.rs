@@ -14,6 +14,8 @@ pub(crate) enum ActError {
     Throttled(RetryAfter),
     /// The session of the user has ended.
     SignedOut,
+    /// The user has to authenticate again first.
+    ReauthenticationRequired,
     /// The link or the cookie with its token cannot be used: forged, expired, used, or of another purpose.
     LinkInvalid,
     /// The act is not allowed here.

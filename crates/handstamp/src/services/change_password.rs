@@ -1,6 +1,6 @@
-//! Changes the password of a signed-in user, and handles a form that was submitted twice.
+//! Changes or sets the password of a signed-in user, and handles a form that was submitted twice.
 
-use handstamp_core::{AttemptKey, Password, PasswordPolicy, Timestamp};
+use handstamp_core::{AssuranceLevel, AttemptKey, Password, PasswordPolicy, Timestamp};
 
 use super::hashing::{Share, Verification};
 use super::mail::MessageContent;
@@ -12,8 +12,9 @@ use crate::internal_error::InternalError;
 use crate::model::{Credentials, CredentialsVersion, Field, FieldErrors, Message, OutboxKind, OwnedSession};
 use crate::sessions::{PresentedSessions, Session};
 
-/// A request to change the password.
+/// A request to change the password, or to set the first one.
 pub(crate) struct ChangePasswordRequest {
+    /// It does not matter if the user has no password yet.
     pub(crate) current: Password,
     pub(crate) new: Password,
 }
@@ -37,7 +38,11 @@ impl ChangePasswordRequest {
 
 impl Services {
     /// Changes the password, revokes all other sessions and gives this one a new token. All earlier device cookies of the account
-    /// become invalid; this browser gets a new one.
+    /// become invalid; this browser gets a new one. A user who has no password sets one.
+    ///
+    /// # Errors
+    /// [`ReauthenticationRequired`](ActError::ReauthenticationRequired) if there is no password, and the user has not authenticated
+    /// within `session.confirm_after`.
     pub(crate) async fn change_password(
         &self,
         context: &Context,
@@ -48,7 +53,8 @@ impl Services {
         let share = Share { network: client.network, account: AttemptKey::user(session.user.id) };
         // The second try is for credentials that were changed between our read and our write.
         for _ in 0..2 {
-            let checked = self.check_current(session, client, share, request.current.clone()).await?;
+            let (checked, authenticated_at) =
+                self.check_current(session, client, share, request.current.clone()).await?;
             let permit = self.hashing.reserve(share).await?;
             let new =
                 self.hash_new_password(permit, request.new.clone(), session.user.name(), session.user.email()).await?;
@@ -61,12 +67,13 @@ impl Services {
             };
             let (rotated, token) = self.sessions.rotate_secret(session);
             let (ids, now) = ((session.secret_hash, rotated), self.sessions.now());
+            let times = (now, authenticated_at);
             let event = Event::AuthnPasswordChange { user: session.user.id };
             let content = MessageContent::of(context, session.user.name());
             let (user, kind) = (&session.user, OutboxKind::PasswordChanged);
             let notice = self.notice(kind, Some(user.id), user.email(), &content);
             let entry = self.new_event(context, &event).with_message(notice);
-            let changed = self.store.change_password(user.id, checked, &new, ids, now, entry).await?;
+            let changed = self.store.change_password(user.id, checked, &new, ids, times, entry).await?;
             if self.sessions.wait_until_applied(changed).await? {
                 self.outbox_changed();
                 self.record(context, &event);
@@ -77,27 +84,35 @@ impl Services {
         Err(ActError::SignedOut)
     }
 
+    /// Checks the current password, or that the user may set the first one. Returns the version of the credentials that were checked, and
+    /// when the session was authenticated: the password alone is no authentication of a session that rests on more.
     async fn check_current(
         &self,
         session: &Session,
         client: &ClientInfo,
         share: Share,
         password: Password,
-    ) -> Result<CredentialsVersion, ActError> {
+    ) -> Result<(CredentialsVersion, Timestamp), ActError> {
         let user = session.user.id;
-        let account = self.store.credentials_by_id(user).await?;
-        let version = account.as_ref().map(|account| account.version);
-        let stored = account.map(|account| account.stored_password()).unwrap_or_default();
+        let account = self.store.credentials_by_id(user).await?.ok_or(ActError::SignedOut)?;
+        let before = session.authentication;
+        if account.password_hash.is_none() {
+            return if self.is_fresh(session) {
+                Ok((account.version, before.at()))
+            } else {
+                Err(ActError::ReauthenticationRequired)
+            };
+        }
         let permit = self.hashing.reserve(share).await?;
         let attempt = PasswordAttempt::Reauthenticate { session, client };
-        let checked = self.check_password(permit, &attempt, stored, password).await?;
-        match (version, checked) {
-            (Some(version), Verification::Valid { .. }) => Ok(version),
-            _ => {
-                Event::AuthnPasswordChangeFail { user }.record();
-                Err(ActError::field(Field::CurrentPassword, Message::WrongCurrentPassword))
-            }
+        if let Verification::Invalid =
+            self.check_password(permit, &attempt, account.stored_password(), password).await?
+        {
+            Event::AuthnPasswordChangeFail { user }.record();
+            return Err(ActError::field(Field::CurrentPassword, Message::WrongCurrentPassword));
         }
+        let rests_on_more = before.assurance() > AssuranceLevel::ONE_FACTOR;
+        Ok((account.version, if rests_on_more { before.at() } else { self.sessions.now() }))
     }
 
     /// Signs in with the new password if the session that the request shows has just ended by a change of password. Of a form that

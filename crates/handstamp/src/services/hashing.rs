@@ -50,10 +50,10 @@ pub(crate) enum Verification {
 }
 
 impl PasswordHasher {
-    pub(crate) fn new(config: &HashingConfig) -> Self {
+    pub(crate) fn new(config: &HashingConfig, secrets: ImportSecrets) -> Self {
         Self {
             settings: config.params,
-            secrets: ImportSecrets::default(),
+            secrets,
             queue: Arc::new(Queue::new(config.concurrency, config.queue)),
             memories: Arc::new(Mutex::new(Vec::new())),
         }

@@ -174,7 +174,7 @@ impl Services {
             refused_events: OnceAMinute::default(),
             throttle: LoginThrottle::new(&config.limits),
             sessions: Sessions::new(tokens, Arc::clone(&store), environment.clone(), &config.session),
-            hashing: PasswordHasher::new(&config.hashing),
+            hashing: PasswordHasher::new(&config.hashing, config.import_secrets.clone()),
             blocklist: blocklist.map(Arc::new),
             events: broadcast::Sender::new(EVENTS_KEPT),
             config,

@@ -41,10 +41,10 @@ impl Services {
     ) -> Result<WaysToConfirm, ActError> {
         let factors = self.factors_of(session.user.id).await?;
         let level = wanted.max(session.authentication.assurance());
-        let has_passkeys = factors.passkeys > 0 && self.config.passkeys.are_on(&self.config.public_url);
+        let has_passkey = self.has_passkey(&factors);
         // Where a second factor is required, the password alone must not lead to the pages that add one, if there is one already.
-        let level = if has_passkeys { level.max(self.required_assurance(&session.user)) } else { level };
-        Ok(WaysToConfirm { passkey: has_passkeys, ..ways(factors, level) })
+        let level = if has_passkey { level.max(self.required_assurance(&session.user)) } else { level };
+        Ok(WaysToConfirm { passkey: has_passkey, ..ways(factors, level) })
     }
 
     /// Checks what the signed-in user shows, and gives the session a new token. A code raises its level to 2.

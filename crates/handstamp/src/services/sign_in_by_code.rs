@@ -57,10 +57,6 @@ impl Services {
         let events = self.sign_in_events(context, &session, notice);
         let signed = self.store.sign_in_by_token(used, account.version, &session, previous_sessions, events).await?;
         let unused = self.sessions.wait_until_applied(signed).await?.ok_or_else(wrong)?;
-        self.outbox_changed();
-        self.record_sign_in(context, user_id, unused);
-        // A first verification has changed the credentials at the time of the sign-in.
-        let changed_at = self.store.credentials_by_id(user_id).await?.and_then(|account| account.changed_at);
-        Ok(SignedIn::Begun(self.complete_sign_in(session.owned(), changed_at, issued, &context.client)))
+        self.finish_sign_in(context, session.owned(), issued, unused).await.map(SignedIn::Begun)
     }
 }

@@ -43,3 +43,14 @@ fn a_cached_session_takes_at_most_216_bytes() {
     println!("{} sessions: {each} bytes each; {} bytes for the empty cache", cache.len(), empty - before);
     assert!(each <= 216, "{each} bytes");
 }
+
+/// The memory of a process that other tests share cannot be measured.
+#[test]
+fn a_process_with_cached_sessions_has_at_most_216_bytes_for_each() {
+    let measured = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "sessions::memory::a_cached_session_takes_at_most_216_bytes"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8(measured.stdout).unwrap();
+    assert!(measured.status.success() && told.contains(" 1 passed"), "{told}");
+}

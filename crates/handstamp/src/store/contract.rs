@@ -355,7 +355,7 @@ async fn a_sign_in_during_a_password_change_leaves_no_session_of_the_old_passwor
         let (rotated, attempt) = (new_session(id), new_session(id));
         let ids = (current.secret_hash, rotated.secret_hash);
         let new = hash("second");
-        let change = store.change_password(id, version, &new, ids, NOW, event());
+        let change = store.change_password(id, version, &new, ids, (NOW, NOW), event());
         let (changed, signed_in) = tokio::join!(change, store.sign_in(version, &attempt, &[], sign_in_events()));
         assert!(changed.unwrap().value, "round {round}");
         assert!(!is_live(store, &attempt).await, "round {round}, signed in: {:?}", signed_in.unwrap().value);
@@ -368,7 +368,7 @@ async fn a_password_change_keeps_one_session_under_a_new_secret(store: &Store) {
     let other = one_more(store, id).await;
     let rotated = NewSession { secret_hash: new_session(id).secret_hash, ..current.clone() };
     let (later, ids) = (NOW.after(Duration::from_secs(60)), (current.secret_hash, rotated.secret_hash));
-    assert!(store.change_password(id, FIRST, &hash("second"), ids, later, event()).await.unwrap().value);
+    assert!(store.change_password(id, FIRST, &hash("second"), ids, (later, later), event()).await.unwrap().value);
     assert!(is_live(store, &rotated).await && !is_live(store, &current).await && !is_live(store, &other).await);
     assert_eq!(store.sessions_of(id, NOW).await.unwrap()[0].session_id, current.session_id);
     let credentials = store.credentials_by_id(id).await.unwrap().unwrap();
@@ -383,8 +383,10 @@ async fn a_password_change_by_an_ended_session_changes_nothing(store: &Store) {
     let other = one_more(store, id).await;
     let _ = store.end_sessions(with_events(&[current.owned()])).await.unwrap();
     let (new, ids) = (hash("second"), (current.secret_hash, new_session(id).secret_hash));
-    assert!(!store.change_password(id, FIRST, &new, ids, NOW, event()).await.unwrap().value);
-    assert!(!store.change_password(id, ANOTHER, &new, (other.secret_hash, ids.1), NOW, event()).await.unwrap().value);
+    assert!(!store.change_password(id, FIRST, &new, ids, (NOW, NOW), event()).await.unwrap().value);
+    assert!(
+        !store.change_password(id, ANOTHER, &new, (other.secret_hash, ids.1), (NOW, NOW), event()).await.unwrap().value
+    );
     assert!(is_live(store, &other).await);
     assert_eq!(store.credentials_by_id(id).await.unwrap().unwrap().password_hash, Some(hash("first")));
 }

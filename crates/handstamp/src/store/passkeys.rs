@@ -87,18 +87,20 @@ mod ceremonies {
             Ok(self.execute(SQL, &args).await? > 0)
         }
 
-        /// Uses a ceremony and its passkey, if the passkey is as it was read. Otherwise another node has used it meanwhile.
+        /// Uses a ceremony and its passkey, if there is such a passkey and its signature counter grows (WebAuthn Level 3, 7.2, step 22).
+        /// Two answers that were verified at once count in the order of the counter. An authenticator that does not count leaves it at
+        /// zero.
         pub(in crate::store) async fn use_passkey(&mut self, used: &PasskeyUse) -> Result<PasskeyOutcome<()>> {
             const SQL: Sql = request(
-                "UPDATE passkeys SET counter = $3, credential = $4, backed_up = $5, user_verified = $6, used_at = $7
-                 WHERE id = $1 AND counter = $2",
+                "UPDATE passkeys SET counter = $2, credential = $3, backed_up = $4, used_at = $6,
+                    user_verified = CASE WHEN user_verified = 1 THEN user_verified ELSE $5 END
+                 WHERE id = $1 AND (counter < $2 OR (counter = 0 AND $2 = 0))",
             );
             if !self.use_ceremony(used.ceremony).await? {
                 return Ok(PasskeyOutcome::Replayed);
             }
             let args = [
                 used.passkey.into(),
-                i64::from(used.counter_before).into(),
                 i64::from(used.counter).into(),
                 used.credential.as_str().into(),
                 flag(used.backed_up),
@@ -177,7 +179,7 @@ mod ceremonies {
                 PasskeyOutcome::Replayed => return tx.rollback_with(Ok(PasskeyOutcome::Replayed)).await,
                 PasskeyOutcome::Changed => return tx.rollback_with(Ok(PasskeyOutcome::Changed)).await,
             }
-            tx.delete_pending_sign_ins(session.user_id, Timestamp::from_unix_seconds(i64::MAX as u64)).await?;
+            tx.delete_sign_ins_under_way(session.user_id).await?;
             let (changed, unused) = tx.replace_sessions(ended, session).await?;
             tx.write_sign_in_events(events, unused).await?;
             tx.commit_invalidating(Ok(PasskeyOutcome::Done(unused)), &changed).await

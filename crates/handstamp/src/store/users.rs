@@ -343,8 +343,8 @@ impl Store {
         tx.commit().await
     }
 
-    /// Changes the password of a user who authenticated against the credentials of version `checked`, ends all other sessions,
-    /// and gives the session `current` the new hash `rotated`. One-time tokens end. Returns false, with nothing done, if the credentials were changed
+    /// Changes the password of a user who authenticated at `authenticated_at`, against the credentials of version `checked`, ends all
+    /// other sessions, and gives the session `current` the new hash `rotated`. One-time tokens end. Returns false, with nothing done, if the credentials were changed
     /// or the session ended meanwhile. Entries of device cookies that were issued for this user before `now` no longer count.
     pub(crate) async fn change_password(
         &self,
@@ -352,7 +352,7 @@ impl Store {
         checked: CredentialsVersion,
         new: &PasswordHash,
         (current, rotated): (SessionSecretHash, SessionSecretHash),
-        now: Timestamp,
+        (now, authenticated_at): (Timestamp, Timestamp),
         event: NewEvent,
     ) -> Result<Committed<bool>> {
         const CHANGE: &str = concat!(
@@ -361,15 +361,14 @@ impl Store {
             ", credentials_changed_at = $4, credentials_version = credentials_version + 1
              WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL"
         );
-        // The password alone is no authentication of a session that rests on more.
-        const ROTATE: &str = "UPDATE sessions SET id_hash = $3,
-                authenticated_at = CASE WHEN assurance > 1 THEN authenticated_at ELSE $4 END
-             WHERE user_id = $1 AND id_hash = $2";
+        const ROTATE: &str =
+            "UPDATE sessions SET id_hash = $3, authenticated_at = $4 WHERE user_id = $1 AND id_hash = $2";
         let mut tx = self.begin().await?;
         let changed =
             tx.execute(request(CHANGE), &[id.into(), checked.0.into(), new.expose().into(), now.into()]).await?;
         tx.end_other_sessions(id, current).await?;
-        let kept = tx.execute(request(ROTATE), &[id.into(), (&current).into(), (&rotated).into(), now.into()]).await?;
+        let kept = [id.into(), (&current).into(), (&rotated).into(), authenticated_at.into()];
+        let kept = tx.execute(request(ROTATE), &kept).await?;
         if changed == 0 || kept == 0 {
             return tx.rollback_with(false).await;
         }

@@ -9,11 +9,10 @@ use axum::response::{IntoResponse, Response};
 use handstamp_core::AssuranceLevel;
 use handstamp_core::cookie::CookieLookup;
 
-use super::negotiate::is_navigation;
 use super::redirect::see_other;
 use super::user::{RequestedPage, Visitor, original_uri, redirect_to_sign_in};
 use super::web_error::WebError;
-use super::{SharedSite, Site};
+use super::{SharedSite, Site, legacy};
 use crate::context::Context;
 use crate::events::Event;
 use crate::internal_error::InternalError;
@@ -51,13 +50,19 @@ pub(super) async fn require_session(
     }
 }
 
-/// The response to an anonymous visitor: a redirect to the sign-in page for a navigation, and 401 otherwise.
+/// The response to an anonymous visitor: a redirect to the sign-in page for a navigation, and 401 otherwise. A browser with a session of
+/// the former framework is led to its exchange.
 pub(crate) fn reject_anonymous(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
-    if is_navigation(method, headers) {
-        redirect_to_sign_in(site, method, uri, headers)
-    } else {
-        WebError::SignedOut.into_response()
+    let requested = RequestedPage::of(method, uri, headers);
+    if legacy::leads_to_exchange(site, method, headers) {
+        return see_other(&site.urls.resume(&requested.return_page(site)));
     }
+    to_sign_in(site, &requested)
+}
+
+/// The same for the page that was requested.
+pub(super) fn to_sign_in(site: &Site, requested: &RequestedPage) -> Response {
+    if requested.is_navigation() { redirect_to_sign_in(site, requested) } else { WebError::SignedOut.into_response() }
 }
 
 /// The response to a user who has to authenticate again: a redirect to the page for it, which leads back, for a navigation, and 403

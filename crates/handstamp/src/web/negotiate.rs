@@ -3,6 +3,8 @@
 use axum::http::header::{ACCEPT, HeaderName};
 use axum::http::{HeaderMap, Method};
 
+use super::form::has_type;
+
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Whether a browser navigates to a page, as opposed to a fetch by a script or a program.
@@ -12,10 +14,11 @@ pub(super) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// Whether the client is a program, which gets no error page: its `Sec-Fetch-Mode` is not `navigate`. Without that header it is
-/// one if it accepts JSON and not HTML.
+/// one if it sends JSON, which no form does, or accepts JSON and not HTML.
 pub(super) fn is_program(headers: &HeaderMap) -> bool {
     let wants_json = || accepts(headers, "json") && !accepts(headers, "text/html");
-    sec_fetch_navigate(headers).map_or_else(wants_json, |navigates| !navigates)
+    let seems_so = || has_type(headers, "application/json") || wants_json();
+    sec_fetch_navigate(headers).map_or_else(seems_so, |navigates| !navigates)
 }
 
 /// Whether an error of an application's route is a page: a browser navigates, or an old one that does not say so accepts HTML.

@@ -136,9 +136,11 @@ fn confirmation(site: &SharedSite) -> Routes {
 fn factors(site: &SharedSite) -> Routes {
     Routes::new(site, Access::FACTOR_PAGE)
         .get("/account/totp", totp::show)
-        .post("/account/totp", totp::submit)
         .post("/account/totp/remove", totp::remove)
         .post("/account/recovery-codes", recovery_codes::submit)
+        // A form that was sent twice comes with a session that has ended, so the handler checks the rest.
+        .with_access(Access::PAGE)
+        .post("/account/totp", totp::submit)
 }
 
 /// The same actions for programs, and the response to every unknown URL of the API.

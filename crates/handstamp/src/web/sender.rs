@@ -6,11 +6,12 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
+use handstamp_core::ReturnTo;
 
 use super::SharedSite;
-use super::authenticate::{reject_anonymous, require_confirmation};
+use super::authenticate::{confirmation_of, reject_anonymous, require_confirmation, to_sign_in};
 use super::endpoint::RequestContext;
-use super::user::original_uri;
+use super::user::{RequestedPage, original_uri};
 use crate::context::Context;
 use crate::sessions::PresentedSessions;
 
@@ -29,9 +30,23 @@ impl Sender {
         reject_anonymous(site, &self.method, &self.uri, &self.headers)
     }
 
+    /// The same for the sender of a form with this return URL, which its page keeps.
+    pub(super) fn reject_anonymous_with_next(&self, site: &SharedSite, next: Option<ReturnTo>) -> Response {
+        to_sign_in(site, &self.requested().with_next(next))
+    }
+
     /// The response to a sender who has to authenticate again.
     pub(super) fn require_confirmation(&self, site: &SharedSite) -> Response {
         require_confirmation(site, &self.method, &self.uri, &self.headers)
+    }
+
+    /// The same for the sender of a form with this return URL, which its page keeps.
+    pub(super) fn require_confirmation_with_next(&self, site: &SharedSite, next: Option<ReturnTo>) -> Response {
+        confirmation_of(site, &self.requested().with_next(next), None)
+    }
+
+    fn requested(&self) -> RequestedPage {
+        RequestedPage::of(&self.method, &self.uri, &self.headers)
     }
 }
 

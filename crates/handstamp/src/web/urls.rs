@@ -36,6 +36,15 @@ impl Urls {
         format!("{}{path}", self.prefix)
     }
 
+    /// The URL of one of our pages, with this return URL if there is one.
+    pub(super) fn page_with_next(&self, path: &str, next: Option<&ReturnTo>) -> String {
+        let page = self.page(path);
+        match next {
+            Some(next) => url_with_next(&page, next),
+            None => page,
+        }
+    }
+
     /// The account page: the return URL where a request names none.
     pub(super) fn account(&self) -> &ReturnTo {
         &self.account
@@ -118,8 +127,7 @@ impl Urls {
             Event::ReturnUrlRejected { origin: &origin.text }.record();
         }
         let mut url = base;
-        let page = self.page(page);
-        let page = next.map_or_else(|| page.clone(), |next| url_with_next(&page, &next));
+        let page = self.page_with_next(page, next.as_ref());
         write!(url, "{page}").expect("a String takes whatever is written");
         url
     }

@@ -9,10 +9,10 @@ use axum::http::{Extensions, HeaderMap, Method, Uri};
 use axum::response::Response;
 use handstamp_core::ReturnTo;
 
+use super::Site;
 use super::negotiate::{is_navigation, wants_page};
-use super::redirect::see_other;
+use super::redirect::{see_other, url_with_next};
 use super::urls::with_form_not_sent;
-use super::{Site, legacy};
 use crate::sessions::Session;
 
 /// The visitor that a request comes from.
@@ -56,6 +56,8 @@ struct SentForm {
     is_navigation: bool,
     referer: Option<String>,
     host: Option<String>,
+    /// The return URL in the form.
+    next: Option<ReturnTo>,
 }
 
 impl RequestedPage {
@@ -64,9 +66,22 @@ impl RequestedPage {
             let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
             // HTTP/2 has the host in the target.
             let host = uri.authority().map(Authority::to_string).or_else(|| text(HOST));
-            Box::new(SentForm { is_navigation: is_navigation(method, headers), referer: text(REFERER), host })
+            Box::new(SentForm {
+                is_navigation: is_navigation(method, headers),
+                referer: text(REFERER),
+                host,
+                next: None,
+            })
         });
         Self { target: uri.path_and_query().cloned(), wants_page: wants_page(headers), form }
+    }
+
+    /// The same with the return URL in the form that was sent, which its page keeps.
+    pub(super) fn with_next(mut self, next: Option<ReturnTo>) -> Self {
+        if let Some(form) = &mut self.form {
+            form.next = next;
+        }
+        self
     }
 
     /// Whether an error is a page, as [`wants_page`] says.
@@ -90,28 +105,32 @@ impl RequestedPage {
             }
             Some(form) => {
                 let own_form = self.target.as_ref().and_then(|target| page_of_own_form(site, target.path()));
+                if let (Some(page), Some(next)) = (&own_form, &form.next)
+                    && let Some(page) = ReturnTo::parse(&url_with_next(page.as_str(), next))
+                {
+                    return page;
+                }
                 site.urls.page_with_form(own_form, form.referer.as_deref(), form.host.as_deref())
             }
         }
     }
 }
 
-/// Redirects to the sign-in page, which leads back afterwards; a browser with a session of the former framework to its exchange.
-pub(super) fn redirect_to_sign_in(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
-    let requested = RequestedPage::of(method, uri, headers);
-    let next = requested.return_page(site);
-    if legacy::leads_to_exchange(site, method, headers) {
-        return see_other(&site.urls.resume(&next));
-    }
-    let url = site.urls.sign_in(&next);
+/// Redirects to the sign-in page, which leads back afterwards.
+pub(super) fn redirect_to_sign_in(site: &Site, requested: &RequestedPage) -> Response {
+    let url = site.urls.sign_in(&requested.return_page(site));
     see_other(&if requested.form.is_some() { with_form_not_sent(url) } else { url })
 }
 
 /// The page with the form that was sent to one of our URLs.
 fn page_of_own_form(site: &Site, path: &str) -> Option<ReturnTo> {
-    let is_ours = path.starts_with(&site.urls.page("/account/"));
-    if path == site.urls.page("/account/recovery-codes") || path == site.urls.page("/account/totp/remove") {
-        return ReturnTo::parse(&site.urls.page("/account/security"));
-    }
-    path.split("/revoke").next().filter(|_| is_ours).and_then(ReturnTo::parse)
+    let path = path.strip_prefix(&site.urls.page("")).filter(|path| path.starts_with("/account/"))?;
+    let page = match path {
+        "/account/recovery-codes" | "/account/totp/remove" => "/account/security",
+        "/account/passkeys/remove" | "/account/passkeys/options" => "/account/passkeys",
+        "/account/sessions/revoke" | "/account/sessions/revoke-others" => "/account/sessions",
+        "/account/verify/send" => "/account/verify",
+        page => page,
+    };
+    ReturnTo::parse(&site.urls.page(page))
 }

@@ -164,6 +164,7 @@ impl From<ActError> for WebError {
             ActError::Fields(errors) => Self::Fields(errors),
             ActError::Throttled(wait) => Self::Throttled(wait),
             ActError::SignedOut => Self::SignedOut,
+            ActError::ReauthenticationRequired => Self::ReauthenticationRequired,
             ActError::LinkInvalid => Self::LinkInvalid,
             ActError::Forbidden(message) => Self::refused(StatusCode::FORBIDDEN, message.to_string()),
             ActError::NotFound(_) => Self::not_found(),

@@ -5,56 +5,13 @@ use std::fmt;
 use argon2::{Algorithm, Version};
 
 use super::UnsupportedHash;
-use super::costs::{HashCost, HashFamily};
-use super::encoding::{Output, base64, fields, number, parameter, to_base64};
-use super::weak::PasswordDigest;
+use super::cost::{Argon2Family, HashCost, HashFamily};
+use super::digest::PasswordDigest;
+use super::encoding::{Output, base64, fields, parameter, to_base64};
 use crate::HashMemory;
 use crate::password::Argon2Params;
 
-/// The parameters that decide the time of a hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Argon2Family {
-    algorithm: Algorithm,
-    version: Version,
-    memory_kib: u32,
-    passes: u32,
-    lanes: u32,
-}
-
 impl Argon2Family {
-    fn new(algorithm: &str, version: u32, params: [u32; 3]) -> Result<Self, UnsupportedHash> {
-        let algorithm = Algorithm::new(algorithm).map_err(|_| UnsupportedHash::UnknownFormat)?;
-        let version = Version::try_from(version).map_err(|_| UnsupportedHash::UnsupportedParameters)?;
-        let [memory_kib, passes, lanes] = params;
-        if passes == 0 || lanes == 0 || memory_kib < lanes.saturating_mul(8) {
-            return Err(UnsupportedHash::Malformed);
-        }
-        let params = Argon2Params::new(memory_kib, passes, lanes).map_err(|_| UnsupportedHash::CostTooHigh)?;
-        Ok(Self::of(algorithm, version, params))
-    }
-
-    fn of(algorithm: Algorithm, version: Version, params: Argon2Params) -> Self {
-        let [memory_kib, passes, lanes] = [params.memory_kib(), params.iterations(), params.parallelism()];
-        Self { algorithm, version, memory_kib, passes, lanes }
-    }
-
-    pub(super) fn from_cost(algorithm: &str, numbers: &str) -> Result<Self, UnsupportedHash> {
-        let [version, memory_kib, passes, lanes] = fields(numbers, ':')?;
-        Self::new(algorithm, number(version)?, [number(memory_kib)?, number(passes)?, number(lanes)?])
-    }
-
-    pub(super) fn cost(self) -> Result<HashCost, UnsupportedHash> {
-        HashCost::new(HashFamily::Argon2(self), 1)
-    }
-
-    pub(super) const fn memory_kib(self) -> u32 {
-        self.memory_kib
-    }
-
-    pub(super) fn work_kib(self) -> u64 {
-        u64::from(self.memory_kib) * u64::from(self.passes)
-    }
-
     fn params(self) -> Argon2Params {
         Argon2Params::new(self.memory_kib, self.passes, self.lanes).expect("the caps were checked when it was made")
     }
@@ -69,13 +26,6 @@ impl Argon2Family {
         memory.imported_work.add(HashFamily::Argon2(self), 1);
         let done = self.params().run_variant(self.algorithm, self.version, input, salt, output, memory);
         done.expect("the lengths were checked when the hash was parsed");
-    }
-}
-
-impl fmt::Display for Argon2Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { algorithm, version, memory_kib, passes, lanes } = self;
-        write!(f, "{}:{}:{memory_kib}:{passes}:{lanes}", algorithm.as_str(), u32::from(*version))
     }
 }
 
@@ -137,7 +87,7 @@ impl Argon2Hash {
     }
 
     pub(super) fn cost(&self) -> Result<HashCost, UnsupportedHash> {
-        self.family.cost()
+        HashCost::new(HashFamily::Argon2(self.family), 1)
     }
 
     pub(super) fn verify(&self, password: &str, memory: &mut HashMemory) -> bool {
@@ -161,7 +111,7 @@ impl Argon2Hash {
         );
         match &self.digest {
             None => hash,
-            Some(digest) => format!("{digest}${}{hash}", to_base64(digest.salt())),
+            Some(digest) => format!("{digest}${}{hash}", to_base64(&digest.salt)),
         }
     }
 }

@@ -7,7 +7,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::costs::{HashCost, HashFamily};
+use super::cost::{HashCost, HashFamily};
 use super::encoding::{Output, bcrypt_base64, fields, number, parameter};
 use super::{ImportSecrets, UnsupportedHash};
 use crate::HashMemory;
@@ -54,7 +54,7 @@ impl BcryptHash {
     }
 
     fn new(level: u32, salt: &str, output: &str, input: Input) -> Result<Self, UnsupportedHash> {
-        cost(level)?;
+        HashCost::bcrypt(level)?;
         let output = Output::new(bcrypt_base64::<23>(output)?.to_vec())?;
         Ok(Self { cost: level, salt: bcrypt_base64(salt)?, output, input })
     }
@@ -86,7 +86,7 @@ impl BcryptHash {
     }
 
     pub(super) fn cost(&self) -> Result<HashCost, UnsupportedHash> {
-        cost(self.cost)
+        HashCost::bcrypt(self.cost)
     }
 
     pub(super) fn verify(&self, password: &str, secrets: &ImportSecrets, memory: &mut HashMemory) -> bool {
@@ -129,15 +129,6 @@ impl fmt::Display for BcryptHash {
             Input::HmacBase64 { .. } => "bcrypt of HMAC-SHA-256",
         };
         write!(f, "{input}, cost {}", self.cost)
-    }
-}
-
-/// The cost of a hash whose logarithm is `level`.
-pub(super) fn cost(level: u32) -> Result<HashCost, UnsupportedHash> {
-    match level {
-        0..4 => Err(UnsupportedHash::Malformed),
-        // A cost that bcrypt does not define is beyond the cap of the time as well.
-        _ => HashCost::new(HashFamily::Bcrypt, level),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::cost::Pbkdf2Digest;
 use super::encoding::{base64, number, to_base64};
-use super::pbkdf2::{Pbkdf2Digest, Pbkdf2Hash};
+use super::pbkdf2::Pbkdf2Hash;
 use super::{ImportedHash, UnsupportedHash};
 
 pub(super) fn parse(secret_data: &str, credential_data: &str) -> Result<ImportedHash, UnsupportedHash> {

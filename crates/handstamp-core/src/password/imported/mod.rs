@@ -5,8 +5,11 @@
 
 mod argon2;
 mod bcrypt;
+mod cost;
 mod costs;
+mod digest;
 mod encoding;
+mod equal_work;
 mod keycloak;
 mod pbkdf2;
 mod scrypt;
@@ -19,17 +22,22 @@ mod yescrypt;
 
 use std::fmt;
 
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha512;
 use zeroize::Zeroizing;
 
-use super::{HashMemory, Password, PasswordHash};
+use super::{HashMemory, PasswordHash};
 use argon2::Argon2Hash;
 use bcrypt::BcryptHash;
-pub use costs::{HashCost, HashCosts, HashWork};
+pub use cost::HashCost;
+use cost::{Pbkdf2Digest, ShaCryptDigest};
+pub use costs::{HashCosts, HashWork};
 use encoding::base64;
-use pbkdf2::{Pbkdf2Digest, Pbkdf2Hash};
+pub use equal_work::ImportedPasswords;
+use pbkdf2::Pbkdf2Hash;
 use scrypt::ScryptHash;
 pub use secrets::{ImportSecrets, InvalidSignerKey};
-use sha_crypt::{ShaCryptDigest, ShaCryptHash};
+use sha_crypt::ShaCryptHash;
 pub use weak::{WeakFormat, WeakHash};
 use yescrypt::YescryptHash;
 
@@ -47,6 +55,8 @@ enum Scheme {
     Scrypt(ScryptHash),
     ShaCrypt(ShaCryptHash),
     Yescrypt(YescryptHash),
+    /// Of the HMAC of the password, keyed with the salt of the site (Flask-Security).
+    FlaskSecurity(Box<Scheme>),
 }
 
 /// The settings by which Firebase hashed the passwords of a project, without the signer key, which is a secret.
@@ -68,6 +78,8 @@ impl ImportedHash {
     const DEVISE: &str = "handstamp-devise$";
     /// The prefix of hashes that better-auth made.
     const BETTER_AUTH: &str = "handstamp-better-auth$";
+    /// The prefix of hashes that Flask-Security made of an HMAC.
+    const FLASK_SECURITY: &str = "handstamp-flask-security$";
     /// The prefix of hashes that Firebase made.
     const FIREBASE: &str = "handstamp-firebase$";
     /// The prefix of weak hashes that were hashed again.
@@ -113,6 +125,15 @@ impl ImportedHash {
     /// When it has another form.
     pub fn from_better_auth(text: &str) -> Result<Self, UnsupportedHash> {
         Self::parse(&format!("{}{text}", Self::BETTER_AUTH))
+    }
+
+    /// Parses a hash that Flask-Security made of the HMAC of a password, as it does by default. It can be verified with the salt
+    /// of the site only: [`ImportSecrets::with_flask_security_salt`].
+    ///
+    /// # Errors
+    /// The reason why the hash cannot be imported.
+    pub fn from_flask_security(text: &str) -> Result<Self, UnsupportedHash> {
+        Self::parse(&format!("{}{text}", Self::FLASK_SECURITY))
     }
 
     /// Parses a hash of Firebase, from the Base64 of the salt and of the hash. It can be verified with the signer key of the
@@ -179,6 +200,11 @@ impl ImportedHash {
         self.scheme.cost().expect("the caps were checked when it was parsed")
     }
 
+    /// Whether it can be verified with the salt of a site with Flask-Security only.
+    pub fn needs_flask_security_salt(&self) -> bool {
+        matches!(&self.scheme, Scheme::FlaskSecurity(_))
+    }
+
     /// Whether it can be verified with the signer key of a Firebase project only.
     pub fn needs_firebase_signer_key(&self) -> bool {
         matches!(&self.scheme, Scheme::Scrypt(hash) if hash.needs_signer_key())
@@ -193,13 +219,20 @@ fn split_u32(bytes: &[u8]) -> Result<(u32, &[u8]), UnsupportedHash> {
 /// The scheme and its parameters for people, as in "bcrypt, cost 12". It shows neither the salt nor the hash.
 impl fmt::Display for ImportedHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.scheme {
+        self.scheme.fmt(f)
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Scheme::Argon2(hash) => write!(f, "{hash}"),
             Scheme::Bcrypt(hash) => write!(f, "{hash}"),
             Scheme::Pbkdf2(hash) => write!(f, "{hash}"),
             Scheme::Scrypt(hash) => write!(f, "{hash}"),
             Scheme::ShaCrypt(hash) => write!(f, "{hash}"),
             Scheme::Yescrypt(hash) => write!(f, "{hash}"),
+            Scheme::FlaskSecurity(scheme) => write!(f, "{scheme} of an HMAC"),
         }
     }
 }
@@ -250,6 +283,13 @@ impl Scheme {
             ScryptHash::parse_passlib(hash).map(Self::Scrypt)
         } else if let Some(hash) = after(ImportedHash::DEVISE) {
             BcryptHash::parse_devise(hash).map(Self::Bcrypt)
+        } else if let Some(hash) = after(ImportedHash::FLASK_SECURITY) {
+            // It has the formats of passlib only, so that no prefix is followed by one of ours.
+            let hash = if hash.starts_with("$argon2") { format!("argon2{hash}") } else { hash.to_owned() };
+            match hash.starts_with("handstamp-") {
+                true => Err(UnsupportedHash::Malformed),
+                false => Self::parse(&hash).map(|scheme| Self::FlaskSecurity(Box::new(scheme))),
+            }
         } else if let Some(hash) = after(ImportedHash::BETTER_AUTH) {
             ScryptHash::parse_better_auth(hash).map(Self::Scrypt)
         } else if let Some(hash) = after(ImportedHash::FIREBASE) {
@@ -271,6 +311,7 @@ impl Scheme {
             Self::Scrypt(hash) => hash.cost(),
             Self::ShaCrypt(hash) => hash.cost(),
             Self::Yescrypt(hash) => hash.cost(),
+            Self::FlaskSecurity(scheme) => scheme.cost(),
         }
     }
 
@@ -282,6 +323,15 @@ impl Scheme {
             Self::Scrypt(hash) => hash.verify(password, secrets, memory),
             Self::ShaCrypt(hash) => hash.verify(password, memory),
             Self::Yescrypt(hash) => hash.verify(password, memory),
+            Self::FlaskSecurity(scheme) => {
+                let mut hmac = Hmac::<Sha512>::new_from_slice(secrets.flask_security_salt())
+                    .expect("HMAC takes keys of any length");
+                hmac.update(password.as_bytes());
+                let password: Zeroizing<String> =
+                    Zeroizing::new(base64_simd::STANDARD.encode_to_string(hmac.finalize().into_bytes()));
+                // Without the salt, the HMAC has a key that everybody knows, and the password is another one.
+                scheme.verify(&password, secrets, memory) && !secrets.flask_security_salt().is_empty()
+            }
         }
     }
 }
@@ -291,43 +341,6 @@ fn is_weak(text: &str) -> bool {
     let hexadecimal = text.bytes().all(|digit| digit.is_ascii_hexdigit());
     let salted = ["md5$", "sha1$", "sha256$", "sha512$", "unsalted_md5$", "unsalted_sha1$"];
     (hexadecimal && [32, 40, 64, 128].contains(&text.len())) || salted.iter().any(|prefix| text.starts_with(prefix))
-}
-
-/// The costs and the secrets of the imported hashes of a site, which a password check needs.
-#[derive(Clone, Debug, Default)]
-pub struct ImportedPasswords {
-    /// The costs that occur among the users.
-    pub costs: HashCosts,
-    /// The secrets by which the former system hashed passwords.
-    pub secrets: ImportSecrets,
-}
-
-impl ImportedPasswords {
-    /// Verifies `password` against `hash`. For each family of the costs, the work is that of the highest cost, whether the hash is
-    /// of this family, of another one, or missing. A hash above these costs was imported a moment ago.
-    ///
-    /// The text as it was typed and its NFC are two checks where they differ, since other systems hash what is typed.
-    pub(super) fn verify(&self, hash: Option<&ImportedHash>, password: &Password, memory: &mut HashMemory) -> bool {
-        let mut matches = false;
-        for spelling in password.spellings() {
-            for cost in self.costs.iter() {
-                let (family, mut done) = (cost.family(), cost.level());
-                match hash.filter(|hash| hash.cost().family() == family) {
-                    Some(hash) => {
-                        done = hash.cost().level();
-                        matches |= hash.scheme.verify(spelling, &self.secrets, memory);
-                    }
-                    None => family.run_decoy(cost.level(), spelling.as_bytes(), memory),
-                }
-                family.top_up(cost.level(), done, spelling.as_bytes(), memory);
-            }
-            let is_new = |hash: &&ImportedHash| self.costs.iter().all(|cost| cost.family() != hash.cost().family());
-            if let Some(hash) = hash.filter(is_new) {
-                matches |= hash.scheme.verify(spelling, &self.secrets, memory);
-            }
-        }
-        matches
-    }
 }
 
 /// Why a hash cannot be imported.

@@ -6,42 +6,9 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
 use super::UnsupportedHash;
-use super::costs::{HashCost, HashFamily};
+use super::cost::{HashCost, HashFamily, Pbkdf2Digest};
 use super::encoding::{Output, base64, fields, hex, number, to_base64};
 use crate::HashMemory;
-
-/// The digest of the HMAC that PBKDF2 iterates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Pbkdf2Digest {
-    Sha1,
-    Sha256,
-    Sha512,
-}
-
-impl Pbkdf2Digest {
-    fn named(name: &str) -> Result<Self, UnsupportedHash> {
-        [Self::Sha1, Self::Sha256, Self::Sha512]
-            .into_iter()
-            .find(|digest| digest.name() == name)
-            .ok_or(UnsupportedHash::UnsupportedParameters)
-    }
-
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Sha1 => "sha1",
-            Self::Sha256 => "sha256",
-            Self::Sha512 => "sha512",
-        }
-    }
-
-    const fn output_bytes(self) -> usize {
-        match self {
-            Self::Sha1 => 20,
-            Self::Sha256 => 32,
-            Self::Sha512 => 64,
-        }
-    }
-}
 
 /// A hash by PBKDF2.
 pub(super) struct Pbkdf2Hash {
@@ -99,7 +66,7 @@ impl Pbkdf2Hash {
     /// The iterations of all blocks of the output.
     pub(super) fn cost(&self) -> Result<HashCost, UnsupportedHash> {
         let blocks = self.output.len().div_ceil(self.digest.output_bytes());
-        cost(self.digest, u64::from(self.iterations) * blocks as u64)
+        HashCost::pbkdf2(self.digest, u64::from(self.iterations) * blocks as u64)
     }
 
     pub(super) fn verify(&self, password: &str, memory: &mut HashMemory) -> bool {
@@ -114,11 +81,6 @@ impl fmt::Display for Pbkdf2Hash {
         let digest = self.digest.name().replace("sha", "SHA-");
         write!(f, "PBKDF2 with HMAC-{digest}, iterations {}", self.iterations)
     }
-}
-
-pub(super) fn cost(digest: Pbkdf2Digest, iterations: u64) -> Result<HashCost, UnsupportedHash> {
-    let iterations = u32::try_from(iterations).map_err(|_| UnsupportedHash::CostTooHigh)?;
-    HashCost::new(HashFamily::Pbkdf2(digest), iterations)
 }
 
 pub(super) fn run_decoy(digest: Pbkdf2Digest, iterations: u32, password: &[u8], memory: &mut HashMemory) {

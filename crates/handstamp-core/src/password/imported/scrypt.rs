@@ -8,60 +8,12 @@ use ctr::cipher::{KeyIvInit, StreamCipher};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
-use super::costs::{HashCost, HashFamily};
+use super::cost::{HashCost, HashFamily, ScryptFamily};
 use super::encoding::{Output, base64, fields, hex, number, parameter, to_base64};
 use super::{ImportSecrets, UnsupportedHash};
 use crate::HashMemory;
 
-/// The parameters that decide the time of a hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ScryptFamily {
-    log_n: u8,
-    r: u32,
-    p: u32,
-}
-
 impl ScryptFamily {
-    /// `log_n` is the logarithm of the parameter N.
-    fn new(log_n: u32, r: u32, p: u32) -> Result<Self, UnsupportedHash> {
-        if [log_n, r, p].contains(&0) {
-            return Err(UnsupportedHash::Malformed);
-        }
-        // The caps follow from the cost. These bounds keep the arithmetic of the crate from overflowing.
-        let small = log_n < 32 && r < 1 << 16 && p < 1 << 16 && u64::from(r) * u64::from(p) < 1 << 24;
-        let log_n = u8::try_from(log_n).ok().filter(|_| small).ok_or(UnsupportedHash::CostTooHigh)?;
-        let family = Self { log_n, r, p };
-        family.cost()?;
-        Ok(family)
-    }
-
-    /// `n` is the parameter N.
-    fn with_n(n: u32, r: u32, p: u32) -> Result<Self, UnsupportedHash> {
-        if !n.is_power_of_two() {
-            return Err(UnsupportedHash::Malformed);
-        }
-        Self::new(n.ilog2(), r, p)
-    }
-
-    pub(super) fn from_cost(numbers: &str) -> Result<Self, UnsupportedHash> {
-        let [log_n, r, p] = fields(numbers, ':')?;
-        Self::new(number(log_n)?, number(r)?, number(p)?)
-    }
-
-    pub(super) fn cost(self) -> Result<HashCost, UnsupportedHash> {
-        HashCost::new(HashFamily::Scrypt(self), 1)
-    }
-
-    /// How many blocks of 128 bytes are written and read again.
-    pub(super) fn blocks(self) -> u64 {
-        (u64::from(self.r) * u64::from(self.p)) << self.log_n
-    }
-
-    pub(super) fn memory_kib(self) -> u64 {
-        let (n, r, p) = (1_u64 << self.log_n, u64::from(self.r), u64::from(self.p));
-        r * (n + p) / 8
-    }
-
     pub(super) fn run_decoy(self, password: &[u8], memory: &mut HashMemory) {
         let mut output = [0; 64];
         self.run(password, &[0; 16], &mut output, memory);
@@ -72,12 +24,6 @@ impl ScryptFamily {
         memory.imported_work.add(HashFamily::Scrypt(self), 1);
         let params = scrypt::Params::new(self.log_n, self.r, self.p).expect("the bounds were checked when it was made");
         scrypt::scrypt(input, salt, &params, output).expect("the length of the output was checked");
-    }
-}
-
-impl fmt::Display for ScryptFamily {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "scrypt:{}:{}:{}", self.log_n, self.r, self.p)
     }
 }
 
@@ -159,7 +105,7 @@ impl ScryptHash {
     }
 
     pub(super) fn cost(&self) -> Result<HashCost, UnsupportedHash> {
-        self.family.cost()
+        HashCost::new(HashFamily::Scrypt(self.family), 1)
     }
 
     pub(super) fn needs_signer_key(&self) -> bool {

@@ -6,12 +6,13 @@ use zeroize::Zeroizing;
 
 use super::encoding::base64;
 
-/// The secrets of a former site. Without a signer key the hashes of Firebase match no password, and without a
-/// pepper those of Devise are of the password alone.
+/// The secrets of a former site. Without a signer key the hashes of Firebase match no password, nor do those of Flask-Security
+/// without its salt. Without a pepper those of Devise are of the password alone.
 #[derive(Clone, Default)]
 pub struct ImportSecrets {
     bcrypt_pepper: Zeroizing<String>,
     firebase_signer_key: Zeroizing<Vec<u8>>,
+    flask_security_salt: Zeroizing<String>,
 }
 
 impl ImportSecrets {
@@ -19,6 +20,12 @@ impl ImportSecrets {
     #[must_use]
     pub fn with_bcrypt_pepper(self, pepper: &str) -> Self {
         Self { bcrypt_pepper: Zeroizing::new(pepper.to_owned()), ..self }
+    }
+
+    /// The `SECURITY_PASSWORD_SALT` of Flask-Security, which keys the HMAC of each password.
+    #[must_use]
+    pub fn with_flask_security_salt(self, salt: &str) -> Self {
+        Self { flask_security_salt: Zeroizing::new(salt.to_owned()), ..self }
     }
 
     /// The `base64_signer_key` of a Firebase project.
@@ -35,6 +42,10 @@ impl ImportSecrets {
 
     pub(super) fn pepper(&self) -> &[u8] {
         self.bcrypt_pepper.as_bytes()
+    }
+
+    pub(super) fn flask_security_salt(&self) -> &[u8] {
+        self.flask_security_salt.as_bytes()
     }
 
     pub(super) fn signer_key(&self) -> &[u8] {

@@ -5,31 +5,14 @@ use std::fmt;
 use sha_crypt::Params;
 
 use super::UnsupportedHash;
-use super::costs::{HashCost, HashFamily};
+use super::cost::{HashCost, HashFamily, ShaCryptDigest};
 use super::encoding::{Output, crypt_base64, fields, parameter};
 use crate::HashMemory;
 
 /// The longest password that is hashed, in bytes. Each round hashes the password up to twice, so a client could choose the work.
 const MAX_BYTES: usize = 256;
 
-/// The fewest rounds that the algorithm has.
-const MIN_ROUNDS: u32 = Params::ROUNDS_MIN;
-
-/// The digest that is iterated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum ShaCryptDigest {
-    Sha256,
-    Sha512,
-}
-
 impl ShaCryptDigest {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Sha256 => "sha256",
-            Self::Sha512 => "sha512",
-        }
-    }
-
     /// The order in which the bytes of the output are encoded.
     fn order(self) -> Vec<usize> {
         let (third, left_over): (usize, &[usize]) = match self {
@@ -74,7 +57,7 @@ impl ShaCryptHash {
     }
 
     pub(super) fn cost(&self) -> Result<HashCost, UnsupportedHash> {
-        cost(self.digest, u32::try_from(self.salt.len()).unwrap_or(u32::MAX), self.rounds)
+        HashCost::sha_crypt(self.digest, u32::try_from(self.salt.len()).unwrap_or(u32::MAX), self.rounds)
     }
 
     pub(super) fn verify(&self, password: &str, memory: &mut HashMemory) -> bool {
@@ -88,15 +71,6 @@ impl fmt::Display for ShaCryptHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digest = self.digest.name().replace("sha", "SHA-");
         write!(f, "{digest}-crypt, rounds {}", self.rounds)
-    }
-}
-
-pub(super) fn cost(digest: ShaCryptDigest, salt_length: u32, rounds: u32) -> Result<HashCost, UnsupportedHash> {
-    match u8::try_from(salt_length) {
-        Ok(salt_length @ 0..=16) if rounds >= MIN_ROUNDS => {
-            HashCost::new(HashFamily::ShaCrypt { digest, salt_length }, rounds)
-        }
-        _ => Err(UnsupportedHash::Malformed),
     }
 }
 
@@ -114,7 +88,7 @@ pub(super) fn run_decoy(
 /// Does `rest` rounds and the fewest that the algorithm has, as it does not do less.
 pub(super) fn top_up(digest: ShaCryptDigest, rest: u64, salt_length: u8, password: &[u8], memory: &mut HashMemory) {
     let rest = u32::try_from(rest).expect("the rest of a cost below the cap");
-    run_decoy(digest, rest + MIN_ROUNDS, salt_length, password, memory);
+    run_decoy(digest, rest + Params::ROUNDS_MIN, salt_length, password, memory);
 }
 
 fn compute(digest: ShaCryptDigest, rounds: u32, salt: &[u8], password: &[u8], memory: &mut HashMemory) -> Vec<u8> {

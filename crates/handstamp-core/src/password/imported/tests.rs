@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::password::Password;
 use crate::{Argon2Params, NewPassword, PasswordMatch};
 
 const PLUM: &str = "plum-octave-harbour";
@@ -98,12 +99,12 @@ fn a_check_does_the_work_of_the_highest_cost_of_each_family_for_each_spelling() 
         for _ in 0..spellings {
             // Of two calls: bcrypt is followed by none of its work, and PBKDF2 by one iteration.
             for work in [64, 0] {
-                expected.add(costs::HashFamily::Bcrypt, work);
+                expected.add(cost::HashFamily::Bcrypt, work);
             }
             for work in [900, 1] {
-                expected.add(costs::HashFamily::Pbkdf2(Pbkdf2Digest::Sha1), work);
+                expected.add(cost::HashFamily::Pbkdf2(Pbkdf2Digest::Sha1), work);
             }
-            expected.add("scrypt:5:1:2".parse::<HashCost>().unwrap().family(), 1);
+            expected.add("scrypt:5:1:2".parse::<HashCost>().unwrap().family, 1);
         }
         assert_eq!(work(&imported, None, typed), (64, expected), "{typed}");
     }

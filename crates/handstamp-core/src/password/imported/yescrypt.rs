@@ -5,49 +5,11 @@ use std::fmt;
 use yescrypt::{Mode, Params};
 
 use super::UnsupportedHash;
-use super::costs::{HashCost, HashFamily};
-use super::encoding::{Output, crypt_base64, crypt_digit, fields, number};
+use super::cost::{HashCost, HashFamily, YescryptFamily};
+use super::encoding::{Output, crypt_base64, crypt_digit, fields};
 use crate::HashMemory;
 
-/// The parameters that decide the time of a hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct YescryptFamily {
-    log_n: u32,
-    r: u32,
-}
-
 impl YescryptFamily {
-    /// `log_n` is the logarithm of the parameter N.
-    fn new(log_n: u32, r: u32) -> Result<Self, UnsupportedHash> {
-        if log_n < 2 || r == 0 {
-            return Err(UnsupportedHash::Malformed);
-        }
-        if log_n >= 32 || r >= 1 << 16 {
-            return Err(UnsupportedHash::CostTooHigh);
-        }
-        let family = Self { log_n, r };
-        family.cost()?;
-        Ok(family)
-    }
-
-    pub(super) fn from_cost(numbers: &str) -> Result<Self, UnsupportedHash> {
-        let [log_n, r] = fields(numbers, ':')?;
-        Self::new(number(log_n)?, number(r)?)
-    }
-
-    pub(super) fn cost(self) -> Result<HashCost, UnsupportedHash> {
-        HashCost::new(HashFamily::Yescrypt(self), 1)
-    }
-
-    /// How many blocks of 128 bytes are written and read again.
-    pub(super) fn blocks(self) -> u64 {
-        u64::from(self.r) << self.log_n
-    }
-
-    pub(super) fn memory_kib(self) -> u64 {
-        self.blocks() / 8
-    }
-
     pub(super) fn run_decoy(self, password: &[u8], memory: &mut HashMemory) {
         std::hint::black_box(self.run(password, &[0; 16], memory));
     }
@@ -59,12 +21,6 @@ impl YescryptFamily {
             Params::new(Mode::Rw, 1 << self.log_n, self.r, 1).expect("the bounds were checked when it was made");
         yescrypt::yescrypt(password, salt, &params, &mut output).expect("the parameters are those of yescrypt");
         output
-    }
-}
-
-impl fmt::Display for YescryptFamily {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "yescrypt:{}:{}", self.log_n, self.r)
     }
 }
 
@@ -97,7 +53,7 @@ impl YescryptHash {
     }
 
     pub(super) fn cost(&self) -> Result<HashCost, UnsupportedHash> {
-        self.family.cost()
+        HashCost::new(HashFamily::Yescrypt(self.family), 1)
     }
 
     pub(super) fn verify(&self, password: &str, memory: &mut HashMemory) -> bool {

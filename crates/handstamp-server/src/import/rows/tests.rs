@@ -32,7 +32,8 @@ fn read_with(bytes: &[u8], format: Option<Format>, map: &[&str], at_once: usize)
     let mut read = Vec::new();
     while let Some(row) = rows.next_row().unwrap() {
         assert!(row.raw.len() <= MAX_ROW_BYTES);
-        read.push((row.line, row.user.map(|user| format!("{user:?}"))));
+        let Place::Line(line) = row.place else { panic!("{:?}", row.place) };
+        read.push((line, row.user.map(|user| format!("{user:?}"))));
     }
     Ok(read)
 }

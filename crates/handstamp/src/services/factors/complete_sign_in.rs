@@ -14,6 +14,7 @@ use super::{ActError, Services};
 use crate::context::Context;
 use crate::model::{Credentials, CredentialsVersion, FactorRefused, NewOneTimeToken, OwnedSession};
 use crate::services::{SENT_TWICE_WITHIN, SignInCookies};
+use crate::sessions::IssuedToken;
 use crate::store::{CountedAttempt, SecondFactorUse, TokenUse};
 
 /// The outcome of a first factor that was right.
@@ -162,8 +163,7 @@ impl Services {
     pub(crate) async fn ways_to_complete(&self, presented: &str) -> Result<Option<WaysToComplete>, ActError> {
         let Some((_, user_id, _)) = self.pending_sign_in(presented).await? else { return Ok(None) };
         let factors = self.factors_of(user_id).await?;
-        let passkey = factors.passkeys > 0 && self.config.passkeys.are_on(&self.config.public_url);
-        Ok(Some(WaysToComplete { code: factors.totp_since.is_some(), passkey }))
+        Ok(Some(WaysToComplete { code: factors.totp_since.is_some(), passkey: self.has_passkey(&factors) }))
     }
 
     /// The sign-in that waits by this cookie: its token, its user, and the content of its row.
@@ -228,13 +228,26 @@ impl Services {
         })?;
         self.refund(&attempted).await;
         self.refund(&content.attempted()).await;
-        self.outbox_changed();
-        self.record_sign_in(context, user_id, unused);
         if let Some(event) = event {
             self.record(context, &event);
         }
-        let changed_at = self.store.credentials_by_id(user_id).await?.and_then(|account| account.changed_at);
-        Ok(self.complete_sign_in(session.owned(), changed_at, token, &context.client))
+        self.finish_sign_in(context, session.owned(), token, unused).await
+    }
+
+    /// Records a sign-in whose session has begun, and makes its cookies. `unused` are the sessions that were ended to stay within the
+    /// limit.
+    pub(in crate::services) async fn finish_sign_in(
+        &self,
+        context: &Context,
+        session: OwnedSession,
+        token: IssuedToken,
+        unused: u64,
+    ) -> Result<SignInCookies, ActError> {
+        self.outbox_changed();
+        self.record_sign_in(context, session.user_id, unused);
+        // It may have changed with the sign-in, as by a first confirmation of the address.
+        let changed_at = self.store.credentials_by_id(session.user_id).await?.and_then(|account| account.changed_at);
+        Ok(self.complete_sign_in(session, changed_at, token, &context.client))
     }
 
     /// The token that signs in once more, if this form was sent twice and the first has signed the user in with the same code. The browser
@@ -268,9 +281,7 @@ impl Services {
         let (checked, events) = (content.version(), self.sign_in_events(context, &session, None));
         let repeated = self.store.repeat_sign_in(token, checked, &session, previous_sessions, events).await?;
         let Some(unused) = self.sessions.wait_until_applied(repeated).await? else { return Ok(None) };
-        self.record_sign_in(context, user_id, unused);
-        let changed_at = self.store.credentials_by_id(user_id).await?.and_then(|account| account.changed_at);
-        Ok(Some(self.complete_sign_in(session.owned(), changed_at, issued, &context.client)))
+        self.finish_sign_in(context, session.owned(), issued, unused).await.map(Some)
     }
 
     /// The user of a sign-in, and the content of its row. None if it has ended, or cannot be read.

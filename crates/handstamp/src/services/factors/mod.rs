@@ -29,6 +29,11 @@ impl Services {
         self.store.factors_of(user_id).await?.ok_or(ActError::NotFound(Message::NoSuchUser))
     }
 
+    /// Whether a user with these factors has a passkey that this site can ask for.
+    pub(in crate::services) fn has_passkey(&self, factors: &Factors) -> bool {
+        factors.passkeys > 0 && self.config.passkeys.are_on(&self.config.public_url)
+    }
+
     /// The notice about a change of a factor, if mails are sent. `change` is a key for the template.
     pub(in crate::services) fn factor_notice(
         &self,

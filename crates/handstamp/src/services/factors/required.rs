@@ -26,8 +26,7 @@ impl Services {
             return Ok(true);
         }
         let factors = self.factors_of(session.user.id).await?;
-        let passkeys_are_on = self.config.passkeys.are_on(&self.config.public_url);
-        Ok(factors.totp_since.is_none() && (factors.passkeys == 0 || !passkeys_are_on))
+        Ok(factors.totp_since.is_none() && !self.has_passkey(&factors))
     }
 
     /// Refuses a change of factors in a session that may make none.
@@ -49,14 +48,16 @@ impl Services {
         if account.has_second_factor {
             return Ok(true);
         }
-        let passkeys_are_on = self.config.passkeys.are_on(&self.config.public_url);
-        if !passkeys_are_on || self.config.second_factor.required == SecondFactorRequired::Nobody {
+        if self.config.second_factor.required == SecondFactorRequired::Nobody {
             return Ok(false);
         }
-        let has_passkey = self.store.factors_of(account.user_id).await?.is_some_and(|factors| factors.passkeys > 0);
+        let factors = self.store.factors_of(account.user_id).await?;
+        if !factors.is_some_and(|factors| self.has_passkey(&factors)) {
+            return Ok(false);
+        }
         let user = self.store.user_by_id(account.user_id, self.sessions.now()).await?;
         let is_in = |group: &str| user.as_ref().is_some_and(|user| user.groups.iter().any(|of| of == group));
-        Ok(has_passkey && self.is_factor_required(is_in))
+        Ok(self.is_factor_required(is_in))
     }
 
     /// Whether a session has a second factor, if its user needs one.

@@ -11,8 +11,8 @@ use super::{ActError, Services, TOTP, recipient};
 use crate::context::Context;
 use crate::events::Event;
 use crate::internal_error::InternalError;
-use crate::model::{FactorRefused, Message};
-use crate::services::{JobOutcome, SignInCookies};
+use crate::model::{FactorRefused, Message, StoredTotp};
+use crate::services::{JobOutcome, SENT_TWICE_WITHIN, SignInCookies};
 use crate::sessions::Session;
 
 /// How long the secret of a set-up stays the same in a session, so that a page that is loaded again shows the code that was scanned.
@@ -31,7 +31,8 @@ pub(crate) struct NewTotp {
 
 /// An authenticator app that is set up: the cookies of the session at its new level, and the recovery codes, which are shown once.
 pub(crate) struct TotpConfirmed {
-    pub(crate) cookies: SignInCookies,
+    /// None if the session has them already.
+    pub(crate) cookies: Option<SignInCookies>,
     pub(crate) recovery_codes: Vec<String>,
 }
 
@@ -53,7 +54,8 @@ impl Services {
     }
 
     /// Turns the authenticator app of the signed-in user on, once a code of it was typed. This session goes on at level 2, the user's
-    /// other sessions, one-time tokens and device cookies end, and there are ten new recovery codes.
+    /// other sessions, one-time tokens and device cookies end, and there are ten new recovery codes. Of a form that is sent twice, the user
+    /// has not seen the codes of the first, so the second replaces them.
     pub(crate) async fn confirm_totp(
         &self,
         context: &Context,
@@ -62,8 +64,14 @@ impl Services {
     ) -> Result<TotpConfirmed, ActError> {
         let user_id = session.user.id;
         self.check_may_change_factors(session).await?;
-        let stored = self.store.totp_of(user_id).await?.filter(|stored| stored.confirmed_at.is_none());
-        let stored = stored.ok_or_else(|| refused_code(user_id))?;
+        let stored = self.store.totp_of(user_id).await?.ok_or_else(|| refused_code(user_id))?;
+        if stored.confirmed_at.is_some() {
+            if !self.has_just_been_set_up_by(user_id, &stored, typed) {
+                return Err(refused_code(user_id));
+            }
+            let recovery_codes = self.replace_recovery_codes(context, session).await?;
+            return Ok(TotpConfirmed { cookies: None, recovery_codes });
+        }
         let attempted = self.count_factor_code(user_id).await?;
         let now = self.sessions.now();
         let secret = self.open_totp(user_id, &stored.sealed);
@@ -85,7 +93,23 @@ impl Services {
         self.outbox_changed();
         self.record(context, &event);
         let cookies = self.complete_sign_in(continued.owned(), Some(now), token, &context.client);
-        Ok(TotpConfirmed { cookies, recovery_codes })
+        Ok(TotpConfirmed { cookies: Some(cookies), recovery_codes })
+    }
+
+    /// Whether a user has set an authenticator app up a moment ago, as by the first form of two.
+    pub(crate) async fn has_just_set_up_totp(&self, user_id: UserId) -> Result<bool, ActError> {
+        Ok(self.store.totp_of(user_id).await?.is_some_and(|stored| self.is_just_set_up(&stored)))
+    }
+
+    fn is_just_set_up(&self, stored: &StoredTotp) -> bool {
+        stored.confirmed_at.is_some_and(|at| self.sessions.now().since(at) < SENT_TWICE_WITHIN)
+    }
+
+    /// Whether this code has set the app up, a moment ago.
+    fn has_just_been_set_up_by(&self, user_id: UserId, stored: &StoredTotp, typed: &str) -> bool {
+        let step =
+            self.open_totp(user_id, &stored.sealed).and_then(|secret| secret.step_of(typed, self.sessions.now()));
+        self.is_just_set_up(stored) && step == Some(stored.last_step)
     }
 
     /// Removes the authenticator app of the signed-in user, and the recovery codes. The sessions that rested on it end: all others, and

@@ -49,9 +49,6 @@ impl Services {
     ) -> Result<ActError, InternalError> {
         Event::PasskeyRefused { user, reason: refusal.name() }.record();
         if let Some(user) = user {
-            if refusal == Refusal::Counter {
-                Event::PasskeyCounterRegressed { user }.record();
-            }
             self.store.count_failed_sign_in(Some(user), self.sessions.now()).await?;
         }
         Ok(not_accepted(match refusal {
@@ -92,7 +89,13 @@ impl PasskeyAttempt<'_> {
         };
         match ceremonies.finish_authentication(ceremony, &passkey, &answer.credential, now) {
             Ok(verified) => Ok(Ok(CheckedPasskey { account, verified })),
-            Err(refusal) => refused(refusal),
+            Err(refusal) => {
+                if refusal == Refusal::Counter {
+                    let last = passkey.used_at.unwrap_or(passkey.created_at);
+                    Event::PasskeyCounterRegressed { user, seconds_since_use: now.since(last).as_secs() }.record();
+                }
+                refused(refusal)
+            }
         }
     }
 

@@ -52,7 +52,7 @@ impl Services {
                 return Ok(token);
             }
         }
-        // The session has ended, or the passkey was used elsewhere at the same time, twice.
+        // The session has ended.
         Err(ActError::SignedOut)
     }
 }

@@ -37,7 +37,7 @@ impl Services {
         let client = &context.client;
         let (waits, user, content) = self.pending_sign_in(presented).await?.ok_or(ActError::SignedOut)?;
         let attempt = self.attempt_passkey(context, Purpose::SecondFactor(waits.id), answer).await?;
-        // The second try is for a passkey that was used between our read and our write.
+        // The second try finds why a passkey could not be used that was right when it was read.
         for _ in 0..2 {
             let CheckedPasskey { account, verified } = attempt.check().await?;
             if account.user_id != user {

@@ -341,11 +341,10 @@ impl Ceremonies {
         let used = PasskeyUse {
             ceremony: ceremony.used,
             passkey: passkey.id,
-            counter_before: passkey.counter,
             counter: result.counter(),
             credential: to_text(&stored),
             backed_up: result.backup_state(),
-            user_verified: passkey.user_verified || result.user_verified(),
+            user_verified: result.user_verified(),
             now,
         };
         Ok(VerifiedUse { used, user_verified: result.user_verified() })

@@ -88,7 +88,7 @@ async fn every_write_logs_what_it_invalidates(store: &Store) {
     let fourth = one_more(store, id).await;
     let rotated = new_session(id).secret_hash;
     assert_eq!(
-        changes!(store.change_password(id, FIRST, &hash("second"), (fourth.secret_hash, rotated), NOW, event())),
+        changes!(store.change_password(id, FIRST, &hash("second"), (fourth.secret_hash, rotated), (NOW, NOW), event())),
         user
     );
     assert_eq!(
@@ -118,7 +118,10 @@ async fn a_write_that_invalidates_nothing_takes_no_position(store: &Store) {
     assert_eq!(store.end_session_by_id(id, eves.session_id, event()).await.unwrap().position, none);
     assert_eq!(store.purge_expired_sessions(NOW, 10).await.unwrap().position, none);
     let ids = (new_session(id).secret_hash, new_session(id).secret_hash);
-    assert_eq!(store.change_password(id, ANOTHER, &hash("new"), ids, NOW, event()).await.unwrap().position, none);
+    assert_eq!(
+        store.change_password(id, ANOTHER, &hash("new"), ids, (NOW, NOW), event()).await.unwrap().position,
+        none
+    );
     assert_eq!(newest(store).await, Position(0));
     assert_eq!(store.invalidations_after(Position(0)).await.unwrap(), []);
 }

@@ -75,7 +75,7 @@ async fn every_act_writes_its_event(store: &Store) {
     writes!(store.sign_in(FIRST, &third, &[], events()), ["signed_in"]);
     let rotated = new_session(id).secret_hash;
     let ids = (third.secret_hash, rotated);
-    writes!(store.change_password(id, FIRST, &hash("second"), ids, NOW, next("password", id)), ["password"]);
+    writes!(store.change_password(id, FIRST, &hash("second"), ids, (NOW, NOW), next("password", id)), ["password"]);
     writes!(store.end_sessions_of(id, next("all", id)), ["all"]);
     writes!(store.sign_in(ANOTHER, &third, &[], events()), ["signed_in"]);
     writes!(store.end_sessions(vec![(third.owned(), next("ended", id))]), ["ended"]);
@@ -133,7 +133,7 @@ async fn a_rolled_back_act_leaves_no_event(store: &Store) {
     assert!(store.create_user(&new_user("ada@example.com"), None, &[], event()).await.unwrap().value.is_err());
     assert!(store.sign_in(ANOTHER, &new_session(id), &[], sign_in_events()).await.unwrap().value.is_none());
     let ids = (new_session(id).secret_hash, new_session(id).secret_hash);
-    assert!(!store.change_password(id, FIRST, &hash("new"), ids, NOW, event()).await.unwrap().value);
+    assert!(!store.change_password(id, FIRST, &hash("new"), ids, (NOW, NOW), event()).await.unwrap().value);
     let eve = new_user("eve@example.com");
     store.create_user(&eve, None, &[], event()).await.unwrap().value.unwrap();
     let of_another = store.end_session_by_id(eve.id, session.session_id, event()).await.unwrap().value;

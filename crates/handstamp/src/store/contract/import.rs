@@ -289,7 +289,7 @@ async fn a_new_password_ends_the_cost_of_the_old_one(store: &Store) {
     let session = one_more(store, ids[1]).await;
     let rotated = SessionSecretHash::from_bytes([9; 32]);
     let (new, keys) = (hash("second"), (session.secret_hash, rotated));
-    assert!(store.change_password(ids[1], FIRST, &new, keys, NOW, event()).await.unwrap().value);
+    assert!(store.change_password(ids[1], FIRST, &new, keys, (NOW, NOW), event()).await.unwrap().value);
     let used = async |purpose, user_id, address: &str| {
         let token = token(purpose, user_id, address);
         store.store_token(&token, event()).await.unwrap();

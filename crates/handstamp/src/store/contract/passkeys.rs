@@ -13,9 +13,13 @@ laws! {
     a_passkey_is_found_by_its_user_its_id_and_the_address
     a_passkey_signs_in_and_is_as_it_was_used
     one_of_many_concurrent_uses_of_a_ceremony_signs_in
-    a_passkey_that_was_used_meanwhile_does_not_sign_in
+    one_of_many_concurrent_uses_with_the_same_counter_signs_in
+    two_answers_of_one_passkey_sign_in_in_the_order_of_the_counter
+    a_passkey_that_counts_nothing_signs_in_any_number_of_times_at_once
+    a_passkey_that_has_once_verified_its_user_stays_so
     changed_credentials_and_a_disabled_account_do_not_sign_in_by_passkey
     a_sign_in_that_is_refused_uses_nothing
+    a_sign_in_that_a_passkey_completes_ends_the_others_under_way
     adding_a_passkey_ends_all_else_and_lets_the_session_go_on
     a_passkey_is_added_once_to_one_account_and_twenty_at_most
     an_ended_session_adds_and_removes_nothing
@@ -78,7 +82,6 @@ fn use_of(passkey: &Passkey) -> PasskeyUse {
     PasskeyUse {
         ceremony: ceremony(),
         passkey: passkey.id,
-        counter_before: passkey.counter,
         counter: passkey.counter + 1,
         credential: "{\"after\":1}".to_owned(),
         backed_up: true,
@@ -135,7 +138,7 @@ async fn one_of_many_concurrent_uses_of_a_ceremony_signs_in(store: &Store) {
     let (passkey, _) = ada_with_a_passkey(store).await;
     // A passkey that is synchronised counts nothing, so only the ceremony tells one use from the next.
     execute(store, "UPDATE passkeys SET counter = 0").await;
-    let used = PasskeyUse { counter_before: 0, counter: 0, ..use_of(&passkey) };
+    let used = PasskeyUse { counter: 0, ..use_of(&passkey) };
     let sessions: Vec<_> = (0..20).map(|_| new_session(passkey.user_id)).collect();
     let outcomes = all_at_once(sessions.iter().map(|session| signs_in(store, &used, session))).await;
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == PasskeyOutcome::Done(0)).count(), 1);
@@ -143,12 +146,44 @@ async fn one_of_many_concurrent_uses_of_a_ceremony_signs_in(store: &Store) {
     assert_eq!(store.sessions_of(passkey.user_id, NOW).await.unwrap().len(), 2);
 }
 
-async fn a_passkey_that_was_used_meanwhile_does_not_sign_in(store: &Store) {
+async fn one_of_many_concurrent_uses_with_the_same_counter_signs_in(store: &Store) {
     let (passkey, _) = ada_with_a_passkey(store).await;
     let uses: Vec<_> = (0..10).map(|_| (use_of(&passkey), new_session(passkey.user_id))).collect();
     let outcomes = all_at_once(uses.iter().map(|(used, session)| signs_in(store, used, session))).await;
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == PasskeyOutcome::Done(0)).count(), 1);
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == PasskeyOutcome::Changed).count(), 9);
+}
+
+async fn two_answers_of_one_passkey_sign_in_in_the_order_of_the_counter(store: &Store) {
+    let (passkey, _) = ada_with_a_passkey(store).await;
+    // All were verified with the row as it is now.
+    let answer = |after| PasskeyUse { counter: passkey.counter + after, ..use_of(&passkey) };
+    let [first, second, third, fourth] = [1, 2, 3, 4].map(answer);
+    let signs_in = async |used| signs_in(store, used, &new_session(passkey.user_id)).await;
+    assert_eq!((signs_in(&first).await, signs_in(&second).await), (PasskeyOutcome::Done(0), PasskeyOutcome::Done(0)));
+    assert_eq!((signs_in(&fourth).await, signs_in(&third).await), (PasskeyOutcome::Done(0), PasskeyOutcome::Changed));
+    assert_eq!(store.passkeys_of(passkey.user_id).await.unwrap()[0].counter, passkey.counter + 4);
+    let none = PasskeyUse { counter: 0, ..use_of(&passkey) };
+    assert_eq!(signs_in(&none).await, PasskeyOutcome::Changed, "it has counted before");
+}
+
+async fn a_passkey_that_counts_nothing_signs_in_any_number_of_times_at_once(store: &Store) {
+    let (passkey, _) = ada_with_a_passkey(store).await;
+    execute(store, "UPDATE passkeys SET counter = 0").await;
+    let uses: Vec<_> =
+        (0..20).map(|_| (PasskeyUse { counter: 0, ..use_of(&passkey) }, new_session(passkey.user_id))).collect();
+    let outcomes = all_at_once(uses.iter().map(|(used, session)| signs_in(store, used, session))).await;
+    assert_eq!(outcomes, [PasskeyOutcome::Done(0); 20]);
+}
+
+async fn a_passkey_that_has_once_verified_its_user_stays_so(store: &Store) {
+    let (passkey, _) = ada_with_a_passkey(store).await;
+    execute(store, "UPDATE passkeys SET user_verified = 0").await;
+    for (after, verifies, verified) in [(1, false, false), (2, true, true), (3, false, true)] {
+        let used = PasskeyUse { counter: passkey.counter + after, user_verified: verifies, ..use_of(&passkey) };
+        assert_eq!(signs_in(store, &used, &new_session(passkey.user_id)).await, PasskeyOutcome::Done(0));
+        assert_eq!(store.passkeys_of(passkey.user_id).await.unwrap()[0].user_verified, verified, "{after}");
+    }
 }
 
 async fn changed_credentials_and_a_disabled_account_do_not_sign_in_by_passkey(store: &Store) {
@@ -166,11 +201,42 @@ async fn changed_credentials_and_a_disabled_account_do_not_sign_in_by_passkey(st
 async fn a_sign_in_that_is_refused_uses_nothing(store: &Store) {
     let (passkey, _) = ada_with_a_passkey(store).await;
     let session = new_session(passkey.user_id);
-    let stale = PasskeyUse { counter_before: 7, ..use_of(&passkey) };
+    let stale = PasskeyUse { counter: passkey.counter, ..use_of(&passkey) };
     assert_eq!(signs_in(store, &stale, &session).await, PasskeyOutcome::Changed);
     assert_eq!(store.passkeys_of(passkey.user_id).await.unwrap(), std::slice::from_ref(&passkey));
-    let read_again = PasskeyUse { counter_before: passkey.counter, ..stale };
+    let read_again = PasskeyUse { counter: passkey.counter + 1, ..stale };
     assert_eq!(signs_in(store, &read_again, &session).await, PasskeyOutcome::Done(0), "the same ceremony");
+}
+
+async fn a_sign_in_that_a_passkey_completes_ends_the_others_under_way(store: &Store) {
+    let (passkey, _) = ada_with_a_passkey(store).await;
+    let (user, checked) = (passkey.user_id, version(store, passkey.user_id).await);
+    let token = |purpose| NewOneTimeToken {
+        id: OneTimeId::from_bytes(unique().into_bytes()),
+        purpose,
+        user_id: Some(user),
+        email: email("ada@example.com"),
+        content: "{}".to_owned(),
+        browser: None,
+        created_at: NOW,
+        expires_at: LATER,
+    };
+    let [one, other] = [token(OneTimePurpose::PendingSignIn), token(OneTimePurpose::PendingSignIn)];
+    for waits in [&one, &other] {
+        assert!(store.begin_pending_sign_in(waits, user, checked, None, None, NOW).await.unwrap());
+    }
+    // A form that was sent twice with a code.
+    let repeatable = token(OneTimePurpose::RepeatedSignIn);
+    store.store_token(&repeatable, event()).await.unwrap();
+    let (waits, session) = (TokenUse { id: one.id, now: NOW }, new_session(user));
+    let completed = store
+        .complete_pending_sign_in_by_passkey(waits, checked, &use_of(&passkey), &session, &[], sign_in_events())
+        .await;
+    assert_eq!(completed.unwrap().value, Ok(PasskeyOutcome::Done(0)));
+    assert!(is_live(store, &session).await);
+    for ended in [one, other, repeatable] {
+        assert!(store.token(ended.id, ended.purpose, NOW).await.unwrap().is_none(), "{:?}", ended.purpose);
+    }
 }
 
 async fn adding_a_passkey_ends_all_else_and_lets_the_session_go_on(store: &Store) {

@@ -22,7 +22,7 @@ laws! {
     a_waiting_sign_in_ends_when_the_account_is_disabled
     a_waiting_sign_in_ends_with_the_next_one_of_the_browser_and_with_a_completed_one
     signing_out_ends_a_sign_in_that_waits
-    a_changed_password_is_no_authentication_of_a_session_at_level_2
+    a_changed_password_leaves_what_a_session_rests_on
     a_removed_app_leaves_no_code_and_one_session
     a_reset_removes_all_factors_and_sessions
     new_recovery_codes_replace_the_former_ones
@@ -247,7 +247,7 @@ async fn a_waiting_sign_in_ends_with_a_change_of_the_credentials(store: &Store) 
     let (token, before) = (waits(store, ada).await, version(store, ada).await);
     let secrets = (session.secret_hash, raised(&session).secret_hash);
     let new = hash("another password");
-    assert!(store.change_password(ada, before, &new, secrets, NOW, event()).await.unwrap().value);
+    assert!(store.change_password(ada, before, &new, secrets, (NOW, NOW), event()).await.unwrap().value);
     assert_eq!(completes(store, &token, step(101)).await, Err(FactorRefused::Ended));
     let late = pending(ada, NOW);
     assert!(
@@ -313,12 +313,13 @@ async fn signing_out_ends_a_sign_in_that_waits(store: &Store) {
     }
 }
 
-async fn a_changed_password_is_no_authentication_of_a_session_at_level_2(store: &Store) {
+async fn a_changed_password_leaves_what_a_session_rests_on(store: &Store) {
     let (ada, session) = ada_with_app(store).await;
     let rotated = raised(&session).secret_hash;
     let (secrets, later) = ((session.secret_hash, rotated), LATER.after(Duration::from_secs(60)));
+    let times = (later, session.authentication.at());
     let changed =
-        store.change_password(ada, version(store, ada).await, &hash("another"), secrets, later, event()).await;
+        store.change_password(ada, version(store, ada).await, &hash("another"), secrets, times, event()).await;
     assert!(changed.unwrap().value);
     let (live, _) = store.live_session(rotated, ada, NOW).await.unwrap().unwrap();
     assert_eq!(live.authentication, session.authentication);

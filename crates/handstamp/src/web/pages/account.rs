@@ -31,7 +31,7 @@ fn done(query: &str) -> Option<&'static str> {
         "email" => Some("Your e-mail address was changed, and your other devices were signed out."),
         "verified" => Some("Your e-mail address is confirmed."),
         "name" => Some("Your name was changed."),
-        "password" => Some("Your password was changed, and your other devices were signed out."),
+        "password" => Some("Your new password is set, and your other devices were signed out."),
         _ => None,
     }
 }

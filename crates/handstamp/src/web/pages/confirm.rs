@@ -12,7 +12,7 @@ use crate::services::{ActError, Proof, WaysToConfirm};
 use crate::sessions::Session;
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
-use crate::web::redirect::{see_other, url_with_next};
+use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::sender::Sender;
 use crate::web::user::Visitor;
@@ -58,7 +58,7 @@ pub(in crate::web) async fn submit(
         let again = site.services.sign_in_after_confirmation(&sender.context, &sender.presented, password).await?;
         return Ok(match again {
             Some(cookies) => done(site.cookies.sign_in_cookies(&cookies).collect()),
-            None => sender.reject_anonymous(&site),
+            None => sender.reject_anonymous_with_next(&site, next),
         });
     };
     let proof = if code.is_empty() { Proof::Password(password) } else { Proof::Code(code) };
@@ -85,10 +85,11 @@ async fn form_page(
     let WaysToConfirm { password, code, passkey } = site.services.ways_to_confirm(session, wanted).await?;
     if wanted > session.authentication.assurance() && !password && !code && !passkey {
         let page = match wanted {
-            AssuranceLevel::TWO_FACTORS => site.urls.page("/account/totp"),
-            _ => site.urls.page(if cfg!(feature = "passkeys") { "/account/passkeys" } else { "/account/security" }),
+            AssuranceLevel::TWO_FACTORS => "/account/totp",
+            _ if cfg!(feature = "passkeys") => "/account/passkeys",
+            _ => "/account/security",
         };
-        return Ok(see_other(&next.map_or_else(|| page.clone(), |next| url_with_next(&page, next))));
+        return Ok(see_other(&site.urls.page_with_next(page, next)));
     }
     let values = context! {
         errors => messages(errors, &[Field::Password, Field::Code]),

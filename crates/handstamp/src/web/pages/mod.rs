@@ -39,7 +39,7 @@ use crate::model::{Field, FieldErrors};
 
 use super::Site;
 use super::form::FormFields;
-use super::redirect::{see_other, url_with_next};
+use super::redirect::see_other;
 use super::respond::with_cookies;
 use super::user::Visitor;
 use super::web_error::WebError;
@@ -73,8 +73,7 @@ fn next_value(next: Option<&ReturnTo>) -> &str {
 
 /// A link to a page with `next` as its return URL. Prefix and query are percent-encoded, so nothing in it needs escaping.
 fn link_with_next(site: &Site, page: &str, next: Option<&ReturnTo>) -> Value {
-    let page = site.urls.page(page);
-    Value::from_safe_string(next.map_or_else(|| page.clone(), |next| url_with_next(&page, next)))
+    Value::from_safe_string(site.urls.page_with_next(page, next))
 }
 
 /// The notice for an anonymous visitor on the first page after a sign-out, or after the account was deleted.

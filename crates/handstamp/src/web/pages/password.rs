@@ -1,4 +1,6 @@
-//! The page to change the password.
+//! The page to change the password, or to set the first one.
+
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,12 +11,13 @@ use minijinja::context;
 use super::{messages, see_other_with};
 use crate::model::{Field, FieldErrors};
 use crate::services::{ActError, ChangePasswordRequest, SignInCookies};
+use crate::sessions::Session;
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
 use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::sender::Sender;
-use crate::web::user::{SignedInUser, Visitor};
+use crate::web::user::Visitor;
 use crate::web::web_error::WebError;
 
 pub(in crate::web) async fn show(
@@ -24,7 +27,7 @@ pub(in crate::web) async fn show(
 ) -> Result<Response, WebError> {
     match visitor {
         Visitor::Authenticated(session) => {
-            form_page(&site, SignedInUser(session), StatusCode::OK, &FieldErrors::default())
+            form_page(&site, session, &sender, StatusCode::OK, &FieldErrors::default()).await
         }
         Visitor::Anonymous => Ok(sender.reject_anonymous(&site)),
     }
@@ -76,11 +79,12 @@ pub(in crate::web) async fn submit(
                     }
                     errors
                 }
+                Err(ActError::ReauthenticationRequired) => return Ok(sender.require_confirmation(&site)),
                 Err(error) => return Err(error.into()),
             }
         }
     };
-    form_page(&site, SignedInUser(session), StatusCode::UNPROCESSABLE_ENTITY, &errors)
+    form_page(&site, session, &sender, StatusCode::UNPROCESSABLE_ENTITY, &errors).await
 }
 
 /// The response to a form that was sent twice and has already changed the password; none otherwise.
@@ -95,13 +99,19 @@ fn changed(site: &SharedSite, cookies: &SignInCookies) -> Response {
     see_other_with(site.cookies.sign_in_cookies(cookies), &site.urls.page("/account?done=password"))
 }
 
-fn form_page(
+/// The form. A user who has no password yet has to have authenticated recently.
+async fn form_page(
     site: &SharedSite,
-    SignedInUser(session): SignedInUser,
+    session: Arc<Session>,
+    sender: &Sender,
     status: StatusCode,
     errors: &FieldErrors,
 ) -> Result<Response, WebError> {
+    let has_password = site.services.factors_of(session.user.id).await?.has_password;
+    if !has_password && !site.services.is_fresh(&session) {
+        return Ok(sender.require_confirmation(site));
+    }
     let errors = messages(errors, &[Field::CurrentPassword, Field::Password]);
-    let values = context! { errors, min_length => site.services.config.password.min_length };
+    let values = context! { errors, has_password, min_length => site.services.config.password.min_length };
     page(site, &Visitor::Authenticated(session), status, "password/change.html", values)
 }

@@ -14,15 +14,14 @@ use crate::services::{ActError, PendingSignIn, WaysToComplete};
 use crate::sessions::PresentedSessions;
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
-use crate::web::redirect::{see_other, url_with_next};
+use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::Visitor;
 use crate::web::web_error::WebError;
 
 /// The redirect to this page after a first factor that was right.
 pub(super) fn redirect_to(site: &SharedSite, pending: &PendingSignIn, next: Option<&ReturnTo>) -> Response {
-    let page = site.urls.page("/account/login/second-factor");
-    let page = next.map_or_else(|| page.clone(), |next| url_with_next(&page, next));
+    let page = site.urls.page_with_next("/account/login/second-factor", next);
     see_other_with([site.cookies.pending_sign_in(pending)], &page)
 }
 
@@ -79,8 +78,7 @@ pub(in crate::web) async fn submit(
 
 /// The redirect to the sign-in page, which leads a signed-in user on.
 fn to_sign_in(site: &SharedSite, next: Option<&ReturnTo>) -> Response {
-    let page = site.urls.page("/account/login");
-    see_other(&next.map_or_else(|| page.clone(), |next| url_with_next(&page, next)))
+    see_other(&site.urls.page_with_next("/account/login", next))
 }
 
 fn form_page(

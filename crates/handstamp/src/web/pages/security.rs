@@ -18,8 +18,15 @@ pub(in crate::web) async fn show(
     uri: Uri,
 ) -> Result<Response, WebError> {
     let factors = site.services.factors_of(session.user.id).await?;
-    let notice = has_notice(&uri, "totp-removed")
-        .then_some("The authenticator app was removed, and your other devices were signed out.");
+    let notices = [
+        ("totp-removed", "The authenticator app was removed, and your other devices were signed out."),
+        (
+            "codes-shown-once",
+            "The authenticator app is set up. Its recovery codes were shown once: if you have not seen and saved them, \
+             make ten new ones.",
+        ),
+    ];
+    let notice = notices.into_iter().find_map(|(name, text)| has_notice(&uri, name).then_some(text));
     let values = context! {
         notice,
         has_password => factors.has_password,

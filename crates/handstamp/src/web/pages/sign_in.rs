@@ -26,6 +26,9 @@ use crate::web::web_error::WebError;
 /// The value of `notice` with which the page of a reset link redirects here.
 const NEW_PASSWORD: &str = "new-password";
 
+/// The value of `notice` with which the form of an authenticator app that is sent twice redirects here.
+pub(super) const APP_IS_SET_UP: &str = "app-is-set-up";
+
 /// The submitted values and their errors.
 struct Form {
     email: String,
@@ -54,7 +57,7 @@ pub(in crate::web) async fn show(
     let form = Form { email: String::new(), remember: true, next, errors: FieldErrors::default() };
     let (form_not_sent, notice) =
         (says_form_not_sent(request.uri()), notice_of_sign_out(&site, &visitor, request.headers()));
-    let notice = notice.or_else(|| notice_of_new_password(request.uri())).filter(|_| !form_not_sent);
+    let notice = notice.or_else(|| notice_of_redirect(request.uri())).filter(|_| !form_not_sent);
     let response = form_page(&site, &visitor, StatusCode::OK, &form, context! { form_not_sent, notice })?;
     Ok(with_notice_shown(&site, response, notice))
 }
@@ -64,9 +67,13 @@ fn says_form_not_sent(uri: &Uri) -> bool {
     has_notice(uri, FORM_NOT_SENT)
 }
 
-/// The notice after a new password was set by a link.
-fn notice_of_new_password(uri: &Uri) -> Option<&'static str> {
-    has_notice(uri, NEW_PASSWORD).then_some("Your new password is set. Sign in with it.")
+/// The notice about what the page that redirected here has done.
+fn notice_of_redirect(uri: &Uri) -> Option<&'static str> {
+    let notices = [
+        (NEW_PASSWORD, "Your new password is set. Sign in with it."),
+        (APP_IS_SET_UP, "The authenticator app is set up. Sign in with it to get your recovery codes."),
+    ];
+    notices.into_iter().find_map(|(name, text)| has_notice(uri, name).then_some(text))
 }
 
 pub(in crate::web) async fn submit(

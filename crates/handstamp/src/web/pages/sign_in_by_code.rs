@@ -14,7 +14,7 @@ use crate::services::{ActError, LinkValidity, SignedIn};
 use crate::sessions::PresentedSessions;
 use crate::web::SharedSite;
 use crate::web::form::FormFields;
-use crate::web::redirect::{see_other, url_with_next};
+use crate::web::redirect::see_other;
 use crate::web::respond::page;
 use crate::web::user::Visitor;
 use crate::web::web_error::WebError;
@@ -39,8 +39,7 @@ pub(in crate::web) async fn request(
     let (email, next) = (fields.get("email")?, next_from_form(&site, &fields)?);
     match site.services.request_sign_in_code(&context, email).await {
         Ok(browser) => {
-            let page = site.urls.page("/account/login/code");
-            let page = next.map_or_else(|| page.clone(), |next| url_with_next(&page, &next));
+            let page = site.urls.page_with_next("/account/login/code", next.as_ref());
             Ok(see_other_with([site.cookies.pending(&browser)], &page))
         }
         Err(ActError::Fields(errors)) => {
@@ -62,7 +61,7 @@ pub(in crate::web) async fn show(
         return Ok(see_other(next.as_ref().unwrap_or(site.urls.account()).as_str()));
     }
     if site.cookies.presented_pending(&headers).is_none() {
-        return Ok(see_other(&site.urls.page("/account/login/mail")));
+        return Ok(see_other(&site.urls.page_with_next("/account/login/mail", next.as_ref())));
     }
     code_page(&site, &visitor, StatusCode::OK, next.as_ref(), &FieldErrors::default())
 }

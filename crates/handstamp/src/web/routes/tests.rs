@@ -20,6 +20,8 @@ mod account_life;
 mod activity;
 mod connections;
 mod embedding;
+#[cfg(feature = "passkeys")]
+mod known_cases;
 mod legacy;
 #[cfg(feature = "passkeys")]
 mod passkeys;
@@ -182,6 +184,24 @@ async fn only_the_listed_routes_are_public() {
         "GET /.well-known/change-password",
     ];
     assert_eq!(open, public);
+}
+
+#[tokio::test]
+async fn a_form_of_a_visitor_leads_to_the_sign_in_page_and_back_to_a_page() {
+    let here = TestSite::at("http://localhost").await;
+    let routes = all_routes(&here.handstamp.0.site);
+    let mut forms = 0;
+    for (_, path, _) in routes.iter().filter(|(method, ..)| *method == "POST") {
+        let request = Request::post(*path).header("host", "localhost").header("sec-fetch-site", "same-origin");
+        let request = request.header("accept", "text/html").header("sec-fetch-mode", "navigate");
+        let response = here.send(request.body(Body::empty()).unwrap()).await;
+        let Some(to) = response.headers().get(header::LOCATION).map(|to| to.to_str().unwrap()) else { continue };
+        let Some(next) = to.strip_prefix("/account/login?next=") else { continue };
+        let next = next.strip_suffix("&notice=form-not-sent").unwrap().replace("%2F", "/");
+        assert!(routes.iter().any(|(method, page, _)| *method == "GET" && *page == next), "{path} leads to {next}");
+        forms += 1;
+    }
+    assert!(forms >= 14, "{forms}");
 }
 
 #[tokio::test]

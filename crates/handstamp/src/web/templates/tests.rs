@@ -82,8 +82,10 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
             samples.extend([("authentication/register.html", register), ("authentication/sign_in.html", sign_in)]);
             samples.extend(ONE_FIELD.map(|template| (template, field.clone())));
         }
-        let password =
-            context! { errors => context! { current_password => error, password => error }, min_length => 8 };
+        let password = context! {
+            errors => context! { current_password => error, password => error }, has_password => true, min_length => 8,
+        };
+        let first_password = context! { errors => context! { current_password => none, password => error }, has_password => false, min_length => 8 };
         let link = context! {
             email => name, values => context! { name }, errors => context! { name => error, password => error },
             min_length => 8,
@@ -113,6 +115,7 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
             ("account/index.html", context! { done => error }),
             ("account/profile.html", context! { values => context! { name }, errors => context! { name => error } }),
             ("password/change.html", password),
+            ("password/change.html", first_password),
             ("password/reset.html", link.clone()),
             ("authentication/invitation.html", link.clone()),
             ("email/verify_link.html", link.clone()),

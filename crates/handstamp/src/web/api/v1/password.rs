@@ -14,7 +14,8 @@ use crate::web::respond::with_cookies;
 use crate::web::user::SignedInUser;
 use crate::web::web_error::WebError;
 
-/// Changes the password, revokes all other sessions and gives this one a new token.
+/// Changes the password, revokes all other sessions and gives this one a new token. A user who has no password yet sets one. If the
+/// authentication is too old for that, the problem type is `reauthentication-required`.
 #[utoipa::path(
     put,
     path = "/password",
@@ -33,7 +34,8 @@ pub(in crate::web) async fn change(
     JsonBody(given): JsonBody<ChangePasswordBody>,
 ) -> Result<Response, WebError> {
     let policy = &site.services.config.password;
-    let request = ChangePasswordRequest::parse(&given.current_password, &given.password, policy)?;
+    let current = given.current_password.as_deref().unwrap_or_default();
+    let request = ChangePasswordRequest::parse(current, &given.password, policy)?;
     let cookies = site.services.change_password(&context, &session, request).await?;
     Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.sign_in_cookies(&cookies)))
 }

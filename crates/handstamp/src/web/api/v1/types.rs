@@ -130,7 +130,8 @@ pub(in crate::web) struct NewUserBody {
 /// A change of the password.
 #[derive(Deserialize, ToSchema)]
 pub(in crate::web) struct ChangePasswordBody {
-    pub(super) current_password: String,
+    /// Needed unless the user has no password yet.
+    pub(super) current_password: Option<String>,
     pub(super) password: String,
 }
 

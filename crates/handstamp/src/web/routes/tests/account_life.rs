@@ -228,7 +228,7 @@ async fn changes_by_mailed_links_and_codes_are_applied_on_every_node_before_the_
 
 /// Counts the statements of requests. Other metrics are dropped.
 #[derive(Default)]
-struct Statements(Arc<AtomicU64>);
+pub(super) struct Statements(pub(super) Arc<AtomicU64>);
 
 impl metrics::Recorder for Statements {
     fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}

@@ -9,11 +9,11 @@ use super::*;
 use crate::sessions::{Session, SessionLookup};
 use crate::store::Store;
 
-const ORIGIN: &str = "http://localhost";
+pub(super) const ORIGIN: &str = "http://localhost";
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
 /// An authenticator in software, and what it answers besides the signature.
-struct Authenticator {
+pub(super) struct Authenticator {
     key: SoftPasskey,
     /// The ids of its passkeys.
     ids: Vec<Value>,
@@ -26,7 +26,7 @@ struct Authenticator {
 
 impl Authenticator {
     /// One that verifies its user, and whose passkeys can be discovered.
-    fn of(user: UserId) -> Self {
+    pub(super) fn of(user: UserId) -> Self {
         let key = SoftPasskey::new(true);
         Self { key, ids: Vec::new(), origin: ORIGIN, rp_id: "localhost", verifies_user: true, user: Some(user) }
     }
@@ -35,7 +35,7 @@ impl Authenticator {
         (if self.verifies_user { "required" } else { "preferred" }).into()
     }
 
-    fn makes(&mut self, options: &Value) -> Value {
+    pub(super) fn makes(&mut self, options: &Value) -> Value {
         let mut options = options["publicKey"].clone();
         options["authenticatorSelection"]["userVerification"] = self.verification();
         options["rp"]["id"] = self.rp_id.into();
@@ -46,7 +46,7 @@ impl Authenticator {
         made
     }
 
-    fn uses(&mut self, options: &Value) -> Value {
+    pub(super) fn uses(&mut self, options: &Value) -> Value {
         let mut options = options["publicKey"].clone();
         options["userVerification"] = self.verification();
         options["rpId"] = self.rp_id.into();
@@ -62,21 +62,21 @@ impl Authenticator {
 }
 
 /// The response to a request of the script.
-struct Answer {
-    status: StatusCode,
-    body: Value,
-    token: Option<String>,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Value,
+    pub(super) token: Option<String>,
 }
 
 impl Answer {
     /// The session that a sign-in or a rotation has given.
-    fn session(&self) -> &str {
+    pub(super) fn session(&self) -> &str {
         assert_eq!(self.status, StatusCode::OK, "{}", self.body);
         self.token.as_deref().unwrap()
     }
 
     /// Asserts that a passkey was not accepted, and gives the reason for the user.
-    fn refusal(&self) -> &str {
+    pub(super) fn refusal(&self) -> &str {
         assert_eq!(self.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", self.body);
         assert!(self.token.is_none(), "no session");
         assert_eq!(self.body["errors"][0]["field"], "credential");
@@ -87,7 +87,7 @@ impl Answer {
 const REFUSED: &str = "This passkey was not accepted. Try again, or use another way.";
 
 impl TestSite {
-    async fn asks(&self, path: &str, token: &str, body: &Value) -> Answer {
+    pub(super) async fn asks(&self, path: &str, token: &str, body: &Value) -> Answer {
         self.asks_with(path, &format!("handstamp_session={token}"), body).await
     }
 
@@ -107,31 +107,31 @@ impl TestSite {
         Answer { status, token, body: serde_json::from_str(&text(response).await).unwrap() }
     }
 
-    async fn options(&self, of: &str, token: &str) -> Value {
+    pub(super) async fn options(&self, of: &str, token: &str) -> Value {
         let answer = self.asks(&format!("{of}/options"), token, &json!({})).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
         answer.body
     }
 
     /// Finishes a ceremony that was begun with these options.
-    async fn finishes(&self, path: &str, token: &str, options: &Value, credential: Value) -> Answer {
+    pub(super) async fn finishes(&self, path: &str, token: &str, options: &Value, credential: Value) -> Answer {
         self.asks(path, token, &json!({ "ceremony": options["ceremony"], "credential": credential })).await
     }
 
     /// Adds a passkey, and returns the token of the session that goes on.
-    async fn adds(&self, token: &str, authenticator: &mut Authenticator) -> String {
+    pub(super) async fn adds(&self, token: &str, authenticator: &mut Authenticator) -> String {
         let options = self.options("/account/passkeys", token).await;
         let made = authenticator.makes(&options);
         self.finishes("/account/passkeys", token, &options, made).await.session().to_owned()
     }
 
-    async fn signs_in_with(&self, authenticator: &mut Authenticator) -> Answer {
+    pub(super) async fn signs_in_with(&self, authenticator: &mut Authenticator) -> Answer {
         let options = self.options("/account/login/passkey", "").await;
         let used = authenticator.uses(&options);
         self.finishes("/account/login/passkey", "", &options, used).await
     }
 
-    async fn confirms_with(&self, token: &str, authenticator: &mut Authenticator) -> Answer {
+    pub(super) async fn confirms_with(&self, token: &str, authenticator: &mut Authenticator) -> Answer {
         let options = self.options("/account/confirm/passkey", token).await;
         let used = authenticator.uses(&options);
         self.finishes("/account/confirm/passkey", token, &options, used).await
@@ -145,7 +145,7 @@ impl TestSite {
     }
 
     /// The methods and the level of a session.
-    async fn authentication(&self, token: &str) -> (String, u8) {
+    pub(super) async fn authentication(&self, token: &str) -> (String, u8) {
         let session = self.session(token).await.unwrap();
         (session.authentication.methods().to_string(), session.authentication.assurance().get())
     }
@@ -155,27 +155,28 @@ impl TestSite {
             .header("host", "localhost")
             .header("accept", "text/html")
             .header("sec-fetch-site", "same-origin")
+            .header("sec-fetch-mode", "navigate")
             .header("cookie", format!("handstamp_session={token}"))
             .header("content-type", "application/x-www-form-urlencoded");
         self.send(request.body(Body::from(fields)).unwrap()).await
     }
 
-    async fn removes(&self, token: &str, passkey: uuid::Uuid) -> Response<Body> {
+    pub(super) async fn removes(&self, token: &str, passkey: uuid::Uuid) -> Response<Body> {
         self.submits_as(token, "/account/passkeys/remove", format!("passkey={passkey}")).await
     }
 
-    async fn passkeys(&self, user: UserId) -> Vec<crate::model::Passkey> {
+    pub(super) async fn passkeys(&self, user: UserId) -> Vec<crate::model::Passkey> {
         self.handstamp.0.site.services.store.passkeys_of(user).await.unwrap()
     }
 
-    async fn execute(&self, sql: &'static str) {
+    pub(super) async fn execute(&self, sql: &'static str) {
         let Store::Sqlite(database) = &*self.handstamp.0.site.services.store else { panic!("this is SQLite") };
         database.execute(sql).await;
     }
 }
 
 /// Ada, signed in, with a passkey. Her authenticator verifies her.
-async fn ada_with_a_passkey(here: &TestSite) -> (String, Authenticator) {
+pub(super) async fn ada_with_a_passkey(here: &TestSite) -> (String, Authenticator) {
     let token = here.registers().await;
     let mut authenticator = Authenticator::of(here.ada().await);
     let token = here.adds(&token, &mut authenticator).await;
@@ -405,6 +406,90 @@ async fn a_change_of_the_password_ends_ceremonies_of_its_sessions_and_leaves_the
     assert_eq!(confirmed.status, StatusCode::UNAUTHORIZED);
     let used = authenticator.uses(&sign_in);
     assert!(here.finishes("/account/login/passkey", "", &sign_in, used).await.token.is_some());
+}
+
+#[tokio::test]
+async fn a_user_without_a_password_sets_one_after_authenticating_again() {
+    let here = TestSite::at(ORIGIN).await;
+    let (token, mut authenticator) = ada_with_a_passkey(&here).await;
+    let phone = here.signs_in_with(&mut authenticator).await.session().to_owned();
+    here.execute("UPDATE users SET password_hash = NULL").await;
+    here.clock.advance(Duration::from_secs(16 * 60));
+    let security = text(here.opens("/account/security", &token).await).await;
+    assert!(security.contains("has no password") && security.contains("href=\"/account/password\">Set a password"));
+    let by_api = async |token: &str, password: &str| {
+        let request = Request::put("/account/api/v1/password")
+            .header("host", "localhost")
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", "application/json")
+            .header("cookie", format!("handstamp_session={token}"));
+        here.send(request.body(Body::from(json!({ "password": password }).to_string())).unwrap()).await
+    };
+
+    let fields = || "password=brass-wheels-weave".to_owned();
+    let to_confirm = "/account/confirm?next=%2Faccount%2Fpassword";
+    for refused in
+        [here.opens("/account/password", &token).await, here.submits_as(&token, "/account/password", fields()).await]
+    {
+        assert_eq!(
+            (refused.status(), &refused.headers()[header::LOCATION]),
+            (StatusCode::SEE_OTHER, &to_confirm.parse().unwrap())
+        );
+    }
+    let refused = by_api(&token, "brass-wheels-weave").await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    assert!(text(refused).await.contains("reauthentication-required"));
+    assert!(!here.handstamp.0.site.services.factors_of(here.ada().await).await.unwrap().has_password);
+
+    let token = here.confirms_with(&token, &mut authenticator).await.session().to_owned();
+    let before = here.session(&token).await.unwrap();
+    let page = text(here.opens("/account/password", &token).await).await;
+    assert!(page.contains("<h1>Set a password</h1>") && !page.contains("current_password"), "{page}");
+    assert_eq!(by_api(&token, "short").await.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let refused = here.submits_as(&token, "/account/password", "password=short".to_owned()).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let refused = text(refused).await;
+    assert!(refused.contains("<h1>Set a password</h1>") && refused.contains("password-error"), "{refused}");
+
+    here.clock.advance(Duration::from_secs(60));
+    let set = here.submits_as(&token, "/account/password", fields()).await;
+    assert_eq!(
+        (set.status(), &set.headers()[header::LOCATION]),
+        (StatusCode::SEE_OTHER, &"/account?done=password".parse().unwrap())
+    );
+    let rotated = token_of(&set);
+    assert!(here.session(&token).await.is_none() && here.session(&phone).await.is_none());
+    let after = here.session(&rotated).await.unwrap();
+    assert_eq!((after.session_id, after.authentication), (before.session_id, before.authentication));
+    let mut mails = Vec::new();
+    while let Some(mail) = here.handstamp.0.site.services.next_mail().await {
+        mails.extend(mail.map(|mail| mail.template));
+    }
+    assert!(mails.contains(&"password_changed"), "{mails:?}");
+
+    let again = here.submits_as(&rotated, "/account/password", fields()).await;
+    assert_eq!(again.headers()[header::LOCATION], "/account?done=password", "a form that is sent twice");
+    let wrong = here.submits_as(&rotated, "/account/password", "password=brass-wheels-weave-2".to_owned()).await;
+    assert_eq!(wrong.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(text(wrong).await.contains("current_password"), "there is one now");
+    let signed_in = here.submits("/account/login", "email=ada@example.com&password=brass-wheels-weave").await;
+    assert_eq!(signed_in.headers()[header::LOCATION], "/account");
+    let passkey = here.passkeys(here.ada().await).await[0].id;
+    let removed = here.removes(&rotated, passkey).await;
+    assert_eq!(removed.headers()[header::LOCATION], "/account/passkeys?notice=removed", "it is not the last way in");
+}
+
+#[tokio::test]
+async fn a_form_that_sets_a_password_twice_is_one_success() {
+    let here = TestSite::at(ORIGIN).await;
+    let token = here.registers().await;
+    here.execute("UPDATE users SET password_hash = NULL").await;
+    let sends = || here.submits_as(&token, "/account/password", "password=brass-wheels-weave".to_owned());
+    let (first, second) = tokio::join!(sends(), sends());
+    for answer in [first, second, sends().await] {
+        assert_eq!(answer.headers()[header::LOCATION], "/account?done=password");
+        assert!(here.session(&token_of(&answer)).await.is_some());
+    }
 }
 
 #[tokio::test]
@@ -742,6 +827,17 @@ async fn a_passkey_is_the_second_factor_that_a_site_requires() {
     assert_eq!(completed.body["next"], "/account/profile");
     let again = here.asks_with(&format!("{SECOND_FACTOR}/options"), &pending, &json!({})).await;
     assert_eq!(again.status, StatusCode::UNAUTHORIZED, "no sign-in waits any more");
+}
+
+#[tokio::test]
+async fn a_level_that_is_asked_for_is_reached_by_no_less() {
+    let here = TestSite::at(ORIGIN).await;
+    let (token, _) = ada_with_a_passkey(&here).await;
+    for (query, password) in [("", true), ("?assurance=1", true), ("?assurance=2", false), ("?assurance=3", false)] {
+        let page = text(here.opens(&format!("/account/confirm{query}"), &token).await).await;
+        assert!(page.contains("data-url=\"/account/confirm/passkey\""), "{query}: {page}");
+        assert_eq!(page.contains("name=\"password\""), password, "{query}");
+    }
 }
 
 #[tokio::test]

@@ -7,30 +7,30 @@ use super::*;
 use crate::config::SecondFactorRequired;
 use crate::services::SentMail;
 
-const PASSWORD: &str = "plum-octave-harbour";
-const STEP: Duration = Duration::from_secs(30);
-const SIGN_IN: &str = "email=ada@example.com&password=plum-octave-harbour";
+pub(super) const PASSWORD: &str = "plum-octave-harbour";
+pub(super) const STEP: Duration = Duration::from_secs(30);
+pub(super) const SIGN_IN: &str = "email=ada@example.com&password=plum-octave-harbour";
 
 /// A browser, which keeps its cookies.
-struct Browser<'a> {
-    here: &'a TestSite,
-    cookies: std::cell::RefCell<std::collections::BTreeMap<String, String>>,
+pub(super) struct Browser<'a> {
+    pub(super) here: &'a TestSite,
+    pub(super) cookies: std::cell::RefCell<std::collections::BTreeMap<String, String>>,
 }
 
 /// An answer to a browser.
-struct Answer {
-    status: u16,
-    location: String,
-    headers: HeaderMap,
-    text: String,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) location: String,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
 }
 
 impl<'a> Browser<'a> {
-    fn new(here: &'a TestSite) -> Self {
+    pub(super) fn new(here: &'a TestSite) -> Self {
         Self { here, cookies: Default::default() }
     }
 
-    async fn answer(&self, request: axum::http::request::Builder, body: String) -> Answer {
+    pub(super) async fn answer(&self, request: axum::http::request::Builder, body: String) -> Answer {
         let cookies: Vec<_> = self.cookies.borrow().iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = request.header("host", "localhost").header("sec-fetch-site", "same-origin");
         let request = request.header("cookie", cookies.join("; "));
@@ -49,35 +49,40 @@ impl<'a> Browser<'a> {
         Answer { status, location, headers, text: text(answered).await }
     }
 
-    async fn opens(&self, path: &str) -> Answer {
+    pub(super) async fn opens(&self, path: &str) -> Answer {
         self.answer(Request::get(path).header("accept", "text/html"), String::new()).await
     }
 
-    async fn submits(&self, path: &str, fields: &str) -> Answer {
+    pub(super) async fn submits(&self, path: &str, fields: &str) -> Answer {
         let request = Request::post(path).header("accept", "text/html").header("sec-fetch-mode", "navigate");
         self.answer(request.header("content-type", "application/x-www-form-urlencoded"), fields.to_owned()).await
     }
 
-    async fn posts(&self, path: &str, json: &str) -> Answer {
+    pub(super) async fn posts(&self, path: &str, json: &str) -> Answer {
         self.answer(Request::post(path).header("content-type", "application/json"), json.to_owned()).await
     }
 
-    fn cookie(&self, name: &str) -> Option<String> {
+    /// The browser with the cookies that it has now.
+    fn copy(&self) -> Self {
+        Self { here: self.here, cookies: self.cookies.clone() }
+    }
+
+    pub(super) fn cookie(&self, name: &str) -> Option<String> {
         self.cookies.borrow().get(name).cloned()
     }
 
-    fn is_signed_in(&self) -> bool {
+    pub(super) fn is_signed_in(&self) -> bool {
         self.cookie("handstamp_session").is_some()
     }
 
     /// Registers Ada, or signs her in with her password.
-    async fn registers(&self) {
+    pub(super) async fn registers(&self) {
         let fields = "name=Ada&email=ada@example.com&password=plum-octave-harbour";
         assert_eq!(self.submits("/account/register", fields).await.status, 303);
     }
 
     /// Sets up an app as its user does, and returns its secret and the recovery codes.
-    async fn sets_up(&self) -> (TotpSecret, Vec<String>) {
+    pub(super) async fn sets_up(&self) -> (TotpSecret, Vec<String>) {
         let page = self.opens("/account/totp").await;
         assert_eq!(page.status, 200, "{}", page.location);
         let secret = secret_of(&page.text);
@@ -87,7 +92,7 @@ impl<'a> Browser<'a> {
         (secret, codes_of(&codes.text))
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.here.handstamp.0.site.services.sessions.now()
     }
 }
@@ -107,12 +112,12 @@ fn secret_of(page: &str) -> TotpSecret {
     TotpSecret::from_bytes(bytes.try_into().unwrap())
 }
 
-fn codes_of(page: &str) -> Vec<String> {
+pub(super) fn codes_of(page: &str) -> Vec<String> {
     page.split("<code>").skip(1).map(|rest| rest.split('<').next().unwrap().to_owned()).collect()
 }
 
 /// A site with Ada, her browser with the app set up, the secret and the recovery codes. The code of this step is used.
-async fn with_app(here: &TestSite) -> (Browser<'_>, TotpSecret, Vec<String>) {
+pub(super) async fn with_app(here: &TestSite) -> (Browser<'_>, TotpSecret, Vec<String>) {
     let browser = Browser::new(here);
     browser.registers().await;
     let (secret, codes) = browser.sets_up().await;
@@ -120,7 +125,7 @@ async fn with_app(here: &TestSite) -> (Browser<'_>, TotpSecret, Vec<String>) {
 }
 
 /// The next mail of this template.
-async fn next_mail(here: &TestSite, template: &str) -> SentMail {
+pub(super) async fn next_mail(here: &TestSite, template: &str) -> SentMail {
     loop {
         let mail = here.handstamp.0.site.services.next_mail().await.expect("there is such a mail");
         if let Some(mail) = mail.filter(|mail| mail.template == template) {
@@ -130,7 +135,7 @@ async fn next_mail(here: &TestSite, template: &str) -> SentMail {
 }
 
 /// The claims of the session in an assertion.
-async fn claims(browser: &Browser<'_>) -> serde_json::Value {
+pub(super) async fn claims(browser: &Browser<'_>) -> serde_json::Value {
     assertion_of(browser.here, &browser.cookie("handstamp_session").unwrap()).await.1
 }
 
@@ -166,9 +171,111 @@ async fn an_app_is_set_up_by_its_code_and_gives_ten_recovery_codes_and_level_2()
     assert_ne!(before["sid"], after["sid"], "one session id never means two levels");
     assert_eq!(here.opens("/account", &former).await.status(), StatusCode::SEE_OTHER, "the former token is dead");
     assert_eq!(other.opens("/account").await.status, 303, "other sessions have ended");
-    assert_eq!(browser.opens("/account/totp").await.location, "/account/security", "the secret is never shown again");
+    let again = browser.opens("/account/totp").await.location;
+    assert_eq!(again, "/account/security?notice=codes-shown-once", "the secret is never shown again");
     let security = browser.opens("/account/security").await.text;
     assert!(security.contains("Remove the authenticator app") && security.contains("10 are left"), "{security}");
+}
+
+const SIGN_IN_FOR_CODES: &str =
+    "/account/login?notice=app-is-set-up&next=%2Faccount%2Fsecurity%3Fnotice%3Dcodes-shown-once";
+
+#[tokio::test]
+async fn a_set_up_that_is_sent_twice_does_not_hide_its_recovery_codes() {
+    let here = TestSite::at("http://localhost").await;
+    let browser = Browser::new(&here);
+    browser.registers().await;
+    let secret = secret_of(&browser.opens("/account/totp").await.text);
+    let former = browser.copy();
+    let fields = format!("code={}", secret.code_at(browser.now()));
+    let unseen = codes_of(&browser.submits("/account/totp", &fields).await.text);
+    assert_eq!(unseen.len(), 10);
+
+    let ended = former.submits("/account/totp", &fields).await;
+    assert_eq!((ended.status, ended.location.as_str()), (303, SIGN_IN_FOR_CODES));
+    assert!(!ended.headers.contains_key(header::SET_COOKIE), "an ended session gives nothing");
+    assert!(former.opens(&ended.location).await.text.contains("Sign in with it to get your recovery codes."));
+    let led_on = browser.opens(&ended.location).await;
+    assert_eq!(led_on.location, "/account/security?notice=codes-shown-once", "the browser may have kept the cookie");
+    let security = browser.opens(&led_on.location).await.text;
+    assert!(
+        security.contains("if you have not seen and saved them") && security.contains("Make ten new recovery codes")
+    );
+
+    let other = browser.submits("/account/totp", "code=000000").await;
+    assert_eq!(other.location, "/account/security?notice=codes-shown-once", "another code makes none");
+    let again = browser.submits("/account/totp", &fields).await;
+    let seen = codes_of(&again.text);
+    assert_eq!((again.status, seen.len()), (200, 10));
+    let confirms = async |code: &str| browser.submits("/account/confirm", &format!("code={code}")).await.status;
+    assert_eq!((confirms(&unseen[0]).await, confirms(&seen[0]).await), (422, 303));
+
+    here.clock.advance(Duration::from_secs(60));
+    let late = former.submits("/account/totp", &fields).await.location;
+    assert_eq!(late, "/account/login?next=%2Faccount%2Ftotp&notice=form-not-sent");
+    let late = browser.submits("/account/totp", &fields).await.location;
+    assert_eq!(late, "/account/security?notice=codes-shown-once");
+    assert_eq!(confirms(&seen[1]).await, 303, "the codes stay");
+}
+
+#[tokio::test]
+async fn of_two_forms_at_once_one_sets_the_app_up_and_the_other_leads_to_its_codes() {
+    for _ in 0..10 {
+        let here = TestSite::at("http://localhost").await;
+        let browser = Browser::new(&here);
+        browser.registers().await;
+        let fields = format!("code={}", secret_of(&browser.opens("/account/totp").await.text).code_at(browser.now()));
+        let [first, second] = [browser.copy(), browser.copy()];
+        let answers = tokio::join!(first.submits("/account/totp", &fields), second.submits("/account/totp", &fields));
+        let mut answers = [answers.0, answers.1].map(|answer| (answer.status, answer.location, codes_of(&answer.text)));
+        answers.sort_by_key(|answer| answer.0);
+        let [shown, led] = answers;
+        assert_eq!((shown.0, shown.2.len()), (200, 10));
+        assert_eq!((led.0, led.1.as_str()), (303, SIGN_IN_FOR_CODES));
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_comes_too_late_keeps_its_return_url() {
+    let here = TestSite::at("http://localhost").await;
+    let (browser, secret, _) = with_app(&here).await;
+    let (pending, stranger) = (Browser::new(&here), Browser::new(&here));
+    pending.submits("/account/login", SIGN_IN).await;
+    let set_up = Browser::new(&here);
+    set_up.submits("/account/register", "name=Bob&email=bob@example.com&password=plum-octave-harbour").await;
+    here.clock.advance(Duration::from_secs(16 * 60));
+    let fields = format!("code={}&next=/notes", secret.code_at(browser.now()));
+    for (sender, path, to) in [
+        (&pending, "/account/login/second-factor", "/account/login?next=%2Fnotes"),
+        (&stranger, "/account/login/second-factor", "/account/login?next=%2Fnotes"),
+        (
+            &stranger,
+            "/account/confirm",
+            "/account/login?next=%2Faccount%2Fconfirm%3Fnext%3D%252Fnotes&notice=form-not-sent",
+        ),
+        (&stranger, "/account/totp", "/account/login?next=%2Faccount%2Ftotp%3Fnext%3D%252Fnotes&notice=form-not-sent"),
+        (&set_up, "/account/totp", "/account/confirm?next=%2Faccount%2Ftotp%3Fnext%3D%252Fnotes"),
+    ] {
+        let led = sender.submits(path, &fields).await;
+        assert_eq!((led.status, led.location.as_str()), (303, to), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_password_is_an_authentication_of_a_session_at_level_1_only() {
+    let here = TestSite::at("http://localhost").await;
+    let browser = Browser::new(&here);
+    browser.registers().await;
+    let changes = async |from: &str, to: &str| {
+        here.clock.advance(STEP);
+        let fields = format!("current_password={from}&password={to}");
+        assert_eq!(browser.submits("/account/password", &fields).await.location, "/account?done=password");
+        claims(&browser).await["auth_time"].as_u64().unwrap()
+    };
+    assert_eq!(changes(PASSWORD, "brass-wheels-weave").await, browser.now().unix_seconds());
+    browser.sets_up().await;
+    let set_up_at = browser.now().unix_seconds();
+    assert_eq!(changes("brass-wheels-weave", PASSWORD).await, set_up_at);
 }
 
 #[tokio::test]
