@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod figures;
+pub mod flags;
 pub mod folder;
 pub mod load;
 pub mod machine;

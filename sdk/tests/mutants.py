@@ -105,7 +105,7 @@ MUTANTS = [
     ("user.py", "assurance=1 if acr is None else int(acr)", "assurance=3", "too_weak", "flask"),
     ("web.py", '{"assurance": assurance, "next": next_path}', '{"next": next_path}', "too_weak", "flask"),
     ("user.js", "const level = Number(value);", "const level = 3;", "too_weak", "express"),
-    ("web.js", "level ? `assurance=${level}` : \"\"", '""', "too_weak", "express"),
+    ("web.js", 'level ? `assurance=${level}` : ""', '""', "too_weak", "express"),
     ("fastify.js", "if (states.get(request)?.isLookedAt) {", "if (false) {", "not_stored", "fastify"),
     ("fastify.js", "await bindSession(request, state.user);", "", "session_of_the_framework", "fastify"),
     ("web.js", "await clear(holder);", "", "session_of_the_framework", "express-cookie"),

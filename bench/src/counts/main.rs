@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use handstamp_bench::client::{Client, get, post};
+use handstamp_bench::flags::Flags;
 use handstamp_bench::folder::Folder;
 use handstamp_bench::program::Program;
 
@@ -40,15 +41,15 @@ struct Options {
 }
 
 impl Options {
-    fn from(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+    fn read() -> Result<Self, String> {
         let mut options = Self { binary: "../target/release/handstamp".into(), folder: ".".into(), keep: false };
-        while let Some(name) = arguments.next() {
-            let mut value = || arguments.next().ok_or_else(|| format!("{name} needs a value"));
+        let mut flags = Flags::of_program();
+        while let Some(name) = flags.next_name() {
             match name.as_str() {
-                "--binary" => options.binary = value()?.into(),
-                "--into" => options.folder = value()?.into(),
+                "--binary" => options.binary = flags.value()?,
+                "--into" => options.folder = flags.value()?,
                 "--keep" => options.keep = true,
-                _ => return Err(format!("unknown flag {name}")),
+                _ => return Err(flags.unknown()),
             }
         }
         Ok(options)
@@ -56,7 +57,7 @@ impl Options {
 }
 
 fn main() -> ExitCode {
-    match Options::from(std::env::args().skip(1)).and_then(|options| run(&options)) {
+    match Options::read().and_then(|options| run(&options)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

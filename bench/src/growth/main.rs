@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use handstamp_bench::client::get;
 use handstamp_bench::figures::{Latencies, median, number};
+use handstamp_bench::flags::Flags;
 use handstamp_bench::folder::Folder;
 use handstamp_bench::load::{CONNECTIONS, load, load_for};
 use handstamp_bench::machine::{Machine, version};
@@ -33,18 +34,17 @@ pub struct Options {
 }
 
 impl Options {
-    fn from(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+    fn read() -> Result<Self, String> {
         let mut options =
             Self { binary: "../target/release/handstamp".into(), folder: ".".into(), turns: 11, at_most: 1_000_000 };
-        while let Some(name) = arguments.next() {
-            let value = arguments.next().ok_or_else(|| format!("{name} needs a value, or is unknown"))?;
-            let number = || value.parse::<usize>().map_err(|error| format!("{name} {value:?}: {error}"));
+        let mut flags = Flags::of_program();
+        while let Some(name) = flags.next_name() {
             match name.as_str() {
-                "--binary" => options.binary = value.into(),
-                "--into" => options.folder = value.into(),
-                "--turns" => options.turns = number()?.max(1),
-                "--at-most" => options.at_most = number()?,
-                _ => return Err(format!("unknown flag {name}")),
+                "--binary" => options.binary = flags.value()?,
+                "--into" => options.folder = flags.value()?,
+                "--turns" => options.turns = flags.value::<usize>()?.max(1),
+                "--at-most" => options.at_most = flags.value()?,
+                _ => return Err(flags.unknown()),
             }
         }
         Ok(options)
@@ -68,7 +68,7 @@ pub struct Size {
 }
 
 fn main() -> ExitCode {
-    let options = match Options::from(std::env::args().skip(1)) {
+    let options = match Options::read() {
         Ok(options) => options,
         Err(error) => {
             eprintln!("growth: {error}");

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bodies::Bodies;
+use handstamp_bench::flags::Flags;
 use handstamp_bench::machine::Machine;
 use handstamp_bench::ratios::Ratio;
 use pages::Pages;
@@ -31,7 +32,7 @@ pub struct Options {
 }
 
 impl Options {
-    fn from(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+    fn read() -> Result<Self, String> {
         let mut options = Self {
             binary: "../target/release/handstamp".into(),
             app: "target/peers/release/app".into(),
@@ -40,17 +41,16 @@ impl Options {
             lasting: Duration::from_secs(2),
             sockets: 10_000,
         };
-        while let Some(name) = arguments.next() {
-            let value = arguments.next().ok_or_else(|| format!("{name} needs a value, or is unknown"))?;
-            let number = || value.parse::<usize>().map_err(|error| format!("{name} {value:?}: {error}"));
+        let mut flags = Flags::of_program();
+        while let Some(name) = flags.next_name() {
             match name.as_str() {
-                "--binary" => options.binary = value.into(),
-                "--app" => options.app = value.into(),
-                "--into" => options.folder = value.into(),
-                "--rounds" => options.rounds = number()?.max(1),
-                "--seconds" => options.lasting = Duration::from_secs(number()?.max(1) as u64),
-                "--sockets" => options.sockets = number()?.max(1),
-                _ => return Err(format!("unknown flag {name}")),
+                "--binary" => options.binary = flags.value()?,
+                "--app" => options.app = flags.value()?,
+                "--into" => options.folder = flags.value()?,
+                "--rounds" => options.rounds = flags.value::<usize>()?.max(1),
+                "--seconds" => options.lasting = Duration::from_secs(flags.value::<u64>()?.max(1)),
+                "--sockets" => options.sockets = flags.value::<usize>()?.max(1),
+                _ => return Err(flags.unknown()),
             }
         }
         Ok(options)
@@ -58,7 +58,7 @@ impl Options {
 }
 
 fn main() -> ExitCode {
-    let options = match Options::from(std::env::args().skip(1)) {
+    let options = match Options::read() {
         Ok(options) => options,
         Err(error) => {
             eprintln!("in-front: {error}");

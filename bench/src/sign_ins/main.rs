@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use browser::Browser;
 use handstamp_bench::figures::Latencies;
+use handstamp_bench::flags::Flags;
 use handstamp_bench::folder::Folder;
 use handstamp_bench::machine::Machine;
 use handstamp_bench::program::Program;
@@ -29,22 +30,21 @@ pub struct Options {
 }
 
 impl Options {
-    fn from(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+    fn read() -> Result<Self, String> {
         let mut options = Self {
             binary: "../target/release/handstamp".into(),
             folder: ".".into(),
             rounds: 9,
             lasting: Duration::from_secs(2),
         };
-        while let Some(name) = arguments.next() {
-            let value = arguments.next().ok_or_else(|| format!("{name} needs a value, or is unknown"))?;
-            let number = || value.parse::<u64>().map_err(|error| format!("{name} {value:?}: {error}"));
+        let mut flags = Flags::of_program();
+        while let Some(name) = flags.next_name() {
             match name.as_str() {
-                "--binary" => options.binary = value.into(),
-                "--into" => options.folder = value.into(),
-                "--rounds" => options.rounds = number()?.max(1) as usize,
-                "--seconds" => options.lasting = Duration::from_secs(number()?.max(1)),
-                _ => return Err(format!("unknown flag {name}")),
+                "--binary" => options.binary = flags.value()?,
+                "--into" => options.folder = flags.value()?,
+                "--rounds" => options.rounds = flags.value::<usize>()?.max(1),
+                "--seconds" => options.lasting = Duration::from_secs(flags.value::<u64>()?.max(1)),
+                _ => return Err(flags.unknown()),
             }
         }
         Ok(options)
@@ -67,7 +67,7 @@ pub struct Results {
 }
 
 fn main() -> ExitCode {
-    let options = match Options::from(std::env::args().skip(1)) {
+    let options = match Options::read() {
         Ok(options) => options,
         Err(error) => {
             eprintln!("sign-ins: {error}");

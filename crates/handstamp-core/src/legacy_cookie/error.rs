@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why a cookie of the old framework opens no session. For the log: a client is told nothing of it.
+/// The reason why a cookie of the old framework opens no session. It is written to the log, and no response shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LegacyCookieError {
     /// The cookie, what it inflates to, or the stored session is longer than any that is looked at.

@@ -5,6 +5,7 @@ mod found;
 mod mapping;
 mod report;
 mod rows;
+mod shown;
 mod tables;
 
 use std::fs::File;

@@ -7,8 +7,8 @@ use csv_core::ReadRecordResult;
 use handstamp::{ImportParser, ImportUser};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::found::Shown;
 use super::mapping::{Mapping, RowTexts};
+use super::shown::Shown;
 use crate::user_file::{Field, Format};
 
 /// The most bytes of a row.

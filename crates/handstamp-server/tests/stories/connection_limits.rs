@@ -110,9 +110,14 @@ handstamp_testing::stories! {
         assert_eq!(server.metric("handstamp_connections").await, 10.0);
 
         held.truncate(2);
-        let _newcomers = [comes_in(&server).await, comes_in(&server).await];
+        // The first may come before the server has noticed that more than half of the connections are closed.
+        for _ in 0..400 {
+            drop(comes_in(&server).await);
+            if !server.events("connection_limit_cleared").is_empty() {
+                break;
+            }
+        }
         assert!(held.iter_mut().all(Held::is_answered));
-        server.wait_for_event("connection_limit_cleared").await;
         assert_eq!(server.events("too_many_connections").len(), 1, "a flood is logged once");
         assert_eq!(server.events("connection_limit_cleared").len(), 1);
     }

@@ -1,6 +1,7 @@
 //! Finds the table of users and its columns by the names that frameworks and their guides give them.
 
-use super::super::found::{Rules, Shown};
+use super::super::found::Rules;
+use super::super::shown::Shown;
 use crate::user_file::{Field, MappedColumn, System};
 
 const EMAIL: &[&str] = &["email", "email_address", "e_mail", "mail"];

@@ -4,7 +4,8 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use handstamp_core::GroupName;
 
-use super::super::found::{Rules, Shown, scheme};
+use super::super::found::{Rules, scheme};
+use super::super::shown::Shown;
 use super::Sample;
 use super::database::Dialect;
 use super::layout::{Disables, GroupsColumn, Layout, PasswordColumn, VerifiedColumn};

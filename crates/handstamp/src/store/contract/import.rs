@@ -1,11 +1,11 @@
 //! The contract of imports: what becomes of each row of a batch, and the costs of password hashes.
 
-use handstamp_core::{HashCost, OneTimeId, OneTimePurpose};
+use handstamp_core::{HashCost, OneTimePurpose};
 
+use super::one_time::token;
 use super::*;
 use crate::model::{
     ImportFields, ImportOutcome, ImportParser, ImportPassword, ImportRefusal, ImportRow, ImportUser, ListEvents,
-    NewOneTimeToken,
 };
 use crate::store::TokenUse;
 
@@ -258,19 +258,6 @@ async fn hashes_that_take_too_long_together_are_refused(store: &Store) {
     let later = [of_cost("more@example.com", "bcrypt:4"), of_cost("again@example.com", "scrypt:4:32:1")];
     assert_eq!(import(store, &later).await, [refused, IMPORTED], "a later batch adds to what is there");
     assert_eq!(users(store).await, 35);
-}
-
-fn token(purpose: OneTimePurpose, user_id: Option<UserId>, address: &str) -> NewOneTimeToken {
-    NewOneTimeToken {
-        id: OneTimeId::from_bytes(unique().into_bytes()),
-        purpose,
-        user_id,
-        email: email(address),
-        content: String::new(),
-        browser: None,
-        created_at: NOW,
-        expires_at: NOW.after(Duration::from_secs(60)),
-    }
 }
 
 async fn a_new_password_ends_the_cost_of_the_old_one(store: &Store) {

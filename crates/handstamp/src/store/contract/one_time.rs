@@ -33,7 +33,7 @@ laws! {
 
 const LATER: Timestamp = NOW.after(Duration::from_secs(600));
 
-fn token(purpose: OneTimePurpose, user_id: Option<UserId>, address: &str) -> NewOneTimeToken {
+pub(super) fn token(purpose: OneTimePurpose, user_id: Option<UserId>, address: &str) -> NewOneTimeToken {
     NewOneTimeToken {
         id: OneTimeId::from_bytes(unique().into_bytes()),
         purpose,
