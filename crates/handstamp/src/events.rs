@@ -265,7 +265,7 @@ events! {
         /// The sessions of the framework that the site has left cannot be read.
         warn LegacyStoreUnavailable "legacy_store_unavailable" "cannot read the sessions of the former framework: check legacy.table, legacy.database and legacy.folder" { error: Shown<'a> }
         /// Cookies of the framework that the site has left are accepted: at the start, and each day.
-        warn LegacyWindowOpen "legacy_window_open" "cookies of the former framework are accepted until this time: whoever has its secret can sign in as most users; remove the section legacy when it is no longer needed" { framework: &'a str, until: Shown<'a> }
+        warn LegacyWindowOpen "legacy_window_open" "cookies of the former framework are accepted until this time, and an attacker who has its secret can sign in as most users: remove the section legacy when it is no longer needed" { framework: &'a str, until: Shown<'a> }
         /// Cookies of the framework that the site has left are not accepted any more.
         warn LegacyWindowOver "legacy_window_over" "cookies of the former framework are not accepted any more: remove the section legacy, and the secret of that framework with it" { framework: &'a str, until: Shown<'a> }
 
