@@ -357,6 +357,8 @@ pub struct ExportedUser {
     pub groups: Vec<String>,
     /// The id in the system that the user was imported from, if there was one.
     pub legacy_id: Option<String>,
+    /// By what the cookies of that system name the user, if that is not the id.
+    pub legacy_session_key: Option<String>,
 }
 
 #[cfg(test)]

@@ -320,13 +320,36 @@ impl Store {
         const SQL: &str = concat!(
             "SELECT id, email, email_key, name, password_hash, email_verified_at, created_at, disabled_at, ",
             groups_column!(),
-            ", legacy_id FROM users WHERE email_key > $1 ORDER BY email_key LIMIT $2"
+            ", legacy_id, legacy_session_key FROM users WHERE email_key > $1 ORDER BY email_key LIMIT $2"
         );
-        type Row =
-            (Uuid, String, String, String, Option<String>, Option<i64>, i64, Option<i64>, String, Option<String>);
+        type Row = (
+            Uuid,
+            String,
+            String,
+            String,
+            Option<String>,
+            Option<i64>,
+            i64,
+            Option<i64>,
+            String,
+            Option<String>,
+            Option<String>,
+        );
         let rows: Vec<Row> = self.fetch_all(Pool::Read, request(SQL), &[after.into(), limit(rows)]).await?;
         let exported = |row: Row| {
-            let (id, email, key, name, password_hash, verified_at, created_at, disabled_at, groups, legacy_id) = row;
+            let (
+                id,
+                email,
+                key,
+                name,
+                password_hash,
+                verified_at,
+                created_at,
+                disabled_at,
+                groups,
+                id_there,
+                key_there,
+            ) = row;
             let user = ExportedUser {
                 id: UserId::from_uuid(id),
                 email,
@@ -340,7 +363,8 @@ impl Store {
                 created_at: from_db_time(created_at),
                 disabled: disabled_at.is_some(),
                 groups: groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
-                legacy_id,
+                legacy_id: id_there,
+                legacy_session_key: key_there,
             };
             (key, user)
         };

@@ -4,7 +4,7 @@ use std::fs;
 
 use axum::routing::get;
 use handstamp_core::legacy_cookie::{LegacyKind, LegacySecret};
-use sha2::{Digest, Sha256};
+use handstamp_testing::{django_cookie, express_cookie, store_express_session};
 
 use super::*;
 use crate::context::Context;
@@ -17,37 +17,14 @@ const FORMER_SECRET: &str = "Zr8vB2nQ5tW9yC3fH6kM1pS4uX7aD0gJ";
 const HASH: &str =
     "argon2$argon2id$v=19$m=8,t=1,p=1$AwMDAwMDAwMDAwMDAwMDAw$bNAtXmQTyxyXCV5SufdPn/KJykax1do4gTakfsXcwIY";
 
-/// HMAC-SHA-256 (RFC 2104) of a message, for keys of up to 64 bytes.
-fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
-    let padded = |with: u8| -> Vec<u8> { (0..64).map(|place| key.get(place).copied().unwrap_or(0) ^ with).collect() };
-    let inner = Sha256::new().chain_update(padded(0x36)).chain_update(message).finalize();
-    Sha256::new().chain_update(padded(0x5c)).chain_update(inner).finalize().into()
-}
-
 /// The cookie of express-session for the session with this id.
 fn express(id: &str) -> String {
-    let signature = base64_simd::STANDARD_NO_PAD.encode_to_string(hmac(FORMER_SECRET.as_bytes(), id.as_bytes()));
-    format!("connect.sid=s%3A{id}.{}", signature.replace('+', "%2B").replace('/', "%2F"))
+    format!("connect.sid={}", express_cookie(FORMER_SECRET, id))
 }
 
 /// The cookie of Django for a session that is signed at this time, of a user with a password hash.
 fn django(user: &str, at: u64, hash: &str) -> String {
-    let key = |salt: &str| Sha256::new().chain_update(salt).chain_update(FORMER_SECRET).finalize();
-    let auth = "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash";
-    let hash: String = hmac(&key(auth), hash.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-    let backend = "django.contrib.auth.backends.ModelBackend";
-    let session =
-        format!(r#"{{"_auth_user_id":"{user}","_auth_user_backend":"{backend}","_auth_user_hash":"{hash}"}}"#);
-    let digits = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let digits = std::iter::successors(Some(at), |rest| Some(rest / 62))
-        .take_while(|rest| *rest > 0)
-        .map(|rest| digits[(rest % 62) as usize]);
-    let mut time: Vec<u8> = digits.collect();
-    time.reverse();
-    let base64 = |bytes: &[u8]| base64_simd::URL_SAFE_NO_PAD.encode_to_string(bytes);
-    let signed = format!("{}:{}", base64(session.as_bytes()), String::from_utf8(time).unwrap());
-    let salt = "django.contrib.sessions.backends.signed_cookiessigner";
-    format!("sessionid={signed}:{}", base64(&hmac(&key(salt), signed.as_bytes())))
+    format!("sessionid={}", django_cookie(FORMER_SECRET, user, at, hash))
 }
 
 /// A site that has left a framework, with Ada, whose id there is 42, and Bob with 43.
@@ -90,9 +67,7 @@ impl Moved {
     /// Writes a session of express-session for a user of the former system, and returns its cookie.
     fn stored(&self, id: &str, user: &str) -> String {
         let folder = self.here.handstamp.0.site.services.config.legacy.folder.clone().unwrap();
-        let session = format!(r#"{{"cookie":{{"expires":null}},"passport":{{"user":{user}}}}}"#);
-        fs::write(folder.join(format!("{id}.json")), session).unwrap();
-        express(id)
+        format!("connect.sid={}", store_express_session(&folder, FORMER_SECRET, id, user))
     }
 
     /// Navigates to a path with these cookies.
@@ -251,13 +226,19 @@ async fn only_users_without_more_than_a_password_are_exchanged() {
     assert_eq!(moved.refusal(&former).await, "factor_required");
     users.change_groups(ada, &[], &["board"]).await.unwrap();
     let store = &moved.here.handstamp.0.site.services.store;
-    let passkey = "INSERT INTO totp_secrets (user_id, sealed, session_id, created_at, confirmed_at)
+    let factor = "INSERT INTO totp_secrets (user_id, sealed, session_id, created_at, confirmed_at)
         SELECT id, x'00', id, 0, 0 FROM users WHERE legacy_id = '42'";
     let crate::store::Store::Sqlite(database) = &**store else { panic!("the site has SQLite") };
-    database.execute(passkey).await;
+    database.execute(factor).await;
     assert_eq!(moved.refusal(&former).await, "has_factor");
     database.execute("UPDATE totp_secrets SET confirmed_at = NULL").await;
-    database.execute("INSERT INTO passkeys SELECT * FROM passkeys WHERE 1 = 0").await;
+    let passkey =
+        "INSERT INTO passkeys (id, user_id, credential_id, name, credential, counter, backup_eligible, backed_up,
+            user_verified, created_at)
+        SELECT id, id, id, '', '', 0, 0, 0, 1, 0 FROM users WHERE legacy_id = '42'";
+    database.execute(passkey).await;
+    assert_eq!(moved.refusal(&former).await, "has_factor");
+    database.execute("DELETE FROM passkeys").await;
     assert_eq!(moved.refusal(&moved.stored("unknown", "7")).await, "unknown_user");
     assert_eq!(moved.refusal(&express("never-stored")).await, "no_stored_session");
     assert_eq!(moved.refusal(&former).await, "none", "an app that is being set up is no factor");
@@ -518,4 +499,37 @@ async fn digests_are_kept_beyond_the_window() {
         left.push(database.count("SELECT COUNT(*) FROM legacy_exchanges").await);
     }
     assert_eq!(left, [1, 0]);
+}
+
+#[tokio::test]
+async fn an_address_names_a_user_only_where_the_key_of_the_session_is_set() {
+    for (user_key, outcome) in [(None, "unknown_user"), (Some("passport.user".to_owned()), "none")] {
+        let moved = Moved::from(LegacyKind::ExpressSession, |config| config.legacy.user_key = user_key).await;
+        assert_eq!(moved.refusal(&moved.stored("first", "\"nobody@example.com\"")).await, "unknown_user");
+        assert_eq!(moved.refusal(&moved.stored("second", "\"ADA@example.com\"")).await, outcome);
+    }
+}
+
+#[tokio::test]
+async fn a_session_of_flask_security_names_its_user_by_the_session_key() {
+    // Flask-Security has made this cookie.
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/../handstamp-core/tests/legacy_cookies/flask_cookies.json");
+    let cases: Vec<serde_json::Value> = serde_json::from_str(&fs::read_to_string(cases).unwrap()).unwrap();
+    let case = cases.iter().find(|case| case["name"] == "flask-login-remember: Flask-Security").unwrap();
+    let secret = LegacySecret::new(case["settings"]["secrets"][0].as_str().unwrap().as_bytes()).unwrap();
+    let moved = Moved::from(LegacyKind::FlaskLoginRemember, |config| {
+        config.legacy.secrets = vec![secret];
+        config.legacy.user_key = Some("fs_uniquifier".to_owned());
+    })
+    .await;
+    let cookie = format!("remember_token={}", case["cookie"].as_str().unwrap());
+    assert_eq!(moved.refusal(&cookie).await, "unknown_user");
+    let legacy_session_key = case["expect"]["user"]["fs_uniquifier"].as_str().unwrap();
+    let fields = ImportFields { email: "carol@example.com", legacy_session_key, ..ImportFields::default() };
+    let mut import = moved.here.handstamp.users().import(false);
+    let carol = import.parser().parse(&fields).unwrap();
+    import.batch(&mut [carol]).await.unwrap();
+    let session = moved.exchanges(&cookie).await.unwrap();
+    let found = text(moved.asks("GET", "/account/api/v1/session", &[("cookie", &session)]).await).await;
+    assert!(found.contains("carol@example.com"), "{found}");
 }
