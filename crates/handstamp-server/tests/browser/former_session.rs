@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use fantoccini::cookies::Cookie;
 use handstamp_testing::{TempFolder, exchange_settings, handstamp_binary, store_express_session};
 
 use crate::browser_user::{ADA, BrowserUser};
@@ -28,8 +27,9 @@ fn moved(former: &TempFolder) -> Site {
 }
 
 async fn takes_former_cookie(browser: &BrowserUser, value: &str) {
-    let cookie = Cookie::build((FORMER, value.to_owned())).path("/").http_only(true).build();
-    browser.browser.add_cookie(cookie).await.unwrap();
+    let sets = format!("document.cookie = '{FORMER}={value}; path=/; max-age=86400'");
+    browser.browser.execute(&sets, vec![]).await.unwrap();
+    assert!(has_former_cookie(browser).await);
 }
 
 async fn has_former_cookie(browser: &BrowserUser) -> bool {
