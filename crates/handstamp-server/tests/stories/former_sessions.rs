@@ -1,5 +1,5 @@
-//! Sessions of other frameworks, whose users stay signed in when Handstamp takes over: of a real Flask app, in the tables of Django,
-//! express-session and better-auth, at several nodes, and behind real proxies.
+//! Sessions of other frameworks, whose users stay signed in when Handstamp takes over: of a real Flask app, and in tables of Django,
+//! express-session and better-auth. They are exchanged once at several nodes, and behind every proxy.
 
 use std::fs;
 use std::process::Command;
