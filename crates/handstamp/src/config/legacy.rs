@@ -155,6 +155,9 @@ pub(super) fn settings() -> Vec<Setting<Config>> {
         .default_is("required with `legacy.kind`")
         .about("When the exchange ends."),
         Setting::text("legacy.cookie", |config: &mut Config, text| {
+            if !LegacySettings::is_cookie_name(text) {
+                return Err(InvalidSetting::new("must be the name of a cookie"));
+            }
             config.legacy.cookie = Some(text.to_owned());
             Ok(())
         })
@@ -162,6 +165,9 @@ pub(super) fn settings() -> Vec<Setting<Config>> {
         .default_is("that of the framework; required for `rails`")
         .about("The cookie of that framework."),
         Setting::text("legacy.user_key", |config: &mut Config, text| {
+            if text.contains(char::is_control) {
+                return Err(InvalidSetting::new("must have no control characters"));
+            }
             config.legacy.user_key = Some(text.to_owned());
             Ok(())
         })
