@@ -14,6 +14,7 @@ use super::super::headers::PagePolicy;
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
 use crate::environment::{Environment, ManualClock};
+use crate::store::Store;
 use crate::{Handstamp, SecretKey, Timestamp};
 
 mod account_life;
@@ -43,6 +44,16 @@ impl TestSite {
     /// The id of Ada, who has registered.
     async fn ada(&self) -> UserId {
         self.handstamp.users().find_by_email("ada@example.com").await.unwrap().unwrap().id
+    }
+
+    async fn execute(&self, sql: &'static str) {
+        let Store::Sqlite(database) = &*self.handstamp.0.site.services.store else { panic!("this is SQLite") };
+        database.execute(sql).await;
+    }
+
+    async fn count(&self, sql: &'static str) -> i64 {
+        let Store::Sqlite(database) = &*self.handstamp.0.site.services.store else { panic!("this is SQLite") };
+        database.count(sql).await
     }
 
     async fn at(public_url: &str) -> Self {

@@ -30,6 +30,8 @@ fn django(user: &str, at: u64, hash: &str) -> String {
 /// A site that has left a framework, with Ada, whose id there is 42, and Bob with 43.
 struct Moved {
     here: TestSite,
+    /// The sessions of express-session.
+    former: TempFolder,
 }
 
 impl Moved {
@@ -50,8 +52,7 @@ impl Moved {
             set(config);
         })
         .await;
-        std::mem::forget(former);
-        let moved = Self { here };
+        let moved = Self { here, former };
         moved.imports("ada@example.com", "42", &[]).await;
         moved.imports("bob@example.com", "43", &[]).await;
         moved
@@ -66,8 +67,7 @@ impl Moved {
 
     /// Writes a session of express-session for a user of the former system, and returns its cookie.
     fn stored(&self, id: &str, user: &str) -> String {
-        let folder = self.here.handstamp.0.site.services.config.legacy.folder.clone().unwrap();
-        format!("connect.sid={}", store_express_session(&folder, FORMER_SECRET, id, user))
+        format!("connect.sid={}", store_express_session(self.former.path(), FORMER_SECRET, id, user))
     }
 
     /// Navigates to a path with these cookies.
@@ -108,6 +108,11 @@ impl Moved {
         }
     }
 
+    /// Signs out by the page, with these cookies.
+    async fn signs_out(&self, cookies: &str) -> Response<Body> {
+        self.asks("POST", "/account/logout", &[("cookie", cookies), ("sec-fetch-site", "same-origin")]).await
+    }
+
     async fn ada(&self) -> UserId {
         self.here.ada().await
     }
@@ -145,8 +150,7 @@ async fn a_navigation_with_a_former_session_is_signed_in_and_leads_on() {
     let session = format!("handstamp_session={}", set_by(&answer, "handstamp_session").unwrap());
     assert!(moved.is_signed_in(&session).await);
     assert_eq!(moved.opens("/account/sessions", &session).await.status(), StatusCode::OK);
-    let crate::store::Store::Sqlite(database) = &*moved.here.handstamp.0.site.services.store else { panic!("SQLite") };
-    assert_eq!(database.count("SELECT COUNT(*) FROM outbox").await, 0, "no mail tells of a new device");
+    assert_eq!(moved.here.count("SELECT COUNT(*) FROM outbox").await, 0, "no mail tells of a new device");
 }
 
 #[tokio::test]
@@ -225,20 +229,18 @@ async fn only_users_without_more_than_a_password_are_exchanged() {
     users.change_groups(ada, &["board"], &["admins"]).await.unwrap();
     assert_eq!(moved.refusal(&former).await, "factor_required");
     users.change_groups(ada, &[], &["board"]).await.unwrap();
-    let store = &moved.here.handstamp.0.site.services.store;
     let factor = "INSERT INTO totp_secrets (user_id, sealed, session_id, created_at, confirmed_at)
         SELECT id, x'00', id, 0, 0 FROM users WHERE legacy_id = '42'";
-    let crate::store::Store::Sqlite(database) = &**store else { panic!("the site has SQLite") };
-    database.execute(factor).await;
+    moved.here.execute(factor).await;
     assert_eq!(moved.refusal(&former).await, "has_factor");
-    database.execute("UPDATE totp_secrets SET confirmed_at = NULL").await;
+    moved.here.execute("UPDATE totp_secrets SET confirmed_at = NULL").await;
     let passkey =
         "INSERT INTO passkeys (id, user_id, credential_id, name, credential, counter, backup_eligible, backed_up,
             user_verified, created_at)
         SELECT id, id, id, '', '', 0, 0, 0, 1, 0 FROM users WHERE legacy_id = '42'";
-    database.execute(passkey).await;
+    moved.here.execute(passkey).await;
     assert_eq!(moved.refusal(&former).await, "has_factor");
-    database.execute("DELETE FROM passkeys").await;
+    moved.here.execute("DELETE FROM passkeys").await;
     assert_eq!(moved.refusal(&moved.stored("unknown", "7")).await, "unknown_user");
     assert_eq!(moved.refusal(&express("never-stored")).await, "no_stored_session");
     assert_eq!(moved.refusal(&former).await, "none", "an app that is being set up is no factor");
@@ -272,8 +274,7 @@ async fn changed_credentials_and_other_sessions_that_end_void_former_sessions() 
     assert_eq!(others.status(), StatusCode::SEE_OTHER);
     assert!(moved.is_signed_in(&session).await);
     assert_eq!(moved.refusal(&moved.stored("second", "42")).await, "sessions_ended");
-    let crate::store::Store::Sqlite(database) = &*moved.here.handstamp.0.site.services.store else { panic!("SQLite") };
-    database.execute("UPDATE users SET credentials_changed_at = 1 WHERE legacy_id = '43'").await;
+    moved.here.execute("UPDATE users SET credentials_changed_at = 1 WHERE legacy_id = '43'").await;
     assert_eq!(moved.refusal(&moved.stored("third", "43")).await, "credentials_changed");
 }
 
@@ -282,19 +283,11 @@ async fn a_sign_out_ends_the_former_session_that_the_browser_still_sends() {
     for is_form in [true, false] {
         let moved = Moved::from(LegacyKind::ExpressSession, |_| ()).await;
         let former = moved.stored("first", "42");
-        let answer = match is_form {
-            true => {
-                moved.asks("POST", "/account/logout", &[("cookie", &former), ("sec-fetch-site", "same-origin")]).await
-            }
-            false => {
-                moved
-                    .asks(
-                        "DELETE",
-                        "/account/api/v1/session",
-                        &[("cookie", &former), ("sec-fetch-site", "same-origin")],
-                    )
-                    .await
-            }
+        let headers = [("cookie", former.as_str()), ("sec-fetch-site", "same-origin")];
+        let answer = if is_form {
+            moved.signs_out(&former).await
+        } else {
+            moved.asks("DELETE", "/account/api/v1/session", &headers).await
         };
         assert!(answer.status().is_redirection() || answer.status() == StatusCode::NO_CONTENT, "{}", answer.status());
         assert!(removes(&answer, "connect.sid"));
@@ -308,8 +301,7 @@ async fn a_sign_out_with_a_former_cookie_ends_the_session_that_it_was_exchanged_
     let former = moved.stored("first", "42");
     let elsewhere = moved.exchanges(&former).await.unwrap();
     let other = moved.exchanges(&moved.stored("second", "42")).await.unwrap();
-    let headers = [("cookie", former.as_str()), ("sec-fetch-site", "same-origin")];
-    let answer = moved.here.waits_for_another_node(moved.asks("POST", "/account/logout", &headers)).await;
+    let answer = moved.here.waits_for_another_node(moved.signs_out(&former)).await;
     assert_eq!(answer.status(), StatusCode::SEE_OTHER);
     assert!(!moved.is_signed_in(&elsewhere).await, "a copy of the cookie had begun it");
     assert!(moved.is_signed_in(&other).await, "another session of the user");
@@ -321,21 +313,17 @@ async fn a_sign_out_after_the_window_or_by_a_wrong_clock_ends_the_former_session
     let former = django("42", NOW.unix_seconds() - 5, HASH);
     moved.here.clock.advance(DAY * 29);
     assert_eq!(moved.refusal(&former).await, "expired");
-    let headers = [("cookie", former.as_str()), ("sec-fetch-site", "same-origin")];
-    assert_eq!(moved.asks("POST", "/account/logout", &headers).await.status(), StatusCode::SEE_OTHER);
-    let crate::store::Store::Sqlite(database) = &*moved.here.handstamp.0.site.services.store else { panic!("SQLite") };
-    assert_eq!(database.count("SELECT COUNT(*) FROM legacy_exchanges").await, 1);
+    assert_eq!(moved.signs_out(&former).await.status(), StatusCode::SEE_OTHER);
+    assert_eq!(moved.here.count("SELECT COUNT(*) FROM legacy_exchanges").await, 1);
 }
 
 #[tokio::test]
 async fn made_up_keys_of_former_sessions_store_nothing_at_a_sign_out() {
     let moved = Moved::from(LegacyKind::ExpressSession, |_| ()).await;
     for cookie in [express("never-stored"), "connect.sid=s%3Afirst.AAAA".to_owned(), "connect.sid=7".to_owned()] {
-        let headers = [("cookie", cookie.as_str()), ("sec-fetch-site", "same-origin")];
-        assert_eq!(moved.asks("POST", "/account/logout", &headers).await.status(), StatusCode::SEE_OTHER);
+        assert_eq!(moved.signs_out(&cookie).await.status(), StatusCode::SEE_OTHER);
     }
-    let crate::store::Store::Sqlite(database) = &*moved.here.handstamp.0.site.services.store else { panic!("SQLite") };
-    assert_eq!(database.count("SELECT COUNT(*) FROM legacy_exchanges").await, 0);
+    assert_eq!(moved.here.count("SELECT COUNT(*) FROM legacy_exchanges").await, 0);
 }
 
 #[tokio::test]
@@ -347,8 +335,7 @@ async fn copies_of_a_signed_session_end_with_the_one_that_is_exchanged() {
     assert_eq!(moved.refusal(&newer).await, "none");
     assert_eq!(moved.refusal(&older).await, "sessions_ended");
     let of_bob = [django("43", at - 600, HASH), django("43", at - 5, HASH)];
-    let headers = [("cookie", of_bob[1].as_str()), ("sec-fetch-site", "same-origin")];
-    assert_eq!(moved.asks("POST", "/account/logout", &headers).await.status(), StatusCode::SEE_OTHER);
+    assert_eq!(moved.signs_out(&of_bob[1]).await.status(), StatusCode::SEE_OTHER);
     assert_eq!(moved.refusal(&of_bob[0]).await, "sessions_ended", "an older copy of a session that was signed out");
 }
 
@@ -424,13 +411,13 @@ async fn cookies_that_are_none_of_the_framework_are_left_alone() {
 async fn a_store_that_cannot_be_read_leaves_the_session_for_later() {
     let moved = Moved::from(LegacyKind::ExpressSession, |_| ()).await;
     let former = moved.stored("first", "42");
-    let folder = moved.here.handstamp.0.site.services.config.legacy.folder.clone().unwrap();
+    let folder = moved.former.path();
     let aside = folder.with_extension("aside");
-    fs::rename(&folder, &aside).unwrap();
+    fs::rename(folder, &aside).unwrap();
     let answer = moved.opens("/account/resume", &former).await;
     assert_eq!((location(&answer), removes(&answer, "connect.sid")), ("/account/login".to_owned(), false));
     assert_eq!(set_by(&answer, "handstamp_exchanged"), None);
-    fs::rename(&aside, &folder).unwrap();
+    fs::rename(&aside, folder).unwrap();
     assert!(moved.exchanges(&former).await.is_some());
 }
 
@@ -492,11 +479,10 @@ async fn digests_are_kept_beyond_the_window() {
     let moved = Moved::from(LegacyKind::ExpressSession, |_| ()).await;
     assert!(moved.exchanges(&moved.stored("first", "42")).await.is_some());
     let services = &moved.here.handstamp.0.site.services;
-    let crate::store::Store::Sqlite(database) = &*services.store else { panic!("SQLite") };
     let mut left = Vec::new();
     for until in [DAY * 119, DAY * 120] {
         services.store.purge_legacy_exchanges(NOW.after(until).before(DAY * 90), 10).await.unwrap();
-        left.push(database.count("SELECT COUNT(*) FROM legacy_exchanges").await);
+        left.push(moved.here.count("SELECT COUNT(*) FROM legacy_exchanges").await);
     }
     assert_eq!(left, [1, 0]);
 }
