@@ -65,8 +65,9 @@ pub(crate) enum Command {
     /// Import users from another system, with the hashes of their passwords, while the server runs or not.
     ///
     /// The file is CSV with a header line, or JSON Lines with an object on each line. Its columns or keys are email, which is
-    /// required, and name, password_hash, password_form, email_verified, created_at, disabled, groups and legacy_id. A run that is killed or fails
-    /// goes on when the same command is given again: users that are already there are counted and left as they are.
+    /// required, and name, password_hash, password_form, email_verified, created_at, disabled, groups, legacy_id
+    /// and legacy_session_key. A run that is killed or fails goes on when the same command is given again: users that are already there
+    /// are counted and left as they are.
     #[command(after_help = IMPORT_STATUSES)]
     Import(ImportArgs),
     /// Export users for another system, while the server runs or not.

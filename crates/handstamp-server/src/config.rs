@@ -55,6 +55,9 @@ fn check(data: &DataArgs) -> Result<(), CliError> {
             Note::Information(text) => say(text)?,
         }
     }
+    if let Some((framework, until)) = settings.legacy_window() {
+        say(&format!("sessions of {framework} are exchanged until {until}"))?;
+    }
     match warnings {
         0 => say("the settings are valid"),
         count => say(&format!("the settings are valid, with {}", plural(count, "warning", "warnings"))),

@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use handstamp::environment::{Rng, SystemRng};
-use handstamp::{Config, DataDir, DatabaseUrl, InvalidSetting, MailUrl, PublicUrl, SecretKey, Setting, private_files};
+use handstamp::{
+    Config, DataDir, DatabaseUrl, InvalidSetting, MailUrl, PublicUrl, SecretKey, Setting, Timestamp, private_files,
+};
 use tracing::Level;
 use zeroize::Zeroizing;
 
@@ -185,6 +187,12 @@ impl Settings {
     pub(crate) fn tls(&self) -> Option<TlsFiles> {
         let (certificate, key) = (self.tls_certificate.clone()?, self.tls_key.clone()?);
         Some(TlsFiles { certificate, key })
+    }
+
+    /// The framework whose sessions are exchanged, and until when.
+    pub(crate) fn legacy_window(&self) -> Option<(&'static str, Timestamp)> {
+        let legacy = &self.config.legacy;
+        Some((legacy.kind?.name(), legacy.until?))
     }
 
     /// The filter of breached passwords.

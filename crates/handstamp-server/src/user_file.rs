@@ -25,12 +25,13 @@ pub(crate) enum Field {
     Disabled,
     Groups,
     LegacyId,
+    LegacySessionKey,
 }
 
 impl Field {
     pub(crate) const COUNT: usize = Self::ALL.len();
 
-    pub(crate) const ALL: [(Self, &'static str); 9] = [
+    pub(crate) const ALL: [(Self, &'static str); 10] = [
         (Self::Email, "email"),
         (Self::Name, "name"),
         (Self::PasswordHash, "password_hash"),
@@ -40,6 +41,7 @@ impl Field {
         (Self::Disabled, "disabled"),
         (Self::Groups, "groups"),
         (Self::LegacyId, "legacy_id"),
+        (Self::LegacySessionKey, "legacy_session_key"),
     ];
 
     /// All fields, in the order of their numbers.

@@ -6,6 +6,7 @@
 
 mod authenticator;
 mod folder;
+mod former_sessions;
 mod mail_server;
 mod postgres;
 mod program;
@@ -31,6 +32,7 @@ mod workload;
 
 pub use authenticator::Authenticator;
 pub use folder::TempFolder;
+pub use former_sessions::{django_cookie, exchange_settings, express_cookie, store_express_session};
 pub use mail_server::{MailServer, Postfix, ReceivedMail};
 pub use postgres::Postgres;
 pub use program::{Program, free_address};

@@ -186,6 +186,8 @@ events! {
     acts {
         /// A user signed in.
         info AuthnLoginSuccess as SignedIn "authn_login_success" "signed in" { user: UserId }
+        /// A session of the framework that the site has left was exchanged for one of ours.
+        info LegacySessionExchanged as LegacySessionExchanged "authn_legacy_session" "exchanged a session of the former framework" { user: UserId }
         /// A user changed the password.
         info AuthnPasswordChange as PasswordChanged "authn_password_change" "changed the password" { user: UserId }
         /// A user set a new password by a mailed link.
@@ -255,6 +257,17 @@ events! {
         warn RefundFailed "refund_failed" "an attempt could not be taken back and still counts as wrong" { error: Shown<'a> }
         /// The queue of passwords to be hashed is full.
         warn HashQueueFull "hash_queue_full" "the password hashing queue is full" {}
+
+        /// A session of the framework that the site has left was not exchanged, and why. There is no `user` if the session names none.
+        info LegacySessionRefused "legacy_session_refused" "refused a session of the former framework" { user: Option<UserId>, reason: &'a str }
+        /// A sign-out has ended sessions of the framework that the site has left.
+        info LegacySessionEnded "legacy_session_ended" "ended sessions of the former framework" { sessions: u64 }
+        /// The sessions of the framework that the site has left cannot be read.
+        warn LegacyStoreUnavailable "legacy_store_unavailable" "cannot read the sessions of the former framework: check legacy.table, legacy.database and legacy.folder" { error: Shown<'a> }
+        /// Cookies of the framework that the site has left are accepted: at the start, and each day.
+        warn LegacyWindowOpen "legacy_window_open" "cookies of the former framework are accepted until this time, and an attacker who has its secret can sign in as most users: remove the section legacy when it is no longer needed" { framework: &'a str, until: Shown<'a> }
+        /// Cookies of the framework that the site has left are not accepted any more.
+        warn LegacyWindowOver "legacy_window_over" "cookies of the former framework are not accepted any more: remove the section legacy, and the secret of that framework with it" { framework: &'a str, until: Shown<'a> }
 
         /// A signed-in user entered a wrong password to authenticate again.
         info AuthnReauthenticationFail "authn_reauthentication_fail" "refused to authenticate a user again" { user: UserId }

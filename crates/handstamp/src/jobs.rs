@@ -73,6 +73,19 @@ const JOBS: &[Job] = &[
         scope: Scope::Cluster,
         run: |services| Box::pin(services.purge_tokens()),
     },
+    Job {
+        name: "purge_legacy_exchanges",
+        interval: minutes(60),
+        scope: Scope::Cluster,
+        run: |services| Box::pin(services.purge_legacy_exchanges()),
+    },
+    // Also at the start. Each node tells its own log.
+    Job {
+        name: "remind_of_legacy",
+        interval: minutes(10),
+        scope: Scope::Node,
+        run: |services| Box::pin(services.remind_of_legacy()),
+    },
     #[cfg(feature = "passkeys")]
     Job {
         name: "purge_ceremonies",

@@ -111,9 +111,9 @@ use tokio::task::JoinHandle;
 pub use blocklist::{Blocklist, BlocklistError};
 pub use config::{
     AppAccess, AppConfig, AppHost, AppPath, AppProxyConfig, AppUrl, BoundedValue, Config, ConfigError, ConfigErrors,
-    DatabaseUrl, ForwardAuthConfig, HashingConfig, LimitsConfig, MailAddress, MailConfig, MailUrl, PasskeysConfig,
-    PoolConfig, Prefix, PublicUrl, Registration, SecondFactorConfig, SecondFactorRequired, SessionConfig, Setting,
-    SettingValue, SignInConfig, SmtpServer, TrustedOrigin, WebhookUrl, WebhooksConfig,
+    DatabaseUrl, ForwardAuthConfig, HashingConfig, LegacyConfig, LimitsConfig, MailAddress, MailConfig, MailUrl,
+    PasskeysConfig, PoolConfig, Prefix, PublicUrl, Registration, SecondFactorConfig, SecondFactorRequired,
+    SessionConfig, Setting, SettingValue, SignInConfig, SmtpServer, TrustedOrigin, WebhookUrl, WebhooksConfig,
 };
 pub use data_dir::DataDir;
 pub use embed::{
@@ -123,6 +123,7 @@ pub use embed::{
 };
 pub use error::Error;
 pub use events::AccountEvent;
+pub use handstamp_core::legacy_cookie::{LegacyKind, LegacySecret};
 pub use handstamp_core::{
     Argon2Params, Argon2ParamsError, AssuranceLevel, EmailError, EventHead, GroupName, GroupNameError, ImportSecrets,
     InvalidEventHead, InvalidSetting, NameError, Network, Password, PasswordPolicy, PasswordTooLong, ReturnHost,
@@ -307,6 +308,9 @@ impl Handstamp {
         }
         if let Err(error) = services.seal_events().await {
             Event::JobFailed { job: "seal_events", error: &error }.record();
+        }
+        if let Some(legacy) = &services.legacy {
+            legacy.close().await;
         }
         self.0.site.services.sessions.stop_node();
         let node = self.0.node.lock().expect("nothing panics while it holds the task").take();

@@ -78,11 +78,30 @@ IMPORTS = ("-p handstamp-server --test stories", "import::sqlite::")
 IMPORTED_HASHES = ("-p handstamp-core --lib", "password::imported::tests::")
 HASH_VECTORS = ("-p handstamp-core --test imported_hashes", "")
 HASH_THREADS = ("-p handstamp --lib", "services::hashing::tests::")
+LEGACY_TABLES, LEGACY = f"{LIBRARY}/src/store/legacy.rs", f"{LIBRARY}/src/services/legacy"
+LEGACY_LAWS = ("-p handstamp --lib", "store::contract::legacy::sqlite::")
+LEGACY_LAWS_ON_POSTGRES = ("-p handstamp --lib", "store::contract::legacy::postgres::")
+LEGACY_PAGES = ("-p handstamp --lib", "web::routes::tests::legacy::")
+USES_IT_UP = """        let mut tx = self.begin().await?;
+        // Where copies of a session count by themselves, the exchange of one ends the others.
+"""
+USES_IT_UP_APART = """        let mut apart = self.begin().await?;
+        let is_new = apart.use_legacy_session(digest.as_bytes(), kept_until).await?;
+        apart.commit().await?;
+        let mut tx = self.begin().await?;
+        if !is_new {
+            return tx.rollback_with(Err(LegacyRefusal::Used)).await;
+        }
+        tx.execute(request("DELETE FROM legacy_exchanges WHERE digest = $1"), &[digest.as_bytes().as_slice().into()]).await?;
+"""
+ENDS_FORMER = "let mut changed = tx.end_legacy(legacy).await?;"
+ENDS_NO_FORMER = "let mut changed = if legacy.digests.len() > 1000 { tx.end_legacy(legacy).await? } else { Vec::new() };"
+SIMPLE_USERS = "only_users_without_more_than_a_password_are_exchanged"
 
 BY_MEMBERS = "changes_by_users_are_applied_on_every_node_before_the_response"
 BY_LINKS = "changes_by_mailed_links_and_codes_are_applied_on_every_node_before_the_response"
 BY_OPERATORS = "changes_by_operators_are_applied_on_every_node_before_they_return"
-ENDS_SOME = "tx.commit_invalidating((), &scopes_of(&sessions)).await"
+ENDS_SOME = "changed.extend(scopes_of(&sessions));"
 ENDS_BY_ID = "tx.commit_invalidating(value, &[InvalidationScope::User(user_id)]).await"
 SEEN = 'maintenance("UPDATE sessions SET last_seen_at = $2 WHERE id_hash = $1 AND last_seen_at < $2"),'
 REVIVES = '''maintenance("INSERT INTO sessions (id_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address,
@@ -228,7 +247,7 @@ MUTANTS = {
                           BUILDS, "a_killed_build_goes_on_and_makes_the_same_bytes"),
     # Ended sessions stay ended, and every node learns of it.
     "ended_session_revived": (SESSIONS, SEEN, REVIVES, STORE, "a_last_seen_update_does_not_revive_an_ended_session"),
-    "end_not_logged": (SESSIONS, ENDS_SOME, "tx.commit_invalidating((), &[]).await", LOG, "every_write_logs_what_it_invalidates"),
+    "end_not_logged": (SESSIONS, ENDS_SOME, "", LOG, "every_write_logs_what_it_invalidates"),
     "end_by_id_not_logged": (SESSIONS, ENDS_BY_ID, "tx.commit_invalidating(value, &[]).await", LOG,
                                  "every_write_logs_what_it_invalidates"),
     "sign_out_not_announced": (f"{LIBRARY}/src/services/sign_out.rs",
@@ -519,7 +538,7 @@ MUTANTS = {
                                                 "a_passkey_that_was_added_on_one_node_signs_in_on_the_other"),
     "removed_passkey_leaves_sessions_elsewhere": (f"{PASSKEYS}/remove.rs", "match self.sessions.wait_until_applied(removed).await? {", "match removed.value {",
                                                   PASSKEY_STORIES, "a_removed_passkey_ends_its_sessions_on_every_node_before_the_response"),
-    "signed_out_on_one_node": (SESSIONS, ENDS_SOME, "tx.commit_invalidating((), &[]).await", PASSKEY_STORIES,
+    "signed_out_on_one_node": (SESSIONS, ENDS_SOME, "", PASSKEY_STORIES,
                                "a_session_that_a_passkey_began_on_one_node_is_signed_out_on_the_other"),
     "regressed_counter_unnoted": (f"{PASSKEYS}/check.rs", "if refusal == Refusal::Counter {", "if false && refusal == Refusal::Counter {", PASSKEY_STORIES,
                                   "answers_in_the_wrong_order_are_refused_and_noted_on_every_node"),
@@ -563,6 +582,48 @@ MUTANTS = {
     "hashes_on_any_thread": (f"{LIBRARY}/src/services/hashing.rs", "Ok(runtime.spawn_blocking(work).await?)",
                              "let _ = runtime;\n        Ok(tokio::task::spawn_blocking(work).await?)", HASH_THREADS,
                              "passwords_are_hashed_on_no_more_threads_than_hash_at_once"),
+    # Sessions of the framework that a site has left are exchanged once, for few users, and never after an end.
+    "former_session_exchanged_twice": (LEGACY_TABLES, "if !tx.use_legacy_session(digest.as_bytes(), kept_until).await? {",
+                                       "if !tx.use_legacy_session(digest.as_bytes(), kept_until).await? && false {", LEGACY_LAWS,
+                                       "one_of_fifty_concurrent_exchanges_of_a_former_session_begins_a_session"),
+    "former_session_exchanged_twice_at_once": (LEGACY_TABLES, "if !tx.use_legacy_session(digest.as_bytes(), kept_until).await? {",
+                                               """let (used,): (i64,) = self.fetch_one(Pool::Read, request("SELECT COUNT(*) FROM legacy_exchanges WHERE digest = $1"),
+            &[digest.as_bytes().as_slice().into()]).await?;
+        tx.use_legacy_session(digest.as_bytes(), kept_until).await?;
+        if used > 0 {""", LEGACY_LAWS_ON_POSTGRES, "one_of_fifty_concurrent_exchanges_of_a_former_session_begins_a_session"),
+    "former_session_used_up_apart": (LEGACY_TABLES, USES_IT_UP, USES_IT_UP_APART, LEGACY_LAWS, "a_refused_exchange_uses_nothing_up"),
+    "former_session_of_a_disabled_user": (f"{LEGACY}/exchange.rs", "() if account.disabled =>", "() if false && account.disabled =>",
+                                          LEGACY_PAGES, "users_whose_former_sessions_have_ended_are_not_exchanged"),
+    "former_session_of_a_user_disabled_meanwhile": (LEGACY_TABLES, "AND disabled_at IS NULL AND", "AND", LEGACY_LAWS,
+                                                    "an_account_that_has_changed_since_it_was_read_is_not_exchanged"),
+    "former_session_of_other_credentials": (LEGACY_TABLES, "credentials_version = $2 AND", "$2 = $2 AND", LEGACY_LAWS,
+                                            "an_account_that_has_changed_since_it_was_read_is_not_exchanged"),
+    "former_session_despite_a_factor": (f"{LEGACY}/exchange.rs", "() if account.has_factor =>", "() if false && account.has_factor =>",
+                                        LEGACY_PAGES, SIMPLE_USERS),
+    "former_session_despite_a_passkey": (LEGACY_TABLES, "FROM passkeys WHERE user_id = users.id", "FROM passkeys WHERE user_id = users.id AND 1 = 0",
+                                         LEGACY_PAGES, SIMPLE_USERS),
+    "former_session_of_an_administrator": (f"{LEGACY}/exchange.rs", "() if is_in(ADMINISTRATORS) =>", "() if false && is_in(ADMINISTRATORS) =>",
+                                           LEGACY_PAGES, SIMPLE_USERS),
+    "former_session_where_a_factor_is_required": (f"{LEGACY}/exchange.rs", "() if self.is_factor_required(is_in) =>",
+                                                  "() if false && self.is_factor_required(is_in) =>", LEGACY_PAGES, SIMPLE_USERS),
+    "former_session_by_any_address": (f"{LEGACY}/exchange.rs", "Ok(email) if legacy.by_address =>", "Ok(email) if legacy.by_address || true =>",
+                                      LEGACY_PAGES, "an_address_names_a_user_only_where_the_key_of_the_session_is_set"),
+    "former_session_after_the_window": (f"{LEGACY}/exchange.rs", "if now >= self.until {", "if false && now >= self.until {", LEGACY_PAGES,
+                                        "nothing_is_exchanged_after_the_end_of_the_window"),
+    "sign_out_leaves_the_former_session": (SESSIONS, ENDS_FORMER, ENDS_NO_FORMER, LEGACY_PAGES,
+                                           "a_sign_out_ends_the_former_session_that_the_browser_still_sends"),
+    "sign_out_leaves_the_exchanged_session": (LEGACY_TABLES, "DELETE FROM sessions WHERE legacy_digest = $1 RETURNING",
+                                              "DELETE FROM sessions WHERE legacy_digest = $1 AND 1 = 0 RETURNING", LEGACY_LAWS,
+                                              "an_exchange_during_a_sign_out_with_the_same_cookie_leaves_no_session"),
+    "exchange_leaves_other_copies": (LEGACY_TABLES, "i64::from(digest.is_of_a_copy())", "i64::from(false && digest.is_of_a_copy())", LEGACY_LAWS,
+                                     "the_exchange_of_one_signed_copy_ends_the_others"),
+    "end_of_all_misses_an_exchange": (LEGACY_TABLES, "AND credentials_changed_at IS NULL AND legacy_ended_at IS NULL",
+                                      "AND credentials_changed_at IS NULL", LEGACY_LAWS,
+                                      "an_exchange_while_all_sessions_of_the_user_end_leaves_no_session"),
+    "former_session_key_doubled_in_a_dry_run": (f"{LIBRARY}/src/services/import/dry_run.rs", "is_among(&self.legacy_session_keys, key)",
+                                                "false && is_among(&self.legacy_session_keys, key)",
+                                                ("-p handstamp-server --test stories", "import::sqlite::"),
+                                                "a_dry_run_finds_what_a_run_finds_and_stores_nothing"),
 }
 
 

@@ -16,21 +16,32 @@ const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// The digest of a session of the old framework, by which the session is exchanged once. It is the same for all spellings of
 /// its cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LegacyDigest([u8; 32]);
+pub struct LegacyDigest {
+    bytes: [u8; 32],
+    is_of_a_copy: bool,
+}
 
 impl LegacyDigest {
+    /// The first part of a digest that each signed copy of a session has by itself.
+    const COPY: &[u8] = b"copy";
+
     pub(super) fn new(kind: LegacyKind, parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new().chain_update(b"handstamp legacy session\0").chain_update(kind.name());
         for part in parts {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
-        Self(hash.finalize().into())
+        Self { bytes: hash.finalize().into(), is_of_a_copy: parts.first() == Some(&Self::COPY) }
     }
 
     /// The digest for the database.
     pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.bytes
+    }
+
+    /// Whether the session has another digest in each of its signed copies. Then only an end of all old sessions of the user ends it.
+    pub const fn is_of_a_copy(&self) -> bool {
+        self.is_of_a_copy
     }
 }
 

@@ -143,11 +143,7 @@ impl LegacySettings {
         if self.secrets.is_empty() || self.secrets.len() > LegacyCookies::MAX_SECRETS {
             return Err(InvalidSetting::new(format!("must have 1 to {} secrets", LegacyCookies::MAX_SECRETS)));
         }
-        let is_token = |name: &str| {
-            !name.is_empty()
-                && name.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(&byte))
-        };
-        if !is_token(self.cookie_name()) {
+        if !Self::is_cookie_name(self.cookie_name()) {
             return Err(InvalidSetting::new("must name the cookie"));
         }
         let has_user_key = match kind {
@@ -168,6 +164,12 @@ impl LegacySettings {
             return Err(InvalidSetting::new(format!("must not concern purposes, which {} does not have", kind.name())));
         }
         Ok(())
+    }
+
+    /// Whether a text can be the name of a cookie: a token of RFC 9110.
+    pub fn is_cookie_name(text: &str) -> bool {
+        let is_token = |byte: u8| byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(&byte);
+        !text.is_empty() && text.bytes().all(is_token)
     }
 
     /// Empty where there is none.

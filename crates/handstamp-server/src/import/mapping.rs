@@ -98,6 +98,7 @@ impl RowTexts {
             disabled: text(Field::Disabled),
             groups: &self.groups,
             legacy_id: text(Field::LegacyId),
+            legacy_session_key: text(Field::LegacySessionKey),
         };
         checker.parse(&fields).map_err(|refusal| refusal.to_string())
     }

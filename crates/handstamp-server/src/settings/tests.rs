@@ -5,9 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use handstamp::{
-    AppAccess, AppPath, AppUrl, Argon2Params, GroupName, ImportSecrets, MailAddress, Registration, ReturnHost,
-    TrustedProxies, WebhookSecret, WebhookUrl,
+    AppAccess, AppPath, AppUrl, Argon2Params, GroupName, ImportSecrets, LegacyKind, LegacySecret, MailAddress,
+    Registration, ReturnHost, TrustedProxies, WebhookSecret, WebhookUrl,
 };
+
+use handstamp_core::legacy_cookie::LegacySettings;
 
 use super::reference::variable;
 use super::sources::{PREFIX, is_of_kubernetes};
@@ -401,6 +403,16 @@ fn invalid_values() -> Vec<(&'static str, &'static str, Refusal)> {
         ),
         ("import.flask_security_salt", "a\tb", Type(|text| text.contains(char::is_control))),
         ("webhooks.events", "created", Check(|config| config.webhooks.events = vec!["created".to_owned()])),
+        ("legacy.kind", "cobol", Type(|text| text.parse::<LegacyKind>().is_err())),
+        ("legacy.secret", "too short a one", Type(|text| LegacySecret::new(text.as_bytes()).is_err())),
+        ("legacy.until", "never", Type(|text| !text.starts_with(|first: char| first.is_ascii_digit()))),
+        ("legacy.cookie", "a b", Type(|text| !LegacySettings::is_cookie_name(text))),
+        ("legacy.user_key", "a\tb", Type(|text| text.contains(char::is_control))),
+        ("legacy.max_age", "soon", Type(|text| <Duration as handstamp::BoundedValue>::parse(text).is_err())),
+        ("legacy.table", "a b", Check(|config| config.legacy.table = Some("a b".to_owned()))),
+        ("legacy.database", "mysql://db", Type(|text| text.parse::<DatabaseUrl>().is_err())),
+        ("legacy.folder", "sessions", Check(|config| config.legacy.folder = Some("sessions".into()))),
+        ("legacy.allow_missing_purpose", "yes", Type(is_no_flag)),
     ]
 }
 

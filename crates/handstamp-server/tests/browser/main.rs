@@ -10,6 +10,7 @@ mod account_life;
 mod devices;
 mod double_submission;
 mod form_errors;
+mod former_session;
 mod https;
 mod keyboard;
 mod passkeys;

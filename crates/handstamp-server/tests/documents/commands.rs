@@ -35,6 +35,7 @@ const ASSERTIONS: &str = "crates/handstamp-server/tests/stories/assertion_verifi
 const APPS: &str = "sdk/tests/test_documents.py";
 const ACCOUNT_LIFE: &str = "crates/handstamp-server/tests/stories/account_life.rs";
 const IMPORT: &str = "docs/src/guide/import.md";
+const MOVING_SESSIONS: &str = "docs/src/guide/moving-sessions.md";
 const IMPORT_TABLES: &str = "docs/src/guide/import-tables.md";
 const IMPORT_EXPORTS: &str = "docs/src/guide/import-exports.md";
 const AUDIT_LOG: &str = "docs/src/guide/audit-log.md";
@@ -43,7 +44,7 @@ const FACTORS: &str = "crates/handstamp-server/tests/stories/second_factors.rs";
 const NODES: &str = "crates/handstamp-server/tests/stories/multiple_nodes.rs";
 
 /// Every block: its document and how its first line begins.
-const BLOCKS: [(&str, &str, Shown); 54] = [
+const BLOCKS: [(&str, &str, Shown); 55] = [
     ("CONTRIBUTING.md", "cargo build", Not("the build is the one that runs this test")),
     ("CONTRIBUTING.md", "cargo test", Not("the whole of the tests runs this one")),
     ("README.md", "cargo run", Here("the_quick_start_starts_a_server_without_settings")),
@@ -94,6 +95,11 @@ const BLOCKS: [(&str, &str, Shown); 54] = [
     (IMPORT_EXPORTS, "handstamp import --from keycloak", Here("users_of_other_systems_are_imported_in_the_shell")),
     (IN_FRONT, "handstamp serve --app", Here("the_quick_start_stands_in_front_of_an_app")),
     ("docs/src/guide/mail.md", "handstamp mail test", By("crates/handstamp-server/tests/stories/mail.rs")),
+    (
+        MOVING_SESSIONS,
+        "handstamp import users.csv --map id=legacy_id --map",
+        Here("a_site_that_moves_keeps_its_users_signed_in"),
+    ),
     (NODE, "HANDSTAMP_APP__ACCESS", Here("visitors_reach_the_apps_of_the_packages")),
     (NODE, "(cd sdk/node", By(APPS)),
     ("docs/src/guide/production.md", "sudo", Not("it needs a system user")),
@@ -352,6 +358,24 @@ async fn users_of_other_systems_are_imported_in_the_shell() {
         assert!(printed.contains("imported ") && !printed.contains("imported 0"), "{line} {printed}");
         assert!(site.run("handstamp user list", "").contains("bob@example.com"), "{block}");
     }
+}
+
+#[test]
+fn a_site_that_moves_keeps_its_users_signed_in() {
+    let mut site = Site::new();
+    site.run("printf 'id,fs_uniquifier,email\\n42,5f1e8a90,ada@example.com\\n' > users.csv", "");
+    let printed = site.run(&commands(MOVING_SESSIONS, "handstamp import users.csv --map id=legacy_id --map"), "");
+    assert!(printed.contains("imported 1 user (1 without a password)"), "{printed}");
+    let document = std::fs::read_to_string(Path::new(ROOT).join(MOVING_SESSIONS)).unwrap();
+    let settings = document.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert!(settings.contains("\"/etc/handstamp/flask-secret\"") && settings.contains("2027-03-31"), "{settings}");
+    let until = site.run("date -u -d '14 days' +%F", "");
+    let secret = site.folder.join("flask-secret").display().to_string();
+    let settings = settings.replace("/etc/handstamp/flask-secret", &secret).replace("2027-03-31", until.trim());
+    std::fs::write(site.folder.join("handstamp.toml"), settings).unwrap();
+    site.run("umask 077; head -c 32 /dev/urandom | base64 > flask-secret", "");
+    site.start("handstamp serve", 8080);
+    assert!(site.log().contains("cookies of the former framework are accepted until"), "{}", site.log());
 }
 
 #[test]

@@ -10,7 +10,7 @@ INSERT INTO "auth_group" VALUES(2,'Content editors');
 CREATE TABLE "auth_group_permissions" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "group_id" integer NOT NULL REFERENCES "auth_group" ("id") DEFERRABLE INITIALLY DEFERRED, "permission_id" integer NOT NULL REFERENCES "auth_permission" ("id") DEFERRABLE INITIALLY DEFERRED);
 CREATE TABLE "auth_permission" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "content_type_id" integer NOT NULL REFERENCES "django_content_type" ("id") DEFERRABLE INITIALLY DEFERRED, "codename" varchar(100) NOT NULL, "name" varchar(255) NOT NULL);
 CREATE TABLE "auth_user" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "password" varchar(128) NOT NULL, "last_login" datetime NULL, "is_superuser" bool NOT NULL, "username" varchar(150) NOT NULL UNIQUE, "last_name" varchar(150) NOT NULL, "email" varchar(254) NOT NULL, "is_staff" bool NOT NULL, "is_active" bool NOT NULL, "date_joined" datetime NOT NULL, "first_name" varchar(150) NOT NULL);
-INSERT INTO "auth_user" VALUES(1,'pbkdf2_sha256$1000$saltsaltsaltsaltsaltsa$p08714NiBvwMKtrPNGVKbqLMTxW24qhjmxSx1UYFU5s=',NULL,0,'ada','Lovelace','Ada@Example.com',0,1,'2021-03-04 05:06:07.890000','Ada');
+INSERT INTO "auth_user" VALUES(1,'pbkdf2_sha256$1000$saltsaltsaltsaltsaltsa$p08714NiBvwMKtrPNGVKbqLMTxW24qhjmxSx1UYFU5s=','2026-11-28 10:51:16.207336',0,'ada','Lovelace','Ada@Example.com',0,1,'2021-03-04 05:06:07.890000','Ada');
 INSERT INTO "auth_user" VALUES(2,'pbkdf2_sha256$2000$saltsaltsaltsaltsaltsa$s92qQwydG66c7KCCSerRrl7vJsjrPqqjp1jWg6SOcl0=',NULL,0,'bob','','bob@example.com',0,0,'2021-03-04 05:06:07.890000','');
 INSERT INTO "auth_user" VALUES(3,'!unusable',NULL,0,'carol','','carol@example.com',0,1,'2021-03-04 05:06:07.890000','Carol');
 INSERT INTO "auth_user" VALUES(4,'pbkdf2_sha256$1000$saltsaltsaltsaltsaltsa$p08714NiBvwMKtrPNGVKbqLMTxW24qhjmxSx1UYFU5s=',NULL,0,'dave','','',0,1,'2021-03-04 05:06:07.890000','Dave');
@@ -22,6 +22,7 @@ CREATE TABLE "auth_user_user_permissions" ("id" integer NOT NULL PRIMARY KEY AUT
 CREATE TABLE "django_content_type" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "app_label" varchar(100) NOT NULL, "model" varchar(100) NOT NULL);
 CREATE TABLE "django_migrations" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "app" varchar(255) NOT NULL, "name" varchar(255) NOT NULL, "applied" datetime NOT NULL);
 CREATE TABLE "django_session" ("session_key" varchar(40) NOT NULL PRIMARY KEY, "session_data" text NOT NULL, "expire_date" datetime NOT NULL);
+INSERT INTO "django_session" VALUES('ah809bc7ab0lg236bj9vpp2mnbgegc2s','.eJxVjLEOwiAURf-FVSUPhBY6uru5Ex5QixowpU00xn-3NA6anNzh3pvzIsbO02DmEkYTPekII9vfDq27hlQHf7HpnKnLaRoj0nqh37XQY_bhdvh-_wSDLUPVAkqBEhQq23DrG8cl3_sekWnZCnRtr50G0FItSCFYr1rLFRMYIEBTpSWUEnMy4XGP43ORcgawA7ZwAuhWNmuS9wf3pkNS:1xXG1U:2fGNJOl1Yd8w6wcvka15OV3fnryNqNjGM3u1S1iiehg','2100-01-01 00:00:00');
 CREATE TABLE "django_site" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "name" varchar(50) NOT NULL, "domain" varchar(100) NOT NULL UNIQUE);
 INSERT INTO "django_site" VALUES(1,'example.com','example.com');
 CREATE UNIQUE INDEX "auth_group_permissions_group_id_permission_id_0cd325b0_uniq" ON "auth_group_permissions" ("group_id", "permission_id");

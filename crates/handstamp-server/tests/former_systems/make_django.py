@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Makes the databases of two Django projects, as SQL, for tests/stories/import_from.rs: make_django.py FOLDER.
+"""Makes the databases of two Django projects, as SQL, for tests/stories: make_django.py FOLDER.
 
-The one has django-allauth and the model of Django, the other one a model of its own. A project has one model of users, so each is
+The one has django-allauth and the model of Django, with a session of the first user, the other one a model of its own. A project has one model of users, so each is
 made by a process of its own. `script/former-systems` installs what this needs.
 """
 
@@ -16,6 +16,8 @@ import django
 from django.conf import settings
 
 PASSWORD = "plum-octave-harbour"
+# The secret that signs the session.
+SECRET = "m$4+kq1z^8r#v2w!7x@p0u&n6(b9e-3t=5y_jhgc%slad"
 CREATED = datetime.datetime(2021, 3, 4, 5, 6, 7, 890000, datetime.timezone.utc)
 CONTRIB = ["django.contrib.contenttypes", "django.contrib.auth"]
 OWN_MODEL = """
@@ -40,6 +42,7 @@ def set_up(file, apps, **more):
         DATABASES=databases,
         INSTALLED_APPS=CONTRIB + apps,
         USE_TZ=True,
+        SECRET_KEY=SECRET,
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         **more,
     )
@@ -60,6 +63,19 @@ def hashed(iterations):
     from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
     return PBKDF2PasswordHasher().encode(PASSWORD, "saltsaltsaltsaltsaltsa", iterations)
+
+
+def sign_in(user):
+    """Stores a session that lasts as long as the tests are run."""
+    from django.contrib.auth import login
+    from django.contrib.sessions.backends.db import SessionStore
+    from django.http import HttpRequest
+
+    request = HttpRequest()
+    request.session = SessionStore()
+    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    request.session.set_expiry(datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc))
+    request.session.save()
 
 
 def allauth(folder, file):
@@ -86,6 +102,7 @@ def allauth(folder, file):
         user.groups.set([groups[name] for name in names])
         if email:
             EmailAddress.objects.create(user=user, email=email.lower(), verified=verified, primary=True)
+    sign_in(User.objects.get(username="ada"))
     dump(file, folder / "django.sql")
 
 

@@ -209,19 +209,23 @@ handstamp_testing::stories! {
 
     async fn a_dry_run_finds_what_a_run_finds_and_stores_nothing(server: TestServer) {
         // More than one batch, so that a double is in another one.
-        let mut rows = String::from("email,legacy_id\n");
+        let mut rows = String::from("email,legacy_id,legacy_session_key\n");
         for number in 0..2500 {
-            writeln!(rows, "u{number}@example.com,{number}").unwrap();
+            writeln!(rows, "u{number}@example.com,{number},k{number}").unwrap();
         }
-        rows += "U0@example.com,9000\nu1@example.com,1\nlast@example.com,2\n";
-        let says = "2500 users (2500 without a password); already there: 1; refused: 2\n";
+        rows += "U0@example.com,9000,\nu1@example.com,1,k1\nlast@example.com,2,\nother@example.com,9001,k3\n";
+        let says = "2500 users (2500 without a password); already there: 1; refused: 3\n";
         let (status, output, tried) = import(&server, "users.csv", &rows, &["--dry-run"]);
         assert_eq!((status, output), (1, format!("would import {says}")), "{tried}");
         assert_eq!(server.count("SELECT COUNT(*) FROM users").await, 0);
         let (status, output, error) = import(&server, "users.csv", &rows, &["--json"]);
         let summary: Value = serde_json::from_str(&output).unwrap();
-        assert_eq!((status, &summary["imported"], &summary["refused"]), (1, &2500.into(), &2.into()), "{error}");
-        for part in ["line 2502: the address is that of another account", "line 2504: the id 2 is that of"] {
+        assert_eq!((status, &summary["imported"], &summary["refused"]), (1, &2500.into(), &3.into()), "{error}");
+        for part in [
+            "line 2502: the address is that of another account",
+            "line 2504: the id 2 is that of",
+            "line 2505: the legacy_session_key is that of another account",
+        ] {
             assert!(tried.contains(part) && error.contains(part), "{part}: {tried} {error}");
         }
     }

@@ -22,6 +22,7 @@ mod database_connection_loss;
 mod database_lock;
 mod database_outage;
 mod disk_failure;
+mod former_sessions;
 mod forward_auth;
 mod http2;
 mod http_fuzzing;

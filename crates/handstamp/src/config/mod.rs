@@ -6,6 +6,7 @@ mod errors;
 mod forward_auth;
 mod hashing;
 mod import;
+mod legacy;
 mod limits;
 mod mail;
 mod passkeys;
@@ -30,6 +31,7 @@ pub use database::{DatabaseUrl, PoolConfig};
 pub use errors::{ConfigError, ConfigErrors};
 pub use forward_auth::ForwardAuthConfig;
 pub use hashing::HashingConfig;
+pub use legacy::LegacyConfig;
 pub use limits::LimitsConfig;
 #[cfg(test)]
 pub(crate) use mail::SmtpCredentials;
@@ -116,6 +118,8 @@ pub struct Config {
     pub app_proxy: AppProxyConfig,
     /// The events of accounts that an application gets.
     pub webhooks: WebhooksConfig,
+    /// The cookies of the framework that the site has left.
+    pub legacy: LegacyConfig,
 }
 
 impl Config {
@@ -151,6 +155,7 @@ impl Config {
             apps: BTreeMap::new(),
             app_proxy: AppProxyConfig::default(),
             webhooks: WebhooksConfig::default(),
+            legacy: LegacyConfig::default(),
         }
     }
 
@@ -192,6 +197,7 @@ impl Config {
             mail::settings(),
             app::settings(),
             webhooks::settings(),
+            legacy::settings(),
         ]
         .into_iter()
         .flatten()
@@ -214,7 +220,8 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
-    use handstamp_core::GroupName;
+    use handstamp_core::legacy_cookie::{LegacyKind, LegacySecret};
+    use handstamp_core::{GroupName, Timestamp};
 
     use super::*;
 
@@ -230,6 +237,17 @@ mod tests {
         let app = config.apps.entry(name.to_owned()).or_default();
         app.url = Some(AppUrl::parse("http://localhost:5000").unwrap());
         app
+    }
+
+    /// The section `legacy` of this framework. Changes after an earlier call stay.
+    fn legacy(config: &mut Config, kind: LegacyKind) -> &mut LegacyConfig {
+        let legacy = &mut config.legacy;
+        if legacy.kind.is_none() {
+            legacy.secrets = vec![LegacySecret::new(SECRET.as_bytes()).unwrap()];
+            legacy.until = Some(Timestamp::from_unix_seconds(1_800_000_000));
+        }
+        legacy.kind = Some(kind);
+        legacy
     }
 
     const DAY: Duration = Duration::from_secs(86_400);
@@ -409,6 +427,48 @@ mod tests {
                 vec![|config| config.webhooks.events = vec!["user_created".to_owned()], |config| {
                     config.webhooks.events.clear();
                 }],
+            ),
+            (
+                "legacy.kind",
+                vec![|config| legacy(config, LegacyKind::Flask).cookie = Some("a;b".to_owned()), |config| {
+                    legacy(config, LegacyKind::Rails).max_age = Some(DAY);
+                }],
+                vec![|config| legacy(config, LegacyKind::Rails).cookie = Some("_app_session".to_owned()), |config| {
+                    legacy(config, LegacyKind::Django).max_age = Some(DAY);
+                }],
+            ),
+            (
+                "legacy.secret",
+                vec![|config| legacy(config, LegacyKind::Flask).secrets.clear()],
+                vec![|config| legacy(config, LegacyKind::Flask).secrets.truncate(1)],
+            ),
+            (
+                "legacy.until",
+                vec![|config| legacy(config, LegacyKind::Flask).until = None],
+                vec![|config| legacy(config, LegacyKind::Flask).until = Some(Timestamp::from_unix_seconds(1))],
+            ),
+            (
+                "legacy.table",
+                vec![
+                    |config| config.legacy.table = Some("a b".to_owned()),
+                    |config| legacy(config, LegacyKind::Django).table = Some("a;b".to_owned()),
+                    |config| legacy(config, LegacyKind::ExpressSession).table = None,
+                    |config| legacy(config, LegacyKind::BetterAuth).table = None,
+                    |config| legacy(config, LegacyKind::Flask).table = Some("sessions".to_owned()),
+                ],
+                vec![
+                    |config| legacy(config, LegacyKind::Django).table = Some("django_session".to_owned()),
+                    |config| legacy(config, LegacyKind::BetterAuth).table = Some("auth.session".to_owned()),
+                    |config| legacy(config, LegacyKind::ExpressSession).table = Some("session".to_owned()),
+                ],
+            ),
+            (
+                "legacy.folder",
+                vec![|config| config.legacy.folder = Some("sessions".into()), |config| {
+                    let legacy = legacy(config, LegacyKind::ExpressSession);
+                    (legacy.folder, legacy.table) = (Some("sessions".into()), Some("session".to_owned()));
+                }],
+                vec![|config| legacy(config, LegacyKind::ExpressSession).folder = Some("sessions".into())],
             ),
             (
                 "return_hosts",

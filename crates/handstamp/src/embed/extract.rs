@@ -16,7 +16,7 @@ use crate::Handstamp;
 use crate::context::ClientInfo;
 use crate::events::Event;
 use crate::sessions::{PresentedSessions, Session};
-use crate::web::{self, RequestedPage, SharedSite, Visitor, WebError};
+use crate::web::{self, FormerSessions, RequestedPage, SharedSite, Visitor, WebError};
 
 /// The signed-in user: an extractor for the handlers of an application. A navigation of an anonymous visitor is redirected to the
 /// sign-in page, which leads back afterwards. Any other anonymous request gets 401, as `application/problem+json` (RFC 9457). If
@@ -64,6 +64,8 @@ pub struct CurrentUser {
     site: SharedSite,
     /// For the response to a user who lacks what the handler requires.
     requested: RequestedPage,
+    /// The sessions of the former framework, which a sign-out ends as well.
+    former: Option<Arc<FormerSessions>>,
 }
 
 /// The visitor of a request, among its extensions once one extractor has looked up the session.
@@ -236,6 +238,10 @@ impl CurrentUser {
 
     pub(super) fn live_session(&self) -> &Arc<Session> {
         &self.session
+    }
+
+    pub(super) fn former_sessions(&self) -> Option<&FormerSessions> {
+        self.former.as_deref()
     }
 
     pub(super) fn site(&self) -> &SharedSite {
@@ -412,7 +418,8 @@ async fn current_user(site: &SharedSite, parts: &mut Parts) -> Result<Option<Cur
     let uri = web::original_uri(&parts.uri, &parts.extensions);
     let requested = RequestedPage::of(&parts.method, uri, &parts.headers);
     let has_required = site.services.has_required_assurance(&session.user, session.authentication);
-    let user = CurrentUser { session, site: Arc::clone(site), requested };
+    let former = FormerSessions::of(site, &parts.headers);
+    let user = CurrentUser { session, site: Arc::clone(site), requested, former };
     if !has_required {
         let response = user.refusal(web::require_second_factor(site, &user.requested));
         return Err(CurrentUserRejection::SecondFactorRequired(Refusal::new(response)));

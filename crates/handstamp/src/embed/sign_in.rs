@@ -66,9 +66,13 @@ impl Handstamp {
         let actor = Actor::User { id: session.user_id, session_id: session.id };
         let secret_hash = session.user.live_session().secret_hash;
         let context = Context { actor, client: ClientInfo::default() };
-        site.services.sign_out(&context, &[OwnedSession { secret_hash, user_id: session.user_id }]).await?;
+        let former = session.user.former_sessions();
+        let (legacy, forgotten) = former.map_or((&[][..], &[][..]), |former| (&former.presented, &former.removal));
+        let owned = OwnedSession { secret_hash, user_id: session.user_id };
+        site.services.sign_out(&context, &[owned], legacy).await?;
+        let removed = site.cookies.remove_session().chain([site.cookies.signed_out()]);
         Ok(SignedOut {
-            cookies: site.cookies.remove_session().chain([site.cookies.signed_out()]).collect(),
+            cookies: removed.chain(forgotten.iter().cloned()).collect(),
             clears_site_data: site.services.config.session.clear_site_data,
         })
     }

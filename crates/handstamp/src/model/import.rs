@@ -37,6 +37,8 @@ pub struct ImportFields<'a> {
     pub groups: &'a [String],
     /// The id of the user in the former system.
     pub legacy_id: &'a str,
+    /// By what the cookies of the former system name the user, if that is not the id: `fs_uniquifier` of Flask-Security.
+    pub legacy_session_key: &'a str,
 }
 
 /// A user to be imported, whose fields were checked.
@@ -50,6 +52,7 @@ pub struct ImportUser {
     pub(crate) disabled: bool,
     pub(crate) groups: Vec<GroupName>,
     pub(crate) legacy_id: Option<String>,
+    pub(crate) legacy_session_key: Option<String>,
 }
 
 /// The password of a user to be imported.
@@ -106,10 +109,14 @@ pub enum ImportRefusal {
     TooManyGroups,
     /// The id in the former system is too long, or has control characters.
     LegacyId,
+    /// The session key in the former system is too long, or has control characters.
+    LegacySessionKey,
     /// The address has an account that was not imported from this row.
     EmailTaken,
     /// The id in the former system is that of another account: the id, and the address of that account, if it is stored.
     LegacyIdTaken(String, Option<String>),
+    /// The session key in the former system is that of another account.
+    LegacySessionKeyTaken,
 }
 
 impl fmt::Display for ImportRefusal {
@@ -133,6 +140,10 @@ impl fmt::Display for ImportRefusal {
             Self::LegacyId => {
                 write!(f, "legacy_id has more than {MAX_LEGACY_ID_BYTES} bytes or a control character")
             }
+            Self::LegacySessionKey => {
+                write!(f, "legacy_session_key has more than {MAX_LEGACY_ID_BYTES} bytes or a control character")
+            }
+            Self::LegacySessionKeyTaken => f.write_str("the legacy_session_key is that of another account"),
             Self::EmailTaken => f.write_str("the address is that of another account"),
             Self::LegacyIdTaken(id, Some(email)) => write!(f, "the id {id} is that of another account ({email})"),
             Self::LegacyIdTaken(id, None) => write!(f, "the id {id} is that of an earlier row"),
@@ -194,12 +205,19 @@ impl ImportParser {
         if i64::try_from(groups.len()).is_ok_and(|count| count > GROUPS_PER_USER) {
             return Err(ImportRefusal::TooManyGroups);
         }
-        let legacy_id = fields.legacy_id.trim();
-        if legacy_id.len() > MAX_LEGACY_ID_BYTES || legacy_id.chars().any(char::is_control) {
-            return Err(ImportRefusal::LegacyId);
-        }
-        let legacy_id = (!legacy_id.is_empty()).then(|| legacy_id.to_owned());
-        Ok(ImportUser { email, name, password, email_verified_at, created_at, disabled, groups, legacy_id })
+        let legacy_id = key(fields.legacy_id).ok_or(ImportRefusal::LegacyId)?;
+        let legacy_session_key = key(fields.legacy_session_key).ok_or(ImportRefusal::LegacySessionKey)?;
+        Ok(ImportUser {
+            email,
+            name,
+            password,
+            email_verified_at,
+            created_at,
+            disabled,
+            groups,
+            legacy_id,
+            legacy_session_key,
+        })
     }
 
     fn password(&self, hash: &str, form: &str) -> Result<ImportPassword, ImportRefusal> {
@@ -264,6 +282,13 @@ impl ImportPassword {
     pub(crate) fn is_replaced(&self) -> bool {
         matches!(self, Self::Hash(_, Some(_)) | Self::Weak(_))
     }
+}
+
+/// A key of the former system, which may be absent; none if it cannot be stored.
+fn key(text: &str) -> Option<Option<String>> {
+    let text = text.trim();
+    let is_key = text.len() <= MAX_LEGACY_ID_BYTES && !text.chars().any(char::is_control);
+    is_key.then(|| (!text.is_empty()).then(|| text.to_owned()))
 }
 
 /// The truth value of a text, which is false if it is empty; none if it is another text.
@@ -332,6 +357,8 @@ pub struct ExportedUser {
     pub groups: Vec<String>,
     /// The id in the system that the user was imported from, if there was one.
     pub legacy_id: Option<String>,
+    /// By what the cookies of that system name the user, if that is not the id.
+    pub legacy_session_key: Option<String>,
 }
 
 #[cfg(test)]
@@ -351,6 +378,7 @@ mod tests {
         disabled: "",
         groups: &[],
         legacy_id: "",
+        legacy_session_key: "",
     };
 
     fn parsed(fields: &ImportFields<'_>) -> Result<ImportUser, ImportRefusal> {

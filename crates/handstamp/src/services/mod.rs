@@ -16,6 +16,7 @@ mod factors;
 mod hashing;
 mod import;
 mod invitation;
+mod legacy;
 mod mail;
 mod one_time;
 mod outbox;
@@ -62,6 +63,7 @@ use hashing::HashPermit;
 pub(crate) use hashing::PasswordHasher;
 pub(crate) use import::{DryRun, USERS_AT_ONCE};
 pub(crate) use invitation::{AcceptInvitation, Invite};
+pub(crate) use legacy::{LegacyExchanged, LegacySessions};
 #[cfg(test)]
 pub(crate) use mail::SentMail;
 pub(crate) use mail::{LinkValidity, Mailer};
@@ -113,6 +115,8 @@ pub(crate) struct Services {
     pub(crate) event_writer: Arc<EventWriter>,
     /// None if no mail can be sent.
     pub(crate) mailer: Option<Mailer>,
+    /// The sessions of the framework that the site has left; none if none are exchanged.
+    pub(crate) legacy: Option<LegacySessions>,
     /// None if no webhooks are sent.
     webhooks: Option<WebhookSender>,
     pub(crate) outbox: Outbox,
@@ -150,6 +154,7 @@ impl Services {
         mail::describe_metrics();
         let mailer = Mailer::new(&config, &environment)?;
         let webhooks = WebhookSender::new(&config)?;
+        let legacy = LegacySessions::new(&config, environment.now())?;
         let sends = config.mail.send_outbox;
         if mailer.is_none() {
             refuse_settings_that_need_mail(&config)?;
@@ -164,6 +169,7 @@ impl Services {
             factor_sealer: Sealer::for_factors(secret, fallbacks).map_err(same_secrets)?,
             outbox: Outbox::new(sends && mailer.is_some(), sends && webhooks.is_some()),
             mailer,
+            legacy,
             webhooks,
             refused_events: OnceAMinute::default(),
             throttle: LoginThrottle::new(&config.limits),

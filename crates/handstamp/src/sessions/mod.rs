@@ -31,7 +31,9 @@ use crate::config::SessionConfig;
 use crate::context::ClientInfo;
 use crate::environment::Environment;
 use crate::internal_error::InternalError;
-use crate::model::{ContinuedSession, ListedSession, LiveSession, NewEvent, NewSession, OwnedSession, SessionUser};
+use crate::model::{
+    ContinuedSession, ListedSession, LiveSession, NewEvent, NewSession, OwnedSession, PresentedLegacy, SessionUser,
+};
 use crate::store::{self, Committed, InvalidationLog, Store};
 
 use cache::SessionKey;
@@ -103,6 +105,8 @@ pub(crate) struct PresentedSessions {
     pub(crate) sessions: Vec<OwnedSession>,
     /// Whether the browser keeps one of the cookies after it is closed.
     pub(crate) remembered: bool,
+    /// The sessions of the former framework whose cookies the browser presented. A sign-out ends them too.
+    pub(crate) legacy: Vec<PresentedLegacy>,
     /// One of the tokens was signed with a key that this node does not have. Another node may have it, so the session may
     /// be live.
     pub(crate) of_unknown_key: bool,

@@ -49,6 +49,7 @@ mod failed_sign_ins;
 mod files;
 mod import;
 mod jobs;
+mod legacy;
 mod migrations;
 mod one_time;
 mod outbox;

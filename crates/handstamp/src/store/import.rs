@@ -16,7 +16,7 @@ use crate::model::{ExportedUser, ImportOutcome, ImportPassword, ImportRefusal, I
 /// more. A million users took 58 s of the processor with 50, and 40 s with 10 and with ids that stand side by side.
 const USERS_OF_A_STATEMENT: usize = 10;
 /// How many columns of a user it writes.
-const COLUMNS: usize = 11;
+const COLUMNS: usize = 12;
 /// How many memberships of a group one statement writes.
 const GROUPS_OF_A_STATEMENT: usize = 100;
 
@@ -33,8 +33,8 @@ fn values(rows: usize, columns: usize) -> String {
 static INSERT_USERS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "INSERT INTO users (id, name, email, email_key, password_hash, created_at, email_verified_at, disabled_at, legacy_id,
-             imported_at, password_cost)
-         SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11
+             imported_at, password_cost, legacy_session_key)
+         SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11, column12
          FROM (VALUES {}) AS imported WHERE column1 IS NOT NULL
          ON CONFLICT DO NOTHING",
         values(USERS_OF_A_STATEMENT, COLUMNS)
@@ -126,12 +126,13 @@ impl Tx<'_> {
                 user.legacy_id.as_deref().into(),
                 now.into(),
                 cost.as_deref().into(),
+                user.legacy_session_key.as_deref().into(),
             ]);
         }
         let (no_text, no_number) = (Arg::OptionalText(None), Arg::OptionalInteger(None));
         for _ in rows.len()..USERS_OF_A_STATEMENT {
             args.extend([Arg::OptionalUuid(None), no_text, no_text, no_text, no_text]);
-            args.extend([no_number, no_number, no_number, no_text, no_number, no_text]);
+            args.extend([no_number, no_number, no_number, no_text, no_number, no_text, no_text]);
         }
         if self.execute(request(&INSERT_USERS), &args).await? == rows.len() as u64 {
             return Ok(vec![ImportOutcome::Imported; rows.len()]);
@@ -147,6 +148,12 @@ impl Tx<'_> {
             args[USERS_OF_A_STATEMENT + number] = row.user.legacy_id.as_deref().into();
         }
         let by_key = found_by_key(self.fetch_all(request(&FIND_USERS), &args).await?);
+        let mut taken_keys = HashSet::new();
+        for key in rows.iter().filter_map(|row| row.user.legacy_session_key.as_deref()) {
+            const TAKEN: Sql = request("SELECT CAST(1 AS BIGINT) FROM users WHERE legacy_session_key = $1");
+            let taken: Option<(i64,)> = self.fetch_optional(TAKEN, &[key.into()]).await?;
+            taken_keys.extend(taken.map(|_| key));
+        }
         let by_legacy_id: HashMap<&str, &Found> =
             by_key.values().filter_map(|found| Some((found.legacy_id.as_deref()?, found))).collect();
         let with_id_of = |row: &ImportRow<'_>| by_legacy_id.get(row.user.legacy_id.as_deref()?).copied();
@@ -175,9 +182,13 @@ impl Tx<'_> {
             if with_address.is_some() {
                 return Ok(ImportOutcome::Refused(ImportRefusal::EmailTaken));
             }
+            if let Some((id, found)) = row.user.legacy_id.as_ref().zip(with_id) {
+                return Ok(ImportOutcome::Refused(ImportRefusal::LegacyIdTaken(id.clone(), Some(found.email.clone()))));
+            }
+            let key = row.user.legacy_session_key.as_deref();
             // Another process may have deleted the account meanwhile. Then the batch is written again.
-            let (id, found) = row.user.legacy_id.as_ref().zip(with_id).ok_or_else(Error::row_not_found)?;
-            Ok(ImportOutcome::Refused(ImportRefusal::LegacyIdTaken(id.clone(), Some(found.email.clone()))))
+            key.filter(|key| taken_keys.contains(*key)).ok_or_else(Error::row_not_found)?;
+            Ok(ImportOutcome::Refused(ImportRefusal::LegacySessionKeyTaken))
         };
         rows.iter().enumerate().map(outcome).collect()
     }
@@ -329,13 +340,36 @@ impl Store {
         const SQL: &str = concat!(
             "SELECT id, email, email_key, name, password_hash, email_verified_at, created_at, disabled_at, ",
             groups_column!(),
-            ", legacy_id FROM users WHERE email_key > $1 ORDER BY email_key LIMIT $2"
+            ", legacy_id, legacy_session_key FROM users WHERE email_key > $1 ORDER BY email_key LIMIT $2"
         );
-        type Row =
-            (Uuid, String, String, String, Option<String>, Option<i64>, i64, Option<i64>, String, Option<String>);
+        type Row = (
+            Uuid,
+            String,
+            String,
+            String,
+            Option<String>,
+            Option<i64>,
+            i64,
+            Option<i64>,
+            String,
+            Option<String>,
+            Option<String>,
+        );
         let rows: Vec<Row> = self.fetch_all(Pool::Read, request(SQL), &[after.into(), limit(rows)]).await?;
         let exported = |row: Row| {
-            let (id, email, key, name, password_hash, verified_at, created_at, disabled_at, groups, legacy_id) = row;
+            let (
+                id,
+                email,
+                key,
+                name,
+                password_hash,
+                verified_at,
+                created_at,
+                disabled_at,
+                groups,
+                id_there,
+                key_there,
+            ) = row;
             let user = ExportedUser {
                 id: UserId::from_uuid(id),
                 email,
@@ -349,7 +383,8 @@ impl Store {
                 created_at: from_db_time(created_at),
                 disabled: disabled_at.is_some(),
                 groups: groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
-                legacy_id,
+                legacy_id: id_there,
+                legacy_session_key: key_there,
             };
             (key, user)
         };

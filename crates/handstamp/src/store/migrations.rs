@@ -28,6 +28,7 @@ macro_rules! files {
             12 "0012_second_factors",
             13 "0013_passkeys",
             14 "0014_import",
+            15 "0015_legacy_sessions",
         )
     };
     ($folder:literal: $($version:literal $name:literal,)*) => {

@@ -12,6 +12,8 @@ mod groups;
 mod import;
 mod invalidations;
 mod jobs;
+mod legacy;
+mod legacy_sessions;
 mod migrations;
 mod one_time_acts;
 mod one_time_tokens;
@@ -41,6 +43,7 @@ use crate::config::{DatabaseUrl, PoolConfig};
 pub(crate) use attempts::{AttemptLimit, CountedAttempt};
 pub(crate) use groups::TooManyGroupsError;
 pub(crate) use jobs::JobState;
+pub(crate) use legacy_sessions::LegacyTable;
 pub(crate) use one_time_acts::{TokenUse, Verified};
 #[cfg(feature = "passkeys")]
 pub(crate) use passkeys::PASSKEYS_PER_USER;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::statement::{Pool, Sql, Tx, limit, maintenance, request};
 use super::{Committed, Error, InvalidationScope, Result, Store, from_db_time};
-use crate::model::{ListedSession, NewEvent, NewSession, OwnedSession, RevokeOutcome};
+use crate::model::{LegacyEnd, ListedSession, NewEvent, NewSession, OwnedSession, RevokeOutcome};
 
 /// The most sessions that an account has at once. One more ends the one that was unused for longest.
 pub(crate) const SESSIONS_PER_USER: usize = 100;
@@ -116,9 +116,19 @@ impl Store {
     /// Ends sessions, each with its event. A session that had already ended is invalidated once more, since some node may still
     /// cache it, but without an event.
     pub(crate) async fn end_sessions(&self, ended: Vec<(OwnedSession, NewEvent)>) -> Result<Committed<()>> {
+        self.end_sessions_and_legacy(ended, &LegacyEnd::default()).await
+    }
+
+    /// The same, which also ends sessions of the former system.
+    pub(crate) async fn end_sessions_and_legacy(
+        &self,
+        ended: Vec<(OwnedSession, NewEvent)>,
+        legacy: &LegacyEnd,
+    ) -> Result<Committed<()>> {
         const SQL: Sql = request("DELETE FROM sessions WHERE id_hash = $1 RETURNING handle");
         let (sessions, events): (Vec<_>, Vec<_>) = ended.into_iter().unzip();
         let mut tx = self.begin().await?;
+        let mut changed = tx.end_legacy(legacy).await?;
         for (session, event) in sessions.iter().zip(events) {
             let row: Option<(Uuid,)> = tx.fetch_optional(SQL, &[(&session.secret_hash).into()]).await?;
             if let Some((session_id,)) = row {
@@ -128,7 +138,8 @@ impl Store {
         for user_id in users_of(&sessions) {
             tx.delete_sign_ins_under_way(user_id).await?;
         }
-        tx.commit_invalidating((), &scopes_of(&sessions)).await
+        changed.extend(scopes_of(&sessions));
+        tx.commit_invalidating((), &changed).await
     }
 
     /// Ends a session of this account by its id. If it had already ended, it is invalidated once more, since some node may
@@ -183,6 +194,7 @@ impl Store {
         event: NewEvent,
     ) -> Result<Committed<u64>> {
         let mut tx = self.begin().await?;
+        tx.end_legacy_sessions_of(user_id, event.time).await?;
         let ended = tx.end_other_sessions(user_id, kept).await?;
         tx.delete_sign_ins_under_way(user_id).await?;
         tx.write_revocation(ended, event).await?;
@@ -192,6 +204,7 @@ impl Store {
     /// Ends all sessions of an account and returns how many.
     pub(crate) async fn end_sessions_of(&self, user_id: UserId, event: NewEvent) -> Result<Committed<u64>> {
         let mut tx = self.begin().await?;
+        tx.end_legacy_sessions_of(user_id, event.time).await?;
         let ended = tx.execute(request("DELETE FROM sessions WHERE user_id = $1"), &[user_id.into()]).await?;
         tx.delete_sign_ins_under_way(user_id).await?;
         tx.write_revocation(ended, event).await?;
@@ -202,6 +215,7 @@ impl Store {
     pub(crate) async fn end_some_sessions(&self, most: usize, event: NewEvent) -> Result<Committed<u64>> {
         const SQL: &str = "DELETE FROM sessions WHERE id_hash IN (SELECT id_hash FROM sessions LIMIT $1)";
         let mut tx = self.begin().await?;
+        tx.end_all_legacy_sessions(event.time).await?;
         let ended = tx.execute(request(SQL), &[limit(most)]).await?;
         tx.delete_all_sign_ins_under_way().await?;
         tx.write_revocation(ended, event).await?;

@@ -291,6 +291,7 @@ impl Store {
             .execute(request("UPDATE users SET disabled_at = $2 WHERE id = $1"), &[id.into(), disabled_at.into()])
             .await?;
         if disabled_at.is_some() {
+            tx.end_legacy_sessions_of(id, event.time).await?;
             tx.execute(request("DELETE FROM sessions WHERE user_id = $1"), &[id.into()]).await?;
             tx.delete_sign_ins_under_way(id).await?;
         }

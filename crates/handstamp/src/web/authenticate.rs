@@ -12,7 +12,7 @@ use handstamp_core::cookie::CookieLookup;
 use super::redirect::see_other;
 use super::user::{RequestedPage, Visitor, original_uri, redirect_to_sign_in};
 use super::web_error::WebError;
-use super::{SharedSite, Site};
+use super::{SharedSite, Site, legacy};
 use crate::context::Context;
 use crate::events::Event;
 use crate::internal_error::InternalError;
@@ -50,9 +50,14 @@ pub(super) async fn require_session(
     }
 }
 
-/// The response to an anonymous visitor: a redirect to the sign-in page for a navigation, and 401 otherwise.
+/// The response to an anonymous visitor: a redirect to the sign-in page for a navigation, and 401 otherwise. A browser with a session of
+/// the former framework is led to its exchange.
 pub(crate) fn reject_anonymous(site: &Site, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
-    to_sign_in(site, &RequestedPage::of(method, uri, headers))
+    let requested = RequestedPage::of(method, uri, headers);
+    if legacy::leads_to_exchange(site, method, headers) {
+        return see_other(&site.urls.resume(&requested.return_page(site)));
+    }
+    to_sign_in(site, &requested)
 }
 
 /// The same for the page that was requested.
@@ -143,15 +148,16 @@ async fn look_up_several(site: &SharedSite, headers: &HeaderMap) -> Result<Visit
     Ok(Visitor::Anonymous)
 }
 
-/// Revokes every session whose token a client presents. If it can revoke none because no key of this node opens the token, it
-/// fails: another node may know the key, and the session would stay live there.
+/// Revokes every session whose token a client presents, and those of the former framework. If no key of
+/// this node opens a token of ours, and it can revoke none, it fails. Another node may know the key, and the session would stay live there.
 pub(super) async fn end_presented(
     site: &Site,
     context: &Context,
     presented: &PresentedSessions,
 ) -> Result<(), WebError> {
-    if presented.sessions.is_empty() {
-        return if presented.of_unknown_key { Err(WebError::unknown_key()) } else { Ok(()) };
+    if !presented.sessions.is_empty() || !presented.legacy.is_empty() {
+        site.services.sign_out(context, &presented.sessions, &presented.legacy).await?;
     }
-    Ok(site.services.sign_out(context, &presented.sessions).await?)
+    let ended_none = presented.sessions.is_empty() && presented.of_unknown_key;
+    if ended_none { Err(WebError::unknown_key()) } else { Ok(()) }
 }

@@ -1,5 +1,7 @@
 //! The cookies of the site: their names, attributes and values.
 
+use std::time::Duration;
+
 use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue};
 use handstamp_core::DeviceTokens;
@@ -15,6 +17,7 @@ pub(crate) struct Cookies {
     device: String,
     signed_out: String,
     moved: String,
+    exchanged: String,
     link: String,
     pending: String,
     /// The attributes of cookies for our pages alone.
@@ -42,6 +45,7 @@ impl Cookies {
             device: name("device"),
             signed_out: name("signed_out"),
             moved: name("moved"),
+            exchanged: name("exchanged"),
             link: format!("{page_prefix}handstamp_link{port}"),
             pending: format!("{page_prefix}handstamp_pending{port}"),
             of_pages: format!("Path={}/account; HttpOnly; SameSite=Lax{secure}", config.prefix),
@@ -120,6 +124,15 @@ impl Cookies {
 
     pub(super) fn has_moved(&self, headers: &HeaderMap) -> bool {
         find(headers, &self.moved) != CookieLookup::Missing
+    }
+
+    /// A cookie that marks a browser whose session of the former framework was exchanged or refused, and nothing else.
+    pub(super) fn exchanged(&self, for_how_long: Duration) -> HeaderValue {
+        self.set(&self.exchanged, "1", &format!("; Max-Age={}", for_how_long.as_secs()))
+    }
+
+    pub(super) fn was_exchanged(&self, headers: &HeaderMap) -> bool {
+        find(headers, &self.exchanged) != CookieLookup::Missing
     }
 
     /// The cookie with the token of a mailed link, which leaves the URL by it.
@@ -208,7 +221,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     }
 }
 
-fn lines(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+pub(super) fn lines(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes)
 }
 

@@ -16,6 +16,7 @@ pub(super) fn describe(event: &AuditEvent) -> String {
         "user_unlocked" => "Failed sign-ins forgotten, so that you can sign in at once",
         "authz_change" => return groups(event),
         "authn_login_success" => "Signed in",
+        "authn_legacy_session" => "Still signed in from before the site has moved",
         "authn_login_fail" => return failed_sign_ins(event),
         "authn_password_change" => "Password changed",
         "authn_password_reset" => "New password set by a link",

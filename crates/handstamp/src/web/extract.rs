@@ -9,11 +9,11 @@ use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap};
 use handstamp_core::Network;
 
-use super::Site;
 use super::client_address::client_address;
 use super::endpoint::RequestContext;
 use super::user::{SignedInUser, Visitor};
 use super::web_error::WebError;
+use super::{Site, legacy};
 use crate::context::{Actor, ClientInfo, Context};
 use crate::sessions::PresentedSessions;
 
@@ -61,9 +61,13 @@ impl FromRequestParts<RequestContext> for Context {
     }
 }
 
-/// The sessions whose tokens a request presents.
+/// The sessions whose tokens a request presents, and those of the former framework.
 pub(crate) fn presented_sessions(site: &Site, headers: &HeaderMap) -> PresentedSessions {
-    site.services.sessions.presented(site.cookies.all_sessions(headers))
+    let mut presented = site.services.sessions.presented(site.cookies.all_sessions(headers));
+    if let Some(former) = &site.services.legacy {
+        presented.legacy = site.services.presented_legacy(legacy::cookies(former, headers));
+    }
+    presented
 }
 
 /// The client that sent a request.

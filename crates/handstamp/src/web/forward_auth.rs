@@ -22,6 +22,7 @@ use super::authenticate;
 use super::client_address::comes_through_a_trusted_proxy;
 use super::host;
 use super::identity_headers;
+use super::legacy::{self, RESUME};
 use super::negotiate::is_navigation;
 use super::urls::{Origin, confirmation_page, with_form_not_sent};
 use super::user::Visitor;
@@ -52,6 +53,8 @@ enum Decision {
     Allowed(Response),
     /// The visitor has to sign in first.
     SignIn,
+    /// The visitor may have a session of the former framework, which has to be exchanged first.
+    Exchange,
     /// The user has to authenticate again first, and to reach this assurance level.
     Confirm(Option<AssuranceLevel>),
 }
@@ -67,6 +70,7 @@ pub(super) fn request(
         let (mut response, page) = match decide(site, request.headers(), visitor, &original, &options)? {
             Decision::Allowed(response) => return Ok(response),
             Decision::SignIn => (WebError::SignedOut.into_response(), SIGN_IN.to_owned()),
+            Decision::Exchange => (WebError::SignedOut.into_response(), RESUME.to_owned()),
             Decision::Confirm(level) => (too_weak().into_response(), confirmation_page(level)),
         };
         response.headers_mut().insert(LOCATION, location(site, request.headers(), &original, &page)?);
@@ -133,6 +137,7 @@ pub(super) fn answer(
     let (page, refusal) = match decide(site, headers, visitor, original, options)? {
         Decision::Allowed(allowed) => return Ok(allowed),
         Decision::SignIn => (SIGN_IN.to_owned(), WebError::SignedOut),
+        Decision::Exchange => (RESUME.to_owned(), WebError::SignedOut),
         Decision::Confirm(level) => (confirmation_page(level), too_weak()),
     };
     if !is_navigation(&original.method, headers) {
@@ -174,6 +179,12 @@ fn decide(
                 return Ok(Decision::Confirm((wanted > AssuranceLevel::ONE_FACTOR).then_some(wanted)));
             }
             identity_response_headers(site, headers, session, original, &options.groups)?
+        }
+        // The browser may send the cookie to this host alone, where a page for everybody needs no session.
+        None if (!options.for_everybody || site.urls.is_own(&original.origin))
+            && legacy::leads_to_exchange(site, &original.method, headers) =>
+        {
+            return Ok(Decision::Exchange);
         }
         None if is_preflight || options.for_everybody => {
             let mut identity = identity_headers::anonymous_identity_headers(site);

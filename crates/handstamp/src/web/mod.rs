@@ -18,6 +18,7 @@ mod host;
 pub(crate) mod https_redirect;
 mod identity_headers;
 mod json_body;
+mod legacy;
 mod mount;
 mod negotiate;
 mod pages;
@@ -50,6 +51,7 @@ pub(crate) use headers::{SecurityHeaders, add_no_store, set_no_store};
 pub use health::NotReady;
 pub(crate) use health::readiness;
 pub(crate) use identity_headers::IdentityHeaderCache;
+pub(crate) use legacy::FormerSessions;
 pub(crate) use mount::Mount;
 pub(crate) use negotiate::wants_page;
 #[cfg(feature = "proxy")]

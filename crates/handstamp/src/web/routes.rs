@@ -20,8 +20,8 @@ use super::headers::PagePolicy;
 use super::pages::passkeys;
 use super::pages::{
     account, activity, confirm, delete, email, export, forgot, home, invitation, link, password, profile,
-    recovery_codes, register, reset, second_factor, security, sessions, sign_in, sign_in_by_code, sign_out, totp,
-    verify,
+    recovery_codes, register, reset, resume, second_factor, security, sessions, sign_in, sign_in_by_code, sign_out,
+    totp, verify,
 };
 use super::urls::WELL_KNOWN;
 use super::{SharedSite, assets, forward_auth, health, respond};
@@ -31,6 +31,7 @@ fn public(site: &SharedSite) -> Routes {
     Routes::new(site, Access::PAGE)
         .get("/account/register", register::show)
         .post("/account/register", register::submit)
+        .get("/account/resume", resume::show)
         .get("/account/logout", sign_out::show)
         .post("/account/logout", sign_out::submit)
         .get("/account/login/mail", sign_in_by_code::show_request)

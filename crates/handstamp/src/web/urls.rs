@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use handstamp_core::{AssuranceLevel, ReturnHosts, ReturnTo};
 
+use super::legacy::RESUME;
 use super::redirect::url_with_next;
 use crate::config::{Config, Prefix, PublicUrl};
 use crate::events::Event;
@@ -62,6 +63,11 @@ impl Urls {
     /// The URL of the sign-in page, with this return URL.
     pub(super) fn sign_in(&self, next: &ReturnTo) -> String {
         url_with_next(&self.page("/account/login"), next)
+    }
+
+    /// The URL of the page that exchanges a session of the former framework, with this return URL.
+    pub(super) fn resume(&self, next: &ReturnTo) -> String {
+        url_with_next(&self.page(RESUME), next)
     }
 
     /// The URL of the page on which a user authenticates again, to reach this assurance level, with this return URL.
@@ -132,7 +138,7 @@ impl Urls {
     }
 
     /// Whether an origin is this site, under any of its names.
-    fn is_own(&self, origin: &Origin) -> bool {
+    pub(super) fn is_own(&self, origin: &Origin) -> bool {
         origin.scheme == self.scheme() && self.public_url.answers_to(origin.host())
     }
 }

@@ -62,6 +62,8 @@ const DISABLED_AT: &[&str] = &[
     "discarded_at",
     "deactivated_at",
 ];
+/// The column by which Flask-Security knows its users. Its cookies have it instead of the primary key.
+const FS_UNIQUIFIER: &str = "fs_uniquifier";
 /// How many tables and columns a message lists.
 const MAX_LISTED: usize = 40;
 
@@ -213,12 +215,13 @@ pub(super) struct Layout {
     pub(super) disabled: Vec<(String, Disables)>,
     pub(super) groups: Option<GroupsColumn>,
     pub(super) legacy_id: Option<String>,
+    pub(super) legacy_session_key: Option<String>,
 }
 
 impl Layout {
     /// Whether the table has the column by which Flask-Security knows its users.
     pub(super) fn is_of_flask_security(&self, system: System) -> bool {
-        system == System::Flask && self.table.column("fs_uniquifier").is_some()
+        system == System::Flask && self.table.column(FS_UNIQUIFIER).is_some()
     }
 }
 
@@ -364,6 +367,7 @@ fn layout(rules: &Rules, tables: &[Table], users: &Table, mapped: &[MappedColumn
         Some(column) => Some(GroupsColumn::Column(column)),
         None => key.as_ref().and_then(|_| memberships(system, tables, users)),
     };
+    let has_uniquifier = system == System::Flask && mapped.iter().all(|map| map.column != FS_UNIQUIFIER);
     Ok(Layout {
         table: Table { key, ..users.clone() },
         email,
@@ -376,6 +380,9 @@ fn layout(rules: &Rules, tables: &[Table], users: &Table, mapped: &[MappedColumn
         legacy_id: mapped_to(Field::LegacyId)
             .or_else(|| users.key.clone().or_else(|| users.first(&["id"])))
             .filter(|_| !leaves_out(Field::LegacyId)),
+        legacy_session_key: mapped_to(Field::LegacySessionKey)
+            .or_else(|| users.column(FS_UNIQUIFIER).filter(|_| has_uniquifier).map(|column| column.name.clone()))
+            .filter(|_| !leaves_out(Field::LegacySessionKey)),
     })
 }
 

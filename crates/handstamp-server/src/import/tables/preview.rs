@@ -92,20 +92,12 @@ fn notes(layout: &Layout, rules: &Rules, group_names: &[String]) -> Vec<String> 
                 .to_owned(),
         );
     }
-    let is_mapped = layout.legacy_id.as_deref() == Some("fs_uniquifier");
     if rules.hmac {
         notes.push(
             "Flask-Security hashes an HMAC of each password, so set import.flask_security_salt to SECURITY_PASSWORD_SALT of \
              the app. If the app sets SECURITY_PASSWORD_SINGLE_HASH, add --single-hash instead."
                 .to_owned(),
         );
-    }
-    if layout.is_of_flask_security(rules.system) && !is_mapped {
-        notes.push(format!(
-            "The cookies of Flask-Security have fs_uniquifier instead of the id. legacy_id is {}. To exchange the cookies, import \
-             with --map fs_uniquifier=legacy_id.",
-            layout.legacy_id.as_deref().unwrap_or("empty")
-        ));
     }
     let invalid: Vec<String> = group_names
         .iter()
@@ -162,7 +154,7 @@ impl Layout {
         });
         let names = if names.is_empty() { "part of the address".to_owned() } else { names.join(", or ") };
         let disabled = (!disabled.is_empty()).then(|| disabled.join(", or "));
-        vec![
+        let mut words = vec![
             (Field::Email.name(), shown(&self.email)),
             (Field::Name.name(), names),
             (Field::PasswordHash.name(), or_none(password)),
@@ -171,7 +163,10 @@ impl Layout {
             (Field::Disabled.name(), or_none(disabled)),
             (Field::Groups.name(), or_none(groups)),
             (Field::LegacyId.name(), or_none(self.legacy_id.as_deref().map(shown))),
-        ]
+        ];
+        let session_key = self.legacy_session_key.as_deref();
+        words.extend(session_key.map(|column| (Field::LegacySessionKey.name(), shown(column))));
+        words
     }
 
     /// The columns of the table that are not imported.
@@ -182,8 +177,9 @@ impl Layout {
             let groups = matches!(&self.groups, Some(GroupsColumn::Column(own)) if own == column);
             let named = self.names.iter().flatten().any(|own| own == column);
             let disables = self.disabled.iter().any(|(own, _)| own == column);
-            let plain = [Some(&self.email), self.created.as_ref(), self.legacy_id.as_ref()];
-            password || verified || groups || named || disables || plain.into_iter().flatten().any(|own| own == column)
+            let keys = [self.legacy_id.as_ref(), self.legacy_session_key.as_ref()];
+            let plain = [Some(&self.email), self.created.as_ref()].into_iter().chain(keys);
+            password || verified || groups || named || disables || plain.flatten().any(|own| own == column)
         };
         self.table.columns.iter().map(|column| &column.name).filter(|name| !own(name)).cloned().collect()
     }

@@ -72,7 +72,11 @@ impl Layout {
         for (column, disables) in &self.disabled {
             values.push((Part::Disabled(*disables), own(column)));
         }
-        let plain = [(&self.created, Field::CreatedAt), (&self.legacy_id, Field::LegacyId)];
+        let plain = [
+            (&self.created, Field::CreatedAt),
+            (&self.legacy_id, Field::LegacyId),
+            (&self.legacy_session_key, Field::LegacySessionKey),
+        ];
         for (column, field) in plain {
             values.extend(column.as_deref().map(|column| (Part::Text(field), own(column))));
         }

@@ -34,7 +34,7 @@ impl Services {
         if self.may_change_factors(session).await? { Ok(()) } else { Err(ActError::Forbidden(Message::FactorRequired)) }
     }
 
-    fn is_factor_required(&self, is_in: impl Fn(&str) -> bool) -> bool {
+    pub(in crate::services) fn is_factor_required(&self, is_in: impl Fn(&str) -> bool) -> bool {
         match &self.config.second_factor.required {
             SecondFactorRequired::Nobody => false,
             SecondFactorRequired::Everybody => true,

@@ -13,6 +13,7 @@ pub(crate) struct DryRun {
     /// For each address, the hash of what a repeated row has in common with the first.
     by_email: HashMap<u64, u64>,
     legacy_ids: HashSet<u64>,
+    legacy_session_keys: HashSet<u64>,
 }
 
 impl DryRun {
@@ -25,9 +26,12 @@ impl DryRun {
                 false => ImportOutcome::Refused(ImportRefusal::EmailTaken),
             });
         }
-        let id = user.legacy_id.as_deref()?;
-        let is_taken = self.legacy_ids.contains(&self.hasher.hash_one(id));
-        is_taken.then(|| ImportOutcome::Refused(ImportRefusal::LegacyIdTaken(id.to_owned(), None)))
+        let is_among = |taken: &HashSet<u64>, key: &&str| taken.contains(&self.hasher.hash_one(*key));
+        if let Some(id) = user.legacy_id.as_deref().filter(|id| is_among(&self.legacy_ids, id)) {
+            return Some(ImportOutcome::Refused(ImportRefusal::LegacyIdTaken(id.to_owned(), None)));
+        }
+        let key = user.legacy_session_key.as_deref().filter(|key| is_among(&self.legacy_session_keys, key));
+        key.map(|_| ImportOutcome::Refused(ImportRefusal::LegacySessionKeyTaken))
     }
 
     /// Notes a user that was created, but for the dry run.
@@ -35,6 +39,9 @@ impl DryRun {
         self.by_email.insert(self.hasher.hash_one(user.email.key()), self.identity(user));
         if let Some(id) = &user.legacy_id {
             self.legacy_ids.insert(self.hasher.hash_one(id.as_str()));
+        }
+        if let Some(key) = &user.legacy_session_key {
+            self.legacy_session_keys.insert(self.hasher.hash_one(key.as_str()));
         }
     }
 

@@ -26,7 +26,7 @@ laws! {
     an_export_has_every_user_in_the_order_of_the_addresses
 }
 
-fn imported(address: &str, legacy_id: &str) -> ImportUser {
+pub(super) fn imported(address: &str, legacy_id: &str) -> ImportUser {
     let groups = ["staff".to_owned(), "board".to_owned()];
     let hash = hash("first");
     let fields = ImportFields {
@@ -54,7 +54,7 @@ async fn import_with(store: &Store, users: &[ImportUser], dry_run: bool) -> supe
     store.import_users(&rows, NOW, event, dry_run).await
 }
 
-async fn import(store: &Store, users: &[ImportUser]) -> Vec<ImportOutcome> {
+pub(super) async fn import(store: &Store, users: &[ImportUser]) -> Vec<ImportOutcome> {
     import_with(store, users, false).await.unwrap()
 }
 

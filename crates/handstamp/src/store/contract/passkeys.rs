@@ -36,7 +36,7 @@ fn ceremony() -> UsedCeremony {
     UsedCeremony { id: CeremonyId(unique().into_bytes()), expires_at: LATER }
 }
 
-fn passkey_of(user_id: UserId) -> Passkey {
+pub(super) fn passkey_of(user_id: UserId) -> Passkey {
     Passkey {
         id: unique(),
         user_id,
@@ -61,7 +61,7 @@ fn continued(session: &NewSession) -> ContinuedSession {
 }
 
 /// Adds a passkey in a session, which goes on as it is returned.
-async fn added(store: &Store, session: &mut NewSession, passkey: &Passkey) -> PasskeyAdded {
+pub(super) async fn added(store: &Store, session: &mut NewSession, passkey: &Passkey) -> PasskeyAdded {
     let next = continued(session);
     let outcome = store.add_passkey(passkey, ceremony(), &next, event()).await.unwrap().value;
     if outcome == PasskeyAdded::Added {

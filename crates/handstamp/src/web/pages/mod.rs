@@ -17,6 +17,7 @@ pub(super) mod profile;
 pub(super) mod recovery_codes;
 pub(super) mod register;
 pub(super) mod reset;
+pub(super) mod resume;
 pub(super) mod second_factor;
 pub(super) mod security;
 pub(super) mod sessions;

@@ -14,6 +14,7 @@ use super::super::headers::PagePolicy;
 use super::*;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
 use crate::environment::{Environment, ManualClock};
+use crate::store::Store;
 use crate::{Handstamp, SecretKey, Timestamp};
 
 mod account_life;
@@ -22,6 +23,7 @@ mod connections;
 mod embedding;
 #[cfg(feature = "passkeys")]
 mod known_cases;
+mod legacy;
 #[cfg(feature = "passkeys")]
 mod passkeys;
 mod propagation;
@@ -42,6 +44,16 @@ impl TestSite {
     /// The id of Ada, who has registered.
     async fn ada(&self) -> UserId {
         self.handstamp.users().find_by_email("ada@example.com").await.unwrap().unwrap().id
+    }
+
+    async fn execute(&self, sql: &'static str) {
+        let Store::Sqlite(database) = &*self.handstamp.0.site.services.store else { panic!("this is SQLite") };
+        database.execute(sql).await;
+    }
+
+    async fn count(&self, sql: &'static str) -> i64 {
+        let Store::Sqlite(database) = &*self.handstamp.0.site.services.store else { panic!("this is SQLite") };
+        database.count(sql).await
     }
 
     async fn at(public_url: &str) -> Self {
@@ -140,6 +152,7 @@ async fn only_the_listed_routes_are_public() {
     let public = [
         "GET /account/register",
         "POST /account/register",
+        "GET /account/resume",
         "GET /account/logout",
         "POST /account/logout",
         "GET /account/login/mail",

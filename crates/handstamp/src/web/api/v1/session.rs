@@ -11,12 +11,12 @@ use super::types::{ConfirmBody, CredentialsBody, FactorCodeBody, SignedInRespons
 use crate::context::Context;
 use crate::services::{Proof, SignInRequest, SignedIn};
 use crate::sessions::PresentedSessions;
-use crate::web::SharedSite;
 use crate::web::authenticate::end_presented;
 use crate::web::json_body::JsonBody;
 use crate::web::respond::with_cookies;
 use crate::web::user::SignedInUser;
 use crate::web::web_error::WebError;
+use crate::web::{SharedSite, legacy};
 
 /// Shows the signed-in user. If the session is cached in memory, this needs no database statement.
 #[utoipa::path(
@@ -100,9 +100,11 @@ pub(in crate::web) async fn sign_out(
     State(site): State<SharedSite>,
     context: Context,
     presented: PresentedSessions,
+    headers: HeaderMap,
 ) -> Result<Response, WebError> {
     end_presented(&site, &context, &presented).await?;
-    Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), site.cookies.remove_session()))
+    let removed = site.cookies.remove_session().chain(legacy::removal(&site, &headers));
+    Ok(with_cookies(StatusCode::NO_CONTENT.into_response(), removed))
 }
 
 /// Authenticates the signed-in user again, by the password or by a code of the second factor, and gives the session a new token. Sensitive actions need it some time after the sign-in.

@@ -7,7 +7,6 @@ use webauthn_authenticator_rs::softpasskey::SoftPasskey;
 
 use super::*;
 use crate::sessions::{Session, SessionLookup};
-use crate::store::Store;
 
 pub(super) const ORIGIN: &str = "http://localhost";
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
@@ -167,11 +166,6 @@ impl TestSite {
 
     pub(super) async fn passkeys(&self, user: UserId) -> Vec<crate::model::Passkey> {
         self.handstamp.0.site.services.store.passkeys_of(user).await.unwrap()
-    }
-
-    pub(super) async fn execute(&self, sql: &'static str) {
-        let Store::Sqlite(database) = &*self.handstamp.0.site.services.store else { panic!("this is SQLite") };
-        database.execute(sql).await;
     }
 }
 
