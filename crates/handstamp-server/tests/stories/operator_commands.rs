@@ -223,5 +223,5 @@ fn completions_and_manual_pages_name_every_command() {
         script.display()
     );
     let completed = std::process::Command::new("bash").args(["-c", &completes]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&completed.stdout).trim(), "user", "{completed:?}");
+    assert_eq!(std::str::from_utf8(&completed.stdout).unwrap().trim(), "user", "{completed:?}");
 }
