@@ -120,7 +120,8 @@ impl<'s, T> Sources<'s, T> {
                 all.push(InForce { name: key.clone(), value, source, secret });
             }
             if all.len() == before && setting.entry_of(setting.name()) == Some("") {
-                let value = Some(setting.default_in_words(defaults).replace('`', "")).filter(|value| value != "none");
+                let default = Some(setting.default_in_words(defaults)).filter(|default| default != "none");
+                let value = default.map(|default| default.replace('`', ""));
                 all.push(InForce { name: setting.name().to_owned(), value, source: None, secret });
             }
         }
