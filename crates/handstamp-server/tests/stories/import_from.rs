@@ -4,10 +4,12 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 
 use handstamp_testing::{Postgres, TestServer};
+use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
@@ -57,7 +59,9 @@ fn at_a_terminal(server: &TestServer, arguments: &[&str], typed: &str) -> (i32, 
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
     let name = ptsname(&terminal, Vec::new()).unwrap();
-    let end = || File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    // It must not become the terminal of the tests: its end would be theirs (SIGHUP).
+    let flags = i32::try_from(OFlags::NOCTTY.bits()).unwrap();
+    let end = || File::options().read(true).write(true).custom_flags(flags).open(name.to_str().unwrap()).unwrap();
     let mut terminal = File::from(terminal);
     terminal.write_all(typed.as_bytes()).unwrap();
     let mut command = server.cli_command(arguments);
