@@ -37,7 +37,14 @@ const ACCOUNT_LIFE: &str = "crates/handstamp-server/tests/stories/account_life.r
 const IMPORT: &str = "docs/src/guide/import.md";
 const MOVING_SESSIONS: &str = "docs/src/guide/moving-sessions.md";
 const IMPORT_TABLES: &str = "docs/src/guide/import-tables.md";
-const IMPORT_EXPORTS: &str = "docs/src/guide/import-exports.md";
+const FROM_FLASK: &str = "docs/src/guide/from-flask.md";
+const FROM_DJANGO: &str = "docs/src/guide/from-django.md";
+const FROM_RAILS: &str = "docs/src/guide/from-rails.md";
+const FROM_LARAVEL: &str = "docs/src/guide/from-laravel.md";
+const FROM_BETTER_AUTH: &str = "docs/src/guide/from-better-auth.md";
+const FROM_AUTH0: &str = "docs/src/guide/from-auth0.md";
+const FROM_FIREBASE: &str = "docs/src/guide/from-firebase.md";
+const FROM_KEYCLOAK: &str = "docs/src/guide/from-keycloak.md";
 const AUDIT_LOG: &str = "docs/src/guide/audit-log.md";
 const BACKUP: &str = "crates/handstamp-server/tests/stories/backup_and_restore.rs";
 const FACTORS: &str = "crates/handstamp-server/tests/stories/second_factors.rs";
@@ -75,24 +82,24 @@ const BLOCKS: [(&str, &str, Shown); 55] = [
     (IMPORT, "psql", Not("it needs the database of another app")),
     (IMPORT, "handstamp export --users", Here("users_are_imported_and_exported_in_the_shell")),
     (
-        IMPORT_TABLES,
+        FROM_FLASK,
         "handstamp import --from flask sqlite:///instance/app.db\n",
         Here("users_of_other_systems_are_imported_in_the_shell"),
     ),
     (
-        IMPORT_TABLES,
+        FROM_FLASK,
         "handstamp import --from flask sqlite:///instance/app.db --group",
         Here("users_of_other_systems_are_imported_in_the_shell"),
     ),
-    (IMPORT_TABLES, "handstamp import --from django", Here("users_of_other_systems_are_imported_in_the_shell")),
-    (IMPORT_TABLES, "handstamp import --from devise", Here("users_of_other_systems_are_imported_in_the_shell")),
-    (IMPORT_TABLES, "handstamp import --from laravel", Here("users_of_other_systems_are_imported_in_the_shell")),
-    (IMPORT_TABLES, "handstamp import --from better-auth", Here("users_of_other_systems_are_imported_in_the_shell")),
+    (FROM_DJANGO, "handstamp import --from django", Here("users_of_other_systems_are_imported_in_the_shell")),
+    (FROM_RAILS, "handstamp import --from devise", Here("users_of_other_systems_are_imported_in_the_shell")),
+    (FROM_LARAVEL, "handstamp import --from laravel", Here("users_of_other_systems_are_imported_in_the_shell")),
+    (FROM_BETTER_AUTH, "handstamp import --from better-auth", Here("users_of_other_systems_are_imported_in_the_shell")),
     (IMPORT_TABLES, "mysql --batch", Not("it needs a server of MySQL")),
-    (IMPORT_EXPORTS, "handstamp import --from auth0", Here("users_of_other_systems_are_imported_in_the_shell")),
-    (IMPORT_EXPORTS, "firebase auth:export", Here("users_of_other_systems_are_imported_in_the_shell")),
-    (IMPORT_EXPORTS, "bin/kc.sh export", Here("users_of_other_systems_are_imported_in_the_shell")),
-    (IMPORT_EXPORTS, "handstamp import --from keycloak", Here("users_of_other_systems_are_imported_in_the_shell")),
+    (FROM_AUTH0, "handstamp import --from auth0", Here("users_of_other_systems_are_imported_in_the_shell")),
+    (FROM_FIREBASE, "firebase auth:export", Here("users_of_other_systems_are_imported_in_the_shell")),
+    (FROM_KEYCLOAK, "bin/kc.sh export", Here("users_of_other_systems_are_imported_in_the_shell")),
+    (FROM_KEYCLOAK, "handstamp import --from keycloak", Here("users_of_other_systems_are_imported_in_the_shell")),
     (IN_FRONT, "handstamp serve --app", Here("the_quick_start_stands_in_front_of_an_app")),
     ("docs/src/guide/mail.md", "handstamp mail test", By("crates/handstamp-server/tests/stories/mail.rs")),
     (
@@ -319,15 +326,20 @@ async fn makes_a_database(statements: &Path, file: &Path) {
 async fn users_of_other_systems_are_imported_in_the_shell() {
     let stored = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/former_systems").to_owned();
     let systems = PathBuf::from(std::env::var("HANDSTAMP_FORMER_SYSTEMS").unwrap_or(stored));
-    for (beginning, statements, file) in [
-        ("handstamp import --from flask sqlite:///instance/app.db\n", "flask.sql", "instance/app.db"),
-        ("handstamp import --from flask sqlite:///instance/app.db --group", "flask_security.sql", "instance/app.db"),
-        ("handstamp import --from django", "django.sql", "db.sqlite3"),
-        ("handstamp import --from devise", "devise.sql", "storage/production.sqlite3"),
-        ("handstamp import --from laravel", "laravel.sql", "database/database.sqlite"),
-        ("handstamp import --from better-auth", "better_auth.sql", "auth.db"),
+    for (document, beginning, statements, file) in [
+        (FROM_FLASK, "handstamp import --from flask sqlite:///instance/app.db\n", "flask.sql", "instance/app.db"),
+        (
+            FROM_FLASK,
+            "handstamp import --from flask sqlite:///instance/app.db --group",
+            "flask_security.sql",
+            "instance/app.db",
+        ),
+        (FROM_DJANGO, "handstamp import --from django", "django.sql", "db.sqlite3"),
+        (FROM_RAILS, "handstamp import --from devise", "devise.sql", "storage/production.sqlite3"),
+        (FROM_LARAVEL, "handstamp import --from laravel", "laravel.sql", "database/database.sqlite"),
+        (FROM_BETTER_AUTH, "handstamp import --from better-auth", "better_auth.sql", "auth.db"),
     ] {
-        let block = commands(IMPORT_TABLES, beginning);
+        let block = commands(document, beginning);
         let site = Site::new();
         makes_a_database(&systems.join(statements), &site.folder.join(file)).await;
         // There is no terminal to ask at, and some fixtures have a row that is refused.
@@ -335,19 +347,21 @@ async fn users_of_other_systems_are_imported_in_the_shell() {
         assert!(printed.contains("imported ") && !printed.contains("imported 0"), "{block} {printed}");
         assert!(site.run("handstamp user list", "").contains("bob@example.com"), "{block}");
     }
-    for (beginning, files) in [
+    for (document, beginning, files) in [
         (
+            FROM_AUTH0,
             "handstamp import --from auth0",
             vec![("auth0_users.ndjson", "users.ndjson"), ("auth0_passwords.ndjson", "passwords.ndjson")],
         ),
         (
+            FROM_FIREBASE,
             "firebase auth:export",
             vec![("firebase_users.json", "users.json"), ("firebase_hash_config.txt", "hash_config.txt")],
         ),
-        ("bin/kc.sh export", vec![("keycloak_realm.json", "realm.json")]),
-        ("handstamp import --from keycloak", vec![("keycloak_realm.json", "realm.json")]),
+        (FROM_KEYCLOAK, "bin/kc.sh export", vec![("keycloak_realm.json", "realm.json")]),
+        (FROM_KEYCLOAK, "handstamp import --from keycloak", vec![("keycloak_realm.json", "realm.json")]),
     ] {
-        let block = commands(IMPORT_EXPORTS, beginning);
+        let block = commands(document, beginning);
         let site = Site::new();
         for (stored, name) in files {
             std::fs::copy(systems.join(stored), site.folder.join(name)).unwrap();

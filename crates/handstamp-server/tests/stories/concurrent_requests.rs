@@ -24,7 +24,11 @@ handstamp_testing::stories! {
         let signed_in = pages.iter().filter(|page| page.status == 303).count();
         assert!(signed_in >= 1, "one registration creates the account");
         let statuses: Vec<_> = pages.iter().map(|page| page.status).filter(|status| *status != 303).collect();
-        assert_eq!(statuses.iter().filter(|status| **status == 422).count(), 100 - signed_in, "{statuses:?}");
+        // All wait for the row of one account, and a busy machine may not get to each in time.
+        let overloaded = pages.iter().filter(|page| page.status == 503 && page.header("retry-after") == "5").count();
+        assert!(overloaded < 20, "{overloaded} of 100");
+        let refused = statuses.iter().filter(|status| **status == 422).count();
+        assert_eq!(refused + overloaded, 100 - signed_in, "{statuses:?}");
         assert!(pages.iter().filter(|page| page.status == 422).all(|page| page.error_of("email").is_some()));
         assert_eq!(server.count("SELECT COUNT(*) FROM users").await, 1);
         // Each of these revokes the sessions that it finds, like the second copy of a form that was sent twice.

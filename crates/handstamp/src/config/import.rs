@@ -11,7 +11,7 @@ pub(super) fn settings() -> Vec<Setting<Config>> {
         })
         .secret()
         .values("a text without control characters")
-        .about("The pepper of Devise: the passwords of [imported users](../guide/import-tables.md) were hashed with it."),
+        .about("The pepper of Devise: the passwords of [imported users](../guide/from-rails.md) were hashed with it."),
         Setting::text("import.firebase_signer_key", |config: &mut Config, text| {
             set(config, |secrets| {
                 secrets.with_firebase_signer_key(text).map_err(|error| InvalidSetting::new(error.to_string()))
@@ -19,13 +19,13 @@ pub(super) fn settings() -> Vec<Setting<Config>> {
         })
         .secret()
         .values("16 to 128 bytes in base64")
-        .about("The `base64_signer_key` of a Firebase project, by which the passwords of [imported users](../guide/import-exports.md) are verified."),
+        .about("The `base64_signer_key` of a Firebase project, by which the passwords of [imported users](../guide/from-firebase.md) are verified."),
         Setting::text("import.flask_security_salt", |config: &mut Config, text| {
             set(config, |secrets| Ok(secrets.with_flask_security_salt(plain(text)?)))
         })
         .secret()
         .values("a text without control characters")
-        .about("`SECURITY_PASSWORD_SALT` of Flask-Security, by which the passwords of [imported users](../guide/import-tables.md) are verified."),
+        .about("`SECURITY_PASSWORD_SALT` of Flask-Security, by which the passwords of [imported users](../guide/from-flask.md) are verified."),
     ]
 }
 
