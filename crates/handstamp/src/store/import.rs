@@ -50,28 +50,33 @@ static INSERT_GROUPS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The users that have one of these addresses or ids.
+/// The users that have one of these addresses, ids or session keys.
 static FIND_USERS: LazyLock<String> = LazyLock::new(|| {
     let parameters = |first: usize| {
         (first..first + USERS_OF_A_STATEMENT).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
     };
     const COLUMNS: &str =
-        "id, email, email_key, legacy_id, password_hash, password_cost, imported_at, credentials_version";
+        "id, email, email_key, legacy_id, legacy_session_key, password_hash, password_cost, imported_at,
+        credentials_version";
     format!(
         "SELECT {COLUMNS} FROM users WHERE email_key IN ({})
-         UNION SELECT {COLUMNS} FROM users WHERE legacy_id IN ({})",
+         UNION SELECT {COLUMNS} FROM users WHERE legacy_id IN ({})
+         UNION SELECT {COLUMNS} FROM users WHERE legacy_session_key IN ({})",
         parameters(1),
-        parameters(USERS_OF_A_STATEMENT + 1)
+        parameters(USERS_OF_A_STATEMENT + 1),
+        parameters(2 * USERS_OF_A_STATEMENT + 1)
     )
 });
 
-type FoundRow = (Uuid, String, String, Option<String>, Option<String>, Option<String>, Option<i64>, i64);
+type FoundRow =
+    (Uuid, String, String, Option<String>, Option<String>, Option<String>, Option<String>, Option<i64>, i64);
 
-/// A stored user that has the address or the id of a row.
+/// A stored user that has the address, the id or the session key of a row.
 struct Found {
     id: Uuid,
     email: String,
     legacy_id: Option<String>,
+    legacy_session_key: Option<String>,
     password_hash: Option<String>,
     cost: Option<String>,
     is_imported: bool,
@@ -99,10 +104,21 @@ impl Found {
 
 /// The users of these rows by the keys of their addresses.
 fn found_by_key(rows: Vec<FoundRow>) -> HashMap<String, Found> {
-    let found = |(id, email, key, legacy_id, password_hash, cost, imported_at, version): FoundRow| {
-        let (is_imported, credentials_changed) = (imported_at.is_some(), version > 1);
-        (key, Found { id, email, legacy_id, password_hash, cost, is_imported, credentials_changed })
-    };
+    let found =
+        |(id, email, key, legacy_id, legacy_session_key, password_hash, cost, imported_at, version): FoundRow| {
+            let (is_imported, credentials_changed) = (imported_at.is_some(), version > 1);
+            let found = Found {
+                id,
+                email,
+                legacy_id,
+                legacy_session_key,
+                password_hash,
+                cost,
+                is_imported,
+                credentials_changed,
+            };
+            (key, found)
+        };
     rows.into_iter().map(found).collect()
 }
 
@@ -142,20 +158,17 @@ impl Tx<'_> {
 
     /// The outcomes of rows of which some were not inserted.
     async fn outcomes_of(&mut self, rows: &[ImportRow<'_>]) -> Result<Vec<ImportOutcome>> {
-        let mut args = vec![Arg::OptionalText(None); 2 * USERS_OF_A_STATEMENT];
+        let mut args = vec![Arg::OptionalText(None); 3 * USERS_OF_A_STATEMENT];
         for (number, row) in rows.iter().enumerate() {
             args[number] = row.user.email.key().into();
             args[USERS_OF_A_STATEMENT + number] = row.user.legacy_id.as_deref().into();
+            args[2 * USERS_OF_A_STATEMENT + number] = row.user.legacy_session_key.as_deref().into();
         }
         let by_key = found_by_key(self.fetch_all(request(&FIND_USERS), &args).await?);
-        let mut taken_keys = HashSet::new();
-        for key in rows.iter().filter_map(|row| row.user.legacy_session_key.as_deref()) {
-            const TAKEN: Sql = request("SELECT CAST(1 AS BIGINT) FROM users WHERE legacy_session_key = $1");
-            let taken: Option<(i64,)> = self.fetch_optional(TAKEN, &[key.into()]).await?;
-            taken_keys.extend(taken.map(|_| key));
-        }
         let by_legacy_id: HashMap<&str, &Found> =
             by_key.values().filter_map(|found| Some((found.legacy_id.as_deref()?, found))).collect();
+        let session_keys: HashSet<&str> =
+            by_key.values().filter_map(|found| found.legacy_session_key.as_deref()).collect();
         let with_id_of = |row: &ImportRow<'_>| by_legacy_id.get(row.user.legacy_id.as_deref()?).copied();
         let mut moved = HashSet::new();
         for row in rows {
@@ -187,7 +200,7 @@ impl Tx<'_> {
             }
             let key = row.user.legacy_session_key.as_deref();
             // Another process may have deleted the account meanwhile. Then the batch is written again.
-            key.filter(|key| taken_keys.contains(*key)).ok_or_else(Error::row_not_found)?;
+            key.filter(|key| session_keys.contains(*key)).ok_or_else(Error::row_not_found)?;
             Ok(ImportOutcome::Refused(ImportRefusal::LegacySessionKeyTaken))
         };
         rows.iter().enumerate().map(outcome).collect()
@@ -300,7 +313,7 @@ impl Store {
     pub(crate) async fn are_imported(&self, rows: &[ImportRow<'_>]) -> Result<Vec<bool>> {
         let mut are_there = Vec::with_capacity(rows.len());
         for rows in rows.chunks(USERS_OF_A_STATEMENT) {
-            let mut args = vec![Arg::OptionalText(None); 2 * USERS_OF_A_STATEMENT];
+            let mut args = vec![Arg::OptionalText(None); 3 * USERS_OF_A_STATEMENT];
             for (number, row) in rows.iter().enumerate() {
                 args[number] = row.user.email.key().into();
             }
