@@ -2,10 +2,8 @@
 
 It prints the times of sign-ins, session checks and sign-outs before the import and during it, and how many failed."""
 
-import base64
 import http.client
 import json
-import random
 import socket
 import subprocess
 import sys
@@ -14,20 +12,11 @@ import threading
 import time
 from pathlib import Path
 
+from imported_users import write_users
+
 BINARY, USERS = Path(sys.argv[1]).resolve(), int(sys.argv[2])
 PASSWORD = "plum-octave-harbour"
 BASELINE_SECONDS = 20
-
-
-def write_users(path):
-    """Addresses are in no order, as in any table of users, so that each row changes another page of an index."""
-    chance = random.Random(1)
-    encoded = lambda count: base64.b64encode(chance.randbytes(count)).decode().rstrip("=")
-    with path.open("w") as file:
-        file.write("id,email,password_hash,password_form\n")
-        for number in range(USERS):
-            hash = f"$argon2id$v=19$m=19456,t=2,p=1${encoded(16)}${encoded(32)}"
-            file.write(f'{number},{chance.getrandbits(48):012x}{number}@example.com,"{hash}",nfc\n')
 
 
 class Site:
@@ -132,7 +121,7 @@ def measured(site, when, during):
 def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        write_users(folder / "users.csv")
+        write_users(folder / "users.csv", USERS)
         site = Site(folder)
         try:
             for number in range(5):

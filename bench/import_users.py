@@ -3,9 +3,7 @@
 Makes a file of USERS with ready hashes, imports it into an empty SQLite database and an empty PostgreSQL database, repeats both
 imports, exports the users, and writes INTO/IMPORT.md."""
 
-import base64
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -14,20 +12,10 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
+from imported_users import write_users
+
 BINARY, USERS, INTO = Path(sys.argv[1]).resolve(), int(sys.argv[2]), Path(sys.argv[3])
 LIMITS = {"SQLite": 60, "PostgreSQL": 120}
-
-
-def write_users(path):
-    """Addresses are in no order, as in any table of users, so that each row changes another page of an index."""
-    chance = random.Random(1)
-    encoded = lambda count: base64.b64encode(chance.randbytes(count)).decode().rstrip("=")
-    with path.open("w") as file:
-        file.write("id,email,name,password_hash,password_form,created_at,email_verified\n")
-        for number in range(USERS):
-            address = f"{chance.getrandbits(48):012x}{number}@example.com"
-            hash = f"$argon2id$v=19$m=19456,t=2,p=1${encoded(16)}${encoded(32)}"
-            file.write(f'{number},{address},Person {number},"{hash}",nfc,{1500000000 + number},true\n')
 
 
 def measured(arguments, environment):
@@ -79,7 +67,7 @@ def main():
     temporary = tempfile.TemporaryDirectory(dir=INTO)
     folder = Path(temporary.name).resolve()
     folder.chmod(0o755)
-    write_users(folder / "users.csv")
+    write_users(folder / "users.csv", USERS)
     rows = measure(folder, {}, "SQLite")
     server, url = start_postgres(folder / "postgres")
     try:

@@ -97,13 +97,10 @@ mod tests {
         let uncommented = |line: &str| {
             let line = line.strip_prefix('#').filter(|line| !line.starts_with(' ')).unwrap_or_default();
             let is_value = line.contains(" = ") && !line.ends_with("= \"\"") && !line.ends_with("= []");
-            let is_section = line.starts_with('[') && !line.contains("NAME");
-            (is_value || is_section).then(|| line.to_owned() + "\n")
+            (is_value || line.starts_with('[')).then(|| line.to_owned() + "\n")
         };
-        let of_entries = example.find("NAME]").map_or(example.len(), |at| example[..at].rfind('\n').unwrap());
-        let (plain, entries) = example.split_at(of_entries);
-        let after_entries = entries[1..].find("\n#[").map_or("", |at| &entries[1 + at..]);
-        let text: String = [plain, after_entries].concat().lines().filter_map(uncommented).collect();
+        let sections: Vec<&str> = example.split("\n#[").filter(|section| !section.contains("NAME]")).collect();
+        let text: String = sections.join("\n#[").lines().filter_map(uncommented).collect();
         let (given, defaults) = (in_force(&text), in_force(""));
         assert!(given.iter().filter(|setting| setting.source.is_some()).count() > 30, "{text}");
         for (given, default) in given.iter().zip(&defaults) {
