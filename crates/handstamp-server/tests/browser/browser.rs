@@ -29,7 +29,9 @@ impl Chromedriver {
         let mut command = Command::new(installed(&["chromedriver"]));
         command.args(["--port=0", "--log-level=SEVERE"]);
         let words = "ChromeDriver was started successfully on port ";
-        let program = Program::start(&mut command, words);
+        // It takes a free port of IPv6, and ends if a connection of another test has the same port of IPv4.
+        let program = (0..3).find_map(|_| Program::try_start(&mut command, words).ok());
+        let program = program.unwrap_or_else(|| Program::start(&mut command, words));
         let port = program.announced(words).trim_end_matches('.').parse().unwrap();
         Self { program, port, chromium }
     }
