@@ -8,6 +8,7 @@ use axum::ServiceExt;
 use axum::extract::Request;
 use axum_server::Handle;
 use handstamp::{Handstamp, PublicUrl, ReverseProxy};
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Level;
 
@@ -87,6 +88,7 @@ async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
     }
     let server = server(listener, connections, protocols, acceptor)?.handle(handle);
     print_address(&public_url, address);
+    tell_systemd(NotifyState::Ready);
     let served = if in_front {
         let proxy = handstamp.reverse_proxy();
         let warning = tokio::spawn(warn_of_our_paths(proxy.clone()));
@@ -150,9 +152,17 @@ fn shutdown_signal(handle: Handle<SocketAddr>) -> std::io::Result<()> {
             () = hung_up(hangup.as_mut()) => {}
         }
         tracing::info!(event = "sys_shutdown", "finishing requests in progress");
+        tell_systemd(NotifyState::Stopping);
         handle.graceful_shutdown(Some(SHUTDOWN_TIMEOUT));
     });
     Ok(())
+}
+
+/// Tells systemd, for a unit of `Type=notify`. Without systemd it does nothing, and a failure changes nothing about the service.
+fn tell_systemd(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(event = "systemd_unreachable", error = %error, "systemd cannot be told about the state of this process");
+    }
 }
 
 async fn hung_up(hangup: Option<&mut Signal>) {

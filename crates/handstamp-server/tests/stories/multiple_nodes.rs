@@ -186,8 +186,7 @@ handstamp_testing::stories! {
             assert_eq!(ada.opens("/account").await.status, 200);
         }
         assert_eq!(server.db_statements("request").await, before);
-        // Heartbeats only: four statements every third of a lease. SQLite is also polled for changes ten times a second, and
-        // more often after a change.
+        // Heartbeats only: four statements every third of a lease, and some more at SQLite, which each commit leads to.
         let heartbeats = server.db_statements("lease").await - leases;
         let most = 20.0 * (1.0 + begun.elapsed().as_secs_f64());
         assert!(heartbeats < most, "{heartbeats} statements and not {most}");
@@ -198,6 +197,20 @@ handstamp_testing::stories! {
         ada.signs_out().await;
         assert_eq!(server.metric("handstamp_change_propagation_seconds_count").await, 1.0);
         assert_eq!(server.metric("handstamp_invalidation_log_position").await, 1.0);
+    }
+
+    async fn an_idle_node_sends_its_heartbeats_and_little_else(mut server: TestServer) {
+        server.enable_metrics();
+        let ada = server.ada().await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let (begun, before) = (Instant::now(), server.db_statements("lease").await);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let statements = server.db_statements("lease").await - before;
+        let most = 7.0 * begun.elapsed().as_secs_f64();
+        assert!(statements < most, "{statements} statements and not {most}");
+        // A node that waits for the file notices what another process does to it.
+        let (status, _, error) = server.run_cli(&["session", "revoke", "--user", "ada@example.com"], "");
+        assert_eq!((status, ada.is_signed_in().await), (0, false), "{error}");
     }
 
     async fn a_forged_token_costs_no_database_statement(mut server: TestServer) {

@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,28 @@ async fn the_first_start_creates_private_data_files() {
     for file in files {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
     }
+}
+
+#[tokio::test]
+async fn systemd_is_told_when_the_server_is_ready_and_when_it_stops() {
+    let mut server = TestServer::on_sqlite();
+    let path = server.folder().join("systemd");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let receive = || {
+        let mut buffer = [0; 100];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    server.restart_with("NOTIFY_SOCKET", path.to_str().unwrap());
+    assert_eq!(receive(), "READY=1\n");
+    assert_eq!(server.visitor().opens("/readyz").await.status, 200);
+    assert!(server.stop().success());
+    assert_eq!(receive(), "STOPPING=1\n");
+    fs::remove_file(&path).unwrap();
+    server.start();
+    assert_eq!(server.visitor().opens("/readyz").await.status, 200, "systemd is not needed");
+    assert_eq!(server.events("systemd_unreachable").len(), 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! SQLite: opening the database file, its connections, and detecting commits of other processes.
 
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use crate::private_files;
 const READERS: u32 = 4;
 /// The polling interval right after a change.
 const POLL_AGAIN_AFTER: Duration = Duration::from_millis(5);
+/// A commit later than this after another gives the file another time: a tick of the kernel is at most ten milliseconds.
+const FILE_IS_BEHIND_FOR: Duration = Duration::from_millis(20);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -28,6 +31,8 @@ pub(crate) struct Sqlite {
     /// One connection that counts attempts. Its commits do not wait for the disk either.
     pub(super) attempts_pool: SqlitePool,
     pub(super) lock: WriteLock,
+    /// The path of the WAL file.
+    wal: PathBuf,
 }
 
 impl Sqlite {
@@ -61,7 +66,7 @@ impl Sqlite {
         let lease_pool = pool().max_connections(1).connect_with(without_sync.clone()).await?;
         let attempts_pool = writing().connect_with(without_sync).await?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers, lease_pool, attempts_pool, lock: WriteLock::default() })
+        Ok(Self { writer, readers, lease_pool, attempts_pool, lock: WriteLock::default(), wal: beside(path, "-wal") })
     }
 
     /// Lets the connection that writes keep more pages, and copy them to the database less often. A batch of an import changes a page for
@@ -90,19 +95,29 @@ impl Sqlite {
         }
     }
 
-    /// Polls `PRAGMA data_version`, whose value changes with every commit of another connection.
+    /// Polls `PRAGMA data_version`, whose value changes with every commit of another connection, once the WAL file has changed.
     pub(super) async fn watch_changes(&self, wake: impl Fn()) {
         let mut version = None;
         let mut pause = POLL_EVERY;
+        let mut file = None;
         loop {
             // The same connection is used throughout, since versions of different connections cannot be compared.
             let Ok(mut connection) = self.readers.connect_options().connect().await else {
                 tokio::time::sleep(POLL_EVERY).await;
                 continue;
             };
-            while let Ok(now) =
-                sqlx::query_scalar::<_, i64>(lease("PRAGMA data_version").counted()).fetch_one(&mut connection).await
-            {
+            loop {
+                // A look at the file costs a hundredth of a statement. The time of a file is that of the kernel's tick, and does not
+                // tell two commits within one apart, so the file is believed once the last change is some ticks ago.
+                let found = WalFile::look_at(&self.wal);
+                if pause > FILE_IS_BEHIND_FOR && file.is_some() && found == file {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(POLL_EVERY);
+                    continue;
+                }
+                file = found;
+                let asked = sqlx::query_scalar::<_, i64>(lease("PRAGMA data_version").counted());
+                let Ok(now) = asked.fetch_one(&mut connection).await else { break };
                 // One change is often followed by another.
                 pause = (pause * 2).min(POLL_EVERY);
                 if version.replace(now) != Some(now) {
@@ -112,6 +127,22 @@ impl Sqlite {
                 tokio::time::sleep(pause).await;
             }
         }
+    }
+}
+
+/// What changes of the WAL file when another process commits.
+#[derive(PartialEq, Eq)]
+struct WalFile {
+    inode: u64,
+    length: u64,
+    written: (i64, i64),
+}
+
+impl WalFile {
+    /// None if the file cannot be looked at; then only SQLite can tell.
+    fn look_at(path: &Path) -> Option<Self> {
+        let found = std::fs::metadata(path).ok()?;
+        Some(Self { inode: found.ino(), length: found.len(), written: (found.mtime(), found.mtime_nsec()) })
     }
 }
 
