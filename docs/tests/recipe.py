@@ -94,6 +94,8 @@ class Recipe:
             upper.mkdir(parents=True)
             work.mkdir()
             mount("-t", "overlay", "overlay", "-o", f"lowerdir={path},upperdir={upper},workdir={work}", path)
+        # faketime names its files here by the ids of processes, which are the same in each namespace.
+        mount("-t", "tmpfs", "none", "/dev/shm")
         for part in ("sdk/python", "sdk/node"):
             without = shutil.ignore_patterns("node_modules", "dist", "__pycache__")
             shutil.copytree(ROOT / part, SOURCE / part, ignore=without)
@@ -146,7 +148,7 @@ class Recipe:
             visits.ready(self, *site)
         done = subprocess.run(["bash", "-euc", command], cwd=self.folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
-            raise AssertionError(f"{command}\n{done.stdout}{done.stderr}")
+            raise RuntimeError(f"{command}\n{done.stdout}{done.stderr}")
         return done.stdout
 
     def start(self, command, environment=None):
@@ -159,6 +161,11 @@ class Recipe:
             )
         self.background.append((command, process, log))
 
+    def start_again(self, port, clock):
+        """Starts the app once more, on another port and with a clock that is wrong."""
+        command = next(command for command, _, _ in self.background if "3000" in command)
+        self.start(f"faketime -f {clock} env {command.replace('3000', str(port))}")
+
     def output(self):
         """What the commands in the background have printed."""
         return "".join(f"$ {command}\n{log.read_text()}" for command, _, log in self.background)
@@ -166,7 +173,7 @@ class Recipe:
     def check_processes(self):
         for command, process, log in self.background:
             if process.poll() not in (None, 0):
-                raise AssertionError(f"{command} ended with {process.returncode}:\n{log.read_text()}")
+                raise RuntimeError(f"{command} ended with {process.returncode}:\n{log.read_text()}")
 
 
 def mount(*arguments):

@@ -171,8 +171,11 @@ def forgeries(folder, good, key):
     }
 
 
-def attack(recipe, visitor, app="127.0.0.1:3000", path="/"):
-    """Asks the app around Handstamp: only a right assertion is believed."""
+def attack(recipe, visitor, app="127.0.0.1:3000", path="/", clocks=()):
+    """Asks the app around Handstamp: only a right assertion is believed. Returns the number of those that were refused.
+
+    `clocks` says how far the clocks are wrong of further instances of the app, which believe none.
+    """
     site = visitor.site.split("://")[1]
     # A second process of the same site answers the question of a proxy, and so gives assertions away.
     node = "127.0.0.1:8089"
@@ -192,17 +195,28 @@ def attack(recipe, visitor, app="127.0.0.1:3000", path="/"):
     host, port = site.split(":")
     elsewhere = assertion(recipe, node, {**question, "X-Forwarded-Host": f"{host}:{int(port) + 1}"})
     assert direct(app, path, {"Host": site, "Handstamp-Assertion": elsewhere})[0] == 500
-    # The proxy asked for a group, and another answer was sent to the app.
-    status, text = direct(node, "/auth/forward?group=staff", question)
-    assert status == 403, text
-    return len(forged) + 1
+    # The proxy required a group that this app is not for.
+    subprocess.run(["handstamp", "user", "groups", EMAIL, "--add", "staff"], cwd=recipe.folder, check=True, capture_output=True)
+    required = assertion(recipe, node, question, "?group=staff")
+    assert direct(app, path, {"Host": site, "Handstamp-Assertion": required})[0] == 200
+    for port, clock in enumerate(clocks, 3001):
+        recipe.start_again(port, clock)
+        for _ in range(500):
+            try:
+                status, text = direct(f"127.0.0.1:{port}", path, {"Host": site, "Handstamp-Assertion": good})
+                break
+            except OSError:
+                recipe.check_processes()
+                time.sleep(0.05)
+        assert status == 401, (clock, status, text)
+    return len(forged) + 1 + len(clocks)
 
 
-def assertion(recipe, node, question):
+def assertion(recipe, node, question, query=""):
     for _ in range(500):
         try:
             connection = http.client.HTTPConnection(node, timeout=30)
-            connection.request("GET", "/auth/forward", headers=question)
+            connection.request("GET", f"/auth/forward{query}", headers=question)
             answer = connection.getresponse()
             if answer.status == 200 and answer.headers["Handstamp-Assertion"]:
                 return answer.headers["Handstamp-Assertion"]
