@@ -1,10 +1,11 @@
 """The checks of the recipes, by the name of their page."""
 
+import monitoring
 import visits
 
 SITE = "http://localhost:8080"
 # The Debian packages that a check needs beside those that its page installs.
-PACKAGES = {"php": ["faketime"], "rails": ["faketime"]}
+PACKAGES = {"monitoring": ["prometheus"], "php": ["faketime"], "rails": ["faketime"]}
 
 
 # The clocks of apps that verify assertions by the code of their page.
@@ -67,6 +68,7 @@ CHECKS = {
     "express": express,
     "fastapi": python(fastapi="FastAPI", uvicorn="Uvicorn"),
     "flask": python(flask="Flask", gunicorn="Gunicorn"),
+    "monitoring": monitoring.check,
     "php": php,
     "rails": rails,
 }

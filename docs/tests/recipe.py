@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import visits
@@ -51,6 +52,7 @@ class Recipe:
     def __init__(self, name, folder):
         self.name = name
         self.page = PAGES / f"{name}.md"
+        self.source = SOURCE
         self.folder = folder / "site"
         self.folder.mkdir()
         self.bin = folder / "bin"
@@ -128,6 +130,16 @@ class Recipe:
         if named not in self.page.read_text():
             raise AssertionError(f"{self.page.name} does not say that it was tested with {named}")
         self.versions.append(named)
+
+    def certificate(self, host):
+        """Makes a certificate that the clients of this recipe trust: HOST.pem and HOST.key in the folder."""
+        made = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN={host}"
+        self.run(f"{made} -addext subjectAltName=DNS:{host} -keyout {host}.key -out {host}.pem 2>&1")
+        self.run(f"chmod 600 {host}.key && cat {host}.pem >> /etc/ssl/certs/ca-certificates.crt")
+
+    def start_app(self):
+        """Starts an app on port 3000 that trusts the headers of its proxy."""
+        self.start(f"exec {sys.executable} {ROOT / 'docs/tests/app.py'}")
 
     def write(self, name, text, mode="w"):
         path = self.folder / name
