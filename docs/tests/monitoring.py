@@ -17,7 +17,7 @@ import visits
 SITE = "https://app.example.com"
 METRICS = "http://127.0.0.1:9100/metrics"
 PROMETHEUS = "http://127.0.0.1:9090"
-# What the traffic of the check sets off, some of it by the limits that are low here.
+# The rules that the traffic of the check sets off. One limit is low here.
 EXPECTED = {"HandstampAttack", "HandstampConnectionsOfNetworkRefused", "HandstampConnectionsRefused"}
 
 # The secret of the framework that the site has left.
