@@ -1,11 +1,12 @@
 """The checks of the recipes, by the name of their page."""
 
 import monitoring
+import systemd
 import visits
 
 SITE = "http://localhost:8080"
 # The Debian packages that a check needs beside those that its page installs.
-PACKAGES = {"monitoring": ["prometheus"], "php": ["faketime"], "rails": ["faketime"]}
+PACKAGES = {"monitoring": ["prometheus"], "php": ["faketime"], "rails": ["faketime"], "systemd": ["strace", "systemd"]}
 
 
 # The clocks of apps that verify assertions by the code of their page.
@@ -71,4 +72,5 @@ CHECKS = {
     "monitoring": monitoring.check,
     "php": php,
     "rails": rails,
+    "systemd": systemd.check,
 }

@@ -67,7 +67,7 @@ class Recipe:
             # It is a setting of this machine, or one that no server knows.
             del os.environ[variable]
         # The recipe has all rights in its namespaces already.
-        self._program("sudo", '[ "$1" != -u ] || exec runuser -u "$2" -- env PATH="$PATH" "${@:3}"\nexec "$@"\n')
+        self.program("sudo", '[ "$1" != -u ] || exec runuser -u "$2" -- env PATH="$PATH" "${@:3}"\nexec "$@"\n')
         os.environ.update(
             PATH=f"{self.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             HOME=str(folder),
@@ -82,7 +82,7 @@ class Recipe:
             HANDSTAMP_MAIL__NEW_DEVICE="false",
         )
 
-    def _program(self, name, text):
+    def program(self, name, text):
         (self.bin / name).write_text(f"#!/bin/bash\n{text}")
         (self.bin / name).chmod(0o755)
 
@@ -115,9 +115,12 @@ class Recipe:
             subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
             self.has_network = False
 
-    def follow(self, *site):
+    def items(self):
+        return items(self.page)
+
+    def follow(self, *site, part=None):
         """Writes the files of its page and runs the commands. `site` is the URL, and the ports that processes listen on."""
-        for kind, name, text in items(self.page):
+        for kind, name, text in part or self.items():
             if kind == "run":
                 for command in commands(text):
                     self.run(command, site)

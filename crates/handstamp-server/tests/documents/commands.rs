@@ -111,7 +111,7 @@ const BLOCKS: [(&str, &str, Shown); 55] = [
     ),
     (NODE, "HANDSTAMP_APP__ACCESS", Here("visitors_reach_the_apps_of_the_packages")),
     (NODE, "(cd sdk/node", By(APPS)),
-    ("docs/src/guide/production.md", "sudo", Not("it needs a system user")),
+    ("docs/src/guide/production.md", "cd /etc", By("docs/tests/systemd.py")),
     (PYTHON, "HANDSTAMP_APP__ACCESS", Here("visitors_reach_the_apps_of_the_packages")),
     (PYTHON, "cd examples/flask-app", By(APPS)),
     (REVERSE_PROXY, "handstamp serve --public-url", Here("the_quick_start_puts_a_proxy_in_front_of_an_app")),
