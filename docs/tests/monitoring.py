@@ -76,7 +76,7 @@ def serve(recipe):
     recipe.start_app()
     until = datetime.date.today() + datetime.timedelta(days=14)
     settings = {
-        "LISTEN": "127.0.0.1:443",
+        "LISTEN": "0.0.0.0:443",
         "PUBLIC_URL": SITE,
         "APP__URL": "http://127.0.0.1:3000",
         "TLS__CERT_FILE": str(recipe.folder / "app.example.com.pem"),

@@ -14,8 +14,12 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = ROOT / "docs/src/guide/recipes"
 # Where the pages suppose a copy of the repository.
 SOURCE = Path("/usr/src/handstamp")
+# A virtual environment with the programs that come from PyPI.
+TOOLS = ROOT / "target/recipes/tools"
 # Folders that a recipe may write to, without a trace on the machine.
 PRIVATE = ["/etc", "/srv", "/usr", "/var"]
+# The address of the sites on the internet: that of clients is not that of a proxy then.
+PUBLIC_ADDRESS = "192.0.2.10"
 CLONE_NEWNET = 0x40000000
 NAMED = re.compile(r"^(At the end of )?`([^`]+)`:$")
 
@@ -69,7 +73,7 @@ class Recipe:
         # The recipe has all rights in its namespaces already.
         self.program("sudo", '[ "$1" != -u ] || exec runuser -u "$2" -- env PATH="$PATH" "${@:3}"\nexec "$@"\n')
         os.environ.update(
-            PATH=f"{self.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            PATH=f"{self.bin}:{TOOLS}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             HOME=str(folder),
             PIP_CACHE_DIR=str(ROOT / "target/recipes/pip"),
             npm_config_cache=str(ROOT / "target/recipes/npm"),
@@ -105,7 +109,7 @@ class Recipe:
             if (ROOT / part).exists():
                 shutil.copytree(ROOT / part, SOURCE / part)
         with open("/etc/hosts", "w") as hosts:
-            hosts.write("127.0.0.1 localhost app.example.com id.example.com database handstamp app\n")
+            hosts.write(f"127.0.0.1 localhost\n{PUBLIC_ADDRESS} app.example.com id.example.com\n")
 
     def cut_network(self):
         """Enters a network of its own, where every port is free, as soon as all packages are there."""
@@ -113,6 +117,7 @@ class Recipe:
             if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
                 raise OSError(ctypes.get_errno(), "unshare")
             subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+            subprocess.run(["ip", "address", "add", f"{PUBLIC_ADDRESS}/32", "dev", "lo"], check=True)
             self.has_network = False
 
     def items(self):
@@ -124,6 +129,9 @@ class Recipe:
             if kind == "run":
                 for command in commands(text):
                     self.run(command, site)
+            elif kind == "trust":
+                # Before the site can be asked by https.
+                self.run(text)
             else:
                 self.write(name, text, "a" if kind == "append" else "w")
 
@@ -136,9 +144,13 @@ class Recipe:
 
     def certificate(self, host):
         """Makes a certificate that the clients of this recipe trust: HOST.pem and HOST.key in the folder."""
-        made = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN={host}"
-        self.run(f"{made} -addext subjectAltName=DNS:{host} -keyout {host}.key -out {host}.pem 2>&1")
-        self.run(f"chmod 600 {host}.key && cat {host}.pem >> /etc/ssl/certs/ca-certificates.crt")
+        request = "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+        self.run(f"{request} -x509 -days 30 -subj '/CN=Authority of the recipes' -keyout authority.key -out authority.pem 2>&1")
+        self.run(f"{request} -subj /CN={host} -keyout {host}.key -out {host}.csr 2>&1")
+        self.write("extensions", f"subjectAltName=DNS:{host}\n")
+        sign = f"openssl x509 -req -in {host}.csr -CA authority.pem -CAkey authority.key -days 30 -extfile extensions"
+        self.run(f"{sign} -out {host}.pem 2>&1")
+        self.run(f"chmod 600 {host}.key && cat authority.pem >> /etc/ssl/certs/ca-certificates.crt")
 
     def start_app(self):
         """Starts an app on port 3000 that trusts the headers of its proxy."""
@@ -159,7 +171,7 @@ class Recipe:
             self.cut_network()
             self.start(command[:-2])
             return ""
-        if site and self.background:
+        if site and "handstamp doctor" in command:
             visits.ready(self, *site)
         done = subprocess.run(["bash", "-euc", command], cwd=self.folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
