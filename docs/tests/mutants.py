@@ -6,7 +6,7 @@ MUTANTS = [
     ("fastapi", "{escape(user.name)}", "{user.name}"),
     ("django", "@login_required\n", ""),
     ("express", "${escape(req.user.name)}", "${req.user.name}"),
-    ("php", "sodium_crypto_sign_verify_detached($signature, \"$head.$body\", $key)", "true"),
+    ("php", 'sodium_crypto_sign_verify_detached($signature, "$head.$body", $key)', "true"),
     ("php", "time() < $claims['exp'] + self::LEEWAY", "true"),
     ("php", "$claims['iat'] <= time() + self::LEEWAY", "true"),
     ("php", " || $claims['aud'] !== $this->audience", ""),

@@ -16,8 +16,10 @@ PAGES = ROOT / "docs/src/guide/recipes"
 SOURCE = Path("/usr/src/handstamp")
 # A virtual environment with the programs that come from PyPI.
 TOOLS = ROOT / "target/recipes/tools"
+# The folder of those that come from npm.
+NODE_TOOLS = ROOT / "target/recipes/node"
 # Folders that a recipe may write to, without a trace on the machine.
-PRIVATE = ["/etc", "/srv", "/usr", "/var"]
+PRIVATE = ["/etc", "/run", "/srv", "/usr", "/var"]
 # The address of the sites on the internet: that of clients is not that of a proxy then.
 PUBLIC_ADDRESS = "192.0.2.10"
 CLONE_NEWNET = 0x40000000
@@ -73,7 +75,7 @@ class Recipe:
         # The recipe has all rights in its namespaces already.
         self.program("sudo", '[ "$1" != -u ] || exec runuser -u "$2" -- env PATH="$PATH" "${@:3}"\nexec "$@"\n')
         os.environ.update(
-            PATH=f"{self.bin}:{TOOLS}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            PATH=f"{self.bin}:{TOOLS}/bin:{NODE_TOOLS}/node_modules/.bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             HOME=str(folder),
             PIP_CACHE_DIR=str(ROOT / "target/recipes/pip"),
             npm_config_cache=str(ROOT / "target/recipes/npm"),
@@ -173,7 +175,9 @@ class Recipe:
             return ""
         if site and "handstamp doctor" in command:
             visits.ready(self, *site)
-        done = subprocess.run(["bash", "-euc", command], cwd=self.folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            ["bash", "-euc", command], cwd=self.folder, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
         if done.returncode != 0:
             raise RuntimeError(f"{command}\n{done.stdout}{done.stderr}")
         return done.stdout
