@@ -103,7 +103,13 @@ impl AssertionKeys {
     /// The same, followed by the keys of the fallbacks. During a rotation another node, or this one a moment ago, signs with
     /// one of them.
     pub fn jwks_with_fallbacks(&self) -> String {
-        jwk_set(std::iter::once(&self.current).chain(&self.fallbacks))
+        self.jwks_with(|_| true)
+    }
+
+    /// The same, with those fallbacks only whose index this selects: the first one has the index 0.
+    pub fn jwks_with(&self, is_published: impl Fn(usize) -> bool) -> String {
+        let fallbacks = self.fallbacks.iter().enumerate().filter(|(index, _)| is_published(*index));
+        jwk_set(std::iter::once(&self.current).chain(fallbacks.map(|(_, key)| key)))
     }
 }
 
@@ -251,6 +257,8 @@ mod tests {
         let after = AssertionKeys::new(&second(), &[first()]);
         assert!(verifies(&before.issue(&ada("")), &after.jwks_with_fallbacks()), "the old key still verifies");
         assert!(!verifies(&before.issue(&ada("")), &after.jwks()), "until it is no longer published");
+        assert_eq!(after.jwks_with(|index| index == 0), after.jwks_with_fallbacks());
+        assert_eq!(after.jwks_with(|index| index == 1), after.jwks());
         assert!(verifies(&after.issue(&ada("")), &after.jwks()));
         assert!(!verifies(&after.issue(&ada("")), &before.jwks()), "the new key signs");
     }

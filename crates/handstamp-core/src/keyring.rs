@@ -82,6 +82,11 @@ impl SecretKey {
         Zeroizing::new(base64_simd::URL_SAFE_NO_PAD.encode_to_string(random))
     }
 
+    /// The id by which the session tokens of this secret name it. It reveals nothing of the secret.
+    pub fn id(&self) -> SecretKeyId {
+        SecretKeyId(Key::new(&self.derive(Purpose::Session)).id)
+    }
+
     pub(crate) fn derive(&self, purpose: Purpose) -> Zeroizing<[u8; 32]> {
         let mut key = Zeroizing::new([0; 32]);
         Hkdf::<Sha256>::new(None, &self.0)
@@ -104,6 +109,51 @@ impl fmt::Debug for SecretKey {
         f.write_str("SecretKey(…)")
     }
 }
+
+/// The id of a secret key. Its text has eight hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretKeyId(KeyId);
+
+impl From<KeyId> for SecretKeyId {
+    fn from(id: KeyId) -> Self {
+        Self(id)
+    }
+}
+
+impl fmt::Display for SecretKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", u32::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for SecretKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for SecretKeyId {
+    type Err = InvalidSecretKeyId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSecretKeyId> {
+        let number = u32::from_str_radix(text, 16).map_err(|_| InvalidSecretKeyId)?;
+        let id = Self(number.to_be_bytes());
+        // One id has one text.
+        if id.to_string() == text { Ok(id) } else { Err(InvalidSecretKeyId) }
+    }
+}
+
+/// The text is not that of a [`SecretKeyId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidSecretKeyId;
+
+impl fmt::Display for InvalidSecretKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("must have eight hexadecimal digits")
+    }
+}
+
+impl std::error::Error for InvalidSecretKeyId {}
 
 /// Words that occur in secrets that were not drawn at random: those of examples, and those of operators in a hurry. None is
 /// short enough to occur by chance.
@@ -306,6 +356,16 @@ mod tests {
     fn a_key_ring_with_a_duplicate_key_is_refused() {
         let secret: SecretKey = SECRET.parse().unwrap();
         assert_eq!(KeyRing::new(Purpose::Session, &secret, std::slice::from_ref(&secret)).err(), Some(KeyRingError));
+    }
+
+    #[test]
+    fn the_id_of_a_secret_has_one_text() {
+        let id = SecretKey::parse(SECRET).unwrap().id();
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_ne!(id, SecretKey::from_random(&[7; 32]).id());
+        for wrong in ["", "0", "+1234567", "0123456789", "ABCDEF01", "0123456g"] {
+            assert_eq!(wrong.parse::<SecretKeyId>(), Err(InvalidSecretKeyId), "{wrong}");
+        }
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub use factors::totp::{TotpSecret, TotpStep};
 pub use form::{Form, FormError};
 pub use group::{GroupName, GroupNameError};
 pub use ids::{SessionSecret, SessionSecretHash, UserId};
-pub use keyring::{KeyRingError, SecretError, SecretKey};
+pub use keyring::{InvalidSecretKeyId, KeyRingError, SecretError, SecretKey, SecretKeyId};
 pub use one_time::{OneTimeClaims, OneTimeId, OneTimePurpose, OneTimeTokenError, OneTimeTokens};
 pub use password::{
     Argon2Params, Argon2ParamsError, FirebaseParams, HashCost, HashCosts, HashMemory, HashWork, ImportSecrets,

@@ -78,6 +78,11 @@ impl Sealer {
         Some(Opened { value: Zeroizing::new(value), sealed_by_fallback: index > 0 })
     }
 
+    /// The first bytes of the values of each key: of the current one, and then of the fallbacks.
+    pub fn prefixes(&self) -> impl Iterator<Item = KeyId> {
+        self.keys.iter().map(|key| key.id)
+    }
+
     /// The first bytes of every value that the current key has sealed.
     pub fn current_prefix(&self) -> KeyId {
         self.keys[0].id

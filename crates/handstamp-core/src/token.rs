@@ -14,7 +14,7 @@ use base64_simd::{AsOut, URL_SAFE_NO_PAD};
 use uuid::Uuid;
 use zeroize::Zeroize;
 
-use crate::keyring::{KeyRing, KeyRingError, Purpose, SecretKey};
+use crate::keyring::{KeyRing, KeyRingError, Purpose, SecretKey, SecretKeyId};
 use crate::{SessionSecret, SessionSecretHash, Timestamp, UserId};
 
 const VERSION: u8 = 1;
@@ -73,6 +73,11 @@ impl SessionTokens {
     /// When two of the secrets are the same.
     pub fn new(current: &SecretKey, fallbacks: &[SecretKey]) -> Result<Self, KeyRingError> {
         Ok(Self { ring: KeyRing::new(Purpose::Session, current, fallbacks)? })
+    }
+
+    /// The ids of the secrets: of the current one, and then of the fallbacks.
+    pub fn secret_ids(&self) -> impl Iterator<Item = SecretKeyId> {
+        self.ring.all().map(|key| SecretKeyId::from(key.id()))
     }
 
     /// The token with these claims, signed with the current key.

@@ -52,6 +52,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SessionCommand,
     },
+    /// Generate, rotate and check the secret keys, while the server runs or not.
+    Secret {
+        #[command(subcommand)]
+        command: SecretCommand,
+    },
     /// Refuse new passwords that are known from data breaches, without asking another service.
     Passwords {
         #[command(subcommand)]
@@ -195,6 +200,28 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         output: OutputFlags,
     },
+    /// Change the name or the address of a user.
+    ///
+    /// A new address ends all sessions of the user. The former one gets a mail with a link that undoes the change for a week, if it
+    /// was verified.
+    #[command(group = ArgGroup::new("changes").required(true).multiple(true).args(["name", "new_email"]))]
+    Edit {
+        #[command(flatten)]
+        account: AccountArgument,
+        /// The new name
+        #[arg(long)]
+        name: Option<String>,
+        /// The new address, which counts as verified
+        #[arg(long = "email", value_name = "NEW")]
+        new_email: Option<String>,
+        /// The new address does not count as verified yet
+        #[arg(long, requires = "new_email")]
+        unverified: bool,
+    },
+    /// Set the password of a user, and revoke all sessions. It is prompted for, or read from standard input. The user gets a mail.
+    ///
+    /// With `user reset-link` the user chooses the password, and no operator knows it.
+    SetPassword(AccountArgument),
     /// Mark the address of a user as verified, so that apps receive it. Addresses given to `user add` are verified already.
     Verify(AccountArgument),
     /// Print a link with which a user sets a new password. It is valid for an hour.
@@ -246,6 +273,33 @@ pub(crate) enum SessionCommand {
         /// All sessions of all users
         #[arg(long)]
         all: bool,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+/// Generate, rotate and check the secret keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretCommand {
+    /// Print a new secret, for secret_key or secret_key_fallbacks.
+    Generate,
+    /// Make the next step of a rotation in the data folder; if a setting has the secret key, say which setting to change.
+    ///
+    /// The first step adds a new secret, which every node accepts after a restart. The second one makes it the secret that signs. It
+    /// is refused while a running node does not know the new secret. Users notice nothing. Exit status 1 when the step must wait.
+    Rotate {
+        /// Remove the former secrets that nothing needs any more. It is refused while one is needed
+        #[arg(long)]
+        drop_former: bool,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Show which secret keys the running nodes know, and the next step of a rotation. Keys are named by their ids.
+    ///
+    /// Exit status 1 when a running node does not know the key that another signs with.
+    Check {
+        #[command(flatten)]
+        output: OutputFlags,
         #[command(flatten)]
         data: DataArgs,
     },
@@ -493,8 +547,9 @@ impl UserCommand {
     pub(crate) fn data(&self) -> &DataArgs {
         match self {
             Self::Add { data, .. } | Self::Invite { data, .. } | Self::List { data, .. } => data,
-            Self::Show { account, .. } | Self::Groups { account, .. } => &account.data,
+            Self::Show { account, .. } | Self::Edit { account, .. } | Self::Groups { account, .. } => &account.data,
             Self::Verify(account)
+            | Self::SetPassword(account)
             | Self::ResetLink(account)
             | Self::Disable(account)
             | Self::Enable(account)

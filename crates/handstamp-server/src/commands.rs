@@ -5,7 +5,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Duration;
 
-use handstamp::{Factors, Handstamp, ListUsers, ListedSession, NewUser, User, Users};
+use handstamp::{Factors, Handstamp, ListUsers, ListedSession, NewUser, User, UserChanges, Users};
 use serde_json::{Value, json};
 use tracing::Level;
 use zeroize::Zeroizing;
@@ -37,6 +37,25 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliE
                 let user = find(&users, &account.email).await?;
                 let factors = users.factors(user.id).await?;
                 show_account(&user, factors, output)
+            }
+            UserCommand::Edit { account, name, new_email, unverified } => {
+                let user = find(&users, &account.email).await?;
+                let mut changes = UserChanges::default();
+                (changes.name, changes.email) = (name.as_deref(), new_email.as_deref());
+                changes.email_unverified = unverified;
+                users.edit(user.id, changes).await?;
+                let edited = users.get(user.id).await?;
+                let ended = match new_email {
+                    Some(_) => format!(", and revoked {}", sessions_in_words(user.sessions)),
+                    None => String::new(),
+                };
+                say(&format!("changed {} to {} <{}>{ended}", user.email, edited.name, edited.email))
+            }
+            UserCommand::SetPassword(account) => {
+                let user = find(&users, &account.email).await?;
+                users.set_password(user.id, &read_password()?).await?;
+                let revoked = sessions_in_words(user.sessions);
+                say(&format!("set the password of {}, and revoked {revoked}", user.email))
             }
             UserCommand::Verify(account) => {
                 let user = find(&users, &account.email).await?;
@@ -143,6 +162,8 @@ pub(crate) fn with_handstamp_in(
         config.session.cache_entries = 0;
         // The operator waits for the command, and can repeat it when the database is available.
         config.pool.wait = Duration::ZERO;
+        // It is gone before another node could ask for its keys.
+        config.node = false;
         // The mails of a command are sent by the server.
         config.mail.send_outbox = false;
         let handstamp = Handstamp::open(config).await?;

@@ -18,6 +18,7 @@ mod network_shares;
 mod passwords;
 mod proxy_config;
 mod run;
+mod secret;
 mod settings;
 mod table;
 mod timeouts;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
                 .and_then(|settings| commands::users(settings, command)),
             Command::Session { command } => settings(command.data(), &AddressArgs::default())
                 .and_then(|settings| commands::sessions(settings, command)),
+            Command::Secret { command } => secret::run(&command),
             Command::Passwords { command: PasswordsCommand::Build(request) } => passwords::build(&request),
             Command::Passwords { command: PasswordsCommand::Check { blocklist, config, output } } => {
                 let data = DataArgs { config, data_dir: None };

@@ -195,6 +195,11 @@ impl Settings {
         Some((legacy.kind?.name(), legacy.until?))
     }
 
+    /// Whether a setting gives the secret key, and not a file in the data folder.
+    pub(crate) fn gives_secret_key(&self) -> bool {
+        self.given.secret_key
+    }
+
     /// The filter of breached passwords.
     pub(crate) fn blocklist(&self) -> Option<&PathBuf> {
         self.config.password_blocklist.as_ref()
@@ -241,6 +246,11 @@ impl Settings {
             let folder = DataDir::open(&data_dir).map_err(CliError::failure)?;
             if !given.secret_key {
                 config.secret_key = folder.secret_key().map_err(CliError::failure)?;
+                let of_folder = folder.secret_key_fallbacks().map_err(CliError::failure)?;
+                let of_settings = std::mem::replace(&mut config.secret_key_fallbacks, of_folder);
+                let known: Vec<_> = config.secret_key_fallbacks.iter().map(SecretKey::id).collect();
+                let new = of_settings.into_iter().filter(|secret| !known.contains(&secret.id()));
+                config.secret_key_fallbacks.extend(new);
             }
         }
         Ok(config)

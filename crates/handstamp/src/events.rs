@@ -192,6 +192,8 @@ events! {
         info AuthnPasswordChange as PasswordChanged "authn_password_change" "changed the password" { user: UserId }
         /// A user set a new password by a mailed link.
         info AuthnPasswordReset as PasswordReset "authn_password_reset" "set a new password by a link" { user: UserId }
+        /// An operator set a new password for a user.
+        info AuthnPasswordSet as PasswordSet "authn_password_set" "set the password of a user" { user: UserId }
         /// A signed-in user authenticated again.
         info AuthnReauthentication as Reauthenticated "authn_reauthentication" "authenticated again" { user: UserId }
         /// A user added a second factor or a passkey.
@@ -216,7 +218,7 @@ events! {
         info UserExport as DataExported "user_export" "exported the data of the account" { user: UserId }
         /// An account was created.
         info UserCreated as UserCreated "user_created" "created an account" { user: UserId }
-        /// A user changed the name.
+        /// A user, or an operator, changed the name.
         info UserUpdated as NameChanged "user_updated" "changed the name" { user: UserId }
         /// The address of an account was verified.
         info UserVerified as EmailVerified "user_verified" "verified the address of an account" { user: UserId }
@@ -297,6 +299,8 @@ events! {
         info UsersImported "users_imported" "imported users" { users: u64 }
         /// An operator exported all users with the hashes of their passwords.
         info UsersExported "users_exported" "exported all users with the hashes of their passwords" { users: u64 }
+        /// An operator has made a `step` of a rotation of the secret key: `added`, `promoted` or `dropped`. `key` is the id of the secret.
+        info SecretKeyChanged "secret_key_changed" "changed the secret keys" { step: &'a str, key: Shown<'a> }
         /// Events of a user who is being deleted were erased from the audit log. The rest is erased with the user.
         info EventsErased "events_erased" "erased events of a user who is being deleted" {}
 
@@ -314,6 +318,8 @@ events! {
         error SessionKeyUnknown "session_key_unknown" "cannot revoke a session: no secret of this node opens its token; give each node a new secret as a fallback first" {}
         /// Connections of the application did not learn in time that their session has ended or changed. They may still be open.
         warn SessionHoldOverdue "session_hold_overdue" "connections of a session that has ended or changed did not answer in time" { connections: u64 }
+        /// Running nodes do not share the secret key of this one, or it does not have theirs: sessions of one node are not known to another.
+        error SecretKeyUnshared "secret_key_unshared" "running nodes do not share the secret keys of this one; `handstamp secret check` names the next step" { nodes: &'a str }
         /// Expired sessions were deleted.
         info SessionsPurged "sessions_purged" "removed expired sessions" { sessions: u64 }
         /// An app behind the proxy did not answer. Once a minute; `unsaid` counts the lines left out.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::events::Event;
 use crate::internal_error::InternalError;
-use crate::services::{JobOutcome, Services};
+use crate::services::{BEAT, JobOutcome, Services};
 use crate::store::{JobState, as_maintenance};
 
 /// How long a node may take for one run before another node may run the job too. Jobs are correct if that happens.
@@ -92,6 +92,13 @@ const JOBS: &[Job] = &[
         interval: minutes(60),
         scope: Scope::Cluster,
         run: |services| Box::pin(services.purge_ceremonies()),
+    },
+    // The other nodes take a node that has not announced its keys three times as gone.
+    Job {
+        name: "announce_secrets",
+        interval: BEAT,
+        scope: Scope::Node,
+        run: |services| Box::pin(services.announce_secrets()),
     },
     // Also at the start, which is when the secret key has changed.
     Job {

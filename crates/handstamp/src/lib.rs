@@ -118,8 +118,8 @@ pub use config::{
 pub use data_dir::DataDir;
 pub use embed::{
     AuditLog, ClientDetails, CurrentSession, CurrentUser, CurrentUserRejection, Forbidden, FromLayer,
-    FromLayerRejection, HandstampLayer, HandstampService, NewUser, ReauthenticationRequired, Refusal, SessionHold,
-    Sessions, SignIn, SignedIn, SignedOut, UserExport, UserImport, Users,
+    FromLayerRejection, HandstampLayer, HandstampService, NewUser, ReauthenticationRequired, Refusal, SecretStep,
+    Secrets, SessionHold, Sessions, SignIn, SignedIn, SignedOut, UserChanges, UserExport, UserImport, Users,
 };
 pub use error::Error;
 pub use events::AccountEvent;
@@ -127,11 +127,12 @@ pub use handstamp_core::legacy_cookie::{LegacyKind, LegacySecret};
 pub use handstamp_core::{
     Argon2Params, Argon2ParamsError, AssuranceLevel, EmailError, EventHead, GroupName, GroupNameError, ImportSecrets,
     InvalidEventHead, InvalidSetting, NameError, Network, Password, PasswordPolicy, PasswordTooLong, ReturnHost,
-    SecretError, SecretKey, Timestamp, TrustedProxies, UnsupportedHash, UserId, WeakFormat, WebhookSecret,
+    SecretError, SecretKey, SecretKeyId, Timestamp, TrustedProxies, UnsupportedHash, UserId, WeakFormat, WebhookSecret,
 };
 pub use model::{
     AuditEvent, AuditProblem, AuditProblemKind, AuditReport, EventActor, ExportedUser, Factors, ImportFields,
-    ImportOutcome, ImportParser, ImportRefusal, ImportUser, ListEvents, ListUsers, ListedSession, User,
+    ImportOutcome, ImportParser, ImportRefusal, ImportUser, ListEvents, ListUsers, ListedSession, SecretKeyStatus,
+    SecretNode, SecretRole, SecretStatus, User,
 };
 pub use web::NotReady;
 #[cfg(feature = "proxy")]
@@ -177,6 +178,7 @@ impl Handstamp {
         let blocklist = config.password_blocklist.as_deref().map(Blocklist::open).transpose()?;
         let store = Arc::new(Store::open_with(&config.database, config.session.notify, config.pool).await?);
         let services = Services::new(config, store, environment, blocklist)?;
+        services.join_secrets().await.map_err(|nodes| Error::config(unshared(&nodes)))?;
         let site = Arc::new(Site::new(services));
         let node = tokio::spawn({
             let site = Arc::clone(&site);
@@ -255,6 +257,11 @@ impl Handstamp {
         Sessions::new(&self.0.site.services)
     }
 
+    /// The handle for secret keys: what the running nodes know, and the step of a rotation.
+    pub fn secrets(&self) -> Secrets {
+        Secrets::new(&self.0.site.services)
+    }
+
     /// Sends a mail that says that mail works, at once and not by way of the database, and returns the words of the receiver: what
     /// `handstamp mail test` does.
     ///
@@ -312,6 +319,7 @@ impl Handstamp {
         if let Some(legacy) = &services.legacy {
             legacy.close().await;
         }
+        services.leave_secrets().await;
         self.0.site.services.sessions.stop_node();
         let node = self.0.node.lock().expect("nothing panics while it holds the task").take();
         if let Some(node) = node {
@@ -320,6 +328,16 @@ impl Handstamp {
         }
         self.0.site.services.store.close().await;
     }
+}
+
+/// Why a node does not start beside others.
+fn unshared(nodes: &[String]) -> String {
+    format!(
+        "the secret keys of this node are not those of nodes that are running: {}. A node that cannot open the tokens of another \
+         cannot end its sessions. Give each node the new secret in secret_key_fallbacks first, and make it the secret_key afterwards; \
+         handstamp secret check names the next step. If the former secret is lost or has leaked, stop all nodes before this one starts",
+        nodes.join(", ")
+    )
 }
 
 impl Drop for Inner {

@@ -136,6 +136,13 @@ PATHS_READ = "a_path_that_programs_read_differently_gets_no_laxer_rules"
 OUR_COOKIES = "an_app_cannot_set_or_remove_our_cookies"
 FRAMING = "published_faults_with_the_framing_of_requests_are_withstood"
 
+SECRETS = f"{LIBRARY}/src/services/secrets"
+SECRET_LAWS = ("-p handstamp --lib", "store::contract::secret_keys::sqlite::")
+SECRET_NODES = ("-p handstamp --lib", "services::secrets::tests::")
+SECRET_FILES = ("-p handstamp --lib", "data_dir::tests::")
+ROTATIONS = ("-p handstamp-server --test stories", "secret_rotation::sqlite::")
+OPERATORS = ("-p handstamp-server --test stories", "operator_commands::sqlite::")
+
 # Each mutant: the file, the text to replace, its replacement, the location of the test that must fail, and its name.
 MUTANTS = {
     # Tokens.
@@ -624,6 +631,33 @@ MUTANTS = {
                                                 "false && is_among(&self.legacy_session_keys, key)",
                                                 ("-p handstamp-server --test stories", "import::sqlite::"),
                                                 "a_dry_run_finds_what_a_run_finds_and_stores_nothing"),
+    # A rotation of the secret key leaves no node behind.
+    "starts_beside_strangers": (f"{SECRETS}/announce.rs", "if !running.is_empty() {", "if running.len() > 1000 {", SECRET_NODES,
+                                "a_node_does_not_start_beside_a_running_one_that_does_not_share_its_secrets"),
+    "knows_is_enough": (f"{LIBRARY}/src/model/secrets.rs", "knows_current && self.keys", "(knows_current || true) && self.keys", SECRET_NODES,
+                        "a_node_does_not_start_beside_a_running_one_that_does_not_share_its_secrets"),
+    "sealed_secrets_do_not_count": (f"{SECRETS}/status.rs", "sealed == 0 && needed_until", "needed_until", SECRET_NODES,
+                                    "a_former_secret_is_needed_until_its_sessions_have_ended_and_nothing_is_sealed_with_it"),
+    "signing_nodes_do_not_count": (f"{SECRETS}/status.rs", "role == SecretRole::Former && !is_signing",
+                                   "role == SecretRole::Former && (is_signing || true)", SECRET_NODES,
+                                   "a_secret_that_a_running_node_signs_with_is_needed"),
+    "sessions_do_not_count": (f"{SECRETS}/status.rs", "until.after(longest)", "until.after(longest / 1000)", SECRET_NODES,
+                              "a_former_secret_is_needed_until_its_sessions_have_ended_and_nothing_is_sealed_with_it"),
+    "next_key_unpublished": (f"{LIBRARY}/src/services/assertions.rs", "next.contains(&index)", "next.contains(&(index + 1))", SECRET_NODES,
+                             "the_assertion_key_of_a_secret_that_has_never_signed_is_published_for_as_long_as_the_node_runs"),
+    "running_node_forgotten": (f"{LIBRARY}/src/store/secret_keys.rs", "WHERE id = $1 AND beats = $2", "WHERE id = $1 AND ($2 = $2)", SECRET_LAWS,
+                               "a_node_that_has_announced_itself_again_is_not_forgotten"),
+    "rotated_past_a_node": (f"{SERVER}/secret.rs", "if without.is_empty() { Self::Promote(next)", "if without.len() < 1000 { Self::Promote(next)",
+                            ROTATIONS, "a_node_that_does_not_know_the_new_secret_holds_the_rotation"),
+    "former_secret_lost": (f"{LIBRARY}/src/data_dir.rs", "former.push_str(&self.read_text(FORMER)?);", "", SECRET_FILES,
+                           "a_rotation_of_the_files_keeps_every_secret_until_it_is_dropped"),
+    # An operator's changes of credentials end what was there.
+    "new_address_ends_nothing": (USERS, "self.end_all_sessions_of(id).await?;\n        self.delete_tokens_of(id).await",
+                                 "self.delete_tokens_of(id).await", OPERATORS, "user_set_password_ends_all_sessions_on_every_node"),
+    "unverified_address_undoes": (f"{LIBRARY}/src/services/admin/edit_user.rs", "user.email_verified.then(||", "Some(()).map(|()|", OPERATORS,
+                                  "user_edit_changes_the_name_and_the_address_on_every_node"),
+    "set_password_keeps_counts": (USERS, "for key in [AttemptKey::account(email), AttemptKey::user(id)] {",
+                                  "for key in [AttemptKey::user(id)] {", OPERATORS, "user_set_password_ends_all_sessions_on_every_node"),
 }
 
 

@@ -53,7 +53,7 @@ const NODES: &str = "crates/handstamp-server/tests/stories/multiple_nodes.rs";
 const RECIPES: &str = "docs/src/guide/recipes/";
 
 /// Every block: its document and how its first line begins.
-const BLOCKS: [(&str, &str, Shown); 55] = [
+const BLOCKS: [(&str, &str, Shown); 56] = [
     ("CONTRIBUTING.md", "cargo build", Not("the build is the one that runs this test")),
     ("CONTRIBUTING.md", "cargo test", Not("the whole of the tests runs this one")),
     ("README.md", "cargo run", Here("the_quick_start_starts_a_server_without_settings")),
@@ -116,7 +116,8 @@ const BLOCKS: [(&str, &str, Shown); 55] = [
     (PYTHON, "cd examples/flask-app", By(APPS)),
     (REVERSE_PROXY, "handstamp serve --public-url", Here("the_quick_start_puts_a_proxy_in_front_of_an_app")),
     (REVERSE_PROXY, "handstamp doctor https", Not("it needs a host on the internet")),
-    ("docs/src/guide/rotate-secrets.md", "openssl", Here("a_generated_secret_is_accepted")),
+    ("docs/src/guide/rotate-secrets.md", "handstamp secret rotate", Here("a_rotation_begins_in_the_shell")),
+    ("docs/src/guide/rotate-secrets.md", "handstamp secret generate", Here("a_generated_secret_is_accepted")),
     ("docs/src/guide/second-factors.md", "handstamp user show", By(FACTORS)),
     ("docs/src/guide/several-nodes.md", "export", By(NODES)),
     ("docs/src/guide/users.md", "handstamp user add", Here("users_are_managed_in_the_shell")),
@@ -286,9 +287,15 @@ fn a_copied_template_is_served() {
 #[test]
 fn a_generated_secret_is_accepted() {
     let mut site = Site::new();
-    let secret = site.run(&commands("docs/src/guide/rotate-secrets.md", "openssl"), "");
+    let secret = site.run(&commands("docs/src/guide/rotate-secrets.md", "handstamp secret generate"), "");
     site.variables.push(("HANDSTAMP_SECRET_KEY", secret.trim_end().to_owned()));
     site.start("handstamp serve", 8080);
+}
+
+#[test]
+fn a_rotation_begins_in_the_shell() {
+    let printed = served().run(&commands("docs/src/guide/rotate-secrets.md", "handstamp secret rotate"), "");
+    assert!(printed.contains("restart every node") && printed.contains("next step:"), "{printed}");
 }
 
 #[test]

@@ -45,6 +45,7 @@ mod registration;
 mod reverse_proxies;
 mod revocation_under_load;
 mod second_factors;
+mod secret_rotation;
 mod session_management;
 mod sign_in;
 mod sign_in_timing;

@@ -93,6 +93,79 @@ handstamp_testing::stories! {
         assert!(table.starts_with("EMAIL") && table.contains("VERIFIED"), "{table}");
     }
 
+    async fn user_edit_changes_the_name_and_the_address_on_every_node(server: TestServer) {
+        let second = server.start_node();
+        let (ada, elsewhere) = (server.ada().await, second.visitor());
+        elsewhere.signs_in("ada@example.com", ADAS_PASSWORD).await;
+        let (status, said, error) = server.run_cli(&["user", "edit", "ada@example.com", "--name", "Countess"], "");
+        assert!(status == 0 && said.contains("Countess <ada@example.com>"), "{said} {error}");
+        assert!(ada.opens("/account").await.shows("Welcome, Countess"));
+        assert!(elsewhere.opens("/account").await.shows("Welcome, Countess"), "a new name ends no session");
+
+        server.run_cli(&["user", "add", "bob@example.com"], "walnut-trumpet-glacier\n");
+        for (arguments, expected, says) in [
+            (["--email", "BOB@example.com", "--name", "Ada"], 4, "already has an account"),
+            (["--email", "ada", "--name", "Ada"], 4, "name@example.com"),
+            (["--email", "new@example.com", "--name", ""], 4, "name"),
+        ] {
+            let (status, _, error) = server.run_cli(&[&["user", "edit", "ada@example.com"], arguments.as_slice()].concat(), "");
+            assert!(status == expected && error.contains(says), "{error}");
+        }
+        assert_eq!(server.run_cli(&["user", "edit", "ada@example.com"], "").0, 2, "nothing is to be changed");
+        assert!(ada.opens("/account").await.shows("Welcome, Countess"), "what is refused changes nothing");
+
+        let (status, said, error) = server.run_cli(&["user", "edit", "ada@example.com", "--email", "countess@example.com"], "");
+        assert!(status == 0 && said.contains("countess@example.com") && said.contains("revoked 2 sessions"), "{said} {error}");
+        assert!(!ada.is_signed_in().await && !elsewhere.is_signed_in().await);
+        assert_eq!(second.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 422);
+        assert_eq!(second.visitor().signs_in("countess@example.com", ADAS_PASSWORD).await.status, 303);
+        assert_eq!(server.cli_json(&["user", "show", "countess@example.com"])["email_verified"], true);
+
+        server.run_cli(&["user", "edit", "countess@example.com", "--email", "third@example.com", "--unverified"], "");
+        assert_eq!(server.cli_json(&["user", "show", "third@example.com"])["email_verified"], false);
+        let undo = loop {
+            let written = [server.events("mail_written"), second.events("mail_written")].concat();
+            if let Some(mail) = written.iter().find(|event| event["mail"] == "email_changed") {
+                break mail["link"].as_str().unwrap().split_once("/account").unwrap().1.to_owned();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        };
+        let written = [server.events("mail_written"), second.events("mail_written")].concat();
+        let changed = written.iter().filter(|event| event["mail"] == "email_changed").count();
+        assert_eq!(changed, 1, "an address that was never verified gets no link to undo the change");
+        let former = server.visitor();
+        former.opens(&format!("/account{undo}")).await;
+        assert_eq!(former.submits("/account/email/undo", &[]).await.status, 303);
+        assert_eq!(server.run_cli(&["user", "show", "countess@example.com"], "").0, 0);
+        let (_, events, _) = server.run_cli(&["events", "list", "--user", "countess@example.com"], "");
+        assert!(events.contains("user_email_change") && events.contains("user_updated") && events.contains("operator"), "{events}");
+    }
+
+    async fn user_set_password_ends_all_sessions_on_every_node(server: TestServer) {
+        let second = server.start_node();
+        let ada = second.visitor();
+        server.ada().await;
+        ada.signs_in("ada@example.com", ADAS_PASSWORD).await;
+        for (password, says) in [("password", "easy to guess"), ("short", "at least 8")] {
+            let (status, _, error) = server.run_cli(&["user", "set-password", "ada@example.com"], password);
+            assert!(status == 4 && error.contains(says), "{error}");
+        }
+        assert!(ada.is_signed_in().await, "a password that is refused changes nothing");
+        for _ in 0..12 {
+            second.visitor().signs_in("ada@example.com", "a wrong password").await;
+        }
+        let (status, said, error) = server.run_cli(&["user", "set-password", "ada@example.com"], "walnut-trumpet-glacier\n");
+        assert!(status == 0 && said.contains("revoked 2 sessions"), "{said} {error}");
+        assert!(!ada.is_signed_in().await);
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        assert_eq!(second.visitor().signs_in("ada@example.com", ADAS_PASSWORD).await.status, 422, "the counts of wrong passwords were cleared");
+        assert_eq!(second.visitor().signs_in("ada@example.com", "walnut-trumpet-glacier").await.status, 303);
+        assert_eq!(server.run_cli(&["user", "set-password", "eve@example.com"], "walnut-trumpet-glacier\n").0, 3);
+        let (_, events, _) = server.run_cli(&["events", "list", "--user", "ada@example.com"], "");
+        assert!(events.contains("authn_password_set") && events.contains("operator"), "{events}");
+        assert!(!server.log().contains("walnut-trumpet-glacier"));
+    }
+
     async fn user_disable_revokes_all_sessions_at_once(server: TestServer) {
         let ada = server.ada().await;
         let (status, output, _) = server.run_cli(&["user", "disable", "ada@example.com"], "");

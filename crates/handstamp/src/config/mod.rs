@@ -120,6 +120,9 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     /// The cookies of the framework that the site has left.
     pub legacy: LegacyConfig,
+    /// Whether this process is a node of the site, whose secret keys the other nodes must share; true by default. Commands that end at
+    /// once are none.
+    pub node: bool,
 }
 
 impl Config {
@@ -156,12 +159,13 @@ impl Config {
             app_proxy: AppProxyConfig::default(),
             webhooks: WebhooksConfig::default(),
             legacy: LegacyConfig::default(),
+            node: true,
         }
     }
 
     /// The definitions of the settings, for programs that read them from files or the environment. [`prefix`](Self::prefix),
     /// [`templates`](Self::templates), [`globals`](Self::globals), [`trusted_origins`](Self::trusted_origins), [`PoolConfig::wait`],
-    /// [`MailConfig::local_folder`] and [`MailConfig::send_outbox`] have none.
+    /// [`MailConfig::local_folder`], [`MailConfig::send_outbox`] and [`node`](Self::node) have none.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

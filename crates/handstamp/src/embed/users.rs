@@ -8,7 +8,7 @@ use super::import::{UserExport, UserImport};
 use crate::context::Context;
 use crate::error::Error;
 use crate::model::{Factors, ListUsers, User};
-use crate::services::{CreateUser, Invite, Services};
+use crate::services::{CreateUser, EditUser, Invite, Services};
 
 /// The users of a site, for operators and applications: [`Handstamp::users`](crate::Handstamp::users). Every change has been applied
 /// on every node when its method returns.
@@ -25,6 +25,18 @@ pub struct NewUser<'a> {
     /// The password, which the policy must accept, and which may not be in
     /// [`Config::password_blocklist`](crate::Config::password_blocklist).
     pub password: &'a str,
+}
+
+/// The changes of a user by an operator. The default changes nothing.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct UserChanges<'a> {
+    /// The new display name, at most 100 characters.
+    pub name: Option<&'a str>,
+    /// The new e-mail address. It counts as verified unless [`email_unverified`](Self::email_unverified) is set.
+    pub email: Option<&'a str>,
+    /// Whether the new address does not count as verified yet.
+    pub email_unverified: bool,
 }
 
 impl Users {
@@ -104,6 +116,26 @@ impl Users {
     /// [Not found](Error::is_not_found), or the database cannot be written.
     pub async fn verify(&self, id: UserId) -> Result<(), Error> {
         Ok(self.0.verify_user(&Context::operator(), id).await?)
+    }
+
+    /// Changes the name and the address of a user. A new address ends all sessions, links and device cookies of the user. If the
+    /// former one was verified, it gets a mail with a link that undoes the change for a week.
+    ///
+    /// # Errors
+    /// [Not found](Error::is_not_found), or the database cannot be written. [Invalid](Error::is_invalid) with the
+    /// [field](Error::field) when the name or the address is rejected or another user has the address. Then nothing is changed.
+    pub async fn edit(&self, id: UserId, changes: UserChanges<'_>) -> Result<(), Error> {
+        let edit = EditUser::parse(changes.name, changes.email, !changes.email_unverified)?;
+        Ok(self.0.edit_user(&Context::operator(), id, edit).await?)
+    }
+
+    /// Sets the password of a user, as `handstamp user set-password` does: by the rules of a registration. All sessions, links and
+    /// device cookies of the user end, and a mail tells the user. With [`reset_link`](Self::reset_link) no operator knows the password.
+    ///
+    /// # Errors
+    /// [Not found](Error::is_not_found); [invalid](Error::is_invalid) when the password is rejected; or the database cannot be written.
+    pub async fn set_password(&self, id: UserId, password: &str) -> Result<(), Error> {
+        Ok(self.0.set_password(&Context::operator(), id, password).await?)
     }
 
     /// Disables a user: sign-ins are rejected, and the sessions are revoked for good.

@@ -14,6 +14,7 @@ mod one_time;
 mod outbox;
 #[cfg_attr(not(feature = "passkeys"), allow(dead_code, reason = "without them passkeys are listed only"))]
 mod passkey;
+mod secrets;
 mod session;
 mod user;
 
@@ -32,6 +33,8 @@ pub(crate) use outbox::{NewOutboxMessage, OutboxChannel, OutboxKind, OutboxMessa
 pub(crate) use passkey::Passkey;
 #[cfg(feature = "passkeys")]
 pub(crate) use passkey::{CeremonyId, PasskeyAdded, PasskeyOutcome, PasskeyRemoved, PasskeyUse, UsedCeremony};
+pub(crate) use secrets::{KeyNode, SigningTimes};
+pub use secrets::{SecretKeyStatus, SecretNode, SecretRole, SecretStatus};
 pub use session::ListedSession;
 pub(crate) use session::{LiveSession, NewSession, OwnedSession, RevokeOutcome};
 pub use user::{ListUsers, User};

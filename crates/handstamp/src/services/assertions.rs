@@ -1,5 +1,6 @@
 //! Signs the assertions that tell an app behind a proxy who the user is.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use handstamp_core::{Assertion, AssertionKeys, GroupName, Timestamp};
@@ -22,6 +23,9 @@ pub(crate) struct Assertions {
     environment: Environment,
     /// By the monotonic clock.
     started_at: Duration,
+    /// The indexes of the fallbacks that have never signed, as far as is known. A rotation makes one of them the key that signs, so
+    /// apps must find it before.
+    next: OnceLock<Vec<usize>>,
 }
 
 impl Assertions {
@@ -33,6 +37,7 @@ impl Assertions {
             unverified_email: config.forward_auth.unverified_email,
             environment: environment.clone(),
             started_at: environment.clock_reading().monotonic,
+            next: OnceLock::new(),
         }
     }
 
@@ -71,6 +76,15 @@ impl Assertions {
     /// The keys that verify the assertions, as a JWK set.
     pub(crate) fn published_keys(&self) -> String {
         let running_for = self.environment.clock_reading().monotonic.saturating_sub(self.started_at);
-        if running_for < FALLBACKS_FOR { self.keys.jwks_with_fallbacks() } else { self.keys.jwks() }
+        if running_for < FALLBACKS_FOR {
+            return self.keys.jwks_with_fallbacks();
+        }
+        self.keys.jwks_with(|index| self.next.get().is_some_and(|next| next.contains(&index)))
+    }
+
+    /// Notes the fallbacks that had never signed when this node started. Their keys are published for as long as it runs.
+    pub(super) fn note_next(&self, next: Vec<usize>) {
+        // Only the state at the start counts.
+        let _ = self.next.set(next);
     }
 }

@@ -25,6 +25,7 @@ mod passkeys;
 mod reauthenticate;
 mod register;
 mod reset_password;
+mod secrets;
 mod sign_in;
 mod sign_in_by_code;
 mod sign_in_without_password;
@@ -54,7 +55,7 @@ use crate::sessions::{IssuedToken, SessionLifetime, Sessions};
 use crate::store::Store;
 
 pub(crate) use act_error::ActError;
-pub(crate) use admin::CreateUser;
+pub(crate) use admin::{CreateUser, EditUser};
 pub(crate) use assertions::Assertions;
 pub(crate) use change_password::ChangePasswordRequest;
 pub(crate) use confirm_registration::ConfirmedRegistration;
@@ -75,6 +76,8 @@ use passkeys::Ceremonies;
 pub(crate) use passkeys::{AddPasskey, PasskeyAnswer, PasskeyAssertion, PasskeyAttestation};
 pub(crate) use reauthenticate::{Proof, WaysToConfirm};
 pub(crate) use register::{RegisterRequest, Registered};
+pub(crate) use secrets::BEAT;
+use secrets::KnownKeys;
 pub(crate) use sign_in::SignInRequest;
 pub(crate) use throttle::LoginThrottle;
 pub(crate) use verify_email::AfterLink;
@@ -109,6 +112,8 @@ pub(crate) struct Services {
     /// None if browsers make no passkeys for this site.
     #[cfg(feature = "passkeys")]
     ceremonies: Option<Ceremonies>,
+    /// The secret keys of this process, as the other nodes see them.
+    known_keys: KnownKeys,
     /// Seals the secrets of second factors.
     factor_sealer: Sealer,
     pub(crate) assertions: Assertions,
@@ -166,6 +171,7 @@ impl Services {
             event_writer: Arc::new(EventWriter::new(EventKeys::new(secret, fallbacks).map_err(same_secrets)?)),
             devices: DeviceTokens::new(secret, fallbacks).map_err(same_secrets)?,
             one_time: OneTimeTokens::new(secret, fallbacks).map_err(same_secrets)?,
+            known_keys: KnownKeys::new(&tokens, &environment),
             factor_sealer: Sealer::for_factors(secret, fallbacks).map_err(same_secrets)?,
             outbox: Outbox::new(sends && mailer.is_some(), sends && webhooks.is_some()),
             mailer,

@@ -56,6 +56,7 @@ mod outbox;
 #[cfg(feature = "passkeys")]
 mod passkeys;
 mod second_factors;
+mod secret_keys;
 
 laws! {
     a_transaction_changes_nothing_until_it_is_committed

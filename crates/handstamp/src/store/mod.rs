@@ -25,6 +25,7 @@ mod postgres;
 mod postgres_pool;
 mod protocol;
 mod second_factors;
+mod secret_keys;
 mod sessions;
 #[cfg(feature = "sqlite")]
 mod sqlite;

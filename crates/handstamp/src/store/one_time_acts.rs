@@ -312,7 +312,7 @@ impl Store {
 
 impl Tx<'_> {
     /// Whether an address is that of another account.
-    async fn is_taken(&mut self, email: &EmailAddress, user_id: UserId) -> Result<bool> {
+    pub(super) async fn is_taken(&mut self, email: &EmailAddress, user_id: UserId) -> Result<bool> {
         const SQL: Sql = request("SELECT CAST(1 AS BIGINT) FROM users WHERE email_key = $1 AND id <> $2");
         let other: Option<(i64,)> = self.fetch_optional(SQL, &[email.key().into(), user_id.into()]).await?;
         Ok(other.is_some())

@@ -10,8 +10,8 @@ use super::groups::groups_column;
 use super::statement::{Pool, Sql, Tx, limit, request};
 use super::{Committed, InvalidationScope, Position, Result, Store, from_db_time};
 use crate::model::{
-    Credentials, CredentialsVersion, ListUsers, LiveSession, NewEvent, NewSession, NewUser, OwnedSession, SessionUser,
-    SignInEvents, User,
+    Credentials, CredentialsVersion, ListUsers, LiveSession, NewEvent, NewOneTimeToken, NewSession, NewUser,
+    OwnedSession, SessionUser, SignInEvents, User,
 };
 
 /// A query for the columns of an [`UserRow`]. `$1` is the time; the rest of the statement selects the users.
@@ -162,6 +162,13 @@ impl Tx<'_> {
         );
         let args = [session.user_id.into(), checked.0.into(), session.created_at.into()];
         Ok(self.execute(SQL, &args).await? > 0)
+    }
+
+    /// Ends all sessions of a user, also those of the former system, and all one-time tokens but those that undo a change of address.
+    async fn end_everything_of(&mut self, id: UserId, now: Timestamp) -> Result<()> {
+        self.end_legacy_sessions_of(id, now).await?;
+        self.end_all_sessions_of(id).await?;
+        self.delete_tokens_of(id).await
     }
 
     /// Locks the row of a user against deletion until the transaction ends, and returns whether there is one.
@@ -375,6 +382,62 @@ impl Store {
         tx.delete_tokens_of(id).await?;
         tx.write_event(event).await?;
         tx.commit_invalidating(true, &[InvalidationScope::User(id)]).await
+    }
+
+    /// Sets the password of a user, as an operator does, and ends all sessions, one-time tokens, device cookies and counts of wrong
+    /// passwords of the account.
+    pub(crate) async fn set_password(
+        &self,
+        (id, email): (UserId, &EmailAddress),
+        new: &PasswordHash,
+        now: Timestamp,
+        event: NewEvent,
+    ) -> Result<Committed<()>> {
+        const SET: &str = concat!(
+            "UPDATE users SET ",
+            set_password!("$2"),
+            ", credentials_changed_at = $3, credentials_version = credentials_version + 1 WHERE id = $1"
+        );
+        let mut tx = self.begin().await?;
+        if tx.execute(request(SET), &[id.into(), new.expose().into(), now.into()]).await? > 0 {
+            for key in [AttemptKey::account(email), AttemptKey::user(id)] {
+                tx.delete_attempts(&key).await?;
+            }
+            tx.end_everything_of(id, event.time).await?;
+            tx.write_event(event).await?;
+        }
+        tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
+    }
+
+    /// Makes `new` the address of a user, as an operator does, and ends all sessions, one-time tokens and device cookies. `undo` is for
+    /// the former address, if it was verified. None, with nothing done, if the former address is another one.
+    pub(crate) async fn replace_email(
+        &self,
+        id: UserId,
+        (former, new): (&EmailAddress, &EmailAddress),
+        (now, verified_at): (Timestamp, Option<Timestamp>),
+        event: NewEvent,
+        undo: Option<&NewOneTimeToken>,
+    ) -> Result<Committed<Option<Result<(), EmailTakenError>>>> {
+        const REPLACE: &str =
+            "UPDATE users SET email = $3, email_key = $4, email_verified_at = $5, credentials_changed_at = $6,
+                credentials_version = credentials_version + 1
+             WHERE id = $1 AND email_key = $2";
+        let mut tx = self.begin().await?;
+        if tx.is_taken(new, id).await? {
+            return tx.rollback_with(Some(Err(EmailTakenError))).await;
+        }
+        let (email, key) = (new.as_str().into(), new.key().into());
+        let args = [id.into(), former.key().into(), email, key, verified_at.into(), now.into()];
+        if tx.execute(request(REPLACE), &args).await? == 0 {
+            return tx.rollback_with(None).await;
+        }
+        tx.end_everything_of(id, event.time).await?;
+        if let Some(undo) = undo {
+            tx.store_token(undo).await?;
+        }
+        tx.write_event(event).await?;
+        tx.commit_invalidating(Some(Ok(())), &[InvalidationScope::User(id)]).await
     }
 
     /// A session of this user and the newest log position, read together. None if the session has ended or expired or the

@@ -20,6 +20,7 @@ pub(super) fn describe(event: &AuditEvent) -> String {
         "authn_login_fail" => return failed_sign_ins(event),
         "authn_password_change" => "Password changed",
         "authn_password_reset" => "New password set by a link",
+        "authn_password_set" => "New password set by the people who run this site",
         "authn_reauthentication" => "Confirmed that it is you",
         "authn_factor_added" => return factor(event, "set up", "added"),
         "authn_factor_removed" => return factor(event, "removed", "removed"),

@@ -64,6 +64,9 @@ impl LinkValidity {
     const DAY: Duration = Duration::from_secs(24 * 3600);
     const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
+    /// The longest of all.
+    pub(in crate::services) const LONGEST: Duration = Self::WEEK;
+
     pub(crate) const RESET: Duration = Self::HOUR;
     pub(crate) const CHANGE_EMAIL: Duration = Self::DAY;
     /// Of a code to sign in (OWASP ASVS 5.0, 6.5.5).

@@ -350,7 +350,7 @@ fn every_statement_that_sets_a_password_ends_its_cost() {
             }
         }
     }
-    assert_eq!(uses, 5);
+    assert_eq!(uses, 6);
 }
 
 async fn an_export_has_every_user_in_the_order_of_the_addresses(store: &Store) {

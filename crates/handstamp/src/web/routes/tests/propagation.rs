@@ -125,6 +125,18 @@ async fn changes_by_operators_are_applied_on_every_node_before_they_return() {
     assert!(users.get(ada).await.unwrap_err().is_not_found());
 }
 
+#[tokio::test]
+async fn changes_of_credentials_by_operators_are_applied_on_every_node_before_they_return() {
+    let here = TestSite::at("http://localhost").await;
+    here.registers().await;
+    let (ada, users) = (here.ada().await, here.handstamp.users());
+    let name = crate::UserChanges { name: Some("Countess"), ..Default::default() };
+    here.waits_for_another_node(Box::pin(users.edit(ada, name))).await.unwrap();
+    let email = crate::UserChanges { email: Some("countess@example.com"), ..Default::default() };
+    here.waits_for_another_node(Box::pin(users.edit(ada, email))).await.unwrap();
+    here.waits_for_another_node(Box::pin(users.set_password(ada, "walnut-trumpet-glacier"))).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn invalidations_that_every_node_has_applied_are_deleted() {
     let here = TestSite::at("http://localhost").await;
