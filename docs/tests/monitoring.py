@@ -13,6 +13,7 @@ import urllib.parse
 import urllib.request
 
 import visits
+from recipe import ROOT
 
 SITE = "https://app.example.com"
 METRICS = "http://127.0.0.1:9100/metrics"
@@ -34,6 +35,7 @@ def check(recipe):
     alerts = re.findall(r"- alert: (\w+)", rules)
     for alert in alerts:
         assert f'alertname="{alert}"' in tests, f"{alert} has no unit test"
+    check_names(rules)
     dashboard = json.loads((recipe.folder / "dashboard.json").read_text())
     panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
     check_layout(dashboard["panels"])
@@ -55,6 +57,15 @@ def check(recipe):
     version = recipe.run("promtool --version 2>&1").split()[2].split("+")[0]
     recipe.versions.append(f"Prometheus {version}")
     recipe.remarks.append(f"{len(alerts)} rules, {len(panels)} panels")
+
+
+def check_names(rules):
+    """The descriptions name events, settings and jobs that there are."""
+    reference = "".join(file.read_text() for file in (ROOT / "docs/src/reference").glob("*.md"))
+    known = set(re.findall(r"[a-z_]+(?:\.[a-z_]+)*", reference))
+    for text in re.findall(r"description: (.*)", rules):
+        for name in re.findall(r"\b[a-z]+(?:_[a-z]+)+\b|\b[a-z]+\.[a-z_]+\b", text):
+            assert name in known, f"a rule names {name}, which is not in the reference"
 
 
 def check_layout(panels):

@@ -2,6 +2,11 @@
 
 # Without the check of `alg` no forgery passes either, since a key is for Ed25519 only and the signature covers the header.
 MUTANTS = [
+    ("caddy", "\t\trequest_header -Remote_*\n", ""),
+    ("compose", "chmod 600 secrets/*", "chmod 644 secrets/*"),
+    ("compose", "    cap_drop:\n      - ALL\n", "    privileged: true\n"),
+    ("nginx", "        proxy_set_header Remote-User $handstamp_user;\n", ""),
+    ("systemd", "StateDirectoryMode=0700", "StateDirectoryMode=0755"),
     ("flask", "@login_required\n", ""),
     ("fastapi", "{escape(user.name)}", "{user.name}"),
     ("django", "@login_required\n", ""),

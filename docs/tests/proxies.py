@@ -27,7 +27,8 @@ REPLACED = {
     ],
     "traefik": [
         "entryPoints: [web]",
-        "rule: (Host(`app.example.com`)) && (Path(`/account`) || PathPrefix(`/account/`) || Path(`/.well-known/change-password`))",
+        "rule: (Host(`app.example.com`)) && (Path(`/account`) || PathPrefix(`/account/`) "
+        "|| Path(`/.well-known/change-password`))",
         "rule: (Host(`app.example.com`)) && PathPrefix(`/`)",
         "- handstamp_session_443",
     ],
@@ -80,8 +81,7 @@ def with_local_authority(recipe, items):
             trust = "cat $HOME/.local/share/caddy/pki/authorities/local/root.crt >> /etc/ssl/certs/ca-certificates.crt"
             wait = "while ! [ -e $HOME/.local/share/caddy/pki/authorities/local/root.crt ]; do sleep 0.1; done"
             changed.append((kind, name, before))
-            for line in (wait, trust):
-                changed.append(("trust", None, line))
+            changed += [("trust", None, wait), ("trust", None, trust)]
             changed.append((kind, name, f"handstamp doctor{after}"))
             continue
         changed.append((kind, name, text))

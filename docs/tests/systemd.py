@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import visits
 
@@ -22,12 +23,12 @@ def check(recipe):
     (recipe.bin / "handstamp").unlink()
     recipe.program("systemctl", "exit 0\n")
     recipe.certificate("id.example.com")
-    service = os.path.join("/etc/systemd/system", unit.name)
+    service = Path("/etc/systemd/system") / unit.name
     # The data folder is made by systemd.
     follow = [item for item in recipe.items() if "user list" not in item[2]]
     later = [item for item in recipe.items() if "user list" in item[2]]
     recipe.follow(part=follow)
-    assert unit.read_text() == open(service).read(), f"the page does not have {unit.name} as it is"
+    assert unit.read_text() == service.read_text(), f"the page does not have {unit.name} as it is"
     recipe.run(f"systemd-analyze verify {service}")
     rated = recipe.run(f"systemd-analyze security --offline=true --no-pager {service}")
     exposure = float(re.search(r"exposure level for handstamp.service: ([0-9.]+)", rated)[1])
@@ -56,7 +57,7 @@ def check(recipe):
 def read(service):
     """The settings of a unit: each name has a list of values."""
     found = {}
-    for line in open(service):
+    for line in service.read_text().splitlines():
         name, equals, value = line.strip().partition("=")
         if equals and not line.startswith("#"):
             found.setdefault(name, []).append(value)

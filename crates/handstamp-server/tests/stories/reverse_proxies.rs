@@ -366,7 +366,7 @@ async fn the_doctor_detects_every_missing_protection_of_traefik() {
     each_is_missed_with(&["--preflight"], &[Proxy::Traefik], &preflights).await;
 }
 
-/// Debian and PyPI have no package of Envoy, so this test only parses its configuration as YAML. The authorization
+/// This test only parses the configuration of Envoy as YAML; `script/recipes envoy` runs a real one with it. The authorization
 /// subrequests of Envoy are tested in `forward_auth`.
 #[test]
 fn the_envoy_configuration_copies_every_identity_header() {
