@@ -2,8 +2,11 @@
 
 use std::io::IsTerminal;
 
-use tracing::Level;
+use metrics::{counter, describe_counter};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::Context;
 use tracing_subscriber::prelude::*;
 
 use crate::log_format::LogFormat;
@@ -21,7 +24,7 @@ pub(crate) fn start(settings: &Settings, level: Level) {
     let is_terminal = std::io::stderr().is_terminal();
     let layer =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(is_terminal).log_internal_errors(false);
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(TroubleCounter);
     match settings.log_format.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json }) {
         LogFormat::Text => registry.with(layer.with_target(false)).init(),
         LogFormat::Json => {
@@ -30,4 +33,41 @@ pub(crate) fn start(settings: &Settings, level: Level) {
         }
     }
     settings.notes.iter().for_each(Note::say);
+}
+
+const TROUBLE: &str = "handstamp_log_events_total";
+
+/// Describes the metric of [`TroubleCounter`], once a recorder is installed.
+pub(crate) fn describe_metrics() {
+    describe_counter!(TROUBLE, "Warnings and errors of the log, by event");
+}
+
+/// Counts the warnings and errors of the log, so that an alert needs no access to the log.
+struct TroubleCounter;
+
+impl<S: Subscriber> tracing_subscriber::Layer<S> for TroubleCounter {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let level = match *event.metadata().level() {
+            Level::ERROR => "error",
+            Level::WARN => "warn",
+            _ => return,
+        };
+        let mut name = EventName(None);
+        event.record(&mut name);
+        // Lines of other crates have no name.
+        counter!(TROUBLE, "event" => name.0.unwrap_or_else(|| "other".to_owned()), "level" => level).increment(1);
+    }
+}
+
+/// The field `event` of a line.
+struct EventName(Option<String>);
+
+impl Visit for EventName {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "event" {
+            self.0 = Some(value.to_owned());
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
 }

@@ -6,14 +6,17 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use handstamp::Handstamp;
+use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use crate::CliError;
 use crate::connection_limit::ConnectionLimit;
 use crate::listener::{Protocols, listen, server};
+use crate::{CliError, log};
 
 /// The buckets of the histograms in seconds: from a millisecond, when all nodes are healthy, to the longest lease.
 const WAITS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
+
+const BUILD: &str = "handstamp_build_info";
 
 /// The limit on connections to the metrics, which have few clients.
 const CONNECTIONS: usize = 64;
@@ -32,7 +35,11 @@ impl Exporter {
     pub(crate) fn start(address: SocketAddr) -> Result<Self, CliError> {
         let listener = listen(address)?;
         let builder = PrometheusBuilder::new().set_buckets(&WAITS).map_err(CliError::failure)?;
-        Ok(Self { handle: builder.install_recorder().map_err(CliError::failure)?, listener })
+        let handle = builder.install_recorder().map_err(CliError::failure)?;
+        log::describe_metrics();
+        describe_gauge!(BUILD, "Always 1; the label is the version of this node");
+        gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        Ok(Self { handle, listener })
     }
 
     /// Serves the metrics until the process ends, and the health checks where the site stands in front of an app.

@@ -243,6 +243,7 @@ impl Handstamp {
         let sessions = &self.0.site.services.sessions;
         sessions.record_gauges();
         self.0.site.services.record_outbox_gauges();
+        self.0.site.services.hashing.record_gauges();
         self.0.site.services.event_writer.record_gauges(sessions.now());
         self.0.jobs.lock().expect("nothing panics while it holds the jobs").record_gauges(sessions.now());
     }

@@ -219,10 +219,14 @@ handstamp_testing::stories! {
     async fn an_app_that_is_away_is_waited_for_and_signs_no_user_out(mut server: TestServer) {
         let address = free_address();
         server.set("HANDSTAMP_APP__TIMEOUT", "1s");
+        server.set("HANDSTAMP_METRICS__LISTEN", "127.0.0.1:0");
         server = in_front_of(server, &address);
         let ada = server.ada().await;
         let page = ada.opens("/notes").await;
         assert_eq!((page.status, page.header("retry-after"), page.set_cookie()), (502, "2", ""));
+        assert_eq!(server.metric("handstamp_app_requests_total{app=\"app\",class=\"unavailable\"}").await, 1.0);
+        assert_eq!(server.metric("handstamp_app_requests_total{app=\"app\",class=\"refused\"}").await, 0.0);
+        assert_eq!(server.metric("handstamp_log_events_total{event=\"app_unavailable\",level=\"warn\"}").await, 1.0);
         assert!(page.shows("<meta http-equiv=\"refresh\" content=\"2\">") && page.shows("still signed in") && page.shows("tries again by itself"), "{}", page.body);
         assert!(page.header("content-security-policy").contains("default-src 'none'"));
         let posted = ada.submits("/notes", &[("text", "x")]).await;

@@ -24,6 +24,8 @@ use queue::{Queue, QueueFull, QueuePermit};
 /// requests that were refused at once took half of a core from the hashes.
 const REFUSED_AFTER: Duration = Duration::from_secs(1);
 
+const QUEUED: &str = "handstamp_hash_queue_length";
+
 /// The password hasher, with its queue and its memory.
 pub(crate) struct PasswordHasher {
     settings: Argon2Params,
@@ -83,6 +85,7 @@ pub(crate) enum Verification {
 
 impl PasswordHasher {
     pub(crate) fn new(config: &HashingConfig, secrets: ImportSecrets) -> Self {
+        metrics::describe_gauge!(QUEUED, "Passwords that are hashed or wait for their turn");
         Self {
             settings: config.params,
             secrets,
@@ -102,6 +105,11 @@ impl PasswordHasher {
 }
 
 impl PasswordHasher {
+    /// Updates the gauge of the queue.
+    pub(crate) fn record_gauges(&self) {
+        metrics::gauge!(QUEUED).set(self.queue.len() as f64);
+    }
+
     /// Hashes weak hashes of another system, each with its salt, on all cores. It takes no turns, since the server does not wait for it: a
     /// command imports users in a process of its own.
     pub(crate) async fn wrap_weak(

@@ -83,6 +83,11 @@ impl Queue {
         Ok(QueuePermit { queue: Arc::clone(self), number: entries.add(share) })
     }
 
+    /// How many permits are held.
+    pub(super) fn len(&self) -> usize {
+        self.entries().entries.len()
+    }
+
     fn entries(&self) -> MutexGuard<'_, QueueState> {
         self.0.lock().expect("nothing panics while it holds the queue")
     }

@@ -220,16 +220,19 @@ impl AppClient {
 
     /// The response to a request that the app has not answered.
     fn explain(&self, site: &SharedSite, app: &App, method: &Method, failure: &Failure) -> Response {
-        app.metrics.refused();
         let (status, reason) = match failure {
             Failure::NotSent(SendError::Unreachable(error)) => (StatusCode::BAD_GATEWAY, explained(error.as_ref())),
             Failure::NotSent(SendError::Broken(error)) => (StatusCode::BAD_GATEWAY, explained(error)),
             Failure::NotSent(SendError::Timeout) => {
                 (StatusCode::GATEWAY_TIMEOUT, "no head of a response in time".to_owned())
             }
-            Failure::BrokenRequest => return StatusCode::BAD_REQUEST.into_response(),
-            Failure::SlowClient | Failure::SessionEnded => return StatusCode::REQUEST_TIMEOUT.into_response(),
+            Failure::BrokenRequest | Failure::SlowClient | Failure::SessionEnded => {
+                app.metrics.refused();
+                let is_broken = matches!(failure, Failure::BrokenRequest);
+                return if is_broken { StatusCode::BAD_REQUEST } else { StatusCode::REQUEST_TIMEOUT }.into_response();
+            }
         };
+        app.metrics.unavailable();
         if let Some(unsaid) = self.failures.is_due(site.services.environment.clock_reading().monotonic) {
             Event::AppUnavailable { address: app.authority.as_str(), reason: &reason, unsaid }.record();
         }

@@ -14,6 +14,8 @@ pub(super) struct AppMetrics {
     requests: [Counter; 5],
     /// Requests that Handstamp answered itself.
     refused: Counter,
+    /// Requests that the app did not answer.
+    unavailable: Counter,
     latency: Histogram,
     open: Gauge,
     cut: Counter,
@@ -36,6 +38,7 @@ impl AppMetrics {
         Self {
             requests: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(requests),
             refused: requests("refused"),
+            unavailable: requests("unavailable"),
             latency: histogram!("handstamp_app_response_seconds", "app" => app.to_owned()),
             open: gauge!("handstamp_app_open_streams", "app" => app.to_owned()),
             cut: counter!("handstamp_app_cut_streams_total", "app" => app.to_owned()),
@@ -50,6 +53,10 @@ impl AppMetrics {
 
     pub(super) fn refused(&self) {
         self.refused.increment(1);
+    }
+
+    pub(super) fn unavailable(&self) {
+        self.unavailable.increment(1);
     }
 
     /// Counts one more open stream, until the result is dropped.
