@@ -143,6 +143,8 @@ pub(crate) fn with_handstamp_in(
         config.session.cache_entries = 0;
         // The operator waits for the command, and can repeat it when the database is available.
         config.pool.wait = Duration::ZERO;
+        // The folder of the server is left as it is.
+        config.state_file = None;
         // The mails of a command are sent by the server.
         config.mail.send_outbox = false;
         let handstamp = Handstamp::open(config).await?;

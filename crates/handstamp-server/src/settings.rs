@@ -195,6 +195,16 @@ impl Settings {
         Some((legacy.kind?.name(), legacy.until?))
     }
 
+    /// The database: by default SQLite in the data folder.
+    pub(crate) fn database(&self) -> DatabaseUrl {
+        if self.given.database { self.config.database.clone() } else { DatabaseUrl::in_folder(&self.data_dir) }
+    }
+
+    /// Whether a setting has the secret key, so that it is no file of the data folder.
+    pub(crate) fn has_secret_key(&self) -> bool {
+        self.given.secret_key
+    }
+
     /// The filter of breached passwords.
     pub(crate) fn blocklist(&self) -> Option<&PathBuf> {
         self.config.password_blocklist.as_ref()
@@ -239,9 +249,15 @@ impl Settings {
         }
         if needs_folder {
             let folder = DataDir::open(&data_dir).map_err(CliError::failure)?;
+            config.state_file = Some(folder.state_file());
             if !given.secret_key {
                 config.secret_key = folder.secret_key().map_err(CliError::failure)?;
             }
+        }
+        // Nothing else needs the folder, so it is not made for this file.
+        if !needs_folder && data_dir.is_dir() {
+            let folder = DataDir::open(&data_dir).map_err(CliError::failure)?;
+            config.state_file = Some(folder.state_file());
         }
         Ok(config)
     }
