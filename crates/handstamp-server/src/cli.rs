@@ -19,7 +19,7 @@ pub(crate) struct Cli {
 
 const EXIT_STATUSES: &str = "\
 Exit status: 0 success, 1 the database, a file, a mail or a check failed, 2 the command or a setting is wrong,
-3 no such user, 4 the address or the password was rejected, 5 the audit log was changed.";
+3 no such user, 4 the address or the password was rejected, 5 the audit log was changed, 6 nothing was backed up.";
 
 const IMPORT_STATUSES: &str = "\
 Exit status: 0 all rows are in, 1 some rows were refused or the input or the database failed, 2 the command, the header line or
@@ -77,6 +77,17 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Export users for another system, while the server runs or not.
     Export(ExportArgs),
+    /// Back up the database to one file, while the server runs or not.
+    ///
+    /// On SQLite the file is a database that SQLite's tools can read, with a checksum at its end. On PostgreSQL nothing is backed up:
+    /// the command of pg_dump for it is printed, and the exit status is 6. Check its dump with --check.
+    Backup(BackupArgs),
+    /// Restore a backup. All users have to sign in again.
+    ///
+    /// A new epoch begins: sessions, mailed links and codes, pending sign-ins and known devices from before are void. Passwords,
+    /// second factors and passkeys are those of the backup. On SQLite the server must be stopped, and the former database is kept
+    /// under another name. On PostgreSQL, restore with pg_restore and then give --database.
+    Restore(RestoreArgs),
     /// List and verify the audit log, while the server runs or not.
     Events {
         #[command(subcommand)]
@@ -478,6 +489,45 @@ pub(crate) struct ExportArgs {
     /// Replace an existing file
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+/// The file of `backup`.
+#[derive(Args, Debug)]
+pub(crate) struct BackupArgs {
+    /// The file to make, which only its owner can read
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Put the secret key of the data folder into the file. An attacker who has the file can then sign in as any user
+    #[arg(long)]
+    pub(crate) with_secrets: bool,
+    /// Replace an existing file
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Check an existing backup, or a dump of pg_dump, without restoring it
+    #[arg(long, conflicts_with_all = ["with_secrets", "force"])]
+    pub(crate) check: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+/// The source of `restore`.
+#[derive(Args, Debug)]
+pub(crate) struct RestoreArgs {
+    /// The backup
+    #[arg(value_name = "FILE", required_unless_present = "database", conflicts_with = "database")]
+    pub(crate) file: Option<PathBuf>,
+    /// The database was restored by other means, such as pg_restore: begin the new epoch. The server may run
+    #[arg(long)]
+    pub(crate) database: bool,
+    /// Put the secret key of the backup in the place of another one in the data folder, which is kept under another name
+    #[arg(long, conflicts_with = "database")]
+    pub(crate) with_secrets: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }

@@ -164,6 +164,8 @@ pub(crate) fn with_handstamp_in(
         config.pool.wait = Duration::ZERO;
         // It is gone before another node could ask for its keys.
         config.node = false;
+        // The folder of the server is left as it is.
+        config.state_file = None;
         // The mails of a command are sent by the server.
         config.mail.send_outbox = false;
         let handstamp = Handstamp::open(config).await?;

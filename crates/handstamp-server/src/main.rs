@@ -1,5 +1,6 @@
 //! The `handstamp` command: serves user accounts and sessions for web apps, and manages them.
 
+mod backup;
 mod cli;
 mod commands;
 mod config;
@@ -16,7 +17,9 @@ mod manual;
 mod metrics;
 mod network_shares;
 mod passwords;
+mod progress;
 mod proxy_config;
+mod restore;
 mod run;
 mod secret;
 mod settings;
@@ -58,6 +61,10 @@ fn main() -> ExitCode {
             }
             Command::Export(request) => {
                 settings(&request.data, &AddressArgs::default()).and_then(|settings| export::run(settings, &request))
+            }
+            Command::Backup(request) => backup::run(&request),
+            Command::Restore(request) => {
+                settings(&request.data, &AddressArgs::default()).and_then(|settings| restore::run(settings, &request))
             }
             Command::Events { command } => {
                 settings(command.data(), &AddressArgs::default()).and_then(|settings| events::run(settings, command))
@@ -106,6 +113,11 @@ impl CliError {
     /// The audit log was changed.
     pub(crate) fn not_intact(reason: impl Display) -> Self {
         Self(reason.to_string(), 5)
+    }
+
+    /// The database is PostgreSQL's, so nothing was backed up.
+    pub(crate) fn not_backed_up(reason: impl Display) -> Self {
+        Self(reason.to_string(), 6)
     }
 
     fn exit(self) -> ExitCode {

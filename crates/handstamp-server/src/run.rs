@@ -44,6 +44,19 @@ pub(crate) fn block_on(work: impl Future<Output = Result<(), CliError>>) -> Resu
     runtime.map_err(|error| CliError::failure(format!("cannot start: {error}")))?.block_on(work)
 }
 
+/// The same for work with a value.
+///
+/// # Errors
+/// When the runtime cannot start its threads.
+pub(crate) fn block_on_value<T>(work: impl Future<Output = T>) -> Result<T, CliError> {
+    let mut value = None;
+    block_on(async {
+        value = Some(work.await);
+        Ok(())
+    })?;
+    Ok(value.expect("the work was done"))
+}
+
 async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
     let listener = listen(settings.listen)?;
     let address = listener.local_addr().map_err(CliError::failure)?;

@@ -195,6 +195,11 @@ impl Settings {
         Some((legacy.kind?.name(), legacy.until?))
     }
 
+    /// The database: by default SQLite in the data folder.
+    pub(crate) fn database(&self) -> DatabaseUrl {
+        if self.given.database { self.config.database.clone() } else { DatabaseUrl::in_folder(&self.data_dir) }
+    }
+
     /// Whether a setting gives the secret key, and not a file in the data folder.
     pub(crate) fn gives_secret_key(&self) -> bool {
         self.given.secret_key
@@ -244,6 +249,7 @@ impl Settings {
         }
         if needs_folder {
             let folder = DataDir::open(&data_dir).map_err(CliError::failure)?;
+            config.state_file = Some(folder.state_file());
             if !given.secret_key {
                 config.secret_key = folder.secret_key().map_err(CliError::failure)?;
                 let of_folder = folder.secret_key_fallbacks().map_err(CliError::failure)?;
@@ -252,6 +258,11 @@ impl Settings {
                 let new = of_settings.into_iter().filter(|secret| !known.contains(&secret.id()));
                 config.secret_key_fallbacks.extend(new);
             }
+        }
+        // Nothing else needs the folder, so it is not made for this file.
+        if !needs_folder && data_dir.is_dir() {
+            let folder = DataDir::open(&data_dir).map_err(CliError::failure)?;
+            config.state_file = Some(folder.state_file());
         }
         Ok(config)
     }

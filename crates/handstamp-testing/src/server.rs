@@ -163,6 +163,11 @@ impl TestServer {
         self.folder().join(format!("clock-{}", self.number))
     }
 
+    /// The URL of its database.
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
     /// The folder of this server, which is its working folder and contains its data folder `data`.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -1,5 +1,6 @@
 //! The data folder, which holds the database and the secret key.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use handstamp_core::{SecretKey, SecretKeyId};
 use zeroize::Zeroizing;
 
-use crate::environment::{Rng, SystemRng};
+use crate::environment::{Environment, Rng, SystemRng};
 use crate::store::OpenError;
 use crate::{Error, private_files};
 
@@ -43,6 +44,11 @@ impl DataDir {
     /// ([`MailConfig::local_folder`](crate::MailConfig::local_folder)). The first mail creates it.
     pub fn outbox(&self) -> PathBuf {
         self.0.join("outbox")
+    }
+
+    /// The file `node.state` in this folder ([`Config::state_file`](crate::Config::state_file)).
+    pub fn state_file(&self) -> PathBuf {
+        self.0.join("node.state")
     }
 
     /// The secret key in the file `secret.key`, which is created at the first start.
@@ -130,6 +136,67 @@ impl DataDir {
         drop().map_err(file_error)
     }
 
+    /// The files of the secret key by name, with their content: those whose name is `secret.` and one word.
+    ///
+    /// # Errors
+    /// [`is_file`](Error::is_file) when one cannot be read, or is accessible to other users.
+    pub fn secret_files(&self) -> Result<BTreeMap<String, Zeroizing<String>>, Error> {
+        self.read_secret_files().map_err(file_error)
+    }
+
+    fn read_secret_files(&self) -> Result<BTreeMap<String, Zeroizing<String>>, String> {
+        let cannot_read = |error: std::io::Error| private_files::cannot("read", &self.0, &error);
+        let mut files = BTreeMap::new();
+        for entry in fs::read_dir(&self.0).map_err(cannot_read)? {
+            let Ok(name) = entry.map_err(cannot_read)?.file_name().into_string() else { continue };
+            if is_secret_file(&name) {
+                let path = self.0.join(&name);
+                private_files::refuse_if_open_to_others(&path)?;
+                let text = fs::read_to_string(&path).map_err(|error| private_files::cannot("read", &path, &error))?;
+                files.insert(name, Zeroizing::new(text));
+            }
+        }
+        Ok(files)
+    }
+
+    /// Puts files of the secret key in their places, as a backup has them. A former file with another content is kept: its new path is
+    /// returned.
+    ///
+    /// # Errors
+    /// [`is_file`](Error::is_file) when one cannot be written, or its name is that of no such file.
+    pub fn put_secret_files(&self, files: &BTreeMap<String, Zeroizing<String>>) -> Result<Vec<PathBuf>, Error> {
+        let mut kept = Vec::new();
+        for (name, text) in files {
+            let path = self.0.join(name);
+            if !is_secret_file(name) {
+                return Err(file_error(format!("{name} is the name of no secret file")));
+            }
+            let put = self.put_secret_file(&path, text);
+            kept.extend(put.map_err(|error| file_error(private_files::cannot("write", &path, &error)))?);
+        }
+        Ok(kept)
+    }
+
+    fn put_secret_file(&self, path: &Path, text: &str) -> std::io::Result<Option<PathBuf>> {
+        let former = match fs::read_to_string(path).map(Zeroizing::new) {
+            Ok(known) if *known == text => return Ok(None),
+            Ok(_) => Some(private_files::name_for_former(path, Environment::system().now())),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let unfinished = path.with_extension(format!("restoring-{}", std::process::id()));
+        let _ = fs::remove_file(&unfinished);
+        let mut file = private_files::make_file(&unfinished)?.ok_or(ErrorKind::AlreadyExists)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        if let Some(former) = &former {
+            fs::hard_link(path, former)?;
+        }
+        fs::rename(&unfinished, path)?;
+        fs::File::open(&self.0)?.sync_all()?;
+        Ok(former)
+    }
+
     fn read_secret_key(&self) -> Result<SecretKey, String> {
         let path = self.0.join(CURRENT);
         let is_there = path.try_exists().map_err(|error| private_files::cannot("read", &path, &error))?;
@@ -203,6 +270,12 @@ impl DataDir {
 
 fn parse(text: &str, path: &Path) -> Result<SecretKey, String> {
     SecretKey::parse(text).map_err(|weakness| format!("the secret in {} {weakness}", path.display()))
+}
+
+/// Whether a file of this name is one of the secret key, such as `secret.key`.
+fn is_secret_file(name: &str) -> bool {
+    name.strip_prefix("secret.")
+        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_lowercase()))
 }
 
 fn file_error(message: String) -> Error {
@@ -279,6 +352,7 @@ impl crate::Config {
         let mut config = Self::new(url, folder.database(), folder.secret_key()?);
         config.secret_key_fallbacks = folder.secret_key_fallbacks()?;
         config.mail.local_folder = Some(folder.outbox());
+        config.state_file = Some(folder.state_file());
         Ok(config)
     }
 }

@@ -307,6 +307,10 @@ events! {
         /// Events of the audit log cannot be sealed, since no secret of this node has written them. Once a minute; `unsaid` counts the lines left out.
         error EventsRefused "events_refused" "events of the audit log were not written by this site, or with a secret that is not configured here; they are not sealed" { events: u64, unsaid: u64 }
 
+        /// A new epoch has begun: all sessions, one-time tokens and device cookies from before are void. The reason is `restored`,
+        /// `folder_copied` or `database_older`.
+        warn EpochBegun "epoch_begun" "a new epoch has begun, since a backup was restored or put back by hand: all users have to sign in again, and mailed links and codes from before are void" { epoch: u64, sessions: u64, reason: &'a str }
+
         // Sessions.
         /// A token that an earlier key had signed was signed with the current key.
         info SessionTokenReissued "session_token_reissued" "re-signed a session token with the current key" { user: UserId }
@@ -378,6 +382,12 @@ events! {
         warn MailServerUnavailable "mail_server_unavailable" "no mail can be sent now; check it with `handstamp mail test ADDRESS`" { error: &'a str }
 
         // Nodes and the database.
+        /// The state file cannot be written. The earlier one stays.
+        warn StateNotWritten "state_not_written" "the state file cannot be written: a copy that is put back by hand may go unnoticed" { error: Shown<'a> }
+        /// The file system tells no birth of files, so a copied folder is not noticed.
+        info CopiesNotNoticed "copies_not_noticed" "the file system of the data folder does not tell when a file was created: a folder that is copied back by hand is not noticed" {}
+        /// The database is another one than the data folder was used with before.
+        warn DatabaseReplaced "database_replaced" "the database is another one than this data folder was used with before; if it was restored from a backup, run `handstamp restore --database`" {}
         /// This node is not ready, as `/readyz` answers.
         warn NotReady "not_ready" "this node is not ready" { reason: Shown<'a> }
         /// The database did not answer the readiness check.

@@ -79,6 +79,12 @@ const JOBS: &[Job] = &[
         scope: Scope::Cluster,
         run: |services| Box::pin(services.purge_legacy_exchanges()),
     },
+    Job {
+        name: "keep_state",
+        interval: minutes(1),
+        scope: Scope::Node,
+        run: |services| Box::pin(services.keep_state()),
+    },
     // Also at the start. Each node tells its own log.
     Job {
         name: "remind_of_legacy",

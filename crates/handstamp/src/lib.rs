@@ -78,6 +78,8 @@
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 compile_error!("handstamp stores accounts in a database: enable the feature `sqlite`, `postgres`, or both");
 
+#[cfg(feature = "sqlite")]
+pub mod backup;
 mod blocklist;
 mod config;
 mod context;
@@ -95,6 +97,7 @@ mod model;
 pub mod private_files;
 mod services;
 mod sessions;
+mod state_file;
 mod store;
 mod templates;
 #[cfg(feature = "test-util")]
@@ -138,13 +141,14 @@ pub use web::NotReady;
 #[cfg(feature = "proxy")]
 pub use web::ReverseProxy;
 
+use context::Context;
 use environment::Environment;
 use events::Event;
 use handstamp_core::EmailAddress;
 use jobs::Jobs;
 use model::{Field, FieldErrors, Message};
-use services::{Mailer, Services};
-use store::Store;
+use services::{EpochReason, Mailer, Services};
+use store::{EpochStart, OpenError, Store};
 use web::Site;
 
 /// The accounts of one site: the open database, the background tasks and the routes. Clones share one instance.
@@ -179,10 +183,20 @@ impl Handstamp {
         let store = Arc::new(Store::open_with(&config.database, config.session.notify, config.pool).await?);
         let services = Services::new(config, store, environment, blocklist)?;
         services.join_secrets().await.map_err(|nodes| Error::config(unshared(&nodes)))?;
+        if let Some(file) = services.state_file() {
+            let found = file.read().map_err(OpenError::File)?;
+            services.check_state(&file, found).await?;
+        }
         let site = Arc::new(Site::new(services));
         let node = tokio::spawn({
             let site = Arc::clone(&site);
-            async move { site.services.sessions.run_node().await }
+            async move {
+                tokio::select! {
+                    biased;
+                    () = site.services.sessions.run_node() => {}
+                    () = site.services.watch_database_age() => {}
+                }
+            }
         });
         site.services.sessions.wait_until_joined().await;
         let jobs = Mutex::new(Jobs::start(&site.services));
@@ -279,6 +293,24 @@ impl Handstamp {
         Ok(mailer.send_test(environment, recipient).await?)
     }
 
+    /// Begins a new epoch, as after a restore of the database. All sessions, mailed links and codes, pending sign-ins and device cookies
+    /// from before are void on every node when this returns. Passwords, factors and passkeys stay. Returns how many sessions have
+    /// ended. `handstamp restore --database` calls it.
+    ///
+    /// A restored database does not know the nodes that run. So this waits until their leases have ended: for
+    /// [`SessionConfig::lease`], five seconds by default.
+    ///
+    /// # Errors
+    /// When the database cannot be written, or a node may not have applied it yet.
+    pub async fn begin_epoch(&self) -> Result<u64, Error> {
+        let services = &self.0.site.services;
+        let seen = services::position_in(services.config.state_file.as_deref()).map_err(OpenError::File)?;
+        let start = EpochStart::Beyond(seen);
+        let begun = services.begin_epoch(&Context::operator(), EpochReason::Restored, start).await?;
+        tokio::time::sleep(services.config.session.lease).await;
+        Ok(begun.map_or(0, |(_, sessions)| sessions))
+    }
+
     /// The handle for the audit log: listing the events of all processes, and verifying them.
     pub fn audit_log(&self) -> AuditLog {
         AuditLog::new(&self.0.site.services)
@@ -316,6 +348,9 @@ impl Handstamp {
         }
         if let Err(error) = services.seal_events().await {
             Event::JobFailed { job: "seal_events", error: &error }.record();
+        }
+        if let Err(error) = services.keep_state().await {
+            Event::JobFailed { job: "keep_state", error: &error }.record();
         }
         if let Some(legacy) = &services.legacy {
             legacy.close().await;

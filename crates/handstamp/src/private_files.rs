@@ -3,7 +3,9 @@
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use handstamp_core::Timestamp;
 
 /// Advice where systemd or Kubernetes sets the mode of the folder, at each start of the process or mount of the folder.
 const WHERE_ELSE: &str = "where something else sets the mode, set it there: systemd's StateDirectory with \
@@ -114,6 +116,17 @@ pub fn cannot(act: &str, path: &Path, error: &io::Error) -> String {
         }
         _ => said,
     }
+}
+
+/// A name that is not taken, for a file that another one is about to replace: `handstamp.db.before-20261128T134500Z`.
+pub(crate) fn name_for_former(path: &Path, now: Timestamp) -> PathBuf {
+    let time: String = now.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".before-{time}"));
+    while Path::new(&name).symlink_metadata().is_ok() {
+        name.push("x");
+    }
+    name.into()
 }
 
 /// The effective user id of this process.

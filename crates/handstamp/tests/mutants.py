@@ -79,6 +79,14 @@ IMPORTS = ("-p handstamp-server --test stories", "import::sqlite::")
 IMPORTED_HASHES = ("-p handstamp-core --lib", "password::imported::tests::")
 HASH_VECTORS = ("-p handstamp-core --test imported_hashes", "")
 HASH_THREADS = ("-p handstamp --lib", "services::hashing::tests::")
+EPOCH_TABLE, EPOCH_ACTS = f"{LIBRARY}/src/store/epoch.rs", f"{LIBRARY}/src/services/epoch.rs"
+EPOCH_LAWS = ("-p handstamp --lib", "store::contract::epoch::sqlite::")
+EPOCH_LAWS_ON_POSTGRES = ("-p handstamp --lib", "store::contract::epoch::postgres::")
+NODES_ALONE = ("-p handstamp --lib", "sessions::tests::")
+STATE_FILE = ("-p handstamp --lib", "state_file::tests::")
+BACKUP_FILE = ("-p handstamp --lib", "backup::file::tests::")
+BACKUPS = ("-p handstamp-server --test stories", "backup_and_restore::")
+ENDS_TOKENS = "a_new_epoch_ends_all_sessions_and_one_time_tokens"
 LEGACY_TABLES, LEGACY = f"{LIBRARY}/src/store/legacy.rs", f"{LIBRARY}/src/services/legacy"
 LEGACY_LAWS = ("-p handstamp --lib", "store::contract::legacy::sqlite::")
 LEGACY_LAWS_ON_POSTGRES = ("-p handstamp --lib", "store::contract::legacy::postgres::")
@@ -659,6 +667,50 @@ MUTANTS = {
                                   "user_edit_changes_the_name_and_the_address_on_every_node"),
     "set_password_keeps_counts": (USERS, "for key in [AttemptKey::account(email), AttemptKey::user(id)] {",
                                   "for key in [AttemptKey::user(id)] {", OPERATORS, "user_set_password_ends_all_sessions_on_every_node"),
+    # Epochs and backups.
+    "epoch_keeps_sessions": (EPOCH_TABLE, 'request("DELETE FROM sessions")', 'request("DELETE FROM sessions WHERE 1 = 0")', EPOCH_LAWS,
+                             ENDS_TOKENS),
+    "epoch_keeps_one_time_tokens": (EPOCH_TABLE, 'request("DELETE FROM one_time_tokens")', 'request("DELETE FROM one_time_tokens WHERE 1 = 0")',
+                                    EPOCH_LAWS, ENDS_TOKENS),
+    "epoch_keeps_former_sessions": (EPOCH_TABLE, "tx.end_all_legacy_sessions(began_at).await?;", "", EPOCH_LAWS,
+                                    "a_new_epoch_ends_the_exchange_of_former_sessions"),
+    "epoch_keeps_known_devices": (USERS, "changed_at.max(epoch_began_at)", "changed_at.max(epoch_began_at.filter(|_| false))", EPOCH_LAWS,
+                                  "a_device_cookie_from_before_the_epoch_is_void"),
+    "epoch_keeps_ceremonies": (PASSKEY_TABLE, "epoch_began_at < $3)", "epoch_began_at < $3 OR 1 = 1)", PASSKEY_LAWS,
+                               "a_ceremony_that_began_before_the_epoch_is_refused"),
+    "epoch_at_a_successor": (EPOCH_TABLE, "Self(((self.0 >> BITS) + 1) << BITS)", "Self(self.0 + 1)", EPOCH_LAWS,
+                             "a_new_epoch_begins_at_a_position_that_is_no_successor"),
+    "epoch_untold_to_nodes": (EPOCH_TABLE, "tx.execute(APPEND, &[first.0.into(), kind.into(), subject.as_slice().into()]).await?;",
+                              "let _ = (APPEND, kind, subject);", EPOCH_LAWS, "a_new_epoch_begins_at_a_position_that_is_no_successor"),
+    "epoch_below_what_was_seen": (EPOCH_TABLE, "newest.max(seen).of_next_epoch()", "newest.max(seen.min(newest)).of_next_epoch()", EPOCH_LAWS,
+                                  "a_new_epoch_lies_beyond_every_position_that_was_seen"),
+    "epoch_without_a_lock": (EPOCH_TABLE, "tx.lock_sessions_and_tokens().await?;", "", EPOCH_LAWS_ON_POSTGRES,
+                             "a_token_that_is_being_made_when_an_epoch_begins_is_void"),
+    "older_database_joined": (NODE, "if self.is_put_back(position) {\n            return Err(\"the database",
+                              "if self.is_put_back(position) && false {\n            return Err(\"the database", NODES_ALONE,
+                              "a_node_does_not_join_a_database_that_is_older_than_what_it_has_seen"),
+    "row_of_an_older_database": (NODE, "if self.is_put_back(position) {\n            return Err(NoLease);",
+                                 "if self.is_put_back(position) && false {\n            return Err(NoLease);", NODES_ALONE,
+                                 "a_node_does_not_join_a_database_that_is_older_than_what_it_has_seen"),
+    "older_database_at_the_start": (EPOCH_ACTS, "if state.position < Position(position) {", "if false && state.position < Position(position) {",
+                                    BACKUPS, "a_database_file_that_is_put_back_alone_begins_a_new_epoch"),
+    "state_not_written": (EPOCH_ACTS, "let write = move || file.write(&state.created, state.position.0);",
+                          "let write = move || { let _ = (&file, &state); Ok::<(), std::io::Error>(()) };", BACKUPS,
+                          "a_folder_that_is_copied_back_begins_a_new_epoch"),
+    "state_file_of_any_birth": (f"{LIBRARY}/src/state_file.rs", "written != found", "false && written != found", STATE_FILE,
+                                "every_copy_of_a_state_file_is_noticed_whatever_its_inode_is"),
+    "checksum_unchecked": (f"{LIBRARY}/src/backup/file.rs", "if hex(&digest.finalize()) != expected {",
+                           "if false && hex(&digest.finalize()) != expected {", BACKUP_FILE,
+                           "a_backup_with_any_byte_changed_or_cut_off_is_refused"),
+    "restore_under_a_server": (f"{LIBRARY}/src/store/sqlite_files.rs", "let lock = fcntl_getlk(&index, &whole)?;",
+                               "let lock = fcntl_getlk(&index, &whole)?.filter(|_| false);", BACKUPS,
+                               "a_restore_is_refused_while_a_server_runs"),
+    "restore_without_an_epoch": (f"{LIBRARY}/src/backup/restore.rs",
+                                 "services.begin_epoch(&Context::operator(), EpochReason::Restored, EpochStart::Beyond(seen)).await",
+                                 "services.begin_epoch(&Context::operator(), EpochReason::Restored, EpochStart::IfBefore(Position(seen.0.min(0)))).await",
+                                 BACKUPS, "a_restored_backup_leaves_no_session_signed_in"),
+    "dump_without_a_table": (f"{SERVER}/backup.rs", "if !missing.is_empty() {", "if false && !missing.is_empty() {", BACKUPS,
+                             "postgres_alone::a_backup_of_postgres_is_left_to_pg_dump_and_checked"),
 }
 
 

@@ -56,6 +56,9 @@ pub struct Config {
     pub public_url: PublicUrl,
     /// The database of accounts and sessions.
     pub database: DatabaseUrl,
+    /// The file in which this node notes how far the database has come. With it the node notices that the folder or the database was put back
+    /// from a copy, and begins a new epoch. None by default, and `node.state` in the folder of [`Config::in_folder`](Self::in_folder).
+    pub state_file: Option<PathBuf>,
     /// The connections to PostgreSQL.
     pub pool: PoolConfig,
     /// The secret from which the signing keys are derived.
@@ -131,6 +134,7 @@ impl Config {
         Self {
             public_url,
             database,
+            state_file: None,
             pool: PoolConfig::default(),
             secret_key,
             secret_key_fallbacks: Vec::new(),

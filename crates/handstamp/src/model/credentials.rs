@@ -12,6 +12,8 @@ pub(crate) struct Credentials {
     pub(crate) disabled: bool,
     /// When the credentials were last changed, if ever.
     pub(crate) changed_at: Option<Timestamp>,
+    /// Device cookies from then or earlier are void: the time of the last change, or of the newest epoch if that is later.
+    pub(crate) devices_void_until: Option<Timestamp>,
     /// Whether a sign-in needs the code of an authenticator app, or a recovery code, after the first factor.
     pub(crate) has_second_factor: bool,
     /// The costs of imported hashes among all users.

@@ -35,6 +35,7 @@ pub(crate) struct CeremonyId(pub(crate) [u8; 16]);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UsedCeremony {
     pub(crate) id: CeremonyId,
+    pub(crate) began_at: Timestamp,
     pub(crate) expires_at: Timestamp,
 }
 

@@ -215,6 +215,6 @@ impl Services {
         let begun = self.store.sign_in(account.version, &session, &presented.sessions, events).await?;
         let Some(unused) = self.sessions.wait_until_applied(begun).await? else { return Ok(None) };
         self.record_sign_in(context, user_id, unused);
-        Ok(Some(self.complete_sign_in(session.owned(), account.changed_at, token, client)))
+        Ok(Some(self.complete_sign_in(session.owned(), account.devices_void_until, token, client)))
     }
 }

@@ -10,6 +10,7 @@ mod change_password;
 mod confirm_registration;
 mod delete_account;
 mod end_sessions;
+mod epoch;
 mod events;
 mod export_account;
 mod factors;
@@ -59,6 +60,7 @@ pub(crate) use admin::{CreateUser, EditUser};
 pub(crate) use assertions::Assertions;
 pub(crate) use change_password::ChangePasswordRequest;
 pub(crate) use confirm_registration::ConfirmedRegistration;
+pub(crate) use epoch::{EpochReason, position_in};
 pub(crate) use factors::{NewTotp, PendingSignIn, SignedIn, TotpConfirmed, WaysToComplete};
 use hashing::HashPermit;
 pub(crate) use hashing::PasswordHasher;
@@ -230,19 +232,19 @@ impl Services {
         SessionLifetime { duration: if remembered { lifetime } else { unremembered }, remembered }
     }
 
-    /// Completes a sign-in: adds the account to the device cookie, as the device that it was before or as a new one. The
-    /// credentials of the account were last changed at `changed_at`.
+    /// Completes a sign-in: adds the account to the device cookie, as the device that it was before or as a new one. Device cookies of
+    /// the account are void until `void_until`.
     fn complete_sign_in(
         &self,
         session: OwnedSession,
-        changed_at: Option<Timestamp>,
+        void_until: Option<Timestamp>,
         token: IssuedToken,
         client: &ClientInfo,
     ) -> SignInCookies {
         let (user_id, now) = (session.user_id, self.sessions.now());
-        let known = self.devices.open(&client.device_cookie, now).find(user_id, changed_at);
+        let known = self.devices.open(&client.device_cookie, now).find(user_id, void_until);
         let id = known.unwrap_or_else(|| DeviceId::from_bytes(self.environment.random()));
-        SignInCookies { token, device: self.devices.remember(&client.device_cookie, user_id, id, changed_at, now) }
+        SignInCookies { token, device: self.devices.remember(&client.device_cookie, user_id, id, void_until, now) }
     }
 
     /// Hashes a new password for a user of this name and address, or returns why it is rejected.

@@ -89,7 +89,12 @@ impl Services {
             if let Some(unused) = self.sessions.wait_until_applied(signed).await? {
                 self.outbox_changed();
                 self.record_sign_in(context, account.user_id, unused);
-                return Ok(SignedIn::Begun(self.complete_sign_in(session.owned(), account.changed_at, token, client)));
+                return Ok(SignedIn::Begun(self.complete_sign_in(
+                    session.owned(),
+                    account.devices_void_until,
+                    token,
+                    client,
+                )));
             }
         }
         Err(ActError::field(Field::Password, Message::WrongCredentials))

@@ -49,7 +49,7 @@ impl Services {
             if let Some(unused) = self.sessions.wait_until_applied(signed).await? {
                 self.outbox_changed();
                 self.record_sign_in(context, user, unused);
-                return Ok(self.complete_sign_in(session.owned(), account.changed_at, token, &context.client));
+                return Ok(self.complete_sign_in(session.owned(), account.devices_void_until, token, &context.client));
             }
         }
     }

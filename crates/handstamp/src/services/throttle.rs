@@ -300,7 +300,7 @@ impl Services {
         match attempt {
             PasswordAttempt::SignIn { account, known, .. } => {
                 let account = (*account)?;
-                let device = known.find(account.user_id, account.changed_at)?;
+                let device = known.find(account.user_id, account.devices_void_until)?;
                 Some((account.user_id, AttemptKey::device(account.user_id, device)))
             }
             PasswordAttempt::Reauthenticate { session, .. } => {

@@ -34,7 +34,7 @@ use crate::internal_error::InternalError;
 use crate::model::{
     ContinuedSession, ListedSession, LiveSession, NewEvent, NewSession, OwnedSession, PresentedLegacy, SessionUser,
 };
-use crate::store::{self, Committed, InvalidationLog, Store};
+use crate::store::{self, Committed, InvalidationLog, Position, Store};
 
 use cache::SessionKey;
 use expected_time::ExpectedTime;
@@ -149,6 +149,21 @@ impl Sessions {
     /// Makes [`follow`](Self::run_node) leave the cluster and return.
     pub(crate) fn stop_node(&self) {
         self.node.stop();
+    }
+
+    /// The highest position of the invalidation log that this node has seen.
+    pub(crate) fn seen(&self) -> Position {
+        self.node.seen()
+    }
+
+    /// Notes a position that this node has seen before its start.
+    pub(crate) fn note_seen(&self, position: Position) {
+        self.node.note_seen(position);
+    }
+
+    /// Completes when the database turns out to be older than what this node has seen.
+    pub(crate) async fn database_put_back(&self) {
+        self.node.database_put_back().await;
     }
 
     /// The membership status of this node.

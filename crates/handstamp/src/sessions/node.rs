@@ -60,6 +60,10 @@ pub(crate) struct Node<L: InvalidationLog, V: Clone + Weighs> {
     /// statement serves all requests that came before it was sent.
     confirmed: tokio::sync::Mutex<Option<(Position, Duration)>>,
     watches: Watches,
+    /// The highest log position that this node has seen, also before its start.
+    seen: AtomicI64,
+    /// Notified when the database turns out to be older than that.
+    put_back: Notify,
 }
 
 /// Whether this node is still a member.
@@ -109,12 +113,41 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
             applied: tokio::sync::Mutex::new((Position(0), Duration::ZERO)),
             confirmed: tokio::sync::Mutex::default(),
             watches: Watches::default(),
+            seen: AtomicI64::new(0),
+            put_back: Notify::new(),
         }
     }
 
     /// The watches of sessions by open connections.
     pub(crate) fn watches(&self) -> &Watches {
         &self.watches
+    }
+
+    /// The highest log position that this node has seen.
+    pub(crate) fn seen(&self) -> Position {
+        Position(self.seen.load(Ordering::SeqCst))
+    }
+
+    /// Notes a log position that this node has seen.
+    pub(crate) fn note_seen(&self, position: Position) {
+        self.seen.fetch_max(position.0, Ordering::SeqCst);
+    }
+
+    /// Completes when the database turns out to be older than what this node has seen. The node does not join it, and trusts none of its
+    /// rows where it needs a lease, until the log has come further.
+    pub(crate) async fn database_put_back(&self) {
+        self.put_back.notified().await;
+    }
+
+    /// Whether the database is older than what this node has seen: it was restored, or has lost what was committed.
+    fn is_put_back(&self, newest: Position) -> bool {
+        let is_put_back = newest < self.seen();
+        if is_put_back {
+            self.put_back.notify_one();
+        } else {
+            self.note_seen(newest);
+        }
+        is_put_back
     }
 
     /// Begins to watch a session.
@@ -203,6 +236,9 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
             tracing::debug!(%error, "the database did not confirm that it leads");
             NoLease
         })?;
+        if self.is_put_back(position) {
+            return Err(NoLease);
+        }
         *confirmed = Some((position, sent));
         Ok(position)
     }
@@ -341,6 +377,9 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         }
         let sent = self.environment.clock_reading();
         let position = self.with_timeout(self.log.join(id, self.lease)).await?;
+        if self.is_put_back(position) {
+            return Err("the database is older than what this node has seen".to_owned());
+        }
         let cache = Arc::new(Cache::new(position, self.capacity));
         cache.lease().renew(sent, self.lease);
         self.cache.store(Some(Arc::clone(&cache)));
@@ -408,6 +447,10 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
                 Some(position) => newest = position,
                 None => return Ok(Membership::Lost),
             }
+            if newest < cache.position() {
+                return Ok(Membership::Lost);
+            }
+            self.note_seen(newest);
             cache.lease().renew(sent, self.lease);
             renewed = true;
             if newest == cache.position() {

@@ -335,6 +335,29 @@ async fn a_node_without_a_cache_has_the_leader_confirmed_for_each_row() {
 }
 
 #[tokio::test]
+async fn a_node_does_not_join_a_database_that_is_older_than_what_it_has_seen() {
+    let log = Arc::new(QuietLog { newest: 7.into(), may_be_superseded: true, ..QuietLog::default() });
+    for capacity in [100, 0] {
+        log.newest.store(7, Ordering::SeqCst);
+        let node = node_of(&log, capacity, Duration::from_secs(60));
+        node.note_seen(Position(8));
+        let told = async {
+            // A node without a cache finds out when it reads a row.
+            assert_eq!(read(&node, 8).await, Err(Refused::NoLease));
+            node.database_put_back().await;
+            assert!(!matches!(node.status(), NodeStatus::Joined { .. }));
+            log.newest.store(9, Ordering::SeqCst);
+            soon(|| capacity == 0 || matches!(node.status(), NodeStatus::Joined { .. })).await;
+            assert_eq!(read(&node, 9).await, Ok(Some("Ada")));
+            assert_eq!(node.seen(), Position(9));
+            node.stop();
+        };
+        let both = async { tokio::join!(node.run(), told) };
+        timeout(Duration::from_secs(10), both).await.expect("it goes on once the log has come further");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_lacks_a_change_cannot_confirm_its_propagation() {
     let log = Arc::new(QuietLog { newest: 7.into(), ..QuietLog::default() });
     let node = node_of(&log, 0, Duration::from_secs(60));

@@ -44,6 +44,7 @@ macro_rules! laws {
 
 mod attempts;
 mod changes;
+mod epoch;
 mod events;
 mod failed_sign_ins;
 mod files;

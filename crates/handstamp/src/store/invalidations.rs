@@ -42,7 +42,7 @@ async fn append(tx: &mut Tx<'_>, scopes: &[InvalidationScope]) -> Result<Option<
 }
 
 /// The stored form of a scope.
-fn columns(scope: &InvalidationScope) -> (&'static str, Vec<u8>) {
+pub(super) fn columns(scope: &InvalidationScope) -> (&'static str, Vec<u8>) {
     match scope {
         InvalidationScope::Session(secret_hash) => ("session", secret_hash.as_bytes().to_vec()),
         InvalidationScope::User(id) => ("user", id.as_uuid().as_bytes().to_vec()),

@@ -29,6 +29,7 @@ macro_rules! files {
             13 "0013_passkeys",
             14 "0014_import",
             15 "0015_legacy_sessions",
+            16 "0016_epoch",
             17 "0017_secret_keys",
         )
     };

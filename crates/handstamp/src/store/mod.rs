@@ -6,6 +6,7 @@
 mod attempts;
 #[cfg(test)]
 mod contract;
+mod epoch;
 mod events;
 mod failed_sign_ins;
 mod groups;
@@ -30,6 +31,8 @@ mod sessions;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "sqlite")]
+mod sqlite_files;
+#[cfg(feature = "sqlite")]
 mod sqlite_lock;
 mod statement;
 mod users;
@@ -42,6 +45,7 @@ use handstamp_core::Timestamp;
 use crate::config::{DatabaseUrl, PoolConfig};
 
 pub(crate) use attempts::{AttemptLimit, CountedAttempt};
+pub(crate) use epoch::{DatabaseState, EpochStart};
 pub(crate) use groups::TooManyGroupsError;
 pub(crate) use jobs::JobState;
 pub(crate) use legacy_sessions::LegacyTable;
@@ -53,6 +57,10 @@ pub(crate) use protocol::{
     PropagationUnknown, StaleRead,
 };
 pub(crate) use second_factors::SecondFactorUse;
+#[cfg(feature = "sqlite")]
+pub(crate) use sqlite_files::{
+    copy_sqlite, lock_sqlite, merge_sqlite_log, position_of_sqlite, process_using_sqlite, sqlite_schema,
+};
 pub(crate) use users::EmailTakenError;
 
 pub(crate) use statement::as_maintenance;

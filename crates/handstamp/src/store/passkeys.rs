@@ -79,11 +79,14 @@ mod ceremonies {
     }
 
     impl Tx<'_> {
-        /// Uses a ceremony. Returns false if it was used before: of many at once one is the first.
+        /// Uses a ceremony. Returns false if it was used before, or began in an earlier epoch, whose used ceremonies are not all known: of
+        /// many at once one is the first.
         pub(in crate::store) async fn use_ceremony(&mut self, ceremony: UsedCeremony) -> Result<bool> {
-            const SQL: Sql =
-                request("INSERT INTO used_ceremonies (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING");
-            let args = [ceremony.id.0.as_slice().into(), ceremony.expires_at.into()];
+            const SQL: Sql = request(
+                "INSERT INTO used_ceremonies (id, expires_at) SELECT $1, $2 FROM change_counter
+                 WHERE id = 1 AND (epoch_began_at IS NULL OR epoch_began_at < $3) ON CONFLICT (id) DO NOTHING",
+            );
+            let args = [ceremony.id.0.as_slice().into(), ceremony.expires_at.into(), ceremony.began_at.into()];
             Ok(self.execute(SQL, &args).await? > 0)
         }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use handstamp_core::{SessionSecretHash, Timestamp, UserId};
 use uuid::Uuid;
 
-/// A position in the invalidation log. Positions are consecutive, in the order of the commits.
+/// A position in the invalidation log. Positions are consecutive within an epoch, in the order of the commits. The upper 32 bits are the
+/// number of the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position(pub(crate) i64);
 

@@ -130,7 +130,7 @@ impl Sqlite {
     }
 }
 
-/// What changes of the WAL file when another process commits.
+/// The properties of the WAL file that change when another process commits.
 #[derive(PartialEq, Eq)]
 struct WalFile {
     inode: u64,
@@ -169,10 +169,10 @@ async fn rollback_open_transaction(connection: &mut SqliteConnection) -> sqlx::R
 }
 
 /// A file lock that is held during migrations: two processes that migrate at once can fail.
-struct MigrationLock(#[expect(dead_code, reason = "the lock is the open file")] File);
+pub(super) struct MigrationLock(#[expect(dead_code, reason = "the lock is the open file")] File);
 
 impl MigrationLock {
-    async fn take(database: &Path) -> Result<Self, OpenError> {
+    pub(super) async fn take(database: &Path) -> Result<Self, OpenError> {
         let path = beside(database, "-lock");
         let lock = {
             let path = path.clone();
@@ -193,9 +193,7 @@ impl MigrationLock {
 
 /// Creates the file and its folder as private to this user, and rejects files that others may read or own.
 fn make_private(path: &Path) -> Result<(), OpenError> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        private_files::make_folder(folder).map_err(OpenError::File)?;
-    }
+    make_private_folder(path)?;
     private_files::make_file(path).map_err(|error| cannot("make", path, &error))?;
     // SQLite gives its WAL and index files the mode of the database.
     [path.to_owned(), beside(path, "-wal"), beside(path, "-shm"), beside(path, "-lock")]
@@ -204,7 +202,15 @@ fn make_private(path: &Path) -> Result<(), OpenError> {
         .map_err(OpenError::File)
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// Creates the folder of the file as private to this user.
+pub(super) fn make_private_folder(path: &Path) -> Result<(), OpenError> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => private_files::make_folder(folder).map_err(OpenError::File),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

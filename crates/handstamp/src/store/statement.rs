@@ -325,6 +325,24 @@ impl Store {
         self.begin_on(Durability::Synced).await
     }
 
+    /// Begins a transaction that writes, and that may take so long.
+    pub(super) async fn begin_within(&self, limit: Duration) -> Result<Tx<'_>> {
+        let mut tx = self.begin_on(Durability::Synced).await?;
+        tx.deadline = Instant::now() + limit;
+        match tx.inner {
+            #[cfg(feature = "sqlite")]
+            Inner::Sqlite { .. } => {}
+            #[cfg(feature = "postgres")]
+            Inner::Postgres(_) => {
+                // The limit of the connection is that of other transactions.
+                const LIMIT: Sql = request("SELECT set_config('statement_timeout', $1, true)");
+                let limit = limit.as_millis().to_string();
+                let _: Vec<(String,)> = tx.fetch_all(LIMIT, &[limit.as_str().into()]).await?;
+            }
+        }
+        Ok(tx)
+    }
+
     /// Begins a transaction that counts attempts. On SQLite its commit is not synced: a killed process loses nothing, and a
     /// power cut the counts of the last moments at most.
     pub(super) async fn begin_attempts(&self) -> Result<Tx<'_>> {
@@ -426,6 +444,20 @@ impl Tx<'_> {
     /// Executes a statement that gives one row.
     pub(super) async fn fetch_one<R: Record>(&mut self, sql: Sql, args: &[Arg<'_>]) -> Result<R> {
         self.fetch_optional(sql, args).await?.ok_or_else(Error::row_not_found)
+    }
+
+    /// Waits for transactions that write sessions or one-time tokens, and keeps others from doing so until the end of this one. On SQLite
+    /// a transaction that writes is alone anyway.
+    pub(super) async fn lock_sessions_and_tokens(&mut self) -> Result<()> {
+        match self.inner {
+            #[cfg(feature = "sqlite")]
+            Inner::Sqlite { .. } => Ok(()),
+            #[cfg(feature = "postgres")]
+            Inner::Postgres(_) => {
+                const LOCK: Sql = request("LOCK TABLE one_time_tokens, sessions IN SHARE ROW EXCLUSIVE MODE");
+                self.execute(LOCK, &[]).await.map(drop)
+            }
+        }
     }
 
     /// Notes an event that the transaction has written.

@@ -74,26 +74,28 @@ pub(super) use set_password;
 pub(crate) struct EmailTakenError;
 
 /// The id, the credentials version and the password hash. Then the times of disabling, of the last change, and of the confirmation
-/// of a second factor, and the costs of imported hashes.
-type CredentialsRow = (Uuid, i64, Option<String>, Option<i64>, Option<i64>, Option<i64>, String);
+/// of a second factor, the costs of imported hashes, and the time of the newest epoch.
+type CredentialsRow = (Uuid, i64, Option<String>, Option<i64>, Option<i64>, Option<i64>, String, Option<i64>);
 
 /// The columns of a [`CredentialsRow`].
 macro_rules! credentials_columns {
     () => {
         "id, credentials_version, password_hash, disabled_at, credentials_changed_at,
          (SELECT confirmed_at FROM totp_secrets WHERE user_id = users.id),
-         (SELECT costs FROM imported_hash_costs WHERE id = 1)"
+         (SELECT costs FROM imported_hash_costs WHERE id = 1), (SELECT epoch_began_at FROM change_counter WHERE id = 1)"
     };
 }
 
 impl From<CredentialsRow> for Credentials {
-    fn from((id, version, password_hash, disabled_at, changed_at, second_factor, costs): CredentialsRow) -> Self {
+    fn from(row: CredentialsRow) -> Self {
+        let (id, version, password_hash, disabled_at, changed_at, second_factor, costs, epoch_began_at) = row;
         Self {
             user_id: UserId::from_uuid(id),
             version: CredentialsVersion(version),
             password_hash: password_hash.map(PasswordHash::from_stored),
             disabled: disabled_at.is_some(),
             changed_at: changed_at.map(from_db_time),
+            devices_void_until: changed_at.max(epoch_began_at).map(from_db_time),
             has_second_factor: second_factor.is_some(),
             hash_costs: hash_costs(&costs),
         }
@@ -215,13 +217,14 @@ impl Store {
             credentials_columns!(),
             " FROM (SELECT 1) AS one LEFT JOIN users ON users.email_key = $1"
         );
-        type Row = (Option<Uuid>, Option<i64>, Option<String>, Option<i64>, Option<i64>, Option<i64>, String);
-        let (id, version, password_hash, disabled_at, changed_at, factor, costs): Row =
+        type Row =
+            (Option<Uuid>, Option<i64>, Option<String>, Option<i64>, Option<i64>, Option<i64>, String, Option<i64>);
+        let (id, version, password_hash, disabled_at, changed_at, factor, costs, epoch): Row =
             self.fetch_one(Pool::Read, request(SQL), &[email.key().into()]).await?;
         let hash_costs = hash_costs(&costs);
         let credentials = id
             .zip(version)
-            .map(|(id, version)| (id, version, password_hash, disabled_at, changed_at, factor, costs).into());
+            .map(|(id, version)| (id, version, password_hash, disabled_at, changed_at, factor, costs, epoch).into());
         Ok((credentials, hash_costs))
     }
 

@@ -246,8 +246,9 @@ impl Services {
         self.outbox_changed();
         self.record_sign_in(context, session.user_id, unused);
         // It may have changed with the sign-in, as by a first confirmation of the address.
-        let changed_at = self.store.credentials_by_id(session.user_id).await?.and_then(|account| account.changed_at);
-        Ok(self.complete_sign_in(session, changed_at, token, &context.client))
+        let account = self.store.credentials_by_id(session.user_id).await?;
+        let void_until = account.and_then(|account| account.devices_void_until);
+        Ok(self.complete_sign_in(session, void_until, token, &context.client))
     }
 
     /// The token that signs in once more, if this form was sent twice and the first has signed the user in with the same code. The browser

@@ -66,7 +66,7 @@ impl Services {
                 self.refund(&content.attempted()).await;
                 self.outbox_changed();
                 self.record_sign_in(context, user, unused);
-                return Ok(self.complete_sign_in(session.owned(), account.changed_at, token, client));
+                return Ok(self.complete_sign_in(session.owned(), account.devices_void_until, token, client));
             }
         }
         Err(self.refuse_passkey(Some(user), Refusal::Changed).await?)

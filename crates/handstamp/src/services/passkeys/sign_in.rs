@@ -62,7 +62,7 @@ impl Services {
             if let Some(unused) = attempt.settle(user, signed).await? {
                 self.outbox_changed();
                 self.record_sign_in(context, user, unused);
-                return Ok(self.complete_sign_in(session.owned(), account.changed_at, token, client));
+                return Ok(self.complete_sign_in(session.owned(), account.devices_void_until, token, client));
             }
             changed = Some(user);
         }

@@ -285,7 +285,7 @@ impl Ceremonies {
         if now >= expires_at {
             return Err(Refusal::Expired);
         }
-        let used = UsedCeremony { id: CeremonyId(id.into_bytes()), expires_at };
+        let used = UsedCeremony { id: CeremonyId(id.into_bytes()), began_at: expires_at.before(VALIDITY), expires_at };
         Ok(Ceremony { used, user: user.map(UserId::from_uuid), state })
     }
 

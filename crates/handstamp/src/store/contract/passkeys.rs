@@ -7,7 +7,7 @@ use crate::model::{
     BrowserHash, CeremonyId, ContinuedSession, NewOneTimeToken, Passkey, PasskeyAdded, PasskeyOutcome, PasskeyRemoved,
     PasskeyUse, UsedCeremony,
 };
-use crate::store::TokenUse;
+use crate::store::{EpochStart, Position, TokenUse};
 
 laws! {
     a_passkey_is_found_by_its_user_its_id_and_the_address
@@ -28,12 +28,13 @@ laws! {
     a_session_goes_on_after_a_confirmation_by_passkey
     the_passkeys_of_an_account_end_with_it_and_with_a_first_confirmation
     used_ceremonies_are_purged_when_they_have_expired
+    a_ceremony_that_began_before_the_epoch_is_refused
 }
 
 const LATER: Timestamp = NOW.after(Duration::from_secs(300));
 
 fn ceremony() -> UsedCeremony {
-    UsedCeremony { id: CeremonyId(unique().into_bytes()), expires_at: LATER }
+    UsedCeremony { id: CeremonyId(unique().into_bytes()), began_at: NOW, expires_at: LATER }
 }
 
 pub(super) fn passkey_of(user_id: UserId) -> Passkey {
@@ -423,4 +424,14 @@ async fn used_ceremonies_are_purged_when_they_have_expired(store: &Store) {
     assert_eq!(store.purge_ceremonies(LATER, 1).await.unwrap(), 1);
     assert_eq!(store.purge_ceremonies(LATER, 10).await.unwrap(), 1, "that of the registration");
     assert_eq!(store.purge_ceremonies(LATER, 10).await.unwrap(), 0);
+}
+
+async fn a_ceremony_that_began_before_the_epoch_is_refused(store: &Store) {
+    let (passkey, _) = ada_with_a_passkey(store).await;
+    let used = use_of(&passkey);
+    let _ = store.begin_epoch(EpochStart::Beyond(Position(0)), NOW, |_, _| event()).await.unwrap();
+    assert_eq!(signs_in(store, &used, &new_session(passkey.user_id)).await, PasskeyOutcome::Replayed);
+    let began_at = NOW.after(Duration::from_secs(1));
+    let used = PasskeyUse { ceremony: UsedCeremony { began_at, ..ceremony() }, ..used };
+    assert_eq!(signs_in(store, &used, &new_session(passkey.user_id)).await, PasskeyOutcome::Done(0));
 }
