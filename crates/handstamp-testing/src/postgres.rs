@@ -115,6 +115,29 @@ impl Postgres {
     /// Makes all commits hang, like on a leader whose synchronous standby is gone. Reads are still answered.
     pub fn block_commits(&self) {
         self.execute_all(&["ALTER SYSTEM SET synchronous_standby_names = 'gone'", "SELECT pg_reload_conf()"]);
+        // The server's processes read the setting when they get to it.
+        for _ in 0..100 {
+            if self.commit_hangs() {
+                return;
+            }
+        }
+        panic!("commits still succeed");
+    }
+
+    /// Whether a transaction that has written something waits at its commit.
+    fn commit_hangs(&self) -> bool {
+        let write = "SELECT pg_logical_emit_message(true, 'probe', '')";
+        let mut commit =
+            self.client("psql").args(["-d", "postgres", "-qAtc", write]).stdout(Stdio::null()).spawn().unwrap();
+        for _ in 0..30 {
+            std::thread::sleep(Duration::from_millis(10));
+            if commit.try_wait().unwrap().is_some() {
+                return false;
+            }
+        }
+        commit.kill().unwrap();
+        commit.wait().unwrap();
+        true
     }
 
     /// Lets commits succeed again.

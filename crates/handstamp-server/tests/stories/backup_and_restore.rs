@@ -402,7 +402,9 @@ mod postgres_alone {
         let whole = std::fs::read(&file).unwrap();
         std::fs::write(&file, &whole[..whole.len() - 200]).unwrap();
         assert!(fails(&server, 1, &["backup", "--check", file.to_str().unwrap()]).contains("is damaged"));
-        let tables = server.texts("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename").await;
+        let database = sqlx::PgPool::connect(server.database_url()).await.unwrap();
+        let all = "SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = 'public'";
+        let tables: Vec<String> = sqlx::query_scalar(all).fetch_all(&database).await.unwrap();
         assert!(tables.len() > 15, "{tables:?}");
         for table in tables {
             let partial = server.folder().join(format!("without {table}"));

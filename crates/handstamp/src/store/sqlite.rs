@@ -107,8 +107,8 @@ impl Sqlite {
                 continue;
             };
             loop {
-                // A look at the file costs a hundredth of a statement. The time of a file is that of the kernel's tick, and does not
-                // tell two commits within one apart, so the file is believed once the last change is some ticks ago.
+                // A look at the file costs a hundredth of a statement. The time of a file is that of the kernel's tick, so it does not
+                // tell two commits within one apart. The file is believed once the last change is some ticks ago.
                 let found = WalFile::look_at(&self.wal);
                 if pause > FILE_IS_BEHIND_FOR && file.is_some() && found == file {
                     tokio::time::sleep(pause).await;
