@@ -22,6 +22,8 @@ mod log;
 #[cfg(feature = "passkeys")]
 mod passkeys;
 #[cfg(feature = "server")]
+mod pgbouncer;
+#[cfg(feature = "server")]
 mod proxy_chain;
 #[cfg(feature = "server")]
 mod server;
@@ -40,13 +42,15 @@ pub use rng::SeededRng;
 pub use webhook_receiver::WebhookReceiver;
 
 #[cfg(feature = "server")]
-pub use certificate::make_certificate;
+pub use certificate::{make_certificate, make_certificate_of};
 #[cfg(feature = "server")]
 pub use faulty_tcp_proxy::FaultyTcpProxy;
 #[cfg(feature = "server")]
 pub use log::wait_for_events;
 #[cfg(feature = "passkeys")]
 pub use passkeys::PasskeyAuthenticator;
+#[cfg(feature = "server")]
+pub use pgbouncer::PgBouncer;
 #[cfg(feature = "server")]
 pub use proxy_chain::{EchoApp, Proxy, ProxyChain};
 #[cfg(feature = "server")]

@@ -3,6 +3,7 @@
 //! A server is stopped and deleted when the test program ends, even if it is killed.
 
 use std::io::{Error, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -145,6 +146,19 @@ impl Postgres {
         self.execute_all(&["ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()"]);
     }
 
+    /// Has the server speak TLS, with the files that [`make_certificate`](crate::make_certificate) makes. It is also reachable without.
+    pub fn speak_tls(&self, certificate: &Path, key: &Path) {
+        for (file, name) in [(certificate, "server.crt"), (key, "server.key")] {
+            let mut command = Command::new("install");
+            command.args(["-m", "600"]);
+            if std::fs::metadata(&self.folder).unwrap().uid() != std::fs::metadata(file).unwrap().uid() {
+                command.args(["-o", "nobody"]);
+            }
+            assert!(command.arg(file).arg(self.folder.join("data").join(name)).status().unwrap().success());
+        }
+        self.execute_all(&["ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()"]);
+    }
+
     fn execute_all(&self, statements: &[&str]) {
         for statement in statements {
             // ALTER SYSTEM writes to a file without a commit, so it works even while commits hang.
@@ -206,7 +220,10 @@ impl Postgres {
     }
 
     fn client(&self, program: &str) -> Command {
-        let mut command = Command::new(self.bin.join(program));
+        // The packages of npm have the server alone.
+        let of_server = self.bin.join(program);
+        let debian = debian_folders().into_iter().map(|bin| bin.join(program)).find(|program| program.exists());
+        let mut command = Command::new(if of_server.exists() { of_server } else { debian.unwrap_or(program.into()) });
         command.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string()]);
         command
     }
@@ -219,10 +236,14 @@ impl Drop for Postgres {
     }
 }
 
-/// The folder of the newest version that Debian has installed, or else the one that `pg_config` reports.
+/// The folder that `HANDSTAMP_TEST_POSTGRES` names, or that of the newest version that Debian has installed, or else the one that
+/// `pg_config` reports.
 fn binaries() -> Option<PathBuf> {
-    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let newest = debian.map(|entry| entry.path().join("bin")).filter(|bin| has_server(bin)).max();
+    if let Some(chosen) = std::env::var_os("HANDSTAMP_TEST_POSTGRES").map(PathBuf::from) {
+        assert!(has_server(&chosen), "{} has no PostgreSQL", chosen.display());
+        return Some(chosen);
+    }
+    let newest = debian_folders().into_iter().filter(|bin| has_server(bin)).max();
     newest.or_else(|| {
         let output = Command::new("pg_config").arg("--bindir").output().ok()?;
         let bin = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
@@ -230,6 +251,12 @@ fn binaries() -> Option<PathBuf> {
     })
 }
 
+/// The folders of the versions that Debian has installed.
+fn debian_folders() -> Vec<PathBuf> {
+    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    debian.map(|entry| entry.path().join("bin")).collect()
+}
+
 fn has_server(bin: &Path) -> bool {
-    ["initdb", "postgres", "psql", "pg_isready"].iter().all(|program| bin.join(program).exists())
+    ["initdb", "postgres"].iter().all(|program| bin.join(program).exists())
 }

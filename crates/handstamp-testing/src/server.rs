@@ -65,6 +65,8 @@ pub struct TestServer {
     pub url: String,
     /// The number of this node among those that share the folder, from 0.
     number: u32,
+    /// The program, if it is not that of this version.
+    binary: Option<PathBuf>,
 }
 
 impl TestServer {
@@ -90,6 +92,13 @@ impl TestServer {
         Self::start_in(Arc::new(TempFolder::new()), database_url, &[(setting.0, &setting.1)])
     }
 
+    /// The same, with more settings.
+    pub fn on_database_with(database_url: String, more: &[(&str, &str)]) -> Self {
+        let setting = ("HANDSTAMP_DATABASE_URL", database_url.clone());
+        let settings: Vec<_> = more.iter().copied().chain([(setting.0, setting.1.as_str())]).collect();
+        Self::start_in(Arc::new(TempFolder::new()), database_url, &settings)
+    }
+
     fn start_in(folder: Arc<TempFolder>, database_url: String, more: &[(&str, &str)]) -> Self {
         let settings = [
             ("HANDSTAMP_HASHING__MEMORY_KIB", "8"),
@@ -104,7 +113,8 @@ impl TestServer {
         ];
         let settings = settings.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let settings = settings.collect();
-        let mut server = Self { folder, settings, database_url, program: None, url: String::new(), number: 0 };
+        let mut server =
+            Self { folder, settings, database_url, program: None, url: String::new(), number: 0, binary: None };
         server.start();
         server
     }
@@ -126,6 +136,7 @@ impl TestServer {
             program: None,
             url: String::new(),
             number: NUMBERS.fetch_add(1, Ordering::SeqCst),
+            binary: self.binary.clone(),
         }
     }
 
@@ -185,6 +196,11 @@ impl TestServer {
         self.restart();
     }
 
+    /// Uses another program from the next start on; none is that of this version.
+    pub fn use_binary(&mut self, binary: Option<PathBuf>) {
+        self.binary = binary;
+    }
+
     /// Restarts with the default public URL: `http://localhost` and the port that the server listens on. The cookie names then
     /// contain that port.
     pub fn use_default_public_url(&mut self) {
@@ -209,7 +225,7 @@ impl TestServer {
 
     /// `handstamp serve` with the settings of this server and nothing else in its environment.
     pub fn serve_command(&self) -> Command {
-        let mut command = Command::new(handstamp_binary());
+        let mut command = Command::new(self.binary.clone().unwrap_or_else(handstamp_binary));
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(self.folder().join("data"));
         command.env_clear().envs(self.settings.iter().cloned()).current_dir(self.folder()).stdin(Stdio::null());
         command

@@ -26,7 +26,7 @@ enum Kind {
 impl Error {
     /// A setting is wrong.
     pub fn is_config(&self) -> bool {
-        matches!(self.0, Kind::Config(_))
+        matches!(self.0, Kind::Config(_) | Kind::Open(OpenError::Unencrypted(_)))
     }
 
     /// A file or folder is accessible to other users, or cannot be created or read. For [`Blocklist`](crate::Blocklist) that

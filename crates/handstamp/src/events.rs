@@ -394,8 +394,8 @@ events! {
         warn DatabasePingFailed "database_ping_failed" "pinging the database failed" { error: Shown<'a> }
         /// The database does not answer at the start; it is tried again for `seconds` more.
         warn DatabaseAwaited "database_awaited" "waiting for the database to answer" { server: &'a str, error: Shown<'a>, seconds: u64 }
-        /// The connection to PostgreSQL may go unencrypted over a network.
-        warn DatabaseNotEncrypted "database_not_encrypted" "the connection to this server may go unencrypted: add ?sslmode=verify-full to database_url, or ?sslmode=disable where the network between them is trusted" { server: &'a str }
+        /// A pooler in transaction mode stands before the database, and `database.prepared_statements` is on.
+        warn DatabasePooled "database_pooled" "a pooler in transaction mode is before this server: set database.prepared_statements = false" { server: &'a str }
         /// The database has no advisory locks, so concurrent migrations are not serialised.
         warn DatabaseWithoutLocks "database_without_locks" "the database has no advisory locks: start one new node before the others" {}
         /// The database sends no notifications, so this node polls.

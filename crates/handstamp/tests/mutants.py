@@ -150,6 +150,7 @@ SECRET_LAWS = ("-p handstamp --lib", "store::contract::secret_keys::sqlite::")
 SECRET_NODES = ("-p handstamp --lib", "services::secrets::tests::")
 SECRET_FILES = ("-p handstamp --lib", "data_dir::tests::")
 ROTATIONS = ("-p handstamp-server --test stories", "secret_rotation::sqlite::")
+POOLERS = ("-p handstamp-server --test stories", "poolers::")
 OPERATORS = ("-p handstamp-server --test stories", "operator_commands::sqlite::")
 
 # Each mutant: the file, the text to replace, its replacement, the location of the test that must fail, and its name.
@@ -660,6 +661,13 @@ MUTANTS = {
                             ROTATIONS, "a_node_that_does_not_know_the_new_secret_holds_the_rotation"),
     "former_secret_lost": (f"{LIBRARY}/src/data_dir.rs", "former.push_str(&self.read_text(FORMER)?);", "", SECRET_FILES,
                            "a_rotation_of_the_files_keeps_every_secret_until_it_is_dropped"),
+    # A pooler in transaction mode gives each transaction another process of the server.
+    "statement_without_a_transaction": (f"{LIBRARY}/src/store/statement.rs", "if !database.keeps_state() {", "if false && !database.keeps_state() {",
+                                        POOLERS, "two_nodes_register_sign_in_and_sign_out_at_once_through_a_pooler"),
+    "pooler_untold": (f"{LIBRARY}/src/store/postgres.rs", "is_shared |= ", "is_shared &= ", POOLERS,
+                      "a_pooler_in_transaction_mode_without_its_setting_is_told_of"),
+    "unencrypted_database": (f"{LIBRARY}/src/store/postgres.rs", "if may_be_read_on_the_way(&options) {", "if false && may_be_read_on_the_way(&options) {",
+                             POOLERS, "a_connection_to_the_database_is_encrypted_and_its_certificate_checked"),
     # An operator's changes of credentials end what was there.
     "new_address_ends_nothing": (USERS, "self.end_all_sessions_of(id).await?;\n        self.delete_tokens_of(id).await",
                                  "self.delete_tokens_of(id).await", OPERATORS, "user_set_password_ends_all_sessions_on_every_node"),

@@ -354,6 +354,7 @@ fn invalid_values() -> Vec<(&'static str, &'static str, Refusal)> {
         ("session.lease", "999ms", Check(|config| config.session.lease = Duration::from_millis(999))),
         ("session.lease", "61s", Check(|config| config.session.lease = Duration::from_secs(61))),
         ("session.cache_entries", "1000000001", Check(|config| config.session.cache_entries = 1_000_000_001)),
+        ("database.prepared_statements", "sometimes", Type(is_no_flag)),
         ("session.notify", "sometimes", Type(is_no_flag)),
         ("session.clear_site_data", "1", Type(is_no_flag)),
         ("password.min_length", "7", Check(|config| config.password.min_length = 7)),

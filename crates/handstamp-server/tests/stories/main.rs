@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr, clippy::unwrap_used, unreachable_pub)]
 
 mod disk;
+mod load_balancer;
 mod raw_app;
 mod request_generator;
 
@@ -40,10 +41,12 @@ mod operator_commands;
 mod pages;
 mod passkeys;
 mod password_guessing;
+mod poolers;
 mod proxy_faults;
 mod registration;
 mod reverse_proxies;
 mod revocation_under_load;
+mod rolling_upgrade;
 mod second_factors;
 mod secret_rotation;
 mod session_management;

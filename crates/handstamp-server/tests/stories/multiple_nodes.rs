@@ -254,10 +254,9 @@ async fn sign_out_takes(nodes: &[&TestServer]) -> Duration {
 async fn a_node_polls_when_notifications_are_lost() {
     let database = Postgres::shared().new_database();
     let proxy = FaultyTcpProxy::new(&database);
-    let (mut server, mut second) = (TestServer::on_database(database), TestServer::on_database(proxy.url.clone()));
-    for node in [&mut server, &mut second] {
-        node.restart_with("HANDSTAMP_SECRET_KEY", "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg");
-    }
+    let secret = ("HANDSTAMP_SECRET_KEY", "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg");
+    let server = TestServer::on_database_with(database, &[secret]);
+    let second = TestServer::on_database_with(proxy.url.clone(), &[secret]);
     server.ada().await;
     for _ in 0..5 {
         assert!(sign_out_takes(&[&server, &second]).await < Duration::from_millis(500));

@@ -1,66 +1,11 @@
 //! Rotation of the secret key over two nodes: by files of the data folder, and by settings.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use handstamp_testing::TestServer;
 
-use handstamp_testing::{TestServer, Visitor};
-use reqwest::Method;
-use tokio::task::JoinHandle;
+use super::load_balancer::LoadBalancer;
 
 const OLD: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
 const NEW: &str = "Zm9vYmFyYmF6cXV4-3k9TTdhLWJ2LXp5NGpzNm1wMA8";
-
-/// The nodes that a load balancer sends requests to.
-#[derive(Clone, Default)]
-struct LoadBalancer {
-    urls: Arc<Mutex<Vec<String>>>,
-    stop: Arc<AtomicBool>,
-    requests: Arc<AtomicU32>,
-}
-
-impl LoadBalancer {
-    fn of(nodes: &[&TestServer]) -> Self {
-        let balancer = Self::default();
-        *balancer.urls.lock().unwrap() = nodes.iter().map(|node| node.url.clone()).collect();
-        balancer
-    }
-
-    /// Restarts a node, which gets no requests meanwhile.
-    async fn restarts(&self, node: &mut TestServer) {
-        self.urls.lock().unwrap().retain(|url| *url != node.url);
-        node.restart();
-        self.urls.lock().unwrap().push(node.url.clone());
-        let served = self.requests.load(Ordering::SeqCst);
-        while self.requests.load(Ordering::SeqCst) < served + 20 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    }
-
-    /// Opens a page of the account again and again, at one node after the other. Gives the visitor back at the end.
-    fn sends(&self, mut visitor: Visitor) -> JoinHandle<Visitor> {
-        let balancer = self.clone();
-        tokio::spawn(async move {
-            for turn in 0.. {
-                if balancer.stop.load(Ordering::SeqCst) {
-                    break;
-                }
-                let url = {
-                    let urls = balancer.urls.lock().unwrap();
-                    urls[turn % urls.len()].clone()
-                };
-                visitor.follows(&url);
-                let page = visitor.tries(visitor.request(Method::GET, "/account")).await;
-                let is_drained = !balancer.urls.lock().unwrap().contains(&url);
-                match page {
-                    Ok(page) => assert_eq!(page.status, 200, "a live session is served: {}", page.body),
-                    Err(error) => assert!(is_drained, "a node that is not restarted answers: {error}"),
-                }
-                balancer.requests.fetch_add(1, Ordering::SeqCst);
-            }
-            visitor
-        })
-    }
-}
 
 /// How a node is named.
 fn process(node: &TestServer) -> String {
@@ -96,7 +41,7 @@ handstamp_testing::stories! {
         assert!(status == 1 && error.contains(&process(&second)), "it still signs with the former secret: {error}");
         balancer.restarts(&mut second).await;
 
-        balancer.stop.store(true, Ordering::SeqCst);
+        balancer.stop();
         for user in requests {
             let user = user.await.unwrap();
             assert!(user.at(&first.url).is_signed_in().await && user.at(&second.url).is_signed_in().await);
@@ -104,7 +49,7 @@ handstamp_testing::stories! {
             user.at(&second.url).signs_out().await;
             assert!(!user.at(&first.url).is_signed_in().await);
         }
-        assert!(balancer.requests.load(Ordering::SeqCst) >= 80);
+        assert!(balancer.requests() >= 80);
         assert_eq!(first.events("secret_key_unshared").len() + second.events("secret_key_unshared").len(), 0);
         let checked = first.cli_json(&["secret", "check"]);
         let (keys, nodes) = (checked["keys"].as_array().unwrap(), checked["nodes"].as_array().unwrap());

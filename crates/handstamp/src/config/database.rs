@@ -113,6 +113,9 @@ pub struct PoolConfig {
     /// How long [`Handstamp::open`](crate::Handstamp::open) waits for a server that does not answer or accepts no more
     /// connections; 60 seconds by default.
     pub wait: Duration,
+    /// Whether statements are prepared once for each connection; true by default. False for poolers in transaction mode, such as
+    /// PgBouncer. Each statement then runs in a transaction of its own, which costs two more round trips, and nodes poll.
+    pub prepared_statements: bool,
 }
 
 impl PoolConfig {
@@ -125,7 +128,7 @@ impl PoolConfig {
 
 impl Default for PoolConfig {
     fn default() -> Self {
-        Self { connections: 13, wait: Duration::from_secs(60) }
+        Self { connections: 13, wait: Duration::from_secs(60), prepared_statements: true }
     }
 }
 
@@ -146,6 +149,15 @@ pub(super) fn settings() -> Vec<Setting<Config>> {
             |config, connections| config.pool.connections = connections,
         )
         .about("The most connections of this node to PostgreSQL. Three of them are reserved for its lease."),
+        Setting::flag(
+            "database.prepared_statements",
+            |config: &Config| config.pool.prepared_statements,
+            |config, prepared| config.pool.prepared_statements = prepared,
+        )
+        .about(
+            "Whether statements are prepared once for each connection. `false` for poolers in transaction mode, such as PgBouncer: \
+             nodes then poll, as without `session.notify`.",
+        ),
     ]
 }
 

@@ -180,6 +180,9 @@ pub(crate) enum OpenError {
     #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "PostgreSQL keeps its own files"))]
     File(String),
     Database(sqlx::Error),
+    /// The server, the connection to which an attacker on the network can leave unencrypted.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "SQLite is no server"))]
+    Unencrypted(String),
     /// The server that does not accept connections, and its error.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "SQLite is no server"))]
     Unreachable(String, sqlx::Error),
@@ -201,7 +204,7 @@ impl From<sqlx::migrate::MigrateError> for OpenError {
 impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::File(_) => None,
+            Self::File(_) | Self::Unencrypted(_) => None,
             Self::Database(error) | Self::Unreachable(_, error) => Some(error),
             Self::Migration(error) => Some(error),
         }
@@ -213,6 +216,16 @@ impl std::fmt::Display for OpenError {
         match self {
             Self::File(message) => f.write_str(message),
             Self::Database(error) => write!(f, "the database cannot be opened: {error}"),
+            Self::Unencrypted(server) => write!(
+                f,
+                "the connection to {server} may go unencrypted: add sslmode=verify-full to database_url, or sslmode=disable where the \
+                 network to it is trusted"
+            ),
+            Self::Unreachable(server, error) if is_of_a_pooler(error) => write!(
+                f,
+                "the database cannot be opened: {server}: {error}. A pooler in transaction mode needs \
+                 database.prepared_statements = false, and one in session mode ignore_startup_parameters = extra_float_digits,options"
+            ),
             Self::Unreachable(server, error) => write!(f, "the database cannot be opened: {server}: {error}"),
             Self::Migration(sqlx::migrate::MigrateError::VersionMissing(version)) => {
                 write!(f, "the database was migrated by a newer version of Handstamp (it has migration {version})")
@@ -220,6 +233,11 @@ impl std::fmt::Display for OpenError {
             Self::Migration(error) => write!(f, "the migrations of the database failed: {error}"),
         }
     }
+}
+
+/// Whether a pooler has refused a connection because of its settings.
+fn is_of_a_pooler(error: &sqlx::Error) -> bool {
+    error.to_string().contains("unsupported startup parameter")
 }
 
 /// A time as both databases store it. Times beyond the year 292 billion are stored as the last second that fits.

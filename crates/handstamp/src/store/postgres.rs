@@ -5,10 +5,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgSslMode};
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 use tokio::time::{Instant, sleep, timeout};
-use url::Url;
 
 use super::postgres_pool::Pool;
 use super::statement::{self, TIME_LIMIT, lease, maintenance, within_time};
@@ -40,7 +40,18 @@ pub(crate) struct Postgres {
     pub(super) lease_pool: Pool,
     /// Whether to use LISTEN and NOTIFY where they work.
     notify: bool,
+    /// Whether a connection keeps its state between transactions: prepared statements, LISTEN and settings. One to a pooler in
+    /// transaction mode does not.
+    keeps_state: bool,
 }
+
+/// Begins a transaction through a pooler in transaction mode, with the limits that other connections have as options.
+const BEGIN_WITH_LIMITS: &str = "BEGIN; SET LOCAL statement_timeout = 2500; SET LOCAL lock_timeout = 2500; \
+     SET LOCAL idle_in_transaction_session_timeout = 2500";
+/// The lock of migrations through a pooler in transaction mode, which lasts until the transaction ends.
+const LOCK_MIGRATIONS: &str = "SELECT pg_advisory_xact_lock(7453089216340271)";
+/// How often the start looks whether two connections share a server process.
+const POOLER_PROBES: u32 = 3;
 
 /// Whether the error says that the database lacks a function. Some databases that speak PostgreSQL's protocol, such as
 /// CockroachDB, have no advisory locks.
@@ -56,19 +67,31 @@ impl Postgres {
         // Ends statements that run longer than their caller waits, and transactions whose process is frozen or cut off. Such a
         // transaction would hold the lock on the log's counter and block all sign-outs.
         let limit = TIME_LIMIT.as_millis();
-        let options = PgConnectOptions::from_str(url)?.application_name("handstamp").options(
-            ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"].map(|name| (name, limit)),
-        );
-        if may_be_read_on_the_way(url, &options) {
-            Event::DatabaseNotEncrypted { server: &name_of(&options) }.record();
+        let keeps_state = config.prepared_statements;
+        let mut options = PgConnectOptions::from_str(url)?.application_name("handstamp");
+        if keeps_state {
+            let limits = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
+            options = options.options(limits.map(|name| (name, limit)));
+        } else {
+            // A pooler gives the connection to the server to another client after each transaction.
+            // It refuses parameters of a session that it does not know.
+            options = options.statement_cache_capacity(0).extra_float_digits(None);
+        }
+        if may_be_read_on_the_way(&options) {
+            return Err(OpenError::Unencrypted(name_of(&options)));
         }
         let first = first_connection(&options, config.wait).await;
         let first = first.map_err(|error| OpenError::Unreachable(name_of(&options), error))?;
-        // This connection was opened only for its error message: a pool would report a time-out instead.
-        let _ = first.close().await;
+        if keeps_state && is_pooled(first, &options).await {
+            Event::DatabasePooled { server: &name_of(&options) }.record();
+        }
         let lease_pool = Pool::new(pool_options(), LEASE_CONNECTIONS, &options);
         let pool = Pool::new(pool_options(), config.connections - PoolConfig::LEASE_CONNECTIONS, &options);
         let mut migrations = migrations::of_postgres();
+        if !keeps_state {
+            migrate_in_one_transaction(&pool, migrations.set_locking(false)).await?;
+            return Ok(Self { pool, lease_pool, notify: false, keeps_state });
+        }
         match pool.migrate(&migrations).await {
             Err(MigrateError::Execute(error)) if is_unsupported(&error) => {
                 Event::DatabaseWithoutLocks {}.record();
@@ -76,7 +99,7 @@ impl Postgres {
             }
             migrated => migrated?,
         }
-        Ok(Self { pool, lease_pool, notify })
+        Ok(Self { pool, lease_pool, notify, keeps_state })
     }
 
     /// The connections for statements outside of transactions.
@@ -85,6 +108,16 @@ impl Postgres {
             statement::Pool::Read => &self.pool,
             statement::Pool::Lease => &self.lease_pool,
         }
+    }
+
+    /// Whether a connection keeps its state between transactions.
+    pub(super) fn keeps_state(&self) -> bool {
+        self.keeps_state
+    }
+
+    /// The statement that begins a transaction.
+    pub(super) fn begin(&self) -> &'static str {
+        if self.keeps_state { "BEGIN" } else { BEGIN_WITH_LIMITS }
     }
 
     /// Notifies all nodes that listen.
@@ -99,7 +132,9 @@ impl Postgres {
         const SQL: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
         let clock = within_time(async {
             let mut connection = self.lease_pool.acquire().await?;
-            sqlx::query_scalar::<_, i64>(lease(SQL).counted()).fetch_one(&mut *connection).await
+            // A simple query, which needs no state of the connection.
+            let row = sqlx::raw_sql(lease(SQL).counted()).fetch_one(&mut *connection).await?;
+            row.try_get::<i64, _>(0)
         });
         Ok(clock.await?.try_into().ok().map(Duration::from_millis))
     }
@@ -232,12 +267,9 @@ fn name_of(options: &PgConnectOptions) -> String {
     }
 }
 
-/// Whether an attacker on the network can prevent encryption, without the operator having accepted that by an `sslmode`.
-fn may_be_read_on_the_way(url: &str, options: &PgConnectOptions) -> bool {
-    let is_named = |url: Url| url.query_pairs().any(|(key, _)| key == "sslmode" || key == "ssl-mode");
-    matches!(options.get_ssl_mode(), PgSslMode::Allow | PgSslMode::Prefer)
-        && !is_this_machine(options)
-        && !Url::parse(url).is_ok_and(is_named)
+/// Whether an attacker on the network can prevent encryption, and the operator has not accepted that by `sslmode=disable`.
+fn may_be_read_on_the_way(options: &PgConnectOptions) -> bool {
+    matches!(options.get_ssl_mode(), PgSslMode::Allow | PgSslMode::Prefer) && !is_this_machine(options)
 }
 
 fn is_this_machine(options: &PgConnectOptions) -> bool {
@@ -247,6 +279,44 @@ fn is_this_machine(options: &PgConnectOptions) -> bool {
         || host.starts_with('/')
         || host == "localhost"
         || address.is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+/// Whether a pooler in transaction mode is in the way: two connections share one process of the server.
+async fn is_pooled(mut first: PgConnection, options: &PgConnectOptions) -> bool {
+    let probe = async {
+        let mut second = options.connect().await?;
+        let mut is_shared = false;
+        for _ in 0..POOLER_PROBES {
+            let of_first = backend(&mut first).await?;
+            // The pooler has the process of the first connection to spare now.
+            sqlx::raw_sql("BEGIN").execute(&mut second).await?;
+            is_shared |= backend(&mut second).await? == of_first;
+            sqlx::raw_sql("ROLLBACK").execute(&mut second).await?;
+        }
+        let _ = second.close().await;
+        let _ = first.close().await;
+        Ok(is_shared)
+    };
+    // A server that refuses a second connection, or has no such function, is no reason not to start.
+    within_time(probe).await.unwrap_or(false)
+}
+
+/// The process of the server that runs the statements of a connection now.
+async fn backend(connection: &mut PgConnection) -> sqlx::Result<i32> {
+    let row = sqlx::raw_sql(maintenance("SELECT pg_backend_pid()").counted()).fetch_one(connection).await?;
+    row.try_get(0)
+}
+
+/// Runs the migrations in one transaction, for which a pooler keeps one process of the server. The lock ends with it.
+async fn migrate_in_one_transaction(pool: &Pool, migrations: &Migrator) -> Result<(), MigrateError> {
+    let mut connection = pool.acquire().await?;
+    let mut tx = connection.begin().await?;
+    // sqlx names the statements of its migrator, and leaves them in the process of the server.
+    sqlx::raw_sql("DEALLOCATE ALL").execute(&mut *tx).await?;
+    sqlx::raw_sql(maintenance(LOCK_MIGRATIONS).counted()).execute(&mut *tx).await?;
+    migrations.run_direct(None, &mut *tx, false).await?;
+    sqlx::raw_sql("DEALLOCATE ALL").execute(&mut *tx).await?;
+    Ok(tx.commit().await?)
 }
 
 fn pool_options() -> PgPoolOptions {
@@ -260,7 +330,8 @@ fn pool_options() -> PgPoolOptions {
 /// not have applied them. So it may return a session that has ended, and that row would then be cached.
 async fn has_caught_up(connection: &mut PgConnection) -> sqlx::Result<()> {
     const SQL: &str = "SELECT pg_is_in_recovery()";
-    match sqlx::query_scalar(maintenance(SQL).counted()).fetch_one(connection).await {
+    let row = sqlx::raw_sql(maintenance(SQL).counted()).fetch_one(connection).await;
+    match row.and_then(|row| row.try_get(0)) {
         Ok(true) => Err(sqlx::Error::Protocol("the server is not the leader, or not yet".to_owned())),
         Err(error) if !is_unsupported(&error) => Err(error),
         Ok(false) | Err(_) => Ok(()),
@@ -282,12 +353,16 @@ mod tests {
     }
 
     #[test]
-    fn only_remote_connections_without_an_sslmode_are_warned_about() {
-        let is_warned = |url: &str| may_be_read_on_the_way(url, &options(url));
-        for url in
-            ["postgres://me:secret@db/accounts", "postgres://192.0.2.7:6432/accounts", "postgresql://[2001:db8::1]/a"]
-        {
-            assert!(is_warned(url), "{url}");
+    fn remote_connections_that_an_attacker_can_leave_unencrypted_are_refused() {
+        let is_refused = |url: &str| may_be_read_on_the_way(&options(url));
+        for url in [
+            "postgres://me:secret@db/accounts",
+            "postgres://192.0.2.7:6432/accounts",
+            "postgresql://[2001:db8::1]/a",
+            "postgres://db/accounts?sslmode=prefer",
+            "postgres://db/accounts?sslmode=allow",
+        ] {
+            assert!(is_refused(url), "{url}");
         }
         for url in [
             "postgres://localhost/accounts",
@@ -296,11 +371,19 @@ mod tests {
             "postgres://me@%2Fvar%2Frun%2Fpostgresql/accounts",
             "postgres:///accounts?host=/var/run/postgresql",
             "postgres://db/accounts?sslmode=disable",
-            "postgres://db/accounts?sslmode=prefer",
+            "postgres://localhost/accounts?sslmode=prefer",
+            "postgres://db/accounts?sslmode=require",
+            "postgres://db/accounts?sslmode=verify-ca",
             "postgres://db/accounts?sslmode=verify-full",
         ] {
-            assert!(!is_warned(url), "{url}");
+            assert!(!is_refused(url), "{url}");
         }
+    }
+
+    #[test]
+    fn a_transaction_through_a_pooler_has_the_limits_of_other_connections() {
+        let limit = format!("= {}", TIME_LIMIT.as_millis());
+        assert_eq!(BEGIN_WITH_LIMITS.matches(&limit).count(), 3);
     }
 
     #[test]

@@ -225,10 +225,21 @@ enum Connection<'c> {
     #[cfg(feature = "sqlite")]
     Sqlite(&'c mut sqlx::SqliteConnection),
     #[cfg(feature = "postgres")]
-    Postgres(&'c mut sqlx::PgConnection),
+    Postgres {
+        connection: &'c mut sqlx::PgConnection,
+        /// Whether the statement is prepared once for all its executions.
+        prepared: bool,
+    },
 }
 
-impl Connection<'_> {
+impl<'c> Connection<'c> {
+    /// The connection of a transaction.
+    #[cfg(feature = "postgres")]
+    fn of(transaction: &'c mut PostgresTransaction<'_>) -> Self {
+        let prepared = transaction.prepared;
+        Self::Postgres { connection: &mut transaction.connection, prepared }
+    }
+
     /// Executes a statement and gives the number of affected rows.
     async fn execute(self, sql: Sql, args: &[Arg<'_>]) -> sqlx::Result<u64> {
         match self {
@@ -238,9 +249,9 @@ impl Connection<'_> {
                 query.execute(connection).await.map(|done| done.rows_affected())
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(connection) => {
+            Self::Postgres { connection, prepared } => {
                 let query = sqlx::query_with(sql.counted(), arguments::<sqlx::Postgres>(args)?);
-                query.execute(connection).await.map(|done| done.rows_affected())
+                query.persistent(prepared).execute(connection).await.map(|done| done.rows_affected())
             }
         }
     }
@@ -254,8 +265,9 @@ impl Connection<'_> {
                 sqlx::query_as_with(sql.counted(), arguments::<sqlx::Sqlite>(args)?).fetch_all(connection).await
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(connection) => {
-                sqlx::query_as_with(sql.counted(), arguments::<sqlx::Postgres>(args)?).fetch_all(connection).await
+            Self::Postgres { connection, prepared } => {
+                let query = sqlx::query_as_with(sql.counted(), arguments::<sqlx::Postgres>(args)?);
+                query.persistent(prepared).fetch_all(connection).await
             }
         }
     }
@@ -283,8 +295,13 @@ impl Store {
                 }
                 #[cfg(feature = "postgres")]
                 Self::Postgres(database) => {
+                    if !database.keeps_state() {
+                        let mut alone = database.begin_alone(pool).await?;
+                        let done = Connection::of(&mut alone).execute(sql, args).await?;
+                        return alone.commit().await.map(|()| done);
+                    }
                     let mut connection = database.pool(pool).acquire().await?;
-                    Connection::Postgres(&mut connection).execute(sql, args).await
+                    Connection::Postgres { connection: &mut connection, prepared: true }.execute(sql, args).await
                 }
             }
         };
@@ -302,8 +319,13 @@ impl Store {
                 }
                 #[cfg(feature = "postgres")]
                 Self::Postgres(database) => {
+                    if !database.keeps_state() {
+                        let mut alone = database.begin_alone(pool).await?;
+                        let rows = Connection::of(&mut alone).fetch_all(sql, args).await?;
+                        return alone.commit().await.map(|()| rows);
+                    }
                     let mut connection = database.pool(pool).acquire().await?;
-                    Connection::Postgres(&mut connection).fetch_all(sql, args).await
+                    Connection::Postgres { connection: &mut connection, prepared: true }.fetch_all(sql, args).await
                 }
             }
         };
@@ -364,12 +386,7 @@ impl Store {
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(database) => {
-                let begun = async {
-                    let mut transaction =
-                        PostgresTransaction { connection: database.pool.acquire().await?, is_open: true };
-                    sqlx::raw_sql("BEGIN").execute(&mut *transaction.connection).await?;
-                    Ok(Inner::Postgres(transaction))
-                };
+                let begun = async { Ok(Inner::Postgres(PostgresTransaction::begin(database, &database.pool).await?)) };
                 within(deadline, begun).await?
             }
         };
@@ -412,6 +429,33 @@ enum Inner<'a> {
 struct PostgresTransaction<'a> {
     connection: super::postgres_pool::PooledConnection<'a>,
     is_open: bool,
+    /// Whether its statements are prepared once for all transactions of the connection.
+    prepared: bool,
+}
+
+#[cfg(feature = "postgres")]
+impl<'a> PostgresTransaction<'a> {
+    async fn begin(database: &super::postgres::Postgres, pool: &'a super::postgres_pool::Pool) -> sqlx::Result<Self> {
+        let connection = pool.acquire().await?;
+        let mut transaction = Self { connection, is_open: true, prepared: database.keeps_state() };
+        sqlx::raw_sql(database.begin()).execute(&mut *transaction.connection).await?;
+        Ok(transaction)
+    }
+
+    async fn commit(mut self) -> sqlx::Result<()> {
+        sqlx::raw_sql("COMMIT").execute(&mut *self.connection).await?;
+        self.is_open = false;
+        Ok(())
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl super::postgres::Postgres {
+    /// Begins a transaction for one statement: through a pooler in transaction mode, the statement is prepared and executed by the
+    /// same process of the server only within one.
+    async fn begin_alone(&self, pool: Pool) -> sqlx::Result<PostgresTransaction<'_>> {
+        PostgresTransaction::begin(self, self.pool(pool)).await
+    }
 }
 
 #[cfg(feature = "postgres")]
@@ -515,7 +559,7 @@ impl Tx<'_> {
             #[cfg(feature = "sqlite")]
             Inner::Sqlite { connection, .. } => Connection::Sqlite(connection),
             #[cfg(feature = "postgres")]
-            Inner::Postgres(transaction) => Connection::Postgres(&mut transaction.connection),
+            Inner::Postgres(transaction) => Connection::of(transaction),
         }
     }
 }

@@ -92,6 +92,42 @@ async fn postgres_migrates_from_every_earlier_schema_with_its_data() {
     }
 }
 
+/// The record of a migration that this version does not have.
+const OF_A_NEWER_VERSION: &str =
+    "INSERT INTO handstamp_migrations (version, description, success, checksum, execution_time)
+     SELECT 9999, 'of a newer version', success, checksum, 0 FROM handstamp_migrations WHERE version = 1";
+
+fn names_the_newer_version(opened: Result<Store, crate::store::OpenError>) {
+    let refused = opened.err().expect("an older version does not use a newer schema").to_string();
+    assert!(refused.contains("newer version of Handstamp") && refused.contains("9999"), "{refused}");
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_sqlite_file_of_a_newer_version_is_refused_by_name() {
+    let folder = TempFolder::new();
+    super::store(&folder).await.close().await;
+    let url = format!("sqlite:{}", folder.path().join("data/handstamp.db").display());
+    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+    sqlx::query(OF_A_NEWER_VERSION).execute(&pool).await.unwrap();
+    pool.close().await;
+    names_the_newer_version(Store::open(&sqlite_in(&folder), true).await);
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_database_of_a_newer_version_is_refused_by_name() {
+    let url = Postgres::shared().new_database();
+    Store::open(&DatabaseUrl::Postgres(url.clone()), true).await.unwrap().close().await;
+    let pool = sqlx::PgPool::connect(&url).await.unwrap();
+    sqlx::query(OF_A_NEWER_VERSION).execute(&pool).await.unwrap();
+    pool.close().await;
+    for prepared_statements in [true, false] {
+        let config = crate::config::PoolConfig { prepared_statements, ..Default::default() };
+        names_the_newer_version(Store::open_with(&DatabaseUrl::Postgres(url.clone()), true, config).await);
+    }
+}
+
 /// An application's own migration, whose version is one of ours as well.
 fn of_an_application() -> Migrator {
     let sql = "CREATE TABLE notes (id BIGINT PRIMARY KEY)";
