@@ -1,5 +1,6 @@
 //! The settings of a [`Handstamp`](crate::Handstamp): plain values, checked by [`Config::validate`].
 
+mod admin;
 mod app;
 mod database;
 mod errors;
@@ -120,6 +121,9 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     /// The cookies of the framework that the site has left.
     pub legacy: LegacyConfig,
+    /// Whether members of the group `admins` administer the site at `/account/admin`; true by default. The last of them who can sign
+    /// in cannot be removed.
+    pub admin: bool,
 }
 
 impl Config {
@@ -156,6 +160,7 @@ impl Config {
             app_proxy: AppProxyConfig::default(),
             webhooks: WebhooksConfig::default(),
             legacy: LegacyConfig::default(),
+            admin: true,
         }
     }
 
@@ -198,6 +203,7 @@ impl Config {
             app::settings(),
             webhooks::settings(),
             legacy::settings(),
+            admin::settings(),
         ]
         .into_iter()
         .flatten()

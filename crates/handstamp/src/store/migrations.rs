@@ -29,6 +29,7 @@ macro_rules! files {
             13 "0013_passkeys",
             14 "0014_import",
             15 "0015_legacy_sessions",
+            18 "0018_administration",
         )
     };
     ($folder:literal: $($version:literal $name:literal,)*) => {
