@@ -4,7 +4,6 @@ Makes a file of USERS with ready hashes, imports it into an empty SQLite databas
 imports, exports the users, and writes INTO/IMPORT.md."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from imported_users import write_users
+from postgres_server import start_postgres
 
 BINARY, USERS, INTO = Path(sys.argv[1]).resolve(), int(sys.argv[2]), Path(sys.argv[3])
 LIMITS = {"SQLite": 60, "PostgreSQL": 120}
@@ -27,23 +27,6 @@ def measured(arguments, environment):
     if status != 0:
         sys.exit(f"handstamp {' '.join(map(str, arguments))} failed: {output}")
     return time.monotonic() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
-
-
-def start_postgres(folder):
-    binaries = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    as_nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
-    folder.mkdir()
-    if as_nobody:
-        shutil.chown(folder, "nobody", "nogroup")
-    subprocess.run([*as_nobody, binaries / "initdb", "-A", "trust", "-U", "postgres", "-D", folder / "data"], check=True, stdout=subprocess.DEVNULL, cwd=folder)
-    port = str(20000 + os.getpid() % 10000)
-    server = subprocess.Popen([*as_nobody, binaries / "postgres", "-D", folder / "data", "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}"], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(300):
-        if subprocess.run([binaries / "pg_isready", "-h", "127.0.0.1", "-p", port], stdout=subprocess.DEVNULL).returncode == 0:
-            return server, f"postgres://postgres@127.0.0.1:{port}/postgres"
-        time.sleep(0.1)
-    server.terminate()
-    sys.exit("PostgreSQL does not start")
 
 
 def measure(folder, environment, database):

@@ -19,11 +19,13 @@ use crate::settings::Settings;
 use crate::{CliError, run, settings};
 
 /// The tables without which no dump is a backup.
-const TABLES: [&str; 20] = [
+const TABLES: [&str; 25] = [
+    "administrators_lock",
     "attempts",
     "change_counter",
     "changes",
     "event_head",
+    "event_hours",
     "events",
     "failed_sign_ins",
     "handstamp_migrations",
@@ -31,6 +33,7 @@ const TABLES: [&str; 20] = [
     "jobs",
     "legacy_end",
     "legacy_exchanges",
+    "nodes",
     "one_time_tokens",
     "outbox",
     "passkeys",
@@ -39,6 +42,8 @@ const TABLES: [&str; 20] = [
     "secret_keys",
     "sessions",
     "totp_secrets",
+    "used_ceremonies",
+    "user_groups",
     "users",
 ];
 

@@ -238,7 +238,12 @@ pub(crate) enum UserCommand {
     /// Print a link with which a user sets a new password. It is valid for an hour.
     ResetLink(AccountArgument),
     /// Block sign-ins of a user, and revoke all sessions of the user permanently.
-    Disable(AccountArgument),
+    Disable {
+        #[command(flatten)]
+        account: AccountArgument,
+        #[command(flatten)]
+        last: LastAdminFlag,
+    },
     /// Allow sign-ins of a disabled user again.
     Enable(AccountArgument),
     /// Forget the wrong passwords that other clients tried for a user, so that the user can sign in at once.
@@ -246,7 +251,12 @@ pub(crate) enum UserCommand {
     /// Remove the second factors and passkeys of a user who has lost them, and revoke all sessions of the user. The user gets a mail.
     ResetFactors(AccountArgument),
     /// Delete a user and all data of the user.
-    Delete(AccountArgument),
+    Delete {
+        #[command(flatten)]
+        account: AccountArgument,
+        #[command(flatten)]
+        last: LastAdminFlag,
+    },
     /// Add a user to groups and remove the user from others; without either flag, list the groups of the user.
     Groups {
         #[command(flatten)]
@@ -258,8 +268,18 @@ pub(crate) enum UserCommand {
         #[arg(long, value_name = "NAME")]
         remove: Vec<String>,
         #[command(flatten)]
+        last: LastAdminFlag,
+        #[command(flatten)]
         output: OutputFlags,
     },
+}
+
+/// Whether the last administrator may go.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct LastAdminFlag {
+    /// Do it also to the last member of the group admins who can sign in
+    #[arg(long)]
+    pub(crate) even_the_last_admin: bool,
 }
 
 /// Manage sessions. Every change applies on all nodes when the command returns.
@@ -597,15 +617,17 @@ impl UserCommand {
     pub(crate) fn data(&self) -> &DataArgs {
         match self {
             Self::Add { data, .. } | Self::Invite { data, .. } | Self::List { data, .. } => data,
-            Self::Show { account, .. } | Self::Edit { account, .. } | Self::Groups { account, .. } => &account.data,
+            Self::Show { account, .. }
+            | Self::Edit { account, .. }
+            | Self::Disable { account, .. }
+            | Self::Delete { account, .. }
+            | Self::Groups { account, .. } => &account.data,
             Self::Verify(account)
             | Self::SetPassword(account)
             | Self::ResetLink(account)
-            | Self::Disable(account)
             | Self::Enable(account)
             | Self::Unlock(account)
-            | Self::ResetFactors(account)
-            | Self::Delete(account) => &account.data,
+            | Self::ResetFactors(account) => &account.data,
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tracing::Level;
 use zeroize::Zeroizing;
 
-use crate::cli::{OutputFlags, SessionCommand, UserCommand};
+use crate::cli::{LastAdminFlag, OutputFlags, SessionCommand, UserCommand};
 use crate::settings::{DataDirMode, Settings};
 use crate::{CliError, log, run, table};
 
@@ -62,9 +62,9 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliE
                 users.verify(user.id).await?;
                 say(&format!("verified the address {}", user.email))
             }
-            UserCommand::Disable(account) => {
+            UserCommand::Disable { account, last } => {
                 let user = find(&users, &account.email).await?;
-                users.disable(user.id).await?;
+                allowing(users, last).disable(user.id).await?;
                 say(&format!("disabled {}, and revoked {}", user.email, sessions_in_words(user.sessions)))
             }
             UserCommand::Enable(account) => {
@@ -87,18 +87,18 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliE
                 let revoked = sessions_in_words(user.sessions);
                 say(&format!("removed the second factors of {}, and revoked {revoked}", user.email))
             }
-            UserCommand::Groups { account, add, remove, output } => {
+            UserCommand::Groups { account, add, remove, last, output } => {
                 let add: Vec<_> = add.iter().map(String::as_str).collect();
                 let remove: Vec<_> = remove.iter().map(String::as_str).collect();
                 let user = find(&users, &account.email).await?;
                 if !add.is_empty() || !remove.is_empty() {
-                    users.change_groups(user.id, &add, &remove).await?;
+                    allowing(users.clone(), last).change_groups(user.id, &add, &remove).await?;
                 }
                 show_groups(&users.get(user.id).await?, output)
             }
-            UserCommand::Delete(account) => {
+            UserCommand::Delete { account, last } => {
                 let user = find(&users, &account.email).await?;
-                users.delete(user.id).await?;
+                allowing(users, last).delete(user.id).await?;
                 say(&format!("deleted {}, and revoked {}", user.email, sessions_in_words(user.sessions)))
             }
         }
@@ -122,6 +122,11 @@ pub(crate) fn sessions(settings: Settings, command: SessionCommand) -> Result<()
             }
         }
     })
+}
+
+/// The users, of whom the last administrator may go if the command says so.
+fn allowing(users: Users, last: LastAdminFlag) -> Users {
+    if last.even_the_last_admin { users.even_the_last_administrator() } else { users }
 }
 
 /// The user with this address.

@@ -131,7 +131,7 @@ impl From<handstamp::Error> for CliError {
         let status = match () {
             () if error.is_config() => 2,
             () if error.is_not_found() => 3,
-            () if error.is_invalid() => 4,
+            () if error.is_invalid() || error.is_refused() => 4,
             () => 1,
         };
         Self(error.to_string(), status)

@@ -19,6 +19,8 @@ pub(crate) enum Actor {
     User { id: UserId, session_id: Uuid },
     /// An operator, by the command line or by the application that embeds Handstamp.
     Operator,
+    /// An operator at the pages of administration: a user of the group `admins`, in this session.
+    Administrator { id: UserId, session_id: Uuid },
     /// Handstamp itself, in a background job.
     System,
 }
@@ -51,7 +53,15 @@ impl Context {
 impl Actor {
     /// The actor in the log, where an event does not name the user anyway.
     pub(crate) fn name(self) -> Option<&'static str> {
-        (self == Self::Operator).then_some("operator")
+        matches!(self, Self::Operator | Self::Administrator { .. }).then_some("operator")
+    }
+
+    /// The user who acts as an operator, if it is one.
+    pub(crate) fn administrator(self) -> Option<UserId> {
+        match self {
+            Self::Administrator { id, .. } => Some(id),
+            _ => None,
+        }
     }
 }
 

@@ -65,7 +65,7 @@ impl Error {
         matches!(self.0, Kind::Act(ActError::Fields(_)))
     }
 
-    /// The act is not allowed: the user to be signed in is disabled.
+    /// The act is not allowed: the user to be signed in is disabled, or the last administrator would go.
     pub fn is_refused(&self) -> bool {
         matches!(self.0, Kind::Act(ActError::Forbidden(_)))
     }

@@ -117,13 +117,14 @@ macro_rules! events {
         }
 
         impl Event<'_> {
-            fn write(&self, by: Option<&'static str>) {
+            fn write(&self, by: Option<&'static str>, operator: Option<UserId>) {
+                let operator = operator.map(field::display);
                 match self {
                     $(Self::$act { $($act_field),* } => {
-                        log::$act_level!(event = $act_name, $($act_field = $act_field.as_value(),)* by, $act_message);
+                        log::$act_level!(event = $act_name, $($act_field = $act_field.as_value(),)* by, operator, $act_message);
                     })*
                     $(Self::$variant { $($field),* } => {
-                        log::$level!(event = $name, $($field = $field.as_value(),)* by, $message);
+                        log::$level!(event = $name, $($field = $field.as_value(),)* by, operator, $message);
                     })*
                     Self::Never(never, _) => match *never {},
                 }
@@ -173,12 +174,12 @@ macro_rules! events {
 impl Event<'_> {
     /// Records an event that no act causes, or whose actor is the user that it names.
     pub(crate) fn record(&self) {
-        self.write(None);
+        self.write(None, None);
     }
 
     /// Records an event of an act, with its actor where that is not the user.
     pub(crate) fn record_for(&self, context: &Context) {
-        self.write(context.actor.name());
+        self.write(context.actor.name(), context.actor.administrator());
     }
 }
 

@@ -65,6 +65,20 @@ impl fmt::Display for Message {
             Self::UserDisabled => f.write_str("This account is disabled."),
             Self::NoSuchUser => f.write_str("there is no account of that address"),
             Self::NoSuchSession => f.write_str("there is no such session"),
+            Self::OwnAccount => f.write_str(
+                "This is your own account, and you could lock yourself out. Use the pages of your account, or ask another administrator.",
+            ),
+            Self::LastAdministrator => f.write_str(
+                "This is the last member of the group admins who can sign in. Add another user to the group first.",
+            ),
+            Self::NoMailForOperators => {
+                f.write_str("This site sends no mail. The command handstamp user prints links instead.")
+            }
+            Self::NoFactors => f.write_str("There is no second factor and no passkey."),
+            Self::NoSessions => f.write_str("The user is signed in nowhere."),
+            Self::NoAccount => f.write_str("There is no account of this address."),
+            Self::TimeMalformed => f.write_str("Enter a date and a time, such as 2027-01-15T08:00."),
+            Self::OtherAddress => f.write_str("This is not the address of this account."),
         }
     }
 }

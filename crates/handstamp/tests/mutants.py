@@ -48,6 +48,9 @@ EVERYWHERE = ("-p handstamp --lib", "web::routes::tests::propagation::")
 OUTBOX = ("-p handstamp --lib", "store::contract::outbox::sqlite::")
 ONE_TIME = ("-p handstamp --lib", "store::contract::one_time::sqlite::")
 LIFE = ("-p handstamp --lib", "web::routes::tests::account_life::")
+ADMIN_PAGES = ("-p handstamp --lib", "web::routes::tests::administration::")
+ADMIN_LAWS = ("-p handstamp --lib", "store::contract::administration::sqlite::")
+ADMIN_LAWS_ON_POSTGRES = ("-p handstamp --lib", "store::contract::administration::postgres::")
 WEBHOOKS = ("-p handstamp --lib", "services::webhooks::tests::")
 DELIVERY = ("-p handstamp --lib", "services::mail::tests::delivery::")
 SMTP = ("-p handstamp --lib", "services::mail::tests::smtp::")
@@ -719,6 +722,42 @@ MUTANTS = {
                                  BACKUPS, "a_restored_backup_leaves_no_session_signed_in"),
     "dump_without_a_table": (f"{SERVER}/backup.rs", "if !missing.is_empty() {", "if false && !missing.is_empty() {", BACKUPS,
                              "postgres_alone::a_backup_of_postgres_is_left_to_pg_dump_and_checked"),
+    # Administration: for members of its group, with a fresh session, under the name of the operator, and never without administrators.
+    "administration_for_everybody": (f"{WEB}/access.rs", "session.user.is_in(group)", "session.user.is_in(group) || true", ADMIN_PAGES,
+                                     "administration_looks_like_no_page_to_all_but_administrators"),
+    "administration_shown_by_its_methods": (f"{WEB}/routes.rs", "if access.group.is_some() && !hidden.contains(path) {",
+                                            "if false && access.group.is_some() && !hidden.contains(path) {", ADMIN_PAGES,
+                                            "administration_looks_like_no_page_to_all_but_administrators"),
+    "administration_shown_by_its_slash": (f"{WEB}/routes.rs", "..access\n        };", "group: None,\n            ..access\n        };", ADMIN_PAGES,
+                                          "administration_looks_like_no_page_to_all_but_administrators"),
+    "administration_though_turned_off": (f"{WEB}/routes.rs", "site.services.config.admin.then(|| administration(site))",
+                                         "Some(administration(site))", ADMIN_PAGES,
+                                         "administration_looks_like_no_page_to_all_but_administrators"),
+    "administration_without_a_fresh_session": (f"{WEB}/access.rs", "(!is_enough).then_some(", "(false && !is_enough).then_some(", ADMIN_PAGES,
+                                               "administrators_authenticate_again_before_an_act_and_at_level_1_before_a_look"),
+    "acts_with_a_stale_session_of_level_2": (f"{WEB}/access.rs", "Self { level_2_suffices: false, ..Self::ADMIN_PAGE }",
+                                             "Self { level_2_suffices: true, ..Self::ADMIN_PAGE }", ADMIN_PAGES,
+                                             "administrators_authenticate_again_before_an_act_and_at_level_1_before_a_look"),
+    "event_without_its_operator": (f"{LIBRARY}/src/services/events/mod.rs", "operator: context.actor.administrator().map(|id| id.as_uuid()),",
+                                   "operator: None,", ADMIN_PAGES, "each_act_of_an_administrator_is_done_and_recorded_under_their_name"),
+    "operator_shown_to_the_user": (f"{LIBRARY}/src/model/event.rs", "if self.actor != EventActor::Operator {", "if true {", ADMIN_PAGES,
+                                   "users_do_not_learn_the_client_of_an_operator"),
+    "deleted_without_the_address": (f"{WEB}/pages/admin/user.rs", "if key(email).is_none() || key(email) != key(&user.email) {",
+                                    "if false && key(email) != key(&user.email) {", ADMIN_PAGES,
+                                    "each_act_of_an_administrator_is_done_and_recorded_under_their_name"),
+    "administrator_locked_out": (ADMIN, "let is_own = context.actor.administrator() == Some(id);", "let is_own = false && context.actor.administrator() == Some(id);",
+                                 ADMIN_PAGES, "administrators_do_not_lock_themselves_out"),
+    "last_administrator_disabled": (f"{LIBRARY}/src/store/administrators.rs", "member > 0 && others == 0", "false && member > 0 && others == 0", ADMIN_LAWS,
+                                    "the_last_administrator_who_can_sign_in_stays"),
+    "last_administrator_is_a_disabled_one": (f"{LIBRARY}/src/store/administrators.rs", "user_groups.user_id <> $2 AND users.disabled_at IS NULL",
+                                             "user_groups.user_id <> $2", ADMIN_LAWS, "the_last_administrator_who_can_sign_in_stays"),
+    "administrators_not_locked": (f"{LIBRARY}/src/store/administrators.rs", "        self.lock_administrators().await?;\n", "", ADMIN_LAWS_ON_POSTGRES,
+                                  "of_two_administrators_who_remove_each_other_at_once_one_stays"),
+    "users_searched_without_an_index": (f"{LIBRARY}/src/store/user_search.rs", "WHERE email_key > $1 AND email_key < $2 ORDER BY email_key LIMIT $3",
+                                        "WHERE email_key || '' > $1 AND email_key < $2 || '' ORDER BY email_key || '' LIMIT $3", ADMIN_LAWS,
+                                        "a_search_reads_ranges_of_indexes"),
+    "refusals_counted_in_a_later_hour": (f"{LIBRARY}/src/store/event_hours.rs", "from.map_or(time, jiff::Timestamp::as_second)",
+                                         "from.map_or(time, |_| time)", EVENTS, "sealing_counts_each_event_in_its_hour_once"),
 }
 
 

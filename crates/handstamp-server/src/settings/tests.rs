@@ -392,6 +392,7 @@ fn invalid_values() -> Vec<(&'static str, &'static str, Refusal)> {
         ("session.confirm_after", "59s", Check(|config| config.session.confirm_after = Duration::from_secs(59))),
         ("session.confirm_after", "25h", Check(|config| config.session.confirm_after = Duration::from_secs(90_000))),
         ("sign_in.mail", "yes", Type(is_no_flag)),
+        ("admin", "yes", Type(is_no_flag)),
         ("passkeys.rp_id", "com", Check(|config| config.passkeys.rp_id = Some("com".to_owned()))),
         ("second_factor.required", "the staff", Type(|text| GroupName::parse(text).is_err())),
         ("webhooks.url", "http://app.example.com", Type(|text| text.parse::<WebhookUrl>().is_err())),

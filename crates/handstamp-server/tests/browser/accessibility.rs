@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use fantoccini::Locator;
 use serde_json::{Value, json};
 
 use crate::browser::Extra;
@@ -158,6 +159,73 @@ async fn the_pages_of_passkeys_are_accessible() {
     visitor.clicks("Sign in with a passkey").await;
     visitor.is_told_by_the_script("No passkey was used.").await;
     visitor.looks_closely("sign-in-without-passkey").await;
+    ada.hears_no_complaint().await;
+}
+
+#[tokio::test]
+async fn the_pages_of_administration_are_accessible() {
+    let site = Site::opens();
+    let (ada, bob) = (site.visitor().await, site.visitor().await);
+    ada.registers_as(&ADA).await;
+    ada.is_at("/account").await;
+    let bobs = Person {
+        name: "Bob the Builder of Very Long Bridges",
+        email: "bob@example.com",
+        password: "walnut trumpet glacier",
+    };
+    bob.registers_as(&bobs).await;
+    bob.is_at("/account").await;
+    site.runs(&["user", "groups", ADA.email, "--add", "admins"]);
+    site.runs(&["user", "groups", bobs.email, "--add", "staff", "--add", "board-of-directors"]);
+    ada.goes_to("/account").await;
+    ada.looks_closely("account-administrator").await;
+    ada.clicks("Administration").await;
+    ada.is_at("/account/admin").await;
+    for (name, path) in [
+        ("admin", "/account/admin"),
+        ("admin-30-days", "/account/admin?range=30d"),
+        ("admin-users", "/account/admin/users"),
+        ("admin-users-none", "/account/admin/users?q=nobody"),
+        ("admin-events", "/account/admin/events"),
+        ("admin-events-none", "/account/admin/events?event=user_deleted"),
+        ("admin-cluster", "/account/admin/cluster"),
+    ] {
+        ada.goes_to(path).await;
+        ada.looks_closely(name).await;
+    }
+    ada.goes_to("/account/admin").await;
+    ada.finds(Locator::Css("summary")).await.click().await.unwrap();
+    ada.looks_closely("admin-table").await;
+    ada.goes_to("/account/admin/events?user=nobody%40example.com").await;
+    ada.is_told_beside("user", "There is no account of this address.").await;
+    ada.looks_closely("admin-events-with-error").await;
+    ada.goes_to("/account/admin/users").await;
+    ada.fills_in("E-mail address", "bob").await;
+    ada.clicks("Send the invitation").await;
+    ada.is_told_beside("email", "name@example.com").await;
+    ada.looks_closely("admin-invite-with-error").await;
+    ada.goes_to("/account/admin/users?q=ada").await;
+    ada.clicks("ada@example.com").await;
+    ada.sees("This is your own account").await;
+    ada.looks_closely("admin-user-own").await;
+    ada.goes_to("/account/admin/users?q=bob").await;
+    ada.clicks("bob@example.com").await;
+    ada.looks_closely("admin-user").await;
+    ada.fills_in("Add to a group", "no group").await;
+    ada.clicks("Add").await;
+    ada.is_told_beside("group", "64 letters").await;
+    ada.looks_closely("admin-user-with-error").await;
+    ada.fills_in("Address of the user, to confirm", "eve@example.com").await;
+    ada.clicks("Delete the account").await;
+    ada.is_told_beside("email", "This is not the address of this account.").await;
+    ada.clicks("Disable").await;
+    ada.sees("The account is disabled, and the user is signed out everywhere.").await;
+    ada.looks_closely("admin-user-disabled").await;
+    bob.is_signed_out().await;
+    ada.fills_in("Address of the user, to confirm", bobs.email).await;
+    ada.clicks("Delete the account").await;
+    ada.is_at("/account/admin/users?notice=deleted").await;
+    ada.looks_closely("admin-users-deleted").await;
     ada.hears_no_complaint().await;
 }
 

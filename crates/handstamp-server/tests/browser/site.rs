@@ -50,6 +50,14 @@ impl Site {
         self.folder.path()
     }
 
+    /// Runs a command of an operator on the site.
+    pub(crate) fn runs(&self, arguments: &[&str]) {
+        let mut command = Command::new(handstamp_binary());
+        let command = command.current_dir(self.folder.path()).args(arguments).args(["--data-dir", "data"]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Stops the process with SIGTERM, as an operator does, and starts another.
     pub(crate) fn restarts(&mut self) {
         self.server.signal("TERM");

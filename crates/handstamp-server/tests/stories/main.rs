@@ -8,6 +8,7 @@ mod request_generator;
 
 mod account_life;
 mod account_settings;
+mod administration;
 mod assertion_verification;
 mod audit_log;
 mod backup_and_restore;

@@ -1,5 +1,6 @@
 //! The settings of a [`Handstamp`](crate::Handstamp): plain values, checked by [`Config::validate`].
 
+mod admin;
 mod app;
 mod database;
 mod errors;
@@ -126,6 +127,9 @@ pub struct Config {
     /// Whether this process is a node of the site, whose secret keys the other nodes must share; true by default. Commands that end at
     /// once are none.
     pub node: bool,
+    /// Whether members of the group `admins` administer the site at `/account/admin`; true by default. The last of them who can sign
+    /// in cannot be removed.
+    pub admin: bool,
 }
 
 impl Config {
@@ -164,6 +168,7 @@ impl Config {
             webhooks: WebhooksConfig::default(),
             legacy: LegacyConfig::default(),
             node: true,
+            admin: true,
         }
     }
 
@@ -206,6 +211,7 @@ impl Config {
             app::settings(),
             webhooks::settings(),
             legacy::settings(),
+            admin::settings(),
         ]
         .into_iter()
         .flatten()

@@ -7,13 +7,16 @@ use handstamp_core::UserId;
 use super::import::{UserExport, UserImport};
 use crate::context::Context;
 use crate::error::Error;
-use crate::model::{Factors, ListUsers, User};
+use crate::model::{Factors, LastAdministrator, ListUsers, User};
 use crate::services::{CreateUser, EditUser, Invite, Services};
 
 /// The users of a site, for operators and applications: [`Handstamp::users`](crate::Handstamp::users). Every change has been applied
 /// on every node when its method returns.
 #[derive(Clone)]
-pub struct Users(Arc<Services>);
+pub struct Users {
+    services: Arc<Services>,
+    last: LastAdministrator,
+}
 
 /// A user to be created.
 #[derive(Clone, Copy)]
@@ -41,7 +44,14 @@ pub struct UserChanges<'a> {
 
 impl Users {
     pub(crate) fn new(services: &Arc<Services>) -> Self {
-        Self(Arc::clone(services))
+        Self { services: Arc::clone(services), last: LastAdministrator::Stays }
+    }
+
+    /// The same users, of whom the last member of the group `admins` who can sign in may be disabled, deleted or removed from the group
+    /// as well. Otherwise that is [refused](Error::is_refused), unless [`Config::admin`](crate::Config::admin) is false.
+    #[must_use]
+    pub fn even_the_last_administrator(self) -> Self {
+        Self { last: LastAdministrator::MayGo, ..self }
     }
 
     /// The user with this id.
@@ -49,7 +59,7 @@ impl Users {
     /// # Errors
     /// [Not found](Error::is_not_found), or the database cannot be read.
     pub async fn get(&self, id: UserId) -> Result<User, Error> {
-        Ok(self.0.user(id).await?)
+        Ok(self.services.user(id).await?)
     }
 
     /// The user with this e-mail address, in any case of its letters, if there is one.
@@ -57,7 +67,7 @@ impl Users {
     /// # Errors
     /// When the text is not an e-mail address, or the database cannot be read.
     pub async fn find_by_email(&self, email: &str) -> Result<Option<User>, Error> {
-        Ok(self.0.user_by_email(email).await?)
+        Ok(self.services.user_by_email(email).await?)
     }
 
     /// A page of users, ordered by address.
@@ -78,7 +88,7 @@ impl Users {
     /// # Errors
     /// When the database cannot be read.
     pub async fn list(&self, query: &ListUsers) -> Result<Vec<User>, Error> {
-        Ok(self.0.list_users(query).await?)
+        Ok(self.services.list_users(query).await?)
     }
 
     /// Creates a user, whether registration is open or not, and returns the id.
@@ -88,7 +98,7 @@ impl Users {
     /// address has an account; or the database cannot be written.
     pub async fn create(&self, new: NewUser<'_>) -> Result<UserId, Error> {
         let new = CreateUser::parse(new.name, new.email, new.password)?;
-        Ok(self.0.create_user(&Context::operator(), new).await?)
+        Ok(self.services.create_user(&Context::operator(), new).await?)
     }
 
     /// Invites a person, who gets a mail with a link that is valid for a week, and returns the link. Accepting it creates the account,
@@ -99,7 +109,7 @@ impl Users {
     /// a verified or a disabled account. Or the database cannot be written.
     pub async fn invite(&self, name: &str, email: &str, groups: &[&str]) -> Result<String, Error> {
         let invite = Invite::parse(name, email, groups)?;
-        Ok(self.0.invite(&Context::operator(), invite).await?)
+        Ok(self.services.invite(&Context::operator(), invite).await?)
     }
 
     /// A link with which a user sets a new password, valid for an hour. Pass it on to the user and to no other person.
@@ -107,7 +117,7 @@ impl Users {
     /// # Errors
     /// [Not found](Error::is_not_found), or the database cannot be written.
     pub async fn reset_link(&self, id: UserId) -> Result<String, Error> {
-        Ok(self.0.create_reset_link(&Context::operator(), id).await?)
+        Ok(self.services.create_reset_link(&Context::operator(), id).await?)
     }
 
     /// Marks the address of a user as verified, so that apps receive it: users can register with any address.
@@ -115,7 +125,7 @@ impl Users {
     /// # Errors
     /// [Not found](Error::is_not_found), or the database cannot be written.
     pub async fn verify(&self, id: UserId) -> Result<(), Error> {
-        Ok(self.0.verify_user(&Context::operator(), id).await?)
+        Ok(self.services.verify_user(&Context::operator(), id).await?)
     }
 
     /// Changes the name and the address of a user. A new address ends all sessions, links and device cookies of the user. If the
@@ -126,7 +136,7 @@ impl Users {
     /// [field](Error::field) when the name or the address is rejected or another user has the address. Then nothing is changed.
     pub async fn edit(&self, id: UserId, changes: UserChanges<'_>) -> Result<(), Error> {
         let edit = EditUser::parse(changes.name, changes.email, !changes.email_unverified)?;
-        Ok(self.0.edit_user(&Context::operator(), id, edit).await?)
+        Ok(self.services.edit_user(&Context::operator(), id, edit).await?)
     }
 
     /// Sets the password of a user, as `handstamp user set-password` does: by the rules of a registration. All sessions, links and
@@ -135,15 +145,15 @@ impl Users {
     /// # Errors
     /// [Not found](Error::is_not_found); [invalid](Error::is_invalid) when the password is rejected; or the database cannot be written.
     pub async fn set_password(&self, id: UserId, password: &str) -> Result<(), Error> {
-        Ok(self.0.set_password(&Context::operator(), id, password).await?)
+        Ok(self.services.set_password(&Context::operator(), id, password).await?)
     }
 
     /// Disables a user: sign-ins are rejected, and the sessions are revoked for good.
     ///
     /// # Errors
-    /// [Not found](Error::is_not_found), or the database cannot be written.
+    /// [Not found](Error::is_not_found); [refused](Error::is_refused) for the last administrator; or the database cannot be written.
     pub async fn disable(&self, id: UserId) -> Result<(), Error> {
-        Ok(self.0.set_user_disabled(&Context::operator(), id, true).await?)
+        Ok(self.services.set_user_disabled(&Context::operator(), id, true, self.last).await?)
     }
 
     /// Allows a disabled user to sign in again.
@@ -151,16 +161,16 @@ impl Users {
     /// # Errors
     /// [Not found](Error::is_not_found), or the database cannot be written.
     pub async fn enable(&self, id: UserId) -> Result<(), Error> {
-        Ok(self.0.set_user_disabled(&Context::operator(), id, false).await?)
+        Ok(self.services.set_user_disabled(&Context::operator(), id, false, self.last).await?)
     }
 
     /// Adds a user to groups and removes them from others.
     ///
     /// # Errors
     /// [Not found](Error::is_not_found); [invalid](Error::is_invalid) when a name is none of a group or the user would be in more
-    /// than fifty; or the database cannot be written.
+    /// than fifty; or the database cannot be written. It is [refused](Error::is_refused) to remove the last administrator.
     pub async fn change_groups(&self, id: UserId, add: &[&str], remove: &[&str]) -> Result<(), Error> {
-        Ok(self.0.change_groups(&Context::operator(), id, add, remove).await?)
+        Ok(self.services.change_groups(&Context::operator(), id, add, remove, self.last).await?)
     }
 
     /// Clears the count of wrong passwords for a user, who can then sign in at once, and returns whether there were any. The counts
@@ -169,7 +179,7 @@ impl Users {
     /// # Errors
     /// [Not found](Error::is_not_found), or the database cannot be written.
     pub async fn unlock(&self, id: UserId) -> Result<bool, Error> {
-        Ok(self.0.unlock_user(&Context::operator(), id).await?)
+        Ok(self.services.unlock_user(&Context::operator(), id).await?)
     }
 
     /// The password and the second factors of a user, without any secret.
@@ -177,7 +187,7 @@ impl Users {
     /// # Errors
     /// [Not found](Error::is_not_found), or the database cannot be read.
     pub async fn factors(&self, id: UserId) -> Result<Factors, Error> {
-        Ok(self.0.factors_of(id).await?)
+        Ok(self.services.factors_of(id).await?)
     }
 
     /// Removes the second factors and passkeys of a user who has lost them, who then signs in with the password alone. The sessions are
@@ -186,25 +196,25 @@ impl Users {
     /// # Errors
     /// [Not found](Error::is_not_found), or the database cannot be written.
     pub async fn reset_factors(&self, id: UserId) -> Result<bool, Error> {
-        Ok(self.0.reset_factors(&Context::operator(), id).await?)
+        Ok(self.services.reset_factors(&Context::operator(), id).await?)
     }
 
     /// Begins an import of users from another system, as `handstamp import` does. No mails and no webhooks are sent. A dry run checks
     /// everything and stores nothing.
     pub fn import(&self, dry_run: bool) -> UserImport {
-        UserImport::new(&self.0, dry_run)
+        UserImport::new(&self.services, dry_run)
     }
 
     /// Begins an export of all users with their password hashes, as `handstamp export --users` does.
     pub fn export(&self) -> UserExport {
-        UserExport::new(&self.0)
+        UserExport::new(&self.services)
     }
 
     /// Deletes a user with all data. The sessions are revoked.
     ///
     /// # Errors
-    /// [Not found](Error::is_not_found), or the database cannot be written.
+    /// [Not found](Error::is_not_found); [refused](Error::is_refused) for the last administrator; or the database cannot be written.
     pub async fn delete(&self, id: UserId) -> Result<(), Error> {
-        Ok(self.0.delete_user(&Context::operator(), id).await?)
+        Ok(self.services.delete_user(&Context::operator(), id, self.last).await?)
     }
 }

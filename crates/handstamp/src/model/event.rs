@@ -58,10 +58,11 @@ impl NewEvent {
         self
     }
 
-    /// The same event, with nothing that tells of the user or of a client.
+    /// The same event, with nothing that tells of the user or of a client. An operator is named still.
     #[must_use]
     pub(crate) fn without_personal_data(self) -> Self {
-        let content = EventContent { actor: self.content.actor, ..EventContent::default() };
+        let EventContent { actor, operator, .. } = self.content;
+        let content = EventContent { actor, operator, ..EventContent::default() };
         Self { user: None, deleted: self.user, content, ..self }
     }
 
@@ -76,6 +77,7 @@ impl NewEvent {
                     "id": self.id,
                     "user": self.user.or(self.deleted).map(|user| user.to_string()),
                     "actor": content.actor,
+                    "operator": content.operator,
                     "address": content.address,
                     "user_agent": content.user_agent,
                     "session_id": content.session,
@@ -117,6 +119,9 @@ pub(crate) struct SignInEvents {
 #[serde(default)]
 pub(crate) struct EventContent {
     pub(crate) actor: EventActor,
+    /// The user who acted as an operator, at the pages of administration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) operator: Option<Uuid>,
     /// The address of the client.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) address: String,
@@ -183,6 +188,8 @@ pub struct AuditEvent {
     pub user: Option<UserId>,
     /// The actor.
     pub actor: EventActor,
+    /// The user who acted as an operator, at the pages of administration.
+    pub operator: Option<UserId>,
     /// The address of the client; empty where it is not known.
     pub address: String,
     /// The User-Agent header of the client; empty where it is not known.
@@ -204,9 +211,18 @@ impl AuditEvent {
         user: Option<UserId>,
         content: EventContent,
     ) -> Self {
-        let EventContent { actor, address, user_agent, session, request, fields } = content;
-        let (session_id, request_id) = (session, request);
-        Self { id, position, time, event, user, actor, address, user_agent, session_id, request_id, fields }
+        let EventContent { actor, operator, address, user_agent, session, request, fields } = content;
+        let (session_id, request_id, operator) = (session, request, operator.map(UserId::from_uuid));
+        Self { id, position, time, event, user, actor, operator, address, user_agent, session_id, request_id, fields }
+    }
+
+    /// The event as its user may see it: with nothing of an operator's client.
+    #[must_use]
+    pub(crate) fn without_operator(self) -> Self {
+        if self.actor != EventActor::Operator {
+            return self;
+        }
+        Self { operator: None, address: String::new(), user_agent: String::new(), session_id: None, ..self }
     }
 }
 
@@ -247,7 +263,7 @@ pub enum EventActor {
     Visitor,
     /// The user of the event, signed in.
     User,
-    /// An operator, by the command line or by the application that embeds Handstamp.
+    /// An operator, by the command line, by the pages of administration, or by the application that embeds Handstamp.
     Operator,
     /// Handstamp itself, in a background job.
     System,

@@ -46,6 +46,22 @@ pub(crate) enum Message {
     UserDisabled,
     NoSuchUser,
     NoSuchSession,
+    /// An operator acts on the own account in a way that could lock them out.
+    OwnAccount,
+    /// Without this user no member of the group `admins` could sign in.
+    LastAdministrator,
+    /// An operator would have a mail sent, but the site sends none.
+    NoMailForOperators,
+    /// The user has no second factor to remove.
+    NoFactors,
+    /// The user has no session to end.
+    NoSessions,
+    /// The typed address is not that of the user who would be deleted.
+    OtherAddress,
+    /// No account has this address.
+    NoAccount,
+    /// A time is none.
+    TimeMalformed,
 }
 
 impl From<EmailError> for Message {
@@ -90,6 +106,10 @@ pub(crate) enum Field {
     Code,
     /// The answer of an authenticator.
     Credential,
+    /// Of a search: the user, and the first and the last time.
+    User,
+    From,
+    Until,
 }
 
 impl Field {
@@ -103,6 +123,9 @@ impl Field {
             Self::Group => "group",
             Self::Code => "code",
             Self::Credential => "credential",
+            Self::User => "user",
+            Self::From => "from",
+            Self::Until => "until",
         }
     }
 }

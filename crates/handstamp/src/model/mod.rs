@@ -3,6 +3,9 @@
 /// The most groups that a user is in: their names must fit into a header.
 pub(crate) const GROUPS_PER_USER: i64 = 50;
 
+/// The group whose members administer the site.
+pub(crate) const ADMINISTRATORS: &str = "admins";
+
 mod audit_report;
 mod credentials;
 mod event;
@@ -16,6 +19,7 @@ mod outbox;
 mod passkey;
 mod secrets;
 mod session;
+mod status;
 mod user;
 
 pub use audit_report::{AuditProblem, AuditProblemKind, AuditReport};
@@ -37,5 +41,6 @@ pub(crate) use secrets::{KeyNode, SigningTimes};
 pub use secrets::{SecretKeyStatus, SecretNode, SecretRole, SecretStatus};
 pub use session::ListedSession;
 pub(crate) use session::{LiveSession, NewSession, OwnedSession, RevokeOutcome};
+pub(crate) use status::{DatabaseStatus, EventCounts, EventPage, EventSearch, UndeliveredMessage};
+pub(crate) use user::{FindUsers, FoundUser, FoundUsers, LastAdministrator, NewUser, SearchPosition, SessionUser};
 pub use user::{ListUsers, User};
-pub(crate) use user::{NewUser, SessionUser};

@@ -15,6 +15,8 @@ pub(crate) enum OutboxKind {
     SignInRequest,
     /// A user has asked to make this address that of the account.
     EmailChangeRequest,
+    /// An operator has a link to set a new password sent to a user.
+    OperatorReset,
     /// The link to verify the address of an account, with a code.
     VerifyEmail,
     /// The link of an invitation.
@@ -54,11 +56,12 @@ impl OutboxChannel {
 
 impl OutboxKind {
     /// All kinds.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::ResetRequest,
         Self::RegistrationRequest,
         Self::SignInRequest,
         Self::EmailChangeRequest,
+        Self::OperatorReset,
         Self::VerifyEmail,
         Self::Invitation,
         Self::PasswordChanged,
@@ -81,6 +84,7 @@ impl OutboxKind {
             Self::RegistrationRequest => "registration_request",
             Self::SignInRequest => "sign_in_request",
             Self::EmailChangeRequest => "email_change_request",
+            Self::OperatorReset => "operator_reset",
             Self::VerifyEmail => "verify_email",
             Self::Invitation => "invitation",
             Self::PasswordChanged => "password_changed",

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use handstamp_core::{DisplayName, EmailAddress, PasswordHash, Timestamp, UserId};
+use uuid::Uuid;
 
 use super::NewOneTimeToken;
 
@@ -116,6 +117,55 @@ impl SessionUser {
     pub(crate) fn same_snapshot(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.text, &other.text)
     }
+}
+
+/// Whether an act may leave the group `admins` without a member who can sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastAdministrator {
+    Stays,
+    MayGo,
+}
+
+/// A search of users: a page of at most `limit`.
+#[derive(Clone, Debug)]
+pub(crate) struct FindUsers {
+    /// The beginning of an address or of a name, an id, an id in a former system, or `group:` and the name of a group. All users if it
+    /// is empty.
+    pub(crate) text: String,
+    /// None for the first page.
+    pub(crate) after: Option<SearchPosition>,
+    pub(crate) limit: usize,
+}
+
+/// The position of the last user of a page, in the order of the addresses, then in that of the names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SearchPosition {
+    Address(String),
+    Name(String, Uuid),
+    /// In a group, by the id of the user.
+    Member(Uuid),
+}
+
+/// A page of a search of users.
+#[derive(Debug)]
+pub(crate) struct FoundUsers {
+    pub(crate) users: Vec<FoundUser>,
+    /// None if there are no more.
+    pub(crate) next: Option<SearchPosition>,
+}
+
+/// A user in a list.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundUser {
+    pub(crate) id: UserId,
+    pub(crate) name: String,
+    pub(crate) email: String,
+    pub(crate) email_verified: bool,
+    pub(crate) created_at: Timestamp,
+    pub(crate) signed_in_at: Option<Timestamp>,
+    pub(crate) disabled: bool,
+    /// The names of the user's groups, in order.
+    pub(crate) groups: Vec<String>,
 }
 
 /// An account that is about to be created.

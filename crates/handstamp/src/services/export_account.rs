@@ -57,7 +57,8 @@ impl Services {
                 "created_at": time(link.created_at),
                 "expires_at": time(link.expires_at),
             })).collect::<Vec<_>>(),
-            "events": events.iter().map(|event| json!({
+            // Users do not learn the session and the address of an operator.
+            "events": events.into_iter().map(AuditEvent::without_operator).map(|event| json!({
                 "id": event.id.to_string(),
                 "time": time(event.time),
                 "event": event.event,

@@ -91,6 +91,17 @@ impl Services {
         Ok(self.link(&token))
     }
 
+    /// Invites a person by mail alone: the operator does not see the link.
+    ///
+    /// # Errors
+    /// As [`invite`](Self::invite), and when the site sends no mail.
+    pub(crate) async fn mail_invitation(&self, context: &Context, invite: Invite) -> Result<(), ActError> {
+        if !self.mail_is_on() {
+            return Err(ActError::field(Field::Email, Message::NoMailForOperators));
+        }
+        self.invite(context, invite).await.map(drop)
+    }
+
     /// The person whom the invitation of a link is for.
     pub(crate) async fn invited(&self, link: &str) -> Result<Invited, ActError> {
         let token = self.find_link(link, OneTimePurpose::AcceptInvitation).await?;

@@ -56,7 +56,7 @@ use crate::sessions::{IssuedToken, SessionLifetime, Sessions};
 use crate::store::Store;
 
 pub(crate) use act_error::ActError;
-pub(crate) use admin::{CreateUser, EditUser};
+pub(crate) use admin::{CreateUser, EditUser, OperatorAct, SiteStatus, UserOverview};
 pub(crate) use assertions::Assertions;
 pub(crate) use change_password::ChangePasswordRequest;
 pub(crate) use confirm_registration::ConfirmedRegistration;

@@ -133,8 +133,8 @@ impl Services {
         Ok(claimed.map(|message| Claimed { message, until }))
     }
 
-    /// Has a message that could not be delivered tried again, unless it was tried for long enough.
-    pub(super) async fn try_again_later(&self, claimed: &Claimed) -> Result<Undelivered, InternalError> {
+    /// Has a message that could not be delivered, and why, tried again, unless it was tried for long enough.
+    pub(super) async fn try_again_later(&self, claimed: &Claimed, error: &str) -> Result<Undelivered, InternalError> {
         let Claimed { message, until } = claimed;
         let now = self.sessions.now();
         let last = message.created_at.after(TRIED_FOR);
@@ -144,7 +144,7 @@ impl Services {
         }
         let [random] = self.environment.random();
         let due_at = now.after(wait_after(message.attempts, random)).min(last);
-        self.store.postpone_message(message.id, *until, due_at).await?;
+        self.store.postpone_message(message.id, *until, due_at, &shortened(error)).await?;
         Ok(Undelivered::Deferred { seconds: due_at.since(now).as_secs() })
     }
 
@@ -155,6 +155,12 @@ impl Services {
             sleep(FINISH_AGAIN).await;
         }
     }
+}
+
+/// The beginning of an error, which a server may have written.
+fn shortened(error: &str) -> String {
+    const MOST: usize = 500;
+    error.chars().filter(|character| *character != '\0').take(MOST).collect()
 }
 
 /// The wait after so many attempts. Up to an eighth is added at random, so that what failed together is not tried together again.

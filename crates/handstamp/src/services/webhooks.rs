@@ -187,7 +187,7 @@ impl Services {
             }
             Err(Refusal::Temporary(error)) => {
                 let error = error.as_str();
-                match self.try_again_later(claimed).await? {
+                match self.try_again_later(claimed, error).await? {
                     Undelivered::Deferred { seconds } => {
                         count("deferred");
                         Event::WebhookDeferred { webhook, message: id, user, attempts, seconds, error }.record();

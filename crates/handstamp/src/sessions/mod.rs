@@ -34,7 +34,7 @@ use crate::internal_error::InternalError;
 use crate::model::{
     ContinuedSession, ListedSession, LiveSession, NewEvent, NewSession, OwnedSession, PresentedLegacy, SessionUser,
 };
-use crate::store::{self, Committed, InvalidationLog, Position, Store};
+use crate::store::{self, Committed, InvalidationLog, NodeRow, Position, Store};
 
 use cache::SessionKey;
 use expected_time::ExpectedTime;
@@ -169,6 +169,11 @@ impl Sessions {
     /// The membership status of this node.
     pub(crate) fn status(&self) -> NodeStatus {
         self.node.status()
+    }
+
+    /// For how long this node has seen no renewal of each of these leases.
+    pub(crate) fn silences_of(&self, nodes: &[NodeRow]) -> Vec<Duration> {
+        self.node.silences_of(nodes)
     }
 
     /// Waits until every node has applied the change, then returns the result.

@@ -542,6 +542,14 @@ impl<L: InvalidationLog, V: Clone + Weighs + Send + Sync + 'static> Node<L, V> {
         Ok(found >= position)
     }
 
+    /// For how long this node has seen no renewal of each of these leases.
+    pub(crate) fn silences_of(&self, rows: &[NodeRow]) -> Vec<Duration> {
+        self.record_heartbeats(rows);
+        let now = self.environment.clock_reading().monotonic;
+        let heartbeats = self.heartbeats.lock().expect("nothing panics while it holds the watch");
+        rows.iter().map(|row| heartbeats.silence_of(row, now)).collect()
+    }
+
     fn record_heartbeats(&self, rows: &[NodeRow]) {
         self.heartbeats
             .lock()
@@ -595,6 +603,11 @@ impl HeartbeatMonitor {
             };
             self.0.insert(row.id, (row.renewals, since));
         }
+    }
+
+    /// For how long the row has not been renewed, as far as it is known.
+    fn silence_of(&self, row: &NodeRow, now: Duration) -> Duration {
+        self.0.get(&row.id).map_or(Duration::ZERO, |(_, since)| now.saturating_sub(*since))
     }
 
     /// Whether the row is known not to have been renewed for `duration`.

@@ -13,11 +13,11 @@ use uuid::Uuid;
 
 use super::sessions::SESSIONS_PER_USER;
 use super::statement::{Pool, Sql, request};
-use super::{EmailTakenError, Store, TooManyGroupsError};
+use super::{ChangeGroupsError, EmailTakenError, Store};
 use crate::config::DatabaseUrl;
 use crate::model::{
-    CredentialsVersion, EventContent, EventWriter, ListUsers, NewEvent, NewSession, NewUser, OwnedSession,
-    RevokeOutcome, SignInEvents,
+    CredentialsVersion, EventContent, EventWriter, LastAdministrator::MayGo, ListUsers, NewEvent, NewSession, NewUser,
+    OwnedSession, RevokeOutcome, SignInEvents,
 };
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
@@ -42,6 +42,7 @@ macro_rules! laws {
     };
 }
 
+mod administration;
 mod attempts;
 mod changes;
 mod epoch;
@@ -410,8 +411,9 @@ async fn a_user_is_in_the_groups_that_were_added_and_not_removed(store: &Store) 
     let (id, session) = ada(store).await;
     let user = async || store.live_session(session.secret_hash, id, NOW).await.unwrap().unwrap().0.user;
     assert_eq!((user().await.groups(), user().await.is_in("")), ("", false));
-    let change =
-        async |added, removed| store.change_groups(id, &groups(added), &groups(removed), event()).await.unwrap().value;
+    let change = async |added, removed| {
+        store.change_groups(id, &groups(added), &groups(removed), MayGo, event()).await.unwrap().value
+    };
     change(&["staff", "Editors", "staff"], &[]).await.unwrap();
     assert_eq!(user().await.groups(), "Editors,staff", "names are compared byte by byte");
     change(&["staff", "board"], &["Editors", "nobody"]).await.unwrap();
@@ -427,22 +429,22 @@ async fn a_user_is_in_the_groups_that_were_added_and_not_removed(store: &Store) 
 async fn a_user_is_in_at_most_fifty_groups(store: &Store) {
     let (id, session) = ada(store).await;
     let many: Vec<_> = (0..50).map(|number| GroupName::parse(&format!("group-{number}")).unwrap()).collect();
-    assert_eq!(store.change_groups(id, &many, &[], event()).await.unwrap().value, Ok(()));
-    let one_more = store.change_groups(id, &groups(&["one-more"]), &[], event()).await.unwrap();
-    assert_eq!((one_more.value, one_more.position), (Err(TooManyGroupsError), None));
+    assert_eq!(store.change_groups(id, &many, &[], MayGo, event()).await.unwrap().value, Ok(()));
+    let one_more = store.change_groups(id, &groups(&["one-more"]), &[], MayGo, event()).await.unwrap();
+    assert_eq!((one_more.value, one_more.position), (Err(ChangeGroupsError::TooMany), None));
     let live = store.live_session(session.secret_hash, id, NOW).await.unwrap().unwrap().0;
     assert!(live.user.is_in("group-49") && !live.user.is_in("one-more"), "the refused change did nothing");
     assert_eq!(
-        store.change_groups(id, &groups(&["one-more"]), &groups(&["group-0"]), event()).await.unwrap().value,
+        store.change_groups(id, &groups(&["one-more"]), &groups(&["group-0"]), MayGo, event()).await.unwrap().value,
         Ok(())
     );
 }
 
 async fn a_deleted_user_is_in_no_group(store: &Store) {
     let (id, _) = ada(store).await;
-    store.change_groups(id, &groups(&["staff"]), &[], event()).await.unwrap().value.unwrap();
-    let _ = store.delete_user(id, event()).await.unwrap();
-    store.change_groups(id, &groups(&["staff"]), &[], event()).await.unwrap().value.unwrap();
+    store.change_groups(id, &groups(&["staff"]), &[], MayGo, event()).await.unwrap().value.unwrap();
+    let _ = store.delete_user(id, MayGo, event()).await.unwrap();
+    store.change_groups(id, &groups(&["staff"]), &[], MayGo, event()).await.unwrap().value.unwrap();
     assert_eq!(count(store, "SELECT COUNT(*) FROM user_groups").await, 0);
 }
 
@@ -562,7 +564,7 @@ async fn users_are_listed_in_pages_and_found_by_text_and_group(store: &Store) {
     for address in ["bob@example.com", "Carol@example.com", "100%_dave!@example.org"] {
         store.create_user(&new_user(address), None, &[], event()).await.unwrap().value.unwrap();
     }
-    store.change_groups(ada, &groups(&["staff"]), &[], event()).await.unwrap().value.unwrap();
+    store.change_groups(ada, &groups(&["staff"]), &[], MayGo, event()).await.unwrap().value.unwrap();
     let list = async |query: &ListUsers| {
         let users = store.list_users(query, NOW).await.unwrap();
         users.into_iter().map(|user| user.email).collect::<Vec<_>>()
@@ -640,19 +642,19 @@ async fn an_address_is_verified_at_the_creation_of_the_account_or_later(store: &
 
 async fn disabling_an_account_ends_its_sessions_for_good(store: &Store) {
     let (id, session) = ada(store).await;
-    let _ = store.set_disabled(id, Some(NOW), event()).await.unwrap();
+    let _ = store.set_disabled(id, Some(NOW), MayGo, event()).await.unwrap();
     assert!(
         !is_live(store, &session).await
             && store.user_by_email(&email("ada@example.com"), NOW).await.unwrap().unwrap().disabled
     );
-    let _ = store.set_disabled(id, None, event()).await.unwrap();
+    let _ = store.set_disabled(id, None, MayGo, event()).await.unwrap();
     assert!(!is_live(store, &session).await, "enabling revives no session");
     one_more(store, id).await;
 }
 
 async fn deleting_an_account_deletes_its_sessions(store: &Store) {
     let (id, session) = ada(store).await;
-    let _ = store.delete_user(id, event()).await.unwrap();
+    let _ = store.delete_user(id, MayGo, event()).await.unwrap();
     assert!(!is_live(store, &session).await && store.sessions_of(id, NOW).await.unwrap().is_empty());
     assert!(store.credentials_by_id(id).await.unwrap().is_none());
     ada(store).await;

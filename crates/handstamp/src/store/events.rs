@@ -5,9 +5,12 @@ use std::sync::LazyLock;
 use handstamp_core::{ErasedEvents, EventCommitment, EventHead, EventKeys, EventTag, Timestamp, UserId};
 use uuid::Uuid;
 
+use super::event_hours::CountedHours;
 use super::statement::{Arg, Pool, Sql, Tx, limit, maintenance, request};
 use super::{Error, Result, Store, from_db_time};
-use crate::model::{AuditEvent, ERASED_FIELDS, EventContent, ListEvents, NewEvent, SignInEvents, StoredEvent};
+use crate::model::{
+    AuditEvent, ERASED_FIELDS, EventActor, EventContent, EventSearch, ListEvents, NewEvent, SignInEvents, StoredEvent,
+};
 
 /// A query for the columns of a [`StoredRow`].
 macro_rules! stored_events {
@@ -161,16 +164,20 @@ impl Store {
     ///
     /// The lock of the newest position comes first, so no two nodes seal at once.
     pub(crate) async fn seal_events(&self, keys: &EventKeys, skipped: u64) -> Result<SealedEvents> {
-        const SELECT: Sql =
-            maintenance("SELECT commitment, tag FROM events WHERE position IS NULL ORDER BY id LIMIT $1 OFFSET $2");
+        const SELECT: Sql = maintenance(
+            "SELECT commitment, tag, time, name, CASE WHEN name = 'authn_login_fail' THEN content ELSE '' END
+             FROM events WHERE position IS NULL ORDER BY id LIMIT $1 OFFSET $2",
+        );
         const ADVANCE: Sql = maintenance("UPDATE event_head SET position = $1, link = $2 WHERE id = 1");
         let mut tx = self.begin().await?;
         let before = tx.lock_head().await?;
-        let rows: Vec<(Vec<u8>, Vec<u8>)> =
+        let rows: Vec<UnsealedRow> =
             tx.fetch_all(SELECT, &[limit(SEALED_AT_ONCE), number_column(skipped).into()]).await?;
         let (mut newest, count) = (before, rows.len());
-        let mut seals = Vec::with_capacity(count);
-        for commitment in rows.into_iter().filter_map(|row| written_by_this_site(keys, row)) {
+        let (mut seals, mut hours) = (Vec::with_capacity(count), CountedHours::default());
+        for (commitment, tag, time, name, content) in rows {
+            let Some(commitment) = written_by_this_site(keys, (commitment, tag)) else { continue };
+            hours.count(time, &name, &content);
             let seal;
             (newest, seal) = keys.seal(&newest, &commitment);
             seals.push((commitment, newest.position, seal));
@@ -181,6 +188,7 @@ impl Store {
             for seals in seals.chunks(SEALED_BY_ONE_STATEMENT) {
                 tx.store_seals(seals).await?;
             }
+            tx.add_to_hours(hours).await?;
             tx.execute(ADVANCE, &[number_column(newest.position).into(), newest.link.as_slice().into()]).await?;
             tx.commit().await?;
         }
@@ -232,6 +240,33 @@ impl Store {
         Ok(rows.into_iter().map(listed).collect())
     }
 
+    /// Up to `most` events before the one with this id, the newest first, within the times of a search. Of its other conditions they
+    /// meet the one that an index serves: the user, else the actor if it is an operator, else the name.
+    pub(crate) async fn search_events(
+        &self,
+        search: &EventSearch,
+        before: Uuid,
+        most: usize,
+    ) -> Result<Vec<AuditEvent>> {
+        let [end, start] = [search.until, search.from].map(|time| time.map(first_id_at));
+        let before = end.map_or(before, |end| before.min(end));
+        let mut args: Vec<Arg<'_>> = vec![before.into(), start.unwrap_or(Uuid::nil()).into(), limit(most)];
+        let sql = match search {
+            EventSearch { user: Some(user), .. } => {
+                args.push((*user).into());
+                SEARCH_OF_USER
+            }
+            EventSearch { actor: Some(EventActor::Operator), .. } => SEARCH_OF_OPERATORS,
+            EventSearch { name: Some(name), .. } => {
+                args.push(name.as_str().into());
+                SEARCH_OF_NAME
+            }
+            _ => SEARCH,
+        };
+        let rows: Vec<ListedRow> = self.fetch_all(Pool::Read, request(sql), &args).await?;
+        Ok(rows.into_iter().map(listed).collect())
+    }
+
     /// Erases up to `most` events of a user, the oldest first, and returns how many. If the user has no more than that it does
     /// nothing, since the deletion of the user erases them.
     pub(crate) async fn erase_some_events(&self, user: UserId, most: usize, event: NewEvent) -> Result<u64> {
@@ -276,6 +311,33 @@ impl Store {
 
 type StoredRow =
     (Vec<u8>, Option<i64>, Vec<u8>, Option<Uuid>, i64, String, Option<Uuid>, String, Vec<u8>, Option<Uuid>);
+
+/// A query for a page of a search. `$1` and `$2` are the ends of the ids, `$3` the number of rows.
+macro_rules! search_events {
+    ($condition:literal) => {
+        concat!(
+            "SELECT position, id, time, name, user_id, content FROM events WHERE ",
+            $condition,
+            "id < $1 AND id >= $2 ORDER BY id DESC LIMIT $3"
+        )
+    };
+}
+
+pub(super) const SEARCH: &str = search_events!("");
+pub(super) const SEARCH_OF_USER: &str = search_events!("user_id = $4 AND ");
+pub(super) const SEARCH_OF_NAME: &str = search_events!("name = $4 AND ");
+/// The actor comes first in the content, and an index has the events of operators by that.
+pub(super) const SEARCH_OF_OPERATORS: &str = search_events!("substr(content, 1, 19) = '{\"actor\":\"operator\"' AND ");
+
+/// The least id of an event at a time: the ids begin with it (RFC 9562, version 7).
+fn first_id_at(time: Timestamp) -> Uuid {
+    let milliseconds = u128::from(time.unix_seconds()).saturating_mul(1000).min((1 << 48) - 1);
+    Uuid::from_u128(milliseconds << 80)
+}
+
+/// The commitment and the tag of an event that is not sealed, and what its hour is counted by: the time, the name, and the content of
+/// failed sign-ins.
+type UnsealedRow = (Vec<u8>, Vec<u8>, i64, String, String);
 
 type ListedRow = (Option<i64>, Uuid, i64, String, Option<Uuid>, String);
 

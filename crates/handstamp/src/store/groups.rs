@@ -3,12 +3,16 @@
 use handstamp_core::{GroupName, UserId};
 
 use super::statement::{Sql, request};
-use super::{Committed, InvalidationScope, Result, Store};
-use crate::model::{GROUPS_PER_USER, NewEvent};
+use super::{Committed, InvalidationScope, LastAdministratorError, Result, Store};
+use crate::model::{ADMINISTRATORS, GROUPS_PER_USER, LastAdministrator, NewEvent};
 
-/// The user would be in more groups than [`GROUPS_PER_USER`].
+/// Why the groups of a user were not changed.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct TooManyGroupsError;
+pub(crate) enum ChangeGroupsError {
+    /// The user would be in more groups than [`GROUPS_PER_USER`].
+    TooMany,
+    LastAdministrator(LastAdministratorError),
+}
 
 /// A column of a query on `users`: the names of the user's groups in order, separated by commas.
 macro_rules! groups_column {
@@ -26,14 +30,20 @@ impl Store {
         id: UserId,
         added: &[GroupName],
         removed: &[GroupName],
+        last: LastAdministrator,
         event: NewEvent,
-    ) -> Result<Committed<Result<(), TooManyGroupsError>>> {
+    ) -> Result<Committed<Result<(), ChangeGroupsError>>> {
         const REMOVE: Sql = request("DELETE FROM user_groups WHERE user_id = $1 AND name = $2");
         const ADD: Sql = request(
             "INSERT INTO user_groups (user_id, name) SELECT id, $2 FROM users WHERE id = $1
              ON CONFLICT (user_id, name) DO NOTHING",
         );
         let mut tx = self.begin().await?;
+        if removed.iter().any(|group| group.as_str() == ADMINISTRATORS)
+            && let Err(error) = tx.check_last_administrator(id, last).await?
+        {
+            return tx.rollback_with(Err(ChangeGroupsError::LastAdministrator(error))).await;
+        }
         let (mut left, mut joined) = (Vec::new(), Vec::new());
         for (names, statement, changed) in [(removed, REMOVE, &mut left), (added, ADD, &mut joined)] {
             for name in names.iter().map(GroupName::as_str) {
@@ -45,7 +55,7 @@ impl Store {
         let (count,): (i64,) =
             tx.fetch_one(request("SELECT COUNT(*) FROM user_groups WHERE user_id = $1"), &[id.into()]).await?;
         if count > GROUPS_PER_USER && !added.is_empty() {
-            return tx.rollback_with(Err(TooManyGroupsError)).await;
+            return tx.rollback_with(Err(ChangeGroupsError::TooMany)).await;
         }
         if !joined.is_empty() || !left.is_empty() {
             tx.write_event(event.with("added", joined).with("removed", left)).await?;

@@ -77,10 +77,10 @@ impl InvalidationLog for Store {
     type Error = Error;
 
     async fn join(&self, node: NodeId, lease: Duration) -> Result<Position> {
-        const SQL: &str = "INSERT INTO nodes (id, position, renewals, lease)
-             SELECT $1, position, 0, $2 FROM change_counter WHERE id = 1 RETURNING position";
+        const SQL: &str = "INSERT INTO nodes (id, position, renewals, lease, version)
+             SELECT $1, position, 0, $2, $3 FROM change_counter WHERE id = 1 RETURNING position";
         let milliseconds = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-        let args = [node.0.into(), milliseconds.into()];
+        let args = [node.0.into(), milliseconds.into(), env!("CARGO_PKG_VERSION").into()];
         let (newest,): (i64,) = self.fetch_one(Pool::Lease, statement::lease(SQL), &args).await?;
         Ok(Position(newest))
     }

@@ -31,6 +31,7 @@ macro_rules! files {
             15 "0015_legacy_sessions",
             16 "0016_epoch",
             17 "0017_secret_keys",
+            18 "0018_administration",
         )
     };
     ($folder:literal: $($version:literal $name:literal,)*) => {

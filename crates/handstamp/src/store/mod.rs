@@ -3,10 +3,12 @@
 //! Both databases run the same SQL; only opening them differs. Every method is one statement or one transaction, and
 //! `contract.rs` tests every method on both databases.
 
+mod administrators;
 mod attempts;
 #[cfg(test)]
 mod contract;
 mod epoch;
+mod event_hours;
 mod events;
 mod failed_sign_ins;
 mod groups;
@@ -35,6 +37,8 @@ mod sqlite_files;
 #[cfg(feature = "sqlite")]
 mod sqlite_lock;
 mod statement;
+mod status;
+mod user_search;
 mod users;
 
 use std::fmt;
@@ -44,9 +48,10 @@ use handstamp_core::Timestamp;
 
 use crate::config::{DatabaseUrl, PoolConfig};
 
+pub(crate) use administrators::LastAdministratorError;
 pub(crate) use attempts::{AttemptLimit, CountedAttempt};
 pub(crate) use epoch::{DatabaseState, EpochStart};
-pub(crate) use groups::TooManyGroupsError;
+pub(crate) use groups::ChangeGroupsError;
 pub(crate) use jobs::JobState;
 pub(crate) use legacy_sessions::LegacyTable;
 pub(crate) use one_time_acts::{TokenUse, Verified};
@@ -61,6 +66,7 @@ pub(crate) use second_factors::SecondFactorUse;
 pub(crate) use sqlite_files::{
     copy_sqlite, lock_sqlite, merge_sqlite_log, position_of_sqlite, process_using_sqlite, sqlite_schema,
 };
+pub(crate) use status::{COUNTED_MESSAGES, NodeStatusRow};
 pub(crate) use users::EmailTakenError;
 
 pub(crate) use statement::as_maintenance;

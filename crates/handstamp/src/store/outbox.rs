@@ -7,6 +7,7 @@ use handstamp_core::{OneTimeId, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::statement::{Pool, Sql, Tx, maintenance, request};
+use super::status::COUNTED_MESSAGES;
 use super::{Error, Result, Store, from_db_time};
 use crate::model::{NewOneTimeToken, NewOutboxMessage, OutboxChannel, OutboxKind, OutboxMessage};
 
@@ -107,11 +108,17 @@ impl Store {
         tx.commit().await
     }
 
-    /// Has a message tried again at this time, if the claim until `claimed_until` is still the last one.
-    pub(crate) async fn postpone_message(&self, id: Uuid, claimed_until: Timestamp, due_at: Timestamp) -> Result<()> {
-        const SQL: Sql = maintenance("UPDATE outbox SET due_at = $3 WHERE id = $1 AND due_at = $2");
+    /// Has a message tried again at this time, if the claim until `claimed_until` is still the last one, and notes why it failed.
+    pub(crate) async fn postpone_message(
+        &self,
+        id: Uuid,
+        claimed_until: Timestamp,
+        due_at: Timestamp,
+        error: &str,
+    ) -> Result<()> {
+        const SQL: Sql = maintenance("UPDATE outbox SET due_at = $3, last_error = $4 WHERE id = $1 AND due_at = $2");
         let mut tx = self.begin().await?;
-        tx.execute(SQL, &[id.into(), claimed_until.into(), due_at.into()]).await?;
+        tx.execute(SQL, &[id.into(), claimed_until.into(), due_at.into(), error.into()]).await?;
         tx.commit().await
     }
 
@@ -121,6 +128,23 @@ impl Store {
         const SQL: Sql = maintenance("SELECT COUNT(*) FROM outbox WHERE due_at <= $1");
         let (count,): (i64,) = self.fetch_one(Pool::Read, SQL, &[now.into()]).await?;
         Ok(count)
+    }
+
+    /// The number of messages of a channel up to one more than [`COUNTED_MESSAGES`], and when the oldest was written.
+    pub(crate) async fn waiting_messages(&self, channel: OutboxChannel) -> Result<(u64, Option<Timestamp>)> {
+        static COUNT: LazyLock<[String; 2]> = LazyLock::new(|| {
+            OutboxChannel::ALL.map(|channel| {
+                format!("SELECT COUNT(*) FROM (SELECT 1 FROM outbox WHERE {} LIMIT $1) AS counted", is_of(channel))
+            })
+        });
+        static OLDEST: LazyLock<[String; 2]> = LazyLock::new(|| {
+            OutboxChannel::ALL
+                .map(|channel| format!("SELECT created_at FROM outbox WHERE {} ORDER BY id LIMIT 1", is_of(channel)))
+        });
+        let most = i64::try_from(COUNTED_MESSAGES + 1).unwrap_or(i64::MAX);
+        let (count,): (i64,) = self.fetch_one(Pool::Read, request(&COUNT[channel as usize]), &[most.into()]).await?;
+        let oldest: Option<(i64,)> = self.fetch_optional(Pool::Read, request(&OLDEST[channel as usize]), &[]).await?;
+        Ok((count.try_into().unwrap_or(0), oldest.map(|(at,)| from_db_time(at))))
     }
 
     /// The number of messages of a channel, and when the oldest was written.

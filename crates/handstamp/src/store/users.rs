@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::groups::groups_column;
 use super::statement::{Pool, Sql, Tx, limit, request};
-use super::{Committed, InvalidationScope, Position, Result, Store, from_db_time};
+use super::{Committed, InvalidationScope, LastAdministratorError, Position, Result, Store, from_db_time};
 use crate::model::{
-    Credentials, CredentialsVersion, ListUsers, LiveSession, NewEvent, NewOneTimeToken, NewSession, NewUser,
-    OwnedSession, SessionUser, SignInEvents, User,
+    Credentials, CredentialsVersion, LastAdministrator, ListUsers, LiveSession, NewEvent, NewOneTimeToken, NewSession,
+    NewUser, OwnedSession, SessionUser, SignInEvents, User,
 };
 
 /// A query for the columns of an [`UserRow`]. `$1` is the time; the rest of the statement selects the users.
@@ -294,9 +294,15 @@ impl Store {
         &self,
         id: UserId,
         disabled_at: Option<Timestamp>,
+        last: LastAdministrator,
         event: NewEvent,
-    ) -> Result<Committed<()>> {
+    ) -> Result<Committed<Result<(), LastAdministratorError>>> {
         let mut tx = self.begin().await?;
+        if disabled_at.is_some()
+            && let Err(error) = tx.check_last_administrator(id, last).await?
+        {
+            return tx.rollback_with(Err(error)).await;
+        }
         let changed = tx
             .execute(request("UPDATE users SET disabled_at = $2 WHERE id = $1"), &[id.into(), disabled_at.into()])
             .await?;
@@ -308,7 +314,7 @@ impl Store {
         if changed > 0 {
             tx.write_event(event).await?;
         }
-        tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
+        tx.commit_invalidating(Ok(()), &[InvalidationScope::User(id)]).await
     }
 
     /// Marks the address of an account as verified, unless it already is.
@@ -327,9 +333,17 @@ impl Store {
     }
 
     /// Deletes an account with its sessions, one-time tokens and unsent mails, its counts of attempts, and the content of its events.
-    pub(crate) async fn delete_user(&self, id: UserId, event: NewEvent) -> Result<Committed<()>> {
+    pub(crate) async fn delete_user(
+        &self,
+        id: UserId,
+        last: LastAdministrator,
+        event: NewEvent,
+    ) -> Result<Committed<Result<(), LastAdministratorError>>> {
         const DELETE: &str = "DELETE FROM users WHERE id = $1 RETURNING email";
         let mut tx = self.begin().await?;
+        if let Err(error) = tx.check_last_administrator(id, last).await? {
+            return tx.rollback_with(Err(error)).await;
+        }
         let deleted: Option<(String,)> = tx.fetch_optional(request(DELETE), &[id.into()]).await?;
         if let Some((email,)) = deleted {
             let account = EmailAddress::parse(&email).map(|email| AttemptKey::account(&email));
@@ -339,7 +353,7 @@ impl Store {
             }
             tx.erase_events(id, usize::MAX, event).await?;
         }
-        tx.commit_invalidating((), &[InvalidationScope::User(id)]).await
+        tx.commit_invalidating(Ok(()), &[InvalidationScope::User(id)]).await
     }
 
     /// Replaces a hash by one of the same password that was made with other settings.

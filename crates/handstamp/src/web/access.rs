@@ -1,10 +1,13 @@
 //! The access to a route as a value: the checks before its handler runs, and the format of its errors.
 
+use handstamp_core::AssuranceLevel;
+
 use super::Site;
 use super::headers::PagePolicy;
 use super::user::Visitor;
 use super::web_error::WebError;
 use crate::events::Event;
+use crate::model::ADMINISTRATORS;
 
 /// The access to a route. Each group of routes names one of the constants, or one that differs from it in a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub(super) struct Access {
     pub(super) group: Option<&'static str>,
     /// Whether the user must have authenticated within `session.confirm_after`.
     pub(super) fresh: bool,
+    /// Whether a session of level 2 is enough in place of that.
+    pub(super) level_2_suffices: bool,
     /// Whether a signed-in user must have a second factor, if `second_factor.required` says so. It is false only for pages that all
     /// visitors see, for those on which a user reaches the second factor, and for signing in and out.
     pub(super) needs_required_factor: bool,
@@ -54,6 +59,7 @@ impl Access {
         session: SessionAccess::Optional,
         group: None,
         fresh: false,
+        level_2_suffices: false,
         needs_required_factor: false,
         errors: ErrorFormat::Negotiated,
         policy: PagePolicy::STRICT,
@@ -65,6 +71,16 @@ impl Access {
     pub(super) const CONFIRMED_PAGE: Self = Self { fresh: true, ..Self::MEMBERS_PAGE };
     /// A page on which a signed-in user sets up or changes a second factor.
     pub(super) const FACTOR_PAGE: Self = Self { needs_required_factor: false, ..Self::CONFIRMED_PAGE };
+    /// A page of administration. It looks like no page to all who are not in the group, also to those who are not signed in.
+    pub(super) const ADMIN_PAGE: Self = Self {
+        group: Some(ADMINISTRATORS),
+        fresh: true,
+        level_2_suffices: true,
+        needs_required_factor: true,
+        ..Self::PAGE
+    };
+    /// An act of an administrator.
+    pub(super) const ADMIN_ACT: Self = Self { level_2_suffices: false, ..Self::ADMIN_PAGE };
     /// An action of the API. Its handler decides whether an anonymous client may run it.
     pub(super) const API: Self = Self { errors: ErrorFormat::Problem, needs_required_factor: true, ..Self::PAGE };
     /// An action of the API with which a client signs in, registers, or signs out, or authenticates again.
@@ -76,20 +92,27 @@ impl Access {
 
     /// The error for a visitor who lacks what the route requires of a session. Every such requirement is checked here.
     pub(super) fn refusal(&self, site: &Site, visitor: &Visitor) -> Option<WebError> {
+        // It comes first: another answer would show that there is such a page.
+        if let Some(group) = self.group
+            && !visitor.session().is_some_and(|session| session.user.is_in(group))
+        {
+            if let Some(session) = visitor.session() {
+                Event::AuthzFail { user: session.user.id, group: Some(group), origin: None }.record();
+            }
+            return Some(WebError::not_found());
+        }
         if self.needs_required_factor
             && let Some(session) = visitor.session()
             && !site.services.has_required_assurance(&session.user, session.authentication)
         {
             return Some(WebError::SecondFactorRequired);
         }
-        if self.group.is_none() && !self.fresh {
+        if !self.fresh {
             return None;
         }
         let Some(session) = visitor.session() else { return Some(WebError::SignedOut) };
-        if let Some(group) = self.group.filter(|group| !session.user.is_in(group)) {
-            Event::AuthzFail { user: session.user.id, group: Some(group), origin: None }.record();
-            return Some(WebError::not_found());
-        }
-        (self.fresh && !site.services.is_fresh(session)).then_some(WebError::ReauthenticationRequired)
+        let is_enough = site.services.is_fresh(session)
+            || self.level_2_suffices && session.authentication.assurance() >= AssuranceLevel::TWO_FACTORS;
+        (!is_enough).then_some(WebError::ReauthenticationRequired)
     }
 }

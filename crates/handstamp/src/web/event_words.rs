@@ -1,4 +1,4 @@
-//! Describes events of the audit log in words, for the page that shows users their own.
+//! Describes events of the audit log in words, for users and for operators.
 
 use handstamp_core::Timestamp;
 use serde_json::Value;
@@ -37,6 +37,24 @@ pub(super) fn describe(event: &AuditEvent) -> String {
         "session_limit" => "Signed out on the device that was unused for longest, as you had too many",
         // The event of a later version.
         name => return in_words(name),
+    };
+    words.to_owned()
+}
+
+/// Describes an event to operators: in the words for its user, except where those address the user.
+pub(super) fn describe_to_operators(event: &AuditEvent) -> String {
+    let words = match event.event.as_str() {
+        "user_unlocked" => "Wrong passwords and codes forgotten",
+        "user_deleted" => "Account deleted",
+        "authn_legacy_session" => "Session of the former system exchanged",
+        "authn_reauthentication" => "Authenticated again",
+        "authn_factors_reset" => "Second factors and passkeys removed",
+        "session_limit" => "Longest unused session ended, as there were more than a hundred",
+        "session_revoked" => match number(event, "sessions") {
+            0 | 1 => "Session ended",
+            sessions => return format!("{sessions} sessions ended"),
+        },
+        _ => return describe(event),
     };
     words.to_owned()
 }

@@ -15,7 +15,7 @@ use super::user::{SignedInUser, Visitor};
 use super::web_error::WebError;
 use super::{Site, legacy};
 use crate::context::{Actor, ClientInfo, Context};
-use crate::sessions::PresentedSessions;
+use crate::sessions::{PresentedSessions, Session};
 
 const MAX_USER_AGENT_CHARACTERS: usize = 256;
 
@@ -35,6 +35,23 @@ impl FromRequestParts<RequestContext> for SignedInUser {
             Visitor::Authenticated(session) => Ok(Self(Arc::clone(session))),
             Visitor::Anonymous => Err(WebError::SignedOut),
         }
+    }
+}
+
+/// An operator at a page of administration. The access of its route has checked the group.
+pub(super) struct Administrator {
+    pub(super) session: Arc<Session>,
+    pub(super) context: Context,
+}
+
+impl FromRequestParts<RequestContext> for Administrator {
+    type Rejection = WebError;
+
+    async fn from_request_parts(parts: &mut Parts, context: &RequestContext) -> Result<Self, WebError> {
+        let Visitor::Authenticated(session) = &context.visitor else { return Err(WebError::not_found()) };
+        let client = client_info(&context.site, &parts.extensions, &parts.headers);
+        let actor = Actor::Administrator { id: session.user.id, session_id: session.session_id };
+        Ok(Self { session: Arc::clone(session), context: Context { actor, client } })
     }
 }
 

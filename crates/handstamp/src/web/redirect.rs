@@ -13,7 +13,7 @@ pub(super) fn see_other(url: &str) -> Response {
 }
 
 /// Encodes everything in a query value but the unreserved characters (RFC 3986 §2.3).
-const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The URL of a page, which may have a query, with `next` as its return URL.
 pub(super) fn url_with_next(page: &str, next: &ReturnTo) -> String {

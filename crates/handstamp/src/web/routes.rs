@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
-use axum::http::header::LOCATION;
+use axum::http::header::{ALLOW, LOCATION};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, any_service, on_service};
@@ -19,7 +19,7 @@ use super::headers::PagePolicy;
 #[cfg(feature = "passkeys")]
 use super::pages::passkeys;
 use super::pages::{
-    account, activity, confirm, delete, email, export, forgot, home, invitation, link, password, profile,
+    account, activity, admin, confirm, delete, email, export, forgot, home, invitation, link, password, profile,
     recovery_codes, register, reset, resume, second_factor, security, sessions, sign_in, sign_in_by_code, sign_out,
     totp, verify,
 };
@@ -143,6 +143,26 @@ fn factors(site: &SharedSite) -> Routes {
         .post("/account/totp", totp::submit)
 }
 
+/// The administration of the site, for members of the group `admins`.
+fn administration(site: &SharedSite) -> Routes {
+    Routes::new(site, Access::ADMIN_PAGE)
+        .get("/account/admin", admin::overview::show)
+        .get("/account/admin/users", admin::users::show)
+        .get("/account/admin/users/{id}", admin::user::show)
+        .get("/account/admin/events", admin::events::show)
+        .get("/account/admin/cluster", admin::cluster::show)
+        .with_access(Access::ADMIN_ACT)
+        .post("/account/admin/users/invite", admin::users::invite)
+        .post("/account/admin/users/{id}/disable", admin::user::disable)
+        .post("/account/admin/users/{id}/enable", admin::user::enable)
+        .post("/account/admin/users/{id}/unlock", admin::user::unlock)
+        .post("/account/admin/users/{id}/end-sessions", admin::user::end_sessions)
+        .post("/account/admin/users/{id}/reset-link", admin::user::mail_reset_link)
+        .post("/account/admin/users/{id}/reset-factors", admin::user::reset_factors)
+        .post("/account/admin/users/{id}/groups", admin::user::change_groups)
+        .post("/account/admin/users/{id}/delete", admin::user::delete)
+}
+
 /// The same actions for programs, and the response to every unknown URL of the API.
 fn api(site: &SharedSite) -> Routes {
     Routes::new(site, Access::API)
@@ -232,7 +252,9 @@ fn embedded(site: &SharedSite) -> Vec<Routes> {
         passkey_changes(site),
     ];
     let programs = [api(site), confirmed_api(site), api_description(site), files(site), keys(site), forward_auth(site)];
-    pages.into_iter().chain(factors).chain(programs).collect()
+    // Where there is no administration, its paths are the application's, or those of no page.
+    let administration = site.services.config.admin.then(|| administration(site));
+    pages.into_iter().chain(factors).chain(administration).chain(programs).collect()
 }
 
 /// The groups of routes beneath the prefix of a site without an application.
@@ -359,21 +381,26 @@ impl Routes {
         self
     }
 
-    /// The router. Each of our pages also has a redirect from its path with a trailing slash.
+    /// The router. Each of our pages also has a redirect from its path with a trailing slash. That of a page for a group is only for its
+    /// members as well.
     fn router(self) -> Router {
         let Self { site, access, routes, fallback } = self;
         let access_to_redirects = Access {
-            session: SessionAccess::Ignored,
-            group: None,
+            session: if access.group.is_some() { access.session } else { SessionAccess::Ignored },
             fresh: false,
             needs_required_factor: false,
             ..access
         };
         let redirect = endpoint(&site, access_to_redirects, without_slash);
         let wrong_method = endpoint(&site, access, async || StatusCode::METHOD_NOT_ALLOWED);
-        let mut slashed = HashSet::new();
+        let (mut slashed, mut hidden) = (HashSet::new(), HashSet::new());
         let mut router = Router::new();
+        let methods: Vec<_> = routes.iter().filter_map(|route| Some((route.path, route.method?))).collect();
         for Route { method, path, endpoint } in routes {
+            if access.group.is_some() && !hidden.contains(path) {
+                hidden.insert(path);
+                router = router.route(path, wrong_methods_of_group(&site, access, allowed(&methods, path)));
+            }
             router = router.route(path, service(method, endpoint));
             if method.is_some() && path.starts_with("/account") && slashed.insert(path) {
                 router = router.route(&format!("{path}/"), service(None, redirect.clone()));
@@ -400,6 +427,23 @@ fn service(method: Option<MethodFilter>, endpoint: Endpoint) -> MethodRouter {
         Some(method) => on_service(method, service),
         None => any_service(service),
     }
+}
+
+/// The methods of a path, as the header `Allow` lists them.
+fn allowed(methods: &[(&str, MethodFilter)], path: &str) -> String {
+    let of_path = methods.iter().filter(|(of, _)| *of == path);
+    let names = of_path.map(|(_, method)| if *method == MethodFilter::GET { "GET,HEAD" } else { "POST" });
+    names.collect::<Vec<_>>().join(",")
+}
+
+/// Answers other methods than those of a path for a group. axum would add the header `Allow` to every such answer, and so
+/// show that there is such a path. Here only members get it.
+fn wrong_methods_of_group(site: &SharedSite, access: Access, allowed: String) -> MethodRouter {
+    let allowed: Arc<str> = allowed.into();
+    let wrong_method = endpoint(site, access, async move || {
+        (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, allowed.to_string())]).into_response()
+    });
+    any_service(service_fn(move |request| wrong_method.clone().call(request)))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::assets;
 use super::prerendered::Prerendered;
 use crate::config::{Config, Registration};
 use crate::format::{format_date, format_rfc3339};
+use crate::model::ADMINISTRATORS;
 use crate::sessions::Session;
 use crate::templates::TemplateSet;
 
@@ -16,6 +17,12 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("account/activity.html", include_str!("../../templates/account/activity.html")),
     ("account/index.html", include_str!("../../templates/account/index.html")),
     ("account/passkeys.html", include_str!("../../templates/account/passkeys.html")),
+    ("admin/cluster.html", include_str!("../../templates/admin/cluster.html")),
+    ("admin/events.html", include_str!("../../templates/admin/events.html")),
+    ("admin/overview.html", include_str!("../../templates/admin/overview.html")),
+    ("admin/parts.html", include_str!("../../templates/admin/parts.html")),
+    ("admin/user.html", include_str!("../../templates/admin/user.html")),
+    ("admin/users.html", include_str!("../../templates/admin/users.html")),
     ("error.html", include_str!("../../templates/error.html")),
     ("fields.html", include_str!("../../templates/fields.html")),
     ("home.html", include_str!("../../templates/home.html")),
@@ -56,8 +63,10 @@ pub(crate) struct Templates {
     /// The URL of the script of passkeys; none where there are no passkeys.
     passkeys_script: Option<Value>,
     prefix: String,
-    /// The account page, rendered with placeholders for the user: for an address that is not verified, and for one that is.
-    account: [OnceLock<Prerendered>; 2],
+    admin: bool,
+    /// The account page, rendered with placeholders for the user: for an address that is not verified, and for one that is, and the
+    /// same for administrators.
+    account: [OnceLock<Prerendered>; 4],
 }
 
 impl Templates {
@@ -71,7 +80,8 @@ impl Templates {
             site_name: config.site_name.clone(),
             prefix: config.prefix.to_string(),
             registration_open: matches!(config.registration, Registration::Open | Registration::Confirm),
-            account: [OnceLock::new(), OnceLock::new()],
+            admin: config.admin,
+            account: Default::default(),
         }
     }
 
@@ -83,14 +93,15 @@ impl Templates {
             return self.account_page_of(self.visitor(Some(session)));
         }
         let user = &session.user;
-        let prerendered = &self.account[usize::from(user.email_verified)];
+        let is_admin = self.is_administrator(session);
+        let prerendered = &self.account[usize::from(user.email_verified) + 2 * usize::from(is_admin)];
         let account = match prerendered.get() {
             Some(account) => account,
             None => {
                 let mark = Prerendered::placeholder;
                 let anyone = context! {
                     name => mark(0), email => mark(1), since => mark(2), since_iso => mark(3),
-                    email_verified => user.email_verified,
+                    email_verified => user.email_verified, is_admin,
                 };
                 let page = self.account_page_of(Some(anyone))?;
                 prerendered.get_or_init(|| Prerendered::parse(&page))
@@ -120,13 +131,18 @@ impl Templates {
         self.templates.render(template, &values)
     }
 
+    /// Whether the user of a session administers the site.
+    fn is_administrator(&self, session: &Session) -> bool {
+        self.admin && session.user.is_in(ADMINISTRATORS)
+    }
+
     /// The signed-in user as templates see it.
     pub(crate) fn visitor(&self, session: Option<&Session>) -> Option<Value> {
         session.map(|session| {
             let user = &session.user;
             context! {
                 name => user.name(), email => user.email(), groups => user.group_names().map(Value::from).collect::<Vec<_>>(),
-                email_verified => user.email_verified,
+                email_verified => user.email_verified, is_admin => self.is_administrator(session),
                 since => format_date(user.created_at), since_iso => format_rfc3339(user.created_at),
             }
         })

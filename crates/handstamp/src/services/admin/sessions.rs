@@ -3,6 +3,7 @@
 use handstamp_core::UserId;
 use uuid::Uuid;
 
+use super::users::check_other_account;
 use crate::context::Context;
 use crate::events::Event;
 use crate::model::{ListedSession, Message};
@@ -28,6 +29,7 @@ impl Services {
     /// Revokes all sessions of a user, and returns their number.
     pub(crate) async fn revoke_sessions_of(&self, context: &Context, id: UserId) -> Result<u64, ActError> {
         self.user(id).await?;
+        check_other_account(context, id)?;
         let event = |sessions| Event::SessionRevoked { user: Some(id), sessions };
         let revoked = self.store.end_sessions_of(id, self.new_event(context, &event(0))).await?;
         let sessions = self.sessions.wait_until_applied(revoked).await?;

@@ -6,10 +6,10 @@ use handstamp_core::{AttemptKey, DisplayName, EmailAddress, GroupName, Network, 
 
 use crate::context::Context;
 use crate::events::Event;
-use crate::model::{Field, FieldErrors, ListUsers, Message, NewUser, User};
+use crate::model::{ADMINISTRATORS, Field, FieldErrors, LastAdministrator, ListUsers, Message, NewUser, User};
 use crate::services::hashing::Share;
 use crate::services::{ActError, Services};
-use crate::store::{EmailTakenError, TooManyGroupsError};
+use crate::store::{ChangeGroupsError, EmailTakenError, LastAdministratorError};
 
 /// How long [`LoginThrottle`](crate::services::LoginThrottle) caches a refusal.
 const REFUSALS_CACHED_FOR: Duration = Duration::from_secs(1);
@@ -82,12 +82,17 @@ impl Services {
         context: &Context,
         id: UserId,
         disabled: bool,
+        last: LastAdministrator,
     ) -> Result<(), ActError> {
         self.user(id).await?;
+        if disabled {
+            check_other_account(context, id)?;
+        }
         let event = if disabled { Event::UserDisabled { user: id } } else { Event::UserEnabled { user: id } };
         let disabled_at = disabled.then(|| self.environment.now());
-        let changed = self.store.set_disabled(id, disabled_at, self.new_event(context, &event)).await?;
-        self.sessions.wait_until_applied(changed).await?;
+        let entry = self.new_event(context, &event);
+        let changed = self.store.set_disabled(id, disabled_at, self.effective(last), entry).await?;
+        self.sessions.wait_until_applied(changed).await?.map_err(last_administrator)?;
         self.record(context, &event);
         Ok(())
     }
@@ -109,6 +114,7 @@ impl Services {
         id: UserId,
         added: &[&str],
         removed: &[&str],
+        last: LastAdministrator,
     ) -> Result<(), ActError> {
         let parse = |names: &[&str]| {
             let names = names.iter().map(|name| GroupName::parse(name)).collect::<Result<Vec<_>, _>>();
@@ -116,10 +122,16 @@ impl Services {
         };
         let (added, removed) = (parse(added)?, parse(removed)?);
         self.user(id).await?;
+        if removed.iter().any(|group| group.as_str() == ADMINISTRATORS) {
+            check_other_account(context, id)?;
+        }
         let event = Event::AuthzChange { user: id };
-        let changed = self.store.change_groups(id, &added, &removed, self.new_event(context, &event)).await?;
-        let too_many = |TooManyGroupsError| ActError::field(Field::Group, Message::TooManyGroups);
-        self.sessions.wait_until_applied(changed).await?.map_err(too_many)?;
+        let entry = self.new_event(context, &event);
+        let changed = self.store.change_groups(id, &added, &removed, self.effective(last), entry).await?;
+        self.sessions.wait_until_applied(changed).await?.map_err(|error| match error {
+            ChangeGroupsError::TooMany => ActError::field(Field::Group, Message::TooManyGroups),
+            ChangeGroupsError::LastAdministrator(error) => last_administrator(error),
+        })?;
         self.record(context, &event);
         Ok(())
     }
@@ -139,8 +151,29 @@ impl Services {
     }
 
     /// Deletes a user with all data. The sessions are revoked.
-    pub(crate) async fn delete_user(&self, context: &Context, id: UserId) -> Result<(), ActError> {
+    pub(crate) async fn delete_user(
+        &self,
+        context: &Context,
+        id: UserId,
+        last: LastAdministrator,
+    ) -> Result<(), ActError> {
         let user = self.user(id).await?;
-        self.delete(context, &user).await
+        check_other_account(context, id)?;
+        self.delete(context, &user, last).await
     }
+
+    /// Whether the last member of `admins` stays. Where there are no pages of administration the group has no meaning.
+    pub(in crate::services) fn effective(&self, last: LastAdministrator) -> LastAdministrator {
+        if self.config.admin { last } else { LastAdministrator::MayGo }
+    }
+}
+
+/// Refuses an act of an administrator on the own account, after which it could not be taken back.
+pub(in crate::services) fn check_other_account(context: &Context, id: UserId) -> Result<(), ActError> {
+    let is_own = context.actor.administrator() == Some(id);
+    if is_own { Err(ActError::Forbidden(Message::OwnAccount)) } else { Ok(()) }
+}
+
+pub(in crate::services) fn last_administrator(_: LastAdministratorError) -> ActError {
+    ActError::Forbidden(Message::LastAdministrator)
 }

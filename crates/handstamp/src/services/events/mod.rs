@@ -28,10 +28,12 @@ impl Services {
             // Another user of the same browser, of whom nothing must stay when that account is deleted.
             Actor::Visitor | Actor::User { .. } => (EventActor::Visitor, None),
             Actor::Operator => (EventActor::Operator, None),
+            Actor::Administrator { session_id, .. } => (EventActor::Operator, Some(session_id)),
             Actor::System => (EventActor::System, None),
         };
         let content = EventContent {
             actor,
+            operator: context.actor.administrator().map(|id| id.as_uuid()),
             address: client.address.clone(),
             user_agent: client.user_agent.clone(),
             session,

@@ -6,12 +6,14 @@ use super::Services;
 use crate::context::Context;
 use crate::events::Event;
 use crate::services::ActError;
+use crate::services::admin::check_other_account;
 
 impl Services {
     /// Removes the second factors and passkeys of a user, who learns of it by mail. All sessions and one-time tokens of the user end.
     /// Returns false, with nothing done, if there are none.
     pub(crate) async fn reset_factors(&self, context: &Context, user_id: UserId) -> Result<bool, ActError> {
         let user = self.user(user_id).await?;
+        check_other_account(context, user_id)?;
         let factors = self.factors_of(user_id).await?;
         if factors.totp_since.is_none() && factors.recovery_codes == 0 && factors.passkeys == 0 {
             return Ok(false);

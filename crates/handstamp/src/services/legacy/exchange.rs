@@ -9,11 +9,13 @@ use handstamp_core::{
     AssuranceLevel, Authentication, AuthenticationMethods, EmailAddress, PasswordHash, Timestamp, UserId,
 };
 
-use super::{ADMINISTRATORS, EXCHANGES, LegacySessions, Services};
+use super::{EXCHANGES, LegacySessions, Services};
 use crate::context::Context;
 use crate::events::Event;
 use crate::internal_error::InternalError;
-use crate::model::{LegacyAccount, LegacyColumn, LegacyExchange, LegacyRefusal, OwnedSession, SignInEvents};
+use crate::model::{
+    ADMINISTRATORS, LegacyAccount, LegacyColumn, LegacyExchange, LegacyRefusal, OwnedSession, SignInEvents,
+};
 use crate::services::SignInCookies;
 use crate::sessions::IssuedToken;
 

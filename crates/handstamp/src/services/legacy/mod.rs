@@ -27,9 +27,6 @@ const REMIND_EVERY: Duration = Duration::from_secs(86_400);
 /// How long digests are kept beyond the end of the window: an operator may open it again.
 const KEPT_FOR: Duration = Duration::from_secs(90 * 86_400);
 
-/// The members of this group administer the site.
-const ADMINISTRATORS: &str = "admins";
-
 /// The sessions of the framework that the site has left.
 pub(crate) struct LegacySessions {
     framework: &'static str,

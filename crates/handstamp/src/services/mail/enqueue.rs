@@ -6,7 +6,7 @@ use handstamp_core::{EmailAddress, OneTimeId, OneTimePurpose, Timestamp, UserId}
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::context::Context;
+use crate::context::{ClientInfo, Context};
 use crate::internal_error::InternalError;
 use crate::model::{BrowserHash, NewOneTimeToken, NewOutboxMessage, OutboxKind};
 use crate::services::Services;
@@ -39,9 +39,10 @@ pub(in crate::services) struct MessageContent {
 }
 
 impl MessageContent {
-    /// The content about an act of this client.
+    /// The content about an act of this client. Users do not learn the address of an operator.
     pub(in crate::services) fn of(context: &Context, name: &str) -> Self {
-        let client = &context.client;
+        let no_client = ClientInfo::default();
+        let client = if context.actor.administrator().is_some() { &no_client } else { &context.client };
         Self {
             name: name.to_owned(),
             user_agent: client.user_agent.clone(),

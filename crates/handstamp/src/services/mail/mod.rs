@@ -36,7 +36,7 @@ pub(super) struct Mail {
 /// (`site_name` and others), and those that are named here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MailTemplate {
-    /// `name`, `link`, `valid_for`, and the `time`, `browser` and `address` of the request.
+    /// `name`, `link`, `valid_for`, and the `time`, `browser` and `address` of the request; or `by_operator`, which is empty otherwise.
     ResetPassword,
     /// `name`, `link`, `code`, `valid_for`.
     ConfirmRegistration,

@@ -33,7 +33,9 @@ impl Services {
         let content = MessageContent::parse(&message.content);
         match kind {
             OutboxKind::Webhook => Ok(None),
-            OutboxKind::ResetRequest => self.prepare_reset(message, recipient, &content).await,
+            OutboxKind::ResetRequest | OutboxKind::OperatorReset => {
+                self.prepare_reset(message, recipient, &content).await
+            }
             OutboxKind::SignInRequest => self.prepare_sign_in_code(message, recipient, &content).await,
             OutboxKind::RegistrationRequest => self.prepare_registration(message, recipient, content).await,
             OutboxKind::EmailChangeRequest => self.prepare_email_change(message, recipient, &content).await,
@@ -90,7 +92,9 @@ impl Services {
         let new = token_of(message, purpose, &user, None);
         let link = self.link_of(message, purpose, new.as_ref()).await?;
         Ok(link.map(|link| {
-            let values = act_values(content, message.created_at);
+            let mut values = act_values(content, message.created_at);
+            let is_by_operator = message.kind == Some(OutboxKind::OperatorReset);
+            values.push(("by_operator", if is_by_operator { "yes" } else { "" }.to_owned()));
             self.mail_to(&user, MailTemplate::ResetPassword, values, Some(link))
         }))
     }

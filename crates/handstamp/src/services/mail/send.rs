@@ -102,7 +102,7 @@ impl Services {
             Event::MailRefused { mail: name, message: id, user, attempts, error }.record();
             return Ok(());
         }
-        match self.try_again_later(&claimed).await? {
+        match self.try_again_later(&claimed, error).await? {
             Undelivered::GivenUp => {
                 count("given_up");
                 Event::MailGivenUp { mail: name, message: id, user, attempts, error }.record();

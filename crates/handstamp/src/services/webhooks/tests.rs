@@ -92,6 +92,7 @@ async fn an_event_is_sent_once_with_the_account_and_a_signature() {
             "user": ada.to_string(),
             "account": { "name": "Ada", "email": "ada@example.com", "email_verified": true, "groups": [], "disabled": false },
             "actor": "operator",
+            "operator": null,
             "address": "",
             "user_agent": "",
             "session_id": null,

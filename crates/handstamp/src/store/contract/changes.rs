@@ -50,7 +50,7 @@ async fn every_write_logs_what_it_invalidates(store: &Store) {
         }};
     }
     assert_eq!(changes!(store.change_name(id, &DisplayName::parse("Augusta").unwrap(), event())), user);
-    assert_eq!(changes!(store.change_groups(id, &[GroupName::parse("staff").unwrap()], &[], event())), user);
+    assert_eq!(changes!(store.change_groups(id, &[GroupName::parse("staff").unwrap()], &[], MayGo, event())), user);
     assert_eq!(changes!(store.end_other_sessions(id, first.secret_hash, event())), user);
     assert_eq!(
         changes!(store.end_sessions(with_events(&[first.owned()]))),
@@ -97,9 +97,9 @@ async fn every_write_logs_what_it_invalidates(store: &Store) {
     );
     assert_eq!(changes!(store.end_sessions_of(id, event())), user);
     assert_eq!(changes!(store.end_some_sessions(10, event())), [InvalidationScope::All]);
-    assert_eq!(changes!(store.set_disabled(id, Some(NOW), event())), user);
-    assert_eq!(changes!(store.set_disabled(id, None, event())), user);
-    assert_eq!(changes!(store.delete_user(id, event())), user);
+    assert_eq!(changes!(store.set_disabled(id, Some(NOW), MayGo, event())), user);
+    assert_eq!(changes!(store.set_disabled(id, None, MayGo, event())), user);
+    assert_eq!(changes!(store.delete_user(id, MayGo, event())), user);
 }
 
 async fn a_write_that_invalidates_nothing_takes_no_position(store: &Store) {

@@ -3,7 +3,8 @@
 use handstamp_core::{AttemptKey, SecretKey};
 
 use super::*;
-use crate::model::{AuditEvent, ListEvents};
+use crate::model::{AuditEvent, EventActor, EventCounts, EventSearch, ListEvents};
+use crate::store::events::{SEARCH, SEARCH_OF_NAME, SEARCH_OF_OPERATORS, SEARCH_OF_USER};
 
 const ERASED_AT_ONCE: usize = 50;
 
@@ -19,6 +20,9 @@ laws! {
     acts_that_overlap_the_deletion_of_their_user_leave_no_event_of_the_user
     events_are_listed_newest_first_in_pages
     sealed_events_are_listed_after_a_position
+    sealing_counts_each_event_in_its_hour_once
+    nodes_that_seal_at_once_count_every_event_once
+    a_search_finds_events_by_an_index_and_within_times
 }
 
 const OTHER_SECRET: &str = "Zm9vYmFyYmF6cXV4-3k9TTdhLWJ2LXp5NGpzNm1wMA8";
@@ -66,7 +70,7 @@ async fn every_act_writes_its_event(store: &Store) {
     let events = || SignInEvents { signed_in: next("signed_in", id), limited: next("limited", id) };
     writes!(store.sign_in(FIRST, &second, &[], events()), ["signed_in"]);
     writes!(store.change_name(id, &DisplayName::parse("Augusta").unwrap(), next("name", id)), ["name"]);
-    writes!(store.change_groups(id, &groups(&["staff"]), &[], next("groups", id)), ["groups"]);
+    writes!(store.change_groups(id, &groups(&["staff"]), &[], MayGo, next("groups", id)), ["groups"]);
     writes!(store.verify_email(id, NOW, next("verified", id)), ["verified"]);
     writes!(store.end_session_by_id(id, second.session_id, next("revoked", id)), ["revoked"]);
     writes!(store.sign_in(FIRST, &third, &[], events()), ["signed_in"]);
@@ -79,8 +83,8 @@ async fn every_act_writes_its_event(store: &Store) {
     writes!(store.end_sessions_of(id, next("all", id)), ["all"]);
     writes!(store.sign_in(ANOTHER, &third, &[], events()), ["signed_in"]);
     writes!(store.end_sessions(vec![(third.owned(), next("ended", id))]), ["ended"]);
-    writes!(store.set_disabled(id, Some(NOW), next("disabled", id)), ["disabled"]);
-    writes!(store.set_disabled(id, None, next("enabled", id)), ["enabled"]);
+    writes!(store.set_disabled(id, Some(NOW), MayGo, next("disabled", id)), ["disabled"]);
+    writes!(store.set_disabled(id, None, MayGo, next("enabled", id)), ["enabled"]);
     for _ in 0..SESSIONS_PER_USER {
         writes!(store.sign_in(ANOTHER, &new_session(id), &[], events()), ["signed_in"]);
     }
@@ -106,7 +110,7 @@ async fn every_act_writes_its_event(store: &Store) {
 async fn an_act_that_changes_nothing_writes_no_event(store: &Store) {
     let (id, session) = ada(store).await;
     let _ = store.verify_email(id, NOW, event()).await.unwrap();
-    store.change_groups(id, &groups(&["staff"]), &[], event()).await.unwrap().value.unwrap();
+    store.change_groups(id, &groups(&["staff"]), &[], MayGo, event()).await.unwrap().value.unwrap();
     let _ = store.end_sessions(with_events(&[session.owned()])).await.unwrap();
     let written = async || count(store, "SELECT COUNT(*) FROM events").await;
     let before = written().await;
@@ -118,11 +122,11 @@ async fn an_act_that_changes_nothing_writes_no_event(store: &Store) {
     let _ = store.end_sessions_of(id, event()).await.unwrap();
     let _ = store.end_some_sessions(10, event()).await.unwrap();
     let _ = store.verify_email(id, NOW, event()).await.unwrap();
-    store.change_groups(id, &groups(&["staff"]), &groups(&["board"]), event()).await.unwrap().value.unwrap();
+    store.change_groups(id, &groups(&["staff"]), &groups(&["board"]), MayGo, event()).await.unwrap().value.unwrap();
     let _ = store.unlock(id, &[AttemptKey::user(id)], event()).await.unwrap();
     let _ = store.change_name(nobody, &DisplayName::parse("Eve").unwrap(), event()).await.unwrap();
-    let _ = store.set_disabled(nobody, Some(NOW), event()).await.unwrap();
-    let _ = store.delete_user(nobody, event()).await.unwrap();
+    let _ = store.set_disabled(nobody, Some(NOW), MayGo, event()).await.unwrap();
+    let _ = store.delete_user(nobody, MayGo, event()).await.unwrap();
     assert_eq!(written().await, before);
 }
 
@@ -142,7 +146,7 @@ async fn a_rolled_back_act_leaves_no_event(store: &Store) {
     let again = || NewEvent { id: same.id, ..event() };
     let name = DisplayName::parse("Augusta").unwrap();
     let _ = store.change_name(id, &name, again()).await.unwrap();
-    assert!(store.set_disabled(id, Some(NOW), again()).await.is_err(), "the event cannot be written");
+    assert!(store.set_disabled(id, Some(NOW), MayGo, again()).await.is_err(), "the event cannot be written");
     assert!(is_live(store, &session).await, "so the act was not done");
 }
 
@@ -245,7 +249,7 @@ async fn a_deleted_user_leaves_no_content_in_the_audit_log(store: &Store) {
     deletion.content.address = "192.0.2.1 secret".to_owned();
     deletion.content.user_agent = "secret".to_owned();
     deletion.content.request = "secret".to_owned();
-    let _ = store.delete_user(id, deletion).await.unwrap();
+    let _ = store.delete_user(id, MayGo, deletion).await.unwrap();
     let erased = "SELECT COUNT(*) FROM events WHERE erased_by = (SELECT id FROM events WHERE name = 'deleted')
         AND id IS NULL AND time = 0 AND name = '' AND user_id IS NULL AND content = '' AND length(salt) = 0";
     assert_eq!(count(store, erased).await, 3);
@@ -270,7 +274,7 @@ async fn many_events_of_a_user_are_erased_in_several_transactions(store: &Store)
     assert_eq!((some().await, some().await), (ERASED_AT_ONCE as u64, ERASED_AT_ONCE as u64));
     assert_eq!(some().await, 0, "the deletion of the user erases the rest");
     assert_eq!(list(store, &of(id)).await[0].event, "newest", "the oldest are erased first");
-    let _ = store.delete_user(id, named("deleted", id)).await.unwrap();
+    let _ = store.delete_user(id, MayGo, named("deleted", id)).await.unwrap();
     assert_eq!(list(store, &of(id)).await.len(), 0);
     let recorded = list(store, &ListEvents::default()).await;
     let numbers = recorded.iter().filter_map(|event| event.fields.get("erased")?.as_u64()).collect::<Vec<_>>();
@@ -293,14 +297,14 @@ async fn acts_that_overlap_the_deletion_of_their_user_leave_no_event_of_the_user
         let (staff, attempt) = (groups(&["staff"]), new_session(id));
         let events = SignInEvents { signed_in: named("signed_in", id), limited: named("limited", id) };
         let (deleted, ended, one, others, renamed, grouped, verified, disabled, unlocked, signed_in) = tokio::join!(
-            store.delete_user(id, named("deleted", id)),
+            store.delete_user(id, MayGo, named("deleted", id)),
             store.end_sessions(vec![(sessions[0].owned(), named("ended", id))]),
             store.end_session_by_id(id, sessions[1].session_id, named("one", id)),
             store.end_other_sessions(id, sessions[2].secret_hash, named("others", id)),
             store.change_name(id, &name, named("name", id)),
-            store.change_groups(id, &staff, &[], named("groups", id)),
+            store.change_groups(id, &staff, &[], MayGo, named("groups", id)),
             store.verify_email(id, NOW, named("verified", id)),
-            store.set_disabled(id, None, named("enabled", id)),
+            store.set_disabled(id, None, MayGo, named("enabled", id)),
             store.unlock(id, &keys, named("unlocked", id)),
             store.sign_in(FIRST, &attempt, &[], events),
         );
@@ -346,4 +350,114 @@ async fn sealed_events_are_listed_after_a_position(store: &Store) {
     assert_eq!(positions(ListEvents { after: Some(7), ..ListEvents::default() }).await, [8, 9, 10]);
     assert_eq!(positions(ListEvents { after: Some(1), limit: 3, ..of(bob) }).await, [2, 4, 6]);
     assert_eq!(positions(ListEvents { after: Some(u64::MAX), ..ListEvents::default() }).await, [0; 0]);
+}
+
+/// The counts of the hours until the end of that of [`NOW`], the newest last.
+async fn hours(store: &Store) -> Vec<(u64, EventCounts)> {
+    let until = NOW.after(Duration::from_secs(3600));
+    let hours = store.event_hours(Timestamp::from_unix_seconds(0), until).await.unwrap();
+    hours.into_iter().map(|(hour, counts)| (hour.unix_seconds(), counts)).collect()
+}
+
+async fn sealing_counts_each_event_in_its_hour_once(store: &Store) {
+    let (id, _) = ada(store).await;
+    let now = NOW.unix_seconds();
+    let at =
+        |name, seconds_ago: u64| NewEvent { time: Timestamp::from_unix_seconds(now - seconds_ago), ..named(name, id) };
+    let failures = at("authn_login_fail", 0).with("failures", 7).with("from", "2027-01-15T05:00:00Z");
+    let events = [
+        at("authn_login_success", 0),
+        at("authn_login_success", 0),
+        at("authn_login_success", 1),
+        at("user_created", 3601),
+        at("user_updated", 0),
+        failures,
+    ];
+    for event in events {
+        store.write_event(event).await.unwrap();
+    }
+    assert_eq!(hours(store).await, [], "they are counted when they are sealed");
+    for _ in 0..2 {
+        store.seal_events(&event_writer().keys, 0).await.unwrap();
+        let counts = |sign_ins, refusals, registrations| EventCounts { sign_ins, refusals, registrations };
+        let expected = [
+            (now - 3 * 3600, counts(0, 7, 0)),
+            (now - 2 * 3600, counts(0, 0, 1)),
+            (now - 3600, counts(1, 0, 0)),
+            (now, counts(2, 0, 0)),
+        ];
+        assert_eq!(hours(store).await, expected, "NOW begins an hour");
+    }
+}
+
+async fn nodes_that_seal_at_once_count_every_event_once(store: &Store) {
+    let (id, _) = ada(store).await;
+    for _ in 0..60 {
+        store.write_event(named("authn_login_success", id)).await.unwrap();
+    }
+    let keys = &event_writer().keys;
+    all_at_once((0..5).map(|_| async { store.seal_events(keys, 0).await.unwrap() })).await;
+    assert_eq!(hours(store).await.last().unwrap().1.sign_ins, 60);
+}
+
+async fn a_search_finds_events_by_an_index_and_within_times(store: &Store) {
+    let (id, _) = ada(store).await;
+    let bob = UserId::from_uuid(unique());
+    let at = |seconds: u64, name, user, actor| {
+        let time = Timestamp::from_unix_seconds(NOW.unix_seconds() + seconds);
+        let mut event = NewEvent {
+            id: event_writer().new_id(Duration::from_secs(time.unix_seconds()), [7; 10]),
+            time,
+            ..named(name, user)
+        };
+        event.content.actor = actor;
+        event
+    };
+    let events = [
+        at(10, "a", id, EventActor::User),
+        at(20, "b", id, EventActor::Operator),
+        at(30, "a", bob, EventActor::Operator),
+        at(40, "b", bob, EventActor::System),
+    ];
+    let mut tx = store.begin().await.unwrap();
+    for event in events {
+        tx.write_event(event).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let find = async |search: EventSearch| {
+        let found = store.search_events(&search, search.before.unwrap_or(Uuid::max()), 10).await.unwrap();
+        found
+            .into_iter()
+            .map(|event| event.time.unix_seconds() - NOW.unix_seconds())
+            .filter(|time| *time > 0)
+            .collect::<Vec<_>>()
+    };
+    let time = |seconds: u64| Some(Timestamp::from_unix_seconds(NOW.unix_seconds() + seconds));
+    let any = EventSearch::default;
+    let from_now = || EventSearch { from: time(0), ..any() };
+    assert_eq!(find(from_now()).await, [40, 30, 20, 10]);
+    assert_eq!(find(EventSearch { user: Some(id), ..from_now() }).await, [20, 10]);
+    assert_eq!(find(EventSearch { actor: Some(EventActor::Operator), ..from_now() }).await, [30, 20]);
+    assert_eq!(find(EventSearch { name: Some("b".to_owned()), ..from_now() }).await, [40, 20]);
+    assert_eq!(
+        find(EventSearch { from: time(20), until: time(40), ..any() }).await,
+        [30, 20],
+        "from is in, until is not"
+    );
+    let args = |more: &[super::super::statement::Arg<'static>]| {
+        let ends = [Uuid::max().into(), Uuid::nil().into(), super::super::statement::limit(50)];
+        ends.into_iter().chain(more.iter().copied()).collect::<Vec<_>>()
+    };
+    for (sql, index, args) in [
+        (SEARCH, "", args(&[])),
+        (SEARCH_OF_USER, "events_of_a_user", args(&[id.into()])),
+        (SEARCH_OF_NAME, "events_by_name", args(&["a".into()])),
+        (SEARCH_OF_OPERATORS, "events_of_operators", args(&[])),
+    ] {
+        let plan = administration::plan(store, sql, &args).await;
+        assert!(plan.contains(index), "{plan}");
+        for slow in ["SCAN events", "Seq Scan", "FOR ORDER BY", "Sort"] {
+            assert!(!plan.contains(slow), "{sql}\n{plan}");
+        }
+    }
 }

@@ -71,7 +71,7 @@ async fn concurrent_failed_sign_ins_are_all_counted(store: &Store) {
 async fn failed_sign_ins_of_a_deleted_user_become_no_event(store: &Store) {
     let (ada, _) = ada(store).await;
     store.count_failed_sign_in(Some(ada), NOW).await.unwrap();
-    let _ = store.delete_user(ada, event()).await.unwrap();
+    let _ = store.delete_user(ada, MayGo, event()).await.unwrap();
     assert_eq!(count(store, "SELECT COUNT(*) FROM failed_sign_ins").await, 0);
     store.count_failed_sign_in(Some(ada), NOW).await.unwrap();
     assert_eq!(written(store, Some(ada), NOW.after(HOUR)).await, [0; 0], "an attempt that overlapped the deletion");

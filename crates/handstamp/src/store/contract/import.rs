@@ -279,7 +279,7 @@ async fn the_highest_cost_of_a_scheme_is_kept_until_no_user_has_it(store: &Store
     }
     assert!(store.lower_hash_costs().await.unwrap());
     assert_eq!(costs(store).await, "bcrypt:11", "the costliest of those that are left");
-    let _ = store.delete_user(user(store, "d@example.com").await.id, event()).await.unwrap();
+    let _ = store.delete_user(user(store, "d@example.com").await.id, MayGo, event()).await.unwrap();
     assert!(store.lower_hash_costs().await.unwrap());
     assert_eq!(costs(store).await, "");
     assert!(!store.lower_hash_costs().await.unwrap());

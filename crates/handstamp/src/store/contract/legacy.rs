@@ -171,13 +171,13 @@ async fn an_exchange_while_all_sessions_of_the_user_end_leaves_no_session(store:
         let exchanged = match round % 2 {
             0 => tokio::join!(exchange(store, &read, digest(round)), store.end_sessions_of(ada.user_id, event())).0,
             _ => {
-                let disable = store.set_disabled(ada.user_id, Some(NOW), event());
+                let disable = store.set_disabled(ada.user_id, Some(NOW), MayGo, event());
                 tokio::join!(exchange(store, &read, digest(round)), disable).0
             }
         };
         assert_eq!(sessions(store).await, 0, "round {round}, exchanged: {}", exchanged.is_ok());
         assert!(exchange(store, &read, digest(round + 100)).await.is_err(), "round {round}");
-        let _ = store.set_disabled(ada.user_id, None, event()).await.unwrap();
+        let _ = store.set_disabled(ada.user_id, None, MayGo, event()).await.unwrap();
         assert!(account(store).await.sessions_ended, "a user who is enabled again signs in");
         execute(store, "UPDATE users SET legacy_ended_at = NULL").await;
     }

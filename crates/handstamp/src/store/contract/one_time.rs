@@ -164,7 +164,7 @@ async fn a_reset_ends_sessions_and_tokens_and_counts_and_verifies_the_address(st
 async fn a_disabled_account_cannot_be_reset(store: &Store) {
     let (id, _) = verified_ada(store).await;
     let reset = stored(store, OneTimePurpose::ResetPassword, Some(id), "ada@example.com").await;
-    let _ = store.set_disabled(id, Some(NOW), event()).await.unwrap();
+    let _ = store.set_disabled(id, Some(NOW), MayGo, event()).await.unwrap();
     assert!(!store.reset_password(used(&reset), &hash("second"), event()).await.unwrap().value);
     assert_eq!(store.credentials_by_id(id).await.unwrap().unwrap().password_hash, Some(hash("first")));
 }
@@ -415,7 +415,7 @@ async fn the_messages_of_a_deleted_user_are_deleted(store: &Store) {
     store.enqueue(&message(OutboxKind::VerifyEmail, Some(id), Some(&verify))).await.unwrap();
     let goodbye = message(OutboxKind::AccountDeleted, None, None);
     let deletion = event().with_message(Some(goodbye.clone()));
-    let _ = store.delete_user(id, deletion).await.unwrap();
+    let _ = store.delete_user(id, MayGo, deletion).await.unwrap();
     assert!(!is_there(store, &verify).await);
     assert_eq!(claimed(store, NOW).await.unwrap().id, goodbye.id);
     assert!(claimed(store, NOW).await.is_none());

@@ -87,7 +87,7 @@ async fn a_postponed_message_is_due_at_that_time(store: &Store) {
     let new = new_message();
     store.enqueue(&new).await.unwrap();
     assert!(claim(store, NOW).await.is_some());
-    store.postpone_message(new.id, NOW.after(CLAIM), later(30)).await.unwrap();
+    store.postpone_message(new.id, NOW.after(CLAIM), later(30), "no answer").await.unwrap();
     assert!(claim(store, later(29)).await.is_none());
     assert_eq!(claim(store, later(30)).await.unwrap().attempts, 2);
 }
@@ -98,7 +98,7 @@ async fn a_claim_that_has_ended_postpones_nothing(store: &Store) {
     assert!(claim(store, NOW).await.is_some());
     let second = NOW.after(CLAIM);
     assert!(claim(store, second).await.is_some(), "by another node");
-    store.postpone_message(new.id, NOW.after(CLAIM), second).await.unwrap();
+    store.postpone_message(new.id, NOW.after(CLAIM), second, "no answer").await.unwrap();
     assert!(claim(store, second).await.is_none(), "the other node is still sending it");
 }
 
@@ -183,6 +183,6 @@ async fn the_messages_about_a_user_are_deleted_with_the_account(store: &Store) {
     let (user_id, _) = ada(store).await;
     store.enqueue(&NewOutboxMessage { user_id: Some(user_id), ..new_message() }).await.unwrap();
     store.enqueue(&new_message()).await.unwrap();
-    let _ = store.delete_user(user_id, event()).await.unwrap();
+    let _ = store.delete_user(user_id, MayGo, event()).await.unwrap();
     assert_eq!(store.outbox_size(OutboxChannel::Mail).await.unwrap().0, 1);
 }

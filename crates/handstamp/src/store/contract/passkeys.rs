@@ -410,7 +410,7 @@ async fn the_passkeys_of_an_account_end_with_it_and_with_a_first_confirmation(st
     assert_eq!(added(store, &mut session, &passkey).await, PasskeyAdded::Added);
     // The owner has lost the password only.
     reset(true).await;
-    let _ = store.delete_user(id, event()).await.unwrap();
+    let _ = store.delete_user(id, MayGo, event()).await.unwrap();
     assert_eq!(count(store, "SELECT COUNT(*) FROM passkeys").await, 0);
 }
 

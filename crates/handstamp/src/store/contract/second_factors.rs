@@ -272,10 +272,10 @@ async fn a_waiting_sign_in_of_former_credentials_is_not_completed(store: &Store)
 async fn a_waiting_sign_in_ends_when_the_account_is_disabled(store: &Store) {
     let (ada, _) = ada_with_app(store).await;
     let token = waits(store, ada).await;
-    let _ = store.set_disabled(ada, Some(NOW), event()).await.unwrap();
+    let _ = store.set_disabled(ada, Some(NOW), MayGo, event()).await.unwrap();
     let late = pending(ada, NOW);
     assert!(!store.begin_pending_sign_in(&late, ada, version(store, ada).await, None, None, NOW).await.unwrap());
-    let _ = store.set_disabled(ada, None, event()).await.unwrap();
+    let _ = store.set_disabled(ada, None, MayGo, event()).await.unwrap();
     assert_eq!(completes(store, &token, step(101)).await, Err(FactorRefused::Ended), "also when it is enabled again");
 }
 

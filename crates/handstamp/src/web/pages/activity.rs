@@ -36,7 +36,7 @@ pub(in crate::web) async fn show(
     events.truncate(EVENTS_OF_A_PAGE);
     let now = site.services.sessions.now();
     let older = events.last().filter(|_| has_more).map(|event| event.id.to_string());
-    let rows: Vec<Value> = events.iter().map(|event| row(event, &session, now)).collect();
+    let rows: Vec<Value> = events.into_iter().map(|event| row(&event.without_operator(), &session, now)).collect();
     let values = context! { events => rows, older, is_first => before.is_none() };
     page(&site, &Visitor::Authenticated(session), StatusCode::OK, "account/activity.html", values)
 }

@@ -2,6 +2,7 @@
 
 pub(super) mod account;
 pub(super) mod activity;
+pub(super) mod admin;
 pub(super) mod confirm;
 pub(super) mod delete;
 pub(super) mod email;

@@ -17,7 +17,7 @@ fn config() -> Config {
 }
 
 fn visitor(name: &str) -> Value {
-    context! { name, email => "ada@example.com", email_verified => name == "Ada", since => "1 May 2026", since_iso => "2026-05-01T00:00:00Z" }
+    context! { name, email => "ada@example.com", email_verified => name == "Ada", is_admin => name != "Ada", since => "1 May 2026", since_iso => "2026-05-01T00:00:00Z" }
 }
 
 const ONE_FIELD: [&str; 7] = [
@@ -155,6 +155,105 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
             ("account/sessions.html", context! { sessions => vec![session(true), session(false)], has_others => true }),
             ("error.html", error_page),
         ]);
+        let at = || context! { text => "1 May 2026, 12:00 UTC", iso => "2026-05-01T12:00:00Z" };
+        let person = || context! { id => "1", email => error, href => error.map(|_| "/account/admin/users/1") };
+        let listed = context! {
+            href => "/account/admin/users/1", name, email => name, email_verified => error.is_none(), disabled => error.is_some(),
+            groups => error.map_or_else(Vec::new, |_| vec!["admins", "staff"]), created => at(), signed_in => error.map(|_| at()),
+        };
+        let admin_event = context! {
+            what => name, name => "user_updated", time => at(), ago => error, user => person(), by => "the administrator",
+            operator => error.map(|_| person()), browser => error, address => name,
+        };
+        let user = context! {
+            notice => none, refusal => none, here => "/account/admin/users/1", has_password => error.is_none(),
+            user => context! {
+                id => "1", name, email => name, email_verified => error.is_none(), created => at(), signed_in => error.map(|_| at()),
+                disabled => error.is_some(), groups => vec!["admins", "staff"], legacy_id => error,
+            },
+            totp_since => error.map(|_| at()), recovery_codes => 1,
+            passkeys => vec![context! { name, synced => true, created => at(), used => error.map(|_| at()) }],
+            sessions => vec![context! { browser => name, address => name, since => at(), last_seen => at() }],
+            events => vec![admin_event.clone()], all_events => error.map(|_| "/account/admin/events?user=1"),
+            why_not => context! {
+                disable => error, end_sessions => error, reset_link => error, reset_factors => error, demote => error,
+                delete => none,
+            },
+            values => context! { group => name, email => name }, errors => context! { group => none, email => none },
+        };
+        samples.extend([
+            (
+                "admin/overview.html",
+                context! {
+                    is_day => error.is_none(), first => "08:00", last => "07:00",
+                    plots => vec![context! {
+                        title => name, name => "sign-ins", width => 640, height => 96, total => 3, most => 2,
+                        bars => vec![context! { left => 0, top => 48, width => 8, height => 48 }],
+                    }],
+                    rows => vec![context! { begins => at(), label => "08:00", sign_ins => 1, refusals => 2, registrations => 3 }],
+                },
+            ),
+            (
+                "admin/events.html",
+                context! {
+                    events => vec![admin_event], older => error, newest => error, is_filtered => true,
+                    names => vec!["user_created"], actors => vec!["operator"],
+                    values => context! { event => "user_created", user => name, actor => "operator", from => name, until => name },
+                    errors => context! { user => none, from => error, until => error },
+                },
+            ),
+            (
+                "admin/events.html",
+                context! {
+                    events => Vec::<Value>::new(), older => error, newest => none, is_filtered => error.is_some(),
+                    names => vec!["user_created"], actors => vec!["operator"],
+                    values => context! { event => "", user => "", actor => "", from => "", until => "" },
+                    errors => context! { user => none, from => none, until => none },
+                },
+            ),
+            (
+                "admin/cluster.html",
+                context! {
+                    this_node => context! { state => name, lease_left => "1.4 s", position => 7, entries => 1 }, version => "1",
+                    newest => 7,
+                    nodes => vec![context! {
+                        id => "1", version => error, position => 6, behind => u8::from(error.is_some()), lease => "1.5 s",
+                        silence => "2 s", is_overdue => error.is_some(),
+                    }],
+                    outbox => vec![context! { channel => "mail", count => "3", oldest => error.map(|_| at()) }],
+                    undelivered => vec![context! { kind => name, attempts => 1, error => name, created => at(), due => at() }],
+                    database => context! { kind => "SQLite", version => name, schema => 18, size => error },
+                },
+            ),
+            (
+                "admin/cluster.html",
+                context! {
+                    this_node => context! { state => name }, version => "1", newest => 0, nodes => Vec::<Value>::new(),
+                    outbox => Vec::<Value>::new(), undelivered => Vec::<Value>::new(),
+                    database => context! { kind => "SQLite", version => "3", schema => 18, size => none },
+                },
+            ),
+            (
+                "admin/users.html",
+                context! {
+                    q => name, users => vec![listed], next => error.map(|_| "/account/admin/users?after=x"), first => error,
+                    notice => none, can_invite => true, why_not_invite => none, values => context! { email => name, group => "" },
+                    errors => context! { email => error, group => error },
+                },
+            ),
+            (
+                "admin/users.html",
+                context! {
+                    q => "", users => Vec::<Value>::new(), next => none, first => error, notice => error, can_invite => false,
+                    why_not_invite => name, values => context! { email => "", group => "" },
+                    errors => context! { email => none, group => none },
+                },
+            ),
+            ("admin/user.html", context! { notice => Some(name), ..user.clone() }),
+            ("admin/user.html", context! { refusal => error, ..user.clone() }),
+            ("admin/user.html", context! { errors => context! { group => error, email => none }, ..user.clone() }),
+            ("admin/user.html", context! { errors => context! { group => none, email => error }, ..user }),
+        ]);
     }
     samples
 }
@@ -185,7 +284,8 @@ fn every_template_is_among_the_samples() {
     let rendered: Vec<_> = samples("Ada").iter().map(|(template, _)| *template).collect();
     for (template, _) in TEMPLATES {
         assert!(
-            rendered.contains(template) || ["layout.html", "fields.html", "passkey.html"].contains(template),
+            rendered.contains(template)
+                || ["layout.html", "fields.html", "passkey.html", "admin/parts.html"].contains(template),
             "{template}"
         );
     }

@@ -10,6 +10,7 @@ use super::*;
 use crate::Handstamp;
 use crate::config::{Config, DatabaseUrl, PublicUrl};
 use crate::context::Context;
+use crate::model::LastAdministrator;
 use crate::services::{CreateUser, Services};
 
 const SECRET: &str = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg";
@@ -75,12 +76,12 @@ impl Site {
     }
 
     async fn deletes(&self, user: UserId) {
-        self.services().delete_user(&Context::operator(), user).await.unwrap();
+        self.services().delete_user(&Context::operator(), user, LastAdministrator::Stays).await.unwrap();
     }
 
     /// Writes an event about this user.
     async fn disables(&self, user: UserId) {
-        self.services().set_user_disabled(&Context::operator(), user, true).await.unwrap();
+        self.services().set_user_disabled(&Context::operator(), user, true, LastAdministrator::Stays).await.unwrap();
     }
 
     async fn seals(&self) {
@@ -105,8 +106,11 @@ impl Site {
         let bob = self.creates("bob").await;
         self.disables(bob).await;
         self.disables(ada).await;
-        self.services().set_user_disabled(&Context::operator(), bob, false).await.unwrap();
-        self.services().change_groups(&Context::operator(), ada, &["staff"], &[]).await.unwrap();
+        self.services().set_user_disabled(&Context::operator(), bob, false, LastAdministrator::Stays).await.unwrap();
+        self.services()
+            .change_groups(&Context::operator(), ada, &["staff"], &[], LastAdministrator::Stays)
+            .await
+            .unwrap();
         self.seals().await;
         self.deletes(ada).await;
         self.seals().await;
