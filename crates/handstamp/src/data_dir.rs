@@ -282,6 +282,28 @@ fn file_error(message: String) -> Error {
     OpenError::File(message).into()
 }
 
+#[cfg(feature = "sqlite")]
+impl crate::Config {
+    /// The defaults, with a SQLite database and a secret key in a folder, which are created if they do not exist. The folder must
+    /// not be accessible to other users. The accounts are in its file `handstamp.db`, whose path
+    /// [`DatabaseUrl::path`](crate::DatabaseUrl::path) returns for a pool of your own. Keep the write transactions of that pool
+    /// short, since all sign-ins wait for them.
+    ///
+    /// # Errors
+    /// When [`PublicUrl::parse`](crate::PublicUrl::parse) rejects the URL, or the folder cannot be created or is accessible to
+    /// other users.
+    pub fn in_folder(folder: impl AsRef<Path>, public_url: &str) -> Result<Self, Error> {
+        let url = crate::PublicUrl::parse(public_url);
+        let url = url.map_err(|error| Error::config(format!("{public_url} {error}")))?;
+        let folder = DataDir::open(folder.as_ref())?;
+        let mut config = Self::new(url, folder.database(), folder.secret_key()?);
+        config.secret_key_fallbacks = folder.secret_key_fallbacks()?;
+        config.mail.local_folder = Some(folder.outbox());
+        config.state_file = Some(folder.state_file());
+        Ok(config)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -332,27 +354,5 @@ mod tests {
         assert_eq!(ids(&folder), before);
         folder.promote_next_secret().unwrap();
         assert_eq!(ids(&folder), [before[1], before[0]]);
-    }
-}
-
-#[cfg(feature = "sqlite")]
-impl crate::Config {
-    /// The defaults, with a SQLite database and a secret key in a folder, which are created if they do not exist. The folder must
-    /// not be accessible to other users. The accounts are in its file `handstamp.db`, whose path
-    /// [`DatabaseUrl::path`](crate::DatabaseUrl::path) returns for a pool of your own. Keep the write transactions of that pool
-    /// short, since all sign-ins wait for them.
-    ///
-    /// # Errors
-    /// When [`PublicUrl::parse`](crate::PublicUrl::parse) rejects the URL, or the folder cannot be created or is accessible to
-    /// other users.
-    pub fn in_folder(folder: impl AsRef<Path>, public_url: &str) -> Result<Self, Error> {
-        let url = crate::PublicUrl::parse(public_url);
-        let url = url.map_err(|error| Error::config(format!("{public_url} {error}")))?;
-        let folder = DataDir::open(folder.as_ref())?;
-        let mut config = Self::new(url, folder.database(), folder.secret_key()?);
-        config.secret_key_fallbacks = folder.secret_key_fallbacks()?;
-        config.mail.local_folder = Some(folder.outbox());
-        config.state_file = Some(folder.state_file());
-        Ok(config)
     }
 }

@@ -153,6 +153,11 @@ SECRET_LAWS = ("-p handstamp --lib", "store::contract::secret_keys::sqlite::")
 SECRET_NODES = ("-p handstamp --lib", "services::secrets::tests::")
 SECRET_FILES = ("-p handstamp --lib", "data_dir::tests::")
 ROTATIONS = ("-p handstamp-server --test stories", "secret_rotation::sqlite::")
+STATEMENT_ALONE = """let rows = Connection::of(&mut alone).fetch_all(sql, args).await?;
+                        return alone.commit().await.map(|()| rows);"""
+STATEMENT_AFTERWARDS = """alone.commit().await?;
+                        let mut connection = database.pool(pool).acquire().await?;
+                        return Connection::Postgres { connection: &mut connection, prepared: false }.fetch_all(sql, args).await;"""
 POOLERS = ("-p handstamp-server --test stories", "poolers::")
 OPERATORS = ("-p handstamp-server --test stories", "operator_commands::sqlite::")
 
@@ -665,8 +670,10 @@ MUTANTS = {
     "former_secret_lost": (f"{LIBRARY}/src/data_dir.rs", "former.push_str(&self.read_text(FORMER)?);", "", SECRET_FILES,
                            "a_rotation_of_the_files_keeps_every_secret_until_it_is_dropped"),
     # A pooler in transaction mode gives each transaction another process of the server.
-    "statement_without_a_transaction": (f"{LIBRARY}/src/store/statement.rs", "if !database.keeps_state() {", "if false && !database.keeps_state() {",
-                                        POOLERS, "two_nodes_register_sign_in_and_sign_out_at_once_through_a_pooler"),
+    "statement_without_a_transaction": (f"{LIBRARY}/src/store/statement.rs", STATEMENT_ALONE, STATEMENT_AFTERWARDS, POOLERS,
+                                        "two_nodes_register_sign_in_and_sign_out_at_once_through_a_pooler"),
+    "statements_stay_prepared": (f"{LIBRARY}/src/store/statement.rs", "query.persistent(prepared).fetch_all", "query.persistent(true).fetch_all",
+                                 POOLERS, "two_nodes_register_sign_in_and_sign_out_at_once_through_a_pooler"),
     "pooler_untold": (f"{LIBRARY}/src/store/postgres.rs", "is_shared |= ", "is_shared &= ", POOLERS,
                       "a_pooler_in_transaction_mode_without_its_setting_is_told_of"),
     "unencrypted_database": (f"{LIBRARY}/src/store/postgres.rs", "if may_be_read_on_the_way(&options) {", "if false && may_be_read_on_the_way(&options) {",

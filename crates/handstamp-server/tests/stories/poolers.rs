@@ -79,7 +79,7 @@ async fn a_pooler_in_transaction_mode_without_its_setting_is_told_of() {
     let error = String::from_utf8(warned.stderr).unwrap();
     assert!(error.contains("database_pooled") && error.contains("database.prepared_statements = false"), "{error}");
     let direct = lists_users(&server, &database);
-    assert!(direct.status.success() && direct.stderr.is_empty(), "{}", String::from_utf8_lossy(&direct.stderr));
+    assert!(direct.status.success() && direct.stderr.is_empty(), "{}", direct.stderr.escape_ascii());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

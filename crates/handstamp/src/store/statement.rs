@@ -232,14 +232,16 @@ enum Connection<'c> {
     },
 }
 
+#[cfg(feature = "postgres")]
 impl<'c> Connection<'c> {
     /// The connection of a transaction.
-    #[cfg(feature = "postgres")]
     fn of(transaction: &'c mut PostgresTransaction<'_>) -> Self {
         let prepared = transaction.prepared;
         Self::Postgres { connection: &mut transaction.connection, prepared }
     }
+}
 
+impl Connection<'_> {
     /// Executes a statement and gives the number of affected rows.
     async fn execute(self, sql: Sql, args: &[Arg<'_>]) -> sqlx::Result<u64> {
         match self {
