@@ -5,6 +5,7 @@ administrator, and writes INTO/ADMIN.md."""
 
 import http.client
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -85,7 +86,7 @@ def measure(folder, environment, database):
     server = subprocess.Popen([BINARY, "serve", "--listen", "127.0.0.1:0", *data], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     rows = []
     try:
-        url = next(line for line in server.stdout if "Handstamp is at " in line).split("Handstamp is at ")[1].strip()
+        url = next(found[0] for line in server.stdout if (found := re.search(r"http://[\w.]+:\d+", line)))
         browser = Browser(url)
         status, _ = browser.send("POST", "/account/login", {"email": ADMIN, "password": PASSWORD, "remember": "on"})
         assert status == 303, status

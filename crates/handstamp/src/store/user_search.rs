@@ -40,6 +40,7 @@ struct Statements {
     by_address: &'static str,
     after_address: &'static str,
     by_name: &'static str,
+    of_same_name: &'static str,
     after_name: &'static str,
     in_group: &'static str,
 }
@@ -63,10 +64,15 @@ macro_rules! statements {
                 $name_key,
                 ", id LIMIT $3"
             ),
-            after_name: concat!(
-                find_users!($name_key, "WHERE ("),
+            of_same_name: concat!(
+                find_users!($name_key, "WHERE "),
                 $name_key,
-                ", id) > ($1, $4) AND ",
+                " = $1 AND id > $2 ORDER BY id LIMIT $3"
+            ),
+            after_name: concat!(
+                find_users!($name_key, "WHERE "),
+                $name_key,
+                " > $1 AND ",
                 $name_key,
                 " < $2 ORDER BY ",
                 $name_key,
@@ -180,9 +186,15 @@ impl Store {
     async fn find_by_name(&self, prefix: &str, query: &FindUsers) -> Result<Vec<Found>> {
         let (statements, end, most) = (self.search_statements(), format!("{prefix}{LAST}"), limit(query.limit + 1));
         match &query.after {
+            // Two ranges: SQLite would read all names before the position for a comparison of both columns at once.
             Some(SearchPosition::Name(after, id)) => {
-                let args = [after.as_str().into(), end.as_str().into(), most, (*id).into()];
-                self.find(statements.after_name, &args).await
+                let after = after.as_str();
+                let mut found = self.find(statements.of_same_name, &[after.into(), (*id).into(), most]).await?;
+                if found.len() <= query.limit {
+                    let left = limit(query.limit + 1 - found.len());
+                    found.extend(self.find(statements.after_name, &[after.into(), end.as_str().into(), left]).await?);
+                }
+                Ok(found)
             }
             _ => self.find(statements.by_name, &[prefix.into(), end.as_str().into(), most]).await,
         }
@@ -232,7 +244,7 @@ impl Store {
 
 /// The statements that a page runs, for the check that each reads a range of an index.
 #[cfg(test)]
-pub(super) fn statements_of_search(store: &Store) -> [(&'static str, &'static str); 7] {
+pub(super) fn statements_of_search(store: &Store) -> [(&'static str, &'static str); 8] {
     let statements = store.search_statements();
     [
         (statements.by_id, ""),
@@ -240,6 +252,7 @@ pub(super) fn statements_of_search(store: &Store) -> [(&'static str, &'static st
         (statements.by_address, "email_key"),
         (statements.after_address, "email_key"),
         (statements.by_name, "users_by_name"),
+        (statements.of_same_name, "users_by_name"),
         (statements.after_name, "users_by_name"),
         (statements.in_group, "user_groups_by_name"),
     ]
