@@ -190,6 +190,7 @@ fn has_data_of(list: &str, table: &str) -> bool {
         .any(|(_, rest)| rest.split(' ').nth(1) == Some(table))
 }
 
+#[expect(clippy::disallowed_methods, reason = "the output of another program may have a name in any encoding")]
 fn pg_restore(arguments: &[&str], path: &Path) -> Result<String, CliError> {
     let path: PathBuf = std::path::absolute(path).map_err(CliError::failure)?;
     let output = Command::new("pg_restore").args(arguments).arg(&path).stdin(Stdio::null()).output();

@@ -55,7 +55,7 @@ impl Site {
         let mut command = Command::new(handstamp_binary());
         let command = command.current_dir(self.folder.path()).args(arguments).args(["--data-dir", "data"]);
         let output = command.output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8(output.stderr).unwrap());
     }
 
     /// Stops the process with SIGTERM, as an operator does, and starts another.
