@@ -15,7 +15,7 @@ TREE = PLACE / "surely"
 
 CORE, LIBRARY = "crates/handstamp-core", "crates/handstamp"
 SERVER = "crates/handstamp-server/src"
-TOKEN, PASSWORD = f"{CORE}/src/token.rs", f"{CORE}/src/password/hashes.rs"
+TOKEN, PASSWORD = f"{CORE}/src/token.rs", f"{CORE}/src/password/mod.rs"
 PASSWORD_POLICY = f"{CORE}/src/password/policy.rs"
 SESSIONS, USERS = f"{LIBRARY}/src/store/sessions.rs", f"{LIBRARY}/src/store/users.rs"
 ADMIN = f"{LIBRARY}/src/services/admin/users.rs"

@@ -133,7 +133,8 @@ async fn a_user_without_a_password_sets_one() {
     ada.registers_as(&ADA).await;
     ada.is_at("/account").await;
     let database = site.folder().join("data/handstamp.db");
-    let without = Command::new("sqlite3").arg(database).arg("UPDATE users SET password_hash = NULL").status();
+    let update = "UPDATE users SET password_hash = NULL";
+    let without = Command::new("sqlite3").args(["-cmd", ".timeout 5000"]).arg(database).arg(update).status();
     assert!(without.unwrap().success());
     ada.goes_to("/account/security").await;
     ada.clicks("Set a password").await;

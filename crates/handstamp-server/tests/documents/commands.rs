@@ -33,6 +33,9 @@ const REVERSE_PROXY: &str = "docs/src/guide/reverse-proxy.md";
 const BREACHED: &str = "docs/src/guide/breached-passwords.md";
 const ASSERTIONS: &str = "crates/handstamp-server/tests/stories/assertion_verification.rs";
 const APPS: &str = "sdk/tests/test_documents.py";
+const INSTALL: &str = "docs/src/guide/install.md";
+const PACKAGES: &str = "script/package";
+const ADMINISTRATION: &str = "crates/handstamp-server/tests/stories/administration.rs";
 const ACCOUNT_LIFE: &str = "crates/handstamp-server/tests/stories/account_life.rs";
 const IMPORT: &str = "docs/src/guide/import.md";
 const MOVING_SESSIONS: &str = "docs/src/guide/moving-sessions.md";
@@ -53,7 +56,7 @@ const NODES: &str = "crates/handstamp-server/tests/stories/multiple_nodes.rs";
 const RECIPES: &str = "docs/src/guide/recipes/";
 
 /// Every block: its document and how its first line begins.
-const BLOCKS: [(&str, &str, Shown); 56] = [
+const BLOCKS: [(&str, &str, Shown); 61] = [
     ("CONTRIBUTING.md", "cargo build", Not("the build is the one that runs this test")),
     ("CONTRIBUTING.md", "cargo test", Not("the whole of the tests runs this one")),
     ("README.md", "cargo run", Here("the_quick_start_starts_a_server_without_settings")),
@@ -64,6 +67,7 @@ const BLOCKS: [(&str, &str, Shown); 56] = [
     (QUICK_START, "handstamp serve --app", Here("the_quick_start_stands_in_front_of_an_app")),
     (QUICK_START, "handstamp serve --public-url", Here("the_quick_start_puts_a_proxy_in_front_of_an_app")),
     (QUICK_START, "handstamp user add", Here("the_quick_start_creates_a_user")),
+    ("docs/src/guide/administration.md", "handstamp user groups", By(ADMINISTRATION)),
     ("docs/src/guide/lost-password.md", "handstamp user reset-link", By(ACCOUNT_LIFE)),
     ("docs/src/guide/invitations.md", "handstamp user invite", By(ACCOUNT_LIFE)),
     (AUDIT_LOG, "handstamp events list\n", Here("the_audit_log_is_listed_and_verified_in_the_shell")),
@@ -75,6 +79,10 @@ const BLOCKS: [(&str, &str, Shown); 56] = [
     (BREACHED, "handstamp passwords build", Here("a_blocklist_is_made_and_used")),
     ("docs/src/guide/configuration.md", "HANDSTAMP_SECRET_KEY_FILE", Here("a_secret_is_read_from_a_file")),
     ("docs/src/guide/custom-pages.md", "mkdir templates", Here("a_copied_template_is_served")),
+    (INSTALL, "systemctl restart", By(PACKAGES)),
+    (INSTALL, "sudo -u handstamp", Not("it needs the package of Debian")),
+    (INSTALL, "podman load", Not("it needs podman; script/package runs the image with runc")),
+    (INSTALL, "cargo install", Not("it builds the release binary once more")),
     (IMPORT, "handstamp import users.csv --map id=legacy_id\n", Here("users_are_imported_and_exported_in_the_shell")),
     (
         IMPORT,

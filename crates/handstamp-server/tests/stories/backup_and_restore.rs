@@ -101,7 +101,12 @@ async fn a_restored_backup_leaves_no_session_signed_in() {
     // The former database is whole.
     let former = std::fs::read_dir(data(&server)).unwrap().map(|entry| entry.unwrap().path());
     let former = former.into_iter().find(|path| path.to_str().unwrap().contains(".before-")).unwrap();
-    let output = Command::new("sqlite3").arg(former).arg("SELECT COUNT(*) FROM users").output().unwrap();
+    let output = Command::new("sqlite3")
+        .args(["-cmd", ".timeout 5000"])
+        .arg(former)
+        .arg("SELECT COUNT(*) FROM users")
+        .output()
+        .unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "2\n");
 }
 
@@ -142,8 +147,12 @@ async fn a_backup_is_refused_if_it_is_damaged_or_of_a_newer_version() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     // SQLite's own tools read it.
-    let output =
-        Command::new("sqlite3").arg(path).arg("PRAGMA integrity_check; SELECT email FROM users").output().unwrap();
+    let output = Command::new("sqlite3")
+        .args(["-cmd", ".timeout 5000"])
+        .arg(path)
+        .arg("PRAGMA integrity_check; SELECT email FROM users")
+        .output()
+        .unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "ok\nada@example.com\n");
     assert!(fails(&server, 2, &["backup", path]).contains("--force"));
     assert_eq!(server.run_cli(&["backup", path, "--force"], "").0, 0);

@@ -298,7 +298,8 @@ impl Store {
                 #[cfg(feature = "postgres")]
                 Self::Postgres(database) => {
                     if !database.keeps_state() {
-                        let mut alone = database.begin_alone(pool).await?;
+                        let mut alone =
+                            PostgresTransaction::begin(database.pool(pool), database.begin(), false).await?;
                         let done = Connection::of(&mut alone).execute(sql, args).await?;
                         return alone.commit().await.map(|()| done);
                     }
@@ -322,7 +323,8 @@ impl Store {
                 #[cfg(feature = "postgres")]
                 Self::Postgres(database) => {
                     if !database.keeps_state() {
-                        let mut alone = database.begin_alone(pool).await?;
+                        let mut alone =
+                            PostgresTransaction::begin(database.pool(pool), database.begin(), false).await?;
                         let rows = Connection::of(&mut alone).fetch_all(sql, args).await?;
                         return alone.commit().await.map(|()| rows);
                     }
@@ -388,7 +390,11 @@ impl Store {
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(database) => {
-                let begun = async { Ok(Inner::Postgres(PostgresTransaction::begin(database, &database.pool).await?)) };
+                let begun = async {
+                    Ok(Inner::Postgres(
+                        PostgresTransaction::begin(&database.pool, database.begin(), database.keeps_state()).await?,
+                    ))
+                };
                 within(deadline, begun).await?
             }
         };
@@ -437,10 +443,11 @@ struct PostgresTransaction<'a> {
 
 #[cfg(feature = "postgres")]
 impl<'a> PostgresTransaction<'a> {
-    async fn begin(database: &super::postgres::Postgres, pool: &'a super::postgres_pool::Pool) -> sqlx::Result<Self> {
-        let connection = pool.acquire().await?;
-        let mut transaction = Self { connection, is_open: true, prepared: database.keeps_state() };
-        sqlx::raw_sql(database.begin()).execute(&mut *transaction.connection).await?;
+    /// Begins a transaction by this statement. Through a pooler in transaction mode one process of the server both prepares and executes
+    /// a statement within a transaction only.
+    async fn begin(pool: &'a super::postgres_pool::Pool, by: &'static str, prepared: bool) -> sqlx::Result<Self> {
+        let mut transaction = Self { connection: pool.acquire().await?, is_open: true, prepared };
+        sqlx::raw_sql(by).execute(&mut *transaction.connection).await?;
         Ok(transaction)
     }
 
@@ -448,15 +455,6 @@ impl<'a> PostgresTransaction<'a> {
         sqlx::raw_sql("COMMIT").execute(&mut *self.connection).await?;
         self.is_open = false;
         Ok(())
-    }
-}
-
-#[cfg(feature = "postgres")]
-impl super::postgres::Postgres {
-    /// Begins a transaction for one statement: through a pooler in transaction mode, the statement is prepared and executed by the
-    /// same process of the server only within one.
-    async fn begin_alone(&self, pool: Pool) -> sqlx::Result<PostgresTransaction<'_>> {
-        PostgresTransaction::begin(self, self.pool(pool)).await
     }
 }
 
