@@ -406,7 +406,7 @@ fn a_site_that_moves_keeps_its_users_signed_in() {
     std::fs::write(site.folder.join("handstamp.toml"), settings).unwrap();
     site.run("umask 077; head -c 32 /dev/urandom | base64 > flask-secret", "");
     site.start("handstamp serve", 8080);
-    assert!(site.log().contains("cookies of the former framework are accepted until"), "{}", site.log());
+    site.wait_for_log("cookies of the former framework are accepted until");
 }
 
 #[test]

@@ -98,6 +98,17 @@ impl Site {
         std::fs::read_to_string(self.folder.join(format!("log-{last}"))).unwrap()
     }
 
+    /// Waits until the last log has this text.
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        for _ in 0..200 {
+            if self.log().contains(text) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{text:?} is not in the log: {}", self.log());
+    }
+
     /// The permissions of a file, as `stat` prints them.
     pub(crate) fn mode(&self, file: &str) -> u32 {
         std::fs::metadata(self.folder.join(file)).unwrap().mode() & 0o777
