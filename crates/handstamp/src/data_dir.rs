@@ -114,7 +114,7 @@ impl DataDir {
         former.push('\n');
         former.push_str(&self.read_text(FORMER)?);
         self.replace(FORMER, &former)?;
-        let renamed = fs::rename(&next, &current).and_then(|()| fs::File::open(&self.0)?.sync_all());
+        let renamed = fs::rename(&next, &current).and_then(|()| private_files::sync_folder(&current));
         renamed.map_err(|error| private_files::cannot("replace", &current, &error))
     }
 
@@ -184,16 +184,12 @@ impl DataDir {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let unfinished = path.with_extension(format!("restoring-{}", std::process::id()));
-        let _ = fs::remove_file(&unfinished);
-        let mut file = private_files::make_file(&unfinished)?.ok_or(ErrorKind::AlreadyExists)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
+        let unfinished = write_unfinished(path, text)?;
         if let Some(former) = &former {
             fs::hard_link(path, former)?;
         }
         fs::rename(&unfinished, path)?;
-        fs::File::open(&self.0)?.sync_all()?;
+        private_files::sync_folder(path)?;
         Ok(former)
     }
 
@@ -230,24 +226,11 @@ impl DataDir {
     fn replace(&self, name: &str, text: &str) -> Result<(), String> {
         let path = self.0.join(name);
         let replace = || {
-            let unfinished = self.write_unfinished(&path, text)?;
+            let unfinished = write_unfinished(&path, text)?;
             fs::rename(&unfinished, &path)?;
-            fs::File::open(&self.0)?.sync_all()
+            private_files::sync_folder(&path)
         };
         replace().map_err(|error| private_files::cannot("write", &path, &error))
-    }
-
-    /// Writes a text to a temporary file beside this one.
-    fn write_unfinished(&self, path: &Path, text: &str) -> std::io::Result<PathBuf> {
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(format!(".{}", std::process::id()));
-        let unfinished = PathBuf::from(unfinished);
-        // An earlier process with the same id may have been killed before it removed this file.
-        let _ = fs::remove_file(&unfinished);
-        let mut file = private_files::make_file(&unfinished)?.ok_or(ErrorKind::AlreadyExists)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        Ok(unfinished)
     }
 
     /// Writes a new secret to a temporary file and then links it to its path. So no process reads a partial secret, and two
@@ -257,19 +240,27 @@ impl DataDir {
         SystemRng.fill(random.as_mut());
         let mut text = SecretKey::generate(*random);
         text.push('\n');
-        let unfinished = self.write_unfinished(path, &text)?;
+        let unfinished = write_unfinished(path, &text)?;
         let linked = fs::hard_link(&unfinished, path);
         fs::remove_file(&unfinished)?;
         match linked {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
-            Ok(()) => fs::File::open(&self.0)?.sync_all().map(|()| true),
+            Ok(()) => private_files::sync_folder(path).map(|()| true),
         }
     }
 }
 
 fn parse(text: &str, path: &Path) -> Result<SecretKey, String> {
     SecretKey::parse(text).map_err(|weakness| format!("the secret in {} {weakness}", path.display()))
+}
+
+/// Writes a text to a temporary file beside this one, and syncs it.
+fn write_unfinished(path: &Path, text: &str) -> std::io::Result<PathBuf> {
+    let (mut file, unfinished) = private_files::make_unfinished(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    Ok(unfinished)
 }
 
 /// Whether a file of this name is one of the secret key, such as `secret.key`.

@@ -49,6 +49,24 @@ pub fn make_file(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
+/// Creates a private file beside `path` for its new content. Once that is written and synced, a rename puts it in the place of the former
+/// one.
+pub(crate) fn make_unfinished(path: &Path) -> io::Result<(File, PathBuf)> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(format!(".{}", std::process::id()));
+    let unfinished = PathBuf::from(unfinished);
+    // An earlier process with the same id may have been killed before it renamed or removed this file.
+    let _ = std::fs::remove_file(&unfinished);
+    let file = make_file(&unfinished)?.ok_or(ErrorKind::AlreadyExists)?;
+    Ok((file, unfinished))
+}
+
+/// Makes a rename in the folder of this file survive a power loss.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
 /// Rejects a file or folder that other users may read, write or enter. It also rejects one that belongs neither to the user of
 /// this process nor to root: its owner may change it, and perhaps created it. A path that does not exist is accepted.
 ///

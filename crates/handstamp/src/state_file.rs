@@ -97,12 +97,7 @@ impl StateFile {
         position: i64,
         birth: impl Fn(&Metadata) -> Option<u64>,
     ) -> io::Result<Option<u64>> {
-        let mut unfinished = self.0.as_os_str().to_owned();
-        unfinished.push(format!(".{}", std::process::id()));
-        let unfinished = PathBuf::from(unfinished);
-        // An earlier process with the same id may have been killed before it renamed this file.
-        let _ = fs::remove_file(&unfinished);
-        let mut file = private_files::make_file(&unfinished)?.ok_or(ErrorKind::AlreadyExists)?;
+        let (mut file, unfinished) = private_files::make_unfinished(&self.0)?;
         let born = birth(&file.metadata()?);
         let content = Content { about: ABOUT.to_owned(), database: database.to_owned(), position, born };
         let mut text = serde_json::to_vec(&content)?;
@@ -110,7 +105,7 @@ impl StateFile {
         file.write_all(&text)?;
         file.sync_all()?;
         fs::rename(&unfinished, &self.0)?;
-        sync_folder(&self.0)?;
+        private_files::sync_folder(&self.0)?;
         Ok(born)
     }
 }
@@ -126,12 +121,6 @@ fn read_with_metadata(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
 fn birth(metadata: &Metadata) -> Option<u64> {
     let born = metadata.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
     u64::try_from(born.as_nanos()).ok().filter(|born| *born > 0)
-}
-
-/// Makes a rename in the folder of this file survive a power loss.
-pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

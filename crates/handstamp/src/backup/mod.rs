@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::private_files::sync_folder;
 use crate::private_files::{self, cannot};
-use crate::state_file::sync_folder;
 use crate::store::{self, OpenError};
 use file::{Description, Verified};
 

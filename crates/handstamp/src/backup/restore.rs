@@ -10,9 +10,9 @@ use crate::context::Context;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::internal_error::InternalError;
+use crate::private_files::sync_folder;
 use crate::private_files::{self, cannot};
 use crate::services::{EpochReason, position_in};
-use crate::state_file::sync_folder;
 use crate::store::{self, EpochStart, Position};
 
 /// The outcome of a restore.
