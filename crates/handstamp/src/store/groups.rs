@@ -23,6 +23,11 @@ macro_rules! groups_column {
 
 pub(super) use groups_column;
 
+/// The groups of such a column.
+pub(super) fn groups_of(column: &str) -> Vec<String> {
+    column.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect()
+}
+
 impl Store {
     /// Removes a user from some groups and adds them to others.
     pub(crate) async fn change_groups(

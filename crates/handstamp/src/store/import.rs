@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use handstamp_core::{HashCosts, Timestamp, UserId};
 use uuid::Uuid;
 
-use super::groups::groups_column;
+use super::groups::{groups_column, groups_of};
 use super::statement::{Arg, Pool, Sql, Tx, limit, maintenance, request};
 use super::users::hash_costs;
 use super::{Error, Result, Store, from_db_time};
@@ -395,7 +395,7 @@ impl Store {
                 email_verified: verified_at.map(from_db_time),
                 created_at: from_db_time(created_at),
                 disabled: disabled_at.is_some(),
-                groups: groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
+                groups: groups_of(&groups),
                 legacy_id: id_there,
                 legacy_session_key: key_there,
             };

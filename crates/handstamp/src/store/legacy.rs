@@ -3,7 +3,7 @@
 use handstamp_core::{PasswordHash, Timestamp, UserId};
 use uuid::Uuid;
 
-use super::groups::groups_column;
+use super::groups::{groups_column, groups_of};
 use super::statement::{Pool, Sql, Tx, limit, maintenance, request};
 use super::{Committed, InvalidationScope, Result, Store, from_db_time};
 use crate::model::{
@@ -41,7 +41,7 @@ impl From<AccountRow> for LegacyAccount {
             credentials_changed: changed_at.is_some(),
             sessions_ended: ended_at.is_some() || all_ended_at.is_some_and(|ended_at| ended_at >= imported_at),
             has_factor: factors > 0,
-            groups: groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
+            groups: groups_of(&groups),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use handstamp_core::{EmailAddress, UserId};
 use uuid::Uuid;
 
-use super::groups::groups_column;
+use super::groups::{groups_column, groups_of};
 use super::statement::{Arg, Pool, limit, request};
 use super::{Result, Store, from_db_time};
 use crate::model::{FindUsers, FoundUser, FoundUsers, SearchPosition};
@@ -105,7 +105,7 @@ fn found(row: Row) -> Found {
         created_at: from_db_time(created_at),
         signed_in_at: signed_in_at.map(from_db_time),
         disabled: disabled_at.is_some(),
-        groups: groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
+        groups: groups_of(&groups),
     };
     (user, name_key)
 }

@@ -6,7 +6,7 @@ use handstamp_core::{
 };
 use uuid::Uuid;
 
-use super::groups::groups_column;
+use super::groups::{groups_column, groups_of};
 use super::statement::{Pool, Sql, Tx, limit, request};
 use super::{Committed, InvalidationScope, LastAdministratorError, Position, Result, Store, from_db_time};
 use crate::model::{
@@ -52,7 +52,7 @@ impl From<UserRow> for User {
             created_at: from_db_time(created_at),
             signed_in_at: signed_in_at.map(from_db_time),
             disabled: disabled_at.is_some(),
-            groups: groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
+            groups: groups_of(&groups),
             sessions: sessions.try_into().unwrap_or(0),
             legacy_id,
             language,
