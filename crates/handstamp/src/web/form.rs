@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody, to_bytes};
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use handstamp_core::{Form, FormError};
 
@@ -45,6 +46,17 @@ impl<S: Sync> FromRequest<S> for FormFields {
             return Err(WebError::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
         }
         Self::parse(&read_body(request).await?)
+    }
+}
+
+/// The fields of a query.
+pub(super) struct QueryFields(pub(super) FormFields);
+
+impl<S: Sync> FromRequestParts<S> for QueryFields {
+    type Rejection = WebError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, WebError> {
+        FormFields::parse(parts.uri.query().unwrap_or_default().as_bytes()).map(Self)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The page on which an administrator searches the audit log.
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use handstamp_core::{Timestamp, UserId};
@@ -13,7 +13,7 @@ use crate::model::{EventActor, EventSearch, Field, FieldErrors, Message};
 use crate::services::ActError;
 use crate::web::SharedSite;
 use crate::web::extract::Administrator;
-use crate::web::form::FormFields;
+use crate::web::form::QueryFields;
 use crate::web::pages::messages;
 use crate::web::web_error::WebError;
 
@@ -34,9 +34,8 @@ const ACTORS: [(&str, EventActor); 4] = [
 pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
     Administrator { session, .. }: Administrator,
-    RawQuery(query): RawQuery,
+    QueryFields(fields): QueryFields,
 ) -> Result<Response, WebError> {
-    let fields = FormFields::parse(query.unwrap_or_default().as_bytes())?;
     let typed = |name: &str| fields.get(name).map(str::trim);
     let (event, user, actor) = (typed("event")?, typed("user")?, typed("actor")?);
     let (from, until, before) = (typed("from")?, typed("until")?, typed("before")?);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use minijinja::{Value, context};
@@ -12,7 +12,7 @@ use super::{admin_page, time};
 use crate::model::EventCounts;
 use crate::web::SharedSite;
 use crate::web::extract::Administrator;
-use crate::web::form::FormFields;
+use crate::web::form::QueryFields;
 use crate::web::web_error::WebError;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -21,9 +21,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
     Administrator { session, .. }: Administrator,
-    RawQuery(query): RawQuery,
+    QueryFields(fields): QueryFields,
 ) -> Result<Response, WebError> {
-    let fields = FormFields::parse(query.unwrap_or_default().as_bytes())?;
     let is_day = fields.get("range")? != "30d";
     let (period, periods) = if is_day { (HOUR, 24) } else { (DAY, 30) };
     let counts = site.services.event_counts(period, periods).await?;

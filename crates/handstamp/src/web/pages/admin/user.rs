@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use handstamp_core::{EmailAddress, Timestamp, UserId};
@@ -17,7 +17,7 @@ use crate::sessions::Session;
 use crate::user_agent;
 use crate::web::SharedSite;
 use crate::web::extract::Administrator;
-use crate::web::form::FormFields;
+use crate::web::form::{FormFields, QueryFields};
 use crate::web::pages::messages;
 use crate::web::redirect::see_other;
 use crate::web::web_error::WebError;
@@ -52,9 +52,8 @@ pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
     Administrator { session, .. }: Administrator,
     Path(id): Path<String>,
-    RawQuery(query): RawQuery,
+    QueryFields(fields): QueryFields,
 ) -> Result<Response, WebError> {
-    let fields = FormFields::parse(query.unwrap_or_default().as_bytes())?;
     let asked = fields.get("notice")?;
     let notice = NOTICES.iter().find(|(name, _)| *name == asked).map(|(_, words)| *words);
     user_page(&site, &session, user_id(&id)?, Shown { notice, ..Shown::default() }).await

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use handstamp_core::Timestamp;
@@ -16,7 +16,7 @@ use crate::services::{ActError, Invite};
 use crate::sessions::Session;
 use crate::web::SharedSite;
 use crate::web::extract::Administrator;
-use crate::web::form::FormFields;
+use crate::web::form::{FormFields, QueryFields};
 use crate::web::pages::messages;
 use crate::web::redirect::see_other;
 use crate::web::web_error::WebError;
@@ -38,9 +38,8 @@ struct Form<'a> {
 pub(in crate::web) async fn show(
     State(site): State<SharedSite>,
     Administrator { session, .. }: Administrator,
-    RawQuery(query): RawQuery,
+    QueryFields(fields): QueryFields,
 ) -> Result<Response, WebError> {
-    let fields = FormFields::parse(query.unwrap_or_default().as_bytes())?;
     list_page(&site, &session, &fields, Form::default()).await
 }
 
