@@ -1,7 +1,7 @@
 //! ID tokens and logout tokens: each rule of the specifications with a token that only this rule refuses; and tokens that another
 //! implementation has signed.
 //!
-//! `federation/tokens.json` was printed by the program beside it. `script/id-tokens` prints a new one and runs these tests with it:
+//! `federation/id_tokens.json` was printed by the program beside it. `script/id-tokens` prints a new one and runs these tests with it:
 //! `HANDSTAMP_ID_TOKENS` names its folder.
 
 #![allow(clippy::unwrap_used)]
@@ -406,6 +406,48 @@ fn a_logout_token_of_microsoft_names_the_user_by_the_object_id() {
     };
     assert_eq!(verified(Some("object".into())).unwrap().subject.as_deref(), Some("object"));
     assert_eq!(verified(None).unwrap_err(), IdTokenError::Subject, "no user here is known by sub");
+}
+
+/// The tokens of the program beside the tests.
+fn printed() -> Value {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/federation");
+    let folder = std::env::var("HANDSTAMP_ID_TOKENS").unwrap_or_else(|_| beside.to_owned());
+    serde_json::from_str(&std::fs::read_to_string(format!("{folder}/id_tokens.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn tokens_of_another_implementation_verify_and_forged_ones_are_refused() {
+    let printed = printed();
+    let keys = KeySet::parse(json!({"keys": printed["keys"]}).to_string().as_bytes()).unwrap();
+    // Those of 1024 bits, of P-521 and of secp256k1, for encryption, and published with the private part are left out.
+    assert_eq!((printed["keys"].as_array().unwrap().len(), keys.len(), keys.published_private_keys()), (14, 9, 1));
+    let rules = IdTokenRules { algorithms: &SigningAlgorithm::ALL, ..rules() };
+    let mut counts = [0, 0];
+    for case in printed["id_tokens"].as_array().unwrap() {
+        let token = case["token"].as_str().unwrap();
+        let result = verify_id_token(token, &keys, &rules);
+        let expected = case["result"].as_str().unwrap();
+        assert_eq!(result.as_ref().map_or_else(|error| error.name(), |_| "ok"), expected, "{}", case["name"]);
+        counts[usize::from(expected == "ok")] += 1;
+        if let Ok(verified) = result {
+            assert_eq!((verified.issuer.as_str(), verified.subject.as_str()), (ISSUER, "248289761001"));
+            // The algorithm is one that the rules allow, whatever the token says.
+            let algorithm = SigningAlgorithm::parse(case["name"].as_str().unwrap().split(' ').next().unwrap()).unwrap();
+            for other in SigningAlgorithm::ALL {
+                let rules = IdTokenRules { algorithms: &[other], ..rules };
+                let expected = if other == algorithm { Ok(()) } else { Err(IdTokenError::Algorithm) };
+                assert_eq!(verify_id_token(token, &keys, &rules).map(|_| ()), expected, "{} by {other}", case["name"]);
+            }
+        }
+    }
+    assert_eq!(counts, [111, 20]);
+    let logout_tokens = printed["logout_tokens"].as_array().unwrap();
+    assert_eq!(logout_tokens.len(), SigningAlgorithm::ALL.len());
+    let rules = LogoutRules { algorithms: &SigningAlgorithm::ALL, ..logout_rules() };
+    for token in logout_tokens {
+        let token = verify_logout_token(token.as_str().unwrap(), &keys, &rules).unwrap();
+        assert_eq!(token.subject.as_deref(), Some("248289761001"));
+    }
 }
 
 /// Any JSON value, not deep.

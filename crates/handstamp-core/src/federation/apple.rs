@@ -18,3 +18,23 @@ pub fn apple_name(user: &str) -> Option<String> {
     let parts: Vec<&str> = ["firstName", "lastName"].into_iter().filter_map(part).collect();
     (!parts.is_empty()).then(|| parts.join(" "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn apple_posts_a_name_in_two_parts() {
+        // From the documentation of Apple.
+        let posted = r#"{"name":{"firstName":"Ada","lastName":"Lovelace"},"email":"ada@example.com"}"#;
+        assert_eq!(apple_name(posted).as_deref(), Some("Ada Lovelace"));
+        assert_eq!(apple_name(r#"{"name":{"firstName":" Ada ","lastName":""}}"#).as_deref(), Some("Ada"));
+        assert_eq!(apple_name(r#"{"name":{"lastName":"Lovelace"}}"#).as_deref(), Some("Lovelace"));
+        let long = format!(r#"{{"name":{{"firstName":"{}"}}}}"#, "a".repeat(MAX_BYTES));
+        for none in
+            ["", "{", "[]", "{}", r#"{"name":"Ada"}"#, r#"{"name":{"firstName":7}}"#, r#"{"email":"a@b.c"}"#, &long]
+        {
+            assert_eq!(apple_name(none), None, "{none}");
+        }
+    }
+}

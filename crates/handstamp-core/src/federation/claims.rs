@@ -129,3 +129,112 @@ fn find<'a>(members: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
         path.match_indices('.').find_map(|(at, _)| find(members.get(&path[..at])?.as_object()?, &path[at + 1..]))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn claims(members: Value) -> Claims {
+        Claims::new(members.as_object().unwrap().clone())
+    }
+
+    #[test]
+    fn an_address_is_verified_only_by_the_value_true() {
+        let verified = |value: Value| {
+            let claims = claims(json!({"email_verified": value}));
+            (claims.email_verified(false), claims.email_verified(true))
+        };
+        assert_eq!(verified(json!(true)), (true, true));
+        assert_eq!(verified(json!("true")), (false, true));
+        let others = [json!(1), json!("1"), json!("TRUE"), json!("True"), json!(" true"), json!("yes"), json!([true])];
+        for other in others.into_iter().chain([json!(false), json!("false"), json!(""), json!({}), Value::Null]) {
+            assert_eq!(verified(other.clone()), (false, false), "{other}");
+        }
+        assert!(!claims(json!({"email": "ada@example.com"})).email_verified(true));
+    }
+
+    #[test]
+    fn a_name_is_composed_of_what_there_is() {
+        let name = |members| claims(members).name().map(str::to_owned);
+        let ada = Some("Ada Lovelace".to_owned());
+        assert_eq!(name(json!({"name": " Ada Lovelace ", "given_name": "A"})), ada);
+        assert_eq!(name(json!({"name": " ", "given_name": "Ada", "family_name": "Lovelace"})), ada);
+        assert_eq!(name(json!({"name": 7, "family_name": "Lovelace"})).as_deref(), Some("Lovelace"));
+        assert_eq!(name(json!({"given_name": "", "preferred_username": "ada"})).as_deref(), Some("ada"));
+        assert_eq!(name(json!({"preferred_username": "ada@example.com"})), None);
+        assert_eq!(name(json!({"email": "ada@example.com", "sub": "7"})), None);
+    }
+
+    #[test]
+    fn the_values_of_a_claim_are_found_by_name_and_by_path() {
+        let claims = claims(json!({
+            "groups": ["staff", 7, null, "board", ["x"]], "acr": "2", "amr": ["pwd", "otp"], "count": 3, "nothing": null,
+            "realm_access": {"roles": ["admin"], "deep": {"er": "x"}},
+            "https://example.com/claims": {"roles": ["editor"]},
+            "a.b": {"c": "dotted"}, "a": {"b": {"c": "nested"}, "d": "plain"}, "exact.name": "first", "exact": {"name": "second"},
+        }));
+        for (claim, values) in [
+            ("groups", vec!["staff", "board"]),
+            ("acr", vec!["2"]),
+            ("amr", vec!["pwd", "otp"]),
+            ("realm_access.roles", vec!["admin"]),
+            ("realm_access.deep.er", vec!["x"]),
+            ("https://example.com/claims.roles", vec!["editor"]),
+            ("a.b.c", vec!["nested"]),
+            ("a.d", vec!["plain"]),
+            ("exact.name", vec!["first"]),
+            ("realm_access", vec![]),
+            ("count", vec![]),
+            ("nothing", vec![]),
+            ("missing", vec![]),
+            ("groups.0", vec![]),
+            ("acr.x", vec![]),
+            ("", vec![]),
+            (".", vec![]),
+            ("realm_access.", vec![]),
+            (".roles", vec![]),
+        ] {
+            assert_eq!(claims.values(claim), values, "{claim}");
+        }
+        assert!(claims.values(&".".repeat(1000)).is_empty());
+    }
+
+    #[test]
+    fn claims_that_are_elsewhere_are_not_claims_that_are_missing() {
+        let left_out =
+            claims(json!({"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": "x"}}}));
+        assert!(left_out.is_elsewhere("groups") && !left_out.is_elsewhere("roles"));
+        assert!(!claims(json!({"_claim_names": "groups"})).is_elsewhere("groups"));
+    }
+
+    #[test]
+    fn texts_are_texts_and_are_not_printed() {
+        let some = claims(json!({"email": "ada@example.com", "hd": "example.com"}));
+        assert_eq!((some.email(), some.hosted_domain()), (Some("ada@example.com"), Some("example.com")));
+        let none = claims(json!({"email": "", "hd": ["example.com"]}));
+        assert_eq!((none.email(), none.hosted_domain(), none.subject()), (None, None, None));
+        assert_eq!(format!("{some:?}"), "Claims(…)");
+    }
+
+    #[test]
+    fn a_userinfo_response_is_about_the_user_of_the_id_token() {
+        let parsed = parse_userinfo(br#"{"sub":"7","email":"ada@example.com"}"#, "7").unwrap();
+        assert_eq!(parsed.email(), Some("ada@example.com"));
+        let malformed = UserinfoError::Document(DocumentError::Malformed);
+        for (document, expected) in [
+            (r#"{"sub":"8"}"#, UserinfoError::Subject),
+            (r#"{"sub":7}"#, UserinfoError::Subject),
+            (r#"{"sub":"7 "}"#, UserinfoError::Subject),
+            (r#"{"email":"ada@example.com"}"#, UserinfoError::Subject),
+            (r#"{"sub":"7","sub":"8"}"#, malformed),
+            (r#"{"sub":"8","sub":"7"}"#, malformed),
+            ("eyJhbGciOiJub25lIn0.e30.", malformed),
+            ("", malformed),
+        ] {
+            assert_eq!(parse_userinfo(document.as_bytes(), "7").err(), Some(expected), "{document}");
+        }
+        assert_eq!(parse_userinfo(br#"{"sub":""}"#, "").err(), Some(UserinfoError::Subject));
+    }
+}

@@ -42,3 +42,62 @@ pub fn primary_email(document: &[u8]) -> Result<Option<(String, bool)>, Document
         _ => Err(DocumentError::Malformed),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From the documentation of GitHub, shortened.
+    const USER: &str = r#"{"login":"octocat","id":1,"node_id":"MDQ6VXNlcjE=","gravatar_id":"","type":"User","site_admin":false,
+        "name":"monalisa octocat","email":"octocat@github.com","two_factor_authentication":true,"plan":{"name":"Medium"}}"#;
+    const EMAILS: &str = r#"[{"email":"support@github.com","primary":false,"verified":true,"visibility":null},
+        {"email":"octocat@github.com","verified":true,"primary":true,"visibility":"public"}]"#;
+
+    #[test]
+    fn a_user_of_github_is_identified_by_the_number() {
+        let user = parse_user(USER.as_bytes()).unwrap();
+        let (id, login) = ("1".to_owned(), "octocat".to_owned());
+        assert_eq!(user, GithubUser { id, login, name: Some("monalisa octocat".to_owned()) });
+        let largest = parse_user(br#"{"id":18446744073709551615,"login":"a","name":null}"#).unwrap();
+        assert_eq!((largest.id.as_str(), largest.name), ("18446744073709551615", None));
+        for document in [
+            "",
+            "[]",
+            "{}",
+            r#"{"message":"Bad credentials","status":"401"}"#,
+            r#"{"id":"1","login":"a"}"#,
+            r#"{"id":0,"login":"a"}"#,
+            r#"{"id":-1,"login":"a"}"#,
+            r#"{"id":1.5,"login":"a"}"#,
+            r#"{"id":1e3,"login":"a"}"#,
+            r#"{"id":1,"id":2,"login":"a"}"#,
+            r#"{"id":1}"#,
+            r#"{"id":1,"login":""}"#,
+        ] {
+            assert_eq!(parse_user(document.as_bytes()), Err(DocumentError::Malformed), "{document}");
+        }
+    }
+
+    #[test]
+    fn the_primary_address_is_verified_by_the_value_true() {
+        assert_eq!(primary_email(EMAILS.as_bytes()), Ok(Some(("octocat@github.com".to_owned(), true))));
+        let email = |rest: &str| primary_email(format!(r#"[{{"email":"a@b.c",{rest}}}]"#).as_bytes());
+        for unverified in ["false", "\"true\"", "1", "null", "\"TRUE\"", "\"1\""] {
+            let found = email(&format!(r#""primary":true,"verified":{unverified}"#));
+            assert_eq!(found, Ok(Some(("a@b.c".to_owned(), false))), "{unverified}");
+        }
+        assert_eq!(email(r#""primary":true"#), Ok(Some(("a@b.c".to_owned(), false))));
+        assert_eq!(email(r#""primary":"true","verified":true"#), Ok(None));
+        assert_eq!(primary_email(b"[]"), Ok(None));
+        for document in [
+            "{}",
+            "",
+            r#"[{"primary":true,"verified":true}]"#,
+            r#"[{"email":7,"primary":true}]"#,
+            r#"[{"email":"a@b.c","primary":true},{"email":"d@b.c","primary":true}]"#,
+            r#"[{"email":"a@b.c","email":"d@b.c","primary":true}]"#,
+        ] {
+            assert_eq!(primary_email(document.as_bytes()), Err(DocumentError::Malformed), "{document}");
+        }
+    }
+}

@@ -211,3 +211,167 @@ impl Material {
         (x.len() == length && y.len() == length).then(|| Self::Curve(curve, [&[4], x, y].concat()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A modulus of so many bits, which is odd.
+    fn rsa(bits: usize) -> Value {
+        let mut n = vec![0xff; bits.div_ceil(8)];
+        n[0] >>= n.len() * 8 - bits;
+        json!({"kty": "RSA", "n": encode(&n), "e": "AQAB"})
+    }
+
+    fn ec(curve: &str, length: usize) -> Value {
+        json!({"kty": "EC", "crv": curve, "x": encode(&vec![1; length]), "y": encode(&vec![2; length])})
+    }
+
+    fn ed25519(byte: u8) -> Value {
+        json!({"kty": "OKP", "crv": "Ed25519", "x": encode(&[byte; 32])})
+    }
+
+    fn encode(bytes: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode_to_string(bytes)
+    }
+
+    fn with(mut key: Value, member: &str, value: impl Into<Value>) -> Value {
+        key[member] = value.into();
+        key
+    }
+
+    fn set(keys: &[Value]) -> KeySet {
+        KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn keys_that_verify_signatures_are_kept() {
+        for key in [
+            rsa(2048),
+            rsa(2049),
+            rsa(8192),
+            with(rsa(2048), "e", "Aw"),
+            with(rsa(2048), "e", "AAEAAQ"),
+            with(rsa(2048), "n", format!("AAAA{}", rsa(2040 + 8)["n"].as_str().unwrap())),
+            ec("P-256", 32),
+            ec("P-384", 48),
+            ed25519(1),
+            with(ed25519(1), "alg", "EdDSA"),
+            with(ed25519(1), "alg", "Ed25519"),
+            with(rsa(2048), "alg", "PS512"),
+            with(ec("P-256", 32), "alg", "ES256"),
+            with(rsa(2048), "use", "sig"),
+            with(rsa(2048), "use", Value::Null),
+            with(rsa(2048), "key_ops", json!(["verify"])),
+            with(rsa(2048), "x5c", json!(["AAAA"])),
+        ] {
+            assert_eq!(set(std::slice::from_ref(&key)).len(), 1, "{key}");
+        }
+    }
+
+    #[test]
+    fn other_keys_are_left_out() {
+        let rest = ed25519(1);
+        for key in [
+            rsa(2047),
+            rsa(1024),
+            rsa(8193),
+            with(rsa(2048), "e", "AQ"),
+            with(rsa(2048), "e", "AQAA"),
+            with(rsa(2048), "e", ""),
+            with(rsa(2048), "e", "AgAAAAE"),
+            with(rsa(2048), "e", "AQAAAAAAAAAB"),
+            with(rsa(2048), "e", 65537),
+            with(rsa(2048), "n", ""),
+            with(rsa(2048), "n", "AAAA"),
+            with(rsa(2048), "n", "not base64!"),
+            with(rsa(2048), "n", Value::Null),
+            ec("P-256", 31),
+            ec("P-256", 33),
+            ec("P-384", 32),
+            ec("P-521", 66),
+            ec("secp256k1", 32),
+            with(ed25519(1), "x", "AAAA"),
+            with(ed25519(1), "crv", "X25519"),
+            with(ed25519(1), "crv", "Ed448"),
+            with(ed25519(1), "alg", "RS256"),
+            with(ed25519(1), "alg", "none"),
+            with(ed25519(1), "alg", 1),
+            with(ed25519(1), "kid", 1),
+            with(ec("P-256", 32), "alg", "ES384"),
+            with(rsa(2048), "alg", "RSA-OAEP"),
+            with(rsa(2048), "alg", "HS256"),
+            with(rsa(2048), "use", "enc"),
+            with(rsa(2048), "use", json!(["sig"])),
+            with(rsa(2048), "key_ops", json!(["encrypt"])),
+            with(rsa(2048), "key_ops", "verify"),
+            with(ed25519(1), "kty", "EC"),
+            json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA"}),
+            json!({}),
+            json!("key"),
+            Value::Null,
+        ] {
+            assert!(set(std::slice::from_ref(&key)).is_empty(), "{key}");
+            assert_eq!(set(&[key, rest.clone()]).len(), 1, "the others remain");
+        }
+    }
+
+    #[test]
+    fn a_key_whose_private_part_is_published_is_left_out() {
+        let secret = json!({"kty": "oct", "k": "AAAA"});
+        let keys = set(&[with(ed25519(1), "d", "AAAA"), with(rsa(2048), "p", "AQ"), secret, ed25519(2)]);
+        assert_eq!((keys.len(), keys.published_private_keys()), (1, 3));
+        assert_eq!(set(&[]).published_private_keys(), 0);
+    }
+
+    #[test]
+    fn keys_under_one_id_are_all_tried_and_a_key_of_another_id_is_not() {
+        let named = |key, id: &str| with(key, "kid", id);
+        let count = |keys: &[Value], id: Option<&str>, algorithm| set(keys).candidates(id, algorithm).count();
+        let keys = [named(ed25519(1), "a"), named(ed25519(2), "a"), named(ed25519(3), "b"), named(rsa(2048), "a")];
+        assert_eq!(count(&keys, Some("a"), SigningAlgorithm::EdDsa), 2);
+        assert_eq!(count(&keys, Some("a"), SigningAlgorithm::Rs256), 1);
+        assert_eq!(count(&keys, Some("b"), SigningAlgorithm::Rs256), 0);
+        assert_eq!(count(&keys, Some("c"), SigningAlgorithm::EdDsa), 0);
+        assert_eq!(count(&keys, None, SigningAlgorithm::EdDsa), 3);
+        assert_eq!(count(&[ed25519(1)], Some("a"), SigningAlgorithm::EdDsa), 1, "a key without an id may be meant");
+        assert_eq!(set(&[ed25519(1), ed25519(1)]).len(), 1, "the same key counts once");
+        let many: Vec<Value> = (0..100).map(|byte| named(ed25519(byte), "a")).collect();
+        assert_eq!(count(&many, Some("a"), SigningAlgorithm::EdDsa), 8, "the work is limited");
+        assert_eq!(set(&many).len(), 100);
+    }
+
+    #[test]
+    fn a_document_that_is_no_key_set_is_refused() {
+        let malformed = KeySetError::Document(DocumentError::Malformed);
+        for (document, expected) in [
+            ("", malformed),
+            ("[]", malformed),
+            ("{\"keys\":[],\"keys\":[]}", malformed),
+            ("{\"keys\":[{\"kty\":\"RSA\",\"kty\":\"OKP\"}]}", malformed),
+            ("<html></html>", malformed),
+            ("{}", KeySetError::NoKeys),
+            ("{\"keys\":{}}", KeySetError::NoKeys),
+            ("{\"keys\":null}", KeySetError::NoKeys),
+        ] {
+            assert_eq!(KeySet::parse(document.as_bytes()).err(), Some(expected), "{document}");
+        }
+        let too_many = json!({"keys": vec![Value::Null; 101]}).to_string();
+        assert_eq!(KeySet::parse(too_many.as_bytes()).err(), Some(KeySetError::TooManyKeys));
+        let too_long = KeySetError::Document(DocumentError::TooLong);
+        assert_eq!(KeySet::parse(&[b' '; 1 << 20]).err(), Some(too_long));
+        assert!(set(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_point_that_is_not_on_the_curve_verifies_nothing() {
+        let keys = set(&[ec("P-256", 32), ec("P-384", 48)]);
+        for algorithm in [SigningAlgorithm::Es256, SigningAlgorithm::Es384] {
+            for key in keys.candidates(None, algorithm) {
+                assert!(!key.verifies(algorithm, b"", &[1; 64]) && !key.verifies(algorithm, b"", &[1; 96]));
+            }
+        }
+    }
+}

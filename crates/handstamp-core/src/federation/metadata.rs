@@ -158,3 +158,167 @@ fn secret_in_body(members: &Map<String, Value>) -> Result<bool, MetadataError> {
     let Some(methods) = texts(members, "token_endpoint_auth_methods_supported")? else { return Ok(false) };
     Ok(!methods.contains(&"client_secret_basic") && methods.contains(&"client_secret_post"))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ISSUER: &str = "https://op.example.com";
+
+    fn document(issuer: &str) -> Value {
+        json!({
+            "issuer": issuer, "authorization_endpoint": format!("{issuer}/auth?p=1"), "token_endpoint": format!("{issuer}/token"),
+            "userinfo_endpoint": format!("{issuer}/me"), "jwks_uri": "https://keys.example.net/jwks",
+            "id_token_signing_alg_values_supported": ["RS256", "none", "HS256", "EdDSA", "Ed25519", "ES512"],
+        })
+    }
+
+    fn parsed(document: &Value) -> Result<ProviderMetadata, MetadataError> {
+        ProviderMetadata::parse(document.to_string().as_bytes(), ISSUER)
+    }
+
+    fn with(member: &str, value: Value) -> Result<ProviderMetadata, MetadataError> {
+        let mut document = document(ISSUER);
+        document[member] = value;
+        parsed(&document)
+    }
+
+    #[test]
+    fn a_provider_describes_itself() {
+        let expected = ProviderMetadata {
+            authorization_endpoint: "https://op.example.com/auth?p=1".to_owned(),
+            token_endpoint: "https://op.example.com/token".to_owned(),
+            userinfo_endpoint: Some("https://op.example.com/me".to_owned()),
+            jwks_uri: "https://keys.example.net/jwks".to_owned(),
+            algorithms: vec![SigningAlgorithm::Rs256, SigningAlgorithm::EdDsa],
+            sends_issuer: false,
+            secret_in_body: false,
+        };
+        assert_eq!(parsed(&document(ISSUER)), Ok(expected));
+        assert_eq!(with("userinfo_endpoint", Value::Null).unwrap().userinfo_endpoint, None);
+        assert!(with("authorization_response_iss_parameter_supported", json!(true)).unwrap().sends_issuer);
+        for (methods, in_body) in [
+            (json!(["client_secret_post"]), true),
+            (json!(["private_key_jwt", "client_secret_post"]), true),
+            (json!(["client_secret_post", "client_secret_basic"]), false),
+            (json!(["private_key_jwt"]), false),
+            (json!([]), false),
+        ] {
+            assert_eq!(with("token_endpoint_auth_methods_supported", methods).unwrap().secret_in_body, in_body);
+        }
+    }
+
+    #[test]
+    fn a_document_of_another_issuer_is_refused() {
+        for other in
+            ["https://op.example.com/", "https://OP.example.com", "http://op.example.com", "", "https://a.example"]
+        {
+            assert_eq!(with("issuer", other.into()), Err(MetadataError::Issuer(Some(other.to_owned()))));
+        }
+        for none in [Value::Null, json!([ISSUER]), json!("a".repeat(201))] {
+            assert_eq!(with("issuer", none), Err(MetadataError::Issuer(None)));
+        }
+        let template = "https://login.microsoftonline.com/{tenantid}/v2.0";
+        let common = document(template).to_string();
+        assert!(ProviderMetadata::parse(common.as_bytes(), template).is_ok());
+        let shown = with("issuer", "https://a.example/\u{1b}[31m".into()).unwrap_err().to_string();
+        assert!(!shown.contains('\u{1b}'), "{shown}");
+    }
+
+    #[test]
+    fn an_endpoint_is_an_https_url() {
+        for member in ["authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri"] {
+            for url in [
+                "",
+                "/auth",
+                "//op.example.com/auth",
+                "op.example.com/auth",
+                "http://op.example.com/auth",
+                "http://127.0.0.1/auth",
+                "ftp://op.example.com/auth",
+                "file:///etc/passwd",
+                "javascript:alert(1)",
+                "data:text/html,x",
+                "https://",
+                "https:///",
+                "https://user@op.example.com/auth",
+                "https://user:secret@op.example.com/auth",
+                "https://op.example.com/auth#fragment",
+                "https://op.example.com/auth#",
+                "https://op.example.com\\@attacker.example/",
+                "https://op.example.com/a b",
+                " https://op.example.com/auth",
+                "https://op.example.com/auth\r\nHost: a",
+                "https://öp.example.com/auth",
+                "https://op.example.com:99999/auth",
+            ] {
+                assert_eq!(with(member, url.into()), Err(MetadataError::Endpoint(member)), "{url}");
+            }
+            assert_eq!(with(member, json!(["https://a.example"])), Err(MetadataError::Member(member)));
+            if member != "userinfo_endpoint" {
+                assert_eq!(with(member, Value::Null), Err(MetadataError::Member(member)));
+            }
+        }
+    }
+
+    #[test]
+    fn plain_http_is_for_a_provider_of_this_machine() {
+        for issuer in ["http://localhost:9000", "http://127.0.0.1:9000/a", "http://[::1]", "http://op.localhost"] {
+            let document = document(issuer);
+            assert!(ProviderMetadata::parse(document.to_string().as_bytes(), issuer).is_ok(), "{issuer}");
+            let mut remote = document;
+            remote["token_endpoint"] = "http://op.example.com/token".into();
+            let result = ProviderMetadata::parse(remote.to_string().as_bytes(), issuer);
+            assert_eq!(
+                result,
+                Err(MetadataError::Endpoint("token_endpoint")),
+                "the client secret stays on the machine"
+            );
+        }
+        for issuer in [
+            "http://op.example.com",
+            "http://localhost.example.com",
+            "http://127.0.0.1.example.com",
+            "http://10.0.0.1",
+            "ftp://op.example.com",
+            "https://op.example.com?a=1",
+            "https://op.example.com#a",
+            "https://user@op.example.com",
+            "op.example.com",
+            "",
+        ] {
+            let document = document(issuer).to_string();
+            let result = ProviderMetadata::parse(document.as_bytes(), issuer);
+            assert_eq!(result, Err(MetadataError::InsecureIssuer), "{issuer}");
+        }
+    }
+
+    #[test]
+    fn a_member_of_another_type_is_named() {
+        let algorithms = "id_token_signing_alg_values_supported";
+        for none in [json!([]), json!(["none"]), json!(["HS256", "none", "rs256"])] {
+            assert_eq!(with(algorithms, none), Err(MetadataError::Algorithms));
+        }
+        for wrong in [Value::Null, json!("RS256"), json!(["RS256", 1])] {
+            assert_eq!(with(algorithms, wrong), Err(MetadataError::Member(algorithms)));
+        }
+        for (member, value) in [
+            ("authorization_response_iss_parameter_supported", json!("true")),
+            ("token_endpoint_auth_methods_supported", json!("client_secret_post")),
+        ] {
+            let error = with(member, value).unwrap_err();
+            assert_eq!(error, MetadataError::Member(member));
+            assert!(error.to_string().contains(member));
+        }
+        let malformed = MetadataError::Document(DocumentError::Malformed);
+        for text in
+            ["", "<html>", "[]", "{\"issuer\":\"https://op.example.com\",\"issuer\":\"https://op.example.com\"}"]
+        {
+            assert_eq!(ProviderMetadata::parse(text.as_bytes(), ISSUER), Err(malformed.clone()), "{text}");
+        }
+        let long = ProviderMetadata::parse(&[b' '; 1 << 20], ISSUER);
+        assert_eq!(long, Err(MetadataError::Document(DocumentError::TooLong)));
+    }
+}

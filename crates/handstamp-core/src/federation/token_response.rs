@@ -124,3 +124,71 @@ fn description(members: &Map<String, Value>) -> Option<String> {
     let printed = |char: char| if char == ' ' || char.is_ascii_graphic() { char } else { '?' };
     Some(text.chars().take(MAX_DESCRIPTION).map(printed).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(document: &str) -> Result<TokenResponse, TokenResponseError> {
+        parse_token_response(document.as_bytes())
+    }
+
+    #[test]
+    fn a_code_is_exchanged_for_tokens() {
+        // The first is that of OpenID Connect Core 1.0 §3.1.3.3, with a shorter ID token; the second is GitHub's.
+        let openid = parsed(
+            r#"{"access_token":"SlAV32hkKG","token_type":"Bearer","refresh_token":"8xLOxBtZp8","expires_in":3600,"id_token":"a.b.c"}"#,
+        )
+        .unwrap();
+        assert_eq!((openid.access_token.as_str(), openid.id_token.as_deref()), ("SlAV32hkKG", Some("a.b.c")));
+        let github =
+            parsed(r#"{"access_token":"gho_16C7","scope":"read:user,user:email","token_type":"bearer"}"#).unwrap();
+        assert_eq!((github.access_token.as_str(), github.id_token.as_deref()), ("gho_16C7", None));
+        assert_eq!(format!("{github:?}"), "TokenResponse(…)");
+    }
+
+    #[test]
+    fn a_response_that_is_none_is_refused() {
+        let malformed = TokenResponseError::Document(DocumentError::Malformed);
+        for document in [
+            "",
+            "access_token=a&token_type=bearer",
+            "[]",
+            "{}",
+            r#"{"token_type":"Bearer","id_token":"a.b.c"}"#,
+            r#"{"access_token":"","token_type":"Bearer"}"#,
+            r#"{"access_token":7,"token_type":"Bearer"}"#,
+            r#"{"access_token":"a\r\nHost: b","token_type":"Bearer"}"#,
+            r#"{"access_token":"a b","token_type":"Bearer"}"#,
+            r#"{"access_token":"a","token_type":"Bearer","id_token":7}"#,
+            r#"{"access_token":"a","access_token":"b","token_type":"Bearer"}"#,
+        ] {
+            assert_eq!(parsed(document).err(), Some(malformed.clone()), "{document}");
+        }
+        for document in [r#"{"access_token":"a"}"#, r#"{"access_token":"a","token_type":"DPoP"}"#] {
+            assert_eq!(parsed(document).err(), Some(TokenResponseError::TokenType), "{document}");
+        }
+        let long = format!(r#"{{"access_token":"{}"}}"#, "a".repeat(1 << 20));
+        assert_eq!(parsed(&long).err(), Some(TokenResponseError::Document(DocumentError::TooLong)));
+    }
+
+    #[test]
+    fn an_error_is_named_by_a_known_word() {
+        let refused = |document: &str| match parsed(document).unwrap_err() {
+            TokenResponseError::Refused { code, description } => (code, description),
+            other => panic!("{document}: {other}"),
+        };
+        assert_eq!(
+            refused(r#"{"error":"invalid_grant","access_token":"a","token_type":"Bearer"}"#),
+            ("invalid_grant", None)
+        );
+        assert_eq!(refused(r#"{"error":"<b>\n"}"#), ("other", None));
+        assert_eq!(refused(r#"{"error":7,"error_description":7}"#), ("other", None));
+        let (code, description) = refused(r#"{"error":"invalid_client","error_description":"a\u001b[31m\né ok"}"#);
+        assert_eq!((code, description.as_deref()), ("invalid_client", Some("a?[31m?? ok")));
+        let long = format!(r#"{{"error":"bad_verification_code","error_description":"{}"}}"#, "é".repeat(1000));
+        assert_eq!(refused(&long), ("bad_verification_code", Some("?".repeat(200))));
+        assert_eq!(known_error_code("access_denied"), "access_denied");
+        assert!(ERROR_CODES.is_sorted());
+    }
+}
