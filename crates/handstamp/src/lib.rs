@@ -68,6 +68,7 @@
 //! | --- | --- | --- |
 //! | `sqlite` | yes | SQLite, which is compiled from source and needs a C compiler |
 //! | `postgres` | yes | PostgreSQL; one of the two databases is needed |
+//! | `federation` | yes | sign-in at OpenID Connect providers |
 //! | `passkeys` | yes | passkeys: sign-in without a password, and a second factor |
 //! | `proxy` | no | [`Handstamp::reverse_proxy`], which stands in front of apps in any language |
 //! | `serde` | no | `Serialize` for [`User`], [`ListedSession`], [`UserId`] and [`Timestamp`], in the format of the command line |

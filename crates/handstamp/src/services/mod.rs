@@ -23,6 +23,8 @@ mod one_time;
 mod outbox;
 #[cfg(feature = "passkeys")]
 mod passkeys;
+#[cfg(any(feature = "federation", feature = "passkeys"))]
+mod purge_ceremonies;
 mod reauthenticate;
 mod register;
 mod reset_password;

@@ -30,7 +30,7 @@ impl Services {
         let (continued, token) = self.sessions.continue_as(session, authentication);
         let notice = self.factor_notice(context, recipient(session), "passkey_removed", None);
         let entry = self.new_event(context, &event).in_session(continued.session_id).with_message(notice);
-        let removed = self.store.remove_passkey(id, &continued, now, entry).await?;
+        let removed = self.store.remove_passkey(id, &[], &continued, now, entry).await?;
         match self.sessions.wait_until_applied(removed).await? {
             PasskeyRemoved::Removed => {}
             PasskeyRemoved::NotFound => return Ok(None),
