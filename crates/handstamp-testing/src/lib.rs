@@ -19,6 +19,8 @@ mod certificate;
 mod faulty_tcp_proxy;
 #[cfg(feature = "server")]
 mod log;
+#[cfg(feature = "server")]
+mod oidc_provider;
 #[cfg(feature = "passkeys")]
 mod passkeys;
 #[cfg(feature = "server")]
@@ -47,6 +49,8 @@ pub use certificate::{make_certificate, make_certificate_of};
 pub use faulty_tcp_proxy::FaultyTcpProxy;
 #[cfg(feature = "server")]
 pub use log::wait_for_events;
+#[cfg(feature = "server")]
+pub use oidc_provider::OidcProvider;
 #[cfg(feature = "passkeys")]
 pub use passkeys::PasskeyAuthenticator;
 #[cfg(feature = "server")]
