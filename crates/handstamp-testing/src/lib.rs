@@ -16,6 +16,8 @@ mod webhook_receiver;
 #[cfg(feature = "server")]
 mod certificate;
 #[cfg(feature = "server")]
+mod fake_provider;
+#[cfg(feature = "server")]
 mod faulty_tcp_proxy;
 #[cfg(feature = "server")]
 mod log;
@@ -45,6 +47,8 @@ pub use webhook_receiver::WebhookReceiver;
 
 #[cfg(feature = "server")]
 pub use certificate::{make_certificate, make_certificate_of};
+#[cfg(feature = "server")]
+pub use fake_provider::FakeProvider;
 #[cfg(feature = "server")]
 pub use faulty_tcp_proxy::FaultyTcpProxy;
 #[cfg(feature = "server")]
