@@ -16,9 +16,13 @@ mod webhook_receiver;
 #[cfg(feature = "server")]
 mod certificate;
 #[cfg(feature = "server")]
+mod fake_provider;
+#[cfg(feature = "server")]
 mod faulty_tcp_proxy;
 #[cfg(feature = "server")]
 mod log;
+#[cfg(feature = "server")]
+mod oidc_provider;
 #[cfg(feature = "passkeys")]
 mod passkeys;
 #[cfg(feature = "server")]
@@ -44,9 +48,13 @@ pub use webhook_receiver::WebhookReceiver;
 #[cfg(feature = "server")]
 pub use certificate::{make_certificate, make_certificate_of};
 #[cfg(feature = "server")]
+pub use fake_provider::FakeProvider;
+#[cfg(feature = "server")]
 pub use faulty_tcp_proxy::FaultyTcpProxy;
 #[cfg(feature = "server")]
 pub use log::wait_for_events;
+#[cfg(feature = "server")]
+pub use oidc_provider::OidcProvider;
 #[cfg(feature = "passkeys")]
 pub use passkeys::PasskeyAuthenticator;
 #[cfg(feature = "server")]

@@ -14,8 +14,19 @@ use std::time::{Duration, Instant};
 pub(crate) fn start_in_python(file: &str, folder: &Path, arguments: &[&str], port: u16) -> (Program, u16) {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut command = Command::new(repository.join("target/tools/bin/python"));
-    command.arg(repository.join("crates/handstamp-testing/src").join(file)).arg(folder).args(arguments);
-    command.args(["--port", &port.to_string()]);
+    command.arg(repository.join("crates/handstamp-testing/src").join(file));
+    start_in(folder, command, arguments, port)
+}
+
+/// The same for a program of this crate in Node.js, beside the packages that `script/test` installs.
+pub(crate) fn start_in_node(file: &str, folder: &Path, arguments: &[&str], port: u16) -> (Program, u16) {
+    let mut command = Command::new("node");
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
+    start_in(folder, command, arguments, port)
+}
+
+fn start_in(folder: &Path, mut command: Command, arguments: &[&str], port: u16) -> (Program, u16) {
+    command.arg(folder).args(arguments).args(["--port", &port.to_string()]);
     let begun = Instant::now();
     loop {
         let errors = File::create(folder.join("errors")).unwrap();
