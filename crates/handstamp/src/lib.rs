@@ -114,10 +114,11 @@ use tokio::task::JoinHandle;
 
 pub use blocklist::{Blocklist, BlocklistError};
 pub use config::{
-    AppAccess, AppConfig, AppHost, AppPath, AppProxyConfig, AppUrl, BoundedValue, Config, ConfigError, ConfigErrors,
-    DatabaseUrl, ForwardAuthConfig, HashingConfig, LegacyConfig, LimitsConfig, MailAddress, MailConfig, MailUrl,
-    PasskeysConfig, PoolConfig, Prefix, PublicUrl, Registration, SecondFactorConfig, SecondFactorRequired,
-    SessionConfig, Setting, SettingValue, SignInConfig, SmtpServer, TrustedOrigin, WebhookUrl, WebhooksConfig,
+    AppAccess, AppConfig, AppHost, AppPath, AppProxyConfig, AppUrl, BoundedValue, ClientSecret, Config, ConfigError,
+    ConfigErrors, DatabaseUrl, FactorClaim, ForwardAuthConfig, GroupOfClaim, HashingConfig, LegacyConfig, LimitsConfig,
+    MailAddress, MailConfig, MailUrl, PasskeysConfig, PoolConfig, Prefix, ProviderConfig, ProviderKind, ProviderUrl,
+    PublicUrl, Registration, SecondFactorConfig, SecondFactorRequired, SessionConfig, Setting, SettingValue,
+    SignInConfig, SmtpServer, Tenant, TrustedDomain, TrustedOrigin, WebhookUrl, WebhooksConfig,
 };
 pub use data_dir::DataDir;
 pub use embed::{

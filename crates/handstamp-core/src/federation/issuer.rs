@@ -25,6 +25,17 @@ pub enum ExpectedIssuer<'a> {
 }
 
 impl ExpectedIssuer<'_> {
+    /// Whether an answer that names this issuer (RFC 9207) comes from the expected one.
+    pub fn accepts(&self, issuer: &str) -> bool {
+        match *self {
+            Self::Exactly(expected) => issuer == expected,
+            Self::WithHostAlone(expected) => issuer == expected || expected.strip_prefix("https://") == Some(issuer),
+            Self::Tenants { template, tenants } => {
+                tenants.iter().any(|tenant| issuer == template.replace(TENANT, &tenant.to_ascii_lowercase()))
+            }
+        }
+    }
+
     /// The issuer of a token with these claims, if it is the expected one.
     pub(super) fn check(&self, claims: &Map<String, Value>) -> Result<String, IdTokenError> {
         let issuer = claims.get("iss").and_then(Value::as_str).ok_or(IdTokenError::Issuer)?;
