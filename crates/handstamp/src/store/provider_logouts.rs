@@ -86,7 +86,7 @@ mod logouts {
 
     impl Tx<'_> {
         /// Remembers what a logout ends. It waits for sign-ins that are under way, whose sessions the next statements then see.
-        async fn remember_logout(&mut self, logout: &ProviderLogout) -> Result<()> {
+        pub(in crate::store) async fn remember_logout(&mut self, logout: &ProviderLogout) -> Result<()> {
             const REMEMBER: Sql = request(
                 "INSERT INTO provider_logouts (key, issued_at, expires_at) VALUES ($1, $2, $3)
                  ON CONFLICT (key) DO UPDATE SET
