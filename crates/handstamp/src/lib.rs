@@ -139,6 +139,8 @@ pub use model::{
     ImportOutcome, ImportParser, ImportRefusal, ImportUser, ListEvents, ListUsers, ListedSession, SecretKeyStatus,
     SecretNode, SecretRole, SecretStatus, User,
 };
+#[cfg(feature = "federation")]
+pub use services::ProviderReport;
 pub use web::NotReady;
 #[cfg(feature = "proxy")]
 pub use web::ReverseProxy;

@@ -447,7 +447,8 @@ async fn an_identity_is_connected_once_to_one_user_and_one_of_each_provider(stor
     let second = identity_of(identity.user_id, "ada's second");
     assert_eq!(connects(store, &mut session, &second).await, IdentityConnected::ProviderTaken);
     assert!(is_live(store, &session).await && is_live(store, &bobs).await, "nothing has changed");
-    assert_eq!(store.identities_of(identity.user_id).await.unwrap(), [identity.clone()]);
+    let stored = store.identities_of(identity.user_id).await.unwrap();
+    assert_eq!(stored, std::slice::from_ref(&identity));
 
     let (used, next) = (use_now(), continued(&session));
     let third = of_other(identity.user_id, "ada's second");
