@@ -136,8 +136,8 @@ pub use handstamp_core::{
 };
 pub use model::{
     AuditEvent, AuditProblem, AuditProblemKind, AuditReport, EventActor, ExportedUser, Factors, ImportFields,
-    ImportOutcome, ImportParser, ImportRefusal, ImportUser, ListEvents, ListUsers, ListedSession, SecretKeyStatus,
-    SecretNode, SecretRole, SecretStatus, User,
+    ImportOutcome, ImportParser, ImportRefusal, ImportUser, ListEvents, ListUsers, ListedIdentity, ListedSession,
+    SecretKeyStatus, SecretNode, SecretRole, SecretStatus, User,
 };
 #[cfg(feature = "federation")]
 pub use services::ProviderReport;

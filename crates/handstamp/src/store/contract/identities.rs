@@ -447,8 +447,7 @@ async fn an_identity_is_connected_once_to_one_user_and_one_of_each_provider(stor
     let second = identity_of(identity.user_id, "ada's second");
     assert_eq!(connects(store, &mut session, &second).await, IdentityConnected::ProviderTaken);
     assert!(is_live(store, &session).await && is_live(store, &bobs).await, "nothing has changed");
-    let stored = store.identities_of(identity.user_id).await.unwrap();
-    assert_eq!(stored, std::slice::from_ref(&identity));
+    assert_eq!(store.identities_of(identity.user_id).await.unwrap(), std::slice::from_ref(&identity));
 
     let (used, next) = (use_now(), continued(&session));
     let third = of_other(identity.user_id, "ada's second");
@@ -808,7 +807,7 @@ async fn a_logout_during_a_sign_in_ends_its_session(store: &Store) {
         let (ended, ()) = tokio::join!(store.end_provider_sessions(&logout, event()), commit_later(tx));
         assert_eq!((ended.unwrap().value, is_live(store, &session).await), (1, false), "{logout:?}");
     }
-    // The same of a subject that is connected with nobody yet.
+    // The same of a subject that is not connected yet.
     for (number, (logout, session_id)) in kinds_of_logout("bob").into_iter().enumerate() {
         execute(store, "DELETE FROM provider_logouts").await;
         let user = new_user(&format!("bob{number}@example.com"));
