@@ -841,7 +841,7 @@ MUTANTS = {
                                       "key_set::tests::a_key_whose_private_part_is_published_is_left_out"),
     "claim_that_stands_twice_taken": (f"{FEDERATION}/json.rs", "if object.insert(name, value).is_some() {", "object.insert(name, value);\n            if false {",
                                       ID_TOKENS, "a_claim_that_stands_twice_is_refused"),
-    "issuer_not_checked": (f"{FEDERATION}/issuer.rs", "if is_expected && !issuer.is_empty() {", "if !issuer.is_empty() {", ID_TOKENS,
+    "issuer_not_checked": (f"{FEDERATION}/issuer.rs", "if !is_expected || issuer.is_empty() {", "if issuer.is_empty() {", ID_TOKENS,
                            "an_id_token_of_another_issuer_is_refused"),
     "issuer_with_a_slash": (f"{FEDERATION}/issuer.rs", "Self::Exactly(expected) => issuer == expected,",
                             "Self::Exactly(expected) => issuer.trim_end_matches('/') == expected,", ID_TOKENS,
