@@ -53,6 +53,7 @@ mod import;
 mod jobs;
 mod legacy;
 mod migrations;
+mod notifications;
 mod one_time;
 mod outbox;
 #[cfg(feature = "passkeys")]
