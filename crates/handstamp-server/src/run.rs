@@ -89,7 +89,7 @@ async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
     }
 
     let handle = Handle::new();
-    shutdown_signal(handle.clone())
+    shutdown_signal(handle.clone(), handstamp.clone())
         .map_err(|error| CliError::failure(format!("cannot listen for signals: {error}")))?;
     if let Some(listener) = redirect_listener {
         redirect_to_https(listener, &handstamp, connections.clone(), handle.clone())?;
@@ -155,7 +155,7 @@ fn print_address(public_url: &PublicUrl, address: SocketAddr) {
 }
 
 /// Shuts down at SIGTERM and SIGINT, and at SIGHUP (a terminal that closes) unless the process was started to survive it.
-fn shutdown_signal(handle: Handle<SocketAddr>) -> std::io::Result<()> {
+fn shutdown_signal(handle: Handle<SocketAddr>, handstamp: Handstamp) -> std::io::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
     tokio::spawn(async move {
@@ -166,6 +166,7 @@ fn shutdown_signal(handle: Handle<SocketAddr>) -> std::io::Result<()> {
         }
         tracing::info!(event = "sys_shutdown", "finishing requests in progress");
         tell_systemd(NotifyState::Stopping);
+        handstamp.announce_stop();
         handle.graceful_shutdown(Some(SHUTDOWN_TIMEOUT));
     });
     Ok(())

@@ -112,6 +112,11 @@ impl Settings {
         self.config.has_apps()
     }
 
+    /// The settings of the library, with placeholders for those that were not given.
+    pub(crate) fn library(&self) -> &Config {
+        &self.config
+    }
+
     /// Reads the settings from all sources.
     ///
     /// # Errors

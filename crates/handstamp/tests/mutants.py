@@ -99,6 +99,10 @@ EPOCH_TABLE, EPOCH_ACTS = f"{LIBRARY}/src/store/epoch.rs", f"{LIBRARY}/src/servi
 EPOCH_LAWS = ("-p handstamp --lib", "store::contract::epoch::sqlite::")
 EPOCH_LAWS_ON_POSTGRES = ("-p handstamp --lib", "store::contract::epoch::postgres::")
 NODES_ALONE = ("-p handstamp --lib", "sessions::tests::")
+NOTIFY = f"{LIBRARY}/src/store/sqlite_notify.rs"
+NOTIFICATIONS = ("-p handstamp --lib", "store::contract::notifications::")
+HEALTH = ("-p handstamp-server --test stories", "health_checks::")
+DOCTOR = ("-p handstamp-server --test stories", "server_checks::")
 STATE_FILE = ("-p handstamp --lib", "state_file::tests::")
 BACKUP_FILE = ("-p handstamp --lib", "backup::file::tests::")
 BACKUPS = ("-p handstamp-server --test stories", "backup_and_restore::")
@@ -741,6 +745,34 @@ MUTANTS = {
                       "a_pooler_in_transaction_mode_without_its_setting_is_told_of"),
     "unencrypted_database": (f"{LIBRARY}/src/store/postgres.rs", "if may_be_read_on_the_way(&options) {", "if false && may_be_read_on_the_way(&options) {",
                              POOLERS, "a_connection_to_the_database_is_encrypted_and_its_certificate_checked"),
+    # Notifications between processes on one SQLite file.
+    "notification_unsent": (NOTIFY, "spawn_blocking(move || touch(&file)).await;",
+                            "spawn_blocking(move || if true { Ok(()) } else { touch(&file) }).await;", NOTIFICATIONS,
+                            "sqlite::a_notification_wakes_a_node_in_less_time_than_a_poll"),
+    "notification_unheard": (NOTIFY, "is_touched |= what", "is_touched &= what", NOTIFICATIONS,
+                             "sqlite::a_notification_wakes_a_node_in_less_time_than_a_poll"),
+    "removed_file_stays_away": (NOTIFY, "private_files::make_file(file).map(drop)", "Ok(())", NOTIFICATIONS,
+                                "a_notification_passes_between_processes_whatever_becomes_of_the_files"),
+    "linked_database_has_another_file": (f"{LIBRARY}/src/store/sqlite.rs", "let file = path.canonicalize()",
+                                         "let file = Ok::<_, std::io::Error>(path.to_owned())", NOTIFICATIONS,
+                                         "processes_that_open_the_database_by_a_link_notify_each_other"),
+    "poll_finds_nothing": (NOTIFY, "if found != known {", "if false && found != known {", NOTIFICATIONS, "a_node_without_notifications_polls"),
+    "moved_folder_unnoticed": (NOTIFY, 'return Err(io::Error::other("the folder of the database was moved or removed"));',
+                               "return Ok(false);", NOTIFICATIONS, "a_node_polls_where_inotify_fails_until_it_works"),
+    # Health checks.
+    "ready_while_it_stops": (f"{WEB}/health.rs", "if site.stopping.load(Ordering::Relaxed) {", "if false && site.stopping.load(Ordering::Relaxed) {",
+                             HEALTH, "sqlite::a_node_that_stops_is_not_ready_and_still_alive"),
+    "ready_by_any_program": (f"{SERVER}/health.rs", "(200, body) if body == well =>", "(200, body) if body == well || true =>", HEALTH,
+                             "the_command_finds_no_server_in_another_program_and_fails_with_one_status"),
+    # The checks of the server by the doctor.
+    "open_files_pass": (f"{SERVER}/doctor/machine.rs", "if refused.is_empty() { Pass }", "if refused.is_empty() || true { Pass }", DOCTOR,
+                        "files_that_others_can_read_are_reported"),
+    "any_host_passes": (f"{SERVER}/doctor/machine.rs", "Ok((_, others)) if !others.is_empty() =>", "Ok((_, others)) if others.len() > 1000 =>", DOCTOR,
+                        "a_certificate_that_browsers_refuse_is_reported"),
+    "lost_commits_pass": (f"{SERVER}/doctor/database.rs", "if !off.is_empty() {", "if false && !off.is_empty() {", DOCTOR,
+                          "a_database_that_can_lose_commits_is_reported"),
+    "other_secrets_pass": (f"{SERVER}/secret.rs", "Step::Share(reason) => Err(reason),\n        step @", "Step::Share(_) => Ok(None),\n        step @",
+                           DOCTOR, "nodes_with_other_secret_keys_are_reported"),
     # An operator's changes of credentials end what was there.
     "new_address_ends_nothing": (USERS, "self.end_all_sessions_of(id).await?;\n        self.delete_tokens_of(id).await",
                                  "self.delete_tokens_of(id).await", OPERATORS, "user_set_password_ends_all_sessions_on_every_node"),

@@ -58,6 +58,7 @@ pub(crate) use secrets::{KeyNode, SigningTimes};
 pub use secrets::{SecretKeyStatus, SecretNode, SecretRole, SecretStatus};
 pub use session::ListedSession;
 pub(crate) use session::{LiveSession, NewSession, OwnedSession, RevokeOutcome};
+pub use status::DatabaseReport;
 pub(crate) use status::{DatabaseStatus, EventCounts, EventPage, EventSearch, UndeliveredMessage};
 pub(crate) use user::{FindUsers, FoundUser, FoundUsers, LastAdministrator, NewUser, SearchPosition, SessionUser};
 pub use user::{ListUsers, User};
