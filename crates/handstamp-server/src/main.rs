@@ -26,6 +26,7 @@ mod settings;
 mod table;
 mod timeouts;
 mod tls;
+mod traces;
 mod user_file;
 
 use std::fmt::Display;

@@ -102,6 +102,7 @@ mod store;
 mod templates;
 #[cfg(feature = "test-util")]
 pub mod testing;
+mod trace;
 mod user_agent;
 mod web;
 
@@ -137,6 +138,7 @@ pub use model::{
     ImportOutcome, ImportParser, ImportRefusal, ImportUser, ListEvents, ListUsers, ListedSession, SecretKeyStatus,
     SecretNode, SecretRole, SecretStatus, User,
 };
+pub use trace::TRACE_TARGET;
 pub use web::NotReady;
 #[cfg(feature = "proxy")]
 pub use web::ReverseProxy;

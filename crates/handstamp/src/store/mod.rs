@@ -37,6 +37,7 @@ mod sqlite_files;
 #[cfg(feature = "sqlite")]
 mod sqlite_lock;
 mod statement;
+mod statement_span;
 mod status;
 mod user_search;
 mod users;
