@@ -27,6 +27,7 @@ mod settings;
 mod table;
 mod timeouts;
 mod tls;
+mod traces;
 mod user_file;
 
 use std::fmt::{self, Display, Formatter};

@@ -103,6 +103,7 @@ mod store;
 mod templates;
 #[cfg(feature = "test-util")]
 pub mod testing;
+mod trace;
 mod user_agent;
 mod web;
 
@@ -142,6 +143,7 @@ pub use model::{
 };
 #[cfg(feature = "federation")]
 pub use services::ProviderReport;
+pub use trace::TRACE_TARGET;
 pub use web::NotReady;
 #[cfg(feature = "proxy")]
 pub use web::ReverseProxy;

@@ -59,6 +59,7 @@ MAILS = ("-p handstamp --lib", "services::mail::tests::rendering::")
 HEADERS_PASSED = ("-p handstamp --lib --features proxy", "web::proxy::headers::tests::")
 APPS = ("-p handstamp --lib --features proxy", "web::proxy::apps::tests::")
 IN_FRONT = ("-p handstamp-server --test stories", "in_front_of_an_app::sqlite::")
+TRACES = ("-p handstamp-server --test stories", "traces::")
 BYTES = ("-p handstamp-server --test stories", "in_front_of_an_app::")
 CONNECTIONS = ("-p handstamp --lib", "web::routes::tests::connections::")
 STREAMS = ("-p handstamp-server --test stories", "open_streams::sqlite::")
@@ -907,6 +908,27 @@ MUTANTS = {
                                    "metadata::tests::a_document_of_another_issuer_is_refused"),
     "endpoint_without_tls": (f"{FEDERATION}/metadata.rs", '.filter(|url| url.scheme() == "https" || is_plain_allowed)', "", FEDERATION_RULES,
                              "metadata::tests::an_endpoint_is_an_https_url"),
+    "path_in_the_name_of_a_span": (f"{WEB}/endpoint.rs", "request.method(), route.as_deref(), headers)",
+                                   "request.method(), route.as_ref().map(|_| request.uri().path()), headers)", TRACES,
+                                   "sqlite::no_secret_and_no_user_is_in_a_trace"),
+    "trace_of_a_stranger_goes_on": (f"{WEB}/endpoint.rs", "comes_through_a_trusted_proxy(site, request).then(|| request.headers())",
+                                    "Some(request.headers()).filter(|_| comes_through_a_trusted_proxy(site, request) || true)", TRACES,
+                                    "a_trace_of_a_client_goes_on_only_behind_a_trusted_proxy"),
+    "own_methods_in_the_name_of_a_span": (f"{LIBRARY}/src/trace.rs", "KNOWN.into_iter().find(|known| method.as_str() == *known)",
+                                          "KNOWN.into_iter().find(|known| method.as_str() == *known).or(Some(&*method.to_string().leak()))", TRACES,
+                                          "sqlite::no_secret_and_no_user_is_in_a_trace"),
+    "trace_of_a_stranger_at_the_app": (f"{SERVER}/traces.rs", "self.0.inject_context(&span.context(), &mut HeaderInjector(headers));",
+                                       "let _ = (span, HeaderInjector(headers));", TRACES, "an_app_gets_the_trace_of_its_request"),
+    "log_lines_in_traces": (f"{SERVER}/traces.rs", ".with_filter(Targets::new().with_target(TRACE_TARGET, LevelFilter::TRACE))",
+                            ".with_filter(LevelFilter::TRACE)", TRACES, "sqlite::no_secret_and_no_user_is_in_a_trace"),
+    "spans_wait_without_bound": (f"{SERVER}/traces/export.rs", "if waiting < QUEUE { Some(waiting + 1) } else { None }",
+                                 "if waiting < usize::MAX { Some(waiting + 1) } else { None }", TRACES,
+                                 "a_collector_that_hangs_costs_spans_and_no_time"),
+    "every_failed_export_is_told": (f"{SERVER}/traces/export.rs", "if !self.is_away.swap(true, Ordering::Relaxed) {",
+                                    "if !self.is_away.swap(true, Ordering::Relaxed) || true {", TRACES,
+                                    "a_collector_that_is_away_changes_no_answer_and_is_told_once"),
+    "reads_of_a_node_in_traces": (f"{LIBRARY}/src/store/statement_span.rs", "trace::current().and_then(|_| span(system, text))",
+                                  "span(system, text)", TRACES, "sqlite::a_page_of_a_live_session_is_a_span_without_a_statement"),
 }
 
 

@@ -59,5 +59,6 @@ mod sign_out;
 mod startup_and_shutdown;
 mod stolen_cookies;
 mod tls;
+mod traces;
 mod webhooks;
 mod websocket_conformance;

@@ -43,6 +43,7 @@ mod sqlite_lock;
 #[cfg(feature = "sqlite")]
 mod sqlite_notify;
 mod statement;
+mod statement_span;
 mod status;
 mod user_search;
 mod users;
