@@ -57,7 +57,7 @@ const NODES: &str = "crates/handstamp-server/tests/stories/multiple_nodes.rs";
 const RECIPES: &str = "docs/src/guide/recipes/";
 
 /// Every block: its document and how its first line begins.
-const BLOCKS: [(&str, &str, Shown); 61] = [
+const BLOCKS: [(&str, &str, Shown); 63] = [
     ("CONTRIBUTING.md", "cargo build", Not("the build is the one that runs this test")),
     ("CONTRIBUTING.md", "cargo test", Not("the whole of the tests runs this one")),
     ("README.md", "cargo run", Here("the_quick_start_starts_a_server_without_settings")),

@@ -44,7 +44,6 @@ mod user_search;
 mod users;
 
 use std::fmt;
-use std::time::Duration;
 
 use handstamp_core::Timestamp;
 
@@ -136,9 +135,6 @@ impl Store {
         }
     }
 }
-
-/// How often a node polls for changes, where it gets no notifications.
-const POLL_EVERY: Duration = Duration::from_millis(100);
 
 /// The database did not answer, refused a statement, or could not commit.
 #[derive(Debug)]
