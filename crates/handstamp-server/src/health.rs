@@ -33,7 +33,7 @@ struct Target {
 pub(crate) fn run(data: &DataArgs, listen: Option<String>, live: bool) -> Result<(), CliError> {
     let address = AddressArgs { listen, ..AddressArgs::default() };
     // Docker keeps the status 2 for itself.
-    let settings = settings(data, &address).map_err(CliError::as_failure)?;
+    let settings = settings(data, &address).map_err(CliError::into_failure)?;
     let target = Target::of(&settings)?;
     let (path, well) = if live { ("/healthz", "ok") } else { ("/readyz", "ready") };
     let unanswered = |error: io::Error| CliError::failure(format!("no answer at {}: {error}", target.address));

@@ -123,7 +123,7 @@ impl CliError {
     }
 
     /// The same failure for a command whose every failure has one status.
-    fn as_failure(self) -> Self {
+    fn into_failure(self) -> Self {
         Self(self.0, 1)
     }
 

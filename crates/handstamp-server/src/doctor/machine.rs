@@ -114,7 +114,7 @@ fn space(folder: &Path) -> Outcome {
         ..LITTLE_SPACE => {
             Fail(format!("{left}. Sign-ins and sign-outs fail when it is full: remove files, or enlarge it."))
         }
-        ..SOME_SPACE => Warn(format!("{left}. Watch it, or enlarge it.")),
+        LITTLE_SPACE..SOME_SPACE => Warn(format!("{left}. Watch it, or enlarge it.")),
         _ => Pass,
     }
 }
