@@ -749,9 +749,9 @@ MUTANTS = {
     # Notifications between processes on one SQLite file.
     "notification_unsent": (NOTIFY, "spawn_blocking(move || touch(&file)).await;",
                             "spawn_blocking(move || if true { Ok(()) } else { touch(&file) }).await;", NOTIFICATIONS,
-                            "sqlite::a_notification_wakes_a_node_in_less_time_than_a_poll"),
+                            "sqlite::a_notification_wakes_a_node_once"),
     "notification_unheard": (NOTIFY, "is_touched |= what", "is_touched &= what", NOTIFICATIONS,
-                             "sqlite::a_notification_wakes_a_node_in_less_time_than_a_poll"),
+                             "sqlite::a_notification_wakes_a_node_once"),
     "removed_file_stays_away": (NOTIFY, "private_files::make_file(file).map(drop)", "Ok(())", NOTIFICATIONS,
                                 "a_notification_passes_between_processes_whatever_becomes_of_the_files"),
     "linked_database_has_another_file": (f"{LIBRARY}/src/store/sqlite.rs", "let file = path.canonicalize()",

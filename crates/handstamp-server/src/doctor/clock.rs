@@ -17,7 +17,7 @@ pub(super) fn agreement(ahead: i64, of: &str) -> Outcome {
     );
     match apart {
         FAR_MILLISECONDS.. => Fail(why),
-        NEAR_MILLISECONDS.. => Warn(why),
+        NEAR_MILLISECONDS..FAR_MILLISECONDS => Warn(why),
         _ => Pass,
     }
 }

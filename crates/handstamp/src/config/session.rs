@@ -25,7 +25,7 @@ pub struct SessionConfig {
     /// one with a long name or many groups counts as several.
     pub cache_entries: usize,
     /// Whether nodes are notified of changes where that works, by PostgreSQL's LISTEN and NOTIFY or for SQLite by inotify; true by
-    /// default. Without it nodes poll ten times a second.
+    /// default. Without it nodes poll, ten times a second on PostgreSQL and 25 times on SQLite.
     pub notify: bool,
     /// Whether a sign-out makes browsers clear their storage for the origin (`Clear-Site-Data: "storage"`); false by default,
     /// because an application on the same origin loses its localStorage too, with any drafts.
@@ -108,7 +108,7 @@ pub(super) fn settings() -> Vec<Setting<Config>> {
         )
         .about(
             "Whether nodes are notified of changes where that works: by PostgreSQL's LISTEN and NOTIFY, or for SQLite by inotify. \
-             Without it nodes poll ten times a second.",
+             Without it nodes poll, ten times a second on PostgreSQL and 25 times on SQLite.",
         ),
         Setting::flag(
             "session.clear_site_data",

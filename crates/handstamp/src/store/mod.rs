@@ -51,7 +51,6 @@ mod users;
 mod ways_in;
 
 use std::fmt;
-use std::time::Duration;
 
 use handstamp_core::Timestamp;
 
@@ -143,9 +142,6 @@ impl Store {
         }
     }
 }
-
-/// How often a node polls for changes, where it gets no notifications.
-const POLL_EVERY: Duration = Duration::from_millis(100);
 
 /// The database did not answer, refused a statement, or could not commit.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::postgres_pool::Pool;
 use super::statement::{self, TIME_LIMIT, lease, maintenance, within_time};
-use super::{OpenError, POLL_EVERY, migrations};
+use super::{OpenError, migrations};
 use crate::config::PoolConfig;
 use crate::events::Event;
 
@@ -23,6 +23,8 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// How often such attempts are logged.
 const SAY_EVERY: Duration = Duration::from_secs(5);
 
+/// How often a node polls for changes, where it gets no notifications.
+const POLL_EVERY: Duration = Duration::from_millis(100);
 /// The NOTIFY channel on which nodes wake each other, within one database.
 const CHANNEL: &str = "handstamp";
 /// The payload of a notification that only tests whether notifications arrive; it wakes no node.

@@ -12,12 +12,13 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::POLL_EVERY;
 use crate::events::Event;
 use crate::private_files;
 
-/// The pause before the next poll right after a change, which is often followed by another.
-const POLL_AGAIN_AFTER: Duration = Duration::from_millis(5);
+/// How often the time of the file is looked at where no notifications arrive. A look costs a hundredth of a statement.
+const LOOK_EVERY: Duration = Duration::from_millis(40);
+/// The pause before the next look right after a change, which is often followed by another.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(5);
 /// The longest that the kernel takes for a notification, if it sends them for this file system.
 const NOTIFY_TIMEOUT: Duration = Duration::from_secs(1);
 /// The delay before inotify is tried again after it failed.
@@ -76,20 +77,20 @@ impl Notifications {
 
     /// Looks at the time of the file for a while, and calls `wake` when it has changed.
     async fn poll(&self, wake: &impl Fn(), duration: Duration) {
-        let (begun, mut pause) = (Instant::now(), POLL_EVERY);
+        let (begun, mut pause) = (Instant::now(), LOOK_EVERY);
         let mut known = self.time();
         wake();
         while begun.elapsed() < duration {
             sleep(pause).await;
             // The time is that of the kernel's tick, which does not tell two notifications within one apart. So for some ticks after a
             // change the node is woken anyway. It is also woken while the file cannot be looked at.
-            if pause < POLL_EVERY || known.is_none() {
+            if pause < LOOK_EVERY || known.is_none() {
                 wake();
             }
-            pause = (pause * 2).min(POLL_EVERY);
+            pause = (pause * 2).min(LOOK_EVERY);
             let found = self.time();
             if found != known {
-                (known, pause) = (found, POLL_AGAIN_AFTER);
+                (known, pause) = (found, LOOK_AGAIN_AFTER);
                 wake();
             }
         }
