@@ -21,7 +21,9 @@ const { Provider } = await import('oidc-provider');
 const [folder, options, , port] = process.argv.slice(2);
 const { clients, accounts } = JSON.parse(options);
 
-const algorithms = new Set(clients.map((client) => client.id_token_signed_response_alg ?? 'RS256'));
+// The secret of a client is the key of an HMAC.
+const named = clients.map((client) => client.id_token_signed_response_alg ?? 'RS256');
+const algorithms = new Set(named.map((algorithm) => (algorithm.startsWith('HS') ? 'RS256' : algorithm)));
 
 function newKey(algorithm) {
   const curve = { ES256: 'P-256', ES384: 'P-384', ES512: 'P-521' }[algorithm];
