@@ -2,6 +2,7 @@
 
 use handstamp_testing::{ADAS_PASSWORD, FakeProvider, TestServer, Visitor};
 use reqwest::Method;
+use serde_json::json;
 
 use super::{
     ACME, SITE, begins, begins_to_connect, comes_back, connects, identities, logs_refusal, offer, tells_a_refusal,
@@ -92,24 +93,30 @@ handstamp_testing::stories! {
 
     async fn a_callback_that_is_opened_again_is_no_error_for_the_one_it_signed_in(server: TestServer) {
         let (server, provider) = with_provider(server);
-        let ada = server.visitor();
-        let answer = provider.answers(&begins(&ada, "/account/with/acme?next=%2Faccount%2Fsessions").await);
-        let before = ada.copy();
-        assert_eq!(comes_back(&ada, &answer).await.status, 303);
-        // Reloaded, with the cookies of after the sign-in.
-        let again = comes_back(&ada, &answer).await;
-        assert_eq!((again.status, again.location()), (303, "/account/sessions"), "{}", again.body);
-        assert!(ada.is_signed_in().await);
-        // A copy of the cookies of before the sign-in and a second use of the code sign nobody in.
-        tells_a_refusal(&comes_back(&before, &answer).await);
-        logs_refusal(&server, "replayed", 1);
-        assert!(!before.is_signed_in().await && ada.is_signed_in().await);
-        assert_eq!(server.count("SELECT COUNT(*) FROM sessions").await, 1);
+        // Most providers refuse a code that comes again.
+        for (number, takes_again) in [false, true].into_iter().enumerate() {
+            provider.changes(json!({ "takes_codes_again": takes_again }));
+            let ada = server.visitor();
+            let answer = provider.answers(&begins(&ada, "/account/with/acme?next=%2Faccount%2Fsessions").await);
+            let before = ada.copy();
+            assert_eq!(comes_back(&ada, &answer).await.status, 303);
+            // Reloaded, with the cookies of after the sign-in.
+            let again = comes_back(&ada, &answer).await;
+            assert_eq!((again.status, again.location()), (303, "/account/sessions"), "{}", again.body);
+            assert!(ada.is_signed_in().await);
+            // A copy of the cookies of before the sign-in signs nobody in.
+            let replayed = server.events("provider_refused").len();
+            tells_a_refusal(&comes_back(&before, &answer).await);
+            logs_refusal(&server, "replayed", replayed + 1);
+            assert!(!before.is_signed_in().await && ada.is_signed_in().await);
+            assert_eq!(server.count("SELECT COUNT(*) FROM sessions").await, number as i64 + 1);
+        }
     }
 
     async fn a_double_click_signs_in_once(server: TestServer) {
         let (server, provider) = with_provider(server);
-        for _ in 0..5 {
+        for takes_again in [false, true, false, true, true] {
+            provider.changes(json!({ "takes_codes_again": takes_again }));
             let ada = server.visitor();
             let answer = provider.answers(&begins(&ada, ACME).await);
             let second = ada.copy();
