@@ -74,12 +74,12 @@ impl fmt::Debug for Authentication {
     }
 }
 
-/// A set of authentication methods, by their names in RFC 8176 §2.
+/// A set of authentication methods, by their names in RFC 8176 §2. `fed` is not among those: Microsoft Entra ID uses it too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AuthenticationMethods(u16);
 
 /// Each method with its bit. A bit is never used for another method.
-const METHODS: [(&str, u16); 5] = [("pwd", 1), ("otp", 2), ("mfa", 4), ("pop", 8), ("user", 16)];
+const METHODS: [(&str, u16); 6] = [("pwd", 1), ("otp", 2), ("mfa", 4), ("pop", 8), ("user", 16), ("fed", 32)];
 
 impl AuthenticationMethods {
     /// A password.
@@ -92,6 +92,8 @@ impl AuthenticationMethods {
     pub const POSSESSION_OF_KEY: Self = Self(8);
     /// The authenticator of a passkey has verified that the user was present.
     pub const USER_PRESENCE: Self = Self(16);
+    /// A sign-in through another provider, whatever the user did there.
+    pub const FEDERATED: Self = Self(32);
 
     /// The methods of both sets.
     #[must_use]

@@ -32,6 +32,8 @@ pub(crate) enum Purpose {
     Ceremony,
     /// The credential ids that are made up for addresses without passkeys.
     DecoyPasskey,
+    /// The seal of attempts to sign in through a provider.
+    Federation,
 }
 
 impl Purpose {
@@ -46,6 +48,7 @@ impl Purpose {
             Self::Factors => b"handstamp/factors/v1",
             Self::Ceremony => b"handstamp/ceremony/v1",
             Self::DecoyPasskey => b"handstamp/decoy-passkey/v1",
+            Self::Federation => b"handstamp/federation/v1",
         }
     }
 }

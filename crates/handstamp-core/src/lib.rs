@@ -17,6 +17,7 @@ mod display_name;
 mod email;
 mod event_chain;
 mod factors;
+pub mod federation;
 mod form;
 mod group;
 mod ids;

@@ -54,6 +54,14 @@ impl Sealer {
         Self::new(Purpose::Ceremony, current, fallbacks)
     }
 
+    /// Seals the state of an attempt to sign in through a provider, which the provider gives back.
+    ///
+    /// # Errors
+    /// When two of the secrets are the same.
+    pub fn for_federation(current: &SecretKey, fallbacks: &[SecretKey]) -> Result<Self, KeyRingError> {
+        Self::new(Purpose::Federation, current, fallbacks)
+    }
+
     fn new(purpose: Purpose, current: &SecretKey, fallbacks: &[SecretKey]) -> Result<Self, KeyRingError> {
         let keys: Vec<_> =
             std::iter::once(current).chain(fallbacks).map(|secret| SealingKey::new(secret, purpose)).collect();
@@ -147,6 +155,7 @@ mod tests {
     fn values_of_one_purpose_do_not_open_as_those_of_another() {
         let sealed = Sealer::for_factors(&first(), &[]).unwrap().seal(&[7; 24], b"a secret", b"");
         assert!(Sealer::for_ceremonies(&first(), &[]).unwrap().open(&sealed, b"").is_none());
+        assert!(Sealer::for_federation(&first(), &[]).unwrap().open(&sealed, b"").is_none());
     }
 
     #[test]

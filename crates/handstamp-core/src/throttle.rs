@@ -232,6 +232,16 @@ impl AttemptKey {
         network.site().map(|site| Self::new("passkeys of a site", &[&site]))
     }
 
+    /// Sign-ins through a provider from a network, counted apart from passwords for the same reason.
+    pub fn provider_sign_ins_from(network: Network) -> Self {
+        Self::new("provider sign-ins", &[&network.to_bytes()])
+    }
+
+    /// Sign-ins through a provider from the site that a network is a part of, if it is a part of one.
+    pub fn provider_sign_ins_from_a_site(network: Network) -> Option<Self> {
+        network.site().map(|site| Self::new("provider sign-ins of a site", &[&site]))
+    }
+
     /// Registrations from the site that a network is a part of, if it is a part of one.
     pub fn registration_of_a_site(network: Network) -> Option<Self> {
         network.site().map(|site| Self::new("registration of a site", &[&site]))
@@ -506,6 +516,8 @@ mod tests {
             AttemptKey::registration_of_a_site(of_a_site).unwrap(),
             AttemptKey::passkeys_from(network),
             AttemptKey::passkeys_from_a_site(of_a_site).unwrap(),
+            AttemptKey::provider_sign_ins_from(network),
+            AttemptKey::provider_sign_ins_from_a_site(of_a_site).unwrap(),
         ];
         for (i, key) in keys.iter().enumerate() {
             assert!(!keys[..i].contains(key), "{i}");

@@ -19,7 +19,7 @@ use crate::settings::Settings;
 use crate::{CliError, run, settings};
 
 /// The tables without which no dump is a backup.
-const TABLES: [&str; 25] = [
+const TABLES: [&str; 27] = [
     "administrators_lock",
     "attempts",
     "change_counter",
@@ -29,6 +29,7 @@ const TABLES: [&str; 25] = [
     "events",
     "failed_sign_ins",
     "handstamp_migrations",
+    "identities",
     "imported_hash_costs",
     "jobs",
     "legacy_end",
@@ -37,6 +38,7 @@ const TABLES: [&str; 25] = [
     "one_time_tokens",
     "outbox",
     "passkeys",
+    "provider_logouts",
     "recovery_codes",
     "secret_key_nodes",
     "secret_keys",

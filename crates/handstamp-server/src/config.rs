@@ -58,6 +58,9 @@ fn check(data: &DataArgs) -> Result<(), CliError> {
     if let Some((framework, until)) = settings.legacy_window() {
         say(&format!("sessions of {framework} are exchanged until {until}"))?;
     }
+    for (provider, uri) in settings.redirect_uris() {
+        say(&format!("provider {provider}: register the redirect URI {uri}"))?;
+    }
     match warnings {
         0 => say("the settings are valid"),
         count => say(&format!("the settings are valid, with {}", plural(count, "warning", "warnings"))),

@@ -201,6 +201,10 @@ events! {
         info FactorAdded as FactorAdded "authn_factor_added" "added a factor" { user: UserId, factor: &'static str }
         /// A user removed a second factor or a passkey.
         info FactorRemoved as FactorRemoved "authn_factor_removed" "removed a factor" { user: UserId, factor: &'static str }
+        /// A user connected an identity at another provider, or made the account with it.
+        info IdentityConnected as IdentityConnected "authn_identity_connected" "connected an identity at another provider" { user: UserId, provider: &'static str }
+        /// A user disconnected an identity at another provider.
+        info IdentityDisconnected as IdentityDisconnected "authn_identity_disconnected" "disconnected an identity at another provider" { user: UserId, provider: &'static str }
         /// A user got new recovery codes.
         info RecoveryCodesReplaced as RecoveryCodesReplaced "authn_recovery_codes_replaced" "got new recovery codes" { user: UserId }
         /// A recovery code was used. `left` is the number of those that are left.
@@ -242,6 +246,16 @@ events! {
     }
     others {
         // Signing in.
+        /// A sign-in through a provider was refused, or another act that a provider allows. `reason` is a word, and `detail` has more for some.
+        info ProviderRefused "provider_refused" "refused an answer of a provider" { provider: &'a str, user: Option<UserId>, reason: &'a str, detail: Option<&'a str> }
+        /// A provider does not answer, or not as it should, or the clocks differ. `unsaid` counts the lines left out within a minute.
+        warn ProviderUnavailable "provider_unavailable" "a provider cannot be used" { provider: &'a str, reason: &'a str, detail: Option<&'a str>, unsaid: u64 }
+        /// Sign-ins through providers from one network were throttled. `seconds` is the wait.
+        info ProviderThrottled "provider_throttled" "throttled a sign-in through a provider" { seconds: u64 }
+        /// The groups that a provider decides about were not changed: there would be too many, or the last administrator would be gone.
+        warn ProviderGroupsRefused "provider_groups_refused" "left the groups of a user as they are: there would be too many, or no administrator" { provider: &'a str, user: UserId }
+        /// A provider has ended the sessions that rest on one there.
+        info ProviderLogout "provider_logout" "a provider has ended sessions" { provider: &'a str, sessions: u64 }
         /// A sign-in failed: the password is wrong, or the account does not exist or is disabled.
         info AuthnLoginFail "authn_login_fail" "refused a sign-in" { user: Option<UserId> }
         /// A password was not checked, because the limit of attempts was reached. `seconds` is the wait.

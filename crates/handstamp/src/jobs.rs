@@ -92,7 +92,7 @@ const JOBS: &[Job] = &[
         scope: Scope::Node,
         run: |services| Box::pin(services.remind_of_legacy()),
     },
-    #[cfg(feature = "passkeys")]
+    #[cfg(any(feature = "federation", feature = "passkeys"))]
     Job {
         name: "purge_ceremonies",
         interval: minutes(60),

@@ -68,6 +68,7 @@
 //! | --- | --- | --- |
 //! | `sqlite` | yes | SQLite, which is compiled from source and needs a C compiler |
 //! | `postgres` | yes | PostgreSQL; one of the two databases is needed |
+//! | `federation` | yes | sign-in at OpenID Connect providers |
 //! | `passkeys` | yes | passkeys: sign-in without a password, and a second factor |
 //! | `proxy` | no | [`Handstamp::reverse_proxy`], which stands in front of apps in any language |
 //! | `serde` | no | `Serialize` for [`User`], [`ListedSession`], [`UserId`] and [`Timestamp`], in the format of the command line |
@@ -113,10 +114,11 @@ use tokio::task::JoinHandle;
 
 pub use blocklist::{Blocklist, BlocklistError};
 pub use config::{
-    AppAccess, AppConfig, AppHost, AppPath, AppProxyConfig, AppUrl, BoundedValue, Config, ConfigError, ConfigErrors,
-    DatabaseUrl, ForwardAuthConfig, HashingConfig, LegacyConfig, LimitsConfig, MailAddress, MailConfig, MailUrl,
-    PasskeysConfig, PoolConfig, Prefix, PublicUrl, Registration, SecondFactorConfig, SecondFactorRequired,
-    SessionConfig, Setting, SettingValue, SignInConfig, SmtpServer, TrustedOrigin, WebhookUrl, WebhooksConfig,
+    AppAccess, AppConfig, AppHost, AppPath, AppProxyConfig, AppUrl, BoundedValue, ClientSecret, Config, ConfigError,
+    ConfigErrors, DatabaseUrl, FactorClaim, ForwardAuthConfig, GroupOfClaim, HashingConfig, LegacyConfig, LimitsConfig,
+    MailAddress, MailConfig, MailUrl, PasskeysConfig, PoolConfig, Prefix, ProviderConfig, ProviderKind, ProviderUrl,
+    PublicUrl, Registration, SecondFactorConfig, SecondFactorRequired, SessionConfig, Setting, SettingValue,
+    SignInConfig, SmtpServer, Tenant, TrustedDomain, TrustedOrigin, WebhookUrl, WebhooksConfig,
 };
 pub use data_dir::DataDir;
 pub use embed::{

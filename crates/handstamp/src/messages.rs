@@ -55,6 +55,10 @@ impl fmt::Display for Message {
             ),
             Self::PasskeyTaken => f.write_str("This passkey is in use already."),
             Self::TooManyPasskeys => f.write_str("An account has at most 20 passkeys. Remove one that you do not use any more."),
+            Self::LastIdentity => f.write_str(
+                "Without this you could not sign in any more. Set a password or add a passkey first.",
+            ),
+            Self::NoSuchProvider => f.write_str("There is no such way to sign in here."),
             Self::LastWayIn => f.write_str(
                 "Without this passkey you could not sign in any more. Set a password or add another passkey first.",
             ),

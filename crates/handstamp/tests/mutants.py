@@ -79,6 +79,9 @@ PASSKEY_STORIES = ("-p handstamp-server --test stories", "passkeys::sqlite::")
 IMPORT_TABLE, IMPORTED = f"{LIBRARY}/src/store/import.rs", f"{CORE}/src/password/imported"
 IMPORT_LAWS = ("-p handstamp --lib", "store::contract::import::sqlite::")
 IMPORTS = ("-p handstamp-server --test stories", "import::sqlite::")
+FEDERATION, ID_TOKEN = f"{CORE}/src/federation", f"{CORE}/src/federation/id_token.rs"
+ID_TOKENS = ("-p handstamp-core --test federation", "")
+FEDERATION_RULES = ("-p handstamp-core --lib", "federation::")
 IMPORTED_HASHES = ("-p handstamp-core --lib", "password::imported::tests::")
 HASH_VECTORS = ("-p handstamp-core --test imported_hashes", "")
 HASH_THREADS = ("-p handstamp --lib", "services::hashing::tests::")
@@ -765,6 +768,53 @@ MUTANTS = {
                                         "a_search_reads_ranges_of_indexes"),
     "refusals_counted_in_a_later_hour": (f"{LIBRARY}/src/store/event_hours.rs", "from.map_or(time, jiff::Timestamp::as_second)",
                                          "from.map_or(time, |_| time)", EVENTS, "sealing_counts_each_event_in_its_hour_once"),
+    "algorithm_taken_from_the_token": (f"{FEDERATION}/jws/mod.rs", "if !algorithms.contains(&algorithm) {", "if false {", ID_TOKENS,
+                                       "tokens_of_another_implementation_verify_and_forged_ones_are_refused"),
+    "signature_of_an_id_token_not_verified": (f"{FEDERATION}/jws/mod.rs", "if !candidates.any(", "if false && !candidates.any(", ID_TOKENS,
+                                              "tokens_of_another_implementation_verify_and_forged_ones_are_refused"),
+    "critical_extensions_ignored": (f"{FEDERATION}/jws/mod.rs", 'if header.contains_key("crit") {', "if false {", FEDERATION_RULES,
+                                    "jws::tests::a_header_chooses_neither_the_algorithm_nor_the_key"),
+    "key_used_for_another_algorithm": (f"{FEDERATION}/key_set.rs", "has_type && self.algorithm.is_none_or(|only| only == algorithm)", "has_type",
+                                       ID_TOKENS, "tokens_of_another_implementation_verify_and_forged_ones_are_refused"),
+    "published_private_key_trusted": (f"{FEDERATION}/key_set.rs", "jwks().filter(|jwk| !is_private(jwk)).filter_map(Key::parse)",
+                                      "jwks().filter_map(Key::parse)", FEDERATION_RULES,
+                                      "key_set::tests::a_key_whose_private_part_is_published_is_left_out"),
+    "claim_that_stands_twice_taken": (f"{FEDERATION}/json.rs", "if object.insert(name, value).is_some() {", "object.insert(name, value);\n            if false {",
+                                      ID_TOKENS, "a_claim_that_stands_twice_is_refused"),
+    "issuer_not_checked": (f"{FEDERATION}/issuer.rs", "if is_expected && !issuer.is_empty() {", "if !issuer.is_empty() {", ID_TOKENS,
+                           "an_id_token_of_another_issuer_is_refused"),
+    "issuer_with_a_slash": (f"{FEDERATION}/issuer.rs", "Self::Exactly(expected) => issuer == expected,",
+                            "Self::Exactly(expected) => issuer.trim_end_matches('/') == expected,", ID_TOKENS,
+                            "an_id_token_of_another_issuer_is_refused"),
+    "tenant_not_listed": (f"{FEDERATION}/issuer.rs", "is_listed && issuer == template", "issuer == template", ID_TOKENS,
+                          "a_user_of_microsoft_comes_from_a_listed_tenant_and_is_identified_by_the_object_id"),
+    "issuer_of_another_tenant": (f"{FEDERATION}/issuer.rs", "is_listed && issuer == template.replace(TENANT, tenant)", "is_listed", ID_TOKENS,
+                                 "a_user_of_microsoft_comes_from_a_listed_tenant_and_is_identified_by_the_object_id"),
+    "audience_not_checked": (ID_TOKEN, " && audiences(claims)?.contains(&client_id);", ";", ID_TOKENS, "an_id_token_for_another_client_is_refused"),
+    "authorized_party_not_checked": (ID_TOKEN, "Some(party) => party == client_id,", "Some(_) => true,", ID_TOKENS,
+                                     "a_token_for_several_clients_says_that_it_was_issued_to_this_one"),
+    "nonce_not_checked": (ID_TOKEN, " && bool::from(nonce.as_bytes().ct_eq(expected.as_bytes()));", ";", ID_TOKENS,
+                          "an_id_token_of_another_attempt_is_refused"),
+    "expiry_of_an_id_token_not_checked": (ID_TOKEN, "if now >= expires_at.after(LEEWAY) =>", "if false && now >= expires_at.after(LEEWAY) =>", ID_TOKENS,
+                                          "an_id_token_expires"),
+    "old_authentication_accepted": (ID_TOKEN, "if at.after(LEEWAY) < since {", "if false {", ID_TOKENS,
+                                    "re_authentication_needs_a_new_authentication"),
+    "type_of_a_token_not_checked": (ID_TOKEN, '|media_type| media_type.eq_ignore_ascii_case("JWT")', "|_| true", ID_TOKENS,
+                                    "neither_an_id_token_nor_a_logout_token_passes_for_the_other"),
+    "logout_token_taken_as_an_id_token": (ID_TOKEN, 'if claims.get("events").is_some_and(', 'if false && claims.get("events").is_some_and(', ID_TOKENS,
+                                          "neither_an_id_token_nor_a_logout_token_passes_for_the_other"),
+    "id_token_taken_as_a_logout_token": (f"{FEDERATION}/logout_token.rs", "if !event.is_some_and(serde_json::Value::is_object) {", "if false {", ID_TOKENS,
+                                         "neither_an_id_token_nor_a_logout_token_passes_for_the_other"),
+    "nonce_in_a_logout_token": (f"{FEDERATION}/logout_token.rs", 'if claims.contains_key("nonce") {', "if false {", ID_TOKENS,
+                                "a_logout_token_is_verified_as_an_id_token_is"),
+    "email_verified_as_text": (f"{FEDERATION}/claims.rs", 'text_counts && text == "true"', 'text == "true"', FEDERATION_RULES,
+                               "claims::tests::an_address_is_verified_only_by_the_value_true"),
+    "userinfo_of_another_user": (f"{FEDERATION}/claims.rs", "if claims.subject() == Some(subject) {", "if claims.subject().is_some() {", FEDERATION_RULES,
+                                 "claims::tests::a_userinfo_response_is_about_the_user_of_the_id_token"),
+    "metadata_of_another_issuer": (f"{FEDERATION}/metadata.rs", "if found != Some(issuer) {", "if found.is_none() {", FEDERATION_RULES,
+                                   "metadata::tests::a_document_of_another_issuer_is_refused"),
+    "endpoint_without_tls": (f"{FEDERATION}/metadata.rs", '.filter(|url| url.scheme() == "https" || is_plain_allowed)', "", FEDERATION_RULES,
+                             "metadata::tests::an_endpoint_is_an_https_url"),
 }
 
 

@@ -12,6 +12,7 @@ mod limits;
 mod mail;
 mod passkeys;
 mod password;
+mod providers;
 mod public_url;
 mod second_factor;
 mod secrets;
@@ -39,6 +40,9 @@ pub(crate) use mail::SmtpCredentials;
 pub(crate) use mail::SmtpSecurity;
 pub use mail::{MailAddress, MailConfig, MailUrl, SmtpServer};
 pub use passkeys::PasskeysConfig;
+pub use providers::{
+    ClientSecret, FactorClaim, GroupOfClaim, ProviderConfig, ProviderKind, ProviderUrl, Tenant, TrustedDomain,
+};
 pub use public_url::PublicUrl;
 pub use second_factor::{SecondFactorConfig, SecondFactorRequired};
 pub use session::SessionConfig;
@@ -124,6 +128,8 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     /// The cookies of the framework that the site has left.
     pub legacy: LegacyConfig,
+    /// The providers through which users sign in, by their names in URLs. None by default. The feature `federation` has the code.
+    pub providers: BTreeMap<String, ProviderConfig>,
     /// Whether this process is a node of the site, whose secret keys the other nodes must share; true by default. Commands that end at
     /// once are none.
     pub node: bool,
@@ -167,6 +173,7 @@ impl Config {
             app_proxy: AppProxyConfig::default(),
             webhooks: WebhooksConfig::default(),
             legacy: LegacyConfig::default(),
+            providers: BTreeMap::new(),
             node: true,
             admin: true,
         }
@@ -211,6 +218,7 @@ impl Config {
             app::settings(),
             webhooks::settings(),
             legacy::settings(),
+            providers::settings(),
             admin::settings(),
         ]
         .into_iter()
@@ -251,6 +259,29 @@ mod tests {
         let app = config.apps.entry(name.to_owned()).or_default();
         app.url = Some(AppUrl::parse("http://localhost:5000").unwrap());
         app
+    }
+
+    /// The provider `wiki`, complete for this kind. Changes after an earlier call stay.
+    fn provider(config: &mut Config, kind: ProviderKind) -> &mut ProviderConfig {
+        let provider = config.providers.entry("wiki".to_owned()).or_default();
+        (provider.kind, provider.client_id) = (Some(kind), "handstamp".to_owned());
+        let secret = Some(ClientSecret::parse("Nf6kQ0sE3vXw").unwrap());
+        match kind {
+            ProviderKind::Apple => {
+                provider.team_id = Some("T4X8".to_owned());
+                provider.key_id = Some("K2Y9".to_owned());
+                provider.key_file = Some("key.p8".into());
+            }
+            ProviderKind::Microsoft => {
+                (provider.client_secret, provider.tenants) = (secret, vec!["consumers".parse().unwrap()]);
+            }
+            ProviderKind::Oidc => {
+                provider.client_secret = secret;
+                provider.issuer = Some(ProviderUrl::parse("https://sso.example.com").unwrap());
+            }
+            _ => provider.client_secret = secret,
+        }
+        provider
     }
 
     /// The section `legacy` of this framework. Changes after an earlier call stay.
@@ -490,6 +521,73 @@ mod tests {
                 vec![|config| config.return_hosts = vec![ReturnHost::parse("app.example.com").unwrap()]],
             ),
             ("apps.NAME.url", vec![|config| config.apps.entry("wiki".to_owned()).or_default().url = None], vec![]),
+            ("providers.NAME.kind", vec![|config| provider(config, ProviderKind::Gitlab).kind = None], vec![]),
+            (
+                "providers.NAME.issuer",
+                vec![|config| provider(config, ProviderKind::Oidc).issuer = None],
+                vec![|config| provider(config, ProviderKind::Gitlab).issuer = None],
+            ),
+            (
+                "providers.NAME.client_id",
+                vec![|config| provider(config, ProviderKind::Gitlab).client_id.clear()],
+                vec![],
+            ),
+            (
+                "providers.NAME.client_secret",
+                vec![|config| provider(config, ProviderKind::Gitlab).client_secret = None, |config| {
+                    provider(config, ProviderKind::Apple).client_secret = Some(ClientSecret::parse("a").unwrap());
+                }],
+                vec![|config| provider(config, ProviderKind::Apple).client_secret = None],
+            ),
+            (
+                "providers.NAME.scopes",
+                vec![|config| provider(config, ProviderKind::Gitlab).scopes = vec!["email".to_owned()]],
+                vec![|config| provider(config, ProviderKind::Github).scopes = vec!["read:user".to_owned()]],
+            ),
+            (
+                "providers.NAME.groups_claim",
+                vec![|config| {
+                    let provider = provider(config, ProviderKind::Github);
+                    (provider.groups_claim, provider.groups) = (Some("a".to_owned()), vec!["b".parse().unwrap()]);
+                }],
+                vec![],
+            ),
+            (
+                "providers.NAME.groups",
+                vec![|config| provider(config, ProviderKind::Oidc).groups = vec!["staff".parse().unwrap()], |config| {
+                    provider(config, ProviderKind::Oidc).groups_claim = Some("groups".to_owned())
+                }],
+                vec![|config| {
+                    let provider = provider(config, ProviderKind::Oidc);
+                    (provider.groups_claim, provider.groups) = (Some("a".to_owned()), vec!["b".parse().unwrap()]);
+                }],
+            ),
+            (
+                "providers.NAME.second_factor",
+                vec![|config| provider(config, ProviderKind::Github).second_factor = vec!["amr=mfa".parse().unwrap()]],
+                vec![|config| provider(config, ProviderKind::Google).second_factor = vec!["amr=mfa".parse().unwrap()]],
+            ),
+            (
+                "providers.NAME.hosted_domains",
+                vec![|config| provider(config, ProviderKind::Gitlab).hosted_domains = vec!["a.example".to_owned()]],
+                vec![|config| provider(config, ProviderKind::Google).hosted_domains = vec!["a.example".to_owned()]],
+            ),
+            (
+                "providers.NAME.tenants",
+                vec![|config| provider(config, ProviderKind::Microsoft).tenants.clear(), |config| {
+                    provider(config, ProviderKind::Gitlab).tenants = vec!["consumers".parse().unwrap()];
+                }],
+                vec![],
+            ),
+            ("providers.NAME.team_id", vec![|config| provider(config, ProviderKind::Apple).team_id = None], vec![]),
+            ("providers.NAME.key_id", vec![|config| provider(config, ProviderKind::Apple).key_id = None], vec![]),
+            (
+                "providers.NAME.key_file",
+                vec![|config| provider(config, ProviderKind::Apple).key_file = None, |config| {
+                    provider(config, ProviderKind::Gitlab).key_file = Some("key.p8".into());
+                }],
+                vec![],
+            ),
         ]
     }
 
@@ -524,11 +622,13 @@ mod tests {
     #[tokio::test]
     async fn open_reports_all_invalid_settings_at_once() {
         let mut all = config();
-        bounds().iter().for_each(|(_, invalid, _)| invalid[0](&mut all));
+        // The settings of a provider depend on its kind, so not all of them can be invalid at once.
+        let bounds = || bounds().into_iter().filter(|(name, ..)| !name.starts_with("providers."));
+        bounds().for_each(|(_, invalid, _)| invalid[0](&mut all));
         let errors = all.validate().unwrap_err();
         let named = errors.iter().map(|error| error.setting.clone());
         let named: BTreeSet<_> = named.filter(|name| !name.starts_with("apps.a.")).collect();
-        assert_eq!(named, bounds().iter().map(|(name, ..)| name.replace("NAME", "wiki")).collect());
+        assert_eq!(named, bounds().map(|(name, ..)| name.replace("NAME", "wiki")).collect());
         let error = crate::Handstamp::open(all).await.err().unwrap();
         assert!(error.is_config());
         assert_eq!(error.to_string(), errors.to_string());
@@ -545,7 +645,7 @@ mod tests {
             assert!(!setting.values_in_words().is_empty() && !setting.documentation().is_empty(), "{setting:?}");
             // Words such as `the number of cores` or `none` are no value.
             if let Some(text) = default.strip_prefix('`').and_then(|text| text.strip_suffix('`'))
-                && !setting.name().starts_with("apps.")
+                && !setting.name().contains(".NAME.")
             {
                 setting.set(&mut config, "", &SettingValue::Text(text.to_owned())).unwrap();
                 assert_eq!(format!("{config:?}"), defaults, "{setting:?}");

@@ -7,6 +7,8 @@ use std::time::Duration;
 use handstamp_core::{EventCommitment, EventKeys, EventRecord, EventSalt, EventTag, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+#[cfg(feature = "federation")]
+use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -49,6 +51,32 @@ impl NewEvent {
     #[must_use]
     pub(crate) fn about(self, user: UserId) -> Self {
         Self { user: Some(user), ..self }
+    }
+
+    /// The same event about each of these users. Where there are several, each has an id and a salt of its own, which tell nothing of the
+    /// others: the salt of one is erased with its user.
+    #[cfg(feature = "federation")]
+    pub(crate) fn about_each(self, users: &[UserId]) -> Vec<Self> {
+        if let [user] = users {
+            return vec![self.about(*user)];
+        }
+        let about = |user: &UserId| {
+            let [id, salt] = ["id", "salt"].map(|purpose| {
+                let seed = Sha256::new().chain_update(purpose).chain_update(self.salt);
+                let digest: [u8; 32] = seed.chain_update(user.as_uuid()).finalize().into();
+                digest.first_chunk().copied().expect("a digest has 32 bytes")
+            });
+            Self {
+                id: with_random_bits(self.id, id),
+                user: Some(*user),
+                salt,
+                content: self.content.clone(),
+                message: None,
+                writer: Arc::clone(&self.writer),
+                ..self
+            }
+        };
+        users.iter().map(about).collect()
     }
 
     /// The same event, in this session.
@@ -252,6 +280,14 @@ impl Default for ListEvents {
     fn default() -> Self {
         Self { user: None, event: None, after: None, before: None, limit: 100 }
     }
+}
+
+/// An id with the time and the counter of another, and these random bits.
+#[cfg(feature = "federation")]
+fn with_random_bits(id: Uuid, random: [u8; 16]) -> Uuid {
+    let mut bytes = id.into_bytes();
+    bytes[8..].copy_from_slice(&random[8..]);
+    uuid::Builder::from_bytes(bytes).with_variant(uuid::Variant::RFC4122).into_uuid()
 }
 
 /// The actor of an event.

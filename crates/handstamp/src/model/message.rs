@@ -39,6 +39,9 @@ pub(crate) enum Message {
     PasskeyTaken,
     TooManyPasskeys,
     LastWayIn,
+    /// Without this identity the user could not sign in any more.
+    LastIdentity,
+    NoSuchProvider,
     ReauthenticationRequired,
     GroupName(GroupNameError),
     TooManyGroups,

@@ -7,9 +7,16 @@ pub(crate) const GROUPS_PER_USER: i64 = 50;
 pub(crate) const ADMINISTRATORS: &str = "admins";
 
 mod audit_report;
+#[cfg_attr(
+    not(any(feature = "federation", feature = "passkeys")),
+    allow(dead_code, reason = "without them no ceremony is used")
+)]
+mod ceremony;
 mod credentials;
 mod event;
 mod factors;
+#[cfg_attr(not(all(feature = "federation", test)), allow(dead_code, reason = "the services come next"))]
+mod identity;
 mod import;
 mod legacy;
 mod message;
@@ -23,11 +30,20 @@ mod status;
 mod user;
 
 pub use audit_report::{AuditProblem, AuditProblemKind, AuditReport};
+#[cfg(any(feature = "federation", feature = "passkeys"))]
+#[cfg_attr(not(feature = "passkeys"), allow(unused_imports, reason = "the services come next"))]
+pub(crate) use ceremony::CeremonyId;
+pub(crate) use ceremony::UsedCeremony;
 pub(crate) use credentials::{Credentials, CredentialsVersion, StoredPassword};
 pub use event::{AuditEvent, EventActor, ListEvents};
 pub(crate) use event::{ERASED_FIELDS, EventContent, EventWriter, FailedSignIns, NewEvent, SignInEvents, StoredEvent};
 pub use factors::Factors;
 pub(crate) use factors::{CodeUse, ContinuedSession, FactorRefused, RightCode, StoredTotp};
+pub(crate) use identity::{Identity, SessionProvider};
+#[cfg(feature = "federation")]
+pub(crate) use identity::{
+    IdentityConnected, IdentityCreated, IdentityRemoved, IdentitySignIn, IdentityUse, ProviderLogout,
+};
 pub use import::{ExportedUser, ImportFields, ImportOutcome, ImportParser, ImportRefusal, ImportUser};
 pub(crate) use import::{ImportPassword, ImportRow};
 pub(crate) use legacy::{LegacyAccount, LegacyColumn, LegacyEnd, LegacyExchange, LegacyRefusal, PresentedLegacy};
@@ -36,7 +52,7 @@ pub(crate) use one_time::{BrowserHash, ListedToken, NewOneTimeToken, OneTimeToke
 pub(crate) use outbox::{NewOutboxMessage, OutboxChannel, OutboxKind, OutboxMessage};
 pub(crate) use passkey::Passkey;
 #[cfg(feature = "passkeys")]
-pub(crate) use passkey::{CeremonyId, PasskeyAdded, PasskeyOutcome, PasskeyRemoved, PasskeyUse, UsedCeremony};
+pub(crate) use passkey::{PasskeyAdded, PasskeyOutcome, PasskeyRemoved, PasskeyUse};
 pub(crate) use secrets::{KeyNode, SigningTimes};
 pub use secrets::{SecretKeyStatus, SecretNode, SecretRole, SecretStatus};
 pub use session::ListedSession;

@@ -3,6 +3,8 @@
 use handstamp_core::{Timestamp, UserId};
 use uuid::Uuid;
 
+use super::UsedCeremony;
+
 /// A stored passkey.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Passkey {
@@ -25,18 +27,6 @@ pub(crate) struct Passkey {
     pub(crate) credential_id: Vec<u8>,
     /// The signature counter at the last use.
     pub(crate) counter: u32,
-}
-
-/// The id of a ceremony, which allows one act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CeremonyId(pub(crate) [u8; 16]);
-
-/// A ceremony that is about to be used.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct UsedCeremony {
-    pub(crate) id: CeremonyId,
-    pub(crate) began_at: Timestamp,
-    pub(crate) expires_at: Timestamp,
 }
 
 /// The use of a passkey whose signature was verified: what changes with it.

@@ -3,7 +3,7 @@
 use handstamp_core::{Authentication, SessionSecretHash, Timestamp, UserId};
 use uuid::Uuid;
 
-use super::SessionUser;
+use super::{SessionProvider, SessionUser};
 
 /// The data of a live session that is not in its token.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct NewSession {
     pub(crate) expires_at: Timestamp,
     pub(crate) user_agent: String,
     pub(crate) address: String,
+    /// How it began at a provider; none if it did not.
+    pub(crate) provider: Option<SessionProvider>,
 }
 
 /// The result of ending a session by its id.
@@ -70,6 +72,9 @@ pub struct ListedSession {
     pub user_agent: String,
     /// The address that the sign-in came from.
     pub address: String,
+    /// The name of the provider at which the session began; none if it did not, or if the user has disconnected it since.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub provider: Option<String>,
 }
 
 #[cfg(feature = "serde")]

@@ -18,6 +18,7 @@ impl Services {
         let factors = self.factors_of(id).await?;
         let sessions = self.sessions.list(id).await?;
         let passkeys = self.store.passkeys_of(id).await?;
+        let identities = self.store.identities_of(id).await?;
         let links = self.store.tokens_of(id, self.sessions.now()).await?;
         let events = self.all_events_of(id).await?;
         let time = |time: Timestamp| time.to_string();
@@ -44,12 +45,21 @@ impl Services {
                 "last_seen_at": time(listed.last_seen_at),
                 "user_agent": listed.user_agent,
                 "address": listed.address,
+                "provider": listed.provider,
             })).collect::<Vec<_>>(),
             "passkeys": passkeys.iter().map(|passkey| json!({
                 "name": passkey.name,
                 "created_at": time(passkey.created_at),
                 "used_at": passkey.used_at.map(time),
                 "synced": passkey.backed_up,
+            })).collect::<Vec<_>>(),
+            "identities": identities.iter().map(|identity| json!({
+                "provider": identity.provider,
+                "issuer": identity.issuer,
+                "subject": identity.subject,
+                "email": identity.email,
+                "created_at": time(identity.created_at),
+                "used_at": identity.used_at.map(time),
             })).collect::<Vec<_>>(),
             "links": links.iter().map(|link| json!({
                 "purpose": link.purpose.name(),

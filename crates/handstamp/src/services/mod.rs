@@ -14,6 +14,8 @@ mod epoch;
 mod events;
 mod export_account;
 mod factors;
+#[cfg(feature = "federation")]
+mod federation;
 mod hashing;
 mod import;
 mod invitation;
@@ -21,8 +23,11 @@ mod legacy;
 mod mail;
 mod one_time;
 mod outbox;
+mod outgoing_http;
 #[cfg(feature = "passkeys")]
 mod passkeys;
+#[cfg(any(feature = "federation", feature = "passkeys"))]
+mod purge_ceremonies;
 mod reauthenticate;
 mod register;
 mod reset_password;
@@ -62,6 +67,10 @@ pub(crate) use change_password::ChangePasswordRequest;
 pub(crate) use confirm_registration::ConfirmedRegistration;
 pub(crate) use epoch::{EpochReason, position_in};
 pub(crate) use factors::{NewTotp, PendingSignIn, SignedIn, TotpConfirmed, WaysToComplete};
+#[cfg(feature = "federation")]
+use federation::Providers;
+#[cfg(feature = "federation")]
+pub(crate) use federation::{Answer, AttemptSecret, Callback, Completed, Failure, Provider, Purpose, Refusal};
 use hashing::HashPermit;
 pub(crate) use hashing::PasswordHasher;
 pub(crate) use import::{DryRun, USERS_AT_ONCE};
@@ -126,6 +135,9 @@ pub(crate) struct Services {
     pub(crate) legacy: Option<LegacySessions>,
     /// None if no webhooks are sent.
     webhooks: Option<WebhookSender>,
+    /// The providers through which users sign in; none if there are none.
+    #[cfg(feature = "federation")]
+    providers: Option<Providers>,
     pub(crate) outbox: Outbox,
     /// Limits the log lines about events that cannot be sealed.
     refused_events: OnceAMinute,
@@ -162,6 +174,8 @@ impl Services {
         let mailer = Mailer::new(&config, &environment)?;
         let webhooks = WebhookSender::new(&config)?;
         let legacy = LegacySessions::new(&config, environment.now())?;
+        #[cfg(feature = "federation")]
+        let providers = Providers::new(&config, &environment)?;
         let sends = config.mail.send_outbox;
         if mailer.is_none() {
             refuse_settings_that_need_mail(&config)?;
@@ -179,6 +193,8 @@ impl Services {
             mailer,
             legacy,
             webhooks,
+            #[cfg(feature = "federation")]
+            providers,
             refused_events: OnceAMinute::default(),
             throttle: LoginThrottle::new(&config.limits),
             sessions: Sessions::new(tokens, Arc::clone(&store), environment.clone(), &config.session),
@@ -224,6 +240,13 @@ impl Services {
         if unused > 0 {
             self.record(context, &Event::SessionLimit { user, sessions: unused });
         }
+    }
+
+    /// The names of the providers of the settings: only their identities are ways in.
+    #[cfg_attr(not(any(feature = "federation", feature = "passkeys")), expect(dead_code))]
+    fn configured_providers(&self) -> Vec<&str> {
+        let names = self.config.providers.keys().map(String::as_str);
+        names.filter(|_| cfg!(feature = "federation")).collect()
     }
 
     fn session_lifetime(&self, remembered: bool) -> SessionLifetime {

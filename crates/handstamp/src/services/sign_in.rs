@@ -74,7 +74,7 @@ impl Services {
             }
             if self.needs_second_factor(&account).await? {
                 let methods = AuthenticationMethods::PASSWORD;
-                let first = FirstFactor { methods, remember: request.remember, attempted, code: None };
+                let first = FirstFactor { methods, remember: request.remember, attempted, code: None, provider: None };
                 match self.begin_pending_sign_in(&account, &first, presented_pending).await? {
                     Some(pending) => return Ok(SignedIn::NeedsSecondFactor(pending)),
                     None => continue,

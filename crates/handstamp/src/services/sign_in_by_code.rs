@@ -46,7 +46,8 @@ impl Services {
         let account = self.store.credentials_by_id(user_id).await?.ok_or_else(wrong)?;
         if self.needs_second_factor(&account).await? && self.user(user_id).await?.email_verified {
             let methods = AuthenticationMethods::ONE_TIME_CODE;
-            let first = FirstFactor { methods, remember: true, attempted: Vec::new(), code: Some(used) };
+            let first =
+                FirstFactor { methods, remember: true, attempted: Vec::new(), code: Some(used), provider: None };
             let pending = self.begin_pending_sign_in(&account, &first, "").await?;
             return Ok(SignedIn::NeedsSecondFactor(pending.ok_or_else(wrong)?));
         }

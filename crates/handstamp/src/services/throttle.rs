@@ -224,6 +224,22 @@ impl Services {
         })
     }
 
+    /// Counts a sign-in through a provider from this network.
+    #[cfg(feature = "federation")]
+    pub(super) async fn count_provider_sign_in(&self, client: &ClientInfo) -> Result<Vec<CountedAttempt>, ActError> {
+        let network = client.network;
+        let of_a_site = AttemptKey::provider_sign_ins_from_a_site(network);
+        let counted = [
+            self.throttle.per_network.map(|limit| (AttemptKey::provider_sign_ins_from(network), limit)),
+            self.throttle.per_site.zip(of_a_site).map(|(limit, key)| (key, limit)),
+        ];
+        let counted = self.count(&counted.into_iter().flatten().collect::<Vec<_>>()).await?;
+        counted.map_err(|(wait, _)| {
+            Event::ProviderThrottled { seconds: wait.0.as_secs() }.record();
+            ActError::Throttled(wait)
+        })
+    }
+
     /// Counts a request for a mail from this network.
     pub(super) async fn count_mails_from(&self, client: &ClientInfo) -> Result<(), ActError> {
         let network = client.network;

@@ -3,8 +3,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -12,15 +10,11 @@ use axum::http::header::{CONTENT_TYPE, USER_AGENT};
 use axum::http::{Request, StatusCode, Uri};
 use handstamp_core::WebhookSecret;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, Error};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::outbox::{Claimed, Undelivered};
+use super::outgoing_http::{self, OutgoingClient, summary};
 use super::{JobOutcome, Services};
 use crate::config::{Config, ConfigError, ConfigErrors};
 use crate::events::Event;
@@ -29,8 +23,6 @@ use crate::model::{OutboxChannel, OutboxMessage};
 
 /// How long the application may take to answer.
 const LIMIT: Duration = Duration::from_secs(20);
-/// How long a connection without a request is kept.
-const KEPT: Duration = Duration::from_secs(30);
 /// The longest response that is read, so that its connection can be used again. Nothing looks at it.
 const LONGEST_RESPONSE: usize = 16 * 1024;
 
@@ -38,7 +30,7 @@ const WEBHOOKS: &str = "handstamp_webhooks_total";
 
 /// Sends webhooks to the URL of the settings.
 pub(crate) struct WebhookSender {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: OutgoingClient,
     uri: Uri,
     secret: WebhookSecret,
 }
@@ -64,22 +56,16 @@ impl WebhookSender {
             ConfigErrors::of(ConfigError { setting, value: None, message })
         };
         let uri: Uri = url.as_str().parse().map_err(|error| unusable(format!("{error}")))?;
-        let is_tls = uri.scheme_str() == Some("https");
-        let tls = tls_config(is_tls).map_err(|error| unusable(error.to_string()))?;
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(KEPT)
-            .build(connector.wrap_connector(http));
+        let client = outgoing_http::client(uri.scheme_str() == Some("https"));
+        let client = client.map_err(|error| unusable(error.to_string()))?;
         Ok(Some(Self { client, uri, secret: secret.clone() }))
     }
 
     /// Sends a webhook. It is taken when the application answers with a status of 200 to 299.
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<(), Refusal> {
         let exchange = async {
-            let response = self.client.request(request).await.map_err(|error| Refusal::Temporary(summary(&error)))?;
+            let response = self.client.request(request).await;
+            let response = response.map_err(|error| Refusal::Temporary(summary(&error, "the application")))?;
             let status = response.status();
             let _ = Limited::new(response.into_body(), LONGEST_RESPONSE).collect().await;
             match status {
@@ -91,26 +77,6 @@ impl WebhookSender {
         let late = || Refusal::Temporary(format!("the application did not answer within {} seconds", LIMIT.as_secs()));
         timeout(LIMIT, exchange).await.unwrap_or_else(|_| Err(late()))
     }
-}
-
-/// With the authorities that the system trusts, or without any where there is no TLS.
-fn tls_config(is_tls: bool) -> io::Result<ClientConfig> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?;
-    let builder =
-        if is_tls { builder.with_native_roots()? } else { builder.with_root_certificates(RootCertStore::empty()) };
-    Ok(builder.with_no_client_auth())
-}
-
-/// The innermost cause of an error. It does not contain the URL.
-fn summary(error: &Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    let what = if error.is_connect() { "no connection to the application" } else { "no answer of the application" };
-    format!("{what}: {cause}")
 }
 
 impl Services {

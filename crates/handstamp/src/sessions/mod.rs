@@ -300,6 +300,7 @@ impl Sessions {
             expires_at: claims.expires_at,
             user_agent: client.user_agent.clone(),
             address: client.address.clone(),
+            provider: None,
         };
         (session, self.sign(&claims, now))
     }

@@ -154,6 +154,7 @@ fn new_session(user_id: UserId) -> NewSession {
         expires_at: NOW.after(Duration::from_secs(3600)),
         user_agent: "Firefox".to_owned(),
         address: "192.0.2.1".to_owned(),
+        provider: None,
     }
 }
 

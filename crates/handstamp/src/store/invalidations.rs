@@ -23,6 +23,15 @@ impl Tx<'_> {
         self.commit().await?;
         Ok(Committed { value, position })
     }
+
+    /// Commits what an earlier try may have done already: its propagation is waited for as well, and with it that of all changes before.
+    #[cfg(feature = "federation")]
+    pub(super) async fn commit_at_newest<T>(mut self, value: T) -> Result<Committed<T>> {
+        const NEWEST: Sql = request("SELECT position FROM change_counter WHERE id = 1");
+        let (newest,): (i64,) = self.fetch_one(NEWEST, &[]).await?;
+        self.commit().await?;
+        Ok(Committed { value, position: Some(Position(newest)) })
+    }
 }
 
 /// Appends invalidations to the log within a transaction and returns the position of the last, or none.

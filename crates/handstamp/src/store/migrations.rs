@@ -32,6 +32,7 @@ macro_rules! files {
             16 "0016_epoch",
             17 "0017_secret_keys",
             18 "0018_administration",
+            19 "0019_identities",
         )
     };
     ($folder:literal: $($version:literal $name:literal,)*) => {

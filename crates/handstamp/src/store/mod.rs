@@ -5,6 +5,8 @@
 
 mod administrators;
 mod attempts;
+#[cfg(any(feature = "federation", feature = "passkeys"))]
+mod ceremonies;
 #[cfg(test)]
 mod contract;
 mod epoch;
@@ -12,6 +14,7 @@ mod event_hours;
 mod events;
 mod failed_sign_ins;
 mod groups;
+mod identities;
 mod import;
 mod invalidations;
 mod jobs;
@@ -27,6 +30,7 @@ mod postgres;
 #[cfg(feature = "postgres")]
 mod postgres_pool;
 mod protocol;
+mod provider_logouts;
 mod second_factors;
 mod secret_keys;
 mod sessions;
@@ -40,6 +44,8 @@ mod statement;
 mod status;
 mod user_search;
 mod users;
+#[cfg(any(feature = "federation", feature = "passkeys"))]
+mod ways_in;
 
 use std::fmt;
 use std::time::Duration;

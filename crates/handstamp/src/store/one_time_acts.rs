@@ -54,9 +54,8 @@ impl Tx<'_> {
         Ok(account.map(|account| (used, user_id, account)))
     }
 
-    /// Ends what was there before the first confirmation of an address: sessions, the password, second factors, passkeys, and all
-    /// other tokens. So an account
-    /// that another person has prepared for this address is worth nothing to them.
+    /// Ends what was there before the first confirmation of an address: sessions, the password, second factors, passkeys, identities,
+    /// and all other tokens. So an account that another person has prepared for this address is worth nothing to them.
     async fn end_all_before_confirmation(&mut self, user_id: UserId, now: Timestamp) -> Result<()> {
         const SQL: Sql = request(concat!(
             "UPDATE users SET ",
@@ -67,6 +66,7 @@ impl Tx<'_> {
         self.execute(SQL, &[user_id.into(), now.into()]).await?;
         self.delete_factors(user_id).await?;
         self.delete_passkeys_of(user_id).await?;
+        self.delete_identities_of(user_id).await?;
         self.end_all_sessions_of(user_id).await?;
         self.delete_all_tokens_of(user_id).await
     }
@@ -109,6 +109,7 @@ impl Store {
             tx.delete_all_tokens_of(user_id).await?;
             tx.delete_factors(user_id).await?;
             tx.delete_passkeys_of(user_id).await?;
+            tx.delete_identities_of(user_id).await?;
         }
         tx.write_event(event).await?;
         tx.commit_invalidating(true, &[InvalidationScope::User(user_id)]).await

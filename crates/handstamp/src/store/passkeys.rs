@@ -1,4 +1,4 @@
-//! The tables of passkeys and of used ceremonies: what a passkey allows, once for each ceremony.
+//! The table of passkeys: what a passkey allows, once for each ceremony.
 
 use handstamp_core::UserId;
 use uuid::Uuid;
@@ -66,7 +66,6 @@ mod ceremonies {
     use handstamp_core::{EmailAddress, Timestamp};
 
     use super::super::TokenUse;
-    use super::super::statement::{limit, maintenance};
     use super::super::{Committed, InvalidationScope};
     use super::*;
     use crate::model::{
@@ -79,17 +78,6 @@ mod ceremonies {
     }
 
     impl Tx<'_> {
-        /// Uses a ceremony. Returns false if it was used before, or began in an earlier epoch, whose used ceremonies are not all known: of
-        /// many at once one is the first.
-        pub(in crate::store) async fn use_ceremony(&mut self, ceremony: UsedCeremony) -> Result<bool> {
-            const SQL: Sql = request(
-                "INSERT INTO used_ceremonies (id, expires_at) SELECT $1, $2 FROM change_counter
-                 WHERE id = 1 AND (epoch_began_at IS NULL OR epoch_began_at < $3) ON CONFLICT (id) DO NOTHING",
-            );
-            let args = [ceremony.id.0.as_slice().into(), ceremony.expires_at.into(), ceremony.began_at.into()];
-            Ok(self.execute(SQL, &args).await? > 0)
-        }
-
         /// Uses a ceremony and its passkey, if there is such a passkey and its signature counter grows (WebAuthn Level 3, 7.2, step 22).
         /// Two answers that were verified at once count in the order of the counter. An authenticator that does not count leaves it at
         /// zero.
@@ -253,47 +241,31 @@ mod ceremonies {
             tx.commit_invalidating(PasskeyAdded::Added, &[InvalidationScope::User(user_id)]).await
         }
 
-        /// Removes a passkey, if its user can still sign in without it: by a password, or by another passkey whose authenticator
-        /// verifies the user. The session continues; all others end.
+        /// Removes a passkey, if its user can still sign in without it: by a password, by another passkey whose authenticator
+        /// verifies the user, or at one of the `configured` providers. The session continues; all others end.
         pub(crate) async fn remove_passkey(
             &self,
             id: Uuid,
+            configured: &[&str],
             session: &ContinuedSession,
             now: Timestamp,
             event: NewEvent,
         ) -> Result<Committed<PasskeyRemoved>> {
             const DELETE: Sql = request("DELETE FROM passkeys WHERE id = $1 AND user_id = $2");
-            const WAYS_IN: Sql = request(
-                "SELECT (SELECT COUNT(password_hash) FROM users WHERE id = $1)
-                    + (SELECT COUNT(*) FROM passkeys WHERE user_id = $1 AND user_verified = 1)",
-            );
             let user_id = session.current.user_id;
             let mut tx = self.begin().await?;
-            // It locks the row of the user, so that two removals do not each count on the passkey of the other.
+            // It locks the row of the user, so that two removals do not each count on what the other removes.
             if !tx.change_factors(session, now).await? {
                 return tx.rollback_with(PasskeyRemoved::SignedOut).await;
             }
             if tx.execute(DELETE, &[id.into(), user_id.into()]).await? == 0 {
                 return tx.rollback_with(PasskeyRemoved::NotFound).await;
             }
-            let (ways_in,): (i64,) = tx.fetch_one(WAYS_IN, &[user_id.into()]).await?;
-            if ways_in == 0 {
+            if !tx.has_way_in(user_id, configured).await? {
                 return tx.rollback_with(PasskeyRemoved::LastWayIn).await;
             }
             tx.write_event(event).await?;
             tx.commit_invalidating(PasskeyRemoved::Removed, &[InvalidationScope::User(user_id)]).await
-        }
-
-        /// Deletes up to `most` ceremonies that have expired, and returns how many.
-        pub(crate) async fn purge_ceremonies(&self, now: Timestamp, most: usize) -> Result<u64> {
-            const SQL: Sql = maintenance(
-                "DELETE FROM used_ceremonies WHERE id IN
-                    (SELECT id FROM used_ceremonies WHERE expires_at <= $1 LIMIT $2)",
-            );
-            let mut tx = self.begin().await?;
-            let purged = tx.execute(SQL, &[now.into(), limit(most)]).await?;
-            tx.commit().await?;
-            Ok(purged)
         }
     }
 }

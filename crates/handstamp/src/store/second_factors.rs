@@ -152,6 +152,32 @@ impl Tx<'_> {
         self.execute(SQL, &SIGN_INS_UNDER_WAY.map(Arg::from)).await.map(drop)
     }
 
+    /// Locks the row of a user. Returns false if the credentials were changed since version `checked`, or the account is disabled.
+    pub(super) async fn check_credentials(&mut self, user_id: UserId, checked: CredentialsVersion) -> Result<bool> {
+        const CHECK: Sql = request(
+            "UPDATE users SET signed_in_at = signed_in_at WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL",
+        );
+        Ok(self.execute(CHECK, &[user_id.into(), checked.0.into()]).await? > 0)
+    }
+
+    /// Stores a sign-in that waits for its second factor, in place of the one with the id `replaced` and of those of the user that began
+    /// before `stale`.
+    pub(super) async fn store_pending_sign_in(
+        &mut self,
+        token: &NewOneTimeToken,
+        user_id: UserId,
+        replaced: Option<OneTimeId>,
+        stale: Timestamp,
+    ) -> Result<()> {
+        const REPLACE: Sql = request("DELETE FROM one_time_tokens WHERE id = $1 AND purpose = $2");
+        if let Some(id) = replaced {
+            let purpose = i64::from(OneTimePurpose::PendingSignIn.number());
+            self.execute(REPLACE, &[id.as_bytes().as_slice().into(), purpose.into()]).await?;
+        }
+        self.delete_pending_sign_ins(user_id, stale).await?;
+        self.store_token(token).await
+    }
+
     /// Deletes the sign-ins of a user that wait for their second factor, and began before this time.
     pub(super) async fn delete_pending_sign_ins(&mut self, user_id: UserId, before: Timestamp) -> Result<()> {
         const SQL: Sql = request("DELETE FROM one_time_tokens WHERE user_id = $1 AND purpose = $2 AND created_at < $3");
@@ -319,12 +345,8 @@ impl Store {
         replaced: Option<OneTimeId>,
         stale: Timestamp,
     ) -> Result<bool> {
-        const CHECK: Sql = request(
-            "UPDATE users SET signed_in_at = signed_in_at WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL",
-        );
-        const REPLACE: Sql = request("DELETE FROM one_time_tokens WHERE id = $1 AND purpose = $2");
         let mut tx = self.begin().await?;
-        if tx.execute(CHECK, &[user_id.into(), checked.0.into()]).await? == 0 {
+        if !tx.check_credentials(user_id, checked).await? {
             return tx.rollback().await.map(|()| false);
         }
         if let Some(code) = first_factor
@@ -332,12 +354,7 @@ impl Store {
         {
             return tx.rollback().await.map(|()| false);
         }
-        if let Some(id) = replaced {
-            let purpose = i64::from(OneTimePurpose::PendingSignIn.number());
-            tx.execute(REPLACE, &[id.as_bytes().as_slice().into(), purpose.into()]).await?;
-        }
-        tx.delete_pending_sign_ins(user_id, stale).await?;
-        tx.store_token(token).await?;
+        tx.store_pending_sign_in(token, user_id, replaced, stale).await?;
         tx.commit().await.map(|()| true)
     }
 

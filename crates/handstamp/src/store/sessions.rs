@@ -43,7 +43,7 @@ impl Tx<'_> {
     }
 
     /// Writes the event of a revocation with the number of sessions that have ended, if any has.
-    async fn write_revocation(&mut self, ended: u64, event: NewEvent) -> Result<()> {
+    pub(super) async fn write_revocation(&mut self, ended: u64, event: NewEvent) -> Result<()> {
         if ended > 0 { self.write_event(event.with("sessions", ended)).await } else { Ok(()) }
     }
 
@@ -61,8 +61,8 @@ impl Tx<'_> {
         );
         const INSERT: Sql = request(
             "INSERT INTO sessions (id_hash, handle, user_id, created_at, expires_at, last_seen_at, user_agent, address,
-                methods, assurance, authenticated_at)
-             VALUES ($1, $2, $3, $4, $5, $4, $6, $7, $8, $9, $10)",
+                methods, assurance, authenticated_at, identity_id, provider_session_id)
+             VALUES ($1, $2, $3, $4, $5, $4, $6, $7, $8, $9, $10, $11, $12)",
         );
         let authentication = session.authentication;
         let methods = authentication.methods().to_string();
@@ -83,16 +83,18 @@ impl Tx<'_> {
             methods.as_str().into(),
             i64::from(authentication.assurance().get()).into(),
             authentication.at().into(),
+            session.provider.as_ref().map(|provider| provider.identity_id).into(),
+            session.provider.as_ref().and_then(|provider| provider.session_id.as_deref()).into(),
         ];
         self.execute(INSERT, &columns).await?;
         Ok((changed, unused))
     }
 }
 
-type ListedRow = (Vec<u8>, Uuid, i64, i64, String, String);
+type ListedRow = (Vec<u8>, Uuid, i64, i64, String, String, Option<String>);
 
 fn listed(row: ListedRow) -> Result<ListedSession> {
-    let (secret_hash, session_id, created_at, last_seen_at, user_agent, address) = row;
+    let (secret_hash, session_id, created_at, last_seen_at, user_agent, address, provider) = row;
     let secret_hash = secret_hash.try_into().map_err(|_| Error::decode("a session id hash of wrong length"))?;
     Ok(ListedSession {
         secret_hash: SessionSecretHash::from_bytes(secret_hash),
@@ -101,13 +103,15 @@ fn listed(row: ListedRow) -> Result<ListedSession> {
         last_seen_at: from_db_time(last_seen_at),
         user_agent,
         address,
+        provider,
     })
 }
 
 impl Store {
     /// The live sessions of an account, newest first.
     pub(crate) async fn sessions_of(&self, user_id: UserId, now: Timestamp) -> Result<Vec<ListedSession>> {
-        const SQL: &str = "SELECT id_hash, handle, created_at, last_seen_at, user_agent, address
+        const SQL: &str = "SELECT id_hash, handle, created_at, last_seen_at, user_agent, address,
+                (SELECT provider FROM identities WHERE identities.id = sessions.identity_id)
              FROM sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY created_at DESC, handle";
         let rows: Vec<ListedRow> = self.fetch_all(Pool::Read, request(SQL), &[user_id.into(), now.into()]).await?;
         rows.into_iter().map(listed).collect()

@@ -89,6 +89,12 @@ impl From<Uuid> for Arg<'_> {
     }
 }
 
+impl From<Option<Uuid>> for Arg<'_> {
+    fn from(value: Option<Uuid>) -> Self {
+        Self::OptionalUuid(value)
+    }
+}
+
 impl From<i64> for Arg<'_> {
     fn from(value: i64) -> Self {
         Self::Integer(value)

@@ -11,7 +11,7 @@ use super::statement::{Pool, Sql, Tx, limit, request};
 use super::{Committed, InvalidationScope, LastAdministratorError, Position, Result, Store, from_db_time};
 use crate::model::{
     Credentials, CredentialsVersion, LastAdministrator, ListUsers, LiveSession, NewEvent, NewOneTimeToken, NewSession,
-    NewUser, OwnedSession, SessionUser, SignInEvents, User,
+    NewUser, OwnedSession, SessionProvider, SessionUser, SignInEvents, User,
 };
 
 /// A query for the columns of an [`UserRow`]. `$1` is the time; the rest of the statement selects the users.
@@ -155,15 +155,31 @@ impl Tx<'_> {
         Ok(self.execute(request(ROTATE), &args).await? > 0)
     }
 
-    /// Notes a sign-in to the account of a session. Returns false if the credentials were changed since version `checked`, or the account
-    /// is disabled. It comes before the session: it waits for a concurrent change of the row and then sees it, so that no session of
+    /// Notes a sign-in to the account of a session. Returns false if the credentials were changed since version `checked`, the account is
+    /// disabled, or its identity or its provider allows the session no more. It comes before the session: it waits for a concurrent change of the row and then sees it, so that no session of
     /// old credentials outlives the change.
     pub(super) async fn note_sign_in(&mut self, checked: CredentialsVersion, session: &NewSession) -> Result<bool> {
         const SQL: Sql = request(
             "UPDATE users SET signed_in_at = $3 WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL",
         );
         let args = [session.user_id.into(), checked.0.into(), session.created_at.into()];
-        Ok(self.execute(SQL, &args).await? > 0)
+        if self.execute(SQL, &args).await? == 0 {
+            return Ok(false);
+        }
+        match &session.provider {
+            Some(provider) => self.may_begin_at(provider, session.user_id, session.created_at).await,
+            None => Ok(true),
+        }
+    }
+
+    /// Whether a session of this user may begin at a provider: its identity is still connected, and the provider has not ended it.
+    pub(super) async fn may_begin_at(
+        &mut self,
+        provider: &SessionProvider,
+        user_id: UserId,
+        now: Timestamp,
+    ) -> Result<bool> {
+        Ok(self.is_connected(user_id, provider).await? && !self.is_ended_by_provider(provider, now).await?)
     }
 
     /// Ends all sessions of a user, also those of the former system, and all one-time tokens but those that undo a change of address.

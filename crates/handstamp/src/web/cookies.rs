@@ -8,6 +8,8 @@ use handstamp_core::DeviceTokens;
 use handstamp_core::cookie::{self, CookieLookup};
 
 use crate::config::Config;
+#[cfg(feature = "federation")]
+use crate::services::AttemptSecret;
 use crate::services::{BrowserSecret, PendingSignIn, SignInCookies};
 use crate::sessions::IssuedToken;
 
@@ -20,6 +22,10 @@ pub(crate) struct Cookies {
     exchanged: String,
     link: String,
     pending: String,
+    #[cfg(feature = "federation")]
+    attempt: String,
+    #[cfg(feature = "federation")]
+    answer: String,
     /// The attributes of cookies for our pages alone.
     of_pages: String,
     attributes: String,
@@ -48,6 +54,10 @@ impl Cookies {
             exchanged: name("exchanged"),
             link: format!("{page_prefix}handstamp_link{port}"),
             pending: format!("{page_prefix}handstamp_pending{port}"),
+            #[cfg(feature = "federation")]
+            attempt: format!("{page_prefix}handstamp_with{port}"),
+            #[cfg(feature = "federation")]
+            answer: format!("{page_prefix}handstamp_answer{port}"),
             of_pages: format!("Path={}/account; HttpOnly; SameSite=Lax{secure}", config.prefix),
             attributes: domain.map_or_else(|| host_only.clone(), |domain| format!("{host_only}; Domain={domain}")),
             host_only: domain.map(|_| host_only),
@@ -167,6 +177,34 @@ impl Cookies {
 
     pub(super) fn remove_pending(&self) -> HeaderValue {
         header(format!("{}=; {}; Max-Age=0", self.pending, self.of_pages))
+    }
+
+    /// The cookie that binds attempts at providers to this browser, for as long as one can be completed.
+    #[cfg(feature = "federation")]
+    pub(super) fn attempt(&self, secret: &AttemptSecret) -> HeaderValue {
+        header(format!("{}={}; {}; Max-Age=600", self.attempt, secret.expose(), self.of_pages))
+    }
+
+    /// The secret of that cookie; empty where there is none, or more than one.
+    #[cfg(feature = "federation")]
+    pub(super) fn presented_attempt<'a>(&self, headers: &'a HeaderMap) -> &'a str {
+        only(headers, &self.attempt)
+    }
+
+    /// The cookie with the answer of a provider that came by a form. Browsers send our other cookies only with the request after that.
+    #[cfg(feature = "federation")]
+    pub(super) fn answer(&self, fields: &str) -> HeaderValue {
+        header(format!("{}={fields}; {}; Max-Age=60", self.answer, self.of_pages))
+    }
+
+    #[cfg(feature = "federation")]
+    pub(super) fn presented_answer<'a>(&self, headers: &'a HeaderMap) -> &'a str {
+        only(headers, &self.answer)
+    }
+
+    #[cfg(feature = "federation")]
+    pub(super) fn remove_answer(&self) -> HeaderValue {
+        header(format!("{}=; {}; Max-Age=0", self.answer, self.of_pages))
     }
 
     /// The secret of a browser that has asked for a mail.

@@ -24,6 +24,8 @@ pub(super) fn describe(event: &AuditEvent) -> String {
         "authn_reauthentication" => "Confirmed that it is you",
         "authn_factor_added" => return factor(event, "set up", "added"),
         "authn_factor_removed" => return factor(event, "removed", "removed"),
+        "authn_identity_connected" => return provider(event, "connected"),
+        "authn_identity_disconnected" => return provider(event, "disconnected"),
         "authn_recovery_codes_replaced" => "New recovery codes made",
         "authn_recovery_code_used" => return recovery_code(event),
         "authn_factors_reset" => "Second factors removed by the people who run this site",
@@ -73,6 +75,11 @@ fn factor(event: &AuditEvent, of_app: &str, of_passkey: &str) -> String {
         Some("passkey") => format!("Passkey {of_passkey}"),
         _ => format!("Authenticator app {of_app}"),
     }
+}
+
+fn provider(event: &AuditEvent, what: &str) -> String {
+    let name = event.fields.get("provider").and_then(Value::as_str).unwrap_or_default();
+    format!("Sign-in through {name} {what}")
 }
 
 fn recovery_code(event: &AuditEvent) -> String {

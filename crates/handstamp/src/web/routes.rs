@@ -12,12 +12,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, any_service, on_service};
 use tower::service_fn;
 
+#[cfg(feature = "federation")]
+use super::access::ErrorFormat;
 use super::access::{Access, SessionAccess};
 use super::api::v1 as api;
 use super::endpoint::{Endpoint, RequestContext, ResponseFuture};
 use super::headers::PagePolicy;
 #[cfg(feature = "passkeys")]
 use super::pages::passkeys;
+#[cfg(feature = "federation")]
+use super::pages::providers;
 use super::pages::{
     account, activity, admin, confirm, delete, email, export, forgot, home, invitation, link, password, profile,
     recovery_codes, register, reset, resume, second_factor, security, sessions, sign_in, sign_in_by_code, sign_out,
@@ -72,6 +76,22 @@ fn passkey_changes(site: &SharedSite) -> Routes {
         .post("/account/passkeys", passkeys::add)
         .post("/account/passkeys/options", passkeys::add_options)
         .post("/account/passkeys/remove", passkeys::remove)
+}
+
+/// Sign-ins through other providers. Each provider is redirected to, and answers at the callback.
+#[cfg(feature = "federation")]
+fn providers(site: &SharedSite) -> Routes {
+    Routes::new(site, Access::PAGE)
+        .get("/account/with/{provider}", providers::begin)
+        .get("/account/with/{provider}/callback", providers::complete)
+        .with_access(Access::FACTOR_PAGE)
+        .post("/account/with/{provider}/remove", providers::remove)
+        // The page of the provider sends this form, and no cookie of ours comes with it.
+        .with_access(Access { checks_csrf: false, ..Access::FILE })
+        .post("/account/with/{provider}/callback", providers::receive)
+        // The server of the provider sends this.
+        .with_access(Access { checks_csrf: false, errors: ErrorFormat::Problem, ..Access::FILE })
+        .post("/account/with/{provider}/back-channel-logout", providers::back_channel_logout)
 }
 
 /// Mailed links, and the pages that they lead to. A page of a link needs its cookie, and is the same for all visitors.
@@ -246,6 +266,8 @@ fn embedded(site: &SharedSite) -> Vec<Routes> {
     let factors = [
         confirmation(site),
         factors(site),
+        #[cfg(feature = "federation")]
+        providers(site),
         #[cfg(feature = "passkeys")]
         passkey_use(site),
         #[cfg(feature = "passkeys")]

@@ -27,6 +27,8 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("fields.html", include_str!("../../templates/fields.html")),
     ("home.html", include_str!("../../templates/home.html")),
     ("layout.html", include_str!("../../templates/layout.html")),
+    ("providers.html", include_str!("../../templates/providers.html")),
+    ("providers/refused.html", include_str!("../../templates/providers/refused.html")),
     ("passkey.html", include_str!("../../templates/passkey.html")),
     ("password/change.html", include_str!("../../templates/password/change.html")),
     ("account/profile.html", include_str!("../../templates/account/profile.html")),

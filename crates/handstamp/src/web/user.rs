@@ -131,6 +131,7 @@ fn page_of_own_form(site: &Site, path: &str) -> Option<ReturnTo> {
         "/account/sessions/revoke" | "/account/sessions/revoke-others" => "/account/sessions",
         "/account/verify/send" => "/account/verify",
         "/account/admin/users/invite" => "/account/admin/users",
+        act if act.starts_with("/account/with/") => "/account/security",
         // The page of a user is one level above the acts on the user.
         act if act.starts_with("/account/admin/users/") => act.rsplit_once('/').map_or(act, |(user, _)| user),
         page => page,

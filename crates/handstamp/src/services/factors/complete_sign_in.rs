@@ -12,7 +12,9 @@ use sha2::{Digest, Sha256};
 use super::check_code::{CheckedCode, refused_code};
 use super::{ActError, Services};
 use crate::context::Context;
-use crate::model::{Credentials, CredentialsVersion, FactorRefused, NewOneTimeToken, OwnedSession};
+use crate::model::{Credentials, CredentialsVersion, FactorRefused, NewOneTimeToken, OwnedSession, SessionProvider};
+#[cfg(feature = "federation")]
+use crate::model::{IdentitySignIn, IdentityUse};
 use crate::services::{SENT_TWICE_WITHIN, SignInCookies};
 use crate::sessions::IssuedToken;
 use crate::store::{CountedAttempt, SecondFactorUse, TokenUse};
@@ -51,6 +53,9 @@ pub(in crate::services) struct Content {
     pub(in crate::services) remember: bool,
     /// The attempts that are refunded once the second factor is right.
     attempted: Vec<Attempt>,
+    /// How the session began at a provider, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::services) provider: Option<SessionProvider>,
     /// The hash of the code that has completed the sign-in, if one has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     completed_by: Option<[u8; 32]>,
@@ -128,6 +133,8 @@ pub(in crate::services) struct FirstFactor {
     pub(in crate::services) attempted: Vec<CountedAttempt>,
     /// The mailed code, if it was one.
     pub(in crate::services) code: Option<TokenUse>,
+    /// The session at a provider, if it was one.
+    pub(in crate::services) provider: Option<SessionProvider>,
 }
 
 impl Services {
@@ -139,6 +146,36 @@ impl Services {
         first: &FirstFactor,
         presented: &str,
     ) -> Result<Option<PendingSignIn>, ActError> {
+        let (token, replaced, stale) = self.new_pending_sign_in(account, first, presented).await?;
+        let (id, version) = (account.user_id, account.version);
+        let begun = self.store.begin_pending_sign_in(&token, id, version, first.code, replaced, stale).await?;
+        Ok(begun.then(|| PendingSignIn(self.text_of(&token))))
+    }
+
+    /// The same for a sign-in through a provider, whose attempt is used.
+    #[cfg(feature = "federation")]
+    pub(in crate::services) async fn begin_pending_sign_in_through(
+        &self,
+        account: &Credentials,
+        first: &FirstFactor,
+        used: &IdentityUse,
+        presented: &str,
+    ) -> Result<(IdentitySignIn, PendingSignIn), ActError> {
+        let (token, replaced, stale) = self.new_pending_sign_in(account, first, presented).await?;
+        let provider = first.provider.as_ref().ok_or(ActError::SignedOut)?;
+        let (id, version) = (account.user_id, account.version);
+        let begun =
+            self.store.begin_pending_sign_in_by_identity(used, &token, provider, id, version, replaced, stale).await?;
+        Ok((begun, PendingSignIn(self.text_of(&token))))
+    }
+
+    /// The token of a sign-in that is to wait, the id of the one that it replaces, and the time before which others are stale.
+    async fn new_pending_sign_in(
+        &self,
+        account: &Credentials,
+        first: &FirstFactor,
+        presented: &str,
+    ) -> Result<(NewOneTimeToken, Option<OneTimeId>, Timestamp), ActError> {
         let now = self.sessions.now();
         let user = self.user(account.user_id).await?;
         let email = EmailAddress::parse(&user.email).map_err(|_| ActError::SignedOut)?;
@@ -147,16 +184,14 @@ impl Services {
             methods: first.methods.to_string(),
             remember: first.remember,
             attempted: first.attempted.iter().map(Attempt::from).collect(),
+            provider: first.provider.clone(),
             completed_by: None,
         };
         let mut token = self.new_token(OneTimePurpose::PendingSignIn, Some(account.user_id), &email, None);
         token.content = content.to_text();
         let replaced = self.one_time.open(presented, now).ok().map(|claims| claims.id);
         // Of a form that is sent twice, the browser keeps the cookie of either.
-        let stale = now.before(SENT_TWICE_WITHIN);
-        let (id, version) = (account.user_id, account.version);
-        let begun = self.store.begin_pending_sign_in(&token, id, version, first.code, replaced, stale).await?;
-        Ok(begun.then(|| PendingSignIn(self.text_of(&token))))
+        Ok((token, replaced, now.before(SENT_TWICE_WITHIN)))
     }
 
     /// How the user of a sign-in that waits can complete it. None if no such sign-in waits.
@@ -203,6 +238,7 @@ impl Services {
         let lifetime = self.session_lifetime(content.remember);
         let (mut session, token) = self.sessions.begin(user_id, lifetime, &context.client);
         session.authentication = content.first_factor(session.created_at).with_code(session.created_at);
+        session.provider.clone_from(&content.provider);
         let notice = self.new_device_notice(context, user_id).await?;
         let events = self.sign_in_events(context, &session, notice);
         let checked = content.version();
@@ -279,6 +315,7 @@ impl Services {
         let lifetime = self.session_lifetime(content.remember);
         let (mut session, issued) = self.sessions.begin(user_id, lifetime, &context.client);
         session.authentication = content.first_factor(session.created_at).with_code(session.created_at);
+        session.provider.clone_from(&content.provider);
         let (checked, events) = (content.version(), self.sign_in_events(context, &session, None));
         let repeated = self.store.repeat_sign_in(token, checked, &session, previous_sessions, events).await?;
         let Some(unused) = self.sessions.wait_until_applied(repeated).await? else { return Ok(None) };

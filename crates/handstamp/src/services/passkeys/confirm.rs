@@ -66,7 +66,8 @@ pub(super) fn raised(before: Authentication, user_verified: bool, now: handstamp
         let level = AssuranceLevel::PHISHING_RESISTANT;
         return Authentication::new(methods.and(VERIFIED_PASSKEY), level, now);
     }
-    if methods.contain(Methods::PASSWORD) || methods.contain(Methods::ONE_TIME_CODE) {
+    let firsts = [Methods::PASSWORD, Methods::ONE_TIME_CODE, Methods::FEDERATED];
+    if firsts.into_iter().any(|first| methods.contain(first)) {
         let methods = methods.and(Methods::POSSESSION_OF_KEY).and(Methods::MULTIPLE_FACTORS);
         return Authentication::new(methods, before.assurance().max(AssuranceLevel::TWO_FACTORS), now);
     }

@@ -12,8 +12,7 @@ pub(crate) use add::AddPasskey;
 use webauthn::CeremonyOptions;
 pub(crate) use webauthn::{Ceremonies, PasskeyAssertion, PasskeyAttestation};
 
-use super::{ActError, JobOutcome, Services};
-use crate::internal_error::InternalError;
+use super::{ActError, Services};
 use crate::model::{Field, Message};
 
 /// The key of a passkey in events.
@@ -29,14 +28,6 @@ pub(crate) struct PasskeyAnswer {
 impl Services {
     fn ceremonies(&self) -> Result<&Ceremonies, ActError> {
         self.ceremonies.as_ref().ok_or_else(|| ActError::NotFound(Message::PasskeyRefused))
-    }
-
-    /// Deletes the records of ceremonies that have expired.
-    pub(crate) async fn purge_ceremonies(&self) -> Result<JobOutcome, InternalError> {
-        const AT_ONCE: usize = 1000;
-        let Some(now) = self.sessions.believed_now() else { return Ok(JobOutcome::Deferred) };
-        while self.store.purge_ceremonies(now, AT_ONCE).await? > 0 {}
-        Ok(JobOutcome::Done)
     }
 }
 

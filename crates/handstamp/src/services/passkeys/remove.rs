@@ -30,7 +30,8 @@ impl Services {
         let (continued, token) = self.sessions.continue_as(session, authentication);
         let notice = self.factor_notice(context, recipient(session), "passkey_removed", None);
         let entry = self.new_event(context, &event).in_session(continued.session_id).with_message(notice);
-        let removed = self.store.remove_passkey(id, &continued, now, entry).await?;
+        let configured = self.configured_providers();
+        let removed = self.store.remove_passkey(id, &configured, &continued, now, entry).await?;
         match self.sessions.wait_until_applied(removed).await? {
             PasskeyRemoved::Removed => {}
             PasskeyRemoved::NotFound => return Ok(None),
@@ -50,10 +51,10 @@ fn without_passkeys(authentication: Authentication) -> Authentication {
     if !methods.contain(Methods::POSSESSION_OF_KEY) {
         return authentication;
     }
-    let kept = [Methods::PASSWORD, Methods::ONE_TIME_CODE].into_iter().filter(|method| methods.contain(*method));
-    let kept = kept.fold(Methods::default(), Methods::and);
-    let two = Methods::PASSWORD.and(Methods::ONE_TIME_CODE);
-    if kept == two {
+    let kept = [Methods::PASSWORD, Methods::ONE_TIME_CODE, Methods::FEDERATED];
+    let kept = kept.into_iter().filter(|method| methods.contain(*method)).fold(Methods::default(), Methods::and);
+    let has_first_factor = kept.contain(Methods::PASSWORD) || kept.contain(Methods::FEDERATED);
+    if has_first_factor && kept.contain(Methods::ONE_TIME_CODE) {
         Authentication::new(kept.and(Methods::MULTIPLE_FACTORS), AssuranceLevel::TWO_FACTORS, authentication.at())
     } else {
         Authentication::new(kept, AssuranceLevel::ONE_FACTOR, authentication.at())
@@ -84,5 +85,7 @@ mod tests {
         assert_eq!(rest("pwd otp mfa pop user", 3), ("pwd otp mfa".to_owned(), 2));
         assert_eq!(rest("pwd otp mfa", 2), ("pwd otp mfa".to_owned(), 2), "it did not rest on a passkey");
         assert_eq!(rest("pwd", 1), ("pwd".to_owned(), 1));
+        assert_eq!(rest("otp mfa pop user fed", 3), ("otp mfa fed".to_owned(), 2));
+        assert_eq!(rest("mfa pop user fed", 3), ("fed".to_owned(), 1));
     }
 }

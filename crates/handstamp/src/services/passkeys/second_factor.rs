@@ -46,6 +46,7 @@ impl Services {
             let (mut session, token) = self.sessions.begin(user, self.session_lifetime(content.remember), client);
             let now = session.created_at;
             session.authentication = raised(content.first_factor(now), verified.user_verified, now);
+            session.provider.clone_from(&content.provider);
             let notice = self.new_device_notice(context, user).await?;
             let events = self.sign_in_events(context, &session, notice);
             let completed = self

@@ -313,7 +313,7 @@ async fn one_more_of(store: &Store, user: UserId) -> NewSession {
 
 async fn removed(store: &Store, session: &mut NewSession, passkey: &Passkey) -> PasskeyRemoved {
     let next = continued(session);
-    let removed = store.remove_passkey(passkey.id, &next, LATER, event()).await.unwrap();
+    let removed = store.remove_passkey(passkey.id, &[], &next, LATER, event()).await.unwrap();
     assert_eq!(removed.position.is_some(), removed.value == PasskeyRemoved::Removed);
     if removed.value == PasskeyRemoved::Removed {
         (session.secret_hash, session.session_id) = (next.secret_hash, next.session_id);

@@ -6,6 +6,8 @@ use axum::response::Response;
 use handstamp_core::{AssuranceLevel, ReturnTo};
 use minijinja::context;
 
+#[cfg(feature = "federation")]
+use super::providers;
 use super::{messages, next_from_form, next_from_query, next_value, see_other_with};
 use crate::model::{Field, FieldErrors};
 use crate::services::{ActError, Proof, WaysToConfirm};
@@ -91,12 +93,18 @@ async fn form_page(
         };
         return Ok(see_other(&site.urls.page_with_next(page, next)));
     }
+    #[cfg(feature = "federation")]
+    let providers =
+        if password || code || passkey { ().into() } else { providers::of_confirmation(site, session, next).await? };
+    #[cfg(not(feature = "federation"))]
+    let providers = ();
     let values = context! {
         errors => messages(errors, &[Field::Password, Field::Code]),
         next => next_value(next),
         by_password => password,
         by_code => code,
         by_passkey => passkey,
+        providers,
     };
     page(site, visitor, status, "authentication/confirm.html", values)
 }

@@ -15,6 +15,8 @@ pub(super) mod link;
 pub(super) mod passkeys;
 pub(super) mod password;
 pub(super) mod profile;
+#[cfg(feature = "federation")]
+pub(super) mod providers;
 pub(super) mod recovery_codes;
 pub(super) mod register;
 pub(super) mod reset;
@@ -34,7 +36,7 @@ use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::Response;
 use handstamp_core::ReturnTo;
-use minijinja::Value;
+use minijinja::{Value, context};
 
 use crate::model::{Field, FieldErrors};
 
@@ -75,6 +77,21 @@ fn next_value(next: Option<&ReturnTo>) -> &str {
 /// A link to a page with `next` as its return URL. Prefix and query are percent-encoded, so nothing in it needs escaping.
 fn link_with_next(site: &Site, page: &str, next: Option<&ReturnTo>) -> Value {
     Value::from_safe_string(site.urls.page_with_next(page, next))
+}
+
+/// The links that sign a visitor in through a provider, each with its label.
+fn provider_links(site: &Site, next: Option<&ReturnTo>) -> Value {
+    #[cfg(feature = "federation")]
+    let links = site.services.provider_names().into_iter().map(|provider| {
+        let url = link_with_next(site, &format!("/account/with/{}", provider.name), next);
+        context! { url, label => provider.label }
+    });
+    #[cfg(not(feature = "federation"))]
+    let links = {
+        let _ = (site, next);
+        std::iter::empty::<Value>()
+    };
+    Value::from_iter(links)
 }
 
 /// The notice for an anonymous visitor on the first page after a sign-out, or after the account was deleted.

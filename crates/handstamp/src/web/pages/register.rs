@@ -6,7 +6,7 @@ use axum::response::Response;
 use handstamp_core::ReturnTo;
 use minijinja::context;
 
-use super::{link_with_next, messages, next_from_form, next_from_query, next_value, see_other_with};
+use super::{link_with_next, messages, next_from_form, next_from_query, next_value, provider_links, see_other_with};
 use crate::context::Context;
 use crate::model::{Field, FieldErrors};
 use crate::services::{ActError, RegisterRequest, Registered};
@@ -85,6 +85,7 @@ fn form_page(site: &SharedSite, visitor: &Visitor, status: StatusCode, form: &Fo
         min_length => site.services.config.password.min_length,
         sign_in_url => link_with_next(site, "/account/login", form.next.as_ref()),
         register_url => link_with_next(site, "/account/register", form.next.as_ref()),
+        providers => provider_links(site, form.next.as_ref()),
     };
     page(site, visitor, status, "authentication/register.html", values)
 }

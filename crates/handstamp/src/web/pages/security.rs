@@ -6,6 +6,8 @@ use axum::response::Response;
 use minijinja::context;
 
 use super::has_notice;
+#[cfg(feature = "federation")]
+use super::providers;
 use crate::format::{format_datetime, format_rfc3339};
 use crate::web::SharedSite;
 use crate::web::respond::page;
@@ -27,6 +29,11 @@ pub(in crate::web) async fn show(
         ),
     ];
     let notice = notices.into_iter().find_map(|(name, text)| has_notice(&uri, name).then_some(text));
+    #[cfg(feature = "federation")]
+    let (notice, providers) =
+        (notice.or_else(|| providers::notice(&uri)), providers::of_security(&site, &session).await?);
+    #[cfg(not(feature = "federation"))]
+    let providers = ();
     let values = context! {
         notice,
         has_password => factors.has_password,
@@ -36,6 +43,7 @@ pub(in crate::web) async fn show(
         }),
         recovery_codes => factors.recovery_codes,
         passkeys => factors.passkeys,
+        providers,
     };
     page(&site, &Visitor::Authenticated(session), StatusCode::OK, "factors/security.html", values)
 }

@@ -8,7 +8,7 @@ use minijinja::{Value, context};
 
 use super::{
     has_notice, link_with_next, messages, next_from_form, next_from_query, next_value, notice_of_sign_out,
-    second_factor, see_other_with, with_notice_shown,
+    provider_links, second_factor, see_other_with, with_notice_shown,
 };
 use crate::context::Context;
 use crate::format::lasting;
@@ -134,6 +134,7 @@ fn form_page(
         lifetime => lasting(site.services.config.session.lifetime),
         sign_in_url => link_with_next(site, "/account/login", form.next.as_ref()),
         register_url => link_with_next(site, "/account/register", form.next.as_ref()),
+        providers => provider_links(site, form.next.as_ref()),
         code_url => site.services.sign_in_by_code_is_on()
             .then(|| link_with_next(site, "/account/login/mail", form.next.as_ref())),
         ..notices

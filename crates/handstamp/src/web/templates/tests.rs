@@ -41,6 +41,26 @@ const OF_MEMBERS: [&str; 7] = [
     "password/change.html",
 ];
 
+/// The refusals for which the page has words of its own, and another.
+const REFUSALS: [&str; 16] = [
+    "cancelled",
+    "state",
+    "replayed",
+    "unavailable",
+    "account_exists",
+    "not_connected",
+    "registration_closed",
+    "email_unverified",
+    "no_email",
+    "organisation",
+    "taken",
+    "provider_taken",
+    "user",
+    "session",
+    "disabled",
+    "signature",
+];
+
 /// An event of the page of activity, with a client or by an operator.
 fn event(name: &str, client: Option<&str>) -> Value {
     context! {
@@ -58,26 +78,27 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
             last_seen => "just now", last_seen_iso => "2026-05-01T00:00:00Z", current, id => "h",
         }
     };
+    let providers = || vec![context! { url => "/account/with/sso", label => name }];
     let mut samples = Vec::new();
     for error in [none, Some(name)] {
         for next in ["", "/account/sessions?a=b&c=d"] {
             let register = context! {
                 values => context! { name, email => name }, next, min_length => 8, sign_in_url => "/account/login",
-                register_url => "/account/register",
+                register_url => "/account/register", providers => if next.is_empty() { Vec::new() } else { providers() },
                 errors => context! { name => error, email => error, password => error },
             };
             let sign_in = context! {
                 values => context! { email => name, remember => next.is_empty() }, next, lifetime => "30 days",
                 notice => error, form_not_sent => error.is_some(), sign_in_url => "/account/login",
                 errors => context! { email => error, password => error }, register_url => "/account/register",
-                code_url => error.map(|_| "/account/login/mail"),
+                code_url => error.map(|_| "/account/login/mail"), providers => if next.is_empty() { Vec::new() } else { providers() },
             };
             // The pages with one field and a return URL.
             let field = context! {
                 values => context! { email => name }, next, valid_for => "10 minutes", again_url => "/account/login/mail",
                 errors => context! { email => error, code => error, password => error }, sign_in_url => "/account/login",
                 register_url => "/account/register", sent => next.is_empty(), by_code => error.is_some(),
-                by_password => next.is_empty(), by_passkey => !next.is_empty(),
+                by_password => next.is_empty(), by_passkey => !next.is_empty(), providers => providers(),
             };
             samples.extend([("authentication/register.html", register), ("authentication/sign_in.html", sign_in)]);
             samples.extend(ONE_FIELD.map(|template| (template, field.clone())));
@@ -141,6 +162,13 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
                     notice => error, has_password => error.is_none(), recovery_codes => 1,
                     passkeys => u8::from(error.is_some()),
                     totp => error.map(|_| context! { since => "1 May 2026", since_iso => "2026-05-01T00:00:00Z" }),
+                    providers => error.map(|_| vec![
+                        context! { name => "sso", label => name, url => "/account/with/sso?start=a", connected => none },
+                        context! {
+                            name => "sso", label => name, url => none,
+                            connected => context! { email => name, since => "1 May 2026", since_iso => "2026-05-01T00:00:00Z" },
+                        },
+                    ]),
                 },
             ),
             (
@@ -155,6 +183,13 @@ fn samples(name: &str) -> Vec<(&'static str, Value)> {
             ("account/sessions.html", context! { sessions => vec![session(true), session(false)], has_others => true }),
             ("error.html", error_page),
         ]);
+        samples.extend(REFUSALS.map(|reason| {
+            let values = context! {
+                label => name, reason, is_of_a_clock => error.is_some(), retry_url => "/account/with/sso",
+                sign_in_url => "/account/login",
+            };
+            ("providers/refused.html", values)
+        }));
         let at = || context! { text => "1 May 2026, 12:00 UTC", iso => "2026-05-01T12:00:00Z" };
         let person = || context! { id => "1", email => error, href => error.map(|_| "/account/admin/users/1") };
         let listed = context! {
@@ -285,7 +320,8 @@ fn every_template_is_among_the_samples() {
     for (template, _) in TEMPLATES {
         assert!(
             rendered.contains(template)
-                || ["layout.html", "fields.html", "passkey.html", "admin/parts.html"].contains(template),
+                || ["layout.html", "fields.html", "passkey.html", "providers.html", "admin/parts.html"]
+                    .contains(template),
             "{template}"
         );
     }

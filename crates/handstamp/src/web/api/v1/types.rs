@@ -224,6 +224,7 @@ mod tests {
             last_seen_at: created_at,
             user_agent: "Lynx".to_owned(),
             address: "2001:db8::1".to_owned(),
+            provider: None,
         };
         let shown = ListedSessionResponse {
             id: listed.session_id.to_string(),
