@@ -5,7 +5,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Duration;
 
-use handstamp::{Factors, Handstamp, ListUsers, ListedSession, NewUser, User, UserChanges, Users};
+use handstamp::{Factors, Handstamp, ListUsers, ListedIdentity, ListedSession, NewUser, User, UserChanges, Users};
 use serde_json::{Value, json};
 use tracing::Level;
 use zeroize::Zeroizing;
@@ -36,7 +36,8 @@ pub(crate) fn users(settings: Settings, command: UserCommand) -> Result<(), CliE
             UserCommand::Show { account, output } => {
                 let user = find(&users, &account.email).await?;
                 let factors = users.factors(user.id).await?;
-                show_account(&user, factors, output)
+                let identities = users.identities(user.id).await?;
+                show_account(&user, factors, &identities, output)
             }
             UserCommand::Edit { account, name, new_email, unverified } => {
                 let user = find(&users, &account.email).await?;
@@ -232,18 +233,26 @@ fn show_accounts(accounts: &[User], output: OutputFlags) -> Result<(), CliError>
         .map_err(CliError::failure)
 }
 
-fn show_account(account: &User, factors: Factors, output: OutputFlags) -> Result<(), CliError> {
+fn show_account(
+    account: &User,
+    factors: Factors,
+    identities: &[ListedIdentity],
+    output: OutputFlags,
+) -> Result<(), CliError> {
     if output.json {
         let mut shown = json!(account);
         shown["factors"] = json!(factors);
+        shown["identities"] = json!(identities);
         return show_json(&shown);
     }
     show_accounts(std::slice::from_ref(account), output)?;
     let app = factors.totp_since.map_or_else(|| "none".to_owned(), |since| format!("since {since}"));
+    let providers: Vec<_> = identities.iter().map(|identity| identity.provider.as_str()).collect();
     say(&format!(
-        "\npassword: {}\nauthenticator app: {app}\nrecovery codes left: {}",
+        "\npassword: {}\nauthenticator app: {app}\nrecovery codes left: {}\nproviders: {}",
         if factors.has_password { "yes" } else { "none" },
-        factors.recovery_codes
+        factors.recovery_codes,
+        if providers.is_empty() { "none".to_owned() } else { providers.join(", ") }
     ))
 }
 

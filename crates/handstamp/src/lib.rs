@@ -136,9 +136,11 @@ pub use handstamp_core::{
 };
 pub use model::{
     AuditEvent, AuditProblem, AuditProblemKind, AuditReport, EventActor, ExportedUser, Factors, ImportFields,
-    ImportOutcome, ImportParser, ImportRefusal, ImportUser, ListEvents, ListUsers, ListedSession, SecretKeyStatus,
-    SecretNode, SecretRole, SecretStatus, User,
+    ImportOutcome, ImportParser, ImportRefusal, ImportUser, ListEvents, ListUsers, ListedIdentity, ListedSession,
+    SecretKeyStatus, SecretNode, SecretRole, SecretStatus, User,
 };
+#[cfg(feature = "federation")]
+pub use services::ProviderReport;
 pub use web::NotReady;
 #[cfg(feature = "proxy")]
 pub use web::ReverseProxy;

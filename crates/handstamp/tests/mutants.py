@@ -72,6 +72,16 @@ FACTOR_PAGES = ("-p handstamp --lib", "web::routes::tests::second_factors::")
 WAYS = ("-p handstamp --lib", "services::reauthenticate::tests::")
 CORE_FACTORS = ("-p handstamp-core --lib", "")
 PASSKEY_TABLE, PASSKEYS = f"{LIBRARY}/src/store/passkeys.rs", f"{LIBRARY}/src/services/passkeys"
+CEREMONY_TABLE, IDENTITY_TABLE = f"{LIBRARY}/src/store/ceremonies.rs", f"{LIBRARY}/src/store/identities.rs"
+LOGOUT_TABLE, WAYS_IN = f"{LIBRARY}/src/store/provider_logouts.rs", f"{LIBRARY}/src/store/ways_in.rs"
+IDENTITY_LAWS = ("-p handstamp --lib", "store::contract::identities::sqlite::")
+IDENTITY_LAWS_ON_POSTGRES = ("-p handstamp --lib", "store::contract::identities::postgres::")
+LOCKS_LOGOUTS = """            "INSERT INTO provider_logouts (key, issued_at, expires_at) VALUES ($1, 0, $2)
+             ON CONFLICT (key) DO UPDATE SET issued_at = provider_logouts.issued_at RETURNING issued_at",
+"""
+READS_LOGOUTS = """            "SELECT COALESCE(MAX(issued_at), 0) FROM provider_logouts WHERE key = $1 AND $2 > 0",
+"""
+COUNTS_LOGOUTS = "a_logout_counts_for_sign_ins_from_before_it"
 PASSKEY_LAWS = ("-p handstamp --lib", "store::contract::passkeys::sqlite::")
 PASSKEY_PAGES = ("-p handstamp --lib", "web::routes::tests::passkeys::")
 PASSKEY_STORIES = ("-p handstamp-server --test stories", "passkeys::sqlite::")
@@ -573,6 +583,56 @@ MUTANTS = {
     "regressed_counter_since_ever": (f"{PASSKEYS}/check.rs", "let last = passkey.used_at.unwrap_or(passkey.created_at);",
                                      "let last = handstamp_core::Timestamp::from_unix_seconds(0);", PASSKEY_STORIES,
                                      "answers_in_the_wrong_order_are_refused_and_noted_on_every_node"),
+    # Identities, and what providers end.
+    "logouts_not_locked": (LOGOUT_TABLE, LOCKS_LOGOUTS, READS_LOGOUTS, IDENTITY_LAWS_ON_POSTGRES, "a_logout_during_a_sign_in_ends_its_session"),
+    "logouts_read_beside_the_lock": (LOGOUT_TABLE, LOCKS_LOGOUTS, READS_LOGOUTS, IDENTITY_LAWS_ON_POSTGRES,
+                                     "a_sign_in_during_a_logout_begins_no_session"),
+    "logouts_forgotten": (LOGOUT_TABLE, "is_ended |= logged_out_at > 0 && is_later;", "is_ended |= false && logged_out_at > 0 && is_later;", IDENTITY_LAWS,
+                          COUNTS_LOGOUTS),
+    "logout_of_a_session_ages": (LOGOUT_TABLE, "matches!(ended, Ended::Session(_)) || logged_out_at", "logged_out_at", IDENTITY_LAWS, COUNTS_LOGOUTS),
+    "logout_of_a_subject_for_good": (LOGOUT_TABLE, "logged_out_at >= to_db_time(*issued_at)", "to_db_time(*issued_at) > 0", IDENTITY_LAWS, COUNTS_LOGOUTS),
+    "logout_in_the_second_of_the_token": (LOGOUT_TABLE, "logged_out_at >= to_db_time(*issued_at)", "logged_out_at > to_db_time(*issued_at)", IDENTITY_LAWS,
+                                          COUNTS_LOGOUTS),
+    "logout_of_any_issuer": (LOGOUT_TABLE, "for part in [kind, issuer, value] {", "for part in [kind, &issuer[..0], value] {", IDENTITY_LAWS, COUNTS_LOGOUTS),
+    "logout_at_no_time": (LOGOUT_TABLE, "to_db_time(logout.issued_at).max(1)", "to_db_time(logout.issued_at)", IDENTITY_LAWS, COUNTS_LOGOUTS),
+    "logout_that_comes_late_lowers": (LOGOUT_TABLE, "THEN excluded.issued_at ELSE provider_logouts.issued_at END", "THEN excluded.issued_at ELSE excluded.issued_at END",
+                                      IDENTITY_LAWS, COUNTS_LOGOUTS),
+    "logout_spares_sign_ins_without_id": (LOGOUT_TABLE, "vec![Ended::Session(id), Ended::WithoutId(subject)]", "vec![Ended::Session(id), Ended::WithoutId(&subject[..0])]",
+                                          IDENTITY_LAWS, COUNTS_LOGOUTS),
+    "logout_of_a_session_of_any_issuer": (LOGOUT_TABLE, "WHERE issuer = $1) RETURNING", "WHERE issuer = $1 OR issuer <> $1) RETURNING", IDENTITY_LAWS,
+                                          "a_logout_ends_the_sessions_that_it_names"),
+    "logout_of_a_session_ends_its_subject": (LOGOUT_TABLE, "DELETE FROM sessions WHERE provider_session_id IS NULL", "DELETE FROM sessions WHERE 1 = 1", IDENTITY_LAWS,
+                                             "a_logout_ends_the_sessions_that_it_names"),
+    "logout_leaves_sign_ins_under_way": (LOGOUT_TABLE, "tx.delete_sign_ins_under_way(*user).await?;", "let _ = user;", IDENTITY_LAWS,
+                                         "a_logout_ends_the_sign_ins_under_way_of_its_users"),
+    "logout_answered_at_once_when_tried_again": (LOGOUT_TABLE, "return tx.commit_at_newest(ended).await;", "return tx.commit_with(ended).await;", IDENTITY_LAWS,
+                                                 "a_logout_is_waited_for_at_each_try"),
+    "renewed_logout_purged": (LOGOUT_TABLE, "DELETE FROM provider_logouts WHERE expires_at <= $1 AND key IN", "DELETE FROM provider_logouts WHERE key IN",
+                              IDENTITY_LAWS_ON_POSTGRES, "a_logout_that_is_renewed_while_it_is_purged_stays"),
+    "salts_shared_by_users": (f"{LIBRARY}/src/model/event.rs", "chain_update(purpose).chain_update(self.salt)", "chain_update(purpose).chain_update([0; 16])",
+                              IDENTITY_LAWS, "each_user_of_a_logout_has_an_event"),
+    "provider_not_asked_at_a_sign_in": (USERS, "match &session.provider {", "match session.provider.as_ref().filter(|_| false) {", IDENTITY_LAWS,
+                                        "a_logout_is_known_to_every_path_of_a_sign_in"),
+    "disconnected_identity_signs_in": (USERS, "self.is_connected(user_id, provider).await? &&", "(self.is_connected(user_id, provider).await? || true) &&", IDENTITY_LAWS,
+                                       "a_waiting_sign_in_of_an_ended_provider_or_identity_is_not_completed"),
+    "identity_of_another_subject_signs_in": (IDENTITY_TABLE, "AND issuer = $3 AND subject = $4", "AND issuer = $3 AND $4 = $4", IDENTITY_LAWS,
+                                             "what_has_changed_meanwhile_does_not_sign_in_by_identity"),
+    "logout_unknown_to_a_registration": (IDENTITY_TABLE, "&& tx.is_ended_by_provider(provider, used.now).await?", "&& tx.is_ended_by_provider(provider, used.now).await? && false",
+                                         IDENTITY_LAWS, "an_account_that_is_not_created_leaves_nothing"),
+    "attempt_used_twice": (CEREMONY_TABLE, "ON CONFLICT (id) DO NOTHING", "ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at", IDENTITY_LAWS,
+                           "one_of_many_concurrent_uses_of_an_attempt_signs_in"),
+    "last_way_in_by_a_former_provider": (WAYS_IN, "configured.contains(&provider.as_str())", "!configured.is_empty() && !provider.is_empty()", IDENTITY_LAWS,
+                                         "disconnecting_an_identity_leaves_a_way_in"),
+    "last_identity_removed": (IDENTITY_TABLE, "if !tx.has_way_in(user_id, configured).await? {", "if !tx.has_way_in(user_id, configured).await? && false {", IDENTITY_LAWS,
+                              "disconnecting_an_identity_leaves_a_way_in"),
+    "confirmed_by_the_identity_of_another": (IDENTITY_TABLE, "WHERE id = $1 AND user_id = $2\"", "WHERE id = $1 AND $2 = $2\"", IDENTITY_LAWS,
+                                             "a_session_goes_on_after_a_confirmation_by_identity"),
+    "reset_leaves_identities": (LINK_ACTS, "            tx.delete_identities_of(user_id).await?;\n", "", IDENTITY_LAWS,
+                                "a_first_confirmation_disconnects_identities"),
+    "first_confirmation_leaves_identities": (LINK_ACTS, "        self.delete_identities_of(user_id).await?;\n", "", IDENTITY_LAWS,
+                                             "a_first_confirmation_disconnects_identities"),
+    "session_without_the_id_of_its_provider": (SESSIONS, "provider.session_id.as_deref()", "provider.session_id.as_deref().filter(|_| false)", IDENTITY_LAWS,
+                                               "a_session_knows_its_provider_under_each_new_secret"),
     # Users of other systems.
     "groups_of_a_row_are_lost": (IMPORT_TABLE, "memberships.extend(row.user.groups.iter().map(|name| (row.id, name.as_str())));", "",
                                  IMPORT_LAWS, "a_batch_is_stored_whole_with_one_event"),
@@ -697,7 +757,7 @@ MUTANTS = {
                                     "a_new_epoch_ends_the_exchange_of_former_sessions"),
     "epoch_keeps_known_devices": (USERS, "changed_at.max(epoch_began_at)", "changed_at.max(epoch_began_at.filter(|_| false))", EPOCH_LAWS,
                                   "a_device_cookie_from_before_the_epoch_is_void"),
-    "epoch_keeps_ceremonies": (PASSKEY_TABLE, "epoch_began_at < $3)", "epoch_began_at < $3 OR 1 = 1)", PASSKEY_LAWS,
+    "epoch_keeps_ceremonies": (CEREMONY_TABLE, "epoch_began_at < $3)", "epoch_began_at < $3 OR 1 = 1)", PASSKEY_LAWS,
                                "a_ceremony_that_began_before_the_epoch_is_refused"),
     "epoch_at_a_successor": (EPOCH_TABLE, "Self(((self.0 >> BITS) + 1) << BITS)", "Self(self.0 + 1)", EPOCH_LAWS,
                              "a_new_epoch_begins_at_a_position_that_is_no_successor"),

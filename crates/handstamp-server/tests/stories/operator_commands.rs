@@ -69,6 +69,8 @@ handstamp_testing::stories! {
         assert_eq!(listed.as_array().unwrap().len(), 1);
         let mut shown = server.cli_json(&["user", "show", "ADA@example.com"]);
         let factors = shown.as_object_mut().unwrap().remove("factors").expect("what the user can authenticate with");
+        let identities = shown.as_object_mut().unwrap().remove("identities");
+        assert_eq!(identities, Some(serde_json::json!([])));
         assert_eq!((&factors["has_password"], &factors["totp_since"]), (&true.into(), &serde_json::Value::Null));
         assert_eq!((&shown, shown["sessions"].as_u64(), shown["disabled"].as_bool()), (&listed[0], Some(2), Some(false)));
         assert!(shown["signed_in_at"].as_str().unwrap().ends_with('Z') && shown["name"] == "Ada");

@@ -7,7 +7,7 @@ use handstamp_core::UserId;
 use super::import::{UserExport, UserImport};
 use crate::context::Context;
 use crate::error::Error;
-use crate::model::{Factors, LastAdministrator, ListUsers, User};
+use crate::model::{Factors, LastAdministrator, ListUsers, ListedIdentity, User};
 use crate::services::{CreateUser, EditUser, Invite, Services};
 
 /// The users of a site, for operators and applications: [`Handstamp::users`](crate::Handstamp::users). Every change has been applied
@@ -188,6 +188,14 @@ impl Users {
     /// [Not found](Error::is_not_found), or the database cannot be read.
     pub async fn factors(&self, id: UserId) -> Result<Factors, Error> {
         Ok(self.services.factors_of(id).await?)
+    }
+
+    /// The accounts at providers that are connected with a user, the oldest first.
+    ///
+    /// # Errors
+    /// [Not found](Error::is_not_found), or the database cannot be read.
+    pub async fn identities(&self, id: UserId) -> Result<Vec<ListedIdentity>, Error> {
+        Ok(self.services.listed_identities(id).await?)
     }
 
     /// Removes the second factors and passkeys of a user who has lost them, who then signs in with the password alone. The sessions are

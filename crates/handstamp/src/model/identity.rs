@@ -22,6 +22,29 @@ pub(crate) struct Identity {
     pub(crate) used_at: Option<Timestamp>,
 }
 
+/// An account at a provider that is connected with a user, as lists show it. With the feature `serde` it can be serialized, as one of
+/// `identities` in `handstamp user show --json`.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct ListedIdentity {
+    /// The name of the provider in the settings.
+    pub provider: String,
+    /// The address that the provider told last; empty if none.
+    pub email: String,
+    /// When it was connected.
+    pub created_at: Timestamp,
+    /// When it was last used, if it was.
+    pub used_at: Option<Timestamp>,
+}
+
+impl From<Identity> for ListedIdentity {
+    fn from(identity: Identity) -> Self {
+        let Identity { provider, email, created_at, used_at, .. } = identity;
+        Self { provider, email, created_at, used_at }
+    }
+}
+
 /// How a session began at a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SessionProvider {

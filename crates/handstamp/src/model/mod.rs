@@ -39,6 +39,7 @@ pub use event::{AuditEvent, EventActor, ListEvents};
 pub(crate) use event::{ERASED_FIELDS, EventContent, EventWriter, FailedSignIns, NewEvent, SignInEvents, StoredEvent};
 pub use factors::Factors;
 pub(crate) use factors::{CodeUse, ContinuedSession, FactorRefused, RightCode, StoredTotp};
+pub use identity::ListedIdentity;
 pub(crate) use identity::{Identity, SessionProvider};
 #[cfg(feature = "federation")]
 pub(crate) use identity::{

@@ -68,6 +68,8 @@ pub(crate) use confirm_registration::ConfirmedRegistration;
 pub(crate) use epoch::{EpochReason, position_in};
 pub(crate) use factors::{NewTotp, PendingSignIn, SignedIn, TotpConfirmed, WaysToComplete};
 #[cfg(feature = "federation")]
+pub use federation::ProviderReport;
+#[cfg(feature = "federation")]
 use federation::Providers;
 #[cfg(feature = "federation")]
 pub(crate) use federation::{Answer, AttemptSecret, Callback, Completed, Failure, Provider, Purpose, Refusal};

@@ -49,6 +49,8 @@ mod epoch;
 mod events;
 mod failed_sign_ins;
 mod files;
+#[cfg(all(feature = "federation", feature = "passkeys"))]
+mod identities;
 mod import;
 mod jobs;
 mod legacy;

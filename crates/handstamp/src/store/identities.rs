@@ -79,7 +79,7 @@ mod attempts {
         }
 
         /// Inserts an identity. Returns false if it is connected with a user already, or its user has one of its provider.
-        async fn insert_identity(&mut self, new: &Identity) -> Result<bool> {
+        pub(in crate::store) async fn insert_identity(&mut self, new: &Identity) -> Result<bool> {
             const SQL: Sql = request(
                 "INSERT INTO identities (id, user_id, provider, issuer, subject, email, created_at, used_at)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",

@@ -8,26 +8,24 @@ use super::statement::{Sql, Tx, request};
 use super::{Result, to_db_time};
 use crate::model::SessionProvider;
 
-/// The key of a row.
-type Key = [u8; 32];
-
-/// The sessions at one issuer that a logout ends.
+/// The sessions at one issuer that a logout ends. All transactions lock their rows in this order, so that no two wait for each other.
 #[derive(Clone, Copy)]
 enum Ended<'a> {
     /// One session, by its id at the provider.
     Session(&'a str),
-    /// All sessions of a subject.
-    Subject(&'a str),
     /// Those of a subject that have no id.
     WithoutId(&'a str),
+    /// All sessions of a subject.
+    Subject(&'a str),
 }
 
 impl Ended<'_> {
-    fn key(self, issuer: &str) -> Key {
+    /// The key of the row.
+    fn key(self, issuer: &str) -> [u8; 32] {
         let (kind, value) = match self {
             Self::Session(id) => ("session", id),
-            Self::Subject(subject) => ("subject", subject),
             Self::WithoutId(subject) => ("subject, without id", subject),
+            Self::Subject(subject) => ("subject", subject),
         };
         let mut hash = Sha256::new();
         for part in [kind, issuer, value] {
@@ -36,13 +34,6 @@ impl Ended<'_> {
         }
         hash.finalize().into()
     }
-}
-
-/// The keys in the order in which all transactions lock them, so that no two wait for each other.
-fn in_order<'a, const N: usize>(ended: [Ended<'a>; N], issuer: &str) -> [(Key, Ended<'a>); N] {
-    let mut keys = ended.map(|ended| (ended.key(issuer), ended));
-    keys.sort_unstable_by_key(|(key, _)| *key);
-    keys
 }
 
 impl Tx<'_> {
@@ -61,7 +52,8 @@ impl Tx<'_> {
             None => [Ended::WithoutId(subject), Ended::Subject(subject)],
         };
         let mut is_ended = false;
-        for (key, ended) in in_order(ended_by, issuer) {
+        for ended in ended_by {
+            let key = ended.key(issuer);
             let (logged_out_at,): (i64,) = self.fetch_one(LOCK, &[key.as_slice().into(), now.into()]).await?;
             let is_later = matches!(ended, Ended::Session(_)) || logged_out_at >= to_db_time(*issued_at);
             is_ended |= logged_out_at > 0 && is_later;
@@ -86,7 +78,7 @@ mod logouts {
 
     impl Tx<'_> {
         /// Remembers what a logout ends. It waits for sign-ins that are under way, whose sessions the next statements then see.
-        async fn remember_logout(&mut self, logout: &ProviderLogout) -> Result<()> {
+        pub(in crate::store) async fn remember_logout(&mut self, logout: &ProviderLogout) -> Result<()> {
             const REMEMBER: Sql = request(
                 "INSERT INTO provider_logouts (key, issued_at, expires_at) VALUES ($1, $2, $3)
                  ON CONFLICT (key) DO UPDATE SET
@@ -95,18 +87,16 @@ mod logouts {
                     expires_at = CASE WHEN provider_logouts.expires_at < excluded.expires_at
                         THEN excluded.expires_at ELSE provider_logouts.expires_at END",
             );
-            let (issuer, subject) = (logout.issuer.as_str(), logout.subject.as_deref());
-            let keys = match (logout.session_id.as_deref(), subject) {
-                (Some(id), Some(subject)) => {
-                    in_order([Ended::Session(id), Ended::WithoutId(subject)], issuer).map(|(key, _)| key).to_vec()
-                }
-                (Some(id), None) => vec![Ended::Session(id).key(issuer)],
-                (None, Some(subject)) => vec![Ended::Subject(subject).key(issuer)],
+            let ended = match (logout.session_id.as_deref(), logout.subject.as_deref()) {
+                (Some(id), Some(subject)) => vec![Ended::Session(id), Ended::WithoutId(subject)],
+                (Some(id), None) => vec![Ended::Session(id)],
+                (None, Some(subject)) => vec![Ended::Subject(subject)],
                 (None, None) => Vec::new(),
             };
             // Zero means that nothing has ended.
             let issued_at = to_db_time(logout.issued_at).max(1);
-            for key in keys {
+            for ended in ended {
+                let key = ended.key(&logout.issuer);
                 self.execute(REMEMBER, &[key.as_slice().into(), issued_at.into(), logout.expires_at.into()]).await?;
             }
             Ok(())

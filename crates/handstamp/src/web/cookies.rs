@@ -44,6 +44,8 @@ impl Cookies {
         let port = config.public_url.port_of_cookies();
         let name = |what| format!("{prefix}handstamp_{what}{port}");
         // `__Host-` requires the path `/`.
+        #[cfg(feature = "federation")]
+        let host_prefix = if config.public_url.is_https() { "__Host-" } else { "" };
         let page_prefix = if config.public_url.is_https() { "__Secure-" } else { "" };
         let host_only = format!("Path=/; HttpOnly; SameSite=Lax{secure}");
         Self {
@@ -55,9 +57,9 @@ impl Cookies {
             link: format!("{page_prefix}handstamp_link{port}"),
             pending: format!("{page_prefix}handstamp_pending{port}"),
             #[cfg(feature = "federation")]
-            attempt: format!("{page_prefix}handstamp_with{port}"),
+            attempt: format!("{host_prefix}handstamp_with{port}"),
             #[cfg(feature = "federation")]
-            answer: format!("{page_prefix}handstamp_answer{port}"),
+            answer: format!("{host_prefix}handstamp_answer{port}"),
             of_pages: format!("Path={}/account; HttpOnly; SameSite=Lax{secure}", config.prefix),
             attributes: domain.map_or_else(|| host_only.clone(), |domain| format!("{host_only}; Domain={domain}")),
             host_only: domain.map(|_| host_only),
@@ -179,10 +181,17 @@ impl Cookies {
         header(format!("{}=; {}; Max-Age=0", self.pending, self.of_pages))
     }
 
-    /// The cookie that binds attempts at providers to this browser, for as long as one can be completed.
+    /// The attributes of a cookie that other hosts of the domain neither get nor set.
+    #[cfg(feature = "federation")]
+    fn of_this_host(&self) -> &str {
+        self.host_only.as_deref().unwrap_or(&self.attributes)
+    }
+
+    /// The cookie that binds attempts at providers to this browser, for as long as one can be completed. A host of the same domain must not
+    /// be able to set it: with its own secret, the browser would complete an attempt of an attacker.
     #[cfg(feature = "federation")]
     pub(super) fn attempt(&self, secret: &AttemptSecret) -> HeaderValue {
-        header(format!("{}={}; {}; Max-Age=600", self.attempt, secret.expose(), self.of_pages))
+        header(format!("{}={}; {}; Max-Age=600", self.attempt, secret.expose(), self.of_this_host()))
     }
 
     /// The secret of that cookie; empty where there is none, or more than one.
@@ -194,7 +203,7 @@ impl Cookies {
     /// The cookie with the answer of a provider that came by a form. Browsers send our other cookies only with the request after that.
     #[cfg(feature = "federation")]
     pub(super) fn answer(&self, fields: &str) -> HeaderValue {
-        header(format!("{}={fields}; {}; Max-Age=60", self.answer, self.of_pages))
+        header(format!("{}={fields}; {}; Max-Age=60", self.answer, self.of_this_host()))
     }
 
     #[cfg(feature = "federation")]
@@ -204,7 +213,7 @@ impl Cookies {
 
     #[cfg(feature = "federation")]
     pub(super) fn remove_answer(&self) -> HeaderValue {
-        header(format!("{}=; {}; Max-Age=0", self.answer, self.of_pages))
+        header(format!("{}=; {}; Max-Age=0", self.answer, self.of_this_host()))
     }
 
     /// The secret of a browser that has asked for a mail.
@@ -298,6 +307,19 @@ mod tests {
             removed("http://localhost", None),
             ["handstamp_session=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"]
         );
+    }
+
+    #[cfg(feature = "federation")]
+    #[test]
+    fn no_other_host_of_the_domain_can_set_the_cookie_of_an_attempt() {
+        for domain in [None, Some("example.com")] {
+            let cookies = cookies("https://id.example.com", domain);
+            let removed = cookies.remove_answer();
+            let removed = removed.to_str().unwrap();
+            assert_eq!(removed, "__Host-handstamp_answer=; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=0");
+            assert_eq!(cookies.attempt, "__Host-handstamp_with");
+        }
+        assert_eq!(cookies("http://localhost:8080", None).attempt, "handstamp_with_8080");
     }
 
     #[test]

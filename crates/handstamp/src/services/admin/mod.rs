@@ -1,6 +1,7 @@
 //! The acts of an operator on users and sessions. Each returns once every node has applied its change.
 
 mod edit_user;
+mod identities;
 mod mail_reset_link;
 mod search;
 mod search_events;

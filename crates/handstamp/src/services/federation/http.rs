@@ -7,7 +7,6 @@ use axum::http::header::{ACCEPT, USER_AGENT};
 use axum::http::request::Builder;
 use axum::http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper_util::client::legacy::Error;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -51,21 +50,24 @@ impl ProviderHttp {
     ) -> Result<Bytes, Refusal> {
         let request = complete(Request::get(url).header(ACCEPT, "application/json")).body(Full::default());
         let request = request.map_err(|error| Refusal::Unavailable(format!("{what}: {error}")))?;
-        match self.ask(request, what).await? {
-            (StatusCode::OK, document) => Ok(document),
-            (status, _) => Err(Refusal::Unavailable(format!("{what}: the provider answered {}", status.as_u16()))),
+        let response = self.ask(request, what).await?;
+        match response.status() {
+            StatusCode::OK => Ok(response.into_body()),
+            status => Err(Refusal::Unavailable(format!("{what}: the provider answered {}", status.as_u16()))),
         }
     }
 
     /// Posts a form, and returns the answer also of the status 400 or 401, by which OAuth 2 tells errors.
     pub(super) async fn post(&self, request: Request<Full<Bytes>>, what: &str) -> Result<Bytes, Refusal> {
-        match self.ask(request, what).await? {
-            (StatusCode::OK | StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED, document) => Ok(document),
-            (status, _) => Err(Refusal::Unavailable(format!("{what}: the provider answered {}", status.as_u16()))),
+        let response = self.ask(request, what).await?;
+        match response.status() {
+            StatusCode::OK | StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED => Ok(response.into_body()),
+            status => Err(Refusal::Unavailable(format!("{what}: the provider answered {}", status.as_u16()))),
         }
     }
 
-    async fn ask(&self, mut request: Request<Full<Bytes>>, what: &str) -> Result<(StatusCode, Bytes), Refusal> {
+    /// Sends a request, and returns the response whatever its status is.
+    pub(super) async fn ask(&self, mut request: Request<Full<Bytes>>, what: &str) -> Result<Response<Bytes>, Refusal> {
         let name = HeaderValue::from_static(concat!("Handstamp/", env!("CARGO_PKG_VERSION")));
         request.headers_mut().insert(USER_AGENT, name);
         let unavailable = |text: String| Refusal::Unavailable(format!("{what}: {text}"));
@@ -73,15 +75,13 @@ impl ProviderHttp {
         let _permit = permit.map_err(|_| unavailable("too many questions are under way".to_owned()))?;
         let exchange = async {
             let response = self.client.request(request).await;
-            let response: Response<_> =
-                response.map_err(|error: Error| unavailable(summary(&error, "the provider")))?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect().await;
-            let body = body.map_err(|error| {
+            let response = response.map_err(|error| unavailable(summary(&error, "the provider")))?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, LONGEST_ANSWER).collect().await.map_err(|error| {
                 let is_long = error.is::<LengthLimitError>();
                 unavailable(if is_long { "the answer is too long".to_owned() } else { error.to_string() })
             })?;
-            Ok((status, body.to_bytes()))
+            Ok(Response::from_parts(head, body.to_bytes()))
         };
         let late = || unavailable(format!("the provider did not answer within {} seconds", LIMIT.as_secs()));
         timeout(LIMIT, exchange).await.unwrap_or_else(|_| Err(late()))

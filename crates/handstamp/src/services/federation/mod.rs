@@ -5,6 +5,7 @@
 mod apple;
 mod attempt;
 mod callback;
+mod check;
 mod connect;
 mod disconnect;
 mod groups;
@@ -31,6 +32,7 @@ use http::ProviderHttp;
 
 pub(crate) use attempt::{AttemptSecret, Purpose};
 pub(crate) use callback::{Callback, Completed};
+pub use check::ProviderReport;
 pub(crate) use provider::{Answer, Provider};
 pub(crate) use refusal::{Failure, Refusal};
 

@@ -45,7 +45,7 @@ pub(crate) struct Provider {
     pub(super) kind: ProviderKind,
     pub(super) config: ProviderConfig,
     apple: Option<AppleKey>,
-    redirect_uri: String,
+    pub(super) redirect_uri: String,
     metadata: Remembered<ProviderMetadata>,
     keys: Remembered<KeySet>,
     /// Limits the warnings that it cannot be used.
@@ -100,7 +100,7 @@ impl Provider {
     }
 
     /// The address of the provider, without a slash at its end.
-    fn base(&self) -> &str {
+    pub(super) fn base(&self) -> &str {
         self.config.issuer().trim_end_matches('/')
     }
 
@@ -133,7 +133,7 @@ impl Provider {
     }
 
     /// The URL of the discovery document (OpenID Connect Discovery 1.0, section 4).
-    fn discovery_url(&self) -> String {
+    pub(super) fn discovery_url(&self) -> String {
         let base = match (self.kind, self.config.tenants.as_slice()) {
             (ProviderKind::Microsoft, [tenant]) => format!("{}/{}/v2.0", self.base(), tenant.as_str()),
             (ProviderKind::Microsoft, _) => format!("{}/common/v2.0", self.base()),
@@ -171,7 +171,11 @@ impl Provider {
         self.metadata.get(http.clock(), ask).await
     }
 
-    async fn ask_for_keys(&self, http: &ProviderHttp, metadata: &ProviderMetadata) -> Result<KeySet, Refusal> {
+    pub(super) async fn ask_for_keys(
+        &self,
+        http: &ProviderHttp,
+        metadata: &ProviderMetadata,
+    ) -> Result<KeySet, Refusal> {
         let document = http.get(&metadata.jwks_uri, "the keys", |request| request).await?;
         KeySet::parse(&document).map_err(unexpected)
     }
@@ -305,7 +309,7 @@ impl Provider {
     }
 
     /// The request that exchanges a code (RFC 6749, section 4.1.3).
-    fn token_request(
+    pub(super) fn token_request(
         &self,
         metadata: &ProviderMetadata,
         answer: &Answer<'_>,

@@ -79,7 +79,7 @@ async fn ada_with_a_passkey(store: &Store) -> (Passkey, NewSession) {
     (passkey, session)
 }
 
-fn use_of(passkey: &Passkey) -> PasskeyUse {
+pub(super) fn use_of(passkey: &Passkey) -> PasskeyUse {
     PasskeyUse {
         ceremony: ceremony(),
         passkey: passkey.id,

@@ -36,7 +36,9 @@ use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::Response;
 use handstamp_core::ReturnTo;
-use minijinja::{Value, context};
+use minijinja::Value;
+#[cfg(feature = "federation")]
+use minijinja::context;
 
 use crate::model::{Field, FieldErrors};
 
