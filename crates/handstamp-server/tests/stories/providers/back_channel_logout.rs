@@ -61,7 +61,7 @@ handstamp_testing::stories! {
             tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
         }
         let ended: i64 = [&server, &other].iter().flat_map(|node| node.events("provider_logout")).map(|event| event["sessions"].as_i64().unwrap()).sum();
-        assert_eq!(ended, 4);
+        assert_eq!(ended, 6, "the last one ends the two that went on as well");
     }
 
     async fn a_logout_ends_nothing_of_anybody_else(mut server: TestServer) {
@@ -136,7 +136,7 @@ handstamp_testing::stories! {
         assert_eq!(sends(&server, &id_token).await.status, 400);
         let sender = server.visitor();
         let path = "/account/with/acme/back-channel-logout";
-        assert_eq!(sender.send(sender.bare_request(Method::POST, path)).await.status, 400);
+        assert!([400, 415].contains(&sender.send(sender.bare_request(Method::POST, path)).await.status));
         assert!([404, 405].contains(&sender.opens(path).await.status));
         assert!(ada.is_signed_in().await && server.events("provider_refused").len() >= count);
         // A logout token signs nobody in.

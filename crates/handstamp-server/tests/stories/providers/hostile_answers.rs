@@ -145,10 +145,16 @@ async fn each_wrong_answer_of_the_token_endpoint_is_refused() {
     let provider = FakeProvider::start();
     offer(&mut server, &provider, &[]);
     let mut changes = wrong_answers("token");
-    for error in ["invalid_grant", "invalid_client", "unauthorized_client", "server_error"] {
+    for (error, reason) in [
+        ("invalid_grant", "provider"),
+        ("server_error", "provider"),
+        // The operators have to act.
+        ("invalid_client", "unavailable"),
+        ("unauthorized_client", "unavailable"),
+    ] {
         let answer =
             json!({ "status": 400, "body": json!({ "error": error, "error_description": "<b>" }).to_string() });
-        changes.push((json!({ "faults": { "token": answer } }), "provider"));
+        changes.push((json!({ "faults": { "token": answer } }), reason));
     }
     each_is_refused(&mut server, &provider, false, changes).await;
 }

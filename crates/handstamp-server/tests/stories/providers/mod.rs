@@ -111,24 +111,24 @@ async fn identities(server: &TestServer) -> i64 {
     server.count("SELECT COUNT(*) FROM identities").await
 }
 
-/// The path of the link in the newest mail of this template. Without a mail server the log shows links.
-async fn mailed_link(server: &TestServer, template: &str) -> String {
+/// The path of the link in the mail of this template with this number, from 1. Without a mail server the log shows links.
+async fn mailed_link(server: &TestServer, template: &str, number: usize) -> String {
     let mut written = Vec::new();
     for _ in 0..500 {
         written = server.events("mail_written");
-        if let Some(mail) = written.iter().rev().find(|event| event["mail"] == template) {
+        if let Some(mail) = written.iter().filter(|event| event["mail"] == template).nth(number - 1) {
             return mail["link"].as_str().unwrap().strip_prefix(SITE).unwrap().to_owned();
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    panic!("there is no mail {template}, only {written:?}")
+    panic!("there are no {number} mails {template}, only {written:?}")
 }
 
 /// Lets the owner of an address set a new password by a mailed link, and returns their browser.
 async fn owner_resets_password(server: &TestServer, email: &str, password: &str) -> Visitor {
     let owner = server.visitor();
     owner.submits("/account/forgot", &[("email", email)]).await;
-    assert_eq!(owner.opens(&mailed_link(server, "reset_password").await).await.location(), "/account/reset");
+    assert_eq!(owner.opens(&mailed_link(server, "reset_password", 1).await).await.location(), "/account/reset");
     let page = owner.submits("/account/reset", &[("password", password)]).await;
     assert_eq!(page.status, 303, "{}", page.body);
     owner
