@@ -98,6 +98,10 @@ def start(recipe, service):
         f"ulimit -n {min(service['ulimits']['nofile'], os.sysconf('SC_OPEN_MAX'))} && exec {rights} {environment} {program}'"
     )
     visits.ready(recipe, SITE, (3000, 80, 443))
+    kind, *check = service["healthcheck"]["test"]
+    assert kind == "CMD"
+    says = recipe.run(f"cd / && {rights} {environment} {' '.join(check)}")
+    assert says == "ready\n", says
 
 
 def stop(recipe):

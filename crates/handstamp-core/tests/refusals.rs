@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 
 use handstamp_core::blocklist::FormatError;
+use handstamp_core::federation::{
+    DocumentError, IdTokenError, KeySetError, MetadataError, TokenResponseError, UserinfoError,
+};
 use handstamp_core::{
     Argon2ParamsError, EmailError, FormError, InvalidHashError, InvalidSignerKey, KeyRingError, NameError,
     PasswordError, PasswordTooLong, SecretError, TokenError, UnsupportedHash,
@@ -10,7 +13,7 @@ use handstamp_core::{
 
 #[test]
 fn every_error_has_a_message_of_its_own() {
-    let refusals: [&dyn std::error::Error; 38] = [
+    let refusals: [&dyn std::error::Error; 69] = [
         &EmailError::Empty,
         &EmailError::TooLong,
         &EmailError::Malformed,
@@ -49,6 +52,37 @@ fn every_error_has_a_message_of_its_own() {
         &FormError::TooManyFields,
         &FormError::NotUtf8,
         &FormError::Repeated { field: "next".to_owned() },
+        &IdTokenError::TooLong,
+        &IdTokenError::Malformed,
+        &IdTokenError::Type,
+        &IdTokenError::Critical,
+        &IdTokenError::Algorithm,
+        &IdTokenError::UnknownKey,
+        &IdTokenError::Signature,
+        &IdTokenError::Issuer,
+        &IdTokenError::Audience,
+        &IdTokenError::AuthorizedParty,
+        &IdTokenError::Nonce,
+        &IdTokenError::Expired,
+        &IdTokenError::IssuedInFuture,
+        &IdTokenError::IssuedLongAgo,
+        &IdTokenError::AuthenticatedTooLongAgo,
+        &IdTokenError::NoAuthenticationTime,
+        &IdTokenError::Subject,
+        &IdTokenError::Event,
+        &DocumentError::TooLong,
+        &DocumentError::Malformed,
+        &KeySetError::NoKeys,
+        &KeySetError::TooManyKeys,
+        &UserinfoError::Subject,
+        &MetadataError::InsecureIssuer,
+        &MetadataError::Issuer(None),
+        &MetadataError::Issuer(Some("https://op.example.com".to_owned())),
+        &MetadataError::Member("issuer"),
+        &MetadataError::Endpoint("jwks_uri"),
+        &MetadataError::Algorithms,
+        &TokenResponseError::TokenType,
+        &TokenResponseError::Refused { code: "invalid_grant", description: None },
     ];
     let words: BTreeSet<String> = refusals.iter().map(ToString::to_string).collect();
     assert_eq!((words.len(), words.contains("")), (refusals.len(), false), "{words:?}");

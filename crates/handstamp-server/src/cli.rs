@@ -118,17 +118,32 @@ pub(crate) enum Command {
         #[command(flatten)]
         pass: PassFlags,
     },
-    /// Attack a running proxy, Handstamp and app, and report each weakness with its remedy.
+    /// Ask the running server whether it is ready, for the health check of a container, which has no other program.
     ///
-    /// It uses the settings of the server, creates the user doctor@handstamp.invalid and deletes it at the end. A run that is
-    /// killed leaves this user behind: no other run starts for two minutes, and the next one deletes the user. The app sees
-    /// this user sign in and post 2 MB, so it should store nothing for this address. The check works best with a URL that
+    /// It prints one line. Exit status 0 when the server is ready, or alive with --live; 1 in all other cases, also when a setting is
+    /// wrong. It asks the address that the settings have as listen, or as metrics.listen in front of an app.
+    Health {
+        /// Ask whether the process runs, and not whether it is ready
+        #[arg(long)]
+        live: bool,
+        /// The address that the server listens on, if a flag of serve names it
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<String>,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Check the machine and the settings of the server; with a URL, attack the running proxy, Handstamp and app as well.
+    ///
+    /// Each check prints ok, warn, FAIL, or ? where the result cannot be seen, with what to correct. Run it on the machine of the
+    /// server, as its user and with its settings. With a URL it creates the user doctor@handstamp.invalid and deletes it at the end. A
+    /// run that is killed leaves this user behind: no other run starts for two minutes, and the next one deletes the user. The app sees
+    /// this user sign in and post 2 MB, so it should store nothing for this address. These checks work best with a URL that
     /// displays the signed-in user's e-mail address or echoes the request headers. Exit status 1 when a check fails.
     Doctor {
         /// The public URL of a page of the app that shows the address of the signed-in user, such as a profile
-        url: String,
+        url: Option<String>,
         /// A URL at which the app might be reachable without the proxy
-        #[arg(long, value_name = "URL")]
+        #[arg(long, value_name = "URL", requires = "url")]
         app: Option<String>,
         #[command(flatten)]
         pass: PassFlags,

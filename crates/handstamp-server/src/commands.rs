@@ -162,23 +162,28 @@ pub(crate) fn with_handstamp_in(
 ) -> Result<(), CliError> {
     log::start(&settings, Level::WARN);
     run::block_on(async {
-        let port = settings.listen.port();
-        let mut config = settings.into_config(port, mode)?;
-        // A node without a cache takes no lease, so no other node waits for it.
-        config.session.cache_entries = 0;
-        // The operator waits for the command, and can repeat it when the database is available.
-        config.pool.wait = Duration::ZERO;
-        // It is gone before another node could ask for its keys.
-        config.node = false;
-        // The folder of the server is left as it is.
-        config.state_file = None;
-        // The mails of a command are sent by the server.
-        config.mail.send_outbox = false;
-        let handstamp = Handstamp::open(config).await?;
+        let handstamp = open(settings, mode).await?;
         let done = act(&handstamp).await;
         handstamp.close().await;
         done
     })
+}
+
+/// Opens the site of these settings for one command.
+pub(crate) async fn open(settings: Settings, mode: DataDirMode) -> Result<Handstamp, CliError> {
+    let port = settings.listen.port();
+    let mut config = settings.into_config(port, mode)?;
+    // A node without a cache takes no lease, so no other node waits for it.
+    config.session.cache_entries = 0;
+    // The operator waits for the command, and can repeat it when the database is available.
+    config.pool.wait = Duration::ZERO;
+    // It is gone before another node could ask for its keys.
+    config.node = false;
+    // The folder of the server is left as it is.
+    config.state_file = None;
+    // The mails of a command are sent by the server.
+    config.mail.send_outbox = false;
+    Ok(Handstamp::open(config).await?)
 }
 
 /// Prompts twice at a terminal, so that a typing error locks no user out; otherwise reads one line of standard input.

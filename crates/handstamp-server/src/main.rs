@@ -8,6 +8,7 @@ mod connection_limit;
 mod doctor;
 mod events;
 mod export;
+mod health;
 mod import;
 mod listener;
 mod log;
@@ -26,9 +27,10 @@ mod settings;
 mod table;
 mod timeouts;
 mod tls;
+mod traces;
 mod user_file;
 
-use std::fmt::Display;
+use std::fmt::{self, Display, Formatter};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -76,8 +78,9 @@ fn main() -> ExitCode {
                 let (access, preflight) = (pass.access, pass.preflight);
                 proxy_config::print(&Wanted { proxy, listen, app, handstamp, hosts, access, preflight })
             }
+            Command::Health { live, listen, data } => health::run(&data, listen, live),
             Command::Doctor { url, app, pass, output, data } => settings(&data, &AddressArgs::default())
-                .and_then(|settings| doctor::run(settings, &url, app.as_deref(), pass, output)),
+                .and_then(|settings| doctor::run(settings, url.as_deref(), app.as_deref(), pass, output)),
         };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -120,9 +123,20 @@ impl CliError {
         Self(reason.to_string(), 6)
     }
 
+    /// The same failure for a command whose every failure has one status.
+    fn into_failure(self) -> Self {
+        Self(self.0, 1)
+    }
+
     fn exit(self) -> ExitCode {
         let _ = writeln!(std::io::stderr(), "handstamp: {}", self.0);
         ExitCode::from(self.1)
+    }
+}
+
+impl Display for CliError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

@@ -11,7 +11,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::connection_limit::ConnectionLimit;
 use crate::listener::{Protocols, listen, server};
-use crate::{CliError, log};
+use crate::{CliError, log, traces};
 
 /// The buckets of the histograms in seconds: from a millisecond, when all nodes are healthy, to the longest lease.
 const WAITS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
@@ -37,6 +37,7 @@ impl Exporter {
         let builder = PrometheusBuilder::new().set_buckets(&WAITS).map_err(CliError::failure)?;
         let handle = builder.install_recorder().map_err(CliError::failure)?;
         log::describe_metrics();
+        traces::describe_metrics();
         describe_gauge!(BUILD, "Always 1; the label is the version of this node");
         gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         Ok(Self { handle, listener })

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::ServiceExt;
 use axum::extract::Request;
 use axum_server::Handle;
+use handstamp::environment::Environment;
 use handstamp::{Handstamp, PublicUrl, ReverseProxy};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -17,6 +18,7 @@ use crate::listener::{Protocols, listen, server};
 use crate::metrics::Exporter;
 use crate::settings::{DataDirMode, Settings};
 use crate::tls::Tls;
+use crate::traces::{self, Traces};
 use crate::{CliError, log};
 
 /// The time that requests in progress have to finish after the signal to stop.
@@ -31,8 +33,18 @@ const OWN_PATHS_INTERVAL: Duration = Duration::from_secs(1);
 /// # Errors
 /// The message is for the operator.
 pub(crate) fn serve(settings: Settings) -> Result<(), CliError> {
-    log::start(&settings, Level::INFO);
-    block_on(serve_until_shutdown(settings))
+    block_on(async {
+        let traces = settings.traces.as_ref().map(Traces::start).transpose()?;
+        log::start_with(&settings, Level::INFO, traces.as_ref().map(Traces::tracer));
+        if let Some(traces) = &traces {
+            traces.announce();
+        }
+        let served = serve_until_shutdown(settings).await;
+        if let Some(traces) = traces {
+            traces.stop().await;
+        }
+        served
+    })
 }
 
 /// Runs the work of a command on a new runtime.
@@ -65,6 +77,7 @@ async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
     let tls = settings.tls().map(Tls::load).transpose()?;
 
     let (connections, per_network) = (settings.connections, settings.connections_per_network);
+    let environment = if settings.traces.is_some() { traces::environment() } else { Environment::system() };
     let config = settings.into_config(address.port(), DataDirMode::Create)?;
     let (public_url, in_front) = (config.public_url.clone(), config.has_apps());
     let files_each = if in_front { 2 } else { 1 };
@@ -83,13 +96,13 @@ async fn serve_until_shutdown(settings: Settings) -> Result<(), CliError> {
         let of_apps = config.apps.values().filter_map(|app| Some(app.host.as_ref()?.name()));
         tls.warn_of_other_hosts([public_url.host()].into_iter().chain(of_apps));
     }
-    let handstamp = Handstamp::open(config).await?;
+    let handstamp = Handstamp::open_with(config, environment).await?;
     if let Some(metrics) = metrics {
         metrics.serve(handstamp.clone(), connections.clone(), in_front)?;
     }
 
     let handle = Handle::new();
-    shutdown_signal(handle.clone())
+    shutdown_signal(handle.clone(), handstamp.clone())
         .map_err(|error| CliError::failure(format!("cannot listen for signals: {error}")))?;
     if let Some(listener) = redirect_listener {
         redirect_to_https(listener, &handstamp, connections.clone(), handle.clone())?;
@@ -155,7 +168,7 @@ fn print_address(public_url: &PublicUrl, address: SocketAddr) {
 }
 
 /// Shuts down at SIGTERM and SIGINT, and at SIGHUP (a terminal that closes) unless the process was started to survive it.
-fn shutdown_signal(handle: Handle<SocketAddr>) -> std::io::Result<()> {
+fn shutdown_signal(handle: Handle<SocketAddr>, handstamp: Handstamp) -> std::io::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
     tokio::spawn(async move {
@@ -166,6 +179,7 @@ fn shutdown_signal(handle: Handle<SocketAddr>) -> std::io::Result<()> {
         }
         tracing::info!(event = "sys_shutdown", "finishing requests in progress");
         tell_systemd(NotifyState::Stopping);
+        handstamp.announce_stop();
         handle.graceful_shutdown(Some(SHUTDOWN_TIMEOUT));
     });
     Ok(())

@@ -1,6 +1,7 @@
 //! `handstamp secret`: generates secrets, makes the steps of a rotation, and shows which keys the running nodes know.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use handstamp::environment::{Rng, SystemRng};
 use handstamp::{DataDir, SecretKey, SecretKeyId, SecretKeyStatus, SecretNode, SecretRole, SecretStatus, SecretStep};
@@ -112,6 +113,19 @@ fn check(data: &DataArgs, output: OutputFlags) -> Result<(), CliError> {
             _ => say(&format!("\nnext step: {text}")),
         }
     })
+}
+
+/// Whether the secret keys of this status hold a site up: the reason if nodes do not share them, or the next step of a rotation that has begun.
+pub(crate) fn assess(status: &SecretStatus, folder: Option<&Path>) -> Result<Option<String>, String> {
+    let source = match folder {
+        Some(path) => Source::Folder(DataDir::open(path).map_err(|error| error.to_string())?),
+        None => Source::Settings,
+    };
+    match Step::of(status) {
+        Step::Share(reason) => Err(reason),
+        step @ (Step::Accept(..) | Step::Sign(..)) => Ok(Some(step.text(&source))),
+        _ => Ok(None),
+    }
 }
 
 /// The next step of a rotation.

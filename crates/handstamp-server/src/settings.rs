@@ -23,6 +23,7 @@ use crate::CliError;
 use crate::cli::{AddressArgs, DataArgs};
 use crate::log_format::LogFormat;
 use crate::tls::TlsFiles;
+use crate::traces::OtlpUrl;
 use sources::{Sources, who_else_writes};
 
 pub(crate) use example::example;
@@ -48,6 +49,8 @@ pub(crate) struct Settings {
     tls_key: Option<PathBuf>,
     /// Where plain http is redirected to https; None for nowhere.
     pub(crate) redirect_listen: Option<SocketAddr>,
+    /// Where traces are sent; None for nowhere.
+    pub(crate) traces: Option<OtlpUrl>,
     /// None for a default that depends on standard error.
     pub(crate) log_format: Option<LogFormat>,
     /// None for the default of the command.
@@ -112,6 +115,11 @@ impl Settings {
         self.config.has_apps()
     }
 
+    /// The settings of the library, with placeholders for those that were not given.
+    pub(crate) fn library(&self) -> &Config {
+        &self.config
+    }
+
     /// Reads the settings from all sources.
     ///
     /// # Errors
@@ -164,6 +172,7 @@ impl Settings {
             tls_certificate: None,
             tls_key: None,
             redirect_listen: None,
+            traces: None,
             log_format: None,
             log_level: None,
             notes: Vec::new(),
@@ -180,7 +189,12 @@ impl Settings {
         let metrics = self.metrics_listen.filter(|address| is_public(address.ip())).map(|address| {
             format!("metrics.listen is {address}: every client that can reach this address can read the metrics")
         });
-        templates.into_iter().chain(metrics).map(Note::Warning).collect()
+        let traces = self.traces.as_ref().filter(|url| !url.is_https() && url.address().is_some_and(is_public));
+        let traces = traces.map(|_| {
+            "telemetry.otlp is plain http to an address outside of private networks: every network in between can read the traces"
+                .to_owned()
+        });
+        templates.into_iter().chain(metrics).chain(traces).map(Note::Warning).collect()
     }
 
     /// The certificate for TLS and its key; None where connections are plain.
@@ -399,6 +413,12 @@ fn operation() -> Vec<Setting<Settings>> {
         })
         .values("an address or a host name, and a port")
         .about("Where Prometheus finds `/metrics`."),
+        Setting::text("telemetry.otlp", |settings: &mut Settings, text| {
+            settings.traces = Some(text.parse()?);
+            Ok(())
+        })
+        .values("a URL, as `http://127.0.0.1:4318`")
+        .about("The collector that gets traces, by OTLP over HTTP. `/v1/traces` is added to a URL without a path."),
         Setting::text("log.format", |settings: &mut Settings, text| {
             settings.log_format = Some(text.parse()?);
             Ok(())

@@ -81,16 +81,8 @@ impl Tls {
 
     /// Warns of hosts that the certificate does not name. Browsers do not open them.
     pub(crate) fn warn_of_other_hosts<'a>(&self, hosts: impl Iterator<Item = &'a str>) {
-        let certified = self.certified();
-        let Some(parsed) = certified.end_entity_cert().ok().and_then(|leaf| ParsedCertificate::try_from(leaf).ok())
-        else {
-            return;
-        };
-        for host in hosts {
-            let name = ServerName::try_from(host.trim_start_matches('[').trim_end_matches(']'));
-            if !name.is_ok_and(|name| verify_server_name(&parsed, &name).is_ok()) {
-                tracing::warn!(event = "tls_certificate_wrong_host", host, "the certificate is not for this host");
-            }
+        for host in hosts_without(&self.certified(), hosts) {
+            tracing::warn!(event = "tls_certificate_wrong_host", host, "the certificate is not for this host");
         }
     }
 
@@ -171,6 +163,18 @@ impl Failure {
     }
 }
 
+/// The hosts that a certificate does not name.
+fn hosts_without<'a>(certified: &CertifiedKey, hosts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let Some(parsed) = certified.end_entity_cert().ok().and_then(|leaf| ParsedCertificate::try_from(leaf).ok()) else {
+        return Vec::new();
+    };
+    let is_named = |host: &&str| {
+        let name = ServerName::try_from(host.trim_start_matches('[').trim_end_matches(']'));
+        name.is_ok_and(|name| verify_server_name(&parsed, &name).is_ok())
+    };
+    hosts.filter(|host| !is_named(host)).collect()
+}
+
 impl Pair {
     fn tell(&self) {
         gauge!("handstamp_tls_certificate_expiry_timestamp_seconds").set(self.expires as f64);
@@ -184,6 +188,15 @@ impl Pair {
 }
 
 impl TlsFiles {
+    /// For how many days the certificate is valid, and which of these hosts it does not name.
+    ///
+    /// # Errors
+    /// When the server would not start with these files.
+    pub(crate) fn examine<'a>(&self, hosts: impl Iterator<Item = &'a str>) -> Result<(u64, Vec<&'a str>), String> {
+        let pair = self.load(&ring::default_provider(), now())?;
+        Ok((pair.expires.saturating_sub(now().as_secs()) / DAY, hosts_without(&pair.certified, hosts)))
+    }
+
     fn load(&self, provider: &CryptoProvider, now: UnixTime) -> Result<Pair, String> {
         self.load_if(|_| true, provider, now).map(|pair| pair.expect("every source is accepted"))
     }

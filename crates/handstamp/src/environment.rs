@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use handstamp_core::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
+use tracing::Span;
 
 /// A wall clock and a monotonic clock.
 pub trait Clock: Send + Sync + 'static {
@@ -176,7 +178,23 @@ impl fmt::Display for MailError {
 
 impl std::error::Error for MailError {}
 
-/// The clocks, the source of randomness and the way out for mails that an instance uses.
+/// Connects the spans of this crate, whose target is [`TRACE_TARGET`](crate::TRACE_TARGET), with the traces of other services. The
+/// headers are those of a tracing system, such as `traceparent` of W3C Trace Context.
+///
+/// An application whose layers already do so for its own requests needs it only for [`Handstamp::reverse_proxy`](crate::Handstamp::reverse_proxy)
+/// and webhooks.
+pub trait TracePropagator: Send + Sync + 'static {
+    /// Makes a new span continue the trace that the headers of a request name. It is called for requests of trusted proxies only.
+    fn extract(&self, headers: &HeaderMap, span: &Span);
+
+    /// Writes the trace of a span into the headers of a request, in place of what a client has sent.
+    fn inject(&self, span: &Span, headers: &mut HeaderMap);
+
+    /// The id of the trace of a span, for the log; none if it is not recorded.
+    fn trace_id(&self, span: &Span) -> Option<String>;
+}
+
+/// The clocks, the source of randomness, the way out for mails and the traces that an instance uses.
 #[derive(Clone)]
 pub struct Environment {
     /// The clocks.
@@ -185,12 +203,14 @@ pub struct Environment {
     pub rng: Arc<dyn Rng>,
     /// The way out for mails; none for that of [`Config::mail`](crate::Config::mail).
     pub mail: Option<Arc<dyn MailTransport>>,
+    /// Connects its spans with the traces of other services; none if they begin and end here.
+    pub traces: Option<Arc<dyn TracePropagator>>,
 }
 
 impl Environment {
-    /// The clocks and the randomness of the operating system, and mail as the settings say.
+    /// The clocks and the randomness of the operating system, mail as the settings say, and no traces of other services.
     pub fn system() -> Self {
-        Self { clock: Arc::new(SystemClock), rng: Arc::new(SystemRng), mail: None }
+        Self { clock: Arc::new(SystemClock), rng: Arc::new(SystemRng), mail: None, traces: None }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

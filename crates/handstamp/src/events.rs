@@ -413,8 +413,8 @@ events! {
         warn DatabasePooled "database_pooled" "a pooler in transaction mode is before this server: set database.prepared_statements = false" { server: &'a str }
         /// The database has no advisory locks, so concurrent migrations are not serialised.
         warn DatabaseWithoutLocks "database_without_locks" "the database has no advisory locks: start one new node before the others" {}
-        /// The database sends no notifications, so this node polls.
-        info NotifyUnavailable "notify_unavailable" "no notifications from the database: polling instead" { reason: Shown<'a> }
+        /// No notifications of changes arrive, from PostgreSQL or by inotify, so this node polls.
+        info NotifyUnavailable "notify_unavailable" "no notifications of changes: polling instead" { reason: Shown<'a> }
         /// This node could not join the others, and caches no sessions.
         warn NodeNotJoined "node_not_joined" "this node has no lease and caches no sessions" { reason: &'a str }
         /// This node could not leave the others at its stop.

@@ -17,6 +17,7 @@ use crate::events::Event;
 use crate::internal_error::InternalError;
 use crate::services::{BEAT, JobOutcome, Services};
 use crate::store::{JobState, as_maintenance};
+use crate::trace;
 
 /// How long a node may take for one run before another node may run the job too. Jobs are correct if that happens.
 const CLAIM: Duration = Duration::from_secs(60);
@@ -291,7 +292,8 @@ impl Runner {
                 Ok(due_at.since(now).clamp(Duration::from_secs(1), *interval))
             }
             JobState::Claimed => {
-                let outcome = run(&self.services).await?;
+                let span = trace::job(name);
+                let outcome = trace::within(span, run(&self.services), trace::record_failure).await?;
                 let now = self.services.sessions.now();
                 if outcome == JobOutcome::Done {
                     store.finish_job(name, now, now.after(*interval)).await?;

@@ -103,9 +103,11 @@ mod store;
 mod templates;
 #[cfg(feature = "test-util")]
 pub mod testing;
+mod trace;
 mod user_agent;
 mod web;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -135,12 +137,13 @@ pub use handstamp_core::{
     SecretError, SecretKey, SecretKeyId, Timestamp, TrustedProxies, UnsupportedHash, UserId, WeakFormat, WebhookSecret,
 };
 pub use model::{
-    AuditEvent, AuditProblem, AuditProblemKind, AuditReport, EventActor, ExportedUser, Factors, ImportFields,
-    ImportOutcome, ImportParser, ImportRefusal, ImportUser, ListEvents, ListUsers, ListedIdentity, ListedSession,
-    SecretKeyStatus, SecretNode, SecretRole, SecretStatus, User,
+    AuditEvent, AuditProblem, AuditProblemKind, AuditReport, DatabaseReport, EventActor, ExportedUser, Factors,
+    ImportFields, ImportOutcome, ImportParser, ImportRefusal, ImportUser, ListEvents, ListUsers, ListedIdentity,
+    ListedSession, SecretKeyStatus, SecretNode, SecretRole, SecretStatus, User,
 };
 #[cfg(feature = "federation")]
 pub use services::ProviderReport;
+pub use trace::TRACE_TARGET;
 pub use web::NotReady;
 #[cfg(feature = "proxy")]
 pub use web::ReverseProxy;
@@ -250,7 +253,7 @@ impl Handstamp {
     /// Whether this node can answer requests now, as `/readyz` reports it.
     ///
     /// # Errors
-    /// The reason why not: the database does not answer, or the node does not hold its lease.
+    /// The reason why not: the database does not answer, the node does not hold its lease, or it is stopping.
     pub async fn readiness(&self) -> Result<(), NotReady> {
         web::readiness(&self.0.site).await
     }
@@ -297,6 +300,32 @@ impl Handstamp {
         Ok(mailer.send_test(environment, recipient).await?)
     }
 
+    /// Connects to the mail server as for a mail, with TLS and the credentials of the settings, and sends nothing: what
+    /// `handstamp doctor` does.
+    ///
+    /// # Errors
+    /// [`Error::mail`] when the server does not answer, its certificate is not trusted, or it refuses the credentials. An
+    /// [error of the settings](Error::is_config), also when they name neither a server nor a folder.
+    pub async fn check_mail_server(config: &Config, environment: &Environment) -> Result<(), Error> {
+        config.validate()?;
+        let mailer = Mailer::new(config, environment)?.ok_or_else(|| Error::config("mail.url is not set"))?;
+        Ok(mailer.check().await?)
+    }
+
+    /// The database with those of its settings on which the promises of this service rest: what `handstamp doctor` looks at.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn examine_database(&self) -> Result<DatabaseReport, Error> {
+        Ok(self.0.site.services.database_report().await?)
+    }
+
+    /// Whether a pooler in transaction mode is before PostgreSQL although [`PoolConfig::prepared_statements`] is on. Then statements fail
+    /// now and then.
+    pub fn has_unfit_pooler(&self) -> bool {
+        self.0.site.services.store.is_pooled()
+    }
+
     /// Begins a new epoch, as after a restore of the database. All sessions, mailed links and codes, pending sign-ins and device cookies
     /// from before are void on every node when this returns. Passwords, factors and passkeys stay. Returns how many sessions have
     /// ended. `handstamp restore --database` calls it.
@@ -341,9 +370,16 @@ impl Handstamp {
         self.0.site.services.events.subscribe()
     }
 
+    /// Makes [`readiness`](Self::readiness) and `/readyz` report that this node is stopping, so that a load balancer sends it no more
+    /// requests. Call it before you wait for requests under way; requests are answered until [`close`](Self::close).
+    pub fn announce_stop(&self) {
+        self.0.site.stopping.store(true, Ordering::Relaxed);
+    }
+
     /// Flushes the last-seen times to the database, and seals the last events of the audit log. Then it leaves the cluster, so that
     /// no other node waits for this one, and closes the database.
     pub async fn close(self) {
+        self.announce_stop();
         let mut jobs = std::mem::take(&mut *self.0.jobs.lock().expect("nothing panics while it holds the jobs"));
         jobs.drain().await;
         let services = &self.0.site.services;

@@ -1,7 +1,7 @@
 //! Logging: every event is recorded within the span of the request that caused it.
 //!
 //! A span costs a twentieth of a request's time, and most requests log nothing. So the span is created with the first event of a
-//! request. For that reason only this module calls the macros of `tracing`.
+//! request. For that reason only this module calls the macros of `tracing` for events. The spans of traces are in `trace.rs`.
 
 use std::cell::OnceCell;
 use std::collections::hash_map::RandomState;
@@ -34,11 +34,17 @@ impl Request {
     }
 
     fn span(&self) -> Span {
-        let make = || {
-            let (id, address) = (self.id.as_str(), self.address.map(field::display));
-            tracing::info_span!("request", id, address, method = in_short(&self.method))
-        };
-        self.span.get_or_init(make).clone()
+        self.span.get_or_init(|| self.new_span(None)).clone()
+    }
+
+    /// The same request, whose lines have the id of its trace. Its span is created at once.
+    pub(crate) fn of_trace(self, id: Option<&str>) -> Self {
+        Self { span: self.new_span(id).into(), ..self }
+    }
+
+    fn new_span(&self, trace_id: Option<&str>) -> Span {
+        let (id, address) = (self.id.as_str(), self.address.map(field::display));
+        tracing::info_span!("request", id, address, method = in_short(&self.method), trace_id)
     }
 }
 

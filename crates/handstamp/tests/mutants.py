@@ -59,6 +59,7 @@ MAILS = ("-p handstamp --lib", "services::mail::tests::rendering::")
 HEADERS_PASSED = ("-p handstamp --lib --features proxy", "web::proxy::headers::tests::")
 APPS = ("-p handstamp --lib --features proxy", "web::proxy::apps::tests::")
 IN_FRONT = ("-p handstamp-server --test stories", "in_front_of_an_app::sqlite::")
+TRACES = ("-p handstamp-server --test stories", "traces::")
 BYTES = ("-p handstamp-server --test stories", "in_front_of_an_app::")
 CONNECTIONS = ("-p handstamp --lib", "web::routes::tests::connections::")
 STREAMS = ("-p handstamp-server --test stories", "open_streams::sqlite::")
@@ -99,6 +100,10 @@ EPOCH_TABLE, EPOCH_ACTS = f"{LIBRARY}/src/store/epoch.rs", f"{LIBRARY}/src/servi
 EPOCH_LAWS = ("-p handstamp --lib", "store::contract::epoch::sqlite::")
 EPOCH_LAWS_ON_POSTGRES = ("-p handstamp --lib", "store::contract::epoch::postgres::")
 NODES_ALONE = ("-p handstamp --lib", "sessions::tests::")
+NOTIFY = f"{LIBRARY}/src/store/sqlite_notify.rs"
+NOTIFICATIONS = ("-p handstamp --lib", "store::contract::notifications::")
+HEALTH = ("-p handstamp-server --test stories", "health_checks::")
+DOCTOR = ("-p handstamp-server --test stories", "server_checks::")
 STATE_FILE = ("-p handstamp --lib", "state_file::tests::")
 BACKUP_FILE = ("-p handstamp --lib", "backup::file::tests::")
 BACKUPS = ("-p handstamp-server --test stories", "backup_and_restore::")
@@ -741,6 +746,34 @@ MUTANTS = {
                       "a_pooler_in_transaction_mode_without_its_setting_is_told_of"),
     "unencrypted_database": (f"{LIBRARY}/src/store/postgres.rs", "if may_be_read_on_the_way(&options) {", "if false && may_be_read_on_the_way(&options) {",
                              POOLERS, "a_connection_to_the_database_is_encrypted_and_its_certificate_checked"),
+    # Notifications between processes on one SQLite file.
+    "notification_unsent": (NOTIFY, "spawn_blocking(move || touch(&file)).await;",
+                            "spawn_blocking(move || if true { Ok(()) } else { touch(&file) }).await;", NOTIFICATIONS,
+                            "sqlite::a_notification_wakes_a_node_once"),
+    "notification_unheard": (NOTIFY, "is_touched |= what", "is_touched &= what", NOTIFICATIONS,
+                             "sqlite::a_notification_wakes_a_node_once"),
+    "removed_file_stays_away": (NOTIFY, "private_files::make_file(file).map(drop)", "Ok(())", NOTIFICATIONS,
+                                "a_notification_passes_between_processes_whatever_becomes_of_the_files"),
+    "linked_database_has_another_file": (f"{LIBRARY}/src/store/sqlite.rs", "let file = path.canonicalize()",
+                                         "let file = Ok::<_, std::io::Error>(path.to_owned())", NOTIFICATIONS,
+                                         "processes_that_open_the_database_by_a_link_notify_each_other"),
+    "poll_finds_nothing": (NOTIFY, "if found != known {", "if false && found != known {", NOTIFICATIONS, "a_node_without_notifications_polls"),
+    "moved_folder_unnoticed": (NOTIFY, 'return Err(io::Error::other("the folder of the database was moved or removed"));',
+                               "return Ok(false);", NOTIFICATIONS, "a_node_polls_where_inotify_fails_until_it_works"),
+    # Health checks.
+    "ready_while_it_stops": (f"{WEB}/health.rs", "if site.stopping.load(Ordering::Relaxed) {", "if false && site.stopping.load(Ordering::Relaxed) {",
+                             HEALTH, "sqlite::a_node_that_stops_is_not_ready_and_still_alive"),
+    "ready_by_any_program": (f"{SERVER}/health.rs", "(200, body) if body == well =>", "(200, body) if body == well || true =>", HEALTH,
+                             "the_command_finds_no_server_in_another_program_and_fails_with_one_status"),
+    # The checks of the server by the doctor.
+    "open_files_pass": (f"{SERVER}/doctor/machine.rs", "if refused.is_empty() { Pass }", "if refused.is_empty() || true { Pass }", DOCTOR,
+                        "files_that_others_can_read_are_reported"),
+    "any_host_passes": (f"{SERVER}/doctor/machine.rs", "Ok((_, others)) if !others.is_empty() =>", "Ok((_, others)) if others.len() > 1000 =>", DOCTOR,
+                        "a_certificate_that_browsers_refuse_is_reported"),
+    "lost_commits_pass": (f"{SERVER}/doctor/database.rs", "if !off.is_empty() {", "if false && !off.is_empty() {", DOCTOR,
+                          "a_database_that_can_lose_commits_is_reported"),
+    "other_secrets_pass": (f"{SERVER}/secret.rs", "Step::Share(reason) => Err(reason),\n        step @", "Step::Share(_) => Ok(None),\n        step @",
+                           DOCTOR, "nodes_with_other_secret_keys_are_reported"),
     # An operator's changes of credentials end what was there.
     "new_address_ends_nothing": (USERS, "self.end_all_sessions_of(id).await?;\n        self.delete_tokens_of(id).await",
                                  "self.delete_tokens_of(id).await", OPERATORS, "user_set_password_ends_all_sessions_on_every_node"),
@@ -841,7 +874,7 @@ MUTANTS = {
                                       "key_set::tests::a_key_whose_private_part_is_published_is_left_out"),
     "claim_that_stands_twice_taken": (f"{FEDERATION}/json.rs", "if object.insert(name, value).is_some() {", "object.insert(name, value);\n            if false {",
                                       ID_TOKENS, "a_claim_that_stands_twice_is_refused"),
-    "issuer_not_checked": (f"{FEDERATION}/issuer.rs", "if is_expected && !issuer.is_empty() {", "if !issuer.is_empty() {", ID_TOKENS,
+    "issuer_not_checked": (f"{FEDERATION}/issuer.rs", "if !is_expected || issuer.is_empty() {", "if issuer.is_empty() {", ID_TOKENS,
                            "an_id_token_of_another_issuer_is_refused"),
     "issuer_with_a_slash": (f"{FEDERATION}/issuer.rs", "Self::Exactly(expected) => issuer == expected,",
                             "Self::Exactly(expected) => issuer.trim_end_matches('/') == expected,", ID_TOKENS,
@@ -875,6 +908,27 @@ MUTANTS = {
                                    "metadata::tests::a_document_of_another_issuer_is_refused"),
     "endpoint_without_tls": (f"{FEDERATION}/metadata.rs", '.filter(|url| url.scheme() == "https" || is_plain_allowed)', "", FEDERATION_RULES,
                              "metadata::tests::an_endpoint_is_an_https_url"),
+    "path_in_the_name_of_a_span": (f"{WEB}/endpoint.rs", "request.method(), route.as_deref(), headers)",
+                                   "request.method(), route.as_ref().map(|_| request.uri().path()), headers)", TRACES,
+                                   "sqlite::no_secret_and_no_user_is_in_a_trace"),
+    "trace_of_a_stranger_goes_on": (f"{WEB}/endpoint.rs", "comes_through_a_trusted_proxy(site, request).then(|| request.headers())",
+                                    "Some(request.headers()).filter(|_| comes_through_a_trusted_proxy(site, request) || true)", TRACES,
+                                    "a_trace_of_a_client_goes_on_only_behind_a_trusted_proxy"),
+    "own_methods_in_the_name_of_a_span": (f"{LIBRARY}/src/trace.rs", "KNOWN.into_iter().find(|known| method.as_str() == *known)",
+                                          "KNOWN.into_iter().find(|known| method.as_str() == *known).or(Some(&*method.to_string().leak()))", TRACES,
+                                          "sqlite::no_secret_and_no_user_is_in_a_trace"),
+    "trace_of_a_stranger_at_the_app": (f"{SERVER}/traces.rs", "self.0.inject_context(&span.context(), &mut HeaderInjector(headers));",
+                                       "let _ = (span, HeaderInjector(headers));", TRACES, "an_app_gets_the_trace_of_its_request"),
+    "log_lines_in_traces": (f"{SERVER}/traces.rs", ".with_filter(Targets::new().with_target(TRACE_TARGET, LevelFilter::TRACE))",
+                            ".with_filter(LevelFilter::TRACE)", TRACES, "sqlite::no_secret_and_no_user_is_in_a_trace"),
+    "spans_wait_without_bound": (f"{SERVER}/traces/export.rs", "if waiting < QUEUE { Some(waiting + 1) } else { None }",
+                                 "if waiting < usize::MAX { Some(waiting + 1) } else { None }", TRACES,
+                                 "a_collector_that_hangs_costs_spans_and_no_time"),
+    "every_failed_export_is_told": (f"{SERVER}/traces/export.rs", "if !self.is_away.swap(true, Ordering::Relaxed) {",
+                                    "if !self.is_away.swap(true, Ordering::Relaxed) || true {", TRACES,
+                                    "a_collector_that_is_away_changes_no_answer_and_is_told_once"),
+    "reads_of_a_node_in_traces": (f"{LIBRARY}/src/store/statement_span.rs", "trace::current().and_then(|_| span(system, text))",
+                                  "span(system, text)", TRACES, "sqlite::a_page_of_a_live_session_is_a_span_without_a_statement"),
 }
 
 

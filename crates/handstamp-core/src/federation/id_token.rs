@@ -39,7 +39,7 @@ pub struct IdTokenRules<'a> {
 /// An ID token that has been verified.
 #[derive(Clone, Debug)]
 pub struct IdToken {
-    /// The issuer, as it stands in the token.
+    /// The issuer, in the one spelling that identifies users together with the subject.
     pub issuer: String,
     /// The id of the user at this issuer: `sub`, or `oid` with [`ExpectedIssuer::Tenants`]. It never changes, and no other user gets
     /// it.

@@ -12,7 +12,7 @@ const TENANT: &str = "{tenantid}";
 pub enum ExpectedIssuer<'a> {
     /// Exactly this one: the texts are compared byte for byte (OpenID Connect Core 1.0 §3.1.3.7).
     Exactly(&'a str),
-    /// This one, or its host without `https://`, as Google also writes it.
+    /// This one, or its host without `https://`, as Google also writes it. Both are one issuer: the token gets the first spelling.
     WithHostAlone(&'a str),
     /// One of these tenants of Microsoft. The token names it in `tid`, and its issuer is that of the same tenant. The id of the
     /// user is `oid`, which is the same for all clients of the tenant.
@@ -48,7 +48,13 @@ impl ExpectedIssuer<'_> {
                 is_listed && issuer == template.replace(TENANT, tenant)
             }),
         };
-        if is_expected && !issuer.is_empty() { Ok(issuer.to_owned()) } else { Err(IdTokenError::Issuer) }
+        if !is_expected || issuer.is_empty() {
+            return Err(IdTokenError::Issuer);
+        }
+        match *self {
+            Self::WithHostAlone(expected) => Ok(expected.to_owned()),
+            Self::Exactly(_) | Self::Tenants { .. } => Ok(issuer.to_owned()),
+        }
     }
 
     /// The id of the user in these claims, if there is one.

@@ -23,7 +23,7 @@ pub struct LogoutRules<'a> {
 /// A logout token that has been verified. It names a user or a session, or both.
 #[derive(Clone, Debug)]
 pub struct LogoutToken {
-    /// The issuer, as it stands in the token.
+    /// The issuer, in the spelling of [`IdToken::issuer`](super::IdToken::issuer).
     pub issuer: String,
     /// The id of the user whose sessions end, as in [`IdToken::subject`](super::IdToken::subject). With a session id only that
     /// session of the user ends.

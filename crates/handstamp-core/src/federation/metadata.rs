@@ -210,6 +210,46 @@ mod tests {
         }
     }
 
+    /// The members that count, of the documents that these providers publish.
+    #[test]
+    fn the_documents_of_common_providers_are_read() {
+        let google = json!({
+            "issuer": "https://accounts.google.com",
+            "authorization_endpoint": "https://accounts.google.com/o/oauth2/v2/auth",
+            "token_endpoint": "https://oauth2.googleapis.com/token",
+            "userinfo_endpoint": "https://openidconnect.googleapis.com/v1/userinfo",
+            "jwks_uri": "https://www.googleapis.com/oauth2/v3/certs",
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+        });
+        let apple = json!({
+            "issuer": "https://appleid.apple.com",
+            "authorization_endpoint": "https://appleid.apple.com/auth/authorize",
+            "token_endpoint": "https://appleid.apple.com/auth/token",
+            "jwks_uri": "https://appleid.apple.com/auth/keys",
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "token_endpoint_auth_methods_supported": ["client_secret_post"],
+        });
+        let microsoft = json!({
+            "issuer": "https://login.microsoftonline.com/{tenantid}/v2.0",
+            "authorization_endpoint": "https://login.microsoftonline.com/common/oauth2/v2.0/authorize",
+            "token_endpoint": "https://login.microsoftonline.com/common/oauth2/v2.0/token",
+            "userinfo_endpoint": "https://graph.microsoft.com/oidc/userinfo",
+            "jwks_uri": "https://login.microsoftonline.com/common/discovery/v2.0/keys",
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
+        });
+        for (document, has_userinfo, secret_in_body) in
+            [(google, true, false), (apple, false, true), (microsoft, true, false)]
+        {
+            let issuer = document["issuer"].as_str().unwrap();
+            let metadata = ProviderMetadata::parse(document.to_string().as_bytes(), issuer).unwrap();
+            assert_eq!(document["token_endpoint"], metadata.token_endpoint);
+            assert_eq!(metadata.algorithms, [SigningAlgorithm::Rs256]);
+            assert_eq!((metadata.userinfo_endpoint.is_some(), metadata.secret_in_body), (has_userinfo, secret_in_body));
+        }
+    }
+
     #[test]
     fn a_document_of_another_issuer_is_refused() {
         for other in

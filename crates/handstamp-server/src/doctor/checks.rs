@@ -1,17 +1,19 @@
 //! The checks of the doctor: attacks that must fail and uses that must work.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::UNIX_EPOCH;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::header::COOKIE;
+use axum::http::header::{COOKIE, DATE};
 use axum::http::{Request, Uri};
+use handstamp::environment::{Clock, SystemClock};
 use handstamp::{Handstamp, UserId};
 use tower_service::Service;
 
 use super::Outcome::{self, Fail, Pass, Unknown};
 use super::browser::{self, Answer, Browser};
-use super::{ADDRESS, CheckResult, FORGED, app};
+use super::{ADDRESS, CheckResult, FORGED, Finding, app, clock};
 use crate::cli::PassFlags;
 use crate::proxy_config::Access;
 
@@ -45,7 +47,7 @@ pub(super) struct Target<'a> {
     pub(super) handstamp: &'a Handstamp,
     /// The user of the doctor.
     pub(super) user: UserId,
-    pub(super) browser: Browser,
+    pub(super) browser: &'a Browser,
     /// A page of the app.
     pub(super) path: String,
     /// The requests that the proxy is meant to pass.
@@ -65,8 +67,9 @@ const NAVIGATION: (&str, &str) = ("sec-fetch-mode", "navigate");
 const PROGRAM: (&str, &str) = ("sec-fetch-mode", "cors");
 
 impl Target<'_> {
-    pub(super) async fn findings(&self, app: Option<&Uri>) -> CheckResult<Vec<(&'static str, Outcome)>> {
+    pub(super) async fn findings(&self, app: Option<&Uri>) -> CheckResult<Vec<Finding>> {
         let mut findings = vec![self.anonymous_request().await?];
+        findings.push(("the clocks of the site and of this machine agree", self.clocks().await?));
         if self.pass.access == Access::Members {
             findings.push(("an anonymous browser is sent to sign in and back", self.anonymous_navigation().await?));
         }
@@ -140,7 +143,7 @@ impl Target<'_> {
     }
 
     async fn signs_in(&self, extra: &browser::Extra<'_>, next: &str) -> CheckResult<Option<SignedIn>> {
-        self.signs_in_with(&self.browser, extra, next).await
+        self.signs_in_with(self.browser, extra, next).await
     }
 
     async fn signs_in_with(
@@ -207,6 +210,19 @@ impl Target<'_> {
         let answer = self.page("", &[NAVIGATION, ("accept", "text/html")]).await?;
         let remedy = "An anonymous browser is not redirected to /account/login with a return URL. Let the proxy describe the original request in X-Forwarded-Proto, -Host, -Uri and -Method, and pass on Handstamp's redirect.";
         Ok(Outcome::bad_if(!answer.leads_to_sign_in() || !answer.location().contains("next="), remedy))
+    }
+
+    async fn clocks(&self) -> CheckResult<Outcome> {
+        let answer = self.browser.get("/account/login", "", &[NAVIGATION]).await?;
+        let now = SystemClock.wall();
+        let Ok(date) = httpdate::parse_http_date(answer.header(DATE)) else {
+            return Ok(Unknown("The response has no Date header.".to_owned()));
+        };
+        let there = date.duration_since(UNIX_EPOCH).unwrap_or_default();
+        // The header has no fraction of a second.
+        let ahead =
+            i64::try_from(there.as_secs()).unwrap_or(i64::MAX) - i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        Ok(clock::agreement(ahead.saturating_mul(1000), "the site"))
     }
 
     async fn headers_of_pages(&self) -> CheckResult<Outcome> {

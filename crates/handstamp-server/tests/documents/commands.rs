@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
 
 use super::site::Site;
-use super::{ROOT, blocks_of_commands, commands, documents};
+use super::{ROOT, blocks_of_commands, commands, documents, read};
 
 const PASSWORD: &str = "plum-octave-harbour";
 
@@ -33,6 +33,7 @@ const REVERSE_PROXY: &str = "docs/src/guide/reverse-proxy.md";
 const BREACHED: &str = "docs/src/guide/breached-passwords.md";
 const ASSERTIONS: &str = "crates/handstamp-server/tests/stories/assertion_verification.rs";
 const APPS: &str = "sdk/tests/test_documents.py";
+const DOCTOR: &str = "docs/src/guide/doctor.md";
 const INSTALL: &str = "docs/src/guide/install.md";
 const PACKAGES: &str = "script/package";
 const ADMINISTRATION: &str = "crates/handstamp-server/tests/stories/administration.rs";
@@ -56,7 +57,7 @@ const NODES: &str = "crates/handstamp-server/tests/stories/multiple_nodes.rs";
 const RECIPES: &str = "docs/src/guide/recipes/";
 
 /// Every block: its document and how its first line begins.
-const BLOCKS: [(&str, &str, Shown); 61] = [
+const BLOCKS: [(&str, &str, Shown); 63] = [
     ("CONTRIBUTING.md", "cargo build", Not("the build is the one that runs this test")),
     ("CONTRIBUTING.md", "cargo test", Not("the whole of the tests runs this one")),
     ("README.md", "cargo run", Here("the_quick_start_starts_a_server_without_settings")),
@@ -79,9 +80,15 @@ const BLOCKS: [(&str, &str, Shown); 61] = [
     (BREACHED, "handstamp passwords build", Here("a_blocklist_is_made_and_used")),
     ("docs/src/guide/configuration.md", "HANDSTAMP_SECRET_KEY_FILE", Here("a_secret_is_read_from_a_file")),
     ("docs/src/guide/custom-pages.md", "mkdir templates", Here("a_copied_template_is_served")),
+    (DOCTOR, "handstamp doctor", Here("a_new_site_is_checked_in_the_shell")),
     (INSTALL, "systemctl restart", By(PACKAGES)),
     (INSTALL, "sudo -u handstamp", Not("it needs the package of Debian")),
     (INSTALL, "podman load", Not("it needs podman; script/package runs the image with runc")),
+    (
+        INSTALL,
+        "podman run --health-cmd",
+        Not("it needs podman; script/package runs the command in the image with runc"),
+    ),
     (INSTALL, "cargo install", Not("it builds the release binary once more")),
     (IMPORT, "handstamp import users.csv --map id=legacy_id\n", Here("users_are_imported_and_exported_in_the_shell")),
     (
@@ -161,6 +168,17 @@ fn served() -> Site {
     let mut site = Site::new();
     site.start("handstamp serve", 8080);
     site
+}
+
+#[test]
+fn a_new_site_is_checked_in_the_shell() {
+    let site = served();
+    let printed = site.run(&commands(DOCTOR, "handstamp doctor"), "");
+    assert!(printed.contains("ok    the database can be opened\n") && !printed.contains("FAIL"), "{printed}");
+    let text = read(DOCTOR);
+    for check in printed.lines().filter(|line| !line.starts_with("  ")).map(|line| &line[6..]) {
+        assert!(text.contains(&format!("| {check} |")), "{DOCTOR} has no row for: {check}");
+    }
 }
 
 #[test]

@@ -86,7 +86,10 @@ async fn live_sessions_continue_until_the_lease_ends_in_an_outage() {
     postgres.signal("CONT");
     assert!(refused > Duration::from_secs(3) && refused < Duration::from_secs(8), "{refused:?}");
     assert!(slowest < Duration::from_secs(3), "{slowest:?}");
-    assert_eq!((ready.status, ready.body.as_str()), (503, "not ready: the database does not answer\n"));
+    assert_eq!(
+        (ready.status, ready.body.as_str()),
+        (503, "not ready (database_unreachable): the database does not answer\n")
+    );
     assert!(heals(&ada).await);
     while server.visitor().opens("/readyz").await.status != 200 {}
     assert_eq!(ada.signs_out().await.status, 303);

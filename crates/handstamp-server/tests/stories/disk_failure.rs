@@ -66,7 +66,7 @@ fn is_told_to_come_back(act: &str, page: &Page) {
 /// Without a lease, no session in the cache is trusted any more.
 async fn wait_until_the_lease_has_ended(server: &TestServer) {
     let (begun, mut page) = (Instant::now(), server.visitor().opens("/readyz").await);
-    while (page.status, page.body.as_str()) != (503, "not ready: this node's lease has ended\n") {
+    while (page.status, page.body.as_str()) != (503, "not ready (lease_ended): this node's lease has ended\n") {
         assert!(begun.elapsed() < Duration::from_secs(10), "{} {}", page.status, page.body);
         tokio::time::sleep(Duration::from_millis(20)).await;
         page = server.visitor().opens("/readyz").await;

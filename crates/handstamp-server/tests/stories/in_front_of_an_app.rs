@@ -15,7 +15,7 @@ pub fn in_front_of(mut server: TestServer, app: &str) -> TestServer {
     server
 }
 
-async fn before_an_echo(server: TestServer) -> (TestServer, EchoApp) {
+pub async fn before_an_echo(server: TestServer) -> (TestServer, EchoApp) {
     let app = EchoApp::start().await;
     (in_front_of(server, &app.url), app)
 }

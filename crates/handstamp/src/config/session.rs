@@ -24,7 +24,8 @@ pub struct SessionConfig {
     /// within [`CACHE_ENTRIES_RANGE`](Self::CACHE_ENTRIES_RANGE). With 0 each request reads its row. An entry takes 200 bytes;
     /// one with a long name or many groups counts as several.
     pub cache_entries: usize,
-    /// Whether to use PostgreSQL's LISTEN and NOTIFY where they work; true by default. Without them nodes poll ten times a second.
+    /// Whether nodes are notified of changes where that works, by PostgreSQL's LISTEN and NOTIFY or for SQLite by inotify; true by
+    /// default. Without it nodes poll, ten times a second on PostgreSQL and 25 times on SQLite.
     pub notify: bool,
     /// Whether a sign-out makes browsers clear their storage for the origin (`Clear-Site-Data: "storage"`); false by default,
     /// because an application on the same origin loses its localStorage too, with any drafts.
@@ -105,7 +106,10 @@ pub(super) fn settings() -> Vec<Setting<Config>> {
             |config: &Config| config.session.notify,
             |config, notify| config.session.notify = notify,
         )
-        .about("Whether PostgreSQL's LISTEN and NOTIFY are used where they work. Without them nodes poll ten times a second."),
+        .about(
+            "Whether nodes are notified of changes where that works: by PostgreSQL's LISTEN and NOTIFY, or for SQLite by inotify. \
+             Without it nodes poll, ten times a second on PostgreSQL and 25 times on SQLite.",
+        ),
         Setting::flag(
             "session.clear_site_data",
             |config: &Config| config.session.clear_site_data,

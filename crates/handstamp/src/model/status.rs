@@ -16,6 +16,22 @@ pub(crate) struct DatabaseStatus {
     pub(crate) bytes: Option<u64>,
 }
 
+/// The database with those of its settings on which the promises of this service rest.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DatabaseReport {
+    /// `SQLite` or `PostgreSQL`.
+    pub kind: &'static str,
+    /// Its version, in its own words.
+    pub version: String,
+    /// The version of the tables: that of the newest migration.
+    pub schema: i64,
+    /// The settings on which it depends that a commit survives a crash, as pairs of name and value.
+    pub settings: Vec<(String, String)>,
+    /// By how many milliseconds its clock is ahead of the clock of this machine; negative if it is behind. None where they are the same.
+    pub clock_ahead: Option<i64>,
+}
+
 /// A message of the outbox whose last delivery failed.
 #[derive(Clone, Debug)]
 pub(crate) struct UndeliveredMessage {

@@ -16,6 +16,7 @@ use crate::blocklist::Blocklist;
 use crate::config::HashingConfig;
 use crate::internal_error::InternalError;
 use crate::model::StoredPassword;
+use crate::trace;
 
 pub(crate) use queue::Share;
 use queue::{Queue, QueueFull, QueuePermit};
@@ -194,11 +195,14 @@ impl HashPermit<'_> {
         work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
     ) -> Result<T, InternalError> {
         let Self { hashing, permit } = self;
-        if let Err(full) = permit.turn().await {
+        let parent = trace::current();
+        let waiting = parent.as_ref().and_then(|_| trace::boxed(trace::span!("password hash queue")));
+        if let Err(full) = trace::within(waiting, permit.turn(), |_, _| {}).await {
             return Err(overloaded(full).await);
         }
         let memories = Arc::clone(&hashing.memories);
         let work = move || {
+            let _span = parent.map(|parent| trace::span!(in &parent, "password hash").entered());
             let memory = memories.lock().expect("no hash panics while it holds the list").pop();
             let mut memory = memory.unwrap_or_default();
             let result = work(&mut memory);

@@ -20,6 +20,7 @@ use crate::config::{Config, ConfigError, ConfigErrors};
 use crate::events::Event;
 use crate::internal_error::InternalError;
 use crate::model::{OutboxChannel, OutboxMessage};
+use crate::trace;
 
 /// How long the application may take to answer.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -86,7 +87,8 @@ impl Services {
         let Some(sender) = sender else { return Ok(JobOutcome::Done) };
         let claimed = self.claim_next_message(OutboxChannel::Webhook).await?;
         let Some(claimed) = claimed else { return Ok(JobOutcome::Done) };
-        self.send_claimed_webhook(sender, &claimed).await?;
+        let span = trace::delivery("webhook", claimed.message.attempts);
+        trace::within(span, self.send_claimed_webhook(sender, &claimed), trace::record_failure).await?;
         Ok(JobOutcome::Again)
     }
 
@@ -113,7 +115,12 @@ impl Services {
             .header("webhook-id", message.id.to_string())
             .header("webhook-timestamp", now.unix_seconds())
             .header("webhook-signature", sender.secret.sign(message.id, now, body));
-        request.body(Full::from(body.to_owned())).expect("ids, numbers and base64 are valid in headers")
+        let mut request =
+            request.body(Full::from(body.to_owned())).expect("ids, numbers and base64 are valid in headers");
+        if let Some(span) = trace::current() {
+            trace::inject(&self.environment, &span, request.headers_mut());
+        }
+        request
     }
 
     /// The account of the user whom a webhook is about, as it is now; null if there is none.
@@ -142,24 +149,24 @@ impl Services {
         let (id, user, attempts) = (&message.id, message.user_id, u64::from(message.attempts));
         match sent {
             Ok(()) => {
-                count("sent");
+                count(webhook, "sent");
                 Event::WebhookSent { webhook, message: id, user, attempts }.record();
                 self.finish_delivered(message, "send_webhooks").await;
             }
             Err(Refusal::Gone) => {
                 self.store.finish_message(message.id).await?;
-                count("refused");
+                count(webhook, "refused");
                 Event::WebhookRefused { webhook, message: id, user, attempts }.record();
             }
             Err(Refusal::Temporary(error)) => {
                 let error = error.as_str();
                 match self.try_again_later(claimed, error).await? {
                     Undelivered::Deferred { seconds } => {
-                        count("deferred");
+                        count(webhook, "deferred");
                         Event::WebhookDeferred { webhook, message: id, user, attempts, seconds, error }.record();
                     }
                     Undelivered::GivenUp => {
-                        count("given_up");
+                        count(webhook, "given_up");
                         Event::WebhookGivenUp { webhook, message: id, user, attempts, error }.record();
                     }
                 }
@@ -169,6 +176,7 @@ impl Services {
     }
 }
 
-fn count(outcome: &'static str) {
+fn count(webhook: &str, outcome: &'static str) {
+    trace::record_delivery(webhook, outcome);
     metrics::counter!(WEBHOOKS, "outcome" => outcome).increment(1);
 }

@@ -55,6 +55,7 @@ mod import;
 mod jobs;
 mod legacy;
 mod migrations;
+mod notifications;
 mod one_time;
 mod outbox;
 #[cfg(feature = "passkeys")]

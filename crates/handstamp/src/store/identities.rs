@@ -58,7 +58,6 @@ impl Store {
 
 /// The statements of attempts at providers.
 #[cfg(feature = "federation")]
-#[cfg_attr(not(test), allow(dead_code, reason = "the services come next"))]
 mod attempts {
     use handstamp_core::{OneTimeId, Timestamp};
 

@@ -162,7 +162,7 @@ impl InvalidationLog for Store {
     async fn notify(&self) {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => {}
+            Self::Sqlite(database) => database.notifications.send().await,
             #[cfg(feature = "postgres")]
             Self::Postgres(database) => database.notify().await,
         }

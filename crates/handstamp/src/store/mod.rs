@@ -40,7 +40,10 @@ mod sqlite;
 mod sqlite_files;
 #[cfg(feature = "sqlite")]
 mod sqlite_lock;
+#[cfg(feature = "sqlite")]
+mod sqlite_notify;
 mod statement;
+mod statement_span;
 mod status;
 mod user_search;
 mod users;
@@ -48,7 +51,6 @@ mod users;
 mod ways_in;
 
 use std::fmt;
-use std::time::Duration;
 
 use handstamp_core::Timestamp;
 
@@ -91,15 +93,12 @@ pub(crate) enum Store {
 
 impl Store {
     /// Opens the database and runs the migrations.
-    #[cfg_attr(
-        not(feature = "postgres"),
-        expect(unused_variables, reason = "only PostgreSQL notifies, and is connected to")
-    )]
+    #[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "only PostgreSQL is connected to"))]
     pub(crate) async fn open_with(url: &DatabaseUrl, notify: bool, pool: PoolConfig) -> Result<Self, OpenError> {
         statement::describe_metrics();
         match url {
             #[cfg(feature = "sqlite")]
-            DatabaseUrl::Sqlite(path) => sqlite::Sqlite::open(path).await.map(Self::Sqlite),
+            DatabaseUrl::Sqlite(path) => sqlite::Sqlite::open(path, notify).await.map(Self::Sqlite),
             #[cfg(feature = "postgres")]
             DatabaseUrl::Postgres(url) => postgres::Postgres::open(url, notify, pool).await.map(Self::Postgres),
         }
@@ -110,11 +109,11 @@ impl Store {
         Self::open_with(url, notify, PoolConfig::default()).await
     }
 
-    /// Calls `wake` soon after a commit of this process or another, and sometimes without one. Never returns.
+    /// Calls `wake` soon after a process has notified all nodes, and sometimes without that. Never returns.
     pub(crate) async fn watch_changes(&self, wake: impl Fn() + Send + Sync) {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(database) => database.watch_changes(wake).await,
+            Self::Sqlite(database) => database.notifications.watch(wake).await,
             #[cfg(feature = "postgres")]
             Self::Postgres(database) => database.watch_changes(wake).await,
         }
@@ -143,9 +142,6 @@ impl Store {
         }
     }
 }
-
-/// How often a node polls for changes, where it gets no notifications.
-const POLL_EVERY: Duration = Duration::from_millis(100);
 
 /// The database did not answer, refused a statement, or could not commit.
 #[derive(Debug)]

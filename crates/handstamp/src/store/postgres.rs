@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::postgres_pool::Pool;
 use super::statement::{self, TIME_LIMIT, lease, maintenance, within_time};
-use super::{OpenError, POLL_EVERY, migrations};
+use super::{OpenError, migrations};
 use crate::config::PoolConfig;
 use crate::events::Event;
 
@@ -23,6 +23,8 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// How often such attempts are logged.
 const SAY_EVERY: Duration = Duration::from_secs(5);
 
+/// How often a node polls for changes, where it gets no notifications.
+const POLL_EVERY: Duration = Duration::from_millis(100);
 /// The NOTIFY channel on which nodes wake each other, within one database.
 const CHANNEL: &str = "handstamp";
 /// The payload of a notification that only tests whether notifications arrive; it wakes no node.
@@ -43,6 +45,8 @@ pub(crate) struct Postgres {
     /// Whether a connection keeps its state between transactions: prepared statements, LISTEN and settings. One to a pooler in
     /// transaction mode does not.
     keeps_state: bool,
+    /// Whether a pooler in transaction mode is in the way nevertheless.
+    is_pooled: bool,
 }
 
 /// Begins a transaction through a pooler in transaction mode, with the limits that other connections have as options.
@@ -82,7 +86,8 @@ impl Postgres {
         }
         let first = first_connection(&options, config.wait).await;
         let first = first.map_err(|error| OpenError::Unreachable(name_of(&options), error))?;
-        if keeps_state && is_pooled(first, &options).await {
+        let is_pooled = keeps_state && shares_a_process(first, &options).await;
+        if is_pooled {
             Event::DatabasePooled { server: &name_of(&options) }.record();
         }
         let lease_pool = Pool::new(pool_options(), LEASE_CONNECTIONS, &options);
@@ -90,7 +95,7 @@ impl Postgres {
         let mut migrations = migrations::of_postgres();
         if !keeps_state {
             migrate_in_one_transaction(&pool, migrations.set_locking(false)).await?;
-            return Ok(Self { pool, lease_pool, notify: false, keeps_state });
+            return Ok(Self { pool, lease_pool, notify: false, keeps_state, is_pooled });
         }
         match pool.migrate(&migrations).await {
             Err(MigrateError::Execute(error)) if is_unsupported(&error) => {
@@ -99,7 +104,7 @@ impl Postgres {
             }
             migrated => migrated?,
         }
-        Ok(Self { pool, lease_pool, notify, keeps_state })
+        Ok(Self { pool, lease_pool, notify, keeps_state, is_pooled })
     }
 
     /// The connections for statements outside of transactions.
@@ -113,6 +118,11 @@ impl Postgres {
     /// Whether a connection keeps its state between transactions.
     pub(super) fn keeps_state(&self) -> bool {
         self.keeps_state
+    }
+
+    /// Whether a pooler in transaction mode is in the way of statements that are prepared once for each connection.
+    pub(super) fn is_pooled(&self) -> bool {
+        self.is_pooled
     }
 
     /// The statement that begins a transaction.
@@ -282,7 +292,7 @@ fn is_this_machine(options: &PgConnectOptions) -> bool {
 }
 
 /// Whether a pooler in transaction mode is in the way: two connections share one process of the server.
-async fn is_pooled(mut first: PgConnection, options: &PgConnectOptions) -> bool {
+async fn shares_a_process(mut first: PgConnection, options: &PgConnectOptions) -> bool {
     let probe = async {
         let mut second = options.connect().await?;
         let mut is_shared = false;

@@ -115,6 +115,6 @@ pub(crate) trait InvalidationLog: Send + Sync + 'static {
     /// Whether a deposed leader may go on answering reads. If so, a row is trusted only while the lease holds.
     fn may_be_superseded(&self) -> bool;
 
-    /// Notifies the nodes, where the database can. They also poll, which takes longer.
+    /// Notifies the nodes, where that is possible. They also poll, which takes longer.
     fn notify(&self) -> impl Future<Output = ()> + Send;
 }

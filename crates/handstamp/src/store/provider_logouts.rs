@@ -64,7 +64,6 @@ impl Tx<'_> {
 
 /// The statements of logouts.
 #[cfg(feature = "federation")]
-#[cfg_attr(not(test), allow(dead_code, reason = "the services come next"))]
 mod logouts {
     use std::collections::BTreeMap;
 

@@ -1,23 +1,19 @@
-//! SQLite: opening the database file, its connections, and detecting commits of other processes.
+//! SQLite: opening the database file, and its connections.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
+use sqlx::{SqliteConnection, SqlitePool};
 
 use super::sqlite_lock::WriteLock;
-use super::statement::{Durability, Pool, lease};
-use super::{OpenError, POLL_EVERY, migrations};
+use super::sqlite_notify::Notifications;
+use super::statement::{Durability, Pool};
+use super::{OpenError, migrations};
 use crate::private_files;
 
 const READERS: u32 = 4;
-/// The polling interval right after a change.
-const POLL_AGAIN_AFTER: Duration = Duration::from_millis(5);
-/// A commit later than this after another gives the file another time: a tick of the kernel is at most ten milliseconds.
-const FILE_IS_BEHIND_FOR: Duration = Duration::from_millis(20);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -31,13 +27,15 @@ pub(crate) struct Sqlite {
     /// One connection that counts attempts. Its commits do not wait for the disk either.
     pub(super) attempts_pool: SqlitePool,
     pub(super) lock: WriteLock,
-    /// The path of the WAL file.
-    wal: PathBuf,
+    pub(super) notifications: Notifications,
 }
 
 impl Sqlite {
-    pub(super) async fn open(path: &Path) -> Result<Self, OpenError> {
+    pub(super) async fn open(path: &Path, notify: bool) -> Result<Self, OpenError> {
         make_private(path)?;
+        // SQLite follows links, so processes that open the database by different links have one file.
+        let file = path.canonicalize().map_err(|error| cannot("find", path, &error))?;
+        let notifications = Notifications::by(beside(&file, "-lock"), notify);
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(false)
@@ -66,7 +64,7 @@ impl Sqlite {
         let lease_pool = pool().max_connections(1).connect_with(without_sync.clone()).await?;
         let attempts_pool = writing().connect_with(without_sync).await?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers, lease_pool, attempts_pool, lock: WriteLock::default(), wal: beside(path, "-wal") })
+        Ok(Self { writer, readers, lease_pool, attempts_pool, lock: WriteLock::default(), notifications })
     }
 
     /// Lets the connection that writes keep more pages, and copy them to the database less often. A batch of an import changes a page for
@@ -93,56 +91,6 @@ impl Sqlite {
             Durability::Synced => &self.writer,
             Durability::NotSynced => &self.attempts_pool,
         }
-    }
-
-    /// Polls `PRAGMA data_version`, whose value changes with every commit of another connection, once the WAL file has changed.
-    pub(super) async fn watch_changes(&self, wake: impl Fn()) {
-        let mut version = None;
-        let mut pause = POLL_EVERY;
-        let mut file = None;
-        loop {
-            // The same connection is used throughout, since versions of different connections cannot be compared.
-            let Ok(mut connection) = self.readers.connect_options().connect().await else {
-                tokio::time::sleep(POLL_EVERY).await;
-                continue;
-            };
-            loop {
-                // A look at the file costs a hundredth of a statement. The time of a file is that of the kernel's tick, so it does not
-                // tell two commits within one apart. The file is believed once the last change is some ticks ago.
-                let found = WalFile::look_at(&self.wal);
-                if pause > FILE_IS_BEHIND_FOR && file.is_some() && found == file {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(POLL_EVERY);
-                    continue;
-                }
-                file = found;
-                let asked = sqlx::query_scalar::<_, i64>(lease("PRAGMA data_version").counted());
-                let Ok(now) = asked.fetch_one(&mut connection).await else { break };
-                // One change is often followed by another.
-                pause = (pause * 2).min(POLL_EVERY);
-                if version.replace(now) != Some(now) {
-                    pause = POLL_AGAIN_AFTER;
-                    wake();
-                }
-                tokio::time::sleep(pause).await;
-            }
-        }
-    }
-}
-
-/// The properties of the WAL file that change when another process commits.
-#[derive(PartialEq, Eq)]
-struct WalFile {
-    inode: u64,
-    length: u64,
-    written: (i64, i64),
-}
-
-impl WalFile {
-    /// None if the file cannot be looked at; then only SQLite can tell.
-    fn look_at(path: &Path) -> Option<Self> {
-        let found = std::fs::metadata(path).ok()?;
-        Some(Self { inode: found.ino(), length: found.len(), written: (found.mtime(), found.mtime_nsec()) })
     }
 }
 

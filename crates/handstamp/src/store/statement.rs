@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::protocol::Committed;
+use super::statement_span::traced;
 use super::{Error, Result, Store, to_db_time};
 use crate::model::{EventWriter, NewEvent};
 
@@ -291,7 +292,25 @@ pub(super) enum Pool {
     Lease,
 }
 
+/// The databases, by their names in traces.
+#[cfg(feature = "sqlite")]
+const SQLITE: &str = "sqlite";
+#[cfg(feature = "postgres")]
+const POSTGRES: &str = "postgresql";
+
+/// The text of a traced statement that begins a transaction. It also waits for a connection and, on SQLite, for the lock.
+const BEGIN: &str = "BEGIN";
+
 impl Store {
+    fn system(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => SQLITE,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => POSTGRES,
+        }
+    }
+
     /// Executes a statement and gives the number of affected rows.
     pub(super) async fn execute(&self, pool: Pool, sql: Sql, args: &[Arg<'_>]) -> Result<u64> {
         let work = async {
@@ -314,7 +333,7 @@ impl Store {
                 }
             }
         };
-        Ok(within_time(work).await?)
+        Ok(traced(self.system(), sql.text, within_time(work)).await?)
     }
 
     /// Executes a statement and gives its rows.
@@ -339,7 +358,7 @@ impl Store {
                 }
             }
         };
-        Ok(within_time(work).await?)
+        Ok(traced(self.system(), sql.text, within_time(work)).await?)
     }
 
     /// Executes a statement that gives one row at most.
@@ -392,7 +411,9 @@ impl Store {
                     let lock = database.lock.begin(&mut connection).await?;
                     Ok(Inner::Sqlite { _lock: lock, connection })
                 };
-                within(deadline, begun).await.map_err(|error| database.lock.explain(error))?
+                traced(self.system(), BEGIN, within(deadline, begun))
+                    .await
+                    .map_err(|error| database.lock.explain(error))?
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(database) => {
@@ -401,7 +422,7 @@ impl Store {
                         PostgresTransaction::begin(&database.pool, database.begin(), database.keeps_state()).await?,
                     ))
                 };
-                within(deadline, begun).await?
+                traced(self.system(), BEGIN, within(deadline, begun)).await?
             }
         };
         Ok(Tx { inner, deadline, written: Vec::new() })
@@ -476,14 +497,14 @@ impl Drop for PostgresTransaction<'_> {
 impl Tx<'_> {
     /// Executes a statement and gives the number of affected rows.
     pub(super) async fn execute(&mut self, sql: Sql, args: &[Arg<'_>]) -> Result<u64> {
-        let deadline = self.deadline;
-        Ok(within(deadline, self.connection().execute(sql, args)).await?)
+        let (deadline, system) = (self.deadline, self.system());
+        Ok(traced(system, sql.text, within(deadline, self.connection().execute(sql, args))).await?)
     }
 
     /// Executes a statement and gives its rows.
     pub(super) async fn fetch_all<R: Record>(&mut self, sql: Sql, args: &[Arg<'_>]) -> Result<Vec<R>> {
-        let deadline = self.deadline;
-        Ok(within(deadline, self.connection().fetch_all(sql, args)).await?)
+        let (deadline, system) = (self.deadline, self.system());
+        Ok(traced(system, sql.text, within(deadline, self.connection().fetch_all(sql, args))).await?)
     }
 
     /// Executes a statement that gives one row at most.
@@ -542,7 +563,7 @@ impl Tx<'_> {
     }
 
     async fn end(mut self, sql: &'static str) -> Result<()> {
-        let deadline = self.deadline;
+        let (deadline, system) = (self.deadline, self.system());
         let ended = async {
             match &mut self.inner {
                 #[cfg(feature = "sqlite")]
@@ -557,7 +578,16 @@ impl Tx<'_> {
             }
             Ok(())
         };
-        Ok(within(deadline, ended).await?)
+        Ok(traced(system, sql, within(deadline, ended)).await?)
+    }
+
+    fn system(&self) -> &'static str {
+        match &self.inner {
+            #[cfg(feature = "sqlite")]
+            Inner::Sqlite { .. } => SQLITE,
+            #[cfg(feature = "postgres")]
+            Inner::Postgres(_) => POSTGRES,
+        }
     }
 
     fn connection(&mut self) -> Connection<'_> {

@@ -79,4 +79,31 @@ impl Store {
         let size: Option<(i64,)> = self.fetch_optional(Pool::Read, request(size), &[]).await.unwrap_or_default();
         Ok(DatabaseStatus { kind, version, schema, bytes: size.and_then(|(bytes,)| bytes.try_into().ok()) })
     }
+
+    /// The settings of the database on which it depends that a commit survives a crash, by name.
+    pub(crate) async fn durability_settings(&self) -> Result<Vec<(String, String)>> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => {
+                let (mode,): (String,) = self.fetch_one(Pool::Read, request("PRAGMA journal_mode"), &[]).await?;
+                Ok(vec![("journal_mode".to_owned(), mode)])
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => {
+                const SQL: &str = "SELECT name, setting FROM pg_settings WHERE name IN
+                     ('fsync', 'full_page_writes', 'synchronous_commit', 'synchronous_standby_names') ORDER BY name";
+                self.fetch_all(Pool::Read, request(SQL), &[]).await
+            }
+        }
+    }
+
+    /// Whether a pooler in transaction mode was before the server at the start, although statements are prepared.
+    pub(crate) fn is_pooled(&self) -> bool {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => false,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(database) => database.is_pooled(),
+        }
+    }
 }

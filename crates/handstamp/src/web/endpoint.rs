@@ -16,18 +16,23 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tokio::time::timeout;
+use tracing::Span;
 
 use super::access::{Access, ErrorFormat, SessionAccess};
-use super::client_address::client_address;
+use super::client_address::{client_address, comes_through_a_trusted_proxy};
 use super::headers::{PagePolicy, REQUEST_ID};
 use super::respond::ErrorPageVisitor;
+use super::urls::WELL_KNOWN;
 use super::user::{RequestedPage, Visitor, original_uri};
 use super::web_error::WebError;
 use super::{SharedSite, authenticate, csrf, host, mount, negotiate, respond};
 use crate::internal_error::InternalError;
-use crate::log;
+use crate::{log, trace};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The routes that are not traced: monitoring asks them every few seconds.
+const HEALTH_CHECKS: [&str; 2] = ["/healthz", "/readyz"];
 
 /// The router state of a handler: the site, and the visitor.
 #[derive(Clone)]
@@ -54,6 +59,10 @@ pub(super) struct Endpoint(Arc<Checked>);
 struct Checked {
     site: SharedSite,
     access: Access,
+    /// The template of its path in traces; none where many paths lead to it.
+    route: Option<String>,
+    /// Whether its requests are traced.
+    is_traced: bool,
     /// The Content-Security-Policy of its pages, if it is not that of every page.
     own_policy: Option<HeaderValue>,
     handler: Box<dyn Fn(Request, RequestContext) -> ResponseFuture + Send + Sync>,
@@ -63,10 +72,15 @@ impl Endpoint {
     pub(super) fn new(
         site: &SharedSite,
         access: Access,
+        route: Option<&str>,
         handler: impl Fn(Request, RequestContext) -> ResponseFuture + Send + Sync + 'static,
     ) -> Self {
         let own_policy = (access.policy != PagePolicy::STRICT).then(|| access.policy.header(&site.urls));
-        Self(Arc::new(Checked { site: Arc::clone(site), access, own_policy, handler: Box::new(handler) }))
+        let is_traced = !route.is_some_and(|route| HEALTH_CHECKS.contains(&route));
+        // The application sees the path with the prefix, and `/.well-known` is beneath none.
+        let route = route.map(|route| if route == WELL_KNOWN { route.to_owned() } else { site.urls.page(route) });
+        let handler = Box::new(handler);
+        Self(Arc::new(Checked { site: Arc::clone(site), access, route, is_traced, own_policy, handler }))
     }
 
     /// The access to the handler.
@@ -84,7 +98,11 @@ impl Endpoint {
         let site = &self.0.site;
         let id = site.request_ids.next();
         let address = client_address(site, request.extensions(), request.headers());
-        let for_log = log::Request::new(id, address, request.method().clone());
+        let span = self.span(&request);
+        let mut for_log = log::Request::new(id, address, request.method().clone());
+        if let Some(span) = &span {
+            for_log = for_log.of_trace(trace::id(&site.services.environment, span).as_deref());
+        }
         let is_program = match self.0.access.errors {
             ErrorFormat::Negotiated => negotiate::is_program(request.headers()),
             ErrorFormat::Problem => true,
@@ -98,7 +116,23 @@ impl Endpoint {
             response.headers_mut().insert(REQUEST_ID, id);
             Ok(response)
         };
+        let work = trace::within(span, work, |span, done: &Result<Response, Infallible>| {
+            if let Ok(response) = done {
+                trace::record_status(span, response.status());
+            }
+        });
         log::within(for_log, work)
+    }
+
+    /// The span of a request, if it is traced.
+    fn span(&self, request: &Request) -> Option<Box<Span>> {
+        let Checked { site, route, is_traced, .. } = &*self.0;
+        if !is_traced || !trace::is_on() {
+            return None;
+        }
+        let services = &site.services;
+        let headers = comes_through_a_trusted_proxy(site, request).then(|| request.headers());
+        trace::request(&services.environment, &services.config.public_url, request.method(), route.as_deref(), headers)
     }
 
     /// The response to a request, also after a timeout or a panic.
@@ -118,7 +152,7 @@ impl Endpoint {
             // be unknown.
             let (endpoint, mut request) = (self.clone(), take(request));
             let work = AssertUnwindSafe(Box::pin(async move { endpoint.run(&mut request).await })).catch_unwind();
-            match Box::pin(timeout(limit, tokio::spawn(log::within_current(work)))).await {
+            match Box::pin(timeout(limit, tokio::spawn(log::within_current(trace::within_current(work))))).await {
                 Ok(Err(error)) => return WebError::from(InternalError::from(error)).into_response(),
                 Ok(Ok(done)) => Ok(done),
                 Err(elapsed) => Err(elapsed),

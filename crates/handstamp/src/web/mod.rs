@@ -36,6 +36,7 @@ mod user;
 mod web_error;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::log::RequestIds;
 use crate::services::Services;
@@ -73,6 +74,8 @@ pub(crate) struct Site {
     pub(crate) request_ids: RequestIds,
     pub(crate) mount: Mount,
     pub(crate) warned: Warned,
+    /// Whether this process is about to end.
+    pub(crate) stopping: AtomicBool,
 }
 
 impl Site {
@@ -88,6 +91,7 @@ impl Site {
             request_ids: RequestIds::default(),
             mount: Mount::default(),
             warned: Warned::default(),
+            stopping: AtomicBool::new(false),
             services: Arc::new(services),
         }
     }

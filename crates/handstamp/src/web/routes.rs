@@ -393,13 +393,13 @@ impl Routes {
         path: &'static str,
         handler: impl Handler<T, RequestContext, Future = ResponseFuture>,
     ) -> Self {
-        let endpoint = endpoint(&self.site, self.access, handler);
+        let endpoint = endpoint(&self.site, self.access, Some(path), handler);
         self.routes.push(Route { method, path, endpoint });
         self
     }
 
     fn fallback<T: 'static>(mut self, handler: impl Handler<T, RequestContext, Future = ResponseFuture>) -> Self {
-        self.fallback = Some(endpoint(&self.site, self.access, handler));
+        self.fallback = Some(endpoint(&self.site, self.access, None, handler));
         self
     }
 
@@ -413,8 +413,8 @@ impl Routes {
             needs_required_factor: false,
             ..access
         };
-        let redirect = endpoint(&site, access_to_redirects, without_slash);
-        let wrong_method = endpoint(&site, access, async || StatusCode::METHOD_NOT_ALLOWED);
+        let redirect = endpoint(&site, access_to_redirects, None, without_slash);
+        let wrong_method = endpoint(&site, access, None, async || StatusCode::METHOD_NOT_ALLOWED);
         let (mut slashed, mut hidden) = (HashSet::new(), HashSet::new());
         let mut router = Router::new();
         let methods: Vec<_> = routes.iter().filter_map(|route| Some((route.path, route.method?))).collect();
@@ -438,9 +438,10 @@ impl Routes {
 fn endpoint<T: 'static>(
     site: &SharedSite,
     access: Access,
+    route: Option<&str>,
     handler: impl Handler<T, RequestContext, Future = ResponseFuture>,
 ) -> Endpoint {
-    Endpoint::new(site, access, move |request, context| handler.clone().call(request, context))
+    Endpoint::new(site, access, route, move |request, context| handler.clone().call(request, context))
 }
 
 fn service(method: Option<MethodFilter>, endpoint: Endpoint) -> MethodRouter {
@@ -462,7 +463,7 @@ fn allowed(methods: &[(&str, MethodFilter)], path: &str) -> String {
 /// show that there is such a path. Here only members get it.
 fn wrong_methods_of_group(site: &SharedSite, access: Access, allowed: String) -> MethodRouter {
     let allowed: Arc<str> = allowed.into();
-    let wrong_method = endpoint(site, access, async move || {
+    let wrong_method = endpoint(site, access, None, async move || {
         (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, allowed.to_string())]).into_response()
     });
     any_service(service_fn(move |request| wrong_method.clone().call(request)))

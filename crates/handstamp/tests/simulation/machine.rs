@@ -32,7 +32,7 @@ impl Machine {
     /// Starts a node. With capacity 0 it does not cache, like a command in a shell.
     pub fn start(database: &Database, rng: &SeededRng, capacity: usize) -> Self {
         let clock = Arc::new(MachineClock::new(rng));
-        let environment = Environment { clock: clock.clone(), rng: Arc::new(rng.clone()), mail: None };
+        let environment = Environment { clock: clock.clone(), rng: Arc::new(rng.clone()), mail: None, traces: None };
         let database = database.for_another_process();
         let node = Arc::new(Node::new(Arc::new(database.clone()), environment.clone(), LEASE, capacity));
         let mut machine = Self {

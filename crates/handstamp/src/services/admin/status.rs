@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use handstamp_core::Timestamp;
 
-use crate::model::{DatabaseStatus, EventCounts, OutboxChannel, UndeliveredMessage};
+use crate::internal_error::InternalError;
+use crate::model::{DatabaseReport, DatabaseStatus, EventCounts, OutboxChannel, UndeliveredMessage};
 use crate::services::{ActError, Services};
-use crate::store::{NodeStatusRow, Position};
+use crate::store::{InvalidationLog, NodeStatusRow, Position};
 
 /// The state of a site.
 pub(crate) struct SiteStatus {
@@ -38,6 +39,19 @@ impl Services {
             undelivered: self.store.undelivered_messages().await?,
             database: self.store.database_status().await?,
         })
+    }
+
+    /// The database with the settings that matter.
+    pub(crate) async fn database_report(&self) -> Result<DatabaseReport, InternalError> {
+        let DatabaseStatus { kind, version, schema, .. } = self.store.database_status().await?;
+        let settings = self.store.durability_settings().await?;
+        let asked = self.environment.clock_reading().wall;
+        let clock = self.store.clock().await?;
+        // Half of the time on the way is before the clock is read, and half after it.
+        let here = (asked + self.environment.clock_reading().wall) / 2;
+        let milliseconds = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let clock_ahead = clock.map(|there| milliseconds(there) - milliseconds(here));
+        Ok(DatabaseReport { kind, version, schema, settings, clock_ahead })
     }
 
     /// How many events each of the last periods of this length had, the oldest first. The last one is not over.

@@ -78,7 +78,7 @@ pub(super) struct Person {
     /// The id of the session there.
     pub(super) session_id: Option<String>,
     pub(super) issued_at: Timestamp,
-    /// The values of the claim that decides about groups; none if no claim does.
+    /// The values of the claim that decides about groups; none if no claim does, or the token does not have it for its size.
     pub(super) groups: Option<Vec<String>>,
 }
 
@@ -398,7 +398,8 @@ impl Provider {
             has_second_factor: self.config.second_factor.iter().any(|of| is_second(&of.claim, &of.value)),
             session_id: token.session_id.clone(),
             issued_at: token.issued_at,
-            groups: self.config.groups_claim.as_deref().map(values),
+            // Microsoft leaves the groups out of a token if they are many: that is no reason to take them all away.
+            groups: self.config.groups_claim.as_deref().filter(|claim| !token.claims.is_elsewhere(claim)).map(values),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::internal_error::InternalError;
 use crate::model::OutboxChannel;
 use crate::services::outbox::{Claimed, Undelivered};
 use crate::services::{JobOutcome, Services};
+use crate::trace;
 
 /// The end of addresses that lead nowhere (RFC 2606 §2), such as that of the user whom `handstamp doctor` creates. They get no
 /// mail, and no server a reason to think little of this site.
@@ -51,11 +52,15 @@ impl Services {
     pub(crate) async fn send_next_mail(&self) -> Result<JobOutcome, InternalError> {
         let Some(mailer) = self.sender() else { return Ok(JobOutcome::Done) };
         let Some(claimed) = self.claim_next_message(OutboxChannel::Mail).await? else { return Ok(JobOutcome::Done) };
-        let prepared = match AssertUnwindSafe(self.prepare(&claimed.message)).catch_unwind().await {
-            Ok(prepared) => prepared.map_err(|error| temporary(error.to_string())),
-            Err(_) => Err(temporary("preparing the mail panicked")),
+        let span = trace::delivery("mail", claimed.message.attempts);
+        let delivered = async {
+            let prepared = match AssertUnwindSafe(self.prepare(&claimed.message)).catch_unwind().await {
+                Ok(prepared) => prepared.map_err(|error| temporary(error.to_string())),
+                Err(_) => Err(temporary("preparing the mail panicked")),
+            };
+            self.deliver(mailer, claimed, prepared).await
         };
-        self.deliver(mailer, claimed, prepared).await?;
+        trace::within(span, delivered, trace::record_failure).await?;
         Ok(JobOutcome::Again)
     }
 
@@ -81,7 +86,7 @@ impl Services {
         };
         let error = match sent {
             Ok(()) => {
-                count("sent");
+                count(name, "sent");
                 Event::MailSent {
                     mail: name,
                     message: &message.id,
@@ -98,21 +103,21 @@ impl Services {
         let (kind, error) = (error.kind(), error.summary());
         if kind == MailErrorKind::Refused {
             self.store.finish_message(message.id).await?;
-            count("refused");
+            count(name, "refused");
             Event::MailRefused { mail: name, message: id, user, attempts, error }.record();
             return Ok(());
         }
         match self.try_again_later(&claimed, error).await? {
             Undelivered::GivenUp => {
-                count("given_up");
+                count(name, "given_up");
                 Event::MailGivenUp { mail: name, message: id, user, attempts, error }.record();
             }
             Undelivered::Deferred { seconds } if kind == MailErrorKind::Configuration => {
-                count("deferred");
+                count(name, "deferred");
                 Event::MailMisconfigured { mail: name, message: id, user, attempts, seconds, error }.record();
             }
             Undelivered::Deferred { seconds } => {
-                count("deferred");
+                count(name, "deferred");
                 Event::MailDeferred { mail: name, message: id, user, attempts, seconds, error }.record();
             }
         }
@@ -135,6 +140,7 @@ fn temporary(summary: impl Into<String>) -> MailError {
     MailError::new(MailErrorKind::Temporary, summary)
 }
 
-fn count(outcome: &'static str) {
+fn count(mail: &str, outcome: &'static str) {
+    trace::record_delivery(mail, outcome);
     metrics::counter!(MAILS, "outcome" => outcome).increment(1);
 }

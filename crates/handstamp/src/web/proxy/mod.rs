@@ -25,6 +25,7 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tower::Service;
+use tracing::Span;
 
 use super::access::ErrorFormat;
 use super::client_address::{client_address, comes_through_a_trusted_proxy};
@@ -35,7 +36,7 @@ use super::urls::Origin;
 use super::user::Visitor;
 use super::web_error::WebError;
 use super::{SharedSite, authenticate, csrf, host, negotiate, respond, routes};
-use crate::log;
+use crate::{log, trace};
 use apps::{App, Apps, Owner};
 use forward::{AppClient, Passed};
 
@@ -129,7 +130,11 @@ impl Inner {
         let site = &self.site;
         let id = site.request_ids.next();
         let address = client_address(site, request.extensions(), request.headers());
-        let for_log = log::Request::new(id, address, request.method().clone());
+        let span = self.span(&request);
+        let mut for_log = log::Request::new(id, address, request.method().clone());
+        if let Some(span) = &span {
+            for_log = for_log.of_trace(trace::id(&site.services.environment, span).as_deref());
+        }
         let is_program = negotiate::is_program(request.headers());
         let work = async move {
             let bare = match self.pass(request).await {
@@ -143,7 +148,18 @@ impl Inner {
             response.headers_mut().insert(REQUEST_ID, id);
             response
         };
+        let work = trace::within(span, work, |span, response: &Response| trace::record_status(span, response.status()));
         log::within(for_log, work).await
+    }
+
+    /// The span of a request for an app, if it is traced. The app knows the route, and the path may hold a secret of its own.
+    fn span(&self, request: &Request) -> Option<Box<Span>> {
+        if !trace::is_on() {
+            return None;
+        }
+        let services = &self.site.services;
+        let headers = comes_through_a_trusted_proxy(&self.site, request).then(|| request.headers());
+        trace::request(&services.environment, &services.config.public_url, request.method(), None, headers)
     }
 
     /// Passes a request on, if its app and its rules allow it.
@@ -159,8 +175,11 @@ impl Inner {
         let origin = headers::Origin { peer, trusted, scheme: self.site.urls.scheme(), host: &allowed.host };
         headers::for_the_app(request.headers_mut(), &origin, allowed.identity.headers_mut(), upgrade.clone());
         let session = allowed.visitor.session();
+        let (address, method) = (&allowed.app.authority, request.method().clone());
+        let environment = &self.site.services.environment;
+        let span = trace::sent_request(environment, &method, address.host(), address.port_u16(), request.headers_mut());
         let passed = self.client.pass(&self.site, allowed.app, &allowed.options, session, request, upgrade, browser);
-        match passed.await {
+        match trace::within(span, passed, record_passed).await {
             Ok(Passed::ByApp(mut response)) => {
                 // A token that a fallback key had signed was signed anew.
                 for cookie in allowed.identity.headers().get_all(SET_COOKIE) {
@@ -240,6 +259,15 @@ impl Inner {
         let host = host::asked_for(request).ok_or_else(|| host::misdirected(&self.site))?;
         let origin = forward_auth::origin(self.site.urls.scheme(), host);
         Ok((host, origin.map_err(|_| host::misdirected(&self.site))?))
+    }
+}
+
+/// Records the answer of an app in the span of the request to it.
+fn record_passed(span: &Span, passed: &Result<Passed, forward::SessionEnded>) {
+    match passed {
+        Ok(Passed::ByApp(response)) => trace::record_status(span, response.status()),
+        Ok(Passed::Refused(_)) => trace::record_error(span, "unavailable"),
+        Err(forward::SessionEnded(_)) => trace::record_error(span, "session_ended"),
     }
 }
 

@@ -402,7 +402,7 @@ async fn a_panic_gives_an_error_page_and_the_server_keeps_running() {
 #[tokio::test]
 async fn the_future_of_a_request_fits_into_the_thread_cache_of_the_allocator() {
     let here = TestSite::at("http://localhost").await;
-    let endpoint = endpoint(&here.handstamp.0.site, Access::PAGE, async || StatusCode::OK);
+    let endpoint = endpoint(&here.handstamp.0.site, Access::PAGE, Some("/"), async || StatusCode::OK);
     let request = Request::get("/").header("host", "localhost").body(Body::empty()).unwrap();
     let future = endpoint.call(request);
     assert!(size_of_val(&future) <= 1032, "{} bytes", size_of_val(&future));
