@@ -8,7 +8,7 @@
 // A key is made for each algorithm that a client has for its ID tokens. Everything is forgotten when the program ends. Each logout
 // token that it sends is a line of JSON in FOLDER/logouts: the URL and the status of the answer.
 
-import { generateKeyPairSync, randomBytes, webcrypto } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, randomBytes, webcrypto } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import path from 'node:path';
@@ -21,14 +21,22 @@ const { Provider } = await import('oidc-provider');
 const [folder, options, , port] = process.argv.slice(2);
 const { clients, accounts } = JSON.parse(options);
 
-const algorithms = new Set(clients.map((client) => client.id_token_signed_response_alg ?? 'RS256'));
+// The secret of a client is the key of an HMAC.
+const named = clients.map((client) => client.id_token_signed_response_alg ?? 'RS256');
+const algorithms = new Set(named.map((algorithm) => (algorithm.startsWith('HS') ? 'RS256' : algorithm)));
 
 function newKey(algorithm) {
   const curve = { ES256: 'P-256', ES384: 'P-384', ES512: 'P-521' }[algorithm];
-  const pair = curve ? generateKeyPairSync('ec', { namedCurve: curve })
-    : algorithm.startsWith('Ed') ? generateKeyPairSync('ed25519') : generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const type = curve ? 'ec' : algorithm.startsWith('Ed') ? 'ed25519' : 'rsa';
+  // Node.js 20 can wait for itself forever while it exports a key that it has just made. So the key is made as a text, and parsed.
+  const { privateKey } = generateKeyPairSync(type, {
+    ...(curve && { namedCurve: curve }),
+    ...(type === 'rsa' && { modulusLength: 2048 }),
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
   const kid = `${algorithm}-${randomBytes(4).toString('hex')}`;
-  return { ...pair.privateKey.export({ format: 'jwk' }), alg: algorithm, use: 'sig', kid };
+  return { ...createPrivateKey(privateKey).export({ format: 'jwk' }), alg: algorithm, use: 'sig', kid };
 }
 
 // Its own requests refuse addresses on loopback, where applications of tests are.

@@ -231,7 +231,7 @@ async fn the_pages_of_administration_are_accessible() {
 
 impl BrowserUser {
     /// Runs axe-core on the open page in each of its four renderings, and keeps a screenshot of each.
-    async fn looks_closely(&self, name: &str) {
+    pub(crate) async fn looks_closely(&self, name: &str) {
         self.browser.execute(AXE, Vec::new()).await.unwrap();
         for (device, width, height) in [("phone", 390, 844), ("desk", 1280, 1000)] {
             for scheme in ["light", "dark"] {
@@ -287,7 +287,7 @@ impl BrowserUser {
     }
 
     /// The console reports the rejected forms and missing pages that the test has caused, and nothing else.
-    async fn hears_no_complaint(&self) {
+    pub(crate) async fn hears_no_complaint(&self) {
         let is_expected = |said: &Value| {
             let message = said["message"].as_str().unwrap();
             said["source"] == "network"

@@ -50,7 +50,7 @@ impl Chromedriver {
                     "--disable-background-networking",
                     "--disable-component-update",
                     "--disable-sync",
-                    "--host-resolver-rules=MAP *.handstamp.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost",
+                    "--host-resolver-rules=MAP *.handstamp.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
                     // No public authority has signed the certificates of handstamp.test.
                     "--ignore-certificate-errors",
                     // Chromium ends with chromedriver, even if that is killed.

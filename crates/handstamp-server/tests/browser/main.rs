@@ -14,6 +14,7 @@ mod former_session;
 mod https;
 mod keyboard;
 mod passkeys;
+mod providers;
 mod registration_and_return;
 mod second_factors;
 mod sign_in_for_another_host;

@@ -44,6 +44,7 @@ mod pages;
 mod passkeys;
 mod password_guessing;
 mod poolers;
+mod providers;
 mod proxy_faults;
 mod registration;
 mod reverse_proxies;

@@ -171,7 +171,9 @@ impl State {
             parts.complaints.push(format!("token: {complaint}"));
             return Answer { status: 401, ..Answer::error("invalid_client") };
         }
-        let Some(request) = parts.codes.remove(get("code")) else {
+        let takes_again = parts.behaviour["takes_codes_again"] == true;
+        let taken = if takes_again { parts.codes.get(get("code")).cloned() } else { parts.codes.remove(get("code")) };
+        let Some(request) = taken else {
             parts.complaints.push("token: the code is unknown, or was used".to_owned());
             return Answer::error("invalid_grant");
         };

@@ -23,6 +23,9 @@ use keys::{Keys, base64, random_text};
 /// | `sign` | `alg` and `key`: how ID tokens and logout tokens are signed; `kid`: the id of the key |
 /// | `jwks` | the published keys: their names by their ids |
 /// | `documents` | answers by paths, instead of those of a provider |
+/// | `takes_codes_again` | true: a code can be exchanged any number of times |
+/// | `apple` | `key_id`, `team_id` and `audience`: the client secret has to be signed by the key of Apple's client |
+/// | `client` | the id of the client |
 /// | `faults` | by endpoint, such as `jwks`: `status`, `location`, `type`, `body`, `bytes` (length), `delay` and `drip` (ms) |
 ///
 /// The endpoints are `discovery`, `authorize`, `token`, `jwks`, `userinfo` and `document`. The keys are `rsa-1`, `rsa-2`, `p256`,

@@ -2,8 +2,12 @@
 
 use handstamp_core::Timestamp;
 
+#[cfg(feature = "federation")]
+use super::statement::Pool;
 use super::statement::{Sql, Tx, limit, maintenance, request};
 use super::{Result, Store};
+#[cfg(feature = "federation")]
+use crate::model::CeremonyId;
 use crate::model::UsedCeremony;
 
 impl Tx<'_> {
@@ -20,6 +24,14 @@ impl Tx<'_> {
 }
 
 impl Store {
+    /// Whether a ceremony was used. A request that uses it at the same time is not seen.
+    #[cfg(feature = "federation")]
+    pub(crate) async fn is_ceremony_used(&self, id: CeremonyId) -> Result<bool> {
+        const SQL: Sql = request("SELECT CAST(1 AS BIGINT) FROM used_ceremonies WHERE id = $1");
+        let row: Option<(i64,)> = self.fetch_optional(Pool::Read, SQL, &[id.0.as_slice().into()]).await?;
+        Ok(row.is_some())
+    }
+
     /// Deletes up to `most` ceremonies that have expired, and returns how many.
     pub(crate) async fn purge_ceremonies(&self, now: Timestamp, most: usize) -> Result<u64> {
         const SQL: Sql = maintenance(

@@ -94,9 +94,19 @@ impl Services {
         // Before anything is asked: an answer of one provider must not reach another (RFC 9207).
         provider.check_issuer(http, &callback.answer).await.map_err(refused)?;
         check_error(&callback.answer).map_err(refused)?;
+        // A code must not reach the provider twice: some end the session there, or do not tell when it ends.
+        let is_used = async || self.store.is_ceremony_used(attempt.used.id).await;
+        if is_used().await? {
+            return Err(refused(Refusal::Replayed));
+        }
         self.check_session(attempt.purpose, callback.session).map_err(refused)?;
         let counted = self.count_provider_sign_in(&context.client).await?;
-        let person = provider.identify(http, &callback.answer, attempt, self.sessions.now()).await.map_err(refused)?;
+        let person = match provider.identify(http, &callback.answer, attempt, self.sessions.now()).await {
+            Ok(person) => person,
+            // Another request with the same answer, as of a second click, was quicker.
+            Err(Refusal::Provider(_)) if is_used().await? => return Err(refused(Refusal::Replayed)),
+            Err(refusal) => return Err(refused(refusal)),
+        };
         let answered = Answered { provider, attempt, person, callback };
         let completed = match (attempt.purpose, callback.session) {
             (Purpose::SignIn, _) => self.sign_in_through(context, &answered).await?,

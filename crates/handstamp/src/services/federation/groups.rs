@@ -5,12 +5,12 @@ use handstamp_core::UserId;
 use super::Provider;
 use super::provider::Person;
 use crate::context::Context;
-use crate::model::LastAdministrator;
+use crate::model::{ADMINISTRATORS, LastAdministrator};
 use crate::services::{ActError, Services};
 
 impl Services {
     /// Adds a user to the groups that the claim names, and removes the user from those that it does not. Other groups stay. The last
-    /// administrator stays too: the log says so, and the sign-in goes on.
+    /// administrator stays one, and groups beyond the greatest number are not added: the log says so, and the sign-in goes on.
     pub(super) async fn apply_groups(
         &self,
         provider: &Provider,
@@ -29,15 +29,21 @@ impl Services {
         if added.is_empty() && removed.is_empty() {
             return Ok(());
         }
-        let last = LastAdministrator::Stays;
-        match self.change_groups(&Context::system(), user, &added, &removed, last).await {
-            Err(ActError::Internal(error)) => Err(error.into()),
-            // There would be too many groups, or no administrator.
-            Err(_) => {
-                crate::events::Event::ProviderGroupsRefused { provider: &provider.name, user }.record();
-                Ok(())
+        // Operators may have set up what cannot be done: too many groups, or no administrator. The rest is done, above all what takes
+        // rights away.
+        let others: Vec<&str> = removed.iter().copied().filter(|group| *group != ADMINISTRATORS).collect();
+        let tries = [(&added[..], &removed), (&added[..], &others), (&[][..], &removed), (&[][..], &others)];
+        for (number, (added, removed)) in tries.into_iter().enumerate() {
+            let last = LastAdministrator::Stays;
+            match self.change_groups(&Context::system(), user, added, removed, last).await {
+                Ok(()) => return Ok(()),
+                Err(ActError::Internal(error)) => return Err(error.into()),
+                Err(_) if number == 0 => {
+                    crate::events::Event::ProviderGroupsRefused { provider: &provider.name, user }.record();
+                }
+                Err(_) => {}
             }
-            Ok(()) => Ok(()),
         }
+        Ok(())
     }
 }

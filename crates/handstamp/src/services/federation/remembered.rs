@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 
 /// How long a document is used.
 const KEPT: Duration = Duration::from_secs(3600);
-/// How soon a document is asked for again because something is not in it.
+/// How soon a document is asked for once more because something is not in it.
 const RENEWED_AFTER: Duration = Duration::from_secs(60);
 /// How soon a provider is asked again after it did not answer. All who ask meanwhile get the same refusal at once.
 const RETRIED_AFTER: Duration = Duration::from_secs(5);
@@ -19,12 +19,14 @@ pub(super) struct Remembered<T>(Mutex<Answers<T>>);
 
 struct Answers<T> {
     document: Option<(Arc<T>, Duration)>,
+    /// When it was asked for because something was missing.
+    renewed_at: Option<Duration>,
     refused: Option<(Refusal, Duration)>,
 }
 
 impl<T> Default for Remembered<T> {
     fn default() -> Self {
-        Self(Mutex::new(Answers { document: None, refused: None }))
+        Self(Mutex::new(Answers { document: None, renewed_at: None, refused: None }))
     }
 }
 
@@ -35,31 +37,36 @@ impl<T> Remembered<T> {
         now: Duration,
         ask: impl Future<Output = Result<T, Refusal>>,
     ) -> Result<Arc<T>, Refusal> {
-        self.get_younger_than(KEPT, now, ask).await
+        let mut answers = self.0.lock().await;
+        match &answers.document {
+            Some((document, at)) if now.saturating_sub(*at) < KEPT => Ok(Arc::clone(document)),
+            _ => answers.ask(now, ask).await,
+        }
     }
 
-    /// The document as it is now, unless the provider was asked within the last minute.
+    /// The document as it is now, unless it was asked for so within the last minute. The first time counts even if the document is
+    /// younger than that: a provider may replace its keys at any time.
     pub(super) async fn get_anew(
         &self,
         now: Duration,
         ask: impl Future<Output = Result<T, Refusal>>,
     ) -> Result<Arc<T>, Refusal> {
-        self.get_younger_than(RENEWED_AFTER, now, ask).await
-    }
-
-    async fn get_younger_than(
-        &self,
-        age: Duration,
-        now: Duration,
-        ask: impl Future<Output = Result<T, Refusal>>,
-    ) -> Result<Arc<T>, Refusal> {
         let mut answers = self.0.lock().await;
-        if let Some((document, at)) = &answers.document
-            && now.saturating_sub(*at) < age
-        {
-            return Ok(Arc::clone(document));
+        let was_renewed = answers.renewed_at.is_some_and(|at| now.saturating_sub(at) < RENEWED_AFTER);
+        match &answers.document {
+            Some((document, _)) if was_renewed => Ok(Arc::clone(document)),
+            _ => {
+                let document = answers.ask(now, ask).await?;
+                answers.renewed_at = Some(now);
+                Ok(document)
+            }
         }
-        if let Some((refusal, at)) = &answers.refused
+    }
+}
+
+impl<T> Answers<T> {
+    async fn ask(&mut self, now: Duration, ask: impl Future<Output = Result<T, Refusal>>) -> Result<Arc<T>, Refusal> {
+        if let Some((refusal, at)) = &self.refused
             && now.saturating_sub(*at) < RETRIED_AFTER
         {
             return Err(refusal.clone());
@@ -67,11 +74,11 @@ impl<T> Remembered<T> {
         match ask.await {
             Ok(document) => {
                 let document = Arc::new(document);
-                *answers = Answers { document: Some((Arc::clone(&document), now)), refused: None };
+                (self.document, self.refused) = (Some((Arc::clone(&document), now)), None);
                 Ok(document)
             }
             Err(refusal) => {
-                answers.refused = Some((refusal.clone(), now));
+                self.refused = Some((refusal.clone(), now));
                 Err(refusal)
             }
         }
@@ -101,8 +108,10 @@ mod tests {
         assert_eq!(*document.get(seconds(0), asked(1)).await.unwrap(), 1);
         assert_eq!(*document.get(seconds(3599), asked(2)).await.unwrap(), 1);
         assert_eq!(*document.get(seconds(3600), asked(3)).await.unwrap(), 3);
-        assert_eq!(*document.get_anew(seconds(3659), asked(4)).await.unwrap(), 3);
-        assert_eq!(*document.get_anew(seconds(3660), asked(5)).await.unwrap(), 5);
+        assert_eq!(*document.get_anew(seconds(3601), asked(4)).await.unwrap(), 4, "whatever the age of the document");
+        assert_eq!(*document.get_anew(seconds(3660), asked(5)).await.unwrap(), 4);
+        assert_eq!(*document.get_anew(seconds(3661), asked(6)).await.unwrap(), 6);
+        assert_eq!(*document.get(seconds(7260), asked(7)).await.unwrap(), 6);
     }
 
     #[tokio::test]
