@@ -92,7 +92,7 @@ handstamp_testing::stories! {
             if reason.is_empty() {
                 assert_eq!((page.status, page.location()), (303, "/account"), "{mode} {email}: {}", server.log());
                 assert_eq!(users(&server).await, before + 1);
-                // Who has an account signs in whatever the setting.
+                // A user who has an account signs in whatever the setting is.
                 server.set("HANDSTAMP_REGISTRATION", "closed");
                 server.restart();
                 assert_eq!(signs_in(&server.visitor(), &provider).await.location(), "/account", "{mode}");
@@ -158,7 +158,7 @@ handstamp_testing::stories! {
         let page = there.submits(SECOND_FACTOR, &[("code", &app.code(0)), ("next", "/account/sessions")]).await;
         assert_eq!((page.status, page.location()), (303, "/account/sessions"), "{}", page.body);
         assert_eq!((there.is_signed_in().await, level(&there).await), (true, 2));
-        // What counts, and what does not.
+        // The claims that count, and those that do not.
         for (claims, counts) in [
             (json!({ "amr": ["pwd", "mfa"] }), true),
             (json!({ "amr": null, "acr": "urn:two" }), true),
@@ -276,7 +276,7 @@ handstamp_testing::stories! {
         tells_a_refusal(&signs_in(&server.visitor(), &provider).await);
         logs_refusal(&server, "account_exists", 1);
         assert_eq!(server.visitor().signs_in(ADA, ADAS_PASSWORD).await.status, 303);
-        // Sent twice, and by nobody.
+        // Sent twice, and by a visitor who is not signed in.
         assert_eq!(ada.submits("/account/with/acme/remove", &[]).await.status, 303);
         let stranger = server.visitor().submits("/account/with/acme/remove", &[]).await;
         assert!(stranger.location().starts_with("/account/login"), "{} {}", stranger.status, stranger.location());

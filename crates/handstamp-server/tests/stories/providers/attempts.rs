@@ -104,7 +104,7 @@ handstamp_testing::stories! {
             let again = comes_back(&ada, &answer).await;
             assert_eq!((again.status, again.location()), (303, "/account/sessions"), "{}", again.body);
             assert!(ada.is_signed_in().await);
-            // A copy of the cookies of before the sign-in signs nobody in.
+            // A copy of the cookies of before the sign-in signs no user in.
             let replayed = server.events("provider_refused").len();
             tells_a_refusal(&comes_back(&before, &answer).await);
             logs_refusal(&server, "replayed", replayed + 1);

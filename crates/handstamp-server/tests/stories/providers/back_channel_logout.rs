@@ -139,7 +139,7 @@ handstamp_testing::stories! {
         assert!([400, 415].contains(&sender.send(sender.bare_request(Method::POST, path)).await.status));
         assert!([404, 405].contains(&sender.opens(path).await.status));
         assert!(ada.is_signed_in().await && server.events("provider_refused").len() >= count);
-        // A logout token signs nobody in.
+        // A logout token signs no user in.
         let visitor = server.visitor();
         let url = begins(&visitor, ACME).await;
         provider.changes(json!({ "token": { "id_token": provider.logout_token(&with(json!({}))) } }));
