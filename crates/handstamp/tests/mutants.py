@@ -86,6 +86,12 @@ COUNTS_LOGOUTS = "a_logout_counts_for_sign_ins_from_before_it"
 PASSKEY_LAWS = ("-p handstamp --lib", "store::contract::passkeys::sqlite::")
 PASSKEY_PAGES = ("-p handstamp --lib", "web::routes::tests::passkeys::")
 PASSKEY_STORIES = ("-p handstamp-server --test stories", "passkeys::sqlite::")
+PROVIDERS = f"{LIBRARY}/src/services/federation"
+LINKING = ("-p handstamp-server --test stories", "providers::linking::sqlite::")
+ATTEMPTS = ("-p handstamp-server --test stories", "providers::attempts::sqlite::")
+PROVIDER_ACCOUNTS = ("-p handstamp-server --test stories", "providers::account::sqlite::")
+HOSTILE = ("-p handstamp-server --test stories", "providers::hostile_answers::sqlite::")
+PROVIDER_LOGOUTS = ("-p handstamp-server --test stories", "providers::back_channel_logout::sqlite::")
 
 IMPORT_TABLE, IMPORTED = f"{LIBRARY}/src/store/import.rs", f"{CORE}/src/password/imported"
 IMPORT_LAWS = ("-p handstamp --lib", "store::contract::import::sqlite::")
@@ -151,6 +157,21 @@ HASHES = """permit.check(stored.clone(), password.clone(), self.environment.rand
         """
 DISABLES = "set_disabled(id, disabled_at, self.new_event(context, &event)).await?;\n        "
 ACCOUNT = "let hash =\n            account.as_ref()"
+
+ACCOUNT_EXISTS = """        if self.store.has_account(&email).await? {
+            return Err(refused(Refusal::AccountExists));
+        }
+"""
+# The account with the address of a stranger's choice is that of the person.
+MERGES_ACCOUNTS = """        if let (Some(account), _) = self.store.credentials_by_email(&email).await? {
+            let (mut session, token) = self.sessions.begin(account.user_id, self.session_lifetime(true), client);
+            session.authentication = authentication(person, session.created_at);
+            let events = self.sign_in_events(context, &session, None);
+            let signed = self.store.sign_in(account.version, &session, answered.callback.previous_sessions, events).await?;
+            self.sessions.wait_until_applied(signed).await?;
+            return Ok(self.complete_sign_in(session.owned(), None, token, client));
+        }
+"""
 
 FORGED_FIRST = """    remove_hop_by_hop(headers);
     remove_forged(headers);
@@ -861,6 +882,29 @@ MUTANTS = {
                                         "a_search_reads_ranges_of_indexes"),
     "refusals_counted_in_a_later_hour": (f"{LIBRARY}/src/store/event_hours.rs", "from.map_or(time, jiff::Timestamp::as_second)",
                                          "from.map_or(time, |_| time)", EVENTS, "sealing_counts_each_event_in_its_hour_once"),
+    # Sign-ins through providers. The published attacks on accounts with several ways in each have one.
+    "accounts_merged_by_address": (f"{PROVIDERS}/sign_in.rs", ACCOUNT_EXISTS, MERGES_ACCOUNTS, LINKING,
+                                   "an_account_of_a_stranger_is_not_merged_with_the_identity_of_the_owner_of_its_address"),
+    "address_opens_an_account": (f"{PROVIDERS}/sign_in.rs", ACCOUNT_EXISTS, MERGES_ACCOUNTS, LINKING,
+                                 "an_address_that_a_provider_lets_its_users_choose_opens_no_account"),
+    "trojan_identity_kept": (LINK_ACTS, "        self.delete_identities_of(user_id).await?;\n", "", LINKING,
+                             "an_identity_that_a_stranger_has_connected_before_is_gone_once_the_owner_confirms_the_address"),
+    "every_provider_is_trusted": (f"{PROVIDERS}/provider.rs", "email_verified: verified && is_trusted,\n            name,\n            authenticated_at: token.auth_time,",
+                                  "email_verified: verified,\n            name,\n            authenticated_at: token.auth_time,", LINKING,
+                                  "an_address_counts_as_verified_by_the_word_of_a_trusted_provider_only"),
+    "connects_in_another_session": (f"{PROVIDERS}/callback.rs", "session.session_id == of)", "session.session_id == of || true)", ATTEMPTS,
+                                    "nobody_connects_an_identity_with_the_account_of_another"),
+    "connects_in_a_stale_session": (f"{PROVIDERS}/callback.rs", "Purpose::Connect(_) if !self.is_fresh(session)",
+                                    "Purpose::Connect(_) if false && !self.is_fresh(session)", PROVIDER_ACCOUNTS,
+                                    "a_session_that_is_not_fresh_neither_connects_nor_disconnects"),
+    "attempt_of_any_browser": (f"{PROVIDERS}/attempt.rs", 'format!("attempt\\n{provider}\\n{secret}")', 'format!("attempt\\n{provider}\\n{}", secret.len())',
+                               ATTEMPTS, "the_answer_to_another_browser_signs_nobody_in"),
+    "answer_of_any_provider": (f"{PROVIDERS}/provider.rs", "if is_right { Ok(()) } else { Err(Refusal::Issuer) }",
+                               "if is_right || true { Ok(()) } else { Err(Refusal::Issuer) }", HOSTILE, "the_answer_of_another_provider_is_refused"),
+    "logout_of_a_provider_forgotten": (f"{LIBRARY}/src/store/provider_logouts.rs", "            tx.remember_logout(logout).await?;\n", "",
+                                       PROVIDER_LOGOUTS, "a_sign_in_that_is_under_way_is_refused_after_its_logout"),
+    "last_identity_removed": (f"{LIBRARY}/src/store/identities.rs", "if !tx.has_way_in(user_id, configured).await? {",
+                              "if false && !tx.has_way_in(user_id, configured).await? {", PROVIDER_ACCOUNTS, "the_last_way_in_cannot_be_disconnected"),
     "algorithm_taken_from_the_token": (f"{FEDERATION}/jws/mod.rs", "if !algorithms.contains(&algorithm) {", "if false {", ID_TOKENS,
                                        "tokens_of_another_implementation_verify_and_forged_ones_are_refused"),
     "signature_of_an_id_token_not_verified": (f"{FEDERATION}/jws/mod.rs", "if !candidates.any(", "if false && !candidates.any(", ID_TOKENS,
