@@ -5,9 +5,11 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
 
-use super::logout_token::LOGOUT_EVENT;
 use super::{Claims, ExpectedIssuer, IdTokenError, KeySet, SigningAlgorithm, json, jws};
 use crate::Timestamp;
+
+/// The event of a logout (§2.4).
+pub(super) const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
 /// How far the clocks of the provider and of this machine may differ.
 pub(super) const LEEWAY: Duration = Duration::from_secs(60);

@@ -1,11 +1,8 @@
 //! Logout tokens: signed requests of a provider to end sessions (OpenID Connect Back-Channel Logout 1.0).
 
-use super::id_token::{check_audience, check_times, session_id};
+use super::id_token::{LOGOUT_EVENT, check_audience, check_times, session_id};
 use super::{ExpectedIssuer, IdTokenError, KeySet, SigningAlgorithm, json, jws};
 use crate::Timestamp;
-
-/// The event of a logout (§2.4).
-pub(super) const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
 /// The conditions that a logout token has to meet.
 #[derive(Clone, Copy, Debug)]
