@@ -195,15 +195,8 @@ impl Services {
     /// Counts an attempt to register.
     pub(super) async fn count_registration(&self, client: &ClientInfo) -> Result<(), ActError> {
         let network = client.network;
-        let counted = [
-            self.throttle.registration.map(|limit| (AttemptKey::registration(network), limit)),
-            self.throttle
-                .registration_of_a_site
-                .zip(AttemptKey::registration_of_a_site(network))
-                .map(|(limit, key)| (key, limit)),
-        ];
-        let counted = self.count(&counted.into_iter().flatten().collect::<Vec<_>>()).await?;
-        counted.map(drop).map_err(|(wait, _)| {
+        let keys = (AttemptKey::registration(network), AttemptKey::registration_of_a_site(network));
+        self.count_from(keys, self.limits_of_registrations()).await?.map(drop).map_err(|wait| {
             Event::RegisterRefused { reason: "too_many" }.record();
             ActError::Throttled(wait)
         })
@@ -213,12 +206,8 @@ impl Services {
     #[cfg(feature = "passkeys")]
     pub(super) async fn count_passkey(&self, client: &ClientInfo) -> Result<Vec<CountedAttempt>, ActError> {
         let network = client.network;
-        let counted = [
-            self.throttle.per_network.map(|limit| (AttemptKey::passkeys_from(network), limit)),
-            self.throttle.per_site.zip(AttemptKey::passkeys_from_a_site(network)).map(|(limit, key)| (key, limit)),
-        ];
-        let counted = self.count(&counted.into_iter().flatten().collect::<Vec<_>>()).await?;
-        counted.map_err(|(wait, _)| {
+        let keys = (AttemptKey::passkeys_from(network), AttemptKey::passkeys_from_a_site(network));
+        self.count_from(keys, (self.throttle.per_network, self.throttle.per_site)).await?.map_err(|wait| {
             Event::PasskeyThrottled { seconds: wait.0.as_secs() }.record();
             ActError::Throttled(wait)
         })
@@ -228,13 +217,8 @@ impl Services {
     #[cfg(feature = "federation")]
     pub(super) async fn count_provider_sign_in(&self, client: &ClientInfo) -> Result<Vec<CountedAttempt>, ActError> {
         let network = client.network;
-        let of_a_site = AttemptKey::provider_sign_ins_from_a_site(network);
-        let counted = [
-            self.throttle.per_network.map(|limit| (AttemptKey::provider_sign_ins_from(network), limit)),
-            self.throttle.per_site.zip(of_a_site).map(|(limit, key)| (key, limit)),
-        ];
-        let counted = self.count(&counted.into_iter().flatten().collect::<Vec<_>>()).await?;
-        counted.map_err(|(wait, _)| {
+        let keys = (AttemptKey::provider_sign_ins_from(network), AttemptKey::provider_sign_ins_from_a_site(network));
+        self.count_from(keys, (self.throttle.per_network, self.throttle.per_site)).await?.map_err(|wait| {
             Event::ProviderThrottled { seconds: wait.0.as_secs() }.record();
             ActError::Throttled(wait)
         })
@@ -243,18 +227,28 @@ impl Services {
     /// Counts a request for a mail from this network.
     pub(super) async fn count_mails_from(&self, client: &ClientInfo) -> Result<(), ActError> {
         let network = client.network;
-        let counted = [
-            self.throttle.registration.map(|limit| (AttemptKey::mails_from(network), limit)),
-            self.throttle
-                .registration_of_a_site
-                .zip(AttemptKey::mails_from_a_site(network))
-                .map(|(limit, key)| (key, limit)),
-        ];
-        let counted = self.count(&counted.into_iter().flatten().collect::<Vec<_>>()).await?;
-        counted.map(drop).map_err(|(wait, _)| {
+        let keys = (AttemptKey::mails_from(network), AttemptKey::mails_from_a_site(network));
+        self.count_from(keys, self.limits_of_registrations()).await?.map(drop).map_err(|wait| {
             Event::MailThrottled { limit: "network" }.record();
             ActError::Throttled(wait)
         })
+    }
+
+    /// The limits of registrations, which requests for mails have too: of a network, and of a site.
+    fn limits_of_registrations(&self) -> (Option<Limit>, Option<Limit>) {
+        (self.throttle.registration, self.throttle.registration_of_a_site)
+    }
+
+    /// Counts an attempt for a network, and for the site that it is a part of if it is a part of one; each that has a limit. Or returns
+    /// how long to wait instead.
+    async fn count_from(
+        &self,
+        (network, site): (AttemptKey, Option<AttemptKey>),
+        (of_network, of_site): (Option<Limit>, Option<Limit>),
+    ) -> Result<Result<Vec<CountedAttempt>, RetryAfter>, InternalError> {
+        let counted = [of_network.map(|limit| (network, limit)), site.zip(of_site)];
+        let counted = self.count(&counted.into_iter().flatten().collect::<Vec<_>>()).await?;
+        Ok(counted.map_err(|(wait, _)| wait))
     }
 
     /// Counts a mail that a visitor has sent to this address. Returns false if the address has had as many as it may.
