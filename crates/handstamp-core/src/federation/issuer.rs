@@ -40,8 +40,7 @@ impl ExpectedIssuer<'_> {
     pub(super) fn check(&self, claims: &Map<String, Value>) -> Result<String, IdTokenError> {
         let issuer = claims.get("iss").and_then(Value::as_str).ok_or(IdTokenError::Issuer)?;
         let is_expected = match *self {
-            Self::Exactly(expected) => issuer == expected,
-            Self::WithHostAlone(expected) => issuer == expected || expected.strip_prefix("https://") == Some(issuer),
+            Self::Exactly(_) | Self::WithHostAlone(_) => self.accepts(issuer),
             Self::Tenants { template, tenants } => claims.get("tid").and_then(Value::as_str).is_some_and(|tenant| {
                 // An id is a UUID, which operators may write in upper case.
                 let is_listed = tenants.iter().any(|listed| listed.eq_ignore_ascii_case(tenant));

@@ -27,6 +27,9 @@ use super::remembered::Remembered;
 use crate::config::{ProviderConfig, ProviderKind};
 use crate::log::OnceAMinute;
 
+/// The place of a tenant in the issuer of Microsoft, as in the document of all tenants.
+const TENANT: &str = "{tenantid}";
+
 /// The most characters of a text of a provider that the log repeats.
 const LONGEST_DETAIL: usize = 100;
 
@@ -44,6 +47,10 @@ pub(crate) struct Provider {
     pub(super) event_name: &'static str,
     pub(super) kind: ProviderKind,
     pub(super) config: ProviderConfig,
+    /// The ids of the tenants of Microsoft whose members may sign in.
+    tenants: Vec<String>,
+    /// The issuer of each of them.
+    tenant_template: String,
     apple: Option<AppleKey>,
     pub(super) redirect_uri: String,
     metadata: Remembered<ProviderMetadata>,
@@ -91,55 +98,52 @@ impl Provider {
             ProviderKind::Apple => Some(AppleKey::read(config)?),
             _ => None,
         };
-        let label = config.label(name).to_owned();
-        let (name, config) = (name.to_owned(), config.clone());
-        let (metadata, keys) = (Remembered::default(), Remembered::default());
-        let event_name = interned(&name);
-        let unavailable = OnceAMinute::default();
-        Ok(Self { name, label, event_name, kind, config, apple, redirect_uri, metadata, keys, unavailable })
+        Ok(Self {
+            name: name.to_owned(),
+            label: config.label(name).to_owned(),
+            event_name: interned(name),
+            kind,
+            tenants: config.tenants.iter().map(|tenant| tenant.as_str().to_owned()).collect(),
+            tenant_template: issuer_of_tenant(without_slash(config.issuer()), TENANT),
+            config: config.clone(),
+            apple,
+            redirect_uri,
+            metadata: Remembered::default(),
+            keys: Remembered::default(),
+            unavailable: OnceAMinute::default(),
+        })
     }
 
     /// The address of the provider, without a slash at its end.
     pub(super) fn base(&self) -> &str {
-        self.config.issuer().trim_end_matches('/')
+        without_slash(self.config.issuer())
     }
 
-    /// The issuer of all tenants of Microsoft.
-    fn tenant_template(&self) -> String {
-        format!("{}/{{tenantid}}/v2.0", self.base())
-    }
-
-    /// Runs `with` with the issuer that tokens have to name.
-    fn with_expected_issuer<T>(&self, with: impl FnOnce(ExpectedIssuer<'_>) -> T) -> T {
+    /// The issuer that tokens have to name.
+    fn expected_issuer(&self) -> ExpectedIssuer<'_> {
         let issuer = self.config.issuer();
         match self.kind {
-            ProviderKind::Google if self.config.has_default_issuer() => with(ExpectedIssuer::WithHostAlone(issuer)),
+            ProviderKind::Google if self.config.has_default_issuer() => ExpectedIssuer::WithHostAlone(issuer),
             ProviderKind::Microsoft => {
-                let tenants: Vec<String> =
-                    self.config.tenants.iter().map(|tenant| tenant.as_str().to_owned()).collect();
-                with(ExpectedIssuer::Tenants { template: &self.tenant_template(), tenants: &tenants })
+                ExpectedIssuer::Tenants { template: &self.tenant_template, tenants: &self.tenants }
             }
-            _ => with(ExpectedIssuer::Exactly(issuer)),
+            _ => ExpectedIssuer::Exactly(issuer),
         }
     }
 
-    /// The issuer in the discovery document.
-    fn discovered_issuer(&self) -> String {
-        match (self.kind, self.config.tenants.as_slice()) {
-            (ProviderKind::Microsoft, [tenant]) => format!("{}/{}/v2.0", self.base(), tenant.as_str()),
-            (ProviderKind::Microsoft, _) => self.tenant_template(),
+    /// The issuer of the provider. Where several tenants of Microsoft may sign in, `all` stands for them.
+    fn issuer_with_tenant(&self, all: &str) -> String {
+        match (self.kind, self.tenants.as_slice()) {
+            (ProviderKind::Microsoft, [tenant]) => issuer_of_tenant(self.base(), tenant),
+            (ProviderKind::Microsoft, _) => issuer_of_tenant(self.base(), all),
             _ => self.config.issuer().to_owned(),
         }
     }
 
     /// The URL of the discovery document (OpenID Connect Discovery 1.0, section 4).
     pub(super) fn discovery_url(&self) -> String {
-        let base = match (self.kind, self.config.tenants.as_slice()) {
-            (ProviderKind::Microsoft, [tenant]) => format!("{}/{}/v2.0", self.base(), tenant.as_str()),
-            (ProviderKind::Microsoft, _) => format!("{}/common/v2.0", self.base()),
-            _ => self.base().to_owned(),
-        };
-        format!("{base}/.well-known/openid-configuration")
+        let issuer = self.issuer_with_tenant("common");
+        format!("{}/.well-known/openid-configuration", without_slash(&issuer))
     }
 
     /// The URL of GitHub's API.
@@ -166,7 +170,7 @@ impl Provider {
                 });
             }
             let document = http.get(&self.discovery_url(), "the discovery document", |request| request).await?;
-            ProviderMetadata::parse(&document, &self.discovered_issuer()).map_err(unexpected)
+            ProviderMetadata::parse(&document, &self.issuer_with_tenant(TENANT)).map_err(unexpected)
         };
         self.metadata.get(http.clock(), ask).await
     }
@@ -188,12 +192,12 @@ impl Provider {
         verify: impl Fn(&KeySet, ExpectedIssuer<'_>) -> Result<T, IdTokenError>,
     ) -> Result<T, Refusal> {
         let keys = self.keys.get(http.clock(), self.ask_for_keys(http, metadata)).await?;
-        match self.with_expected_issuer(|issuer| verify(&keys, issuer)) {
+        match verify(&keys, self.expected_issuer()) {
             Err(error) if error.may_need_newer_keys() => {}
             verified => return Ok(verified?),
         }
         let keys = self.keys.get_anew(http.clock(), self.ask_for_keys(http, metadata)).await?;
-        Ok(self.with_expected_issuer(|issuer| verify(&keys, issuer))?)
+        Ok(verify(&keys, self.expected_issuer())?)
     }
 
     /// Verifies a token by which the provider ends sessions.
@@ -221,7 +225,7 @@ impl Provider {
         let metadata = self.metadata(http).await?;
         let is_right = match answer.issuer {
             "" => !metadata.sends_issuer,
-            issuer => self.with_expected_issuer(|expected| expected.accepts(issuer)),
+            issuer => self.expected_issuer().accepts(issuer),
         };
         if is_right { Ok(()) } else { Err(Refusal::Issuer) }
     }
@@ -437,6 +441,15 @@ impl Provider {
             groups: None,
         })
     }
+}
+
+fn without_slash(url: &str) -> &str {
+    url.trim_end_matches('/')
+}
+
+/// The issuer of a tenant of Microsoft, whose address is `base`.
+fn issuer_of_tenant(base: &str, tenant: &str) -> String {
+    format!("{base}/{tenant}/v2.0")
 }
 
 /// A name that lives as long as the process. The settings have few, so each is kept once.
