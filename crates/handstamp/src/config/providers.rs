@@ -393,6 +393,24 @@ fn plain(
     })
 }
 
+/// A setting of a provider that is a list.
+fn list<V: 'static>(
+    name: &'static str,
+    of: fn(&mut ProviderConfig) -> &mut Vec<V>,
+    parse: fn(&str) -> Result<V, InvalidSetting>,
+) -> Setting<ProviderConfig> {
+    let push = move |provider: &mut ProviderConfig, text: &str| {
+        of(provider).push(parse(text)?);
+        Ok(())
+    };
+    Setting::list(name, move |provider: &mut ProviderConfig| of(provider).clear(), push)
+}
+
+/// A text of visible characters, or this error.
+fn word(text: &str, error: &'static str) -> Result<String, InvalidSetting> {
+    if text.is_empty() || !is_word(text) { Err(InvalidSetting::new(error)) } else { Ok(text.to_owned()) }
+}
+
 fn is_word(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'))
 }
@@ -472,25 +490,15 @@ fn connection() -> Vec<Setting<ProviderConfig>> {
         .values("a text")
         .default_is("required, except for `apple`")
         .about("The secret that the provider has given this site."),
-        Setting::list(
-            "scopes",
-            |provider: &mut ProviderConfig| provider.scopes.clear(),
-            |provider, text| {
-                if text.is_empty() || !is_word(text) {
-                    return Err(InvalidSetting::new("must be a scope of OAuth 2"));
-                }
-                provider.scopes.push(text.to_owned());
-                Ok(())
-            },
-        )
-        .check(|provider| match provider.kind {
-            Some(ProviderKind::Github) => Ok(()),
-            _ if provider.scopes.is_empty() || provider.scopes.iter().any(|scope| scope == "openid") => Ok(()),
-            _ => Err(InvalidSetting::new("must have openid")),
-        })
-        .values("a list of scopes")
-        .default_is("`openid`, `email`, `profile`, or what the kind has instead")
-        .about("The scopes that the provider is asked for."),
+        list("scopes", |provider| &mut provider.scopes, |text| word(text, "must be a scope of OAuth 2"))
+            .check(|provider| match provider.kind {
+                Some(ProviderKind::Github) => Ok(()),
+                _ if provider.scopes.is_empty() || provider.scopes.iter().any(|scope| scope == "openid") => Ok(()),
+                _ => Err(InvalidSetting::new("must have openid")),
+            })
+            .values("a list of scopes")
+            .default_is("`openid`, `email`, `profile`, or what the kind has instead")
+            .about("The scopes that the provider is asked for."),
         plain("label", |provider, text| provider.label = Some(text), |text| text.chars().count() <= 50)
             .values("a text of up to 50 characters")
             .default_is("that of the kind; `NAME` for `oidc`")
@@ -501,80 +509,46 @@ fn connection() -> Vec<Setting<ProviderConfig>> {
 /// How much the words of the provider about a person count.
 fn persons() -> Vec<Setting<ProviderConfig>> {
     vec![
-        Setting::list(
-            "trusted_domains",
-            |provider: &mut ProviderConfig| provider.trusted_domains.clear(),
-            |provider, text| {
-                provider.trusted_domains.push(parse(text)?);
-                Ok(())
-            },
-        )
-        .values("a list of domains, or `*`")
-        .default_is("the domains that the provider itself hosts")
-        .about("The domains of addresses that count as verified where the provider says `email_verified`."),
+        list("trusted_domains", |provider| &mut provider.trusted_domains, parse)
+            .values("a list of domains, or `*`")
+            .default_is("the domains that the provider itself hosts")
+            .about("The domains of addresses that count as verified where the provider says `email_verified`."),
         plain("groups_claim", |provider, text| provider.groups_claim = Some(text), is_word)
             .check(|provider| provider.check_claims(provider.groups_claim.is_some()))
             .values("the name of a claim, or a path such as `realm_access.roles`")
             .about("The claim that decides about `groups` at each sign-in."),
-        Setting::list(
-            "groups",
-            |provider: &mut ProviderConfig| provider.groups.clear(),
-            |provider, text| {
-                provider.groups.push(parse(text)?);
-                Ok(())
-            },
-        )
-        .check(|provider| match (provider.groups.is_empty(), &provider.groups_claim) {
-            (false, None) => Err(InvalidSetting::new("needs groups_claim")),
-            (true, Some(_)) => Err(InvalidSetting::new("must be set, since groups_claim is")),
-            _ => Ok(()),
-        })
-        .values("a list of `VALUE=GROUP`")
-        .about("A user is in the group exactly if the claim has the value. Other groups stay as they are."),
-        Setting::list(
-            "second_factor",
-            |provider: &mut ProviderConfig| provider.second_factor.clear(),
-            |provider, text| {
-                provider.second_factor.push(parse(text)?);
-                Ok(())
-            },
-        )
-        .check(|provider| provider.check_claims(!provider.second_factor.is_empty()))
-        .values("a list of `amr=VALUE` and `acr=VALUE`")
-        .about("A sign-in with one of these claims counts as one with two factors."),
+        list("groups", |provider| &mut provider.groups, parse)
+            .check(|provider| match (provider.groups.is_empty(), &provider.groups_claim) {
+                (false, None) => Err(InvalidSetting::new("needs groups_claim")),
+                (true, Some(_)) => Err(InvalidSetting::new("must be set, since groups_claim is")),
+                _ => Ok(()),
+            })
+            .values("a list of `VALUE=GROUP`")
+            .about("A user is in the group exactly if the claim has the value. Other groups stay as they are."),
+        list("second_factor", |provider| &mut provider.second_factor, parse)
+            .check(|provider| provider.check_claims(!provider.second_factor.is_empty()))
+            .values("a list of `amr=VALUE` and `acr=VALUE`")
+            .about("A sign-in with one of these claims counts as one with two factors."),
     ]
 }
 
 /// The settings of single kinds.
 fn of_kinds() -> Vec<Setting<ProviderConfig>> {
     vec![
-        Setting::list(
+        list(
             "hosted_domains",
-            |provider: &mut ProviderConfig| provider.hosted_domains.clear(),
-            |provider, text| {
-                if text.is_empty() || !is_word(text) {
-                    return Err(InvalidSetting::new("must be a domain such as example.com"));
-                }
-                provider.hosted_domains.push(text.to_lowercase());
-                Ok(())
-            },
+            |provider| &mut provider.hosted_domains,
+            |text| word(&text.to_lowercase(), "must be a domain such as example.com"),
         )
         .check(|provider| provider.only_for(!provider.hosted_domains.is_empty(), ProviderKind::Google))
         .values("a list of domains")
         .default_is("everybody")
         .about("The organisations at `google` whose members may sign in."),
-        Setting::list(
-            "tenants",
-            |provider: &mut ProviderConfig| provider.tenants.clear(),
-            |provider, text| {
-                provider.tenants.push(parse(text)?);
-                Ok(())
-            },
-        )
-        .check(|provider| provider.required_for(!provider.tenants.is_empty(), ProviderKind::Microsoft))
-        .values("a list of ids, and `consumers` for personal accounts")
-        .default_is("required for `microsoft`")
-        .about("The tenants at `microsoft` whose members may sign in."),
+        list("tenants", |provider| &mut provider.tenants, parse)
+            .check(|provider| provider.required_for(!provider.tenants.is_empty(), ProviderKind::Microsoft))
+            .values("a list of ids, and `consumers` for personal accounts")
+            .default_is("required for `microsoft`")
+            .about("The tenants at `microsoft` whose members may sign in."),
         plain("team_id", |provider, text| provider.team_id = Some(text), is_word)
             .check(|provider| provider.required_for(provider.team_id.is_some(), ProviderKind::Apple))
             .values("a text")
