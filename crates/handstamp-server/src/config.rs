@@ -58,8 +58,9 @@ fn check(data: &DataArgs) -> Result<(), CliError> {
     if let Some((framework, until)) = settings.legacy_window() {
         say(&format!("sessions of {framework} are exchanged until {until}"))?;
     }
-    for (provider, uri) in settings.redirect_uris() {
-        say(&format!("provider {provider}: register the redirect URI {uri}"))?;
+    let config = settings.library();
+    for provider in config.providers.keys() {
+        say(&format!("provider {provider}: register the redirect URI {}", config.redirect_uri(provider)))?;
     }
     match warnings {
         0 => say("the settings are valid"),

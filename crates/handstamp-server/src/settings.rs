@@ -203,12 +203,6 @@ impl Settings {
         Some(TlsFiles { certificate, key })
     }
 
-    /// The providers, each with the URL that has to be registered there.
-    pub(crate) fn redirect_uris(&self) -> Vec<(String, String)> {
-        let names = self.config.providers.keys();
-        names.map(|name| (name.clone(), self.config.redirect_uri(name))).collect()
-    }
-
     /// The framework whose sessions are exchanged, and until when.
     pub(crate) fn legacy_window(&self) -> Option<(&'static str, Timestamp)> {
         let legacy = &self.config.legacy;
