@@ -1,7 +1,7 @@
 //! Spans for traces: of requests, statements, password hashes and deliveries.
 //!
-//! A span of a trace has the target [`TRACE_TARGET`] and the level TRACE, which no log shows unless it is told to. As long as no layer of
-//! the subscriber wants that target, no span is made: each place costs the comparison of one number in memory.
+//! A span of a trace has the target [`TRACE_TARGET`] and the level TRACE. Logs leave it out by default. No span is made while no layer of
+//! the subscriber enables that target: each place costs the comparison of one number in memory.
 //!
 //! No field holds what a client has sent or what identifies a user. So a request has the template of its route and not its path, which
 //! in mailed links holds a token.

@@ -171,7 +171,7 @@ mod attempts {
         }
 
         /// Creates an account that is connected with an identity, with its first session. `ended` are the previous sessions of the
-        /// browser. An identity that is taken is told apart from an address that is taken, since it signs in.
+        /// browser. If both the identity and the address are taken, the outcome is the identity, which signs in.
         #[expect(clippy::too_many_arguments, reason = "they are those of a new account, and those of an attempt")]
         pub(crate) async fn create_user_with_identity(
             &self,

@@ -43,9 +43,9 @@ impl Cookies {
         };
         let port = config.public_url.port_of_cookies();
         let name = |what| format!("{prefix}handstamp_{what}{port}");
-        // `__Host-` requires the path `/`.
         #[cfg(feature = "federation")]
         let host_prefix = if config.public_url.is_https() { "__Host-" } else { "" };
+        // `__Host-` requires the path `/`.
         let page_prefix = if config.public_url.is_https() { "__Secure-" } else { "" };
         let host_only = format!("Path=/; HttpOnly; SameSite=Lax{secure}");
         Self {

@@ -5,6 +5,7 @@ use handstamp_core::UserId;
 use super::Provider;
 use super::provider::Person;
 use crate::context::Context;
+use crate::events::Event;
 use crate::model::{ADMINISTRATORS, LastAdministrator};
 use crate::services::{ActError, Services};
 
@@ -39,7 +40,7 @@ impl Services {
                 Ok(()) => return Ok(()),
                 Err(ActError::Internal(error)) => return Err(error.into()),
                 Err(_) if number == 0 => {
-                    crate::events::Event::ProviderGroupsRefused { provider: &provider.name, user }.record();
+                    Event::ProviderGroupsRefused { provider: &provider.name, user }.record();
                 }
                 Err(_) => {}
             }
