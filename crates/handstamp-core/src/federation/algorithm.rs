@@ -14,7 +14,6 @@ use crate::InvalidSetting;
 /// An algorithm of JSON Web Signature that may sign an ID token (RFC 7518 §3.1, RFC 8037 §3.1).
 ///
 /// There is neither `none` nor HMAC. The first verifies nothing; with the second, an attacker signs with a public key as the secret.
-/// ES512 is missing since `ring` has no P-521.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SigningAlgorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
@@ -33,13 +32,15 @@ pub enum SigningAlgorithm {
     Es256,
     /// ECDSA with P-384 and SHA-384.
     Es384,
+    /// ECDSA with P-521 and SHA-512.
+    Es512,
     /// Ed25519.
     EdDsa,
 }
 
 impl SigningAlgorithm {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Rs256,
         Self::Rs384,
         Self::Rs512,
@@ -48,6 +49,7 @@ impl SigningAlgorithm {
         Self::Ps512,
         Self::Es256,
         Self::Es384,
+        Self::Es512,
         Self::EdDsa,
     ];
 
@@ -70,6 +72,7 @@ impl SigningAlgorithm {
             Self::Ps512 => "PS512",
             Self::Es256 => "ES256",
             Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
             Self::EdDsa => "EdDSA",
         }
     }
@@ -85,6 +88,7 @@ impl SigningAlgorithm {
             Self::Ps512 => Verification::Rsa(&RSA_PSS_2048_8192_SHA512),
             Self::Es256 => Verification::Curve(Curve::P256, &ECDSA_P256_SHA256_FIXED),
             Self::Es384 => Verification::Curve(Curve::P384, &ECDSA_P384_SHA384_FIXED),
+            Self::Es512 => Verification::P521,
             Self::EdDsa => Verification::Curve(Curve::Ed25519, &ED25519),
         }
     }
@@ -94,6 +98,8 @@ impl SigningAlgorithm {
 pub(super) enum Verification {
     Rsa(&'static RsaParameters),
     Curve(Curve, &'static dyn VerificationAlgorithm),
+    /// The curve that `ring` lacks.
+    P521,
 }
 
 /// The curve of a key, which the algorithm determines.
@@ -101,6 +107,7 @@ pub(super) enum Verification {
 pub(super) enum Curve {
     P256,
     P384,
+    P521,
     Ed25519,
 }
 
@@ -115,7 +122,7 @@ impl FromStr for SigningAlgorithm {
 
     fn from_str(text: &str) -> Result<Self, InvalidSetting> {
         Self::parse(text).ok_or_else(|| {
-            InvalidSetting::new("must be RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA")
+            InvalidSetting::new("must be RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 or EdDSA")
         })
     }
 }
@@ -132,9 +139,7 @@ mod tests {
             assert_eq!(SigningAlgorithm::parse(&algorithm.name().to_lowercase()), None);
         }
         assert_eq!(SigningAlgorithm::parse("Ed25519"), Some(SigningAlgorithm::EdDsa));
-        for unknown in
-            ["", "none", "None", "NONE", "nOnE", "HS256", "HS384", "HS512", "ES512", "ES256K", "Ed448", " RS256"]
-        {
+        for unknown in ["", "none", "None", "NONE", "nOnE", "HS256", "HS384", "HS512", "ES256K", "Ed448", " RS256"] {
             assert_eq!(SigningAlgorithm::parse(unknown), None, "{unknown}");
         }
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use base64_simd::URL_SAFE_NO_PAD;
+use p521::ecdsa::signature::Verifier;
+use p521::ecdsa::{Signature, VerifyingKey};
 use ring::signature::{RsaPublicKeyComponents, UnparsedPublicKey};
 use serde_json::{Map, Value};
 
@@ -159,6 +161,7 @@ impl Key {
         let has_type = match (&self.material, algorithm.verification()) {
             (Material::Rsa { .. }, Verification::Rsa(_)) => true,
             (Material::Curve(curve, _), Verification::Curve(needed, _)) => *curve == needed,
+            (Material::Curve(curve, _), Verification::P521) => *curve == Curve::P521,
             _ => false,
         };
         has_type && self.algorithm.is_none_or(|only| only == algorithm)
@@ -166,16 +169,21 @@ impl Key {
 
     /// Whether the key has made this signature of the message.
     pub(super) fn verifies(&self, algorithm: SigningAlgorithm, message: &[u8], signature: &[u8]) -> bool {
-        let verified = match (&self.material, algorithm.verification()) {
+        match (&self.material, algorithm.verification()) {
             (Material::Rsa { n, e }, Verification::Rsa(parameters)) => {
-                RsaPublicKeyComponents { n, e }.verify(parameters, message, signature)
+                RsaPublicKeyComponents { n, e }.verify(parameters, message, signature).is_ok()
             }
             (Material::Curve(curve, public), Verification::Curve(needed, verification)) if *curve == needed => {
-                UnparsedPublicKey::new(verification, public).verify(message, signature)
+                UnparsedPublicKey::new(verification, public).verify(message, signature).is_ok()
             }
-            _ => return false,
-        };
-        verified.is_ok()
+            (Material::Curve(Curve::P521, public), Verification::P521) => {
+                let key = VerifyingKey::from_sec1_bytes(public);
+                // The two numbers of fixed length, as RFC 7518 §3.4 has them. The other form, DER, is another type.
+                let signature = Signature::from_slice(signature);
+                key.and_then(|key| key.verify(message, &signature?)).is_ok()
+            }
+            _ => false,
+        }
     }
 }
 
@@ -187,6 +195,7 @@ impl Material {
             ("RSA", _) => Self::rsa(bytes("n")?, bytes("e")?),
             ("EC", Some("P-256")) => Self::point(Curve::P256, 32, &bytes("x")?, &bytes("y")?),
             ("EC", Some("P-384")) => Self::point(Curve::P384, 48, &bytes("x")?, &bytes("y")?),
+            ("EC", Some("P-521")) => Self::point(Curve::P521, 66, &bytes("x")?, &bytes("y")?),
             ("OKP", Some("Ed25519")) => {
                 let public = bytes("x")?;
                 (public.len() == 32).then_some(Self::Curve(Curve::Ed25519, public))
@@ -257,6 +266,7 @@ mod tests {
             with(rsa(2048), "n", format!("AAAA{}", rsa(2040 + 8)["n"].as_str().unwrap())),
             ec("P-256", 32),
             ec("P-384", 48),
+            ec("P-521", 66),
             ed25519(1),
             with(ed25519(1), "alg", "EdDSA"),
             with(ed25519(1), "alg", "Ed25519"),
@@ -291,7 +301,8 @@ mod tests {
             ec("P-256", 31),
             ec("P-256", 33),
             ec("P-384", 32),
-            ec("P-521", 66),
+            ec("P-521", 65),
+            with(ec("P-521", 66), "alg", "ES384"),
             ec("secp256k1", 32),
             with(ed25519(1), "x", "AAAA"),
             with(ed25519(1), "crv", "X25519"),
@@ -367,10 +378,13 @@ mod tests {
 
     #[test]
     fn a_point_that_is_not_on_the_curve_verifies_nothing() {
-        let keys = set(&[ec("P-256", 32), ec("P-384", 48)]);
-        for algorithm in [SigningAlgorithm::Es256, SigningAlgorithm::Es384] {
+        let keys = set(&[ec("P-256", 32), ec("P-384", 48), ec("P-521", 66)]);
+        for algorithm in [SigningAlgorithm::Es256, SigningAlgorithm::Es384, SigningAlgorithm::Es512] {
+            assert_eq!(keys.candidates(None, algorithm).count(), 1);
             for key in keys.candidates(None, algorithm) {
-                assert!(!key.verifies(algorithm, b"", &[1; 64]) && !key.verifies(algorithm, b"", &[1; 96]));
+                for length in [64, 96, 132] {
+                    assert!(!key.verifies(algorithm, b"", &vec![1; length]), "{algorithm}");
+                }
             }
         }
     }

@@ -171,7 +171,7 @@ mod tests {
         json!({
             "issuer": issuer, "authorization_endpoint": format!("{issuer}/auth?p=1"), "token_endpoint": format!("{issuer}/token"),
             "userinfo_endpoint": format!("{issuer}/me"), "jwks_uri": "https://keys.example.net/jwks",
-            "id_token_signing_alg_values_supported": ["RS256", "none", "HS256", "EdDSA", "Ed25519", "ES512"],
+            "id_token_signing_alg_values_supported": ["RS256", "none", "HS256", "EdDSA", "Ed25519", "ES256K"],
         })
     }
 

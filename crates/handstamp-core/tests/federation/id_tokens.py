@@ -66,6 +66,7 @@ ALGORITHMS = {
     "PS512": ["rsa", "rsa-3072"],
     "ES256": ["p256"],
     "ES384": ["p384"],
+    "ES512": ["p521"],
     "EdDSA": ["ed25519"],
 }
 
@@ -124,23 +125,27 @@ def cases():
             yield f"HS{bits} with public key {number}", forged({"alg": f"HS{bits}", "kid": "rsa"}, mac), "algorithm"
             yield f"HMAC {bits} as RS256 {number}", forged({"alg": "RS256", "kid": "rsa"}, mac), "signature"
 
-    # ECDSA: in DER, with zeros, with r and s exchanged, too long.
-    p256 = lambda signed: KEYS["p256"].sign(signed, ec.ECDSA(hashes.SHA256()))
-    header = {"alg": "ES256", "kid": "p256"}
-    yield "ES256 in DER", forged(header, p256), "signature"
-    yield "ES256 of zeros", forged(header, lambda signed: bytes(64)), "signature"
-    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-    one, n = (1).to_bytes(32, "big"), order.to_bytes(32, "big")
-    for what, signature in {"r zero": bytes(32) + one, "s zero": one + bytes(32), "r the order": n + one,
-                            "s the order": one + n, "both the order": n + n, "ones": one + one}.items():
-        yield f"ES256 with {what}", forged(header, lambda signed: signature), "signature"
-    valid = signed_by("p256", "ES256")
-    head, raw = valid.rsplit(".", 1)
-    raw = base64.urlsafe_b64decode(raw + "==")
-    yield "ES256 with r and s exchanged", f"{head}.{encode(raw[32:] + raw[:32])}", "signature"
-    yield "ES256 with a byte more", f"{head}.{encode(raw + bytes(1))}", "signature"
-    yield "ES256 with a byte less", f"{head}.{encode(raw[:-1])}", "signature"
-    yield "ES256 with zeros in front", f"{head}.{encode(bytes(1) + raw[:32] + bytes(1) + raw[32:])}", "signature"
+    # ECDSA: in DER, with zeros, with r and s exchanged, too long. P-521 is verified by other code.
+    orders = {
+        "ES256": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+        "ES512": 2**521 - 0x5AE79787C40D069948033FEB708F65A2FC44A36477663B851449048E16EC79BF7,
+    }
+    for name, algorithm, digest, size in [("p256", "ES256", hashes.SHA256(), 32), ("p521", "ES512", hashes.SHA512(), 66)]:
+        header = {"alg": algorithm, "kid": name}
+        yield f"{algorithm} in DER", forged(header, lambda signed: KEYS[name].sign(signed, ec.ECDSA(digest))), "signature"
+        yield f"{algorithm} of zeros", forged(header, lambda signed: bytes(2 * size)), "signature"
+        one, n = (1).to_bytes(size, "big"), orders[algorithm].to_bytes(size, "big")
+        for what, signature in {"r zero": bytes(size) + one, "s zero": one + bytes(size), "r the order": n + one,
+                                "s the order": one + n, "both the order": n + n, "ones": one + one}.items():
+            yield f"{algorithm} with {what}", forged(header, lambda signed: signature), "signature"
+        head, raw = signed_by(name, algorithm).rsplit(".", 1)
+        raw = base64.urlsafe_b64decode(raw + "==")
+        r, s = raw[:size], raw[size:]
+        yield f"{algorithm} with r and s exchanged", f"{head}.{encode(s + r)}", "signature"
+        yield f"{algorithm} with a byte more", f"{head}.{encode(raw + bytes(1))}", "signature"
+        yield f"{algorithm} with a byte less", f"{head}.{encode(raw[:-1])}", "signature"
+        yield f"{algorithm} with zeros in front", f"{head}.{encode(bytes(1) + r + bytes(1) + s)}", "signature"
+        yield f"{algorithm} of another payload", forged(header, lambda signed: raw, {**CLAIMS, "sub": "another"}), "signature"
     yield "EdDSA of zeros", forged({"alg": "EdDSA", "kid": "ed25519"}, lambda signed: bytes(64)), "signature"
 
     # RSA: one padding as another, one digest as another, with a byte more or less.
@@ -167,7 +172,7 @@ def cases():
     yield "RS256 by the key for encryption", signed_by("for-encryption", "RS256"), "unknown_key"
     yield "RS256 by the published private key", signed_by("published", "RS256"), "unknown_key"
     yield "RS256 by a key of 1024 bits", signed_by("rsa-1024", "RS256"), "unknown_key"
-    yield "ES512", signed_by("p521", "ES512"), "algorithm"
+    yield "ES512 under the id of a P-384 key", signed_by("p384", "ES512", key=KEYS["p521"]), "unknown_key"
     yield "ES256K", signed_by("secp256k1", "ES256K"), "algorithm"
     yield "ES256 of secp256k1", forged({"alg": "ES256", "kid": "secp256k1"}, lambda signed: bytes(64)), "unknown_key"
     yield "an unknown key", signed_by("rsa", "RS256", kid="other"), "unknown_key"

@@ -41,9 +41,8 @@ fn each(reports: &[ProviderReport], check: impl Fn(&ProviderReport) -> Result<()
 
 fn redirects(reports: &[ProviderReport]) -> Outcome {
     let failed = each(reports, |report| report.redirect_uri.clone().unwrap_or(Ok(())));
-    let silent = reports.iter().filter(|report| report.redirect_uri.is_none()).map(|report| report.name.as_str());
-    match (failed, silent.collect::<Vec<_>>().join(", ")) {
-        (Pass, silent) if !silent.is_empty() => Unknown(format!(
+    match (failed, silent(reports, |report| report.redirect_uri.is_some())) {
+        (Pass, Some(silent)) => Unknown(format!(
             "{silent}: it does not tell. Compare the redirect URI with that of: handstamp config check"
         )),
         (failed, _) => failed,
@@ -52,12 +51,19 @@ fn redirects(reports: &[ProviderReport]) -> Outcome {
 
 fn clocks(reports: &[ProviderReport]) -> Outcome {
     let differences = reports.iter().filter_map(|report| Some((report.clock_difference?, &report.name)));
-    match differences.max() {
-        Some((difference, name)) if difference > NOTED_BEYOND => {
+    match (differences.max(), silent(reports, |report| report.clock_difference.is_some())) {
+        (Some((difference, name)), _) if difference > NOTED_BEYOND => {
             let told =
                 format!("The clock of {name} differs by {} seconds. Have the time set by NTP.", difference.as_secs());
             if difference > REFUSED_BEYOND { Fail(told) } else { Warn(told) }
         }
+        (_, Some(silent)) => Unknown(format!("{silent}: it does not tell its time")),
         _ => Pass,
     }
+}
+
+/// The names of the providers that do not tell something, if there are any.
+fn silent(reports: &[ProviderReport], tells: impl Fn(&ProviderReport) -> bool) -> Option<String> {
+    let names: Vec<_> = reports.iter().filter(|report| !tells(report)).map(|report| report.name.as_str()).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }

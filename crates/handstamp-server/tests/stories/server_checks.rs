@@ -29,7 +29,7 @@ const SITE_CLOCK: &str = "the clocks of the site and of this machine agree";
 const SECRETS: &str = "the nodes share their secret keys";
 
 /// The result and the reason of each check, and the exit status.
-struct Findings(BTreeMap<String, (String, String)>, Option<i32>);
+pub(crate) struct Findings(BTreeMap<String, (String, String)>, Option<i32>);
 
 impl Findings {
     fn of(mut command: Command) -> Self {
@@ -52,7 +52,7 @@ impl Findings {
     }
 
     #[track_caller]
-    fn has(&self, check: &str, wanted: &str, words: &str) {
+    pub(crate) fn has(&self, check: &str, wanted: &str, words: &str) {
         let (result, why) = self.0.get(check).unwrap_or_else(|| panic!("{check} is not there: {:?}", self.0));
         assert!(result == wanted && why.contains(words), "{check}: {result} {why}");
     }
@@ -63,7 +63,7 @@ fn doctor(server: &TestServer) -> Findings {
 }
 
 /// The findings with other settings.
-fn with(server: &TestServer, settings: &[(&str, &str)]) -> Findings {
+pub(crate) fn with(server: &TestServer, settings: &[(&str, &str)]) -> Findings {
     let mut command = server.cli_command(&["doctor", "--json"]);
     command.envs(settings.iter().copied());
     Findings::of(command)

@@ -102,6 +102,9 @@ async fn respond(answer: Answer, fault: &Value) -> Response {
     if let Some(location) = fault["location"].as_str().or(answer.location.as_deref()) {
         response = response.header(header::LOCATION, location);
     }
+    if let Some(date) = fault["date"].as_str() {
+        response = response.header(header::DATE, date);
+    }
     let mut body = fault["body"].as_str().map_or(answer.body, str::to_owned);
     if let Some(bytes) = fault["bytes"].as_u64() {
         // White space after a value of JSON is a part of the text, so nothing but its length is wrong.

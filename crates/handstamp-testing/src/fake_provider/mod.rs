@@ -26,7 +26,7 @@ use keys::{Keys, base64, random_text};
 /// | `takes_codes_again` | true: a code can be exchanged any number of times |
 /// | `apple` | `key_id`, `team_id` and `audience`: the client secret has to be signed by the key of Apple's client |
 /// | `client` | the id of the client |
-/// | `faults` | by endpoint, such as `jwks`: `status`, `location`, `type`, `body`, `bytes` (length), `delay` and `drip` (ms) |
+/// | `faults` | by endpoint, such as `jwks`: `status`, `location`, `type`, `date`, `body`, `bytes` (length), `delay` and `drip` (ms) |
 ///
 /// The endpoints are `discovery`, `authorize`, `token`, `jwks`, `userinfo` and `document`. The keys are `rsa-1`, `rsa-2`, `p256`,
 /// `p384` and `ed25519`.

@@ -341,10 +341,14 @@ impl ProviderConfig {
         self.label.as_deref().or_else(of_kind).unwrap_or(name)
     }
 
-    /// Whether an address counts as verified when this provider says so.
-    pub(crate) fn is_trusted_for(&self, email: &EmailAddress) -> bool {
-        let own = self.kind.filter(|_| self.has_default_issuer()).map_or(&[][..], |kind| kind.described().own_domains);
-        own.iter().any(|domain| is_in_domain(email, domain)) || self.trusted_domains.iter().any(|of| of.covers(email))
+    /// Whether an address counts as verified when this provider says so, about a member of this organisation of Google.
+    pub(crate) fn is_trusted_for(&self, email: &EmailAddress, hosted_domain: Option<&str>) -> bool {
+        let kind = self.kind.filter(|_| self.has_default_issuer());
+        let own = kind.map_or(&[][..], |kind| kind.described().own_domains);
+        // Google hosts the mailboxes of its organisations.
+        let hosted = hosted_domain.filter(|_| kind == Some(ProviderKind::Google));
+        own.iter().copied().chain(hosted).any(|domain| is_in_domain(email, domain))
+            || self.trusted_domains.iter().any(|of| of.covers(email))
     }
 
     /// Whether the provider sends its answer by a form.
@@ -589,17 +593,25 @@ mod tests {
     #[test]
     fn an_address_is_trusted_in_the_domains_of_the_kind_and_of_the_settings() {
         let mut provider = ProviderConfig { kind: Some(ProviderKind::Google), ..ProviderConfig::default() };
-        let email = |text| EmailAddress::parse(text).unwrap();
-        assert!(provider.is_trusted_for(&email("ada@Gmail.com")));
-        assert!(!provider.is_trusted_for(&email("ada@gmail.com.example.com")));
-        assert!(!provider.is_trusted_for(&email("ada@example.com")));
+        let trusts = |provider: &ProviderConfig, text, hosted| {
+            provider.is_trusted_for(&EmailAddress::parse(text).unwrap(), hosted)
+        };
+        assert!(trusts(&provider, "ada@Gmail.com", None));
+        assert!(!trusts(&provider, "ada@gmail.com.example.com", None));
+        assert!(!trusts(&provider, "ada@example.com", None));
+        assert!(trusts(&provider, "ada@example.com", Some("example.com")), "Google hosts the mailbox");
+        assert!(!trusts(&provider, "ada@example.net", Some("example.com")));
+        assert!(!trusts(&provider, "ada@sub.example.com", Some("example.com")));
         provider.trusted_domains = vec!["Example.com".parse().unwrap()];
-        assert!(provider.is_trusted_for(&email("ada@example.com")));
-        assert!(!provider.is_trusted_for(&email("ada@sub.example.com")));
+        assert!(trusts(&provider, "ada@example.com", None));
+        assert!(!trusts(&provider, "ada@sub.example.com", None));
         provider.issuer = Some(ProviderUrl::parse("https://sso.example.com").unwrap());
-        assert!(!provider.is_trusted_for(&email("ada@gmail.com")), "another server hosts no mailboxes of Google");
+        assert!(!trusts(&provider, "ada@gmail.com", None), "another server hosts no mailboxes of Google");
+        assert!(!trusts(&provider, "ada@example.net", Some("example.net")));
         provider.trusted_domains = vec!["*".parse().unwrap()];
-        assert!(provider.is_trusted_for(&email("ada@gmail.com")));
+        assert!(trusts(&provider, "ada@gmail.com", None));
+        let gitlab = ProviderConfig { kind: Some(ProviderKind::Gitlab), ..ProviderConfig::default() };
+        assert!(!trusts(&gitlab, "ada@example.com", Some("example.com")), "the claim is one of Google");
     }
 
     #[test]

@@ -254,17 +254,29 @@ async fn through_tls(visitor: &Visitor, method: Method, path: &str, headers: &[(
     visitor.send(request.header("sec-fetch-mode", "navigate").body(body)).await
 }
 
-/// Signs in through Apple, whose page sends a form. Cookies that are Lax do not come with it.
+/// Signs in through Apple. Apple sends this text about the user at the first sign-in.
 async fn signs_in_by_form(server: &TestServer, visitor: &Visitor, provider: &FakeProvider, user: Option<&str>) -> Page {
+    let with_user = |mut fields: Vec<(String, String)>| {
+        fields.extend(user.map(|user| ("user".to_owned(), user.to_owned())));
+        fields
+    };
+    answers_by_form(server, visitor, provider, with_user).await
+}
+
+/// Begins a sign-in through Apple, whose page then sends a form with these fields, made from those of a success. Cookies that are Lax
+/// do not come with it.
+async fn answers_by_form(
+    server: &TestServer,
+    visitor: &Visitor,
+    provider: &FakeProvider,
+    change: impl FnOnce(Vec<(String, String)>) -> Vec<(String, String)>,
+) -> Page {
     let begun = through_tls(visitor, Method::GET, ACME, &[("sec-fetch-site", "same-origin")], String::new()).await;
     assert_eq!(begun.status, 303, "{}", begun.body);
     assert!(begun.location().contains("response_mode=form_post"), "{}", begun.location());
-    let (action, mut fields) = provider.answers_with_fields(begun.location());
+    let (action, fields) = provider.answers_with_fields(begun.location());
     assert_eq!(action, format!("{APPLE_SITE}{ACME}/callback"));
-    if let Some(user) = user {
-        fields.push(("user".to_owned(), user.to_owned()));
-    }
-    let body: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
+    let body: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(change(fields)).finish();
     let headers = [
         ("sec-fetch-site", "cross-site"),
         ("origin", "https://appleid.apple.com"),
@@ -304,8 +316,16 @@ async fn apple_answers_by_a_form_and_verifies_the_client_by_its_key() {
     assert_eq!(signs_in_by_form(&server, &again, &provider, None).await.location(), "/account");
     assert_eq!(users(&server).await, 1);
     // The person cancels: Apple has a word of its own.
-    let begun = through_tls(&again, Method::GET, ACME, &[("sec-fetch-site", "none")], String::new()).await;
-    assert!(begun.status == 303, "{}", begun.status);
+    let stranger = server.visitor();
+    let cancels = |mut fields: Vec<(String, String)>| {
+        fields.retain(|(name, _)| name == "state");
+        fields.push(("error".to_owned(), "user_cancelled_authorize".to_owned()));
+        fields
+    };
+    tells_a_refusal(&answers_by_form(&server, &stranger, &provider, cancels).await);
+    super::logs_refusal(&server, "cancelled", 1);
+    let account = through_tls(&stranger, Method::GET, "/account", &[("sec-fetch-site", "none")], String::new()).await;
+    assert!(account.location().contains("/account/login"), "{} {}", account.status, account.location());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -142,6 +142,10 @@ handstamp_testing::stories! {
         let change = mailed_link(&server, "change_email", 1).await;
         let owner = owner_resets_password(&server, VICTIM, ADAS_PASSWORD).await;
         assert_eq!(owner.signs_in(VICTIM, ADAS_PASSWORD).await.status, 303);
+        // The link needs a session of the account. Mallory sends it to the owner, who has one.
+        owner.opens(&change).await;
+        let page = owner.submits("/account/email/confirm", &[]).await;
+        assert_eq!(page.status, 404, "{} {}", page.location(), page.body);
         provider.signs_in_as("of the victim", VICTIM);
         connects(&owner, &provider).await;
         let elsewhere = server.visitor();

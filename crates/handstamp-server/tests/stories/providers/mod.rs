@@ -3,6 +3,7 @@
 mod account;
 mod attempts;
 mod back_channel_logout;
+mod checks;
 mod hostile_answers;
 mod kinds;
 mod linking;

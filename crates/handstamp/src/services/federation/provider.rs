@@ -378,12 +378,8 @@ impl Provider {
         let is_apple = self.kind == ProviderKind::Apple;
         let verified = says.is_some_and(|(claims, _)| claims.email_verified(is_apple));
         let email = says.and_then(|(_, email)| EmailAddress::parse(email).ok());
-        // Google hosts the mailboxes of its organisations.
-        let hosted = token.claims.hosted_domain().filter(|_| self.kind == ProviderKind::Google);
-        let is_hosted = |email: &EmailAddress| {
-            self.config.has_default_issuer() && email.key().rsplit_once('@').map(|(_, of)| of) == hosted
-        };
-        let is_trusted = email.as_ref().is_some_and(|email| self.config.is_trusted_for(email) || is_hosted(email));
+        let hosted = token.claims.hosted_domain();
+        let is_trusted = email.as_ref().is_some_and(|email| self.config.is_trusted_for(email, hosted));
         let name = sources.iter().find_map(|claims| claims.name()).map(str::to_owned);
         let name = name.or_else(|| apple_name(answer.user).filter(|_| is_apple));
         let values = |claim: &str| -> Vec<String> {
@@ -427,7 +423,7 @@ impl Provider {
         let primary = github::primary_email(&ask("user/emails").await?).map_err(unexpected)?;
         let (email, verified) =
             primary.map_or((None, false), |(text, verified)| (EmailAddress::parse(&text).ok(), verified));
-        let is_trusted = email.as_ref().is_some_and(|email| self.config.is_trusted_for(email));
+        let is_trusted = email.as_ref().is_some_and(|email| self.config.is_trusted_for(email, None));
         Ok(Person {
             issuer: self.base().to_owned(),
             subject: user.id,
