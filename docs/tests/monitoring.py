@@ -18,6 +18,8 @@ from recipe import ROOT
 SITE = "https://app.example.com"
 METRICS = "http://127.0.0.1:9100/metrics"
 PROMETHEUS = "http://127.0.0.1:9090"
+# Nobody listens there.
+NOBODY = "http://127.0.0.1:9"
 # The rules that the traffic of the check sets off. One limit is low here.
 EXPECTED = {"HandstampAttack", "HandstampConnectionsOfNetworkRefused", "HandstampConnectionsRefused"}
 
@@ -81,7 +83,8 @@ def check_layout(panels):
 
 
 def serve(recipe):
-    """Starts a server that has every metric: in front of an app, with TLS, mails, webhooks and former sessions."""
+    """Starts a server that has every metric: in front of an app, with TLS, mails, webhooks, former sessions, and a provider and a
+    collector of traces that do not answer."""
     recipe.cut_network()
     recipe.certificate("app.example.com")
     recipe.start_app()
@@ -101,6 +104,12 @@ def serve(recipe):
         "LEGACY__SECRET": FORMER_SECRET,
         "LEGACY__UNTIL": until.isoformat(),
         "LIMITS__CONNECTIONS_PER_NETWORK": "20",
+        "PROVIDERS__ACME__KIND": "oidc",
+        "PROVIDERS__ACME__LABEL": "Acme",
+        "PROVIDERS__ACME__ISSUER": NOBODY,
+        "PROVIDERS__ACME__CLIENT_ID": "handstamp",
+        "PROVIDERS__ACME__CLIENT_SECRET": secrets.token_hex(32),
+        "TELEMETRY__OTLP": NOBODY,
     }
     (recipe.folder / "mails").mkdir(mode=0o700)
     recipe.start("exec handstamp serve", {f"HANDSTAMP_{name}": value for name, value in settings.items()})
@@ -152,6 +161,7 @@ def cause_trouble(recipe):
     assert visits.greets(user.open("/account/login", fields))
     for path in ("/fail", "/slow", "/"):
         user.open(path)
+    visits.Visitor(SITE).open("/account/with/acme")
     with contextlib.ExitStack() as held:
         for _ in range(30):
             with contextlib.suppress(OSError):
