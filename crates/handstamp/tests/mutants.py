@@ -1,10 +1,12 @@
 """Mutates security-critical code in ways that cargo-mutants does not know, and checks that the test named beside it fails.
 
-Usage: mutants.py [NAME ...]. Run by `script/mutants surely`. It is also an error if the text of a mutant is no longer in the
-code, if a mutant does not compile, or if a test no longer exists or fails without its mutant.
+Usage: mutants.py [--texts | NAME ...]. Run by `script/mutants surely`. It is also an error if the text of a mutant is no longer in
+the code, if a mutant does not compile, or if a test no longer exists or fails without its mutant. With --texts it only checks that
+the texts of all mutants are in the code and that the names of their tests are in the tests, which takes a second.
 """
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -155,7 +157,7 @@ HASHES = """permit.check(stored.clone(), password.clone(), self.environment.rand
         let share = super::hashing::Share { network: Network::Unknown, account: AttemptKey::network(Network::Unknown) };
         let permit = self.hashing.reserve(share).await?;
         """
-DISABLES = "set_disabled(id, disabled_at, self.new_event(context, &event)).await?;\n        "
+DISABLES = "set_disabled(id, disabled_at, self.effective(last), entry).await?;\n        "
 ACCOUNT = "let hash =\n            account.as_ref()"
 
 ACCOUNT_EXISTS = """        if self.store.has_account(&email).await? {
@@ -260,7 +262,7 @@ MUTANTS = {
     "mail_claimed_by_two": (OUTBOX_TABLE, "attempts = attempts + 1 WHERE id = $1 AND due_at = $2",
                             "attempts = attempts + 1 WHERE id = $1 AND ($2 = $2)", OUTBOX,
                             "each_of_many_messages_is_claimed_once_by_concurrent_nodes"),
-    "ended_claim_postpones": (OUTBOX_TABLE, "SET due_at = $3 WHERE id = $1 AND due_at = $2", "SET due_at = $3 WHERE id = $1 AND ($2 = $2)",
+    "ended_claim_postpones": (OUTBOX_TABLE, "last_error = $4 WHERE id = $1 AND due_at = $2", "last_error = $4 WHERE id = $1 AND ($2 = $2)",
                               OUTBOX, "a_claim_that_has_ended_postpones_nothing"),
     "unknown_kind_claimed": (OUTBOX_TABLE, 'format!("kind IN ({})"', 'format!("(kind IN ({}) OR 1 = 1)"', OUTBOX,
                              "a_message_of_an_unknown_kind_is_left_to_a_newer_version"),
@@ -315,12 +317,12 @@ MUTANTS = {
     "end_by_id_not_logged": (SESSIONS, ENDS_BY_ID, "tx.commit_invalidating(value, &[]).await", LOG,
                                  "every_write_logs_what_it_invalidates"),
     "sign_out_not_announced": (f"{LIBRARY}/src/services/sign_out.rs",
-                               "self.sessions.wait_until_applied(self.store.end_sessions(ended).await?).await?;",
-                               "let _ = self.store.end_sessions(ended).await?;", EVERYWHERE, BY_MEMBERS),
+                               "self.sessions.wait_until_applied(self.store.end_sessions_and_legacy(ended, &end).await?).await?;",
+                               "let _ = self.store.end_sessions_and_legacy(ended, &end).await?;", EVERYWHERE, BY_MEMBERS),
     "password_not_announced": (f"{LIBRARY}/src/services/change_password.rs", "if self.sessions.wait_until_applied(changed).await? {",
                                "if changed.value {", EVERYWHERE, BY_MEMBERS),
     "sign_in_not_announced": (SIGN_IN, "self.sessions.wait_until_applied(signed).await?", "signed.value", EVERYWHERE, BY_MEMBERS),
-    "disabling_not_announced": (ADMIN, DISABLES + "self.sessions.wait_until_applied(changed).await?;", DISABLES + "let _ = changed;", EVERYWHERE, BY_OPERATORS),
+    "disabling_not_announced": (ADMIN, DISABLES + "self.sessions.wait_until_applied(changed).await?.map_err", DISABLES + "changed.value.map_err", EVERYWHERE, BY_OPERATORS),
     "disabled_keeps_sessions": (USERS, "if disabled_at.is_some() {", "if false {", STORE, "disabling_an_account_ends_its_sessions_for_good"),
     "disabled_signs_in": (USERS, "SET signed_in_at = $3 WHERE id = $1 AND credentials_version = $2 AND disabled_at IS NULL",
                           "SET signed_in_at = $3 WHERE id = $1 AND credentials_version = $2", STORE,
@@ -348,8 +350,8 @@ MUTANTS = {
                         "subrequests_for_a_group_need_a_member_of_it"),
     "any_group_will_do": (f"{LIBRARY}/src/model/user.rs", "any(|name| name == group)", "any(|_| true)", STORE,
                           "a_user_is_in_the_groups_that_were_added_and_not_removed"),
-    "groups_not_announced": (ADMIN, "self.sessions.wait_until_applied(changed).await?.map_err(too_many)?;",
-                             "changed.value.map_err(too_many)?;", EVERYWHERE, BY_OPERATORS),
+    "groups_not_announced": (ADMIN, "self.sessions.wait_until_applied(changed).await?.map_err(|error| match error {",
+                             "changed.value.map_err(|error| match error {", EVERYWHERE, BY_OPERATORS),
     "verified_not_announced": (ADMIN, "self.sessions.wait_until_applied(verified).await?;", "let _ = verified;", EVERYWHERE, BY_OPERATORS),
     "address_of_anybody": (f"{LIBRARY}/src/services/assertions.rs", "(user.email_verified || self.unverified_email).then(|| user.email())",
                            "Some(user.email())", PROXIES, "unverified_email_addresses_are_withheld_from_apps"),
@@ -451,7 +453,8 @@ MUTANTS = {
     "reset_not_announced": (f"{LIBRARY}/src/services/reset_password.rs", "if !self.sessions.wait_until_applied(reset).await? {", "if !reset.value {",
                             LIFE, BY_LINKS),
     "undo_not_announced": (f"{LIBRARY}/src/services/change_email.rs", "self.sessions.wait_until_applied(undone).await?.ok_or_else(", "undone.value.ok_or_else(", LIFE, BY_LINKS),
-    "deletion_not_announced": (f"{LIBRARY}/src/services/delete_account.rs", "self.sessions.wait_until_applied(deleted).await?;", "let _ = deleted;", LIFE, BY_LINKS),
+    "deletion_not_announced": (f"{LIBRARY}/src/services/delete_account.rs", "self.sessions.wait_until_applied(deleted).await?.map_err(last_administrator)?;",
+                               "deleted.value.map_err(last_administrator)?;", LIFE, BY_LINKS),
     "attacker_kept_by_a_confirmation": (LINK_ACTS, "let verified = if keep == Some(user_id) {", "let verified = if true || keep == Some(user_id) {",
                                         ONE_TIME, "a_first_verification_elsewhere_empties_the_account"),
     "attacker_keeps_the_password": (LINK_ACTS, 'set_password!("NULL"),', '"password_hash = password_hash",',
@@ -561,8 +564,8 @@ MUTANTS = {
                                   FACTOR_PAGES, "a_required_second_factor_comes_before_anything_else"),
     "sent_twice_signs_in": (f"{LIBRARY}/src/services/change_password.rs", "            // The password alone begins no session, and the browser may have kept the cookie of the first form.\n            return Ok(None);", "",
                           FACTOR_PAGES, "no_other_way_in_leads_around_the_second_factor"),
-    "password_freshens_level_2": (USERS, "authenticated_at = CASE WHEN assurance > 1 THEN authenticated_at ELSE $4 END", "authenticated_at = $4",
-                                  FACTOR_LAWS, "a_changed_password_is_no_authentication_of_a_session_at_level_2"),
+    "password_freshens_level_2": (f"{LIBRARY}/src/services/change_password.rs", "if rests_on_more { before.at() }", "if rests_on_more && false { before.at() }",
+                                  FACTOR_PAGES, "a_changed_password_is_an_authentication_of_a_session_at_level_1_only"),
     "sealed_for_any_user": (f"{CORE}/src/sealing.rs", "let value = key.cipher.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: context }).ok()?;",
                             "let value = key.cipher.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: b\"user 1\" }).ok()?;", CORE_FACTORS,
                             "sealing::tests::a_sealed_value_opens_in_its_context_only"),
@@ -1005,11 +1008,30 @@ def copy_tree():
         shutil.copyfile(ROOT / file, TREE / file)
 
 
+def fault_of_text(text, file, old):
+    count = text.count(old)
+    return None if count == 1 else f"the text to mutate is in {file} {count} times"
+
+
+def check_texts():
+    """Exits with an error if the code has changed where a mutant changes it, or if a test is gone."""
+    tests = "".join(file.read_text() for file in sorted((ROOT / "crates").rglob("*.rs")))
+    known = set(re.findall(r"\w+", tests))
+    faults = []
+    for name, (file, old, _, *test) in MUTANTS.items():
+        fault = fault_of_text((ROOT / file).read_text(), file, old)
+        missing = set(test[1].split("::")) - known
+        faults += [f"{name}: {fault}"] if fault else []
+        faults += [f"{name}: there is no test {test[1]}"] if missing else []
+    if faults:
+        sys.exit("\n".join(faults))
+
+
 def outcome_of(file, old, new, test):
     """Returns what is wrong, or None if the mutant is caught."""
     text = (TREE / file).read_text()
-    if text.count(old) != 1:
-        return f"the text to mutate is in {file} {text.count(old)} times"
+    if fault := fault_of_text(text, file, old):
+        return fault
     try:
         (TREE / file).write_text(text.replace(old, new))
         built = cargo(test, "--no-run")
@@ -1021,6 +1043,9 @@ def outcome_of(file, old, new, test):
 
 
 def main():
+    if sys.argv[1:] == ["--texts"]:
+        check_texts()
+        return
     names = sys.argv[1:] or list(MUTANTS)
     copy_tree()
     faults = []
