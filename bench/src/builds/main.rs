@@ -89,7 +89,7 @@ fn page(options: &Options) -> String {
     page += "| | file, MB | start, ms | at rest, MiB | at most, MiB | processor time, µs a request | requests a second | p99, ms |\n\
              | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n";
     let starts: Vec<_> = options.builds.iter().map(|(_, path)| started_in(&cores, path, options.rounds)).collect();
-    let mut running: Vec<_> = options.builds.iter().map(|(_, path)| run(&cores, path)).collect();
+    let mut running: Vec<_> = options.builds.iter().enumerate().map(|(number, (_, path))| run(&cores, path, number)).collect();
     for _ in 0..options.rounds {
         for each in &mut running {
             each.measure();
@@ -120,7 +120,7 @@ fn page(options: &Options) -> String {
 
 /// The time of a start in the median, in milliseconds.
 fn started_in(cores: &str, path: &Path, rounds: usize) -> f64 {
-    let folder = Folder::new("builds");
+    let folder = Folder::new("build-starts");
     let data = folder.join("data");
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().expect("a plain name")];
     Program::start(cores, path, &arguments, &[]).end();
@@ -133,8 +133,8 @@ fn started_in(cores: &str, path: &Path, rounds: usize) -> f64 {
     median(starts.collect())
 }
 
-fn run(cores: &str, path: &Path) -> Running {
-    let folder = Folder::new("builds");
+fn run(cores: &str, path: &Path, number: usize) -> Running {
+    let folder = Folder::new(&format!("build-{number}"));
     let data = folder.join("data");
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().expect("a plain name")];
     Program::start(cores, path, &arguments, &[]).end();

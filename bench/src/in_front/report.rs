@@ -101,7 +101,7 @@ fn sign_outs_table(sockets: &Sockets) -> String {
             of(answered, 990),
             of(cut, 500),
             of(cut, 990),
-            answered.count()
+            answered.count() - cut.count()
         )
         .expect("writing to a String never fails");
     };
@@ -152,7 +152,8 @@ pub fn page(pages: &Pages, sockets: &Sockets, bodies: &Bodies, machine: &Machine
          Before the WebSockets are opened, the nodes are started anew, so the memory of a socket has that of its session in the cache. Over \
          each socket one message has come and gone. Two open files are needed for each, which limits their number where the system \
          allows fewer than 20,400. The memory of the kernel is not counted. Then {SIGN_OUTS} times a user signs in, opens a WebSocket through \
-         the node with all the others, and signs out on each of the three nodes in turn. The clients and PostgreSQL share \
+         the node with all the others, and signs out on each of the three nodes in turn. Of half of the sign-outs it is measured when the socket is closed, and of the \
+         others the socket is looked at as soon as the answer is there. The clients and PostgreSQL share \
          a core, and all nodes and the app the other. PostgreSQL does not wait for a disk (`fsync = off`). At the end all other sockets \
          are still open.\n"
     )

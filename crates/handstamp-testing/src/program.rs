@@ -19,6 +19,7 @@ pub(crate) fn start_in_python(file: &str, folder: &Path, arguments: &[&str], por
 }
 
 /// The same for a program of this crate in Node.js, beside the packages that `script/test` installs.
+#[cfg(feature = "server")]
 pub(crate) fn start_in_node(file: &str, folder: &Path, arguments: &[&str], port: u16) -> (Program, u16) {
     let mut command = Command::new("node");
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
