@@ -29,7 +29,7 @@ else
 fi
 start() {
     $as "$bin/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 \
-        -c unix_socket_directories="$folder" -c fsync=off -c max_connections="$connections" < /dev/null >> "$folder/log" 2>&1 &
+        -c unix_socket_directories="$folder" -c fsync=off -c autovacuum=off -c max_connections="$connections" < /dev/null >> "$folder/log" 2>&1 &
     server=$!
 }
 stop() {

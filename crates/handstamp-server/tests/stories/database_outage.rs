@@ -244,10 +244,19 @@ async fn a_node_keeps_serving_when_the_database_has_no_free_connections() {
     assert!(ada.is_signed_in().await && server.visitor().opens("/readyz").await.status == 200);
 
     // The node closes a connection whose statement took too long, which leaves one for others.
-    while let Ok(other) = PgConnection::connect(&url).await {
-        others.push(other);
+    let mut refused = (0, String::new());
+    // On a busy machine it may do so more than once.
+    for _ in 0..10 {
+        while let Ok(other) = PgConnection::connect(&url).await {
+            others.push(other);
+        }
+        let (status, _, error) = server.run_cli(&["user", "list"], "");
+        refused = (status, error);
+        if refused.0 != 0 {
+            break;
+        }
     }
-    let (status, _, error) = server.run_cli(&["user", "list"], "");
+    let (status, error) = refused;
     assert!(status == 1 && error.contains("too many clients"), "{error}");
     let mut second = server.new_node();
     second.set("HANDSTAMP_DATABASE__CONNECTIONS", "4");

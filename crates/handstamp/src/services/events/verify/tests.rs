@@ -65,6 +65,11 @@ impl Site {
         Self(handstamp)
     }
 
+    /// Ends it, so that a node with other secrets need not wait for it.
+    async fn closes(self) {
+        self.0.close().await;
+    }
+
     fn services(&self) -> &Arc<Services> {
         &self.0.0.site.services
     }
@@ -468,8 +473,10 @@ async fn events_sealed_under_an_earlier_secret_are_proven_by_later_seals(databas
     let site = Site::open(database, SECRET, &[]).await;
     site.fill().await;
     let head = site.head().await;
+    site.closes().await;
     let rotated = Site::open(database, NEXT_SECRET, &[SECRET]).await;
     assert_eq!((rotated.problem().await, rotated.verifies(None).await.unknown_keys), (None, 0));
+    rotated.closes().await;
     let alone = Site::open(database, NEXT_SECRET, &[]).await;
     let problem = alone.problem().await.unwrap();
     assert_eq!((problem.kind, problem.position), (AuditProblemKind::NotProven, Some(1)));
