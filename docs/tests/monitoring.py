@@ -18,8 +18,8 @@ from recipe import ROOT
 SITE = "https://app.example.com"
 METRICS = "http://127.0.0.1:9100/metrics"
 PROMETHEUS = "http://127.0.0.1:9090"
-# Nobody listens there.
-NOBODY = "http://127.0.0.1:9"
+# An address on which no program listens.
+ABSENT = "http://127.0.0.1:9"
 # The rules that the traffic of the check sets off. One limit is low here.
 EXPECTED = {"HandstampAttack", "HandstampConnectionsOfNetworkRefused", "HandstampConnectionsRefused"}
 
@@ -106,10 +106,10 @@ def serve(recipe):
         "LIMITS__CONNECTIONS_PER_NETWORK": "20",
         "PROVIDERS__ACME__KIND": "oidc",
         "PROVIDERS__ACME__LABEL": "Acme",
-        "PROVIDERS__ACME__ISSUER": NOBODY,
+        "PROVIDERS__ACME__ISSUER": ABSENT,
         "PROVIDERS__ACME__CLIENT_ID": "handstamp",
         "PROVIDERS__ACME__CLIENT_SECRET": secrets.token_hex(32),
-        "TELEMETRY__OTLP": NOBODY,
+        "TELEMETRY__OTLP": ABSENT,
     }
     (recipe.folder / "mails").mkdir(mode=0o700)
     recipe.start("exec handstamp serve", {f"HANDSTAMP_{name}": value for name, value in settings.items()})

@@ -139,7 +139,7 @@ fn run(cores: &str, path: &Path, number: usize) -> Running {
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().expect("a plain name")];
     Program::start(cores, path, &arguments, &[]).end();
     let program = Program::start(cores, path, &arguments, &[]);
-    // What begins with a start has ended then.
+    // The first runs of the background jobs have ended then.
     std::thread::sleep(Duration::from_secs(5));
     let at_rest = program.memory();
     let account = get("/account", &register(program.address));
