@@ -55,8 +55,8 @@ async fn a_clock_unlike_that_of_a_provider_is_reported() {
     let (mut server, provider) = (TestServer::on_sqlite(), FakeProvider::start());
     offer(&mut server, &provider, &[]);
     for (seconds, result) in [(0, "ok"), (30, "warn"), (300, "FAIL")] {
-        for time in [SystemTime::now() + Duration::from_secs(seconds), SystemTime::now() - Duration::from_secs(seconds)]
-        {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(FakeProvider::now());
+        for time in [now + Duration::from_secs(seconds), now - Duration::from_secs(seconds)] {
             provider.changes(json!({ "faults": { "discovery": { "date": httpdate::fmt_http_date(time) } } }));
             with(&server, &[]).has(CLOCK, result, if seconds == 0 { "" } else { "NTP" });
         }
