@@ -40,11 +40,6 @@ use cli::{AddressArgs, Cli, Command, DataArgs, PasswordsCommand};
 use proxy_config::Wanted;
 use settings::Settings;
 
-/// The allocator of musl has one lock for all threads.
-#[cfg(target_env = "musl")]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let done =
         match Cli::parse().command {
