@@ -413,7 +413,7 @@ async fn the_future_of_a_request_fits_into_the_thread_cache_of_the_allocator() {
 async fn every_request_has_a_unique_id() {
     let here = TestSite::at("http://localhost").await;
     let mut ids = std::collections::HashSet::new();
-    for _ in 0..200 {
+    for _ in 0..1_000 {
         let id = here.opens("/healthz", "").await.headers()["x-request-id"].to_str().unwrap().to_owned();
         assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
         assert!(ids.insert(id));
