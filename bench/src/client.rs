@@ -128,6 +128,20 @@ fn whole(bytes: &[u8]) -> Option<Answer> {
     (bytes.len() >= end + 4 + length).then_some(answer)
 }
 
+/// The password of the users that register.
+pub const PASSWORD: &str = "plum-octave-harbour";
+
+/// The cookies of a newly registered user, from an address behind a proxy. The name and the address for mails are encoded as in a form.
+///
+/// # Panics
+/// When the registration fails.
+pub fn register(address: SocketAddr, from: &str, name: &str, email: &str) -> String {
+    let form = format!("name={name}&email={email}&password={PASSWORD}");
+    let answer = Client::new(address).ask(&post("/account/register", from, &form)).expect("it answers");
+    assert_eq!(answer.status, 303, "registration");
+    answer.cookies()
+}
+
 /// Reads a page with these cookies, if any.
 pub fn get(path: &str, cookies: &str) -> Vec<u8> {
     let cookie = if cookies.is_empty() { String::new() } else { format!("Cookie: {cookies}\r\n") };

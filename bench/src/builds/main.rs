@@ -5,16 +5,15 @@
 //! `builds [--build NAME=PATH]... [--rounds N] [--into FOLDER]`
 
 use std::fmt::Write;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use handstamp_bench::client::{Client, get, post};
+use handstamp_bench::client::{get, register};
 use handstamp_bench::figures::{median, number, with_spread};
 use handstamp_bench::flags::Flags;
 use handstamp_bench::folder::Folder;
-use handstamp_bench::load::load_for;
+use handstamp_bench::load::{CONNECTIONS, load_for};
 use handstamp_bench::machine::{Machine, version};
 use handstamp_bench::program::Program;
 
@@ -89,7 +88,8 @@ fn page(options: &Options) -> String {
     page += "| | file, MB | start, ms | at rest, MiB | at most, MiB | processor time, µs a request | requests a second | p99, ms |\n\
              | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n";
     let starts: Vec<_> = options.builds.iter().map(|(_, path)| started_in(&cores, path, options.rounds)).collect();
-    let mut running: Vec<_> = options.builds.iter().enumerate().map(|(number, (_, path))| run(&cores, path, number)).collect();
+    let mut running: Vec<_> =
+        options.builds.iter().enumerate().map(|(number, (_, path))| run(&cores, path, number)).collect();
     for _ in 0..options.rounds {
         for each in &mut running {
             each.measure();
@@ -111,21 +111,28 @@ fn page(options: &Options) -> String {
         )
         .expect("writing to a String never fails");
     }
-    page += "\nA signed-in user opens `/account` over 8 connections, each of which asks again as soon as it is answered. The builds take \
+    page += &format!(
+        "\nA signed-in user opens `/account` over {CONNECTIONS} connections, each of which asks again as soon as it is answered. The builds take \
              turns of a second. Figures are those of the median turn; of processor time the least and the greatest as well. Server and \
              client share all cores, so that the threads of the server contend for the allocator. A start lasts from the command to the \
-             line that says where it listens, with a database that is there. Memory at most has that of the hash of a password.\n";
+             line that says where it listens, with a database that is there. Memory at most has that of the hash of a password.\n"
+    );
     page
 }
 
-/// The time of a start in the median, in milliseconds.
-fn started_in(cores: &str, path: &Path, rounds: usize) -> f64 {
-    let folder = Folder::new("build-starts");
+/// Starts a build with the data in this folder.
+fn start(cores: &str, path: &Path, folder: &Folder) -> Program {
     let data = folder.join("data");
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().expect("a plain name")];
-    Program::start(cores, path, &arguments, &[]).end();
+    Program::start(cores, path, &arguments, &[])
+}
+
+/// The time of a start with a database that is there in the median, in milliseconds.
+fn started_in(cores: &str, path: &Path, rounds: usize) -> f64 {
+    let folder = Folder::new("build-starts");
+    start(cores, path, &folder).end();
     let starts = (0..rounds).map(|_| {
-        let program = Program::start(cores, path, &arguments, &[]);
+        let program = start(cores, path, &folder);
         let started_in = program.started_in.as_secs_f64() * 1e3;
         program.end();
         started_in
@@ -135,23 +142,14 @@ fn started_in(cores: &str, path: &Path, rounds: usize) -> f64 {
 
 fn run(cores: &str, path: &Path, number: usize) -> Running {
     let folder = Folder::new(&format!("build-{number}"));
-    let data = folder.join("data");
-    let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().expect("a plain name")];
-    Program::start(cores, path, &arguments, &[]).end();
-    let program = Program::start(cores, path, &arguments, &[]);
+    start(cores, path, &folder).end();
+    let program = start(cores, path, &folder);
     // The first runs of the background jobs have ended then.
     std::thread::sleep(Duration::from_secs(5));
     let at_rest = program.memory();
-    let account = get("/account", &register(program.address));
+    let account = get("/account", &register(program.address, "", "Ada+Lovelace", "ada%40example.com"));
     let (microseconds, a_second, p99) = (Vec::new(), Vec::new(), Vec::new());
     Running { program, _folder: folder, account, at_rest, microseconds, a_second, p99 }
-}
-
-fn register(address: SocketAddr) -> String {
-    let form = "name=Ada+Lovelace&email=ada%40example.com&password=plum-octave-harbour";
-    let answer = Client::new(address).ask(&post("/account/register", "", form)).expect("it has just started");
-    assert_eq!(answer.status, 303, "registration");
-    answer.cookies()
 }
 
 impl Running {

@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use handstamp_bench::client::{Client, get, post};
+use handstamp_bench::client::{self, Client, get, post};
 use handstamp_bench::flags::Flags;
 use handstamp_bench::folder::Folder;
 use handstamp_bench::program::Program;
@@ -143,11 +143,7 @@ fn arguments(data: &str) -> [&str; 5] {
 fn register(binary: &Path, folder: &Path) -> String {
     let data = folder.join("data");
     let program = Program::start("0", binary, &arguments(data.to_str().expect("a plain name")), &[]);
-    let form = "name=Ada+Lovelace&email=ada%40example.com&password=plum-octave-harbour";
-    let answer = Client::new(program.address).ask(&post("/account/register", "", form));
-    let answer = answer.expect("it has just started");
-    assert_eq!(answer.status, 303, "registration");
-    answer.cookies()
+    client::register(program.address, "", "Ada+Lovelace", "ada%40example.com")
 }
 
 /// The instructions of this many requests on one connection, including the start and the end of the program.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use handstamp_bench::client::{Client, post};
+use handstamp_bench::client;
 
 pub struct Server {
     process: Child,
@@ -60,11 +60,7 @@ impl Server {
     /// # Panics
     /// When the registration fails.
     pub fn member(&self) -> String {
-        let form = "name=Ada+Lovelace&email=ada%40example.com&password=plum-octave-harbour";
-        let answer = Client::new(self.address).ask(&post("/account/register", "192.0.2.1", form));
-        let answer = answer.expect("it has just started");
-        assert_eq!(answer.status, 303, "registration");
-        answer.cookies()
+        client::register(self.address, "192.0.2.1", "Ada+Lovelace", "ada%40example.com")
     }
 
     /// A line of the kernel's statistics of its memory, in MiB.

@@ -7,14 +7,14 @@ use std::process::Command;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use handstamp_bench::client::{Client, HOST, PATIENCE, post_with};
+use handstamp_bench::client::{Client, HOST, PASSWORD, PATIENCE, post_with};
 use handstamp_bench::figures::Latencies;
 use handstamp_bench::folder::Folder;
 use handstamp_bench::program::Program;
 use handstamp_testing::Postgres;
 
 use crate::Options;
-use crate::systems::{PASSWORD, register, text};
+use crate::systems::{register, text};
 
 const NODES: usize = 3;
 /// The number of sign-outs that are measured.
@@ -167,7 +167,7 @@ impl SignOuts {
             let waits = number.is_multiple_of(2).then(|| {
                 let mut socket = socket.try_clone().expect("there are few open files");
                 thread::spawn(move || {
-                    closed(&mut socket);
+                    assert!(is_closed(&mut socket), "it is closed by a frame");
                     Instant::now()
                 })
             });
@@ -177,7 +177,10 @@ impl SignOuts {
             assert_eq!(answer.status, 303, "sign-out");
             match waits {
                 Some(waits) => cut.push(waits.join().expect("the socket is cut") - begun),
-                None => cut_first += usize::from(is_closed(&mut socket)),
+                None => {
+                    socket.set_nonblocking(true).expect("it is a connection");
+                    cut_first += usize::from(is_closed(&mut socket));
+                }
             }
         }
         Self { answered: answered.into_iter().collect(), cut: cut.into_iter().collect(), cut_first }
@@ -209,18 +212,11 @@ fn open(node: SocketAddr, cookies: &str) -> TcpStream {
     stream
 }
 
-/// Waits until a socket is closed with 1008.
-fn closed(socket: &mut TcpStream) {
-    let mut frame = [0; 4];
-    socket.read_exact(&mut frame).expect("it is closed by a frame");
-    assert_eq!((frame[0], u16::from_be_bytes([frame[2], frame[3]])), (0x88, 1008));
-}
-
-/// Whether the frame that closes a socket has come.
+/// Whether a socket is closed with 1008. Waits for its next frame, unless the socket is one that does not wait.
 fn is_closed(socket: &mut TcpStream) -> bool {
-    socket.set_nonblocking(true).expect("it is a connection");
     let mut frame = [0; 4];
-    socket.read_exact(&mut frame).is_ok_and(|()| frame[0] == 0x88)
+    let is_frame = socket.read_exact(&mut frame).is_ok();
+    is_frame && (frame[0], u16::from_be_bytes([frame[2], frame[3]])) == (0x88, 1008)
 }
 
 /// Whether nothing has come over an idle socket, not even its end.

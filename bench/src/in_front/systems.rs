@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use handstamp_bench::client::{Client, post};
+use handstamp_bench::client;
 use handstamp_bench::folder::Folder;
 use handstamp_bench::program::Program;
 use handstamp_testing::free_address;
@@ -153,13 +153,8 @@ fn printed(binary: &Path, listen: &str, app: SocketAddr, handstamp: SocketAddr) 
 /// # Panics
 /// When the registration fails.
 pub fn register(address: SocketAddr, name: &str) -> String {
-    let form = format!("name={name}&email={name}%40example.com&password={PASSWORD}");
-    let answer = Client::new(address).ask(&post("/account/register", "", &form)).expect("it answers");
-    assert_eq!(answer.status, 303, "registration");
-    answer.cookies()
+    client::register(address, "", name, &format!("{name}%40example.com"))
 }
-
-pub const PASSWORD: &str = "plum-octave-harbour";
 
 /// A path as the argument of a command.
 pub fn text(path: &Path) -> String {

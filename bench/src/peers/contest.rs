@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use handstamp_bench::client::{Client, get, post};
+use handstamp_bench::client::{self, Client, get};
 use handstamp_bench::figures::{Latencies, median};
 use handstamp_bench::folder::Folder;
 use handstamp_bench::load::load_for;
@@ -298,11 +298,7 @@ impl<'a> Contest<'a> {
 fn register(program: &Program) -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let email = format!("ada-{}%40example.com", COUNT.fetch_add(1, Ordering::Relaxed));
-    let form = format!("name=Ada+Lovelace&email={email}&password=plum-octave-harbour");
-    let answer = Client::new(program.address).ask(&post("/account/register", "", &form));
-    let answer = answer.expect("it has just started");
-    assert_eq!(answer.status, 303, "registration");
-    answer.cookies()
+    client::register(program.address, "", "Ada+Lovelace", &email)
 }
 
 /// A request with these cookies; an authorization subrequest is as nginx sends it.
