@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use handstamp_testing::{FakeProvider, OidcProvider, TestServer};
 use serde_json::json;
 
-use super::{CALLBACK, offer, set};
+use super::{CALLBACK, offer, offer_certified};
 use crate::server_checks::with;
 
 const ANSWER: &str = "the providers of sign-ins answer";
@@ -17,15 +17,7 @@ const CLOCK: &str = "the clock agrees with those of the providers";
 async fn settings_that_a_provider_does_not_accept_are_reported() {
     let mut server = TestServer::on_sqlite();
     let mut provider = OidcProvider::start("RS256", &[CALLBACK], &json!({}));
-    for (setting, value) in [
-        ("KIND", "oidc"),
-        ("LABEL", "Acme"),
-        ("ISSUER", provider.url().as_str()),
-        ("CLIENT_ID", OidcProvider::CLIENT),
-        ("CLIENT_SECRET", OidcProvider::SECRET),
-    ] {
-        set(&mut server, setting, value);
-    }
+    offer_certified(&mut server, &provider);
     let findings = with(&server, &[]);
     for check in [ANSWER, KNOW, REDIRECT, CLOCK] {
         findings.has(check, "ok", "");

@@ -9,7 +9,7 @@ mod kinds;
 mod linking;
 mod whole_flow;
 
-use handstamp_testing::{FakeProvider, Page, TestServer, Visitor};
+use handstamp_testing::{FakeProvider, OidcProvider, Page, TestServer, Visitor};
 use reqwest::Method;
 
 /// The path that begins a sign-in through the provider of these tests.
@@ -26,13 +26,17 @@ fn set(server: &mut TestServer, setting: &str, value: &str) {
 
 /// Restarts a server with this provider, whose kind is `oidc`, and with more settings of it.
 fn offer(server: &mut TestServer, provider: &FakeProvider, more: &[(&str, &str)]) {
-    let settings = [
-        ("KIND", "oidc"),
-        ("LABEL", "Acme"),
-        ("ISSUER", provider.url()),
-        ("CLIENT_ID", FakeProvider::CLIENT),
-        ("CLIENT_SECRET", FakeProvider::SECRET),
-    ];
+    offer_at(server, provider.url(), (FakeProvider::CLIENT, FakeProvider::SECRET), more);
+}
+
+/// Restarts a server with this certified provider.
+fn offer_certified(server: &mut TestServer, provider: &OidcProvider) {
+    offer_at(server, &provider.url(), (OidcProvider::CLIENT, OidcProvider::SECRET), &[]);
+}
+
+fn offer_at(server: &mut TestServer, issuer: &str, (client, secret): (&str, &str), more: &[(&str, &str)]) {
+    let settings =
+        [("KIND", "oidc"), ("LABEL", "Acme"), ("ISSUER", issuer), ("CLIENT_ID", client), ("CLIENT_SECRET", secret)];
     for (setting, value) in settings.iter().chain(more) {
         set(server, setting, value);
     }

@@ -4,7 +4,7 @@ use handstamp_testing::{OidcProvider, TestServer};
 use reqwest::Method;
 use serde_json::json;
 
-use super::{ACME, CALLBACK, begins, comes_back, identities, link, set, users};
+use super::{ACME, CALLBACK, begins, comes_back, identities, link, offer_certified, users};
 
 /// The algorithms that ID tokens may be signed by.
 const ALGORITHMS: [&str; 10] =
@@ -15,24 +15,10 @@ fn starts(algorithm: &str) -> OidcProvider {
     OidcProvider::start(algorithm, &[CALLBACK], &json!({ "ada": ada }))
 }
 
-/// Restarts a server with this provider.
-fn offer(server: &mut TestServer, provider: &OidcProvider) {
-    for (setting, value) in [
-        ("KIND", "oidc"),
-        ("LABEL", "Acme"),
-        ("ISSUER", provider.url().as_str()),
-        ("CLIENT_ID", OidcProvider::CLIENT),
-        ("CLIENT_SECRET", OidcProvider::SECRET),
-    ] {
-        set(server, setting, value);
-    }
-    server.restart();
-}
-
 handstamp_testing::stories! {
     async fn a_visitor_registers_and_signs_in_through_a_provider_over_two_nodes(mut server: TestServer) {
         let provider = starts("RS256");
-        offer(&mut server, &provider);
+        offer_certified(&mut server, &provider);
         let other = server.start_node();
         let (ada, at_provider) = (server.visitor(), provider.visitor());
         for page in ["/account/login", "/account/register"] {
@@ -61,7 +47,7 @@ handstamp_testing::stories! {
     async fn id_tokens_of_each_algorithm_are_verified(mut server: TestServer) {
         for (number, algorithm) in ALGORITHMS.iter().enumerate() {
             let provider = starts(algorithm);
-            offer(&mut server, &provider);
+            offer_certified(&mut server, &provider);
             let ada = server.visitor();
             let back = OidcProvider::signs_in(&provider.visitor(), &begins(&ada, ACME).await, "ada").await;
             let page = comes_back(&ada, &back).await;
@@ -80,7 +66,7 @@ handstamp_testing::stories! {
 async fn an_id_token_that_is_signed_by_a_shared_secret_is_refused() {
     let mut server = TestServer::on_sqlite();
     let provider = starts("HS256");
-    offer(&mut server, &provider);
+    offer_certified(&mut server, &provider);
     let ada = server.visitor();
     let back = OidcProvider::signs_in(&provider.visitor(), &begins(&ada, ACME).await, "ada").await;
     super::tells_a_refusal(&comes_back(&ada, &back).await);
@@ -92,7 +78,7 @@ async fn an_id_token_that_is_signed_by_a_shared_secret_is_refused() {
 async fn a_provider_with_new_keys_is_trusted_again() {
     let mut server = TestServer::on_sqlite();
     let mut provider = starts("RS256");
-    offer(&mut server, &provider);
+    offer_certified(&mut server, &provider);
     for round in 0..2 {
         let ada = server.visitor();
         let back = OidcProvider::signs_in(&provider.visitor(), &begins(&ada, ACME).await, "ada").await;
@@ -107,7 +93,7 @@ async fn a_provider_with_new_keys_is_trusted_again() {
 async fn a_sign_out_at_the_provider_ends_the_session_here() {
     let mut server = TestServer::on_sqlite();
     let mut provider = starts("ES256");
-    offer(&mut server, &provider);
+    offer_certified(&mut server, &provider);
     let uri = format!("{}/account/with/acme/back-channel-logout", server.url.replace("localhost", "127.0.0.1"));
     let account = json!({ "ada": { "name": "Ada", "email": "ada@example.com" } });
     let metadata = json!({ "backchannel_logout_uri": uri, "backchannel_logout_session_required": true });
@@ -132,7 +118,7 @@ async fn a_request_that_begins_a_sign_in_costs_no_database_statement() {
     let mut server = TestServer::on_sqlite();
     let provider = starts("RS256");
     server.set("HANDSTAMP_METRICS__LISTEN", "127.0.0.1:0");
-    offer(&mut server, &provider);
+    offer_certified(&mut server, &provider);
     server.ada().await;
     let before = server.db_statements("request").await;
     for _ in 0..20 {
@@ -153,7 +139,7 @@ async fn sign_ins_through_providers_are_counted_by_outcome() {
     let mut server = TestServer::on_sqlite();
     let provider = starts("RS256");
     server.set("HANDSTAMP_METRICS__LISTEN", "127.0.0.1:0");
-    offer(&mut server, &provider);
+    offer_certified(&mut server, &provider);
     let ada = server.visitor();
     let back = OidcProvider::signs_in(&provider.visitor(), &begins(&ada, ACME).await, "ada").await;
     assert_eq!(comes_back(&ada, &back).await.status, 303);
